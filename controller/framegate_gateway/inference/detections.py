@@ -1,0 +1,74 @@
+"""Detections: what a model found in one frame, and how the network's output maps become them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+STRIDE_PX: Final = 8
+"""Pixels per cell of the network's output maps."""
+
+MAX_DETECTIONS: Final = 100
+"""Boxes kept of one frame: a frame with more is scrap anyway, and the answer must stay small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Boxes found in one frame, best score first.
+
+    boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the frame; classes: (n,) int64, index into the recipe's classes;
+    scores: (n,) float32 in [0, 1]. Raises ValueError where the shapes disagree.
+    """
+
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        if self.boxes.shape != (n, 4) or self.classes.shape != (n,) or self.scores.shape != (n,):
+            raise ValueError(f"expected boxes (n, 4), classes (n,), scores (n,); got {self.boxes.shape}, {self.classes.shape}, {self.scores.shape}")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def detections_from_maps(heat: NDArray[np.float32], geometry: NDArray[np.float32], threshold: float) -> Detections:
+    """Boxes from one image's maps.
+
+    heat: (classes, h, w), peak scores in [0, 1] with non-peaks at 0. geometry: (4, h, w): offset of the centre inside the cell
+    (x, y, in cells) and log of width and height in cells. Overlapping boxes of any class are merged to the best one, because
+    one place on a part has one defect.
+    """
+    classes, ys, xs = np.nonzero(heat >= threshold)
+    scores = heat[classes, ys, xs]
+    order = np.argsort(-scores, kind="stable")[: 4 * MAX_DETECTIONS]
+    classes, ys, xs, scores = classes[order], ys[order], xs[order], scores[order]
+    dx, dy, lw, lh = geometry[:, ys, xs]
+    cx, cy = (xs + dx) * STRIDE_PX, (ys + dy) * STRIDE_PX
+    w, h = np.exp(np.clip(lw, -3, 5)) * STRIDE_PX, np.exp(np.clip(lh, -3, 5)) * STRIDE_PX
+    boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], axis=1).astype(np.float32).reshape(-1, 4)
+    keep = _suppress(boxes)
+    return Detections(boxes[keep], classes[keep].astype(np.int64), scores[keep].astype(np.float32))
+
+
+def iou(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of one box (4,) with boxes (n, 4): (n,) float32."""
+    left, top = np.maximum(box[0], boxes[:, 0]), np.maximum(box[1], boxes[:, 1])
+    right, bottom = np.minimum(box[2], boxes[:, 2]), np.minimum(box[3], boxes[:, 3])
+    inter = np.clip(right - left, 0, None) * np.clip(bottom - top, 0, None)
+    area = (box[2] - box[0]) * (box[3] - box[1]) + (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) - inter
+    return np.asarray(inter / np.maximum(area, 1e-6), dtype=np.float32)
+
+
+def _suppress(boxes: NDArray[np.float32], most: float = 0.35) -> list[int]:
+    keep: list[int] = []
+    for i in range(len(boxes)):
+        if len(keep) == MAX_DETECTIONS:
+            break
+        if not keep or float(iou(boxes[i], boxes[keep]).max()) < most:
+            keep.append(i)
+    return keep

@@ -1,0 +1,167 @@
+"""Framegate's own records: a label, then fields in a fixed order, one encoding per value. The bytes are set out in docs/protocol.md.
+
+A record class lists its fields with `u8`, `u32`, `u64`, `blob`, `text`, `blobs`, `numbers`; `marshal` and `parse` follow from
+that list, so that no record can encode one way and decode another. Parsing is strict: every byte is accounted for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, dataclass_transform
+
+from framegate.errors import Malformed, Reason
+
+_WIDTH = {"u8": ("B", 1), "u32": (">I", 4), "u64": (">Q", 8)}
+
+
+def u8() -> Any:
+    """An unsigned 8-bit number."""
+    return dataclasses.field(metadata={"codec": ("u8", 0, 0)})
+
+
+def u32() -> Any:
+    """An unsigned 32-bit number, big-endian."""
+    return dataclasses.field(metadata={"codec": ("u32", 0, 0)})
+
+
+def u64() -> Any:
+    """An unsigned 64-bit number, big-endian."""
+    return dataclasses.field(metadata={"codec": ("u64", 0, 0)})
+
+
+def blob(most: int, *, exactly: bool = False) -> Any:
+    """Bytes behind a 32-bit length; at most (or `exactly`) `most` of them."""
+    return dataclasses.field(metadata={"codec": ("blob", most, most if exactly else 0)})
+
+
+def text(most: int) -> Any:
+    """UTF-8 without control characters behind a 32-bit length; at most `most` bytes."""
+    return dataclasses.field(metadata={"codec": ("text", most, 0)})
+
+
+def blobs(count: int, most: int) -> Any:
+    """Up to `count` byte strings of at most `most` bytes, behind an 8-bit count."""
+    return dataclasses.field(metadata={"codec": ("blobs", most, count)})
+
+
+def numbers(count: int) -> Any:
+    """Up to `count` 8-bit numbers, strictly ascending, behind an 8-bit count."""
+    return dataclasses.field(metadata={"codec": ("numbers", 0, count)})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(u8, u32, u64, blob, text, blobs, numbers))
+class Record:
+    """Base of all records. Subclasses are frozen dataclasses with a `LABEL`."""
+
+    LABEL: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
+
+    def marshal(self) -> bytes:
+        """The record's bytes. Raises Malformed where a value breaks its field's limit."""
+        out = [bytes([len(self.LABEL)]), self.LABEL.encode()]
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            _put(out, self.LABEL, field.name, field.metadata["codec"], getattr(self, field.name))
+        return b"".join(out)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """The record in `data`, all of it. Raises Malformed on a wrong label, a broken limit, short or trailing bytes."""
+        reader = _Reader(bytes(data), cls.LABEL)
+        if reader.take(reader.number("u8", "label"), "label") != cls.LABEL.encode():
+            raise Malformed.of(Reason.MALFORMED, f"a record {cls.LABEL}", "another label")
+        values = {f.name: _get(reader, f.name, f.metadata["codec"]) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        if reader.left:
+            raise Malformed.of(Reason.TRAILING_BYTES, f"{cls.LABEL} to end", f"{reader.left} bytes more")
+        return cls(**values)
+
+
+class _Reader:
+    def __init__(self, data: bytes, label: str) -> None:
+        self._data, self._at, self._label = data, 0, label
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+    def take(self, size: int, name: str) -> bytes:
+        if size > self.left:
+            raise Malformed.of(Reason.MALFORMED, f"{size} bytes for {self._label} {name}", f"{self.left} left")
+        self._at += size
+        return self._data[self._at - size : self._at]
+
+    def number(self, kind: str, name: str) -> int:
+        form, size = _WIDTH[kind]
+        return int(struct.unpack(form, self.take(size, name))[0])
+
+    def sized(self, most: int, exactly: int, name: str) -> bytes:
+        size = self.number("u32", name)
+        if size > most or (exactly and size != exactly):
+            raise Malformed.of(Reason.TOO_LARGE, f"{'exactly' if exactly else 'at most'} {most} bytes of {self._label} {name}", size)
+        return self.take(size, name)
+
+
+def _put(out: list[bytes], label: str, name: str, codec: tuple[str, int, int], value: Any) -> None:
+    kind, most, extra = codec
+    try:
+        if kind in _WIDTH:
+            out.append(struct.pack(_WIDTH[kind][0], value))
+            return
+    except struct.error as error:
+        raise Malformed.of(Reason.MALFORMED, f"{kind} for {label} {name}", value) from error
+    if kind in {"blob", "text"}:
+        data = value.encode() if kind == "text" else bytes(value)
+        if kind == "text":
+            _clean(value, label, name)
+        if len(data) > most or (kind == "blob" and extra and len(data) != extra):
+            raise Malformed.of(Reason.TOO_LARGE, f"{'exactly' if extra else 'at most'} {most} bytes of {label} {name}", len(data))
+        out += [struct.pack(">I", len(data)), data]
+        return
+    if len(value) > extra:
+        raise Malformed.of(Reason.TOO_LARGE, f"at most {extra} of {label} {name}", len(value))
+    out.append(bytes([len(value)]))
+    if kind == "numbers":
+        _ascending(value, label, name)
+        out.append(bytes(value))
+        return
+    for item in value:
+        if len(item) > most:
+            raise Malformed.of(Reason.TOO_LARGE, f"at most {most} bytes of {label} {name}", len(item))
+        out += [struct.pack(">I", len(item)), item]
+
+
+def _get(reader: _Reader, name: str, codec: tuple[str, int, int]) -> Any:
+    kind, most, extra = codec
+    if kind in _WIDTH:
+        return reader.number(kind, name)
+    if kind == "blob":
+        return reader.sized(most, extra, name)
+    if kind == "text":
+        raw = reader.sized(most, 0, name)
+        try:
+            value = raw.decode()
+        except UnicodeDecodeError as error:
+            raise Malformed.of(Reason.MALFORMED, f"UTF-8 in {name}", "other bytes") from error
+        _clean(value, "record", name)
+        return value
+    count = reader.number("u8", name)
+    if count > extra:
+        raise Malformed.of(Reason.TOO_LARGE, f"at most {extra} of {name}", count)
+    if kind == "numbers":
+        values = tuple(reader.take(count, name))
+        _ascending(values, "record", name)
+        return values
+    return tuple(reader.sized(most, 0, name) for _ in range(count))
+
+
+def _clean(value: str, label: str, name: str) -> None:
+    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in value):
+        raise Malformed.of(Reason.MALFORMED, f"no control characters in {label} {name}", ascii(value))
+
+
+def _ascending(values: tuple[int, ...], label: str, name: str) -> None:
+    if any(b <= a for a, b in zip(values, values[1:], strict=False)):
+        raise Malformed.of(Reason.MALFORMED, f"ascending {label} {name}", values)

@@ -1,0 +1,118 @@
+"""Endorsement: the TPM maker's certificate for an EK, and the proof that it is for *this* EK.
+
+Source: TCG EK Credential Profile 2.5, section 3. Trust anchors are the makers' CAs that an operator added; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+
+from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
+from framegate.tpm.public import MAX_RSA_BITS, Public, require_ek
+
+EK_USAGE: Final = x509.ObjectIdentifier("2.23.133.8.1")
+"""tcg-kp-EKCertificate."""
+_NV_HEADER: Final = bytes.fromhex("1001")
+"""TPM 1.2 and some 2.0 parts wrap the DER in TCG_FULL_CERT: tag 1001, type 00, 16-bit length, then 1002 for a full certificate."""
+
+
+def load_ek_certificate(raw: bytes) -> tuple[x509.Certificate, tuple[str, ...]]:
+    """The certificate in the bytes of an NV index, and what had to be taken off: ("wrapper",), ("padding",), both or none.
+
+    Raises Malformed (EK_CHAIN) where no DER certificate is inside. The signature is never skipped, whatever was taken off.
+    """
+    notes: list[str] = []
+    data = raw
+    if data[:2] == _NV_HEADER and len(data) > 7:
+        size = int.from_bytes(data[3:5], "big") - 2
+        data = data[7 : 7 + size]
+        notes.append("wrapper")
+    if len(data) < 4 or data[0] != 0x30 or data[1] != 0x82:
+        raise Malformed.of(Reason.EK_CHAIN, "a DER certificate in the EK's NV index", data[:4].hex() or "nothing")
+    size = 4 + int.from_bytes(data[2:4], "big")
+    if len(data) > size:
+        if data[size:].strip(b"\xff") and data[size:].strip(b"\0"):
+            raise Malformed.of(Reason.TRAILING_BYTES, f"a certificate of {size} bytes", f"{len(data) - size} more that are no padding")
+        data = data[:size]
+        notes.append("padding")
+    try:
+        return x509.load_der_x509_certificate(data), tuple(notes)
+    except ValueError as error:
+        raise Malformed.of(Reason.EK_CHAIN, "a certificate in strict DER", str(error), "pin this EK by its hash instead: framegate camera invite --ek-hash") from error
+
+
+def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.Certificate], now: datetime) -> x509.Certificate:
+    """Establish that a TPM maker vouches for `ek`; `chain[0]` is the EK's certificate, the rest intermediates. Returns that certificate.
+
+    1. the EK is a TCG template, so that it can only decrypt credentials (`require_ek`);
+    2. the certificate and intermediates parse; no RSA key exceeds 4096 bits;
+    3. a chain of valid signatures, alive at `now`, leads to one of `roots`; CAs are CAs;
+    4. the leaf is no CA, has EKU 2.23.133.8.1 and a critical key usage for encryption or agreement; a self-signed EK never passes;
+    5. the certificate's key *is* the EK used for activation.
+
+    Raises Malformed or EvidenceRejected (EK_TEMPLATE, EK_CHAIN, EK_CERTIFICATE_KEY).
+    """
+    require_ek(ek)  # 1
+    if not chain:
+        raise _rejected("an EK certificate", "none", "pin this EK by its hash: framegate camera invite --ek-hash")
+    leaf = load_ek_certificate(chain[0])[0]  # 2
+    others = [load_ek_certificate(raw)[0] for raw in chain[1:]]
+    for certificate in (leaf, *others):
+        key = certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size > MAX_RSA_BITS:
+            raise _rejected(f"RSA of at most {MAX_RSA_BITS} bits", str(key.key_size))
+    if leaf.subject == leaf.issuer and leaf.subject.rdns:
+        raise _rejected("a certificate by a TPM maker", "a self-signed one")
+    if not roots:
+        raise _rejected("a TPM maker's CA in the registry", "none", "add it: framegate trust add-tpm-ca FILE")
+    try:
+        _verifier(roots, now).verify(leaf, others)  # 3, 4
+    except VerificationError as error:
+        raise _rejected("a chain to a trusted TPM maker", str(error), "framegate trust list shows the makers; add the missing CA or intermediate") from error
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if leaf.public_key().public_bytes(*form) != ek.key().public_bytes(*form):  # 5
+        raise EvidenceRejected([Failure(Reason.EK_CERTIFICATE_KEY, "the certificate's own EK", "another key", "the EK template does not reproduce this certificate's key")])
+    return leaf
+
+
+def _rejected(expected: str, actual: str, hint: str = "") -> EvidenceRejected:
+    return EvidenceRejected([Failure(Reason.EK_CHAIN, expected, actual, hint)])
+
+
+def _verifier(roots: Sequence[x509.Certificate], now: datetime) -> x509.verification.ClientVerifier:
+    def usage(_policy: Policy, _cert: x509.Certificate, value: x509.ExtendedKeyUsage | None) -> None:
+        if value is None or EK_USAGE not in list(value):
+            raise ValueError("extended key usage 2.23.133.8.1")
+
+    def key_usage(_policy: Policy, _cert: x509.Certificate, value: x509.KeyUsage | None) -> None:
+        if value is None or not (value.key_encipherment or value.key_agreement) or value.key_cert_sign:
+            raise ValueError("key usage keyEncipherment or keyAgreement")
+
+    def not_a_ca(_policy: Policy, _cert: x509.Certificate, value: x509.BasicConstraints | None) -> None:
+        if value is not None and value.ca:
+            raise ValueError("no CA")
+
+    def a_ca(_policy: Policy, _cert: x509.Certificate, value: x509.BasicConstraints | None) -> None:
+        if value is None or not value.ca:
+            raise ValueError("a CA")
+
+    def directory_name(_policy: Policy, _cert: x509.Certificate, value: x509.SubjectAlternativeName | None) -> None:
+        if value is not None and len(value.get_values_for_type(x509.DirectoryName)) != 1:
+            raise ValueError("one directory name with the TPM's maker, model and version")
+
+    ee = (
+        ExtensionPolicy.permit_all()
+        .require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, usage)
+        .require_present(x509.KeyUsage, Criticality.AGNOSTIC, key_usage)
+        .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, not_a_ca)
+        .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, directory_name)
+    )
+    ca = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca)
+    return PolicyBuilder().store(Store(list(roots))).time(now).max_chain_depth(6).extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier()

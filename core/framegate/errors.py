@@ -1,0 +1,171 @@
+"""The one error tree and the one list of reason ids.
+
+    FramegateError
+    ├── Malformed            bytes that do not parse; says nothing about who sent them
+    ├── EvidenceRejected     evidence that parses and does not hold; `failures` has every reason
+    ├── Refused              a request that the rules deny (ticket, lifecycle, role, grant, frame)
+    └── Unavailable          something needed is not there now; try again
+
+Every error has a `Reason`, which is also the value on the wire, what was `expected`, what came (`actual`), and a `hint`
+for the person who has to mend it. An error is never a return value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """Why something was refused. Stable: these strings are wire values, table columns and test expectations."""
+
+    # structures and sizes
+    MALFORMED = "malformed"
+    TOO_LARGE = "too-large"
+    TRAILING_BYTES = "trailing-bytes"
+    UNKNOWN_ALGORITHM = "unknown-algorithm"
+    # sessions and enrolment
+    SESSION_UNKNOWN = "session-unknown"
+    SESSION_EXPIRED = "session-expired"
+    NONCE_CONSUMED = "nonce-consumed"
+    TICKET_UNKNOWN = "ticket-unknown"
+    TICKET_EXPIRED = "ticket-expired"
+    TICKET_USED = "ticket-used"
+    TICKET_RESERVED = "ticket-reserved"
+    TOO_MANY_TRIES = "too-many-tries"
+    EK_UNKNOWN = "ek-unknown"
+    EK_NOT_PINNED = "ek-not-the-pinned-one"
+    EK_CHAIN = "ek-chain"
+    EK_CERTIFICATE_KEY = "ek-certificate-key"
+    EK_TEMPLATE = "ek-template"
+    AK_TEMPLATE = "ak-template"
+    TLS_TEMPLATE = "tls-key-template"
+    KEY_OWNED = "key-owned-by-another-device"
+    NAME_TAKEN = "name-taken"
+    APPROVAL_NEEDED = "approval-needed"
+    MAC = "activation-mac"
+    # quote and certify, in the order of the checks
+    SIGNATURE = "signature"
+    SIGNATURE_SCHEME = "signature-scheme"
+    MAGIC = "magic"
+    ATTEST_TYPE = "attest-type"
+    QUALIFIED_SIGNER = "qualified-signer"
+    EXTRA_DATA = "extra-data"
+    PCR_SELECTION = "pcr-selection"
+    PCR_DIGEST = "pcr-digest"
+    CERTIFIED_NAME = "certified-name"
+    TLS_KEY_POLICY = "tls-key-policy"
+    CSR_KEY = "csr-key"
+    # boot log
+    BOOT_LOG_MISSING = "boot-log-missing"
+    BOOT_LOG_REQUIRED = "boot-log-required"
+    BOOT_LOG_MALFORMED = "boot-log-malformed"
+    BOOT_LOG_REPLAY = "boot-log-replay"
+    BANK_UNUSED = "bank-unused"
+    SEPARATOR = "separator"
+    EVENT_DATA = "event-data"
+    EVENT_UNCLAIMED = "event-unclaimed"
+    EVENT_ABSENT = "event-absent"
+    SECURE_BOOT = "secure-boot"
+    PROFILE_MISSING = "firmware-profile-missing"
+    PROFILE_INVALID = "firmware-profile-invalid"
+    IMA_UNEXPECTED = "ima-unexpected"
+    TPM_FIRMWARE = "tpm-firmware"
+    COUNTERS = "counters"
+    POSTURE = "posture"
+    PUBLICS = "gateway-publics"
+    # devices and service
+    DEVICE_UNKNOWN = "device-unknown"
+    DEVICE_RETIRED = "device-retired"
+    QUARANTINED = "quarantined"
+    SUSPECT = "suspect"
+    STALE = "stale"
+    NOT_TRUSTED = "not-trusted"
+    TRANSITION = "transition-not-allowed"
+    NOT_FOUND = "not-found"
+    CONFLICT = "conflict"
+    USAGE = "usage"
+    UNAUTHENTICATED = "unauthenticated"
+    WRONG_ROLE = "wrong-role"
+    CERTIFICATE = "certificate"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    TLS_VERSION = "tls-version"
+    SIGNING_ORACLE = "not-a-tls-handshake"
+    # grants, frames, verdicts
+    ENVELOPE = "envelope"
+    GRANT = "grant"
+    GRANT_EXPIRED = "grant-expired"
+    NO_GRANT = "no-grant"
+    OPENING = "opening"
+    OPENING_REPLAYED = "opening-replayed"
+    FRAME_SESSION = "frame-session"
+    FRAME_AUTHENTICATION = "frame-authentication"
+    FRAME_REPLAYED = "frame-replayed"
+    FRAME_GAP = "frame-gap"
+    FRAME_LABEL = "frame-label"
+    FRAME_TOO_LARGE = "frame-too-large"
+    FRAME_IN_FLIGHT = "too-many-frames-in-flight"
+    IMAGE = "image"
+    PART_UNKNOWN = "part-unknown"
+    MODEL = "model"
+    INFERENCE = "inference"
+    TRUST_FEED = "trust-feed"
+    VERDICT = "verdict"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed check: its stable id, what was expected, what came, and what to do. Text may hold attacker's words: escape it on output."""
+
+    reason: Reason
+    expected: str
+    actual: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.reason}: expected {self.expected}, got {self.actual}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class FramegateError(Exception):
+    """Base of everything Framegate raises on purpose; `failures` is never empty."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        if not failures:
+            raise ValueError("an error needs at least one failure")
+        super().__init__("; ".join(str(f) for f in failures))
+        self.failures = tuple(failures)
+
+    @classmethod
+    def of(cls, reason: Reason, expected: object, actual: object, hint: str = "") -> Self:
+        """An error of this class with one failure."""
+        return cls([Failure(reason, str(expected), str(actual), hint)])
+
+    @property
+    def reason(self) -> Reason:
+        """The first failure's id."""
+        return self.failures[0].reason
+
+
+class Malformed(FramegateError):
+    """Bytes that are not what they should be."""
+
+
+class EvidenceRejected(FramegateError):
+    """Evidence that parses and does not hold. `authenticated` tells whether the device's own TPM said so, which alone may lower its state."""
+
+    def __init__(self, failures: Sequence[Failure], *, authenticated: bool = False) -> None:
+        super().__init__(failures)
+        self.authenticated = authenticated
+
+
+class Refused(FramegateError):
+    """A request that the rules deny."""
+
+
+class Unavailable(FramegateError):
+    """Something needed is not there now."""

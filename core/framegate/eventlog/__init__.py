@@ -1,0 +1,7 @@
+"""The TCG boot event log: parse, replay, structure."""
+
+from framegate.eventlog.parse import BootEvent, BootLog, EventType, parse_boot_log
+from framegate.eventlog.replay import replay
+from framegate.eventlog.structure import structural_failures
+
+__all__ = ["BootEvent", "BootLog", "EventType", "parse_boot_log", "replay", "structural_failures"]

@@ -1,0 +1,213 @@
+"""Parse a TCG boot event log, crypto-agile or of the SHA-1 era. Nothing in it is trusted until it replays to a quote.
+
+Source: TCG PC Client Platform Firmware Profile (PFP) 1.06, section 10 (event logging); all numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final
+
+from framegate.errors import Malformed, Reason
+from framegate.tpm.constants import DIGEST_SIZE, Alg
+
+MAX_LOG_BYTES: Final = 2 * 1024 * 1024
+"""Confidential guests reserve 1 MiB; real firmware stays below 128 KiB."""
+MAX_EVENTS: Final = 4096
+"""The busiest real log seen has some 200 events."""
+NEVER_EXTENDED: Final = 0xFFFFFFFF
+"""Windows logs carry this pseudo PCR index for entries that are not measured."""
+_PCRS: Final = 24
+_SPEC_ID_AGILE: Final = b"Spec ID Event03\0"
+_SPEC_ID_OLD: Final = (b"Spec ID Event00\0", b"Spec ID Event02\0")
+
+
+class EventType(IntEnum):
+    """Event types with a meaning here (PFP 10.4.1). A type is *not* covered by any digest: never decide on it alone."""
+
+    POST_CODE = 0x01
+    NO_ACTION = 0x03
+    SEPARATOR = 0x04
+    ACTION = 0x05
+    S_CRTM_CONTENTS = 0x07
+    S_CRTM_VERSION = 0x08
+    PLATFORM_CONFIG_FLAGS = 0x0A
+    IPL = 0x0D
+    EFI_VARIABLE_DRIVER_CONFIG = 0x80000001
+    EFI_VARIABLE_BOOT = 0x80000002
+    EFI_BOOT_SERVICES_APPLICATION = 0x80000003
+    EFI_BOOT_SERVICES_DRIVER = 0x80000004
+    EFI_GPT_EVENT = 0x80000006
+    EFI_ACTION = 0x80000007
+    EFI_PLATFORM_FIRMWARE_BLOB = 0x80000008
+    EFI_HANDOFF_TABLES = 0x80000009
+    EFI_HCRTM_EVENT = 0x80000010
+    EFI_VARIABLE_AUTHORITY = 0x800000E0
+
+
+@dataclass(frozen=True, slots=True)
+class BootEvent:
+    """One event; `type` and `data` are the device's word until a check has bound them to a digest."""
+
+    index: int
+    offset: int
+    pcr: int
+    type: int
+    digests: Mapping[Alg, bytes]
+    data: bytes
+
+    @property
+    def type_name(self) -> str:
+        """EV_… name, or the number in hex."""
+        return f"EV_{EventType(self.type).name}" if self.type in set(EventType) else f"0x{self.type:08x}"
+
+    @property
+    def extends(self) -> bool:
+        """Whether the firmware extends a PCR for this event."""
+        return self.type != EventType.NO_ACTION and self.pcr != NEVER_EXTENDED
+
+
+@dataclass(frozen=True, slots=True)
+class BootLog:
+    """A parsed log: `banks` in the order the log declares them, `startup_locality` or None, `padding` bytes ignored at the end."""
+
+    banks: tuple[Alg, ...]
+    events: tuple[BootEvent, ...]
+    startup_locality: int | None
+    hcrtm: bool
+    padding: int
+
+
+def parse_boot_log(data: bytes) -> BootLog:
+    """The log in `data`.
+
+    Padding of zeros or 0xFF to the end of the area is allowed. Raises Malformed (BOOT_LOG_MALFORMED), with the offset, on: more than
+    `MAX_LOG_BYTES` or `MAX_EVENTS`; sizes past the end; an unknown, repeated or missing digest algorithm; a PCR index past 23; a short,
+    unknown or second Spec ID event; an EV_NO_ACTION that carries a digest in a place where it would be extended.
+    """
+    if len(data) > MAX_LOG_BYTES:
+        raise Malformed.of(Reason.TOO_LARGE, f"a boot log of at most {MAX_LOG_BYTES} bytes", len(data))
+    if not data:
+        raise _bad(0, "a boot log", "nothing")
+    cursor = _Cursor(bytes(data))
+    events: list[BootEvent] = []
+    banks: tuple[Alg, ...] = (Alg.SHA1,)
+    agile = False
+    locality: int | None = None
+    hcrtm = False
+    first = _legacy_event(cursor, 0)
+    if first.type == EventType.NO_ACTION and first.data[:16] == _SPEC_ID_AGILE:
+        banks, short = _spec_id(first.data, first.offset)
+        cursor.take(short, "vendor information")  # firmware exists that leaves the vendor bytes out of the event's size
+        agile = True
+    elif first.type == EventType.NO_ACTION and first.data[:8] == b"Spec ID " and first.data[:16] not in _SPEC_ID_OLD:
+        raise _bad(first.offset, "Spec ID Event03, 02 or 00", ascii(first.data[:16]))
+    else:
+        events.append(first)
+        locality = _locality(first)
+    while cursor.left and not cursor.padding_only():
+        if len(events) >= MAX_EVENTS:
+            raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_EVENTS} events", f"more at offset {cursor.at}")
+        event = _agile_event(cursor, len(events), banks) if agile else _legacy_event(cursor, len(events))
+        if event.type == EventType.NO_ACTION and event.data[:8] == b"Spec ID ":
+            raise _bad(event.offset, "one Spec ID event, first", "another one")
+        found = _locality(event)
+        if found is not None:
+            if locality is not None:
+                raise _bad(event.offset, "one StartupLocality event", "a second")
+            locality = found
+        hcrtm = hcrtm or (event.pcr == 0 and event.type == EventType.EFI_HCRTM_EVENT)
+        events.append(event)
+    return BootLog(banks, tuple(events), locality, hcrtm, cursor.left)
+
+
+class _Cursor:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    @property
+    def left(self) -> int:
+        return len(self.data) - self.at
+
+    def padding_only(self) -> bool:
+        head = self.data[self.at : self.at + 1]
+        return head in {b"\0", b"\xff"} and self.data.count(head, self.at) == self.left
+
+    def take(self, size: int, name: str) -> bytes:
+        if size > self.left:
+            raise _bad(self.at, f"{size} bytes of {name}", f"{self.left} left")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def u32(self, name: str) -> int:
+        return int(struct.unpack("<I", self.take(4, name))[0])
+
+    def u16(self, name: str) -> int:
+        return int(struct.unpack("<H", self.take(2, name))[0])
+
+
+def _bad(offset: int, expected: str, actual: object) -> Malformed:
+    return Malformed.of(Reason.BOOT_LOG_MALFORMED, expected, f"{actual} at offset {offset} (0x{offset:x})", "read the log again from the firmware")
+
+
+def _pcr(cursor: _Cursor) -> int:
+    offset, value = cursor.at, cursor.u32("PCR index")
+    if value >= _PCRS and value != NEVER_EXTENDED:
+        raise _bad(offset, f"a PCR index below {_PCRS}", value)
+    return value
+
+
+def _legacy_event(cursor: _Cursor, index: int) -> BootEvent:
+    offset, pcr, kind = cursor.at, _pcr(cursor), cursor.u32("event type")
+    digest = cursor.take(20, "SHA-1 digest")
+    data = cursor.take(cursor.u32("event size"), "event data")
+    return BootEvent(index, offset, pcr, kind, MappingProxyType({Alg.SHA1: digest}), data)
+
+
+def _agile_event(cursor: _Cursor, index: int, banks: tuple[Alg, ...]) -> BootEvent:
+    offset, pcr, kind = cursor.at, _pcr(cursor), cursor.u32("event type")
+    count = cursor.u32("digest count")
+    if not 1 <= count <= len(banks):
+        raise _bad(offset, f"1 to {len(banks)} digests, as the Spec ID event declares", count)
+    digests: dict[Alg, bytes] = {}
+    for _ in range(count):
+        value = cursor.u16("digest algorithm")
+        if value not in banks or value in digests:
+            raise _bad(offset, "each declared digest algorithm once", f"0x{value:04x}")
+        digests[Alg(value)] = cursor.take(DIGEST_SIZE[Alg(value)], "digest")
+    data = cursor.take(cursor.u32("event size"), "event data")
+    return BootEvent(index, offset, pcr, kind, MappingProxyType(digests), data)
+
+
+def _spec_id(data: bytes, offset: int) -> tuple[tuple[Alg, ...], int]:
+    """Digest algorithms of TCG_EfiSpecIdEvent (PFP 10.4.5.1), and how many vendor bytes stand behind the event instead of in it."""
+    if len(data) < 28:
+        raise _bad(offset, "a Spec ID event of at least 28 bytes", len(data))
+    minor, major, count = data[20], data[21], int(struct.unpack_from("<I", data, 24)[0])
+    if major != 2:
+        raise _bad(offset, "Spec ID version 2.x", f"{major}.{minor}")
+    if not 1 <= count <= 8 or len(data) < 28 + 4 * count + 1:
+        raise _bad(offset, "1 to 8 digest algorithms that fit the Spec ID event", count)
+    banks: list[Alg] = []
+    for alg, size in struct.iter_unpack("<HH", data[28 : 28 + 4 * count]):
+        if alg not in DIGEST_SIZE or DIGEST_SIZE[Alg(alg)] != size or alg in banks:
+            raise _bad(offset, "known digest algorithms with their sizes, each once", f"0x{alg:04x} of {size} bytes")
+        banks.append(Alg(alg))
+    vendor = 28 + 4 * count
+    missing = vendor + 1 + data[vendor] - len(data)
+    if 0 < missing < data[vendor]:
+        raise _bad(offset, f"{data[vendor]} bytes of vendor information", len(data) - vendor - 1)
+    return tuple(banks), max(0, missing)
+
+
+def _locality(event: BootEvent) -> int | None:
+    """Locality of a StartupLocality event (PFP 10.4.5.3), else None."""
+    if event.type != EventType.NO_ACTION or event.data[:16] != b"StartupLocality\0":
+        return None
+    if len(event.data) != 17 or event.pcr != 0 or event.data[16] not in {0, 3, 4}:
+        raise _bad(event.offset, "StartupLocality 0, 3 or 4 in PCR 0", event.data[16:].hex() or "nothing")
+    return event.data[16]

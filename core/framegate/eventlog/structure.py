@@ -1,0 +1,77 @@
+"""What must hold in every boot log whatever the machine: separators, data that matches its digest, no smuggled markers."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from framegate.errors import Failure, Reason
+from framegate.eventlog.parse import BootEvent, BootLog, EventType
+from framegate.tpm.constants import HASH_NAME, Alg
+
+SEPARATED_PCRS: Final = range(8)
+"""PCRs in which the firmware marks the hand-over to the operating system (PFP 3.3.4)."""
+_SEPARATORS: Final = (b"\0\0\0\0", b"\xff\xff\xff\xff")
+_HASHED: Final = frozenset(
+    {EventType.SEPARATOR, EventType.EFI_VARIABLE_DRIVER_CONFIG, EventType.EFI_VARIABLE_AUTHORITY, EventType.EFI_ACTION}
+)
+"""Event types whose digest is the hash of their data; for boot applications and firmware blobs the data only describes."""
+
+
+def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
+    """Every structural fault of `log` as seen in `bank`, in the order met; empty for a sound log.
+
+    1. each of PCR 0 to 7 has exactly one separator, found by its *digest*, since types are not covered (N40, N43, N47);
+    2. nothing calls itself a separator without being one (error separators included);
+    3. separators, UEFI variables and UEFI actions have data that hashes to their digest (N41);
+    4. UEFI boot-policy variables come before PCR 7's separator, each once (N43);
+    5. EV_NO_ACTION events carry no digest (N42).
+    """
+    new = getattr(hashlib, HASH_NAME[bank])
+    separator_digests = {new(s).digest() for s in _SEPARATORS}
+    count = dict.fromkeys(SEPARATED_PCRS, 0)
+    variables: set[bytes] = set()
+    failures: list[Failure] = []
+    for event in log.events:
+        digest = event.digests.get(bank, b"")
+        if event.type == EventType.NO_ACTION:
+            if any(any(d) for d in event.digests.values()):  # 5
+                failures.append(_at(event, Reason.EVENT_DATA, "no digest in EV_NO_ACTION", "a digest"))
+            continue
+        if not event.extends:
+            continue
+        if digest in separator_digests and event.pcr in count:
+            count[event.pcr] += 1  # 1
+        elif event.type == EventType.SEPARATOR:  # 2
+            failures.append(_at(event, Reason.SEPARATOR, "separator value 00000000 or ffffffff", event.data[:8].hex() or "nothing"))
+        if event.type in _HASHED and new(event.data).digest() != digest:  # 3
+            failures.append(_at(event, Reason.EVENT_DATA, f"data that hashes to {digest.hex()[:16]}…", f"{new(event.data).hexdigest()[:16]}…"))
+        if event.type == EventType.EFI_VARIABLE_DRIVER_CONFIG and event.pcr == 7:  # 4
+            name = variable_name(event.data)
+            if count[7] or name in variables:
+                failures.append(_at(event, Reason.SEPARATOR, "boot-policy variables once, before the separator", ascii(name[16:].decode("utf-16-le", "replace"))))
+            variables.add(name)
+    failures += [
+        Failure(Reason.SEPARATOR, f"one separator in PCR {pcr}", f"{seen}", "the firmware did not hand over as it must, or the bank is not in use")
+        for pcr, seen in count.items() if seen != 1
+    ]  # fmt: skip
+    return tuple(failures)
+
+
+def variable_name(data: bytes) -> bytes:
+    """GUID and UTF-16 name at the front of UEFI_VARIABLE_DATA (PFP 10.4.2.6), as raw bytes; empty where the sizes do not fit."""
+    if len(data) < 32:
+        return b""
+    size = int.from_bytes(data[16:24], "little") * 2
+    return data[:16] + data[32 : 32 + size] if size <= len(data) - 32 else b""
+
+
+def variable_value(data: bytes) -> bytes | None:
+    """The value in UEFI_VARIABLE_DATA, or None where the two sizes do not account for every byte."""
+    name, size = variable_name(data), int.from_bytes(data[24:32], "little")
+    end = 32 + len(name) - 16
+    return data[end:] if name and len(data) == end + size else None
+
+
+def _at(event: BootEvent, reason: Reason, expected: str, actual: str) -> Failure:
+    return Failure(reason, f"{expected} (event {event.index}, PCR {event.pcr}, {event.type_name})", actual)

@@ -1,0 +1,51 @@
+"""Names and identifiers as types of their own, checked once where they enter."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final, NewType
+
+from framegate.errors import Malformed, Reason
+
+DeviceName = NewType("DeviceName", str)
+Zone = NewType("Zone", str)
+DeviceId = NewType("DeviceId", str)
+"""`<kind>.<zone>.<name>`: also the certificate's common name and the broker's identity."""
+Digest = NewType("Digest", bytes)
+"""32 bytes of SHA-256."""
+
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class Kind(StrEnum):
+    """What a machine is enrolled as; decides what its certificate may do."""
+
+    CAMERA = "camera"
+    GATEWAY = "gateway"
+
+
+def parse_name(value: str, what: str = "name") -> DeviceName:
+    """`value` as a name: a DNS label of 1 to 63 of a-z, 0-9 and inner hyphens. Raises Malformed (USAGE)."""
+    if not _NAME.fullmatch(value):
+        raise Malformed.of(Reason.USAGE, f"a {what} of 1 to 63 characters a-z, 0-9 and '-', not at its ends", ascii(value[:80]))
+    return DeviceName(value)
+
+
+def device_id(kind: Kind, zone: str, name: str) -> DeviceId:
+    """The device's id out of its three checked parts."""
+    return DeviceId(f"{kind}.{parse_name(zone, 'zone')}.{parse_name(name)}")
+
+
+def split_device_id(value: str) -> tuple[Kind, Zone, DeviceName]:
+    """Kind, zone and name of a device id. Raises Malformed."""
+    kind, _, rest = value.partition(".")
+    zone, _, name = rest.partition(".")
+    if kind not in set(Kind):
+        raise Malformed.of(Reason.USAGE, "an id <camera|gateway>.<zone>.<name>", ascii(value[:150]))
+    return Kind(kind), Zone(parse_name(zone, "zone")), parse_name(name)
+
+
+def spiffe_id(device: DeviceId, fleet: str) -> str:
+    """The SPIFFE ID of a device: spiffe://<fleet>.framegate/<kind>/<zone>/<name> (SPIFFE-ID 2.1)."""
+    return f"spiffe://{fleet}.framegate/" + "/".join(device.split("."))

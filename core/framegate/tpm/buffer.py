@@ -1,0 +1,67 @@
+"""A strict big-endian reader and the TPM2B form, for bytes that an attacker may have made."""
+
+from __future__ import annotations
+
+import struct
+
+from framegate.errors import Malformed, Reason
+from framegate.tpm.constants import Alg
+
+
+class Buffer:
+    """Reads `data` from the front; every short read is Malformed, with what was wanted and where."""
+
+    def __init__(self, data: bytes, what: str) -> None:
+        self.data, self.at, self.what = bytes(data), 0, what
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return len(self.data) - self.at
+
+    def take(self, size: int, name: str) -> bytes:
+        """The next `size` bytes."""
+        if size > self.left:
+            raise Malformed.of(Reason.MALFORMED, f"{size} bytes for {name} at offset {self.at} of {self.what}", f"{self.left} left")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def u8(self, name: str) -> int:
+        """One byte."""
+        return self.take(1, name)[0]
+
+    def u16(self, name: str) -> int:
+        """Two bytes, big-endian."""
+        return int.from_bytes(self.take(2, name), "big")
+
+    def u32(self, name: str) -> int:
+        """Four bytes, big-endian."""
+        return int.from_bytes(self.take(4, name), "big")
+
+    def u64(self, name: str) -> int:
+        """Eight bytes, big-endian."""
+        return int.from_bytes(self.take(8, name), "big")
+
+    def tpm2b(self, name: str, most: int) -> bytes:
+        """A TPM2B: 16-bit size, then that many bytes, at most `most`."""
+        size = self.u16(name)
+        if size > most:
+            raise Malformed.of(Reason.TOO_LARGE, f"at most {most} bytes of {name}", size)
+        return self.take(size, name)
+
+    def alg(self, name: str, *allowed: Alg) -> Alg:
+        """A TPM_ALG_ID out of `allowed`."""
+        value = self.u16(name)
+        if value not in allowed:
+            raise Malformed.of(Reason.UNKNOWN_ALGORITHM, f"{name} of {'/'.join(a.name for a in allowed)}", f"0x{value:04x}")
+        return Alg(value)
+
+    def end(self) -> None:
+        """Nothing may be left."""
+        if self.left:
+            raise Malformed.of(Reason.TRAILING_BYTES, f"{self.what} of {self.at} bytes", f"{self.left} bytes more")
+
+
+def tpm2b(data: bytes) -> bytes:
+    """`data` as a TPM2B."""
+    return struct.pack(">H", len(data)) + data

@@ -1,0 +1,207 @@
+"""The records that cross the wire and are bound into signatures. docs/protocol.md sets out every byte.
+
+Each is `Record.marshal`ed once by its sender; the receiver verifies over the bytes it got and parses from those same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from framegate.codec import Record, blob, blobs, numbers, text, u8, u32, u64
+from framegate.eventlog.parse import MAX_LOG_BYTES
+
+NONCE_BYTES: Final = 32
+TICKET_CODE_BYTES: Final = 16
+"""128 bits: beyond guessing even without the rate limit."""
+MAX_EK_CERTIFICATES: Final = 6
+MAX_CERTIFICATE_BYTES: Final = 64 * 1024
+MAX_IMA_BYTES: Final = 4 * 1024 * 1024
+MAX_POSTURE_BYTES: Final = 256 * 1024
+MAX_PUBLICS: Final = 4
+"""Gateway processes one host may vouch for."""
+MAX_PUBLICS_BYTES: Final = 16 * 1024
+MAX_PROOF_BYTES: Final = MAX_LOG_BYTES + MAX_IMA_BYTES + MAX_POSTURE_BYTES + 128 * 1024
+MAX_TEXT: Final = 256
+
+
+class Hello(Record):
+    """Who wants to join: the ticket's code (enrol) or nothing (rejoin), and the TPM's public keys. Names are not part of it."""
+
+    LABEL = "framegate/v1/hello"
+    client_nonce: bytes = blob(NONCE_BYTES, exactly=True)
+    ticket_code: bytes = blob(TICKET_CODE_BYTES)
+    ek_certificates: tuple[bytes, ...] = blobs(MAX_EK_CERTIFICATES, MAX_CERTIFICATE_BYTES)
+    ek_public: bytes = blob(1024)
+    ak_public: bytes = blob(1024)
+    tls_public: bytes = blob(1024)
+    manufacturer: int = u32()
+    firmware_version: int = u64()
+    boot_log_size: int = u32()
+    ima_log_size: int = u32()
+
+
+class AttestHello(Record):
+    """An enrolled device asks to be attested; who it is comes from its TLS connection. Counters are a hint that nothing is decided on."""
+
+    LABEL = "framegate/v1/attest-hello"
+    client_nonce: bytes = blob(NONCE_BYTES, exactly=True)
+    reset_count: int = u32()
+    restart_count: int = u32()
+    boot_log_sha256: bytes = blob(32, exactly=True)
+
+
+class Challenge(Record):
+    """What the controller asks for. `credential` and `encrypted_secret` are empty on the fleet port."""
+
+    LABEL = "framegate/v1/challenge"
+    hello_sha256: bytes = blob(32, exactly=True)
+    session: bytes = blob(16, exactly=True)
+    nonce: bytes = blob(NONCE_BYTES, exactly=True)
+    credential: bytes = blob(256)
+    encrypted_secret: bytes = blob(1024)
+    bank: int = u32()
+    pcrs: tuple[int, ...] = numbers(24)
+    ima_offset: int = u64()
+    want_boot_log: int = u8()
+    controller: str = text(MAX_TEXT)
+    issued_at_ms: int = u64()
+    deadline_ms: int = u32()
+    attest_interval_ms: int = u32()
+
+
+class Proof(Record):
+    """The evidence. `csr`, `certify_attest` and `certify_signature` are empty on the fleet port, where the key is the connection's."""
+
+    LABEL = "framegate/v1/proof"
+    certify_attest: bytes = blob(1024)
+    certify_signature: bytes = blob(1024)
+    quote_attest: bytes = blob(1024)
+    quote_signature: bytes = blob(1024)
+    boot_log: bytes = blob(MAX_LOG_BYTES)
+    boot_log_sha256: bytes = blob(32, exactly=True)
+    ima_log: bytes = blob(MAX_IMA_BYTES)
+    posture: bytes = blob(MAX_POSTURE_BYTES)
+    gateway_publics: tuple[bytes, ...] = blobs(MAX_PUBLICS, MAX_PUBLICS_BYTES)
+    csr: bytes = blob(4096)
+
+
+class GatewayPublics(Record):
+    """The public halves of one gateway process, handed to the agent of its host; `digest` of these bytes names the process."""
+
+    LABEL = "framegate/v1/gateway-publics"
+    process_nonce: bytes = blob(16, exactly=True)
+    tls_csr: bytes = blob(4096)
+    verdict_csr: bytes = blob(4096)
+    hpke_kem: str = text(64)
+    hpke_public: bytes = blob(4096)
+    address: str = text(MAX_TEXT)
+    operator_address: str = text(MAX_TEXT)
+    model_digest: bytes = blob(32, exactly=True)
+    code_digest: bytes = blob(32, exactly=True)
+
+
+class SessionOffer(Record):
+    """The gateway opens a frame session: a fresh nonce and the key id the camera must use."""
+
+    LABEL = "framegate/v1/session-offer"
+    session: bytes = blob(16, exactly=True)
+    nonce: bytes = blob(NONCE_BYTES, exactly=True)
+    kid: int = u64()
+    publics_sha256: bytes = blob(32, exactly=True)
+
+
+class Opening(Record):
+    """The camera's answer: its grant, its source and the HPKE-sealed frame secret."""
+
+    LABEL = "framegate/v1/opening"
+    session: bytes = blob(16, exactly=True)
+    grant: bytes = blob(64 * 1024)
+    source: str = text(64)
+    sealed_secret: bytes = blob(4096)
+
+
+class FrameMetadata(Record):
+    """What a frame claims about itself; these exact bytes are the AEAD's associated data."""
+
+    LABEL = "framegate/v1/frame"
+    session: bytes = blob(16, exactly=True)
+    device: str = text(MAX_TEXT)
+    part: str = text(MAX_TEXT)
+    part_type: str = text(64)
+    trigger_sequence: int = u64()
+    captured_at_ms: int = u64()
+    uncertainty_ms: int = u32()
+    encoding: int = u8()
+    width: int = u32()
+    height: int = u32()
+    mask_version: int = u32()
+
+
+class _Transcript(Record):
+    LABEL = "framegate/v1/transcript"
+    fleet: bytes = blob(32, exactly=True)
+    hello: bytes = blob(512 * 1024)
+    challenge: bytes = blob(16 * 1024)
+
+
+class _QuoteData(Record):
+    LABEL = "framegate/v1/quote-data"
+    transcript: bytes = blob(32, exactly=True)
+    tls_spki: bytes = blob(1024)
+    boot_log_sha256: bytes = blob(32, exactly=True)
+    posture_sha256: bytes = blob(32, exactly=True)
+    publics_sha256: bytes = blob(32, exactly=True)
+
+
+class _CertifyData(Record):
+    LABEL = "framegate/v1/certify-data"
+    transcript: bytes = blob(32, exactly=True)
+    tls_spki: bytes = blob(1024)
+
+
+class _OpeningInfo(Record):
+    LABEL = "framegate/v1/opening-info"
+    offer: bytes = blob(1024)
+    grant_sha256: bytes = blob(32, exactly=True)
+    camera_spki_sha256: bytes = blob(32, exactly=True)
+    source: str = text(64)
+
+
+def sha256(data: bytes) -> bytes:
+    """SHA-256 of `data`."""
+    return hashlib.sha256(data).digest()
+
+
+def transcript(fleet: bytes, hello: bytes, challenge: bytes) -> bytes:
+    """T: 32 bytes that bind fleet (SHA-256 of the root certificate), hello and challenge bytes."""
+    return sha256(_Transcript(fleet=fleet, hello=hello, challenge=challenge).marshal())
+
+
+def publics_sha256(publics: tuple[bytes, ...]) -> bytes:
+    """Digest of the gateway publics in their order, over their digests."""
+    return sha256(b"framegate/v1/publics" + b"".join(sha256(p) for p in publics))
+
+
+def quote_data(t: bytes, tls_spki: bytes, boot_log_sha256: bytes, posture: bytes, publics: tuple[bytes, ...]) -> bytes:
+    """The quote's qualifyingData, 32 bytes."""
+    record = _QuoteData(
+        transcript=t, tls_spki=tls_spki, boot_log_sha256=boot_log_sha256, posture_sha256=sha256(posture), publics_sha256=publics_sha256(publics)
+    )
+    return sha256(record.marshal())
+
+
+def certify_data(t: bytes, tls_spki: bytes) -> bytes:
+    """The certification's qualifyingData, 32 bytes."""
+    return sha256(_CertifyData(transcript=t, tls_spki=tls_spki).marshal())
+
+
+def opening_info(offer: bytes, grant_payload: bytes, camera_spki: bytes, source: str) -> bytes:
+    """HPKE info of an opening, 32 bytes: what the frame secret is bound to."""
+    record = _OpeningInfo(offer=offer, grant_sha256=sha256(grant_payload), camera_spki_sha256=sha256(camera_spki), source=source)
+    return sha256(record.marshal())
+
+
+LABEL_OPENING: Final = b"framegate/v1/sign-opening\0"
+LABEL_CHALLENGE: Final = b"framegate/v1/sign-challenge\0"
+"""In front of what is signed, so that no signature means anything elsewhere."""

@@ -1,0 +1,1 @@
+"""Simulated machines, boots, cameras and adversaries that speak Framegate's production interfaces."""
