@@ -1,0 +1,1 @@
+"""The controller: verifier, registrar and certificate authority of a fleet. It never sees a frame or a frame key."""

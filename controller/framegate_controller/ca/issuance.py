@@ -1,0 +1,97 @@
+"""Certificates the controller issues. A device's certificate exists only for an affirming Attestation Result."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from framegate.appraisal import AttestationResult
+from framegate.certificates import TLS_USAGE, Purpose
+from framegate.errors import EvidenceRejected, Failure, Reason, Refused
+from framegate.identity import DeviceId, Kind, spiffe_id, split_device_id
+from framegate.wire import GatewayPublics
+
+from framegate_controller.ca.keys import FleetKeys, SigningKey
+
+MAX_CERTIFICATE_LIFE: Final = timedelta(minutes=10)
+BACKDATE: Final = timedelta(minutes=1)
+"""Devices' clocks run a little behind; the signed challenge brings them within seconds."""
+OPERATOR_LIFE: Final = timedelta(hours=24)
+SERVER_LIFE: Final = timedelta(days=30)
+
+
+def issue_device(keys: FleetKeys, device: DeviceId, result: AttestationResult, life: timedelta, now: datetime) -> x509.Certificate:
+    """A device's TLS certificate for the key its TPM certified. Raises Refused where `result` does not affirm."""
+    if not result.affirming:
+        raise Refused.of(Reason.NOT_TRUSTED, "an affirming result", f"{len(result.failures)} failures")
+    key = serialization.load_der_public_key(result.tls_spki)
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise Refused.of(Reason.TLS_TEMPLATE, "a P-256 TLS key", type(key).__name__)
+    return _leaf(keys.issuing["device-ca"], Purpose.DEVICE, device, key, min(life, MAX_CERTIFICATE_LIFE), now, _names(keys, device))
+
+
+def issue_gateway(keys: FleetKeys, host: DeviceId, publics: GatewayPublics, life: timedelta, now: datetime) -> tuple[x509.Certificate, x509.Certificate]:
+    """(TLS, verdict) certificates of a gateway process that its attested host vouches for; never longer than the host's result.
+
+    1. both requests are signed by the keys they ask for; 2. the keys are P-256 and differ; names come from the registry, never from
+    the requests (N28). Raises EvidenceRejected (PUBLICS).
+    """
+    found: list[ec.EllipticCurvePublicKey] = []
+    for label, der in (("TLS", publics.tls_csr), ("verdict", publics.verdict_csr)):
+        try:
+            csr = x509.load_der_x509_csr(der)
+            key = csr.public_key()
+            good = csr.is_signature_valid and isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+        except ValueError as error:
+            raise _publics(f"a {label} certificate request", type(error).__name__) from error
+        if not good or not isinstance(key, ec.EllipticCurvePublicKey):
+            raise _publics(f"a {label} request signed by its own P-256 key", "another")
+        found.append(key)
+    if found[0] == found[1]:
+        raise _publics("two different keys", "one key twice")
+    life = min(life, MAX_CERTIFICATE_LIFE)
+    tls = _leaf(keys.issuing["gateway-ca"], Purpose.GATEWAY, host, found[0], life, now, _names(keys, host))
+    return tls, _leaf(keys.issuing["gateway-ca"], Purpose.VERDICT, host, found[1], life, now, [])
+
+
+def issue_server(keys: FleetKeys, name: str, key: ec.EllipticCurvePublicKey, now: datetime | None = None) -> x509.Certificate:
+    """A server certificate with DNS name `<name>.<fleet>.framegate` (the controller's ports, the broker)."""
+    host = f"{name}.{keys.fleet}.framegate"
+    names: list[x509.GeneralName] = [x509.DNSName(host), x509.DNSName("localhost")]
+    return _leaf(keys.issuing["server-ca"], Purpose.SERVER, host, key, SERVER_LIFE, now or datetime.now(UTC), names)
+
+
+def issue_operator(keys: FleetKeys, operator: str, key: ec.EllipticCurvePublicKey, now: datetime | None = None) -> x509.Certificate:
+    """An operator's certificate of `OPERATOR_LIFE`."""
+    uri = x509.UniformResourceIdentifier(f"spiffe://{keys.fleet}.framegate/operator/{operator}")
+    return _leaf(keys.issuing["operator-ca"], Purpose.OPERATOR, f"operator.{operator}", key, OPERATOR_LIFE, now or datetime.now(UTC), [uri])
+
+
+def _publics(expected: str, actual: str) -> EvidenceRejected:
+    return EvidenceRejected([Failure(Reason.PUBLICS, expected, actual, "restart the gateway process")])
+
+
+def _names(keys: FleetKeys, device: DeviceId) -> list[x509.GeneralName]:
+    kind, zone, name = split_device_id(device)
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id(device, keys.fleet))]
+    return [x509.DNSName(f"{name}.{zone}.framegate"), *names] if kind == Kind.GATEWAY else names
+
+
+def _leaf(
+    issuer: SigningKey, purpose: Purpose, common_name: str, key: ec.EllipticCurvePublicKey, life: timedelta, now: datetime, names: list[x509.GeneralName]
+) -> x509.Certificate:
+    builder = x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+    builder = builder.issuer_name(issuer.certificate.subject).public_key(key).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - BACKDATE).not_valid_after(now + life).add_extension(x509.BasicConstraints(False, None), critical=True)
+    usage = dict.fromkeys(("content_commitment", "data_encipherment", "key_agreement", "key_encipherment", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False)
+    builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usage), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([purpose.value, *TLS_USAGE.get(purpose, ())]), critical=False)
+    identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(issuer.key, hashes.SHA256())

@@ -1,0 +1,105 @@
+"""The controller's two ports: join (server-authenticated) and fleet (mutual TLS), and what they share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from framegate.errors import Reason, Unavailable
+from framegate.wire import MAX_PROOF_BYTES
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+from framegate_controller.ca.issuance import issue_server
+from framegate_controller.ca.keys import FleetKeys, load_fleet, private_pem
+from framegate_controller.services.fleet import FleetService
+from framegate_controller.services.hub import Hub
+from framegate_controller.services.join import JoinService
+from framegate_controller.services.operator import Addresses, OperatorService
+from framegate_controller.store.database import Database
+from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS, Timing
+from framegate_controller.verifier.attestation import Verifier
+
+MAX_STREAMS: Final = 256
+"""Concurrent calls on one connection; an agent has three."""
+MAX_HEADERS: Final = 16 * 1024
+SERVER_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_PROOF_BYTES + 64 * 1024),
+    ("grpc.max_metadata_size", MAX_HEADERS),
+    ("grpc.max_concurrent_streams", MAX_STREAMS),
+    ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
+    ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the controller keeps its state and listens; port 0 lets the system choose. `advertise` is the host that tickets name."""
+
+    state: Path
+    host: str = "127.0.0.1"
+    join_port: int = 7443
+    fleet_port: int = 7444
+    advertise: str = "127.0.0.1"
+    timing: Timing = Timing()
+    controller: str = "controller-1"
+
+
+class Controller:
+    """A running controller. `start` binds both ports; `join_address` and `fleet_address` are then what tickets say."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys: FleetKeys = load_fleet(settings.state / "keys")
+        self.database = Database(settings.state / "registry.db")
+        self.verifier = Verifier(self.database, self.keys, settings.controller, settings.timing, now_ms)
+        self.hub = Hub(self.database, settings.timing, settings.controller, now_ms)
+        self.join_address = self.fleet_address = ""
+        self._servers: list[grpc.aio.Server] = []
+
+    async def start(self) -> None:
+        """Open both ports. Raises Unavailable where one is taken."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        chain = issue_server(self.keys, "controller", key.public_key()).public_bytes(serialization.Encoding.PEM) + self.keys.issuing["server-ca"].pem
+        pair = [(private_pem(key), chain)]
+        clients = b"".join(self.keys.issuing[label].pem for label in ("device-ca", "gateway-ca", "operator-ca"))
+        join, fleet = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
+        join_port = _bind(join, f"{self.settings.host}:{self.settings.join_port}", grpc.ssl_server_credentials(pair))
+        fleet_port = _bind(fleet, f"{self.settings.host}:{self.settings.fleet_port}", grpc.ssl_server_credentials(pair, clients, require_client_auth=True))
+        self.join_address, self.fleet_address = f"{self.settings.advertise}:{join_port}", f"{self.settings.advertise}:{fleet_port}"
+        addresses = Addresses(self.join_address, self.fleet_address, f"controller.{self.keys.fleet}.framegate")
+        authorities = [k.der for k in self.keys.issuing.values()]
+        rpc.add_JoinServicer_to_server(JoinService(self.verifier, self.hub, authorities), join)
+        rpc.add_FleetServicer_to_server(FleetService(self.verifier, self.hub, authorities), fleet)
+        rpc.add_OperatorServicer_to_server(OperatorService(self.verifier, self.hub, addresses), fleet)
+        self._servers = [join, fleet]
+        await self.hub.start()
+        for server in self._servers:
+            await server.start()
+
+    async def stop(self, grace_s: float = 1.0) -> None:
+        """Close both ports and the registry."""
+        self.hub.stop()
+        for server in self._servers:
+            await server.stop(grace_s)
+        self.database.close()
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
+    try:
+        port = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise Unavailable.of(Reason.UNAVAILABLE, f"{address} free to listen on", error, "another controller may be running; choose other ports") from error
+    return int(port)

@@ -1,0 +1,1 @@
+"""gRPC services: thin. `wire` and `peer` are the only readers of requests' envelopes and of who sent them."""

@@ -1,0 +1,206 @@
+"""The fleet port for operators. Every call asks for an operator's certificate; a device's never opens one (N81)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections import Counter
+from dataclasses import dataclass
+
+from cryptography import x509
+from framegate.certificates import Purpose
+from framegate.errors import Malformed, Reason, Refused
+from framegate.identity import Kind
+from framegate.lifecycle import Event as Edge
+from framegate.lifecycle import State
+from framegate.wire import TICKET_CODE_BYTES
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from sqlalchemy import select
+
+from framegate_controller.services.hub import Hub
+from framegate_controller.services.peer import verify_peer
+from framegate_controller.services.wire import Context, guarded, to_event, to_failures, to_summary
+from framegate_controller.store.registry import add_authority, change_state, find_device, invite, load_clock, load_failures, record
+from framegate_controller.store.tables import Device, Event, Revision, Ticket, TpmAuthority
+from framegate_controller.timing import TICKET_LIFE_S
+from framegate_controller.verifier.attestation import Verifier
+
+_EDGES = {"quarantine": Edge.QUARANTINE, "release": Edge.RELEASE, "retire": Edge.RETIRE, "approve": Edge.APPROVED}
+MAX_EVENTS = 1000
+MAX_REASON = 500
+"""Characters of an operator's reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What a ticket tells a machine: where to join, where to attest, and the servers' name."""
+
+    join: str
+    fleet: str
+    server_name: str
+
+
+class OperatorService(rpc.OperatorServicer):
+    """RPCs of operators."""
+
+    def __init__(self, verifier: Verifier, hub: Hub, addresses: Addresses) -> None:
+        self._verifier, self._hub, self._addresses = verifier, hub, addresses
+
+    @guarded
+    async def Invite(self, request: pb.InviteRequest, context: Context) -> pb.InviteReply:  # noqa: N802 - gRPC's names
+        """Register a device and give out its ticket."""
+        actor, now, code = self._actor(context), self._verifier.clock(), secrets.token_bytes(TICKET_CODE_BYTES)
+        if request.kind not in set(Kind):
+            raise Malformed.of(Reason.USAGE, "kind camera or gateway", ascii(request.kind[:40]))
+        try:
+            pinned = bytes.fromhex(request.ek_sha256) if request.ek_sha256 else None
+        except ValueError as error:
+            raise Malformed.of(Reason.USAGE, "an EK hash in hexadecimal", ascii(request.ek_sha256[:80])) from error
+        if pinned is not None and len(pinned) != 32:
+            raise Malformed.of(Reason.USAGE, "an EK hash of 64 hexadecimal digits", len(pinned) * 2, "framegate-agent ek prints it")
+        life = min(request.life_s or TICKET_LIFE_S, TICKET_LIFE_S)
+
+        def run() -> str:
+            with self._verifier.database.transaction() as session:
+                return invite(
+                    session, kind=Kind(request.kind), zone=request.zone, name=request.name, profile=request.profile, ek_sha256=pinned, code=code,
+                    life_s=life, actor=actor, now_ms=now,
+                )  # fmt: skip
+
+        device = await asyncio.to_thread(run)
+        return pb.InviteReply(
+            device=device, code=code, join_address=self._addresses.join, fleet_address=self._addresses.fleet, server_name=self._addresses.server_name,
+            root=self._verifier.keys.root.der, expires_ms=now + life * 1000, now_ms=now,
+        )  # fmt: skip
+
+    @guarded
+    async def List(self, request: pb.ListRequest, context: Context) -> pb.ListReply:  # noqa: N802
+        """All devices of a kind."""
+        self._actor(context)
+
+        def run() -> pb.ListReply:
+            with self._verifier.database.transaction() as session:
+                query = select(Device).order_by(Device.zone, Device.name)
+                rows = session.scalars(query.where(Device.kind == request.kind) if request.kind else query).all()
+                return pb.ListReply(devices=[to_summary(session, row, self._verifier.clock()) for row in rows])
+
+        return await asyncio.to_thread(run)
+
+    @guarded
+    async def Show(self, request: pb.DeviceRequest, context: Context) -> pb.DeviceDetail:  # noqa: N802
+        """Everything known about one device."""
+        self._actor(context)
+
+        def run() -> pb.DeviceDetail:
+            with self._verifier.database.transaction() as session:
+                row = find_device(session, request.device)
+                clock = load_clock(row)
+                events = session.scalars(select(Event).where(Event.device == row.id).order_by(Event.id.desc()).limit(20)).all()
+                return pb.DeviceDetail(
+                    summary=to_summary(session, row, self._verifier.clock()), failures=to_failures(tuple(load_failures(row))), failures_ms=row.failures_ms,
+                    tpm=row.manufacturer.to_bytes(4, "big").decode("ascii", "replace").strip("\0 ") if row.manufacturer else "",
+                    tpm_firmware=row.firmware_version, ek_sha256=(row.ek_sha256 or b"").hex(), ek_endorsement=row.endorsement,
+                    vector=json.loads(row.vector), posture=row.posture, reset_count=clock.reset_count if clock else 0,
+                    restart_count=clock.restart_count if clock else 0, certificate_expires_ms=row.certificate_expires_ms,
+                    events=[to_event(e) for e in events], pcrs=json.loads(row.pcrs),
+                )  # fmt: skip
+
+        return await asyncio.to_thread(run)
+
+    @guarded
+    async def Change(self, request: pb.ChangeRequest, context: Context) -> pb.DeviceSummary:  # noqa: N802
+        """Quarantine, release, retire, approve, or ask for evidence now."""
+        actor = self._actor(context)
+        edge = _EDGES.get(request.event)
+        if edge is None and request.event != "attest-now":
+            raise Malformed.of(Reason.USAGE, f"{', '.join(_EDGES)} or attest-now", ascii(request.event[:40]))
+
+        def run() -> pb.DeviceSummary:
+            with self._verifier.database.transaction() as session:
+                row, now = find_device(session, request.device), self._verifier.clock()
+                if edge is None:
+                    if row.state in {State.RETIRED, State.INVITED}:
+                        raise Refused.of(Reason.TRANSITION, "a device that has joined", row.state)
+                    record(session, now, row.id, "attest-now", actor, request.reason[:MAX_REASON])
+                else:
+                    change_state(session, row, edge, actor, now, request.reason[:MAX_REASON])
+                    if edge in {Edge.QUARANTINE, Edge.RETIRE}:
+                        row.result_expires_ms = min(row.result_expires_ms, now)
+                    if edge == Edge.RETIRE:
+                        row.certificate_expires_ms = 0
+                        for ticket in session.scalars(select(Ticket).where(Ticket.device == row.id)).all():
+                            session.delete(ticket)
+                return to_summary(session, row, now)
+
+        summary = await asyncio.to_thread(run)
+        if edge is not None:
+            await self._hub.changed(summary.device)
+        if edge is None or edge in {Edge.RELEASE, Edge.APPROVED}:
+            self._hub.tell(summary.device, pb.WatchEvent(kind=pb.WatchEvent.ATTEST_NOW))
+        return summary
+
+    @guarded
+    async def AddTpmCa(self, request: pb.TpmCa, context: Context) -> pb.TpmCa:  # noqa: N802
+        """Trust a TPM maker's CA."""
+        actor = self._actor(context)
+        try:
+            certificate = x509.load_der_x509_certificate(request.certificate)
+        except ValueError as error:
+            raise Malformed.of(Reason.CERTIFICATE, "a DER certificate", type(error).__name__) from error
+
+        def run() -> pb.TpmCa:
+            with self._verifier.database.transaction() as session:
+                return _authority(add_authority(session, certificate, actor, self._verifier.clock()))
+
+        return await asyncio.to_thread(run)
+
+    @guarded
+    async def ListTpmCas(self, request: pb.ListRequest, context: Context) -> pb.TpmCas:  # noqa: N802
+        """The makers' CAs that are trusted."""
+        self._actor(context)
+
+        def run() -> pb.TpmCas:
+            with self._verifier.database.transaction() as session:
+                return pb.TpmCas(authorities=[_authority(r) for r in session.scalars(select(TpmAuthority).order_by(TpmAuthority.subject)).all()])
+
+        return await asyncio.to_thread(run)
+
+    @guarded
+    async def FleetStatus(self, request: pb.ListRequest, context: Context) -> pb.FleetStatusReply:  # noqa: N802
+        """How many devices stand where."""
+        self._actor(context)
+
+        def run() -> pb.FleetStatusReply:
+            with self._verifier.database.transaction() as session:
+                states = Counter(session.scalars(select(Device.state)).all())
+                revision = session.scalars(select(Revision.value)).one()
+            return pb.FleetStatusReply(
+                fleet=self._verifier.keys.fleet, controller=self._verifier.controller, states=states, revision=revision,
+                attest_interval_ms=self._verifier.timing.interval_ms, watchers=sum(map(len, self._hub.watchers.values())),
+                feeds=sum(map(len, self._hub.feeds.values())),
+            )  # fmt: skip
+
+        return await asyncio.to_thread(run)
+
+    @guarded
+    async def Events(self, request: pb.EventsRequest, context: Context) -> pb.EventsReply:  # noqa: N802
+        """The latest events, newest first."""
+        self._actor(context)
+
+        def run() -> pb.EventsReply:
+            with self._verifier.database.transaction() as session:
+                query = select(Event).order_by(Event.id.desc()).limit(min(request.limit or 50, MAX_EVENTS))
+                if request.device:
+                    query = query.where(Event.device == find_device(session, request.device).id)
+                return pb.EventsReply(events=[to_event(e) for e in session.scalars(query).all()])
+
+        return await asyncio.to_thread(run)
+
+    def _actor(self, context: Context) -> str:
+        return verify_peer(context, self._verifier.keys, Purpose.OPERATOR).name
+
+
+def _authority(row: TpmAuthority) -> pb.TpmCa:
+    return pb.TpmCa(certificate=row.certificate, subject=row.subject, sha256=row.sha256.hex(), added_ms=row.added_ms, expires_ms=row.expires_ms)

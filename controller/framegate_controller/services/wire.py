@@ -1,0 +1,121 @@
+"""Errors to gRPC and registry rows to messages. A client sees ids, expectations and hints, never a cause or a traceback."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+from cryptography.hazmat.primitives import serialization
+from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Unavailable
+from framegate.identity import Kind
+from framegate.wire import GatewayPublics
+from framegate_proto.v1 import framegate_pb2 as pb
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from framegate_controller.store.tables import Device, Event, Gateway
+from framegate_controller.verifier.attestation import Answer
+
+log = logging.getLogger(__name__)
+Context = grpc.aio.ServicerContext[Any, Any]
+F = TypeVar("F")
+
+FAILURES_KEY = "framegate-failures-bin"
+"""Trailing metadata: the failures of a refused call, as an AttestationReply with nothing else in it."""
+
+_STATUS = {
+    Reason.NOT_FOUND: grpc.StatusCode.NOT_FOUND, Reason.CONFLICT: grpc.StatusCode.ALREADY_EXISTS, Reason.NAME_TAKEN: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.TRANSITION: grpc.StatusCode.FAILED_PRECONDITION, Reason.USAGE: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED, Reason.CERTIFICATE_EXPIRED: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.TOO_MANY_TRIES: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}  # fmt: skip
+
+
+def to_failures(failures: tuple[Failure, ...]) -> list[pb.Failure]:
+    """Failures as messages."""
+    return [pb.Failure(reason=f.reason, expected=f.expected, actual=f.actual, hint=f.hint) for f in failures]
+
+
+async def abort(context: Context, error: FramegateError) -> NoReturn:
+    """End the call with `error`'s failures in the trailing metadata."""
+    default = grpc.StatusCode.PERMISSION_DENIED
+    if isinstance(error, Malformed):
+        default = grpc.StatusCode.INVALID_ARGUMENT
+    elif isinstance(error, Unavailable):
+        default = grpc.StatusCode.UNAVAILABLE
+    elif isinstance(error, EvidenceRejected):
+        default = grpc.StatusCode.FAILED_PRECONDITION
+    raw = pb.AttestationReply(failures=to_failures(error.failures[:16])).SerializeToString()
+    await context.abort(_STATUS.get(error.reason, default), error.reason.value, trailing_metadata=((FAILURES_KEY, raw),))
+    raise AssertionError("abort returns to nobody")
+
+
+def guarded(method: Callable[..., Awaitable[F]]) -> Callable[..., Awaitable[F]]:
+    """A unary handler whose errors reach the client as `abort` sends them; anything unforeseen is logged here and says `internal` there."""
+
+    @functools.wraps(method)
+    async def run(self: Any, request: Any, context: Context) -> F:
+        try:
+            return await method(self, request, context)
+        except FramegateError as error:
+            log.info("%s refused: %s", method.__name__, ascii(str(error)))
+            await abort(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("%s failed", method.__name__)
+            await abort(context, Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the controller, see its log"))
+
+    return run
+
+
+def guarded_stream(method: Callable[..., AsyncIterator[F]]) -> Callable[..., AsyncIterator[F]]:
+    """The same for a server-streaming handler."""
+
+    @functools.wraps(method)
+    async def run(self: Any, request: Any, context: Context) -> AsyncIterator[F]:
+        try:
+            async for item in method(self, request, context):
+                yield item
+        except FramegateError as error:
+            log.info("%s ended: %s", method.__name__, ascii(str(error)))
+            await abort(context, error)
+
+    return run
+
+
+def to_reply(answer: Answer, authorities: list[bytes], result_life_ms: int, interval_ms: int) -> pb.AttestationReply:
+    """An answer as a message."""
+    der = serialization.Encoding.DER
+    return pb.AttestationReply(
+        device=answer.device, zone=answer.zone, state=answer.state, certificate=answer.certificate.public_bytes(der) if answer.certificate else b"",
+        authorities=authorities, result_id=answer.result_id, result_life_ms=result_life_ms, attest_interval_ms=interval_ms,
+        failures=to_failures(answer.failures), retry_with_boot_log=answer.retry_with_boot_log,
+        gateways=[
+            pb.GatewayCertificates(publics_sha256=p, tls_certificate=t.public_bytes(der), verdict_certificate=v.public_bytes(der)) for p, t, v in answer.gateways
+        ],
+    )  # fmt: skip
+
+
+def to_summary(session: Session, device: Device, now_ms: int) -> pb.DeviceSummary:
+    """A device as a row of a listing."""
+    summary = pb.DeviceSummary(
+        device=device.id, kind=device.kind, zone=device.zone, name=device.name, state=device.state, since_ms=device.since_ms, profile=device.profile,
+        last_result_ms=device.result_ms, result_remaining_ms=max(0, device.result_expires_ms - now_ms), result_id=device.result_id,
+        failures=len(json.loads(device.failures)),
+    )  # fmt: skip
+    if device.kind == Kind.GATEWAY:
+        for raw in session.scalars(select(Gateway.publics).where(Gateway.host == device.id)).all():
+            publics = GatewayPublics.parse(raw)
+            summary.gateway_addresses.append(publics.address)
+            summary.operator_addresses.append(publics.operator_address)
+    return summary
+
+
+def to_event(row: Event) -> pb.EventRow:
+    """An event as a message."""
+    return pb.EventRow(at_ms=row.at_ms, device=row.device, event=row.event, actor=row.actor, detail=row.detail, from_state=row.from_state, to_state=row.to_state)

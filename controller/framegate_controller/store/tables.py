@@ -1,0 +1,126 @@
+"""Tables of the registry. Times are milliseconds since the epoch, digests raw bytes, lists JSON text."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+
+class Device(Base):
+    """A machine of the fleet; `id` is `<kind>.<zone>.<name>`."""
+
+    __tablename__ = "devices"
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    zone: Mapped[str] = mapped_column(String(63))
+    name: Mapped[str] = mapped_column(String(63), unique=True)
+    state: Mapped[str] = mapped_column(String(16))
+    since_ms: Mapped[int] = mapped_column(BigInteger)
+    profile: Mapped[str] = mapped_column(String(63))
+    ek_sha256: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    ek_public: Mapped[bytes | None] = mapped_column(LargeBinary)
+    endorsement: Mapped[str] = mapped_column(Text, default="")
+    ak_name: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    ak_public: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tls_public: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tls_spki_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
+    manufacturer: Mapped[int] = mapped_column(BigInteger, default=0)
+    firmware_version: Mapped[str] = mapped_column(String(16), default="")
+    clock: Mapped[str] = mapped_column(Text, default="")
+    boot_log: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    pcrs: Mapped[str] = mapped_column(Text, default="{}")
+    posture: Mapped[str] = mapped_column(Text, default="")
+    vector: Mapped[str] = mapped_column(Text, default="{}")
+    result_id: Mapped[str] = mapped_column(String(64), default="")
+    result_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    result_expires_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    certificate_expires_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    failures: Mapped[str] = mapped_column(Text, default="[]")
+    failures_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Ticket(Base):
+    """A ticket to join, by the hash of its code; consumed where `used_ms` is set."""
+
+    __tablename__ = "tickets"
+    code_sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    device: Mapped[str] = mapped_column(String(200), index=True)
+    ek_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
+    expires_ms: Mapped[int] = mapped_column(BigInteger)
+    used_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    reserved_ek: Mapped[bytes | None] = mapped_column(LargeBinary)
+    reserved_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class AttestationSession(Base):
+    """From challenge to proof; a row is deleted, once, by whoever consumes its nonce."""
+
+    __tablename__ = "sessions"
+    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    device: Mapped[str] = mapped_column(String(200))
+    peer: Mapped[str] = mapped_column(String(100))
+    join: Mapped[bool]
+    hello: Mapped[bytes] = mapped_column(LargeBinary)
+    challenge: Mapped[bytes] = mapped_column(LargeBinary)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    ticket: Mapped[bytes | None] = mapped_column(LargeBinary)
+    endorsement: Mapped[str] = mapped_column(Text, default="")
+    expires_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class TpmAuthority(Base):
+    """A TPM maker's CA that an operator trusts for endorsement."""
+
+    __tablename__ = "tpm_authorities"
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    certificate: Mapped[bytes] = mapped_column(LargeBinary)
+    subject: Mapped[str] = mapped_column(Text)
+    added_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class Profile(Base):
+    """A firmware profile as its signed envelope."""
+
+    __tablename__ = "profiles"
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger)
+    envelope: Mapped[bytes] = mapped_column(LargeBinary)
+    added_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class Gateway(Base):
+    """A gateway process that its host's last result vouches for."""
+
+    __tablename__ = "gateways"
+    publics_sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    host: Mapped[str] = mapped_column(String(200), index=True)
+    publics: Mapped[bytes] = mapped_column(LargeBinary)
+    result_id: Mapped[str] = mapped_column(String(64))
+
+
+class Event(Base):
+    """What happened, in the order it happened."""
+
+    __tablename__ = "events"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    device: Mapped[str] = mapped_column(String(200))
+    event: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(String(200))
+    detail: Mapped[str] = mapped_column(Text)
+    from_state: Mapped[str] = mapped_column(String(16), default="")
+    to_state: Mapped[str] = mapped_column(String(16), default="")
+    __table_args__ = (Index("events_by_device", "device", "id"),)
+
+
+class Revision(Base):
+    """The store-wide revision of trust, one row; every change that a relying party must see raises it."""
+
+    __tablename__ = "revision"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)

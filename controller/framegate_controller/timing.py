@@ -1,0 +1,40 @@
+"""One knob, the attest interval, and every deadline derived from it. The table stands in docs/protocol.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+DEFAULT_INTERVAL_MS: Final = 60_000
+MIN_INTERVAL_MS: Final = 1_000
+"""A hardware TPM needs half a second a quote."""
+MAX_INTERVAL_MS: Final = 3_600_000
+NONCE_LIFE_MS: Final = 60_000
+"""A hardware TPM answers in a few seconds; a minute leaves room for a busy one."""
+HEARTBEAT_S: Final = 1.0
+CONNECTION_AGE_MS: Final = 300_000
+CONNECTION_GRACE_MS: Final = 10_000
+"""Without grace gRPC never cuts an active stream."""
+GRANT_TTL_S: Final = 120
+TICKET_LIFE_S: Final = 86_400
+RESERVATION_MS: Final = 60_000
+TICKET_TRIES: Final = 5
+TICKET_WINDOW_S: Final = 60.0
+"""Five tries a minute from one address: no plant joins faster by hand, no guesser gets through 128 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Deadlines of a fleet, in ms, from its attest interval."""
+
+    interval_ms: int = DEFAULT_INTERVAL_MS
+
+    @property
+    def result_life_ms(self) -> int:
+        """How long a result stands."""
+        return 3 * self.interval_ms
+
+    @property
+    def stale_ms(self) -> int:
+        """After how long without a result a device is stale."""
+        return 2 * self.interval_ms

@@ -1,0 +1,158 @@
+"""A TPM maker: a CA for endorsement keys, and swtpm instances with EK certificates in their NV. SIMULATED hardware, real TPM 2.0 commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+from framegate.endorsement import EK_USAGE
+from framegate.tpm.public import parse_public
+from framegate_agent.tpm import EK_TEMPLATES, tss
+
+EK_KINDS: Final = {"p256": 0x01C0000A, "p384": 0x01C00016, "rsa2048": 0x01C00002}
+START_TIMEOUT_S: Final = 10.0
+"""swtpm answers within some 10 ms; a loaded machine gets a thousand times that."""
+
+
+class TpmMaker:
+    """A TPM maker's root CA and the EK certificates it issues."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+        self.key, self.certificate = key, certificate
+
+    @classmethod
+    def found(cls, name: str = "Simulated TPM Works") -> TpmMaker:
+        """A new maker with a fresh root."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} EK Root CA")])
+        return cls(key, _builder(subject, subject, key.public_key(), ca=True).sign(key, hashes.SHA256()))
+
+    @classmethod
+    def load_or_found(cls, folder: Path) -> TpmMaker:
+        """The maker kept in `folder`, founded there on first use (its key is 0600)."""
+        key_file, cert_file = folder / "maker.key", folder / "maker.pem"
+        if key_file.exists():
+            key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)
+            return cls(key, x509.load_pem_x509_certificate(cert_file.read_bytes()))
+        maker = cls.found()
+        folder.mkdir(parents=True, exist_ok=True)
+        pem = maker.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(pem)
+        cert_file.write_bytes(maker.pem())
+        return maker
+
+    def pem(self) -> bytes:
+        """The root certificate as PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, *, eku: bool = True, ca: bool = False, days: int = 3650) -> bytes:
+        """DER EK certificate for `key`; the switches break it on purpose."""
+        builder = _builder(x509.Name([]), self.certificate.subject, key, ca=ca, days=days)
+        tcg = [("2.23.133.2.1", "id:46474154"), ("2.23.133.2.2", "simulated"), ("2.23.133.2.3", "id:00010000")]
+        san = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.ObjectIdentifier(o), v) for o, v in tcg]))
+        builder = builder.add_extension(x509.SubjectAlternativeName([san]), critical=True)
+        usage = dict.fromkeys(("digital_signature", "content_commitment", "data_encipherment", "crl_sign", "encipher_only", "decipher_only"), False)
+        agreement = isinstance(key, ec.EllipticCurvePublicKey)
+        builder = builder.add_extension(x509.KeyUsage(**usage, key_agreement=agreement, key_encipherment=not agreement, key_cert_sign=ca), critical=True)
+        if eku:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, *, ca: bool, days: int = 3650) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1 if days > 0 else -2 * days)).not_valid_after(now + timedelta(days=days))
+    return builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
+
+
+class Swtpm:
+    """One swtpm process on a Unix socket in `folder`; its state survives `stop` and `kill`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.socket = folder / "tpm.sock"
+        if len(str(self.socket)) > 100:
+            raise ValueError(f"Unix socket paths have at most 107 bytes, choose a shorter folder than {folder}")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def tcti(self) -> str:
+        """The TCTI string for tpm2-pytss."""
+        return f"swtpm:path={self.socket}"
+
+    def start(self) -> None:
+        """Power on: TPM2_Startup(CLEAR). Returns once the socket is there."""
+        for path in (self.socket, Path(f"{self.socket}.ctrl")):
+            path.unlink(missing_ok=True)
+        state = self.folder / "state"
+        state.mkdir(exist_ok=True, mode=0o700)
+        argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", f"type=unixio,path={self.socket}"]
+        argv += ["--ctrl", f"type=unixio,path={self.socket}.ctrl", "--flags", "not-need-init,startup-clear"]
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.socket.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"swtpm did not start in {self.folder}; is the Debian package swtpm installed?")
+            time.sleep(0.002)
+
+    @contextlib.contextmanager
+    def esys(self) -> Iterator[Any]:
+        """An ESAPI connection; no other may be open."""
+        esys = tss.ESAPI(self.tcti)
+        try:
+            yield esys
+        finally:
+            esys.close()
+
+    def stop(self, *, save_state: bool = False) -> None:
+        """Orderly power off; `save_state` sends Shutdown(STATE), so that the next start is a TPM Restart."""
+        if self.process is None:
+            return
+        with contextlib.suppress(tss.TSS2_Exception), self.esys() as esys:
+            esys.shutdown(tss.TPM2_SU.STATE if save_state else tss.TPM2_SU.CLEAR)
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Power cut: no Shutdown command."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait()
+            self.process = None
+
+
+def manufacture(swtpm: Swtpm, maker: TpmMaker, kind: str = "p256") -> bytes:
+    """Give a running `swtpm` its EK certificate of `kind` (`EK_KINDS`) in NV, as a maker does before delivery; returns the DER."""
+    index = EK_KINDS[kind]
+    template = EK_TEMPLATES[index][1]
+    nv_attributes = tss.TPMA_NV
+    with swtpm.esys() as esys:
+        public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
+        handle, made, *_ = esys.create_primary(tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT)
+        certificate = maker.issue(parse_public(bytes(made.publicArea.marshal())).key())
+        esys.flush_context(handle)
+        flags = nv_attributes.PPWRITE | nv_attributes.WRITEDEFINE | nv_attributes.PPREAD | nv_attributes.OWNERREAD
+        flags |= nv_attributes.AUTHREAD | nv_attributes.NO_DA | nv_attributes.PLATFORMCREATE
+        area = tss.TPMS_NV_PUBLIC(nvIndex=index, nameAlg=tss.TPM2_ALG.SHA256, dataSize=len(certificate), attributes=flags)
+        nv = esys.nv_define_space(b"", tss.TPM2B_NV_PUBLIC(nvPublic=area), auth_handle=tss.ESYS_TR.PLATFORM)
+        for at in range(0, len(certificate), 512):
+            esys.nv_write(nv, certificate[at : at + 512], at, auth_handle=tss.ESYS_TR.PLATFORM)
+        esys.nv_write_lock(nv, auth_handle=tss.ESYS_TR.PLATFORM)
+    return certificate
