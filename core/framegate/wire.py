@@ -5,10 +5,12 @@ Each is `Record.marshal`ed once by its sender; the receiver verifies over the by
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import Final
 
 from framegate.codec import Record, blob, blobs, numbers, text, u8, u32, u64
+from framegate.errors import Malformed, Reason
 from framegate.eventlog.parse import MAX_LOG_BYTES
 
 NONCE_BYTES: Final = 32
@@ -205,3 +207,74 @@ def opening_info(offer: bytes, grant_payload: bytes, camera_spki: bytes, source:
 LABEL_OPENING: Final = b"framegate/v1/sign-opening\0"
 LABEL_CHALLENGE: Final = b"framegate/v1/sign-challenge\0"
 """In front of what is signed, so that no signature means anything elsewhere."""
+
+
+class Ticket(Record):
+    """All a machine needs to join: where, whom to trust, and a code that works once. Handed over as text or file; treat it like a password."""
+
+    LABEL = "framegate/v1/ticket"
+    join_address: str = text(MAX_TEXT)
+    fleet_address: str = text(MAX_TEXT)
+    server_name: str = text(MAX_TEXT)
+    root: bytes = blob(MAX_CERTIFICATE_BYTES)
+    code: bytes = blob(TICKET_CODE_BYTES, exactly=True)
+    issued_at_ms: int = u64()
+
+
+class Warrant(Record):
+    """Agent to gateway process on its host's socket: certificates for its keys, or empty ones and why not."""
+
+    LABEL = "framegate/v1/warrant"
+    device: str = text(MAX_TEXT)
+    zone: str = text(64)
+    tls_certificate: bytes = blob(MAX_CERTIFICATE_BYTES)
+    verdict_certificate: bytes = blob(MAX_CERTIFICATE_BYTES)
+    root: bytes = blob(MAX_CERTIFICATE_BYTES)
+    authorities: tuple[bytes, ...] = blobs(16, MAX_CERTIFICATE_BYTES)
+    result_id: str = text(64)
+    fleet_address: str = text(MAX_TEXT)
+    server_name: str = text(MAX_TEXT)
+    reason: str = text(1024)
+
+
+class Captured(Record):
+    """Capture child to agent, followed by `size` bytes of encoded image: one frame and the part it shows."""
+
+    LABEL = "framegate/v1/captured"
+    part: str = text(MAX_TEXT)
+    part_type: str = text(64)
+    trigger_sequence: int = u64()
+    captured_at_ms: int = u64()
+    uncertainty_ms: int = u32()
+    encoding: int = u8()
+    width: int = u32()
+    height: int = u32()
+    size: int = u32()
+
+
+ENCODING_JPEG: Final = 1
+ENCODING_PNG: Final = 2
+MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
+"""Sealed frame; a 64-megapixel JPEG at high quality stays below it."""
+MAX_FRAME_PIXELS: Final = 64 * 1024 * 1024
+"""Read from the image's header before decoding: a kilobyte of PNG can claim 40 GB."""
+
+_TICKET_PREFIX: Final = "framegate-ticket-1."
+
+
+def ticket_text(ticket: Ticket) -> str:
+    """The ticket as one line of text."""
+    return _TICKET_PREFIX + base64.urlsafe_b64encode(ticket.marshal()).decode().rstrip("=")
+
+
+def parse_ticket(line: str) -> Ticket:
+    """The ticket in a line of text. Raises Malformed."""
+    line = line.strip()
+    if not line.startswith(_TICKET_PREFIX):
+        raise Malformed.of(Reason.USAGE, f"a ticket that begins with {_TICKET_PREFIX}", ascii(line[:24]), "paste the whole line that framegate camera invite printed")
+    body = line.removeprefix(_TICKET_PREFIX)
+    try:
+        raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    except ValueError as error:
+        raise Malformed.of(Reason.USAGE, "a whole ticket", "a damaged one", "copy it again") from error
+    return Ticket.parse(raw)

@@ -146,8 +146,8 @@ def _damage(rng: np.random.Generator, copper: Gray, wanted: int) -> tuple[Gray, 
     damaged = copper.copy()
     taken = np.zeros(copper.shape, np.uint8)
     found: list[Defect] = []
-    inside = cv2.distanceTransform(copper, cv2.DIST_L2, 3)
-    outside = cv2.distanceTransform(255 - copper, cv2.DIST_L2, 3)
+    inside = cv2.distanceTransform(copper, cv2.DIST_L2, 3).astype(np.float32)
+    outside = cv2.distanceTransform(255 - copper, cv2.DIST_L2, 3).astype(np.float32)
     edges = np.argwhere((inside > 0) & (inside < 1.5))
     for _ in range(wanted):
         kind = CLASSES[int(rng.integers(0, len(CLASSES)))]

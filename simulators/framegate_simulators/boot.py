@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import tpm2_pytss as tss
 from framegate.eventlog.parse import EventType
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
-from framegate_agent.tpm import tss
 
 BANKS: Final = (Alg.SHA1, Alg.SHA256)
 _GLOBAL_VARIABLE: Final = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c")

@@ -78,7 +78,7 @@ def _publics(expected: str, actual: str) -> EvidenceRejected:
 def _names(keys: FleetKeys, device: DeviceId) -> list[x509.GeneralName]:
     kind, zone, name = split_device_id(device)
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id(device, keys.fleet))]
-    return [x509.DNSName(f"{name}.{zone}.framegate"), *names] if kind == Kind.GATEWAY else names
+    return [x509.DNSName(f"{name}.{zone}.gateway.framegate"), *names] if kind == Kind.GATEWAY else names
 
 
 def _leaf(

@@ -1,0 +1,238 @@
+"""Enrol, rejoin and attest: the agent's side of challenge and proof."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import Encoding
+from framegate.activation import activation_mac
+from framegate.certificates import Purpose, from_ms, load_certificate, verify_certificate
+from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate.tpm.attest import PcrSelection, parse_attest
+from framegate.tpm.constants import HASH_NAME, Alg
+from framegate.tpm.public import Public
+from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+from framegate_agent.channel import server_authenticated
+from framegate_agent.posture import collect_posture
+from framegate_agent.state import AgentState, TrustedClock
+from framegate_agent.tpm import Tpm
+
+RPC_TIMEOUT_S: Final = 20.0
+"""A controller under load answers within a second; a dead one must not hold the agent."""
+BOOT_LOG_PATH: Final = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The controller's answer: the new state, and gateways' certificates by the digest of their publics."""
+
+    state: AgentState
+    failures: tuple[Failure, ...]
+    gateways: dict[bytes, tuple[bytes, bytes]]
+    result_life_ms: int
+
+
+class Attester:
+    """Proves this machine to a controller. `boot_log` is where the firmware's log lies; a missing file means no log, which is refused there."""
+
+    def __init__(self, tpm: Tpm, boot_log: Path, clock: TrustedClock) -> None:
+        self.tpm, self.boot_log, self.clock = tpm, boot_log, clock
+        self._counters = (0, 0)
+
+    async def join(self, state: AgentState, code: bytes, publics: tuple[bytes, ...]) -> Outcome:
+        """Enrol by the ticket's `code`, or rejoin with an empty one. Raises FramegateError with the controller's reasons."""
+        endorsement, ak, tls = await asyncio.to_thread(lambda: (self.tpm.endorsement(), self.tpm.attestation_key(), self.tpm.tls_key()))
+        facts, log = await asyncio.to_thread(lambda: (self.tpm.facts(), self._log()))
+        hello = Hello(
+            client_nonce=secrets.token_bytes(32), ticket_code=code, ek_certificates=endorsement.certificates, ek_public=endorsement.public.raw,
+            ak_public=ak.raw, tls_public=tls.raw, manufacturer=facts.manufacturer, firmware_version=facts.firmware_version,
+            boot_log_size=len(log), ima_log_size=0,
+        ).marshal()  # fmt: skip
+        async with server_authenticated(state.join_address, state.server_name, [state.root_certificate]) as channel:
+            stub = rpc.JoinStub(channel)
+            reply = await _call(stub.Begin, pb.BeginRequest(hello=hello))
+            challenge = self._verified_challenge(state, hello, reply)
+            t = transcript(sha256(_der(state)), hello, reply.challenge)
+
+            def prove() -> tuple[bytes, bytes]:
+                secret = self.tpm.activate(endorsement, challenge.credential, challenge.encrypted_secret)
+                certified = self.tpm.certify_tls_key(certify_data(t, tls.spki()))
+                proof = self._proof(challenge, t, tls, log, publics, certified=certified, csr=self._csr(tls))
+                return activation_mac(secret, t, proof), proof
+
+            mac, proof = await asyncio.to_thread(prove)
+            answer = await _call(stub.Complete, pb.CompleteRequest(session=challenge.session, mac=mac, proof=proof))
+        return self._outcome(state, answer, tls)
+
+    async def attest(self, state: AgentState, channel: grpc.aio.Channel, publics: tuple[bytes, ...]) -> Outcome:
+        """Attest again on the fleet port's `channel`. Raises FramegateError."""
+        stub: Any = rpc.FleetStub(channel)
+        tls, log = await asyncio.to_thread(lambda: (self.tpm.tls_key(), self._log()))
+        for everything in (False, True):
+            hello = AttestHello(
+                client_nonce=secrets.token_bytes(32), reset_count=self._counters[0], restart_count=self._counters[1],
+                boot_log_sha256=bytes(32) if everything else sha256(log),
+            ).marshal()  # fmt: skip
+            reply = await _call(stub.Begin, pb.BeginRequest(hello=hello))
+            challenge = self._verified_challenge(state, hello, reply)
+            t = transcript(sha256(_der(state)), hello, reply.challenge)
+            proof = await asyncio.to_thread(self._proof, challenge, t, tls, log, publics)
+            answer = await _call(stub.Complete, pb.CompleteRequest(session=challenge.session, proof=proof))
+            if not answer.retry_with_boot_log:
+                break
+        return self._outcome(state, answer, tls)
+
+    def _verified_challenge(self, state: AgentState, hello: bytes, reply: pb.ChallengeReply) -> Challenge:
+        """The challenge, before the TPM is touched.
+
+        1. it answers exactly our Hello; 2. it is not older than anything signed that we have seen; 3. its certificate is a challenge key of
+        our fleet at that time; 4. the signature holds over the bytes that came. Then it is also what time it is. Raises Refused.
+        """
+        challenge = Challenge.parse(reply.challenge)
+        if challenge.hello_sha256 != sha256(hello):  # 1
+            raise Refused.of(Reason.SESSION_UNKNOWN, "a challenge to our Hello", "another")
+        if challenge.issued_at_ms + 60_000 < self.clock.floor_ms:  # 2
+            raise Refused.of(Reason.SESSION_EXPIRED, "a challenge of now", "one from the past", "the controller's clock is behind")
+        certificate = load_certificate(reply.certificate)
+        signer = verify_certificate(certificate, Purpose.CHALLENGE, (), state.root_certificate, from_ms(challenge.issued_at_ms))  # 3
+        try:
+            signer.key.verify(reply.signature, LABEL_CHALLENGE + reply.challenge, ec.ECDSA(hashes.SHA256()))  # 4
+        except InvalidSignature as error:
+            raise Refused.of(Reason.SIGNATURE, "the challenge key's signature", "another", "this is not your fleet's controller") from error
+        if challenge.bank not in HASH_NAME or not challenge.pcrs:
+            raise Malformed.of(Reason.PCR_SELECTION, "a PCR bank and PCRs", (challenge.bank, challenge.pcrs))
+        self.clock.correct(challenge.issued_at_ms)
+        return challenge
+
+    def _proof(
+        self, challenge: Challenge, t: bytes, tls: Public, log: bytes, publics: tuple[bytes, ...], *, certified: tuple[bytes, bytes] = (b"", b""), csr: bytes = b""
+    ) -> bytes:
+        posture = collect_posture().marshal()
+        selection = PcrSelection(Alg(challenge.bank), challenge.pcrs)
+        attest, signature = self.tpm.quote(selection, quote_data(t, tls.spki(), sha256(log), posture, publics))
+        clock = parse_attest(attest).clock_info
+        self._counters = (clock.reset_count, clock.restart_count)
+        return Proof(
+            certify_attest=certified[0], certify_signature=certified[1], quote_attest=attest, quote_signature=signature,
+            boot_log=log if challenge.want_boot_log else b"", boot_log_sha256=sha256(log), ima_log=b"", posture=posture, gateway_publics=publics, csr=csr,
+        ).marshal()  # fmt: skip
+
+    def _csr(self, tls: Public) -> bytes:
+        key = _TpmPrivateKey(self.tpm, tls)
+        return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+    def _log(self) -> bytes:
+        try:
+            return self.boot_log.read_bytes()
+        except OSError:
+            return b""
+
+    def _outcome(self, state: AgentState, answer: pb.AttestationReply, tls: Public) -> Outcome:
+        failures = from_failures(answer.failures)
+        gateways = {g.publics_sha256: (g.tls_certificate, g.verdict_certificate) for g in answer.gateways}
+        certificate = ""
+        if answer.certificate:
+            own = verify_certificate(
+                load_certificate(answer.certificate), Purpose.DEVICE, [load_certificate(a) for a in answer.authorities], state.root_certificate,
+                from_ms(self.clock.now_ms()),
+            )  # fmt: skip
+            if own.spki != tls.spki():
+                raise Refused.of(Reason.CERTIFICATE, "a certificate for our TLS key", "another")
+            certificate = base64.b64encode(answer.certificate).decode()
+        new = replace(
+            state, device=answer.device, zone=answer.zone, state=answer.state, certificate=certificate, result_id=answer.result_id,
+            authorities=tuple(base64.b64encode(a).decode() for a in answer.authorities), seen_ms=self.clock.now_ms(),
+            attest_interval_ms=max(1000, answer.attest_interval_ms),
+        )  # fmt: skip
+        return Outcome(new, failures, gateways, answer.result_life_ms)
+
+
+class _TpmPrivateKey(ec.EllipticCurvePrivateKey):
+    """The TLS key as `cryptography` wants it for a certificate request: it signs, and has nothing else to give."""
+
+    def __init__(self, tpm: Tpm, public: Public) -> None:
+        self._tpm, self._public = tpm, public
+
+    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        """DER ECDSA-SHA256 by the TPM."""
+        if not isinstance(signature_algorithm, ec.ECDSA) or isinstance(signature_algorithm.algorithm, utils.Prehashed):
+            raise Refused.of(Reason.SIGNING_ORACLE, "a certificate request", "a prehashed message")
+        return self._tpm.sign_with_tls_key(bytes(data))
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """The public half."""
+        key = self._public.key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise TypeError("the TLS key is on P-256")
+        return key
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        """P-256."""
+        return ec.SECP256R1()
+
+    @property
+    def key_size(self) -> int:
+        """256 bits."""
+        return 256
+
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
+        """The key does not exchange."""
+        raise NotImplementedError
+
+    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
+        """The key does not leave the TPM."""
+        raise NotImplementedError
+
+    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> bytes:  # noqa: A002 - the base class's name
+        """The key does not leave the TPM."""
+        raise NotImplementedError
+
+    def __copy__(self) -> _TpmPrivateKey:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _TpmPrivateKey:
+        return self
+
+
+def _der(state: AgentState) -> bytes:
+    return base64.b64decode(state.root)
+
+
+def from_failures(messages: Any) -> tuple[Failure, ...]:
+    """Failures out of messages; an id this program does not know reads as `internal`."""
+    known = set(Reason)
+    return tuple(Failure(Reason(m.reason) if m.reason in known else Reason.INTERNAL, m.expected, m.actual, m.hint) for m in messages)
+
+
+async def _call(method: Any, request: Any) -> Any:
+    """A unary call whose errors are ours again."""
+    try:
+        return await method(request, timeout=RPC_TIMEOUT_S)
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> FramegateError:
+    """The failures that a refused call carries, or Unavailable where nobody answered."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "framegate-failures-bin" and isinstance(value, bytes):
+            failures = from_failures(pb.AttestationReply.FromString(value).failures)
+            if failures:
+                kind = EvidenceRejected if error.code() == grpc.StatusCode.FAILED_PRECONDITION else Refused
+                return Unavailable(failures) if error.code() == grpc.StatusCode.UNAVAILABLE else kind(failures)
+    hint = "is the controller running and reachable? framegate-agent doctor"
+    return Unavailable.of(Reason.UNAVAILABLE, "an answer of the controller", f"{error.code().name}: {error.details()}", hint)

@@ -1,0 +1,92 @@
+"""A frame session: verify the grant, open the session, seal frames, read verdicts. Nothing is sealed before the grant holds."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
+from framegate.certificates import from_ms
+from framegate.dsse import parse_envelope
+from framegate.errors import Malformed, Reason, Refused
+from framegate.sframe import Sealer
+from framegate.statements import Grant, verify_grant
+from framegate.wire import Captured, FrameMetadata, Opening, SessionOffer, opening_info, sha256
+from framegate_proto.v1 import framegate_pb2 as pb
+
+from framegate_agent.signing import KeyInTpm, sign_opening
+
+KEM_HYBRID: Final = "MLKEM768-X25519"
+"""The only KEM a camera accepts: a recorded stream stays closed to a later quantum computer. There is no silent fallback."""
+_MLKEM_PUBLIC: Final = 1184
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGrant:
+    """A verified grant, its envelope, and the monotonic time at which it ends, counted from when the camera drew its nonce."""
+
+    grant: Grant
+    envelope: bytes
+    ends_at_s: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether frames may still be sealed under it."""
+        return time.monotonic() < self.ends_at_s
+
+
+def hold_grant(
+    envelope: bytes, camera: str, nonce: bytes, drawn_at_s: float, intermediates: tuple[x509.Certificate, ...], root: x509.Certificate, now_ms: int
+) -> HeldGrant:
+    """The grant after `verify_grant` and this camera's own demands: its KEM, a key of the right size. Raises Malformed or Refused."""
+    grant = verify_grant(envelope, camera, intermediates, root, from_ms(now_ms), nonce=nonce)
+    if grant.hpke_kem != KEM_HYBRID:
+        raise Refused.of(Reason.GRANT, f"KEM {KEM_HYBRID}", grant.hpke_kem, "the gateway is too old for this camera")
+    _hpke_key(grant)
+    return HeldGrant(grant, envelope, drawn_at_s + grant.ttl_s)
+
+
+class FrameSession:
+    """One frame secret towards one gateway. Use `opening()` once, then `seal()` for every frame."""
+
+    def __init__(self, held: HeldGrant, offer: bytes, source: str, camera: str, camera_spki: bytes) -> None:
+        self.held, self._source, self._camera = held, source, camera
+        parsed = SessionOffer.parse(offer)
+        if parsed.publics_sha256.hex() != held.grant.publics_sha256:
+            raise Refused.of(Reason.GRANT, "an offer of the granted gateway process", "another process", "wait for a new grant")
+        self.session, self.kid = parsed.session, parsed.kid
+        payload = parse_envelope(held.envelope, Grant.TYPE).payload
+        self._info = opening_info(offer, payload, camera_spki, source)
+        self._secret = secrets.token_bytes(32)
+        self._sealer = Sealer(self._secret, self.kid)
+
+    def opening(self, key: KeyInTpm) -> pb.SignedOpening:
+        """The opening, signed by the TPM. Blocks for one signature."""
+        suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+        sealed = suite.encrypt(self._secret, _hpke_key(self.held.grant), self._info)
+        record = Opening(session=self.session, grant=self.held.envelope, source=self._source, sealed_secret=sealed)
+        return pb.SignedOpening(opening=record.marshal(), signature=sign_opening(key, self._info, sha256(sealed)))
+
+    def seal(self, head: Captured, image: bytes) -> pb.SealedFrame:
+        """The frame, sealed with exactly the metadata it carries. Raises Refused where the grant has ended."""
+        if not self.held.alive:
+            raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended", "a new one comes with the gateway's next attestation")
+        metadata = FrameMetadata(
+            session=self.session, device=self._camera, part=head.part, part_type=head.part_type, trigger_sequence=head.trigger_sequence,
+            captured_at_ms=head.captured_at_ms, uncertainty_ms=head.uncertainty_ms, encoding=head.encoding, width=head.width, height=head.height,
+            mask_version=0,
+        ).marshal()  # fmt: skip
+        return pb.SealedFrame(metadata=metadata, sealed=self._sealer.seal(image, metadata))
+
+
+def _hpke_key(grant: Grant) -> hpke.MLKEM768X25519PublicKey:
+    raw = bytes.fromhex(grant.hpke_public)
+    if len(raw) != _MLKEM_PUBLIC + 32:
+        raise Malformed.of(Reason.GRANT, f"an HPKE key of {_MLKEM_PUBLIC + 32} bytes", len(raw))
+    return hpke.MLKEM768X25519PublicKey(mlkem.MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC]), x25519.X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC:]))
+
+

@@ -1,0 +1,46 @@
+"""gRPC channels of the agent: to the join port without, to the fleet port and gateways with the TPM's key. TLS 1.3 either way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from framegate.wire import MAX_FRAME_BYTES, MAX_PROOF_BYTES
+from grpc import experimental  # the one use of gRPC's experimental API
+
+from framegate_agent.signing import KeyInTpm, TlsSigner
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_PROOF_BYTES),
+    ("grpc.max_send_message_length", max(MAX_PROOF_BYTES, MAX_FRAME_BYTES) + 64 * 1024),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # channels with other credentials must never share a connection
+)
+
+
+def server_authenticated(address: str, server_name: str, anchors: Sequence[x509.Certificate]) -> grpc.aio.Channel:
+    """A channel that proves nothing of ours; the server must chain to `anchors` and be `server_name`."""
+    credentials = grpc.ssl_channel_credentials(_pem(anchors))
+    return grpc.aio.secure_channel(address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name)))
+
+
+def with_tpm_key(
+    address: str, server_name: str, anchors: Sequence[x509.Certificate], key: KeyInTpm, chain: Sequence[x509.Certificate], now_s: Callable[[], float]
+) -> grpc.aio.Channel:
+    """A mutual TLS channel whose client key stays in the TPM; `chain[0]` is the certificate of that key."""
+    signer = TlsSigner(key, chain[0], now_s)
+    credentials = experimental.ssl_channel_credentials_with_custom_signer(
+        private_key_sign_fn=signer.for_grpc, root_certificates=_pem(anchors), certificate_chain=_pem(chain)
+    )
+    return grpc.aio.secure_channel(address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name)))
+
+
+def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(c.public_bytes(Encoding.PEM) for c in certificates)

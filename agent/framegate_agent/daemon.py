@@ -1,0 +1,266 @@
+"""The agent daemon: attest on a timer, on events and on demand; rejoin when the fleet port fails; stream frames while granted."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from framegate.errors import Failure, FramegateError, Reason, Unavailable
+from framegate.wire import Warrant
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+from framegate_agent.attestation import BOOT_LOG_PATH, RPC_TIMEOUT_S, Attester, Outcome, from_failures, from_rpc_error
+from framegate_agent.camera.capture import captured_frames
+from framegate_agent.camera.stream import CameraStream
+from framegate_agent.channel import with_tpm_key
+from framegate_agent.gateway_socket import GatewaySocket
+from framegate_agent.signing import KeyInTpm
+from framegate_agent.state import AgentState, StateFile, TrustedClock
+from framegate_agent.tpm import Tpm
+
+log = logging.getLogger(__name__)
+JITTER: Final = 0.2
+"""Attestations spread by a fifth around the interval, so that a fleet does not come in waves."""
+FLEET_TRIES: Final = 3
+FIRST_BACKOFF_S: Final = 0.5
+MAX_BACKOFF_S: Final = 30.0
+WATCH_SILENCE_S: Final = 5.0
+"""Watch beats every second; five missed beats mean the connection is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A camera source as the operator named it."""
+
+    address: str
+    part_type: str = "part"
+    rate: float = 0.0
+    repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this agent runs. `gateway_socket` is set on hosts of gateways; `gateway_uids` may connect to it."""
+
+    state: Path
+    tcti: str = "device:/dev/tpmrm0"
+    boot_log: Path = BOOT_LOG_PATH
+    sources: tuple[Source, ...] = ()
+    gateway_socket: Path | None = None
+    gateway_uids: tuple[int, ...] = ()
+
+
+class Agent:
+    """A running agent; `run` returns only when cancelled."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.file = StateFile(settings.state)
+        self.state: AgentState = self.file.load()
+        self.clock = TrustedClock(self.state.seen_ms)
+        self.tpm = Tpm(settings.tcti)
+        self.attester = Attester(self.tpm, settings.boot_log, self.clock)
+        self.failures: tuple[Failure, ...] = ()
+        self.streams = [
+            CameraStream(self, s.address, lambda s=s: captured_frames(s.address, part_type=s.part_type, rate=s.rate, repeat=s.repeat))  # type: ignore[misc]
+            for s in settings.sources
+        ]
+        self.socket = GatewaySocket(settings.gateway_socket, settings.gateway_uids, self.poke) if settings.gateway_socket else None
+        self._poke = asyncio.Event()
+        self._channel: grpc.aio.Channel | None = None
+        self._channel_expires_s = 0.0
+        self._fleet_failed = 0
+        self._attested = 0
+        self._rejoined = 0
+
+    @property
+    def key(self) -> KeyInTpm:
+        """The TLS key in the TPM."""
+        return self.tpm
+
+    def poke(self) -> None:
+        """Attest now."""
+        self._poke.set()
+
+    async def run(self) -> None:
+        """Run until cancelled; then let go of the TPM."""
+        await asyncio.to_thread(self.tpm.tls_key)
+        if self.socket is not None:
+            await self.socket.start()
+        tasks = [self._attest_loop(), self._watch_loop(), self._status_loop(), *(s.run() for s in self.streams)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for task in tasks:
+                    group.create_task(task)
+        finally:
+            if self.socket is not None:
+                await self.socket.stop()
+            if self._channel is not None:
+                await self._channel.close()
+            self._write_status("stopped")
+            await asyncio.to_thread(self.tpm.close)
+
+    async def fetch_grants(self, nonce: bytes) -> tuple[list[bytes], tuple[Failure, ...]]:
+        """Ask the controller for grants; part of `camera.stream.Identity`."""
+        stub: Any = rpc.FleetStub(await self._fleet())
+        try:
+            reply = await stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        return list(reply.grants), from_failures(reply.failures)
+
+    async def _attest_loop(self) -> None:
+        backoff = FIRST_BACKOFF_S
+        while True:
+            self._poke.clear()
+            try:
+                outcome = await self._attest()
+            except FramegateError as error:
+                self.failures = error.failures
+                log.warning("not attested: %s", error)
+                delay = random.uniform(0.5, 1.0) * min(backoff, MAX_BACKOFF_S, self.state.attest_interval_ms / 1000)  # noqa: S311 - jitter
+                backoff = min(2 * backoff, MAX_BACKOFF_S)
+            else:
+                backoff = FIRST_BACKOFF_S
+                self._took(outcome)
+                delay = self.state.attest_interval_ms / 1000 * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._poke.wait(), delay)
+
+    async def _attest(self) -> Outcome:
+        """On the fleet port while the certificate lives; else, or after three failures there, by rejoining."""
+        publics = self.socket.publics if self.socket else ()
+        if self._certificate_life_s() > 1 and self._fleet_failed < FLEET_TRIES:
+            try:
+                outcome = await self.attester.attest(self.state, await self._fleet(), publics)
+            except FramegateError as error:
+                self._fleet_failed += 1
+                if error.reason in {Reason.CERTIFICATE, Reason.CERTIFICATE_EXPIRED, Reason.DEVICE_UNKNOWN}:
+                    self._fleet_failed = FLEET_TRIES
+                raise
+        else:
+            outcome = await self.attester.join(self.state, b"", publics)
+            self._rejoined += 1
+            await self._drop_channel()
+        self._fleet_failed = 0
+        self._attested += 1
+        return outcome
+
+    def _took(self, outcome: Outcome) -> None:
+        """Keep the answer, and pass on what it means for streams and gateways."""
+        held = self.state
+        self.failures = outcome.failures
+        if outcome.state.certificate:
+            self.state = outcome.state
+        else:  # refused: the old certificate, if any, runs out by itself and is no use without a trusted state
+            self.state = replace(held, state=outcome.state.state, device=outcome.state.device, zone=outcome.state.zone, seen_ms=outcome.state.seen_ms)
+        self.file.save(self.state)
+        if self.state.state != held.state:
+            log.warning("state %s -> %s%s", held.state, self.state.state, "".join(f"; {f}" for f in self.failures))
+        for stream in self.streams:
+            stream.refresh()
+        if self.socket is not None:
+            for digest, (tls, verdict) in outcome.gateways.items():
+                self.socket.warrant(digest, self._warrant(tls, verdict, ""))
+            if self.state.state != "trusted":
+                self.socket.refuse_all(self._warrant(b"", b"", f"host is {self.state.state}"))
+
+    def _warrant(self, tls: bytes, verdict: bytes, reason: str) -> Warrant:
+        s = self.state
+        return Warrant(
+            device=s.device, zone=s.zone, tls_certificate=tls, verdict_certificate=verdict, root=base64.b64decode(s.root),
+            authorities=tuple(base64.b64decode(a) for a in s.authorities), result_id=s.result_id, fleet_address=s.fleet_address,
+            server_name=s.server_name, reason=reason,
+        )  # fmt: skip
+
+    def _certificate_life_s(self) -> float:
+        certificate = self.state.own_certificate
+        if certificate is None or self.state.state != "trusted":
+            return 0.0
+        key = certificate.public_key()
+        if key != self.tpm.tls_key().key():
+            return 0.0  # another boot's key, or another machine's disk
+        return certificate.not_valid_after_utc.timestamp() - self.clock.now_s()
+
+    async def _fleet(self) -> grpc.aio.Channel:
+        """The fleet port's channel; made anew where its certificate has ended and the connection is gone too."""
+        if self._channel is not None:
+            alive = self._channel_expires_s > self.clock.now_s() + 1
+            if alive or self._channel.get_state() == grpc.ChannelConnectivity.READY:
+                return self._channel
+        certificate = self.state.own_certificate
+        if certificate is None or self._certificate_life_s() <= 0:
+            raise Unavailable.of(Reason.CERTIFICATE, "a certificate for this boot's key", "none", "it comes with the next attestation")
+        await self._drop_channel()
+        authorities = self.state.authority_certificates
+        self._channel = with_tpm_key(self.state.fleet_address, self.state.server_name, [self.state.root_certificate], self.tpm, (certificate, *authorities), self.clock.now_s)
+        self._channel_expires_s = certificate.not_valid_after_utc.timestamp()
+        return self._channel
+
+    async def _drop_channel(self) -> None:
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close(grace=1.0)
+
+    async def _watch_loop(self) -> None:
+        while True:
+            try:
+                stub: Any = rpc.FleetStub(await self._fleet())
+                call = stub.Watch(pb.WatchRequest())
+                while (event := await asyncio.wait_for(call.read(), WATCH_SILENCE_S)) is not grpc.aio.EOF:
+                    self._watched(event)
+            except (FramegateError, grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError, grpc.aio.UsageError) as error:
+                log.info("watch: %s", error)
+            await asyncio.sleep(random.uniform(0.3, 1.0))  # noqa: S311 - jitter, so that a fleet does not come back as one
+
+    def _watched(self, event: pb.WatchEvent) -> None:
+        if event.kind == pb.WatchEvent.ATTEST_NOW:
+            self.poke()
+        elif event.kind == pb.WatchEvent.GRANTS_CHANGED:
+            for stream in self.streams:
+                stream.revoke(list(event.revoked_publics))
+        elif event.kind == pb.WatchEvent.STATE and event.state != self.state.state:
+            log.warning("controller says: %s", event.state)
+            self.state = replace(self.state, state=event.state)
+            for stream in self.streams:
+                stream.wake.set()
+
+    async def _status_loop(self) -> None:
+        while True:
+            self._write_status("running")
+            await asyncio.sleep(0.5)
+
+    def _write_status(self, running: str) -> None:
+        outcomes: Counter[str] = Counter()
+        uninspected: Counter[str] = Counter()
+        for stream in self.streams:
+            outcomes += stream.tally.outcomes
+            uninspected += stream.tally.uninspected
+        latest = [v for s in self.streams for v in s.tally.latest]
+        self.file.write_status(
+            {
+                "running": running, "at": time.time(), "device": self.state.device, "zone": self.state.zone, "state": self.state.state,
+                "certificate_s": round(self._life_for_status(), 1), "attested": self._attested, "rejoined": self._rejoined,
+                "failures": [[f.reason, f.expected, f.actual, f.hint] for f in self.failures],
+                "streams": [
+                    {"source": s.source, "gateway": s.held.grant.host if s.held else "", "problem": [str(f) for f in s.problem]} for s in self.streams
+                ],
+                "outcomes": dict(outcomes), "uninspected": dict(uninspected),
+                "latest": [[v.verdict_id, v.part, v.outcome, v.reason, len(v.defects)] for v in latest[-5:]],
+                "gateways": len(self.socket.publics) if self.socket else 0,
+            }
+        )  # fmt: skip
+
+    def _life_for_status(self) -> float:
+        certificate = self.state.own_certificate
+        return max(0.0, certificate.not_valid_after_utc.timestamp() - self.clock.now_s()) if certificate else 0.0

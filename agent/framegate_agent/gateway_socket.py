@@ -1,0 +1,103 @@
+"""The Unix socket on which gateway processes of this host hand over their public keys and get their certificates.
+
+The agent vouches for a process by putting the digest of its publics into the next quote. Frames on the socket: 32-bit length, record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Final
+
+from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.wire import MAX_PUBLICS, MAX_PUBLICS_BYTES, GatewayPublics, Warrant, sha256
+
+log = logging.getLogger(__name__)
+SOCKET_MODE: Final = 0o660
+WARRANT_LIMIT: Final = 2 * 1024 * 1024
+
+
+class GatewaySocket:
+    """Serves gateway processes whose uid is in `uids`; `changed` is called whenever the set of publics changes."""
+
+    def __init__(self, path: Path, uids: Collection[int], changed: Callable[[], None]) -> None:
+        self.path, self._uids, self._changed = path, frozenset(uids), changed
+        self._clients: dict[asyncio.StreamWriter, bytes] = {}
+        self._server: asyncio.Server | None = None
+
+    @property
+    def publics(self) -> tuple[bytes, ...]:
+        """The publics of every connected process, to be quoted."""
+        return tuple(sorted(set(self._clients.values())))
+
+    async def start(self) -> None:
+        """Listen; the socket is 0660 before anyone can connect."""
+        self.path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o117)
+        try:
+            listener.bind(str(self.path))
+        finally:
+            os.umask(before)
+        self.path.chmod(SOCKET_MODE)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+
+    async def stop(self) -> None:
+        """Close the socket and every connection."""
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._clients):
+            writer.close()
+        self.path.unlink(missing_ok=True)
+
+    def warrant(self, publics_sha256: bytes, warrant: Warrant) -> None:
+        """Send `warrant` to the process with these publics."""
+        for writer, raw in self._clients.items():
+            if sha256(raw) == publics_sha256:
+                _send(writer, warrant.marshal())
+
+    def refuse_all(self, warrant: Warrant) -> None:
+        """Send `warrant`, which has no certificates, to every process."""
+        for writer in self._clients:
+            _send(writer, warrant.marshal())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            self._check_peer(writer)
+            while True:
+                raw = await _receive(reader)
+                GatewayPublics.parse(raw)
+                if writer not in self._clients and len(self._clients) >= MAX_PUBLICS:
+                    raise Refused.of(Reason.TOO_MANY_TRIES, f"at most {MAX_PUBLICS} gateway processes", "one more")
+                self._clients[writer] = raw
+                self._changed()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        except FramegateError as error:
+            log.error("gateway socket: %s", ascii(str(error)))
+        finally:
+            writer.close()
+            if self._clients.pop(writer, None) is not None:
+                self._changed()
+
+    def _check_peer(self, writer: asyncio.StreamWriter) -> None:
+        raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        uid = struct.unpack("3i", raw)[1]
+        if uid not in self._uids:
+            raise Refused.of(Reason.UNAUTHENTICATED, f"a process of uid {sorted(self._uids)}", f"uid {uid}", "start the agent with --gateway-uid")
+
+
+def _send(writer: asyncio.StreamWriter, record: bytes) -> None:
+    writer.write(struct.pack(">I", len(record)) + record)
+
+
+async def _receive(reader: asyncio.StreamReader) -> bytes:
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    if size > MAX_PUBLICS_BYTES:
+        raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_PUBLICS_BYTES} bytes of publics", size)
+    return await reader.readexactly(size)

@@ -1,0 +1,111 @@
+"""What the agent keeps on disk: addresses, the fleet's root, its certificate. No secret that works without this machine's TPM."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from framegate.certificates import load_certificate
+from framegate.errors import Reason, Refused, Unavailable
+
+BUILD_MS: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
+"""No certificate of a fleet is older than this program: a clock before it is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """The agent's identity as it was last told; certificates as base64 DER."""
+
+    join_address: str
+    fleet_address: str
+    server_name: str
+    root: str
+    device: str = ""
+    zone: str = ""
+    authorities: tuple[str, ...] = ()
+    certificate: str = ""
+    state: str = "invited"
+    result_id: str = ""
+    attest_interval_ms: int = 60_000
+    seen_ms: int = 0
+
+    @property
+    def root_certificate(self) -> x509.Certificate:
+        """The fleet's root, which the ticket named."""
+        return load_certificate(base64.b64decode(self.root))
+
+    @property
+    def authority_certificates(self) -> tuple[x509.Certificate, ...]:
+        """Issuing CAs; every use verifies them up to the root."""
+        return tuple(load_certificate(base64.b64decode(a)) for a in self.authorities)
+
+    @property
+    def own_certificate(self) -> x509.Certificate | None:
+        """This machine's certificate, alive or not."""
+        return load_certificate(base64.b64decode(self.certificate)) if self.certificate else None
+
+
+class StateFile:
+    """The state in `folder`, replaced as a whole, 0600."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "agent.json"
+        self.status_path = folder / "status.json"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def load(self) -> AgentState:
+        """The state. Raises Unavailable where this machine has not joined, Refused where the file is damaged."""
+        try:
+            body = json.loads(self.path.read_text())
+            return AgentState(**{**body, "authorities": tuple(body["authorities"])})
+        except FileNotFoundError as error:
+            raise Unavailable.of(Reason.UNAVAILABLE, "a machine that has joined a fleet", f"no {self.path}", "framegate-agent join TICKET") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise Refused.of(Reason.MALFORMED, f"a state file in {self.path}", type(error).__name__, "remove it and rejoin: framegate-agent join TICKET") from error
+
+    def save(self, state: AgentState) -> None:
+        """Replace the state; a power cut leaves the old or the new one."""
+        write_private(self.path, json.dumps(asdict(state), indent=1).encode())
+
+    def write_status(self, status: dict[str, Any]) -> None:
+        """What `framegate-agent status` shows."""
+        write_private(self.status_path, json.dumps(status).encode(), sync=False)
+
+
+def write_private(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Replace `path` by `data`, 0600 from the first byte on."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(data)
+        if sync:
+            out.flush()
+            os.fsync(out.fileno())
+    temporary.replace(path)
+
+
+class TrustedClock:
+    """Wall clock that never goes below what signed messages have said; corrected by every verified challenge."""
+
+    def __init__(self, floor_ms: int) -> None:
+        self.floor_ms, self._offset_ms = max(floor_ms, BUILD_MS), 0
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return max(time.time_ns() // 1_000_000 + self._offset_ms, self.floor_ms)
+
+    def now_s(self) -> float:
+        """Seconds since the epoch."""
+        return self.now_ms() / 1000
+
+    def correct(self, signed_ms: int) -> None:
+        """A verified challenge says what time it is."""
+        self._offset_ms = signed_ms - time.time_ns() // 1_000_000
+        self.floor_ms = max(self.floor_ms, signed_ms)
