@@ -1,0 +1,140 @@
+"""What can be wrong with a machine, looked at one by one, each with its fix."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from framegate.errors import FramegateError
+from framegate.eventlog import parse_boot_log, replay
+from framegate.tpm.attest import PcrSelection
+from framegate.tpm.constants import Alg
+
+from framegate_agent.state import BUILD_MS, StateFile
+from framegate_agent.tpm import AK_HANDLE, Tpm
+
+REACH_TIMEOUT_S: Final = 3.0
+MAX_CLOCK_LAG_S: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's result; `fix` is empty where it is good."""
+
+    check: str
+    good: bool
+    seen: str
+    fix: str = ""
+
+
+def examine(file: StateFile, tcti: str, boot_log: Path) -> list[Finding]:
+    """All findings, from the TPM outwards. Never raises: what cannot be examined is a finding."""
+    findings = [_device(tcti)]
+    try:
+        tpm = Tpm(tcti)
+    except FramegateError as error:
+        findings.append(Finding("TPM answers", False, error.failures[0].actual, "is another program holding the simulated TPM? is the user in group tss? is the TPM enabled in the firmware?"))
+    else:
+        try:
+            findings += [_guard(check, lambda c=check: _CHECKS[c](tpm, boot_log)) for check in _CHECKS]  # type: ignore[misc]
+        finally:
+            tpm.close()
+    return [*findings, _guard("clock", lambda: _clock(file)), *_reach(file)]
+
+
+def _guard(check: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - a doctor that dies of what it finds helps nobody
+        return Finding(check, False, f"{type(error).__name__}: {error}", "see the message; the TPM or file could not be examined")
+
+
+def _device(tcti: str) -> Finding:
+    kind, _, rest = tcti.partition(":")
+    if kind != "device":
+        return Finding("TPM device", True, f"{tcti} (not a hardware device)")
+    path = Path(rest or "/dev/tpmrm0")
+    if not path.exists():
+        return Finding("TPM device", False, f"{path} does not exist", "enable the TPM in the firmware; check: ls /dev/tpm*")
+    try:
+        path.open("r+b", buffering=0).close()
+    except OSError as error:
+        return Finding("TPM device", False, str(error), f"add the agent's user to the group of {path} (tss)")
+    note = "" if path.name.startswith("tpmrm") else "use /dev/tpmrm0: without the resource manager other programs lock us out"
+    return Finding("TPM device", not note, str(path), note)
+
+
+def _lockout(tpm: Tpm, _log: Path) -> Finding:
+    f = tpm.facts()
+    fix = "wait for lockout recovery or: tpm2_dictionarylockout --clear-lockout; find what uses wrong passwords" if f.in_lockout else ""
+    return Finding("lockout", not f.in_lockout, f"{f.lockout_counter} of {f.max_auth_fail} failures{', LOCKED' if f.in_lockout else ''}", fix)
+
+
+def _handles(tpm: Tpm, _log: Path) -> Finding:
+    stale = tpm.transient_handles()
+    fix = "another program left objects in the TPM: tpm2_flushcontext --transient-object, or use /dev/tpmrm0" if stale else ""
+    return Finding("stale handles", not stale, ", ".join(f"0x{h:08x}" for h in stale) or "none", fix)
+
+
+def _endorsement(tpm: Tpm, _log: Path) -> Finding:
+    found = tpm.endorsement()
+    if not found.certificates:
+        return Finding("endorsement key", False, f"{found.words}", "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash HASH")
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    from framegate.endorsement import load_ek_certificate
+
+    certificate, notes = load_ek_certificate(found.certificates[0])
+    same = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == found.public.spki()
+    seen = f"{found.words}, certificate {'matches' if same else 'is of ANOTHER key'}{', ' + ' and '.join(notes) + ' taken off' if notes else ''}"
+    return Finding("endorsement key", same, seen, "" if same else "the TPM was replaced or its endorsement seed changed (TPM2_ChangeEPS): pin the new EK by hash")
+
+
+def _ak(tpm: Tpm, _log: Path) -> Finding:
+    key = tpm.attestation_key()
+    return Finding("attestation key", True, f"0x{AK_HANDLE:08x} {key.name.hex()[:20]}…")
+
+
+def _boot(tpm: Tpm, log: Path) -> Finding:
+    if not log.exists():
+        return Finding("boot log", False, f"no {log}", "mount securityfs (mount -t securityfs none /sys/kernel/security) and give the agent read access")
+    values = replay(parse_boot_log(log.read_bytes()), Alg.SHA256)
+    now = tpm.pcrs(PcrSelection(Alg.SHA256, tuple(range(8))))
+    differ = [p for p in now if values.get(p) != now[p]]
+    fix = "the log is not of this boot, or the firmware leaves events out: it will be refused" if differ else ""
+    return Finding("boot log", not differ, f"replays to PCR 0-7{' except ' + ', '.join(map(str, differ)) if differ else ''}", fix)
+
+
+_CHECKS: Final[dict[str, Callable[[Tpm, Path], Finding]]] = {
+    "stale handles": _handles, "lockout": _lockout, "endorsement key": _endorsement, "attestation key": _ak, "boot log": _boot,
+}  # fmt: skip
+
+
+def _clock(file: StateFile) -> Finding:
+    try:
+        floor = max(file.load().seen_ms, BUILD_MS)
+    except FramegateError:
+        floor = BUILD_MS
+    lag = floor / 1000 - time.time()
+    if lag > MAX_CLOCK_LAG_S:
+        return Finding("clock", False, f"{lag:.0f} s behind what signed messages said", "set the clock: timedatectl set-ntp true")
+    return Finding("clock", True, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+
+
+def _reach(file: StateFile) -> list[Finding]:
+    try:
+        state = file.load()
+    except FramegateError as error:
+        return [Finding("joined", False, error.failures[0].actual, error.failures[0].hint)]
+    found = [Finding("joined", True, f"{state.device or 'not finished'} ({state.state})")]
+    for label, address in (("join port", state.join_address), ("fleet port", state.fleet_address)):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), REACH_TIMEOUT_S).close()
+            found.append(Finding(label, True, f"{address} answers"))
+        except (OSError, ValueError) as error:
+            found.append(Finding(label, False, f"{address}: {error}", "is the controller running? does a firewall stand between?"))
+    return found

@@ -1,0 +1,201 @@
+"""framegate-agent: join a fleet, run, show status, find out what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.wire import parse_ticket, sha256
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from framegate_agent import VERSION
+from framegate_agent.attestation import BOOT_LOG_PATH, Attester
+from framegate_agent.daemon import Agent, Settings, Source
+from framegate_agent.doctor import examine
+from framegate_agent.state import AgentState, StateFile, TrustedClock
+from framegate_agent.tpm import Tpm
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Framegate agent: proves this machine with its TPM and seals frames for granted gateways.")
+talk = Console(stderr=True, highlight=False)
+EXIT_UNTRUSTED = 6
+EXIT_UNAVAILABLE = 7
+
+State = Annotated[Path, typer.Option("--state", envvar="FRAMEGATE_AGENT_STATE", help="Folder of the agent's state.")]
+Tcti = Annotated[str, typer.Option("--tcti", envvar="FRAMEGATE_TCTI", help="TPM: device:/dev/tpmrm0, or swtpm:path=SOCKET for a simulated one.")]
+BootLog = Annotated[Path, typer.Option("--boot-log", envvar="FRAMEGATE_BOOT_LOG", help="The firmware's event log.")]
+DEFAULT_STATE = Path("/var/lib/framegate-agent")
+DEFAULT_TCTI = "device:/dev/tpmrm0"
+
+
+@contextlib.contextmanager
+def errors() -> Iterator[None]:
+    """Errors as sentences on stderr and as exit codes."""
+    try:
+        yield
+    except FramegateError as error:
+        for failure in error.failures:
+            talk.print(f"[red]{failure.reason}[/]: expected {escape(ascii_text(failure.expected))}; got {escape(ascii_text(failure.actual))}")
+            if failure.hint:
+                talk.print(f"  -> {escape(ascii_text(failure.hint))}")
+        codes: dict[Reason, int] = {Reason.USAGE: 2, Reason.NOT_FOUND: 3, Reason.CONFLICT: 5}
+        raise typer.Exit(EXIT_UNAVAILABLE if isinstance(error, Unavailable) else codes.get(error.reason, 1)) from error
+
+
+def ascii_text(value: str) -> str:
+    """`value` without anything that could steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+
+
+@app.command()
+def join(
+    ticket: Annotated[str, typer.Argument(help="The ticket's text, a file that holds it, or - for standard input.")],
+    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH,
+) -> None:  # fmt: skip
+    """Join a fleet with a ticket from: framegate camera invite NAME."""
+    with errors():
+        text = sys.stdin.read() if ticket == "-" else Path(ticket).read_text() if len(ticket) < 1024 and Path(ticket).is_file() else ticket
+        parsed = parse_ticket(text)
+        file = StateFile(state)
+        start = AgentState(
+            parsed.join_address, parsed.fleet_address, parsed.server_name, base64.b64encode(parsed.root).decode(), seen_ms=parsed.issued_at_ms
+        )
+        tpm = Tpm(tcti)
+        try:
+            outcome = asyncio.run(Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms)).join(start, parsed.code, ()))
+        finally:
+            tpm.close()
+        file.save(outcome.state)
+        if outcome.state.state == "trusted":
+            talk.print(f"[green]{outcome.state.device} is trusted[/]; start it: framegate-agent run")
+            return
+        talk.print(f"[yellow]{outcome.state.device} is {outcome.state.state}[/]")
+        raise_failures(outcome.failures)
+
+
+def raise_failures(failures: Any) -> None:
+    """Print the controller's reasons and end with exit code 6."""
+    for failure in failures:
+        talk.print(f"[red]{failure.reason}[/]: expected {escape(ascii_text(failure.expected))}; got {escape(ascii_text(failure.actual))}")
+        if failure.hint:
+            talk.print(f"  -> {escape(ascii_text(failure.hint))}")
+    raise typer.Exit(EXIT_UNTRUSTED)
+
+
+@app.command()
+def run(
+    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH,
+    source: Annotated[list[str] | None, typer.Option("--source", help="folder:PATH, video:PATH, device:N, rtsp://… or exec:COMMAND; may be given more than once.")] = None,
+    part_type: Annotated[str, typer.Option(help="What the line makes, for sources that do not say it themselves.")] = "part",
+    rate: Annotated[float, typer.Option(min=0, help="Frames a second; 0 = as fast as the source gives them.")] = 0.0,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Begin again at the end of a folder or video.")] = False,
+    gateway_socket: Annotated[Path | None, typer.Option(envvar="FRAMEGATE_GATEWAY_SOCKET", help="On a gateway's host: the socket for gateway processes.")] = None,
+    gateway_uid: Annotated[list[int] | None, typer.Option(help="uid that may connect to the socket; default: the agent's own.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
+) -> None:  # fmt: skip
+    """Run the daemon: attest, renew, heal, and stream frames from every --source."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("grpc").setLevel(logging.ERROR)
+    settings = Settings(
+        state, tcti, boot_log, tuple(Source(s, part_type, rate, repeat) for s in source or ()), gateway_socket, tuple(gateway_uid or (os.getuid(),))
+    )
+    with errors():
+        agent = Agent(settings)
+
+        async def main() -> None:
+            task = asyncio.ensure_future(agent.run())
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, task.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main())
+
+
+@app.command()
+def status(state: State = DEFAULT_STATE, output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table") -> None:
+    """Show what the running agent knows: state, certificate, streams, outcomes. Exit code 6 where it is not trusted."""
+    with errors():
+        file = StateFile(state)
+        file.load()
+        try:
+            body = json.loads(file.status_path.read_text())
+        except (OSError, ValueError) as error:
+            raise Unavailable.of(Reason.UNAVAILABLE, "a status of the daemon", "none", "framegate-agent run") from error
+        fresh = time.time() - body["at"] < 5
+        if output == "json":
+            print(json.dumps({**body, "fresh": fresh}))
+        else:
+            table = Table(show_header=False, box=None)
+            rows = [
+                ("device", body["device"] or "not joined"), ("state", body["state"]), ("agent", body["running"] if fresh else "not running"),
+                ("certificate", f"{body['certificate_s']} s left"), ("attested", f"{body['attested']} times, {body['rejoined']} by rejoining"),
+                ("outcomes", ", ".join(f"{k} {v}" for k, v in body["outcomes"].items()) or "none"),
+                ("uninspected", ", ".join(f"{k} {v}" for k, v in body["uninspected"].items()) or "none"),
+            ]  # fmt: skip
+            rows += [("stream", f"{s['source']} -> {s['gateway'] or 'no gateway'} {'; '.join(s['problem'])}") for s in body["streams"]]
+            rows += [("reason", f"{f[0]}: expected {f[1]}, got {f[2]}. {f[3]}") for f in body["failures"]]
+            for name, value in rows:
+                table.add_row(name, escape(ascii_text(str(value))))
+            Console(highlight=False).print(table)
+        raise typer.Exit(0 if body["state"] == "trusted" and fresh else EXIT_UNTRUSTED)
+
+
+@app.command()
+def ek(tcti: Tcti = DEFAULT_TCTI, output: Annotated[str, typer.Option("--output", "-o")] = "table") -> None:
+    """Show this machine's endorsement key and its hash, which binds a ticket to the machine: framegate camera invite NAME --ek-hash HASH."""
+    with errors():
+        tpm = Tpm(tcti)
+        try:
+            found, facts = tpm.endorsement(), tpm.facts()
+        finally:
+            tpm.close()
+        digest = sha256(found.public.spki()).hex()
+        if output == "json":
+            print(json.dumps({"ek_sha256": digest, "kind": found.words, "certificates": len(found.certificates), "maker": facts.maker}))
+        else:
+            talk.print(f"{facts.maker} TPM, {found.words}, {len(found.certificates)} certificate(s)")
+            print(digest)
+
+
+@app.command()
+def doctor(
+    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH,
+    output: Annotated[str, typer.Option("--output", "-o")] = "table",
+) -> None:  # fmt: skip
+    """Check TPM, keys, lockout, clock, boot log and reachability; say for each fault how to mend it. Stop the daemon first on a simulated TPM."""
+    findings = examine(StateFile(state), tcti, boot_log)
+    if output == "json":
+        print(json.dumps([{"check": f.check, "good": f.good, "seen": f.seen, "fix": f.fix} for f in findings]))
+    else:
+        table = Table("", "check", "seen", "fix", box=None)
+        for f in findings:
+            table.add_row("[green]good[/]" if f.good else "[red]bad[/]", f.check, escape(ascii_text(f.seen)), escape(ascii_text(f.fix)))
+        Console(highlight=False).print(table)
+    raise typer.Exit(0 if all(f.good for f in findings) else 1)
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    print(VERSION)
+
+
+def run_app() -> None:
+    """Entry point."""
+    app(prog_name="framegate-agent")
+

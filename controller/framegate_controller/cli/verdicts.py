@@ -1,0 +1,121 @@
+"""`framegate verdict …`: verdicts out of the gateways' read-only operator ports, each verified here before it is shown."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from framegate.certificates import from_ms
+from framegate.dsse import envelope_certificate, parse_envelope
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.statements import Verdict
+from framegate_proto.v1 import framegate_pb2 as pb
+
+from framegate_controller.cli.connection import OperatorContext, gateway_stub, load_context, operator_stub
+from framegate_controller.cli.devices import Context, Output
+from framegate_controller.cli.output import ago, data, errors, safe, show_failures, show_json, show_table, talk
+
+app = typer.Typer(no_args_is_help=True, help="Verdicts on parts.")
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20, camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "",
+    outcome: Annotated[str, typer.Option(help="PASS, DEFECT or UNINSPECTED")] = "", output: Output = "table", context: Context = None,
+) -> None:  # fmt: skip
+    """The latest verdicts of all gateways, newest first."""
+    with errors():
+        operator = load_context(context)
+        found: list[Verdict] = []
+        for device, address in _gateways(operator):
+            try:
+                with gateway_stub(operator, device, address) as stub:
+                    found += _verified(operator, stub.ListVerdicts(pb.ListVerdictsRequest(limit=limit, device=camera, outcome=outcome)).verdicts)
+            except Unavailable as error:
+                talk.print(f"{safe(device)} does not answer at {safe(address)}")
+                show_failures(error.failures)
+        found.sort(key=lambda v: -v.issued_at_ms)
+        if output == "json":
+            show_json([asdict(v) for v in found[:limit]])
+            return
+        show_table(_COLUMNS, [_row(v) for v in found[:limit]], empty="no verdicts yet")
+
+
+@app.command()
+def watch(
+    camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "", seconds: Annotated[float, typer.Option(min=0, help="End after so long; 0 = never.")] = 0,
+    output: Output = "table", context: Context = None,
+) -> None:  # fmt: skip
+    """Verdicts as they are made, of the first gateway that answers; end with Ctrl-C."""
+    with errors():
+        operator = load_context(context)
+        gateways = _gateways(operator)
+        if not gateways:
+            raise Unavailable.of(Reason.UNAVAILABLE, "a trusted gateway", "none", "framegate gateway list")
+        device, address = gateways[0]
+        talk.print(f"watching {safe(device)}")
+        end = time.monotonic() + seconds if seconds else float("inf")
+        try:
+            with gateway_stub(operator, device, address) as stub:
+                for batch in stub.WatchVerdicts(pb.ListVerdictsRequest(device=camera), stream=True):
+                    for verdict in _verified(operator, batch.verdicts):
+                        if output == "json":
+                            print(json.dumps(asdict(verdict)), flush=True)
+                        else:
+                            data.print("  ".join(safe(c) for c in _row(verdict)))
+                    if time.monotonic() > end:
+                        return
+        except KeyboardInterrupt:
+            return
+
+
+@app.command()
+def picture(
+    verdict_id: Annotated[str, typer.Argument(help="Id of a recent DEFECT verdict.")], out: Annotated[Path, typer.Option(help="PNG file to write.")], context: Context = None
+) -> None:
+    """Save the picture of a recently found defect: the frame with its boxes. Gateways keep the last few in memory only."""
+    with errors():
+        operator = load_context(context)
+        problem: FramegateError | None = None
+        for device, address in _gateways(operator):
+            try:
+                with gateway_stub(operator, device, address) as stub:
+                    out.write_bytes(stub.Picture(pb.PictureRequest(verdict_id=verdict_id)).png)
+            except FramegateError as error:
+                problem = error
+            else:
+                talk.print(f"{out} from {safe(device)}")
+                return
+        raise problem or Refused.of(Reason.NOT_FOUND, "a gateway with that picture", "none", "framegate verdict list --outcome DEFECT")
+
+
+_COLUMNS = ("when", "part", "camera", "outcome", "what", "verdict")
+
+
+def _row(v: Verdict) -> tuple[str, ...]:
+    what = v.reason or ", ".join(f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]) + (" …" if len(v.defects) > 4 else "")
+    return ago(v.issued_at_ms), v.part, v.device.split(".")[-1], v.outcome, what, v.verdict_id
+
+
+def _gateways(operator: OperatorContext) -> list[tuple[str, str]]:
+    with operator_stub(operator) as stub:
+        devices = stub.List(pb.ListRequest(kind="gateway")).devices
+    return [(d.device, a) for d in devices for a in d.operator_addresses if a]
+
+
+def _verified(operator: OperatorContext, envelopes: Any) -> list[Verdict]:
+    """Verdicts whose signature holds, judged at the time each was made; one that does not verify is an error, not a gap."""
+    found = []
+    for envelope in envelopes:
+        made = envelope_certificate(parse_envelope(envelope, Verdict.TYPE))
+        at = min(max(datetime.now(UTC), made.not_valid_before_utc), made.not_valid_after_utc)
+        verdict, _ = Verdict.verify(envelope, operator.authority_certificates, operator.root_certificate, at)
+        if not made.not_valid_before_utc <= from_ms(verdict.issued_at_ms) <= made.not_valid_after_utc:
+            raise Refused.of(Reason.VERDICT, "a verdict made while its key's certificate lived", "another")
+        found.append(verdict)
+    return found
