@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.activation import activation_mac
 from framegate.certificates import Purpose, from_ms, load_certificate, verify_certificate
-from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate.errors import Failure, Malformed, Reason, Refused
 from framegate.tpm.attest import PcrSelection, parse_attest
 from framegate.tpm.constants import HASH_NAME, Alg
 from framegate.tpm.public import Public
 from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
+from framegate_proto.edge import from_failures, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -32,6 +33,7 @@ from framegate_agent.tpm import Tpm
 
 RPC_TIMEOUT_S: Final = 20.0
 """A controller under load answers within a second; a dead one must not hold the agent."""
+UNREACHED: Final = "is the controller running and reachable? framegate-agent doctor"
 BOOT_LOG_PATH: Final = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
 
 
@@ -212,27 +214,9 @@ def _der(state: AgentState) -> bytes:
     return base64.b64decode(state.root)
 
 
-def from_failures(messages: Any) -> tuple[Failure, ...]:
-    """Failures out of messages; an id this program does not know reads as `internal`."""
-    known = set(Reason)
-    return tuple(Failure(Reason(m.reason) if m.reason in known else Reason.INTERNAL, m.expected, m.actual, m.hint) for m in messages)
-
-
 async def _call(method: Any, request: Any) -> Any:
     """A unary call whose errors are ours again."""
     try:
         return await method(request, timeout=RPC_TIMEOUT_S)
     except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from error
-
-
-def from_rpc_error(error: grpc.aio.AioRpcError) -> FramegateError:
-    """The failures that a refused call carries, or Unavailable where nobody answered."""
-    for key, value in error.trailing_metadata() or ():
-        if key == "framegate-failures-bin" and isinstance(value, bytes):
-            failures = from_failures(pb.AttestationReply.FromString(value).failures)
-            if failures:
-                kind = EvidenceRejected if error.code() == grpc.StatusCode.FAILED_PRECONDITION else Refused
-                return Unavailable(failures) if error.code() == grpc.StatusCode.UNAVAILABLE else kind(failures)
-    hint = "is the controller running and reachable? framegate-agent doctor"
-    return Unavailable.of(Reason.UNAVAILABLE, "an answer of the controller", f"{error.code().name}: {error.details()}", hint)
+        raise from_rpc_error(error, UNREACHED) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -12,6 +13,8 @@ from framegate.wire import MAX_FRAME_BYTES, MAX_PROOF_BYTES
 from grpc import experimental  # the one use of gRPC's experimental API
 
 from framegate_agent.signing import KeyInTpm, TlsSigner
+
+warnings.filterwarnings("ignore", category=experimental.ExperimentalApiWarning)  # known, and pinned for
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_PROOF_BYTES),

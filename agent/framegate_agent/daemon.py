@@ -16,10 +16,11 @@ from typing import Any, Final
 import grpc
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.wire import Warrant
+from framegate_proto.edge import from_failures, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
-from framegate_agent.attestation import BOOT_LOG_PATH, RPC_TIMEOUT_S, Attester, Outcome, from_failures, from_rpc_error
+from framegate_agent.attestation import BOOT_LOG_PATH, RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
 from framegate_agent.camera.capture import captured_frames
 from framegate_agent.camera.stream import CameraStream
 from framegate_agent.channel import with_tpm_key
@@ -116,7 +117,7 @@ class Agent:
         try:
             reply = await stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error, UNREACHED) from error
         return list(reply.grants), from_failures(reply.failures)
 
     async def _attest_loop(self) -> None:

@@ -1,8 +1,78 @@
-"""framegate-sim: simulated machines, cameras and boards."""
+"""framegate-sim: simulated machines, cameras and boards, and the demonstration that uses them."""
 
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import cv2
 import typer
+from framegate_agent.camera.sources import write_shots
 
-app = typer.Typer(no_args_is_help=True)
+from framegate_simulators.boards import CLASSES, draw_board
+from framegate_simulators.boot import Firmware, profile_toml
+from framegate_simulators.camera import DrawnBoards
+from framegate_simulators.machine import Machine
+from framegate_simulators.tpm import EK_KINDS, TpmMaker
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Simulators for testers. Everything here is SIMULATED hardware around real Framegate programs.")
+
+
+@app.command()
+def camera(
+    design: Annotated[int, typer.Option(help="Board design to photograph.")] = 1, first: Annotated[int, typer.Option(help="Seed of the first board.")] = 0,
+    rate: Annotated[float, typer.Option(min=0, help="Boards a second; 0 = as fast as they are drawn.")] = 2.0,
+    good_every: Annotated[int, typer.Option(min=1, help="Every N-th board is good.")] = 3, count: Annotated[int, typer.Option(min=0, help="How many; 0 = endless.")] = 0,
+) -> None:  # fmt: skip
+    """Be a capture child: write photographs of drawn boards to standard output. Use: framegate-agent run --source 'exec:framegate-sim camera'."""
+    if sys.stdout.isatty():
+        raise typer.BadParameter("this writes frames for an agent; run: framegate-agent run --source 'exec:framegate-sim camera'")
+    try:
+        write_shots(DrawnBoards(design, first, good_every=good_every, count=count), sys.stdout.buffer, rate=rate, repeat=False)
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise typer.Exit(0) from None
+
+
+@app.command()
+def boards(
+    out: Annotated[Path, typer.Option(help="Folder to write.")], count: Annotated[int, typer.Option(min=1)] = 10, first: Annotated[int, typer.Option(help="First seed.")] = 0,
+    defects: Annotated[int | None, typer.Option(min=0, help="Defects on each; default: by chance.")] = None,
+) -> None:  # fmt: skip
+    """Write drawn boards: N_test.jpg, N_temp.jpg (golden) and N.txt with x1 y1 x2 y2 class (1 open, 2 short, 3 mousebite, 4 spur, 5 copper, 6 pin-hole)."""
+    out.mkdir(parents=True, exist_ok=True)
+    for seed in range(first, first + count):
+        board = draw_board(seed, defects=defects)
+        cv2.imwrite(str(out / f"{seed:08d}_test.jpg"), board.frame)
+        cv2.imwrite(str(out / f"{seed:08d}_temp.jpg"), board.golden)
+        (out / f"{seed:08d}.txt").write_text("".join(f"{d.x1} {d.y1} {d.x2} {d.y2} {CLASSES.index(d.kind) + 1}\n" for d in board.defects))
+    typer.echo(f"{count} boards in {out}", err=True)
+
+
+@app.command()
+def profile(model: Annotated[str, typer.Argument(help="Machine model, for instance simulated-camera.")], revision: int = 1) -> None:
+    """Print the firmware profile of a simulated machine."""
+    print(profile_toml(Firmware(model), model, revision), end="")
+
+
+@app.command()
+def machine(
+    folder: Annotated[Path, typer.Argument(help="The machine's folder; a short path, it holds Unix sockets.")],
+    maker: Annotated[Path, typer.Option(help="Folder of the TPM maker's CA; founded on first use.")] = Path("maker"),
+    model: str = "simulated-camera", ek: Annotated[str, typer.Option(help=f"Kind of EK: {', '.join(EK_KINDS)}")] = "p256",
+    tampered: Annotated[bool, typer.Option("--tampered", help="Boot with another boot loader.")] = False,
+) -> None:  # fmt: skip
+    """Power a simulated machine on (swtpm, measured boot) and keep it on until Ctrl-C."""
+    firmware = Firmware(model)
+    simulated = Machine(folder, TpmMaker.load_or_found(maker), firmware.tampered() if tampered else firmware, ek=ek)
+    simulated.power_on()
+    print(json.dumps({"tcti": simulated.tcti, "boot_log": str(simulated.boot_log_path), "maker_ca": str(maker / "maker.pem")}), flush=True)
+    try:
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    finally:
+        simulated.power_off()
 
 
 def run_app() -> None:

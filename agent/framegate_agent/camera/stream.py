@@ -19,10 +19,11 @@ from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailab
 from framegate.identity import split_device_id
 from framegate.statements import Outcome, Verdict, verify_verdict
 from framegate.wire import NONCE_BYTES, Captured
+from framegate_proto.edge import from_failures, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
-from framegate_agent.attestation import from_failures, from_rpc_error
+from framegate_agent.attestation import UNREACHED
 from framegate_agent.camera.session import FrameSession, HeldGrant, hold_grant
 from framegate_agent.channel import with_tpm_key
 from framegate_agent.signing import KeyInTpm
@@ -109,7 +110,7 @@ class CameraStream:
                     self.problem = error.failures
                     log.warning("stream of %s: %s", self.source, error)
                 except grpc.aio.AioRpcError as error:
-                    self.problem = from_rpc_error(error).failures
+                    self.problem = from_rpc_error(error, UNREACHED).failures
                     log.warning("stream of %s: %s", self.source, self.problem[0])
                 self._lost()
                 self._drop_stale()

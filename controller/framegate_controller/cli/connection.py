@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import grpc
 from cryptography import x509
-from framegate.errors import EvidenceRejected, Failure, FramegateError, Reason, Refused, Unavailable
-from framegate_proto.v1 import framegate_pb2 as pb
+from framegate.errors import Reason, Refused, Unavailable
+from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 CALL_TIMEOUT_S: Final = 15.0
+_HINT: Final = "is it running and reachable? has your credential (24 h) ended? framegate-controller operator NAME makes a new one on the controller's host"
 _MEMBERS: Final = ("fleet_address", "server_name", "root", "certificate", "key", "authorities")
 
 
@@ -95,7 +96,7 @@ class Calls:
             try:
                 return _items(method(request)) if stream else method(request, timeout=CALL_TIMEOUT_S)
             except grpc.RpcError as error:
-                raise from_rpc_error(error) from error
+                raise from_rpc_error(error, _HINT) from error
 
         return call
 
@@ -104,19 +105,6 @@ def _items(call: Any) -> Iterator[Any]:
     try:
         yield from call
     except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
+        raise from_rpc_error(error, _HINT) from error
     finally:
         call.cancel()
-
-
-def from_rpc_error(error: Any) -> FramegateError:
-    """The failures a refused call carries, or Unavailable where nobody answered."""
-    known = set(Reason)
-    for key, value in error.trailing_metadata() or ():
-        if key == "framegate-failures-bin":
-            found = [Failure(Reason(f.reason) if f.reason in known else Reason.INTERNAL, f.expected, f.actual, f.hint) for f in pb.AttestationReply.FromString(value).failures]
-            if found:
-                kinds: dict[grpc.StatusCode, type[FramegateError]] = {grpc.StatusCode.UNAVAILABLE: Unavailable, grpc.StatusCode.FAILED_PRECONDITION: EvidenceRejected}
-                return kinds.get(error.code(), Refused)(found)
-    hint = "is it running and reachable? has your credential (24 h) ended? framegate-controller operator NAME makes a new one on the controller's host"
-    return Unavailable.of(Reason.UNAVAILABLE, "an answer", f"{error.code().name}: {error.details()}", hint)

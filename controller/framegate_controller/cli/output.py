@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -14,8 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+WIDE: Final = 240
+"""Columns where standard output is no terminal: nothing is cut off in a file or pipe."""
 talk = Console(stderr=True, highlight=False)
-data = Console(highlight=False)
+data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOT_FOUND, EXIT_DENIED, EXIT_CONFLICT, EXIT_UNTRUSTED, EXIT_UNAVAILABLE = 1, 2, 3, 4, 5, 6, 7
 _BY_REASON: Final = {
@@ -73,7 +76,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
     if not rows:
         talk.print(empty)
         return
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         cells = []
         for value in row:

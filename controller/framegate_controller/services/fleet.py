@@ -14,13 +14,14 @@ from framegate.identity import Kind, split_device_id
 from framegate.lifecycle import State
 from framegate.statements import Grant
 from framegate.wire import NONCE_BYTES, GatewayPublics, sha256
+from framegate_proto.edge import presented_certificate, to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from sqlalchemy import select
 
 from framegate_controller.services.hub import QUEUE, Hub
-from framegate_controller.services.peer import address_of, peer_certificate, verify_peer
-from framegate_controller.services.wire import Context, guarded, guarded_stream, to_failures, to_reply
+from framegate_controller.services.peer import address_of, verify_peer
+from framegate_controller.services.wire import Context, guarded, guarded_stream, to_reply
 from framegate_controller.store.tables import Device, Gateway
 from framegate_controller.timing import GRANT_TTL_S, HEARTBEAT_S
 from framegate_controller.verifier.attestation import Verifier
@@ -113,7 +114,7 @@ class FleetService(rpc.FleetServicer):
             if error.reason != Reason.CERTIFICATE_EXPIRED:
                 raise
             # the handshake proved the key; the registry says whether a later certificate for that key is alive
-            certificate = peer_certificate(context)
+            certificate = presented_certificate(context)
             spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         with self._verifier.database.transaction() as session:
             row = session.scalars(select(Device).where(Device.tls_spki_sha256 == sha256(spki))).one_or_none()

@@ -15,13 +15,14 @@ from framegate.identity import Kind
 from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State
 from framegate.wire import TICKET_CODE_BYTES
+from framegate_proto.edge import to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from sqlalchemy import select
 
 from framegate_controller.services.hub import Hub
 from framegate_controller.services.peer import verify_peer
-from framegate_controller.services.wire import Context, guarded, to_event, to_failures, to_summary
+from framegate_controller.services.wire import Context, guarded, to_event, to_summary
 from framegate_controller.store.registry import add_authority, change_state, find_device, invite, load_clock, load_failures, record
 from framegate_controller.store.tables import Device, Event, Revision, Ticket, TpmAuthority
 from framegate_controller.timing import TICKET_LIFE_S

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cryptography import x509
 from framegate.certificates import Purpose, VerifiedCertificate, verify_certificate
 from framegate.errors import Reason, Refused
+from framegate_proto.edge import presented_certificate
 
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.services.wire import Context
@@ -26,26 +26,13 @@ class Peer:
         return self.identity.common_name
 
 
-def peer_certificate(context: Context) -> x509.Certificate:
-    """The certificate the peer presented over TLS 1.3. Raises Refused where there is none or the connection is older TLS."""
-    auth = context.auth_context()
-    version = [v.decode() if isinstance(v, bytes) else str(v) for v in auth.get("ssl_tls_version", [])]
-    if version != ["TLSv1.3"]:
-        raise Refused.of(Reason.TLS_VERSION, "TLS 1.3", ", ".join(version) or "no TLS")
-    pems = list(auth.get("x509_pem_cert", []))
-    if len(pems) != 1:
-        raise Refused.of(Reason.UNAUTHENTICATED, "a client certificate", "none", "join the fleet, or sign in as an operator")
-    pem = pems[0]
-    return x509.load_pem_x509_certificate(pem if isinstance(pem, bytes) else pem.encode())
-
-
 def verify_peer(context: Context, keys: FleetKeys, *purposes: Purpose) -> Peer:
     """The peer, whose certificate must chain to this fleet *now* and be for one of `purposes`; anything else is refused.
 
     A device's certificate names one purpose, so it never opens an operator's call, and an operator's never a device's (N80, N81).
     Raises Refused: WRONG_ROLE where the certificate is of this fleet and for something else.
     """
-    certificate, now = peer_certificate(context), datetime.now(UTC)
+    certificate, now = presented_certificate(context), datetime.now(UTC)
     address = address_of(context)
     problem: Refused | None = None
     for purpose in purposes:

@@ -10,9 +10,10 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 from cryptography.hazmat.primitives import serialization
-from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Unavailable
+from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.identity import Kind
 from framegate.wire import GatewayPublics
+from framegate_proto.edge import to_failures, to_status
 from framegate_proto.v1 import framegate_pb2 as pb
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,33 +25,10 @@ log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 F = TypeVar("F")
 
-FAILURES_KEY = "framegate-failures-bin"
-"""Trailing metadata: the failures of a refused call, as an AttestationReply with nothing else in it."""
-
-_STATUS = {
-    Reason.NOT_FOUND: grpc.StatusCode.NOT_FOUND, Reason.CONFLICT: grpc.StatusCode.ALREADY_EXISTS, Reason.NAME_TAKEN: grpc.StatusCode.ALREADY_EXISTS,
-    Reason.TRANSITION: grpc.StatusCode.FAILED_PRECONDITION, Reason.USAGE: grpc.StatusCode.INVALID_ARGUMENT,
-    Reason.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED, Reason.CERTIFICATE_EXPIRED: grpc.StatusCode.UNAUTHENTICATED,
-    Reason.TOO_MANY_TRIES: grpc.StatusCode.RESOURCE_EXHAUSTED,
-}  # fmt: skip
-
-
-def to_failures(failures: tuple[Failure, ...]) -> list[pb.Failure]:
-    """Failures as messages."""
-    return [pb.Failure(reason=f.reason, expected=f.expected, actual=f.actual, hint=f.hint) for f in failures]
-
-
 async def abort(context: Context, error: FramegateError) -> NoReturn:
     """End the call with `error`'s failures in the trailing metadata."""
-    default = grpc.StatusCode.PERMISSION_DENIED
-    if isinstance(error, Malformed):
-        default = grpc.StatusCode.INVALID_ARGUMENT
-    elif isinstance(error, Unavailable):
-        default = grpc.StatusCode.UNAVAILABLE
-    elif isinstance(error, EvidenceRejected):
-        default = grpc.StatusCode.FAILED_PRECONDITION
-    raw = pb.AttestationReply(failures=to_failures(error.failures[:16])).SerializeToString()
-    await context.abort(_STATUS.get(error.reason, default), error.reason.value, trailing_metadata=((FAILURES_KEY, raw),))
+    code, details, metadata = to_status(error)
+    await context.abort(code, details, trailing_metadata=metadata)
     raise AssertionError("abort returns to nobody")
 
 

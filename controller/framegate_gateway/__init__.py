@@ -1,0 +1,1 @@
+"""The gateway: admits sealed frames from devices that are trusted now, inspects them, and signs what it found."""

@@ -1,0 +1,1 @@
+"""Who may send which frame, decided anew for every message."""

@@ -1,0 +1,178 @@
+"""One camera's connection: its certificate, its frame sessions, and the checks that every message passes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from framegate.certificates import Purpose, VerifiedCertificate, from_ms, load_certificate, verify_certificate
+from framegate.dsse import parse_envelope
+from framegate.errors import Malformed, Reason, Refused
+from framegate.identity import Kind, split_device_id
+from framegate.sframe import Opener, parse_header
+from framegate.statements import Grant, verify_grant
+from framegate.wire import (
+    ENCODING_JPEG,
+    ENCODING_PNG,
+    LABEL_OPENING,
+    MAX_FRAME_BYTES,
+    MAX_FRAME_PIXELS,
+    FrameMetadata,
+    Opening,
+    SessionOffer,
+    opening_info,
+    sha256,
+)
+
+from framegate_gateway.feed import Standing, TrustView
+from framegate_gateway.keys import GatewayKeys, HpkeKey
+
+OVERLAP_S: Final = 2.0
+"""How long an old frame secret still opens frames after its successor is accepted: those already on the way."""
+_KIDS: Final = count(secrets.randbits(32) << 16)
+"""Key ids of this process, never reused, starting where no earlier process did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A frame that passed every check: its authenticated metadata, encoded image, counter, and the sender's standing."""
+
+    metadata: FrameMetadata
+    image: bytes
+    counter: int
+    missing: int
+    standing: Standing
+
+
+@dataclass
+class _Session:
+    session: bytes
+    opener: Opener
+    source: str
+    grant_ends_ms: int
+    closes_at_s: float = float("inf")
+
+
+class CameraLink:
+    """Admission for one connection of one camera. Every method raises Malformed or Refused and then leaves the link as it was."""
+
+    def __init__(self, certificate: x509.Certificate, keys: GatewayKeys, view: TrustView) -> None:
+        self._keys, self._view = keys, view
+        self._identity = self._verified(certificate)
+        if split_device_id(self._identity.common_name)[0] != Kind.CAMERA:
+            raise Refused.of(Reason.WRONG_ROLE, "a camera's certificate", self._identity.common_name)
+        self.device = self._identity.common_name
+        self._spki_sha256 = sha256(self._identity.spki)
+        self._offers: dict[bytes, tuple[bytes, HpkeKey]] = {}
+        self._sessions: dict[int, _Session] = {}
+
+    def offer(self) -> bytes:
+        """A fresh session offer; it replaces one that was not answered, so at most one waits."""
+        digest, key = self._keys.offered
+        record = SessionOffer(session=secrets.token_bytes(16), nonce=secrets.token_bytes(32), kid=next(_KIDS), publics_sha256=digest)
+        raw = record.marshal()
+        self._offers = {record.session: (raw, key)}
+        return raw
+
+    def open(self, opening_bytes: bytes, signature: bytes) -> int:
+        """Accept an opening; returns its key id.
+
+        1. the sender stands (`standing`); 2. it answers the offer that waits, which is spent by this; 3. its grant is the controller's, for
+        this camera, runs, and names this process, host, model and zone; 4. the camera's TPM key signed label, info and encapsulation;
+        5. the encapsulation was not seen before and opens under that info; 6. older secrets close within `OVERLAP_S`.
+        """
+        self.standing()  # 1
+        opening = Opening.parse(opening_bytes)
+        waiting = self._offers.pop(opening.session, None)
+        if waiting is None:  # 2
+            raise Refused.of(Reason.OPENING_REPLAYED, "an answer to the offer that waits", "another session", "open the stream again")
+        raw_offer, key = waiting
+        offer = SessionOffer.parse(raw_offer)
+        credentials = self._keys.credentials
+        if credentials is None:
+            raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant")
+        now = self._now()
+        grant = verify_grant(opening.grant, self.device, credentials.authorities, credentials.root, now, nonce=None)  # 3
+        wanted = (offer.publics_sha256.hex(), credentials.device, credentials.zone)
+        if (grant.publics_sha256, grant.host, grant.zone) != wanted:
+            raise Refused.of(Reason.GRANT, "a grant for this gateway process", f"{grant.host} {grant.publics_sha256[:16]}")
+        info = opening_info(raw_offer, parse_envelope(opening.grant, Grant.TYPE).payload, self._identity.spki, opening.source)
+        try:  # 4
+            self._identity.key.verify(signature, LABEL_OPENING + info + sha256(opening.sealed_secret), ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise Refused.of(Reason.OPENING, "the camera's signature over this opening", "another") from error
+        secret = key.open(opening.sealed_secret, info)  # 5
+        closing = time.monotonic() + OVERLAP_S
+        for old in self._sessions.values():  # 6
+            old.closes_at_s = min(old.closes_at_s, closing)
+        self._sessions = {k: s for k, s in self._sessions.items() if s.closes_at_s > time.monotonic()}
+        self._sessions[offer.kid] = _Session(offer.session, Opener(secret, offer.kid), opening.source, grant.issued_at_ms + grant.ttl_s * 1000)
+        return offer.kid
+
+    def refresh(self, der: bytes) -> None:
+        """A fresh certificate in-band: of the same device and the same key, alive now. Raises Refused."""
+        fresh = self._verified(load_certificate(der))
+        if fresh.common_name != self.device or fresh.spki != self._identity.spki:
+            raise Refused.of(Reason.CERTIFICATE, "a certificate of this device and key", fresh.common_name)
+        self._identity = fresh
+
+    def standing(self) -> Standing:
+        """That the sender may send now: host in standing, certificate alive, feed heard, device trusted by its present key. Raises Refused."""
+        credentials = self._keys.credentials
+        if credentials is None:
+            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
+        now = self._now()
+        for certificate, whose in ((credentials.tls, "gateway"), (self._identity.certificate, "camera")):
+            if certificate.not_valid_after_utc <= now:
+                raise Refused.of(Reason.CERTIFICATE_EXPIRED, f"a {whose} certificate that lives", "expired", "it is renewed with the next attestation")
+        self._view.require(credentials.device)
+        return self._view.require(self.device, self._spki_sha256)
+
+    def admit(self, metadata_bytes: bytes, sealed: bytes) -> Admitted:
+        """Admit one sealed frame, in this order; nothing is decoded before the last check.
+
+        1. the sender stands now; 2. size; 3. a session of this link, whose grant runs; 4. counter, tag over header and exact metadata
+        (`Opener.open`); 5. metadata, out of the authenticated bytes: this device, this session; 6. encoding and claimed dimensions.
+        The worker reads the dimensions from the image's own header before decoding and compares.
+        """
+        standing = self.standing()  # 1
+        if len(sealed) > MAX_FRAME_BYTES:  # 2
+            raise Refused.of(Reason.FRAME_TOO_LARGE, f"at most {MAX_FRAME_BYTES} bytes", len(sealed))
+        kid = parse_header(sealed[:17])[0]
+        session = self._sessions.get(kid)
+        if session is None or session.closes_at_s <= time.monotonic():  # 3
+            raise Refused.of(Reason.FRAME_SESSION, "an open frame session of this connection", f"key id {kid}")
+        if session.grant_ends_ms <= self._view.now_ms():
+            raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended")
+        counter, missing, image = session.opener.open(sealed, metadata_bytes)  # 4
+        metadata = FrameMetadata.parse(metadata_bytes)
+        if metadata.device != self.device or metadata.session != session.session:  # 5
+            raise Refused.of(Reason.FRAME_LABEL, f"a frame of {self.device} in this session", metadata.device)
+        if metadata.encoding not in {ENCODING_JPEG, ENCODING_PNG} or not 0 < metadata.width * metadata.height <= MAX_FRAME_PIXELS:  # 6
+            raise Refused.of(Reason.IMAGE, f"JPEG or PNG of at most {MAX_FRAME_PIXELS} pixels", f"{metadata.width}x{metadata.height}")
+        return Admitted(metadata, image, counter, missing, standing)
+
+    def claimed(self, metadata_bytes: bytes) -> FrameMetadata | None:
+        """What a refused frame says of itself, for its UNINSPECTED verdict; None where it does not parse or names another device."""
+        try:
+            metadata = FrameMetadata.parse(metadata_bytes)
+        except Malformed:
+            return None
+        return metadata if metadata.device == self.device else None
+
+    def _verified(self, certificate: x509.Certificate) -> VerifiedCertificate:
+        credentials = self._keys.credentials
+        if credentials is None:
+            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
+        return verify_certificate(certificate, Purpose.DEVICE, credentials.authorities, credentials.root, self._now())
+
+    def _now(self) -> datetime:
+        return from_ms(self._view.now_ms())

@@ -1,0 +1,182 @@
+"""The parent's side of the inference child: starts it, asks it one frame at a time, shares it fairly, replaces it when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Any, Final
+
+from framegate.errors import Reason, Refused, Unavailable
+from framegate.wire import MAX_FRAME_PIXELS, sha256
+
+from framegate_gateway.inference.bundle import Bundle, GoldenImages
+
+log = logging.getLogger(__name__)
+START_TIMEOUT_S: Final = 30.0
+ANSWER_TIMEOUT_S: Final = 10.0
+"""A frame takes some tens of ms; a child that is silent this long is stuck and is replaced."""
+GOLDEN_KEPT: Final = 64
+"""Decoded golden images the child keeps: 26 MB at 640 x 640."""
+_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the model found. `defects`: [{kind, score, box}], best first; times in ms, of the child."""
+
+    defects: tuple[dict[str, Any], ...]
+    golden_sha256: str
+    decode_ms: float
+    infer_ms: float
+
+
+@dataclass
+class _Job:
+    head: dict[str, Any]
+    body: bytes
+    done: asyncio.Future[tuple[dict[str, Any], bytes]]
+
+
+class Engine:
+    """Inference as a service of this process. Devices take turns, so that none starves another (N108)."""
+
+    def __init__(self, bundle: Bundle, golden: GoldenImages, threads: int = 2) -> None:
+        self.bundle, self._golden, self._threads = bundle, golden, threads
+        self.isolation = ""
+        self._turns: OrderedDict[str, deque[_Job]] = OrderedDict()
+        self._work = asyncio.Event()
+        self._known: OrderedDict[str, str] = OrderedDict()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._ids = 0
+
+    async def start(self) -> None:
+        """Start the child and give it the model. Raises Unavailable where it does not come up."""
+        ours, theirs = socket.socketpair()
+        environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
+        argv = [sys.executable, "-m", "framegate_gateway.inference.worker", str(theirs.fileno()), str(self._threads)]
+        self._child = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
+        theirs.close()
+        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
+        self._known.clear()
+        b = self.bundle
+        head = {"threshold": b.threshold, "classes": b.classes, "multiple_px": b.multiple_px, "max_pixels": MAX_FRAME_PIXELS}
+        try:
+            answer, _ = await asyncio.wait_for(self._exchange(head, (b.model,)), START_TIMEOUT_S)
+        except (EOFError, OSError, TimeoutError) as error:
+            self._kill()
+            raise Unavailable.of(Reason.MODEL, "an inference child that loads the model", type(error).__name__, "see its message above") from error
+        self.isolation = answer["isolation"]
+
+    async def run(self) -> None:
+        """Serve jobs forever, round-robin over devices."""
+        while True:
+            await self._work.wait()
+            job = self._next()
+            if job is None:
+                self._work.clear()
+                continue
+            if job.done.cancelled():
+                continue
+            try:
+                answer = await asyncio.wait_for(self._serve(job), ANSWER_TIMEOUT_S)
+            except (EOFError, OSError, TimeoutError) as error:
+                log.error("inference child: %s", type(error).__name__)
+                self._kill()
+                _fail(job, Unavailable.of(Reason.INFERENCE, "an answer of the model", type(error).__name__))
+                with contextlib.suppress(Unavailable):
+                    await self.start()
+                continue
+            if not job.done.done():
+                job.done.set_result(answer)
+
+    async def inspect(self, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int) -> Inspection:
+        """Inspect one encoded frame of `device`. Raises Refused (PART_UNKNOWN, IMAGE) or Unavailable (INFERENCE)."""
+        if part_type not in self._golden:
+            raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "add it to the gateway's --golden folder")
+        head = {"kind": "inspect", "part_type": part_type, "encoding": encoding, "width": width, "height": height}
+        answer, _ = await self._submit(device, head, image)
+        if "failed" in answer:
+            reason = Reason.INFERENCE if answer["failed"] == "inference" else Reason.IMAGE
+            raise Refused.of(reason, "an image the model can inspect", answer["why"])
+        return Inspection(tuple(answer["defects"]), answer["golden_sha256"], answer["decode_ms"], answer["infer_ms"])
+
+    async def picture(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...]) -> bytes:
+        """A PNG of the frame with its boxes drawn in."""
+        answer, body = await self._submit("", {"kind": "picture", "encoding": encoding, "defects": defects}, image)
+        if "failed" in answer:
+            raise Refused.of(Reason.IMAGE, "an image that can be drawn", answer["why"])
+        return body
+
+    async def stop(self) -> None:
+        """End the child and every waiting job."""
+        self._kill()
+        while (job := self._next()) is not None:
+            _fail(job, Unavailable.of(Reason.INFERENCE, "a running gateway", "stopping"))
+
+    async def _serve(self, job: _Job) -> tuple[dict[str, Any], bytes]:
+        """Run one job; the golden image goes along where the child does not have it, decided now because jobs change places."""
+        if job.head["kind"] != "inspect":
+            return await self._exchange(job.head, (job.body,))
+        part_type, golden, forget = job.head["part_type"], b"", []
+        if part_type not in self._known:
+            golden = self._golden.get(part_type)
+            if len(self._known) >= GOLDEN_KEPT:
+                forget.append(self._known.popitem(last=False)[0])
+        head, body = await self._exchange({**job.head, "golden_bytes": len(golden), "forget": forget}, (golden, job.body))
+        if golden and head.get("golden_taken"):
+            self._known[part_type] = sha256(golden).hex()
+        return {**head, "golden_sha256": self._known.get(part_type, "")}, body
+
+    async def _submit(self, device: str, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        self._ids += 1
+        job = _Job({"id": self._ids, **head}, body, asyncio.get_running_loop().create_future())
+        self._turns.setdefault(device, deque()).append(job)
+        self._work.set()
+        return await job.done
+
+    def _next(self) -> _Job | None:
+        if not self._turns:
+            return None
+        device, jobs = self._turns.popitem(last=False)
+        job = jobs.popleft()
+        if jobs:
+            self._turns[device] = jobs  # to the end: everyone else comes first
+        return job
+
+    async def _exchange(self, head: dict[str, Any], body: tuple[bytes, ...]) -> tuple[dict[str, Any], bytes]:
+        if self._writer is None or self._reader is None:
+            raise EOFError
+        raw = json.dumps(head).encode()
+        self._writer.write(struct.pack(">II", len(raw), sum(map(len, body))) + raw)
+        for part in body:
+            if part:
+                self._writer.write(part)
+        await self._writer.drain()
+        head_size, body_size = struct.unpack(">II", await self._reader.readexactly(8))
+        answer = json.loads(await self._reader.readexactly(head_size))
+        return answer, await self._reader.readexactly(body_size)
+
+    def _kill(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+        self._writer = self._reader = self._child = None
+        self._known.clear()
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    if not job.done.done():
+        job.done.set_exception(error)

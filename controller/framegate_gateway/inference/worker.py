@@ -1,0 +1,170 @@
+"""The inference child: decodes hostile images and runs the model, without keys, files or network.
+
+It speaks length-prefixed messages on the one socket it inherits: a JSON head and a body. It gets model and golden images as bytes, so it
+needs no file system; before the first frame it gives up the right to open anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import socket
+import struct
+import sys
+import time
+from typing import Any, Final
+
+from framegate_gateway.inference.image_header import image_size
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
+MEMORY_BYTES: Final = 8 * 1024**3
+"""Address space: some ten times what the default model needs on its largest frame; a runaway decoder ends here, not the host."""
+
+
+def confine() -> str:
+    """Leave the network namespace where the kernel allows, never gain rights, be no use to a debugger; says in words what held."""
+    libc, held = ctypes.CDLL(None, use_errno=True), []
+    if libc.unshare(CLONE_NEWNET) == 0 or libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
+        held.append("no network")
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
+        held.append("no new privileges")
+    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
+        held.append("not dumpable")
+    return ", ".join(held)
+
+
+def close_the_door() -> str:
+    """From here on no file, socket or pipe can be opened: the limit on descriptors is what is open now."""
+    # descriptors are numbered densely from 0; the next one would be the count
+    highest = max(int(n) for n in os.listdir("/proc/self/fd"))  # noqa: PTH208 - a listing that must not keep a descriptor
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, highest))
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    try:
+        socket.socket().close()
+    except OSError:
+        return "opens nothing"
+    return ""
+
+
+def main() -> None:
+    """Serve one parent until it goes away."""
+    held = [confine()]
+    pipe = socket.socket(fileno=int(sys.argv[1]))
+    threads = int(sys.argv[2])
+    import cv2
+    import numpy as np
+    import onnxruntime as ort
+
+    from framegate_gateway.inference.detections import detections_from_maps
+
+    cv2.setNumThreads(1)
+    head, model = receive(pipe)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work shares the cores
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    threshold, classes, multiple = head["threshold"], head["classes"], head["multiple_px"]
+    size = multiple * 4
+    session.run(["heat", "geometry"], {"pair": np.zeros((1, 2, size, size), np.float32)})  # threads start before the door closes
+    cv2.imdecode(cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1], cv2.IMREAD_GRAYSCALE)
+    held.append(close_the_door())
+    send(pipe, {"ready": True, "isolation": ", ".join(h for h in held if h)}, b"")
+    golden: dict[str, Any] = {}
+
+    def decode(data: bytes, encoding: int, claimed: tuple[int, int] | None) -> Any:
+        found = image_size(data, encoding)
+        if claimed is not None and found != claimed:
+            raise ValueError(f"image of {claimed[0]}x{claimed[1]} announced, {found[0]}x{found[1]} came")
+        if found[0] * found[1] > head["max_pixels"]:
+            raise ValueError(f"{found[0]}x{found[1]} pixels")
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        if image is None or image.shape[::-1] != found:
+            raise ValueError("an image that does not decode")
+        return image
+
+    def inspect(request: dict[str, Any], body: bytes) -> dict[str, Any]:
+        for old in request["forget"]:
+            golden.pop(old, None)
+        part_type, split = request["part_type"], request["golden_bytes"]
+        if split:
+            golden[part_type] = decode(body[:split], 1 if body[:2] == b"\xff\xd8" else 2, None)
+        begun = time.perf_counter()
+        frame = decode(body[split:], request["encoding"], (request["width"], request["height"]))
+        reference = golden[part_type]
+        if frame.shape != reference.shape:
+            raise ValueError(f"frame {frame.shape[1]}x{frame.shape[0]}, golden image {reference.shape[1]}x{reference.shape[0]}")
+        decoded = time.perf_counter()
+        h, w = frame.shape
+        pair = np.empty((1, 2, -(-h // multiple) * multiple, -(-w // multiple) * multiple), np.float32)
+        if pair.shape[2:] != frame.shape:
+            pair[:] = 1.0
+        np.multiply(frame, 1 / 255, out=pair[0, 0, :h, :w], casting="unsafe")
+        np.multiply(reference, 1 / 255, out=pair[0, 1, :h, :w], casting="unsafe")
+        heat, geometry = session.run(["heat", "geometry"], {"pair": pair})
+        if not (np.isfinite(heat).all() and np.isfinite(geometry).all()):
+            raise ArithmeticError("the model gave no numbers")
+        found = detections_from_maps(heat[0], geometry[0], threshold)
+        defects = [
+            {"kind": classes[int(c)], "score": round(float(s), 4), "box": [round(float(v), 1) for v in b]}
+            for b, c, s in zip(found.boxes, found.classes, found.scores, strict=True)
+        ]
+        return {"golden_taken": True, "defects": defects, "decode_ms": 1e3 * (decoded - begun), "infer_ms": 1e3 * (time.perf_counter() - decoded)}
+
+    def picture(request: dict[str, Any], body: bytes) -> bytes:
+        image = cv2.cvtColor(decode(body, request["encoding"], None), cv2.COLOR_GRAY2BGR)
+        for defect in request["defects"]:
+            x1, y1, x2, y2 = (int(v) for v in defect["box"])
+            cv2.rectangle(image, (x1, y1), (x2, y2), (0, 0, 255), 2)
+            cv2.putText(image, f"{defect['kind']} {defect['score']:.2f}", (x1, max(12, y1 - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 64, 0), 2)
+        return bytes(cv2.imencode(".png", image)[1].tobytes())
+
+    while True:
+        try:
+            request, body = receive(pipe)
+        except (EOFError, ConnectionError):
+            return
+        try:
+            if request["kind"] == "picture":
+                send(pipe, {"id": request["id"]}, picture(request, body))
+            else:
+                send(pipe, {"id": request["id"], **inspect(request, body)}, b"")
+        except ArithmeticError as error:
+            send(pipe, {"id": request["id"], "failed": "inference", "why": str(error)}, b"")
+        except Exception as error:  # noqa: BLE001 - whatever a hostile image does to a decoder, this frame fails and the next is served
+            taken = request.get("part_type") in golden
+            send(pipe, {"id": request["id"], "golden_taken": taken, "failed": "image", "why": f"{type(error).__name__}: {error}"[:300]}, b"")
+
+
+def send(pipe: socket.socket, head: dict[str, Any], body: bytes) -> None:
+    """One message: 32-bit sizes of head and body, head, body."""
+    raw = json.dumps(head).encode()
+    pipe.sendall(struct.pack(">II", len(raw), len(body)) + raw)
+    if body:
+        pipe.sendall(body)
+
+
+def receive(pipe: socket.socket) -> tuple[dict[str, Any], bytes]:
+    """The next message. Raises EOFError at the end."""
+    head_size, body_size = struct.unpack(">II", _exactly(pipe, 8))
+    head = json.loads(_exactly(pipe, head_size))
+    return head, _exactly(pipe, body_size)
+
+
+def _exactly(pipe: socket.socket, size: int) -> bytes:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        got = pipe.recv_into(view)
+        if not got:
+            raise EOFError
+        view = view[got:]
+    return bytes(buffer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""A running gateway: its engine, its two ports, its link to the agent and its trust feed."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+from framegate.errors import Reason, Refused, Unavailable
+from framegate.wire import MAX_FRAME_BYTES
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+from framegate_gateway.feed import TrustView, follow_feed
+from framegate_gateway.host_link import follow_agent
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
+from framegate_gateway.inference.engine import Engine
+from framegate_gateway.keys import Credentials, GatewayKeys
+from framegate_gateway.service import FramesService, GatewayOperatorService
+from framegate_gateway.verdicts.journal import Journal
+from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_gateway.verdicts.publish import Publisher
+
+log = logging.getLogger(__name__)
+SERVER_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_FRAME_BYTES + 64 * 1024),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", 64),
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this gateway runs. `advertise` is the host that grants name; ports must be fixed, because grants name them before they open."""
+
+    agent_socket: Path
+    golden: Path | None
+    bundle: Path = DEFAULT_BUNDLE
+    host: str = "127.0.0.1"
+    advertise: str = "127.0.0.1"
+    port: int = 7445
+    operator_port: int = 7446
+    broker: str = ""
+    broker_name: str = ""
+    state: Path | None = None
+    threads: int = 2
+    grace: bool = False
+
+
+class GatewayProcess:
+    """Runs until cancelled."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        bundle = load_bundle(settings.bundle)
+        self.golden = GoldenImages(settings.golden)
+        self.engine = Engine(bundle, self.golden, settings.threads)
+        address, operator = f"{settings.advertise}:{settings.port}", f"{settings.advertise}:{settings.operator_port}"
+        self.keys = GatewayKeys(address, operator, bundle.digest)
+        if settings.state is not None:
+            settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.view = TrustView(settings.state / "feed-revision" if settings.state else None, grace=settings.grace)
+        self.journal = Journal()
+        self.publisher = Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
+        self.maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, self.publisher)
+        self._first = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start the engine, wait for the first warrant, open the ports, serve."""
+        for port in (self.settings.port, self.settings.operator_port):
+            _require_free(self.settings.host, port)
+        await self.engine.start()
+        log.warning("model %s, inference child: %s, %d golden images", self.engine.bundle.digest.hex()[:16], self.engine.isolation, len(self.golden))
+        servers: list[grpc.aio.Server] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.engine.run())
+                group.create_task(follow_agent(self.settings.agent_socket, self.keys, self._changed))
+                await self._first.wait()
+                group.create_task(follow_feed(self.view, self.keys))
+                servers = await self._serve()
+        finally:
+            for server in servers:
+                await server.stop(0.5)
+            await self.engine.stop()
+            if self.publisher is not None:
+                self.publisher.stop()
+
+    def _changed(self, credentials: Credentials | None) -> None:
+        if credentials is None:
+            log.warning("the host lost its standing: %s", self.keys.refused)
+            return
+        if not self._first.is_set():
+            log.warning("warranted by %s, zone %s", credentials.device, credentials.zone)
+            self._first.set()
+        if self.publisher is not None:
+            self.publisher.renewed(credentials)
+
+    async def _serve(self) -> list[grpc.aio.Server]:
+        s = self.settings
+        frames, operators = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
+        rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.engine, self.maker), frames)
+        rpc.add_GatewayOperatorServicer_to_server(GatewayOperatorService(self.keys, self.view, self.engine, self.journal), operators)
+        for server, port, clients in ((frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")):
+            fetch = functools.partial(self._configuration, clients)
+            credentials = grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=True)
+            server.add_secure_port(f"{s.host}:{port}", credentials)
+            await server.start()
+        return [frames, operators]
+
+    def _configuration(self, clients: str) -> grpc.ServerCertificateConfiguration:
+        """Present key and chain for new connections. Raises Refused while the host has no standing; gRPC then keeps the last, whose time runs out."""
+        credentials = self.keys.credentials
+        if credentials is None:
+            raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self.keys.refused or "no warrant")
+        return grpc.ssl_server_certificate_configuration([self.keys.chain_pem()], credentials.authority(clients))
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Unavailable.of(Reason.UNAVAILABLE, f"{host}:{port} free to listen on", error.strerror or error, "another gateway may be running; choose --port and --operator-port") from error

@@ -1,0 +1,1 @@
+"""Signed verdicts: on the stream, in memory for operators, and on the broker."""

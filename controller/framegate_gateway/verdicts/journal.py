@@ -1,0 +1,67 @@
+"""Verdicts made lately, in memory: for operators to list and watch, with pictures of the last few defects. Nothing of a frame reaches a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass
+from typing import Any, Final
+
+from framegate.statements import Outcome, Verdict
+
+KEPT: Final = 2_000
+PICTURES: Final = 32
+"""Frames of recent defects kept in memory: some 5 MB at 160 KB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFrame:
+    """An encoded frame and what was found in it."""
+
+    image: bytes
+    encoding: int
+    defects: tuple[dict[str, Any], ...]
+
+
+class Journal:
+    """The latest verdicts and their counts."""
+
+    def __init__(self) -> None:
+        self.rows: deque[tuple[Verdict, bytes]] = deque(maxlen=KEPT)
+        self.outcomes: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.last_accept_ms = 0
+        self._frames: OrderedDict[str, KeptFrame] = OrderedDict()
+        self._watchers: set[asyncio.Queue[tuple[Verdict, bytes]]] = set()
+
+    def add(self, verdict: Verdict, envelope: bytes, frame: KeptFrame | None) -> None:
+        """Keep a verdict; `frame` is given for defects."""
+        self.rows.append((verdict, envelope))
+        self.outcomes[verdict.outcome] += 1
+        if verdict.outcome == Outcome.UNINSPECTED:
+            self.refusals[verdict.reason] += 1
+        else:
+            self.last_accept_ms = verdict.issued_at_ms
+        if frame is not None:
+            self._frames[verdict.verdict_id] = frame
+            if len(self._frames) > PICTURES:
+                self._frames.popitem(last=False)
+        for queue in list(self._watchers):
+            if queue.full():
+                self._watchers.discard(queue)  # a slow watcher is cut off; nobody waits for it
+            else:
+                queue.put_nowait((verdict, envelope))
+
+    def frame(self, verdict_id: str) -> KeptFrame | None:
+        """The frame of a recent defect."""
+        return self._frames.get(verdict_id)
+
+    def watch(self) -> asyncio.Queue[tuple[Verdict, bytes]]:
+        """A queue of verdicts from now on; hand it back with `unwatch`."""
+        queue: asyncio.Queue[tuple[Verdict, bytes]] = asyncio.Queue(256)
+        self._watchers.add(queue)
+        return queue
+
+    def unwatch(self, queue: asyncio.Queue[tuple[Verdict, bytes]]) -> None:
+        """End a watch."""
+        self._watchers.discard(queue)
