@@ -73,8 +73,8 @@ class Agent:
         self.attester = Attester(self.tpm, settings.boot_log, self.clock)
         self.failures: tuple[Failure, ...] = ()
         self.streams = [
-            CameraStream(self, s.address, lambda s=s: captured_frames(s.address, part_type=s.part_type, rate=s.rate, repeat=s.repeat))  # type: ignore[misc]
-            for s in settings.sources
+            CameraStream(self, f"source-{number}", lambda s=s: captured_frames(s.address, part_type=s.part_type, rate=s.rate, repeat=s.repeat))  # type: ignore[misc]
+            for number, s in enumerate(settings.sources, start=1)
         ]
         self.socket = GatewaySocket(settings.gateway_socket, settings.gateway_uids, self.poke) if settings.gateway_socket else None
         self._poke = asyncio.Event()

@@ -35,7 +35,7 @@ def _errors():  # type: ignore[no-untyped-def]
 @app.command()
 def run(
     agent_socket: Annotated[Path, typer.Option(envvar="FRAMEGATE_GATEWAY_SOCKET", help="Socket of this host's agent (framegate-agent run --gateway-socket).")],
-    golden: Annotated[Path | None, typer.Option(help="Folder of golden images, TYPE.png or TYPE.jpg; parts of other types are UNINSPECTED.")] = None,
+    golden: Annotated[list[Path] | None, typer.Option(exists=True, file_okay=False, help="Folder of golden images, TYPE.png or TYPE.jpg; parts of other types are UNINSPECTED. May be given more than once.")] = None,
     bundle: Annotated[Path, typer.Option(help="Model bundle; default: the shipped one.")] = DEFAULT_BUNDLE,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     advertise: Annotated[str, typer.Option(help="Host that cameras reach; default: --host.")] = "",
@@ -54,7 +54,7 @@ def run(
             raise Refused.of(Reason.USAGE, "--feed-silence close or grace", ascii(feed_silence[:40]))
         if broker and not broker_name:
             raise Refused.of(Reason.USAGE, "--broker-name beside --broker", "none", "the name in the broker's certificate: framegate-controller server-certificate broker")
-        settings = Settings(agent_socket, golden, bundle, host, advertise or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "grace")
+        settings = Settings(agent_socket, tuple(golden or ()), bundle, host, advertise or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "grace")
 
         async def main() -> None:
             task = asyncio.ensure_future(GatewayProcess(settings).run())

@@ -43,7 +43,7 @@ class Settings:
     """How this gateway runs. `advertise` is the host that grants name; ports must be fixed, because grants name them before they open."""
 
     agent_socket: Path
-    golden: Path | None
+    golden: tuple[Path, ...] = ()
     bundle: Path = DEFAULT_BUNDLE
     host: str = "127.0.0.1"
     advertise: str = "127.0.0.1"

@@ -48,11 +48,11 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 class GoldenImages:
-    """Golden images of part types, from a folder: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`. Read when first asked for."""
+    """Golden images of part types, from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`. Read when first asked for."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folders: tuple[Path, ...]) -> None:
         self._paths: dict[str, Path] = {}
-        if folder is not None:
+        for folder in folders:
             for path in sorted(folder.rglob("*")):
                 if path.suffix.lower() in {".png", ".jpg", ".jpeg"} and not path.stem.endswith("_test"):
                     self._paths[path.stem.removesuffix("_temp")] = path

@@ -1,0 +1,281 @@
+"""A simulated plant on loopback: real controller, gateway, broker and agents as processes, each machine with its own swtpm.
+
+The demonstration, the benchmark and the integration tests all use this one; every act goes through the commands that people use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from framegate_simulators.boot import Firmware, profile_toml
+from framegate_simulators.camera import write_golden
+from framegate_simulators.machine import Machine
+from framegate_simulators.tpm import TpmMaker
+
+BIN: Final = Path(sys.executable).parent
+STOP_TIMEOUT_S: Final = 8.0
+OPERATOR: Final = "anna"
+
+
+class PlantError(RuntimeError):
+    """Something of the simulated plant did not come up or did not answer."""
+
+
+@dataclass
+class Site:
+    """One machine of the plant and the agent that runs on it."""
+
+    machine: Machine
+    kind: str
+    name: str
+    agent: subprocess.Popen[bytes] | None = None
+    source: list[str] = field(default_factory=list)
+
+    @property
+    def disk(self) -> Path:
+        """The agent's state folder."""
+        return self.machine.disk
+
+    def status(self) -> dict[str, Any]:
+        """What the agent says of itself; empty before it said anything."""
+        try:
+            body = json.loads((self.disk / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return dict(body)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: str, look: Callable[[], Any], timeout_s: float = 20.0, every_s: float = 0.05) -> Any:
+    """`look()` as soon as it is true; PlantError naming `what` where it does not become so in time."""
+    end = time.monotonic() + timeout_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise PlantError(f"waited {timeout_s:g} s for {what}")
+        time.sleep(every_s)
+
+
+class Plant:
+    """A fleet called `plant` in a temporary folder. Use as a context manager: leaving it stops every process and removes the folder."""
+
+    def __init__(self, *, interval_s: float = 4.0, logs: Path | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="fg-"))  # short: Unix sockets have 107 bytes
+        self.logs = logs or self.folder / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.interval_s = interval_s
+        self.maker = TpmMaker.load_or_found(self.folder / "maker")
+        self.sites: dict[str, Site] = {}
+        self.join_port, self.fleet_port, self.port, self.operator_port, self.broker_port = (free_port() for _ in range(5))
+        self.context = self.folder / "operator.json"
+        self.golden = self.folder / "golden"
+        self.golden.mkdir()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Plant:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop everything and remove the folder."""
+        for site in self.sites.values():
+            self.stop_agent(site)
+        for name in list(self._processes):
+            self.stop(name)
+        for site in self.sites.values():
+            with contextlib.suppress(Exception):
+                site.machine.power_cut()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def found_fleet(self) -> None:
+        """framegate-controller init, and the firmware profiles of the simulated machines."""
+        state = self.folder / "controller"
+        self.command("framegate-controller", "init", "--state", state, "--fleet", "plant", "--operator", OPERATOR, "--context", self.context, "--fleet-address", f"127.0.0.1:{self.fleet_port}")
+        for model in ("simulated-camera", "simulated-gateway"):
+            file = self.folder / f"{model}.toml"
+            file.write_text(profile_toml(Firmware(model), model))
+            self.command("framegate-controller", "profile", "add", file, "--state", state)
+        (self.folder / "maker.pem").write_bytes(self.maker.pem())
+
+    def start_controller(self) -> None:
+        """Start the controller, again on the same ports."""
+        ready = self.folder / "controller-ready.json"
+        ready.unlink(missing_ok=True)
+        argv = ["run", "--state", self.folder / "controller", "--join-port", self.join_port, "--fleet-port", self.fleet_port]
+        self.start("controller", "framegate-controller", *argv, "--attest-interval", self.interval_s, "--ready-file", ready, "-v")
+        self._up("controller", ready.exists)
+
+    def start_broker(self) -> None:
+        """Start mosquitto with mutual TLS; gateways publish verdicts, operators read."""
+        folder = self.folder / "broker"
+        self.command("framegate-controller", "server-certificate", "broker", "--out", folder, "--state", self.folder / "controller")
+        (folder / "acl").write_text("".join(f"user gateway.line-1.{n}\ntopic write framegate/v1/line-1/verdicts/+\n" for n in ("gw1", "gw2")) + f"user operator.{OPERATOR}\ntopic read framegate/#\n")
+        keys = self.folder / "controller" / "keys"
+        (folder / "clients.pem").write_bytes(b"".join((keys / f"{n}.pem").read_bytes() for n in ("gateway-ca", "operator-ca", "root")))
+        lines = [
+            f"listener {self.broker_port} 127.0.0.1", f"cafile {folder}/clients.pem", f"certfile {folder}/broker.pem", f"keyfile {folder}/broker.key",
+            "tls_version tlsv1.3", "require_certificate true", "use_identity_as_username true", f"acl_file {folder}/acl", "persistence false",
+            "allow_anonymous false", "user root" if os.geteuid() == 0 else "", "log_type error", "log_type warning", "log_type notice", "log_dest stderr",
+        ]  # fmt: skip
+        (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if found is None:
+            raise PlantError("mosquitto is not installed: apt-get install mosquitto")
+        self.start("broker", found, "-c", folder / "mosquitto.conf")
+        self._up("broker", lambda: _answers(self.broker_port))
+
+    def add_machine(self, name: str, kind: str = "camera", *, firmware: Firmware | None = None, ek: str = "p256") -> Site:
+        """Deliver a machine and power it on."""
+        machine = Machine(self.folder / name, self.maker, firmware or Firmware(f"simulated-{kind}"), ek=ek)
+        machine.power_on()
+        site = Site(machine, kind, name)
+        self.sites[name] = site
+        return site
+
+    def invite(self, site: Site, *, bind: bool = True) -> Path:
+        """Ask for a ticket, bound to the machine's EK by default; returns the ticket's file."""
+        ticket = self.folder / f"{site.name}.ticket"
+        extra: list[object] = []
+        if bind:
+            shown = self.command("framegate-agent", "ek", "--tcti", site.machine.tcti, "-o", "json").stdout
+            extra = ["--ek-hash", json.loads(shown)["ek_sha256"]]
+        self.framegate(site.kind, "invite", site.name, "--profile", f"simulated-{site.kind}", "--out", ticket, *extra)
+        return ticket
+
+    def join(self, site: Site, ticket: Path, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """framegate-agent join on the machine."""
+        return self.command("framegate-agent", "join", ticket, *self._agent_arguments(site), check=check)
+
+    def start_agent(self, site: Site, *source: object) -> None:
+        """framegate-agent run on the machine; `source` is kept for the next start."""
+        if source:
+            site.source = [str(s) for s in source]
+        (site.disk / "status.json").unlink(missing_ok=True)
+        extra = ["--gateway-socket", self.agent_socket(site)] if site.kind == "gateway" else []
+        site.agent = self.start(f"agent-{site.name}", "framegate-agent", "run", *self._agent_arguments(site), *extra, *site.source)
+
+    def stop_agent(self, site: Site) -> None:
+        """Stop the machine's agent, if it runs."""
+        if site.agent is not None:
+            self.stop(f"agent-{site.name}")
+            site.agent = None
+
+    def start_gateway(self, site: Site, *, golden: list[Path] | None = None) -> None:
+        """framegate-gateway run on the machine."""
+        argv: list[object] = ["run", "--agent-socket", self.agent_socket(site), "--port", self.port, "--operator-port", self.operator_port, "--state", site.machine.folder / "gateway"]
+        for folder in golden or [self.golden]:
+            argv += ["--golden", folder]
+        if "broker" in self._processes:
+            argv += ["--broker", f"127.0.0.1:{self.broker_port}", "--broker-name", "broker.plant.framegate"]
+        self.start(f"gateway-{site.name}", "framegate-gateway", *argv, "-v")
+
+    def agent_socket(self, site: Site) -> Path:
+        """Where the agent of a gateway's host listens."""
+        return site.machine.folder / "agent.sock"
+
+    def write_golden(self, designs: list[int]) -> None:
+        """Golden images of drawn designs for the gateway."""
+        write_golden(self.golden, designs)
+
+    def framegate(self, *argv: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """The operator's command line."""
+        return self.command("framegate", *argv, check=check)
+
+    def ask(self, *argv: object) -> Any:
+        """The operator's command line with -o json, parsed; the exit code may be 6."""
+        done = self.framegate(*argv, "-o", "json", check=False)
+        if done.returncode not in {0, 6}:
+            raise PlantError(f"framegate {' '.join(map(str, argv))}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def state_of(self, site: Site) -> str:
+        """The device's state by the controller."""
+        return str(self.ask(site.kind, "show", site.name)["state"])
+
+    def command(self, program: str, *argv: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one of our commands to its end."""
+        environment = {**os.environ, "FRAMEGATE_CONTEXT": str(self.context)}
+        done = subprocess.run([str(BIN / program), *map(str, argv)], check=False, capture_output=True, text=True, timeout=60, env=environment)
+        if check and done.returncode:
+            raise PlantError(f"{program} {' '.join(map(str, argv))} ended with {done.returncode}: {done.stderr.strip()}")
+        return done
+
+    def start(self, name: str, program: str, *argv: object) -> subprocess.Popen[bytes]:
+        """Start a process under `name`, its output to a log."""
+        path = program if "/" in program else str(BIN / program)
+        with (self.logs / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen([path, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._processes[name] = process
+        return process
+
+    def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
+        """End a process; SIGKILL follows where it does not listen."""
+        process = self._processes.pop(name, None)
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """A running process by name."""
+        return self._processes[name]
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        """The end of a process's log."""
+        path = self.logs / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Add the ends of all logs to a PlantError."""
+        try:
+            yield
+        except PlantError as error:
+            tails = "\n".join(f"--- {p.stem}\n{self.log_tail(p.stem)}" for p in sorted(self.logs.glob("*.log")))
+            raise PlantError(f"{error}\n{tails}") from error
+
+    def _up(self, name: str, look: Callable[[], bool]) -> None:
+        def ready() -> bool:
+            if self._processes[name].poll() is not None:
+                raise PlantError(f"{name} ended: {self.log_tail(name)}")
+            return look()
+
+        wait_for(f"{name} to come up", ready)
+
+    def _agent_arguments(self, site: Site) -> list[object]:
+        return ["--state", site.disk, "--tcti", site.machine.tcti, "--boot-log", site.machine.boot_log_path]
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except OSError:
+        return False
+    return True
