@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from framegate.activation import activation_mac
 from framegate.certificates import Purpose, from_ms, load_certificate, verify_certificate
 from framegate.errors import Failure, Malformed, Reason, Refused
@@ -22,14 +23,13 @@ from framegate.tpm.attest import PcrSelection, parse_attest
 from framegate.tpm.constants import HASH_NAME, Alg
 from framegate.tpm.public import Public
 from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
-from framegate_proto.edge import from_failures, from_rpc_error
-from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
 from framegate_agent.channel import server_authenticated
 from framegate_agent.posture import collect_posture
 from framegate_agent.state import AgentState, TrustedClock
 from framegate_agent.tpm import Tpm
+from framegate_proto.edge import answered, from_failures
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 RPC_TIMEOUT_S: Final = 20.0
 """A controller under load answers within a second; a dead one must not hold the agent."""
@@ -199,7 +199,7 @@ class _TpmPrivateKey(ec.EllipticCurvePrivateKey):
         """The key does not leave the TPM."""
         raise NotImplementedError
 
-    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> bytes:  # noqa: A002 - the base class's name
+    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> bytes:
         """The key does not leave the TPM."""
         raise NotImplementedError
 
@@ -216,7 +216,4 @@ def _der(state: AgentState) -> bytes:
 
 async def _call(method: Any, request: Any) -> Any:
     """A unary call whose errors are ours again."""
-    try:
-        return await method(request, timeout=RPC_TIMEOUT_S)
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error, UNREACHED) from error
+    return await answered(method(request, timeout=RPC_TIMEOUT_S), UNREACHED)

@@ -9,9 +9,9 @@ from typing import Final
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from framegate.wire import MAX_FRAME_BYTES, MAX_PROOF_BYTES
 from grpc import experimental  # the one use of gRPC's experimental API
 
+from framegate.wire import MAX_FRAME_BYTES, MAX_PROOF_BYTES
 from framegate_agent.signing import KeyInTpm, TlsSigner
 
 warnings.filterwarnings("ignore", category=experimental.ExperimentalApiWarning)  # known, and pinned for
@@ -39,9 +39,7 @@ def with_tpm_key(
 ) -> grpc.aio.Channel:
     """A mutual TLS channel whose client key stays in the TPM; `chain[0]` is the certificate of that key."""
     signer = TlsSigner(key, chain[0], now_s)
-    credentials = experimental.ssl_channel_credentials_with_custom_signer(
-        private_key_sign_fn=signer.for_grpc, root_certificates=_pem(anchors), certificate_chain=_pem(chain)
-    )
+    credentials = experimental.ssl_channel_credentials_with_custom_signer(private_key_sign_fn=signer.for_grpc, root_certificates=_pem(anchors), certificate_chain=_pem(chain))
     return grpc.aio.secure_channel(address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name)))
 
 

@@ -14,12 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.wire import Warrant
-from framegate_proto.edge import from_failures, from_rpc_error
-from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
 from framegate_agent.attestation import BOOT_LOG_PATH, RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
 from framegate_agent.camera.capture import captured_frames
 from framegate_agent.camera.stream import CameraStream
@@ -28,6 +25,9 @@ from framegate_agent.gateway_socket import GatewaySocket
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm import Tpm
+from framegate_proto.edge import answered, from_failures
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
 JITTER: Final = 0.2
@@ -106,18 +106,14 @@ class Agent:
         finally:
             if self.socket is not None:
                 await self.socket.stop()
-            if self._channel is not None:
-                await self._channel.close()
+            await self._drop_channel()
             self._write_status("stopped")
             await asyncio.to_thread(self.tpm.close)
 
     async def fetch_grants(self, nonce: bytes) -> tuple[list[bytes], tuple[Failure, ...]]:
         """Ask the controller for grants; part of `camera.stream.Identity`."""
         stub: Any = rpc.FleetStub(await self._fleet())
-        try:
-            reply = await stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, UNREACHED) from error
+        reply = await answered(stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S), UNREACHED)
         return list(reply.grants), from_failures(reply.failures)
 
     async def _attest_loop(self) -> None:
@@ -218,9 +214,9 @@ class Agent:
             try:
                 stub: Any = rpc.FleetStub(await self._fleet())
                 call = stub.Watch(pb.WatchRequest())
-                while (event := await asyncio.wait_for(call.read(), WATCH_SILENCE_S)) is not grpc.aio.EOF:
+                while (event := await asyncio.wait_for(answered(call.read(), UNREACHED), WATCH_SILENCE_S)) is not grpc.aio.EOF:
                     self._watched(event)
-            except (FramegateError, grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError, grpc.aio.UsageError) as error:
+            except (FramegateError, TimeoutError) as error:
                 log.info("watch: %s", error)
             await asyncio.sleep(random.uniform(0.3, 1.0))  # noqa: S311 - jitter, so that a fleet does not come back as one
 

@@ -13,7 +13,6 @@ from framegate.errors import FramegateError
 from framegate.eventlog import parse_boot_log, replay
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
-
 from framegate_agent.state import BUILD_MS, StateFile
 from framegate_agent.tpm import AK_HANDLE, Tpm
 
@@ -37,7 +36,9 @@ def examine(file: StateFile, tcti: str, boot_log: Path) -> list[Finding]:
     try:
         tpm = Tpm(tcti)
     except FramegateError as error:
-        findings.append(Finding("TPM answers", False, error.failures[0].actual, "is another program holding the simulated TPM? is the user in group tss? is the TPM enabled in the firmware?"))
+        findings.append(
+            Finding("TPM answers", False, error.failures[0].actual, "is another program holding the simulated TPM? is the user in group tss? is the TPM enabled in the firmware?")
+        )
     else:
         try:
             findings += [_guard(check, lambda c=check: _CHECKS[c](tpm, boot_log)) for check in _CHECKS]  # type: ignore[misc]
@@ -85,6 +86,7 @@ def _endorsement(tpm: Tpm, _log: Path) -> Finding:
     if not found.certificates:
         return Finding("endorsement key", False, f"{found.words}", "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash HASH")
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     from framegate.endorsement import load_ek_certificate
 
     certificate, notes = load_ek_certificate(found.certificates[0])

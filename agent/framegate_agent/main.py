@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -16,12 +17,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from framegate.errors import FramegateError, Reason, Unavailable
-from framegate.wire import parse_ticket, sha256
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
 from framegate_agent.attestation import BOOT_LOG_PATH, Attester
 from framegate_agent.daemon import Agent, Settings, Source
@@ -70,9 +71,7 @@ def join(
         text = sys.stdin.read() if ticket == "-" else Path(ticket).read_text() if len(ticket) < 1024 and Path(ticket).is_file() else ticket
         parsed = parse_ticket(text)
         file = StateFile(state)
-        start = AgentState(
-            parsed.join_address, parsed.fleet_address, parsed.server_name, base64.b64encode(parsed.root).decode(), seen_ms=parsed.issued_at_ms
-        )
+        start = AgentState(parsed.join_address, parsed.fleet_address, parsed.server_name, base64.b64encode(parsed.root).decode(), seen_ms=parsed.issued_at_ms)
         tpm = Tpm(tcti)
         try:
             outcome = asyncio.run(Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms)).join(start, parsed.code, ()))
@@ -109,14 +108,10 @@ def run(
     """Run the daemon: attest, renew, heal, and stream frames from every --source."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("grpc").setLevel(logging.ERROR)
-    settings = Settings(
-        state, tcti, boot_log, tuple(Source(s, part_type, rate, repeat) for s in source or ()), gateway_socket, tuple(gateway_uid or (os.getuid(),))
-    )
+    settings = Settings(state, tcti, boot_log, tuple(Source(s, part_type, rate, repeat) for s in source or ()), gateway_socket, tuple(gateway_uid or (os.getuid(),)))
     with errors():
-        agent = Agent(settings)
-
         async def main() -> None:
-            task = asyncio.ensure_future(agent.run())
+            task = asyncio.ensure_future(Agent(settings).run())
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, task.cancel)
@@ -124,6 +119,7 @@ def run(
                 await task
 
         asyncio.run(main())
+        gc.collect()  # gRPC keeps a thread for each channel with a custom signer until the channel's last reference is gone
 
 
 @app.command()
@@ -198,4 +194,3 @@ def version() -> None:
 def run_app() -> None:
     """Entry point."""
     app(prog_name="framegate-agent")
-

@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from framegate.posture import Posture
-
 from framegate_agent import VERSION
 
 
@@ -39,5 +38,3 @@ def agent_digest() -> str:
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.relative_to(Path(__file__).parent).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from cryptography import x509
+
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.wire import LABEL_OPENING
 

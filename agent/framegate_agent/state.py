@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
+
 from framegate.certificates import load_certificate
 from framegate.errors import Reason, Refused, Unavailable
 

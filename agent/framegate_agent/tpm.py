@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.evidence import TLS_KEY_PCRS
 from framegate.tpm.attest import PcrSelection
@@ -34,8 +35,8 @@ from framegate.tpm.public import (
 )
 
 os.environ.setdefault("TSS2_LOG", "all+none")  # expected errors, such as an empty NV index, would fill the log
-import tpm2_pytss as tss  # noqa: E402 - the variable above has to come first
-from tpm2_pytss.constants import TPM2_CAP, TPM2_PT  # noqa: E402
+import tpm2_pytss as tss
+from tpm2_pytss.constants import TPM2_CAP, TPM2_PT
 
 T = TypeVar("T")
 
@@ -50,7 +51,10 @@ _ZERO32 = b"\0" * 32
 EK_TEMPLATES: Final[dict[int, tuple[str, bytes]]] = {
     0x01C0000A: ("ECC P-256, low range", marshal_public(attributes=_LOW, curve=Curve.NIST_P256, x=_ZERO32, y=_ZERO32, auth_policy=EK_POLICY_SECRET, symmetric=_AES128)),
     0x01C00014: ("ECC P-256, high range", marshal_public(attributes=_LOW | _HIGH, curve=Curve.NIST_P256, x=b"", y=b"", auth_policy=EK_POLICY_B_SHA256, symmetric=_AES128)),
-    0x01C00016: ("ECC P-384, high range", marshal_public(attributes=_LOW | _HIGH, curve=Curve.NIST_P384, x=b"", y=b"", auth_policy=EK_POLICY_B_SHA384, name_alg=Alg.SHA384, symmetric=_AES256)),
+    0x01C00016: (
+        "ECC P-384, high range",
+        marshal_public(attributes=_LOW | _HIGH, curve=Curve.NIST_P384, x=b"", y=b"", auth_policy=EK_POLICY_B_SHA384, name_alg=Alg.SHA384, symmetric=_AES256),
+    ),
     0x01C00002: ("RSA-2048, low range", marshal_public_rsa(attributes=_LOW, modulus=b"\0" * 256, auth_policy=EK_POLICY_SECRET, symmetric=_AES128)),
 }
 """NV index of the certificate to (words, template), in the order of preference (TCG EK Credential Profile, table 2)."""

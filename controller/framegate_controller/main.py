@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from framegate.errors import Reason, Refused
 from framegate.identity import parse_name
-
 from framegate_controller.ca.issuance import OPERATOR_LIFE, issue_operator, issue_server
 from framegate_controller.ca.keys import FleetKeys, found_fleet, load_fleet, private_pem, write_private
 from framegate_controller.cli.output import errors, talk
@@ -95,7 +95,7 @@ def run(
     state: State = DEFAULT_STATE, host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     advertise: Annotated[str, typer.Option(help="Host that tickets name; default: --host.")] = "",
     join_port: int = 7443, fleet_port: int = 7444,
-    attest_interval: Annotated[float, typer.Option(min=MIN_INTERVAL_MS / 1000, max=MAX_INTERVAL_MS / 1000, help="Seconds; every other deadline follows from it.")] = DEFAULT_INTERVAL_MS / 1000,
+    attest_interval: Annotated[float, typer.Option(min=MIN_INTERVAL_MS / 1000, max=MAX_INTERVAL_MS / 1000, help="Seconds; other deadlines follow.")] = DEFAULT_INTERVAL_MS / 1000,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once both ports are open.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:  # fmt: skip

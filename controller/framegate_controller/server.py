@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import grpc
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from framegate.errors import Reason, Unavailable
 from framegate.wire import MAX_PROOF_BYTES
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
 from framegate_controller.ca.issuance import issue_server
 from framegate_controller.ca.keys import FleetKeys, load_fleet, private_pem
 from framegate_controller.services.fleet import FleetService
@@ -23,6 +22,7 @@ from framegate_controller.services.operator import Addresses, OperatorService
 from framegate_controller.store.database import Database
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS, Timing
 from framegate_controller.verifier.attestation import Verifier
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 256
 """Concurrent calls on one connection; an agent has three."""
@@ -48,7 +48,7 @@ class Settings:
     join_port: int = 7443
     fleet_port: int = 7444
     advertise: str = "127.0.0.1"
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
     controller: str = "controller-1"
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+
 from framegate.errors import FramegateError, Reason, Refused
+from framegate_gateway.keys import GatewayKeys
+from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
-from framegate_gateway.keys import GatewayKeys
 
 log = logging.getLogger(__name__)
 SILENCE_S: Final = 3.0
@@ -118,10 +119,10 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
             async with grpc.aio.secure_channel(credentials.fleet_address, tls, options=options) as channel:
                 stub: Any = rpc.FleetStub(channel)
                 call = stub.TrustFeed(pb.TrustFeedRequest())
-                while (update := await asyncio.wait_for(call.read(), SILENCE_S)) is not grpc.aio.EOF:
+                while (update := await asyncio.wait_for(answered(call.read(), "is the controller running?"), SILENCE_S)) is not grpc.aio.EOF:
                     view.apply(update)
-        except (grpc.aio.AioRpcError, TimeoutError) as error:
-            log.info("trust feed: %s", type(error).__name__)
+        except TimeoutError:
+            log.info("trust feed: silence")
         except FramegateError as error:
             log.error("trust feed: %s", error)
         view.disconnected()

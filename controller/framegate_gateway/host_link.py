@@ -11,7 +11,6 @@ from typing import Final
 
 from framegate.errors import FramegateError, Malformed, Reason
 from framegate.wire import Warrant
-
 from framegate_gateway.keys import ROTATE_S, Credentials, GatewayKeys
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, hpke
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from framegate.certificates import from_ms, load_certificate, verify_certificate
+
 from framegate.certificates import Purpose as P
+from framegate.certificates import from_ms, load_certificate, verify_certificate
 from framegate.errors import Reason, Refused
 from framegate.wire import GatewayPublics, Warrant, sha256
 

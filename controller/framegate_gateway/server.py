@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.wire import MAX_FRAME_BYTES
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
 from framegate_gateway.feed import TrustView, follow_feed
 from framegate_gateway.host_link import follow_agent
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
@@ -24,6 +23,7 @@ from framegate_gateway.service import FramesService, GatewayOperatorService
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
 SERVER_OPTIONS: Final = (
@@ -131,4 +131,6 @@ def _require_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Unavailable.of(Reason.UNAVAILABLE, f"{host}:{port} free to listen on", error.strerror or error, "another gateway may be running; choose --port and --operator-port") from error
+            raise Unavailable.of(
+                Reason.UNAVAILABLE, f"{host}:{port} free to listen on", error.strerror or error, "another gateway may be running; choose --port and --operator-port"
+            ) from error

@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import grpc
+
 from framegate.certificates import Purpose, from_ms, verify_certificate
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.wire import FrameMetadata
-from framegate_proto.edge import presented_certificate, to_failures, to_status
-from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
 from framegate_gateway.admission.link import Admitted, CameraLink
 from framegate_gateway.feed import TrustView
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.keys import GatewayKeys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_proto.edge import presented_certificate, to_failures, to_status
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -35,7 +35,7 @@ class FramesService(rpc.FramesServicer):
     def __init__(self, keys: GatewayKeys, view: TrustView, engine: Engine, maker: VerdictMaker) -> None:
         self._keys, self._view, self._engine, self._maker = keys, view, engine, maker
 
-    async def Stream(self, request_iterator: Any, context: Context) -> None:  # type: ignore[override]  # noqa: N802 - gRPC's name
+    async def Stream(self, request_iterator: Any, context: Context) -> None:  # type: ignore[override]
         """One camera's stream, until it ends or its opening is refused."""
         writing = asyncio.Lock()
 
@@ -115,13 +115,13 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
     def __init__(self, keys: GatewayKeys, view: TrustView, engine: Engine, journal: Journal) -> None:
         self._keys, self._view, self._engine, self._journal = keys, view, engine, journal
 
-    async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:  # noqa: N802
+    async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
         """The latest verdicts, newest first."""
         await self._operator(context)
         rows = [e for v, e in reversed(self._journal.rows) if request.device in {"", v.device} and request.outcome in {"", v.outcome}]
         return pb.Verdicts(verdicts=rows[: min(request.limit or 20, 500)])
 
-    async def WatchVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> AsyncIterator[pb.Verdicts]:  # noqa: N802
+    async def WatchVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> AsyncIterator[pb.Verdicts]:
         """Verdicts as they are made, and an empty message every second."""
         await self._operator(context)
         queue = self._journal.watch()
@@ -138,7 +138,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         finally:
             self._journal.unwatch(queue)
 
-    async def Picture(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:  # noqa: N802
+    async def Picture(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
         """The picture of a recent defect."""
         await self._operator(context)
         frame = self._journal.frame(request.verdict_id)
@@ -150,7 +150,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             await _abort(context, error)
             raise
 
-    async def Status(self, request: pb.ListRequest, context: Context) -> pb.GatewayStatus:  # noqa: N802
+    async def Status(self, request: pb.ListRequest, context: Context) -> pb.GatewayStatus:
         """Counts and health."""
         await self._operator(context)
         credentials = self._keys.credentials

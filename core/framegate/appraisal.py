@@ -118,7 +118,9 @@ def _events(evidence: VerifiedEvidence, profile: FirmwareProfile) -> list[Failur
     for rule in profile.rules:
         if rule.required and rule.name not in met:
             wanted = " or ".join(d.hex() for d in sorted(rule.digests))
-            failures.append(Failure(Reason.EVENT_ABSENT, f"{rule.name} in PCR {rule.pcr}: {wanted}", "absent", "the machine did not start this, or started something else in its place"))
+            failures.append(
+                Failure(Reason.EVENT_ABSENT, f"{rule.name} in PCR {rule.pcr}: {wanted}", "absent", "the machine did not start this, or started something else in its place")
+            )
     return failures
 
 

@@ -74,9 +74,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
         raise Malformed.of(Reason.CERTIFICATE, "a DER certificate", type(error).__name__) from error
 
 
-def verify_certificate(
-    leaf: x509.Certificate, purpose: Purpose, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime
-) -> VerifiedCertificate:
+def verify_certificate(leaf: x509.Certificate, purpose: Purpose, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime) -> VerifiedCertificate:
     """Establish that `leaf` may act for `purpose` at `now` (aware datetime).
 
     1. a chain of valid signatures, all alive at `now`, from `leaf` over `intermediates` to `root`; CAs are CAs;
@@ -105,16 +103,8 @@ def verify_certificate(
         if usage is not None and wanted not in list(usage):
             raise ValueError(f"an issuing CA for {purpose.name}")
 
-    ee = (
-        ExtensionPolicy.permit_all()
-        .require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, leaf_usage)
-        .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, not_a_ca)
-    )
-    ca = (
-        ExtensionPolicy.permit_all()
-        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca)
-        .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, ca_usage)
-    )
+    ee = ExtensionPolicy.permit_all().require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, leaf_usage).may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, not_a_ca)
+    ca = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca).may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, ca_usage)
     builder = PolicyBuilder().store(Store([root])).time(now).max_chain_depth(3)
     try:
         builder.extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier().verify(leaf, list(intermediates))  # 1, 2, 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from framegate.errors import Malformed, Reason
@@ -163,5 +164,5 @@ def _clean(value: str, label: str, name: str) -> None:
 
 
 def _ascending(values: tuple[int, ...], label: str, name: str) -> None:
-    if any(b <= a for a, b in zip(values, values[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(values)):
         raise Malformed.of(Reason.MALFORMED, f"ascending {label} {name}", values)

@@ -131,9 +131,7 @@ class Verdict(_Statement):
     PURPOSE: ClassVar[Purpose] = Purpose.VERDICT
 
 
-def verify_grant(
-    data: bytes, camera: str, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime, *, nonce: bytes | None
-) -> Grant:
+def verify_grant(data: bytes, camera: str, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime, *, nonce: bytes | None) -> Grant:
     """A grant that `camera` may act on.
 
     1. to 4. as `_Statement.verify`; 5. it is for this camera; 6. it answers `nonce` where the caller drew one (a gateway, which did not,

@@ -187,9 +187,7 @@ def publics_sha256(publics: tuple[bytes, ...]) -> bytes:
 
 def quote_data(t: bytes, tls_spki: bytes, boot_log_sha256: bytes, posture: bytes, publics: tuple[bytes, ...]) -> bytes:
     """The quote's qualifyingData, 32 bytes."""
-    record = _QuoteData(
-        transcript=t, tls_spki=tls_spki, boot_log_sha256=boot_log_sha256, posture_sha256=sha256(posture), publics_sha256=publics_sha256(publics)
-    )
+    record = _QuoteData(transcript=t, tls_spki=tls_spki, boot_log_sha256=boot_log_sha256, posture_sha256=sha256(posture), publics_sha256=publics_sha256(publics))
     return sha256(record.marshal())
 
 

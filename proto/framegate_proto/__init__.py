@@ -1,0 +1,1 @@
+"""The wire contract: generated messages and services, and what every edge shares."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
 
 import grpc
 from cryptography import x509
-from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused, Unavailable
 
+from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate_proto.v1 import framegate_pb2 as pb
 
+T = TypeVar("T")
 FAILURES_KEY: Final = "framegate-failures-bin"
 """Trailing metadata of a refused call: its failures, as an AttestationReply with nothing else in it."""
 MAX_FAILURES: Final = 16
@@ -52,6 +55,23 @@ def from_rpc_error(error: Any, hint: str) -> FramegateError:
             if failures:
                 return kinds.get(error.code(), Refused)(failures)
     return Unavailable.of(Reason.UNAVAILABLE, "an answer", f"{error.code().name}: {error.details()}", hint)
+
+
+async def answered(call: Awaitable[T], hint: str) -> T:
+    """The result of a client's call or read, with errors that are ours.
+
+    grpc.aio reports a channel that was closed under a call as CancelledError, which would silently end the task that waits; here only a
+    cancellation of this very task stays one. Raises what `from_rpc_error` gives, or Unavailable.
+    """
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error, hint) from error
+    except (asyncio.CancelledError, asyncio.InvalidStateError, grpc.aio.UsageError) as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise Unavailable.of(Reason.UNAVAILABLE, "an answer", "the connection was closed", hint) from error
 
 
 def presented_certificate(context: Any) -> x509.Certificate:

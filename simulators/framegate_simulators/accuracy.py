@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from framegate_gateway.inference.detections import Detections, iou
 
+from framegate_gateway.inference.detections import Detections, iou
 from framegate_simulators.boards import CLASSES, Board
 
 MIN_IOU: Final = 0.33
@@ -33,9 +33,15 @@ class Score:
         """The same as plain JSON values, rounded to four digits."""
         rounded = {k: round(v, 4) for k, v in self.average_precision.items()}
         return {
-            "map_iou33": round(self.mean_average_precision, 4), "ap_iou33": rounded, "precision": round(self.precision, 4),
-            "recall": round(self.recall, 4), "f1": round(self.f1, 4), "good_boards": self.good_boards,
-            "good_boards_flagged": self.good_boards_flagged, "bad_boards": self.bad_boards, "bad_boards_missed": self.bad_boards_missed,
+            "map_iou33": round(self.mean_average_precision, 4),
+            "ap_iou33": rounded,
+            "precision": round(self.precision, 4),
+            "recall": round(self.recall, 4),
+            "f1": round(self.f1, 4),
+            "good_boards": self.good_boards,
+            "good_boards_flagged": self.good_boards_flagged,
+            "bad_boards": self.bad_boards,
+            "bad_boards_missed": self.bad_boards_missed,
         }
 
 

@@ -176,9 +176,7 @@ class _Stroke:
     speckle: NDArray[np.bool_] | None
 
 
-def _stroke(
-    rng: np.random.Generator, kind: str, copper: Gray, inside: NDArray[np.float32], outside: NDArray[np.float32], edges: NDArray[np.int64]
-) -> _Stroke | None:
+def _stroke(rng: np.random.Generator, kind: str, copper: Gray, inside: NDArray[np.float32], outside: NDArray[np.float32], edges: NDArray[np.int64]) -> _Stroke | None:
     thickness = int(rng.integers(2, 8))
     dark = kind in {"short", "spur", "copper"}
     size = copper.shape[0]
@@ -240,8 +238,10 @@ def _apply(copper: Gray, stroke: _Stroke) -> tuple[tuple[int, int, int, int] | N
         return None, changed, stroke.dark
     h, w = copper.shape
     box = (
-        max(0, int(xs.min()) - BOX_PAD_PX), max(0, int(ys.min()) - BOX_PAD_PX),
-        min(w, int(xs.max()) + 1 + BOX_PAD_PX), min(h, int(ys.max()) + 1 + BOX_PAD_PX),
+        max(0, int(xs.min()) - BOX_PAD_PX),
+        max(0, int(ys.min()) - BOX_PAD_PX),
+        min(w, int(xs.max()) + 1 + BOX_PAD_PX),
+        min(h, int(ys.max()) + 1 + BOX_PAD_PX),
     )
     return box, changed, stroke.dark
 

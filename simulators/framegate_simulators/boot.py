@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import tpm2_pytss as tss
+
 from framegate.eventlog.parse import EventType
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-from framegate_agent.camera.sources import Shot, encoded
 
+from framegate_agent.camera.sources import Shot, encoded
 from framegate_simulators.boards import draw_board
 
 

@@ -141,7 +141,7 @@ class Demo:
         p.start_agent(site, "--source", f"folder:{self.source}", "--rate", "6")
         wait_for(f"verdicts on {wanted} images", lambda: sum(self.outcomes(site).values()) >= wanted, 40)
         p.stop_agent(site)
-        found = [v for v in p.ask("verdict", "list", "--limit", str(SOURCE_LIMIT), "--camera", "camera.line-1.camera-of-yours")][:10]
+        found = p.ask("verdict", "list", "--limit", "10", "--camera", "camera.line-1.camera-of-yours")
         table = Table("part", "outcome", "what", box=None)
         for v in found:
             table.add_row(v["part"], v["outcome"], v["reason"] or ", ".join(f"{d['kind']} {d['score']:.2f}" for d in v["defects"][:5]))

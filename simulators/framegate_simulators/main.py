@@ -10,8 +10,8 @@ from typing import Annotated
 
 import cv2
 import typer
-from framegate_agent.camera.sources import write_shots
 
+from framegate_agent.camera.sources import write_shots
 from framegate_simulators.boards import CLASSES, draw_board
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.camera import DrawnBoards

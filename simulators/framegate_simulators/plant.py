@@ -113,7 +113,20 @@ class Plant:
     def found_fleet(self) -> None:
         """framegate-controller init, and the firmware profiles of the simulated machines."""
         state = self.folder / "controller"
-        self.command("framegate-controller", "init", "--state", state, "--fleet", "plant", "--operator", OPERATOR, "--context", self.context, "--fleet-address", f"127.0.0.1:{self.fleet_port}")
+        self.command(
+            "framegate-controller",
+            "init",
+            "--state",
+            state,
+            "--fleet",
+            "plant",
+            "--operator",
+            OPERATOR,
+            "--context",
+            self.context,
+            "--fleet-address",
+            f"127.0.0.1:{self.fleet_port}",
+        )
         for model in ("simulated-camera", "simulated-gateway"):
             file = self.folder / f"{model}.toml"
             file.write_text(profile_toml(Firmware(model), model))
@@ -132,7 +145,9 @@ class Plant:
         """Start mosquitto with mutual TLS; gateways publish verdicts, operators read."""
         folder = self.folder / "broker"
         self.command("framegate-controller", "server-certificate", "broker", "--out", folder, "--state", self.folder / "controller")
-        (folder / "acl").write_text("".join(f"user gateway.line-1.{n}\ntopic write framegate/v1/line-1/verdicts/+\n" for n in ("gw1", "gw2")) + f"user operator.{OPERATOR}\ntopic read framegate/#\n")
+        (folder / "acl").write_text(
+            "".join(f"user gateway.line-1.{n}\ntopic write framegate/v1/line-1/verdicts/+\n" for n in ("gw1", "gw2")) + f"user operator.{OPERATOR}\ntopic read framegate/#\n"
+        )
         keys = self.folder / "controller" / "keys"
         (folder / "clients.pem").write_bytes(b"".join((keys / f"{n}.pem").read_bytes() for n in ("gateway-ca", "operator-ca", "root")))
         lines = [
@@ -185,7 +200,17 @@ class Plant:
 
     def start_gateway(self, site: Site, *, golden: list[Path] | None = None) -> None:
         """framegate-gateway run on the machine."""
-        argv: list[object] = ["run", "--agent-socket", self.agent_socket(site), "--port", self.port, "--operator-port", self.operator_port, "--state", site.machine.folder / "gateway"]
+        argv: list[object] = [
+            "run",
+            "--agent-socket",
+            self.agent_socket(site),
+            "--port",
+            self.port,
+            "--operator-port",
+            self.operator_port,
+            "--state",
+            site.machine.folder / "gateway",
+        ]
         for folder in golden or [self.golden]:
             argv += ["--golden", folder]
         if "broker" in self._processes:

@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import tpm2_pytss as tss
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
 from framegate.endorsement import EK_USAGE
 from framegate.tpm.public import parse_public
-import tpm2_pytss as tss
 from framegate_agent.tpm import EK_TEMPLATES
 
 EK_KINDS: Final = {"p256": 0x01C0000A, "p384": 0x01C00016, "rsa2048": 0x01C00002}

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from framegate_gateway.inference.detections import STRIDE_PX, detections_from_maps
 from torch import nn
 
+from framegate_gateway.inference.detections import STRIDE_PX, detections_from_maps
 from framegate_simulators.accuracy import Score, score_detections
 from framegate_simulators.boards import CLASSES, SIZE_PX, Board, draw_board
 
@@ -37,8 +37,11 @@ class Residual(nn.Module):
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
+            nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -52,8 +55,12 @@ class Detector(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(
             nn.PixelUnshuffle(4),
-            nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
-            nn.Conv2d(32, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(32, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
         )
         self.trunk = nn.Sequential(Residual(width, 1), Residual(width, 2), Residual(width, 4), Residual(width, 1))
         self.head = nn.Conv2d(width, len(CLASSES) + 4, 1)
@@ -168,8 +175,14 @@ def evaluate(model: nn.Module, boards: list[Board], threshold: float) -> Score:
 def export(model: Detector, path: Path) -> str:
     """Write the ONNX file (free height and width) and return its SHA-256."""
     torch.onnx.export(
-        Exported(model), (torch.zeros(1, 2, SIZE_PX, SIZE_PX),), str(path), input_names=["pair"], output_names=["heat", "geometry"],
-        dynamic_axes={"pair": {0: "n", 2: "h", 3: "w"}, "heat": {0: "n"}, "geometry": {0: "n"}}, dynamo=False, opset_version=17,
+        Exported(model),
+        (torch.zeros(1, 2, SIZE_PX, SIZE_PX),),
+        str(path),
+        input_names=["pair"],
+        output_names=["heat", "geometry"],
+        dynamic_axes={"pair": {0: "n", 2: "h", 3: "w"}, "heat": {0: "n"}, "geometry": {0: "n"}},
+        dynamo=False,
+        opset_version=17,
     )
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

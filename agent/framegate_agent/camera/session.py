@@ -10,15 +10,15 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
+
 from framegate.certificates import from_ms
 from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
 from framegate.sframe import Sealer
 from framegate.statements import Grant, verify_grant
 from framegate.wire import Captured, FrameMetadata, Opening, SessionOffer, opening_info, sha256
-from framegate_proto.v1 import framegate_pb2 as pb
-
 from framegate_agent.signing import KeyInTpm, sign_opening
+from framegate_proto.v1 import framegate_pb2 as pb
 
 KEM_HYBRID: Final = "MLKEM768-X25519"
 """The only KEM a camera accepts: a recorded stream stays closed to a later quantum computer. There is no silent fallback."""
@@ -39,9 +39,7 @@ class HeldGrant:
         return time.monotonic() < self.ends_at_s
 
 
-def hold_grant(
-    envelope: bytes, camera: str, nonce: bytes, drawn_at_s: float, intermediates: tuple[x509.Certificate, ...], root: x509.Certificate, now_ms: int
-) -> HeldGrant:
+def hold_grant(envelope: bytes, camera: str, nonce: bytes, drawn_at_s: float, intermediates: tuple[x509.Certificate, ...], root: x509.Certificate, now_ms: int) -> HeldGrant:
     """The grant after `verify_grant` and this camera's own demands: its KEM, a key of the right size. Raises Malformed or Refused."""
     grant = verify_grant(envelope, camera, intermediates, root, from_ms(now_ms), nonce=nonce)
     if grant.hpke_kem != KEM_HYBRID:
@@ -88,5 +86,3 @@ def _hpke_key(grant: Grant) -> hpke.MLKEM768X25519PublicKey:
     if len(raw) != _MLKEM_PUBLIC + 32:
         raise Malformed.of(Reason.GRANT, f"an HPKE key of {_MLKEM_PUBLIC + 32} bytes", len(raw))
     return hpke.MLKEM768X25519PublicKey(mlkem.MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC]), x25519.X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC:]))
-
-

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 import cv2
+
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG, MAX_FRAME_BYTES, Captured
 
@@ -55,7 +56,7 @@ class FolderSource:
         for path in files:
             image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
             if image is None:
-                print(f"framegate: {ascii(path.name)} is no image that OpenCV reads; skipped", file=sys.stderr)
+                print(f"framegate: {path.name!a} is no image that OpenCV reads; skipped", file=sys.stderr)
                 continue
             stem = path.stem.removesuffix("_test")
             yield encoded(image, stem, stem)

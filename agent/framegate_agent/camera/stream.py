@@ -14,20 +14,20 @@ from typing import Any, Final, Protocol
 
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from framegate.certificates import from_ms, spki_of
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
 from framegate.identity import split_device_id
 from framegate.statements import Outcome, Verdict, verify_verdict
 from framegate.wire import NONCE_BYTES, Captured
-from framegate_proto.edge import from_failures, from_rpc_error
-from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
 from framegate_agent.attestation import UNREACHED
 from framegate_agent.camera.session import FrameSession, HeldGrant, hold_grant
 from framegate_agent.channel import with_tpm_key
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, TrustedClock
+from framegate_proto.edge import answered, from_failures
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
 QUEUE: Final = 8
@@ -109,9 +109,8 @@ class CameraStream:
                 except FramegateError as error:
                     self.problem = error.failures
                     log.warning("stream of %s: %s", self.source, error)
-                except grpc.aio.AioRpcError as error:
-                    self.problem = from_rpc_error(error, UNREACHED).failures
-                    log.warning("stream of %s: %s", self.source, self.problem[0])
+                except TimeoutError:
+                    self.problem = (Failure(Reason.UNAVAILABLE, f"an answer of the gateway within {OPEN_TIMEOUT_S:g} s", "silence"),)
                 self._lost()
                 self._drop_stale()
                 with contextlib.suppress(TimeoutError):
@@ -167,15 +166,13 @@ class CameraStream:
             raise Unavailable.of(Reason.CERTIFICATE, "a certificate of this machine", "none", "it comes with the next attestation")
         _, zone, name = split_device_id(held.grant.host)
         authorities = identity.state.authority_certificates
-        channel = with_tpm_key(
-            held.grant.address, f"{name}.{zone}.gateway.framegate", authorities, identity.key, (certificate, *authorities), identity.clock.now_s
-        )
+        channel = with_tpm_key(held.grant.address, f"{name}.{zone}.gateway.framegate", authorities, identity.key, (certificate, *authorities), identity.clock.now_s)
         async with channel:
             call: Any = rpc.FramesStub(channel).Stream()
             self._revoked.clear()
-            first = await asyncio.wait_for(call.read(), OPEN_TIMEOUT_S)
+            first = await asyncio.wait_for(answered(call.read(), UNREACHED), OPEN_TIMEOUT_S)
             session = await self._open(call, first, held)
-            accepted = await asyncio.wait_for(call.read(), OPEN_TIMEOUT_S)
+            accepted = await asyncio.wait_for(answered(call.read(), UNREACHED), OPEN_TIMEOUT_S)
             if accepted is grpc.aio.EOF or accepted.WhichOneof("kind") != "accepted":
                 self._refused(accepted)
             self.held, self.problem = held, ()
@@ -199,7 +196,8 @@ class CameraStream:
         if certificate is None:
             raise Unavailable.of(Reason.CERTIFICATE, "a certificate of this machine", "none")
         session = FrameSession(held, message.offer, self.source, state.device, spki_of(certificate.public_key()))  # type: ignore[arg-type]
-        await call.write(pb.CameraMessage(opening=await asyncio.to_thread(session.opening, self._identity.key)))
+        signed = await asyncio.to_thread(session.opening, self._identity.key)
+        await answered(call.write(pb.CameraMessage(opening=signed)), UNREACHED)
         return session
 
     def _refused(self, message: Any) -> None:
@@ -231,7 +229,7 @@ class CameraStream:
                 self._waiting.appendleft((head, image))
                 raise
             self._flying[head.trigger_sequence] = head
-            await link.call.write(pb.CameraMessage(frame=frame))
+            await answered(link.call.write(pb.CameraMessage(frame=frame)), UNREACHED)
 
     async def _renew(self, link: _Link) -> None:
         """In-band: a fresh certificate when there is one, a fresh grant and secret from half of the old grant's life on."""
@@ -239,7 +237,7 @@ class CameraStream:
         der = certificate.public_bytes(Encoding.DER) if certificate else b""
         if der and der != link.certificate:
             link.certificate = der
-            await link.call.write(pb.CameraMessage(certificate_refresh=der))
+            await answered(link.call.write(pb.CameraMessage(certificate_refresh=der)), UNREACHED)
         held = link.session.held
         if link.renewing is None and time.monotonic() > held.ends_at_s - held.grant.ttl_s / 2 and time.monotonic() > link.retry_at_s:
             link.retry_at_s = time.monotonic() + max(0.5, held.grant.ttl_s / 10)
@@ -251,11 +249,11 @@ class CameraStream:
             if (new.grant.address, new.grant.tls_spki_sha256) != (held.grant.address, held.grant.tls_spki_sha256):
                 raise Unavailable.of(Reason.GRANT, "a grant for the connected gateway", "one for another", "the stream moves there")
             link.renewing = new
-            await link.call.write(pb.CameraMessage(renew=pb.Renew()))
+            await answered(link.call.write(pb.CameraMessage(renew=pb.Renew())), UNREACHED)
 
     async def _receive(self, link: _Link) -> None:
         while True:
-            message = await link.call.read()
+            message = await answered(link.call.read(), UNREACHED)
             kind = None if message is grpc.aio.EOF else message.WhichOneof("kind")
             if kind == "answer":
                 self._answer(message.answer.verdict)
@@ -292,5 +290,3 @@ class _Link:
     opened: FrameSession | None = None
     retry_at_s: float = 0.0
     answered: asyncio.Event = field(default_factory=asyncio.Event)
-
-

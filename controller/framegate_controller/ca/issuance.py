@@ -9,12 +9,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
 from framegate.appraisal import AttestationResult
 from framegate.certificates import TLS_USAGE, Purpose
 from framegate.errors import EvidenceRejected, Failure, Reason, Refused
 from framegate.identity import DeviceId, Kind, spiffe_id, split_device_id
 from framegate.wire import GatewayPublics
-
 from framegate_controller.ca.keys import FleetKeys, SigningKey
 
 MAX_CERTIFICATE_LIFE: Final = timedelta(minutes=10)

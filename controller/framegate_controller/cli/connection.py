@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import grpc
 from cryptography import x509
+
 from framegate.errors import Reason, Refused, Unavailable
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2_grpc as rpc

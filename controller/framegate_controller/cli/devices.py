@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
 from framegate.errors import Failure, Reason, Refused
 from framegate.wire import Ticket, ticket_text
-from framegate_proto.v1 import framegate_pb2 as pb
-
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.output import EXIT_UNTRUSTED, ago, data, errors, in_words, safe, show_failures, show_json, show_table, talk
+from framegate_proto.v1 import framegate_pb2 as pb
 
 Context = Annotated[Path | None, typer.Option("--context", help="Operator's context file; default: FRAMEGATE_CONTEXT or ~/.config/framegate/context.json.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+
 from framegate.dsse import strict_json
 from framegate.errors import Malformed, Reason
 from framegate.eventlog import BootLog, parse_boot_log, replay, structural_failures
 from framegate.eventlog.parse import MAX_LOG_BYTES
 from framegate.tpm.constants import BANK_BY_NAME, HASH_NAME, Alg
-
 from framegate_controller.cli.output import EXIT_FAILED, EXIT_UNTRUSTED, errors, show_failures, show_json, show_table, talk
 
 app = typer.Typer(no_args_is_help=True, help="Evidence in files: boot logs.")

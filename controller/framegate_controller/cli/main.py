@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from framegate.errors import Malformed, Reason
-from framegate_proto.v1 import framegate_pb2 as pb
 
+from framegate.errors import Malformed, Reason
 from framegate_controller.cli import evidence, verdicts
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output, device_commands
 from framegate_controller.cli.output import STATE_STYLE, ago, data, errors, safe, show_json, show_table, talk
+from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Framegate: only cameras that prove themselves reach the model, and only then.")
 trust = typer.Typer(no_args_is_help=True, help="TPM makers whose endorsement counts.")
@@ -39,13 +39,21 @@ def fleet(output: Output = "table", context: Context = None) -> None:
                 }
             )  # fmt: skip
             return
-        data.print(f"fleet {safe(status.fleet)}, {status.controller}, attest interval {status.attest_interval_ms / 1000:g} s, {status.watchers} agents and {status.feeds} gateways connected")
-        show_table(("state", "machines"), [(s, status.states[s]) for s in STATE_STYLE if status.states.get(s)], empty="no machines yet: framegate camera invite NAME --profile PROFILE")
+        data.print(
+            f"fleet {safe(status.fleet)}, {status.controller}, attest interval {status.attest_interval_ms / 1000:g} s, "
+            f"{status.watchers} agents and {status.feeds} gateways connected"
+        )
+        show_table(
+            ("state", "machines"), [(s, status.states[s]) for s in STATE_STYLE if status.states.get(s)], empty="no machines yet: framegate camera invite NAME --profile PROFILE"
+        )
 
 
 @app.command()
 def events(
-    device: Annotated[str, typer.Option(help="Only this machine.")] = "", limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, output: Output = "table", context: Context = None
+    device: Annotated[str, typer.Option(help="Only this machine.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    output: Output = "table",
+    context: Context = None,
 ) -> None:
     """What happened, newest first."""
     with errors():
@@ -54,7 +62,11 @@ def events(
         if output == "json":
             show_json([{"at_ms": e.at_ms, "device": e.device, "event": e.event, "actor": e.actor, "detail": e.detail, "from": e.from_state, "to": e.to_state} for e in rows])
             return
-        show_table(("when", "device", "event", "by", "from", "to", "detail"), [(ago(e.at_ms), e.device, e.event, e.actor, e.from_state, e.to_state, e.detail) for e in rows], empty="nothing yet")
+        show_table(
+            ("when", "device", "event", "by", "from", "to", "detail"),
+            [(ago(e.at_ms), e.device, e.event, e.actor, e.from_state, e.to_state, e.detail) for e in rows],
+            empty="nothing yet",
+        )
 
 
 @trust.command("add-tpm-ca")
@@ -81,7 +93,11 @@ def list_tpm_cas(output: Output = "table", context: Context = None) -> None:
         if output == "json":
             show_json([{"subject": r.subject, "sha256": r.sha256, "added_ms": r.added_ms, "expires_ms": r.expires_ms} for r in rows])
             return
-        show_table(("subject", "sha256", "added"), [(r.subject, r.sha256, ago(r.added_ms)) for r in rows], empty="none: only tickets with an EK hash work; add one: framegate trust add-tpm-ca FILE")
+        show_table(
+            ("subject", "sha256", "added"),
+            [(r.subject, r.sha256, ago(r.added_ms)) for r in rows],
+            empty="none: only tickets with an EK hash work; add one: framegate trust add-tpm-ca FILE",
+        )
 
 
 def run_app() -> None:

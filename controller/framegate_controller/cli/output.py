@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import typer
-from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Unavailable
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Unavailable
 
 WIDE: Final = 240
 """Columns where standard output is no terminal: nothing is cut off in a file or pipe."""

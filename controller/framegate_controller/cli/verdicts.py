@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
 from framegate.certificates import from_ms
 from framegate.dsse import envelope_certificate, parse_envelope
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.statements import Verdict
-from framegate_proto.v1 import framegate_pb2 as pb
-
 from framegate_controller.cli.connection import OperatorContext, gateway_stub, load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.output import ago, data, errors, safe, show_failures, show_json, show_table, talk
+from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Verdicts on parts.")
 

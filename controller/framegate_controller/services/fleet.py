@@ -8,23 +8,23 @@ from collections.abc import AsyncIterator
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import select
+
 from framegate.certificates import Purpose
 from framegate.errors import Failure, Reason, Refused
 from framegate.identity import Kind, split_device_id
 from framegate.lifecycle import State
 from framegate.statements import Grant
 from framegate.wire import NONCE_BYTES, GatewayPublics, sha256
-from framegate_proto.edge import presented_certificate, to_failures
-from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from sqlalchemy import select
-
 from framegate_controller.services.hub import QUEUE, Hub
 from framegate_controller.services.peer import address_of, verify_peer
 from framegate_controller.services.wire import Context, guarded, guarded_stream, to_reply
 from framegate_controller.store.tables import Device, Gateway
 from framegate_controller.timing import GRANT_TTL_S, HEARTBEAT_S
 from framegate_controller.verifier.attestation import Verifier
+from framegate_proto.edge import presented_certificate, to_failures
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 POLICY = "zone-match-v1"
 """The access policy that grants are made under: cameras of a zone may use that zone's gateways."""
@@ -37,14 +37,14 @@ class FleetService(rpc.FleetServicer):
         self._verifier, self._hub, self._authorities = verifier, hub, authorities
 
     @guarded
-    async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:  # noqa: N802 - gRPC's names
+    async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
         """See `Verifier.begin_attest`."""
         device = await self._device(context)
         made = await asyncio.to_thread(self._verifier.begin_attest, request.hello, device, address_of(context))
         return pb.ChallengeReply(challenge=made.challenge, signature=made.signature, certificate=made.certificate)
 
     @guarded
-    async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.AttestationReply:  # noqa: N802
+    async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.AttestationReply:
         """See `Verifier.complete_attest`."""
         device = await self._device(context)
         answer = await asyncio.to_thread(self._verifier.complete_attest, request.session, request.proof, device)
@@ -53,7 +53,7 @@ class FleetService(rpc.FleetServicer):
         return to_reply(answer, self._authorities, timing.result_life_ms, timing.interval_ms)
 
     @guarded_stream
-    async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchEvent]:  # noqa: N802
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchEvent]:
         """Events for this machine, a heartbeat every second; ends when its certificate no longer stands."""
         device = await self._device(context)
         queue: asyncio.Queue[pb.WatchEvent] = asyncio.Queue(QUEUE)
@@ -73,7 +73,7 @@ class FleetService(rpc.FleetServicer):
             group.discard(queue)
 
     @guarded
-    async def FetchGrants(self, request: pb.FetchGrantsRequest, context: Context) -> pb.FetchGrantsReply:  # noqa: N802
+    async def FetchGrants(self, request: pb.FetchGrantsRequest, context: Context) -> pb.FetchGrantsReply:
         """Grants for the calling camera that answer its nonce; where there are none, why."""
         device = await self._device(context)
         if len(request.nonce) != NONCE_BYTES:
@@ -82,7 +82,7 @@ class FleetService(rpc.FleetServicer):
         return pb.FetchGrantsReply(grants=grants, failures=to_failures(tuple(failures)))
 
     @guarded_stream
-    async def TrustFeed(self, request: pb.TrustFeedRequest, context: Context) -> AsyncIterator[pb.TrustUpdate]:  # noqa: N802
+    async def TrustFeed(self, request: pb.TrustFeedRequest, context: Context) -> AsyncIterator[pb.TrustUpdate]:
         """Trust of the gateway's zone: a snapshot, then every change at once, and a heartbeat every second."""
         host = await asyncio.to_thread(self._gateway, context)
         _, zone, _ = split_device_id(host)
@@ -165,4 +165,3 @@ def _csr_spki(csr: bytes) -> bytes:
         return sha256(x509.load_der_x509_csr(csr).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     except ValueError as error:
         raise Refused.of(Reason.PUBLICS, "a certificate request", "another") from error
-

@@ -7,15 +7,15 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from framegate.lifecycle import Event as Edge
-from framegate.lifecycle import State
-from framegate_proto.v1 import framegate_pb2 as pb
 from sqlalchemy import select
 
+from framegate.lifecycle import Event as Edge
+from framegate.lifecycle import State
 from framegate_controller.store.database import Database
 from framegate_controller.store.registry import change_state
 from framegate_controller.store.tables import Device, Revision
 from framegate_controller.timing import Timing
+from framegate_proto.v1 import framegate_pb2 as pb
 
 F = TypeVar("F")
 QUEUE: Final = 1024

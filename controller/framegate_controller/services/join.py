@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
 from framegate_controller.services.hub import Hub
 from framegate_controller.services.peer import address_of
 from framegate_controller.services.wire import Context, guarded, to_reply
 from framegate_controller.verifier.attestation import Verifier
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 
 class JoinService(rpc.JoinServicer):
@@ -20,13 +19,13 @@ class JoinService(rpc.JoinServicer):
         self._verifier, self._hub, self._authorities = verifier, hub, authorities
 
     @guarded
-    async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:  # noqa: N802 - gRPC's name
+    async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
         """See `Verifier.begin_join`."""
         made = await asyncio.to_thread(self._verifier.begin_join, request.hello, address_of(context))
         return pb.ChallengeReply(challenge=made.challenge, signature=made.signature, certificate=made.certificate)
 
     @guarded
-    async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.AttestationReply:  # noqa: N802
+    async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.AttestationReply:
         """See `Verifier.complete_join`."""
         answer = await asyncio.to_thread(self._verifier.complete_join, request.session, request.mac, request.proof)
         await self._hub.changed(answer.device)

@@ -9,17 +9,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from cryptography import x509
+from sqlalchemy import select
+
 from framegate.certificates import Purpose
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity import Kind
 from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State
 from framegate.wire import TICKET_CODE_BYTES
-from framegate_proto.edge import to_failures
-from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from sqlalchemy import select
-
 from framegate_controller.services.hub import Hub
 from framegate_controller.services.peer import verify_peer
 from framegate_controller.services.wire import Context, guarded, to_event, to_summary
@@ -27,6 +24,9 @@ from framegate_controller.store.registry import add_authority, change_state, fin
 from framegate_controller.store.tables import Device, Event, Revision, Ticket, TpmAuthority
 from framegate_controller.timing import TICKET_LIFE_S
 from framegate_controller.verifier.attestation import Verifier
+from framegate_proto.edge import to_failures
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 _EDGES = {"quarantine": Edge.QUARANTINE, "release": Edge.RELEASE, "retire": Edge.RETIRE, "approve": Edge.APPROVED}
 MAX_EVENTS = 1000
@@ -50,7 +50,7 @@ class OperatorService(rpc.OperatorServicer):
         self._verifier, self._hub, self._addresses = verifier, hub, addresses
 
     @guarded
-    async def Invite(self, request: pb.InviteRequest, context: Context) -> pb.InviteReply:  # noqa: N802 - gRPC's names
+    async def Invite(self, request: pb.InviteRequest, context: Context) -> pb.InviteReply:
         """Register a device and give out its ticket."""
         actor, now, code = self._actor(context), self._verifier.clock(), secrets.token_bytes(TICKET_CODE_BYTES)
         if request.kind not in set(Kind):
@@ -77,7 +77,7 @@ class OperatorService(rpc.OperatorServicer):
         )  # fmt: skip
 
     @guarded
-    async def List(self, request: pb.ListRequest, context: Context) -> pb.ListReply:  # noqa: N802
+    async def List(self, request: pb.ListRequest, context: Context) -> pb.ListReply:
         """All devices of a kind."""
         self._actor(context)
 
@@ -90,7 +90,7 @@ class OperatorService(rpc.OperatorServicer):
         return await asyncio.to_thread(run)
 
     @guarded
-    async def Show(self, request: pb.DeviceRequest, context: Context) -> pb.DeviceDetail:  # noqa: N802
+    async def Show(self, request: pb.DeviceRequest, context: Context) -> pb.DeviceDetail:
         """Everything known about one device."""
         self._actor(context)
 
@@ -111,7 +111,7 @@ class OperatorService(rpc.OperatorServicer):
         return await asyncio.to_thread(run)
 
     @guarded
-    async def Change(self, request: pb.ChangeRequest, context: Context) -> pb.DeviceSummary:  # noqa: N802
+    async def Change(self, request: pb.ChangeRequest, context: Context) -> pb.DeviceSummary:
         """Quarantine, release, retire, approve, or ask for evidence now."""
         actor = self._actor(context)
         edge = _EDGES.get(request.event)
@@ -143,7 +143,7 @@ class OperatorService(rpc.OperatorServicer):
         return summary
 
     @guarded
-    async def AddTpmCa(self, request: pb.TpmCa, context: Context) -> pb.TpmCa:  # noqa: N802
+    async def AddTpmCa(self, request: pb.TpmCa, context: Context) -> pb.TpmCa:
         """Trust a TPM maker's CA."""
         actor = self._actor(context)
         try:
@@ -158,7 +158,7 @@ class OperatorService(rpc.OperatorServicer):
         return await asyncio.to_thread(run)
 
     @guarded
-    async def ListTpmCas(self, request: pb.ListRequest, context: Context) -> pb.TpmCas:  # noqa: N802
+    async def ListTpmCas(self, request: pb.ListRequest, context: Context) -> pb.TpmCas:
         """The makers' CAs that are trusted."""
         self._actor(context)
 
@@ -169,7 +169,7 @@ class OperatorService(rpc.OperatorServicer):
         return await asyncio.to_thread(run)
 
     @guarded
-    async def FleetStatus(self, request: pb.ListRequest, context: Context) -> pb.FleetStatusReply:  # noqa: N802
+    async def FleetStatus(self, request: pb.ListRequest, context: Context) -> pb.FleetStatusReply:
         """How many devices stand where."""
         self._actor(context)
 
@@ -186,7 +186,7 @@ class OperatorService(rpc.OperatorServicer):
         return await asyncio.to_thread(run)
 
     @guarded
-    async def Events(self, request: pb.EventsRequest, context: Context) -> pb.EventsReply:  # noqa: N802
+    async def Events(self, request: pb.EventsRequest, context: Context) -> pb.EventsReply:
         """The latest events, newest first."""
         self._actor(context)
 

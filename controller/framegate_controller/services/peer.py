@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 
 from framegate.certificates import Purpose, VerifiedCertificate, verify_certificate
 from framegate.errors import Reason, Refused
-from framegate_proto.edge import presented_certificate
-
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.services.wire import Context
+from framegate_proto.edge import presented_certificate
 
 
 @dataclass(frozen=True, slots=True)

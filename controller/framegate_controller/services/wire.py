@@ -10,20 +10,21 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 from cryptography.hazmat.primitives import serialization
-from framegate.errors import FramegateError, Reason, Unavailable
-from framegate.identity import Kind
-from framegate.wire import GatewayPublics
-from framegate_proto.edge import to_failures, to_status
-from framegate_proto.v1 import framegate_pb2 as pb
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.identity import Kind
+from framegate.wire import GatewayPublics
 from framegate_controller.store.tables import Device, Event, Gateway
 from framegate_controller.verifier.attestation import Answer
+from framegate_proto.edge import to_failures, to_status
+from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 F = TypeVar("F")
+
 
 async def abort(context: Context, error: FramegateError) -> NoReturn:
     """End the call with `error`'s failures in the trailing metadata."""

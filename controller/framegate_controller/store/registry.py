@@ -8,6 +8,9 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
 from framegate.appraisal import AttestationResult
 from framegate.errors import Failure, Reason, Refused
 from framegate.identity import DeviceId, Kind, device_id, parse_name
@@ -15,9 +18,6 @@ from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State, step
 from framegate.tpm.attest import ClockInfo
 from framegate.wire import sha256
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.orm import Session
-
 from framegate_controller.store.tables import AttestationSession, Device, Event, Gateway, Profile, Revision, Ticket, TpmAuthority
 
 MAX_OPEN_SESSIONS: Final = 2_000
@@ -47,7 +47,7 @@ def find_device(session: Session, text: str, kind: str = "") -> Device:
     if len(found) == 1:
         return found[0]
     if found:
-        raise Refused.of(Reason.USAGE, "an id or unique prefix", f"{ascii(text[:80])}: {', '.join(sorted(d.name for d in found))}")
+        raise Refused.of(Reason.USAGE, "an id or unique prefix", f"{text[:80]!a}: {', '.join(sorted(d.name for d in found))}")
     raise Refused.of(Reason.NOT_FOUND, f"a {kind or 'device'} of the registry", ascii(text[:80]), f"framegate {kind or 'camera'} list")
 
 
@@ -62,9 +62,7 @@ def change_state(session: Session, device: Device, edge: Edge, actor: str, now_m
     return after
 
 
-def invite(
-    session: Session, *, kind: Kind, zone: str, name: str, profile: str, ek_sha256: bytes | None, code: bytes, life_s: int, actor: str, now_ms: int
-) -> DeviceId:
+def invite(session: Session, *, kind: Kind, zone: str, name: str, profile: str, ek_sha256: bytes | None, code: bytes, life_s: int, actor: str, now_ms: int) -> DeviceId:
     """Register a device and its ticket. Raises Refused where the name is taken or the profile unknown."""
     parse_name(profile, "profile")
     identifier = device_id(kind, zone, name)

@@ -16,6 +16,9 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from framegate.activation import verify_activation
 from framegate.appraisal import AttestationResult, appraise
 from framegate.endorsement import verify_endorsement
@@ -29,9 +32,6 @@ from framegate.tpm.constants import DIGEST_SIZE, Alg
 from framegate.tpm.credential import make_credential
 from framegate.tpm.public import Public, parse_public, require_ak, require_ek, require_tls_key
 from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, GatewayPublics, Hello, sha256, transcript
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from framegate_controller.ca.issuance import issue_device, issue_gateway
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.database import Database
@@ -186,9 +186,7 @@ class Verifier:
             if device.ak_public is None or device.tls_public is None:
                 raise Refused.of(Reason.DEVICE_UNKNOWN, "an enrolled device", device.id, "join again")
             ak, tls = parse_public(device.ak_public), parse_public(device.tls_public)
-            expected = Expectation(
-                transcript=t, ak=ak, tls=tls, selection=_selection(Challenge.parse(row.challenge)), join=False, stored_boot_log=device.boot_log
-            )
+            expected = Expectation(transcript=t, ak=ak, tls=tls, selection=_selection(Challenge.parse(row.challenge)), join=False, stored_boot_log=device.boot_log)
             return self._decide(session, device, proof, expected, tls, unpinned=False)
 
     def _decide(self, session: Session, device: Device, proof: bytes, expected: Expectation, tls: Public, *, unpinned: bool) -> Answer:
@@ -248,7 +246,9 @@ class Verifier:
 
     def _publics(self, device: Device, result: AttestationResult) -> tuple[GatewayPublics, ...]:
         if result.gateway_publics and device.kind != Kind.GATEWAY:
-            raise EvidenceRejected([Failure(Reason.PUBLICS, f"no gateway keys from a {device.kind}", f"{len(result.gateway_publics)}", "enrol the host with: framegate gateway invite")])
+            raise EvidenceRejected(
+                [Failure(Reason.PUBLICS, f"no gateway keys from a {device.kind}", f"{len(result.gateway_publics)}", "enrol the host with: framegate gateway invite")]
+            )
         return tuple(GatewayPublics.parse(raw) for raw in result.gateway_publics)
 
     def _consume(self, session_id: bytes, *, join: bool, device: str = "") -> AttestationSession:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from sqlalchemy.orm import Session
+
 from framegate.certificates import Purpose, verify_certificate
 from framegate.dsse import envelope_certificate, parse_envelope, seal_envelope, verify_envelope
 from framegate.errors import Reason, Refused
 from framegate.profile import FirmwareProfile, parse_profile
-from sqlalchemy.orm import Session
-
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.registry import record
 from framegate_controller.store.tables import Profile

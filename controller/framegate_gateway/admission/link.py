@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from framegate.certificates import Purpose, VerifiedCertificate, from_ms, load_certificate, verify_certificate
 from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
@@ -31,7 +32,6 @@ from framegate.wire import (
     opening_info,
     sha256,
 )
-
 from framegate_gateway.feed import Standing, TrustView
 from framegate_gateway.keys import GatewayKeys, HpkeKey
 

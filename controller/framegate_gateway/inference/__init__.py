@@ -1,0 +1,1 @@
+"""The model, in a child process that holds no key. Knows nothing of attestation."""

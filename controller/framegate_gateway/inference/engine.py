@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.wire import MAX_FRAME_PIXELS, sha256
-
 from framegate_gateway.inference.bundle import Bundle, GoldenImages
 
 log = logging.getLogger(__name__)

@@ -111,8 +111,7 @@ def main() -> None:
             raise ArithmeticError("the model gave no numbers")
         found = detections_from_maps(heat[0], geometry[0], threshold)
         defects = [
-            {"kind": classes[int(c)], "score": round(float(s), 4), "box": [round(float(v), 1) for v in b]}
-            for b, c, s in zip(found.boxes, found.classes, found.scores, strict=True)
+            {"kind": classes[int(c)], "score": round(float(s), 4), "box": [round(float(v), 1) for v in b]} for b, c, s in zip(found.boxes, found.classes, found.scores, strict=True)
         ]
         return {"golden_taken": True, "defects": defects, "decode_ms": 1e3 * (decoded - begun), "infer_ms": 1e3 * (time.perf_counter() - decoded)}
 

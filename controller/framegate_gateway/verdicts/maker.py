@@ -6,10 +6,10 @@ import secrets
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from framegate.errors import Reason, Refused
 from framegate.statements import Outcome, Verdict
 from framegate.wire import FrameMetadata, sha256
-
 from framegate_gateway.admission.link import Admitted
 from framegate_gateway.feed import TrustView
 from framegate_gateway.inference.engine import Engine, Inspection

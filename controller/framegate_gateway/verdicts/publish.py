@@ -8,10 +8,10 @@ import ssl
 from typing import Final
 
 import paho.mqtt.client as mqtt
-from framegate.errors import Reason, Unavailable
-from framegate.statements import Verdict
 from paho.mqtt.enums import CallbackAPIVersion
 
+from framegate.errors import Reason, Unavailable
+from framegate.statements import Verdict
 from framegate_gateway.keys import Credentials, GatewayKeys
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class _NamedContext(ssl.SSLContext):
 
     server_name: str
 
-    def wrap_socket(self, sock, *args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN
+    def wrap_socket(self, sock, *args, **kwargs):  # type: ignore[no-untyped-def]
         """As the base class, with the fleet's name."""
         kwargs["server_hostname"] = self.server_name
         return super().wrap_socket(sock, *args, **kwargs)

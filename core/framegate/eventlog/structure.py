@@ -12,9 +12,7 @@ from framegate.tpm.constants import HASH_NAME, Alg
 SEPARATED_PCRS: Final = range(8)
 """PCRs in which the firmware marks the hand-over to the operating system (PFP 3.3.4)."""
 _SEPARATORS: Final = (b"\0\0\0\0", b"\xff\xff\xff\xff")
-_HASHED: Final = frozenset(
-    {EventType.SEPARATOR, EventType.EFI_VARIABLE_DRIVER_CONFIG, EventType.EFI_VARIABLE_AUTHORITY, EventType.EFI_ACTION}
-)
+_HASHED: Final = frozenset({EventType.SEPARATOR, EventType.EFI_VARIABLE_DRIVER_CONFIG, EventType.EFI_VARIABLE_AUTHORITY, EventType.EFI_ACTION})
 """Event types whose digest is the hash of their data; for boot applications and firmware blobs the data only describes."""
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.tpm.buffer import Buffer, tpm2b
-from framegate.tpm.constants import TPM_GENERATED, Alg, St
+from framegate.tpm.constants import Alg, St
 from framegate.tpm.public import Public
 
 MAX_ATTEST_BYTES: Final = 1024

@@ -28,14 +28,10 @@ EK_POLICY_SECRET: Final = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76
 """PolicySecret(TPM_RH_ENDORSEMENT), SHA-256: the low-range templates' authPolicy (EK Credential Profile, PolicyA)."""
 EK_POLICY_B_SHA256: Final = bytes.fromhex("ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1fd459089d19b5071c0b7a0")
 """PolicyOR of secret and NV, SHA-256 (EK Credential Profile, PolicyB), high-range templates."""
-EK_POLICY_B_SHA384: Final = bytes.fromhex(
-    "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e12"
-)
+EK_POLICY_B_SHA384: Final = bytes.fromhex("b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e12")
 _EK_ATTRS_LOW: Final = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.ADMIN_WITH_POLICY | Attr.RESTRICTED | Attr.DECRYPT
 _EK_ATTRS_HIGH: Final = _EK_ATTRS_LOW | Attr.USER_WITH_AUTH
-AK_ATTRS: Final = (
-    Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.USER_WITH_AUTH | Attr.NO_DA | Attr.RESTRICTED | Attr.SIGN
-)
+AK_ATTRS: Final = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.USER_WITH_AUTH | Attr.NO_DA | Attr.RESTRICTED | Attr.SIGN
 TLS_ATTRS: Final = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.NO_DA | Attr.SIGN
 """userWithAuth is clear: only the PCR policy can use the key, so a TPM Restart into another system cannot sign (N116)."""
 
@@ -196,9 +192,7 @@ def require_tls_key(public: Public, policy: bytes) -> None:
     """
     _require_signing(public, TLS_ATTRS, public.auth_policy, Reason.TLS_TEMPLATE)
     if public.auth_policy != policy:
-        raise EvidenceRejected(
-            [Failure(Reason.TLS_KEY_POLICY, policy.hex(), public.auth_policy.hex(), "the TLS key must be bound to the boot state that is being attested")]
-        )
+        raise EvidenceRejected([Failure(Reason.TLS_KEY_POLICY, policy.hex(), public.auth_policy.hex(), "the TLS key must be bound to the boot state that is being attested")])
 
 
 def _require_signing(public: Public, attributes: Attr, policy: bytes, reason: Reason) -> None:

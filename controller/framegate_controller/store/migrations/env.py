@@ -1,4 +1,5 @@
 from alembic import context
+
 from framegate_controller.store.tables import Base
 
 connection = context.config.attributes["connection"]

@@ -1,0 +1,35 @@
+# Every command of the project. `make` alone prints this help.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench proto model clean
+PY := .venv/bin/python
+SOURCE ?=
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv; install missing Debian packages where allowed
+	@PYTHON="$(PYTHON)" && export PYTHON="$${PYTHON:-python3}" && ./scripts/setup.sh
+
+demo: setup ## Tell the story on loopback in two minutes; SOURCE=DIR inspects a folder of your images too
+	@$(PY) -m framegate_simulators.demo $(if $(SOURCE),--source "$(SOURCE)")
+
+test: check ## All checks, then all tests
+	@$(PY) -m pytest
+
+check: setup ## Format, lint, types, layers, stale generated code
+	@$(PY) -m ruff format --check -q . && $(PY) -m ruff check -q .
+	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
+	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
+	@./scripts/proto.sh --check
+
+bench: setup ## Measure; writes build/bench.json
+	@$(PY) -m framegate_simulators.bench
+
+proto: setup ## Generate Python from proto/
+	@./scripts/proto.sh
+
+model: setup ## Train the default model from nothing (MINUTES=45)
+	@./scripts/model.sh
+
+clean: ## Remove what was built
+	rm -rf build .venv .venv-train .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

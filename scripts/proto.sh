@@ -1,0 +1,13 @@
+#!/bin/sh
+# Generates the Python of proto/. With --check nothing is written; exit code 1 where the committed files are not what would be generated.
+set -eu
+cd "$(dirname "$0")/.."
+out=proto
+if [ "${1:-}" = --check ]; then out=$(mktemp -d); trap 'rm -rf "$out"' EXIT; fi
+PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m grpc_tools.protoc -Iproto --python_out="$out" --grpc_python_out="$out" --mypy_out="quiet:$out" --mypy_grpc_out="quiet:$out" \
+    proto/framegate_proto/v1/framegate.proto
+if [ "$out" != proto ]; then
+    for file in framegate_pb2.py framegate_pb2.pyi framegate_pb2_grpc.py framegate_pb2_grpc.pyi; do
+        cmp -s "$out/framegate_proto/v1/$file" "proto/framegate_proto/v1/$file" || { echo "proto/framegate_proto/v1/$file is stale: run make proto" >&2; exit 1; }
+    done
+fi
