@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from framegate.identity import Kind
 from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_controller.store.database import Database
 from framegate_controller.store.registry import add_authority, invite
@@ -14,13 +17,9 @@ from framegate_controller.verifier.profiles import add_profile
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.forge import Forge
 from framegate_simulators.tpm import TpmMaker
-from hypothesis import HealthCheck, settings
-
-from framegate.identity import Kind
 
 settings.register_profile("ci", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("ci")
-
 
 
 class Clock:
@@ -115,5 +114,3 @@ def real_data() -> Path:
     if not (folder / "attestation" / "MANIFEST.json").exists():
         pytest.skip(f"real boot logs are not at {folder}; set FRAMEGATE_REAL_DATA to run against them")
     return folder
-
-

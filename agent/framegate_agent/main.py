@@ -110,6 +110,7 @@ def run(
     logging.getLogger("grpc").setLevel(logging.ERROR)
     settings = Settings(state, tcti, boot_log, tuple(Source(s, part_type, rate, repeat) for s in source or ()), gateway_socket, tuple(gateway_uid or (os.getuid(),)))
     with errors():
+
         async def main() -> None:
             task = asyncio.ensure_future(Agent(settings).run())
             loop = asyncio.get_running_loop()

@@ -35,7 +35,7 @@ def _errors():  # type: ignore[no-untyped-def]
 @app.command()
 def run(
     agent_socket: Annotated[Path, typer.Option(envvar="FRAMEGATE_GATEWAY_SOCKET", help="Socket of this host's agent (framegate-agent run --gateway-socket).")],
-    golden: Annotated[list[Path] | None, typer.Option(exists=True, file_okay=False, help="Folder of golden images, TYPE.png or TYPE.jpg; other types are UNINSPECTED. May be repeated.")] = None,
+    golden: Annotated[list[Path] | None, typer.Option(exists=True, file_okay=False, help="Folder of golden images, TYPE.png or TYPE.jpg; may be repeated.")] = None,
     bundle: Annotated[Path, typer.Option(help="Model bundle; default: the shipped one.")] = DEFAULT_BUNDLE,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     advertise: Annotated[str, typer.Option(help="Host that cameras reach; default: --host.")] = "",

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -22,6 +23,10 @@ from framegate.errors import Malformed, Reason, Refused
 
 OID_ARC: Final = "2.25.166232602958797428473494274907401116522"
 """Framegate's own arc, from a UUID (ITU-T X.667)."""
+
+
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+"""All that `cryptography` raises on certificates, requests and keys which somebody made up."""
 
 
 class Purpose(Enum):
@@ -70,8 +75,23 @@ def load_certificate(der: bytes) -> x509.Certificate:
     """The DER certificate in `der`. Raises Malformed (CERTIFICATE)."""
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Malformed.of(Reason.CERTIFICATE, "a DER certificate", type(error).__name__) from error
+
+
+def request_key(der: bytes) -> ec.EllipticCurvePublicKey:
+    """The P-256 key of a certificate request that is signed by that key; names in the request are not read (N28).
+
+    Raises Malformed (CSR_KEY) for anything else, whatever `cryptography` thinks of it.
+    """
+    try:
+        csr = x509.load_der_x509_csr(der)
+        key, good = csr.public_key(), csr.is_signature_valid
+    except UNREADABLE as error:
+        raise Malformed.of(Reason.CSR_KEY, "a DER certificate request", type(error).__name__) from error
+    if not good or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise Malformed.of(Reason.CSR_KEY, "a request signed by its own P-256 key", "another")
+    return key
 
 
 def verify_certificate(leaf: x509.Certificate, purpose: Purpose, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime) -> VerifiedCertificate:
@@ -108,13 +128,16 @@ def verify_certificate(leaf: x509.Certificate, purpose: Purpose, intermediates: 
     builder = PolicyBuilder().store(Store([root])).time(now).max_chain_depth(3)
     try:
         builder.extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier().verify(leaf, list(intermediates))  # 1, 2, 3
-    except VerificationError as error:
+    except (VerificationError, *UNREADABLE) as error:
         if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
             life = f"{leaf.not_valid_before_utc:%FT%TZ} to {leaf.not_valid_after_utc:%FT%TZ}"
             raise Refused.of(Reason.CERTIFICATE_EXPIRED, f"a certificate alive at {now:%FT%TZ}", life, "attest again; check both clocks") from error
         raise Refused.of(Reason.CERTIFICATE, f"a {purpose.name.lower()} certificate of this fleet", str(error)) from error
     names = [str(a.value) for a in leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-    key = leaf.public_key()
+    try:
+        key = leaf.public_key()
+    except UNREADABLE as error:
+        raise Refused.of(Reason.CERTIFICATE, "a P-256 key", type(error).__name__) from error
     if len(names) != 1 or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):  # 3
         raise Refused.of(Reason.CERTIFICATE, "one common name and a P-256 key", names)
     return VerifiedCertificate(leaf, purpose, names[0], key)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
 
+from framegate.certificates import UNREADABLE
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.tpm.public import MAX_RSA_BITS, Public, require_ek
 
@@ -44,7 +45,7 @@ def load_ek_certificate(raw: bytes) -> tuple[x509.Certificate, tuple[str, ...]]:
         notes.append("padding")
     try:
         return x509.load_der_x509_certificate(data), tuple(notes)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Malformed.of(Reason.EK_CHAIN, "a certificate in strict DER", str(error), "pin this EK by its hash instead: framegate camera invite --ek-hash") from error
 
 
@@ -65,7 +66,10 @@ def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.
     leaf = load_ek_certificate(chain[0])[0]  # 2
     others = [load_ek_certificate(raw)[0] for raw in chain[1:]]
     for certificate in (leaf, *others):
-        key = certificate.public_key()
+        try:
+            key = certificate.public_key()
+        except UNREADABLE as error:
+            raise _rejected("a key that can be read", type(error).__name__, "pin this EK by its hash: framegate camera invite --ek-hash") from error
         if isinstance(key, rsa.RSAPublicKey) and key.key_size > MAX_RSA_BITS:
             raise _rejected(f"RSA of at most {MAX_RSA_BITS} bits", str(key.key_size))
     if leaf.subject == leaf.issuer and leaf.subject.rdns:
@@ -74,7 +78,7 @@ def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.
         raise _rejected("a TPM maker's CA in the registry", "none", "add it: framegate trust add-tpm-ca FILE")
     try:
         _verifier(roots, now).verify(leaf, others)  # 3, 4
-    except VerificationError as error:
+    except (VerificationError, *UNREADABLE) as error:
         raise _rejected("a chain to a trusted TPM maker", str(error), "framegate trust list shows the makers; add the missing CA or intermediate") from error
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if leaf.public_key().public_bytes(*form) != ek.key().public_bytes(*form):  # 5

@@ -11,10 +11,8 @@ from dataclasses import InitVar, dataclass
 from types import MappingProxyType
 from typing import Final, final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
-from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason
+from framegate.certificates import request_key, spki_of
+from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.eventlog import BootLog, parse_boot_log, replay
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import TPM_GENERATED, TPM_RH_NULL, St
@@ -178,10 +176,5 @@ def _certified(proof: Proof, expected: Expectation, spki: bytes) -> None:
         raise _rejected(Reason.CERTIFIED_NAME, expected.tls.name.hex(), certify.name.hex(), "the certified key is not the TLS key of the Hello")
     if certify.certified_qualified_name != expected.tls.qualified_name(TPM_RH_NULL):
         raise _rejected(Reason.TLS_TEMPLATE, "a primary key of the NULL hierarchy", "a key elsewhere", "the TLS key must die with the boot")
-    try:
-        csr = x509.load_der_x509_csr(proof.csr)
-        same = csr.is_signature_valid and csr.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo) == spki
-    except (ValueError, FramegateError) as error:
-        raise _rejected(Reason.CSR_KEY, "a DER certificate request", type(error).__name__) from error
-    if not same:
+    if spki_of(request_key(proof.csr)) != spki:
         raise _rejected(Reason.CSR_KEY, "a request signed by the certified TLS key", "another key")

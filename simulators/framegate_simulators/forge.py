@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from framegate.activation import activation_mac
 from framegate.eventlog import parse_boot_log, replay
 from framegate.posture import Posture
@@ -29,7 +30,6 @@ from framegate.tpm.constants import TPM_GENERATED, TPM_RH_NULL, Alg, Attr, Curve
 from framegate.tpm.policy import pcr_digest, policy_pcr
 from framegate.tpm.public import AK_ATTRS, EK_POLICY_SECRET, TLS_ATTRS, Public, marshal_public, parse_public
 from framegate.wire import AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
-
 from framegate_simulators.boot import Firmware, boot_log, measurements
 from framegate_simulators.tpm import TpmMaker
 
@@ -61,6 +61,10 @@ class Key:
         return marshal_ecdsa_signature(r, s)
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 @dataclass
 class Forge:
     """A machine without a TPM. Fields may be replaced before `hello`; hooks change statements just before they are signed."""
@@ -71,9 +75,9 @@ class Forge:
     firmware_version: int = 0x2019102300163636
     publics: tuple[bytes, ...] = ()
     posture: bytes = b""
-    change_quote: AttestChange = staticmethod(lambda a: a)
-    change_certify: AttestChange = staticmethod(lambda a: a)
-    change_proof: Callable[[dict[str, Any]], dict[str, Any]] = staticmethod(lambda p: p)
+    change_quote: AttestChange = _same
+    change_certify: AttestChange = _same
+    change_proof: Callable[[dict[str, Any]], dict[str, Any]] = _same
 
     def __post_init__(self) -> None:
         self.ek = Key.make(EK_ATTRS, policy=EK_POLICY_SECRET, scheme=None, symmetric=(Alg.AES, 128, Alg.CFB))

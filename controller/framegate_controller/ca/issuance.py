@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from framegate.appraisal import AttestationResult
-from framegate.certificates import TLS_USAGE, Purpose
-from framegate.errors import EvidenceRejected, Failure, Reason, Refused
+from framegate.certificates import TLS_USAGE, Purpose, request_key
+from framegate.errors import EvidenceRejected, Failure, Malformed, Reason, Refused
 from framegate.identity import DeviceId, Kind, spiffe_id, split_device_id
 from framegate.wire import GatewayPublics
 from framegate_controller.ca.keys import FleetKeys, SigningKey
@@ -40,19 +40,12 @@ def issue_gateway(keys: FleetKeys, host: DeviceId, publics: GatewayPublics, life
     1. both requests are signed by the keys they ask for; 2. the keys are P-256 and differ; names come from the registry, never from
     the requests (N28). Raises EvidenceRejected (PUBLICS).
     """
-    found: list[ec.EllipticCurvePublicKey] = []
-    for label, der in (("TLS", publics.tls_csr), ("verdict", publics.verdict_csr)):
-        try:
-            csr = x509.load_der_x509_csr(der)
-            key = csr.public_key()
-            good = csr.is_signature_valid and isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
-        except ValueError as error:
-            raise _publics(f"a {label} certificate request", type(error).__name__) from error
-        if not good or not isinstance(key, ec.EllipticCurvePublicKey):
-            raise _publics(f"a {label} request signed by its own P-256 key", "another")
-        found.append(key)
+    try:
+        found = [request_key(der) for der in (publics.tls_csr, publics.verdict_csr)]
+    except Malformed as error:
+        raise EvidenceRejected([Failure(Reason.PUBLICS, f.expected, f.actual, "restart the gateway process") for f in error.failures]) from error
     if found[0] == found[1]:
-        raise _publics("two different keys", "one key twice")
+        raise EvidenceRejected([Failure(Reason.PUBLICS, "two different keys", "one key twice", "restart the gateway process")])
     life = min(life, MAX_CERTIFICATE_LIFE)
     tls = _leaf(keys.issuing["gateway-ca"], Purpose.GATEWAY, host, found[0], life, now, _names(keys, host))
     return tls, _leaf(keys.issuing["gateway-ca"], Purpose.VERDICT, host, found[1], life, now, [])
@@ -69,10 +62,6 @@ def issue_operator(keys: FleetKeys, operator: str, key: ec.EllipticCurvePublicKe
     """An operator's certificate of `OPERATOR_LIFE`."""
     uri = x509.UniformResourceIdentifier(f"spiffe://{keys.fleet}.framegate/operator/{operator}")
     return _leaf(keys.issuing["operator-ca"], Purpose.OPERATOR, f"operator.{operator}", key, OPERATOR_LIFE, now or datetime.now(UTC), [uri])
-
-
-def _publics(expected: str, actual: str) -> EvidenceRejected:
-    return EvidenceRejected([Failure(Reason.PUBLICS, expected, actual, "restart the gateway process")])
 
 
 def _names(keys: FleetKeys, device: DeviceId) -> list[x509.GeneralName]:

@@ -6,11 +6,10 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select
 
-from framegate.certificates import Purpose
+from framegate.certificates import Purpose, request_key, spki_of
 from framegate.errors import Failure, Reason, Refused
 from framegate.identity import Kind, split_device_id
 from framegate.lifecycle import State
@@ -153,15 +152,8 @@ class FleetService(rpc.FleetServicer):
                     continue
                 grant = Grant(
                     grant_id=secrets.token_hex(16), camera=camera, nonce=nonce.hex(), issued_at_ms=now, ttl_s=int(ttl), host=host.id, result_id=host.result_id,
-                    zone=row.zone, publics_sha256=sha256(gateway.publics).hex(), tls_spki_sha256=_csr_spki(publics.tls_csr).hex(), hpke_kem=publics.hpke_kem,
+                    zone=row.zone, publics_sha256=sha256(gateway.publics).hex(), tls_spki_sha256=sha256(spki_of(request_key(publics.tls_csr))).hex(), hpke_kem=publics.hpke_kem,
                     hpke_public=publics.hpke_public.hex(), address=publics.address, model_sha256=publics.model_digest.hex(), policy=POLICY, mask_version=0,
                 )  # fmt: skip
                 grants.append(grant.seal(signer.der, signer.sign))
             return grants, []
-
-
-def _csr_spki(csr: bytes) -> bytes:
-    try:
-        return sha256(x509.load_der_x509_csr(csr).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-    except ValueError as error:
-        raise Refused.of(Reason.PUBLICS, "a certificate request", "another") from error
