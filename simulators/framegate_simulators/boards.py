@@ -63,7 +63,7 @@ def draw_design(rng: np.random.Generator, size: int = SIZE_PX) -> Gray:
 
 
 def draw_board(seed: int, *, design: int | None = None, defects: int | None = None, clean_capture: bool | None = None) -> Board:
-    """Board number `seed`; boards with the same `design` share their golden image.
+    """Board number `seed`; boards with the same `design` and capture share their golden image.
 
     `defects` is how many to draw (default: a quarter of the boards are good, the rest have up to ten); `clean_capture` True gives a thresholded line-scan look, False a
     grey, blurred one, None either by chance.
