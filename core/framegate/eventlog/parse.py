@@ -91,9 +91,9 @@ def parse_boot_log(data: bytes) -> BootLog:
     """
     if len(data) > MAX_LOG_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a boot log of at most {MAX_LOG_BYTES} bytes", len(data))
-    if not data:
-        raise _bad(0, "a boot log", "nothing")
     cursor = _Cursor(bytes(data))
+    if not data or cursor.padding_only():
+        raise _bad(0, "a boot log", "padding only" if data else "nothing")
     events: list[BootEvent] = []
     banks: tuple[Alg, ...] = (Alg.SHA1,)
     agile = False

@@ -1,0 +1,176 @@
+"""The whole house, through the commands people use: join, inspect, quarantine, reboot, power cut, verdicts on a real broker."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from framegate_simulators.plant import BIN, Plant, wait_for
+
+from framegate.certificates import from_ms
+from framegate.statements import Verdict, verify_verdict
+
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory):
+    with Plant(interval_s=2.0, logs=tmp_path_factory.mktemp("logs")) as made, made.explained():
+        made.found_fleet()
+        made.start_controller()
+        made.start_broker()
+        gateway, camera = made.add_machine("gw1", "gateway"), made.add_machine("cam1")
+        for site in (gateway, camera):
+            made.join(site, made.invite(site))
+        made.write_golden([1])
+        made.start_agent(gateway)
+        made.start_gateway(gateway)
+        made.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 4")
+        wait_for("frames to be inspected", lambda: inspected(made) > 2, 40)
+        yield made
+
+
+def inspected(plant: Plant) -> int:
+    outcomes = plant.sites["cam1"].status().get("outcomes", {})
+    return int(outcomes.get("PASS", 0)) + int(outcomes.get("DEFECT", 0))
+
+
+def more(plant: Plant, timeout_s: float = 30) -> None:
+    before = inspected(plant)
+    wait_for("more inspected frames", lambda: inspected(plant) > before, timeout_s)
+
+
+def test_verdicts_are_listed_verified_and_pictured(plant, tmp_path):
+    wait_for("a defect", lambda: plant.ask("verdict", "list", "--outcome", "DEFECT"), 20)
+    found = plant.ask("verdict", "list", "--limit", "50")
+    assert {v["outcome"] for v in found} <= {"PASS", "DEFECT", "UNINSPECTED"} and all(v["gateway"] == "gateway.line-1.gw1" for v in found)
+    defect = next(v for v in found if v["outcome"] == "DEFECT")
+    plant.framegate("verdict", "picture", defect["verdict_id"], "--out", tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    missing = plant.framegate("verdict", "picture", "nothing", "--out", tmp_path / "y.png", check=False)
+    assert missing.returncode == 3 and "verdict list" in missing.stderr
+    assert "board-1-" in plant.framegate("verdict", "list").stdout
+    assert plant.framegate("verdict", "watch", "--seconds", "1").stdout.count("board-1-") >= 1
+
+
+def test_n114_broker_has_signed_unretained_verdicts_and_refuses_strangers(plant):
+    import ssl
+    import threading
+
+    import paho.mqtt.client as mqtt
+    from cryptography import x509
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    context = json.loads(plant.context.read_text())
+    root, authorities = x509.load_pem_x509_certificate(context["root"].encode()), x509.load_pem_x509_certificates(context["authorities"].encode())
+    pem = plant.folder / "mqtt.pem"
+    pem.write_text(context["key"] + context["certificate"])
+    tls = ssl.create_default_context(cadata=context["root"])
+    tls.check_hostname = False
+    tls.load_cert_chain(pem)
+    got, seen = [], threading.Event()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client.tls_set_context(tls)
+    client.on_message = lambda _c, _u, m: (got.append(m), seen.set())
+    client.on_connect = lambda c, *_: c.subscribe("framegate/v1/line-1/verdicts/+", qos=1)
+    client.connect("127.0.0.1", plant.broker_port)
+    client.loop_start()
+    assert seen.wait(20)
+    client.disconnect()
+    client.loop_stop()
+    message = got[0]
+    assert not message.retain and message.topic == "framegate/v1/line-1/verdicts/camera.line-1.cam1"
+    made = json.loads(message.payload)
+    assert made["payloadType"] == Verdict.TYPE
+    import time
+
+    verdict = verify_verdict(message.payload, authorities, root, from_ms(time.time_ns() // 1_000_000))
+    assert verdict.device == "camera.line-1.cam1"
+    stranger = mqtt.Client(CallbackAPIVersion.VERSION2)
+    plain = ssl.create_default_context(cadata=context["root"])
+    plain.check_hostname = False
+    stranger.tls_set_context(plain)
+    stranger.connect_timeout = 3
+    with pytest.raises((ssl.SSLError, OSError)):
+        stranger.connect("127.0.0.1", plant.broker_port)
+        stranger.loop(2)
+        rc = stranger.loop(2)
+        if rc:
+            raise OSError(rc)
+
+
+def test_quarantine_and_release_heal_without_a_restart(plant):
+    plant.framegate("camera", "quarantine", "cam1", "--reason", "test")
+    wait_for("UNINSPECTED(quarantined)", lambda: plant.sites["cam1"].status()["uninspected"].get("quarantined"), 10)
+    why = plant.framegate("camera", "why", "cam1", check=False)
+    assert why.returncode == 6 and "framegate camera release cam1" in why.stdout
+    again = plant.framegate("camera", "quarantine", "cam1", check=False)
+    assert again.returncode == 5
+    plant.framegate("camera", "release", "cam1")
+    more(plant)
+    assert plant.state_of(plant.sites["cam1"]) == "trusted"
+
+
+def test_power_cut_heals_without_an_operator(plant):
+    cam = plant.sites["cam1"]
+    cam.machine.power_cut()
+    plant.stop_agent(cam)
+    cam.machine.power_on()
+    plant.start_agent(cam)
+    wait_for("cam1 inspected again", lambda: inspected(plant) > 1, 30)
+    assert plant.ask("camera", "show", "cam1")["reset_count"] >= 2
+    assert plant.state_of(cam) == "trusted"
+
+
+def test_long_silence_is_stale_and_heals(plant):
+    cam = plant.sites["cam1"]
+    plant.stop_agent(cam)
+    wait_for("cam1 to be stale", lambda: plant.state_of(cam) == "stale", 15, 0.3)
+    why = plant.ask("camera", "why", "cam1")
+    assert why["state"] == "stale"
+    plant.start_agent(cam)
+    wait_for("cam1 inspected again", lambda: inspected(plant) > 1, 30)
+    assert plant.state_of(cam) == "trusted"
+
+
+def test_gateway_process_that_is_restarted_gets_new_keys_and_frames(plant):
+    """N121: the new process has keys of its own; only after its host quoted them do cameras seal for it."""
+    plant.stop("gateway-gw1")
+    wait_for("frames to be withheld", lambda: plant.sites["cam1"].status()["uninspected"].get("no-grant"), 20)
+    plant.start_gateway(plant.sites["gw1"])
+    more(plant, 40)
+
+
+def test_n87_no_secret_in_logs_and_files_are_private(plant):
+    logs = b"".join(p.read_bytes() for p in plant.logs.glob("*.log"))
+    tickets = [(plant.folder / f"{n}.ticket").read_text().strip() for n in ("gw1", "cam1")]
+    context = json.loads(plant.context.read_text())
+    for secret in (*tickets, context["key"].split("\n")[1], "BEGIN PRIVATE KEY", "BEGIN EC PRIVATE KEY"):
+        assert secret.encode() not in logs
+    private = [plant.context, *plant.folder.glob("controller/keys/*.key"), plant.folder / "controller" / "registry.db", *plant.folder.glob("*/disk/*.json"), *plant.folder.glob("*.ticket")]
+    assert len(private) > 10
+    for path in private:
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    assert stat.S_IMODE((plant.folder / "gw1" / "agent.sock").stat().st_mode) == 0o660
+
+
+def test_machine_of_no_ticket_and_wrong_ticket_are_told_what_to_do(plant, tmp_path: Path):
+    site = plant.add_machine("spare")
+    nothing = plant.command("framegate-agent", "join", "garbage", "--state", tmp_path, "--tcti", site.machine.tcti, check=False)
+    assert nothing.returncode == 2 and "framegate camera invite" in nothing.stderr
+    other = plant.add_machine("other")
+    ticket = plant.invite(other)
+    wrong = plant.join(site, ticket, check=False)
+    assert wrong.returncode != 0 and "another machine" in wrong.stderr
+    assert plant.join(other, ticket).returncode == 0
+    used = plant.join(other, ticket, check=False)
+    assert used.returncode != 0 and "ticket-used" in used.stderr
+    idle = plant.command("framegate-agent", "status", "--state", tmp_path, check=False)
+    assert idle.returncode == 7
+
+
+def test_no_frame_or_key_reaches_a_disk(plant):
+    for path in plant.folder.rglob("*"):
+        if path.is_file() and path.stat().st_size < 5_000_000 and "golden" not in path.parts and path.name != "x.png":
+            raw = path.read_bytes()
+            assert b"\xff\xd8\xff\xe0\x00\x10JFIF" not in raw, path
