@@ -5,10 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from framegate_simulators.plant import BIN, Plant, wait_for
 
 from framegate.certificates import from_ms
 from framegate.statements import Verdict, verify_verdict
+from framegate_simulators.plant import BIN, Plant, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
@@ -147,7 +147,13 @@ def test_n87_no_secret_in_logs_and_files_are_private(plant):
     context = json.loads(plant.context.read_text())
     for secret in (*tickets, context["key"].split("\n")[1], "BEGIN PRIVATE KEY", "BEGIN EC PRIVATE KEY"):
         assert secret.encode() not in logs
-    private = [plant.context, *plant.folder.glob("controller/keys/*.key"), plant.folder / "controller" / "registry.db", *plant.folder.glob("*/disk/*.json"), *plant.folder.glob("*.ticket")]
+    private = [
+        plant.context,
+        *plant.folder.glob("controller/keys/*.key"),
+        plant.folder / "controller" / "registry.db",
+        *plant.folder.glob("*/disk/*.json"),
+        *plant.folder.glob("*.ticket"),
+    ]
     assert len(private) > 10
     for path in private:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from framegate_controller.cli.main import app
 from typer.testing import CliRunner
 
 from framegate.endorsement import load_ek_certificate
 from framegate.errors import FramegateError
+from framegate_controller.cli.main import app
 
 REJECTED = ("must be rejected", "must be rejected (or reported")
 
@@ -35,7 +35,7 @@ def test_every_real_log_has_the_outcome_beside_it(real_data):
         has_pcrs = beside.exists() and json.loads(beside.read_text()).get("pcrs")
         if verdict.startswith(REJECTED):
             want = 1
-        elif has_pcrs and ("DIFFERS" in verdict or "replay differs" in verdict or "logs 1-4" in verdict and not path.name.endswith("5.eventlog")):
+        elif has_pcrs and ("DIFFERS" in verdict or "replay differs" in verdict or ("logs 1-4" in verdict and not path.name.endswith("5.eventlog"))):
             want = 6
         else:
             want = 0

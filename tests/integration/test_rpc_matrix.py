@@ -7,15 +7,15 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.certificates import Purpose
+from framegate.errors import Reason
 from framegate_controller.ca.issuance import _leaf, issue_operator
 from framegate_controller.ca.keys import found_fleet, private_pem
 from framegate_controller.server import Controller, Settings
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-
-from framegate.certificates import Purpose
-from framegate.errors import Reason
 
 OPERATOR_CALLS = {
     "Invite": pb.InviteRequest(kind="camera", name="x", zone="z", profile="p"), "List": pb.ListRequest(), "Show": pb.DeviceRequest(device="x"),
@@ -80,7 +80,10 @@ async def test_n80_expired_certificates(controller):
             assert {code for code, _ in (await refusals(running, fleet, pair, stub, calls)).values()} <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED}
 
 
-@pytest.mark.parametrize(("label", "purpose", "name"), [("device-ca", Purpose.DEVICE, "operator.anna"), ("gateway-ca", Purpose.GATEWAY, "operator.anna"), ("gateway-ca", Purpose.VERDICT, "operator.anna")])
+@pytest.mark.parametrize(
+    ("label", "purpose", "name"),
+    [("device-ca", Purpose.DEVICE, "operator.anna"), ("gateway-ca", Purpose.GATEWAY, "operator.anna"), ("gateway-ca", Purpose.VERDICT, "operator.anna")],
+)
 async def test_n81_a_machines_certificate_opens_no_operators_call_whatever_its_name(controller, label, purpose, name):
     running, fleet = controller
     try:

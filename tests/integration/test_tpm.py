@@ -12,13 +12,6 @@ import pytest
 import tpm2_pytss as tss
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from framegate_agent.doctor import examine
-from framegate_agent.signing import MAX_HANDSHAKES, TLS_CLIENT_PREFIX, TlsSigner
-from framegate_agent.state import StateFile
-from framegate_agent.tpm import Tpm
-from framegate_controller.ca.issuance import issue_operator
-from framegate_simulators.boot import Firmware
-from framegate_simulators.machine import Machine
 
 from framegate.endorsement import verify_endorsement
 from framegate.errors import Reason, Refused, Unavailable
@@ -27,6 +20,13 @@ from framegate.tpm.attest import PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import TPM_RH_NULL, Alg
 from framegate.tpm.credential import make_credential
 from framegate.tpm.public import AK_ATTRS, TLS_ATTRS
+from framegate_agent.doctor import examine
+from framegate_agent.signing import MAX_HANDSHAKES, TLS_CLIENT_PREFIX, TlsSigner
+from framegate_agent.state import StateFile
+from framegate_agent.tpm import Tpm
+from framegate_controller.ca.issuance import issue_operator
+from framegate_simulators.boot import Firmware
+from framegate_simulators.machine import Machine
 
 pytestmark = pytest.mark.swtpm
 SELECTION = PcrSelection(Alg.SHA256, tuple(range(8)))
@@ -222,6 +222,7 @@ def test_n118_tls_1_2_only_server_gets_nothing_signed(keys, machine):
     import threading
 
     from cryptography.hazmat.primitives.serialization import Encoding
+
     from framegate_agent.channel import with_tpm_key
     from framegate_controller.ca.issuance import issue_server
     from framegate_controller.ca.keys import private_pem

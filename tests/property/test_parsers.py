@@ -4,8 +4,6 @@ import json
 from dataclasses import fields
 
 import pytest
-from framegate_simulators.boot import Firmware, boot_log, measurements, profile_toml
-from framegate_simulators.forge import Key
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +21,8 @@ from framegate.statements import Grant, Verdict
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, marshal_attest, marshal_ecdsa_signature, parse_attest, parse_signature
 from framegate.tpm.constants import Alg, St
 from framegate.tpm.public import AK_ATTRS, parse_public
+from framegate_simulators.boot import Firmware, boot_log, measurements, profile_toml
+from framegate_simulators.forge import Key
 
 RECORDS = [r for r in vars(wire).values() if isinstance(r, type) and issubclass(r, Record) and r is not Record]
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
@@ -86,13 +86,20 @@ def test_tpm_parsers_raise_only_our_errors(data):
                 continue
 
 
-SELECTIONS = st.lists(
-    st.tuples(st.sampled_from([Alg.SHA1, Alg.SHA256, Alg.SHA384, Alg.SHA512]), st.sets(st.integers(0, 23))), max_size=4, unique_by=lambda s: s[0]
-).map(lambda found: tuple(PcrSelection(b, tuple(sorted(p))) for b, p in found))
+SELECTIONS = st.lists(st.tuples(st.sampled_from([Alg.SHA1, Alg.SHA256, Alg.SHA384, Alg.SHA512]), st.sets(st.integers(0, 23))), max_size=4, unique_by=lambda s: s[0]).map(
+    lambda found: tuple(PcrSelection(b, tuple(sorted(p))) for b, p in found)
+)
 
 
 @given(
-    st.integers(0, 2**32 - 1), st.binary(max_size=66), st.binary(max_size=64), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.booleans(), SELECTIONS, st.binary(max_size=64)
+    st.integers(0, 2**32 - 1),
+    st.binary(max_size=66),
+    st.binary(max_size=64),
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    SELECTIONS,
+    st.binary(max_size=64),
 )
 def test_attest_roundtrip(magic, signer, extra, clock, count, safe, selections, digest):
     for kind in (St.ATTEST_QUOTE, St.ATTEST_CERTIFY):

@@ -10,6 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate.wire import ENCODING_JPEG, ENCODING_PNG
 from framegate_agent.camera.sources import FolderSource, encoded
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
 from framegate_gateway.inference.detections import Detections, detections_from_maps
@@ -18,11 +23,6 @@ from framegate_gateway.inference.image_header import image_size
 from framegate_simulators.accuracy import score_detections
 from framegate_simulators.boards import CLASSES, draw_board
 from framegate_simulators.camera import write_golden
-from hypothesis import given
-from hypothesis import strategies as st
-
-from framegate.errors import FramegateError, Malformed, Reason, Unavailable
-from framegate.wire import ENCODING_JPEG, ENCODING_PNG
 
 
 def png_that_claims(width: int, height: int) -> bytes:
@@ -30,9 +30,7 @@ def png_that_claims(width: int, height: int) -> bytes:
     chunk = b"IHDR" + head
     data = zlib.compress(b"\0" * 1000)
     idat = b"IDAT" + data
-    return (
-        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", len(data)) + idat + struct.pack(">I", zlib.crc32(idat))
-    )
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", len(data)) + idat + struct.pack(">I", zlib.crc32(idat))
 
 
 @pytest.fixture

@@ -9,6 +9,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.certificates import spki_of
+from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.sframe import Opener, Sealer, encode_header
+from framegate.statements import Grant, verify_grant
+from framegate.wire import Captured, FrameMetadata, GatewayPublics, Warrant, sha256
 from framegate_agent.camera.session import FrameSession, hold_grant
 from framegate_controller.ca.issuance import issue_gateway
 from framegate_controller.ca.keys import FleetKeys
@@ -16,12 +22,6 @@ from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.feed import SILENCE_S, TrustView
 from framegate_gateway.keys import GatewayKeys
 from framegate_proto.v1 import framegate_pb2 as pb
-
-from framegate.certificates import spki_of
-from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate.sframe import Opener, Sealer, encode_header
-from framegate.statements import Grant, verify_grant
-from framegate.wire import Captured, FrameMetadata, GatewayPublics, Warrant, sha256
 
 HOST, CAMERA = "gateway.line-1.gw1", "camera.line-1.cam1"
 
@@ -59,9 +59,8 @@ class Door:
         self.keys.accept(warrant, raw)
 
     def issue(self, name: str, key: SoftKey, life: timedelta = timedelta(minutes=3), label: str = "device-ca"):
-        from framegate_controller.ca.issuance import _leaf
-
         from framegate.certificates import Purpose
+        from framegate_controller.ca.issuance import _leaf
 
         return _leaf(self.fleet.issuing[label], Purpose.DEVICE, name, key.private.public_key(), life, datetime.now(UTC), [])
 
@@ -131,7 +130,13 @@ def replace_head(**changes) -> Captured:
 def test_n100_camera_that_is_not_trusted_now_with_a_certificate_that_lives(door):
     link, session = door.opened()
     frame = session.seal(HEAD, b"image")
-    for state, reason in (("quarantined", Reason.QUARANTINED), ("suspect", Reason.SUSPECT), ("stale", Reason.STALE), ("retired", Reason.NOT_TRUSTED), ("pending", Reason.NOT_TRUSTED)):
+    for state, reason in (
+        ("quarantined", Reason.QUARANTINED),
+        ("suspect", Reason.SUSPECT),
+        ("stale", Reason.STALE),
+        ("retired", Reason.NOT_TRUSTED),
+        ("pending", Reason.NOT_TRUSTED),
+    ):
         door.trust(state)
         assert refusal(lambda: link.admit(frame.metadata, frame.sealed)) == reason
     door.trust()

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from framegate_controller.ca.issuance import _leaf
-from framegate_controller.ca.keys import SigningKey
 
 from framegate.certificates import Purpose
 from framegate.errors import FramegateError, Reason
 from framegate.statements import Verdict, verify_verdict
+from framegate_controller.ca.issuance import _leaf
+from framegate_controller.ca.keys import SigningKey
 
 NOW = datetime.now(UTC)
 MS = int(NOW.timestamp() * 1000)

@@ -1,0 +1,109 @@
+"""Commands as a person types them: help, wrong words, missing files, exit codes, what goes to which stream."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+
+
+def run(*argv: object, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **env}
+    return subprocess.run([str(BIN / argv[0]), *map(str, argv[1:])], capture_output=True, text=True, timeout=60, env=environment, check=False)
+
+
+@pytest.mark.parametrize("program", ["framegate", "framegate-agent", "framegate-controller", "framegate-gateway", "framegate-sim"])
+def test_help_and_unknown_words(program):
+    shown = run(program, "--help")
+    assert shown.returncode == 0 and "Usage" in shown.stdout and "Traceback" not in shown.stderr
+    wrong = run(program, "no-such-verb")
+    assert wrong.returncode == 2 and "no-such-verb" in wrong.stderr
+
+
+@pytest.mark.parametrize("argv", [("camera", "list"), ("fleet",), ("verdict", "list"), ("trust", "list"), ("camera", "why", "x"), ("events",)])
+def test_without_a_context_every_read_says_what_to_do(argv):
+    done = run("framegate", *argv)
+    assert done.returncode == 7 and "FRAMEGATE_CONTEXT" in done.stderr and done.stdout == ""
+
+
+def test_context_that_others_can_read_or_that_is_damaged(tmp_path):
+    file = tmp_path / "c.json"
+    file.write_text("{}")
+    file.chmod(0o600)
+    assert run("framegate", "fleet", "--context", file).returncode == 2
+    members = dict.fromkeys(("fleet_address", "server_name", "root", "certificate", "key", "authorities"), "x")
+    file.write_text(json.dumps(members))
+    file.chmod(0o644)
+    done = run("framegate", "fleet", "--context", file)
+    assert done.returncode == 2 and "chmod 600" in done.stderr
+
+
+def test_controller_that_is_not_there(tmp_path):
+    made = run("framegate-controller", "init", "--state", tmp_path / "c", "--operator", "anna", "--context", tmp_path / "op.json", "--fleet-address", "127.0.0.1:1")
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "op.json").stat().st_mode & 0o077 == 0
+    done = run("framegate", "camera", "list", FRAMEGATE_CONTEXT=str(tmp_path / "op.json"))
+    assert done.returncode == 7 and "running" in done.stderr and "Traceback" not in done.stderr
+    again = run("framegate-controller", "init", "--state", tmp_path / "c")
+    assert again.returncode == 5 and "root key" in again.stderr
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[profile]\n")
+    refused = run("framegate-controller", "profile", "add", bad, "--state", tmp_path / "c")
+    assert refused.returncode == 1 and "firmware-profile-invalid" in refused.stderr
+
+
+def test_programs_that_have_no_state_yet(tmp_path):
+    assert run("framegate-controller", "run", "--state", tmp_path / "none").returncode == 7
+    agent = run("framegate-agent", "run", "--state", tmp_path / "none", "--tcti", "swtpm:path=/nowhere")
+    assert agent.returncode == 7 and "join" in agent.stderr
+    assert run("framegate-agent", "status", "--state", tmp_path / "none").returncode == 7
+    joined = run("framegate-agent", "join", "framegate-ticket-1.AAAA", "--state", tmp_path / "none", "--tcti", "swtpm:path=/nowhere")
+    assert joined.returncode != 0 and "Traceback" not in joined.stderr
+    tpm = run("framegate-agent", "ek", "--tcti", "device:/dev/no-such-tpm")
+    assert tpm.returncode == 7 and "doctor" in tpm.stderr
+    gateway = run("framegate-gateway", "run", "--agent-socket", tmp_path / "x", "--bundle", tmp_path)
+    assert gateway.returncode == 7 and "model.onnx" in gateway.stderr
+    listening = run("framegate-controller", "run", "--state", tmp_path / "none", "--host", "0.0.0.0")  # noqa: S104
+    assert listening.returncode == 2 and "--advertise" in listening.stderr
+
+
+def test_doctor_as_json(tmp_path):
+    done = run("framegate-agent", "doctor", "--state", tmp_path, "--tcti", "device:/dev/no-such-tpm", "-o", "json")
+    body = json.loads(done.stdout)
+    assert done.returncode == 1 and all({"check", "good", "seen", "fix"} == set(f) for f in body) and all(f["fix"] for f in body if not f["good"])
+
+
+def test_replay_speaks_words_on_stderr_and_data_on_stdout(tmp_path):
+    from framegate_simulators.boot import Firmware, boot_log, measurements
+
+    (tmp_path / "log").write_bytes(boot_log(measurements(Firmware("x"))))
+    done = run("framegate", "evidence", "replay", tmp_path / "log")
+    assert done.returncode == 0 and "replayed sha256" in done.stderr and done.stdout.count("\n") >= 8 and "\x1b" not in done.stdout
+    (tmp_path / "e.json").write_text(json.dumps({"pcrs": {"sha256": {"4": "00" * 32}}}))
+    differs = run("framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "e.json")
+    assert differs.returncode == 6 and "DIFFERS" in differs.stdout
+    assert run("framegate", "evidence", "replay", tmp_path / "none").returncode == 2
+    assert run("framegate", "evidence", "replay", tmp_path / "log", "--bank", "md5").returncode == 2
+
+
+def test_boards_command(tmp_path):
+    done = run("framegate-sim", "boards", "--out", tmp_path, "--count", "2", "--defects", "3")
+    assert done.returncode == 0 and len(list(tmp_path.glob("*_test.jpg"))) == 2
+    line = next(iter(tmp_path.glob("*.txt"))).read_text().split("\n")[0].split()
+    assert len(line) == 5 and 1 <= int(line[4]) <= 6
+
+
+def test_model_command_names_the_digest():
+    done = run("framegate-gateway", "model")
+    assert done.returncode == 0 and "digest " in done.stdout and "pin-hole" in done.stdout
+
+
+def test_n29_hostile_names_cannot_steer_the_terminal():
+    from framegate_controller.cli.output import safe
+
+    hostile = "a\x1b[2J\x07\r\n[red]b[/]\u202e"
+    shown = safe(hostile)
+    assert "\x1b" not in shown and "\n" not in shown and "\\[red]" in shown and "\u202e" not in shown

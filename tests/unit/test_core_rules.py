@@ -1,0 +1,242 @@
+"""Witnesses, codec limits, profiles, certificates: the rules that other rooms rely on."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate import evidence as evidence_module
+from framegate.appraisal import appraise
+from framegate.certificates import Purpose, request_key, verify_certificate
+from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused
+from framegate.evidence import VerifiedEvidence, verify_evidence
+from framegate.identity import Kind, device_id, spiffe_id, split_device_id
+from framegate.profile import MAX_PROFILE_BYTES, parse_profile
+from framegate.wire import GatewayPublics, Hello, SessionOffer
+from framegate_controller.ca.issuance import _leaf, issue_device, issue_gateway
+from framegate_controller.ca.keys import found_fleet, load_fleet
+from framegate_controller.verifier.profiles import add_profile, load_profile
+from framegate_gateway.keys import GatewayKeys
+from framegate_simulators.boot import Firmware, profile_toml
+
+NOW = datetime.now(UTC)
+PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
+
+
+def captured_evidence(bench, monkeypatch) -> VerifiedEvidence:
+    import framegate_controller.verifier.attestation as module
+
+    seen = []
+    monkeypatch.setattr(module, "verify_evidence", lambda *a: seen.append(verify_evidence(*a)) or seen[-1])
+    bench.enrol()
+    return seen[0]
+
+
+def test_verified_types_are_made_by_verifying_functions_alone(bench, monkeypatch):
+    real = captured_evidence(bench, monkeypatch)
+    with pytest.raises((TypeError, ValueError)):
+        dataclasses.replace(real, digest=b"forged")
+    content = {f.name: getattr(real, f.name) for f in dataclasses.fields(real)}
+    for witness in (None, object(), evidence_module._Witness()):
+        with pytest.raises(TypeError, match="verify_evidence"):
+            VerifiedEvidence(**content, witness=witness)
+    with pytest.raises(TypeError):
+        real.pcrs[0] = b"x"
+    result = appraise(real, parse_profile(PROFILE.encode()), None)
+    with pytest.raises((TypeError, ValueError)):
+        dataclasses.replace(result, failures=())
+
+
+def test_no_certificate_without_an_affirming_result(bench, monkeypatch, keys):
+    real = captured_evidence(bench, monkeypatch)
+    other = parse_profile(profile_toml(Firmware("other"), "other").encode())
+    with pytest.raises(Refused) as caught:
+        issue_device(keys, device_id(Kind.CAMERA, "z", "n"), appraise(real, other, None), timedelta(minutes=1), NOW)
+    assert caught.value.reason == Reason.NOT_TRUSTED
+
+
+def test_a_failure_is_never_falsy_and_an_error_never_empty():
+    """N124: nothing that failed may read as success further up."""
+    assert Failure(Reason.MAGIC, "", "", "") and bool(Failure(Reason.MAGIC, "", ""))
+    with pytest.raises(ValueError, match="at least one"):
+        FramegateError([])
+
+
+def test_reason_ids_are_unique_and_stable_in_form():
+    assert len({r.value for r in Reason}) == len(Reason)
+    assert all(r.value == r.value.lower() and " " not in r.value for r in Reason)
+
+
+def test_records_refuse_values_past_their_limits():
+    good = {"client_nonce": b"n" * 32, "ticket_code": b"", "ek_certificates": (), "ek_public": b"", "ak_public": b"", "tls_public": b""}
+    numbers = {"manufacturer": 0, "firmware_version": 0, "boot_log_size": 0, "ima_log_size": 0}
+    for change in ({"client_nonce": b"n"}, {"ticket_code": b"x" * 17}, {"ek_certificates": (b"",) * 7}, {"manufacturer": 2**32}, {"manufacturer": -1}):
+        with pytest.raises(Malformed):
+            Hello(**{**good, **numbers, **change}).marshal()
+    with pytest.raises(Malformed):
+        SessionOffer.parse(Hello(**good, **numbers).marshal())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('bank = "sha256"', 'bank = "sha1"'), ('bank = "sha256"', 'bank = "md5"'), ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7]", "pcrs = []"),
+        ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7]", "pcrs = [0, 1, 2, 3, 4, 5, 6]"), ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7]", "pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 24]"),
+        ("revision = 1", "revision = 0"), ("revision = 1", 'revision = "1"'), ("revision = 1", ""), ('firmware = "any"', ""), ('firmware = "any"', 'firmware = ["x"]'),
+        ("required = true", "required = false"), ('os_ids = ["debian", "ubuntu"]', "os_ids = []"), ("[secure_boot]", "[secure_boots]"), ("[tpm]", "[tpm]\nskip = true"),
+        ("[[event]]", "[[events]]"), ('digests = ["', 'digests = ["zz'), ('name = "simulated-camera"', 'name = "Bad Name"'),
+    ],
+)  # fmt: skip
+def test_profiles_that_are_refused(old, new):
+    assert old in PROFILE
+    with pytest.raises(Malformed) as caught:
+        parse_profile(PROFILE.replace(old, new).encode())
+    assert caught.value.reason == Reason.PROFILE_INVALID or "name" in str(caught.value)
+
+
+def test_profile_that_is_empty_or_too_large():
+    for raw in (b"", b"\xff", b"#" * (MAX_PROFILE_BYTES + 1)):
+        with pytest.raises(Malformed):
+            parse_profile(raw)
+
+
+def test_n90_profiles_unsigned_rolled_back_or_signed_by_another_key(bench, tmp_path):
+    from framegate_controller.store.tables import Profile
+
+    other = found_fleet(tmp_path / "other", "other")
+    database, fleet = bench.verifier.database, bench.verifier.keys
+    with pytest.raises(Refused) as caught, database.transaction() as session:
+        add_profile(session, fleet, PROFILE.encode(), "t", 0)
+    assert caught.value.reason == Reason.CONFLICT
+    with database.transaction() as session:
+        good = session.get(Profile, "simulated-camera").envelope
+    for envelope, reason in (
+        (b"", Reason.MALFORMED), (PROFILE.encode(), Reason.MALFORMED), (good.replace(b'"sig":"M', b'"sig":"N'), Reason.SIGNATURE),
+        (_sealed(other, "profile"), Reason.CERTIFICATE), (_sealed(fleet, "grant"), Reason.CERTIFICATE),
+    ):  # fmt: skip
+        with database.transaction() as session:
+            session.get(Profile, "simulated-camera").envelope = envelope
+        with pytest.raises(FramegateError) as caught, database.transaction() as session:
+            load_profile(session, fleet, "simulated-camera")
+        assert caught.value.reason == reason
+
+
+def _sealed(fleet, label: str) -> bytes:
+    from framegate.dsse import seal_envelope
+    from framegate_controller.verifier.profiles import PROFILE_TYPE
+
+    key = fleet.signing[label]
+    return seal_envelope(PROFILE_TYPE, PROFILE.encode(), key.der, key.sign)
+
+
+def test_shipped_profiles_are_what_the_simulators_boot():
+    from pathlib import Path
+
+    folder = Path(__file__).parents[2] / "firmware_profiles"
+    for kind in ("camera", "gateway"):
+        shipped = (folder / f"simulators-{kind}-1.0.0.toml").read_text()
+        assert shipped == profile_toml(Firmware(f"simulated-{kind}"), f"simulated-{kind}")
+        assert parse_profile(shipped.encode()).name == f"simulated-{kind}"
+
+
+def certificate(keys, purpose=Purpose.DEVICE, label="device-ca", life=timedelta(minutes=3)):
+    return _leaf(keys.issuing[label], purpose, "camera.z.n", ec.generate_private_key(ec.SECP256R1()).public_key(), life, NOW, [])
+
+
+def test_every_purpose_is_worth_nothing_elsewhere(keys):
+    for purpose, label in (
+        (Purpose.DEVICE, "device-ca"),
+        (Purpose.GATEWAY, "gateway-ca"),
+        (Purpose.VERDICT, "gateway-ca"),
+        (Purpose.OPERATOR, "operator-ca"),
+        (Purpose.SERVER, "server-ca"),
+    ):
+        leaf = certificate(keys, purpose, label)
+        assert verify_certificate(leaf, purpose, keys.intermediates, keys.root.certificate, NOW).common_name == "camera.z.n"
+        for other in set(Purpose) - {purpose}:
+            with pytest.raises(Refused):
+                verify_certificate(leaf, other, keys.intermediates, keys.root.certificate, NOW)
+
+
+def test_an_issuing_ca_cannot_make_what_another_makes(keys):
+    for label in ("device-ca", "gateway-ca", "server-ca"):
+        with pytest.raises(Refused):
+            verify_certificate(certificate(keys, Purpose.OPERATOR, label), Purpose.OPERATOR, keys.intermediates, keys.root.certificate, NOW)
+
+
+def test_certificates_out_of_their_time_or_without_their_chain(keys):
+    leaf = certificate(keys)
+    for when in (NOW - timedelta(hours=1), NOW + timedelta(hours=1)):
+        with pytest.raises(Refused) as caught:
+            verify_certificate(leaf, Purpose.DEVICE, keys.intermediates, keys.root.certificate, when)
+        assert caught.value.reason == Reason.CERTIFICATE_EXPIRED
+    with pytest.raises(Refused):
+        verify_certificate(leaf, Purpose.DEVICE, (), keys.root.certificate, NOW)
+    with pytest.raises(Refused):  # a CA is no device
+        verify_certificate(keys.issuing["device-ca"].certificate, Purpose.DEVICE, (), keys.root.certificate, NOW)
+
+
+def test_gateway_certificates_need_two_keys_and_their_own_signatures(keys):
+    publics = GatewayPublics.parse(GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics)
+    host = device_id(Kind.GATEWAY, "line-1", "gw1")
+    tls, verdict = issue_gateway(keys, host, publics, timedelta(hours=5), NOW)
+    assert tls.not_valid_after_utc <= NOW + timedelta(minutes=10)
+    assert "gw1.line-1.gateway.framegate" in str(tls.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName))
+    assert verdict.public_key() != tls.public_key()
+    p384 = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(ec.generate_private_key(ec.SECP384R1()), hashes.SHA256()).public_bytes(Encoding.DER)
+    for change in ({"tls_csr": publics.verdict_csr}, {"tls_csr": b"junk"}, {"verdict_csr": p384}, {"verdict_csr": publics.verdict_csr[:-1] + b"\0"}):
+        with pytest.raises(EvidenceRejected) as caught:
+            issue_gateway(keys, host, dataclasses.replace(publics, **change), timedelta(minutes=3), NOW)
+        assert caught.value.reason == Reason.PUBLICS
+
+
+def test_camera_that_offers_gateway_keys_is_contradicted(bench):
+    forge = bench.forge()
+    forge.publics = (GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics,)
+    answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
+    assert answer.state == "suspect" and [f.reason for f in answer.failures] == [Reason.PUBLICS]
+
+
+def test_gateway_host_vouches_for_its_processes(bench):
+    forge = bench.forge("gateway")
+    forge.publics = (GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics,)
+    answer = bench.join(forge, bench.invite("gw1", kind=Kind.GATEWAY, ek=forge.ek_sha256))
+    assert answer.state == "trusted" and len(answer.gateways) == 1
+
+
+def test_publics_swapped_after_the_quote(bench):
+    forge = bench.forge("gateway")
+    forge.publics = (GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics,)
+    forge.with_proof(gateway_publics=(GatewayKeys("evil:1", "a:2", b"m" * 32).newest.publics,))
+    answer = bench.join(forge, bench.invite("gw1", kind=Kind.GATEWAY, ek=forge.ek_sha256))
+    assert answer.certificate is None and [f.reason for f in answer.failures] == [Reason.EXTRA_DATA]
+
+
+def test_request_keys():
+    for raw in (b"", b"\x30\x00", b"x" * 500):
+        with pytest.raises(Malformed):
+            request_key(raw)
+
+
+def test_names_and_ids():
+    assert split_device_id("camera.line-1.cam1") == ("camera", "line-1", "cam1")
+    assert spiffe_id(device_id(Kind.CAMERA, "line-1", "cam1"), "plant") == "spiffe://plant.framegate/camera/line-1/cam1"
+    for bad in ("", "camera", "camera.a", "toaster.a.b", "camera.a.b.c", "camera.a.B"):
+        with pytest.raises(Malformed):
+            split_device_id(bad)
+
+
+def test_fleet_keys_are_private_and_never_overwritten(tmp_path):
+    folder = tmp_path / "keys"
+    found_fleet(folder, "plant")
+    assert all(p.stat().st_mode & 0o077 == 0 for p in folder.glob("*.key")) and folder.stat().st_mode & 0o077 == 0
+    with pytest.raises(Refused):
+        found_fleet(folder, "plant")
+    (folder / "grant.key").chmod(0o644)
+    with pytest.raises(Refused) as caught:
+        load_fleet(folder)
+    assert "chmod 600" in str(caught.value)

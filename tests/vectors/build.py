@@ -1,0 +1,73 @@
+"""Rebuild tests/vectors/protocol/: one worked example of every record and derivation of docs/protocol.md, from fixed inputs."""
+
+import json
+from pathlib import Path
+
+from framegate.activation import activation_mac
+from framegate.tpm.attest import PcrSelection
+from framegate.tpm.constants import Alg
+from framegate.tpm.policy import policy_pcr
+from framegate.wire import (
+    AttestHello,
+    Captured,
+    Challenge,
+    FrameMetadata,
+    Hello,
+    Opening,
+    SessionOffer,
+    certify_data,
+    opening_info,
+    publics_sha256,
+    quote_data,
+    sha256,
+    transcript,
+)
+
+
+def fill(name: str, size: int) -> bytes:
+    """`size` bytes out of a name."""
+    import hashlib
+
+    return hashlib.shake_256(name.encode()).digest(size)
+
+
+def vectors() -> dict[str, object]:
+    """All vectors, bytes in hexadecimal."""
+    hello = Hello(
+        client_nonce=fill("client nonce", 32), ticket_code=fill("code", 16), ek_certificates=(fill("ek cert", 40), fill("intermediate", 30)), ek_public=fill("ek", 90),
+        ak_public=fill("ak", 90), tls_public=fill("tls", 90), manufacturer=0x46474154, firmware_version=0x2019102300163636, boot_log_size=4096, ima_log_size=0,
+    )  # fmt: skip
+    challenge = Challenge(
+        hello_sha256=sha256(hello.marshal()), session=fill("session", 16), nonce=fill("nonce", 32), credential=fill("credential", 68),
+        encrypted_secret=fill("secret", 68), bank=Alg.SHA256, pcrs=tuple(range(8)), ima_offset=0, want_boot_log=1, controller="controller-1",
+        issued_at_ms=1790000000000, deadline_ms=60000, attest_interval_ms=60000,
+    )  # fmt: skip
+    fleet, spki, log, posture = fill("fleet", 32), fill("spki", 91), fill("log", 32), b'{"agent_version":"0.1.0"}'
+    t = transcript(fleet, hello.marshal(), challenge.marshal())
+    publics = (fill("publics one", 200), fill("publics two", 200))
+    offer = SessionOffer(session=fill("frame session", 16), nonce=fill("offer nonce", 32), kid=0x1234, publics_sha256=fill("publics", 32))
+    opening = Opening(session=offer.session, grant=b'{"payloadType":"x"}', source="source-1", sealed_secret=fill("sealed", 1168))
+    metadata = FrameMetadata(
+        session=offer.session, device="camera.line-1.cam1", part="board-1-00001", part_type="drawn-1", trigger_sequence=1, captured_at_ms=1790000000000,
+        uncertainty_ms=50, encoding=1, width=640, height=640, mask_version=0,
+    )  # fmt: skip
+    captured = Captured(
+        part="board-1-00001", part_type="drawn-1", trigger_sequence=1, captured_at_ms=1790000000000, uncertainty_ms=50, encoding=1, width=640, height=640, size=100000
+    )
+    values = {p: fill(f"pcr {p}", 32) for p in range(8)}
+    attest_hello = AttestHello(client_nonce=fill("client nonce", 32), reset_count=3, restart_count=1, boot_log_sha256=log)
+    return {
+        "hello": hello.marshal().hex(), "attest_hello": attest_hello.marshal().hex(), "challenge": challenge.marshal().hex(), "offer": offer.marshal().hex(),
+        "opening": opening.marshal().hex(), "frame_metadata": metadata.marshal().hex(), "captured": captured.marshal().hex(), "fleet": fleet.hex(),
+        "transcript": t.hex(), "publics_sha256_none": publics_sha256(()).hex(), "publics_sha256_two": publics_sha256(publics).hex(),
+        "quote_data": quote_data(t, spki, log, posture, publics).hex(), "certify_data": certify_data(t, spki).hex(),
+        "activation_mac": activation_mac(fill("activation secret", 32), t, b"proof bytes").hex(),
+        "opening_info": opening_info(offer.marshal(), b'{"grant_id":"g"}', spki, "source-1").hex(),
+        "policy_pcr": policy_pcr(PcrSelection(Alg.SHA256, tuple(range(8))), values).hex(),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    out = Path(__file__).parent / "protocol" / "v1.json"
+    out.write_text(json.dumps(vectors(), indent=1) + "\n")
+    print(out)
