@@ -6,7 +6,9 @@ A profile says which PCRs are quoted and which boot events may, and which must, 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from framegate.errors import Malformed, Reason
@@ -42,10 +44,11 @@ class FirmwareProfile:
     tpm_firmware: frozenset[int] | None
     os_ids: frozenset[str]
     rules: tuple[EventRule, ...]
+    by_digest: Mapping[tuple[int, bytes], EventRule]
 
     def claim(self, pcr: int, digest: bytes) -> EventRule | None:
-        """The rule that claims `digest` in `pcr`, if any."""
-        return next((r for r in self.rules if r.pcr == pcr and digest in r.digests), None)
+        """The rule that claims `digest` in `pcr`, if any; one look-up, however many rules there are."""
+        return self.by_digest.get((pcr, digest))
 
 
 def parse_profile(data: bytes) -> FirmwareProfile:
@@ -77,6 +80,7 @@ def parse_profile(data: bytes) -> FirmwareProfile:
     return FirmwareProfile(
         parse_name(_get(head, "name", str), "profile name"), _get(head, "version", str), revision, PcrSelection(bank, tuple(pcrs)),
         _get(secure_boot, "required", bool), _firmware(tpm), frozenset(_strings(posture, "os_ids")), rules,
+        MappingProxyType({(r.pcr, d): r for r in reversed(rules) for d in r.digests}),
     )  # fmt: skip
 
 
