@@ -108,13 +108,13 @@ def _events(evidence: VerifiedEvidence, profile: FirmwareProfile) -> list[Failur
             continue
         digest = event.digests[bank]
         if event.pcr not in profile.selection.pcrs:
-            failures.append(Failure(Reason.EVENT_UNCLAIMED, "measurements in quoted PCRs only", f"event {event.index} in PCR {event.pcr}", "quote that PCR in the profile"))
+            failures.append(Failure(Reason.EVENT_UNCLAIMED, "measurements in quoted PCRs only", f"event {event.number} in PCR {event.pcr}", "quote that PCR in the profile"))
             continue
         rule = profile.claim(event.pcr, digest)
         if rule is not None:
             met.add(rule.name)
         elif not (digest in separators and event.pcr < 8):
-            failures.append(_unclaimed(event.index, event.pcr, event.type_name, digest, profile))
+            failures.append(_unclaimed(event.number, event.pcr, event.type_name, digest, profile))
     for rule in profile.rules:
         if rule.required and rule.name not in met:
             wanted = " or ".join(d.hex() for d in sorted(rule.digests))
@@ -136,7 +136,7 @@ def _secure_boot(evidence: VerifiedEvidence) -> list[Failure]:
     bank = evidence.selection.bank
     values = [
         variable_value(e.data) for e in evidence.boot_log.events
-        if e.extends and e.pcr == 7 and variable_name(e.data) == _SECURE_BOOT
+        if e.pcr == 7 and e.extends and variable_name(e.data) == _SECURE_BOOT
         and hashlib.new(HASH_NAME[bank], e.data).digest() == e.digests[bank]
     ]  # fmt: skip
     if values == [b"\x01"]:

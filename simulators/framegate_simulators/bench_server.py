@@ -43,7 +43,7 @@ class PlainFrames(rpc.FramesServicer):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def Stream(self, request_iterator: Any, context: Any) -> None:
+    async def Stream(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
         writing = asyncio.Lock()
         tasks: set[asyncio.Task[None]] = set()
 

@@ -6,11 +6,11 @@ Source: TCG PC Client Platform Firmware Profile (PFP) 1.06, section 10 (event lo
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
 from framegate.tpm.constants import DIGEST_SIZE, Alg
@@ -22,6 +22,7 @@ MAX_EVENTS: Final = 4096
 NEVER_EXTENDED: Final = 0xFFFFFFFF
 """Windows logs carry this pseudo PCR index for entries that are not measured."""
 _PCRS: Final = 24
+_HCRTM: Final = 0x80000010
 _SPEC_ID_AGILE: Final = b"Spec ID Event03\0"
 _SPEC_ID_OLD: Final = (b"Spec ID Event00\0", b"Spec ID Event02\0")
 
@@ -49,11 +50,10 @@ class EventType(IntEnum):
     EFI_VARIABLE_AUTHORITY = 0x800000E0
 
 
-@dataclass(frozen=True, slots=True)
-class BootEvent:
-    """One event; `type` and `data` are the device's word until a check has bound them to a digest."""
+class BootEvent(NamedTuple):
+    """One event; `type` and `data` are the device's word until a check has bound them to a digest. A tuple, because logs have thousands."""
 
-    index: int
+    number: int
     offset: int
     pcr: int
     type: int
@@ -98,7 +98,6 @@ def parse_boot_log(data: bytes) -> BootLog:
     banks: tuple[Alg, ...] = (Alg.SHA1,)
     agile = False
     locality: int | None = None
-    hcrtm = False
     first = _legacy_event(cursor, 0)
     if first.type == EventType.NO_ACTION and first.data[:16] == _SPEC_ID_AGILE:
         banks, short = _spec_id(first.data, first.offset)
@@ -109,33 +108,41 @@ def parse_boot_log(data: bytes) -> BootLog:
     else:
         events.append(first)
         locality = _locality(first)
+    careful = (lambda c, n: _agile_event(c, n, banks)) if agile else _legacy_event
+    quick = _agile_layout(banks) if agile else None
     while cursor.left and not cursor.padding_only():
+        if quick is not None:
+            quick(cursor, events)
+            if not cursor.left or cursor.padding_only():
+                break
         if len(events) >= MAX_EVENTS:
             raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_EVENTS} events", f"more at offset {cursor.at}")
-        event = _agile_event(cursor, len(events), banks) if agile else _legacy_event(cursor, len(events))
-        if event.type == EventType.NO_ACTION and event.data[:8] == b"Spec ID ":
-            raise _bad(event.offset, "one Spec ID event, first", "another one")
-        found = _locality(event)
-        if found is not None:
-            if locality is not None:
-                raise _bad(event.offset, "one StartupLocality event", "a second")
-            locality = found
-        hcrtm = hcrtm or (event.pcr == 0 and event.type == EventType.EFI_HCRTM_EVENT)
+        event = careful(cursor, len(events))
+        if event.type == EventType.NO_ACTION:
+            if event.data[:8] == b"Spec ID ":
+                raise _bad(event.offset, "one Spec ID event, first", "another one")
+            found = _locality(event)
+            if found is not None:
+                if locality is not None:
+                    raise _bad(event.offset, "one StartupLocality event", "a second")
+                locality = found
         events.append(event)
+    hcrtm = any(e.type == _HCRTM and e.pcr == 0 for e in events)
     return BootLog(banks, tuple(events), locality, hcrtm, cursor.left)
 
 
 class _Cursor:
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
+        # from here on only zeros, only 0xFF: looked for once, because a log may hold thousands of events that begin with a zero
+        self.zeros, self.ones = len(data.rstrip(b"\0")), len(data.rstrip(b"\xff"))
 
     @property
     def left(self) -> int:
         return len(self.data) - self.at
 
     def padding_only(self) -> bool:
-        head = self.data[self.at : self.at + 1]
-        return head in {b"\0", b"\xff"} and self.data.count(head, self.at) == self.left
+        return self.at >= self.zeros or self.at >= self.ones
 
     def take(self, size: int, name: str) -> bytes:
         if size > self.left:
@@ -166,6 +173,33 @@ def _legacy_event(cursor: _Cursor, index: int) -> BootEvent:
     digest = cursor.take(20, "SHA-1 digest")
     data = cursor.take(cursor.u32("event size"), "event data")
     return BootEvent(index, offset, pcr, kind, MappingProxyType({Alg.SHA1: digest}), data)
+
+
+def _agile_layout(banks: tuple[Alg, ...]) -> Callable[[_Cursor, list[BootEvent]], None]:
+    """A reader that takes in plain events for as long as they come: every declared digest in order, measured, within the log.
+
+    It stops, having changed nothing, before the first event that is anything else; that one is read, or refused, with care.
+    """
+    layout = struct.Struct("<III" + "".join(f"H{DIGEST_SIZE[b]}s" for b in banks) + "I")
+    head, unpack = layout.size, layout.unpack_from
+    count, ids, no_action = len(banks), tuple(int(b) for b in banks), int(EventType.NO_ACTION)
+
+    def read(cursor: _Cursor, events: list[BootEvent]) -> None:
+        at, data, size = cursor.at, cursor.data, len(cursor.data)
+        last = min(cursor.zeros, cursor.ones, size - head + 1)
+        append, room = events.append, MAX_EVENTS - len(events)
+        while at < last and room > 0:
+            fields = unpack(data, at)
+            pcr, kind = fields[0], fields[1]
+            start = at + head
+            end = start + fields[-1]
+            if fields[2] != count or fields[3:-1:2] != ids or end > size or (pcr >= _PCRS and pcr != NEVER_EXTENDED) or kind == no_action:
+                break
+            append(BootEvent(len(events), at, pcr, kind, MappingProxyType(dict(zip(banks, fields[4:-1:2], strict=True))), data[start:end]))
+            at, room = end, room - 1
+        cursor.at = at
+
+    return read
 
 
 def _agile_event(cursor: _Cursor, index: int, banks: tuple[Alg, ...]) -> BootEvent:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from framegate.errors import Malformed, Reason
-from framegate.eventlog.parse import BootLog
+from framegate.eventlog.parse import NEVER_EXTENDED, BootLog, EventType
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
 
@@ -25,10 +25,10 @@ def replay(log: BootLog, bank: Alg) -> Mapping[int, bytes]:
     start = log.startup_locality if log.startup_locality is not None else 4 if log.hcrtm else 0
     values: dict[int, bytes] = {}
     for event in log.events:
-        if event.extends:
-            pcr = event.pcr
+        pcr = event.pcr
+        if event.type != EventType.NO_ACTION and pcr != NEVER_EXTENDED:
             if bank not in event.digests:
-                raise Malformed.of(Reason.BOOT_LOG_MALFORMED, f"a {name} digest in every measured event", f"none in event {event.index} at offset {event.offset}")
+                raise Malformed.of(Reason.BOOT_LOG_MALFORMED, f"a {name} digest in every measured event", f"none in event {event.number} at offset {event.offset}")
             before = values.get(pcr) or (bytes(size - 1) + bytes([start]) if pcr == 0 else zero)
             values[pcr] = new(before + event.digests[bank]).digest()
     return MappingProxyType(values)

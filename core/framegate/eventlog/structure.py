@@ -6,7 +6,7 @@ import hashlib
 from typing import Final
 
 from framegate.errors import Failure, Reason
-from framegate.eventlog.parse import BootEvent, BootLog, EventType
+from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog, EventType
 from framegate.tpm.constants import HASH_NAME, Alg
 
 SEPARATED_PCRS: Final = range(8)
@@ -31,20 +31,20 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     variables: set[bytes] = set()
     failures: list[Failure] = []
     for event in log.events:
-        digest = event.digests.get(bank, b"")
-        if event.type == EventType.NO_ACTION:
+        digest, kind = event.digests.get(bank, b""), event.type
+        if kind == EventType.NO_ACTION:
             if any(any(d) for d in event.digests.values()):  # 5
                 failures.append(_at(event, Reason.EVENT_DATA, "no digest in EV_NO_ACTION", "a digest"))
             continue
-        if not event.extends:
+        if event.pcr == NEVER_EXTENDED:
             continue
         if digest in separator_digests and event.pcr in count:
             count[event.pcr] += 1  # 1
-        elif event.type == EventType.SEPARATOR:  # 2
+        elif kind == EventType.SEPARATOR:  # 2
             failures.append(_at(event, Reason.SEPARATOR, "separator value 00000000 or ffffffff", event.data[:8].hex() or "nothing"))
-        if event.type in _HASHED and new(event.data).digest() != digest:  # 3
+        if kind in _HASHED and new(event.data).digest() != digest:  # 3
             failures.append(_at(event, Reason.EVENT_DATA, f"data that hashes to {digest.hex()[:16]}…", f"{new(event.data).hexdigest()[:16]}…"))
-        if event.type == EventType.EFI_VARIABLE_DRIVER_CONFIG and event.pcr == 7:  # 4
+        if kind == EventType.EFI_VARIABLE_DRIVER_CONFIG and event.pcr == 7:  # 4
             name = variable_name(event.data)
             if count[7] or name in variables:
                 failures.append(_at(event, Reason.SEPARATOR, "boot-policy variables once, before the separator", ascii(name[16:].decode("utf-16-le", "replace"))))
@@ -72,4 +72,4 @@ def variable_value(data: bytes) -> bytes | None:
 
 
 def _at(event: BootEvent, reason: Reason, expected: str, actual: str) -> Failure:
-    return Failure(reason, f"{expected} (event {event.index}, PCR {event.pcr}, {event.type_name})", actual)
+    return Failure(reason, f"{expected} (event {event.number}, PCR {event.pcr}, {event.type_name})", actual)
