@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S: Final = 30.0
 ANSWER_TIMEOUT_S: Final = 10.0
 """A frame takes some tens of ms; a child that is silent this long is stuck and is replaced."""
+DEPTH: Final = 2
+"""Frames with the child at once: while it works on one the next is already there, so that it never waits for us; more would only queue unfairly."""
 GOLDEN_KEPT: Final = 64
 """Decoded golden images the child keeps: 26 MB at 640 x 640."""
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
@@ -43,6 +45,7 @@ class _Job:
     head: dict[str, Any]
     body: bytes
     done: asyncio.Future[tuple[dict[str, Any], bytes]]
+    golden_sent: bool = False
 
 
 class Engine:
@@ -52,7 +55,8 @@ class Engine:
         self.bundle, self._golden, self._threads = bundle, golden, threads
         self.isolation = ""
         self._turns: OrderedDict[str, deque[_Job]] = OrderedDict()
-        self._work = asyncio.Event()
+        self._flying: deque[_Job] = deque()
+        self._work, self._room, self._sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._known: OrderedDict[str, str] = OrderedDict()
         self._child: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.StreamReader | None = None
@@ -71,33 +75,29 @@ class Engine:
         b = self.bundle
         head = {"threshold": b.threshold, "classes": b.classes, "multiple_px": b.multiple_px, "max_pixels": MAX_FRAME_PIXELS}
         try:
-            answer, _ = await asyncio.wait_for(self._exchange(head, (b.model,)), START_TIMEOUT_S)
+            await self._send(head, (b.model,))
+            answer, _ = await asyncio.wait_for(self._receive(), START_TIMEOUT_S)
         except (EOFError, OSError, TimeoutError) as error:
             self._kill()
             raise Unavailable.of(Reason.MODEL, "an inference child that loads the model", type(error).__name__, "see its message above") from error
         self.isolation = answer["isolation"]
 
     async def run(self) -> None:
-        """Serve jobs forever, round-robin over devices."""
+        """Serve jobs forever. A child that dies or hangs is replaced; the frames it had are errors, never verdicts."""
         while True:
-            await self._work.wait()
-            job = self._next()
-            if job is None:
-                self._work.clear()
-                continue
-            if job.done.cancelled():
-                continue
+            tasks = [asyncio.create_task(self._send_jobs()), asyncio.create_task(self._read_answers())]
             try:
-                answer = await asyncio.wait_for(self._serve(job), ANSWER_TIMEOUT_S)
-            except (EOFError, OSError, TimeoutError) as error:
-                log.error("inference child: %s", type(error).__name__)
-                self._kill()
-                _fail(job, Unavailable.of(Reason.INFERENCE, "an answer of the model", type(error).__name__))
-                with contextlib.suppress(Unavailable):
-                    await self.start()
-                continue
-            if not job.done.done():
-                job.done.set_result(answer)
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+                error = next((e for t in done if (e := t.exception()) is not None), None)
+            finally:
+                for task in tasks:
+                    task.cancel()
+            if not isinstance(error, EOFError | OSError | TimeoutError):
+                raise error or RuntimeError("the engine's loops end only by an error")
+            log.error("inference child: %s", type(error).__name__)
+            self._kill()
+            with contextlib.suppress(Unavailable):
+                await self.start()
 
     async def inspect(self, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int) -> Inspection:
         """Inspect one encoded frame of `device`. Raises Refused (PART_UNKNOWN, IMAGE) or Unavailable (INFERENCE)."""
@@ -123,19 +123,45 @@ class Engine:
         while (job := self._next()) is not None:
             _fail(job, Unavailable.of(Reason.INFERENCE, "a running gateway", "stopping"))
 
-    async def _serve(self, job: _Job) -> tuple[dict[str, Any], bytes]:
-        """Run one job; the golden image goes along where the child does not have it, decided now because jobs change places."""
+    async def _send_jobs(self) -> None:
+        while True:
+            await self._work.wait()
+            if len(self._flying) >= DEPTH:
+                self._room.clear()
+                await self._room.wait()
+            job = self._next()
+            if job is None:
+                self._work.clear()
+            elif not job.done.cancelled():
+                self._flying.append(job)
+                self._sent.set()
+                await self._send(*self._prepared(job))
+
+    async def _read_answers(self) -> None:
+        while True:
+            if not self._flying:
+                self._sent.clear()
+                await self._sent.wait()
+            head, body = await asyncio.wait_for(self._receive(), ANSWER_TIMEOUT_S)
+            job = self._flying.popleft()
+            self._room.set()
+            part_type = job.head.get("part_type", "")
+            if job.golden_sent and not head.get("golden_taken"):
+                self._known.pop(part_type, None)
+            if not job.done.done():
+                job.done.set_result(({**head, "golden_sha256": self._known.get(part_type, "")}, body))
+
+    def _prepared(self, job: _Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+        """The message for a job; the golden image goes along where the child does not have it, decided now because jobs change places."""
         if job.head["kind"] != "inspect":
-            return await self._exchange(job.head, (job.body,))
+            return job.head, (job.body,)
         part_type, golden, forget = job.head["part_type"], b"", []
         if part_type not in self._known:
-            golden = self._golden.get(part_type)
+            golden, job.golden_sent = self._golden.get(part_type), True
             if len(self._known) >= GOLDEN_KEPT:
                 forget.append(self._known.popitem(last=False)[0])
-        head, body = await self._exchange({**job.head, "golden_bytes": len(golden), "forget": forget}, (golden, job.body))
-        if golden and head.get("golden_taken"):
             self._known[part_type] = sha256(golden).hex()
-        return {**head, "golden_sha256": self._known.get(part_type, "")}, body
+        return {**job.head, "golden_bytes": len(golden), "forget": forget}, (golden, job.body)
 
     async def _submit(self, device: str, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         self._ids += 1
@@ -153,8 +179,8 @@ class Engine:
             self._turns[device] = jobs  # to the end: everyone else comes first
         return job
 
-    async def _exchange(self, head: dict[str, Any], body: tuple[bytes, ...]) -> tuple[dict[str, Any], bytes]:
-        if self._writer is None or self._reader is None:
+    async def _send(self, head: dict[str, Any], body: tuple[bytes, ...]) -> None:
+        if self._writer is None:
             raise EOFError
         raw = json.dumps(head).encode()
         self._writer.write(struct.pack(">II", len(raw), sum(map(len, body))) + raw)
@@ -162,6 +188,10 @@ class Engine:
             if part:
                 self._writer.write(part)
         await self._writer.drain()
+
+    async def _receive(self) -> tuple[dict[str, Any], bytes]:
+        if self._reader is None:
+            raise EOFError
         head_size, body_size = struct.unpack(">II", await self._reader.readexactly(8))
         answer = json.loads(await self._reader.readexactly(head_size))
         return answer, await self._reader.readexactly(body_size)
@@ -174,6 +204,9 @@ class Engine:
             self._child.wait()
         self._writer = self._reader = self._child = None
         self._known.clear()
+        for job in self._flying:
+            _fail(job, Unavailable.of(Reason.INFERENCE, "an answer of the model", "the inference child ended"))
+        self._flying.clear()
 
 
 def _fail(job: _Job, error: Exception) -> None:
