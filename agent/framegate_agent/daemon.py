@@ -182,7 +182,7 @@ class Agent:
 
     def _certificate_life_s(self) -> float:
         certificate = self.state.own_certificate
-        if certificate is None or self.state.state != "trusted":
+        if certificate is None:
             return 0.0
         key = certificate.public_key()
         if key != self.tpm.tls_key().key():
@@ -231,6 +231,8 @@ class Agent:
             self.state = replace(self.state, state=event.state)
             for stream in self.streams:
                 stream.wake.set()
+        if event.kind == pb.WatchEvent.STATE and event.state == "stale":
+            self.poke()
 
     async def _status_loop(self) -> None:
         while True:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import random
 import subprocess
 import sys
 import tempfile
@@ -332,9 +333,9 @@ def bench_plant(say: Callable[[str], None]) -> dict[str, Any]:
             cv2.imwrite(str(plant.golden / f"drawn-1_{n}.png"), draw_board(n, design=1, clean_capture=True).golden)
         plant.stop("gateway-gw1")
         plant.start_gateway(gateway)
-        plant.start_agent(camera, "--source", f"folder:{images}", "--rate", "20", "--repeat")
+        plant.start_agent(camera, "--source", f"folder:{images}", "--rate", "30", "--repeat")
         wait_for("frames", lambda: camera.status().get("outcomes", {}).get("DEFECT", 0) + camera.status().get("outcomes", {}).get("PASS", 0) > 5, 60)
-        agent = {"idle": _usage(plant.process("agent-gw1").pid, 10.0), "with_20_frames_per_s": _usage(plant.process("agent-cam1").pid, 10.0)}
+        agent = {"idle": _usage(plant.process("agent-gw1").pid, 10.0), "with_30_frames_per_s": _usage(plant.process("agent-cam1").pid, 10.0)}
         say(f"agent: {agent}")
         return {"quarantine": _quarantines(plant, say), "agent": agent}
 
@@ -367,16 +368,19 @@ def _quarantines(plant: Plant, say: Callable[[str], None]) -> dict[str, Any]:
             resumed.clear()
             if not resumed.wait(30):
                 raise RuntimeError("the camera did not come back")
+            time.sleep(random.uniform(0.05, 0.25))  # a try must not begin in step with the frames
             refused.clear()
             at = stub.Change(pb.ChangeRequest(device="cam1", event="quarantine", reason="bench")).since_ms
             if not refused.wait(10):
                 raise RuntimeError("no frame was refused after the quarantine")
-            took.append(max(0, max((a for a in accepted if a > at - 5000), default=at) - at))
+            took.append(max(a for a in accepted) - at)
             stub.Change(pb.ChangeRequest(device="cam1", event="release", reason="bench"))
             if number % 20 == 19:
-                say(f"quarantine: {number + 1} of {QUARANTINES}, p99 so far {np.percentile(took, 99):.0f} ms")
+                say(f"quarantine: {number + 1} of {QUARANTINES}, p99 so far {np.percentile(took, 99):.0f} ms, earliest {min(took)} ms")
     ended.set()
-    return {"tries": QUARANTINES, "p50_ms": float(np.percentile(took, 50)), "p99_ms": round(float(np.percentile(took, 99)), 1), "max_ms": max(took)}
+    # negative: the last frame was accepted before the quarantine was decided; at 30 frames a second most tries end so
+    percentiles = {f"p{p}_ms": round(float(np.percentile(took, p)), 1) for p in (50, 90, 99)}
+    return {"tries": QUARANTINES, **percentiles, "max_ms": max(took), "min_ms": min(took)}
 
 
 def _usage(pid: int, seconds: float) -> dict[str, float]:

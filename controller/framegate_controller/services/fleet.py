@@ -59,7 +59,8 @@ class FleetService(rpc.FleetServicer):
         group = self._hub.watchers[device]
         group.add(queue)
         try:
-            yield pb.WatchEvent(kind=pb.WatchEvent.HEARTBEAT)
+            # what was said while nobody listened is in the state: a machine that is stale knows from it that it must attest
+            yield pb.WatchEvent(kind=pb.WatchEvent.STATE, state=await asyncio.to_thread(self._state, device))
             while queue in group:
                 try:
                     event = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
@@ -122,6 +123,11 @@ class FleetService(rpc.FleetServicer):
             if row.certificate_expires_ms < self._verifier.clock():
                 raise Refused.of(Reason.CERTIFICATE_EXPIRED, "a certificate alive now", "expired", "rejoin on the join port")
             return row.id
+
+    def _state(self, device: str) -> str:
+        with self._verifier.database.transaction() as session:
+            row = session.get(Device, device)
+            return row.state if row is not None else State.RETIRED
 
     def _gateway(self, context: Context) -> str:
         """The host of the calling gateway process; its key must be one that the host's last result vouches for."""
