@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.activation import activation_mac
-from framegate.certificates import Purpose, from_ms, load_certificate, verify_certificate
+from framegate.certificates import Purpose, from_ms, load_authorities, load_certificate, verify_certificate
 from framegate.errors import Failure, Malformed, Reason, Refused
 from framegate.tpm.attest import PcrSelection, parse_attest
 from framegate.tpm.constants import HASH_NAME, Alg
@@ -146,9 +146,10 @@ class Attester:
         failures = from_failures(answer.failures)
         gateways = {g.publics_sha256: (g.tls_certificate, g.verdict_certificate) for g in answer.gateways}
         certificate = ""
+        authorities = load_authorities(answer.authorities, state.root_certificate)
         if answer.certificate:
             own = verify_certificate(
-                load_certificate(answer.certificate), Purpose.DEVICE, [load_certificate(a) for a in answer.authorities], state.root_certificate,
+                load_certificate(answer.certificate), Purpose.DEVICE, authorities, state.root_certificate,
                 from_ms(self.clock.now_ms()),
             )  # fmt: skip
             if own.spki != tls.spki():

@@ -124,6 +124,7 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
         except TimeoutError:
             log.info("trust feed: silence")
         except FramegateError as error:
-            log.error("trust feed: %s", error)
+            routine = error.reason in {Reason.UNAVAILABLE, Reason.CERTIFICATE_EXPIRED}  # the next connection has the renewed certificate
+            log.log(logging.INFO if routine else logging.ERROR, "trust feed: %s", error)
         view.disconnected()
         await asyncio.sleep(RETRY_S)

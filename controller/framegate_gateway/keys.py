@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from framegate.certificates import Purpose as P
-from framegate.certificates import from_ms, load_certificate, verify_certificate
+from framegate.certificates import from_ms, load_authorities, load_certificate, verify_certificate
 from framegate.errors import Reason, Refused
 from framegate.wire import GatewayPublics, Warrant, sha256
 
@@ -119,7 +119,7 @@ class GatewayKeys:
     def accept(self, warrant: Warrant, publics: bytes) -> Credentials:
         """Credentials out of a warrant for `publics`, after verifying both certificates against the keys they are for. Raises Refused."""
         root = load_certificate(warrant.root)
-        authorities = tuple(load_certificate(a) for a in warrant.authorities)
+        authorities = load_authorities(warrant.authorities, root)
         now = from_ms(time.time_ns() // 1_000_000)
         tls = verify_certificate(load_certificate(warrant.tls_certificate), P.GATEWAY, authorities, root, now)
         verdict = verify_certificate(load_certificate(warrant.verdict_certificate), P.VERDICT, authorities, root, now)

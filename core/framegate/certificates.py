@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -77,6 +77,20 @@ def load_certificate(der: bytes) -> x509.Certificate:
         return x509.load_der_x509_certificate(der)
     except UNREADABLE as error:
         raise Malformed.of(Reason.CERTIFICATE, "a DER certificate", type(error).__name__) from error
+
+
+def load_authorities(ders: Sequence[bytes], root: x509.Certificate) -> tuple[x509.Certificate, ...]:
+    """The issuing CAs in `ders`, each signed by `root` itself: somebody's list of authorities is worth nothing until this has passed.
+
+    Raises Malformed or Refused (CERTIFICATE).
+    """
+    found = tuple(load_certificate(der) for der in ders)
+    for authority in found:
+        try:
+            authority.verify_directly_issued_by(root)
+        except (InvalidSignature, *UNREADABLE) as error:
+            raise Refused.of(Reason.CERTIFICATE, "issuing CAs signed by the fleet's root", authority.subject.rfc4514_string()) from error
+    return found
 
 
 def request_key(der: bytes) -> ec.EllipticCurvePublicKey:

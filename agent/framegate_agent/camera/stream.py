@@ -35,6 +35,8 @@ QUEUE: Final = 8
 MAX_IN_FLIGHT: Final = 16
 """Frames sent and not answered; the gateway cuts a device off at 64."""
 OPEN_TIMEOUT_S: Final = 10.0
+MAX_LINK_S: Final = 240.0
+"""A connection is given up in peace before the gateway's connection age (5 min) cuts it with frames on the way."""
 KEPT_VERDICTS: Final = 50
 
 
@@ -106,6 +108,7 @@ class CameraStream:
             while not (capture.done() and not self._waiting):
                 try:
                     await self._connect(capture)
+                    continue  # given up in peace: what waits is sent on the next connection
                 except FramegateError as error:
                     self.problem = error.failures
                     log.warning("stream of %s: %s", self.source, error)
@@ -132,6 +135,8 @@ class CameraStream:
         self._arrived.set()
 
     def _reason(self) -> Reason:
+        if self.held is not None:
+            return Reason.FRAME_IN_FLIGHT  # the source is faster than the gateway
         return self.problem[0].reason if self.problem else Reason.NO_GRANT
 
     def _drop_stale(self) -> None:
@@ -182,6 +187,8 @@ class CameraStream:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
+                if self._revoked.is_set():
+                    raise Unavailable.of(Reason.NO_GRANT, "a gateway in standing", "the controller withdrew it", "framegate gateway list")
             finally:
                 for task in tasks:
                     task.cancel()
@@ -208,6 +215,11 @@ class CameraStream:
     async def _send(self, link: _Link, capture: asyncio.Task[None]) -> None:
         while True:
             await self._renew(link)
+            if time.monotonic() > link.begun_at_s + MAX_LINK_S:
+                if not self._flying:
+                    return
+                await asyncio.sleep(0.005)
+                continue
             if not self._waiting:
                 if capture.done():
                     if not self._flying:
@@ -289,4 +301,5 @@ class _Link:
     renewing: HeldGrant | None = None
     opened: FrameSession | None = None
     retry_at_s: float = 0.0
+    begun_at_s: float = field(default_factory=time.monotonic)
     answered: asyncio.Event = field(default_factory=asyncio.Event)

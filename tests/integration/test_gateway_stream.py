@@ -1,0 +1,203 @@
+"""N106 to N108 at the real door: every frame that names this camera gets exactly one signed answer, and a refused one is never PASS."""
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.certificates import from_ms, load_authorities
+from framegate.errors import FramegateError, Reason, Refused
+from framegate.statements import verify_verdict
+from framegate.wire import Captured, FrameMetadata
+from framegate_controller.ca.issuance import issue_operator
+from framegate_controller.ca.keys import private_pem
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
+from framegate_gateway.inference.engine import Engine, Inspection
+from framegate_gateway.service import MAX_IN_FLIGHT, FramesService, GatewayOperatorService
+from framegate_gateway.verdicts.journal import Journal
+from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_proto.edge import from_failures, from_rpc_error
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.bench import Camera
+from framegate_simulators.bench_server import CAMERA, HOST, warranted
+
+
+class SlowEngine(Engine):
+    """An engine that answers when it is told to, and finds nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def inspect(self, device, part_type, image, encoding, width, height) -> Inspection:
+        await self.go.wait()
+        if part_type == "unknown":
+            raise Refused.of(Reason.PART_UNKNOWN, "a known part", "another")
+        return Inspection((), "aa", 1, 1)
+
+
+class Gate:
+    """A gateway on loopback with a camera that is trusted, and levers."""
+
+    def __init__(self, keys, folder) -> None:
+        self.fleet = keys
+        self.camera = Camera(folder, keys, [])
+        self.engine = SlowEngine()
+        self.keys, self.view = warranted(keys, self.camera.certificate, self.engine.bundle.digest)
+        self.journal = Journal()
+        maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, None)
+        self.server, self.operators = grpc.aio.server(), grpc.aio.server()
+        rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.engine, maker), self.server)
+        rpc.add_GatewayOperatorServicer_to_server(GatewayOperatorService(self.keys, self.view, self.engine, self.journal), self.operators)
+        chain = [self.keys.chain_pem()]
+        self.port = self.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(chain, keys.issuing["device-ca"].pem, require_client_auth=True))
+        self.operator_port = self.operators.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(chain, keys.issuing["operator-ca"].pem, require_client_auth=True))
+
+    def channel(self, port: int, pair) -> grpc.aio.Channel:
+        credentials = grpc.ssl_channel_credentials(self.fleet.issuing["gateway-ca"].pem, *pair)
+        options = (("grpc.ssl_target_name_override", "gw1.line-1.gateway.framegate"), ("grpc.use_local_subchannel_pool", 1))
+        return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
+
+    def stream(self):
+        pair = (private_pem(self.camera.private), self.camera.certificate.public_bytes(Encoding.PEM) + self.fleet.issuing["device-ca"].pem)
+        return self.channel(self.port, pair)
+
+    def trust(self, state: str) -> None:
+        devices = [pb.DeviceTrust(device=CAMERA, state=state, remaining_ms=600_000, spki_sha256=self.view._devices[CAMERA].spki_sha256)]
+        self.view.apply(pb.TrustUpdate(revision=self.view.revision + 1, devices=devices))
+
+    async def opened(self, call):
+        session = self.camera.session((await call.read()).offer, self.keys.newest.publics)
+        await call.write(pb.CameraMessage(opening=session.opening(self.camera)))
+        assert (await call.read()).WhichOneof("kind") == "accepted"
+        return session
+
+    def verdict(self, message):
+        assert message.WhichOneof("kind") == "answer", message
+        return verify_verdict(message.answer.verdict, self.fleet.intermediates, self.fleet.root.certificate, from_ms(time.time_ns() // 1_000_000))
+
+
+@pytest.fixture
+async def gate(keys, tmp_path):
+    made = Gate(keys, tmp_path)
+    await made.server.start()
+    await made.operators.start()
+    yield made
+    await made.server.stop(0)
+    await made.operators.stop(0)
+
+
+def head(number: int, **changes) -> Captured:
+    made = Captured(part=f"p{number}", part_type="t", trigger_sequence=number, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=640, height=640, size=5)
+    return replace(made, **changes)
+
+
+async def test_n107_every_refused_frame_is_uninspected_with_its_reason(gate):
+    async with gate.stream() as channel:
+        call = rpc.FramesStub(channel).Stream()
+        session = await gate.opened(call)
+        send = lambda frame: call.write(pb.CameraMessage(frame=frame))  # noqa: E731
+        await send(session.seal(head(1), b"image"))
+        assert gate.verdict(await call.read()).outcome == "PASS"
+        good = session.seal(head(2), b"image")
+        for frame, reason in (
+            (pb.SealedFrame(metadata=good.metadata, sealed=good.sealed[:-1] + b"\0"), "frame-authentication"), (good, None), (good, "frame-replayed"),
+            (session.seal(head(3, part_type="unknown"), b"image"), "part-unknown"), (session.seal(head(4, width=0), b"image"), "image"),
+        ):  # fmt: skip
+            await send(frame)
+            found = gate.verdict(await call.read())
+            assert (found.outcome, found.reason) == (("UNINSPECTED", reason) if reason else ("PASS", "")), reason
+        gate.trust("quarantined")
+        await send(session.seal(head(5), b"image"))
+        assert gate.verdict(await call.read()).reason == "quarantined"
+        gate.trust("trusted")
+        await send(session.seal(head(6), b"image"))
+        assert gate.verdict(await call.read()).outcome == "PASS"
+    assert gate.journal.outcomes == {"PASS": 3, "UNINSPECTED": 5}
+
+
+async def test_n107_trust_that_ends_while_the_frame_is_in_the_model(gate):
+    async with gate.stream() as channel:
+        call = rpc.FramesStub(channel).Stream()
+        session = await gate.opened(call)
+        gate.engine.go.clear()
+        await call.write(pb.CameraMessage(frame=session.seal(head(1), b"image")))
+        await asyncio.sleep(0.2)
+        gate.trust("quarantined")
+        gate.engine.go.set()
+        found = gate.verdict(await call.read())
+        assert (found.outcome, found.reason) == ("UNINSPECTED", "quarantined")
+
+
+async def test_n108_frames_past_the_limit_are_answered_at_once(gate):
+    async with gate.stream() as channel:
+        call = rpc.FramesStub(channel).Stream()
+        session = await gate.opened(call)
+        gate.engine.go.clear()
+        for number in range(MAX_IN_FLIGHT + 3):
+            await call.write(pb.CameraMessage(frame=session.seal(head(number), b"image")))
+        early = [gate.verdict(await call.read()) for _ in range(3)]
+        assert {v.reason for v in early} == {"too-many-frames-in-flight"}
+        gate.engine.go.set()
+        rest = [gate.verdict(await call.read()) for _ in range(MAX_IN_FLIGHT)]
+        assert {v.trigger_sequence for v in (*early, *rest)} == set(range(MAX_IN_FLIGHT + 3)), "parts in = verdicts out"
+
+
+@pytest.mark.parametrize("what", ["frame before opening", "another camera's frame", "garbage", "empty"])
+async def test_messages_that_end_the_stream(gate, what):
+    async with gate.stream() as channel:
+        call = rpc.FramesStub(channel).Stream()
+        offer = (await call.read()).offer
+        session = gate.camera.session(offer, gate.keys.newest.publics)
+        other = FrameMetadata(
+            session=bytes(16), device="camera.line-1.cam9", part="p", part_type="t", trigger_sequence=1, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=1, height=1,
+            mask_version=0,
+        ).marshal()  # fmt: skip
+        message = {
+            "frame before opening": pb.CameraMessage(frame=session.seal(head(1), b"image")), "another camera's frame": pb.CameraMessage(frame=pb.SealedFrame(metadata=other, sealed=b"\0")),
+            "garbage": pb.CameraMessage(opening=pb.SignedOpening(opening=os.urandom(99), signature=b"x")), "empty": pb.CameraMessage(),
+        }[what]  # fmt: skip
+        await call.write(message)
+        answer = await call.read()
+        if what == "frame before opening":
+            assert gate.verdict(answer).reason == "frame-session"
+        else:
+            assert answer.WhichOneof("kind") == "refusal" and from_failures(answer.refusal.failures)
+            assert await call.read() is grpc.aio.EOF
+
+
+async def test_an_operators_certificate_sends_no_frames_and_a_cameras_reads_no_verdicts(gate):
+    key = ec.generate_private_key(ec.SECP256R1())
+    operator = (private_pem(key), issue_operator(gate.fleet, "anna", key.public_key()).public_bytes(Encoding.PEM) + gate.fleet.issuing["operator-ca"].pem)
+    async with gate.channel(gate.operator_port, operator) as channel:
+        status = await rpc.GatewayOperatorStub(channel).Status(pb.ListRequest())
+        assert status.gateway == HOST and status.gate_open
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rpc.GatewayOperatorStub(channel).Picture(pb.PictureRequest(verdict_id="x\x1b"))
+        assert from_rpc_error(caught.value, "").reason == Reason.NOT_FOUND
+    async with gate.channel(gate.port, operator) as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await rpc.FramesStub(channel).Stream().read()
+    camera = (private_pem(gate.camera.private), gate.camera.certificate.public_bytes(Encoding.PEM) + gate.fleet.issuing["device-ca"].pem)
+    async with gate.channel(gate.operator_port, camera) as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await rpc.GatewayOperatorStub(channel).ListVerdicts(pb.ListVerdictsRequest(), timeout=5)
+
+
+def test_authorities_that_the_root_did_not_sign(keys, tmp_path):
+    from framegate_controller.ca.keys import found_fleet
+
+    other = found_fleet(tmp_path / "other", "plant")
+    good = [k.der for k in keys.issuing.values()]
+    assert len(load_authorities(good, keys.root.certificate)) == 4
+    for bad in ([*good, other.issuing["device-ca"].der], [b"junk"]):
+        with pytest.raises(FramegateError) as caught:
+            load_authorities(bad, keys.root.certificate)
+        assert caught.value.reason == Reason.CERTIFICATE
