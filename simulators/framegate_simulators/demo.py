@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
@@ -62,7 +63,7 @@ class Demo:
             ("Frames are inspected", "every camera has signed verdicts, PASS and DEFECT among them, and a picture is saved", self.inspect),
         ]
         if self.source is not None:
-            plan.append(("Your images are inspected", "every image of the folder has a signed verdict", self.own_images))
+            plan.append(("Your images are inspected", f"every image of the folder, up to {SOURCE_LIMIT}, has a signed verdict", self.own_images))
         plan += [
             ("A boot loader is replaced", "cam4 is suspect, and `camera why` names the boot loader", self.implant),
             ("A camera is quarantined", "its stream turns UNINSPECTED within moments and heals on release", self.quarantine),
@@ -108,6 +109,8 @@ class Demo:
             p.join(site, p.invite(site, bind=bound), check=bound)
             if not bound:
                 p.framegate("camera", "approve", site.name)
+            how = "ticket bound to its EK" if bound else "TPM maker's certificate, then an operator's approval"
+            self.console.print(f"   {site.name} joined by {how}")
         p.write_golden([1, 2, 3, 4])
         p.start_agent(self.gateway)
         p.start_gateway(self.gateway, golden=[p.golden, *([self.source] if self.source else [])])
@@ -136,8 +139,8 @@ class Demo:
         p = self.plant
         site = p.add_machine("camera-of-yours")
         p.join(site, p.invite(site))
-        images = [f for f in (self.source or Path()).rglob("*") if f.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"} and not f.stem.endswith("_temp")]
-        wanted = min(len(images), SOURCE_LIMIT)
+        images = frames_of(self.source or Path())
+        wanted = min(sum(cv2.imread(str(f), cv2.IMREAD_GRAYSCALE) is not None for f in images[: 2 * SOURCE_LIMIT]), SOURCE_LIMIT)
         p.start_agent(site, "--source", f"folder:{self.source}", "--rate", "6")
         wait_for(f"verdicts on {wanted} images", lambda: sum(self.outcomes(site).values()) >= wanted, 40)
         p.stop_agent(site)
@@ -146,6 +149,7 @@ class Demo:
         for v in found:
             table.add_row(v["part"], v["outcome"], v["reason"] or ", ".join(f"{d['kind']} {d['score']:.2f}" for d in v["defects"][:5]))
         self.console.print(table)
+        self.figures["own_images"] = dict(self.outcomes(site))
         reasons = Counter(site.status().get("uninspected", {}))
         if set(self.outcomes(site)) == {"UNINSPECTED"}:
             self.console.print(f"   no image could be judged: {dict(reasons)}; a golden image X_temp.jpg beside each X_test.jpg is needed")
@@ -267,6 +271,11 @@ class Demo:
             self.console.print(self.plant.framegate(kind, "list").stdout.rstrip(), markup=False, soft_wrap=True)
 
 
+def frames_of(folder: Path) -> list[Path]:
+    """The images in a folder that are frames, by name."""
+    return [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"} and not f.stem.endswith("_temp")]
+
+
 def main() -> None:
     """make demo."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -275,6 +284,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.source is not None and not args.source.is_dir():
         print(f"expected SOURCE=DIR with images, got {args.source}, which is no folder", file=sys.stderr)
+        raise SystemExit(2)
+    if args.source is not None and not frames_of(args.source):
+        print(f"expected images (JPEG, PNG or BMP) in {args.source}, found none; X_temp.jpg files are golden images, not frames", file=sys.stderr)
         raise SystemExit(2)
     args.build.mkdir(parents=True, exist_ok=True)
     live = sys.stdout.isatty() and not os.environ.get("CI")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,18 +45,20 @@ class TpmMaker:
     @classmethod
     def load_or_found(cls, folder: Path) -> TpmMaker:
         """The maker kept in `folder`, founded there on first use (its key is 0600)."""
-        key_file, cert_file = folder / "maker.key", folder / "maker.pem"
-        if key_file.exists():
-            key = serialization.load_pem_private_key(key_file.read_bytes(), None)
-            assert isinstance(key, ec.EllipticCurvePrivateKey)
-            return cls(key, x509.load_pem_x509_certificate(cert_file.read_bytes()))
-        maker = cls.found()
-        folder.mkdir(parents=True, exist_ok=True)
-        pem = maker.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(pem)
-        cert_file.write_bytes(maker.pem())
-        return maker
+        if not folder.exists():
+            maker = cls.found()
+            pem = maker.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(dir=folder.parent))
+            with os.fdopen(os.open(made / "maker.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                out.write(pem)
+            (made / "maker.pem").write_bytes(maker.pem())
+            with contextlib.suppress(OSError):  # two machines switched on at once: the first one's maker is everybody's
+                made.rename(folder)
+            shutil.rmtree(made, ignore_errors=True)
+        key = serialization.load_pem_private_key((folder / "maker.key").read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return cls(key, x509.load_pem_x509_certificate((folder / "maker.pem").read_bytes()))
 
     def pem(self) -> bytes:
         """The root certificate as PEM."""

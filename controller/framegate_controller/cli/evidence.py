@@ -12,7 +12,7 @@ from framegate.errors import Malformed, Reason
 from framegate.eventlog import BootLog, parse_boot_log, replay, structural_failures
 from framegate.eventlog.parse import MAX_LOG_BYTES
 from framegate.tpm.constants import BANK_BY_NAME, HASH_NAME, Alg
-from framegate_controller.cli.output import EXIT_FAILED, EXIT_UNTRUSTED, errors, show_failures, show_json, show_table, talk
+from framegate_controller.cli.output import EXIT_FAILED, EXIT_UNTRUSTED, EXIT_USAGE, errors, show_failures, show_json, show_table, talk
 
 app = typer.Typer(no_args_is_help=True, help="Evidence in files: boot logs.")
 _PREFERRED: Final = (Alg.SHA256, Alg.SHA384, Alg.SHA512, Alg.SHA1)
@@ -37,7 +37,11 @@ def replay_(
     try:
         parsed = parse_boot_log(_read(log))
         wanted = _expected(expected) if expected else {}
-        chosen = BANK_BY_NAME[bank] if bank else _choose(parsed, wanted)
+        complete = _complete(parsed)
+        if bank and BANK_BY_NAME[bank] not in complete:
+            talk.print(f"expected --bank {' or '.join(HASH_NAME[b] for b in complete)}: this log has no {bank} digest of every event")
+            raise typer.Exit(EXIT_USAGE)
+        chosen = BANK_BY_NAME[bank] if bank else _choose(complete, wanted)
         values = dict(replay(parsed, chosen))
     except Malformed as error:
         if output == "json":
@@ -93,13 +97,18 @@ def _expected(path: Path) -> dict[str, dict[int, bytes]]:
     body: Any = strict_json(_read(path))
     pcrs = body.get("pcrs", {}) if isinstance(body, dict) else None
     try:
-        return {bank: {int(p): bytes.fromhex(v) for p, v in values.items()} for bank, values in pcrs.items()}  # type: ignore[union-attr]
+        return {bank: {int(p): bytes.fromhex(v.removeprefix("0x")) for p, v in values.items()} for bank, values in pcrs.items()}  # type: ignore[union-attr]
     except (AttributeError, ValueError, TypeError) as error:
         raise Malformed.of(Reason.USAGE, f'"pcrs": {{bank: {{pcr: hex}}}} in {path}', type(error).__name__) from error
 
 
-def _choose(log: BootLog, wanted: dict[str, dict[int, bytes]]) -> Alg:
-    usable = [b for b in _PREFERRED if b in log.banks]
-    if not usable:
+def _complete(log: BootLog) -> list[Alg]:
+    """Banks in which every measured event has a digest, strongest habit first. Raises Malformed where there is none."""
+    found = [b for b in _PREFERRED if b in log.banks and all(b in e.digests for e in log.events if e.extends)]
+    if not found:
         raise Malformed.of(Reason.UNKNOWN_ALGORITHM, "a bank Framegate can replay", ", ".join(b.name for b in log.banks))
-    return next((b for b in usable if HASH_NAME[b] in wanted), usable[0])
+    return found
+
+
+def _choose(complete: list[Alg], wanted: dict[str, dict[int, bytes]]) -> Alg:
+    return next((b for b in complete if HASH_NAME[b] in wanted), complete[0])

@@ -17,7 +17,7 @@ from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.statements import Verdict
 from framegate_controller.cli.connection import OperatorContext, gateway_stub, load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output
-from framegate_controller.cli.output import ago, data, errors, safe, show_failures, show_json, show_table, talk
+from framegate_controller.cli.output import OUTCOME_STYLE, ago, data, errors, safe, show_failures, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Verdicts on parts.")
@@ -67,7 +67,8 @@ def watch(
                         if output == "json":
                             print(json.dumps(asdict(verdict)), flush=True)
                         else:
-                            data.print("  ".join(safe(c) for c in _row(verdict)))
+                            _, part, camera_name, outcome, what, identifier = (safe(c) for c in _row(verdict))
+                            data.print(f"{part:20}  {camera_name:12}  [{OUTCOME_STYLE[outcome]}]{outcome:11}[/]  {identifier}  {what}")
                     if time.monotonic() > end:
                         return
         except KeyboardInterrupt:
