@@ -55,7 +55,8 @@ def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.
     1. the EK is a TCG template, so that it can only decrypt credentials (`require_ek`);
     2. the certificate and intermediates parse; no RSA key exceeds 4096 bits;
     3. a chain of valid signatures, alive at `now`, leads to one of `roots`; CAs are CAs;
-    4. the leaf is no CA, has EKU 2.23.133.8.1 and a critical key usage for encryption or agreement; a self-signed EK never passes;
+    4. the leaf is no CA and has EKU 2.23.133.8.1; a key usage, which makers' older certificates lack, is for encryption or agreement; makers
+       mark their certificate policies critical: they are allowed and decide nothing; a self-signed EK never passes;
     5. the certificate's key *is* the EK used for activation.
 
     Raises Malformed or EvidenceRejected (EK_TEMPLATE, EK_CHAIN, EK_CERTIFICATE_KEY).
@@ -96,7 +97,7 @@ def _verifier(roots: Sequence[x509.Certificate], now: datetime) -> x509.verifica
             raise ValueError("extended key usage 2.23.133.8.1")
 
     def key_usage(_policy: Policy, _cert: x509.Certificate, value: x509.KeyUsage | None) -> None:
-        if value is None or not (value.key_encipherment or value.key_agreement) or value.key_cert_sign:
+        if value is not None and (not (value.key_encipherment or value.key_agreement) or value.key_cert_sign):
             raise ValueError("key usage keyEncipherment or keyAgreement")
 
     def not_a_ca(_policy: Policy, _cert: x509.Certificate, value: x509.BasicConstraints | None) -> None:
@@ -114,9 +115,14 @@ def _verifier(roots: Sequence[x509.Certificate], now: datetime) -> x509.verifica
     ee = (
         ExtensionPolicy.permit_all()
         .require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, usage)
-        .require_present(x509.KeyUsage, Criticality.AGNOSTIC, key_usage)
+        .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, key_usage)
+        .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
         .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, not_a_ca)
         .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, directory_name)
     )
-    ca = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca)
+    ca = (
+        ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca)
+        .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
+    )
     return PolicyBuilder().store(Store(list(roots))).time(now).max_chain_depth(6).extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier()

@@ -15,7 +15,7 @@ from framegate.tpm.constants import BANK_BY_NAME, HASH_NAME, Alg
 from framegate_controller.cli.output import EXIT_FAILED, EXIT_UNTRUSTED, EXIT_USAGE, errors, show_failures, show_json, show_table, talk
 
 app = typer.Typer(no_args_is_help=True, help="Evidence in files: boot logs.")
-_PREFERRED: Final = (Alg.SHA256, Alg.SHA384, Alg.SHA512, Alg.SHA1)
+_PREFERRED: Final[tuple[Alg, ...]] = (Alg.SHA256, Alg.SHA384, Alg.SHA512, Alg.SHA1)
 
 
 @app.callback()
