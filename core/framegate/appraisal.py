@@ -10,7 +10,8 @@ from dataclasses import InitVar, dataclass
 from typing import Final, final
 
 from framegate.errors import Failure, FramegateError, Reason
-from framegate.eventlog import structural_failures
+from framegate.eventlog import EventType, structural_failures
+from framegate.eventlog.parse import NEVER_EXTENDED
 from framegate.eventlog.structure import variable_name, variable_value
 from framegate.evidence import VerifiedEvidence
 from framegate.posture import parse_posture
@@ -103,11 +104,12 @@ def _events(evidence: VerifiedEvidence, profile: FirmwareProfile) -> list[Failur
     separators = {new(s).digest() for s in _SEPARATORS}
     failures: list[Failure] = []
     met: set[str] = set()
+    column, quoted = evidence.boot_log.column(bank), frozenset(profile.selection.pcrs)
     for event in evidence.boot_log.events:
-        if not event.extends:
+        if event.type == EventType.NO_ACTION or event.pcr == NEVER_EXTENDED:
             continue
-        digest = event.digests[bank]
-        if event.pcr not in profile.selection.pcrs:
+        digest = event.digests[column]
+        if event.pcr not in quoted:
             failures.append(Failure(Reason.EVENT_UNCLAIMED, "measurements in quoted PCRs only", f"event {event.number} in PCR {event.pcr}", "quote that PCR in the profile"))
             continue
         rule = profile.claim(event.pcr, digest)
@@ -133,11 +135,11 @@ def _unclaimed(index: int, pcr: int, kind: str, digest: bytes, profile: Firmware
 
 
 def _secure_boot(evidence: VerifiedEvidence) -> list[Failure]:
-    bank = evidence.selection.bank
+    bank, column = evidence.selection.bank, evidence.boot_log.column(evidence.selection.bank)
     values = [
         variable_value(e.data) for e in evidence.boot_log.events
         if e.pcr == 7 and e.extends and variable_name(e.data) == _SECURE_BOOT
-        and hashlib.new(HASH_NAME[bank], e.data).digest() == e.digests[bank]
+        and hashlib.new(HASH_NAME[bank], e.data).digest() == e.digests[column]
     ]  # fmt: skip
     if values == [b"\x01"]:
         return []

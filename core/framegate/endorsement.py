@@ -120,9 +120,5 @@ def _verifier(roots: Sequence[x509.Certificate], now: datetime) -> x509.verifica
         .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, not_a_ca)
         .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, directory_name)
     )
-    ca = (
-        ExtensionPolicy.permit_all()
-        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca)
-        .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
-    )
+    ca = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca).may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
     return PolicyBuilder().store(Store(list(roots))).time(now).max_chain_depth(6).extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier()

@@ -1,12 +1,15 @@
 """Real boot logs through the command: every one gives the outcome written beside it, never a traceback."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.verification import VerificationError
 from typer.testing import CliRunner
 
-from framegate.endorsement import load_ek_certificate
+from framegate.endorsement import _verifier, load_ek_certificate
 from framegate.errors import FramegateError
 from framegate_controller.cli.main import app
 
@@ -73,6 +76,29 @@ def test_real_ek_certificates_load_or_say_why(real_data):
             except FramegateError as error:
                 assert error.failures[0].expected
     assert loaded >= 2
+
+
+def test_a_real_makers_chain_endorses_its_ek_and_a_flipped_bit_does_not(real_data):
+    """ST's certificate as read from NV, with padding; ST and GlobalSign mark their certificate policies critical."""
+    folder = real_data / "attestation"
+    raw = (folder / "keylime" / "ek" / "st_rsa_padded_nv.der").read_bytes()
+    authorities = []
+    for path in folder.rglob("*"):
+        if path.suffix in {".pem", ".crt", ".cer", ".der"} and path.is_file():
+            content = path.read_bytes()
+            try:
+                authorities += x509.load_pem_x509_certificates(content) if b"-----BEGIN" in content else [x509.load_der_x509_certificate(content)]
+            except ValueError:
+                continue
+    leaf, notes = load_ek_certificate(raw)
+    when = leaf.not_valid_before_utc + timedelta(days=100)
+    roots, others = [a for a in authorities if a.subject == a.issuer], [a for a in authorities if a.subject != a.issuer]
+    _verifier(roots, when).verify(leaf, others)
+    assert notes == ("padding",)
+    spoiled = bytearray(raw)
+    spoiled[int.from_bytes(raw[2:4], "big")] ^= 1
+    with pytest.raises(VerificationError):
+        _verifier(roots, when).verify(load_ek_certificate(bytes(spoiled))[0], others)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 64, b"\xff" * 64])

@@ -104,7 +104,7 @@ def _expected(path: Path) -> dict[str, dict[int, bytes]]:
 
 def _complete(log: BootLog) -> list[Alg]:
     """Banks in which every measured event has a digest, strongest habit first. Raises Malformed where there is none."""
-    found = [b for b in _PREFERRED if b in log.banks and all(b in e.digests for e in log.events if e.extends)]
+    found = [b for b in _PREFERRED if b in log.banks and all(e.digests[log.column(b)] for e in log.events if e.extends)]
     if not found:
         raise Malformed.of(Reason.UNKNOWN_ALGORITHM, "a bank Framegate can replay", ", ".join(b.name for b in log.banks))
     return found

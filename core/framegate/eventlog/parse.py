@@ -6,10 +6,9 @@ Source: TCG PC Client Platform Firmware Profile (PFP) 1.06, section 10 (event lo
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
@@ -21,7 +20,7 @@ MAX_EVENTS: Final = 4096
 """The busiest real log seen has some 200 events."""
 NEVER_EXTENDED: Final = 0xFFFFFFFF
 """Windows logs carry this pseudo PCR index for entries that are not measured."""
-_PCRS: Final = 24
+PCR_COUNT: Final = 24
 _HCRTM: Final = 0x80000010
 _SPEC_ID_AGILE: Final = b"Spec ID Event03\0"
 _SPEC_ID_OLD: Final = (b"Spec ID Event00\0", b"Spec ID Event02\0")
@@ -51,13 +50,16 @@ class EventType(IntEnum):
 
 
 class BootEvent(NamedTuple):
-    """One event; `type` and `data` are the device's word until a check has bound them to a digest. A tuple, because logs have thousands."""
+    """One event; `type` and `data` are the device's word until a check has bound them to a digest. A tuple, because logs have thousands.
+
+    `digests` stand in the order of the log's `banks`, empty where the event has none for a bank: `BootLog.column` gives the place.
+    """
 
     number: int
     offset: int
     pcr: int
     type: int
-    digests: Mapping[Alg, bytes]
+    digests: tuple[bytes, ...]
     data: bytes
 
     @property
@@ -81,13 +83,17 @@ class BootLog:
     hcrtm: bool
     padding: int
 
+    def column(self, bank: Alg) -> int:
+        """Where in an event's `digests` those of `bank` stand. Raises ValueError for a bank the log does not declare."""
+        return self.banks.index(bank)
+
 
 def parse_boot_log(data: bytes) -> BootLog:
     """The log in `data`.
 
     Padding of zeros or 0xFF to the end of the area is allowed. Raises Malformed (BOOT_LOG_MALFORMED), with the offset, on: more than
     `MAX_LOG_BYTES` or `MAX_EVENTS`; sizes past the end; an unknown, repeated or missing digest algorithm; a PCR index past 23; a short,
-    unknown or second Spec ID event; an EV_NO_ACTION that carries a digest in a place where it would be extended.
+    unknown or second Spec ID event; a StartupLocality event that is repeated, out of range or not in PCR 0.
     """
     if len(data) > MAX_LOG_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a boot log of at most {MAX_LOG_BYTES} bytes", len(data))
@@ -98,6 +104,7 @@ def parse_boot_log(data: bytes) -> BootLog:
     banks: tuple[Alg, ...] = (Alg.SHA1,)
     agile = False
     locality: int | None = None
+    hcrtm = False
     first = _legacy_event(cursor, 0)
     if first.type == EventType.NO_ACTION and first.data[:16] == _SPEC_ID_AGILE:
         banks, short = _spec_id(first.data, first.offset)
@@ -126,8 +133,8 @@ def parse_boot_log(data: bytes) -> BootLog:
                 if locality is not None:
                     raise _bad(event.offset, "one StartupLocality event", "a second")
                 locality = found
+        hcrtm = hcrtm or (event.type == _HCRTM and event.pcr == 0)
         events.append(event)
-    hcrtm = any(e.type == _HCRTM and e.pcr == 0 for e in events)
     return BootLog(banks, tuple(events), locality, hcrtm, cursor.left)
 
 
@@ -163,8 +170,8 @@ def _bad(offset: int, expected: str, actual: object) -> Malformed:
 
 def _pcr(cursor: _Cursor) -> int:
     offset, value = cursor.at, cursor.u32("PCR index")
-    if value >= _PCRS and value != NEVER_EXTENDED:
-        raise _bad(offset, f"a PCR index below {_PCRS}", value)
+    if value >= PCR_COUNT and value != NEVER_EXTENDED:
+        raise _bad(offset, f"a PCR index below {PCR_COUNT}", value)
     return value
 
 
@@ -172,7 +179,7 @@ def _legacy_event(cursor: _Cursor, index: int) -> BootEvent:
     offset, pcr, kind = cursor.at, _pcr(cursor), cursor.u32("event type")
     digest = cursor.take(20, "SHA-1 digest")
     data = cursor.take(cursor.u32("event size"), "event data")
-    return BootEvent(index, offset, pcr, kind, MappingProxyType({Alg.SHA1: digest}), data)
+    return BootEvent(index, offset, pcr, kind, (digest,), data)
 
 
 def _agile_layout(banks: tuple[Alg, ...]) -> Callable[[_Cursor, list[BootEvent]], None]:
@@ -182,21 +189,21 @@ def _agile_layout(banks: tuple[Alg, ...]) -> Callable[[_Cursor, list[BootEvent]]
     """
     layout = struct.Struct("<III" + "".join(f"H{DIGEST_SIZE[b]}s" for b in banks) + "I")
     head, unpack = layout.size, layout.unpack_from
-    count, ids, no_action = len(banks), tuple(int(b) for b in banks), int(EventType.NO_ACTION)
+    count, ids, careful_ones = len(banks), tuple(int(b) for b in banks), frozenset({int(EventType.NO_ACTION), _HCRTM})
 
     def read(cursor: _Cursor, events: list[BootEvent]) -> None:
         at, data, size = cursor.at, cursor.data, len(cursor.data)
         last = min(cursor.zeros, cursor.ones, size - head + 1)
-        append, room = events.append, MAX_EVENTS - len(events)
-        while at < last and room > 0:
+        append, number = events.append, len(events)
+        while at < last and number < MAX_EVENTS:
             fields = unpack(data, at)
             pcr, kind = fields[0], fields[1]
             start = at + head
             end = start + fields[-1]
-            if fields[2] != count or fields[3:-1:2] != ids or end > size or (pcr >= _PCRS and pcr != NEVER_EXTENDED) or kind == no_action:
+            if fields[2] != count or fields[3:-1:2] != ids or end > size or (pcr >= PCR_COUNT and pcr != NEVER_EXTENDED) or kind in careful_ones:
                 break
-            append(BootEvent(len(events), at, pcr, kind, MappingProxyType(dict(zip(banks, fields[4:-1:2], strict=True))), data[start:end]))
-            at, room = end, room - 1
+            append(BootEvent(number, at, pcr, kind, fields[4:-1:2], data[start:end]))
+            at, number = end, number + 1
         cursor.at = at
 
     return read
@@ -214,7 +221,7 @@ def _agile_event(cursor: _Cursor, index: int, banks: tuple[Alg, ...]) -> BootEve
             raise _bad(offset, "each declared digest algorithm once", f"0x{value:04x}")
         digests[Alg(value)] = cursor.take(DIGEST_SIZE[Alg(value)], "digest")
     data = cursor.take(cursor.u32("event size"), "event data")
-    return BootEvent(index, offset, pcr, kind, MappingProxyType(digests), data)
+    return BootEvent(index, offset, pcr, kind, tuple(digests.get(b, b"") for b in banks), data)
 
 
 def _spec_id(data: bytes, offset: int) -> tuple[tuple[Alg, ...], int]:

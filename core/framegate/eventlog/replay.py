@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from framegate.errors import Malformed, Reason
-from framegate.eventlog.parse import NEVER_EXTENDED, BootLog, EventType
+from framegate.eventlog.parse import NEVER_EXTENDED, PCR_COUNT, BootLog, EventType
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
 
@@ -20,15 +20,16 @@ def replay(log: BootLog, bank: Alg) -> Mapping[int, bytes]:
     if bank not in log.banks or bank not in HASH_NAME:
         have = ", ".join(a.name.lower() for a in log.banks)
         raise Malformed.of(Reason.BOOT_LOG_MALFORMED, f"a log with the {bank.name.lower()} bank", f"banks {have}")
-    name, size = HASH_NAME[bank], DIGEST_SIZE[bank]
-    new, zero = getattr(hashlib, name), bytes(size)
-    start = log.startup_locality if log.startup_locality is not None else 4 if log.hcrtm else 0
-    values: dict[int, bytes] = {}
+    name, size, column = HASH_NAME[bank], DIGEST_SIZE[bank], log.column(bank)
+    new, values = getattr(hashlib, name), dict.fromkeys(range(PCR_COUNT), bytes(size))
+    values[0] = bytes(size - 1) + bytes([log.startup_locality if log.startup_locality is not None else 4 if log.hcrtm else 0])
+    touched = set()
     for event in log.events:
         pcr = event.pcr
         if event.type != EventType.NO_ACTION and pcr != NEVER_EXTENDED:
-            if bank not in event.digests:
+            digest = event.digests[column]
+            if not digest:
                 raise Malformed.of(Reason.BOOT_LOG_MALFORMED, f"a {name} digest in every measured event", f"none in event {event.number} at offset {event.offset}")
-            before = values.get(pcr) or (bytes(size - 1) + bytes([start]) if pcr == 0 else zero)
-            values[pcr] = new(before + event.digests[bank]).digest()
-    return MappingProxyType(values)
+            values[pcr] = new(values[pcr] + digest).digest()
+            touched.add(pcr)
+    return MappingProxyType({pcr: values[pcr] for pcr in sorted(touched)})

@@ -27,13 +27,14 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     """
     new = getattr(hashlib, HASH_NAME[bank])
     separator_digests = {new(s).digest() for s in _SEPARATORS}
+    column = log.column(bank)
     count = dict.fromkeys(SEPARATED_PCRS, 0)
     variables: set[bytes] = set()
     failures: list[Failure] = []
     for event in log.events:
-        digest, kind = event.digests.get(bank, b""), event.type
+        digest, kind = event.digests[column], event.type
         if kind == EventType.NO_ACTION:
-            if any(any(d) for d in event.digests.values()):  # 5
+            if any(any(d) for d in event.digests):  # 5
                 failures.append(_at(event, Reason.EVENT_DATA, "no digest in EV_NO_ACTION", "a digest"))
             continue
         if event.pcr == NEVER_EXTENDED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives import serialization
@@ -69,16 +70,21 @@ class Public:
 
     def key(self) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
         """The key for `cryptography`. Raises Malformed where the point is not on the curve or the modulus is weak."""
-        try:
-            if self.curve is not None:
-                return ec.EllipticCurvePublicNumbers(int.from_bytes(self.x, "big"), int.from_bytes(self.y, "big"), _CURVE[self.curve]()).public_key()
-            return rsa.RSAPublicNumbers(self.exponent or 65537, int.from_bytes(self.modulus, "big")).public_key()
-        except ValueError as error:
-            raise Malformed.of(Reason.MALFORMED, "a key that exists", str(error)) from error
+        return _key(self.curve, self.x, self.y, self.modulus, self.exponent)
 
     def spki(self) -> bytes:
         """DER SubjectPublicKeyInfo of `key()`."""
         return self.key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@lru_cache(maxsize=4096)  # a fleet's keys come back every minute; checking that a point is on its curve costs as much as a hash of the log
+def _key(curve: Curve | None, x: bytes, y: bytes, modulus: bytes, exponent: int) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
+    try:
+        if curve is not None:
+            return ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), _CURVE[curve]()).public_key()
+        return rsa.RSAPublicNumbers(exponent or 65537, int.from_bytes(modulus, "big")).public_key()
+    except ValueError as error:
+        raise Malformed.of(Reason.MALFORMED, "a key that exists", str(error)) from error
 
 
 def parse_public(data: bytes) -> Public:
