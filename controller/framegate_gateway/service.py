@@ -10,7 +10,7 @@ from typing import Any, Final
 import grpc
 
 from framegate.certificates import Purpose, from_ms, verify_certificate
-from framegate.errors import FramegateError, Reason, Refused
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.wire import FrameMetadata
 from framegate_gateway.admission.link import Admitted, CameraLink
 from framegate_gateway.feed import TrustView
@@ -66,6 +66,12 @@ class FramesService(rpc.FramesServicer):
         except FramegateError as error:
             log.info("stream ended: %s", ascii(str(error)))
             await write(pb.GatewayMessage(refusal=pb.Refusal(failures=to_failures(error.failures))))
+        except grpc.RpcError:
+            log.info("a camera's stream broke off")
+        except Exception:
+            log.exception("a camera's stream failed")
+            fault = Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the gateway, see its log")
+            await write(pb.GatewayMessage(refusal=pb.Refusal(failures=to_failures(fault.failures))))
         finally:
             for task in tasks:
                 task.cancel()

@@ -158,5 +158,8 @@ def verify_certificate(leaf: x509.Certificate, purpose: Purpose, intermediates: 
 
 
 def from_ms(ms: int) -> datetime:
-    """Aware UTC datetime of milliseconds since the epoch."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
+    """Aware UTC datetime of milliseconds since the epoch. Raises Malformed past the year 9999: such a number is nobody's clock."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Malformed.of(Reason.MALFORMED, "a time before the year 10000", ms) from error

@@ -1,13 +1,17 @@
 """The whole house, through the commands people use: join, inspect, quarantine, reboot, power cut, verdicts on a real broker."""
 
 import json
+import shutil
+import signal
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from framegate.certificates import from_ms
 from framegate.statements import Verdict, verify_verdict
+from framegate_agent.state import StateFile
 from framegate_simulators.plant import BIN, Plant, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
@@ -128,9 +132,28 @@ def test_long_silence_is_stale_and_heals(plant):
     wait_for("cam1 to be stale", lambda: plant.state_of(cam) == "stale", 15, 0.3)
     why = plant.ask("camera", "why", "cam1")
     assert why["state"] == "stale"
+    own = StateFile(cam.disk).load().own_certificate
+    wait_for("its certificate to expire", lambda: own.not_valid_after_utc < datetime.now(UTC), 15, 0.3)
     plant.start_agent(cam)
     wait_for("cam1 inspected again", lambda: inspected(plant) > 1, 30)
     assert plant.state_of(cam) == "trusted"
+
+
+def test_n24_a_copied_disk_is_refused_on_another_machine(plant):
+    cam, clone = plant.sites["cam1"], plant.add_machine("clone")
+    shutil.copytree(cam.disk, clone.disk, dirs_exist_ok=True)
+    plant.start_agent(clone)
+    reasons = wait_for("the copy to be refused", lambda: [f[0] for f in clone.status().get("failures", [])], 15)
+    plant.stop_agent(clone)
+    assert reasons == ["ek-unknown"] and plant.state_of(cam) == "trusted"
+
+
+def test_controller_that_is_killed_comes_back_and_nobody_needs_help(plant):
+    plant.stop("controller", signal.SIGKILL)
+    wait_for("the gate to close", lambda: plant.sites["cam1"].status()["uninspected"].get("trust-feed"), 15)
+    plant.start_controller()
+    more(plant, 40)
+    wait_for("cam1 to be trusted", lambda: plant.state_of(plant.sites["cam1"]) == "trusted", 15, 0.3)
 
 
 def test_gateway_process_that_is_restarted_gets_new_keys_and_frames(plant):

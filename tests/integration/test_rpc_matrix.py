@@ -170,3 +170,43 @@ async def test_n84_half_open_connections_do_not_stop_the_port(controller):
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     for _, writer in silent:
         writer.close()
+
+
+async def test_n117_an_operator_who_releases_a_reset_device_sets_the_new_baseline(controller, maker):
+    """After TPM2_Clear the counters stay below what was seen: release must let fresh evidence pass, and nothing else may."""
+    from dataclasses import replace
+
+    from framegate.identity import Kind
+    from framegate.wire import Challenge
+    from framegate_controller.store.registry import invite
+    from framegate_controller.verifier.profiles import add_profile
+    from framegate_simulators.boot import Firmware, profile_toml
+    from framegate_simulators.forge import Forge
+
+    running, fleet = controller
+    verifier = running.verifier
+    forge = Forge(maker, Firmware("simulated-camera"))
+    with running.database.transaction() as session:
+        add_profile(session, fleet, profile_toml(forge.firmware, "simulated-camera").encode(), "t", verifier.clock())
+        invite(
+            session, kind=Kind.CAMERA, zone="z", name="cam1", profile="simulated-camera", ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60, actor="t", now_ms=verifier.clock()
+        )
+
+    def join(code: bytes = b"") -> str:
+        hello = forge.hello(code)
+        made = verifier.begin_join(hello, "p")
+        mac, proof = forge.answer(verifier.fleet, hello, made.challenge)
+        return verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof).state
+
+    forge.clock = replace(forge.clock, reset_count=9)
+    assert join(b"c" * 16) == "trusted"
+    forge.clock = replace(forge.clock, reset_count=0)
+    assert join() == "suspect"
+    assert join() == "suspect"
+    key = ec.generate_private_key(ec.SECP256R1())
+    pair = (private_pem(key), issue_operator(fleet, "anna", key.public_key()).public_bytes(Encoding.PEM) + fleet.issuing["operator-ca"].pem)
+    async with channel(running, fleet, pair) as opened:
+        assert (await rpc.OperatorStub(opened).Change(pb.ChangeRequest(device="cam1", event="release", reason="mainboard serviced"))).state == "stale"
+        events = (await rpc.OperatorStub(opened).Events(pb.EventsRequest(device="cam1"))).events
+    assert "counters-accepted" in {e.event for e in events}
+    assert join() == "trusted"

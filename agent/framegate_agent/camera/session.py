@@ -82,7 +82,10 @@ class FrameSession:
 
 
 def _hpke_key(grant: Grant) -> hpke.MLKEM768X25519PublicKey:
-    raw = bytes.fromhex(grant.hpke_public)
+    try:
+        raw = bytes.fromhex(grant.hpke_public)
+    except ValueError as error:
+        raise Malformed.of(Reason.GRANT, "an HPKE key in hexadecimal", "other characters") from error
     if len(raw) != _MLKEM_PUBLIC + 32:
         raise Malformed.of(Reason.GRANT, f"an HPKE key of {_MLKEM_PUBLIC + 32} bytes", len(raw))
     return hpke.MLKEM768X25519PublicKey(mlkem.MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC]), x25519.X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC:]))

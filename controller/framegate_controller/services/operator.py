@@ -127,6 +127,9 @@ class OperatorService(rpc.OperatorServicer):
                     record(session, now, row.id, "attest-now", actor, request.reason[:MAX_REASON])
                 else:
                     change_state(session, row, edge, actor, now, request.reason[:MAX_REASON])
+                    if edge == Edge.RELEASE and any(f.reason == Reason.COUNTERS for f in load_failures(row)):
+                        row.clock = ""  # the operator has decided about the reset; the next evidence sets the new baseline
+                        record(session, now, row.id, "counters-accepted", actor, request.reason[:MAX_REASON])
                     if edge in {Edge.QUARANTINE, Edge.RETIRE}:
                         row.result_expires_ms = min(row.result_expires_ms, now)
                     if edge == Edge.RETIRE:

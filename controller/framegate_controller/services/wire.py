@@ -33,6 +33,10 @@ async def abort(context: Context, error: FramegateError) -> NoReturn:
     raise AssertionError("abort returns to nobody")
 
 
+def _internal() -> Unavailable:
+    return Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the controller, see its log")
+
+
 def guarded(method: Callable[..., Awaitable[F]]) -> Callable[..., Awaitable[F]]:
     """A unary handler whose errors reach the client as `abort` sends them; anything unforeseen is logged here and says `internal` there."""
 
@@ -47,7 +51,7 @@ def guarded(method: Callable[..., Awaitable[F]]) -> Callable[..., Awaitable[F]]:
             raise
         except Exception:
             log.exception("%s failed", method.__name__)
-            await abort(context, Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the controller, see its log"))
+            await abort(context, _internal())
 
     return run
 
@@ -63,6 +67,11 @@ def guarded_stream(method: Callable[..., AsyncIterator[F]]) -> Callable[..., Asy
         except FramegateError as error:
             log.info("%s ended: %s", method.__name__, ascii(str(error)))
             await abort(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("%s failed", method.__name__)
+            await abort(context, _internal())
 
     return run
 

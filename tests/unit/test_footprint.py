@@ -1,0 +1,18 @@
+"""What each program can do without: a controller needs neither OpenCV nor a TPM library, an agent no model runtime, a gateway no database."""
+
+import subprocess
+import sys
+
+import pytest
+
+BARRED = {
+    "framegate_controller.main": ("cv2", "tpm2_pytss", "onnxruntime", "numpy", "paho"), "framegate_controller.cli.main": ("cv2", "tpm2_pytss", "onnxruntime", "paho"),
+    "framegate_agent.main": ("onnxruntime", "sqlalchemy", "paho", "cv2"), "framegate_gateway.main": ("tpm2_pytss", "sqlalchemy"), "framegate_agent.camera.sources": ("tpm2_pytss", "grpc", "onnxruntime"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", BARRED)
+def test_a_program_starts_without_what_it_must_not_need(module):
+    bar = "".join(f"sys.modules[{name!r}] = None\n" for name in BARRED[module])
+    done = subprocess.run([sys.executable, "-c", f"import sys\n{bar}import {module}"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
