@@ -1,5 +1,6 @@
 #!/bin/sh
-# Trains the default model from nothing, on drawn boards alone, and puts it in place with its figures. Takes about MINUTES (45) and a PyTorch.
+# Trains the default model from nothing, on drawn boards alone, and puts it in place with its figures. Takes about MINUTES (45) and a PyTorch,
+# which is installed into .venv-train by version alone: its builds differ from machine to machine, and nothing that Framegate runs needs it.
 set -eu
 cd "$(dirname "$0")/.."
 test -x .venv-train/bin/python || .venv/bin/python -m venv .venv-train

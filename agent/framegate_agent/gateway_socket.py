@@ -19,7 +19,6 @@ from framegate.wire import MAX_PUBLICS, MAX_PUBLICS_BYTES, GatewayPublics, Warra
 
 log = logging.getLogger(__name__)
 SOCKET_MODE: Final = 0o660
-WARRANT_LIMIT: Final = 2 * 1024 * 1024
 
 
 class GatewaySocket:

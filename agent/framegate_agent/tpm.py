@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 AK_HANDLE: Final = 0x81010FA6
 """Where the AK persists: in the owner's range, away from the handles TCG reserves for EK and SRK."""
-_PT_FIRMWARE_VERSION_1, _PT_FIRMWARE_VERSION_2, _PT_HR_TRANSIENT_AVAIL = 0x10B, 0x10C, 0x207  # absent from TPM2_PT
+_PT_FIRMWARE_VERSION_1, _PT_FIRMWARE_VERSION_2 = 0x10B, 0x10C  # absent from TPM2_PT
 _NV_FIRST, _NV_LAST = 0x01C00000, 0x01C07FFF
 _LOW, _HIGH = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.ADMIN_WITH_POLICY | Attr.RESTRICTED | Attr.DECRYPT, Attr.USER_WITH_AUTH
 _AES128, _AES256 = (Alg.AES, 128, Alg.CFB), (Alg.AES, 256, Alg.CFB)
@@ -79,7 +79,6 @@ class TpmFacts:
     lockout_counter: int
     max_auth_fail: int
     in_lockout: bool
-    transient_free: int
 
     @property
     def maker(self) -> str:
@@ -134,7 +133,7 @@ class Tpm:
             permanent = prop(TPM2_PT.PERMANENT)
             return TpmFacts(
                 prop(TPM2_PT.MANUFACTURER), high << 32 | low, prop(TPM2_PT.LOCKOUT_COUNTER), prop(TPM2_PT.MAX_AUTH_FAIL),
-                bool(permanent & 1 << 9), prop(_PT_HR_TRANSIENT_AVAIL),
+                bool(permanent & 1 << 9),
             )  # fmt: skip
 
         return self._on_owner(read)
@@ -144,16 +143,6 @@ class Tpm:
 
         def read() -> tuple[int, ...]:
             found = self._esys.get_capability(TPM2_CAP.HANDLES, 0x80000000, 16)
-            data = found[1]
-            return tuple(int(h) for h in data.data.handles)
-
-        return self._on_owner(read)
-
-    def persistent_handles(self) -> tuple[int, ...]:
-        """Handles of persistent objects."""
-
-        def read() -> tuple[int, ...]:
-            found = self._esys.get_capability(TPM2_CAP.HANDLES, 0x81000000, 64)
             data = found[1]
             return tuple(int(h) for h in data.data.handles)
 

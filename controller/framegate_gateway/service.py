@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -24,6 +25,10 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
+MAX_SOURCES: Final = 10_000
+"""Sources whose last trigger is remembered; their names are the cameras' own choice."""
+MAX_GAP: Final = 1_000
+"""Missing triggers that one frame may account for; a larger jump is a new count, not a gap."""
 MAX_IN_FLIGHT: Final = 64
 """Frames of one connection between admission and verdict; one more is UNINSPECTED at once."""
 WATCH_BEAT_S: Final = 1.0
@@ -34,6 +39,7 @@ class FramesService(rpc.FramesServicer):
 
     def __init__(self, keys: GatewayKeys, view: TrustView, engine: Engine, maker: VerdictMaker) -> None:
         self._keys, self._view, self._engine, self._maker = keys, view, engine, maker
+        self._last_trigger: dict[tuple[str, str], int] = {}
 
     async def Stream(self, request_iterator: Any, context: Context) -> None:  # type: ignore[override]
         """One camera's stream, until it ends or its opening is refused."""
@@ -86,12 +92,29 @@ class FramesService(rpc.FramesServicer):
             claimed = link.claimed(frame.metadata)
             if claimed is None:
                 raise
+            self._account(link, claimed)
             work = self._refuse(claimed, error, write)
         else:
+            self._account(link, admitted.metadata)
             work = self._inspect(link, admitted, write)
         task = asyncio.get_running_loop().create_task(work)
         tasks.add(task)
         task.add_done_callback(lambda done: _ended(done, tasks))
+
+    def _account(self, link: CameraLink, metadata: FrameMetadata) -> None:
+        """Triggers of this source between the last frame and this one never came: each is UNINSPECTED, on the broker and in the journal.
+
+        A count that goes back is a camera that started again.
+        """
+        key, now = (link.device, link.source), metadata.trigger_sequence
+        before = self._last_trigger.get(key, now)
+        if len(self._last_trigger) >= MAX_SOURCES and key not in self._last_trigger:
+            self._last_trigger.clear()
+        self._last_trigger[key] = now
+        if 1 < now - before <= MAX_GAP:
+            log.warning("%s: %d frames never came", link.device, now - before - 1)
+            for missing in range(before + 1, now):
+                self._maker.uninspected(replace(metadata, part="", trigger_sequence=missing), Reason.FRAME_GAP)
 
     async def _inspect(self, link: CameraLink, admitted: Admitted, write: Any) -> None:
         m = admitted.metadata

@@ -29,7 +29,6 @@ class Reason(StrEnum):
     # sessions and enrolment
     SESSION_UNKNOWN = "session-unknown"
     SESSION_EXPIRED = "session-expired"
-    NONCE_CONSUMED = "nonce-consumed"
     TICKET_UNKNOWN = "ticket-unknown"
     TICKET_EXPIRED = "ticket-expired"
     TICKET_USED = "ticket-used"

@@ -12,8 +12,6 @@ DeviceName = NewType("DeviceName", str)
 Zone = NewType("Zone", str)
 DeviceId = NewType("DeviceId", str)
 """`<kind>.<zone>.<name>`: also the certificate's common name and the broker's identity."""
-Digest = NewType("Digest", bytes)
-"""32 bytes of SHA-256."""
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from framegate.errors import Malformed, Reason, Refused
 
-TAG_BYTES: Final = 16
 MAX_COUNTER: Final = 2**32 - 1
 """Frames one secret may seal: far below AES-GCM's limit; a new grant brings a new secret within minutes."""
 

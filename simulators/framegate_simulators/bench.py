@@ -235,7 +235,7 @@ def bench_security(camera: Camera) -> dict[str, Any]:
         t1 = time.perf_counter()
         admitted = link.admit(frame.metadata, frame.sealed)
         t2 = time.perf_counter()
-        maker.inspected(admitted, Inspection((), "", 0, 0))
+        maker.inspected(admitted, Inspection((), ""))
         parts.append((t1 - t0, t2 - t1, time.perf_counter() - t2))
     ms = 1e3 * np.array(parts)
     return {

@@ -40,7 +40,7 @@ class SlowEngine(Engine):
         await self.go.wait()
         if part_type == "unknown":
             raise Refused.of(Reason.PART_UNKNOWN, "a known part", "another")
-        return Inspection((), "aa", 1, 1)
+        return Inspection((), "aa")
 
 
 class Gate:
@@ -148,6 +148,17 @@ async def test_n108_frames_past_the_limit_are_answered_at_once(gate):
         gate.engine.go.set()
         rest = [gate.verdict(await call.read()) for _ in range(MAX_IN_FLIGHT)]
         assert {v.trigger_sequence for v in (*early, *rest)} == set(range(MAX_IN_FLIGHT + 3)), "parts in = verdicts out"
+
+
+async def test_n106_triggers_that_never_came_are_uninspected(gate):
+    async with gate.stream() as channel:
+        call = rpc.FramesStub(channel).Stream()
+        session = await gate.opened(call)
+        for number in (5, 6, 9, 2, 3):
+            await call.write(pb.CameraMessage(frame=session.seal(head(number), b"image")))
+            assert gate.verdict(await call.read()).trigger_sequence == number
+    gaps = [v for v, _ in gate.journal.rows if v.reason == "frame-gap"]
+    assert [(v.trigger_sequence, v.part, v.outcome) for v in gaps] == [(7, "", "UNINSPECTED"), (8, "", "UNINSPECTED")]
 
 
 @pytest.mark.parametrize("what", ["frame before opening", "another camera's frame", "garbage", "empty"])

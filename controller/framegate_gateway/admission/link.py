@@ -71,6 +71,7 @@ class CameraLink:
             raise Refused.of(Reason.WRONG_ROLE, "a camera's certificate", self._identity.common_name)
         self.device = self._identity.common_name
         self._spki_sha256 = sha256(self._identity.spki)
+        self.source = ""
         self._offers: dict[bytes, tuple[bytes, HpkeKey]] = {}
         self._sessions: dict[int, _Session] = {}
 
@@ -114,6 +115,7 @@ class CameraLink:
         for old in self._sessions.values():  # 6
             old.closes_at_s = min(old.closes_at_s, closing)
         self._sessions = {k: s for k, s in self._sessions.items() if s.closes_at_s > time.monotonic()}
+        self.source = opening.source
         self._sessions[offer.kid] = _Session(offer.session, Opener(secret, offer.kid), opening.source, grant.issued_at_ms + grant.ttl_s * 1000)
         return offer.kid
 

@@ -32,12 +32,10 @@ _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV",
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the model found. `defects`: [{kind, score, box}], best first; times in ms, of the child."""
+    """What the model found. `defects`: [{kind, score, box}], best first."""
 
     defects: tuple[dict[str, Any], ...]
     golden_sha256: str
-    decode_ms: float
-    infer_ms: float
 
 
 @dataclass
@@ -108,7 +106,7 @@ class Engine:
         if "failed" in answer:
             reason = Reason.INFERENCE if answer["failed"] == "inference" else Reason.IMAGE
             raise Refused.of(reason, "an image the model can inspect", answer["why"])
-        return Inspection(tuple(answer["defects"]), answer["golden_sha256"], answer["decode_ms"], answer["infer_ms"])
+        return Inspection(tuple(answer["defects"]), answer["golden_sha256"])
 
     async def picture(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...]) -> bytes:
         """A PNG of the frame with its boxes drawn in."""

@@ -34,7 +34,6 @@ class Publisher:
             raise Unavailable.of(Reason.USAGE, "a broker as host:port", address)
         self._host, self._port, self._server_name, self._keys = host, int(port), server_name, keys
         self._client: mqtt.Client | None = None
-        self.published = 0
 
     def renewed(self, credentials: Credentials | None) -> None:
         """The gateway has new credentials: use them for the next connection."""
@@ -57,7 +56,6 @@ class Publisher:
         """Hand `envelope` to the broker's queue; never blocks and never fails a frame."""
         if self._client is not None:
             self._client.publish(topic_of(verdict), envelope, qos=1, retain=False)
-            self.published += 1
 
     def stop(self) -> None:
         """Disconnect."""
