@@ -201,13 +201,19 @@ class Demo:
     def controller_killed(self) -> str:
         """kill -9 the controller, wait until the gate has closed, start it again."""
         p, three = self.plant, self.cameras[:3]
+        reasons = {c.name: Counter(c.status().get("uninspected", {})) for c in three}
         p.stop("controller", signal.SIGKILL)
-        wait_for("the gate to close", lambda: any(c.status().get("uninspected", {}).get("trust-feed", 0) for c in three), 15)
+
+        def new(camera: Site) -> Counter[str]:
+            return Counter(camera.status().get("uninspected", {})) - reasons[camera.name]
+
+        wait_for("frames to be UNINSPECTED", lambda: all(new(c) for c in three), 20)
+        seen = sorted({reason for c in three for reason in new(c)})
         before = {c.name: self.inspected(c) for c in three}
         p.start_controller()
         wait_for("three cameras to be inspected again", lambda: all(self.inspected(c) > before[c.name] for c in three), 25)
         wait_for("three cameras to be trusted", lambda: all(self.states()[c.name] == "trusted" for c in three), 10)
-        return "frames were UNINSPECTED(trust-feed) without the controller, and are inspected again"
+        return f"frames were UNINSPECTED({', '.join(seen)}) without the controller, and are inspected again"
 
     def gateway_tampered(self) -> str:
         """Reboot the gateway's host into a changed boot loader."""

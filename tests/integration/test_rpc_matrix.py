@@ -210,3 +210,40 @@ async def test_n117_an_operator_who_releases_a_reset_device_sets_the_new_baselin
         events = (await rpc.OperatorStub(opened).Events(pb.EventsRequest(device="cam1"))).events
     assert "counters-accepted" in {e.event for e in events}
     assert join() == "trusted"
+
+
+async def test_n121_feed_is_closed_to_a_gateway_process_that_its_host_does_not_vouch_for(controller, maker):
+    """Two processes with good certificates of one trusted host: only the one whose keys the host's last quote covers gets the feed."""
+    from framegate.identity import DeviceId, Kind
+    from framegate.wire import Challenge, GatewayPublics
+    from framegate_controller.ca.issuance import issue_gateway
+    from framegate_controller.store.registry import invite
+    from framegate_controller.verifier.profiles import add_profile
+    from framegate_gateway.keys import GatewayKeys
+    from framegate_simulators.boot import Firmware, profile_toml
+    from framegate_simulators.forge import Forge
+
+    running, fleet = controller
+    forge = Forge(maker, Firmware("simulated-gateway"))
+    vouched, replaced = (GatewayKeys("127.0.0.1:1", "127.0.0.1:2", b"m" * 32) for _ in range(2))
+    forge.publics = (vouched.newest.publics,)
+    now = running.verifier.clock()
+    with running.database.transaction() as session:
+        add_profile(session, fleet, profile_toml(forge.firmware, "simulated-gateway").encode(), "t", now)
+        invite(session, kind=Kind.GATEWAY, zone="line-1", name="gw1", profile="simulated-gateway", ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60, actor="t", now_ms=now)
+    hello = forge.hello(b"c" * 16)
+    made = running.verifier.begin_join(hello, "p")
+    mac, proof = forge.answer(running.verifier.fleet, hello, made.challenge)
+    assert running.verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof).state == "trusted"
+    for process, reason in ((vouched, None), (replaced, Reason.NOT_TRUSTED)):
+        tls, _ = issue_gateway(fleet, DeviceId("gateway.line-1.gw1"), GatewayPublics.parse(process.newest.publics), timedelta(minutes=3), datetime.now(UTC))
+        pair = (private_pem(process.tls_key), tls.public_bytes(Encoding.PEM) + fleet.issuing["gateway-ca"].pem)
+        async with channel(running, fleet, pair) as opened:
+            call = rpc.FleetStub(opened).TrustFeed(pb.TrustFeedRequest(), timeout=5)
+            if reason is None:
+                update = await call.read()
+                assert update.snapshot and [d.device for d in update.devices] == ["gateway.line-1.gw1"]
+            else:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call.read()
+                assert from_rpc_error(caught.value, "").reason == reason

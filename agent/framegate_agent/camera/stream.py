@@ -268,7 +268,7 @@ class CameraStream:
             message = await answered(link.call.read(), UNREACHED)
             kind = None if message is grpc.aio.EOF else message.WhichOneof("kind")
             if kind == "answer":
-                self._answer(message.answer.verdict)
+                self._answer(message.answer.verdict, link.session.held.grant.host)
                 link.answered.set()
             elif kind == "offer" and link.renewing is not None:
                 try:
@@ -282,12 +282,12 @@ class CameraStream:
             else:
                 self._refused(message)
 
-    def _answer(self, envelope: bytes) -> None:
+    def _answer(self, envelope: bytes, host: str) -> None:
         state = self._identity.state
         verdict = verify_verdict(envelope, state.authority_certificates, state.root_certificate, from_ms(self._identity.clock.now_ms()))
         head = self._flying.pop(verdict.trigger_sequence, None)
-        if verdict.device != state.device or head is None or head.part != verdict.part:
-            raise Refused.of(Reason.VERDICT, "a verdict on a frame we sent", f"{verdict.device} {verdict.part}")
+        if (verdict.gateway, verdict.device) != (host, state.device) or head is None or head.part != verdict.part:
+            raise Refused.of(Reason.VERDICT, f"a verdict of {host} on a frame we sent", f"{verdict.gateway} {verdict.device} {verdict.part}")
         self.tally.verdict(verdict)
 
 

@@ -136,6 +136,9 @@ class FleetService(rpc.FleetServicer):
             host = session.get(Device, peer.name)
             if host is None or host.kind != Kind.GATEWAY or host.state != State.TRUSTED:
                 raise Refused.of(Reason.NOT_TRUSTED, "a gateway on a trusted host", f"{peer.name} {host.state if host else 'unknown'}")
+            quoted = session.scalars(select(Gateway.publics).where(Gateway.host == host.id)).all()
+            if peer.identity.spki not in {spki_of(request_key(GatewayPublics.parse(raw).tls_csr)) for raw in quoted}:
+                raise Refused.of(Reason.NOT_TRUSTED, "a gateway process that its host vouches for now", "another", "it was replaced; its successor is attested with the host")
         return peer.name
 
     def _grants(self, camera: str, nonce: bytes) -> tuple[list[bytes], list[Failure]]:
@@ -143,6 +146,8 @@ class FleetService(rpc.FleetServicer):
         signer = keys.signing["grant"]
         with self._verifier.database.transaction() as session:
             row = session.get(Device, camera)
+            if row is not None and row.kind != Kind.CAMERA:
+                raise Refused.of(Reason.WRONG_ROLE, "a camera", row.id)
             if row is None or row.state != State.TRUSTED or row.result_expires_ms <= now:
                 state = row.state if row else "unknown"
                 return [], [Failure(Reason.NOT_TRUSTED, "a trusted camera", state, f"framegate camera why {row.name if row else camera}")]
