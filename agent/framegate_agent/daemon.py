@@ -24,7 +24,7 @@ from framegate_agent.channel import with_tpm_key
 from framegate_agent.gateway_socket import GatewaySocket
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, StateFile, TrustedClock
-from framegate_agent.tpm import Tpm
+from framegate_agent.tpm import Tpm, TpmFailed
 from framegate_proto.edge import answered, from_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 JITTER: Final = 0.2
 """Attestations spread by a fifth around the interval, so that a fleet does not come in waves."""
 FLEET_TRIES: Final = 3
+TPM_TRIES: Final = 5
+"""TPM errors in a row after which the daemon ends with exit code 7."""
 FIRST_BACKOFF_S: Final = 0.5
 MAX_BACKOFF_S: Final = 30.0
 WATCH_SILENCE_S: Final = 5.0
@@ -117,7 +119,7 @@ class Agent:
         return list(reply.grants), from_failures(reply.failures)
 
     async def _attest_loop(self) -> None:
-        backoff = FIRST_BACKOFF_S
+        backoff, tpm_failed = FIRST_BACKOFF_S, 0
         while True:
             self._poke.clear()
             try:
@@ -125,10 +127,13 @@ class Agent:
             except FramegateError as error:
                 self.failures = error.failures
                 log.warning("not attested: %s", error)
+                tpm_failed = tpm_failed + 1 if isinstance(error, TpmFailed) else 0
+                if tpm_failed >= TPM_TRIES:
+                    raise  # a connection to the TPM that is gone does not come back in this process: the supervisor starts another
                 delay = random.uniform(0.5, 1.0) * min(backoff, MAX_BACKOFF_S, self.state.attest_interval_ms / 1000)  # noqa: S311 - jitter
                 backoff = min(2 * backoff, MAX_BACKOFF_S)
             else:
-                backoff = FIRST_BACKOFF_S
+                backoff, tpm_failed = FIRST_BACKOFF_S, 0
                 self._took(outcome)
                 delay = self.state.attest_interval_ms / 1000 * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter
             with contextlib.suppress(TimeoutError):

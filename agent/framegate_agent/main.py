@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import gc
 import json
 import logging
 import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,8 +119,10 @@ def run(
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-        asyncio.run(main())
-        gc.collect()  # gRPC keeps a thread for each channel with a custom signer until the channel's last reference is gone
+        try:
+            asyncio.run(main())
+        except* FramegateError as group:
+            raise group.exceptions[0] from None
 
 
 @app.command()
@@ -193,5 +195,20 @@ def version() -> None:
 
 
 def run_app() -> None:
-    """Entry point."""
-    app(prog_name="framegate-agent")
+    """Entry point.
+
+    gRPC keeps a thread, not a daemon thread, for each channel with a custom signer until the channel's last reference is gone, and an
+    exception may hold one: the interpreter would wait for it forever. All is closed and saved by now, so the process ends here.
+    """
+    code: object = 0
+    try:
+        app(prog_name="framegate-agent")
+    except SystemExit as error:
+        code = error.code
+    except Exception:  # noqa: BLE001 - a fault of ours: say it all, and still end
+        traceback.print_exc()
+        code = 1
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)

@@ -60,6 +60,10 @@ EK_TEMPLATES: Final[dict[int, tuple[str, bytes]]] = {
 """NV index of the certificate to (words, template), in the order of preference (TCG EK Credential Profile, table 2)."""
 
 
+class TpmFailed(Unavailable):
+    """The TPM answered with an error, or not at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endorsement:
     """The chosen EK: its public area, its template, and its certificate followed by intermediates out of NV."""
@@ -192,7 +196,7 @@ class Tpm:
 
         try:
             return self._on_owner(run)
-        except tss.TSS2_Exception as error:
+        except TpmFailed as error:
             raise Refused.of(Reason.MAC, "a credential for this TPM's EK and AK", error) from error
 
     def quote(self, selection: PcrSelection, data: bytes) -> tuple[bytes, bytes]:
@@ -235,13 +239,16 @@ class Tpm:
 
         try:
             return self._on_owner(run)
-        except tss.TSS2_Exception as error:
+        except TpmFailed as error:
             raise Refused.of(Reason.TLS_KEY_POLICY, "the boot state the TLS key was made in", error, "the agent makes a new key when it starts again") from error
 
     def _on_owner(self, work: Callable[[], T]) -> T:
         if self._closed.is_set():
             raise Unavailable.of(Reason.UNAVAILABLE, "an open TPM", "closed")
-        return self._pool.submit(work).result()
+        try:
+            return self._pool.submit(work).result()
+        except tss.TSS2_Exception as error:
+            raise TpmFailed.of(Reason.UNAVAILABLE, "an answer of the TPM", error, "framegate-agent doctor") from error
 
     def _endorsement(self) -> Endorsement:
         present = self._nv_indices()

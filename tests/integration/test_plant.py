@@ -200,6 +200,16 @@ def test_machine_of_no_ticket_and_wrong_ticket_are_told_what_to_do(plant, tmp_pa
     assert idle.returncode == 7
 
 
+def test_agent_whose_tpm_goes_away_ends_with_a_word_for_its_supervisor(plant):
+    site = plant.add_machine("mortal")
+    plant.join(site, plant.invite(site))
+    plant.start_agent(site)
+    wait_for("it to attest", lambda: site.status().get("attested"), 20)
+    site.machine.power_cut()
+    assert site.agent.wait(40) == 7
+    assert "framegate-agent doctor" in plant.log_tail("agent-mortal") and "Traceback" not in plant.log_tail("agent-mortal", 200)
+
+
 def test_no_frame_or_key_reaches_a_disk(plant):
     for path in plant.folder.rglob("*"):
         if path.is_file() and path.stat().st_size < 5_000_000 and "golden" not in path.parts and path.name != "x.png":

@@ -173,6 +173,21 @@ def test_n117_tpm2_clear_drops_the_counters_and_keeps_the_ak(machine):
     tpm.close()
 
 
+def test_tpm_that_goes_away_is_an_error_of_ours_and_ends_the_daemon_with_a_word(machine):
+    from framegate_agent.tpm import TpmFailed
+
+    tpm = Tpm(machine.tcti)
+    tpm.tls_key()
+    machine.power_cut()
+    with pytest.raises(TpmFailed):
+        tpm.quote(SELECTION, b"n" * 32)
+    with pytest.raises(Refused):
+        tpm.sign_with_tls_key(b"x")
+    tpm.close()
+    with pytest.raises(Unavailable):
+        tpm.facts()
+
+
 class CountingKey:
     def __init__(self) -> None:
         self.count = 0
