@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -67,10 +68,13 @@ def machine(
     """Power a simulated machine on (swtpm, measured boot) and keep it on until Ctrl-C."""
     firmware = Firmware(model)
     simulated = Machine(folder, TpmMaker.load_or_found(maker), firmware.tampered() if tampered else firmware, ek=ek)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     simulated.power_on()
     print(json.dumps({"tcti": simulated.tcti, "boot_log": str(simulated.boot_log_path), "maker_ca": str(maker / "maker.pem")}), flush=True)
     try:
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        stop.wait()
     finally:
         simulated.power_off()
 

@@ -107,3 +107,28 @@ def test_n29_hostile_names_cannot_steer_the_terminal():
     hostile = "a\x1b[2J\x07\r\n[red]b[/]\u202e"
     shown = safe(hostile)
     assert "\x1b" not in shown and "\n" not in shown and "\\[red]" in shown and "\u202e" not in shown
+
+
+def test_simulated_machine_switches_its_tpm_off_when_it_is_told_to_end():
+    import os
+    import signal
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="fg-") as folder:
+        argv = [str(BIN / "framegate-sim"), "machine", f"{folder}/m", "--maker", f"{folder}/maker"]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        told = json.loads(process.stdout.readline())
+        assert Path(told["boot_log"]).exists() and told["tcti"].startswith("swtpm:")
+        tpms = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and f"{folder}/m/state".encode() in _command_line(p)]
+        assert len(tpms) == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(tpms[0], 0)
+
+
+def _command_line(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
