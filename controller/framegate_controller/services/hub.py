@@ -98,16 +98,22 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
 
     async def _make_stale(self, device: str) -> None:
-        if await asyncio.to_thread(self._stale_now, device):
+        stale, due_from_ms = await asyncio.to_thread(self._stale_now, device)
+        if stale:
             await self.changed(device)
+        elif due_from_ms:  # the timer fired a breath early, or a result came in between: without a new one the device would never be stale
+            self._arm(device, due_from_ms)
 
-    def _stale_now(self, device: str) -> bool:
+    def _stale_now(self, device: str) -> tuple[bool, int]:
+        """(whether the device was made stale, else when its last result came, 0 where it is not trusted)."""
         with self.database.transaction() as session:
             row, now = session.get(Device, device), self.clock()
-            if row is None or row.state != State.TRUSTED or row.result_ms + self.timing.stale_ms > now:
-                return False
+            if row is None or row.state != State.TRUSTED:
+                return False, 0
+            if row.result_ms + self.timing.stale_ms > now:
+                return False, row.result_ms
             change_state(session, row, Edge.LATE, "controller", now, f"no result for {(now - row.result_ms) / 1000:.0f} s")
-            return True
+            return True, 0
 
     def _trusted(self) -> list[tuple[str, int]]:
         with self.database.transaction() as session:
