@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.errors import FramegateError, Reason, Refused
 from framegate.wire import MAX_PUBLICS, MAX_PUBLICS_BYTES, GatewayPublics, Warrant, sha256
+from framegate_proto.edge import read_record, write_record
 
 log = logging.getLogger(__name__)
 SOCKET_MODE: Final = 0o660
@@ -58,18 +59,18 @@ class GatewaySocket:
         """Send `warrant` to the process with these publics."""
         for writer, raw in self._clients.items():
             if sha256(raw) == publics_sha256:
-                _send(writer, warrant.marshal())
+                write_record(writer, warrant.marshal())
 
     def refuse_all(self, warrant: Warrant) -> None:
         """Send `warrant`, which has no certificates, to every process."""
         for writer in self._clients:
-            _send(writer, warrant.marshal())
+            write_record(writer, warrant.marshal())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self._check_peer(writer)
             while True:
-                raw = await _receive(reader)
+                raw = await read_record(reader, MAX_PUBLICS_BYTES, "publics")
                 GatewayPublics.parse(raw)
                 if writer not in self._clients and len(self._clients) >= MAX_PUBLICS:
                     raise Refused.of(Reason.TOO_MANY_TRIES, f"at most {MAX_PUBLICS} gateway processes", "one more")
@@ -89,14 +90,3 @@ class GatewaySocket:
         uid = struct.unpack("3i", raw)[1]
         if uid not in self._uids:
             raise Refused.of(Reason.UNAUTHENTICATED, f"a process of uid {sorted(self._uids)}", f"uid {uid}", "start the agent with --gateway-uid")
-
-
-def _send(writer: asyncio.StreamWriter, record: bytes) -> None:
-    writer.write(struct.pack(">I", len(record)) + record)
-
-
-async def _receive(reader: asyncio.StreamReader) -> bytes:
-    size = int.from_bytes(await reader.readexactly(4), "big")
-    if size > MAX_PUBLICS_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_PUBLICS_BYTES} bytes of publics", size)
-    return await reader.readexactly(size)

@@ -12,16 +12,16 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
 from framegate_agent.attestation import BOOT_LOG_PATH, Attester
@@ -48,10 +48,7 @@ def errors() -> Iterator[None]:
     try:
         yield
     except FramegateError as error:
-        for failure in error.failures:
-            talk.print(f"[red]{failure.reason}[/]: expected {escape(ascii_text(failure.expected))}; got {escape(ascii_text(failure.actual))}")
-            if failure.hint:
-                talk.print(f"  -> {escape(ascii_text(failure.hint))}")
+        show_failures(error.failures)
         codes: dict[Reason, int] = {Reason.USAGE: 2, Reason.NOT_FOUND: 3, Reason.CONFLICT: 5}
         raise typer.Exit(EXIT_UNAVAILABLE if isinstance(error, Unavailable) else codes.get(error.reason, 1)) from error
 
@@ -82,16 +79,16 @@ def join(
             talk.print(f"[green]{outcome.state.device} is trusted[/]; start it: framegate-agent run")
             return
         talk.print(f"[yellow]{outcome.state.device} is {outcome.state.state}[/]")
-        raise_failures(outcome.failures)
+        show_failures(outcome.failures)
+        raise typer.Exit(EXIT_UNTRUSTED)
 
 
-def raise_failures(failures: Any) -> None:
-    """Print the controller's reasons and end with exit code 6."""
+def show_failures(failures: Sequence[Failure]) -> None:
+    """Each failure on stderr: what was expected, what came, what to do."""
     for failure in failures:
         talk.print(f"[red]{failure.reason}[/]: expected {escape(ascii_text(failure.expected))}; got {escape(ascii_text(failure.actual))}")
         if failure.hint:
             talk.print(f"  -> {escape(ascii_text(failure.hint))}")
-    raise typer.Exit(EXIT_UNTRUSTED)
 
 
 @app.command()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from framegate.errors import FramegateError, Malformed, Reason
+from framegate.errors import FramegateError
 from framegate.wire import Warrant
 from framegate_gateway.keys import ROTATE_S, Credentials, GatewayKeys
+from framegate_proto.edge import read_record, write_record
 
 log = logging.getLogger(__name__)
 MAX_WARRANT_BYTES: Final = 2 * 1024 * 1024
@@ -40,10 +40,10 @@ async def follow_agent(path: Path, keys: GatewayKeys, changed: Callable[[Credent
 
 async def _follow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, keys: GatewayKeys, changed: Callable[[Credentials | None], None]) -> None:
     sent = keys.newest.publics
-    _send(writer, sent)
+    write_record(writer, sent)
     loop = asyncio.get_running_loop()
     rotate_at = loop.time() + ROTATE_S
-    reading = asyncio.ensure_future(_receive(reader))
+    reading = asyncio.ensure_future(read_record(reader, MAX_WARRANT_BYTES, "warrant"))
     try:
         while True:
             await asyncio.wait([reading], timeout=max(0.0, rotate_at - loop.time()))
@@ -55,21 +55,10 @@ async def _follow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ke
                     keys.refused = warrant.reason
                     keys.credentials = None
                     changed(None)
-                reading = asyncio.ensure_future(_receive(reader))
+                reading = asyncio.ensure_future(read_record(reader, MAX_WARRANT_BYTES, "warrant"))
             if loop.time() >= rotate_at:
                 rotate_at = loop.time() + ROTATE_S
                 sent = keys.rotate()
-                _send(writer, sent)
+                write_record(writer, sent)
     finally:
         reading.cancel()
-
-
-def _send(writer: asyncio.StreamWriter, record: bytes) -> None:
-    writer.write(struct.pack(">I", len(record)) + record)
-
-
-async def _receive(reader: asyncio.StreamReader) -> bytes:
-    size = int.from_bytes(await reader.readexactly(4), "big")
-    if size > MAX_WARRANT_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_WARRANT_BYTES} bytes of warrant", size)
-    return await reader.readexactly(size)

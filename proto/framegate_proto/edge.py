@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
 
@@ -72,6 +73,19 @@ async def answered(call: Awaitable[T], hint: str) -> T:
         if task is not None and task.cancelling():
             raise
         raise Unavailable.of(Reason.UNAVAILABLE, "an answer", "the connection was closed", hint) from error
+
+
+def write_record(writer: asyncio.StreamWriter, record: bytes) -> None:
+    """Queue one record on the socket between an agent and its host's gateways: 32-bit length, record."""
+    writer.write(struct.pack(">I", len(record)) + record)
+
+
+async def read_record(reader: asyncio.StreamReader, most: int, what: str) -> bytes:
+    """The next record, of at most `most` bytes. Raises Malformed, or IncompleteReadError at the end."""
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    if size > most:
+        raise Malformed.of(Reason.TOO_LARGE, f"at most {most} bytes of {what}", size)
+    return await reader.readexactly(size)
 
 
 def presented_certificate(context: Any) -> x509.Certificate:

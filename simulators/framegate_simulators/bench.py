@@ -244,6 +244,18 @@ def bench_security(camera: Camera) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _attested(forge: Forge) -> tuple[bytes, Expectation]:
+    """A proof by `forge` and what the verifier expects of it."""
+    hello = AttestHello(client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)).marshal()
+    selection = PcrSelection(Alg.SHA256, tuple(range(8)))
+    challenge = Challenge(
+        hello_sha256=sha256(hello), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=Alg.SHA256, pcrs=selection.pcrs, ima_offset=0, want_boot_log=1,
+        controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=60_000,
+    )  # fmt: skip
+    t = transcript(bytes(32), hello, challenge.marshal())
+    return forge.proof(challenge, t, join=False), Expectation(transcript=t, ak=forge.ak.public, tls=forge.tls.public, selection=selection, join=False)
+
+
 def bench_verify() -> dict[str, Any]:
     """Full verification of a quote with a 150-event log, against the bare cryptography and hashing that it cannot do without."""
     base = measurements(Firmware("simulated-camera"))
@@ -258,17 +270,9 @@ def bench_verify() -> dict[str, Any]:
     forge = Forge(TpmMaker.found(), Firmware("simulated-camera"))
     log = boot_log(events)
     forge.boot(log)
-    hello = AttestHello(client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)).marshal()
-    selection = PcrSelection(Alg.SHA256, tuple(range(8)))
-    challenge = Challenge(
-        hello_sha256=sha256(hello), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=Alg.SHA256, pcrs=selection.pcrs, ima_offset=0, want_boot_log=1,
-        controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=60_000,
-    )  # fmt: skip
-    t = transcript(bytes(32), hello, challenge.marshal())
     seen: dict[str, Any] = {}
     forge.change_proof = lambda p: seen.update(p) or p
-    proof = forge.proof(challenge, t, join=False)
-    expected = Expectation(transcript=t, ak=forge.ak.public, tls=forge.tls.public, selection=selection, join=False)
+    proof, expected = _attested(forge)
     key = forge.ak.public.key()
     signature = parse_signature(seen["quote_signature"])
     der = encode_dss_signature(signature.r, signature.s)
@@ -302,14 +306,7 @@ def bench_issue() -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="fg-bench-"))
     fleet, forge = found_fleet(folder / "keys", "plant"), Forge(TpmMaker.found(), Firmware("simulated-camera"))
     profile = parse_profile(profile_toml(forge.firmware, "simulated-camera").encode())
-    hello, selection = b"hello", profile.selection
-    challenge = Challenge(
-        hello_sha256=sha256(hello), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=Alg.SHA256, pcrs=selection.pcrs, ima_offset=0, want_boot_log=1,
-        controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=60_000,
-    )  # fmt: skip
-    t = transcript(bytes(32), hello, challenge.marshal())
-    expected = Expectation(transcript=t, ak=forge.ak.public, tls=forge.tls.public, selection=selection, join=False)
-    result = appraise(verify_evidence(forge.proof(challenge, t, join=False), expected), profile, None)
+    result = appraise(verify_evidence(*_attested(forge)), profile, None)
     now = datetime.now(UTC)
     return {"certificates_per_s": round(_per_second(lambda: issue_device(fleet, DeviceId(CAMERA), result, timedelta(minutes=3), now), 300))}
 
@@ -322,16 +319,13 @@ def bench_plant(say: Callable[[str], None]) -> dict[str, Any]:
         gateway, camera = plant.add_machine("gw1", "gateway"), plant.add_machine("cam1")
         for site in (gateway, camera):
             plant.join(site, plant.invite(site))
-        plant.write_golden([1])
-        plant.start_agent(gateway)
-        plant.start_gateway(gateway)
         images = plant.folder / "images"
         images.mkdir()
-        for n in range(8):
-            cv2.imwrite(str(images / f"drawn-1_{n}.jpg"), draw_board(n, design=1, clean_capture=True).frame)
-        for n in range(8):  # one golden image for each name: the folder source takes the part type from the file's
-            cv2.imwrite(str(plant.golden / f"drawn-1_{n}.png"), draw_board(n, design=1, clean_capture=True).golden)
-        plant.stop("gateway-gw1")
+        for n in range(8):  # a golden image for each name: the folder source takes the part type from the file's
+            board = draw_board(n, design=1, clean_capture=True)
+            cv2.imwrite(str(images / f"drawn-1_{n}.jpg"), board.frame)
+            cv2.imwrite(str(plant.golden / f"drawn-1_{n}.png"), board.golden)
+        plant.start_agent(gateway)
         plant.start_gateway(gateway)
         plant.start_agent(camera, "--source", f"folder:{images}", "--rate", "30", "--repeat")
         wait_for("frames", lambda: camera.status().get("outcomes", {}).get("DEFECT", 0) + camera.status().get("outcomes", {}).get("PASS", 0) > 5, 60)

@@ -61,16 +61,20 @@ class PlainFrames(rpc.FramesServicer):
             await asyncio.wait(tasks)
 
 
+def warrant_for(fleet: FleetKeys, publics: bytes) -> Warrant:
+    """The warrant that a trusted host's agent would hand to the process with these publics."""
+    tls, verdict = issue_gateway(fleet, HOST, GatewayPublics.parse(publics), timedelta(minutes=10), datetime.now(UTC))
+    return Warrant(
+        device=HOST, zone="line-1", tls_certificate=tls.public_bytes(Encoding.DER), verdict_certificate=verdict.public_bytes(Encoding.DER), root=fleet.root.der,
+        authorities=tuple(k.der for k in fleet.issuing.values()), result_id="bench", fleet_address="", server_name="", reason="",
+    )  # fmt: skip
+
+
 def warranted(fleet: FleetKeys, camera: x509.Certificate, bundle_digest: bytes) -> tuple[GatewayKeys, TrustView]:
     """A gateway's keys with a warrant, and a feed that trusts `camera`."""
     keys = GatewayKeys("127.0.0.1:0", "127.0.0.1:0", bundle_digest)
     raw = keys.newest.publics
-    tls, verdict = issue_gateway(fleet, HOST, GatewayPublics.parse(raw), timedelta(minutes=10), datetime.now(UTC))
-    warrant = Warrant(
-        device=HOST, zone="line-1", tls_certificate=tls.public_bytes(Encoding.DER), verdict_certificate=verdict.public_bytes(Encoding.DER), root=fleet.root.der,
-        authorities=tuple(k.der for k in fleet.issuing.values()), result_id="bench", fleet_address="", server_name="", reason="",
-    )  # fmt: skip
-    keys.accept(warrant, raw)
+    keys.accept(warrant_for(fleet, raw), raw)
     view = TrustView(None, grace=True)
     spki = sha256(spki_of(camera.public_key()))  # type: ignore[arg-type]
     devices = [pb.DeviceTrust(device=d, state="trusted", remaining_ms=600_000, result_id="bench", spki_sha256=spki) for d in (CAMERA, HOST)]

@@ -14,14 +14,14 @@ from framegate.certificates import spki_of
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.sframe import Opener, Sealer, encode_header
 from framegate.statements import Grant, verify_grant
-from framegate.wire import Captured, FrameMetadata, GatewayPublics, Warrant, sha256
+from framegate.wire import Captured, FrameMetadata, GatewayPublics, sha256
 from framegate_agent.camera.session import FrameSession, hold_grant
-from framegate_controller.ca.issuance import issue_gateway
 from framegate_controller.ca.keys import FleetKeys
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.feed import SILENCE_S, TrustView
 from framegate_gateway.keys import GatewayKeys
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.bench_server import warrant_for
 
 HOST, CAMERA = "gateway.line-1.gw1", "camera.line-1.cam1"
 
@@ -51,12 +51,7 @@ class Door:
 
     def warrant(self) -> None:
         raw = self.keys.newest.publics
-        tls, verdict = issue_gateway(self.fleet, HOST, GatewayPublics.parse(raw), timedelta(minutes=3), datetime.now(UTC))
-        warrant = Warrant(
-            device=HOST, zone="line-1", tls_certificate=tls.public_bytes(Encoding.DER), verdict_certificate=verdict.public_bytes(Encoding.DER), root=self.fleet.root.der,
-            authorities=tuple(k.der for k in self.fleet.issuing.values()), result_id="r", fleet_address="", server_name="", reason="",
-        )  # fmt: skip
-        self.keys.accept(warrant, raw)
+        self.keys.accept(warrant_for(self.fleet, raw), raw)
 
     def issue(self, name: str, key: SoftKey, life: timedelta = timedelta(minutes=3), label: str = "device-ca"):
         from framegate.certificates import Purpose
@@ -424,12 +419,7 @@ def test_sealer_and_opener_agree_and_count():
 def test_warrant_for_other_keys_is_refused(door, keys):
     other = GatewayKeys("a:1", "a:2", b"m" * 32)
     raw = other.newest.publics
-    tls, verdict = issue_gateway(keys, HOST, GatewayPublics.parse(raw), timedelta(minutes=3), datetime.now(UTC))
-    warrant = Warrant(
-        device=HOST, zone="line-1", tls_certificate=tls.public_bytes(Encoding.DER), verdict_certificate=verdict.public_bytes(Encoding.DER), root=keys.root.der,
-        authorities=tuple(k.der for k in keys.issuing.values()), result_id="r", fleet_address="", server_name="", reason="",
-    )  # fmt: skip
-    assert refusal(lambda: door.keys.accept(warrant, raw)) == Reason.CERTIFICATE
+    assert refusal(lambda: door.keys.accept(warrant_for(keys, raw), raw)) == Reason.CERTIFICATE
 
 
 def test_metadata_that_is_garbage(door):

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import cv2
 
 from framegate.errors import FramegateError, Reason, Unavailable
-from framegate.wire import ENCODING_JPEG, ENCODING_PNG, MAX_FRAME_BYTES, Captured
+from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, Captured
 
 JPEG_QUALITY: Final = 90
 _IMAGES: Final = {".jpg", ".jpeg", ".png", ".bmp"}
@@ -140,8 +140,6 @@ def main() -> None:
     except (BrokenPipeError, KeyboardInterrupt):
         raise SystemExit(0) from None
 
-
-__all__ = ["ENCODING_PNG", "FrameSource", "Shot", "encoded", "open_source", "write_shots"]
 
 if __name__ == "__main__":
     main()

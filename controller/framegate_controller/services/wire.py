@@ -33,25 +33,26 @@ async def abort(context: Context, error: FramegateError) -> NoReturn:
     raise AssertionError("abort returns to nobody")
 
 
-def _internal() -> Unavailable:
-    return Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the controller, see its log")
+async def _refuse(name: str, error: Exception, context: Context) -> NoReturn:
+    """End a call with what the client may know of `error`; anything unforeseen is logged here and says `internal` there."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if isinstance(error, FramegateError):
+        log.info("%s refused: %s", name, ascii(str(error)))
+        await abort(context, error)
+    log.error("%s failed", name, exc_info=error)
+    await abort(context, Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the controller, see its log"))
 
 
 def guarded(method: Callable[..., Awaitable[F]]) -> Callable[..., Awaitable[F]]:
-    """A unary handler whose errors reach the client as `abort` sends them; anything unforeseen is logged here and says `internal` there."""
+    """A unary handler whose errors reach the client as `_refuse` sends them."""
 
     @functools.wraps(method)
     async def run(self: Any, request: Any, context: Context) -> F:
         try:
             return await method(self, request, context)
-        except FramegateError as error:
-            log.info("%s refused: %s", method.__name__, ascii(str(error)))
-            await abort(context, error)
-        except grpc.aio.AbortError:
-            raise
-        except Exception:
-            log.exception("%s failed", method.__name__)
-            await abort(context, _internal())
+        except Exception as error:  # noqa: BLE001 - told apart in one place
+            await _refuse(method.__name__, error, context)
 
     return run
 
@@ -64,14 +65,8 @@ def guarded_stream(method: Callable[..., AsyncIterator[F]]) -> Callable[..., Asy
         try:
             async for item in method(self, request, context):
                 yield item
-        except FramegateError as error:
-            log.info("%s ended: %s", method.__name__, ascii(str(error)))
-            await abort(context, error)
-        except grpc.aio.AbortError:
-            raise
-        except Exception:
-            log.exception("%s failed", method.__name__)
-            await abort(context, _internal())
+        except Exception as error:  # noqa: BLE001 - told apart in one place
+            await _refuse(method.__name__, error, context)
 
     return run
 
