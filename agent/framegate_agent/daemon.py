@@ -9,16 +9,21 @@ import logging
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.certificates import from_ms
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
+from framegate.masks import verify_masks
 from framegate.wire import Warrant
 from framegate_agent.attestation import BOOT_LOG_PATH, RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
-from framegate_agent.camera.capture import captured_frames
+from framegate_agent.camera.capture import Capture
+from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
+from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
 from framegate_agent.channel import with_tpm_key
 from framegate_agent.gateway_socket import GatewaySocket
@@ -61,6 +66,8 @@ class Settings:
     sources: tuple[Source, ...] = ()
     gateway_socket: Path | None = None
     gateway_uids: tuple[int, ...] = ()
+    demands: Demands = field(default_factory=Demands)
+    broker: BrokerAddress | None = None
 
 
 class Agent:
@@ -75,15 +82,22 @@ class Agent:
         self.attester = Attester(self.tpm, settings.boot_log, self.clock)
         self.failures: tuple[Failure, ...] = ()
         self.streams = [
-            CameraStream(self, f"source-{number}", lambda s=s: captured_frames(s.address, part_type=s.part_type, rate=s.rate, repeat=s.repeat))  # type: ignore[misc]
-            for number, s in enumerate(settings.sources, start=1)
+            CameraStream(self, f"source-{number}", Capture(s.address, part_type=s.part_type, rate=s.rate, repeat=s.repeat)) for number, s in enumerate(settings.sources, start=1)
         ]
-        self.socket = GatewaySocket(settings.gateway_socket, settings.gateway_uids, self.poke) if settings.gateway_socket else None
+        self.socket = GatewaySocket(settings.gateway_socket, settings.gateway_uids, self.poke, self.tpm) if settings.gateway_socket else None
+        self.demands = settings.demands
+        self.broker: BrokerWay | None = None
+        if settings.broker is not None:
+            from framegate_agent.camera.mqtt import BrokerClient
+
+            self.broker = BrokerClient(settings.broker, self.state.device, self._server_ca, self._certify)
         self._poke = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
         self._channel_expires_s = 0.0
         self._fleet_failed = 0
         self._attested = 0
+        self._mask_version = 0
+        self._hold_masks()
         self._rejoined = 0
 
     @property
@@ -116,7 +130,40 @@ class Agent:
         """Ask the controller for grants; part of `camera.stream.Identity`."""
         stub: Any = rpc.FleetStub(await self._fleet())
         reply = await answered(stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S), UNREACHED)
+        if reply.masks:
+            self._take_masks(reply.masks)
         return list(reply.grants), from_failures(reply.failures)
+
+    def _take_masks(self, envelope: bytes) -> None:
+        """Verified masks reach every capture child and the disk, so that they hold from the first frame after a restart on. Raises what verification says."""
+        held = self.file.load_masks()
+        if envelope == held:
+            return
+        s = self.state
+        masks = verify_masks(envelope, s.device, self._mask_version, s.authority_certificates, s.root_certificate, from_ms(self.clock.now_ms()))
+        self.file.save_masks(envelope)
+        self._mask_version = masks.version
+        for stream in self.streams:
+            stream.capture.set_masks(masks)
+        log.warning("masks version %d: %d regions", masks.version, len(masks.polygons))
+
+    def _hold_masks(self) -> None:
+        envelope = self.file.load_masks()
+        if envelope:
+            s = self.state
+            masks = verify_masks(envelope, s.device, 0, s.authority_certificates, s.root_certificate, from_ms(self.clock.now_ms()))
+            self._mask_version = masks.version
+            for stream in self.streams:
+                stream.capture.set_masks(masks)
+
+    def _server_ca(self) -> bytes:
+        found = [a for a in self.state.authority_certificates if "server-ca" in a.subject.rfc4514_string()]
+        return b"".join(a.public_bytes(Encoding.PEM) for a in found)
+
+    async def _certify(self, csr: bytes) -> tuple[bytes, bytes]:
+        stub: Any = rpc.FleetStub(await self._fleet())
+        reply = await answered(stub.BrokerCertificate(pb.BrokerCertificateRequest(csr=csr), timeout=RPC_TIMEOUT_S), UNREACHED)
+        return reply.certificate, reply.issuer
 
     async def _attest_loop(self) -> None:
         backoff, tpm_failed = FIRST_BACKOFF_S, 0
@@ -259,7 +306,7 @@ class Agent:
                 "streams": [
                     {"source": s.source, "gateway": s.held.grant.host if s.held else "", "problem": [str(f) for f in s.problem]} for s in self.streams
                 ],
-                "outcomes": dict(outcomes), "uninspected": dict(uninspected),
+                "masks": self._mask_version, "resent": sum(s.resent for s in self.streams), "outcomes": dict(outcomes), "uninspected": dict(uninspected),
                 "latest": [[v.verdict_id, v.part, v.outcome, v.reason, len(v.defects)] for v in latest[-5:]],
                 "gateways": len(self.socket.publics) if self.socket else 0,
             }

@@ -12,21 +12,32 @@ import socket
 import struct
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.wire import MAX_PUBLICS, MAX_PUBLICS_BYTES, GatewayPublics, Warrant, sha256
+from framegate.wire import MAX_PUBLICS, MAX_PUBLICS_BYTES, GatewayPublics, VaultBlob, VaultSecret, Warrant, sha256
 from framegate_proto.edge import read_record, write_record
 
 log = logging.getLogger(__name__)
 SOCKET_MODE: Final = 0o660
+_VAULT_LABELS: Final = (VaultSecret.LABEL.encode(), VaultBlob.LABEL.encode())
+
+
+class Sealer(Protocol):
+    """Whoever can seal a secret to this machine."""
+
+    def seal(self, secret: bytes) -> bytes:
+        """A blob that only this machine opens, in this boot state."""
+
+    def unseal(self, blob: bytes) -> bytes:
+        """What a blob holds; raises a FramegateError."""
 
 
 class GatewaySocket:
     """Serves gateway processes whose uid is in `uids`; `changed` is called whenever the set of publics changes."""
 
-    def __init__(self, path: Path, uids: Collection[int], changed: Callable[[], None]) -> None:
-        self.path, self._uids, self._changed = path, frozenset(uids), changed
+    def __init__(self, path: Path, uids: Collection[int], changed: Callable[[], None], sealer: Sealer) -> None:
+        self.path, self._uids, self._changed, self._sealer = path, frozenset(uids), changed, sealer
         self._clients: dict[asyncio.StreamWriter, bytes] = {}
         self._server: asyncio.Server | None = None
 
@@ -71,6 +82,9 @@ class GatewaySocket:
             self._check_peer(writer)
             while True:
                 raw = await read_record(reader, MAX_PUBLICS_BYTES, "publics")
+                if raw[1:].startswith(_VAULT_LABELS):
+                    write_record(writer, await asyncio.to_thread(self._vault, raw))
+                    continue
                 GatewayPublics.parse(raw)
                 if writer not in self._clients and len(self._clients) >= MAX_PUBLICS:
                     raise Refused.of(Reason.TOO_MANY_TRIES, f"at most {MAX_PUBLICS} gateway processes", "one more")
@@ -84,6 +98,16 @@ class GatewaySocket:
             writer.close()
             if self._clients.pop(writer, None) is not None:
                 self._changed()
+
+    def _vault(self, raw: bytes) -> bytes:
+        """Seal a gateway's vault secret to this TPM, or unseal it: the key of a copied disk stays here."""
+        try:
+            if raw[1:].startswith(VaultSecret.LABEL.encode()):
+                return VaultBlob(sealed=self._sealer.seal(VaultSecret.parse(raw).secret), reason="").marshal()
+            return VaultSecret(secret=self._sealer.unseal(VaultBlob.parse(raw).sealed)).marshal()
+        except FramegateError as error:
+            log.error("vault: %s", ascii(str(error)))
+            return VaultBlob(sealed=b"", reason="".join(c for c in str(error) if c.isprintable())[:1000]).marshal()
 
     def _check_peer(self, writer: asyncio.StreamWriter) -> None:
         raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

@@ -21,10 +21,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from framegate.errors import Failure, FramegateError, Reason, Unavailable
+from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
 from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
 from framegate_agent.attestation import BOOT_LOG_PATH, Attester
+from framegate_agent.camera.carrier import BrokerAddress
+from framegate_agent.camera.session import Demands
 from framegate_agent.daemon import Agent, Settings, Source
 from framegate_agent.doctor import examine
 from framegate_agent.state import AgentState, StateFile, TrustedClock
@@ -100,13 +102,24 @@ def run(
     repeat: Annotated[bool, typer.Option("--repeat", help="Begin again at the end of a folder or video.")] = False,
     gateway_socket: Annotated[Path | None, typer.Option(envvar="FRAMEGATE_GATEWAY_SOCKET", help="On a gateway's host: the socket for gateway processes.")] = None,
     gateway_uid: Annotated[list[int] | None, typer.Option(help="uid that may connect to the socket; default: the agent's own.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="SHA-256 of a model that may see this camera's frames; may be repeated. Default: whatever the controller grants.")] = None,
+    gateway: Annotated[list[str] | None, typer.Option(help="Id of a gateway's host that may have frames; may be repeated. Default: whatever the controller grants.")] = None,
+    broker: Annotated[str, typer.Option(help="Send sealed frames through this MQTT broker, host:port, instead of a stream.")] = "",
+    broker_name: Annotated[str, typer.Option(help="The broker's certificate name, broker.<fleet>.framegate.")] = "",
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:  # fmt: skip
     """Run the daemon: attest, renew, heal, and stream frames from every --source."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("grpc").setLevel(logging.ERROR)
-    settings = Settings(state, tcti, boot_log, tuple(Source(s, part_type, rate, repeat) for s in source or ()), gateway_socket, tuple(gateway_uid or (os.getuid(),)))
     with errors():
+        if broker and (not broker_name or not broker.rpartition(":")[2].isdigit()):
+            raise Refused.of(
+                Reason.USAGE, "--broker HOST:PORT and --broker-name NAME", f"{broker!a} {broker_name!a}", "the name in the broker's certificate: broker.<fleet>.framegate"
+            )
+        settings = Settings(
+            state, tcti, boot_log, tuple(Source(s, part_type, rate, repeat) for s in source or ()), gateway_socket, tuple(gateway_uid or (os.getuid(),)),
+            Demands(frozenset(model or ()), frozenset(gateway or ())), BrokerAddress(broker, broker_name) if broker else None,
+        )  # fmt: skip
 
         async def main() -> None:
             task = asyncio.ensure_future(Agent(settings).run())

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from cryptography import x509
 
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.wire import LABEL_OPENING
+from framegate.wire import LABEL_HEAD, LABEL_OPENING
 
 log = logging.getLogger(__name__)
 
@@ -68,3 +68,8 @@ class TlsSigner:
 def sign_opening(key: KeyInTpm, info: bytes, encapsulation_sha256: bytes) -> bytes:
     """Signature of a frame session's opening; the label keeps it apart from handshakes and everything else."""
     return key.sign_with_tls_key(LABEL_OPENING + info + encapsulation_sha256)
+
+
+def sign_head(key: KeyInTpm, head: bytes) -> bytes:
+    """Signature over the head of a session's frames: proof of origin that no gateway can forge."""
+    return key.sign_with_tls_key(LABEL_HEAD + head)

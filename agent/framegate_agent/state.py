@@ -76,6 +76,15 @@ class StateFile:
         """Replace the state; a power cut leaves the old or the new one."""
         write_private(self.path, json.dumps(asdict(state), indent=1).encode())
 
+    def load_masks(self) -> bytes:
+        """The masks' signed envelope that was last taken in; empty where there never were any."""
+        path = self.folder / "masks.json"
+        return path.read_bytes() if path.exists() else b""
+
+    def save_masks(self, envelope: bytes) -> None:
+        """Keep masks over restarts."""
+        write_private(self.folder / "masks.json", envelope)
+
     def write_status(self, status: dict[str, Any]) -> None:
         """What `framegate-agent status` shows."""
         write_private(self.status_path, json.dumps(status).encode(), sync=False)

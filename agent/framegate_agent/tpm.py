@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from framegate.errors import Reason, Refused, Unavailable
+from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate.evidence import TLS_KEY_PCRS
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg, Attr, Curve
@@ -58,6 +58,13 @@ EK_TEMPLATES: Final[dict[int, tuple[str, bytes]]] = {
     0x01C00002: ("RSA-2048, low range", marshal_public_rsa(attributes=_LOW, modulus=b"\0" * 256, auth_policy=EK_POLICY_SECRET, symmetric=_AES128)),
 }
 """NV index of the certificate to (words, template), in the order of preference (TCG EK Credential Profile, table 2)."""
+
+
+STORAGE_TEMPLATE: Final = marshal_public(
+    attributes=Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.USER_WITH_AUTH | Attr.NO_DA | Attr.RESTRICTED | Attr.DECRYPT,
+    curve=Curve.NIST_P256, x=_ZERO32, y=_ZERO32, symmetric=_AES128,
+)  # fmt: skip
+"""The storage root key's template (TCG TPM v2.0 Provisioning Guidance, 7.5.1): made anew for each use, the same key every time."""
 
 
 class TpmFailed(Unavailable):
@@ -241,6 +248,43 @@ class Tpm:
             return self._on_owner(run)
         except TpmFailed as error:
             raise Refused.of(Reason.TLS_KEY_POLICY, "the boot state the TLS key was made in", error, "the agent makes a new key when it starts again") from error
+
+    def seal(self, secret: bytes) -> bytes:
+        """`secret` (at most 64 bytes) as a blob that only this TPM opens, and only while PCR 0 to 7 are as they are now (TPM 2.0 Part 1, 26)."""
+
+        def run() -> bytes:
+            policy = policy_pcr(self._tls_selection, self._pcrs(self._tls_selection))
+            public = tss.TPM2B_PUBLIC.parse("keyedhash", objectAttributes="fixedtpm|fixedparent|noda", authPolicy=policy)
+            sensitive = tss.TPM2B_SENSITIVE_CREATE(tss.TPMS_SENSITIVE_CREATE(data=secret))
+            with self._flushed(self._primary(tss.ESYS_TR.OWNER, STORAGE_TEMPLATE)) as parent:
+                private, made, _, _, _ = self._esys.create(parent, sensitive, public)
+            return bytes(made.marshal()) + bytes(private.marshal())
+
+        return self._on_owner(run)
+
+    def unseal(self, blob: bytes) -> bytes:
+        """The secret in a blob of `seal`. Raises Refused (VAULT) where another TPM made it or the boot state differs, Malformed for other bytes."""
+
+        def run() -> bytes:
+            try:
+                public, used = tss.TPM2B_PUBLIC.unmarshal(blob)
+                private, _ = tss.TPM2B_PRIVATE.unmarshal(blob[used:])
+            except (tss.TSS2_Exception, ValueError) as error:
+                raise Malformed.of(Reason.VAULT, "a sealed blob", f"{len(blob)} other bytes") from error
+            with (
+                self._flushed(self._primary(tss.ESYS_TR.OWNER, STORAGE_TEMPLATE)) as parent,
+                self._flushed(self._esys.load(parent, private, public)) as handle,
+                self._policy_session() as session,
+            ):
+                self._esys.policy_pcr(session, b"", _selection(self._tls_selection))
+                return bytes(self._esys.unseal(handle, session1=session))
+
+        try:
+            return self._on_owner(run)
+        except TpmFailed as error:
+            raise Refused.of(
+                Reason.VAULT, "a secret sealed by this TPM in this boot state", error, "after a firmware update: framegate-gateway vault recover --recovery-key FILE"
+            ) from error
 
     def _on_owner(self, work: Callable[[], T]) -> T:
         if self._closed.is_set():

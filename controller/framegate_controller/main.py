@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused
 from framegate.identity import parse_name
-from framegate_controller.ca.issuance import OPERATOR_LIFE, issue_operator, issue_server
+from framegate_controller.ca.issuance import OPERATOR_LIFE, issue_line, issue_operator, issue_server
 from framegate_controller.ca.keys import FleetKeys, found_fleet, load_fleet, private_pem, write_private
 from framegate_controller.cli.output import errors, talk
 from framegate_controller.server import Controller, Settings, now_ms
@@ -73,8 +73,25 @@ def server_certificate(
         write_private(out / f"{name}.key", private_pem(key))
         (out / f"{name}.pem").write_bytes(issue_server(keys, parse_name(name), key.public_key()).public_bytes(Encoding.PEM) + keys.issuing["server-ca"].pem)
         (out / "root.pem").write_bytes(keys.root.pem)
-        (out / "clients.pem").write_bytes(keys.issuing["gateway-ca"].pem + keys.root.pem)
+        (out / "clients.pem").write_bytes(b"".join(keys.issuing[n].pem for n in ("gateway-ca", "broker-ca", "operator-ca")) + keys.root.pem)
         talk.print(f"{out}/{name}.key, {name}.pem, root.pem, clients.pem")
+
+
+@app.command("line-certificate")
+def line_certificate(
+    line: Annotated[str, typer.Argument(help="Name of the line; its PLC bridge is NAME-plc.")], out: Annotated[Path, typer.Option(help="Folder for key, certificate and CAs.")],
+    state: State = DEFAULT_STATE,
+) -> None:  # fmt: skip
+    """Issue the certificate of a line adapter (framegate-line), or of a line's PLC bridge, which is called NAME-plc on the broker."""
+    with errors():
+        keys = load_fleet(state / "keys")
+        key = ec.generate_private_key(ec.SECP256R1())
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(out / "line.key", private_pem(key))
+        (out / "line.pem").write_bytes(issue_line(keys, parse_name(line, "line"), key.public_key()).public_bytes(Encoding.PEM) + keys.issuing["broker-ca"].pem)
+        (out / "root.pem").write_bytes(keys.root.pem)
+        (out / "authorities.pem").write_bytes(b"".join(k.pem for k in keys.issuing.values()))
+        talk.print(f"{out}: line.key, line.pem (30 days), root.pem, authorities.pem; next: framegate-line run --credentials {out}")
 
 
 @profiles.command("add")

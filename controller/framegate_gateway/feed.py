@@ -33,6 +33,9 @@ class Standing:
     result_id: str
     ends_at_s: float
     spki_sha256: bytes
+    evidence_sha256: str = ""
+    firmware_profile: str = ""
+    firmware_profile_sha256: str = ""
 
 
 class TrustView:
@@ -60,7 +63,9 @@ class TrustView:
             self._snapshot = True
         now = self._monotonic()
         for d in update.devices:
-            self._devices[d.device] = Standing(d.state, d.result_id, now + d.remaining_ms / 1000, d.spki_sha256)
+            self._devices[d.device] = Standing(
+                d.state, d.result_id, now + d.remaining_ms / 1000, d.spki_sha256, d.evidence_sha256.hex(), d.firmware_profile, d.firmware_profile_sha256.hex()
+            )  # fmt: skip
         self._heard_at_s = now
         if update.now_ms:
             self.clock_offset_ms = update.now_ms - time.time_ns() // 1_000_000

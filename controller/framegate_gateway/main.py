@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -15,10 +16,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.statements import Outcome
+from framegate_gateway.egress import EgressRules
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from framegate_gateway.server import GatewayProcess, Settings
+from framegate_gateway.server import DEFAULT_STATE, GatewayProcess, Settings
+from framegate_gateway.vault.frames import KEEP_DAYS
+from framegate_gateway.vault.keys import found_keys, recover_keys
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Framegate gateway: admits sealed frames from trusted cameras and inspects them.")
+vaults = typer.Typer(no_args_is_help=True, help="The frame vault of this host.")
+app.add_typer(vaults, name="vault")
+State = Annotated[Path, typer.Option("--state", envvar="FRAMEGATE_GATEWAY_STATE", help="Folder of receipts, vault, and the highest feed revision seen.")]
+AgentSocket = Annotated[Path, typer.Option("--agent-socket", envvar="FRAMEGATE_GATEWAY_SOCKET", help="Socket of this host's agent (framegate-agent run --gateway-socket).")]
 talk = Console(stderr=True, highlight=False)
 
 
@@ -34,15 +43,19 @@ def _errors():  # type: ignore[no-untyped-def]
 
 @app.command()
 def run(
-    agent_socket: Annotated[Path, typer.Option(envvar="FRAMEGATE_GATEWAY_SOCKET", help="Socket of this host's agent (framegate-agent run --gateway-socket).")],
+    agent_socket: AgentSocket,
     golden: Annotated[list[Path] | None, typer.Option(exists=True, file_okay=False, help="Folder of golden images, TYPE.png or TYPE.jpg; may be repeated.")] = None,
     bundle: Annotated[Path, typer.Option(help="Model bundle; default: the shipped one.")] = DEFAULT_BUNDLE,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    advertise: Annotated[str, typer.Option(help="Host that cameras reach; default: --host.")] = "",
+    advertise: Annotated[str, typer.Option(help="Host, or host:port, that cameras reach; default: --host and --port.")] = "",
     port: int = 7445, operator_port: int = 7446,
     broker: Annotated[str, typer.Option(help="MQTT broker host:port for signed verdicts; none by default.")] = "",
     broker_name: Annotated[str, typer.Option(help="The broker's certificate name, broker.<fleet>.framegate.")] = "",
-    state: Annotated[Path | None, typer.Option(help="Folder for the highest feed revision seen, so that a controller set back is noticed.")] = None,
+    frames_over_broker: Annotated[bool, typer.Option("--frames-over-broker", help="Take sealed frames from the broker too (framegate-agent run --broker).")] = False,
+    state: State = DEFAULT_STATE,
+    export_to: Annotated[list[str] | None, typer.Option(help="A destination that frames may be exported to, for instance a department; may be repeated. Default: none.")] = None,
+    export_quota: Annotated[int, typer.Option(min=0, help="Frames one operator may export in 24 hours.")] = 100,
+    keep: Annotated[list[str] | None, typer.Option(help="Days that frames stay in the vault, as OUTCOME=DAYS; default: PASS=7 DEFECT=90.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the model.")] = 2,
     feed_silence: Annotated[str, typer.Option(help="close, or grace: admit until results run out when the controller is silent.")] = "close",
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
@@ -54,7 +67,13 @@ def run(
             raise Refused.of(Reason.USAGE, "--feed-silence close or grace", ascii(feed_silence[:40]))
         if broker and not broker_name:
             raise Refused.of(Reason.USAGE, "--broker-name beside --broker", "none", "the name in the broker's certificate: framegate-controller server-certificate broker")
-        settings = Settings(agent_socket, tuple(golden or ()), bundle, host, advertise or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "grace")
+        if frames_over_broker and not broker:
+            raise Refused.of(Reason.USAGE, "--broker beside --frames-over-broker", "none")
+        reached, _, reached_port = advertise.partition(":")
+        settings = Settings(
+            agent_socket, tuple(golden or ()), bundle, host, reached or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "grace",
+            int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), {**KEEP_DAYS, **_days(keep or [])},
+        )  # fmt: skip
 
         async def main() -> None:
             task = asyncio.ensure_future(GatewayProcess(settings).run())
@@ -75,6 +94,42 @@ def model(bundle: Annotated[Path, typer.Option(help="Model bundle; default: the 
     with _errors():
         found = load_bundle(bundle)
         print(f"digest {found.digest.hex()}\nclasses {', '.join(found.classes)}\nthreshold {found.threshold}\nmodel {len(found.model)} bytes")
+
+
+@vaults.command("init")
+def vault_init(
+    agent_socket: AgentSocket, recovery_key_out: Annotated[Path, typer.Option(help="Where the recovery key is written, once; take it off this machine.")],
+    state: State = DEFAULT_STATE,
+) -> None:  # fmt: skip
+    """Make this host's frame vault: its key is sealed to the TPM, and wrapped for a recovery key that is kept elsewhere."""
+    with _errors():
+        if recovery_key_out.exists():
+            raise Refused.of(Reason.CONFLICT, f"no file {recovery_key_out}", "one", "choose another name; nothing is overwritten")
+        _, recovery = found_keys(state / "vault", agent_socket)
+        with os.fdopen(os.open(recovery_key_out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(recovery + "\n")
+        talk.print(f"vault in {state / 'vault'}; the gateway uses it from its next start on")
+        talk.print(f"[bold]recovery key: {recovery_key_out}[/] - move it off this machine: after a firmware update nothing else opens the vault")
+
+
+@vaults.command("recover")
+def vault_recover(
+    agent_socket: AgentSocket, recovery_key: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The file that vault init wrote.")], state: State = DEFAULT_STATE
+) -> None:
+    """Open the vault by its recovery key and seal it to this host's TPM as it is now."""
+    with _errors():
+        recover_keys(state / "vault", agent_socket, recovery_key.read_text())
+        talk.print("the vault is sealed to this host again; restart the gateway")
+
+
+def _days(rules: list[str]) -> dict[str, int]:
+    found = {}
+    for rule in rules:
+        outcome, _, days = rule.partition("=")
+        if outcome not in set(Outcome) or not days.isdigit():
+            raise Refused.of(Reason.USAGE, "--keep OUTCOME=DAYS, for instance DEFECT=90", ascii(rule[:40]))
+        found[outcome] = int(days)
+    return found
 
 
 def run_app() -> None:

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import grpc
 
-from framegate.errors import Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.wire import MAX_FRAME_BYTES
+from framegate_gateway.conversation import Conversations
+from framegate_gateway.egress import Egress, EgressRules
 from framegate_gateway.feed import TrustView, follow_feed
 from framegate_gateway.host_link import follow_agent
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.keys import Credentials, GatewayKeys
-from framegate_gateway.service import FramesService, GatewayOperatorService
+from framegate_gateway.mqtt_frames import MqttFrames
+from framegate_gateway.operators import GatewayOperatorService
+from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
+from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.service import FramesService
+from framegate_gateway.vault.frames import KEEP_DAYS, FrameVault
+from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
+DEFAULT_STATE: Final = Path("/var/lib/framegate-gateway")
+EXPIRE_S: Final = 600.0
+"""How often retention is looked at; it counts in days."""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -51,9 +64,13 @@ class Settings:
     operator_port: int = 7446
     broker: str = ""
     broker_name: str = ""
-    state: Path | None = None
+    state: Path = DEFAULT_STATE
     threads: int = 2
     grace: bool = False
+    advertise_port: int = 0
+    frames_over_broker: bool = False
+    egress: EgressRules = EgressRules()  # noqa: RUF009 - frozen
+    keep_days: Mapping[str, int] = field(default_factory=lambda: dict(KEEP_DAYS))
 
 
 class GatewayProcess:
@@ -64,15 +81,18 @@ class GatewayProcess:
         bundle = load_bundle(settings.bundle)
         self.golden = GoldenImages(settings.golden)
         self.engine = Engine(bundle, self.golden, settings.threads)
-        address, operator = f"{settings.advertise}:{settings.port}", f"{settings.advertise}:{settings.operator_port}"
+        address, operator = f"{settings.advertise}:{settings.advertise_port or settings.port}", f"{settings.advertise}:{settings.operator_port}"
         self.keys = GatewayKeys(address, operator, bundle.digest)
-        if settings.state is not None:
-            settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.view = TrustView(settings.state / "feed-revision" if settings.state else None, grace=settings.grace)
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.view = TrustView(settings.state / "feed-revision", grace=settings.grace)
         self.journal = Journal()
         self.publisher = Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
-        self.maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, self.publisher)
-        self._first = asyncio.Event()
+        self.receipts = ReceiptStore(settings.state)
+        self.vault, self.locked = self._open_vault()
+        self.maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, self.publisher, self.receipts, self.vault)
+        self.conversations = Conversations(self.view, self.engine, self.maker, self.receipts)
+        self._first, self._signed = asyncio.Event(), asyncio.Event()
+        self._mqtt: MqttFrames | None = None
 
     async def run(self) -> None:
         """Start the engine, wait for the first warrant, open the ports, serve."""
@@ -87,6 +107,10 @@ class GatewayProcess:
                 group.create_task(follow_agent(self.settings.agent_socket, self.keys, self._changed))
                 await self._first.wait()
                 group.create_task(follow_feed(self.view, self.keys))
+                group.create_task(sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed))
+                group.create_task(follow_log(self.receipts, self.keys, self._signed))
+                if self.vault is not None:
+                    group.create_task(self._expire(self.vault))
                 servers = await self._serve()
         finally:
             for server in servers:
@@ -94,6 +118,34 @@ class GatewayProcess:
             await self.engine.stop()
             if self.publisher is not None:
                 self.publisher.stop()
+            if self.vault is not None:
+                await asyncio.to_thread(self.vault.close)
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(self._sign_rest)
+            await asyncio.to_thread(self.receipts.close)
+
+    def _sign_rest(self) -> None:
+        """What is left unsigned at an orderly end is signed now, not recovered later."""
+        while sign_one(self.receipts, self.keys, self.view.now_ms):
+            pass
+
+    def _open_vault(self) -> tuple[FrameVault | None, str]:
+        """The host's vault, or why there is none. A vault that does not open never stops inspection: frames are then not kept, and it says so."""
+        folder = self.settings.state / "vault"
+        if not (folder / "vault.json").exists():
+            return None, "none: framegate-gateway vault init"
+        try:
+            return FrameVault(folder, open_keys(folder, self.settings.agent_socket), self.settings.keep_days), ""
+        except FramegateError as error:
+            log.error("the vault stays shut, frames are not kept: %s", error)
+            return None, f"shut: {error}"
+
+    async def _expire(self, vault: FrameVault) -> None:
+        while True:
+            keys, frames = await asyncio.to_thread(vault.expire, self.view.now_ms())
+            if keys:
+                log.warning("retention: %d keys erased, with %d frames", keys, frames)
+            await asyncio.sleep(EXPIRE_S)
 
     def _changed(self, credentials: Credentials | None) -> None:
         if credentials is None:
@@ -102,14 +154,19 @@ class GatewayProcess:
         if not self._first.is_set():
             log.warning("warranted by %s, zone %s", credentials.device, credentials.zone)
             self._first.set()
-        if self.publisher is not None:
+        if self.publisher is not None and (self._mqtt is not None or not self.settings.frames_over_broker):
             self.publisher.renewed(credentials)
 
     async def _serve(self) -> list[grpc.aio.Server]:
         s = self.settings
         frames, operators = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
-        rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.engine, self.maker), frames)
-        rpc.add_GatewayOperatorServicer_to_server(GatewayOperatorService(self.keys, self.view, self.engine, self.journal), operators)
+        rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.conversations), frames)
+        egress = Egress(self.vault, self.receipts, self.maker, self.engine, self.keys, s.egress, self.view.now_ms) if self.vault is not None else None
+        service = GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts, self.vault, egress, self.locked)
+        rpc.add_GatewayOperatorServicer_to_server(service, operators)
+        if self.publisher is not None and s.frames_over_broker:
+            self._mqtt = MqttFrames(self.keys, self.view, self.conversations, self.publisher)
+            self.publisher.renewed(self.keys.credentials)
         for server, port, clients in ((frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")):
             fetch = functools.partial(self._configuration, clients)
             credentials = grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=True)

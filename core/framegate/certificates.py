@@ -40,6 +40,10 @@ class Purpose(Enum):
     GRANT = x509.ObjectIdentifier(f"{OID_ARC}.6")
     PROFILE = x509.ObjectIdentifier(f"{OID_ARC}.7")
     VERDICT = x509.ObjectIdentifier(f"{OID_ARC}.8")
+    LOG = x509.ObjectIdentifier(f"{OID_ARC}.9")
+    MASK = x509.ObjectIdentifier(f"{OID_ARC}.10")
+    LINE = x509.ObjectIdentifier(f"{OID_ARC}.11")
+    BROKER = x509.ObjectIdentifier(f"{OID_ARC}.12")
 
 
 TLS_USAGE: Final = {
@@ -47,6 +51,8 @@ TLS_USAGE: Final = {
     Purpose.GATEWAY: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
     Purpose.SERVER: (ExtendedKeyUsageOID.SERVER_AUTH,),
     Purpose.OPERATOR: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    Purpose.LINE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    Purpose.BROKER: (ExtendedKeyUsageOID.CLIENT_AUTH,),
 }
 """TLS usages that stand beside the purpose; a device's certificate is for TLS clients, no more."""
 

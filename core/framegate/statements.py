@@ -35,7 +35,9 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Statement:
+class Statement:
+    """Base of signed statements: the dataclass's fields are the JSON's members."""
+
     TYPE: ClassVar[str]
     PURPOSE: ClassVar[Purpose]
 
@@ -80,7 +82,7 @@ def _typed(kind: Any, value: Any, name: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant(_Statement):
+class Grant(Statement):
     """The controller lets `camera` seal frames for one gateway process. Digests in hex; `nonce` is the camera's own, `ttl_s` counts from when it drew that."""
 
     grant_id: str
@@ -99,13 +101,14 @@ class Grant(_Statement):
     model_sha256: str
     policy: str
     mask_version: int
+    mask_sha256: str
 
     TYPE: ClassVar[str] = "application/vnd.framegate.grant+json"
     PURPOSE: ClassVar[Purpose] = Purpose.GRANT
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict(_Statement):
+class Verdict(Statement):
     """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}]; `reason` is empty unless UNINSPECTED."""
 
     verdict_id: str
@@ -134,7 +137,7 @@ class Verdict(_Statement):
 def verify_grant(data: bytes, camera: str, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime, *, nonce: bytes | None) -> Grant:
     """A grant that `camera` may act on.
 
-    1. to 4. as `_Statement.verify`; 5. it is for this camera; 6. it answers `nonce` where the caller drew one (a gateway, which did not,
+    1. to 4. as `Statement.verify`; 5. it is for this camera; 6. it answers `nonce` where the caller drew one (a gateway, which did not,
     passes None and relies on 7); 7. it was issued in the past and its ttl, at most `MAX_GRANT_TTL_S`, has not run out at `now`.
     Raises Malformed or Refused (GRANT, GRANT_EXPIRED).
     """
@@ -151,7 +154,7 @@ def verify_grant(data: bytes, camera: str, intermediates: Sequence[x509.Certific
 def verify_verdict(data: bytes, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime) -> Verdict:
     """A verdict that may be acted on.
 
-    1. to 4. as `_Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has none and a model, UNINSPECTED a reason;
+    1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has none and a model, UNINSPECTED a reason;
     6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's certificate names the gateway it claims to be of.
     Raises Malformed or Refused (VERDICT). An expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
     """

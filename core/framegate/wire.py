@@ -12,6 +12,7 @@ from typing import Final
 from framegate.codec import Record, blob, blobs, numbers, text, u8, u32, u64
 from framegate.errors import Malformed, Reason
 from framegate.eventlog.parse import MAX_LOG_BYTES
+from framegate.receipt_verifier import SIGN_HEAD, leaf_hash
 
 NONCE_BYTES: Final = 32
 TICKET_CODE_BYTES: Final = 16
@@ -138,6 +139,23 @@ class FrameMetadata(Record):
     width: int = u32()
     height: int = u32()
     mask_version: int = u32()
+    mask_sha256: bytes = blob(32)
+
+
+class FrameHead(Record):
+    """The camera's word on all frames it sealed in a session: how many, the root of their tree, and which of them got no answer.
+
+    `unanswered` holds counters as 32-bit numbers, ascending. The root is over `frame_leaf` of each frame, in the order of counters.
+    """
+
+    LABEL = "framegate/v1/frame-head"
+    session: bytes = blob(16, exactly=True)
+    device: str = text(MAX_TEXT)
+    opening_info: bytes = blob(32, exactly=True)
+    count: int = u64()
+    root: bytes = blob(32, exactly=True)
+    unanswered: bytes = blob(4 * 1024)
+    signed_at_ms: int = u64()
 
 
 class _Transcript(Record):
@@ -196,6 +214,11 @@ def certify_data(t: bytes, tls_spki: bytes) -> bytes:
     return sha256(_CertifyData(transcript=t, tls_spki=tls_spki).marshal())
 
 
+def frame_leaf(metadata: bytes, image_sha256: bytes) -> bytes:
+    """Hash of a frame as a leaf of its session's tree: over the digests of its exact metadata and of the encoded image."""
+    return leaf_hash(sha256(metadata) + image_sha256)
+
+
 def opening_info(offer: bytes, grant_payload: bytes, camera_spki: bytes, source: str) -> bytes:
     """HPKE info of an opening, 32 bytes: what the frame secret is bound to."""
     record = _OpeningInfo(offer=offer, grant_sha256=sha256(grant_payload), camera_spki_sha256=sha256(camera_spki), source=source)
@@ -204,6 +227,7 @@ def opening_info(offer: bytes, grant_payload: bytes, camera_spki: bytes, source:
 
 LABEL_OPENING: Final = b"framegate/v1/sign-opening\0"
 LABEL_CHALLENGE: Final = b"framegate/v1/sign-challenge\0"
+LABEL_HEAD: Final = SIGN_HEAD
 """In front of what is signed, so that no signature means anything elsewhere."""
 
 
@@ -235,6 +259,21 @@ class Warrant(Record):
     reason: str = text(1024)
 
 
+class VaultSecret(Record):
+    """On a host's socket: gateway to agent, seal this to the TPM; agent to gateway, this is what a blob held."""
+
+    LABEL = "framegate/v1/vault-secret"
+    secret: bytes = blob(64)
+
+
+class VaultBlob(Record):
+    """On a host's socket: agent to gateway, the sealed secret; gateway to agent, unseal this. `reason` says why there is none."""
+
+    LABEL = "framegate/v1/vault-blob"
+    sealed: bytes = blob(4096)
+    reason: str = text(1024)
+
+
 class Captured(Record):
     """Capture child to agent, followed by `size` bytes of encoded image: one frame and the part it shows."""
 
@@ -247,6 +286,8 @@ class Captured(Record):
     encoding: int = u8()
     width: int = u32()
     height: int = u32()
+    mask_version: int = u32()
+    mask_sha256: bytes = blob(32)
     size: int = u32()
 
 

@@ -23,10 +23,13 @@ from framegate.identity import DeviceId
 from framegate.wire import FrameMetadata, GatewayPublics, Warrant, sha256
 from framegate_controller.ca.issuance import issue_gateway
 from framegate_controller.ca.keys import FleetKeys, load_fleet
+from framegate_gateway.conversation import Conversations
 from framegate_gateway.feed import TrustView
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.keys import GatewayKeys
+from framegate_gateway.receipts.batches import sign_batches
+from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.service import FramesService
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
@@ -88,6 +91,7 @@ async def serve(mode: str, folder: Path) -> None:
     await engine.start()
     server = grpc.aio.server(options=OPTIONS)
     body: dict[str, Any] = {}
+    background: set[asyncio.Task[None]] = set()
     if mode == "plain":
         rpc.add_FramesServicer_to_server(PlainFrames(engine), server)
         body["port"] = server.add_insecure_port("127.0.0.1:0")
@@ -95,8 +99,10 @@ async def serve(mode: str, folder: Path) -> None:
         fleet = load_fleet(folder / "keys")
         camera = x509.load_pem_x509_certificate((folder / "camera.pem").read_bytes())
         keys, view = warranted(fleet, camera, engine.bundle.digest)
-        maker = VerdictMaker(keys, view, engine, Journal(), None)
-        rpc.add_FramesServicer_to_server(FramesService(keys, view, engine, maker), server)
+        receipts = ReceiptStore(folder / "gateway")
+        maker = VerdictMaker(keys, view, engine, Journal(), None, receipts)
+        rpc.add_FramesServicer_to_server(FramesService(keys, view, Conversations(view, engine, maker, receipts)), server)
+        background.add(asyncio.create_task(sign_batches(receipts, keys, view.now_ms, asyncio.Event())))
         credentials = grpc.ssl_server_credentials([keys.chain_pem()], fleet.issuing["device-ca"].pem, require_client_auth=True)
         body = {"port": server.add_secure_port("127.0.0.1:0", credentials), "publics": keys.newest.publics.hex()}
     await server.start()

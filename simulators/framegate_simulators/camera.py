@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 
-from framegate_agent.camera.sources import Shot, encoded
+from framegate_agent.camera.sources import Shot
 from framegate_simulators.boards import draw_board
 
 
@@ -21,7 +21,7 @@ class DrawnBoards:
         made = 0
         while not self._count or made < self._count:
             board = draw_board(self._first + made, design=self._design, defects=0 if made % self._good_every == 0 else None, clean_capture=True)
-            yield encoded(board.frame, f"board-{self._design}-{made + 1:05d}", part_type(self._design))
+            yield Shot(f"board-{self._design}-{made + 1:05d}", part_type(self._design), board.frame)
             made += 1
 
 

@@ -87,7 +87,9 @@ class Plant:
         self.interval_s = interval_s
         self.maker = TpmMaker.load_or_found(self.folder / "maker")
         self.sites: dict[str, Site] = {}
-        self.join_port, self.fleet_port, self.port, self.operator_port, self.broker_port = (free_port() for _ in range(5))
+        self.join_port, self.fleet_port, self.broker_port = (free_port() for _ in range(3))
+        self._gateway_ports: dict[str, tuple[int, int]] = {}
+        self.lines: list[str] = []
         self.context = self.folder / "operator.json"
         self.golden = self.folder / "golden"
         self.golden.mkdir()
@@ -142,14 +144,10 @@ class Plant:
         self._up("controller", ready.exists)
 
     def start_broker(self) -> None:
-        """Start mosquitto with mutual TLS; gateways publish verdicts, operators read."""
+        """Start mosquitto with mutual TLS and the access list that Framegate makes for it; operators read."""
         folder = self.folder / "broker"
         self.command("framegate-controller", "server-certificate", "broker", "--out", folder, "--state", self.folder / "controller")
-        (folder / "acl").write_text(
-            "".join(f"user gateway.line-1.{n}\ntopic write framegate/v1/line-1/verdicts/+\n" for n in ("gw1", "gw2")) + f"user operator.{OPERATOR}\ntopic read framegate/#\n"
-        )
-        keys = self.folder / "controller" / "keys"
-        (folder / "clients.pem").write_bytes(b"".join((keys / f"{n}.pem").read_bytes() for n in ("gateway-ca", "operator-ca", "root")))
+        self.write_broker_acl()
         lines = [
             f"listener {self.broker_port} 127.0.0.1", f"cafile {folder}/clients.pem", f"certfile {folder}/broker.pem", f"keyfile {folder}/broker.key",
             "tls_version tlsv1.3", "require_certificate true", "use_identity_as_username true", f"acl_file {folder}/acl", "persistence false",
@@ -161,6 +159,14 @@ class Plant:
             raise PlantError("mosquitto is not installed: apt-get install mosquitto")
         self.start("broker", found, "-c", folder / "mosquitto.conf")
         self._up("broker", lambda: _answers(self.broker_port))
+
+    def write_broker_acl(self) -> None:
+        """Make the broker's access list anew from the registry, and have a running broker read it."""
+        folder = self.folder / "broker"
+        readers = [a for name in self.lines for a in ("--line", name)]
+        self.framegate("broker", "acl", "--out", folder / "acl", "--reader", f"operator.{OPERATOR}", *readers)
+        if "broker" in self._processes:
+            self._processes["broker"].send_signal(signal.SIGHUP)
 
     def add_machine(self, name: str, kind: str = "camera", *, firmware: Firmware | None = None, ek: str = "p256") -> Site:
         """Deliver a machine and power it on."""
@@ -182,7 +188,10 @@ class Plant:
 
     def join(self, site: Site, ticket: Path, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """framegate-agent join on the machine."""
-        return self.command("framegate-agent", "join", ticket, *self._agent_arguments(site), check=check)
+        done = self.command("framegate-agent", "join", ticket, *self._agent_arguments(site), check=check)
+        if "broker" in self._processes:
+            self.write_broker_acl()
+        return done
 
     def start_agent(self, site: Site, *source: object) -> None:
         """framegate-agent run on the machine; `source` is kept for the next start."""
@@ -198,24 +207,30 @@ class Plant:
             self.stop(f"agent-{site.name}")
             site.agent = None
 
-    def start_gateway(self, site: Site, *, golden: list[Path] | None = None) -> None:
-        """framegate-gateway run on the machine."""
+    def start_gateway(self, site: Site, *extra: object, golden: list[Path] | None = None) -> None:
+        """framegate-gateway run on the machine; `extra` are further arguments."""
+        port, operator_port = self.gateway_ports(site)
         argv: list[object] = [
             "run",
             "--agent-socket",
             self.agent_socket(site),
             "--port",
-            self.port,
+            port,
             "--operator-port",
-            self.operator_port,
+            operator_port,
             "--state",
             site.machine.folder / "gateway",
+            *extra,
         ]
         for folder in golden or [self.golden]:
             argv += ["--golden", folder]
         if "broker" in self._processes:
             argv += ["--broker", f"127.0.0.1:{self.broker_port}", "--broker-name", "broker.plant.framegate"]
         self.start(f"gateway-{site.name}", "framegate-gateway", *argv, "-v")
+
+    def gateway_ports(self, site: Site) -> tuple[int, int]:
+        """Frames and operators' port of the gateway on this machine; the same at every start."""
+        return self._gateway_ports.setdefault(site.name, (free_port(), free_port()))
 
     def agent_socket(self, site: Site) -> Path:
         """Where the agent of a gateway's host listens."""

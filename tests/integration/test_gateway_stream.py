@@ -16,9 +16,12 @@ from framegate.statements import verify_verdict
 from framegate.wire import Captured, FrameMetadata
 from framegate_controller.ca.issuance import issue_operator
 from framegate_controller.ca.keys import private_pem
+from framegate_gateway.conversation import MAX_IN_FLIGHT, Conversations
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
 from framegate_gateway.inference.engine import Engine, Inspection
-from framegate_gateway.service import MAX_IN_FLIGHT, FramesService, GatewayOperatorService
+from framegate_gateway.operators import GatewayOperatorService
+from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.service import FramesService
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.edge import from_failures, from_rpc_error
@@ -52,10 +55,11 @@ class Gate:
         self.engine = SlowEngine()
         self.keys, self.view = warranted(keys, self.camera.certificate, self.engine.bundle.digest)
         self.journal = Journal()
-        maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, None)
+        self.receipts = ReceiptStore(folder / "gateway")
+        maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, None, self.receipts)
         self.server, self.operators = grpc.aio.server(), grpc.aio.server()
-        rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.engine, maker), self.server)
-        rpc.add_GatewayOperatorServicer_to_server(GatewayOperatorService(self.keys, self.view, self.engine, self.journal), self.operators)
+        rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, Conversations(self.view, self.engine, maker, self.receipts)), self.server)
+        rpc.add_GatewayOperatorServicer_to_server(GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts), self.operators)
         chain = [self.keys.chain_pem()]
         self.port = self.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(chain, keys.issuing["device-ca"].pem, require_client_auth=True))
         self.operator_port = self.operators.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(chain, keys.issuing["operator-ca"].pem, require_client_auth=True))
@@ -92,10 +96,13 @@ async def gate(keys, tmp_path):
     yield made
     await made.server.stop(0)
     await made.operators.stop(0)
+    made.receipts.close()
 
 
 def head(number: int, **changes) -> Captured:
-    made = Captured(part=f"p{number}", part_type="t", trigger_sequence=number, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=640, height=640, size=5)
+    made = Captured(
+        part=f"p{number}", part_type="t", trigger_sequence=number, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=640, height=640, mask_version=0, mask_sha256=b"", size=5
+    )
     return replace(made, **changes)
 
 
@@ -104,21 +111,21 @@ async def test_n107_every_refused_frame_is_uninspected_with_its_reason(gate):
         call = rpc.FramesStub(channel).Stream()
         session = await gate.opened(call)
         send = lambda frame: call.write(pb.CameraMessage(frame=frame))  # noqa: E731
-        await send(session.seal(head(1), b"image"))
+        await send(session.seal(head(1), b"image %d" % 1))
         assert gate.verdict(await call.read()).outcome == "PASS"
-        good = session.seal(head(2), b"image")
+        good = session.seal(head(2), b"image %d" % 2)
         for frame, reason in (
             (pb.SealedFrame(metadata=good.metadata, sealed=good.sealed[:-1] + b"\0"), "frame-authentication"), (good, None), (good, "frame-replayed"),
-            (session.seal(head(3, part_type="unknown"), b"image"), "part-unknown"), (session.seal(head(4, width=0), b"image"), "image"),
+            (session.seal(head(3, part_type="unknown"), b"image %d" % 3), "part-unknown"), (session.seal(head(4, width=0), b"image %d" % 4), "image"),
         ):  # fmt: skip
             await send(frame)
             found = gate.verdict(await call.read())
             assert (found.outcome, found.reason) == (("UNINSPECTED", reason) if reason else ("PASS", "")), reason
         gate.trust("quarantined")
-        await send(session.seal(head(5), b"image"))
+        await send(session.seal(head(5), b"image %d" % 5))
         assert gate.verdict(await call.read()).reason == "quarantined"
         gate.trust("trusted")
-        await send(session.seal(head(6), b"image"))
+        await send(session.seal(head(6), b"image %d" % 6))
         assert gate.verdict(await call.read()).outcome == "PASS"
     assert gate.journal.outcomes == {"PASS": 3, "UNINSPECTED": 5}
 
@@ -128,7 +135,7 @@ async def test_n107_trust_that_ends_while_the_frame_is_in_the_model(gate):
         call = rpc.FramesStub(channel).Stream()
         session = await gate.opened(call)
         gate.engine.go.clear()
-        await call.write(pb.CameraMessage(frame=session.seal(head(1), b"image")))
+        await call.write(pb.CameraMessage(frame=session.seal(head(1), b"image %d" % 1)))
         await asyncio.sleep(0.2)
         gate.trust("quarantined")
         gate.engine.go.set()
@@ -142,7 +149,7 @@ async def test_n108_frames_past_the_limit_are_answered_at_once(gate):
         session = await gate.opened(call)
         gate.engine.go.clear()
         for number in range(MAX_IN_FLIGHT + 3):
-            await call.write(pb.CameraMessage(frame=session.seal(head(number), b"image")))
+            await call.write(pb.CameraMessage(frame=session.seal(head(number), b"image %d" % number)))
         early = [gate.verdict(await call.read()) for _ in range(3)]
         assert {v.reason for v in early} == {"too-many-frames-in-flight"}
         gate.engine.go.set()
@@ -155,7 +162,7 @@ async def test_n106_triggers_that_never_came_are_uninspected(gate):
         call = rpc.FramesStub(channel).Stream()
         session = await gate.opened(call)
         for number in (5, 6, 9, 2, 3):
-            await call.write(pb.CameraMessage(frame=session.seal(head(number), b"image")))
+            await call.write(pb.CameraMessage(frame=session.seal(head(number), b"image %d" % number)))
             assert gate.verdict(await call.read()).trigger_sequence == number
     gaps = [v for v, _ in gate.journal.rows if v.reason == "frame-gap"]
     assert [(v.trigger_sequence, v.part, v.outcome) for v in gaps] == [(7, "", "UNINSPECTED"), (8, "", "UNINSPECTED")]
@@ -169,10 +176,10 @@ async def test_messages_that_end_the_stream(gate, what):
         session = gate.camera.session(offer, gate.keys.newest.publics)
         other = FrameMetadata(
             session=bytes(16), device="camera.line-1.cam9", part="p", part_type="t", trigger_sequence=1, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=1, height=1,
-            mask_version=0,
+            mask_version=0, mask_sha256=b"",
         ).marshal()  # fmt: skip
         message = {
-            "frame before opening": pb.CameraMessage(frame=session.seal(head(1), b"image")), "another camera's frame": pb.CameraMessage(frame=pb.SealedFrame(metadata=other, sealed=b"\0")),
+            "frame before opening": pb.CameraMessage(frame=session.seal(head(1), b"image %d" % 1)), "another camera's frame": pb.CameraMessage(frame=pb.SealedFrame(metadata=other, sealed=b"\0")),
             "garbage": pb.CameraMessage(opening=pb.SignedOpening(opening=os.urandom(99), signature=b"x")), "empty": pb.CameraMessage(),
         }[what]  # fmt: skip
         await call.write(message)
@@ -207,7 +214,7 @@ def test_authorities_that_the_root_did_not_sign(keys, tmp_path):
 
     other = found_fleet(tmp_path / "other", "plant")
     good = [k.der for k in keys.issuing.values()]
-    assert len(load_authorities(good, keys.root.certificate)) == 4
+    assert len(load_authorities(good, keys.root.certificate)) == 5
     for bad in ([*good, other.issuing["device-ca"].der], [b"junk"]):
         with pytest.raises(FramegateError) as caught:
             load_authorities(bad, keys.root.certificate)

@@ -76,14 +76,14 @@ def test_n114_broker_has_signed_unretained_verdicts_and_refuses_strangers(plant)
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     client.tls_set_context(tls)
     client.on_message = lambda _c, _u, m: (got.append(m), seen.set())
-    client.on_connect = lambda c, *_: c.subscribe("framegate/v1/line-1/verdicts/+", qos=1)
+    client.on_connect = lambda c, *_: c.subscribe("framegate/v1/verdicts/+/+", qos=1)
     client.connect("127.0.0.1", plant.broker_port)
     client.loop_start()
     assert seen.wait(20)
     client.disconnect()
     client.loop_stop()
     message = got[0]
-    assert not message.retain and message.topic == "framegate/v1/line-1/verdicts/camera.line-1.cam1"
+    assert not message.retain and message.topic == "framegate/v1/verdicts/gateway.line-1.gw1/camera.line-1.cam1"
     made = json.loads(message.payload)
     assert made["payloadType"] == Verdict.TYPE
     import time

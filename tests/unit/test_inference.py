@@ -51,10 +51,10 @@ async def refusal(engine, data: bytes, encoding: int = ENCODING_JPEG, size: tupl
 
 
 async def test_boards_pass_and_fail_as_they_should(engine):
-    good = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame, "p", "drawn-1")
+    good = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
     bad = draw_board(77, design=1, defects=8, clean_capture=True)
-    assert (await engine.inspect("cam", "drawn-1", good.data, good.encoding, 640, 640)).defects == ()
-    found = await engine.inspect("cam", "drawn-1", encoded(bad.frame, "p", "drawn-1").data, ENCODING_JPEG, 640, 640)
+    assert (await engine.inspect("cam", "drawn-1", good, ENCODING_JPEG, 640, 640)).defects == ()
+    found = await engine.inspect("cam", "drawn-1", encoded(bad.frame), ENCODING_JPEG, 640, 640)
     assert len(found.defects) >= len(bad.defects) // 2
     assert {d["kind"] for d in found.defects} <= set(CLASSES)
     png = cv2.imencode(".png", bad.frame)[1].tobytes()
@@ -65,7 +65,7 @@ async def test_boards_pass_and_fail_as_they_should(engine):
 
 async def test_n103_image_bombs_and_broken_images(engine):
     assert "opens nothing" in engine.isolation and "not dumpable" in engine.isolation
-    jpeg = encoded(draw_board(5, design=1, defects=0).frame, "p", "t").data
+    jpeg = encoded(draw_board(5, design=1, defects=0).frame)
     assert await refusal(engine, png_that_claims(100_000, 100_000), ENCODING_PNG, (100_000, 100_000)) == Reason.IMAGE
     assert await refusal(engine, png_that_claims(100_000, 100_000), ENCODING_PNG) == Reason.IMAGE
     assert await refusal(engine, jpeg[:100]) == Reason.IMAGE
@@ -82,14 +82,14 @@ async def test_n103_image_bombs_and_broken_images(engine):
 
 
 async def test_child_that_is_killed_is_replaced_and_its_frame_is_an_error(engine):
-    jpeg = encoded(draw_board(5, design=1, defects=0).frame, "p", "t").data
+    jpeg = encoded(draw_board(5, design=1, defects=0).frame)
     os.kill(engine._child.pid, signal.SIGKILL)
     assert await refusal(engine, jpeg) == Reason.INFERENCE
     assert (await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)) is not None
 
 
 async def test_n108_devices_take_turns(engine):
-    jpeg = encoded(draw_board(5, design=1, defects=0).frame, "p", "t").data
+    jpeg = encoded(draw_board(5, design=1, defects=0).frame)
     order: list[str] = []
 
     async def one(device: str) -> None:
@@ -184,6 +184,6 @@ def test_folder_source_reads_deeppcb_names(tmp_path):
     for name in ("a_test.jpg", "a_temp.jpg", "b.png"):
         cv2.imwrite(str(tmp_path / name), image)
     (tmp_path / "c.jpg").write_bytes(b"no image")
-    assert [(s.part, s.part_type, s.width) for s in FolderSource(tmp_path)] == [("a", "a", 32), ("b", "b", 32)]
+    assert [(s.part, s.part_type, s.image.shape[1]) for s in FolderSource(tmp_path)] == [("a", "a", 32), ("b", "b", 32)]
     golden = GoldenImages((tmp_path,))
     assert "a" in golden and golden.get("a") == (tmp_path / "a_temp.jpg").read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from framegate.wire import AttestHello, Captured, Challenge, FrameMetadata, Hello, Opening, SessionOffer
+from framegate.wire import AttestHello, Captured, Challenge, FrameHead, FrameMetadata, Hello, Opening, SessionOffer
 from framegate_simulators.forge import Forge
 
 FOLDER = Path(__file__).parents[1] / "vectors"
@@ -37,6 +37,7 @@ def test_our_code_makes_the_committed_bytes():
         ("opening", Opening),
         ("frame_metadata", FrameMetadata),
         ("captured", Captured),
+        ("frame_head", FrameHead),
     ],
 )
 def test_records_parse_to_what_made_them(name, record):
@@ -67,6 +68,12 @@ def test_derivations_by_hand_from_the_documented_bytes():
     assert hmac.digest(key, b"framegate/v1/activation\0" + t + sha(b"proof bytes"), "sha256") == VECTORS["activation_mac"]
     info = label("framegate/v1/opening-info") + field(VECTORS["offer"]) + field(sha(b'{"grant_id":"g"}')) + field(sha(spki)) + field(b"source-1")
     assert sha(info) == VECTORS["opening_info"]
+    leaf = sha(b"\0" + sha(VECTORS["frame_metadata"]) + fill("image 0", 32))
+    assert leaf == VECTORS["frame_leaf"]
+    second, third = (sha(b"\0" + sha(VECTORS["frame_metadata"]) + fill(f"image {n}", 32)) for n in (1, 2))
+    root = sha(b"\1" + sha(b"\1" + leaf + second) + third)
+    head = label("framegate/v1/frame-head") + field(fill("frame session", 16)) + field(b"camera.line-1.cam1") + field(VECTORS["opening_info"]) + struct.pack(">Q", 3)
+    assert head + field(root) + field(b"\0\0\0\2") + struct.pack(">Q", 1790000060000) == VECTORS["frame_head"]
     digest = sha(b"".join(fill(f"pcr {p}", 32) for p in range(8)))
     assert sha(bytes(32) + struct.pack(">IIHB", 0x17F, 1, 0x000B, 3) + b"\xff\0\0" + digest) == VECTORS["policy_pcr"]
 

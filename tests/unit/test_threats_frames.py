@@ -72,7 +72,7 @@ class Door:
         grant = Grant(
             grant_id="g", camera=CAMERA, nonce=nonce.hex(), issued_at_ms=time.time_ns() // 1_000_000, ttl_s=60, host=HOST, result_id="r", zone="line-1",
             publics_sha256=digest.hex(), tls_spki_sha256="", hpke_kem=publics.hpke_kem, hpke_public=publics.hpke_public.hex(), address=publics.address,
-            model_sha256="", policy="p", mask_version=0,
+            model_sha256="", policy="p", mask_version=0, mask_sha256="",
         )  # fmt: skip
         signer = self.fleet.signing["grant"]
         return replace(grant, **changes).seal(signer.der, signer.sign)
@@ -101,7 +101,7 @@ def door(keys: FleetKeys) -> Door:
     return Door(keys)
 
 
-HEAD = Captured(part="p1", part_type="t", trigger_sequence=1, captured_at_ms=5, uncertainty_ms=1, encoding=1, width=64, height=64, size=4)
+HEAD = Captured(part="p1", part_type="t", trigger_sequence=1, captured_at_ms=5, uncertainty_ms=1, encoding=1, width=64, height=64, mask_version=0, mask_sha256=b"", size=4)
 
 
 def refusal(call) -> Reason:
@@ -113,9 +113,9 @@ def refusal(call) -> Reason:
 def test_a_sound_frame_is_admitted_once_and_in_order(door):
     link, session = door.opened()
     for number in range(3):
-        frame = session.seal(replace_head(trigger_sequence=number), b"image")
+        frame = session.seal(replace_head(trigger_sequence=number), b"image%d" % number)
         admitted = link.admit(frame.metadata, frame.sealed)
-        assert (admitted.image, admitted.counter, admitted.missing, admitted.metadata.trigger_sequence) == (b"image", number, 0, number)
+        assert (admitted.image, admitted.counter, admitted.missing, admitted.metadata.trigger_sequence) == (b"image%d" % number, number, 0, number)
 
 
 def replace_head(**changes) -> Captured:
@@ -221,7 +221,7 @@ def test_n115_a_change_before_a_snapshot(door):
 
 def test_n101_replayed_and_reordered_frames(door):
     link, session = door.opened()
-    frames = [session.seal(replace_head(trigger_sequence=n), b"image") for n in range(3)]
+    frames = [session.seal(replace_head(trigger_sequence=n), b"image%d" % n) for n in range(3)]
     assert link.admit(frames[0].metadata, frames[0].sealed)
     assert refusal(lambda: link.admit(frames[0].metadata, frames[0].sealed)) == Reason.FRAME_REPLAYED
     assert link.admit(frames[2].metadata, frames[2].sealed).missing == 1

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from framegate.activation import activation_mac
+from framegate.merkle import Tree
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate.tpm.policy import policy_pcr
@@ -11,11 +12,13 @@ from framegate.wire import (
     AttestHello,
     Captured,
     Challenge,
+    FrameHead,
     FrameMetadata,
     Hello,
     Opening,
     SessionOffer,
     certify_data,
+    frame_leaf,
     opening_info,
     publics_sha256,
     quote_data,
@@ -49,16 +52,31 @@ def vectors() -> dict[str, object]:
     opening = Opening(session=offer.session, grant=b'{"payloadType":"x"}', source="source-1", sealed_secret=fill("sealed", 1168))
     metadata = FrameMetadata(
         session=offer.session, device="camera.line-1.cam1", part="board-1-00001", part_type="drawn-1", trigger_sequence=1, captured_at_ms=1790000000000,
-        uncertainty_ms=50, encoding=1, width=640, height=640, mask_version=0,
+        uncertainty_ms=50, encoding=1, width=640, height=640, mask_version=3, mask_sha256=fill("masks", 32),
     )  # fmt: skip
     captured = Captured(
-        part="board-1-00001", part_type="drawn-1", trigger_sequence=1, captured_at_ms=1790000000000, uncertainty_ms=50, encoding=1, width=640, height=640, size=100000
+        part="board-1-00001",
+        part_type="drawn-1",
+        trigger_sequence=1,
+        captured_at_ms=1790000000000,
+        uncertainty_ms=50,
+        encoding=1,
+        width=640,
+        height=640,
+        mask_version=3,
+        mask_sha256=fill("masks", 32),
+        size=100000,
     )
+    leaves = [frame_leaf(metadata.marshal(), fill(f"image {n}", 32)) for n in range(3)]
+    head = FrameHead(
+        session=offer.session, device="camera.line-1.cam1", opening_info=opening_info(offer.marshal(), b'{"grant_id":"g"}', spki, "source-1"), count=3, root=Tree(leaves).root,
+        unanswered=b"\0\0\0\2", signed_at_ms=1790000060000,
+    )  # fmt: skip
     values = {p: fill(f"pcr {p}", 32) for p in range(8)}
     attest_hello = AttestHello(client_nonce=fill("client nonce", 32), reset_count=3, restart_count=1, boot_log_sha256=log)
     return {
         "hello": hello.marshal().hex(), "attest_hello": attest_hello.marshal().hex(), "challenge": challenge.marshal().hex(), "offer": offer.marshal().hex(),
-        "opening": opening.marshal().hex(), "frame_metadata": metadata.marshal().hex(), "captured": captured.marshal().hex(), "fleet": fleet.hex(),
+        "opening": opening.marshal().hex(), "frame_metadata": metadata.marshal().hex(), "captured": captured.marshal().hex(), "frame_leaf": leaves[0].hex(), "frame_head": head.marshal().hex(), "fleet": fleet.hex(),
         "transcript": t.hex(), "publics_sha256_none": publics_sha256(()).hex(), "publics_sha256_two": publics_sha256(publics).hex(),
         "quote_data": quote_data(t, spki, log, posture, publics).hex(), "certify_data": certify_data(t, spki).hex(),
         "activation_mac": activation_mac(fill("activation secret", 32), t, b"proof bytes").hex(),

@@ -1,16 +1,17 @@
-"""The capture child as the agent sees it: a process without the TPM's address or any secret, that writes frames to a pipe."""
+"""The capture child as the agent sees it: a process without the TPM's address or any secret, that writes frames to a pipe and is told the masks."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
-import shlex
 import sys
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
+from framegate.masks import Masks, Polygon
 from framegate.wire import MAX_FRAME_BYTES, Captured
 
 log = logging.getLogger(__name__)
@@ -19,31 +20,61 @@ _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTU
 """What a capture child inherits of the environment; TCTI strings and tokens are not in it."""
 
 
-async def captured_frames(source: str, *, part_type: str, rate: float, repeat: bool) -> AsyncIterator[tuple[Captured, bytes]]:
-    """Frames of `source` from a child process; ends when the child does. Raises Malformed on a child that does not keep the protocol."""
-    if source.startswith("exec:"):
-        argv = shlex.split(source.removeprefix("exec:"))
-    else:
-        argv = [sys.executable, "-m", "framegate_agent.camera.sources", source, "--part-type", part_type, "--rate", str(rate)]
-        argv += ["--repeat"] if repeat else []
-    environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
-    child = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, env=environment, close_fds=True)
-    if child.stdout is None:
-        raise RuntimeError("the child has no standard output")
+class Capture:
+    """One source's capture child. `frames` runs it; `set_masks` holds from the next frame on, for this child and its successors."""
+
+    def __init__(self, source: str, *, part_type: str, rate: float, repeat: bool) -> None:
+        self._source = source
+        self._argv = [sys.executable, "-m", "framegate_agent.camera.sources", source, "--part-type", part_type, "--rate", str(rate), *(["--repeat"] if repeat else [])]
+        self._line = mask_line(0, b"", ())
+        self._child: asyncio.subprocess.Process | None = None
+
+    def set_masks(self, masks: Masks) -> None:
+        """Blank these from the next frame on."""
+        self._line = mask_line(masks.version, masks.sha256, masks.polygons)
+        child = self._child
+        if child is not None and child.stdin is not None and not child.stdin.is_closing():
+            child.stdin.write(self._line)
+
+    async def frames(self) -> AsyncIterator[tuple[Captured, bytes]]:
+        """Frames until the child ends. Raises Malformed on a child that does not keep the protocol."""
+        environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
+        child = await asyncio.create_subprocess_exec(
+            *self._argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment, close_fds=True, start_new_session=True
+        )
+        if child.stdout is None or child.stdin is None:
+            raise RuntimeError("the child has no pipes")
+        self._child = child
+        child.stdin.write(self._line)
+        try:
+            while True:
+                try:
+                    size = int.from_bytes(await child.stdout.readexactly(4), "big")
+                except asyncio.IncompleteReadError:
+                    return
+                if size > _MAX_HEAD:
+                    raise Malformed.of(Reason.TOO_LARGE, f"a head of at most {_MAX_HEAD} bytes from the capture child", size)
+                head = Captured.parse(await child.stdout.readexactly(size))
+                if head.size > MAX_FRAME_BYTES:
+                    raise Malformed.of(Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size)
+                yield head, await child.stdout.readexactly(head.size)
+        finally:
+            self._child = None
+            if child.returncode is None:
+                _end(child)
+            await child.wait()
+            log.info("capture child of %s ended with %s", self._source, child.returncode)
+
+
+def _end(child: asyncio.subprocess.Process) -> None:
+    """Kill the child and what it started: a maker's program must not go on holding the camera."""
     try:
-        while True:
-            try:
-                size = int.from_bytes(await child.stdout.readexactly(4), "big")
-            except asyncio.IncompleteReadError:
-                return
-            if size > _MAX_HEAD:
-                raise Malformed.of(Reason.TOO_LARGE, f"a head of at most {_MAX_HEAD} bytes from the capture child", size)
-            head = Captured.parse(await child.stdout.readexactly(size))
-            if head.size > MAX_FRAME_BYTES:
-                raise Malformed.of(Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size)
-            yield head, await child.stdout.readexactly(head.size)
-    finally:
-        if child.returncode is None:
-            child.kill()
-        await child.wait()
-        log.info("capture child of %s ended with %s", source, child.returncode)
+        os.killpg(child.pid, 9)
+    except (ProcessLookupError, PermissionError):
+        child.kill()
+
+
+def mask_line(version: int, digest: bytes, polygons: tuple[Polygon, ...]) -> bytes:
+    """The line that `Masker.take` reads."""
+    body: dict[str, Any] = {"version": version, "sha256": digest.hex(), "polygons": polygons}
+    return json.dumps(body, separators=(",", ":")).encode() + b"\n"

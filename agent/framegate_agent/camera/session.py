@@ -14,10 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from framegate.certificates import from_ms
 from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
+from framegate.identity import Kind, split_device_id
+from framegate.merkle import Tree
 from framegate.sframe import Sealer
 from framegate.statements import Grant, verify_grant
-from framegate.wire import Captured, FrameMetadata, Opening, SessionOffer, opening_info, sha256
-from framegate_agent.signing import KeyInTpm, sign_opening
+from framegate.wire import Captured, FrameHead, FrameMetadata, Opening, SessionOffer, frame_leaf, opening_info, sha256
+from framegate_agent.signing import KeyInTpm, sign_head, sign_opening
 from framegate_proto.v1 import framegate_pb2 as pb
 
 KEM_HYBRID: Final = "MLKEM768-X25519"
@@ -39,9 +41,35 @@ class HeldGrant:
         return time.monotonic() < self.ends_at_s
 
 
-def hold_grant(envelope: bytes, camera: str, nonce: bytes, drawn_at_s: float, intermediates: tuple[x509.Certificate, ...], root: x509.Certificate, now_ms: int) -> HeldGrant:
-    """The grant after `verify_grant` and this camera's own demands: its KEM, a key of the right size. Raises Malformed or Refused."""
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What this camera asks of a gateway beyond the controller's word; empty: nothing more. `models` in hex, `hosts` as device ids."""
+
+    models: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+
+def hold_grant(
+    envelope: bytes,
+    camera: str,
+    nonce: bytes,
+    drawn_at_s: float,
+    intermediates: tuple[x509.Certificate, ...],
+    root: x509.Certificate,
+    now_ms: int,
+    demands: Demands = Demands(),
+) -> HeldGrant:
+    """The grant after `verify_grant` and this camera's own demands: zone, host, model, its KEM, a key of the right size. Raises Malformed or Refused."""
     grant = verify_grant(envelope, camera, intermediates, root, from_ms(now_ms), nonce=nonce)
+    zone = split_device_id(camera)[1]
+    if grant.zone != zone or split_device_id(grant.host)[:2] != (Kind.GATEWAY, zone):
+        raise Refused.of(Reason.GRANT, f"a gateway of zone {zone}", f"{grant.host} of zone {grant.zone}", "the controller granted across zones")
+    if demands.models and grant.model_sha256 not in demands.models:
+        raise Refused.of(
+            Reason.MODEL, "a gateway with an approved model", f"{grant.host} runs {grant.model_sha256[:16]}", "approve it on the camera: framegate-agent run --model SHA256"
+        )
+    if demands.hosts and grant.host not in demands.hosts:
+        raise Refused.of(Reason.GRANT, f"a gateway on {' or '.join(sorted(demands.hosts))}", grant.host, "approve it on the camera: framegate-agent run --gateway ID")
     if grant.hpke_kem != KEM_HYBRID:
         raise Refused.of(Reason.GRANT, f"KEM {KEM_HYBRID}", grant.hpke_kem, "the gateway is too old for this camera")
     _hpke_key(grant)
@@ -49,7 +77,10 @@ def hold_grant(envelope: bytes, camera: str, nonce: bytes, drawn_at_s: float, in
 
 
 class FrameSession:
-    """One frame secret towards one gateway. Use `opening()` once, then `seal()` for every frame."""
+    """One frame secret towards one gateway. Use `opening()` once, then `seal()` for every frame, then `head()` once.
+
+    Each sealed frame is a leaf of a tree; the head the TPM signs at the end says which frames this camera really made, and in what order.
+    """
 
     def __init__(self, held: HeldGrant, offer: bytes, source: str, camera: str, camera_spki: bytes) -> None:
         self.held, self._source, self._camera = held, source, camera
@@ -61,6 +92,8 @@ class FrameSession:
         self._info = opening_info(offer, payload, camera_spki, source)
         self._secret = secrets.token_bytes(32)
         self._sealer = Sealer(self._secret, self.kid)
+        self._leaves = bytearray()
+        self.unanswered: set[int] = set()
 
     def opening(self, key: KeyInTpm) -> pb.SignedOpening:
         """The opening, signed by the TPM. Blocks for one signature."""
@@ -73,12 +106,33 @@ class FrameSession:
         """The frame, sealed with exactly the metadata it carries. Raises Refused where the grant has ended."""
         if not self.held.alive:
             raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended", "a new one comes with the gateway's next attestation")
+        grant = self.held.grant
+        if head.mask_version < grant.mask_version or (head.mask_version == grant.mask_version and head.mask_sha256.hex() != grant.mask_sha256):
+            raise Refused.of(Reason.MASK, f"a frame under masks of version {grant.mask_version}", f"version {head.mask_version}", "the next frame has them")
         metadata = FrameMetadata(
             session=self.session, device=self._camera, part=head.part, part_type=head.part_type, trigger_sequence=head.trigger_sequence,
             captured_at_ms=head.captured_at_ms, uncertainty_ms=head.uncertainty_ms, encoding=head.encoding, width=head.width, height=head.height,
-            mask_version=0,
+            mask_version=head.mask_version, mask_sha256=head.mask_sha256,
         ).marshal()  # fmt: skip
-        return pb.SealedFrame(metadata=metadata, sealed=self._sealer.seal(image, metadata))
+        counter = self._sealer.counter
+        sealed = self._sealer.seal(image, metadata)
+        self._leaves += frame_leaf(metadata, sha256(image))
+        self.unanswered.add(counter)
+        return pb.SealedFrame(metadata=metadata, sealed=sealed)
+
+    @property
+    def count(self) -> int:
+        """Frames sealed so far."""
+        return self._sealer.counter
+
+    def head(self, key: KeyInTpm, now_ms: int) -> pb.SignedHead:
+        """The signed head over all frames of this session, which seals no more after it. Blocks for one TPM signature."""
+        leaves = bytes(self._leaves)
+        record = FrameHead(
+            session=self.session, device=self._camera, opening_info=self._info, count=self.count, root=Tree([leaves[i : i + 32] for i in range(0, len(leaves), 32)]).root,
+            unanswered=b"".join(c.to_bytes(4, "big") for c in sorted(self.unanswered)[:1024]), signed_at_ms=now_ms,
+        ).marshal()  # fmt: skip
+        return pb.SignedHead(head=record, signature=sign_head(key, record), leaves=leaves)
 
 
 def _hpke_key(grant: Grant) -> hpke.MLKEM768X25519PublicKey:

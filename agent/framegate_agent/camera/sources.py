@@ -1,39 +1,47 @@
 """Frame sources, run inside the capture child: a folder of images, a video, an OpenCV device or an RTSP address.
 
-A source yields parts already encoded. The child writes them to its standard output as `Captured` records, each followed by the image.
-Other sources (a maker's SDK, a simulator) are programs that write the same and are named as `exec:COMMAND`.
+A source yields pictures; the child blanks what the masks cover, encodes, and writes `Captured` records, each followed by the image, to its
+standard output. Masks come as lines on its standard input. Other sources (a maker's SDK, a simulator) are programs that write the same
+records and are named as `exec:COMMAND`; what they write passes through here too, so that no picture leaves unmasked.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import signal
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-from framegate.errors import FramegateError, Reason, Unavailable
-from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, Captured
+from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
+from framegate_agent.camera.masking import Masker
 
 JPEG_QUALITY: Final = 90
+MAX_HEAD_BYTES: Final = 4096
+"""A `captured` record is some hundred bytes."""
 _IMAGES: Final = {".jpg", ".jpeg", ".png", ".bmp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One encoded frame of one part; `width` and `height` in pixels."""
+    """One picture of one part: (h, w) uint8 grey. `trigger` is its trigger sequence, 0 where the source has no trigger and frames are counted."""
 
     part: str
     part_type: str
-    encoding: int
-    width: int
-    height: int
-    data: bytes
+    image: NDArray[np.uint8]
+    trigger: int = 0
 
 
 class FrameSource(Protocol):
@@ -59,7 +67,7 @@ class FolderSource:
                 print(f"framegate: {path.name!a} is no image that OpenCV reads; skipped", file=sys.stderr)
                 continue
             stem = path.stem.removesuffix("_test")
-            yield encoded(image, stem, stem)
+            yield Shot(stem, stem, np.asarray(image, np.uint8))
 
 
 class VideoSource:
@@ -79,37 +87,83 @@ class VideoSource:
                 if not good:
                     return
                 count += 1
-                yield encoded(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), f"{self._part_type}-{count:06d}", self._part_type)
+                grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+                yield Shot(f"{self._part_type}-{count:06d}", self._part_type, np.asarray(grey, np.uint8))
         finally:
             capture.release()
 
 
-def encoded(image: Any, part: str, part_type: str) -> Shot:
-    """`image` (h, w) uint8 as a JPEG shot."""
+def encoded(image: NDArray[np.uint8]) -> bytes:
+    """`image` (h, w) as JPEG."""
     good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not good or len(data) > MAX_FRAME_BYTES:
         raise Unavailable.of(Reason.IMAGE, f"a JPEG of at most {MAX_FRAME_BYTES} bytes", len(data))
-    return Shot(part, part_type, ENCODING_JPEG, image.shape[1], image.shape[0], data.tobytes())
+    return data.tobytes()
 
 
-def write_shots(source: FrameSource, out: BinaryIO, *, rate: float, repeat: bool, first_sequence: int = 1) -> None:
+def write_shots(source: FrameSource, out: BinaryIO, *, rate: float, repeat: bool, first_sequence: int = 1, masker: Masker | None = None) -> None:
     """Write the source's parts at `rate` a second (0: as fast as they are read); again from the start where `repeat`."""
-    sequence, due = first_sequence, time.monotonic()
+    sequence, due, masker = first_sequence, time.monotonic(), masker or Masker()
     while True:
         for shot in source:
             if rate > 0:
                 time.sleep(max(0.0, due - time.monotonic()))
                 due = max(due + 1 / rate, time.monotonic() - 1)
+            captured_at_ms = time.time_ns() // 1_000_000
+            version, digest = masker.apply(shot.image)
+            data = encoded(shot.image)
+            h, w = shot.image.shape
             head = Captured(
-                part=shot.part, part_type=shot.part_type, trigger_sequence=sequence, captured_at_ms=time.time_ns() // 1_000_000, uncertainty_ms=50,
-                encoding=shot.encoding, width=shot.width, height=shot.height, size=len(shot.data),
-            ).marshal()  # fmt: skip
-            out.write(struct.pack(">I", len(head)) + head)
-            out.write(shot.data)
-            out.flush()
+                part=shot.part, part_type=shot.part_type, trigger_sequence=shot.trigger or sequence, captured_at_ms=captured_at_ms, uncertainty_ms=50,
+                encoding=ENCODING_JPEG, width=w, height=h, mask_version=version, mask_sha256=digest, size=len(data),
+            )  # fmt: skip
+            _write(out, head, data)
             sequence += 1
         if not repeat:
             return
+
+
+def relay(command: str, out: BinaryIO, masker: Masker) -> None:
+    """Pass on what a foreign capture program writes. While masks are in force its images are decoded, blanked and encoded again.
+
+    Whatever that program says of masks is not believed. Raises Malformed where it does not keep the protocol.
+    """
+    with subprocess.Popen(shlex.split(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as program:
+        if program.stdout is None:
+            raise RuntimeError("the program has no standard output")
+        try:
+            while size := program.stdout.read(4):
+                head = Captured.parse(program.stdout.read(min(int.from_bytes(size, "big"), MAX_HEAD_BYTES)))
+                if head.size > MAX_FRAME_BYTES:
+                    raise Malformed.of(Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size)
+                data = program.stdout.read(head.size)
+                if len(data) != head.size:
+                    return
+                _write(out, *_masked(head, data, masker))
+        finally:
+            program.kill()
+
+
+def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, bytes]:
+    if not masker.active:
+        return replace(head, mask_version=0, mask_sha256=b""), data
+    if not 0 < head.width * head.height <= MAX_FRAME_PIXELS:
+        raise Malformed.of(Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{head.width}x{head.height}")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise Malformed.of(Reason.IMAGE, "an image that can be masked", "one that does not decode")
+    grey = np.asarray(image, np.uint8)
+    version, digest = masker.apply(grey)
+    made = encoded(grey)
+    h, w = grey.shape
+    return replace(head, encoding=ENCODING_JPEG, width=w, height=h, mask_version=version, mask_sha256=digest, size=len(made)), made
+
+
+def _write(out: BinaryIO, head: Captured, data: bytes) -> None:
+    raw = head.marshal()
+    out.write(struct.pack(">I", len(raw)) + raw)
+    out.write(data)
+    out.flush()
 
 
 def open_source(text: str, part_type: str) -> FrameSource:
@@ -133,7 +187,14 @@ def main() -> None:
     parser.add_argument("--repeat", action="store_true")
     args = parser.parse_args()
     try:
-        write_shots(open_source(args.source, args.part_type), sys.stdout.buffer, rate=args.rate, repeat=args.repeat)
+        masker = Masker()
+        if line := sys.stdin.buffer.readline():  # the first line says what holds from the first frame on
+            masker.take(line)
+            masker.follow(sys.stdin.buffer, lambda: os.killpg(0, signal.SIGKILL))  # the agent has gone; a foreign program must not hold the camera
+        if args.source.startswith("exec:"):
+            relay(args.source.removeprefix("exec:"), sys.stdout.buffer, masker)
+        else:
+            write_shots(open_source(args.source, args.part_type), sys.stdout.buffer, rate=args.rate, repeat=args.repeat, masker=masker)
     except FramegateError as error:
         print(f"framegate: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -7,36 +7,43 @@ import contextlib
 import logging
 import secrets
 import time
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import grpc
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.certificates import from_ms, spki_of
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
-from framegate.identity import split_device_id
+from framegate.masks import Masks
 from framegate.statements import Outcome, Verdict, verify_verdict
 from framegate.wire import NONCE_BYTES, Captured
-from framegate_agent.attestation import UNREACHED
-from framegate_agent.camera.session import FrameSession, HeldGrant, hold_grant
-from framegate_agent.channel import with_tpm_key
+from framegate_agent.camera.carrier import BrokerWay, Carrier, over_grpc
+from framegate_agent.camera.session import Demands, FrameSession, HeldGrant, hold_grant
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, TrustedClock
-from framegate_proto.edge import answered, from_failures
+from framegate_proto.edge import from_failures
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
-QUEUE: Final = 8
-"""Frames waiting to be sealed; one more and the oldest is UNINSPECTED, because a part cannot wait for a queue."""
+QUEUE: Final = 64
+"""Frames waiting to be sealed while a gateway is sought: some two seconds of a fast camera, ten megabytes; one more and the oldest is UNINSPECTED."""
+PATIENCE_S: Final = 2.0
+"""How long a frame waits for a gateway, or is sent again to another after its first went away; parts on a line do not wait longer."""
 MAX_IN_FLIGHT: Final = 16
 """Frames sent and not answered; the gateway cuts a device off at 64."""
 OPEN_TIMEOUT_S: Final = 10.0
 MAX_LINK_S: Final = 240.0
 """A connection is given up in peace before the gateway's connection age (5 min) cuts it with frames on the way."""
+HEAD_PATIENCE_S: Final = 3.0
+"""How long an ended session waits for its last answers before its head is signed; past the overlap of two secrets."""
+SHUNNED_S: Final = 5.0
+"""A gateway that failed is tried last for so long."""
+KEPT_HEADS: Final = 64
+"""Signed heads that wait for their gateway to come back; half an hour of sessions."""
 KEPT_VERDICTS: Final = 50
 
 
@@ -45,13 +52,28 @@ class Identity(Protocol):
 
     state: AgentState
     clock: TrustedClock
+    demands: Demands
 
     @property
     def key(self) -> KeyInTpm:
         """The TLS key in the TPM."""
 
+    @property
+    def broker(self) -> BrokerWay | None:
+        """The MQTT broker that carries frames; None: a gRPC stream does."""
+
     async def fetch_grants(self, nonce: bytes) -> tuple[list[bytes], tuple[Failure, ...]]:
         """Grants that answer `nonce`, or why there are none."""
+
+
+class FrameCapture(Protocol):
+    """Where frames come from."""
+
+    def frames(self) -> AsyncIterator[tuple[Captured, bytes]]:
+        """Frames until the source ends."""
+
+    def set_masks(self, masks: Masks) -> None:
+        """Blank these from the next frame on."""
 
 
 @dataclass
@@ -76,19 +98,43 @@ class Tally:
         log.warning("part %s (trigger %d) UNINSPECTED: %s", ascii(head.part), head.trigger_sequence, reason)
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A captured frame and when it came, on the monotonic clock."""
+
+    head: Captured
+    image: bytes
+    came_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A frame on its way: the session that sealed it, and under which counter."""
+
+    frame: _Frame
+    session: FrameSession
+    counter: int
+
+
 class CameraStream:
     """One source of one camera. `wake` is set when grants may have changed, `revoked` when this stream's gateway lost its standing."""
 
-    def __init__(self, identity: Identity, source: str, frames: Callable[[], AsyncIterator[tuple[Captured, bytes]]]) -> None:
-        self._identity, self.source, self._frames = identity, source, frames
+    def __init__(self, identity: Identity, source: str, capture: FrameCapture) -> None:
+        self._identity, self.source, self.capture = identity, source, capture
         self.tally, self.wake = Tally(), asyncio.Event()
         self.held: HeldGrant | None = None
         self.problem: tuple[Failure, ...] = ()
         self.ended = asyncio.Event()
-        self._waiting: deque[tuple[Captured, bytes]] = deque()
+        self.resent = 0
+        self._waiting: deque[_Frame] = deque()
         self._arrived = asyncio.Event()
-        self._flying: dict[int, Captured] = {}
+        self._flying: OrderedDict[int, _Sent] = OrderedDict()
         self._revoked = asyncio.Event()
+        self._shunned: dict[str, float] = {}
+        self._others = 0
+        self._heads: deque[tuple[str, bytes, pb.SignedHead]] = deque(maxlen=KEPT_HEADS)
+        self._heads_gone = asyncio.Event()
+        self._heads_gone.set()
 
     def revoke(self, hosts: list[str]) -> None:
         """The controller withdrew these hosts: stop sealing for them at once."""
@@ -116,8 +162,10 @@ class CameraStream:
                     self.problem = (Failure(Reason.UNAVAILABLE, f"an answer of the gateway within {OPEN_TIMEOUT_S:g} s", "silence"),)
                 self._lost()
                 self._drop_stale()
+                if self._others:
+                    continue  # another granted gateway may take what waits, at once
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.wake.wait(), 1.0)
+                    await asyncio.wait_for(self.wake.wait(), 0.5)
                 self.wake.clear()
             await capture
         finally:
@@ -125,10 +173,10 @@ class CameraStream:
             self.ended.set()
 
     async def _capture(self) -> None:
-        async for item in self._frames():
+        async for head, image in self.capture.frames():
             if len(self._waiting) >= QUEUE:
-                self.tally.unsealed(self._waiting.popleft()[0], self._reason())
-            self._waiting.append(item)
+                self.tally.unsealed(self._waiting.popleft().head, self._reason())
+            self._waiting.append(_Frame(head, image, time.monotonic()))
             self._arrived.set()
             if self.held is not None and len(self._waiting) >= QUEUE // 2:
                 await asyncio.sleep(0)  # let the sender run where the source is faster than it
@@ -140,89 +188,118 @@ class CameraStream:
         return self.problem[0].reason if self.problem else Reason.NO_GRANT
 
     def _drop_stale(self) -> None:
-        """Without a gateway nothing waits: each part is UNINSPECTED now, not when a gateway comes back."""
-        while self._waiting and self.held is None:
-            self.tally.unsealed(self._waiting.popleft()[0], self._reason())
+        """Without a gateway a part waits `PATIENCE_S` and is then UNINSPECTED, not when a gateway comes back."""
+        while self._waiting and self.held is None and self._waiting[0].came_at_s < time.monotonic() - PATIENCE_S:
+            self.tally.unsealed(self._waiting.popleft().head, self._reason())
 
     def _lost(self) -> None:
-        """The stream ended: what was sent and not answered is UNINSPECTED here; a verdict that exists is on the broker."""
+        """The stream ended: what was sent and not answered is sent again, first of all; a part that then gets two verdicts goes by its first."""
         self.held = None
-        for head in self._flying.values():
-            self.tally.unsealed(head, Reason.UNAVAILABLE)
+        for sent in reversed(self._flying.values()):
+            self._waiting.appendleft(sent.frame)
+            self.resent += 1
         self._flying.clear()
 
-    async def _grant(self) -> HeldGrant:
+    async def _grants(self) -> list[HeldGrant]:
+        """Grants that hold, those of gateways that did not fail lately first. Raises Unavailable with every reason where there is none."""
         identity, nonce, drawn = self._identity, secrets.token_bytes(NONCE_BYTES), time.monotonic()
         envelopes, failures = await identity.fetch_grants(nonce)
         state = identity.state
-        problems: list[Failure] = list(failures)
+        problems, found = list(failures), []
         for envelope in envelopes:
             try:
-                return hold_grant(envelope, state.device, nonce, drawn, state.authority_certificates, state.root_certificate, identity.clock.now_ms())
+                found.append(
+                    hold_grant(
+                        envelope, state.device, nonce, drawn, state.authority_certificates, state.root_certificate, identity.clock.now_ms(), identity.demands
+                    )
+                )  # fmt: skip
             except FramegateError as error:
                 problems += error.failures
-        raise Unavailable(problems or [Failure(Reason.NO_GRANT, "a grant for a gateway", "none", "framegate gateway list")])
+        if not found:
+            raise Unavailable(problems or [Failure(Reason.NO_GRANT, "a grant for a gateway", "none", "framegate gateway list")])
+        return sorted(found, key=lambda h: self._shunned.get(h.grant.host + h.grant.address, 0.0))
 
     async def _connect(self, capture: asyncio.Task[None]) -> None:
+        self._others = 0
         identity = self._identity
-        held = await self._grant()
+        grants = await self._grants()
+        held = grants[0]
         certificate = identity.state.own_certificate
         if certificate is None:
             raise Unavailable.of(Reason.CERTIFICATE, "a certificate of this machine", "none", "it comes with the next attestation")
-        _, zone, name = split_device_id(held.grant.host)
-        authorities = identity.state.authority_certificates
-        channel = with_tpm_key(held.grant.address, f"{name}.{zone}.gateway.framegate", authorities, identity.key, (certificate, *authorities), identity.clock.now_s)
-        async with channel:
-            call: Any = rpc.FramesStub(channel).Stream()
-            self._revoked.clear()
-            first = await asyncio.wait_for(answered(call.read(), UNREACHED), OPEN_TIMEOUT_S)
-            session = await self._open(call, first, held)
-            accepted = await asyncio.wait_for(answered(call.read(), UNREACHED), OPEN_TIMEOUT_S)
-            if accepted is grpc.aio.EOF or accepted.WhichOneof("kind") != "accepted":
-                self._refused(accepted)
-            self.held, self.problem = held, ()
-            link = _Link(call, session, certificate.public_bytes(Encoding.DER))
-            tasks = [asyncio.create_task(self._send(link, capture)), asyncio.create_task(self._receive(link)), asyncio.create_task(self._revoked.wait())]
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                if self._revoked.is_set():
-                    raise Unavailable.of(Reason.NO_GRANT, "a gateway in standing", "the controller withdrew it", "framegate gateway list")
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                call.cancel()
+        name = held.grant.host + held.grant.address
+        try:
+            async with self._carrier(held, certificate) as carrier:
+                await self._converse(carrier, held, certificate, capture)
+        except (FramegateError, TimeoutError):
+            now = time.monotonic()
+            self._shunned[name] = now
+            self._others = sum(self._shunned.get(h.grant.host + h.grant.address, 0.0) < now - SHUNNED_S for h in grants)
+            raise
 
-    async def _open(self, call: Any, message: Any, held: HeldGrant) -> FrameSession:
-        if message is grpc.aio.EOF or message.WhichOneof("kind") != "offer":
-            self._refused(message)
+    def _carrier(self, held: HeldGrant, certificate: x509.Certificate) -> AbstractAsyncContextManager[Carrier]:
+        identity, broker = self._identity, self._identity.broker
+        if broker is not None:
+            return broker.to(held.grant, certificate)
+        return over_grpc(held.grant, identity.key, certificate, identity.state.authority_certificates, identity.clock.now_s)
+
+    async def _converse(self, carrier: Carrier, held: HeldGrant, certificate: x509.Certificate, capture: asyncio.Task[None]) -> None:
+        self._revoked.clear()
+        first = await asyncio.wait_for(carrier.read(), OPEN_TIMEOUT_S)
+        session = await self._open(carrier, first, held)
+        accepted = await asyncio.wait_for(carrier.read(), OPEN_TIMEOUT_S)
+        if accepted is None or accepted.WhichOneof("kind") != "accepted":
+            raise self._refusal(accepted)
+        self.held, self.problem = held, ()
+        link = _Link(carrier, session, certificate.public_bytes(Encoding.DER))
+        for host, _, head in self._heads:
+            if host == held.grant.host:
+                await carrier.write(pb.CameraMessage(head=head))
+        tasks = [asyncio.create_task(self._send(link, capture)), asyncio.create_task(self._receive(link)), asyncio.create_task(self._revoked.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            if self._revoked.is_set():
+                raise Unavailable.of(Reason.NO_GRANT, "a gateway in standing", "the controller withdrew it", "framegate gateway list")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for ended in (*link.ending, link.session):
+                await self._sign_head(ended, held.grant.host)
+
+    async def _open(self, carrier: Carrier, message: pb.GatewayMessage | None, held: HeldGrant) -> FrameSession:
+        if message is None or message.WhichOneof("kind") != "offer":
+            raise self._refusal(message)
         state = self._identity.state
         certificate = state.own_certificate
         if certificate is None:
             raise Unavailable.of(Reason.CERTIFICATE, "a certificate of this machine", "none")
         session = FrameSession(held, message.offer, self.source, state.device, spki_of(certificate.public_key()))  # type: ignore[arg-type]
         signed = await asyncio.to_thread(session.opening, self._identity.key)
-        await answered(call.write(pb.CameraMessage(opening=signed)), UNREACHED)
+        await carrier.write(pb.CameraMessage(opening=signed))
         return session
 
-    def _refused(self, message: Any) -> None:
-        if message is not grpc.aio.EOF and message.WhichOneof("kind") == "refusal":
-            raise Refused(from_failures(message.refusal.failures))
-        raise Unavailable.of(Reason.UNAVAILABLE, "an answer of the gateway", "the end of the stream")
+    def _refusal(self, message: pb.GatewayMessage | None) -> FramegateError:
+        if message is not None and message.WhichOneof("kind") == "refusal":
+            return Refused(from_failures(message.refusal.failures))
+        return Unavailable.of(Reason.UNAVAILABLE, "an answer of the gateway", "the end of the stream")
 
     async def _send(self, link: _Link, capture: asyncio.Task[None]) -> None:
         while True:
             await self._renew(link)
+            await self._end_sessions(link)
             if time.monotonic() > link.begun_at_s + MAX_LINK_S:
                 if not self._flying:
+                    await self._part(link)
                     return
                 await asyncio.sleep(0.005)
                 continue
             if not self._waiting:
                 if capture.done():
                     if not self._flying:
+                        await self._part(link)
                         return
                     await asyncio.sleep(0.02)
                     continue
@@ -234,14 +311,21 @@ class CameraStream:
                 link.answered.clear()
                 await link.answered.wait()
                 continue
-            head, image = self._waiting.popleft()
-            try:
-                frame = link.session.seal(head, image)
-            except Refused:
-                self._waiting.appendleft((head, image))
-                raise
-            self._flying[head.trigger_sequence] = head
-            await answered(link.call.write(pb.CameraMessage(frame=frame)), UNREACHED)
+            await self._send_one(link)
+
+    async def _send_one(self, link: _Link) -> None:
+        frame = self._waiting.popleft()
+        counter = link.session.count
+        try:
+            sealed = link.session.seal(frame.head, frame.image)
+        except Refused as error:
+            if error.reason == Reason.MASK:  # it was taken before the masks came and never leaves
+                self.tally.unsealed(frame.head, Reason.MASK)
+                return
+            self._waiting.appendleft(frame)
+            raise
+        self._flying[frame.head.trigger_sequence] = _Sent(frame, link.session, counter)
+        await link.carrier.write(pb.CameraMessage(frame=sealed))
 
     async def _renew(self, link: _Link) -> None:
         """In-band: a fresh certificate when there is one, a fresh grant and secret from half of the old grant's life on."""
@@ -249,57 +333,107 @@ class CameraStream:
         der = certificate.public_bytes(Encoding.DER) if certificate else b""
         if der and der != link.certificate:
             link.certificate = der
-            await answered(link.call.write(pb.CameraMessage(certificate_refresh=der)), UNREACHED)
+            await link.carrier.write(pb.CameraMessage(certificate_refresh=der))
         held = link.session.held
         if link.renewing is None and time.monotonic() > held.ends_at_s - held.grant.ttl_s / 2 and time.monotonic() > link.retry_at_s:
             link.retry_at_s = time.monotonic() + max(0.5, held.grant.ttl_s / 10)
             try:
-                new = await self._grant()
+                grants = await self._grants()
             except FramegateError as error:
                 log.info("no new grant yet: %s", error)
                 return
-            if (new.grant.address, new.grant.tls_spki_sha256) != (held.grant.address, held.grant.tls_spki_sha256):
+            same = [g for g in grants if (g.grant.address, g.grant.tls_spki_sha256) == (held.grant.address, held.grant.tls_spki_sha256)]
+            if not same:
                 raise Unavailable.of(Reason.GRANT, "a grant for the connected gateway", "one for another", "the stream moves there")
-            link.renewing = new
-            await answered(link.call.write(pb.CameraMessage(renew=pb.Renew())), UNREACHED)
+            link.renewing = same[0]
+            await link.carrier.write(pb.CameraMessage(renew=pb.Renew()))
+
+    async def _end_sessions(self, link: _Link) -> None:
+        """Sign the heads of sessions that are over: all answered, or waited for long enough."""
+        for session in list(link.ending):
+            if not session.unanswered or time.monotonic() > link.ending[session] + HEAD_PATIENCE_S:
+                del link.ending[session]
+                task = asyncio.create_task(self._sign_and_send(link, session))
+                link.signing.add(task)
+                task.add_done_callback(link.signing.discard)
+
+    async def _sign_and_send(self, link: _Link, session: FrameSession) -> None:
+        head = await self._sign_head(session, session.held.grant.host)
+        if head is not None:
+            await link.carrier.write(pb.CameraMessage(head=head))
+
+    async def _sign_head(self, session: FrameSession, host: str) -> pb.SignedHead | None:
+        """The head of an ended session, kept until its gateway has it; None where the session sealed nothing or the TPM does not answer."""
+        if not session.count or any(kept == session.session for _, kept, _ in self._heads):
+            return None
+        try:
+            head = await asyncio.to_thread(session.head, self._identity.key, self._identity.clock.now_ms())
+        except FramegateError as error:
+            log.warning("frames of a session stay without this camera's signature: %s", error)
+            return None
+        self._heads.append((host, session.session, head))
+        self._heads_gone.clear()
+        return head
+
+    async def _part(self, link: _Link) -> None:
+        """Leave in peace: the gateway gets the heads of all sessions before the connection ends."""
+        for task in list(link.signing):
+            await task
+        for session in (*link.ending, link.session):
+            await self._sign_and_send(link, session)
+        link.ending.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._heads_gone.wait(), HEAD_PATIENCE_S)
 
     async def _receive(self, link: _Link) -> None:
         while True:
-            message = await answered(link.call.read(), UNREACHED)
-            kind = None if message is grpc.aio.EOF else message.WhichOneof("kind")
-            if kind == "answer":
-                self._answer(message.answer.verdict, link.session.held.grant.host)
+            message = await link.carrier.read()
+            kind = None if message is None else message.WhichOneof("kind")
+            if message is not None and kind == "answer":
+                self._answer(message.answer.verdict, link.session.held)
                 link.answered.set()
+            elif message is not None and kind == "head_taken":
+                taken = message.head_taken.session
+                self._heads = deque((h for h in self._heads if h[1] != taken), maxlen=KEPT_HEADS)
+                if not self._heads:
+                    self._heads_gone.set()
             elif kind == "offer" and link.renewing is not None:
                 try:
-                    link.opened = await self._open(link.call, message, link.renewing)
+                    link.opened = await self._open(link.carrier, message, link.renewing)
                 except Refused as error:  # the gateway's newest keys are not yet in a grant; the old secret serves until then
                     log.info("renewal put off: %s", error)
                     link.renewing = None
             elif kind == "accepted" and link.opened is not None and link.renewing is not None:
+                link.ending[link.session] = time.monotonic()
                 link.session, self.held = link.opened, link.renewing
                 link.opened = link.renewing = None
             else:
-                self._refused(message)
+                raise self._refusal(message)
 
-    def _answer(self, envelope: bytes, host: str) -> None:
+    def _answer(self, envelope: bytes, held: HeldGrant) -> None:
+        """One verdict: signed, fresh, by the granted host, from the granted model, on a frame that is on its way."""
         state = self._identity.state
         verdict = verify_verdict(envelope, state.authority_certificates, state.root_certificate, from_ms(self._identity.clock.now_ms()))
-        head = self._flying.pop(verdict.trigger_sequence, None)
-        if (verdict.gateway, verdict.device) != (host, state.device) or head is None or head.part != verdict.part:
-            raise Refused.of(Reason.VERDICT, f"a verdict of {host} on a frame we sent", f"{verdict.gateway} {verdict.device} {verdict.part}")
+        sent = self._flying.pop(verdict.trigger_sequence, None)
+        if (verdict.gateway, verdict.device) != (held.grant.host, state.device) or sent is None or sent.frame.head.part != verdict.part:
+            raise Refused.of(Reason.VERDICT, f"a verdict of {held.grant.host} on a frame we sent", f"{verdict.gateway} {verdict.device} {verdict.part}")
+        if verdict.model_sha256 != held.grant.model_sha256:
+            raise Refused.of(Reason.MODEL, f"a verdict of the granted model {held.grant.model_sha256[:16]}", verdict.model_sha256[:16], "the gateway swapped its model")
+        sent.session.unanswered.discard(sent.counter)
         self.tally.verdict(verdict)
 
 
 @dataclass
 class _Link:
-    """A live stream: its present frame session and a renewal under way."""
+    """A live conversation: its present frame session, a renewal under way, sessions whose heads are due."""
 
-    call: Any
+    carrier: Carrier
     session: FrameSession
     certificate: bytes
     renewing: HeldGrant | None = None
     opened: FrameSession | None = None
     retry_at_s: float = 0.0
+    ending: dict[FrameSession, float] = field(default_factory=dict)
+    signing: set[asyncio.Task[None]] = field(default_factory=set)
     begun_at_s: float = field(default_factory=time.monotonic)
     answered: asyncio.Event = field(default_factory=asyncio.Event)

@@ -51,6 +51,16 @@ def issue_gateway(keys: FleetKeys, host: DeviceId, publics: GatewayPublics, life
     return tls, _leaf(keys.issuing["gateway-ca"], Purpose.VERDICT, host, found[1], life, now, [])
 
 
+def issue_broker_client(keys: FleetKeys, device: DeviceId, csr: bytes, life: timedelta, now: datetime) -> x509.Certificate:
+    """A device's certificate for the broker alone: MQTT libraries cannot use a TPM key, so its frames prove themselves and this only names a topic."""
+    return _leaf(keys.issuing["broker-ca"], Purpose.BROKER, device, request_key(csr), min(life, MAX_CERTIFICATE_LIFE), now, [])
+
+
+def issue_line(keys: FleetKeys, name: str, key: ec.EllipticCurvePublicKey, now: datetime | None = None) -> x509.Certificate:
+    """The certificate of a line adapter or PLC bridge: it signs decisions as `line.<name>` and stands on the broker under that name."""
+    return _leaf(keys.issuing["broker-ca"], Purpose.LINE, f"line.{name}", key, SERVER_LIFE, now or datetime.now(UTC), [])
+
+
 def issue_server(keys: FleetKeys, name: str, key: ec.EllipticCurvePublicKey, now: datetime | None = None) -> x509.Certificate:
     """A server certificate with DNS name `<name>.<fleet>.framegate` (the controller's ports, the broker)."""
     host = f"{name}.{keys.fleet}.framegate"

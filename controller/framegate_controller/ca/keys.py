@@ -23,9 +23,15 @@ ISSUING_DAYS: Final = 730
 """An issuing CA outlives everything it signs by far and is rotated long before the root."""
 
 ISSUING: Final = MappingProxyType(
-    {"device-ca": (Purpose.DEVICE,), "gateway-ca": (Purpose.GATEWAY, Purpose.VERDICT), "server-ca": (Purpose.SERVER,), "operator-ca": (Purpose.OPERATOR,)}
+    {
+        "device-ca": (Purpose.DEVICE,),
+        "gateway-ca": (Purpose.GATEWAY, Purpose.VERDICT),
+        "server-ca": (Purpose.SERVER,),
+        "operator-ca": (Purpose.OPERATOR,),
+        "broker-ca": (Purpose.BROKER, Purpose.LINE),
+    }
 )
-SIGNING: Final = MappingProxyType({"challenge": Purpose.CHALLENGE, "grant": Purpose.GRANT, "profile": Purpose.PROFILE})
+SIGNING: Final = MappingProxyType({"challenge": Purpose.CHALLENGE, "grant": Purpose.GRANT, "profile": Purpose.PROFILE, "log": Purpose.LOG, "mask": Purpose.MASK})
 
 
 @dataclass(frozen=True, slots=True)

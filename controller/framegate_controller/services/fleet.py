@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select
 
-from framegate.certificates import Purpose, request_key, spki_of
+from framegate.certificates import Purpose, from_ms, request_key, spki_of
 from framegate.errors import Failure, Reason, Refused
-from framegate.identity import Kind, split_device_id
+from framegate.identity import DeviceId, Kind, split_device_id
 from framegate.lifecycle import State
 from framegate.statements import Grant
 from framegate.wire import NONCE_BYTES, GatewayPublics, sha256
+from framegate_controller.ca.issuance import issue_broker_client
+from framegate_controller.log.batches import record_batch
+from framegate_controller.log.ledger import LogProof
 from framegate_controller.services.hub import QUEUE, Hub
 from framegate_controller.services.peer import address_of, verify_peer
 from framegate_controller.services.wire import Context, guarded, guarded_stream, to_reply
-from framegate_controller.store.tables import Device, Gateway
+from framegate_controller.store.tables import Device, Gateway, MaskRow
 from framegate_controller.timing import GRANT_TTL_S, HEARTBEAT_S
 from framegate_controller.verifier.attestation import Verifier
 from framegate_proto.edge import presented_certificate, to_failures
@@ -78,8 +82,36 @@ class FleetService(rpc.FleetServicer):
         device = await self._device(context)
         if len(request.nonce) != NONCE_BYTES:
             raise Refused.of(Reason.MALFORMED, f"a nonce of {NONCE_BYTES} bytes", len(request.nonce))
-        grants, failures = await asyncio.to_thread(self._grants, device, request.nonce)
-        return pb.FetchGrantsReply(grants=grants, failures=to_failures(tuple(failures)))
+        grants, failures, masks = await asyncio.to_thread(self._grants, device, request.nonce)
+        return pb.FetchGrantsReply(grants=grants, failures=to_failures(tuple(failures)), masks=masks)
+
+    @guarded
+    async def RecordBatch(self, request: pb.RecordBatchRequest, context: Context) -> pb.RecordBatchReply:
+        """See `log.batches.record_batch`."""
+        host = await asyncio.to_thread(self._gateway, context)
+
+        def run() -> LogProof:
+            with self._verifier.database.transaction() as session:
+                return record_batch(session, self._verifier.keys, host, request.batch, self._verifier.clock())
+
+        proof = await asyncio.to_thread(run)
+        return pb.RecordBatchReply(entry=proof.entry, index=proof.index, path=proof.path, checkpoint=proof.checkpoint)
+
+    @guarded
+    async def BrokerCertificate(self, request: pb.BrokerCertificateRequest, context: Context) -> pb.BrokerCertificateReply:
+        """A certificate for the broker, as long as the device's own; only for a device that is trusted now."""
+        device = await self._device(context)
+
+        def run() -> bytes:
+            now = self._verifier.clock()
+            with self._verifier.database.transaction() as session:
+                row = session.get(Device, device)
+                if row is None or row.state != State.TRUSTED or row.certificate_expires_ms <= now:
+                    raise Refused.of(Reason.NOT_TRUSTED, "a trusted device", row.state if row else "unknown", "its next attestation comes first")
+                life = timedelta(milliseconds=row.certificate_expires_ms - now)
+            return issue_broker_client(self._verifier.keys, DeviceId(device), request.csr, life, from_ms(now)).public_bytes(Encoding.DER)
+
+        return pb.BrokerCertificateReply(certificate=await asyncio.to_thread(run), issuer=self._verifier.keys.issuing["broker-ca"].der)
 
     @guarded_stream
     async def TrustFeed(self, request: pb.TrustFeedRequest, context: Context) -> AsyncIterator[pb.TrustUpdate]:
@@ -141,7 +173,7 @@ class FleetService(rpc.FleetServicer):
                 raise Refused.of(Reason.NOT_TRUSTED, "a gateway process that its host vouches for now", "another", "it was replaced; its successor is attested with the host")
         return peer.name
 
-    def _grants(self, camera: str, nonce: bytes) -> tuple[list[bytes], list[Failure]]:
+    def _grants(self, camera: str, nonce: bytes) -> tuple[list[bytes], list[Failure], bytes]:
         now, keys = self._verifier.clock(), self._verifier.keys
         signer = keys.signing["grant"]
         with self._verifier.database.transaction() as session:
@@ -150,11 +182,13 @@ class FleetService(rpc.FleetServicer):
                 raise Refused.of(Reason.WRONG_ROLE, "a camera", row.id)
             if row is None or row.state != State.TRUSTED or row.result_expires_ms <= now:
                 state = row.state if row else "unknown"
-                return [], [Failure(Reason.NOT_TRUSTED, "a trusted camera", state, f"framegate camera why {row.name if row else camera}")]
+                return [], [Failure(Reason.NOT_TRUSTED, "a trusted camera", state, f"framegate camera why {row.name if row else camera}")], b""
+            mask = session.get(MaskRow, camera)
+            masks = mask.envelope if mask else b""
             query = select(Gateway, Device).join(Device, Device.id == Gateway.host).where(Device.zone == row.zone)
             pairs = [(g, h) for g, h in session.execute(query).all() if h.state == State.TRUSTED and h.result_expires_ms > now]
             if not pairs:
-                return [], [Failure(Reason.NO_GRANT, f"a trusted gateway in zone {row.zone}", "none", "framegate gateway list")]
+                return [], [Failure(Reason.NO_GRANT, f"a trusted gateway in zone {row.zone}", "none", "framegate gateway list")], masks
             grants = []
             for gateway, host in pairs:
                 publics = GatewayPublics.parse(gateway.publics)
@@ -164,7 +198,8 @@ class FleetService(rpc.FleetServicer):
                 grant = Grant(
                     grant_id=secrets.token_hex(16), camera=camera, nonce=nonce.hex(), issued_at_ms=now, ttl_s=int(ttl), host=host.id, result_id=host.result_id,
                     zone=row.zone, publics_sha256=sha256(gateway.publics).hex(), tls_spki_sha256=sha256(spki_of(request_key(publics.tls_csr))).hex(), hpke_kem=publics.hpke_kem,
-                    hpke_public=publics.hpke_public.hex(), address=publics.address, model_sha256=publics.model_digest.hex(), policy=POLICY, mask_version=0,
+                    hpke_public=publics.hpke_public.hex(), address=publics.address, model_sha256=publics.model_digest.hex(), policy=POLICY,
+                    mask_version=mask.version if mask else 0, mask_sha256=mask.sha256.hex() if mask else "",
                 )  # fmt: skip
                 grants.append(grant.seal(signer.der, signer.sign))
-            return grants, []
+            return grants, [], masks

@@ -66,7 +66,10 @@ class Hub:
     def trust(self, row: Device) -> pb.DeviceTrust:
         """A device's trust as relying parties see it: nothing remains unless it is trusted."""
         remaining = max(0, row.result_expires_ms - self.clock()) if row.state == State.TRUSTED else 0
-        return pb.DeviceTrust(device=row.id, state=row.state, result_id=row.result_id, remaining_ms=remaining, spki_sha256=row.tls_spki_sha256 or b"")
+        return pb.DeviceTrust(
+            device=row.id, state=row.state, result_id=row.result_id, remaining_ms=remaining, spki_sha256=row.tls_spki_sha256 or b"",
+            evidence_sha256=row.evidence_sha256, firmware_profile=row.appraised_profile, firmware_profile_sha256=row.appraised_profile_sha256,
+        )  # fmt: skip
 
     def snapshot(self, zone: str) -> pb.TrustUpdate:
         """Every device of `zone`, at one revision."""

@@ -12,16 +12,18 @@ from cryptography import x509
 from sqlalchemy import select
 
 from framegate.certificates import Purpose
+from framegate.dsse import strict_json
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity import Kind
 from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State
-from framegate.wire import TICKET_CODE_BYTES
+from framegate.masks import MaskStatement, parse_regions
+from framegate.wire import TICKET_CODE_BYTES, sha256
 from framegate_controller.services.hub import Hub
 from framegate_controller.services.peer import verify_peer
 from framegate_controller.services.wire import Context, guarded, to_event, to_summary
 from framegate_controller.store.registry import add_authority, change_state, find_device, invite, load_clock, load_failures, record
-from framegate_controller.store.tables import Device, Event, Revision, Ticket, TpmAuthority
+from framegate_controller.store.tables import Device, Event, MaskRow, Result, Revision, Ticket, TpmAuthority
 from framegate_controller.timing import TICKET_LIFE_S
 from framegate_controller.verifier.attestation import Verifier
 from framegate_proto.edge import to_failures
@@ -199,6 +201,60 @@ class OperatorService(rpc.OperatorServicer):
                 if request.device:
                     query = query.where(Event.device == find_device(session, request.device).id)
                 return pb.EventsReply(events=[to_event(e) for e in session.scalars(query).all()])
+
+        return await asyncio.to_thread(run)
+
+    @guarded
+    async def SetMasks(self, request: pb.SetMasksRequest, context: Context) -> pb.MasksReply:
+        """Sign a camera's masks under the next version; the camera hears of it at once."""
+        actor, now, keys = self._actor(context), self._verifier.clock(), self._verifier.keys
+        regions = strict_json(request.regions)
+        if type(regions) is not list:
+            raise Malformed.of(Reason.MASK, "a list of regions", type(regions).__name__)
+        parse_regions(regions)
+
+        def run() -> pb.MasksReply:
+            with self._verifier.database.transaction() as session:
+                row = find_device(session, request.device, Kind.CAMERA)
+                held = session.get(MaskRow, row.id)
+                statement = MaskStatement(camera=row.id, version=held.version + 1 if held else 1, regions=tuple(regions), issued_at_ms=now)
+                signer = keys.signing["mask"]
+                envelope = statement.seal(signer.der, signer.sign)
+                session.merge(MaskRow(device=row.id, version=statement.version, sha256=sha256(statement.payload()), envelope=envelope))
+                record(session, now, row.id, "masks-set", actor, f"version {statement.version}, {len(regions)} regions")
+                return pb.MasksReply(device=row.id, version=statement.version, envelope=envelope)
+
+        reply = await asyncio.to_thread(run)
+        self._hub.tell(reply.device, pb.WatchEvent(kind=pb.WatchEvent.GRANTS_CHANGED))
+        return reply
+
+    @guarded
+    async def ShowMasks(self, request: pb.DeviceRequest, context: Context) -> pb.MasksReply:
+        """A camera's masks in force; version 0 where there are none."""
+        self._actor(context)
+
+        def run() -> pb.MasksReply:
+            with self._verifier.database.transaction() as session:
+                row = find_device(session, request.device, Kind.CAMERA)
+                held = session.get(MaskRow, row.id)
+                return pb.MasksReply(device=row.id, version=held.version if held else 0, envelope=held.envelope if held else b"")
+
+        return await asyncio.to_thread(run)
+
+    @guarded
+    async def Result(self, request: pb.ResultRequest, context: Context) -> pb.ResultReply:
+        """What a receipt's result id stands for: the quote, and the firmware profile it was appraised under."""
+        self._actor(context)
+
+        def run() -> pb.ResultReply:
+            with self._verifier.database.transaction() as session:
+                row = session.get(Result, request.result_id)
+                if row is None:
+                    raise Refused.of(Reason.NOT_FOUND, "an affirming result's id", ascii(request.result_id[:80]), "framegate receipt show ID names it")
+                return pb.ResultReply(
+                    result_id=row.id, device=row.device, at_ms=row.at_ms, evidence_sha256=row.evidence_sha256, quote=row.quote, signature=row.signature,
+                    ak_public=row.ak_public, firmware_profile=row.profile, firmware_profile_sha256=row.profile_sha256,
+                )  # fmt: skip
 
         return await asyncio.to_thread(run)
 

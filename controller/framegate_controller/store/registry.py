@@ -17,8 +17,8 @@ from framegate.identity import DeviceId, Kind, device_id, parse_name
 from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State, step
 from framegate.tpm.attest import ClockInfo
-from framegate.wire import sha256
-from framegate_controller.store.tables import AttestationSession, Device, Event, Gateway, Profile, Revision, Ticket, TpmAuthority
+from framegate.wire import Proof, sha256
+from framegate_controller.store.tables import AttestationSession, Device, Event, Gateway, Profile, Result, Revision, Ticket, TpmAuthority
 
 MAX_OPEN_SESSIONS: Final = 2_000
 """Unfinished challenges of strangers, fleet-wide; each is a kilobyte for a minute."""
@@ -106,7 +106,21 @@ def take_session(session: Session, identifier: bytes, now_ms: int) -> Attestatio
     return row
 
 
-def store_result(session: Session, device: Device, result: AttestationResult, *, result_id: str, boot_log: bytes, pcrs: str, posture: str, now_ms: int, life_ms: int) -> None:
+def store_result(
+    session: Session,
+    device: Device,
+    result: AttestationResult,
+    *,
+    result_id: str,
+    boot_log: bytes,
+    pcrs: str,
+    posture: str,
+    now_ms: int,
+    life_ms: int,
+    proof: bytes,
+    profile: str,
+    profile_sha256: bytes,
+) -> None:
     """Write an appraisal's outcome to the device; only an affirming one moves its result."""
     device.vector = json.dumps(dict(result.vector))
     store_failures(device, result.failures, now_ms)
@@ -116,6 +130,12 @@ def store_result(session: Session, device: Device, result: AttestationResult, *,
         device.clock = json.dumps([result.clock.clock, result.clock.reset_count, result.clock.restart_count, result.clock.safe])
         device.boot_log = boot_log
         device.result_id, device.result_ms, device.result_expires_ms = result_id, now_ms, now_ms + life_ms
+        device.evidence_sha256, device.appraised_profile, device.appraised_profile_sha256 = sha256(proof), profile, profile_sha256
+        parts = Proof.parse(proof)
+        session.add(Result(
+            id=result_id, device=device.id, at_ms=now_ms, evidence_sha256=device.evidence_sha256, quote=parts.quote_attest, signature=parts.quote_signature,
+            ak_public=device.ak_public or b"", profile=profile, profile_sha256=profile_sha256,
+        ))  # fmt: skip
 
 
 def store_failures(device: Device, failures: Sequence[Failure], now_ms: int) -> None:

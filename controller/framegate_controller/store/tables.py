@@ -41,6 +41,9 @@ class Device(Base):
     certificate_expires_ms: Mapped[int] = mapped_column(BigInteger, default=0)
     failures: Mapped[str] = mapped_column(Text, default="[]")
     failures_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    evidence_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    appraised_profile: Mapped[str] = mapped_column(String(160), default="")
+    appraised_profile_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
 
 
 class Ticket(Base):
@@ -116,6 +119,61 @@ class Event(Base):
     from_state: Mapped[str] = mapped_column(String(16), default="")
     to_state: Mapped[str] = mapped_column(String(16), default="")
     __table_args__ = (Index("events_by_device", "device", "id"),)
+
+
+class Result(Base):
+    """What an affirming Attestation Result rested on; receipts name it by its id for as long as receipts live."""
+
+    __tablename__ = "results"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    device: Mapped[str] = mapped_column(String(200), index=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    evidence_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    quote: Mapped[bytes] = mapped_column(LargeBinary)
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+    ak_public: Mapped[bytes] = mapped_column(LargeBinary)
+    profile: Mapped[str] = mapped_column(String(160))
+    profile_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class MaskRow(Base):
+    """The masks in force for one camera, as their signed envelope."""
+
+    __tablename__ = "masks"
+    device: Mapped[str] = mapped_column(String(200), primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    envelope: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class BatchRow(Base):
+    """A gateway's batch of receipts that is in the log."""
+
+    __tablename__ = "receipt_batches"
+    gateway: Mapped[str] = mapped_column(String(200), primary_key=True)
+    store: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    log_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class LogEntry(Base):
+    """An entry of the append-only log; ids are its indices, from 0 without a gap."""
+
+    __tablename__ = "log_entries"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    entry: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogNode(Base):
+    """The hash of a complete subtree of the log."""
+
+    __tablename__ = "log_nodes"
+    level: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Revision(Base):

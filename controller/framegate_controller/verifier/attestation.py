@@ -48,7 +48,7 @@ from framegate_controller.store.registry import (
 )
 from framegate_controller.store.tables import AttestationSession, Device, Ticket, TpmAuthority
 from framegate_controller.timing import NONCE_LIFE_MS, RESERVATION_MS, TICKET_TRIES, TICKET_WINDOW_S, Timing
-from framegate_controller.verifier.profiles import load_profile
+from framegate_controller.verifier.profiles import load_profile, profile_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,8 @@ class Verifier:
         now = self.clock()
         try:
             evidence = verify_evidence(proof, expected)
-            result = appraise(evidence, load_profile(session, self.keys, device.profile), load_clock(device))
+            profile = load_profile(session, self.keys, device.profile)
+            result = appraise(evidence, profile, load_clock(device))
         except (Malformed, EvidenceRejected, Refused) as error:
             return self._contradicted(session, device, error, now)
         result_id = secrets.token_hex(16)
@@ -206,7 +207,8 @@ class Verifier:
         pcrs = json.dumps({str(p): v.hex() for p, v in evidence.pcrs.items()})
         store_result(
             session, device, result, result_id=result_id, boot_log=evidence.boot_log_bytes, pcrs=pcrs,
-            posture=evidence.posture.decode(errors="replace"), now_ms=now, life_ms=self.timing.result_life_ms,
+            posture=evidence.posture.decode(errors="replace"), now_ms=now, life_ms=self.timing.result_life_ms, proof=proof,
+            profile=f"{profile.name} {profile.version} revision {profile.revision}", profile_sha256=profile_digest(session, device.profile),
         )  # fmt: skip
         if not result.affirming:
             state = self._lower(session, device, now, result.failures)

@@ -11,6 +11,7 @@ from framegate.certificates import Purpose, verify_certificate
 from framegate.dsse import envelope_certificate, parse_envelope, seal_envelope, verify_envelope
 from framegate.errors import Reason, Refused
 from framegate.profile import FirmwareProfile, parse_profile
+from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.registry import record
 from framegate_controller.store.tables import Profile
@@ -43,6 +44,12 @@ def load_profile(session: Session, keys: FleetKeys, name: str) -> FirmwareProfil
     if profile.name != name or profile.revision != row.revision:
         raise Refused.of(Reason.PROFILE_INVALID, f"profile {name} revision {row.revision}", f"{profile.name} revision {profile.revision}")
     return profile
+
+
+def profile_digest(session: Session, name: str) -> bytes:
+    """SHA-256 of the profile's signed TOML: how a receipt names what a machine was appraised under. The caller MUST have loaded it."""
+    row = session.get(Profile, name)
+    return sha256(parse_envelope(row.envelope, PROFILE_TYPE).payload) if row else b""
 
 
 @lru_cache(maxsize=64)

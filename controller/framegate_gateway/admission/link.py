@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from typing import Final
@@ -13,19 +14,23 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.certificates import Purpose, VerifiedCertificate, from_ms, load_certificate, verify_certificate
 from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity import Kind, split_device_id
+from framegate.merkle import Tree
 from framegate.sframe import Opener, parse_header
 from framegate.statements import Grant, verify_grant
 from framegate.wire import (
     ENCODING_JPEG,
     ENCODING_PNG,
+    LABEL_HEAD,
     LABEL_OPENING,
     MAX_FRAME_BYTES,
     MAX_FRAME_PIXELS,
+    FrameHead,
     FrameMetadata,
     Opening,
     SessionOffer,
@@ -37,8 +42,22 @@ from framegate_gateway.keys import GatewayKeys, HpkeKey
 
 OVERLAP_S: Final = 2.0
 """How long an old frame secret still opens frames after its successor is accepted: those already on the way."""
+RECENT_FRAMES: Final = 64
+"""Digests of a session's latest frames: a stuck driver repeats its last buffers, a replayed loop is longer than any line's memory should be."""
+MAX_SESSION_FRAMES: Final = 32_768
+"""Frames one head may cover: 120 s at 240 frames a second and some."""
 _KIDS: Final = count(secrets.randbits(32) << 16)
 """Key ids of this process, never reused, starting where no earlier process did."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFacts:
+    """What of a grant its frames are judged and receipted by; digests in hex."""
+
+    policy: str
+    grant_sha256: str
+    mask_version: int
+    mask_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +65,13 @@ class Admitted:
     """A frame that passed every check: its authenticated metadata, encoded image, counter, and the sender's standing."""
 
     metadata: FrameMetadata
+    metadata_bytes: bytes
     image: bytes
+    image_sha256: bytes
     counter: int
     missing: int
     standing: Standing
+    grant: GrantFacts
 
 
 @dataclass
@@ -58,7 +80,19 @@ class _Session:
     opener: Opener
     source: str
     grant_ends_ms: int
+    grant: GrantFacts
     closes_at_s: float = float("inf")
+    recent: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenHead:
+    """A camera's head over an ended session, after its checks; `tree` is the leaf hashes, 32 bytes each."""
+
+    session: bytes
+    head: bytes
+    signature: bytes
+    tree: bytes
 
 
 class CameraLink:
@@ -72,6 +106,7 @@ class CameraLink:
         self.device = self._identity.common_name
         self._spki_sha256 = sha256(self._identity.spki)
         self.source = ""
+        self.opened = b""
         self._offers: dict[bytes, tuple[bytes, HpkeKey]] = {}
         self._sessions: dict[int, _Session] = {}
 
@@ -116,8 +151,30 @@ class CameraLink:
             old.closes_at_s = min(old.closes_at_s, closing)
         self._sessions = {k: s for k, s in self._sessions.items() if s.closes_at_s > time.monotonic()}
         self.source = opening.source
-        self._sessions[offer.kid] = _Session(offer.session, Opener(secret, offer.kid), opening.source, grant.issued_at_ms + grant.ttl_s * 1000)
+        payload = parse_envelope(opening.grant, Grant.TYPE).payload
+        facts = GrantFacts(grant.policy, sha256(payload).hex(), grant.mask_version, grant.mask_sha256)
+        self._sessions[offer.kid] = _Session(offer.session, Opener(secret, offer.kid), opening.source, grant.issued_at_ms + grant.ttl_s * 1000, facts)
+        self.opened = offer.session
         return offer.kid
+
+    def head(self, head_bytes: bytes, signature: bytes, tree: bytes) -> TakenHead:
+        """A head that this camera signed over one of its sessions, which may be an earlier connection's.
+
+        1. it parses and names this camera; 2. as many leaf hashes as it counts, at most `MAX_SESSION_FRAMES`; 3. the camera's key signed it;
+        4. the leaves have its root. That the session was this camera's, the store knows. Raises Malformed or Refused (FRAME_HEAD).
+        """
+        head = FrameHead.parse(head_bytes)
+        if head.device != self.device:  # 1
+            raise Refused.of(Reason.FRAME_HEAD, f"a head of {self.device}", head.device)
+        if head.count > MAX_SESSION_FRAMES or len(tree) != 32 * head.count:  # 2
+            raise Refused.of(Reason.FRAME_HEAD, f"{head.count} leaf hashes, at most {MAX_SESSION_FRAMES}", len(tree) // 32)
+        try:  # 3
+            self._identity.key.verify(signature, LABEL_HEAD + head_bytes, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise Refused.of(Reason.FRAME_HEAD, "the camera's signature over its frames", "another") from error
+        if Tree([tree[i : i + 32] for i in range(0, len(tree), 32)]).root != head.root:  # 4
+            raise Refused.of(Reason.FRAME_HEAD, "leaf hashes of the signed root", "others")
+        return TakenHead(head.session, head_bytes, signature, tree)
 
     def refresh(self, der: bytes) -> None:
         """A fresh certificate in-band: of the same device and the same key, alive now. Raises Refused."""
@@ -142,8 +199,9 @@ class CameraLink:
         """Admit one sealed frame, in this order; nothing is decoded before the last check.
 
         1. the sender stands now; 2. size; 3. a session of this link, whose grant runs; 4. counter, tag over header and exact metadata
-        (`Opener.open`); 5. metadata, out of the authenticated bytes: this device, this session; 6. encoding and claimed dimensions.
-        The worker reads the dimensions from the image's own header before decoding and compares.
+        (`Opener.open`); 5. metadata, out of the authenticated bytes: this device, this session; 6. encoding and claimed dimensions;
+        7. taken under the masks the grant names, or later ones; 8. not the very bytes of a recent frame under another trigger: no sensor
+        gives one image twice (N109). The worker reads the dimensions from the image's own header before decoding and compares.
         """
         standing = self.standing()  # 1
         if len(sealed) > MAX_FRAME_BYTES:  # 2
@@ -160,7 +218,20 @@ class CameraLink:
             raise Refused.of(Reason.FRAME_LABEL, f"a frame of {self.device} in this session", metadata.device)
         if metadata.encoding not in {ENCODING_JPEG, ENCODING_PNG} or not 0 < metadata.width * metadata.height <= MAX_FRAME_PIXELS:  # 6
             raise Refused.of(Reason.IMAGE, f"JPEG or PNG of at most {MAX_FRAME_PIXELS} pixels", f"{metadata.width}x{metadata.height}")
-        return Admitted(metadata, image, counter, missing, standing)
+        grant = session.grant
+        stale = metadata.mask_version < grant.mask_version or (metadata.mask_version == grant.mask_version and metadata.mask_sha256.hex() != grant.mask_sha256)
+        if stale:  # 7
+            raise Refused.of(Reason.MASK, f"masks of version {grant.mask_version}", f"version {metadata.mask_version}", "the camera takes them with its next grant")
+        digest = sha256(image)
+        if session.recent.setdefault(digest, metadata.trigger_sequence) != metadata.trigger_sequence:  # 8
+            raise Refused.of(Reason.FRAME_FROZEN, "a new image for a new trigger", "the bytes of an earlier frame", "look at the camera: its picture stands still")
+        if len(session.recent) > RECENT_FRAMES:
+            session.recent.popitem(last=False)
+        return Admitted(metadata, metadata_bytes, image, digest, counter, missing, standing, grant)
+
+    def session_certificate(self) -> bytes:
+        """DER of the certificate this connection stands under now."""
+        return self._identity.certificate.public_bytes(Encoding.DER)
 
     def claimed(self, metadata_bytes: bytes) -> FrameMetadata | None:
         """What a refused frame says of itself, for its UNINSPECTED verdict; None where it does not parse or names another device."""

@@ -24,6 +24,9 @@ class Bundle:
     threshold: float
     multiple_px: int
     digest: bytes
+    name: str = ""
+    training_sha256: str = ""
+    training: bytes = b""
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -37,14 +40,17 @@ def load_bundle(folder: Path) -> Bundle:
     body = strict_json(recipe)
     try:
         classes, threshold, multiple = tuple(map(str, body["classes"])), float(body["threshold"]), int(body["multiple_px"])
-        named = str(body["model_sha256"])
+        named, name = str(body["model_sha256"]), str(body.get("name", "unnamed"))
     except (KeyError, TypeError, ValueError) as error:
         raise Malformed.of(Reason.MODEL, "a recipe with classes, threshold, multiple_px and model_sha256", error) from error
     if named != sha256(model).hex():
         raise Malformed.of(Reason.MODEL, f"the model {named} that the recipe names", sha256(model).hex(), "the model file was changed or belongs to another recipe")
     if not classes or not 0 < threshold < 1 or not 1 <= multiple <= 1024:
         raise Malformed.of(Reason.MODEL, "classes, a threshold in (0, 1), multiple_px in 1 to 1024", (classes, threshold, multiple))
-    return Bundle(model, classes, threshold, multiple, sha256(b"framegate/v1/bundle" + sha256(model) + sha256(recipe)))
+    manifest = folder / "training.json"
+    training = manifest.read_bytes() if manifest.exists() else b""
+    digest = sha256(b"framegate/v1/bundle" + sha256(model) + sha256(recipe))
+    return Bundle(model, classes, threshold, multiple, digest, f"{name}-{body.get('version', 0)}", sha256(training).hex() if training else "", training)
 
 
 class GoldenImages:

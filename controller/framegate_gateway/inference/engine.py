@@ -104,16 +104,29 @@ class Engine:
         head = {"kind": "inspect", "part_type": part_type, "encoding": encoding, "width": width, "height": height}
         answer, _ = await self._submit(device, head, image)
         if "failed" in answer:
-            reason = Reason.INFERENCE if answer["failed"] == "inference" else Reason.IMAGE
+            reason = {"inference": Reason.INFERENCE, "covered": Reason.IMAGE_COVERED}.get(answer["failed"], Reason.IMAGE)
             raise Refused.of(reason, "an image the model can inspect", answer["why"])
         return Inspection(tuple(answer["defects"]), answer["golden_sha256"])
 
     async def picture(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...]) -> bytes:
         """A PNG of the frame with its boxes drawn in."""
-        answer, body = await self._submit("", {"kind": "picture", "encoding": encoding, "defects": defects}, image)
+        return await self._drawn({"kind": "picture", "encoding": encoding, "defects": defects}, image)
+
+    async def card(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...], part_type: str, outcome: str, lines: list[str]) -> bytes:
+        """A PNG of golden image and frame side by side, the frame with its boxes, under `lines`."""
+        golden = self._golden.get(part_type) if part_type in self._golden else b""
+        head = {"kind": "card", "encoding": encoding, "defects": defects, "golden_bytes": len(golden), "outcome": outcome, "lines": lines}
+        return await self._drawn(head, golden + image)
+
+    async def marked(self, image: bytes, encoding: int, lines: list[str]) -> bytes:
+        """A PNG of the frame with `lines` in a strip below it, which does not cover a pixel."""
+        return await self._drawn({"kind": "marked", "encoding": encoding, "lines": lines}, image)
+
+    async def _drawn(self, head: dict[str, Any], body: bytes) -> bytes:
+        answer, png = await self._submit("", head, body)
         if "failed" in answer:
             raise Refused.of(Reason.IMAGE, "an image that can be drawn", answer["why"])
-        return body
+        return png
 
     async def stop(self) -> None:
         """End the child and every waiting job."""

@@ -24,6 +24,14 @@ MEMORY_BYTES: Final = 8 * 1024**3
 """Address space: some ten times what the default model needs on its largest frame; a runaway decoder ends here, not the host."""
 
 
+COVERED: Final = 0.2
+"""A frame whose grey values spread by less than this share of the golden image's shows nothing of the part (N109)."""
+
+
+class CoveredLens(ValueError):
+    """A frame that shows nothing."""
+
+
 def confine() -> str:
     """Leave the network namespace where the kernel allows, never gain rights, be no use to a debugger; says in words what held."""
     libc, held = ctypes.CDLL(None, use_errno=True), []
@@ -60,6 +68,7 @@ def main() -> None:
     import numpy as np
     import onnxruntime as ort
 
+    from framegate_gateway.inference import pictures
     from framegate_gateway.inference.detections import detections_from_maps
 
     cv2.setNumThreads(1)
@@ -97,6 +106,9 @@ def main() -> None:
         reference = golden[part_type]
         if frame.shape != reference.shape:
             raise ValueError(f"frame {frame.shape[1]}x{frame.shape[0]}, golden image {reference.shape[1]}x{reference.shape[0]}")
+        spread, wanted = float(cv2.meanStdDev(frame)[1][0, 0]), float(cv2.meanStdDev(reference)[1][0, 0])
+        if spread < COVERED * wanted:
+            raise CoveredLens(f"grey values spread by {spread:.1f}, those of the golden image by {wanted:.1f}: is the lens covered, the light off?")
         h, w = frame.shape
         pair = np.empty((1, 2, -(-h // multiple) * multiple, -(-w // multiple) * multiple), np.float32)
         if pair.shape[2:] != frame.shape:
@@ -112,13 +124,17 @@ def main() -> None:
         ]
         return {"golden_taken": True, "defects": defects}
 
-    def picture(request: dict[str, Any], body: bytes) -> bytes:
-        image = cv2.cvtColor(decode(body, request["encoding"], None), cv2.COLOR_GRAY2BGR)
-        for defect in request["defects"]:
-            x1, y1, x2, y2 = (int(v) for v in defect["box"])
-            cv2.rectangle(image, (x1, y1), (x2, y2), (0, 0, 255), 2)
-            cv2.putText(image, f"{defect['kind']} {defect['score']:.2f}", (x1, max(12, y1 - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 64, 0), 2)
-        return bytes(cv2.imencode(".png", image)[1].tobytes())
+    def drawn(request: dict[str, Any], body: bytes) -> bytes:
+        split = request.get("golden_bytes", 0)
+        frame = decode(body[split:], request["encoding"], None)
+        if request["kind"] == "marked":
+            picture = pictures.marked(frame, request["lines"])
+        elif request["kind"] == "card":
+            reference = decode(body[:split], 1 if body[:2] == b"\xff\xd8" else 2, None) if split else None
+            picture = pictures.card(frame, reference, request["defects"], request["outcome"], request["lines"])
+        else:
+            picture = pictures.boxes(frame, request["defects"])
+        return bytes(cv2.imencode(".png", picture)[1].tobytes())
 
     while True:
         try:
@@ -126,10 +142,12 @@ def main() -> None:
         except (EOFError, ConnectionError):
             return
         try:
-            if request["kind"] == "picture":
-                send(pipe, {"id": request["id"]}, picture(request, body))
+            if request["kind"] != "inspect":
+                send(pipe, {"id": request["id"]}, drawn(request, body))
             else:
                 send(pipe, {"id": request["id"], **inspect(request, body)}, b"")
+        except CoveredLens as error:
+            send(pipe, {"id": request["id"], "golden_taken": True, "failed": "covered", "why": str(error)}, b"")
         except ArithmeticError as error:
             send(pipe, {"id": request["id"], "failed": "inference", "why": str(error)}, b"")
         except Exception as error:  # noqa: BLE001 - whatever a hostile image does to a decoder, this frame fails and the next is served

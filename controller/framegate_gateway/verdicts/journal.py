@@ -21,6 +21,7 @@ class KeptFrame:
     image: bytes
     encoding: int
     defects: tuple[dict[str, Any], ...]
+    part_type: str = ""
 
 
 class Journal:

@@ -1,19 +1,23 @@
-"""Make and sign verdicts, and hand each to everyone who is owed it: the stream's answer, the journal, the broker."""
+"""Make and sign verdicts: the receipt's leaf is durable first, then everyone who is owed the verdict gets it."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Reason, Refused
+from framegate.errors import Reason, Refused, Unavailable
+from framegate.receipts import Provenance, event_leaf, verdict_leaf
 from framegate.statements import Outcome, Verdict
-from framegate.wire import FrameMetadata, sha256
+from framegate.wire import FrameMetadata
 from framegate_gateway.admission.link import Admitted
 from framegate_gateway.feed import TrustView
 from framegate_gateway.inference.engine import Engine, Inspection
-from framegate_gateway.keys import Credentials, GatewayKeys
+from framegate_gateway.keys import Credentials, GatewayKeys, code_digest
+from framegate_gateway.receipts.store import LeafRow, ReceiptStore
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
 from framegate_gateway.verdicts.publish import Publisher
 
@@ -21,46 +25,112 @@ VERDICT_LIFE_MS: Final = 30_000
 """A part on a conveyor waits seconds; a verdict that arrives later must not open a gate."""
 
 
+class FrameKeeper(Protocol):
+    """Where inspected frames go to rest; never waits."""
+
+    def keep(self, verdict: Verdict, image: bytes, encoding: int, mask_version: int) -> None:
+        """Take a frame, or drop and count it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What is known of the frame behind a verdict; `counter` may be no more than a claim."""
+
+    metadata: FrameMetadata
+    metadata_bytes: bytes = b""
+    image_sha256: str = ""
+    counter: int = 0
+    admitted: Admitted | None = None
+
+
 class VerdictMaker:
     """Signs verdicts for one gateway process. PASS and DEFECT need an admitted frame and an inspection; everything else is UNINSPECTED."""
 
-    def __init__(self, keys: GatewayKeys, view: TrustView, engine: Engine, journal: Journal, publisher: Publisher | None) -> None:
-        self._keys, self._view, self._journal, self._publisher = keys, view, journal, publisher
-        self._model = engine.bundle.digest.hex()
+    def __init__(
+        self, keys: GatewayKeys, view: TrustView, engine: Engine, journal: Journal, publisher: Publisher | None, receipts: ReceiptStore, vault: FrameKeeper | None = None
+    ) -> None:
+        self._keys, self._view, self._journal, self._publisher, self._receipts, self._vault = keys, view, journal, publisher, receipts, vault
+        self._bundle = engine.bundle
         self._last: Credentials | None = None
 
-    def inspected(self, admitted: Admitted, inspection: Inspection) -> bytes:
-        """The signed verdict on an inspected frame."""
+    async def inspected(self, admitted: Admitted, inspection: Inspection, took_ms: float) -> bytes:
+        """The signed verdict on an inspected frame. Raises Unavailable (RECEIPT) where its receipt cannot be kept: then it does not exist."""
         outcome = Outcome.DEFECT if inspection.defects else Outcome.PASS
-        envelope, verdict = self._sign(
-            admitted.metadata, outcome, "", inspection.defects, golden=inspection.golden_sha256, image=sha256(admitted.image).hex(),
-            result_id=admitted.standing.result_id, counter=admitted.counter,
-        )  # fmt: skip
-        frame = KeptFrame(admitted.image, admitted.metadata.encoding, inspection.defects) if inspection.defects else None
-        self._journal.add(verdict, envelope, frame)
+        frame = _Frame(admitted.metadata, admitted.metadata_bytes, admitted.image_sha256.hex(), admitted.counter, admitted)
+        verdict, envelope = await self._made(frame, outcome, "", inspection.defects, inspection.golden_sha256, took_ms)
+        kept = KeptFrame(admitted.image, admitted.metadata.encoding, inspection.defects, admitted.metadata.part_type) if inspection.defects else None
+        if self._vault is not None:
+            self._vault.keep(verdict, admitted.image, admitted.metadata.encoding, admitted.metadata.mask_version)
+        self._journal.add(verdict, envelope, kept)
         return envelope
 
-    def uninspected(self, metadata: FrameMetadata, reason: Reason, counter: int = 0) -> bytes:
-        """The signed verdict on a frame that was refused or could not be inspected; `metadata` may be no more than a claim."""
-        envelope, verdict = self._sign(metadata, Outcome.UNINSPECTED, reason.value, (), golden="", image="", result_id="", counter=counter)
+    async def uninspected(self, metadata: FrameMetadata, reason: Reason, counter: int = 0, admitted: Admitted | None = None) -> bytes:
+        """The signed verdict on a frame that was refused or could not be inspected; without `admitted`, `metadata` is no more than a claim."""
+        if admitted is None:
+            frame = _Frame(metadata, counter=counter)
+        else:
+            frame = _Frame(metadata, admitted.metadata_bytes, admitted.image_sha256.hex(), admitted.counter, admitted)
+        try:
+            verdict, envelope = await self._made(frame, Outcome.UNINSPECTED, reason.value, (), "", 0.0)
+        except Unavailable as error:
+            if error.reason != Reason.RECEIPT:
+                raise
+            # a full disk must not silence the gateway: what diverts the part may leave without a receipt, what lets it pass may not
+            verdict, envelope = self._signed(frame, Outcome.UNINSPECTED, Reason.RECEIPT.value, (), "")
+            self._publish(verdict, envelope)
         self._journal.add(verdict, envelope, None)
         return envelope
 
-    def _sign(
-        self, metadata: FrameMetadata, outcome: Outcome, reason: str, defects: tuple[dict[str, Any], ...], *, golden: str, image: str, result_id: str, counter: int
-    ) -> tuple[bytes, Verdict]:
-        credentials = self._keys.credentials or self._last
-        if credentials is None or (outcome != Outcome.UNINSPECTED and self._keys.credentials is None):
+    async def event(self, identifier: str, event: str, actor: str, detail: Mapping[str, Any]) -> None:
+        """A leaf for something else that happened here: an export, an erasure. Raises Unavailable (RECEIPT) where it cannot be kept."""
+        credentials = self._credentials()
+        number, now = self._receipts.next_number(), self._view.now_ms()
+        leaf = event_leaf(number, identifier, credentials.device, now, event, actor, detail)
+        await self._receipts.append(LeafRow(number, identifier, "event", str(detail.get("device", "")), b"", 0, str(detail.get("part", "")), event, now, leaf))
+
+    async def _made(self, frame: _Frame, outcome: Outcome, reason: str, defects: tuple[dict[str, Any], ...], golden: str, took_ms: float) -> tuple[Verdict, bytes]:
+        verdict, envelope = self._signed(frame, outcome, reason, defects, golden)
+        payload = verdict.payload()
+        number = self._receipts.next_number()
+        leaf = verdict_leaf(number, verdict, payload, frame.metadata_bytes, self._provenance(frame.admitted), took_ms)
+        await self._receipts.append(LeafRow(
+            number, verdict.verdict_id, "verdict", verdict.device, frame.metadata.session, verdict.counter, verdict.part, verdict.outcome, verdict.issued_at_ms, leaf,
+            payload, frame.metadata_bytes, envelope,
+        ))  # fmt: skip
+        self._publish(verdict, envelope)
+        return verdict, envelope
+
+    def _signed(self, frame: _Frame, outcome: Outcome, reason: str, defects: tuple[dict[str, Any], ...], golden: str) -> tuple[Verdict, bytes]:
+        credentials = self._credentials()
+        if outcome != Outcome.UNINSPECTED and self._keys.credentials is None:
             raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant")
-        self._last = credentials  # a host that lost its standing may still say UNINSPECTED while its certificate lives
-        now = self._view.now_ms()
+        now, m = self._view.now_ms(), frame.metadata
         verdict = Verdict(
-            verdict_id=secrets.token_hex(16), gateway=credentials.device, device=metadata.device, zone=credentials.zone, part=metadata.part,
-            part_type=metadata.part_type, trigger_sequence=metadata.trigger_sequence, outcome=outcome.value, reason=reason, defects=defects,
-            model_sha256=self._model, golden_sha256=golden, input_sha256=image, result_id=result_id, session=metadata.session.hex(), counter=counter,
+            verdict_id=secrets.token_hex(16), gateway=credentials.device, device=m.device, zone=credentials.zone, part=m.part, part_type=m.part_type,
+            trigger_sequence=m.trigger_sequence, outcome=outcome.value, reason=reason, defects=defects, model_sha256=self._bundle.digest.hex(), golden_sha256=golden,
+            input_sha256=frame.image_sha256, result_id=frame.admitted.standing.result_id if frame.admitted else "", session=m.session.hex(), counter=frame.counter,
             issued_at_ms=now, valid_until_ms=now + VERDICT_LIFE_MS,
         )  # fmt: skip
-        envelope = verdict.seal(credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict)
+        return verdict, verdict.seal(credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict)
+
+    def _credentials(self) -> Credentials:
+        credentials = self._keys.credentials or self._last
+        if credentials is None:
+            raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant")
+        self._last = credentials  # a host that lost its standing may still say UNINSPECTED while its certificate lives
+        return credentials
+
+    def _provenance(self, admitted: Admitted | None) -> Provenance:
+        credentials, own = self._credentials(), code_digest().hex()
+        if admitted is None:
+            return Provenance(gateway_result_id=credentials.result_id, model_id=self._bundle.name, code_sha256=own, training_sha256=self._bundle.training_sha256)
+        standing, grant = admitted.standing, admitted.grant
+        return Provenance(
+            evidence_sha256=standing.evidence_sha256, firmware_profile=standing.firmware_profile, firmware_profile_sha256=standing.firmware_profile_sha256,
+            gateway_result_id=credentials.result_id, policy=grant.policy, grant_sha256=grant.grant_sha256, model_id=self._bundle.name, code_sha256=own,
+            mask_sha256=admitted.metadata.mask_sha256.hex(), training_sha256=self._bundle.training_sha256,
+        )  # fmt: skip
+
+    def _publish(self, verdict: Verdict, envelope: bytes) -> None:
         if self._publisher is not None:
             self._publisher.publish(verdict, envelope)
-        return envelope, verdict

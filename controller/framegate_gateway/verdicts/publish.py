@@ -1,11 +1,10 @@
-"""Signed verdicts on an MQTT broker: QoS 1, never retained, over mutual TLS with the gateway's own certificate."""
+"""This gateway on an MQTT broker: signed verdicts out, QoS 1, never retained; and, where cameras send that way, sealed frames in."""
 
 from __future__ import annotations
 
 import logging
-import os
-import ssl
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -13,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from framegate.errors import Reason, Unavailable
 from framegate.statements import Verdict
 from framegate_gateway.keys import Credentials, GatewayKeys
+from framegate_proto.broker import broker_context
 
 log = logging.getLogger(__name__)
 QUEUED: Final = 10_000
@@ -21,8 +21,8 @@ KEEPALIVE_S: Final = 10
 
 
 def topic_of(verdict: Verdict) -> str:
-    """framegate/v1/<zone>/verdicts/<device>."""
-    return f"framegate/v1/{verdict.zone}/verdicts/{verdict.device}"
+    """framegate/v1/verdicts/<gateway>/<device>: the broker lets nobody but that gateway write there."""
+    return f"framegate/v1/verdicts/{verdict.gateway}/{verdict.device}"
 
 
 class Publisher:
@@ -34,6 +34,11 @@ class Publisher:
             raise Unavailable.of(Reason.USAGE, "a broker as host:port", address)
         self._host, self._port, self._server_name, self._keys = host, int(port), server_name, keys
         self._client: mqtt.Client | None = None
+        self._arrived: Callable[[str, bytes], None] | None = None
+
+    def receive(self, arrived: Callable[[str, bytes], None]) -> None:
+        """Call `arrived` with topic and payload of every sealed frame message for this gateway, in the client's thread."""
+        self._arrived = arrived
 
     def renewed(self, credentials: Credentials | None) -> None:
         """The gateway has new credentials: use them for the next connection."""
@@ -42,8 +47,11 @@ class Publisher:
         self.stop()
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=credentials.device, protocol=mqtt.MQTTv5)
         client.max_queued_messages_set(QUEUED)
-        client.tls_set_context(self._context(credentials))
+        key, chain = self._keys.chain_pem()
+        client.tls_set_context(broker_context(self._server_name, credentials.authority("server-ca"), key + chain))
         client.on_connect_fail = lambda *_: log.info("broker does not answer")
+        client.on_connect = lambda c, *_: self._connected(c, credentials.device)
+        client.on_message = lambda _c, _u, message: self._message(message)
         try:
             client.connect_async(self._host, self._port, KEEPALIVE_S)
             client.loop_start()
@@ -54,8 +62,12 @@ class Publisher:
 
     def publish(self, verdict: Verdict, envelope: bytes) -> None:
         """Hand `envelope` to the broker's queue; never blocks and never fails a frame."""
+        self.send(topic_of(verdict), envelope)
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Hand a message to the broker's queue."""
         if self._client is not None:
-            self._client.publish(topic_of(verdict), envelope, qos=1, retain=False)
+            self._client.publish(topic, payload, qos=1, retain=False)
 
     def stop(self) -> None:
         """Disconnect."""
@@ -64,29 +76,10 @@ class Publisher:
             self._client.loop_stop()
             self._client = None
 
-    def _context(self, credentials: Credentials) -> ssl.SSLContext:
-        context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.server_name = self._server_name
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(cadata=credentials.authority("server-ca").decode())
-        key, chain = self._keys.chain_pem()
-        # ssl reads keys from files only; an anonymous memory file never touches a disk and ends with this block
-        descriptor = os.memfd_create("framegate", os.MFD_CLOEXEC)
-        try:
-            os.write(descriptor, key + chain)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-        finally:
-            os.close(descriptor)
-        return context
+    def _connected(self, client: mqtt.Client, device: str) -> None:
+        if self._arrived is not None:
+            client.subscribe(f"framegate/v1/frames/+/{device}/+", qos=1)
 
-
-class _NamedContext(ssl.SSLContext):
-    """Checks the broker's certificate for its fleet name, whatever address it is reached by."""
-
-    server_name: str
-
-    def wrap_socket(self, sock, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """As the base class, with the fleet's name."""
-        kwargs["server_hostname"] = self.server_name
-        return super().wrap_socket(sock, *args, **kwargs)
+    def _message(self, message: Any) -> None:
+        if self._arrived is not None and not message.retain:
+            self._arrived(message.topic, bytes(message.payload))

@@ -196,6 +196,99 @@ class GatewayCertificates(_message.Message):
 Global___GatewayCertificates: _TypeAlias = GatewayCertificates  # noqa: Y015
 
 @_typing.final
+class RecordBatchRequest(_message.Message):
+    """A gateway's signed batch of receipts goes into the controller's log; recording it again gives a fresh proof."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    batch: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        batch: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordBatchRequest: _TypeAlias = RecordBatchRequest  # noqa: Y015
+
+@_typing.final
+class RecordBatchReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    entry: _builtins.bytes
+    index: _builtins.int
+    checkpoint: _builtins.bytes
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        entry: _builtins.bytes = ...,
+        index: _builtins.int = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
+        checkpoint: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entry", b"entry", "index", b"index", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordBatchReply: _TypeAlias = RecordBatchReply  # noqa: Y015
+
+@_typing.final
+class BrokerCertificateRequest(_message.Message):
+    """A key in memory gets a certificate that names this machine on the MQTT broker and does nothing else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CSR_FIELD_NUMBER: _builtins.int
+    csr: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        csr: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["csr", b"csr"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokerCertificateRequest: _TypeAlias = BrokerCertificateRequest  # noqa: Y015
+
+@_typing.final
+class BrokerCertificateReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.bytes
+    issuer: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.bytes = ...,
+        issuer: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "issuer", b"issuer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokerCertificateReply: _TypeAlias = BrokerCertificateReply  # noqa: Y015
+
+@_typing.final
 class WatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -280,6 +373,8 @@ class FetchGrantsReply(_message.Message):
 
     GRANTS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    MASKS_FIELD_NUMBER: _builtins.int
+    masks: _builtins.bytes
     @_builtins.property
     def grants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
@@ -289,10 +384,11 @@ class FetchGrantsReply(_message.Message):
         *,
         grants: _abc.Iterable[_builtins.bytes] | None = ...,
         failures: _abc.Iterable[Global___Failure] | None = ...,
+        masks: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "grants", b"grants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "grants", b"grants", "masks", b"masks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,11 +418,17 @@ class DeviceTrust(_message.Message):
     RESULT_ID_FIELD_NUMBER: _builtins.int
     REMAINING_MS_FIELD_NUMBER: _builtins.int
     SPKI_SHA256_FIELD_NUMBER: _builtins.int
+    EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
+    FIRMWARE_PROFILE_FIELD_NUMBER: _builtins.int
+    FIRMWARE_PROFILE_SHA256_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     state: _builtins.str
     result_id: _builtins.str
     remaining_ms: _builtins.int
     spki_sha256: _builtins.bytes
+    evidence_sha256: _builtins.bytes
+    firmware_profile: _builtins.str
+    firmware_profile_sha256: _builtins.bytes
     def __init__(
         self,
         *,
@@ -335,10 +437,13 @@ class DeviceTrust(_message.Message):
         result_id: _builtins.str = ...,
         remaining_ms: _builtins.int = ...,
         spki_sha256: _builtins.bytes = ...,
+        evidence_sha256: _builtins.bytes = ...,
+        firmware_profile: _builtins.str = ...,
+        firmware_profile_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "remaining_ms", b"remaining_ms", "result_id", b"result_id", "spki_sha256", b"spki_sha256", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "evidence_sha256", b"evidence_sha256", "firmware_profile", b"firmware_profile", "firmware_profile_sha256", b"firmware_profile_sha256", "remaining_ms", b"remaining_ms", "result_id", b"result_id", "spki_sha256", b"spki_sha256", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,6 +480,119 @@ class TrustUpdate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrustUpdate: _TypeAlias = TrustUpdate  # noqa: Y015
+
+@_typing.final
+class SetMasksRequest(_message.Message):
+    """`regions` is JSON: [{"points": [[x, y], …]}], fractions of width and height."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    regions: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        regions: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "regions", b"regions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMasksRequest: _TypeAlias = SetMasksRequest  # noqa: Y015
+
+@_typing.final
+class MasksReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    version: _builtins.int
+    envelope: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        version: _builtins.int = ...,
+        envelope: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "envelope", b"envelope", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MasksReply: _TypeAlias = MasksReply  # noqa: Y015
+
+@_typing.final
+class ResultRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_ID_FIELD_NUMBER: _builtins.int
+    result_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        result_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result_id", b"result_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultRequest: _TypeAlias = ResultRequest  # noqa: Y015
+
+@_typing.final
+class ResultReply(_message.Message):
+    """What an Attestation Result rested on: the quote as the TPM signed it, and the firmware profile it was appraised under."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_SHA256_FIELD_NUMBER: _builtins.int
+    QUOTE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    AK_PUBLIC_FIELD_NUMBER: _builtins.int
+    FIRMWARE_PROFILE_FIELD_NUMBER: _builtins.int
+    FIRMWARE_PROFILE_SHA256_FIELD_NUMBER: _builtins.int
+    result_id: _builtins.str
+    device: _builtins.str
+    at_ms: _builtins.int
+    evidence_sha256: _builtins.bytes
+    quote: _builtins.bytes
+    signature: _builtins.bytes
+    ak_public: _builtins.bytes
+    firmware_profile: _builtins.str
+    firmware_profile_sha256: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        result_id: _builtins.str = ...,
+        device: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        evidence_sha256: _builtins.bytes = ...,
+        quote: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        ak_public: _builtins.bytes = ...,
+        firmware_profile: _builtins.str = ...,
+        firmware_profile_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ak_public", b"ak_public", "at_ms", b"at_ms", "device", b"device", "evidence_sha256", b"evidence_sha256", "firmware_profile", b"firmware_profile", "firmware_profile_sha256", b"firmware_profile_sha256", "quote", b"quote", "result_id", b"result_id", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultReply: _TypeAlias = ResultReply  # noqa: Y015
 
 @_typing.final
 class InviteRequest(_message.Message):
@@ -889,13 +1107,19 @@ class CameraMessage(_message.Message):
     FRAME_FIELD_NUMBER: _builtins.int
     CERTIFICATE_REFRESH_FIELD_NUMBER: _builtins.int
     RENEW_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    HELLO_FIELD_NUMBER: _builtins.int
     certificate_refresh: _builtins.bytes
+    hello: _builtins.bytes
+    """Over MQTT, where TLS ends at the broker: the camera's certificate, first of all. Its key signs the opening."""
     @_builtins.property
     def opening(self) -> Global___SignedOpening: ...
     @_builtins.property
     def frame(self) -> Global___SealedFrame: ...
     @_builtins.property
     def renew(self) -> Global___Renew: ...
+    @_builtins.property
+    def head(self) -> Global___SignedHead: ...
     def __init__(
         self,
         *,
@@ -903,16 +1127,45 @@ class CameraMessage(_message.Message):
         frame: Global___SealedFrame | None = ...,
         certificate_refresh: _builtins.bytes = ...,
         renew: Global___Renew | None = ...,
+        head: Global___SignedHead | None = ...,
+        hello: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_refresh", b"certificate_refresh", "frame", b"frame", "kind", b"kind", "opening", b"opening", "renew", b"renew"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_refresh", b"certificate_refresh", "frame", b"frame", "head", b"head", "hello", b"hello", "kind", b"kind", "opening", b"opening", "renew", b"renew"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_refresh", b"certificate_refresh", "frame", b"frame", "kind", b"kind", "opening", b"opening", "renew", b"renew"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_refresh", b"certificate_refresh", "frame", b"frame", "head", b"head", "hello", b"hello", "kind", b"kind", "opening", b"opening", "renew", b"renew"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["opening", "frame", "certificate_refresh", "renew"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["opening", "frame", "certificate_refresh", "renew", "head", "hello"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___CameraMessage: _TypeAlias = CameraMessage  # noqa: Y015
+
+@_typing.final
+class SignedHead(_message.Message):
+    """The camera's signed head over the frames of an ended session, and the leaf hashes it is the root of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    LEAVES_FIELD_NUMBER: _builtins.int
+    head: _builtins.bytes
+    signature: _builtins.bytes
+    leaves: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        head: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        leaves: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "leaves", b"leaves", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedHead: _TypeAlias = SignedHead  # noqa: Y015
 
 @_typing.final
 class Renew(_message.Message):
@@ -983,6 +1236,7 @@ class GatewayMessage(_message.Message):
     ACCEPTED_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    HEAD_TAKEN_FIELD_NUMBER: _builtins.int
     offer: _builtins.bytes
     @_builtins.property
     def accepted(self) -> Global___Accepted: ...
@@ -990,6 +1244,8 @@ class GatewayMessage(_message.Message):
     def answer(self) -> Global___FrameAnswer: ...
     @_builtins.property
     def refusal(self) -> Global___Refusal: ...
+    @_builtins.property
+    def head_taken(self) -> Global___HeadTaken: ...
     def __init__(
         self,
         *,
@@ -997,12 +1253,13 @@ class GatewayMessage(_message.Message):
         accepted: Global___Accepted | None = ...,
         answer: Global___FrameAnswer | None = ...,
         refusal: Global___Refusal | None = ...,
+        head_taken: Global___HeadTaken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "answer", b"answer", "kind", b"kind", "offer", b"offer", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "answer", b"answer", "head_taken", b"head_taken", "kind", b"kind", "offer", b"offer", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "answer", b"answer", "kind", b"kind", "offer", b"offer", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "answer", b"answer", "head_taken", b"head_taken", "kind", b"kind", "offer", b"offer", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["offer", "accepted", "answer", "refusal"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["offer", "accepted", "answer", "refusal", "head_taken"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -1026,6 +1283,25 @@ class Accepted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Accepted: _TypeAlias = Accepted  # noqa: Y015
+
+@_typing.final
+class HeadTaken(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    session: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        session: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeadTaken: _TypeAlias = HeadTaken  # noqa: Y015
 
 @_typing.final
 class FrameAnswer(_message.Message):
@@ -1065,6 +1341,278 @@ class Refusal(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
+
+@_typing.final
+class ReceiptsRequest(_message.Message):
+    """Receipts by id (verdict id, or a unique prefix), by part, or of a camera since a time; `limit` at most."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    CAMERA_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    part: _builtins.str
+    camera: _builtins.str
+    since_ms: _builtins.int
+    limit: _builtins.int
+    session: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        part: _builtins.str = ...,
+        camera: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        session: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "id", b"id", "limit", b"limit", "part", b"part", "session", b"session", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiptsRequest: _TypeAlias = ReceiptsRequest  # noqa: Y015
+
+@_typing.final
+class ReceiptReply(_message.Message):
+    """One receipt as JSON (docs/protocol.md, section 8)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    receipt: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        receipt: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiptReply: _TypeAlias = ReceiptReply  # noqa: Y015
+
+@_typing.final
+class LineageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LineageRequest: _TypeAlias = LineageRequest  # noqa: Y015
+
+@_typing.final
+class LineageReply(_message.Message):
+    """`lineage` is JSON: from training manifest to verdict."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINEAGE_FIELD_NUMBER: _builtins.int
+    lineage: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        lineage: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lineage", b"lineage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LineageReply: _TypeAlias = LineageReply  # noqa: Y015
+
+@_typing.final
+class ExportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CAMERA_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    camera: _builtins.str
+    since_ms: _builtins.int
+    limit: _builtins.int
+    reason: _builtins.str
+    destination: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        camera: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        destination: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "destination", b"destination", "id", b"id", "limit", b"limit", "reason", b"reason", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportRequest: _TypeAlias = ExportRequest  # noqa: Y015
+
+@_typing.final
+class ExportReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    QUOTA_LEFT_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    name: _builtins.str
+    receipt: _builtins.bytes
+    manifest: _builtins.bytes
+    quota_left: _builtins.int
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+        name: _builtins.str = ...,
+        receipt: _builtins.bytes = ...,
+        manifest: _builtins.bytes = ...,
+        quota_left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "manifest", b"manifest", "name", b"name", "quota_left", b"quota_left", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportReply: _TypeAlias = ExportReply  # noqa: Y015
+
+@_typing.final
+class EraseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMERA_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    camera: _builtins.str
+    day: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        camera: _builtins.str = ...,
+        day: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "day", b"day", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseRequest: _TypeAlias = EraseRequest  # noqa: Y015
+
+@_typing.final
+class EraseReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    keys: _builtins.int
+    frames: _builtins.int
+    def __init__(
+        self,
+        *,
+        keys: _builtins.int = ...,
+        frames: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames", "keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseReply: _TypeAlias = EraseReply  # noqa: Y015
+
+@_typing.final
+class DataRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMERA_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    camera: _builtins.str
+    day: _builtins.str
+    outcome: _builtins.str
+    frames: _builtins.int
+    bytes: _builtins.int
+    erased: _builtins.bool
+    expires_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        camera: _builtins.str = ...,
+        day: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        frames: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        erased: _builtins.bool = ...,
+        expires_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "camera", b"camera", "day", b"day", "erased", b"erased", "expires_ms", b"expires_ms", "frames", b"frames", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DataRow: _TypeAlias = DataRow  # noqa: Y015
+
+@_typing.final
+class DataStatusReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    VAULT_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    vault: _builtins.str
+    dropped: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___DataRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___DataRow] | None = ...,
+        vault: _builtins.str = ...,
+        dropped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "rows", b"rows", "vault", b"vault"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DataStatusReply: _TypeAlias = DataStatusReply  # noqa: Y015
 
 @_typing.final
 class ListVerdictsRequest(_message.Message):

@@ -182,6 +182,16 @@ class FleetStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.TrustFeedRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.TrustUpdate.FromString,
                 _registered_method=True)
+        self.RecordBatch = channel.unary_unary(
+                '/framegate_proto.v1.Fleet/RecordBatch',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.FromString,
+                _registered_method=True)
+        self.BrokerCertificate = channel.unary_unary(
+                '/framegate_proto.v1.Fleet/BrokerCertificate',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateReply.FromString,
+                _registered_method=True)
 
 
 class FleetServicer:
@@ -219,6 +229,18 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordBatch(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BrokerCertificate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -246,6 +268,16 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.TrustFeed,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.TrustFeedRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.TrustUpdate.SerializeToString,
+            ),
+            'RecordBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordBatch,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.SerializeToString,
+            ),
+            'BrokerCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.BrokerCertificate,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -395,6 +427,60 @@ class Fleet:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def RecordBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Fleet/RecordBatch',
+            framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BrokerCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Fleet/BrokerCertificate',
+            framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class OperatorStub:
     """---------------------------------------------------------------- operators (fleet port, operator certificates)
@@ -446,6 +532,21 @@ class OperatorStub:
                 '/framegate_proto.v1.Operator/Events',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsReply.FromString,
+                _registered_method=True)
+        self.SetMasks = channel.unary_unary(
+                '/framegate_proto.v1.Operator/SetMasks',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SetMasksRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.FromString,
+                _registered_method=True)
+        self.ShowMasks = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowMasks',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.FromString,
+                _registered_method=True)
+        self.Result = channel.unary_unary(
+                '/framegate_proto.v1.Operator/Result',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ResultRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ResultReply.FromString,
                 _registered_method=True)
 
 
@@ -502,6 +603,24 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetMasks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowMasks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Result(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -544,6 +663,21 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.Events,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsReply.SerializeToString,
+            ),
+            'SetMasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetMasks,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SetMasksRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.SerializeToString,
+            ),
+            'ShowMasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowMasks,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.SerializeToString,
+            ),
+            'Result': grpc.unary_unary_rpc_method_handler(
+                    servicer.Result,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ResultRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ResultReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -774,6 +908,87 @@ class Operator:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def SetMasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/SetMasks',
+            framegate__proto_dot_v1_dot_framegate__pb2.SetMasksRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowMasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowMasks',
+            framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Result(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/Result',
+            framegate__proto_dot_v1_dot_framegate__pb2.ResultRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ResultReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class FramesStub:
     """---------------------------------------------------------------- gateway: frames (device certificates)
@@ -854,7 +1069,7 @@ class Frames:
 
 
 class GatewayOperatorStub:
-    """---------------------------------------------------------------- gateway: operators (read-only)
+    """---------------------------------------------------------------- gateway: operators
 
     """
 
@@ -884,10 +1099,45 @@ class GatewayOperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.GatewayStatus.FromString,
                 _registered_method=True)
+        self.Receipts = channel.unary_stream(
+                '/framegate_proto.v1.GatewayOperator/Receipts',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReceiptsRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReceiptReply.FromString,
+                _registered_method=True)
+        self.Lineage = channel.unary_unary(
+                '/framegate_proto.v1.GatewayOperator/Lineage',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LineageRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LineageReply.FromString,
+                _registered_method=True)
+        self.ShowVerdict = channel.unary_unary(
+                '/framegate_proto.v1.GatewayOperator/ShowVerdict',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PictureRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PictureReply.FromString,
+                _registered_method=True)
+        self.ExportFrame = channel.unary_unary(
+                '/framegate_proto.v1.GatewayOperator/ExportFrame',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ExportRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ExportReply.FromString,
+                _registered_method=True)
+        self.ExportDataset = channel.unary_stream(
+                '/framegate_proto.v1.GatewayOperator/ExportDataset',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ExportRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ExportReply.FromString,
+                _registered_method=True)
+        self.EraseData = channel.unary_unary(
+                '/framegate_proto.v1.GatewayOperator/EraseData',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EraseRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EraseReply.FromString,
+                _registered_method=True)
+        self.DataStatus = channel.unary_unary(
+                '/framegate_proto.v1.GatewayOperator/DataStatus',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DataStatusReply.FromString,
+                _registered_method=True)
 
 
 class GatewayOperatorServicer:
-    """---------------------------------------------------------------- gateway: operators (read-only)
+    """---------------------------------------------------------------- gateway: operators
 
     """
 
@@ -910,6 +1160,48 @@ class GatewayOperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Status(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Receipts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Lineage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowVerdict(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportFrame(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportDataset(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseData(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DataStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -938,6 +1230,41 @@ def add_GatewayOperatorServicer_to_server(servicer, server):
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.GatewayStatus.SerializeToString,
             ),
+            'Receipts': grpc.unary_stream_rpc_method_handler(
+                    servicer.Receipts,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReceiptsRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReceiptReply.SerializeToString,
+            ),
+            'Lineage': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lineage,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LineageRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LineageReply.SerializeToString,
+            ),
+            'ShowVerdict': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowVerdict,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PictureRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PictureReply.SerializeToString,
+            ),
+            'ExportFrame': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportFrame,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ExportRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ExportReply.SerializeToString,
+            ),
+            'ExportDataset': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportDataset,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ExportRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ExportReply.SerializeToString,
+            ),
+            'EraseData': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseData,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EraseRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EraseReply.SerializeToString,
+            ),
+            'DataStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.DataStatus,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DataStatusReply.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'framegate_proto.v1.GatewayOperator', rpc_method_handlers)
@@ -947,7 +1274,7 @@ def add_GatewayOperatorServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GatewayOperator:
-    """---------------------------------------------------------------- gateway: operators (read-only)
+    """---------------------------------------------------------------- gateway: operators
 
     """
 
@@ -1049,6 +1376,195 @@ class GatewayOperator:
             '/framegate_proto.v1.GatewayOperator/Status',
             framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.GatewayStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Receipts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/Receipts',
+            framegate__proto_dot_v1_dot_framegate__pb2.ReceiptsRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ReceiptReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lineage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/Lineage',
+            framegate__proto_dot_v1_dot_framegate__pb2.LineageRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.LineageReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowVerdict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/ShowVerdict',
+            framegate__proto_dot_v1_dot_framegate__pb2.PictureRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PictureReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportFrame(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/ExportFrame',
+            framegate__proto_dot_v1_dot_framegate__pb2.ExportRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ExportReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/ExportDataset',
+            framegate__proto_dot_v1_dot_framegate__pb2.ExportRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ExportReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/EraseData',
+            framegate__proto_dot_v1_dot_framegate__pb2.EraseRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.EraseReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DataStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/DataStatus',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.DataStatusReply.FromString,
             options,
             channel_credentials,
             insecure,

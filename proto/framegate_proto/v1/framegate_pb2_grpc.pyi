@@ -77,6 +77,8 @@ class FleetStub:
     Watch: _grpc.UnaryStreamMultiCallable[_framegate_pb2.WatchRequest, _framegate_pb2.WatchEvent]
     FetchGrants: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.FetchGrantsRequest, _framegate_pb2.FetchGrantsReply]
     TrustFeed: _grpc.UnaryStreamMultiCallable[_framegate_pb2.TrustFeedRequest, _framegate_pb2.TrustUpdate]
+    RecordBatch: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RecordBatchRequest, _framegate_pb2.RecordBatchReply]
+    BrokerCertificate: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.BrokerCertificateRequest, _framegate_pb2.BrokerCertificateReply]
 
 @_typing.type_check_only
 class FleetAsyncStub(FleetStub):
@@ -88,6 +90,8 @@ class FleetAsyncStub(FleetStub):
     Watch: _aio.UnaryStreamMultiCallable[_framegate_pb2.WatchRequest, _framegate_pb2.WatchEvent]  # type: ignore[assignment]
     FetchGrants: _aio.UnaryUnaryMultiCallable[_framegate_pb2.FetchGrantsRequest, _framegate_pb2.FetchGrantsReply]  # type: ignore[assignment]
     TrustFeed: _aio.UnaryStreamMultiCallable[_framegate_pb2.TrustFeedRequest, _framegate_pb2.TrustUpdate]  # type: ignore[assignment]
+    RecordBatch: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RecordBatchRequest, _framegate_pb2.RecordBatchReply]  # type: ignore[assignment]
+    BrokerCertificate: _aio.UnaryUnaryMultiCallable[_framegate_pb2.BrokerCertificateRequest, _framegate_pb2.BrokerCertificateReply]  # type: ignore[assignment]
 
 class FleetServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- fleet port (mutual TLS)"""
@@ -127,6 +131,20 @@ class FleetServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_framegate_pb2.TrustUpdate], _abc.AsyncIterator[_framegate_pb2.TrustUpdate]]: ...
 
+    @_abc_1.abstractmethod
+    def RecordBatch(
+        self,
+        request: _framegate_pb2.RecordBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.RecordBatchReply, _abc.Awaitable[_framegate_pb2.RecordBatchReply]]: ...
+
+    @_abc_1.abstractmethod
+    def BrokerCertificate(
+        self,
+        request: _framegate_pb2.BrokerCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.BrokerCertificateReply, _abc.Awaitable[_framegate_pb2.BrokerCertificateReply]]: ...
+
 def add_FleetServicer_to_server(servicer: FleetServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class OperatorStub:
@@ -144,6 +162,9 @@ class OperatorStub:
     ListTpmCas: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.TpmCas]
     FleetStatus: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.FleetStatusReply]
     Events: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EventsRequest, _framegate_pb2.EventsReply]
+    SetMasks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetMasksRequest, _framegate_pb2.MasksReply]
+    ShowMasks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.MasksReply]
+    Result: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ResultRequest, _framegate_pb2.ResultReply]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -158,6 +179,9 @@ class OperatorAsyncStub(OperatorStub):
     ListTpmCas: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.TpmCas]  # type: ignore[assignment]
     FleetStatus: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.FleetStatusReply]  # type: ignore[assignment]
     Events: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EventsRequest, _framegate_pb2.EventsReply]  # type: ignore[assignment]
+    SetMasks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetMasksRequest, _framegate_pb2.MasksReply]  # type: ignore[assignment]
+    ShowMasks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.MasksReply]  # type: ignore[assignment]
+    Result: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ResultRequest, _framegate_pb2.ResultReply]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- operators (fleet port, operator certificates)"""
@@ -218,6 +242,27 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.EventsReply, _abc.Awaitable[_framegate_pb2.EventsReply]]: ...
 
+    @_abc_1.abstractmethod
+    def SetMasks(
+        self,
+        request: _framegate_pb2.SetMasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.MasksReply, _abc.Awaitable[_framegate_pb2.MasksReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowMasks(
+        self,
+        request: _framegate_pb2.DeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.MasksReply, _abc.Awaitable[_framegate_pb2.MasksReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Result(
+        self,
+        request: _framegate_pb2.ResultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ResultReply, _abc.Awaitable[_framegate_pb2.ResultReply]]: ...
+
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class FramesStub:
@@ -249,7 +294,7 @@ class FramesServicer(metaclass=_abc_1.ABCMeta):
 def add_FramesServicer_to_server(servicer: FramesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class GatewayOperatorStub:
-    """---------------------------------------------------------------- gateway: operators (read-only)"""
+    """---------------------------------------------------------------- gateway: operators"""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -259,19 +304,33 @@ class GatewayOperatorStub:
     WatchVerdicts: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ListVerdictsRequest, _framegate_pb2.Verdicts]
     Picture: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.PictureRequest, _framegate_pb2.PictureReply]
     Status: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.GatewayStatus]
+    Receipts: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ReceiptsRequest, _framegate_pb2.ReceiptReply]
+    Lineage: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.LineageRequest, _framegate_pb2.LineageReply]
+    ShowVerdict: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.PictureRequest, _framegate_pb2.PictureReply]
+    ExportFrame: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ExportRequest, _framegate_pb2.ExportReply]
+    ExportDataset: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ExportRequest, _framegate_pb2.ExportReply]
+    EraseData: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EraseRequest, _framegate_pb2.EraseReply]
+    DataStatus: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.DataStatusReply]
 
 @_typing.type_check_only
 class GatewayOperatorAsyncStub(GatewayOperatorStub):
-    """---------------------------------------------------------------- gateway: operators (read-only)"""
+    """---------------------------------------------------------------- gateway: operators"""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListVerdicts: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListVerdictsRequest, _framegate_pb2.Verdicts]  # type: ignore[assignment]
     WatchVerdicts: _aio.UnaryStreamMultiCallable[_framegate_pb2.ListVerdictsRequest, _framegate_pb2.Verdicts]  # type: ignore[assignment]
     Picture: _aio.UnaryUnaryMultiCallable[_framegate_pb2.PictureRequest, _framegate_pb2.PictureReply]  # type: ignore[assignment]
     Status: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.GatewayStatus]  # type: ignore[assignment]
+    Receipts: _aio.UnaryStreamMultiCallable[_framegate_pb2.ReceiptsRequest, _framegate_pb2.ReceiptReply]  # type: ignore[assignment]
+    Lineage: _aio.UnaryUnaryMultiCallable[_framegate_pb2.LineageRequest, _framegate_pb2.LineageReply]  # type: ignore[assignment]
+    ShowVerdict: _aio.UnaryUnaryMultiCallable[_framegate_pb2.PictureRequest, _framegate_pb2.PictureReply]  # type: ignore[assignment]
+    ExportFrame: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ExportRequest, _framegate_pb2.ExportReply]  # type: ignore[assignment]
+    ExportDataset: _aio.UnaryStreamMultiCallable[_framegate_pb2.ExportRequest, _framegate_pb2.ExportReply]  # type: ignore[assignment]
+    EraseData: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EraseRequest, _framegate_pb2.EraseReply]  # type: ignore[assignment]
+    DataStatus: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.DataStatusReply]  # type: ignore[assignment]
 
 class GatewayOperatorServicer(metaclass=_abc_1.ABCMeta):
-    """---------------------------------------------------------------- gateway: operators (read-only)"""
+    """---------------------------------------------------------------- gateway: operators"""
 
     @_abc_1.abstractmethod
     def ListVerdicts(
@@ -300,5 +359,54 @@ class GatewayOperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.GatewayStatus, _abc.Awaitable[_framegate_pb2.GatewayStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def Receipts(
+        self,
+        request: _framegate_pb2.ReceiptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.ReceiptReply], _abc.AsyncIterator[_framegate_pb2.ReceiptReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Lineage(
+        self,
+        request: _framegate_pb2.LineageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.LineageReply, _abc.Awaitable[_framegate_pb2.LineageReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowVerdict(
+        self,
+        request: _framegate_pb2.PictureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PictureReply, _abc.Awaitable[_framegate_pb2.PictureReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ExportFrame(
+        self,
+        request: _framegate_pb2.ExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ExportReply, _abc.Awaitable[_framegate_pb2.ExportReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ExportDataset(
+        self,
+        request: _framegate_pb2.ExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.ExportReply], _abc.AsyncIterator[_framegate_pb2.ExportReply]]: ...
+
+    @_abc_1.abstractmethod
+    def EraseData(
+        self,
+        request: _framegate_pb2.EraseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.EraseReply, _abc.Awaitable[_framegate_pb2.EraseReply]]: ...
+
+    @_abc_1.abstractmethod
+    def DataStatus(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.DataStatusReply, _abc.Awaitable[_framegate_pb2.DataStatusReply]]: ...
 
 def add_GatewayOperatorServicer_to_server(servicer: GatewayOperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,229 @@
+"""The gateway's port for operators: verdicts, pictures, receipts, lineage; and what of the vault may leave or must be erased."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Final, TypeVar
+
+import grpc
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.certificates import Purpose, from_ms, verify_certificate
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate_gateway.egress import Egress, ExportRequest
+from framegate_gateway.feed import TrustView
+from framegate_gateway.inference.engine import Engine
+from framegate_gateway.keys import Credentials, GatewayKeys
+from framegate_gateway.lineage import lineage
+from framegate_gateway.receipts.read import Wanted, receipts
+from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.vault.frames import FrameVault
+from framegate_gateway.verdicts.journal import Journal, KeptFrame
+from framegate_proto.edge import presented_certificate, to_status
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+T = TypeVar("T")
+WATCH_BEAT_S: Final = 1.0
+
+
+class GatewayOperatorService(rpc.GatewayOperatorServicer):
+    """Every call establishes that the caller is an operator of this fleet. `vault` and `egress` are None where this host has no vault; `locked` says why."""
+
+    def __init__(
+        self, keys: GatewayKeys, view: TrustView, engine: Engine, journal: Journal, store: ReceiptStore, vault: FrameVault | None = None, egress: Egress | None = None,
+        locked: str = "",
+    ) -> None:  # fmt: skip
+        self._keys, self._view, self._engine, self._journal, self._store = keys, view, engine, journal, store
+        self._vault, self._egress, self._locked = vault, egress, locked
+
+    async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
+        """The latest verdicts, newest first."""
+        await self._operator(context)
+        rows = [e for v, e in reversed(self._journal.rows) if request.device in {"", v.device} and request.outcome in {"", v.outcome}]
+        return pb.Verdicts(verdicts=rows[: min(request.limit or 20, 500)])
+
+    async def WatchVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> AsyncIterator[pb.Verdicts]:
+        """Verdicts as they are made, and an empty message every second."""
+        await self._operator(context)
+        queue = self._journal.watch()
+        try:
+            while not queue.full():
+                try:
+                    verdict, envelope = await asyncio.wait_for(queue.get(), WATCH_BEAT_S)
+                except TimeoutError:
+                    await self._operator(context)
+                    yield pb.Verdicts()
+                    continue
+                if request.device in {"", verdict.device} and request.outcome in {"", verdict.outcome}:
+                    yield pb.Verdicts(verdicts=[envelope])
+        finally:
+            self._journal.unwatch(queue)
+
+    async def Picture(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
+        """The frame of a recent defect with its boxes."""
+        await self._operator(context)
+
+        async def run() -> pb.PictureReply:
+            frame = self._journal.frame(request.verdict_id)
+            if frame is None:
+                raise Refused.of(Reason.NOT_FOUND, "a DEFECT verdict of the last few", ascii(request.verdict_id[:80]), "framegate verdict list --outcome DEFECT")
+            return pb.PictureReply(png=await self._engine.picture(frame.image, frame.encoding, frame.defects))
+
+        return await _answered(context, run)
+
+    async def ShowVerdict(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
+        """Frame, golden image, boxes and receipt badge of one verdict, out of the vault or of memory."""
+        await self._operator(context)
+
+        async def run() -> pb.PictureReply:
+            chain = await asyncio.to_thread(lineage, self._store, self._engine.bundle, request.verdict_id)
+            if chain["kind"] != "verdict":
+                raise Refused.of(Reason.NOT_FOUND, "a verdict", chain["kind"], "framegate verdict list")
+            frame = await self._frame(chain)
+            return pb.PictureReply(png=await self._engine.card(frame.image, frame.encoding, frame.defects, frame.part_type, chain["verdict"]["outcome"], _badge(chain)))
+
+        return await _answered(context, run)
+
+    async def Status(self, request: pb.ListRequest, context: Context) -> pb.GatewayStatus:
+        """Counts and health."""
+        await self._operator(context)
+        credentials = self._keys.credentials
+        return pb.GatewayStatus(
+            gateway=credentials.device if credentials else "", model_sha256=self._engine.bundle.digest.hex(), outcomes=dict(self._journal.outcomes),
+            refusals=dict(self._journal.refusals), gate_open=self._view.open and credentials is not None, isolation=self._engine.isolation,
+            last_accept_ms=self._journal.last_accept_ms,
+        )  # fmt: skip
+
+    async def Receipts(self, request: pb.ReceiptsRequest, context: Context) -> AsyncIterator[pb.ReceiptReply]:
+        """Receipts, as far as they are signed."""
+        credentials = await self._operator(context)
+        authorities = [a.public_bytes(Encoding.DER) for a in credentials.authorities]
+        wanted = Wanted(request.id, request.part, request.camera, request.session, request.since_ms, request.limit)
+        found = receipts(self._store, wanted, authorities)
+        try:
+            while (receipt := await asyncio.to_thread(_next, found)) is not None:
+                yield pb.ReceiptReply(receipt=json.dumps(receipt).encode())
+        except FramegateError as error:
+            await _abort(context, error)
+        finally:
+            found.close()  # type: ignore[attr-defined]
+
+    async def Lineage(self, request: pb.LineageRequest, context: Context) -> pb.LineageReply:
+        """What stands behind one verdict."""
+        await self._operator(context)
+
+        async def run() -> pb.LineageReply:
+            return pb.LineageReply(lineage=json.dumps(await asyncio.to_thread(lineage, self._store, self._engine.bundle, request.id)).encode())
+
+        return await _answered(context, run)
+
+    async def ExportFrame(self, request: pb.ExportRequest, context: Context) -> pb.ExportReply:
+        """One frame, marked, out of the vault; see `egress`."""
+        actor = await self._actor(context)
+
+        async def run() -> pb.ExportReply:
+            image, receipt, left = await self._require_egress().frame(_export(request, actor))
+            return pb.ExportReply(image=image, name=f"{request.id[:32]}.png", receipt=receipt, quota_left=left)
+
+        return await _answered(context, run)
+
+    async def ExportDataset(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportReply]:
+        """Frames with valid receipts, and a signed manifest last."""
+        actor = await self._actor(context)
+        try:
+            async for name, image, receipt, manifest in self._require_egress().dataset(_export(request, actor)):
+                yield pb.ExportReply(name=name, image=image, receipt=receipt, manifest=manifest)
+        except FramegateError as error:
+            await _abort(context, error)
+
+    async def EraseData(self, request: pb.EraseRequest, context: Context) -> pb.EraseReply:
+        """Erase a camera's keys of one day or all."""
+        actor = await self._actor(context)
+
+        async def run() -> pb.EraseReply:
+            keys, frames = await self._require_egress().erase(actor, request.camera, request.day, request.reason)
+            return pb.EraseReply(keys=keys, frames=frames)
+
+        return await _answered(context, run)
+
+    async def DataStatus(self, request: pb.ListRequest, context: Context) -> pb.DataStatusReply:
+        """What the vault holds."""
+        await self._operator(context)
+        if self._vault is None:
+            return pb.DataStatusReply(vault=self._locked or "none")
+        rows = [
+            pb.DataRow(camera=h.key.device, day=h.key.day, outcome=h.key.outcome, frames=h.frames, bytes=h.bytes, erased=h.erased, expires_ms=h.expires_ms)
+            for h in await asyncio.to_thread(self._vault.holdings)
+        ]
+        return pb.DataStatusReply(rows=rows, vault=self._vault.problem or "open", dropped=self._vault.dropped)
+
+    async def _frame(self, chain: dict[str, Any]) -> KeptFrame:
+        defects, part_type = tuple(chain["verdict"]["defects"]), chain["frame"]["part_type"]
+        if self._vault is not None:
+            try:
+                stored = await asyncio.to_thread(self._vault.get, chain["id"])
+                return KeptFrame(stored.image, stored.encoding, defects, part_type)
+            except Refused:
+                pass  # not kept there: memory may still have it
+        frame = self._journal.frame(chain["id"])
+        if frame is None:
+            raise Refused.of(Reason.NOT_FOUND, "the frame of this verdict", "none kept: no vault, past its time, or erased", "framegate data status")
+        return frame
+
+    def _require_egress(self) -> Egress:
+        if self._egress is None:
+            raise Unavailable.of(Reason.VAULT, "a vault on this gateway's host", self._locked or "none", "framegate-gateway vault init")
+        return self._egress
+
+    async def _operator(self, context: Context) -> Credentials:
+        return (await self._caller(context))[0]
+
+    async def _actor(self, context: Context) -> str:
+        return (await self._caller(context))[1]
+
+    async def _caller(self, context: Context) -> tuple[Credentials, str]:
+        async def run() -> tuple[Credentials, str]:
+            credentials = self._keys.credentials
+            if credentials is None:
+                raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
+            found = verify_certificate(presented_certificate(context), Purpose.OPERATOR, credentials.authorities, credentials.root, from_ms(self._view.now_ms()))
+            return credentials, found.common_name
+
+        return await _answered(context, run)
+
+
+def _badge(chain: dict[str, Any]) -> list[str]:
+    """Three lines on what proves this verdict."""
+    batch, frame = chain["receipt"]["batch"], chain["frame"]
+    signed = f"signed in batch {batch['number']}{' (recovered)' if batch['recovered'] else ''}" if batch else "not signed yet"
+    logged = f"log entry {batch['log_index']}" if batch and batch["log_index"] is not None else "not in the log yet"
+    camera = "frame signed by the camera's TPM" if frame["signed_by_camera"] else "camera has not signed yet"
+    return [
+        f"{chain['verdict']['outcome']} {chain['verdict']['reason']}  part {frame['part']}  {chain['camera']['id']}", f"receipt {chain['id']}",
+        f"{signed}, {logged}, {camera}",
+    ]  # fmt: skip
+
+
+def _export(request: pb.ExportRequest, actor: str) -> ExportRequest:
+    return ExportRequest(actor, request.id, request.camera, request.since_ms, request.limit, request.reason, request.destination)
+
+
+def _next(found: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+    return next(found, None)
+
+
+async def _answered(context: Context, run: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await run()
+    except FramegateError as error:
+        await _abort(context, error)
+        raise
+
+
+async def _abort(context: Context, error: FramegateError) -> None:
+    code, details, metadata = to_status(error)
+    await context.abort(code, details, trailing_metadata=metadata)

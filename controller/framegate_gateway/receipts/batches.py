@@ -1,0 +1,101 @@
+"""Sign what has gathered, and have the controller's log date it. Both go on by themselves and catch up after any interruption."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.errors import FramegateError, Reason
+from framegate.merkle import data_tree
+from framegate.receipts import MAX_BATCH, ReceiptBatch, b64
+from framegate.wire import sha256
+from framegate_gateway.keys import GatewayKeys
+from framegate_gateway.receipts.store import ReceiptStore
+from framegate_proto.edge import answered
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+log = logging.getLogger(__name__)
+BATCH_S: Final = 1.0
+"""How long a leaf waits for its signature: one signature and one log entry a second, however many frames."""
+RETRY_S: Final = 2.0
+RECORD_TIMEOUT_S: Final = 10.0
+
+
+async def sign_batches(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int], signed: asyncio.Event) -> None:
+    """Sign unsigned leaves every `BATCH_S`, forever; those of an earlier process first, in batches marked recovered. Sets `signed`."""
+    while True:
+        if not await asyncio.to_thread(sign_one, store, keys, now_ms):
+            store.appended.clear()
+            await store.appended.wait()
+            await asyncio.sleep(BATCH_S)
+            continue
+        signed.set()
+        await asyncio.sleep(0)
+
+
+def sign_one(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int]) -> bool:
+    """Sign the next batch, if there are leaves and the host has standing; whether one was signed. Blocks."""
+    rows, last = store.unbatched(MAX_BATCH)
+    credentials = keys.credentials
+    if not rows or credentials is None:
+        return False
+    first, count = rows[0][0], len(rows)
+    batch = ReceiptBatch(
+        gateway=credentials.device, store=store.id, number=last[0] + 1 if last else 1, first=first, count=count, root=data_tree([r[1] for r in rows]).root.hex(),
+        previous=sha256(last[2]).hex() if last else "", recovered=int(first <= store.orphans_end), closed_at_ms=now_ms(),
+    )  # fmt: skip
+    envelope = batch.seal(credentials.verdict.public_bytes(Encoding.DER), keys.sign_verdict)
+    store.add_batch(batch.number, first, count, batch.payload(), envelope)
+    if batch.recovered:
+        log.warning("%d receipts of an earlier process recovered and signed", count)
+    return True
+
+
+async def follow_log(store: ReceiptStore, keys: GatewayKeys, signed: asyncio.Event) -> None:
+    """Hand signed batches to the controller's log, in order, forever."""
+    while True:
+        signed.clear()
+        try:
+            if not await _record(store, keys):
+                await signed.wait()
+                continue
+        except (FramegateError, TimeoutError) as error:
+            refused = isinstance(error, FramegateError) and error.reason == Reason.RECEIPT
+            log.log(logging.ERROR if refused else logging.INFO, "log: %s", error)
+        await asyncio.sleep(RETRY_S)
+
+
+async def _record(store: ReceiptStore, keys: GatewayKeys) -> bool:
+    """Record all that waits; False where nothing waited."""
+    waiting = await asyncio.to_thread(store.unlogged)
+    credentials = keys.credentials
+    if not waiting or credentials is None:
+        return bool(waiting)
+    key, chain = keys.chain_pem()
+    tls = grpc.ssl_channel_credentials(credentials.authority("server-ca"), key, chain)
+    options = (("grpc.ssl_target_name_override", credentials.server_name), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+    async with grpc.aio.secure_channel(credentials.fleet_address, tls, options=options) as channel:
+        stub: Any = rpc.FleetStub(channel)
+        while waiting:
+            for number, envelope in waiting:
+                reply = await answered(stub.RecordBatch(pb.RecordBatchRequest(batch=envelope), timeout=RECORD_TIMEOUT_S), "is the controller running?")
+                proof = {"entry": b64(reply.entry), "index": reply.index, "path": [b64(p) for p in reply.path], "checkpoint": b64(reply.checkpoint)}
+                await asyncio.to_thread(store.add_log, number, json.dumps(proof))
+            waiting = await asyncio.to_thread(store.unlogged)
+            if not waiting:
+                await asyncio.sleep(BATCH_S)  # the connection serves the next batches too
+                waiting = await asyncio.to_thread(store.unlogged)
+    return True
+
+
+def new_identifier() -> str:
+    """An id for a leaf that has no verdict's."""
+    return secrets.token_hex(16)

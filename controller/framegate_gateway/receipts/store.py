@@ -1,0 +1,215 @@
+"""Leaves on disk before their verdict leaves. One SQLite file, one thread that commits whatever has gathered while it was committing.
+
+Group commit costs the frame path a queue and a wake-up; the disk's own time is waited for outside the event loop. A store that once failed
+to commit takes nothing more, because its numbers would have a gap: the gateway then says UNINSPECTED until it is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from framegate.errors import Reason, Unavailable
+
+MAX_GROUP: Final = 512
+"""Leaves of one commit: some ten milliseconds of inserts at most."""
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS leaves (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, device TEXT NOT NULL, session BLOB NOT NULL, counter INTEGER NOT NULL,
+    part TEXT NOT NULL, outcome TEXT NOT NULL, at_ms INTEGER NOT NULL, leaf BLOB NOT NULL, payload BLOB NOT NULL, metadata BLOB NOT NULL, envelope BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS leaves_by_part ON leaves (part) WHERE part <> '';
+CREATE INDEX IF NOT EXISTS leaves_by_device ON leaves (device, at_ms);
+CREATE INDEX IF NOT EXISTS leaves_by_session ON leaves (session, counter);
+CREATE TABLE IF NOT EXISTS batches (
+    number INTEGER PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL, payload BLOB NOT NULL, envelope BLOB NOT NULL, log TEXT);
+CREATE INDEX IF NOT EXISTS batches_by_first ON batches (first);
+CREATE TABLE IF NOT EXISTS sessions (
+    session BLOB PRIMARY KEY, device TEXT NOT NULL, certificate BLOB NOT NULL, opened_ms INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 0, head BLOB, signature BLOB, tree BLOB);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRow:
+    """One leaf and what is kept beside it; `envelope` is the signed verdict as it left, empty for events."""
+
+    number: int
+    id: str
+    kind: str
+    device: str
+    session: bytes
+    counter: int
+    part: str
+    outcome: str
+    at_ms: int
+    leaf: bytes
+    payload: bytes = b""
+    metadata: bytes = b""
+    envelope: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    statement: str
+    values: tuple[Any, ...]
+    done: asyncio.Future[None] | None
+
+
+_INSERT_LEAF: Final = "INSERT INTO leaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+
+
+class ReceiptStore:
+    """The receipts of one gateway host, in `folder`. One process at a time; raises Unavailable where another holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = folder / "receipts.db"
+        self._lock = os.open(folder / "receipts.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise Unavailable.of(Reason.RECEIPT, f"{folder} for this process alone", "another gateway process has it", "stop it, or choose another --state folder") from error
+        fresh = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        os.close(fresh)
+        self._connection = self._connect()
+        self._connection.executescript(_SCHEMA)
+        with self._connection:
+            self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('store', ?)", (secrets.token_hex(16),))
+        self.id: str = self._connection.execute("SELECT value FROM meta WHERE name = 'store'").fetchone()[0]
+        self.last = int(self._connection.execute("SELECT coalesce(max(number), 0) FROM leaves").fetchone()[0])
+        self.orphans_end = self.last
+        """Leaves up to this number were here when the process started: those not in a batch yet are another process's, to be marked recovered."""
+        self.failed = ""
+        self.appended = asyncio.Event()
+        self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._commit_forever, name="receipts", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread.start()
+
+    def next_number(self) -> int:
+        """The number of the next leaf, which the caller MUST append. Raises Unavailable (RECEIPT) where the store has failed."""
+        if self.failed:
+            raise Unavailable.of(Reason.RECEIPT, "a store that keeps receipts", self.failed, "free the disk, then start the gateway again")
+        self.last += 1
+        return self.last
+
+    async def append(self, row: LeafRow) -> None:
+        """Keep a leaf; returns once it would survive a power cut. Raises Unavailable (RECEIPT)."""
+        self._loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = self._loop.create_future()
+        values = (
+            row.number, row.id, row.kind, row.device, row.session, row.counter, row.part, row.outcome, row.at_ms, row.leaf, row.payload, row.metadata, row.envelope,
+        )  # fmt: skip
+        self._queue.put(_Task(_INSERT_LEAF, values, done))
+        await done
+        self.appended.set()
+
+    def opened(self, session: bytes, device: str, certificate: bytes, at_ms: int) -> None:
+        """A frame session began under this certificate of the camera's; nobody waits for it to be written."""
+        self._queue.put(_Task("INSERT OR IGNORE INTO sessions (session, device, certificate, opened_ms) VALUES (?,?,?,?)", (session, device, certificate, at_ms), None))
+
+    async def take_head(self, session: bytes, device: str, head: bytes, signature: bytes, tree: bytes) -> None:
+        """Keep a camera's head over a session; the first one stays. The caller MUST have verified it."""
+        self._loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = self._loop.create_future()
+        statement = "UPDATE sessions SET count = ?, head = ?, signature = ?, tree = ? WHERE session = ? AND device = ? AND head IS NULL"
+        self._queue.put(_Task(statement, (len(tree) // 32, head, signature, tree, session, device), done))
+        await done
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of one's own for one reader, in any thread."""
+        connection = self._connect()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def unbatched(self, most: int) -> tuple[list[tuple[int, bytes]], tuple[int, int, bytes] | None]:
+        """(leaves in no batch yet as (number, leaf), the last batch as (number, end, payload))."""
+        with self.reading() as connection:
+            last = connection.execute("SELECT number, first + count, payload FROM batches ORDER BY number DESC LIMIT 1").fetchone()
+            first = last[1] if last else 1
+            end = self.orphans_end if first <= self.orphans_end else first + most
+            rows = connection.execute("SELECT number, leaf FROM leaves WHERE number >= ? AND number <= ? ORDER BY number LIMIT ?", (first, end, most)).fetchall()
+            return rows, last
+
+    def add_batch(self, number: int, first: int, count: int, payload: bytes, envelope: bytes) -> None:
+        """Keep a signed batch. Blocks; call from a thread."""
+        with self.reading() as connection, connection:
+            connection.execute("INSERT INTO batches VALUES (?,?,?,?,?,NULL)", (number, first, count, payload, envelope))
+
+    def unlogged(self) -> list[tuple[int, bytes]]:
+        """(number, envelope) of the oldest batches that are not in the controller's log."""
+        with self.reading() as connection:
+            return connection.execute("SELECT number, envelope FROM batches WHERE log IS NULL ORDER BY number LIMIT 64").fetchall()
+
+    def add_log(self, number: int, proof: str) -> None:
+        """Keep the log's proof of a batch."""
+        with self.reading() as connection, connection:
+            connection.execute("UPDATE batches SET log = ? WHERE number = ?", (proof, number))
+
+    def close(self) -> None:
+        """Commit what waits and let go of the file."""
+        self._queue.put(None)
+        self._thread.join(10)
+        self._connection.close()
+        os.close(self._lock)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    def _commit_forever(self) -> None:
+        ended = False
+        while not ended:
+            tasks: list[_Task] = []
+            found = self._queue.get()
+            while True:
+                if found is None:
+                    ended = True
+                    break
+                tasks.append(found)
+                if len(tasks) == MAX_GROUP:
+                    break
+                try:
+                    found = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            if tasks:
+                self._commit(tasks)
+
+    def _commit(self, tasks: Sequence[_Task]) -> None:
+        problem = ""
+        try:
+            with self._connection:
+                for task in tasks:
+                    self._connection.execute(task.statement, task.values)
+        except sqlite3.Error as error:
+            problem = self.failed = f"{type(error).__name__}: {error}"
+        waiting = [t.done for t in tasks if t.done is not None]
+        if waiting and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_finish, waiting, problem)
+
+
+def _finish(waiting: Sequence[asyncio.Future[None]], problem: str) -> None:
+    for future in waiting:
+        if future.done():
+            continue
+        if problem:
+            future.set_exception(Unavailable.of(Reason.RECEIPT, "a leaf on disk before its verdict leaves", problem, "free the disk, then start the gateway again"))
+        else:
+            future.set_result(None)

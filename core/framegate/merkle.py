@@ -1,0 +1,116 @@
+"""Merkle trees as RFC 9162 hashes them: append, root, inclusion path, consistency path. Verification stands in `receipt_verifier`.
+
+One shape serves three uses: a camera's frames of a session, a gateway's receipts of a batch, and the controller's log, whose nodes live in
+its database. So paths are computed from a function that gives the hash of a complete subtree, wherever that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from framegate.receipt_verifier import leaf_hash, node_hash
+
+Node = Callable[[int, int], bytes]
+"""(level, index) to the hash of the complete subtree over leaves [index * 2**level, (index + 1) * 2**level)."""
+
+EMPTY_ROOT = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+"""Root of a tree without leaves: SHA-256 of nothing."""
+
+
+class Frontier:
+    """A tree that only grows: 32 bytes for each bit of its size, whatever its size."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[tuple[int, bytes]] = []
+
+    def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
+        """Add a leaf by its hash; returns the complete nodes that came to be, as (level, index, hash), the leaf first."""
+        made = [(0, self.size, leaf)]
+        level, index, found = made[0]
+        while self._peaks and self._peaks[-1][0] == level:
+            found = node_hash(self._peaks.pop()[1], found)
+            level, index = level + 1, index >> 1
+            made.append((level, index, found))
+        self._peaks.append((level, found))
+        self.size += 1
+        return made
+
+    @classmethod
+    def resume(cls, size: int, node: Node) -> Frontier:
+        """The frontier of a tree whose complete nodes are kept elsewhere."""
+        made = cls()
+        made.size, at = size, 0
+        for level in reversed(range(size.bit_length())):
+            if size >> level & 1:
+                made._peaks.append((level, node(level, at >> level)))
+                at += 1 << level
+        return made
+
+    @property
+    def root(self) -> bytes:
+        """The root over all leaves so far."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        found = self._peaks[-1][1]
+        for _, peak in reversed(self._peaks[:-1]):
+            found = node_hash(peak, found)
+        return found
+
+
+class Tree:
+    """A tree in memory, over leaf hashes in order."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels: list[list[bytes]] = [list(leaves)]
+        self.size = len(leaves)
+        while len(self._levels[-1]) > 1:
+            below = self._levels[-1]
+            self._levels.append([node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)])
+
+    def node(self, level: int, index: int) -> bytes:
+        """See `Node`."""
+        return self._levels[level][index]
+
+    @property
+    def root(self) -> bytes:
+        """The root; that of nothing where there are no leaves."""
+        return subtree(0, self.size, self.node)
+
+    def path(self, index: int) -> list[bytes]:
+        """Inclusion path of leaf `index`."""
+        return inclusion_path(index, self.size, self.node)
+
+
+def data_tree(items: Sequence[bytes]) -> Tree:
+    """The tree over `items` themselves."""
+    return Tree([leaf_hash(item) for item in items])
+
+
+def subtree(first: int, end: int, node: Node) -> bytes:
+    """Hash over leaves [first, end): MTH of RFC 9162, 2.1.1. `first` must be a multiple of the largest power of two below the width."""
+    width = end - first
+    if width <= 0:
+        return EMPTY_ROOT
+    if width & (width - 1) == 0:
+        level = width.bit_length() - 1
+        return node(level, first >> level)
+    split = 1 << (width - 1).bit_length() - 1
+    return node_hash(subtree(first, first + split, node), subtree(first + split, end, node))
+
+
+def inclusion_path(index: int, size: int, node: Node) -> list[bytes]:
+    """PATH(index, D[size]) of RFC 9162, 2.1.3.1. Raises ValueError where the leaf is not in the tree."""
+    if not 0 <= index < size:
+        raise ValueError(f"leaf {index} of a tree of {size}")
+
+    def path(at: int, first: int, end: int) -> list[bytes]:
+        width = end - first
+        if width == 1:
+            return []
+        split = 1 << (width - 1).bit_length() - 1
+        if at < split:
+            return [*path(at, first, first + split), subtree(first + split, end, node)]
+        return [*path(at - split, first + split, end), subtree(first, first + split, node)]
+
+    return path(index, 0, size)
