@@ -97,6 +97,7 @@ class Agent:
         self._fleet_failed = 0
         self._attested = 0
         self._mask_version = 0
+        self.masks = b""
         self._hold_masks()
         self._rejoined = 0
 
@@ -142,6 +143,7 @@ class Agent:
         s = self.state
         masks = verify_masks(envelope, s.device, self._mask_version, s.authority_certificates, s.root_certificate, from_ms(self.clock.now_ms()))
         self.file.save_masks(envelope)
+        self.masks = envelope
         self._mask_version = masks.version
         for stream in self.streams:
             stream.capture.set_masks(masks)
@@ -152,7 +154,7 @@ class Agent:
         if envelope:
             s = self.state
             masks = verify_masks(envelope, s.device, 0, s.authority_certificates, s.root_certificate, from_ms(self.clock.now_ms()))
-            self._mask_version = masks.version
+            self._mask_version, self.masks = masks.version, envelope
             for stream in self.streams:
                 stream.capture.set_masks(masks)
 

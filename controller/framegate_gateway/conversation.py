@@ -82,12 +82,14 @@ class Conversations:
             await write(pb.GatewayMessage(offer=link.offer()))
         elif kind == "certificate_refresh":
             link.refresh(message.certificate_refresh)
+        elif kind == "masks":
+            link.take_masks(message.masks)
         elif kind == "head":
             taken = await asyncio.to_thread(link.head, message.head.head, message.head.signature, message.head.leaves)
             await self._receipts.take_head(taken.session, link.device, taken.head, taken.signature, taken.tree)
             await write(pb.GatewayMessage(head_taken=pb.HeadTaken(session=taken.session)))
         else:
-            raise Refused.of(Reason.MALFORMED, "opening, frame, renew, head or certificate_refresh", "another message")
+            raise Refused.of(Reason.MALFORMED, "opening, frame, renew, masks, head or certificate_refresh", "another message")
 
     def _frame(self, link: CameraLink, frame: pb.SealedFrame, write: Write, tasks: set[asyncio.Task[None]]) -> None:
         """Admit and hand over one frame, or answer UNINSPECTED. A frame that names no part of this camera's ends the stream."""
@@ -129,7 +131,7 @@ class Conversations:
     async def _inspect(self, link: CameraLink, admitted: Admitted, write: Write) -> None:
         m, begun = admitted.metadata, time.perf_counter()
         try:
-            inspection = await self._engine.inspect(link.device, m.part_type, admitted.image, m.encoding, m.width, m.height)
+            inspection = await self._engine.inspect(link.device, m.part_type, admitted.image, m.encoding, m.width, m.height, admitted.masks)
             link.standing()  # trust that ended while the frame was in the model ends here, not at the next frame
             envelope = await self._maker.inspected(admitted, inspection, 1e3 * (time.perf_counter() - begun))
         except FramegateError as error:

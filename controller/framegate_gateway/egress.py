@@ -21,6 +21,7 @@ from framegate_gateway.receipts.batches import new_identifier
 from framegate_gateway.receipts.read import Wanted, find, receipts
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.vault.frames import FrameVault, StoredFrame
+from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 
 DAY_MS: Final = 86_400_000
@@ -70,8 +71,11 @@ class ExportRequest:
 class Egress:
     """The one door out of the vault."""
 
-    def __init__(self, vault: FrameVault, store: ReceiptStore, maker: VerdictMaker, engine: Engine, keys: GatewayKeys, rules: EgressRules, now_ms: Callable[[], int]) -> None:
-        self._vault, self._store, self._maker, self._engine, self._keys, self._rules, self._now_ms = vault, store, maker, engine, keys, rules, now_ms
+    def __init__(
+        self, vault: FrameVault, store: ReceiptStore, maker: VerdictMaker, engine: Engine, keys: GatewayKeys, rules: EgressRules, journal: Journal, now_ms: Callable[[], int]
+    ) -> None:
+        self._vault, self._store, self._maker, self._engine, self._keys, self._rules = vault, store, maker, engine, keys, rules
+        self._journal, self._now_ms = journal, now_ms
         self._counting = asyncio.Lock()
 
     async def frame(self, request: ExportRequest) -> tuple[bytes, bytes, int]:
@@ -132,6 +136,7 @@ class Egress:
         keys, frames = await asyncio.to_thread(self._vault.erase, camera, day, actor, self._now_ms())
         if not keys:
             raise Refused.of(Reason.NOT_FOUND, f"frames of {camera} {day}".rstrip(), "none", "framegate data status")
+        self._journal.forget(camera)
         await self._maker.event(new_identifier(), "data-erased", actor, {"device": camera, "day": day, "reason": reason, "keys": keys, "frames": frames})
         return keys, frames
 

@@ -161,7 +161,7 @@ class GatewayProcess:
         s = self.settings
         frames, operators = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
         rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.conversations), frames)
-        egress = Egress(self.vault, self.receipts, self.maker, self.engine, self.keys, s.egress, self.view.now_ms) if self.vault is not None else None
+        egress = Egress(self.vault, self.receipts, self.maker, self.engine, self.keys, s.egress, self.journal, self.view.now_ms) if self.vault is not None else None
         service = GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts, self.vault, egress, self.locked)
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:

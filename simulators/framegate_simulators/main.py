@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -12,10 +13,10 @@ from typing import Annotated
 import cv2
 import typer
 
-from framegate_agent.camera.sources import write_shots
+from framegate_agent.camera.sources import FrameSource, write_shots
 from framegate_simulators.boards import CLASSES, draw_board
 from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.camera import DrawnBoards
+from framegate_simulators.camera import DrawnBoards, TriggeredBoards
 from framegate_simulators.machine import Machine
 from framegate_simulators.tpm import EK_KINDS, TpmMaker
 
@@ -26,15 +27,59 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Simulators f
 def camera(
     design: Annotated[int, typer.Option(help="Board design to photograph.")] = 1, first: Annotated[int, typer.Option(help="Seed of the first board.")] = 0,
     rate: Annotated[float, typer.Option(min=0, help="Boards a second; 0 = as fast as they are drawn.")] = 2.0,
-    good_every: Annotated[int, typer.Option(min=1, help="Every N-th board is good.")] = 3, count: Annotated[int, typer.Option(min=0, help="How many; 0 = endless.")] = 0,
+    good_every: Annotated[int, typer.Option(min=1, help="Every N-th board is good.")] = 3,
+    trigger: Annotated[Path | None, typer.Option(help="Photograph when triggered on this Unix datagram socket, not by --rate.")] = None,
+    count: Annotated[int, typer.Option(min=0, help="How many; 0 = endless.")] = 0,
 ) -> None:  # fmt: skip
     """Be a capture child: write photographs of drawn boards to standard output. Use: framegate-agent run --source 'exec:framegate-sim camera'."""
     if sys.stdout.isatty():
         raise typer.BadParameter("this writes frames for an agent; run: framegate-agent run --source 'exec:framegate-sim camera'")
     try:
-        write_shots(DrawnBoards(design, first, good_every=good_every, count=count), sys.stdout.buffer, rate=rate, repeat=False)
+        source: FrameSource = TriggeredBoards(design, trigger) if trigger else DrawnBoards(design, first, good_every=good_every, count=count)
+        write_shots(source, sys.stdout.buffer, rate=0 if trigger else rate, repeat=False)
     except (BrokenPipeError, KeyboardInterrupt):
         raise typer.Exit(0) from None
+
+
+@app.command()
+def link(
+    listen: Annotated[int, typer.Option(help="Port to listen on.")], to: Annotated[int, typer.Option(help="Port to pass on to, on this machine.")],
+) -> None:  # fmt: skip
+    """Be a network link: pass TCP connections on. Killing it cuts every connection on it."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", to)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+    async def run() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", listen)
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
+@app.command("lying-gateway")
+def lying_gateway(
+    lie: Annotated[str, typer.Option(help="alter, invent or drop")], agent_socket: Path, golden: Path, port: int, operator_port: int, state: Path,
+) -> None:  # fmt: skip
+    """Be a gateway that lies, on an honest host: what its receipts are worth is for framegate receipt verify to say."""
+    from framegate_simulators.adversary import run_lying_gateway
+
+    run_lying_gateway(lie, agent_socket, golden, port, operator_port, state)
 
 
 @app.command()

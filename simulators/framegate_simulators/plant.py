@@ -88,6 +88,8 @@ class Plant:
         self.maker = TpmMaker.load_or_found(self.folder / "maker")
         self.sites: dict[str, Site] = {}
         self.join_port, self.fleet_port, self.broker_port = (free_port() for _ in range(3))
+        self._link_ports: dict[str, int] = {}
+        self._line_extra: dict[str, list[str]] = {}
         self._gateway_ports: dict[str, tuple[int, int]] = {}
         self.lines: list[str] = []
         self.context = self.folder / "operator.json"
@@ -154,11 +156,13 @@ class Plant:
             "allow_anonymous false", "user root" if os.geteuid() == 0 else "", "log_type error", "log_type warning", "log_type notice", "log_dest stderr",
         ]  # fmt: skip
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        self.restart_broker()
+
+    def _mosquitto(self) -> str:
         found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if found is None:
             raise PlantError("mosquitto is not installed: apt-get install mosquitto")
-        self.start("broker", found, "-c", folder / "mosquitto.conf")
-        self._up("broker", lambda: _answers(self.broker_port))
+        return found
 
     def write_broker_acl(self) -> None:
         """Make the broker's access list anew from the registry, and have a running broker read it."""
@@ -231,6 +235,42 @@ class Plant:
     def gateway_ports(self, site: Site) -> tuple[int, int]:
         """Frames and operators' port of the gateway on this machine; the same at every start."""
         return self._gateway_ports.setdefault(site.name, (free_port(), free_port()))
+
+    def start_link(self, site: Site) -> int:
+        """A TCP link in front of the frames port of the gateway on `site`; returns its port, the same at every start. Kill it to cut the link."""
+        port = self._link_ports.setdefault(site.name, free_port())
+        self.start(f"link-{site.name}", "framegate-sim", "link", "--listen", port, "--to", self.gateway_ports(site)[0])
+        wait_for(f"the link to {site.name}", lambda: _answers(port))
+        return port
+
+    def line_keys(self, name: str) -> Path:
+        """Credentials of a line adapter or PLC bridge."""
+        folder = self.folder / f"line-{name}"
+        if not folder.exists():
+            self.command("framegate-controller", "line-certificate", name, "--out", folder, "--state", self.folder / "controller")
+        return folder
+
+    def start_line(self, name: str, cameras: list[Site], *extra: object) -> None:
+        """framegate-line run for the line `name`; `extra` are further arguments, kept for the next start."""
+        if name not in self.lines:
+            self.lines.append(name)
+            self.write_broker_acl()
+        if extra:
+            self._line_extra[name] = [str(e) for e in extra]
+        argv: list[object] = ["run", "--line", name, "--credentials", self.line_keys(name), "--ledger", self.ledger(name), "-v"]
+        for camera in cameras:
+            argv += ["--camera", f"camera.line-1.{camera.name}"]
+        argv += ["--broker", f"127.0.0.1:{self.broker_port}", "--broker-name", "broker.plant.framegate", *self._line_extra.get(name, [])]
+        self.start(f"line-{name}", "framegate-line", *argv)
+
+    def ledger(self, name: str) -> Path:
+        """The part ledger of a line."""
+        return self.folder / f"ledger-{name}" / "ledger.db"
+
+    def restart_broker(self) -> None:
+        """Start mosquitto again after it was killed."""
+        self.start("broker", self._mosquitto(), "-c", self.folder / "broker" / "mosquitto.conf")
+        self._up("broker", lambda: _answers(self.broker_port))
 
     def agent_socket(self, site: Site) -> Path:
         """Where the agent of a gateway's host listens."""

@@ -53,6 +53,7 @@ class Identity(Protocol):
     state: AgentState
     clock: TrustedClock
     demands: Demands
+    masks: bytes
 
     @property
     def key(self) -> KeyInTpm:
@@ -328,12 +329,15 @@ class CameraStream:
         await link.carrier.write(pb.CameraMessage(frame=sealed))
 
     async def _renew(self, link: _Link) -> None:
-        """In-band: a fresh certificate when there is one, a fresh grant and secret from half of the old grant's life on."""
+        """In-band: a fresh certificate and new masks when there are any, a fresh grant and secret from half of the old grant's life on."""
         certificate = self._identity.state.own_certificate
         der = certificate.public_bytes(Encoding.DER) if certificate else b""
         if der and der != link.certificate:
             link.certificate = der
             await link.carrier.write(pb.CameraMessage(certificate_refresh=der))
+        if self._identity.masks and self._identity.masks != link.masks:
+            link.masks = self._identity.masks
+            await link.carrier.write(pb.CameraMessage(masks=link.masks))
         held = link.session.held
         if link.renewing is None and time.monotonic() > held.ends_at_s - held.grant.ttl_s / 2 and time.monotonic() > link.retry_at_s:
             link.retry_at_s = time.monotonic() + max(0.5, held.grant.ttl_s / 10)
@@ -433,6 +437,7 @@ class _Link:
     renewing: HeldGrant | None = None
     opened: FrameSession | None = None
     retry_at_s: float = 0.0
+    masks: bytes = b""
     ending: dict[FrameSession, float] = field(default_factory=dict)
     signing: set[asyncio.Task[None]] = field(default_factory=set)
     begun_at_s: float = field(default_factory=time.monotonic)

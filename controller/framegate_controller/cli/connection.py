@@ -15,6 +15,7 @@ from cryptography import x509
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate_proto.edge import from_rpc_error
+from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 CALL_TIMEOUT_S: Final = 15.0
@@ -70,10 +71,17 @@ def operator_stub(context: OperatorContext) -> Iterator[Any]:
 
 @contextmanager
 def gateway_stub(context: OperatorContext, device: str, address: str) -> Iterator[Any]:
-    """A stub of a gateway's read-only operator service."""
+    """A stub of a gateway's operator service."""
     _, zone, name = device.split(".")
     with _channel(context, address, f"{name}.{zone}.gateway.framegate", context.authorities) as channel:
         yield Calls(rpc.GatewayOperatorStub(channel))
+
+
+def gateways(context: OperatorContext) -> list[tuple[str, str]]:
+    """(device, operators' address) of every gateway process that stands now."""
+    with operator_stub(context) as stub:
+        devices = stub.List(pb.ListRequest(kind="gateway")).devices
+    return [(d.device, a) for d in devices for a in d.operator_addresses if a]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`framegate verdict …`: verdicts out of the gateways' read-only operator ports, each verified here before it is shown."""
+"""`framegate verdict …`: verdicts out of the gateways' operator ports, each verified here before it is shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from framegate.certificates import from_ms
 from framegate.dsse import envelope_certificate, parse_envelope
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.statements import Verdict
-from framegate_controller.cli.connection import OperatorContext, gateway_stub, load_context, operator_stub
+from framegate_controller.cli.connection import OperatorContext, gateway_stub, gateways, load_context
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.output import OUTCOME_STYLE, ago, data, errors, safe, show_failures, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -32,7 +32,7 @@ def list_(
     with errors():
         operator = load_context(context)
         found: list[Verdict] = []
-        for device, address in _gateways(operator):
+        for device, address in gateways(operator):
             try:
                 with gateway_stub(operator, device, address) as stub:
                     found += _verified(operator, stub.ListVerdicts(pb.ListVerdictsRequest(limit=limit, device=camera, outcome=outcome)).verdicts)
@@ -54,10 +54,10 @@ def watch(
     """Verdicts as they are made, of the first gateway that answers; end with Ctrl-C."""
     with errors():
         operator = load_context(context)
-        gateways = _gateways(operator)
-        if not gateways:
+        found = gateways(operator)
+        if not found:
             raise Unavailable.of(Reason.UNAVAILABLE, "a trusted gateway", "none", "framegate gateway list")
-        device, address = gateways[0]
+        device, address = found[0]
         talk.print(f"watching {safe(device)}")
         end = time.monotonic() + seconds if seconds else float("inf")
         try:
@@ -83,7 +83,7 @@ def picture(
     with errors():
         operator = load_context(context)
         problem: FramegateError | None = None
-        for device, address in _gateways(operator):
+        for device, address in gateways(operator):
             try:
                 with gateway_stub(operator, device, address) as stub:
                     out.write_bytes(stub.Picture(pb.PictureRequest(verdict_id=verdict_id)).png)
@@ -95,18 +95,33 @@ def picture(
         raise problem or Refused.of(Reason.NOT_FOUND, "a gateway with that picture", "none", "framegate verdict list --outcome DEFECT")
 
 
+@app.command()
+def show(
+    verdict_id: Annotated[str, typer.Argument(help="Verdict id or its unique beginning.")],
+    picture: Annotated[Path, typer.Option("--picture", help="PNG to write: golden image, frame with boxes, receipt badge.")], context: Context = None,
+) -> None:  # fmt: skip
+    """Draw one verdict: golden image beside the frame with its boxes, under a badge that says what proves it."""
+    with errors():
+        operator = load_context(context)
+        problem: FramegateError | None = None
+        for device, address in gateways(operator):
+            try:
+                with gateway_stub(operator, device, address) as stub:
+                    picture.write_bytes(stub.ShowVerdict(pb.PictureRequest(verdict_id=verdict_id)).png)
+            except FramegateError as error:
+                problem = error
+            else:
+                talk.print(f"{picture} from {safe(device)}; what proves it: framegate receipt show {verdict_id}")
+                return
+        raise problem or Refused.of(Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list")
+
+
 _COLUMNS = ("when", "part", "camera", "outcome", "what", "verdict")
 
 
 def _row(v: Verdict) -> tuple[str, ...]:
     what = v.reason or ", ".join(f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]) + (" …" if len(v.defects) > 4 else "")
     return ago(v.issued_at_ms), v.part, v.device.split(".")[-1], v.outcome, what, v.verdict_id
-
-
-def _gateways(operator: OperatorContext) -> list[tuple[str, str]]:
-    with operator_stub(operator) as stub:
-        devices = stub.List(pb.ListRequest(kind="gateway")).devices
-    return [(d.device, a) for d in devices for a in d.operator_addresses if a]
 
 
 def _verified(operator: OperatorContext, envelopes: Any) -> list[Verdict]:

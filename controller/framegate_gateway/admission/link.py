@@ -20,6 +20,7 @@ from framegate.certificates import Purpose, VerifiedCertificate, from_ms, load_c
 from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity import Kind, split_device_id
+from framegate.masks import Polygon, verify_masks
 from framegate.merkle import Tree
 from framegate.sframe import Opener, parse_header
 from framegate.statements import Grant, verify_grant
@@ -46,6 +47,8 @@ RECENT_FRAMES: Final = 64
 """Digests of a session's latest frames: a stuck driver repeats its last buffers, a replayed loop is longer than any line's memory should be."""
 MAX_SESSION_FRAMES: Final = 32_768
 """Frames one head may cover: 120 s at 240 frames a second and some."""
+KEPT_MASKS: Final = 4
+"""Masks of one connection: those in force, those before them, and room."""
 _KIDS: Final = count(secrets.randbits(32) << 16)
 """Key ids of this process, never reused, starting where no earlier process did."""
 
@@ -72,6 +75,7 @@ class Admitted:
     missing: int
     standing: Standing
     grant: GrantFacts
+    masks: tuple[Polygon, ...]
 
 
 @dataclass
@@ -107,6 +111,7 @@ class CameraLink:
         self._spki_sha256 = sha256(self._identity.spki)
         self.source = ""
         self.opened = b""
+        self._masks: OrderedDict[bytes, tuple[Polygon, ...]] = OrderedDict({b"": ()})
         self._offers: dict[bytes, tuple[bytes, HpkeKey]] = {}
         self._sessions: dict[int, _Session] = {}
 
@@ -183,6 +188,16 @@ class CameraLink:
             raise Refused.of(Reason.CERTIFICATE, "a certificate of this device and key", fresh.common_name)
         self._identity = fresh
 
+    def take_masks(self, envelope: bytes) -> None:
+        """Masks this camera takes frames under, as the controller signed them. Raises Malformed or Refused."""
+        credentials = self._keys.credentials
+        if credentials is None:
+            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
+        masks = verify_masks(envelope, self.device, 0, credentials.authorities, credentials.root, self._now())
+        self._masks[masks.sha256] = masks.polygons
+        if len(self._masks) > KEPT_MASKS:
+            self._masks.popitem(last=False)
+
     def standing(self) -> Standing:
         """That the sender may send now: host in standing, certificate alive, feed heard, device trusted by its present key. Raises Refused."""
         credentials = self._keys.credentials
@@ -200,7 +215,7 @@ class CameraLink:
 
         1. the sender stands now; 2. size; 3. a session of this link, whose grant runs; 4. counter, tag over header and exact metadata
         (`Opener.open`); 5. metadata, out of the authenticated bytes: this device, this session; 6. encoding and claimed dimensions;
-        7. taken under the masks the grant names, or later ones; 8. not the very bytes of a recent frame under another trigger: no sensor
+        7. taken under the masks the grant names, or later ones, which this link has seen signed; 8. not the very bytes of a recent frame under another trigger: no sensor
         gives one image twice (N109). The worker reads the dimensions from the image's own header before decoding and compares.
         """
         standing = self.standing()  # 1
@@ -219,15 +234,16 @@ class CameraLink:
         if metadata.encoding not in {ENCODING_JPEG, ENCODING_PNG} or not 0 < metadata.width * metadata.height <= MAX_FRAME_PIXELS:  # 6
             raise Refused.of(Reason.IMAGE, f"JPEG or PNG of at most {MAX_FRAME_PIXELS} pixels", f"{metadata.width}x{metadata.height}")
         grant = session.grant
-        stale = metadata.mask_version < grant.mask_version or (metadata.mask_version == grant.mask_version and metadata.mask_sha256.hex() != grant.mask_sha256)
-        if stale:  # 7
+        polygons = self._masks.get(metadata.mask_sha256)
+        stale = polygons is None or metadata.mask_version < grant.mask_version or (metadata.mask_version == grant.mask_version and metadata.mask_sha256.hex() != grant.mask_sha256)
+        if stale or polygons is None:  # 7
             raise Refused.of(Reason.MASK, f"masks of version {grant.mask_version}", f"version {metadata.mask_version}", "the camera takes them with its next grant")
         digest = sha256(image)
         if session.recent.setdefault(digest, metadata.trigger_sequence) != metadata.trigger_sequence:  # 8
             raise Refused.of(Reason.FRAME_FROZEN, "a new image for a new trigger", "the bytes of an earlier frame", "look at the camera: its picture stands still")
         if len(session.recent) > RECENT_FRAMES:
             session.recent.popitem(last=False)
-        return Admitted(metadata, metadata_bytes, image, digest, counter, missing, standing, grant)
+        return Admitted(metadata, metadata_bytes, image, digest, counter, missing, standing, grant, polygons)
 
     def session_certificate(self) -> bytes:
         """DER of the certificate this connection stands under now."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import Reason, Refused, Unavailable
+from framegate.masks import Polygon
 from framegate.wire import MAX_FRAME_PIXELS, sha256
 from framegate_gateway.inference.bundle import Bundle, GoldenImages
 
@@ -97,14 +98,17 @@ class Engine:
             with contextlib.suppress(Unavailable):
                 await self.start()
 
-    async def inspect(self, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int) -> Inspection:
-        """Inspect one encoded frame of `device`. Raises Refused (PART_UNKNOWN, IMAGE) or Unavailable (INFERENCE)."""
+    async def inspect(self, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int, masks: tuple[Polygon, ...] = ()) -> Inspection:
+        """Inspect one encoded frame of `device`, taken under `masks`, which the golden image gets too.
+
+        Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, MASK) or Unavailable (INFERENCE).
+        """
         if part_type not in self._golden:
             raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "add it to the gateway's --golden folder")
-        head = {"kind": "inspect", "part_type": part_type, "encoding": encoding, "width": width, "height": height}
+        head = {"kind": "inspect", "part_type": part_type, "encoding": encoding, "width": width, "height": height, "masks": masks}
         answer, _ = await self._submit(device, head, image)
         if "failed" in answer:
-            reason = {"inference": Reason.INFERENCE, "covered": Reason.IMAGE_COVERED}.get(answer["failed"], Reason.IMAGE)
+            reason = {"inference": Reason.INFERENCE, "covered": Reason.IMAGE_COVERED, "mask": Reason.MASK}.get(answer["failed"], Reason.IMAGE)
             raise Refused.of(reason, "an image the model can inspect", answer["why"])
         return Inspection(tuple(answer["defects"]), answer["golden_sha256"])
 

@@ -28,6 +28,14 @@ COVERED: Final = 0.2
 """A frame whose grey values spread by less than this share of the golden image's shows nothing of the part (N109)."""
 
 
+NOT_BLACK: Final = 12.0
+"""Mean grey of regions that are masked: JPEG leaves a little noise in black."""
+
+
+class Unmasked(ValueError):
+    """A frame whose masks are not on it."""
+
+
 class CoveredLens(ValueError):
     """A frame that shows nothing."""
 
@@ -96,6 +104,17 @@ def main() -> None:
             raise ValueError("an image that does not decode")
         return image
 
+    def under_masks(frame: Any, reference: Any, polygons: Any) -> Any:
+        """The golden image blanked like the frame, whose masked regions must be black: a camera that only says so is caught here."""
+        h, w = frame.shape
+        region = np.zeros((h, w), np.uint8)
+        for polygon in polygons:
+            cv2.fillPoly(region, [(np.array(polygon) * (w, h) * 16).round().astype(np.int32)], 255, shift=4)
+        inside = cv2.erode(region, np.ones((9, 9), np.uint8))  # JPEG smears the edge
+        if float(cv2.mean(frame, inside)[0]) > NOT_BLACK:
+            raise Unmasked("masked regions are announced and not black")
+        return cv2.bitwise_and(reference, cv2.bitwise_not(region))
+
     def inspect(request: dict[str, Any], body: bytes) -> dict[str, Any]:
         for old in request["forget"]:
             golden.pop(old, None)
@@ -106,6 +125,8 @@ def main() -> None:
         reference = golden[part_type]
         if frame.shape != reference.shape:
             raise ValueError(f"frame {frame.shape[1]}x{frame.shape[0]}, golden image {reference.shape[1]}x{reference.shape[0]}")
+        if request["masks"]:
+            reference = under_masks(frame, reference, request["masks"])
         spread, wanted = float(cv2.meanStdDev(frame)[1][0, 0]), float(cv2.meanStdDev(reference)[1][0, 0])
         if spread < COVERED * wanted:
             raise CoveredLens(f"grey values spread by {spread:.1f}, those of the golden image by {wanted:.1f}: is the lens covered, the light off?")
@@ -146,6 +167,8 @@ def main() -> None:
                 send(pipe, {"id": request["id"]}, drawn(request, body))
             else:
                 send(pipe, {"id": request["id"], **inspect(request, body)}, b"")
+        except Unmasked as error:
+            send(pipe, {"id": request["id"], "golden_taken": True, "failed": "mask", "why": str(error)}, b"")
         except CoveredLens as error:
             send(pipe, {"id": request["id"], "golden_taken": True, "failed": "covered", "why": str(error)}, b"")
         except ArithmeticError as error:

@@ -57,6 +57,12 @@ class Journal:
         """The frame of a recent defect."""
         return self._frames.get(verdict_id)
 
+    def forget(self, device: str) -> None:
+        """Drop every picture of a camera's: what was erased is not shown out of memory either."""
+        mine = {v.verdict_id for v, _ in self.rows if v.device == device}
+        for identifier in mine & set(self._frames):
+            del self._frames[identifier]
+
     def watch(self) -> asyncio.Queue[tuple[Verdict, bytes]]:
         """A queue of verdicts from now on; hand it back with `unwatch`."""
         queue: asyncio.Queue[tuple[Verdict, bytes]] = asyncio.Queue(256)

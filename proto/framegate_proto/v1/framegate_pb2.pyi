@@ -1109,9 +1109,12 @@ class CameraMessage(_message.Message):
     RENEW_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     HELLO_FIELD_NUMBER: _builtins.int
+    MASKS_FIELD_NUMBER: _builtins.int
     certificate_refresh: _builtins.bytes
     hello: _builtins.bytes
     """Over MQTT, where TLS ends at the broker: the camera's certificate, first of all. Its key signs the opening."""
+    masks: _builtins.bytes
+    """The masks its frames are taken under, as the controller signed them: the gateway blanks golden images alike."""
     @_builtins.property
     def opening(self) -> Global___SignedOpening: ...
     @_builtins.property
@@ -1129,12 +1132,13 @@ class CameraMessage(_message.Message):
         renew: Global___Renew | None = ...,
         head: Global___SignedHead | None = ...,
         hello: _builtins.bytes = ...,
+        masks: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_refresh", b"certificate_refresh", "frame", b"frame", "head", b"head", "hello", b"hello", "kind", b"kind", "opening", b"opening", "renew", b"renew"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_refresh", b"certificate_refresh", "frame", b"frame", "head", b"head", "hello", b"hello", "kind", b"kind", "masks", b"masks", "opening", b"opening", "renew", b"renew"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_refresh", b"certificate_refresh", "frame", b"frame", "head", b"head", "hello", b"hello", "kind", b"kind", "opening", b"opening", "renew", b"renew"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_refresh", b"certificate_refresh", "frame", b"frame", "head", b"head", "hello", b"hello", "kind", b"kind", "masks", b"masks", "opening", b"opening", "renew", b"renew"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["opening", "frame", "certificate_refresh", "renew", "head", "hello"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["opening", "frame", "certificate_refresh", "renew", "head", "hello", "masks"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -1,0 +1,76 @@
+"""What an adapter holds: its key and certificate, and the fleet's root and issuing CAs to verify verdicts with."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from framegate.certificates import load_authorities
+from framegate.errors import Reason, Refused, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The folder that `framegate-controller line-certificate` wrote."""
+
+    folder: Path
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+    root: x509.Certificate
+    authorities: tuple[x509.Certificate, ...]
+
+    @property
+    def der(self) -> bytes:
+        """The certificate's DER."""
+        return self.certificate.public_bytes(Encoding.DER)
+
+    def sign(self, message: bytes) -> bytes:
+        """DER ECDSA-SHA256 signature."""
+        return self.key.sign(message, ec.ECDSA(hashes.SHA256()))
+
+    def context(self, server_name: str) -> ssl.SSLContext:
+        """TLS 1.3 to the broker whose certificate is for `server_name`."""
+        context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.server_name = server_name
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cafile=str(self.folder / "authorities.pem"))
+        context.load_cert_chain(str(self.folder / "line.pem"), str(self.folder / "line.key"))
+        return context
+
+
+def load_credentials(folder: Path, line: str) -> Credentials:
+    """The credentials in `folder`, for `line`. Raises Unavailable or Refused, saying what to do."""
+    hint = f"framegate-controller line-certificate {line} --out {folder}"
+    try:
+        if (folder / "line.key").stat().st_mode & 0o077:
+            raise Refused.of(Reason.USAGE, f"{folder / 'line.key'} readable by its owner alone", "others can read it", f"chmod 600 {folder / 'line.key'}")
+        key = load_pem_private_key((folder / "line.key").read_bytes(), None)
+        certificate = x509.load_pem_x509_certificates((folder / "line.pem").read_bytes())[0]
+        root = x509.load_pem_x509_certificate((folder / "root.pem").read_bytes())
+        issuing = x509.load_pem_x509_certificates((folder / "authorities.pem").read_bytes())
+    except OSError as error:
+        raise Unavailable.of(Reason.UNAVAILABLE, f"line.key, line.pem, root.pem, authorities.pem in {folder}", error, hint) from error
+    except ValueError as error:
+        raise Refused.of(Reason.CERTIFICATE, f"PEM files in {folder}", error, hint) from error
+    names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    if names != [f"line.{line}"] or not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+        raise Refused.of(Reason.CERTIFICATE, f"a key and its certificate for line {line}", names, hint)
+    return Credentials(folder, key, certificate, root, load_authorities([c.public_bytes(Encoding.DER) for c in issuing], root))
+
+
+class _NamedContext(ssl.SSLContext):
+    """Checks the broker's certificate for its fleet name, whatever address it is reached by."""
+
+    server_name: str
+
+    def wrap_socket(self, sock, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """As the base class, with the fleet's name."""
+        kwargs["server_hostname"] = self.server_name
+        return super().wrap_socket(sock, *args, **kwargs)
