@@ -1,17 +1,21 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench proto model clean
+.PHONY: help setup demo demo-line test check bench chaos-line proto model clean
+RUNS ?= 1000
 PY := .venv/bin/python
 SOURCE ?=
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv; install missing Debian packages where allowed
 	@PYTHON="$(PYTHON)" && export PYTHON="$${PYTHON:-python3}" && ./scripts/setup.sh
 
 demo: setup ## Tell the story on loopback in two minutes; SOURCE=DIR inspects a folder of your images too
 	@$(PY) -m framegate_simulators.demo $(if $(SOURCE),--source "$(SOURCE)")
+
+demo-line: setup ## A line in the terminal: everything dies once, a gateway lies, an export is refused; three minutes
+	@$(PY) -m framegate_simulators.demo_line
 
 test: check ## All checks, then all tests
 	@$(PY) -m pytest
@@ -24,6 +28,9 @@ check: setup ## Format, lint, types, layers, stale generated code
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench
+
+chaos-line: setup ## kill -9 at random, RUNS times (1000, half an hour): nothing uninspected is let through
+	@$(PY) -m framegate_simulators.chaos_line --runs $(RUNS)
 
 proto: setup ## Generate Python from proto/
 	@./scripts/proto.sh

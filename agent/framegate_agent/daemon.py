@@ -16,13 +16,14 @@ from typing import Any, Final
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import from_ms
+from framegate.certificates import from_ms, spki_of
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.masks import verify_masks
 from framegate.wire import Warrant
 from framegate_agent.attestation import BOOT_LOG_PATH, RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
 from framegate_agent.camera.capture import Capture
 from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
+from framegate_agent.camera.heads import HeadSpool
 from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
 from framegate_agent.channel import with_tpm_key
@@ -96,6 +97,7 @@ class Agent:
         self._channel_expires_s = 0.0
         self._fleet_failed = 0
         self._attested = 0
+        self.spool = HeadSpool(settings.state / "heads", spki_of(self.tpm.tls_key().key()))  # type: ignore[arg-type]
         self._mask_version = 0
         self.masks = b""
         self._hold_masks()

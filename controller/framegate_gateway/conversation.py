@@ -11,7 +11,7 @@ from typing import Final
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.sframe import parse_header
-from framegate.wire import FrameMetadata
+from framegate.wire import FrameHead, FrameMetadata
 from framegate_gateway.admission.link import Admitted, CameraLink
 from framegate_gateway.feed import TrustView
 from framegate_gateway.inference.engine import Engine
@@ -85,11 +85,21 @@ class Conversations:
         elif kind == "masks":
             link.take_masks(message.masks)
         elif kind == "head":
-            taken = await asyncio.to_thread(link.head, message.head.head, message.head.signature, message.head.leaves)
-            await self._receipts.take_head(taken.session, link.device, taken.head, taken.signature, taken.tree)
-            await write(pb.GatewayMessage(head_taken=pb.HeadTaken(session=taken.session)))
+            await self._head(link, message.head, write)
         else:
             raise Refused.of(Reason.MALFORMED, "opening, frame, renew, masks, head or certificate_refresh", "another message")
+
+    async def _head(self, link: CameraLink, signed: pb.SignedHead, write: Write) -> None:
+        """Keep a head. One that does not hold is refused for good and ends nothing: its frames' receipts stay without the camera's word."""
+        try:
+            taken = await asyncio.to_thread(link.head, signed.head, signed.signature, signed.leaves)
+        except FramegateError as error:
+            log.warning("head of %s refused: %s", link.device, ascii(str(error)))
+            session = FrameHead.parse(signed.head).session
+            await write(pb.GatewayMessage(head_taken=pb.HeadTaken(session=session, refused=True)))
+            return
+        await self._receipts.take_head(taken.session, link.device, taken.head, taken.signature, taken.tree)
+        await write(pb.GatewayMessage(head_taken=pb.HeadTaken(session=taken.session)))
 
     def _frame(self, link: CameraLink, frame: pb.SealedFrame, write: Write, tasks: set[asyncio.Task[None]]) -> None:
         """Admit and hand over one frame, or answer UNINSPECTED. A frame that names no part of this camera's ends the stream."""

@@ -33,7 +33,8 @@ Config = Annotated[Path | None, typer.Option("--config", envvar="FRAMEGATE_LINE_
 LedgerPath = Annotated[Path, typer.Option("--ledger", envvar="FRAMEGATE_LINE_LEDGER", help="The part ledger.")]
 DEFAULT_LEDGER = Path("/var/lib/framegate-line/ledger.db")
 _SETTINGS = {
-    "line": str, "camera": list, "deadline_ms": int, "hold_ms": int, "stop_after": int, "credentials": str, "broker": str, "broker_name": str, "ledger": str, "triggers": str, "output": list,
+    "line": str, "camera": list, "deadline_ms": int, "hold_ms": int, "stop_after": int, "credentials": str, "broker": str, "broker_name": str, "ledger": str,
+    "triggers": str, "output": list,
 }  # fmt: skip
 
 
@@ -79,8 +80,8 @@ def run(
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     with _errors():
         flags = {
-            "line": line, "camera": camera, "deadline_ms": deadline_ms, "hold_ms": hold_ms, "stop_after": stop_after, "credentials": credentials, "broker": broker, "broker_name": broker_name,
-            "ledger": ledger, "triggers": triggers, "output": output,
+            "line": line, "camera": camera, "deadline_ms": deadline_ms, "hold_ms": hold_ms, "stop_after": stop_after, "credentials": credentials, "broker": broker,
+            "broker_name": broker_name, "ledger": ledger, "triggers": triggers, "output": output,
         }  # fmt: skip
         s = {
             "deadline_ms": 2000,

@@ -295,11 +295,15 @@ class Conveyor:
         if self._thread is not None:
             self._thread.join()
 
+    def finish_count(self) -> None:
+        """Wait until every part that `start` was told of has reached the diverter."""
+        if self._thread is not None:
+            self._thread.join()
+
     def run(self, count: int) -> None:
         """Let `count` parts in and wait for the last to reach the diverter."""
         self.start(count)
-        if self._thread is not None:
-            self._thread.join()
+        self.finish_count()
 
     def counts(self) -> Counts:
         """The PLC's counts so far."""

@@ -74,7 +74,8 @@ def link(
 
 @app.command("lying-gateway")
 def lying_gateway(
-    lie: Annotated[str, typer.Option(help="alter, invent or drop")], agent_socket: Path, golden: Path, port: int, operator_port: int, state: Path,
+    lie: Annotated[str, typer.Option(help="alter, invent or drop")], agent_socket: Annotated[Path, typer.Option()], golden: Annotated[Path, typer.Option()],
+    port: Annotated[int, typer.Option()], operator_port: Annotated[int, typer.Option()], state: Annotated[Path, typer.Option()],
 ) -> None:  # fmt: skip
     """Be a gateway that lies, on an honest host: what its receipts are worth is for framegate receipt verify to say."""
     from framegate_simulators.adversary import run_lying_gateway

@@ -243,6 +243,15 @@ class Plant:
         wait_for(f"the link to {site.name}", lambda: _answers(port))
         return port
 
+    @property
+    def running(self) -> frozenset[str]:
+        """Names of the processes that were started and not stopped."""
+        return frozenset(self._processes)
+
+    def link_port(self, site: Site) -> int:
+        """The port of the link to the gateway on `site`."""
+        return self._link_ports[site.name]
+
     def line_keys(self, name: str) -> Path:
         """Credentials of a line adapter or PLC bridge."""
         folder = self.folder / f"line-{name}"

@@ -111,7 +111,7 @@ class Swtpm:
         argv += ["--ctrl", f"type=unixio,path={self.socket}.ctrl", "--flags", "not-need-init,startup-clear"]
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.socket.exists():
+        while not (self.socket.exists() and Path(f"{self.socket}.ctrl").exists()):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"swtpm did not start in {self.folder}; is the Debian package swtpm installed?")
             time.sleep(0.002)
@@ -119,11 +119,22 @@ class Swtpm:
     @contextlib.contextmanager
     def esys(self) -> Iterator[Any]:
         """An ESAPI connection; no other may be open."""
-        esys = tss.ESAPI(self.tcti)
+        esys = self._connected()
         try:
             yield esys
         finally:
             esys.close()
+
+    def _connected(self) -> Any:
+        """A connection; a socket that is bound and does not listen yet, on a busy machine, is tried again."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                return tss.ESAPI(self.tcti)
+            except tss.TSS2_Exception:
+                if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
 
     def stop(self, *, save_state: bool = False) -> None:
         """Orderly power off; `save_state` sends Shutdown(STATE), so that the next start is a TPM Restart."""

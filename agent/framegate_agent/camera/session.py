@@ -15,11 +15,11 @@ from framegate.certificates import from_ms
 from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity import Kind, split_device_id
-from framegate.merkle import Tree
 from framegate.sframe import Sealer
 from framegate.statements import Grant, verify_grant
-from framegate.wire import Captured, FrameHead, FrameMetadata, Opening, SessionOffer, frame_leaf, opening_info, sha256
-from framegate_agent.signing import KeyInTpm, sign_head, sign_opening
+from framegate.wire import Captured, FrameMetadata, Opening, SessionOffer, frame_leaf, opening_info, sha256
+from framegate_agent.camera.heads import HeadSpool, OwedSession
+from framegate_agent.signing import KeyInTpm, sign_opening
 from framegate_proto.v1 import framegate_pb2 as pb
 
 KEM_HYBRID: Final = "MLKEM768-X25519"
@@ -77,12 +77,12 @@ def hold_grant(
 
 
 class FrameSession:
-    """One frame secret towards one gateway. Use `opening()` once, then `seal()` for every frame, then `head()` once.
+    """One frame secret towards one gateway. Use `opening()` once, then `seal()` for every frame; `owed` is then to be signed for.
 
-    Each sealed frame is a leaf of a tree; the head the TPM signs at the end says which frames this camera really made, and in what order.
+    Each sealed frame is a leaf of a tree; the head that the TPM signs at the end says which frames this camera really made, and in what order.
     """
 
-    def __init__(self, held: HeldGrant, offer: bytes, source: str, camera: str, camera_spki: bytes) -> None:
+    def __init__(self, held: HeldGrant, offer: bytes, source: str, camera: str, camera_spki: bytes, spool: HeadSpool | None = None) -> None:
         self.held, self._source, self._camera = held, source, camera
         parsed = SessionOffer.parse(offer)
         if parsed.publics_sha256.hex() != held.grant.publics_sha256:
@@ -92,8 +92,7 @@ class FrameSession:
         self._info = opening_info(offer, payload, camera_spki, source)
         self._secret = secrets.token_bytes(32)
         self._sealer = Sealer(self._secret, self.kid)
-        self._leaves = bytearray()
-        self.unanswered: set[int] = set()
+        self.owed = spool.begin(held.grant.host, self.session, camera, self._info) if spool else OwedSession(held.grant.host, self.session, camera, self._info)
 
     def opening(self, key: KeyInTpm) -> pb.SignedOpening:
         """The opening, signed by the TPM. Blocks for one signature."""
@@ -114,25 +113,9 @@ class FrameSession:
             captured_at_ms=head.captured_at_ms, uncertainty_ms=head.uncertainty_ms, encoding=head.encoding, width=head.width, height=head.height,
             mask_version=head.mask_version, mask_sha256=head.mask_sha256,
         ).marshal()  # fmt: skip
-        counter = self._sealer.counter
         sealed = self._sealer.seal(image, metadata)
-        self._leaves += frame_leaf(metadata, sha256(image))
-        self.unanswered.add(counter)
+        self.owed.sealed(frame_leaf(metadata, sha256(image)))
         return pb.SealedFrame(metadata=metadata, sealed=sealed)
-
-    @property
-    def count(self) -> int:
-        """Frames sealed so far."""
-        return self._sealer.counter
-
-    def head(self, key: KeyInTpm, now_ms: int) -> pb.SignedHead:
-        """The signed head over all frames of this session, which seals no more after it. Blocks for one TPM signature."""
-        leaves = bytes(self._leaves)
-        record = FrameHead(
-            session=self.session, device=self._camera, opening_info=self._info, count=self.count, root=Tree([leaves[i : i + 32] for i in range(0, len(leaves), 32)]).root,
-            unanswered=b"".join(c.to_bytes(4, "big") for c in sorted(self.unanswered)[:1024]), signed_at_ms=now_ms,
-        ).marshal()  # fmt: skip
-        return pb.SignedHead(head=record, signature=sign_head(key, record), leaves=leaves)
 
 
 def _hpke_key(grant: Grant) -> hpke.MLKEM768X25519PublicKey:

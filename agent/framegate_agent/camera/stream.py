@@ -22,6 +22,7 @@ from framegate.masks import Masks
 from framegate.statements import Outcome, Verdict, verify_verdict
 from framegate.wire import NONCE_BYTES, Captured
 from framegate_agent.camera.carrier import BrokerWay, Carrier, over_grpc
+from framegate_agent.camera.heads import HeadSpool, OwedSession, sign_owed
 from framegate_agent.camera.session import Demands, FrameSession, HeldGrant, hold_grant
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, TrustedClock
@@ -42,8 +43,6 @@ HEAD_PATIENCE_S: Final = 3.0
 """How long an ended session waits for its last answers before its head is signed; past the overlap of two secrets."""
 SHUNNED_S: Final = 5.0
 """A gateway that failed is tried last for so long."""
-KEPT_HEADS: Final = 64
-"""Signed heads that wait for their gateway to come back; half an hour of sessions."""
 KEPT_VERDICTS: Final = 50
 
 
@@ -54,6 +53,7 @@ class Identity(Protocol):
     clock: TrustedClock
     demands: Demands
     masks: bytes
+    spool: HeadSpool
 
     @property
     def key(self) -> KeyInTpm:
@@ -133,9 +133,8 @@ class CameraStream:
         self._revoked = asyncio.Event()
         self._shunned: dict[str, float] = {}
         self._others = 0
-        self._heads: deque[tuple[str, bytes, pb.SignedHead]] = deque(maxlen=KEPT_HEADS)
-        self._heads_gone = asyncio.Event()
-        self._heads_gone.set()
+        self._paid = asyncio.Event()
+        self._errands: set[asyncio.Task[None]] = set()
 
     def revoke(self, hosts: list[str]) -> None:
         """The controller withdrew these hosts: stop sealing for them at once."""
@@ -253,9 +252,7 @@ class CameraStream:
             raise self._refusal(accepted)
         self.held, self.problem = held, ()
         link = _Link(carrier, session, certificate.public_bytes(Encoding.DER))
-        for host, _, head in self._heads:
-            if host == held.grant.host:
-                await carrier.write(pb.CameraMessage(head=head))
+        await self._pay(carrier, held.grant.host)
         tasks = [asyncio.create_task(self._send(link, capture)), asyncio.create_task(self._receive(link)), asyncio.create_task(self._revoked.wait())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -267,8 +264,9 @@ class CameraStream:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for ended in (*link.ending, link.session):
-                await self._sign_head(ended, held.grant.host)
+            for ended in (link.session, link.opened):
+                if ended is not None:
+                    ended.owed.live = False
 
     async def _open(self, carrier: Carrier, message: pb.GatewayMessage | None, held: HeldGrant) -> FrameSession:
         if message is None or message.WhichOneof("kind") != "offer":
@@ -277,7 +275,7 @@ class CameraStream:
         certificate = state.own_certificate
         if certificate is None:
             raise Unavailable.of(Reason.CERTIFICATE, "a certificate of this machine", "none")
-        session = FrameSession(held, message.offer, self.source, state.device, spki_of(certificate.public_key()))  # type: ignore[arg-type]
+        session = FrameSession(held, message.offer, self.source, state.device, spki_of(certificate.public_key()), self._identity.spool)  # type: ignore[arg-type]
         signed = await asyncio.to_thread(session.opening, self._identity.key)
         await carrier.write(pb.CameraMessage(opening=signed))
         return session
@@ -316,7 +314,7 @@ class CameraStream:
 
     async def _send_one(self, link: _Link) -> None:
         frame = self._waiting.popleft()
-        counter = link.session.count
+        counter = link.session.owed.count
         try:
             sealed = link.session.seal(frame.head, frame.image)
         except Refused as error:
@@ -350,44 +348,69 @@ class CameraStream:
             if not same:
                 raise Unavailable.of(Reason.GRANT, "a grant for the connected gateway", "one for another", "the stream moves there")
             link.renewing = same[0]
+            self._run_errands(grants, held)
             await link.carrier.write(pb.CameraMessage(renew=pb.Renew()))
 
     async def _end_sessions(self, link: _Link) -> None:
         """Sign the heads of sessions that are over: all answered, or waited for long enough."""
         for session in list(link.ending):
-            if not session.unanswered or time.monotonic() > link.ending[session] + HEAD_PATIENCE_S:
+            if not session.owed.unanswered or time.monotonic() > link.ending[session] + HEAD_PATIENCE_S:
                 del link.ending[session]
-                task = asyncio.create_task(self._sign_and_send(link, session))
+                task = asyncio.create_task(self._pay_one(link.carrier, session.owed))
                 link.signing.add(task)
                 task.add_done_callback(link.signing.discard)
 
-    async def _sign_and_send(self, link: _Link, session: FrameSession) -> None:
-        head = await self._sign_head(session, session.held.grant.host)
-        if head is not None:
-            await link.carrier.write(pb.CameraMessage(head=head))
+    async def _pay(self, carrier: Carrier, host: str) -> int:
+        """Sign and send the heads of every ended session that `host` is owed; how many."""
+        owed = [o for o in self._identity.spool.owed.values() if o.host == host and not o.live]
+        for one in owed:
+            await self._pay_one(carrier, one)
+        return len(owed)
 
-    async def _sign_head(self, session: FrameSession, host: str) -> pb.SignedHead | None:
-        """The head of an ended session, kept until its gateway has it; None where the session sealed nothing or the TPM does not answer."""
-        if not session.count or any(kept == session.session for _, kept, _ in self._heads):
-            return None
+    async def _pay_one(self, carrier: Carrier, owed: OwedSession) -> None:
+        if not owed.count:
+            self._identity.spool.paid(owed.session)
+            return
         try:
-            head = await asyncio.to_thread(session.head, self._identity.key, self._identity.clock.now_ms())
+            head = await asyncio.to_thread(sign_owed, owed, self._identity.key, self._identity.clock.now_ms())
         except FramegateError as error:
             log.warning("frames of a session stay without this camera's signature: %s", error)
-            return None
-        self._heads.append((host, session.session, head))
-        self._heads_gone.clear()
-        return head
+            return
+        await carrier.write(pb.CameraMessage(head=head))
+
+    def _run_errands(self, grants: list[HeldGrant], present: HeldGrant) -> None:
+        """Bring heads to gateways that this stream has left: their receipts wait for them."""
+        owed = {o.host for o in self._identity.spool.owed.values() if not o.live} - {present.grant.host}
+        certificate = self._identity.state.own_certificate
+        for grant in grants:
+            if grant.grant.host in owed and certificate is not None and not self._errands:
+                task = asyncio.create_task(self._errand(grant, certificate))
+                self._errands.add(task)
+                task.add_done_callback(self._errands.discard)
+
+    async def _errand(self, held: HeldGrant, certificate: x509.Certificate) -> None:
+        try:
+            async with self._carrier(held, certificate) as carrier, asyncio.timeout(OPEN_TIMEOUT_S):
+                await carrier.read()  # its offer, which nobody answers
+                for _ in range(await self._pay(carrier, held.grant.host)):
+                    message = await carrier.read()
+                    if message is None or message.WhichOneof("kind") != "head_taken":
+                        raise self._refusal(message)
+                    self._identity.spool.paid(message.head_taken.session)
+        except (FramegateError, TimeoutError) as error:
+            log.info("heads for %s stay here: %s", held.grant.host, error)
 
     async def _part(self, link: _Link) -> None:
-        """Leave in peace: the gateway gets the heads of all sessions before the connection ends."""
+        """Leave in peace: the gateway gets the heads of all its sessions before the connection ends."""
         for task in list(link.signing):
             await task
-        for session in (*link.ending, link.session):
-            await self._sign_and_send(link, session)
-        link.ending.clear()
+        link.session.owed.live = False
+        owed = await self._pay(link.carrier, link.session.held.grant.host)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._heads_gone.wait(), HEAD_PATIENCE_S)
+            async with asyncio.timeout(HEAD_PATIENCE_S if owed else 0):
+                while any(o.host == link.session.held.grant.host and not o.live for o in self._identity.spool.owed.values()):
+                    self._paid.clear()
+                    await self._paid.wait()
 
     async def _receive(self, link: _Link) -> None:
         while True:
@@ -397,10 +420,8 @@ class CameraStream:
                 self._answer(message.answer.verdict, link.session.held)
                 link.answered.set()
             elif message is not None and kind == "head_taken":
-                taken = message.head_taken.session
-                self._heads = deque((h for h in self._heads if h[1] != taken), maxlen=KEPT_HEADS)
-                if not self._heads:
-                    self._heads_gone.set()
+                self._identity.spool.paid(message.head_taken.session)
+                self._paid.set()
             elif kind == "offer" and link.renewing is not None:
                 try:
                     link.opened = await self._open(link.carrier, message, link.renewing)
@@ -408,6 +429,7 @@ class CameraStream:
                     log.info("renewal put off: %s", error)
                     link.renewing = None
             elif kind == "accepted" and link.opened is not None and link.renewing is not None:
+                link.session.owed.live = False
                 link.ending[link.session] = time.monotonic()
                 link.session, self.held = link.opened, link.renewing
                 link.opened = link.renewing = None
@@ -423,7 +445,7 @@ class CameraStream:
             raise Refused.of(Reason.VERDICT, f"a verdict of {held.grant.host} on a frame we sent", f"{verdict.gateway} {verdict.device} {verdict.part}")
         if verdict.model_sha256 != held.grant.model_sha256:
             raise Refused.of(Reason.MODEL, f"a verdict of the granted model {held.grant.model_sha256[:16]}", verdict.model_sha256[:16], "the gateway swapped its model")
-        sent.session.unanswered.discard(sent.counter)
+        sent.session.owed.answered(sent.counter)
         self.tally.verdict(verdict)
 
 
