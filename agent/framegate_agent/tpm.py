@@ -43,6 +43,7 @@ T = TypeVar("T")
 AK_HANDLE: Final = 0x81010FA6
 """Where the AK persists: in the owner's range, away from the handles TCG reserves for EK and SRK."""
 _PT_FIRMWARE_VERSION_1, _PT_FIRMWARE_VERSION_2 = 0x10B, 0x10C  # absent from TPM2_PT
+_TRANSIENT_FIRST, _SESSION_FIRST = 0x80000000, 0x02000000
 _NV_FIRST, _NV_LAST = 0x01C00000, 0x01C07FFF
 _LOW, _HIGH = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.ADMIN_WITH_POLICY | Attr.RESTRICTED | Attr.DECRYPT, Attr.USER_WITH_AUTH
 _AES128, _AES256 = (Alg.AES, 128, Alg.CFB), (Alg.AES, 256, Alg.CFB)
@@ -110,6 +111,17 @@ class Tpm:
         except Exception as error:
             self._pool.shutdown()
             raise Unavailable.of(Reason.UNAVAILABLE, f"a TPM 2.0 at {tcti}", error, "run framegate-agent doctor") from error
+        self._on_owner(self._flush_leftovers)
+
+    def _flush_leftovers(self) -> None:
+        """Flush what a killed agent left in a TPM that has no resource manager. Through /dev/tpmrm0 nothing is listed but one's own; a TPM without
+        one has a single user, which is now this process.
+        """
+        for first in (_TRANSIENT_FIRST, _SESSION_FIRST):
+            found = self._esys.get_capability(TPM2_CAP.HANDLES, first, 16)
+            data = found[1]
+            for handle in [int(h) for h in data.data.handles]:
+                self._esys.flush_context(self._esys.tr_from_tpmpublic(handle))
 
     def close(self) -> None:
         """Flush the TLS key and let go of the TPM. The platform, not the agent, sends TPM2_Shutdown: others use the TPM too."""

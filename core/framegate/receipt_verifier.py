@@ -25,7 +25,6 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 ARC = "2.25.166232602958797428473494274907401116522"
 """Framegate's arc of extended key usages; docs/protocol.md lists what each is for."""
@@ -39,8 +38,6 @@ SIGN_HEAD = b"framegate/v1/sign-frame-head\0"
 MAX_RECEIPT_BYTES = 512 * 1024
 """A receipt is some ten kilobytes; its paths have at most 64 steps each."""
 MAX_PATH = 64
-RECOVERY_S = 365 * 86400
-"""How much younger than its leaves a recovered batch's certificate may be: a gateway may have lain still for long."""
 
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, RecursionError, UnsupportedAlgorithm, x509.InvalidVersion)
 
@@ -126,7 +123,7 @@ def verify_receipt(receipt: dict[str, Any], root_pem: bytes, *, need_camera: boo
         batch_part, fg = receipt["batch"], claims["fg"]
         envelope = _envelope(batch_part["envelope"], BATCH_TYPE)
         batch = _json(envelope[0])
-        authorities = tuple(_raw(a) for a in receipt["authorities"])
+        authorities = _authorities(tuple(receipt["authorities"]))
         made_ms, closed_ms = int(claims["iat_ms"]), int(batch["closed_at_ms"])
         log_part, camera_part, metadata = receipt.get("log"), receipt.get("camera"), _raw(receipt.get("metadata", ""))
     except _UNREADABLE as error:
@@ -302,6 +299,12 @@ def _pae(kind: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
 
 
+@lru_cache(maxsize=64)
+def _authorities(texts: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(_raw(text) for text in texts)
+
+
+@lru_cache(maxsize=512)
 def _envelope(text: str, kind: str) -> tuple[bytes, bytes, bytes]:
     """(payload, signature, certificate DER) of a DSSE envelope in base64."""
     body = _json(_raw(text))
@@ -312,8 +315,8 @@ def _envelope(text: str, kind: str) -> tuple[bytes, bytes, bytes]:
 
 
 @lru_cache(maxsize=4096)
-def _signed(key_pem: bytes, signature: bytes, message: bytes) -> bool:
-    key = x509.load_der_x509_certificate(key_pem).public_key()
+def _signed(signer: x509.Certificate, signature: bytes, message: bytes) -> bool:
+    key = signer.public_key()
     try:
         if not isinstance(key, ec.EllipticCurvePublicKey):
             return False
@@ -325,12 +328,18 @@ def _signed(key_pem: bytes, signature: bytes, message: bytes) -> bool:
 
 def _signature(check: str, signer: x509.Certificate, signature: bytes, message: bytes) -> None:
     # cached, because a batch's or head's signature is the same for each of its receipts
-    if not _signed(signer.public_bytes(Encoding.DER), signature, message):
+    if not _signed(signer, signature, message):
         raise ReceiptRefused(check, "the signature does not hold")
 
 
 def _lived(certificate: x509.Certificate, at_ms: int) -> bool:
-    return certificate.not_valid_before_utc.timestamp() * 1000 <= at_ms <= certificate.not_valid_after_utc.timestamp() * 1000
+    first, last = _life_ms(certificate)
+    return first <= at_ms <= last
+
+
+@lru_cache(maxsize=4096)
+def _life_ms(certificate: x509.Certificate) -> tuple[float, float]:
+    return certificate.not_valid_before_utc.timestamp() * 1000, certificate.not_valid_after_utc.timestamp() * 1000
 
 
 def _certificate(check: str, der: bytes, authorities: tuple[bytes, ...], root_pem: bytes, purpose: str, at_ms: int | None) -> tuple[x509.Certificate, str]:
