@@ -7,4 +7,4 @@ test -x .venv-train/bin/python || .venv/bin/python -m venv .venv-train
 .venv-train/bin/python -c 'import torch, onnx' 2>/dev/null || .venv-train/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 onnx numpy==2.4.6 opencv-python-headless==5.0.0.93
 mkdir -p build/model
 PYTHONPATH=core:controller:simulators .venv-train/bin/python -W ignore -m framegate_simulators.train --out build/model --minutes "${MINUTES:-45}"
-cp build/model/model.onnx build/model/recipe.json build/model/figures.json controller/framegate_gateway/inference/default_bundle/
+cp build/model/model.onnx build/model/recipe.json build/model/figures.json build/model/training.json controller/framegate_gateway/inference/default_bundle/

@@ -147,6 +147,10 @@ class Conversations:
         except FramegateError as error:
             await self._refuse(m, error, write, admitted.counter, admitted)
             return
+        except Exception:  # whatever fails here, the frame has its answer and the part is diverted
+            log.exception("inspection failed")
+            await self._refuse(m, Unavailable.of(Reason.INTERNAL, "an inspection", "a fault of the gateway"), write, admitted.counter, admitted)
+            return
         await write(pb.GatewayMessage(answer=pb.FrameAnswer(verdict=envelope)))
 
     async def _refuse(self, metadata: FrameMetadata, error: FramegateError, write: Write, counter: int = 0, admitted: Admitted | None = None) -> None:

@@ -60,13 +60,13 @@ class Adapter:
 
     async def settle(self) -> None:
         """After a restart: parts past their time are UNINSPECTED, parts within it wait on, decisions still in time are handed over again."""
-        now = self.now_ms()
+        now, unsent = self.now_ms(), self.ledger.left_unsent()
         for part in self.ledger.left_open():
             if part.deadline_ms <= now:
                 self._decide(part.key, Ruling(Outcome.UNINSPECTED, Reason.RESTARTED))
             else:
                 self._arm(part.key, part.deadline_ms)
-        for decided in self.ledger.left_unsent():
+        for decided in unsent:
             await self._emit(decided)
 
     def trigger(self, trigger: Trigger) -> None:

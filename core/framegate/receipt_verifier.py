@@ -39,7 +39,10 @@ MAX_RECEIPT_BYTES = 512 * 1024
 """A receipt is some ten kilobytes; its paths have at most 64 steps each."""
 MAX_PATH = 64
 
-_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, RecursionError, UnsupportedAlgorithm, x509.InvalidVersion)
+_UNREADABLE = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, OSError, struct.error, RecursionError, UnsupportedAlgorithm, x509.InvalidVersion,
+    x509.ExtensionNotFound, x509.DuplicateExtension,
+)  # fmt: skip
 
 
 class ReceiptRefused(Exception):
@@ -112,8 +115,15 @@ def verify_receipt(receipt: dict[str, Any], root_pem: bytes, *, need_camera: boo
        head's tree at the frame's counter. A gateway cannot invent or alter a frame past this. Refused where it is absent unless `need_camera` is False;
        a verdict on a frame that could not be read (no image digest) has no such proof and passes without one only if it is UNINSPECTED.
 
-    Raises ReceiptRefused.
+    Raises ReceiptRefused, and nothing else whatever the receipt is made of.
     """
+    try:
+        return _verified(receipt, root_pem, need_camera, need_log)
+    except _UNREADABLE as error:  # a member that is absent or of another type, anywhere
+        raise ReceiptRefused("format", f"expected a {FORMAT} receipt, got {type(error).__name__}: {error}") from error
+
+
+def _verified(receipt: dict[str, Any], root_pem: bytes, need_camera: bool, need_log: bool) -> VerifiedReceipt:
     notes: list[str] = []
     try:
         if receipt["format"] != FORMAT:

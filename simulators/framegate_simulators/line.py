@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import secrets
 import socket
 import ssl
@@ -150,6 +151,7 @@ class ModbusPlc:
     """A PLC's Modbus/TCP server, from the same library's server side; its program reads its own coils and registers."""
 
     def __init__(self) -> None:
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # a client that was killed is this simulation's daily bread
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self.coils: list[bool] = [False] * SLOTS
@@ -202,7 +204,7 @@ class ModbusPlc:
         if new is None:
             return
         if function in {5, 15}:
-            for offset, value in enumerate(new[:count]):
+            for offset, value in enumerate(new):  # for coils the library counts registers, not bits
                 self.coils[address + offset] = bool(value)
         elif function in {6, 16}:
             for offset, value in enumerate(new[:count]):

@@ -215,6 +215,13 @@ def main() -> None:
     (args.out / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
     figures = {"weights": weights, "minutes": args.minutes, "boards_trained_on": args.boards, "held_out_boards": HELD_OUT_BOARDS, "threshold": threshold, **score.as_dict()}
     (args.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    generator = Path(__file__).with_name("boards.py")
+    manifest = {
+        "format": "framegate-training-1", "source": f"{args.boards} drawn boards, seeds 0 to {args.boards - 1}; nothing photographed",
+        "generator": "simulators/framegate_simulators/boards.py", "generator_sha256": hashlib.sha256(generator.read_bytes()).hexdigest(), "boards": args.boards,
+        "minutes": args.minutes, "model_sha256": digest,
+    }  # fmt: skip
+    (args.out / "training.json").write_text(json.dumps(manifest, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
 
 

@@ -39,8 +39,10 @@ class SlowEngine(Engine):
         self.go = asyncio.Event()
         self.go.set()
 
-    async def inspect(self, device, part_type, image, encoding, width, height) -> Inspection:
+    async def inspect(self, device, part_type, image, encoding, width, height, masks=()) -> Inspection:
         await self.go.wait()
+        if part_type == "faulty":
+            raise ZeroDivisionError("a fault of the gateway's own")
         if part_type == "unknown":
             raise Refused.of(Reason.PART_UNKNOWN, "a known part", "another")
         return Inspection((), "aa")
@@ -116,7 +118,8 @@ async def test_n107_every_refused_frame_is_uninspected_with_its_reason(gate):
         good = session.seal(head(2), b"image %d" % 2)
         for frame, reason in (
             (pb.SealedFrame(metadata=good.metadata, sealed=good.sealed[:-1] + b"\0"), "frame-authentication"), (good, None), (good, "frame-replayed"),
-            (session.seal(head(3, part_type="unknown"), b"image %d" % 3), "part-unknown"), (session.seal(head(4, width=0), b"image %d" % 4), "image"),
+            (session.seal(head(3, part_type="unknown"), b"image %d" % 3), "part-unknown"), (session.seal(head(4, width=0), b"image %d" % 4), "image"), (session.seal(head(7, part_type="faulty"), b"image 7"), "internal"),
+            (session.seal(head(8), b"image 1"), "frame-frozen"),
         ):  # fmt: skip
             await send(frame)
             found = gate.verdict(await call.read())
@@ -127,7 +130,7 @@ async def test_n107_every_refused_frame_is_uninspected_with_its_reason(gate):
         gate.trust("trusted")
         await send(session.seal(head(6), b"image %d" % 6))
         assert gate.verdict(await call.read()).outcome == "PASS"
-    assert gate.journal.outcomes == {"PASS": 3, "UNINSPECTED": 5}
+    assert gate.journal.outcomes == {"PASS": 3, "UNINSPECTED": 9}
 
 
 async def test_n107_trust_that_ends_while_the_frame_is_in_the_model(gate):
