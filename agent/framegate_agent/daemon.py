@@ -80,6 +80,7 @@ class Agent:
         self.state: AgentState = self.file.load()
         self.clock = TrustedClock(self.state.seen_ms)
         self.tpm = Tpm(settings.tcti)
+        self.tpm.flush_leftovers()
         self.attester = Attester(self.tpm, settings.boot_log, self.clock)
         self.failures: tuple[Failure, ...] = ()
         self.streams = [

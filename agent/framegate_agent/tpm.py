@@ -111,17 +111,21 @@ class Tpm:
         except Exception as error:
             self._pool.shutdown()
             raise Unavailable.of(Reason.UNAVAILABLE, f"a TPM 2.0 at {tcti}", error, "run framegate-agent doctor") from error
-        self._on_owner(self._flush_leftovers)
 
-    def _flush_leftovers(self) -> None:
-        """Flush what a killed agent left in a TPM that has no resource manager. Through /dev/tpmrm0 nothing is listed but one's own; a TPM without
-        one has a single user, which is now this process.
+    def flush_leftovers(self) -> None:
+        """Flush what a killed agent left in a TPM that has no resource manager, before anything of one's own is loaded.
+
+        Through /dev/tpmrm0 nothing is listed but one's own; a TPM without a resource manager has a single user, which is now this process.
         """
-        for first in (_TRANSIENT_FIRST, _SESSION_FIRST):
-            found = self._esys.get_capability(TPM2_CAP.HANDLES, first, 16)
-            data = found[1]
-            for handle in [int(h) for h in data.data.handles]:
-                self._esys.flush_context(self._esys.tr_from_tpmpublic(handle))
+
+        def flush() -> None:
+            for first in (_TRANSIENT_FIRST, _SESSION_FIRST):
+                found = self._esys.get_capability(TPM2_CAP.HANDLES, first, 16)
+                data = found[1]
+                for handle in [int(h) for h in data.data.handles]:
+                    self._esys.flush_context(self._esys.tr_from_tpmpublic(handle))
+
+        self._on_owner(flush)
 
     def close(self) -> None:
         """Flush the TLS key and let go of the TPM. The platform, not the agent, sends TPM2_Shutdown: others use the TPM too."""

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.endorsement import verify_endorsement
-from framegate.errors import Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.eventlog import parse_boot_log, replay
 from framegate.tpm.attest import PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import TPM_RH_NULL, Alg
@@ -316,3 +318,26 @@ def test_doctor_sees_an_ek_that_is_not_the_certificates(short, maker):
     findings = {f.check: f for f in examine(StateFile(short / "a"), machine.tcti, machine.boot_log_path)}
     assert not findings["endorsement key"].good and "pin the new EK" in findings["endorsement key"].fix
     machine.power_cut()
+
+
+def test_what_a_killed_agent_left_is_flushed_and_the_key_is_the_same(machine):
+    """kill -9 on a TPM without a resource manager: three lost handles would fill it."""
+    code = "import os, sys\nfrom framegate_agent.tpm import Tpm\nt = Tpm(sys.argv[1])\nt.flush_leftovers()\nprint(t.tls_key().name.hex(), flush=True)\nos.kill(os.getpid(), 9)"
+    names = {subprocess.run([sys.executable, "-c", code, machine.tcti], capture_output=True, text=True, check=False).stdout for _ in range(5)}
+    assert len(names) == 1 and names.pop().strip()
+
+
+def test_the_vaults_secret_opens_only_on_this_tpm_in_this_boot_state(machine, short):
+    tpm = Tpm(machine.tcti)
+    blob = tpm.seal(b"k" * 32)
+    assert tpm.unseal(blob) == b"k" * 32 and b"k" * 8 not in blob
+    for bad in (blob[:-3], b"", blob[:40] + bytes([blob[40] ^ 1]) + blob[41:]):
+        with pytest.raises(FramegateError):
+            tpm.unseal(bad)
+    tpm.close()
+    machine.reboot(machine.firmware.tampered())
+    tpm = Tpm(machine.tcti)
+    with pytest.raises(Refused) as caught:
+        tpm.unseal(blob)
+    assert caught.value.reason == Reason.VAULT and "recover" in str(caught.value)
+    tpm.close()
