@@ -76,6 +76,6 @@ def verify_masks(data: bytes, camera: str, held_version: int, intermediates: Seq
     if statement.camera != camera:  # 5
         raise Refused.of(Reason.MASK, f"masks for {camera}", f"masks for {statement.camera}")
     if statement.version < max(held_version, 1):  # 6
-        raise Refused.of(Reason.MASK, f"version {max(held_version, 1)} or later", statement.version, "masks never go back; set them anew: framegate camera mask set")
+        raise Refused.of(Reason.MASK, f"version {max(held_version, 1)} or later", statement.version, "masks never go back; set them anew: framegate mask set")
     polygons = parse_regions(statement.regions)  # 7
     return Masks(statement.version, sha256(parse_envelope(data, MaskStatement.TYPE).payload), polygons)

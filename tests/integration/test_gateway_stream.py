@@ -21,6 +21,7 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, loa
 from framegate_gateway.inference.engine import Engine, Inspection
 from framegate_gateway.operators import GatewayOperatorService
 from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.server import SERVER_OPTIONS
 from framegate_gateway.service import FramesService
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
@@ -59,7 +60,7 @@ class Gate:
         self.journal = Journal()
         self.receipts = ReceiptStore(folder / "gateway")
         maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, None, self.receipts)
-        self.server, self.operators = grpc.aio.server(), grpc.aio.server()
+        self.server, self.operators = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
         rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, Conversations(self.view, self.engine, maker, self.receipts)), self.server)
         rpc.add_GatewayOperatorServicer_to_server(GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts), self.operators)
         chain = [self.keys.chain_pem()]
@@ -222,3 +223,15 @@ def test_authorities_that_the_root_did_not_sign(keys, tmp_path):
         with pytest.raises(FramegateError) as caught:
             load_authorities(bad, keys.root.certificate)
         assert caught.value.reason == Reason.CERTIFICATE
+
+
+async def test_n30_a_message_that_is_small_on_the_wire_and_huge_inside(gate):
+    """Forty megabytes of zeros compress to nothing; the limit counts what comes out."""
+    async with gate.stream() as channel:
+        call = rpc.FramesStub(channel).Stream(compression=grpc.Compression.Gzip)
+        assert (await call.read()).WhichOneof("kind") == "offer"
+        await call.write(pb.CameraMessage(frame=pb.SealedFrame(sealed=bytes(40 * 1024 * 1024))))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            while await call.read() is not grpc.aio.EOF:
+                pass
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -15,7 +15,7 @@ from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.sframe import Opener, Sealer, encode_header
 from framegate.statements import Grant, verify_grant
 from framegate.wire import Captured, FrameMetadata, GatewayPublics, sha256
-from framegate_agent.camera.session import FrameSession, hold_grant
+from framegate_agent.camera.session import Demands, FrameSession, hold_grant
 from framegate_controller.ca.keys import FleetKeys
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.feed import SILENCE_S, TrustView
@@ -432,3 +432,42 @@ def test_metadata_that_is_garbage(door):
 def test_malformed_is_a_framegate_error():
     assert issubclass(Malformed, FramegateError)
     assert hashlib.sha256(b"").digest() == sha256(b"")
+
+
+@pytest.mark.parametrize(
+    ("demands", "changes", "reason"),
+    [
+        (Demands(models=frozenset({"aa"})), {"model_sha256": "bb"}, Reason.MODEL), (Demands(hosts=frozenset({"gateway.line-1.gw2"})), {}, Reason.GRANT),
+        (Demands(), {"zone": "line-2"}, Reason.GRANT), (Demands(), {"host": "gateway.line-2.gw1"}, Reason.GRANT), (Demands(), {"host": "camera.line-1.cam2"}, Reason.GRANT),
+    ],
+)  # fmt: skip
+def test_a_camera_refuses_a_gateway_that_is_not_the_approved_one_and_says_why(door, demands, changes, reason):
+    authorities = tuple(k.certificate for k in door.fleet.issuing.values())
+    with pytest.raises(Refused) as caught:
+        hold_grant(door.grant(**changes), CAMERA, b"n" * 32, time.monotonic(), authorities, door.fleet.root.certificate, time.time_ns() // 1_000_000, demands)
+    assert caught.value.reason == reason and caught.value.failures[0].hint
+
+
+def test_frames_under_old_masks_leave_no_camera_and_enter_no_gateway(door):
+    digest = b"m" * 32
+    link = door.link()
+    session = door.session(link, mask_version=2, mask_sha256=digest.hex())
+    signed = session.opening(door.key)
+    link.open(signed.opening, signed.signature)
+    for old in ({}, {"mask_version": 1, "mask_sha256": b"o" * 32}, {"mask_version": 2, "mask_sha256": b"x" * 32}):
+        assert refusal(lambda o=old: session.seal(replace_head(**o), b"image")) == Reason.MASK
+    frame = session.seal(replace_head(mask_version=2, mask_sha256=digest), b"image")
+    assert refusal(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.MASK, "the gateway has not seen these masks signed"
+    link._masks[digest] = (((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),)
+    frame = session.seal(replace_head(mask_version=2, mask_sha256=digest, trigger_sequence=2), b"image 2")
+    assert link.admit(frame.metadata, frame.sealed).masks == link._masks[digest]
+
+
+def test_n109_the_same_image_under_another_trigger_is_a_frozen_camera(door):
+    link, session = door.opened()
+    for number, image, reason in ((1, b"a", None), (2, b"b", None), (3, b"a", Reason.FRAME_FROZEN), (4, b"c", None)):
+        frame = session.seal(replace_head(trigger_sequence=number), image)
+        if reason:
+            assert refusal(lambda f=frame: link.admit(f.metadata, f.sealed)) == reason
+        else:
+            assert link.admit(frame.metadata, frame.sealed).image == image

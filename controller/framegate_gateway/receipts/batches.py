@@ -32,8 +32,8 @@ RECORD_TIMEOUT_S: Final = 10.0
 async def sign_batches(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int], signed: asyncio.Event) -> None:
     """Sign unsigned leaves every `BATCH_S`, forever; those of an earlier process first, in batches marked recovered. Sets `signed`."""
     while True:
+        store.appended.clear()  # before looking: what is appended while we look must wake us
         if not await asyncio.to_thread(sign_one, store, keys, now_ms):
-            store.appended.clear()
             await store.appended.wait()
             await asyncio.sleep(BATCH_S)
             continue
