@@ -83,7 +83,10 @@ class GatewayProcess:
         self.engine = Engine(bundle, self.golden, settings.threads)
         address, operator = f"{settings.advertise}:{settings.advertise_port or settings.port}", f"{settings.advertise}:{settings.operator_port}"
         self.keys = GatewayKeys(address, operator, bundle.digest)
-        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Unavailable.of(Reason.UNAVAILABLE, f"a folder {settings.state} for receipts", error.strerror or error, "name one this user may write: --state DIR") from error
         self.view = TrustView(settings.state / "feed-revision", grace=settings.grace)
         self.journal = Journal()
         self.publisher = Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None

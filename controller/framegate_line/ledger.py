@@ -83,7 +83,12 @@ class Ledger:
             if not path.exists():
                 raise Unavailable.of(Reason.UNAVAILABLE, f"a ledger at {path}", "none", "framegate-line run makes it")
         else:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise Unavailable.of(
+                    Reason.UNAVAILABLE, f"a folder {path.parent} for the ledger", error.strerror or error, "name one this user may write: --ledger FILE"
+                ) from error
             self._lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
