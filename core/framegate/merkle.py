@@ -82,6 +82,11 @@ class Tree:
         return inclusion_path(index, self.size, self.node)
 
 
+def packed_tree(leaves: bytes) -> Tree:
+    """The tree over leaf hashes that stand one behind the other, 32 bytes each."""
+    return Tree([leaves[i : i + 32] for i in range(0, len(leaves), 32)])
+
+
 def data_tree(items: Sequence[bytes]) -> Tree:
     """The tree over `items` themselves."""
     return Tree([leaf_hash(item) for item in items])

@@ -310,6 +310,10 @@ async def test_a_camera_that_died_signs_for_what_it_sealed(desk, tmp_path):
     again = HeadSpool(tmp_path / "heads", spki).owed[b"s" * 16]
     assert (again.count, again.unanswered, again.host, again.live) == (3, {0, 2}, "gateway.line-1.gw1", False)
     assert sign_owed(again, desk.camera, 1).leaves == bytes(32) + b"\1" * 32 + b"\2" * 32
+    spool.paid(b"s" * 16)
+    owed.answered(2)  # the answer comes after the head was taken: no file is written any more, least of all somebody else's
+    owed = spool.begin("gateway.line-1.gw1", b"t" * 16, CAMERA, bytes(32))
+    owed.sealed(bytes(32))
     assert not HeadSpool(tmp_path / "heads", b"another boot's key").owed, "nobody can sign for another key's frames"
     assert not list((tmp_path / "heads").glob("*"))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from framegate.merkle import Tree
+from framegate.merkle import packed_tree
 from framegate.wire import FrameHead, sha256
 from framegate_agent.signing import KeyInTpm, sign_head
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -91,6 +91,7 @@ class HeadSpool:
         found = self.owed.pop(session, None)
         if found is not None and found._file >= 0:
             os.close(found._file)
+            found._file = -1  # an answer that comes after its head was taken is not written anywhere
         self._path(session).unlink(missing_ok=True)
 
     def _path(self, session: bytes) -> Path:
@@ -123,7 +124,7 @@ def sign_owed(owed: OwedSession, key: KeyInTpm, now_ms: int) -> pb.SignedHead:
     if owed.signed is None:
         leaves = bytes(owed.leaves)
         record = FrameHead(
-            session=owed.session, device=owed.device, opening_info=owed.info, count=owed.count, root=Tree([leaves[i : i + 32] for i in range(0, len(leaves), 32)]).root,
+            session=owed.session, device=owed.device, opening_info=owed.info, count=owed.count, root=packed_tree(leaves).root,
             unanswered=b"".join(c.to_bytes(4, "big") for c in sorted(owed.unanswered)[:MAX_UNANSWERED]), signed_at_ms=now_ms,
         ).marshal()  # fmt: skip
         owed.signed = pb.SignedHead(head=record, signature=sign_head(key, record), leaves=leaves)

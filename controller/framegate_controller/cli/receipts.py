@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -119,11 +120,6 @@ def since_ms(text: str) -> int:
     return int((time.time() - int(text[:-1]) * unit) * 1000)
 
 
-def fetch_receipts(operator: OperatorContext, request: pb.ReceiptsRequest) -> Iterator[dict[str, Any]]:
-    """Receipts from every gateway that answers."""
-    yield from _all(operator, request)
-
-
 def _all(operator: OperatorContext, request: pb.ReceiptsRequest) -> Iterator[dict[str, Any]]:
     for device, address in gateways(operator):
         try:
@@ -162,8 +158,6 @@ def _result(operator: OperatorContext, result_id: str) -> dict[str, Any] | None:
             r = stub.Result(pb.ResultRequest(result_id=result_id))
     except FramegateError:
         return None
-    import hashlib
-
     return {
         "result_id": r.result_id, "device": r.device, "at_ms": r.at_ms, "evidence_sha256": r.evidence_sha256.hex(), "quote": base64.b64encode(r.quote).decode(),
         "quote_sha256": hashlib.sha256(r.quote).hexdigest(), "signature": base64.b64encode(r.signature).decode(), "ak_public": base64.b64encode(r.ak_public).decode(),

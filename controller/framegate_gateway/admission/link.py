@@ -21,7 +21,7 @@ from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity import Kind, split_device_id
 from framegate.masks import Polygon, verify_masks
-from framegate.merkle import Tree
+from framegate.merkle import packed_tree
 from framegate.sframe import Opener, parse_header
 from framegate.statements import Grant, verify_grant
 from framegate.wire import (
@@ -145,7 +145,8 @@ class CameraLink:
         wanted = (offer.publics_sha256.hex(), credentials.device, credentials.zone)
         if (grant.publics_sha256, grant.host, grant.zone) != wanted:
             raise Refused.of(Reason.GRANT, "a grant for this gateway process", f"{grant.host} {grant.publics_sha256[:16]}")
-        info = opening_info(raw_offer, parse_envelope(opening.grant, Grant.TYPE).payload, self._identity.spki, opening.source)
+        payload = parse_envelope(opening.grant, Grant.TYPE).payload
+        info = opening_info(raw_offer, payload, self._identity.spki, opening.source)
         try:  # 4
             self._identity.key.verify(signature, LABEL_OPENING + info + sha256(opening.sealed_secret), ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
@@ -156,7 +157,6 @@ class CameraLink:
             old.closes_at_s = min(old.closes_at_s, closing)
         self._sessions = {k: s for k, s in self._sessions.items() if s.closes_at_s > time.monotonic()}
         self.source = opening.source
-        payload = parse_envelope(opening.grant, Grant.TYPE).payload
         facts = GrantFacts(grant.policy, sha256(payload).hex(), grant.mask_version, grant.mask_sha256)
         self._sessions[offer.kid] = _Session(offer.session, Opener(secret, offer.kid), opening.source, grant.issued_at_ms + grant.ttl_s * 1000, facts)
         self.opened = offer.session
@@ -177,7 +177,7 @@ class CameraLink:
             self._identity.key.verify(signature, LABEL_HEAD + head_bytes, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
             raise Refused.of(Reason.FRAME_HEAD, "the camera's signature over its frames", "another") from error
-        if Tree([tree[i : i + 32] for i in range(0, len(tree), 32)]).root != head.root:  # 4
+        if packed_tree(tree).root != head.root:  # 4
             raise Refused.of(Reason.FRAME_HEAD, "leaf hashes of the signed root", "others")
         return TakenHead(head.session, head_bytes, signature, tree)
 

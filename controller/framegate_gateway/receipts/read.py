@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import Reason, Refused
-from framegate.merkle import Tree, data_tree
+from framegate.merkle import Tree, data_tree, packed_tree
 from framegate.receipts import assemble
 from framegate_gateway.receipts.store import ReceiptStore
 
@@ -48,7 +48,7 @@ class _Trees:
         """(certificate, head, signature, tree) where the camera has signed."""
         if session not in self._sessions:
             row = self._connection.execute("SELECT certificate, head, signature, tree FROM sessions WHERE session = ? AND head IS NOT NULL", (session,)).fetchone()
-            self._sessions[session] = None if row is None else (row[0], row[1], row[2], Tree([row[3][i : i + 32] for i in range(0, len(row[3]), 32)]))
+            self._sessions[session] = None if row is None else (row[0], row[1], row[2], packed_tree(row[3]))
         return self._sessions[session]
 
 
