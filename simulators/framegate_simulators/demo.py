@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from framegate_simulators.plant import BIN, Plant, PlantError, Site, wait_for
+from framegate_simulators.story import Story
 
 CAMERAS: Final = 4
 INTERVAL_S: Final = 4.0
@@ -35,22 +36,12 @@ SOURCE_LIMIT: Final = 60
 STYLE: Final = {"trusted": "green", "suspect": "red", "quarantined": "red", "stale": "yellow", "invited": "cyan"}
 
 
-@dataclass
-class Act:
-    """One act and how it ended."""
-
-    name: str
-    expected: str
-    observed: str = ""
-    ok: bool = False
-
-
-class Demo:
+class Demo(Story):
     """Runs the acts in order; each returns what was observed, or raises PlantError."""
 
     def __init__(self, plant: Plant, build: Path, source: Path | None, console: Console, live: bool) -> None:
-        self.plant, self.build, self.source, self.console, self.live = plant, build, source, console, live
-        self.acts: list[Act] = []
+        super().__init__(plant, console)
+        self.build, self.source, self.live = build, source, live
         self.cameras: list[Site] = []
         self.gateway: Site
         self.figures: dict[str, Any] = {}
@@ -74,20 +65,6 @@ class Demo:
         for name, expected, act in plan:
             self.act(name, expected, act)
         return all(a.ok for a in self.acts)
-
-    def act(self, name: str, expected: str, work: Callable[[], str]) -> None:
-        """Run one act and say how it ended."""
-        act = Act(name, expected)
-        self.acts.append(act)
-        self.console.print(f"\n[bold]{len(self.acts)}. {name}[/] - expected: {expected}")
-        begun = time.monotonic()
-        try:
-            with self.plant.explained():
-                act.observed, act.ok = work(), True
-        except PlantError as error:
-            act.observed = str(error)
-        mark = "[green]as it should[/]" if act.ok else "[red]NOT AS IT SHOULD[/]"
-        self.console.print(f"   {mark} ({time.monotonic() - begun:.1f} s): {act.observed}", soft_wrap=True)
 
     def found(self) -> str:
         """init, run, broker, trust add-tpm-ca."""

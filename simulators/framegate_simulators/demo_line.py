@@ -10,8 +10,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from rich.text import Text
 from framegate_simulators.line import Part
 from framegate_simulators.line_plant import LINE, TARGETS, LinePlant
 from framegate_simulators.plant import Plant, PlantError, wait_for
+from framegate_simulators.story import Story
 
 PARTS_AN_ACT: Final = 24
 OWED_BYTES: Final = 512
@@ -33,22 +34,12 @@ BELT: Final = 60
 MASK: Final = "[[region]]\npoints = [[0.0, 0.0], [0.25, 0.0], [0.25, 0.2], [0.0, 0.2]]\n"
 
 
-@dataclass
-class Act:
-    """One act and how it ended."""
-
-    name: str
-    expected: str
-    observed: str = ""
-    ok: bool = False
-
-
-class DemoLine:
+class DemoLine(Story):
     """Runs the acts in order."""
 
     def __init__(self, line: LinePlant, build: Path, console: Console, live: bool) -> None:
-        self.line, self.plant, self.build, self.console, self.live = line, line.plant, build, console, live
-        self.acts: list[Act] = []
+        super().__init__(line.plant, console)
+        self.line, self.build, self.live = line, build, live
 
     def run(self) -> bool:
         """All acts; those after a failed one still run."""
@@ -61,20 +52,6 @@ class DemoLine:
         for lie in ("alter", "invent", "drop"):
             self.act(f"A gateway lies: {lie}", "framegate receipt verify finds it", lambda which=lie: self.lie(which))  # type: ignore[misc]
         return all(a.ok for a in self.acts)
-
-    def act(self, name: str, expected: str, work: Callable[[], str]) -> None:
-        """Run one act and say how it ended."""
-        act = Act(name, expected)
-        self.acts.append(act)
-        self.console.print(f"\n[bold]{len(self.acts)}. {name}[/] - expected: {expected}")
-        begun = time.monotonic()
-        try:
-            with self.plant.explained():
-                act.observed, act.ok = work(), True
-        except PlantError as error:
-            act.observed = str(error)
-        mark = "[green]as it should[/]" if act.ok else "[red]NOT AS IT SHOULD[/]"
-        self.console.print(f"   {mark} ({time.monotonic() - begun:.1f} s): {act.observed}", soft_wrap=True)
 
     def parts_go_by(self) -> str:
         """An undisturbed run."""

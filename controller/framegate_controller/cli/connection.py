@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 from cryptography import x509
 
-from framegate.errors import Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
+T = TypeVar("T")
 CALL_TIMEOUT_S: Final = 15.0
 _HINT: Final = "is it running and reachable? has your credential (24 h) ended? framegate-controller operator NAME makes a new one on the controller's host"
 _MEMBERS: Final = ("fleet_address", "server_name", "root", "certificate", "key", "authorities")
@@ -82,6 +83,18 @@ def gateways(context: OperatorContext) -> list[tuple[str, str]]:
     with operator_stub(context) as stub:
         devices = stub.List(pb.ListRequest(kind="gateway")).devices
     return [(d.device, a) for d in devices for a in d.operator_addresses if a]
+
+
+def first_answer(context: OperatorContext, ask: Callable[[Any], T], nothing: Refused) -> tuple[str, T]:
+    """(device, answer) of the first gateway whose stub answers `ask`. Raises what the last one said, or `nothing` where no gateway stands."""
+    problem: FramegateError = nothing
+    for device, address in gateways(context):
+        try:
+            with gateway_stub(context, device, address) as stub:
+                return device, ask(stub)
+        except FramegateError as error:
+            problem = error
+    raise problem
 
 
 @contextmanager

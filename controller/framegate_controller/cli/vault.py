@@ -16,7 +16,7 @@ from framegate.certificates import from_ms, verify_certificate
 from framegate.dsse import envelope_certificate, parse_envelope, strict_json, verify_envelope
 from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
-from framegate_controller.cli.connection import OperatorContext, gateway_stub, gateways, load_context
+from framegate_controller.cli.connection import OperatorContext, first_answer, gateway_stub, gateways, load_context
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.output import ago, data, errors, safe, show_json, show_table, talk
 from framegate_controller.cli.receipts import since_ms
@@ -161,18 +161,11 @@ def lineage(
 ) -> None:  # fmt: skip
     """From training manifest to verdict: every link with its digest."""
     with errors():
-        operator, problem, chain = load_context(context), None, None
         if output not in {"table", "json", "openlineage"}:
             raise Refused.of(Reason.USAGE, "-o table, json or openlineage", ascii(output[:20]))
-        for device, address in gateways(operator):
-            try:
-                with gateway_stub(operator, device, address) as stub:
-                    chain = json.loads(stub.Lineage(pb.LineageRequest(id=identifier)).lineage)
-                    break
-            except FramegateError as error:
-                problem = error
-        if chain is None:
-            raise problem or Refused.of(Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list")
+        nothing = Refused.of(Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list")
+        _, reply = first_answer(load_context(context), lambda stub: stub.Lineage(pb.LineageRequest(id=identifier)), nothing)
+        chain = json.loads(reply.lineage)
         if output == "json":
             show_json(chain)
         elif output == "openlineage":

@@ -13,9 +13,9 @@ import typer
 
 from framegate.certificates import from_ms
 from framegate.dsse import envelope_certificate, parse_envelope
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.errors import Reason, Refused, Unavailable
 from framegate.statements import Verdict
-from framegate_controller.cli.connection import OperatorContext, gateway_stub, gateways, load_context
+from framegate_controller.cli.connection import OperatorContext, first_answer, gateway_stub, gateways, load_context
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.output import OUTCOME_STYLE, ago, data, errors, safe, show_failures, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -81,18 +81,10 @@ def picture(
 ) -> None:
     """Save the picture of a recently found defect: the frame with its boxes. Gateways keep the last few in memory only."""
     with errors():
-        operator = load_context(context)
-        problem: FramegateError | None = None
-        for device, address in gateways(operator):
-            try:
-                with gateway_stub(operator, device, address) as stub:
-                    out.write_bytes(stub.Picture(pb.PictureRequest(verdict_id=verdict_id)).png)
-            except FramegateError as error:
-                problem = error
-            else:
-                talk.print(f"{out} from {safe(device)}")
-                return
-        raise problem or Refused.of(Reason.NOT_FOUND, "a gateway with that picture", "none", "framegate verdict list --outcome DEFECT")
+        nothing = Refused.of(Reason.NOT_FOUND, "a gateway with that picture", "none", "framegate verdict list --outcome DEFECT")
+        device, reply = first_answer(load_context(context), lambda stub: stub.Picture(pb.PictureRequest(verdict_id=verdict_id)), nothing)
+        out.write_bytes(reply.png)
+        talk.print(f"{out} from {safe(device)}")
 
 
 @app.command()
@@ -102,18 +94,10 @@ def show(
 ) -> None:  # fmt: skip
     """Draw one verdict: golden image beside the frame with its boxes, under a badge that says what proves it."""
     with errors():
-        operator = load_context(context)
-        problem: FramegateError | None = None
-        for device, address in gateways(operator):
-            try:
-                with gateway_stub(operator, device, address) as stub:
-                    picture.write_bytes(stub.ShowVerdict(pb.PictureRequest(verdict_id=verdict_id)).png)
-            except FramegateError as error:
-                problem = error
-            else:
-                talk.print(f"{picture} from {safe(device)}; what proves it: framegate receipt show {verdict_id}")
-                return
-        raise problem or Refused.of(Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list")
+        nothing = Refused.of(Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list")
+        device, reply = first_answer(load_context(context), lambda stub: stub.ShowVerdict(pb.PictureRequest(verdict_id=verdict_id)), nothing)
+        picture.write_bytes(reply.png)
+        talk.print(f"{picture} from {safe(device)}; what proves it: framegate receipt show {verdict_id}")
 
 
 _COLUMNS = ("when", "part", "camera", "outcome", "what", "verdict")
