@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, settings
 from framegate.identity import Kind
 from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_controller.store.database import Database
+from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.store.registry import add_authority, invite
 from framegate_controller.timing import Timing
 from framegate_controller.verifier.attestation import Answer, Verifier
 from framegate_controller.verifier.profiles import add_profile
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.forge import Forge
+from framegate_simulators.ima import allowlist_of
 from framegate_simulators.tpm import TpmMaker
 
 settings.register_profile("ci", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -100,6 +102,7 @@ def bench(tmp_path: Path, keys: FleetKeys, maker: TpmMaker) -> Iterator[Bench]:
     database = Database(tmp_path / "registry.db")
     with database.transaction() as session:
         for kind in ("camera", "gateway"):
+            add_allowlist(session, allowlist_of(f"simulated-{kind}", Firmware("x").release), clock())
             add_profile(session, keys, profile_toml(Firmware(f"simulated-{kind}"), f"simulated-{kind}").encode(), "test", clock())
         add_authority(session, maker.certificate, "test", clock())
     yield Bench(Verifier(database, keys, "controller-1", Timing(), clock), clock, maker)

@@ -19,10 +19,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.activation import activation_mac
 from framegate.certificates import Purpose, from_ms, load_authorities, load_certificate, verify_certificate
 from framegate.errors import Failure, Malformed, Reason, Refused
+from framegate.ima import cut_entries
+from framegate.ima.replay import IMA_PCR
 from framegate.tpm.attest import PcrSelection, parse_attest
 from framegate.tpm.constants import HASH_NAME, Alg
 from framegate.tpm.public import Public
-from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
+from framegate.wire import LABEL_CHALLENGE, MAX_IMA_BYTES, AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
 from framegate_agent.channel import server_authenticated
 from framegate_agent.posture import collect_posture
 from framegate_agent.state import AgentState, TrustedClock
@@ -35,6 +37,7 @@ RPC_TIMEOUT_S: Final = 20.0
 """A controller under load answers within a second; a dead one must not hold the agent."""
 UNREACHED: Final = "is the controller running and reachable? framegate-agent doctor"
 BOOT_LOG_PATH: Final = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
+IMA_PATH: Final = Path("/sys/kernel/security/ima/binary_runtime_measurements")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,10 @@ class Outcome:
 
 
 class Attester:
-    """Proves this machine to a controller. `boot_log` is where the firmware's log lies; a missing file means no log, which is refused there."""
+    """Proves this machine to a controller. `boot_log` and `ima` are where firmware and kernel put their logs; what is missing is refused there."""
 
-    def __init__(self, tpm: Tpm, boot_log: Path, clock: TrustedClock) -> None:
-        self.tpm, self.boot_log, self.clock = tpm, boot_log, clock
+    def __init__(self, tpm: Tpm, boot_log: Path, clock: TrustedClock, ima: Path = IMA_PATH, watched: tuple[Path, ...] = ()) -> None:
+        self.tpm, self.boot_log, self.clock, self.ima, self.watched = tpm, boot_log, clock, ima, watched
         self._counters = (0, 0)
 
     async def join(self, state: AgentState, code: bytes, publics: tuple[bytes, ...]) -> Outcome:
@@ -61,7 +64,7 @@ class Attester:
         hello = Hello(
             client_nonce=secrets.token_bytes(32), ticket_code=code, ek_certificates=endorsement.certificates, ek_public=endorsement.public.raw,
             ak_public=ak.raw, tls_public=tls.raw, manufacturer=facts.manufacturer, firmware_version=facts.firmware_version,
-            boot_log_size=len(log), ima_log_size=0,
+            boot_log_size=len(log), ima_log_size=self._ima_size(),
         ).marshal()  # fmt: skip
         async with server_authenticated(state.join_address, state.server_name, [state.root_certificate]) as channel:
             stub = rpc.JoinStub(channel)
@@ -122,14 +125,14 @@ class Attester:
     def _proof(
         self, challenge: Challenge, t: bytes, tls: Public, log: bytes, publics: tuple[bytes, ...], *, certified: tuple[bytes, bytes] = (b"", b""), csr: bytes = b""
     ) -> bytes:
-        posture = collect_posture().marshal()
+        posture = collect_posture(self.watched).marshal()
         selection = PcrSelection(Alg(challenge.bank), challenge.pcrs)
         attest, signature = self.tpm.quote(selection, quote_data(t, tls.spki(), sha256(log), posture, publics))
         clock = parse_attest(attest).clock_info
         self._counters = (clock.reset_count, clock.restart_count)
         return Proof(
             certify_attest=certified[0], certify_signature=certified[1], quote_attest=attest, quote_signature=signature,
-            boot_log=log if challenge.want_boot_log else b"", boot_log_sha256=sha256(log), ima_log=b"", posture=posture, gateway_publics=publics, csr=csr,
+            boot_log=log if challenge.want_boot_log else b"", boot_log_sha256=sha256(log), ima_log=self._ima(challenge), posture=posture, gateway_publics=publics, csr=csr,
         ).marshal()  # fmt: skip
 
     def _csr(self, tls: Public) -> bytes:
@@ -141,6 +144,27 @@ class Attester:
             return self.boot_log.read_bytes()
         except OSError:
             return b""
+
+    def _ima_size(self) -> int:
+        try:
+            return len(self.ima.read_bytes())
+        except OSError:
+            return 0
+
+    def _ima(self, challenge: Challenge) -> bytes:
+        """The kernel's list from the entry asked for, read after the quote, so that it holds at least what was quoted; nothing where none is asked for."""
+        if IMA_PCR not in challenge.pcrs:
+            return b""
+        try:
+            whole = self.ima.read_bytes()
+        except OSError:
+            return b""
+        part = cut_entries(whole, challenge.ima_offset) if whole else b""
+        if len(part) > MAX_IMA_BYTES:
+            raise Refused.of(
+                Reason.TOO_LARGE, f"an IMA list of at most {MAX_IMA_BYTES} bytes since the last attestation", len(part), "narrow the IMA policy: see docs/ima-policy.md"
+            )
+        return part
 
     def _outcome(self, state: AgentState, answer: pb.AttestationReply, tls: Public) -> Outcome:
         failures = from_failures(answer.failures)

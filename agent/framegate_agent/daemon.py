@@ -20,7 +20,7 @@ from framegate.certificates import from_ms, spki_of
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.masks import verify_masks
 from framegate.wire import Warrant
-from framegate_agent.attestation import BOOT_LOG_PATH, RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
+from framegate_agent.attestation import BOOT_LOG_PATH, IMA_PATH, RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
 from framegate_agent.camera.capture import Capture
 from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
 from framegate_agent.camera.heads import HeadSpool
@@ -28,6 +28,7 @@ from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
 from framegate_agent.channel import with_tpm_key
 from framegate_agent.gateway_socket import GatewaySocket
+from framegate_agent.posture import glance
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm import Tpm, TpmFailed
@@ -42,6 +43,9 @@ FLEET_TRIES: Final = 3
 TPM_TRIES: Final = 5
 """TPM errors in a row after which the daemon ends with exit code 7."""
 FIRST_BACKOFF_S: Final = 0.5
+GLANCE_S: Final = 1.0
+"""How soon a new listener, device or changed watched file is noticed; a look costs a fraction of a millisecond."""
+GLANCE_HOLD_S: Final = 4.0
 MAX_BACKOFF_S: Final = 30.0
 WATCH_SILENCE_S: Final = 5.0
 """Watch beats every second; five missed beats mean the connection is dead."""
@@ -69,6 +73,8 @@ class Settings:
     gateway_uids: tuple[int, ...] = ()
     demands: Demands = field(default_factory=Demands)
     broker: BrokerAddress | None = None
+    ima: Path = IMA_PATH
+    watched: tuple[Path, ...] = ()
 
 
 class Agent:
@@ -81,7 +87,7 @@ class Agent:
         self.clock = TrustedClock(self.state.seen_ms)
         self.tpm = Tpm(settings.tcti)
         self.tpm.flush_leftovers()
-        self.attester = Attester(self.tpm, settings.boot_log, self.clock)
+        self.attester = Attester(self.tpm, settings.boot_log, self.clock, settings.ima, settings.watched)
         self.failures: tuple[Failure, ...] = ()
         self.streams = [
             CameraStream(self, f"source-{number}", Capture(s.address, part_type=s.part_type, rate=s.rate, repeat=s.repeat)) for number, s in enumerate(settings.sources, start=1)
@@ -118,7 +124,7 @@ class Agent:
         await asyncio.to_thread(self.tpm.tls_key)
         if self.socket is not None:
             await self.socket.start()
-        tasks = [self._attest_loop(), self._watch_loop(), self._status_loop(), *(s.run() for s in self.streams)]
+        tasks = [self._attest_loop(), self._watch_loop(), self._status_loop(), self._posture_loop(), *(s.run() for s in self.streams)]
         try:
             async with asyncio.TaskGroup() as group:
                 for task in tasks:
@@ -290,6 +296,18 @@ class Agent:
                 stream.wake.set()
         if event.kind == pb.WatchEvent.STATE and event.state == "stale":
             self.poke()
+
+    async def _posture_loop(self) -> None:
+        """Attest at once when something must not wait for the next interval; not more often than `GLANCE_HOLD_S`, however much a machine flickers."""
+        before = await asyncio.to_thread(glance, self.settings.watched)
+        while True:
+            await asyncio.sleep(GLANCE_S)
+            now = await asyncio.to_thread(glance, self.settings.watched)
+            if now != before:
+                before = now
+                log.info("listeners, devices or watched files changed: attesting")
+                self.poke()
+                await asyncio.sleep(GLANCE_HOLD_S)
 
     async def _status_loop(self) -> None:
         while True:

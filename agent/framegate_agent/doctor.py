@@ -11,8 +11,11 @@ from typing import Final
 
 from framegate.errors import FramegateError
 from framegate.eventlog import parse_boot_log, replay
+from framegate.ima import parse_ima
+from framegate.profile_learn import AGENT_FOLDER
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
+from framegate_agent.attestation import IMA_PATH
 from framegate_agent.state import BUILD_MS, StateFile
 from framegate_agent.tpm import AK_HANDLE, Tpm
 
@@ -30,7 +33,7 @@ class Finding:
     fix: str = ""
 
 
-def examine(file: StateFile, tcti: str, boot_log: Path) -> list[Finding]:
+def examine(file: StateFile, tcti: str, boot_log: Path, ima: Path = IMA_PATH) -> list[Finding]:
     """All findings, from the TPM outwards. Never raises: what cannot be examined is a finding."""
     findings = [_device(tcti)]
     try:
@@ -44,6 +47,7 @@ def examine(file: StateFile, tcti: str, boot_log: Path) -> list[Finding]:
             findings += [_guard(check, lambda c=check: _CHECKS[c](tpm, boot_log)) for check in _CHECKS]  # type: ignore[misc]
         finally:
             tpm.close()
+    findings.append(_guard("IMA list", lambda: _ima(ima)))
     return [*findings, _guard("clock", lambda: _clock(file)), *_reach(file)]
 
 
@@ -108,6 +112,15 @@ def _boot(tpm: Tpm, log: Path) -> Finding:
     differ = [p for p in now if values.get(p) != now[p]]
     fix = "the log is not of this boot, or the firmware leaves events out: it will be refused" if differ else ""
     return Finding("boot log", not differ, f"replays to PCR 0-7{' except ' + ', '.join(map(str, differ)) if differ else ''}", fix)
+
+
+def _ima(path: Path) -> Finding:
+    if not path.exists():
+        return Finding("IMA list", False, f"no {path}", "boot with an IMA policy (docs/ima-policy.md); without it nothing that runs after boot is measured")
+    found = parse_ima(path.read_bytes())
+    own = sum(e.path.startswith(AGENT_FOLDER.encode()) for e in found.entries)
+    fix = "" if own else f"load the IMA rule that measures {AGENT_FOLDER}: docs/ima-policy.md"
+    return Finding("IMA list", bool(own), f"{len(found.entries)} entries, {own} of Framegate's own files", fix)
 
 
 _CHECKS: Final[dict[str, Callable[[Tpm, Path], Finding]]] = {

@@ -24,7 +24,7 @@ from rich.table import Table
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
 from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
-from framegate_agent.attestation import BOOT_LOG_PATH, Attester
+from framegate_agent.attestation import BOOT_LOG_PATH, IMA_PATH, Attester
 from framegate_agent.camera.carrier import BrokerAddress
 from framegate_agent.camera.session import Demands
 from framegate_agent.daemon import Agent, Settings, Source
@@ -40,6 +40,7 @@ EXIT_UNAVAILABLE = 7
 State = Annotated[Path, typer.Option("--state", envvar="FRAMEGATE_AGENT_STATE", help="Folder of the agent's state.")]
 Tcti = Annotated[str, typer.Option("--tcti", envvar="FRAMEGATE_TCTI", help="TPM: device:/dev/tpmrm0, or swtpm:path=SOCKET for a simulated one.")]
 BootLog = Annotated[Path, typer.Option("--boot-log", envvar="FRAMEGATE_BOOT_LOG", help="The firmware's event log.")]
+Ima = Annotated[Path, typer.Option("--ima", envvar="FRAMEGATE_IMA", help="The kernel's IMA measurement list, binary.")]
 DEFAULT_STATE = Path("/var/lib/framegate-agent")
 DEFAULT_TCTI = "device:/dev/tpmrm0"
 
@@ -63,7 +64,7 @@ def ascii_text(value: str) -> str:
 @app.command()
 def join(
     ticket: Annotated[str, typer.Argument(help="The ticket's text, a file that holds it, or - for standard input.")],
-    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH,
+    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH, ima: Ima = IMA_PATH,
 ) -> None:  # fmt: skip
     """Join a fleet with a ticket from: framegate camera invite NAME."""
     with errors():
@@ -73,7 +74,7 @@ def join(
         start = AgentState(parsed.join_address, parsed.fleet_address, parsed.server_name, base64.b64encode(parsed.root).decode(), seen_ms=parsed.issued_at_ms)
         tpm = Tpm(tcti)
         try:
-            outcome = asyncio.run(Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms)).join(start, parsed.code, ()))
+            outcome = asyncio.run(Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms), ima).join(start, parsed.code, ()))
         finally:
             tpm.close()
         file.save(outcome.state)
@@ -95,7 +96,7 @@ def show_failures(failures: Sequence[Failure]) -> None:
 
 @app.command()
 def run(
-    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH,
+    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH, ima: Ima = IMA_PATH,
     source: Annotated[list[str] | None, typer.Option("--source", help="folder:PATH, video:PATH, device:N, rtsp://… or exec:COMMAND; may be given more than once.")] = None,
     part_type: Annotated[str, typer.Option(help="What the line makes, for sources that do not say it themselves.")] = "part",
     rate: Annotated[float, typer.Option(min=0, help="Frames a second; 0 = as fast as the source gives them.")] = 0.0,
@@ -106,6 +107,7 @@ def run(
     gateway: Annotated[list[str] | None, typer.Option(help="Id of a gateway's host that may have frames; may be repeated. Default: whatever the controller grants.")] = None,
     broker: Annotated[str, typer.Option(help="Send sealed frames through this MQTT broker, host:port, instead of a stream.")] = "",
     broker_name: Annotated[str, typer.Option(help="The broker's certificate name, broker.<fleet>.framegate.")] = "",
+    watch: Annotated[list[Path] | None, typer.Option(help="A file whose content is reported, and at once when it changes; may be repeated.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:  # fmt: skip
     """Run the daemon: attest, renew, heal, and stream frames from every --source."""
@@ -119,6 +121,7 @@ def run(
         settings = Settings(
             state, tcti, boot_log, tuple(Source(s, part_type, rate, repeat) for s in source or ()), gateway_socket, tuple(gateway_uid or (os.getuid(),)),
             Demands(frozenset(model or ()), frozenset(gateway or ())), BrokerAddress(broker, broker_name) if broker else None,
+            ima, tuple(watch or ()),
         )  # fmt: skip
 
         async def main() -> None:
@@ -183,11 +186,11 @@ def ek(tcti: Tcti = DEFAULT_TCTI, output: Annotated[str, typer.Option("--output"
 
 @app.command()
 def doctor(
-    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH,
+    state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH, ima: Ima = IMA_PATH,
     output: Annotated[str, typer.Option("--output", "-o")] = "table",
 ) -> None:  # fmt: skip
     """Check TPM, keys, lockout, clock, boot log and reachability; say for each fault how to mend it. Stop the daemon first on a simulated TPM."""
-    findings = examine(StateFile(state), tcti, boot_log)
+    findings = examine(StateFile(state), tcti, boot_log, ima)
     if output == "json":
         print(json.dumps([{"check": f.check, "good": f.good, "seen": f.seen, "fix": f.fix} for f in findings]))
     else:

@@ -9,6 +9,7 @@ import json
 import logging
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused
 from framegate.identity import parse_name
-from framegate_controller.ca.issuance import OPERATOR_LIFE, issue_line, issue_operator, issue_server
+from framegate_controller.ca.issuance import OPERATOR_LIFE, issue_line, issue_operator, issue_profile_signer, issue_server
 from framegate_controller.ca.keys import FleetKeys, found_fleet, load_fleet, private_pem, write_private
 from framegate_controller.cli.output import errors, talk
 from framegate_controller.server import Controller, Settings, now_ms
 from framegate_controller.store.database import Database
+from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.timing import DEFAULT_INTERVAL_MS, MAX_INTERVAL_MS, MIN_INTERVAL_MS, Timing
 from framegate_controller.verifier.profiles import add_profile
 
@@ -95,16 +97,34 @@ def line_certificate(
 
 
 @profiles.command("add")
-def profile_add(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], state: State = DEFAULT_STATE) -> None:
-    """Sign a firmware profile and put it in force."""
+def profile_add(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], state: State = DEFAULT_STATE,
+    allowlist: Annotated[list[Path] | None, typer.Option(exists=True, dir_okay=False, help="An IMA allowlist that the profile names; may be repeated.")] = None,
+) -> None:  # fmt: skip
+    """Sign a firmware profile with the controller's own key and put it in force."""
     with errors():
         keys, database = load_fleet(state / "keys"), Database(state / "registry.db")
         try:
             with database.transaction() as session:
+                for each in allowlist or ():
+                    add_allowlist(session, each.read_bytes(), now_ms())
                 profile = add_profile(session, keys, file.read_bytes(), f"host.{getpass.getuser()}", now_ms())
         finally:
             database.close()
         talk.print(f"profile {profile.name} {profile.version} revision {profile.revision} is in force")
+
+
+@profiles.command("signer")
+def profile_signer(
+    name: Annotated[str, typer.Argument(help="Who signs, for instance: carla")], out: Annotated[Path, typer.Option(help="Where to write key and certificate (PEM).")],
+    state: State = DEFAULT_STATE, days: Annotated[int, typer.Option(min=1, max=730)] = 365,
+) -> None:  # fmt: skip
+    """Make a profile signer: a key whose signature on a firmware profile counts in this fleet until it is revoked. Use: framegate profile sign."""
+    with errors():
+        keys, key = load_fleet(state / "keys"), ec.generate_private_key(ec.SECP256R1())
+        certificate = issue_profile_signer(keys, parse_name(name, "signer"), key.public_key(), timedelta(days=days))
+        write_private(out, private_pem(key) + certificate.public_bytes(Encoding.PEM))
+        talk.print(f"{out}: key and certificate of profile signer {name}, {days} days; next: framegate profile sign FILE --key {out}")
 
 
 @app.command()

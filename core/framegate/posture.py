@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Final
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final
 
 from framegate.dsse import strict_json
 from framegate.errors import Malformed, Reason
 from framegate.wire import MAX_POSTURE_BYTES
 
-_MAX_TEXT: Final = 512
+MAX_TEXT: Final = 512
+MAX_LIST: Final = 2048
+"""Loaded modules of a desktop: some 200; sockets, devices, users: fewer."""
+VOLATILE: Final = frozenset({"uptime_s", "clock_ms", "clock_synchronised"})
+"""Members that differ from minute to minute on a machine that stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posture:
-    """A first handful of facts. `uptime_s` since boot; `agent_sha256` of the agent's own installed files."""
+    """Typed facts. Empty text or -1 where the agent could not tell; lists are sorted, each once.
+
+    `agent_sha256` of the agent's own installed files; `uptime_s` since boot; `secure_boot`: 1 on, 0 off, -1 unknown (the log decides; this is for
+    people); `lockdown`: none, integrity, confidentiality; `encrypted_root`: 1 or 0; `listeners`: `tcp 0.0.0.0:22`; `modules`: loaded kernel modules;
+    `usb`: `vendor:product serial`; `video`: `video0 name`; `shells`: users who can log in; `firewall`: number of rules loaded, -1 unknown;
+    `clock_ms`: the machine's clock; `watched`: `path sha256` of files the agent is told to watch.
+    """
 
     agent_version: str
     agent_sha256: str
@@ -25,10 +35,26 @@ class Posture:
     architecture: str
     uptime_s: int
     reboot_pending: bool
+    secure_boot: int = -1
+    lockdown: str = ""
+    encrypted_root: int = -1
+    firewall: int = -1
+    clock_ms: int = 0
+    clock_synchronised: bool = False
+    listeners: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+    usb: list[str] = field(default_factory=list)
+    video: list[str] = field(default_factory=list)
+    shells: list[str] = field(default_factory=list)
+    watched: list[str] = field(default_factory=list)
 
     def marshal(self) -> bytes:
         """JSON with sorted members."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+
+    def lasting(self) -> bytes:
+        """As `marshal`, without what changes by itself: equal where nothing happened to the machine."""
+        return json.dumps({k: v for k, v in asdict(self).items() if k not in VOLATILE}, sort_keys=True).encode()
 
 
 def parse_posture(data: bytes) -> Posture:
@@ -36,11 +62,14 @@ def parse_posture(data: bytes) -> Posture:
     if len(data) > MAX_POSTURE_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a posture of at most {MAX_POSTURE_BYTES} bytes", len(data))
     body = strict_json(data)
-    kinds = {"str": str, "int": int, "bool": bool}
+    kinds = {"str": str, "int": int, "bool": bool, "list[str]": list}
     if type(body) is not dict or set(body) != {f.name for f in fields(Posture)}:
         raise Malformed.of(Reason.POSTURE, "exactly the posture's members", "others")
-    for field in fields(Posture):
-        value = body[field.name]
-        if type(value) is not kinds[str(field.type)] or (type(value) is str and (len(value) > _MAX_TEXT or not value.isprintable())):
-            raise Malformed.of(Reason.POSTURE, f"{field.name} as {field.type}", type(value).__name__)
+    for each in fields(Posture):
+        value: Any = body[each.name]
+        if type(value) is not kinds[str(each.type)]:
+            raise Malformed.of(Reason.POSTURE, f"{each.name} as {each.type}", type(value).__name__)
+        texts = value if type(value) is list else [value] if type(value) is str else []
+        if len(texts) > MAX_LIST or not all(type(t) is str and len(t) <= MAX_TEXT and t.isprintable() for t in texts):
+            raise Malformed.of(Reason.POSTURE, f"{each.name}: at most {MAX_LIST} printable texts of {MAX_TEXT} characters", "something else")
     return Posture(**body)

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -268,7 +269,7 @@ async def bench_security(camera: Camera) -> dict[str, Any]:
 def _attested(forge: Forge) -> tuple[bytes, Expectation]:
     """A proof by `forge` and what the verifier expects of it."""
     hello = AttestHello(client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)).marshal()
-    selection = PcrSelection(Alg.SHA256, tuple(range(8)))
+    selection = PcrSelection(Alg.SHA256, tuple(range(10)))
     challenge = Challenge(
         hello_sha256=sha256(hello), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=Alg.SHA256, pcrs=selection.pcrs, ima_offset=0, want_boot_log=1,
         controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=60_000,
@@ -282,7 +283,7 @@ def bench_verify() -> dict[str, Any]:
     base = measurements(Firmware("simulated-camera"))
     extra = [Measurement(f"driver {n}", 2, EventType.EFI_BOOT_SERVICES_DRIVER, os.urandom(100), b"driver") for n in range(150 - len(base))]
     events = [*base, *extra]
-    lines = ["[profile]", 'name = "bench"', 'version = "1"', "revision = 1", 'bank = "sha256"', "pcrs = [0, 1, 2, 3, 4, 5, 6, 7]", "[tpm]", 'firmware = "any"']
+    lines = ["[profile]", 'name = "bench"', 'version = "1"', "revision = 1", 'bank = "sha256"', "pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "[tpm]", 'firmware = "any"']
     lines += ["[secure_boot]", "required = true", "[posture]", 'os_ids = ["debian"]']
     for e in events:
         if e.type != EventType.SEPARATOR:
@@ -326,7 +327,7 @@ def bench_issue() -> dict[str, Any]:
     """Device certificates issued for an affirming result, a second."""
     folder = Path(tempfile.mkdtemp(prefix="fg-bench-"))
     fleet, forge = found_fleet(folder / "keys", "plant"), Forge(TpmMaker.found(), Firmware("simulated-camera"))
-    profile = parse_profile(profile_toml(forge.firmware, "simulated-camera").encode())
+    profile = parse_profile(profile_toml(replace(forge.firmware, ima=False), "simulated-camera").encode())
     result = appraise(verify_evidence(*_attested(forge)), profile, None)
     now = datetime.now(UTC)
     return {"certificates_per_s": round(_per_second(lambda: issue_device(fleet, DeviceId(CAMERA), result, timedelta(minutes=3), now), 300))}

@@ -6,18 +6,19 @@ The images are made-up byte strings; the hashing, the log format and the order o
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import tpm2_pytss as tss
 
+from framegate.eventlog.content import EXIT_BOOT_SERVICES, GLOBAL_VARIABLE, IMAGE_SECURITY, SHIM_LOCK, signature_list
 from framegate.eventlog.parse import EventType
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
+from framegate_simulators.ima import AGENT_FOLDER, allowlist_of
 
 BANKS: Final = (Alg.SHA1, Alg.SHA256)
-_GLOBAL_VARIABLE: Final = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c")
-_IMAGE_SECURITY: Final = bytes.fromhex("cbb219d73a3d9645a3bcdad00e67656f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,13 @@ class Firmware:
     secure_boot: bool = True
     extra_event: str = ""
     drop_kernel: bool = False
+    initrd: str = "initrd 6.12.9"
+    command_line: str = "/vmlinuz-6.12.9 root=UUID=5d1c ro lockdown=integrity"
+    sbat: str = "sbat,1,2024010900\nshim,4\ngrub,4\n"
+    revocations: int = 3
+    boot_order: bytes = b"\x00\x00\x01\x00"
+    release: str = "12.9"
+    ima: bool = True
 
     def tampered(self) -> Firmware:
         """The same machine with another boot loader."""
@@ -68,23 +76,32 @@ def measurements(firmware: Firmware) -> list[Measurement]:
     add("firmware settings", 3, EventType.EFI_PLATFORM_FIRMWARE_BLOB, image(f"{model} settings"), blob)
     secure = b"\x01" if firmware.secure_boot else b"\x00"
     for guid, variable, value in [
-        (_GLOBAL_VARIABLE, "SecureBoot", secure), (_GLOBAL_VARIABLE, "PK", image(f"{model} PK")), (_GLOBAL_VARIABLE, "KEK", image(f"{model} KEK")),
-        (_IMAGE_SECURITY, "db", image(f"{model} db")), (_IMAGE_SECURITY, "dbx", image("dbx 2026-10")),
+        (GLOBAL_VARIABLE, "SecureBoot", secure), (GLOBAL_VARIABLE, "PK", image(f"{model} PK")), (GLOBAL_VARIABLE, "KEK", image(f"{model} KEK")),
+        (IMAGE_SECURITY, "db", image(f"{model} db")), (IMAGE_SECURITY, "dbx", signature_list(revocations(firmware))),
     ]:  # fmt: skip
         add(f"variable {variable}", 7, EventType.EFI_VARIABLE_DRIVER_CONFIG, _variable(guid, variable, value))
+    add("boot order", 1, EventType.EFI_VARIABLE_BOOT, _variable(GLOBAL_VARIABLE, "BootOrder", firmware.boot_order))
     add("boot attempt", 4, EventType.EFI_ACTION, b"Calling EFI Application from Boot Option")
     for pcr in range(8):
         add(f"separator {pcr}", pcr, EventType.SEPARATOR, b"\0\0\0\0")
     add("partition table", 5, EventType.EFI_GPT_EVENT, image(f"{model} gpt"))
-    add("signer of the boot loader", 7, EventType.EFI_VARIABLE_AUTHORITY, _variable(_IMAGE_SECURITY, "db", image("vendor certificate")))
+    add("signer of the boot loader", 7, EventType.EFI_VARIABLE_AUTHORITY, _variable(IMAGE_SECURITY, "db", image("vendor certificate")))
+    add("SBAT level", 7, EventType.EFI_VARIABLE_AUTHORITY, _variable(SHIM_LOCK, "SbatLevel", firmware.sbat.encode()))
     add("boot loader", 4, EventType.EFI_BOOT_SERVICES_APPLICATION, image(f"{model} {firmware.bootloader}"), b"\\EFI\\debian\\shimx64.efi")
     if firmware.extra_event:
         add("extra", 4, EventType.EFI_BOOT_SERVICES_APPLICATION, image(firmware.extra_event), b"\\EFI\\extra.efi")
     if not firmware.drop_kernel:
         add("kernel", 4, EventType.EFI_BOOT_SERVICES_APPLICATION, image(f"{model} {firmware.kernel}"), b"\\EFI\\Linux\\linux.efi")
-    add("exit boot services", 5, EventType.EFI_ACTION, b"Exit Boot Services Invocation")
-    add("exit boot services done", 5, EventType.EFI_ACTION, b"Exit Boot Services Returned with Success")
+    add("command line", 8, EventType.IPL, firmware.command_line.encode(), b"kernel_cmdline: " + firmware.command_line.encode() + b"\0")
+    add("initrd", 9, EventType.IPL, image(f"{model} {firmware.initrd}"), b"/initrd.img\0")
+    add("exit boot services", 5, EventType.EFI_ACTION, EXIT_BOOT_SERVICES[0])
+    add("exit boot services done", 5, EventType.EFI_ACTION, EXIT_BOOT_SERVICES[1])
     return out
+
+
+def revocations(firmware: Firmware) -> list[bytes]:
+    """SHA-256 hashes in this firmware's dbx; a later dbx holds those of an earlier one."""
+    return [hashlib.sha256(b"revoked %d" % n).digest() for n in range(firmware.revocations)]
 
 
 def image(name: str) -> bytes:
@@ -123,14 +140,22 @@ def measure(esys: Any, events: list[Measurement]) -> None:
 
 
 def profile_toml(firmware: Firmware, name: str, revision: int = 1) -> str:
-    """The firmware profile that this firmware satisfies."""
+    """The firmware profile that this firmware satisfies; with `ima`, its allowlist is `allowlist_of(model, release)`."""
+    pcrs = list(range(11 if firmware.ima else 10))
     lines = [
         f"# Reference values of the simulated machine {firmware.model}; made by: framegate-sim profile {firmware.model}", "", "[profile]",
         f'name = "{name}"', f'version = "{firmware.version}"', f"revision = {revision}", 'description = "simulated: the images are made up"',
-        'bank = "sha256"', "pcrs = [0, 1, 2, 3, 4, 5, 6, 7]", "", "[tpm]", 'firmware = "any"', "", "[secure_boot]",
-        f"required = {str(firmware.secure_boot).lower()}", "", "[posture]", 'os_ids = ["debian", "ubuntu"]',
+        'bank = "sha256"', f"pcrs = {pcrs}", "", "[tpm]", 'firmware = "any"', "", "[secure_boot]", f"required = {str(firmware.secure_boot).lower()}",
+        f"dbx_minimum = {json.dumps([h.hex() for h in revocations(firmware)])}", f"sbat_minimum = {json.dumps(firmware.sbat.split())}",
+        "", "[posture]", 'os_ids = ["debian", "ubuntu"]',
     ]  # fmt: skip
+    if firmware.ima:
+        digest = hashlib.sha256(allowlist_of(firmware.model, firmware.release)).hexdigest()
+        lines += ["", "[ima]", f'allowlists = ["sha256:{digest}"]', "max_violations = 0", f'measured = ["{AGENT_FOLDER}"]']
+    lines += ["", "[[variable]]", 'name = "boot order and entries"', "pcr = 1", 'names = ["BootOrder", "Boot####"]']
+    lines += ["", "[[text]]", 'name = "command line"', "pcr = 8", f"allow = {json.dumps([firmware.command_line])}", "required = true"]
+    elsewhere = {"boot order", "command line", "variable dbx", "SBAT level"}
     for event in measurements(firmware):
-        if event.type != EventType.SEPARATOR:
+        if event.type != EventType.SEPARATOR and event.name not in elsewhere:
             lines += ["", "[[event]]", f'name = "{event.name}"', f"pcr = {event.pcr}", f'digests = ["{event.digest(Alg.SHA256).hex()}"]', "required = true"]
     return "\n".join(lines) + "\n"

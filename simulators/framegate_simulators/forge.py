@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.activation import activation_mac
 from framegate.eventlog import parse_boot_log, replay
+from framegate.ima.replay import IMA_PCR
 from framegate.posture import Posture
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, marshal_attest, marshal_ecdsa_signature
 from framegate.tpm.buffer import Buffer
@@ -31,6 +32,7 @@ from framegate.tpm.policy import pcr_digest, policy_pcr
 from framegate.tpm.public import AK_ATTRS, EK_POLICY_SECRET, TLS_ATTRS, Public, marshal_public, parse_public
 from framegate.wire import AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
 from framegate_simulators.boot import Firmware, boot_log, measurements
+from framegate_simulators.ima import ImaMachine, files_of
 from framegate_simulators.tpm import TpmMaker
 
 EK_ATTRS: Final = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.ADMIN_WITH_POLICY | Attr.RESTRICTED | Attr.DECRYPT
@@ -98,6 +100,7 @@ class Forge:
         self.log = boot_log(measurements(self.firmware)) if log is None else log
         self.pcrs: Mapping[int, bytes] = replay(parse_boot_log(self.log), Alg.SHA256)
         selection = PcrSelection(Alg.SHA256, PCRS)
+        self.ima = ImaMachine.booted(self.pcrs, files_of(self.firmware.model, self.firmware.release))
         full = {p: self.pcrs.get(p, bytes(32)) for p in PCRS}
         self.tls = Key.make(TLS_ATTRS, policy=policy_pcr(selection, full))
 
@@ -105,7 +108,7 @@ class Forge:
         """A Hello of this machine."""
         return Hello(
             client_nonce=secrets.token_bytes(32), ticket_code=code, ek_certificates=self.ek_certificates, ek_public=self.ek.public.raw, ak_public=self.ak.public.raw,
-            tls_public=self.tls.public.raw, manufacturer=0x46474154, firmware_version=self.firmware_version, boot_log_size=len(self.log), ima_log_size=0,
+            tls_public=self.tls.public.raw, manufacturer=0x46474154, firmware_version=self.firmware_version, boot_log_size=len(self.log), ima_log_size=len(self.ima.list_from()),
         ).marshal()  # fmt: skip
 
     def attest_hello(self, *, known_log: bool = False) -> bytes:
@@ -126,7 +129,7 @@ class Forge:
         """The proof, after every hook."""
         spki = self.tls.public.spki()
         selection = PcrSelection(Alg(challenge.bank), challenge.pcrs)
-        full = {p: self.pcrs.get(p, bytes(32)) for p in selection.pcrs}
+        full = {p: self.pcrs.get(p, bytes(32)) for p in selection.pcrs} | {IMA_PCR: self.ima.values[Alg.SHA256]}
         quote = self.change_quote(
             Attest(
                 b"", TPM_GENERATED, St.ATTEST_QUOTE, self.ak.public.qualified_name(), quote_data(t, spki, sha256(self.log), self.posture, self.publics),
@@ -142,7 +145,8 @@ class Forge:
         quote_bytes, certify_bytes = marshal_attest(quote), marshal_attest(certify)
         fields: dict[str, Any] = {
             "certify_attest": certify_bytes if join else b"", "certify_signature": self.ak.sign(certify_bytes) if join else b"", "quote_attest": quote_bytes,
-            "quote_signature": self.ak.sign(quote_bytes), "boot_log": self.log if challenge.want_boot_log else b"", "boot_log_sha256": sha256(self.log), "ima_log": b"",
+            "quote_signature": self.ak.sign(quote_bytes), "boot_log": self.log if challenge.want_boot_log else b"", "boot_log_sha256": sha256(self.log),
+            "ima_log": self.ima.list_from(challenge.ima_offset) if IMA_PCR in challenge.pcrs else b"",
             "posture": self.posture, "gateway_publics": self.publics, "csr": self.csr(self.tls) if join else b"",
         }  # fmt: skip
         return Proof(**self.change_proof(fields)).marshal()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from framegate.eventlog import parse_boot_log, replay
+from framegate.tpm.constants import Alg
 from framegate_simulators.boot import Firmware, boot_log, measure, measurements
+from framegate_simulators.ima import ImaMachine, files_of
 from framegate_simulators.tpm import Swtpm, TpmMaker, manufacture
 
 
 class Machine:
-    """One machine in `folder`: its `tpm`, its `disk` (the agent's state lives there) and the boot log of the present boot."""
+    """One machine in `folder`: its `tpm`, its `disk` (the agent's state lives there) and the boot log and IMA list of the present boot."""
 
     def __init__(self, folder: Path, maker: TpmMaker, firmware: Firmware, *, ek: str = "p256") -> None:
         self.folder, self.maker, self.firmware, self._ek = folder, maker, firmware, ek
@@ -17,6 +20,7 @@ class Machine:
         self.disk = folder / "disk"
         self.disk.mkdir(exist_ok=True, mode=0o700)
         self.boot_log_path = folder / "boot_log"
+        self.ima_path = folder / "ima"
         self.tpm = Swtpm(folder)
 
     @property
@@ -31,9 +35,13 @@ class Machine:
         if not delivered.exists():
             delivered.write_bytes(manufacture(self.tpm, self.maker, self._ek))
         events = measurements(self.firmware)
+        log = boot_log(events)
+        ima = ImaMachine.booted(replay(parse_boot_log(log), Alg.SHA256), files_of(self.firmware.model, self.firmware.release))
         with self.tpm.esys() as esys:
             measure(esys, events)
-        self.boot_log_path.write_bytes(boot_log(events))
+            ima.extend(esys)
+        self.boot_log_path.write_bytes(log)
+        self.ima_path.write_bytes(ima.list_from())
 
     def power_off(self) -> None:
         """Orderly shutdown."""

@@ -17,6 +17,7 @@ from framegate_agent.camera.sources import FrameSource, write_shots
 from framegate_simulators.boards import CLASSES, draw_board
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.camera import DrawnBoards, TriggeredBoards
+from framegate_simulators.ima import allowlist_of
 from framegate_simulators.machine import Machine
 from framegate_simulators.tpm import EK_KINDS, TpmMaker
 
@@ -99,8 +100,13 @@ def boards(
 
 
 @app.command()
-def profile(model: Annotated[str, typer.Argument(help="Machine model, for instance simulated-camera.")], revision: int = 1) -> None:
+def profile(
+    model: Annotated[str, typer.Argument(help="Machine model, for instance simulated-camera.")], revision: int = 1,
+    allowlist: Annotated[Path | None, typer.Option(help="Write the IMA allowlist that the profile names here.")] = None,
+) -> None:  # fmt: skip
     """Print the firmware profile of a simulated machine."""
+    if allowlist is not None:
+        allowlist.write_bytes(allowlist_of(model, Firmware(model).release))
     print(profile_toml(Firmware(model), model, revision), end="")
 
 

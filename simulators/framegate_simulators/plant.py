@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.camera import write_golden
+from framegate_simulators.ima import allowlist_of
 from framegate_simulators.machine import Machine
 from framegate_simulators.tpm import TpmMaker
 
@@ -134,7 +135,9 @@ class Plant:
         for model in ("simulated-camera", "simulated-gateway"):
             file = self.folder / f"{model}.toml"
             file.write_text(profile_toml(Firmware(model), model))
-            self.command("framegate-controller", "profile", "add", file, "--state", state)
+            allowlist = self.folder / f"{model}.allowlist"
+            allowlist.write_bytes(allowlist_of(model, Firmware(model).release))
+            self.command("framegate-controller", "profile", "add", file, "--allowlist", allowlist, "--state", state)
         (self.folder / "maker.pem").write_bytes(self.maker.pem())
 
     def start_controller(self) -> None:
@@ -359,7 +362,7 @@ class Plant:
         wait_for(f"{name} to come up", ready)
 
     def _agent_arguments(self, site: Site) -> list[object]:
-        return ["--state", site.disk, "--tcti", site.machine.tcti, "--boot-log", site.machine.boot_log_path]
+        return ["--state", site.disk, "--tcti", site.machine.tcti, "--boot-log", site.machine.boot_log_path, "--ima", site.machine.ima_path]
 
 
 def _answers(port: int) -> bool:

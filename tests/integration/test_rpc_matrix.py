@@ -175,15 +175,18 @@ async def test_n117_an_operator_who_releases_a_reset_device_sets_the_new_baselin
 
     from framegate.identity import Kind
     from framegate.wire import Challenge
+    from framegate_controller.store.evidence import add_allowlist
     from framegate_controller.store.registry import invite
     from framegate_controller.verifier.profiles import add_profile
     from framegate_simulators.boot import Firmware, profile_toml
     from framegate_simulators.forge import Forge
+    from framegate_simulators.ima import allowlist_of
 
     running, fleet = controller
     verifier = running.verifier
     forge = Forge(maker, Firmware("simulated-camera"))
     with running.database.transaction() as session:
+        add_allowlist(session, allowlist_of("simulated-camera", forge.firmware.release), 0)
         add_profile(session, fleet, profile_toml(forge.firmware, "simulated-camera").encode(), "t", verifier.clock())
         invite(
             session, kind=Kind.CAMERA, zone="z", name="cam1", profile="simulated-camera", ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60, actor="t", now_ms=verifier.clock()
@@ -214,11 +217,13 @@ async def test_n121_feed_is_closed_to_a_gateway_process_that_its_host_does_not_v
     from framegate.identity import DeviceId, Kind
     from framegate.wire import Challenge, GatewayPublics
     from framegate_controller.ca.issuance import issue_gateway
+    from framegate_controller.store.evidence import add_allowlist
     from framegate_controller.store.registry import invite
     from framegate_controller.verifier.profiles import add_profile
     from framegate_gateway.keys import GatewayKeys
     from framegate_simulators.boot import Firmware, profile_toml
     from framegate_simulators.forge import Forge
+    from framegate_simulators.ima import allowlist_of
 
     running, fleet = controller
     forge = Forge(maker, Firmware("simulated-gateway"))
@@ -226,6 +231,7 @@ async def test_n121_feed_is_closed_to_a_gateway_process_that_its_host_does_not_v
     forge.publics = (vouched.newest.publics,)
     now = running.verifier.clock()
     with running.database.transaction() as session:
+        add_allowlist(session, allowlist_of("simulated-gateway", forge.firmware.release), 0)
         add_profile(session, fleet, profile_toml(forge.firmware, "simulated-gateway").encode(), "t", now)
         invite(session, kind=Kind.GATEWAY, zone="line-1", name="gw1", profile="simulated-gateway", ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60, actor="t", now_ms=now)
     hello = forge.hello(b"c" * 16)

@@ -73,7 +73,7 @@ def test_n04_values_outside_the_selection_are_never_used(bench):
 
     with bench.verifier.database.transaction() as session:
         row = session.get(Device, "camera.line-1.cam1")
-    assert set(json.loads(row.pcrs)) == {str(p) for p in range(8)} and forge.pcrs.keys() == set(range(8))
+    assert set(json.loads(row.pcrs)) == {str(p) for p in range(11)} and forge.pcrs.keys() == set(range(10))
 
 
 def test_n05_empty_selection(bench):
@@ -364,6 +364,12 @@ def test_ek_that_is_a_signing_key_is_refused(bench):
 
 
 def test_ima_log_without_a_rule_is_refused(bench):
+    from framegate_controller.verifier.profiles import add_profile
+    from framegate_simulators.boot import Firmware, profile_toml
+
+    plain = profile_toml(Firmware("simulated-camera", ima=False), "simulated-camera", 2)
+    with bench.verifier.database.transaction() as session:
+        add_profile(session, bench.verifier.keys, plain.encode(), "test", bench.clock())
     assert refused(bench, bench.forge().with_proof(ima_log=b"10 entries")) == Reason.IMA_UNEXPECTED
 
 

@@ -74,6 +74,11 @@ def issue_operator(keys: FleetKeys, operator: str, key: ec.EllipticCurvePublicKe
     return _leaf(keys.issuing["operator-ca"], Purpose.OPERATOR, f"operator.{operator}", key, OPERATOR_LIFE, now or datetime.now(UTC), [uri])
 
 
+def issue_profile_signer(keys: FleetKeys, name: str, key: ec.EllipticCurvePublicKey, life: timedelta, now: datetime | None = None) -> x509.Certificate:
+    """The certificate of somebody whose signature on a firmware profile counts, straight under the root; it opens no connection."""
+    return _leaf(keys.root, Purpose.PROFILE, f"profile.{name}", key, life, now or datetime.now(UTC), [])
+
+
 def _names(keys: FleetKeys, device: DeviceId) -> list[x509.GeneralName]:
     kind, zone, name = split_device_id(device)
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id(device, keys.fleet))]

@@ -44,6 +44,9 @@ class Device(Base):
     evidence_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
     appraised_profile: Mapped[str] = mapped_column(String(160), default="")
     appraised_profile_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    findings: Mapped[str] = mapped_column(Text, default="[]")
+    ima_prefix: Mapped[str] = mapped_column(Text, default="")
+    ima_profile_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
 
 
 class Ticket(Base):
@@ -96,6 +99,114 @@ class Profile(Base):
     added_ms: Mapped[int] = mapped_column(BigInteger)
 
 
+class ProfileRevision(Base):
+    """Every revision of a firmware profile that was ever signed for this fleet, so that a decision can be looked at again."""
+
+    __tablename__ = "profile_revisions"
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    version: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, index=True)
+    envelope: Mapped[bytes] = mapped_column(LargeBinary)
+    signer: Mapped[str] = mapped_column(Text)
+    added_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class RevokedSigner(Base):
+    """A profile signer whose word counts no more, by the hash of its certificate."""
+
+    __tablename__ = "revoked_signers"
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    subject: Mapped[str] = mapped_column(Text)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(Text)
+
+
+class AllowlistRow(Base):
+    """An IMA allowlist by the digest of its bytes, compressed: one copy, however many profiles and devices use it."""
+
+    __tablename__ = "allowlists"
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    files: Mapped[int] = mapped_column(BigInteger)
+    added_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class BootLogRow(Base):
+    """A boot log by its digest, compressed."""
+
+    __tablename__ = "boot_logs"
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ImaSegment(Base):
+    """The verified entries of a device's IMA list from `start` on, in one boot, compressed; together they are the list."""
+
+    __tablename__ = "ima_segments"
+    device: Mapped[str] = mapped_column(String(200), primary_key=True)
+    reset_count: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    restart_count: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    start: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    entries: Mapped[int] = mapped_column(BigInteger)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class EvidenceRow(Base):
+    """Evidence as it came, with what it takes to verify it again; later evidence that says the same only moves `last_ms` and `count`."""
+
+    __tablename__ = "evidence"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    device: Mapped[str] = mapped_column(String(200), index=True)
+    content_sha256: Mapped[bytes] = mapped_column(LargeBinary, index=True)
+    first_ms: Mapped[int] = mapped_column(BigInteger)
+    last_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    join: Mapped[bool]
+    transcript: Mapped[bytes] = mapped_column(LargeBinary)
+    ak_public: Mapped[bytes] = mapped_column(LargeBinary)
+    tls_public: Mapped[bytes] = mapped_column(LargeBinary)
+    bank: Mapped[int] = mapped_column(BigInteger)
+    pcrs: Mapped[str] = mapped_column(Text)
+    boot_log_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    ima_entries: Mapped[int] = mapped_column(BigInteger)
+    reset_count: Mapped[int] = mapped_column(BigInteger)
+    restart_count: Mapped[int] = mapped_column(BigInteger)
+    proof: Mapped[bytes] = mapped_column(LargeBinary)
+    profile: Mapped[str] = mapped_column(String(160))
+    affirming: Mapped[bool]
+    failures: Mapped[str] = mapped_column(Text)
+    vector: Mapped[str] = mapped_column(Text)
+
+
+class RolloutRow(Base):
+    """A firmware profile on its way into the fleet (core: framegate.rollout)."""
+
+    __tablename__ = "rollouts"
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    profile: Mapped[str] = mapped_column(String(63), index=True)
+    from_revision: Mapped[int] = mapped_column(BigInteger)
+    to_revision: Mapped[int] = mapped_column(BigInteger)
+    plan: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    step: Mapped[int] = mapped_column(BigInteger)
+    step_ms: Mapped[int] = mapped_column(BigInteger)
+    started_ms: Mapped[int] = mapped_column(BigInteger)
+    note: Mapped[str] = mapped_column(Text, default="")
+
+
+class RolloutDevice(Base):
+    """What a rollout has seen of one device; `step` is the step that reaches it."""
+
+    __tablename__ = "rollout_devices"
+    rollout: Mapped[str] = mapped_column(String(16), primary_key=True)
+    device: Mapped[str] = mapped_column(String(200), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger)
+    seen: Mapped[str] = mapped_column(String(16))
+    shadow: Mapped[str] = mapped_column(String(16), default="")
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class Gateway(Base):
     """A gateway process that its host's last result vouches for."""
 
@@ -134,6 +245,8 @@ class Result(Base):
     ak_public: Mapped[bytes] = mapped_column(LargeBinary)
     profile: Mapped[str] = mapped_column(String(160))
     profile_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    evidence: Mapped[str] = mapped_column(String(32), default="")
+    ear: Mapped[str] = mapped_column(Text, default="")
 
 
 class MaskRow(Base):

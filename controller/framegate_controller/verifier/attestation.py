@@ -20,10 +20,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from framegate.activation import verify_activation
-from framegate.appraisal import AttestationResult, appraise
+from framegate.appraisal import AttestationResult
 from framegate.endorsement import verify_endorsement
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused
-from framegate.evidence import Expectation, VerifiedEvidence, verify_evidence
+from framegate.evidence import Expectation, VerifiedEvidence
 from framegate.identity import DeviceId, Kind
 from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State
@@ -35,6 +35,7 @@ from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, GatewayPubli
 from framegate_controller.ca.issuance import issue_device, issue_gateway
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.database import Database
+from framegate_controller.store.evidence import store_evidence
 from framegate_controller.store.registry import (
     change_state,
     load_clock,
@@ -48,7 +49,8 @@ from framegate_controller.store.registry import (
 )
 from framegate_controller.store.tables import AttestationSession, Device, Ticket, TpmAuthority
 from framegate_controller.timing import NONCE_LIFE_MS, RESERVATION_MS, TICKET_TRIES, TICKET_WINDOW_S, Timing
-from framegate_controller.verifier.profiles import load_profile, profile_digest
+from framegate_controller.verifier.judge import accepted_profiles, judge, known_prefix, prefix_text
+from framegate_controller.verifier.profiles import load_profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Verifier:
             device, ticket = self._whose(session, hello, ek_sha256, peer, now)
             endorsement = self._endorsed(session, hello, ek, ek_sha256, ticket, device, now)
             self._unowned(session, device, ek_sha256, ak)
-            selection = load_profile(session, self.keys, device.profile).selection
+            selection = load_profile(session, self.keys, device.profile).profile.selection
             secret = secrets.token_bytes(32)
             ephemeral = None
             key = ek.key()
@@ -145,8 +147,11 @@ class Verifier:
             clock = load_clock(device)
             known = bool(device.boot_log) and clock is not None and sha256(device.boot_log) == hello.boot_log_sha256
             moved = clock is None or (clock.reset_count, clock.restart_count) != (hello.reset_count, hello.restart_count)
-            selection = load_profile(session, self.keys, device.profile).selection
-            challenge = self._challenge(hello_bytes, selection, now, b"", b"", want_boot_log=moved or not known)
+            profiles, _ = accepted_profiles(session, self.keys, device)
+            prefix = None if moved else known_prefix(device, profiles)
+            selection = profiles[0].profile.selection
+            offset = prefix.entries if prefix else 0
+            challenge = self._challenge(hello_bytes, selection, now, b"", b"", want_boot_log=moved or not known, ima_offset=offset)
             open_session(session, AttestationSession(
                 id=challenge.session, device=device.id, peer=peer, join=False, hello=hello_bytes, challenge=challenge.marshal(), secret=b"",
                 expires_ms=now + NONCE_LIFE_MS,
@@ -186,15 +191,21 @@ class Verifier:
             if device.ak_public is None or device.tls_public is None:
                 raise Refused.of(Reason.DEVICE_UNKNOWN, "an enrolled device", device.id, "join again")
             ak, tls = parse_public(device.ak_public), parse_public(device.tls_public)
-            expected = Expectation(transcript=t, ak=ak, tls=tls, selection=_selection(Challenge.parse(row.challenge)), join=False, stored_boot_log=device.boot_log)
+            challenge = Challenge.parse(row.challenge)
+            prefix = known_prefix(device, accepted_profiles(session, self.keys, device)[0]) if challenge.ima_offset else None
+            if challenge.ima_offset and (prefix is None or prefix.entries != challenge.ima_offset):  # moved by another session, or a new profile
+                again = Failure(Reason.IMA_REQUIRED, "the whole IMA list", f"entries from {challenge.ima_offset}", "begin again")
+                return Answer(DeviceId(device.id), device.zone, State(device.state), (again,), retry_with_boot_log=True)
+            expected = Expectation(
+                transcript=t, ak=ak, tls=tls, selection=_selection(challenge), join=False, stored_boot_log=device.boot_log, ima_prefix=prefix,
+            )  # fmt: skip
             return self._decide(session, device, proof, expected, tls, unpinned=False)
 
     def _decide(self, session: Session, device: Device, proof: bytes, expected: Expectation, tls: Public, *, unpinned: bool) -> Answer:
         now = self.clock()
         try:
-            evidence = verify_evidence(proof, expected)
-            profile = load_profile(session, self.keys, device.profile)
-            result = appraise(evidence, profile, load_clock(device))
+            judged = judge(session, self.keys, device, proof, expected, now)
+            evidence, result = judged.evidence, judged.result
         except (Malformed, EvidenceRejected, Refused) as error:
             return self._contradicted(session, device, error, now)
         result_id = secrets.token_hex(16)
@@ -208,11 +219,14 @@ class Verifier:
         store_result(
             session, device, result, result_id=result_id, boot_log=evidence.boot_log_bytes, pcrs=pcrs,
             posture=evidence.posture.decode(errors="replace"), now_ms=now, life_ms=self.timing.result_life_ms, proof=proof,
-            profile=f"{profile.name} {profile.version} revision {profile.revision}", profile_sha256=profile_digest(session, device.profile),
+            profile=judged.loaded.words, profile_sha256=judged.loaded.sha256,
         )  # fmt: skip
+        store_evidence(session, device, expected, evidence, result, proof, judged.loaded.words, now)
+        device.findings = json.dumps([[f.reason.value, f.expected, f.actual, f.hint] for f in judged.findings])
         if not result.affirming:
             state = self._lower(session, device, now, result.failures)
             return Answer(DeviceId(device.id), device.zone, state, result.failures)
+        device.ima_prefix, device.ima_profile_sha256 = prefix_text(result.ima_prefix), judged.loaded.sha256
         edge = Edge.PROVED_UNPINNED if unpinned and device.state == State.INVITED else Edge.PROVED
         state = change_state(session, device, edge, device.id, now)
         device.tls_public, device.tls_spki_sha256 = tls.raw, sha256(result.tls_spki)
@@ -234,7 +248,8 @@ class Verifier:
 
     def _contradicted(self, session: Session, device: Device, error: FramegateError, now: int) -> Answer:
         """Record why; lower the state only where the device's own TPM vouches for what was sent. A missing log is asked for again."""
-        if error.reason == Reason.BOOT_LOG_REQUIRED:
+        if error.reason in {Reason.BOOT_LOG_REQUIRED, Reason.IMA_REQUIRED}:
+            device.ima_prefix = "" if error.reason == Reason.IMA_REQUIRED else device.ima_prefix
             return Answer(DeviceId(device.id), device.zone, State(device.state), error.failures, retry_with_boot_log=True)
         store_failures(device, error.failures, now)
         if isinstance(error, EvidenceRejected) and error.authenticated:
@@ -317,10 +332,10 @@ class Verifier:
         record(session, ticket.used_ms, ticket.device, "ticket-used", ticket.device)
         return ticket.ek_sha256 is None
 
-    def _challenge(self, hello: bytes, selection: PcrSelection, now: int, credential: bytes, encrypted: bytes, *, want_boot_log: bool) -> Challenge:
+    def _challenge(self, hello: bytes, selection: PcrSelection, now: int, credential: bytes, encrypted: bytes, *, want_boot_log: bool, ima_offset: int = 0) -> Challenge:
         return Challenge(
             hello_sha256=sha256(hello), session=secrets.token_bytes(16), nonce=secrets.token_bytes(32), credential=credential,
-            encrypted_secret=encrypted, bank=selection.bank, pcrs=selection.pcrs, ima_offset=0, want_boot_log=int(want_boot_log),
+            encrypted_secret=encrypted, bank=selection.bank, pcrs=selection.pcrs, ima_offset=ima_offset, want_boot_log=int(want_boot_log),
             controller=self.controller, issued_at_ms=now, deadline_ms=NONCE_LIFE_MS, attest_interval_ms=self.timing.interval_ms,
         )  # fmt: skip
 

@@ -1,0 +1,77 @@
+"""Allowlists: which file contents may be measured, as a text file named by its own digest, so that thousands of devices share one copy.
+
+    # framegate allowlist v1
+    sha256:0b9f…  /usr/bin/python3.11
+    sha256:77aa…  *
+
+`*` allows the content under any name. Bytes of a path outside printable ASCII, and `%`, stand as %XX.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from framegate.errors import Malformed, Reason
+
+HEADER: Final = "# framegate allowlist v1"
+MAX_ALLOWLIST_BYTES: Final = 32 * 1024 * 1024
+"""A distribution's every file: some 200,000 lines."""
+STRONG: Final = {"sha256": 32, "sha384": 48, "sha512": 64}
+"""File hashes that may decide; SHA-1 and MD5 may be measured and never allow (N65)."""
+_SAFE: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) != "%")
+ANYWHERE: Final = b"*"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowlist:
+    """One allowlist. `digest` is SHA-256 of its bytes; `keys` hold `algorithm:digest path`, one string of bytes for each, which is the smallest set Python has."""
+
+    digest: bytes
+    keys: frozenset[bytes]
+
+    def allows(self, algorithm: str, digest: bytes, path: bytes) -> bool:
+        """Whether this content may be there."""
+        head = algorithm.encode() + b":" + digest
+        return head + path in self.keys or head + ANYWHERE in self.keys
+
+    def known(self, path: bytes) -> list[str]:
+        """Digests allowed at `path`, for a person; looks at every entry."""
+        return sorted(f"{k.partition(b':')[0].decode()}:{k.partition(b':')[2][: -len(path)].hex()}" for k in self.keys if k.endswith(path) and _is(k, path))
+
+
+def _is(key: bytes, path: bytes) -> bool:
+    algorithm, _, rest = key.partition(b":")
+    return len(rest) == STRONG[algorithm.decode()] + len(path)
+
+
+def parse_allowlist(data: bytes) -> Allowlist:
+    """The allowlist in `data`. Raises Malformed (ALLOWLIST) naming the line; the same digest for the same path twice is allowed and says nothing."""
+    if len(data) > MAX_ALLOWLIST_BYTES:
+        raise Malformed.of(Reason.TOO_LARGE, f"an allowlist of at most {MAX_ALLOWLIST_BYTES} bytes", len(data))
+    lines = data.decode("ascii", "replace").split("\n")
+    if lines[0] != HEADER:
+        raise Malformed.of(Reason.ALLOWLIST, f"the first line {HEADER!r}", ascii(lines[0][:60]), "make one: framegate profile allowlist FILE…")
+    keys = set()
+    for number, line in enumerate(lines[1:], 2):
+        if not line or line.startswith("#"):
+            continue
+        head, _, path = line.partition("  ")
+        algorithm, _, value = head.partition(":")
+        try:
+            digest = bytes.fromhex(value)
+        except ValueError:
+            digest = b""
+        if STRONG.get(algorithm) != len(digest) or not path or not digest:
+            raise Malformed.of(Reason.ALLOWLIST, f"sha256|sha384|sha512:HEX, two spaces, path, in line {number}", ascii(line[:80]))
+        keys.add(algorithm.encode() + b":" + digest + (ANYWHERE if path == "*" else unquote_to_bytes(path)))
+    return Allowlist(hashlib.sha256(data).digest(), frozenset(keys))
+
+
+def allowlist_text(files: Iterable[tuple[str, bytes, bytes]]) -> bytes:
+    """An allowlist's bytes from (algorithm, digest, path), sorted, each once: the same files give the same digest."""
+    lines = {f"{algorithm}:{digest.hex()}  {quote_from_bytes(path, safe=_SAFE)}" for algorithm, digest, path in files}
+    return "\n".join([HEADER, *sorted(lines, key=lambda line: (line.partition("  ")[2], line)), ""]).encode()

@@ -1,0 +1,323 @@
+"""N60 to N65, N125: measurement lists that lie. Through the verifier, with a machine whose (software) TPM extends what the test measures."""
+
+import hashlib
+import struct
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.x509 import SubjectKeyIdentifier
+
+from framegate.errors import EvidenceRejected, Malformed, Reason
+from framegate.ima import boot_aggregates, cut_entries, find_prefix, parse_ima, running_values
+from framegate.ima.allowlist import HEADER, allowlist_text, parse_allowlist
+from framegate.ima.judge import ImaRules, honest, ima_failures, key_id, signature_holds
+from framegate.ima.parse import ImaEntry
+from framegate.ima.replay import MAX_AHEAD
+from framegate.tpm.attest import ClockInfo
+from framegate.tpm.constants import Alg
+from framegate.wire import Challenge
+from framegate_controller.store.evidence import add_allowlist, ima_list
+from framegate_controller.store.tables import Device
+from framegate_controller.verifier.profiles import add_profile
+from framegate_simulators.boot import Firmware, profile_toml
+from framegate_simulators.ima import ImaMachine, allowlist_of, files_of
+
+CAMERA = Firmware("simulated-camera")
+NEW = b"/usr/bin/newly-installed"
+GOOD = next(iter(files_of("simulated-camera", "12.9").items()))
+
+
+def digest_of(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()
+
+
+def reasons(answer) -> list[Reason]:
+    return [f.reason for f in answer.failures]
+
+
+def test_a_list_that_grows_costs_only_its_growth(bench):
+    forge = bench.enrol()
+    first = len(forge.ima.entries)
+    forge.ima.measure(*GOOD)
+    hello = forge.attest_hello(known_log=True)
+    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p")
+    challenge = Challenge.parse(made.challenge)
+    assert challenge.ima_offset == first
+    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
+    assert bench.verifier.complete_attest(challenge.session, proof, "camera.line-1.cam1").state == "trusted"
+    with bench.verifier.database.transaction() as session:
+        row = session.get(Device, "camera.line-1.cam1")
+        kept = ima_list(session, row.id, 1, 0, first + 1)
+    assert kept == forge.ima.list_from(0), "the store holds the whole list, in parts"
+    for _ in range(3):
+        assert bench.attest(forge, known_log=True).state == "trusted"
+
+
+def test_a_file_the_allowlist_does_not_know_is_suspect_and_named(bench):
+    forge = bench.enrol()
+    forge.ima.measure(NEW, digest_of(b"implant"))
+    answer = bench.attest(forge, known_log=True)
+    assert answer.state == "suspect" and reasons(answer) == [Reason.IMA_FILE]
+    assert "newly-installed" in answer.failures[0].actual
+
+
+def test_a_known_file_with_other_content_is_suspect_and_told_what_was_expected(bench):
+    forge = bench.enrol()
+    forge.ima.measure(GOOD[0], digest_of(b"patched"))
+    answer = bench.attest(forge, known_log=True)
+    assert reasons(answer) == [Reason.IMA_FILE] and GOOD[1].hex() in answer.failures[0].expected
+
+
+def test_n60_a_template_hash_that_is_not_its_datas():
+    machine = ImaMachine()
+    machine.measure(*GOOD)
+    good = machine.list_from()
+    for at in range(4, len(good)):
+        spoiled = bytearray(good)
+        spoiled[at] ^= 1
+        with pytest.raises(Malformed):
+            parse_ima(bytes(spoiled))
+
+
+def test_n60_the_hash_is_recomputed_in_the_quoted_bank():
+    machine = ImaMachine()
+    machine.measure(*GOOD)
+    machine.measure(b"/x", digest_of(b"y"), violation=True)
+    found = parse_ima(machine.list_from())
+    assert found.width == Alg.SHA1
+    for bank in (Alg.SHA1, Alg.SHA256):
+        assert running_values(found, bank, bytes(20 if bank == Alg.SHA1 else 32))[-1] == machine.values[bank]
+
+
+def test_n61_violations_are_counted_over_the_whole_boot(bench):
+    forge = bench.enrol()
+    forge.ima.measure(*GOOD, violation=True)
+    answer = bench.attest(forge, known_log=True)
+    assert answer.state == "suspect" and reasons(answer) == [Reason.IMA_VIOLATION]
+
+
+def test_n61_violations_in_earlier_parts_count_too(bench):
+    lenient = profile_toml(CAMERA, "simulated-camera", 2).replace("max_violations = 0", "max_violations = 2")
+    with bench.verifier.database.transaction() as session:
+        add_profile(session, bench.verifier.keys, lenient.encode(), "t", bench.clock())
+    forge = bench.enrol()
+    for expected in ("trusted", "trusted", "suspect"):
+        forge.ima.measure(*GOOD, violation=True)
+        answer = bench.attest(forge, known_log=True)
+        assert answer.state == expected
+    assert reasons(answer) == [Reason.IMA_VIOLATION]
+
+
+def test_n62_entries_after_the_quote_do_not_count(bench):
+    """The list is read after the quote: one entry too many is no lie, and no verdict on that entry either."""
+    forge = bench.enrol()
+    forge.ima.measure(*GOOD)
+    ahead = ImaMachine()
+    ahead.measure(NEW, digest_of(b"implant"))
+    forge.with_proof(ima_log=lambda raw: raw + ahead.list_from())
+    assert bench.attest(forge, known_log=True).state == "trusted"
+    forge.with_proof()
+    forge.ima.measure(NEW, digest_of(b"implant"))
+    assert reasons(bench.attest(forge, known_log=True)) == [Reason.IMA_FILE], "next time it is asked for"
+
+
+def test_n62_a_list_too_far_ahead_is_refused():
+    values = [bytes([n % 251]) * 32 for n in range(MAX_AHEAD + 3)]
+    with pytest.raises(EvidenceRejected) as caught:
+        find_prefix(values, lambda v: v is values[0])
+    assert caught.value.reason == Reason.IMA_REPLAY
+    assert find_prefix(values, lambda v: v is values[3]) == 3
+
+
+def test_n62_a_list_behind_the_quote_is_asked_for_whole_and_then_refused(bench):
+    forge = bench.enrol()
+    forge.ima.measure(*GOOD)
+    forge.with_proof(ima_log=b"")
+    answer = bench.attest(forge, known_log=True)
+    assert answer.retry_with_boot_log and bench.state() == "trusted"
+    answer = bench.attest(forge)
+    assert reasons(answer) == [Reason.IMA_MISSING] and bench.state() == "suspect"
+
+
+def test_n63_the_offset_is_the_controllers_and_falls_back_after_a_reset(bench):
+    forge = bench.enrol()
+    forge.clock = ClockInfo(10, 2, 0, True)
+    forge.boot()
+    hello = forge.attest_hello(known_log=True)
+    assert Challenge.parse(bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p").challenge).ima_offset == 0
+
+
+def test_n63_a_reset_nobody_announced(bench):
+    """Hello claims the old counters; the quote shows a reset: what was verified of another boot is worth nothing."""
+    forge = bench.enrol()
+    hello = forge.attest_hello(known_log=True)
+    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p")
+    forge.clock = ClockInfo(10, 2, 0, True)
+    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
+    answer = bench.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, "camera.line-1.cam1")
+    assert answer.retry_with_boot_log and bench.state() == "trusted"
+
+
+def test_n63_a_part_that_goes_back_in_the_list(bench):
+    forge = bench.enrol()
+    forge.ima.measure(*GOOD)
+    forge.with_proof(ima_log=forge.ima.list_from(3))
+    assert bench.attest(forge, known_log=True).retry_with_boot_log
+
+
+def test_n64_boot_aggregate_of_another_boot(bench):
+    forge = bench.forge()
+    forge.ima = ImaMachine.booted({0: digest_of(b"other")}, files_of(CAMERA.model, CAMERA.release))
+    answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
+    assert answer.state == "suspect" and reasons(answer) == [Reason.IMA_BOOT_AGGREGATE]
+
+
+def test_n64_a_list_without_its_front(bench):
+    forge = bench.forge()
+    forge.ima = ImaMachine()
+    for path, digest in files_of(CAMERA.model, CAMERA.release).items():
+        forge.ima.measure(path, digest)
+    answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
+    assert reasons(answer) == [Reason.IMA_BOOT_AGGREGATE]
+
+
+def test_n64_aggregate_over_eight_or_ten_pcrs():
+    pcrs = {p: bytes([p]) * 32 for p in range(10)}
+    eight, ten = (digest_of(b"".join(pcrs[p] for p in range(n))) for n in (8, 10))
+    assert boot_aggregates(pcrs, "sha256") == {eight, ten}
+    assert boot_aggregates({p: pcrs[p] for p in range(8)}, "sha256") == {eight}
+    assert boot_aggregates({}, "sha256") == frozenset()
+
+
+@pytest.mark.parametrize("path", [b"/tmp/../usr/bin/x", b"/tmp//x", b"/tmp/a\nb", b"/tmp/\xff", b"tmp/x", b"/tmp/./x", b"/tmp/\x1b[2Jx", b""])
+def test_n65_dishonest_paths(path):
+    assert not honest(path)
+
+
+def rules(**changes) -> ImaRules:
+    return replace(ImaRules((), 0, (b"/tmp/",), (b"/lib/",), {}, (), False), **changes)
+
+
+def entry(path: bytes, digest: bytes = digest_of(b"x"), algorithm: str = "sha256", signature: bytes = b"") -> ImaEntry:
+    return ImaEntry(10, b"h", "ima-sig", b"d", algorithm, digest, path, signature, b"", False)
+
+
+def judged(*entries: ImaEntry, held: ImaRules | None = None, allow: bytes = b"") -> list[Reason]:
+    lists = [parse_allowlist(allow)] if allow else []
+    return [f.reason for f in ima_failures(entries, held or rules(), lists, Alg.SHA256, {}, first=False, violations=0)]
+
+
+def test_n65_excluded_folders_are_not_a_way_out():
+    assert judged(entry(b"/tmp/x")) == []
+    for path in (b"/tmp/../usr/bin/x", b"/tmp/a\nb", b"/tmp/\xff"):
+        assert judged(entry(path)) == [Reason.IMA_PATH]
+    assert judged(entry(b"/tmpx/y")) == [Reason.IMA_FILE]
+
+
+def test_n65_hash_downgrade():
+    weak = hashlib.sha1(b"x", usedforsecurity=False).digest()
+    assert judged(entry(b"/bin/x", weak, "sha1")) == [Reason.IMA_FILE]
+    with pytest.raises(Malformed):
+        parse_allowlist(f"{HEADER}\nsha1:{weak.hex()}  /bin/x\n".encode())
+
+
+def test_n65_a_digest_counts_only_under_its_name():
+    allow = allowlist_text([("sha256", digest_of(b"x"), b"/bin/x"), ("sha256", digest_of(b"z"), b"*")])
+    assert judged(entry(b"/bin/x"), allow=allow) == []
+    assert judged(entry(b"/bin/other"), allow=allow) == [Reason.IMA_FILE]
+    assert judged(entry(b"/anywhere", digest_of(b"z")), allow=allow) == []
+
+
+def signed(key, digest: bytes) -> bytes:
+    public = key.public_key()
+    if isinstance(key, rsa.RSAPrivateKey):
+        value = key.sign(digest, padding.PKCS1v15(), utils.Prehashed(hashes.SHA256()))
+    else:
+        value = key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
+    return b"\x03\x02\x04" + SubjectKeyIdentifier.from_public_key(public).digest[-4:] + struct.pack(">H", len(value)) + value
+
+
+@pytest.fixture(scope="module", params=["ec", "rsa"])
+def signer(request):
+    return ec.generate_private_key(ec.SECP256R1()) if request.param == "ec" else rsa.generate_private_key(65537, 2048)
+
+
+def test_n65_signatures_by_listed_keys_only(signer):
+    pem = signer.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    held = rules(keys=dict([key_id(pem)]))
+    digest = digest_of(b"module")
+    good = signed(signer, digest)
+    assert judged(entry(b"/lib/m.ko", digest, signature=good), held=held) == []
+    other = ec.generate_private_key(ec.SECP256R1())
+    for bad in (signed(other, digest), signed(signer, digest_of(b"x")), good[:-1], good + b"\0", b"\x03\x01" + good[2:], b"\x03\x02\x02" + good[3:], b"", b"\x03\x02"):
+        assert not signature_holds(entry(b"/lib/m.ko", digest, signature=bad), held.keys)
+    assert judged(entry(b"/lib/m.ko", digest, signature=signed(other, digest)), held=held) == [Reason.IMA_SIGNATURE]
+    assert judged(entry(b"/usr/bin/m", digest, signature=good), held=held) == [Reason.IMA_FILE], "signatures count where the profile says, no further"
+    assert judged(entry(b"/lib/../usr/x", digest, signature=good), held=held) == [Reason.IMA_SIGNATURE]
+    for at in range(len(good)):
+        spoiled = bytearray(good)
+        spoiled[at] ^= 1
+        assert not signature_holds(entry(b"/lib/m.ko", digest, signature=bytes(spoiled)), held.keys)
+
+
+def test_framegates_own_files_must_be_measured(bench):
+    forge = bench.forge()
+    files = {p: d for p, d in files_of(CAMERA.model, CAMERA.release).items() if not p.startswith(b"/opt/framegate/")}
+    forge.ima = ImaMachine.booted(forge.pcrs, files)
+    assert reasons(bench.join(forge, bench.invite(ek=forge.ek_sha256))) == [Reason.IMA_UNMEASURED]
+
+
+def test_no_list_is_no_pass(bench):
+    forge = bench.forge().with_proof(ima_log=b"")
+    assert reasons(bench.join(forge, bench.invite(ek=forge.ek_sha256))) == [Reason.IMA_MISSING]
+
+
+def test_entries_for_another_pcr_are_refused(bench):
+    forge = bench.enrol()
+    forge.ima.measure(*GOOD, pcr=11)
+    bench.attest(forge, known_log=True)
+    assert Reason.IMA_MALFORMED in reasons(bench.attest(forge))
+
+
+def test_n125_a_changed_allowlist_judges_the_whole_list_again(bench):
+    """Files that an old allowlist let pass are judged anew: the prefix verified under it is not gone on from."""
+    forge = bench.enrol()
+    assert bench.attest(forge, known_log=True).state == "trusted"
+    fewer = allowlist_text(("sha256", d, p) for p, d in list(files_of(CAMERA.model, CAMERA.release).items())[1:])
+    toml = profile_toml(CAMERA, "simulated-camera", 2).replace(digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), digest_of(fewer).hex())
+    with bench.verifier.database.transaction() as session:
+        add_allowlist(session, fewer, bench.clock())
+        add_profile(session, bench.verifier.keys, toml.encode(), "t", bench.clock())
+    hello = forge.attest_hello(known_log=True)
+    assert Challenge.parse(bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p").challenge).ima_offset == 0
+    answer = bench.attest(forge, known_log=True)
+    assert answer.state == "suspect" and reasons(answer) == [Reason.IMA_FILE]
+
+
+def test_an_allowlist_that_is_not_in_the_store_is_no_pass(bench):
+    toml = profile_toml(CAMERA, "simulated-camera", 2).replace(digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), "00" * 32)
+    with pytest.raises(Exception, match="allowlist"), bench.verifier.database.transaction() as session:
+        add_profile(session, bench.verifier.keys, toml.encode(), "t", bench.clock())
+
+
+def test_a_machine_with_another_system_fails_in_one_sentence(bench):
+    forge = bench.enrol()
+    for n in range(500):
+        forge.ima.measure(b"/bin/%d" % n, digest_of(b"%d" % n))
+    failures = bench.attest(forge, known_log=True).failures
+    assert len(failures) == 21 and "480 more" in failures[-1].actual
+
+
+def test_cutting_a_list():
+    machine = ImaMachine.booted({}, {b"/a": digest_of(b"a"), b"/b": digest_of(b"b")})
+    whole = machine.list_from()
+    for n in range(4):
+        assert cut_entries(whole, n) == machine.list_from(n)
+        assert cut_entries(whole, 0, n) == b"".join(machine.entries[:n])
+    with pytest.raises(Malformed) as caught:
+        cut_entries(whole, 4)
+    assert caught.value.reason == Reason.IMA_OFFSET
+    with pytest.raises(Malformed):
+        cut_entries(whole[:-1], 1)
