@@ -15,7 +15,7 @@ from framegate.errors import Failure, FramegateError, Reason
 from framegate.eventlog import EventType, structural_failures
 from framegate.eventlog.content import IMAGE_SECURITY, SHIM_LOCK, boot_variable, bound_text, bound_variable, revoked_hashes, sbat_levels
 from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog
-from framegate.eventlog.structure import variable_name, variable_value
+from framegate.eventlog.structure import variable_name, variable_record, variable_value
 from framegate.evidence import VerifiedEvidence
 from framegate.glob import matches
 from framegate.ima.allowlist import Allowlist
@@ -197,7 +197,7 @@ def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure
     column, new = log.column(bank), getattr(hashlib, HASH_NAME[bank])
     failures: list[Failure] = []
     events = [e for e in log.events if e.pcr == 7 and e.extends]
-    bound = [e for e in events if len(e.data) >= 32 and new(e.data).digest() == e.digests[column]]
+    bound = [e for e in events if len(e.data) >= 32 and new(variable_record(e.data)).digest() == e.digests[column]]
     if rules.required:
         values = [variable_value(e.data) for e in bound if variable_name(e.data) == _SECURE_BOOT]
         if values != [b"\x01"]:

@@ -51,6 +51,7 @@ def learn(machines: Sequence[Observation], *, name: str, version: str, revision:
     pcrs = sorted(set(range(8)) | {e.pcr for m in machines for e in m.log.events if e.extends and e.pcr < 16})
     events: dict[tuple[int, str], set[bytes]] = defaultdict(set)
     present: Counter[tuple[int, str]] = Counter()
+    named: dict[tuple[int, bytes], tuple[int, str]] = {}
     texts: dict[int, set[str]] = defaultdict(set)
     with_text: Counter[int] = Counter()
     boot_names: set[str] = set()
@@ -59,7 +60,7 @@ def learn(machines: Sequence[Observation], *, name: str, version: str, revision:
     secure = []
     for machine in machines:
         ordinal: Counter[tuple[int, str]] = Counter()
-        seen_text = set()
+        seen_text, seen = set(), set()
         column = machine.log.column(bank)
         secure.append(_secure_boot_on(machine.log, bank))
         for event in machine.log.events:
@@ -69,12 +70,16 @@ def learn(machines: Sequence[Observation], *, name: str, version: str, revision:
                 if event.pcr >= 8:
                     seen_text.add(event.pcr)
                 continue
-            words = event_words(event)
-            ordinal[event.pcr, words] += 1
-            number = ordinal[event.pcr, words]
-            key = (event.pcr, words if number == 1 else f"{words} #{number}")
-            events[key].add(event.digests[column])
-            present[key] += 1
+            digest = event.digests[column]
+            key = named.get((event.pcr, digest))
+            if key is None:  # the same thing in another order, or twice, stays the same thing
+                words = event_words(event)
+                ordinal[event.pcr, words] += 1
+                number = ordinal[event.pcr, words]
+                key = named[event.pcr, digest] = (event.pcr, words if number == 1 else f"{words} #{number}")
+                events[key].add(digest)
+            seen.add(key)
+        present.update(seen)
         with_text.update(seen_text)
     ima = [m.ima for m in machines if m.ima]
     body: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""`framegate evidence …`: look at evidence in files, without a controller."""
+"""`framegate evidence …`: replay, verify and look at evidence in files, without a controller."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import typer
 
 from framegate.dsse import strict_json
 from framegate.errors import Malformed, Reason
-from framegate.eventlog import BootLog, parse_boot_log, replay, structural_failures
-from framegate.eventlog.parse import MAX_LOG_BYTES
+from framegate.eventlog import BootLog, edited_after_measuring, parse_boot_log, replay, structural_failures
 from framegate.tpm.constants import BANK_BY_NAME, HASH_NAME, Alg
-from framegate_controller.cli.output import EXIT_FAILED, EXIT_UNTRUSTED, EXIT_USAGE, errors, show_failures, show_json, show_table, talk
+from framegate_controller.cli.evidence_files import looks_like_ima, read_file, replay_ima, show, verify
+from framegate_controller.cli.output import EXIT_FAILED, EXIT_UNTRUSTED, EXIT_USAGE, show_failures, show_json, show_table, talk
 
-app = typer.Typer(no_args_is_help=True, help="Evidence in files: boot logs.")
+app = typer.Typer(no_args_is_help=True, help="Evidence in files: replay, verify, show. Needs no controller.")
 _PREFERRED: Final[tuple[Alg, ...]] = (Alg.SHA256, Alg.SHA384, Alg.SHA512, Alg.SHA1)
 
 
 @app.callback()
 def _group() -> None:
-    """Evidence in files: boot logs."""
+    """Evidence in files: replay, verify, show. Needs no controller."""
 
 
 @app.command("replay")
@@ -30,13 +30,17 @@ def replay_(
     bank: Annotated[str, typer.Option(help="sha1, sha256, sha384 or sha512; default: the strongest the log and the expectation share.")] = "",
     output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
 ) -> None:
-    """Replay a boot log to PCR values and compare them. Exit code 0 match or nothing to compare, 6 mismatch, 1 malformed."""
+    """Replay a boot log, or an IMA list, to PCR values and compare them. Exit code 0 match or nothing to compare, 6 mismatch or edited, 1 malformed."""
     if bank and bank not in BANK_BY_NAME:
         talk.print(f"expected --bank {', '.join(BANK_BY_NAME)}")
         raise typer.Exit(2)
     try:
-        parsed = parse_boot_log(_read(log))
+        raw = read_file(log)
         wanted = _expected(expected) if expected else {}
+        if looks_like_ima(raw):
+            replay_ima(log, raw, wanted, bank, output)
+            return
+        parsed = parse_boot_log(raw)
         complete = _complete(parsed)
         if bank and BANK_BY_NAME[bank] not in complete:
             talk.print(f"expected --bank {' or '.join(HASH_NAME[b] for b in complete)}: this log has no {bank} digest of every event")
@@ -52,7 +56,7 @@ def replay_(
     name = HASH_NAME[chosen]
     reference = wanted.get(name, {})
     differ = {p: v for p, v in reference.items() if (p in values and values[p] != v) or (p not in values and p < 8 and any(v))}
-    findings = structural_failures(parsed, chosen)
+    findings, edited = structural_failures(parsed, chosen), edited_after_measuring(parsed, chosen)
     if output == "json":
         show_json(
             {
@@ -65,6 +69,7 @@ def replay_(
                 ],
                 "match": not differ if reference else None,
                 "findings": [{"reason": f.reason, "expected": f.expected, "actual": f.actual} for f in findings],
+                "edited": [{"reason": f.reason, "expected": f.expected, "actual": f.actual} for f in edited],
             }
         )  # fmt: skip
     else:
@@ -80,21 +85,15 @@ def replay_(
         if findings:
             talk.print(f"{len(findings)} structural finding(s); a firmware profile would refuse this log:")
             show_failures(findings)
-    if differ:
+        if edited:
+            talk.print("REFUSED: this log was edited after it was measured")
+            show_failures(edited)
+    if differ or edited:
         raise typer.Exit(EXIT_UNTRUSTED)
 
 
-def _read(path: Path) -> bytes:
-    with errors():
-        try:
-            with path.open("rb") as file:
-                return file.read(MAX_LOG_BYTES + 1)  # one more than allowed, so that the parser says so
-        except OSError as error:
-            raise Malformed.of(Reason.USAGE, f"a readable file {path}", error.strerror or error) from error
-
-
 def _expected(path: Path) -> dict[str, dict[int, bytes]]:
-    body: Any = strict_json(_read(path))
+    body: Any = strict_json(read_file(path))
     pcrs = body.get("pcrs", {}) if isinstance(body, dict) else None
     try:
         return {bank: {int(p): bytes.fromhex(v.removeprefix("0x")) for p, v in values.items()} for bank, values in pcrs.items()}  # type: ignore[union-attr]
@@ -112,3 +111,7 @@ def _complete(log: BootLog) -> list[Alg]:
 
 def _choose(complete: list[Alg], wanted: dict[str, dict[int, bytes]]) -> Alg:
     return next((b for b in complete if HASH_NAME[b] in wanted), complete[0])
+
+
+app.command("verify")(verify)
+app.command("show")(show)

@@ -2,6 +2,6 @@
 
 from framegate.eventlog.parse import BootEvent, BootLog, EventType, parse_boot_log
 from framegate.eventlog.replay import replay
-from framegate.eventlog.structure import structural_failures
+from framegate.eventlog.structure import edited_after_measuring, structural_failures
 
-__all__ = ["BootEvent", "BootLog", "EventType", "parse_boot_log", "replay", "structural_failures"]
+__all__ = ["BootEvent", "BootLog", "EventType", "edited_after_measuring", "parse_boot_log", "replay", "structural_failures"]

@@ -11,7 +11,7 @@ from typing import Final
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog.parse import BootEvent
-from framegate.eventlog.structure import variable_name, variable_value
+from framegate.eventlog.structure import variable_name, variable_record, variable_value
 from framegate.tpm.constants import HASH_NAME, Alg
 
 MAX_SIGNATURES: Final = 16_384
@@ -55,7 +55,7 @@ def _readable(covered: bytes) -> str | None:
 
 def bound_variable(event: BootEvent, bank: Alg, column: int) -> tuple[bytes, str, bytes] | None:
     """(vendor GUID, name, value) of a UEFI variable whose whole record is what the digest covers; else None."""
-    data = event.data
+    data = variable_record(event.data)
     name = variable_name(data)
     value = variable_value(data)
     if not name or value is None or getattr(hashlib, HASH_NAME[bank])(data).digest() != event.digests[column]:

@@ -16,14 +16,19 @@ _HASHED: Final = frozenset({EventType.SEPARATOR, EventType.EFI_VARIABLE_DRIVER_C
 """Event types whose digest is the hash of their data; for boot applications and firmware blobs the data only describes."""
 
 
+BOOT_POLICY: Final = frozenset({"SecureBoot", "PK", "KEK", "db", "dbx", "dbt", "dbr", "SetupMode", "AuditMode", "DeployedMode"})
+"""Variables that decide what may boot: fixed once PCR 7's separator is measured (PFP 3.3.4.8)."""
+
+
 def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     """Every structural fault of `log` as seen in `bank`, in the order met; empty for a sound log.
 
     1. each of PCR 0 to 7 has exactly one separator, found by its *digest*, since types are not covered (N40, N43, N47);
-    2. nothing calls itself a separator without being one (error separators included);
-    3. separators, UEFI variables and UEFI actions have data that hashes to their digest (N41);
-    4. UEFI boot-policy variables come before PCR 7's separator, each once (N43);
-    5. EV_NO_ACTION events carry no digest (N42).
+    2. in PCR 0 to 7 nothing calls itself a separator without being one (error separators included; above, operating systems have their own);
+    3. separators, UEFI variables and UEFI actions have data that hashes to their digest (N41), variables but for the byte that old
+       versions of shim logged behind the record without hashing it;
+    4. the boot-policy variables come before PCR 7's separator, each once (N43);
+    5. EV_NO_ACTION events carry no digest (N42), outside the pseudo PCR.
     """
     new = getattr(hashlib, HASH_NAME[bank])
     separator_digests = {new(s).digest() for s in _SEPARATORS}
@@ -34,20 +39,20 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     for event in log.events:
         digest, kind = event.digests[column], event.type
         if kind == EventType.NO_ACTION:
-            if any(any(d) for d in event.digests):  # 5
+            if event.pcr != NEVER_EXTENDED and any(any(d) for d in event.digests):  # 5
                 failures.append(_at(event, Reason.EVENT_DATA, "no digest in EV_NO_ACTION", "a digest"))
             continue
         if event.pcr == NEVER_EXTENDED:
             continue
         if digest in separator_digests and event.pcr in count:
             count[event.pcr] += 1  # 1
-        elif kind == EventType.SEPARATOR:  # 2
+        elif kind == EventType.SEPARATOR and event.pcr in count:  # 2
             failures.append(_at(event, Reason.SEPARATOR, "separator value 00000000 or ffffffff", event.data[:8].hex() or "nothing"))
-        if kind in _HASHED and new(event.data).digest() != digest:  # 3
+        if kind in _HASHED and new(event.data).digest() != digest and new(variable_record(event.data)).digest() != digest:  # 3
             failures.append(_at(event, Reason.EVENT_DATA, f"data that hashes to {digest.hex()[:16]}…", f"{new(event.data).hexdigest()[:16]}…"))
         if kind == EventType.EFI_VARIABLE_DRIVER_CONFIG and event.pcr == 7:  # 4
             name = variable_name(event.data)
-            if count[7] or name in variables:
+            if (count[7] or name in variables) and name[16:].decode("utf-16-le", "replace") in BOOT_POLICY:
                 failures.append(_at(event, Reason.SEPARATOR, "boot-policy variables once, before the separator", ascii(name[16:].decode("utf-16-le", "replace"))))
             variables.add(name)
     failures += [
@@ -55,6 +60,26 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
         for pcr, seen in count.items() if seen != 1
     ]  # fmt: skip
     return tuple(failures)
+
+
+def edited_after_measuring(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
+    """The structural faults that no firmware makes and an editor of the log does, whatever the replay says: grounds to refuse it without a profile.
+
+    1. a boot-policy variable's data does not hash to its digest; 2. some of PCR 0 to 7 have two separators and others one.
+    """
+    new, column = getattr(hashlib, HASH_NAME[bank]), log.column(bank)
+    separators, count, found = {new(s).digest() for s in _SEPARATORS}, dict.fromkeys(SEPARATED_PCRS, 0), []
+    for event in log.events:
+        digest = event.digests[column]
+        if event.extends and event.pcr in count and digest in separators:
+            count[event.pcr] += 1
+        if event.pcr == 7 and event.type == EventType.EFI_VARIABLE_DRIVER_CONFIG and new(event.data).digest() != digest:
+            name = variable_name(event.data)[16:].decode("utf-16-le", "replace")
+            if name in BOOT_POLICY:
+                found.append(_at(event, Reason.EVENT_DATA, f"{name} as it was measured, {digest.hex()[:16]}…", f"{new(event.data).hexdigest()[:16]}…"))
+    if 1 in count.values() and max(count.values()) > 1:
+        found += [Failure(Reason.SEPARATOR, f"one separator in PCR {p}, as in the others", f"{n}") for p, n in count.items() if n > 1]
+    return tuple(found)
 
 
 def variable_name(data: bytes) -> bytes:
@@ -65,11 +90,25 @@ def variable_name(data: bytes) -> bytes:
     return data[:16] + data[32 : 32 + size] if size <= len(data) - 32 else b""
 
 
+def variable_record(data: bytes) -> bytes:
+    """What a digest covers of a logged UEFI variable: all of `data`, but where an old shim made it.
+
+    Versions of shim until 2021 took the C structure's size for that of its head: they hashed five zero bytes behind the record and logged one more,
+    whatever stood in memory. Seen on Google COS, Super Micro and Lenovo machines of those years; the value is the record's own all the same.
+    """
+    end = _end(data)
+    return data[: end + 5] if len(data) == end + 6 and data[end : end + 5] == bytes(5) and variable_name(data) else data
+
+
+def _end(data: bytes) -> int:
+    return 32 + len(variable_name(data)) - 16 + int.from_bytes(data[24:32], "little")
+
+
 def variable_value(data: bytes) -> bytes | None:
     """The value in UEFI_VARIABLE_DATA, or None where the two sizes do not account for every byte."""
-    name, size = variable_name(data), int.from_bytes(data[24:32], "little")
-    end = 32 + len(name) - 16
-    return data[end:] if name and len(data) == end + size else None
+    name, end = variable_name(data), _end(data)
+    start = 32 + len(name) - 16
+    return data[start:end] if name and len(variable_record(data)) in {end, end + 5} and len(data) in {end, end + 6} else None
 
 
 def _at(event: BootEvent, reason: Reason, expected: str, actual: str) -> Failure:

@@ -1,0 +1,241 @@
+"""`framegate evidence verify` and `show` on files: real quotes of other tools, and the forge's, whole and broken."""
+
+import base64
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from framegate.tpm.attest import marshal_attest, parse_attest
+from framegate.tpm.buffer import tpm2b
+from framegate.wire import AttestHello, Challenge, Proof
+from framegate_controller.cli.main import app
+from framegate_simulators.boot import Firmware, profile_toml
+from framegate_simulators.forge import Forge
+from framegate_simulators.ima import allowlist_of
+
+NONCE = bytes(range(32))
+
+
+def run(*argv: object, command: str = "verify"):
+    done = CliRunner().invoke(app, ["evidence", command, *map(str, argv), "-o", "json"])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, json.loads(done.stdout) if done.stdout else {}
+
+
+def reasons(body) -> set[str]:
+    return {f["reason"] for f in body["failures"]}
+
+
+@pytest.fixture
+def files(maker, tmp_path) -> dict[str, Path]:
+    """A quote by the forge over PCR 0 to 10, as files, with all that belongs to it."""
+    forge = Forge(maker, Firmware("simulated-camera"))
+    hello = AttestHello(client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)).marshal()
+    challenge = Challenge(
+        hello_sha256=bytes(32), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=0x0B, pcrs=tuple(range(11)), ima_offset=0, want_boot_log=1,
+        controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=60_000,
+    )  # fmt: skip
+    del hello
+    proof = Proof.parse(forge.with_quote(extra_data=NONCE).proof(challenge, bytes(32), join=False))
+    pcrs = {"sha256": {str(p): (forge.ima.values[0x0B] if p == 10 else forge.pcrs[p]).hex() for p in range(11)}}
+    content = {
+        "ak": tpm2b(forge.ak.public.raw), "attest": proof.quote_attest, "signature": proof.quote_signature, "pcrs": json.dumps(pcrs).encode(),
+        "boot-log": proof.boot_log, "ima": proof.ima_log, "profile": profile_toml(forge.firmware, "simulated-camera").encode(),
+        "allowlist": allowlist_of("simulated-camera", forge.firmware.release),
+    }  # fmt: skip
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    return {name: tmp_path / name for name in content}
+
+
+def argv(files: dict[str, Path], *without: str, nonce: str = NONCE.hex()) -> list[object]:
+    return [x for name, path in files.items() if name not in without for x in (f"--{name}", path)] + ["--nonce", nonce]
+
+
+def test_everything_given_affirms(files):
+    code, body = run(*argv(files))
+    assert code == 0 and body["verdict"] == "affirming" and body["failures"] == []
+    assert {"signature", "nonce", "PCR values", "boot log", "IMA list", "IMA allowlists", "firmware profile"} <= set(body["checked"])
+    assert body["vector"] == {"instance-identity": 2, "executables": 2, "file-system": 2}
+
+
+@pytest.mark.parametrize(
+    "without",
+    [("pcrs",), ("profile", "allowlist"), ("profile", "allowlist", "ima"), ("profile", "allowlist", "ima", "boot-log"), ("profile", "allowlist", "ima", "boot-log", "pcrs")],
+)
+def test_less_given_is_less_said(files, without):
+    code, body = run(*argv(files, *without))
+    assert code == 0 and (body["unchecked"] or len(without) == 2)
+    if "profile" in without:
+        assert body["vector"]["executables"] == 0 and body["vector"]["file-system"] == 0
+
+
+@pytest.mark.parametrize(("missing", "reason"), [("boot-log", "boot-log-missing"), ("ima", "ima-list-missing"), ("allowlist", "allowlist")])
+def test_n49_a_profile_demands_what_it_has_rules_for(files, missing, reason):
+    code, body = run(*argv(files, missing))
+    assert code == 6 and reason in reasons(body)
+
+
+@pytest.mark.parametrize("name", ["attest", "signature", "ak"])
+def test_n124_any_flipped_bit_is_refused(files, name):
+    """With and without every optional part."""
+    good = files[name].read_bytes()
+    for at in range(0, len(good), 3):
+        spoiled = bytearray(good)
+        spoiled[at] ^= 1 << (at % 8)
+        files[name].write_bytes(bytes(spoiled))
+        for without in ((), ("profile", "allowlist", "ima", "boot-log", "pcrs")):
+            code, body = run(*argv(files, *without))
+            # an attribute that does not matter for signing changes the key's name, which an AK below another key does not show: a finding then
+            assert code == 6 or (name == "ak" and "qualified-signer" in {f["reason"] for f in body["findings"]}), (name, at, body)
+
+
+@pytest.mark.parametrize(("name", "reason"), [("boot-log", "boot-log-replay"), ("ima", "ima-"), ("pcrs", "pcr-digest")])
+def test_a_changed_log_list_or_value_is_refused(files, name, reason):
+    raw = files[name].read_bytes()
+    if name == "pcrs":
+        changed = raw.replace(b'"0": "', b'"0": "ff', 1).replace(b"ff" + raw[raw.index(b'"0": "') + 6 :][:2], b"ff", 1)
+    elif name == "ima":
+        changed = raw[: len(raw) // 2]
+    else:
+        changed = raw[:-60] if name == "ima" else raw[: raw.rindex(b"Exit Boot Services Returned") - 4 - 12 - 2 - 20 - 2 - 32]
+    files[name].write_bytes(changed)
+    code, body = run(*argv(files))
+    assert code == 6 and any(r.startswith(reason) for r in reasons(body)), body["failures"]
+
+
+def test_n07_nonces(files):
+    for nonce in ("", "00" * 32, NONCE.hex()[:-2], NONCE.hex() + "00", NONCE.hex().encode().hex()):
+        code, body = run(*argv(files, nonce=nonce))
+        assert code == 6 and reasons(body) == {"extra-data"}
+    assert CliRunner().invoke(app, ["evidence", "verify", *map(str, argv(files, nonce="xyz"))]).exit_code == 2
+
+
+def test_forms_of_keys_and_structures(files, tmp_path, maker):
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from framegate.quote_files import load_ak
+
+    key = load_ak(files["ak"].read_bytes())
+    forms = [key.public.raw, key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)]
+    for form in forms:
+        files["ak"].write_bytes(form)
+        assert run(*argv(files))[0] == 0
+    from framegate.tpm.attest import parse_signature
+
+    signature = parse_signature(files["signature"].read_bytes())
+    files["signature"].write_bytes(signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big"))
+    assert run(*argv(files))[0] == 0
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    files["signature"].write_bytes(encode_dss_signature(signature.r, signature.s))
+    assert run(*argv(files))[0] == 0
+    files["attest"].write_bytes(tpm2b(files["attest"].read_bytes()))
+    assert run(*argv(files))[0] == 0
+
+
+def test_n11_an_unrestricted_key_is_no_attestation_key(files, maker):
+    forge = Forge(maker, Firmware("simulated-camera"))
+    attest = parse_attest(files["attest"].read_bytes())
+    files["ak"].write_bytes(forge.tls.public.raw)
+    files["signature"].write_bytes(forge.tls.sign(marshal_attest(attest)))
+    code, body = run(*argv(files, "profile", "allowlist", "ima", "boot-log", "pcrs"))
+    assert code == 6 and reasons(body) == {"ak-template"}
+
+
+def test_n04_values_nobody_quoted_are_not_used(files):
+    body = json.loads(files["pcrs"].read_text())
+    body["sha256"]["16"] = "11" * 32
+    files["pcrs"].write_text(json.dumps(body))
+    code, report = run(*argv(files))
+    assert code == 0 and any("1 others" in f["actual"] for f in report["findings"])
+
+
+def test_show_names_every_kind(files):
+    kinds = {name: run(path, command="show")[1]["kind"] for name, path in files.items() if name not in {"pcrs", "allowlist"}}
+    assert kinds == {
+        "ak": "TPM key (TPM2B_PUBLIC)", "attest": "TPM attestation", "signature": "TPM signature", "boot-log": "boot log", "ima": "IMA measurement list", "profile": "firmware profile",
+    }  # fmt: skip
+    code, body = run(files["pcrs"], command="show")
+    assert code == 1 and body["kind"] == "unknown" and len(body["tried"]) == 7
+
+
+def test_show_and_verify_of_garbage_say_why(tmp_path):
+    for content in (b"", b"\0", b"\xff" * 3000, b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82\x00\x00"):
+        (tmp_path / "x").write_bytes(content)
+        assert run(tmp_path / "x", command="show")[0] == 1
+        code, body = run("--ak", tmp_path / "x", "--attest", tmp_path / "x", "--signature", tmp_path / "x", "--nonce", "00")
+        assert code == 6 and body["failures"][0]["expected"]
+    done = CliRunner().invoke(app, ["evidence", "show", str(tmp_path / "missing")])
+    assert done.exit_code == 2 and "readable file" in done.stderr
+
+
+# ---- real quotes of other tools
+
+
+def quote(folder: Path, tmp_path: Path, ak: bytes, attest: bytes, signature: bytes, nonce: bytes, **more: bytes):
+    named = {"ak": ak, "attest": attest, "signature": signature, **more}
+    for name, data in named.items():
+        (tmp_path / name).write_bytes(data)
+    return run(*[x for name in named for x in (f"--{name.replace('_', '-')}", tmp_path / name)], "--nonce", nonce.hex())
+
+
+def test_a_real_quote_with_an_ak_certificate(real_data, tmp_path):
+    folder = real_data / "attestation" / "cmc" / "quote"
+    ak, message, signature, bad = ((folder / n).read_bytes() for n in ("ak.pem", "quote.msg", "quote.sig", "quote.sig-bad"))
+    good = bytes.fromhex("db6c3c042fa12645")
+    assert quote(folder, tmp_path, ak, message, signature, good)[0] == 0
+    assert reasons(quote(folder, tmp_path, ak, message, bad, good)[1]) == {"signature"}
+    assert reasons(quote(folder, tmp_path, ak, message, signature, bytes.fromhex("6db48f3e33c9792a"))[1]) == {"extra-data"}
+
+
+def test_a_real_quote_of_keylime(real_data, tmp_path):
+    folder = real_data / "attestation" / "keylime" / "quote1"
+    ak, message, signature = ((folder / n).read_bytes() for n in ("aik.pem", "quote.msg", "quote.sig"))
+    assert quote(folder, tmp_path, ak, message, signature, b"Ai5M5SjYjnkyv4P7itH1")[0] == 0
+    spoiled = bytearray(message)
+    spoiled[5] ^= 1
+    assert quote(folder, tmp_path, ak, bytes(spoiled), signature, b"Ai5M5SjYjnkyv4P7itH1")[0] == 6
+    assert quote(folder, tmp_path, ak, message, signature, b"Bi5M5SjYjnkyv4P7itH1")[0] == 6
+
+
+def test_a_real_quote_of_a_confidential_vm(real_data, tmp_path):
+    folder = real_data / "attestation" / "azure-cvm-tooling"
+    raw, parts, at = (folder / "quote.bin").read_bytes(), [], 0
+    for _ in range(2):
+        (size,) = struct.unpack_from("<Q", raw, at)
+        parts.append(raw[at + 8 : at + 8 + size])
+        at += 8 + size
+    signature, message = parts
+    values = [raw[at:][-32 * 24 :][32 * n : 32 * (n + 1)] for n in range(24)]
+    ak = (folder / "akpub.pem").read_bytes()
+    code, body = quote(folder, tmp_path, ak, message, signature, b"challenge")
+    assert code == 0, body
+    assert quote(folder, tmp_path, ak, message, signature[::-1], b"challenge")[0] == 6
+    assert reasons(quote(folder, tmp_path, ak, message, signature, b"\1\2\3\4")[1]) == {"extra-data"}
+    pcrs = json.dumps({"sha256": {str(n): v.hex() for n, v in enumerate(values)}}).encode()
+    code, body = quote(folder, tmp_path, ak, message, signature, b"challenge", pcrs=pcrs)
+    assert code == 0 and "PCR values" in body["checked"], body
+
+
+def test_a_real_quote_with_pcrs(real_data, tmp_path):
+    body = json.loads((real_data / "attestation" / "trustee" / "az-snp-vtpm" / "tpm-quote-v1.json").read_text())
+    report = (real_data / "attestation" / "trustee" / "az-snp-vtpm" / "hcl-report.bin").read_bytes()
+    start = report.index(b'{"keys"')
+    runtime = json.loads(report[start : report.index(b"\0", start)])
+    jwk = next(k for k in runtime["keys"] if k["kid"] == "HCLAkPub")
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    def number(text: str) -> int:
+        return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
+
+    ak = RSAPublicNumbers(number(jwk["e"]), number(jwk["n"])).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    signature, message = bytes.fromhex(body["signature"]), bytes.fromhex(body["message"])
+    pcrs = json.dumps({"sha256": dict(enumerate(body["pcrs"]))}).encode()
+    code, report_ = quote(tmp_path, tmp_path, ak, message, signature, b"challenge", pcrs=pcrs)
+    assert code == 0, report_
+    assert quote(tmp_path, tmp_path, ak, message, bytes([signature[0] ^ 1]) + signature[1:], b"challenge")[0] == 6
