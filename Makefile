@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-line test check bench chaos-line proto model clean
+.PHONY: help setup demo demo-line demo-rollout test check bench chaos-line proto model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SOURCE ?=
@@ -13,6 +13,9 @@ setup: ## Make .venv; install missing Debian packages where allowed
 
 demo: setup ## Tell the story on loopback in two minutes; SOURCE=DIR inspects a folder of your images too
 	@$(PY) -m framegate_simulators.demo $(if $(SOURCE),--source "$(SOURCE)")
+
+demo-rollout: setup ## A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce; two minutes
+	@$(PY) -m framegate_simulators.demo_rollout
 
 demo-line: setup ## A line in the terminal: everything dies once, a gateway lies, an export is refused; three minutes
 	@$(PY) -m framegate_simulators.demo_line

@@ -44,6 +44,7 @@ class Purpose(Enum):
     MASK = x509.ObjectIdentifier(f"{OID_ARC}.10")
     LINE = x509.ObjectIdentifier(f"{OID_ARC}.11")
     BROKER = x509.ObjectIdentifier(f"{OID_ARC}.12")
+    RESULT = x509.ObjectIdentifier(f"{OID_ARC}.13")
 
 
 TLS_USAGE: Final = {

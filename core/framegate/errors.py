@@ -156,6 +156,10 @@ class Failure:
     actual: str
     hint: str = ""
 
+    def as_dict(self) -> dict[str, str]:
+        """As JSON members."""
+        return {"reason": self.reason.value, "expected": self.expected, "actual": self.actual, "hint": self.hint}
+
     def __str__(self) -> str:
         text = f"{self.reason}: expected {self.expected}, got {self.actual}"
         return f"{text} ({self.hint})" if self.hint else text

@@ -30,6 +30,7 @@ class Event(StrEnum):
     APPROVED = "approved"
     QUARANTINE = "quarantine"
     RELEASE = "release"
+    RECONSIDERED = "reconsidered"  # a changed profile affirms the stored evidence that made it suspect; a fresh quote has to pass too
     RETIRE = "retire"
 
 
@@ -58,6 +59,7 @@ TABLE = MappingProxyType(
         (_S.SUSPECT, _E.PROVED): _S.SUSPECT,
         (_S.SUSPECT, _E.CONTRADICTED): _S.SUSPECT,
         (_S.SUSPECT, _E.RELEASE): _S.STALE,
+        (_S.SUSPECT, _E.RECONSIDERED): _S.STALE,
         (_S.SUSPECT, _E.QUARANTINE): _S.QUARANTINED,
         (_S.SUSPECT, _E.RETIRE): _S.RETIRED,
         (_S.QUARANTINED, _E.PROVED): _S.QUARANTINED,

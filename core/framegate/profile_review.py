@@ -113,13 +113,16 @@ def diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
     lines: list[str] = []
     if old.selection != new.selection:
         lines.append(f"quotes {new.selection.bank.name.lower()} PCR {_set(new.selection.pcrs)} instead of {old.selection.bank.name.lower()} PCR {_set(old.selection.pcrs)}")
-    before, after = {r.name: r for r in old.rules}, {r.name: r for r in new.rules}
+    same = {(r.pcr, r.digests, r.required) for r in old.rules} & {(r.pcr, r.digests, r.required) for r in new.rules}  # another name alone is no change
+    before, after = ({r.name: r for r in p.rules if (r.pcr, r.digests, r.required) not in same} for p in (old, new))
     for name in sorted(before.keys() | after.keys(), key=lambda n: ((after.get(n) or before[n]).pcr, n)):
         lines += _rule_diff(name, before.get(name), after.get(name))
-    told, tells = {t.name: t for t in old.texts}, {t.name: t for t in new.texts}
-    for name in sorted(told.keys() | tells.keys()):
-        a, b = set(told[name].allow) if name in told else set(), set(tells[name].allow) if name in tells else set()
-        lines += [f"{name}: allows {t!r}" for t in sorted(b - a)] + [f"{name}: no longer allows {t!r}" for t in sorted(a - b)]
+    told, tells = ({(t.pcr, text) for t in p.texts for text in t.allow} for p in (old, new))
+    lines += [f"text in PCR {p}: allows {t!r}" for p, t in sorted(tells - told)] + [f"text in PCR {p}: no longer allows {t!r}" for p, t in sorted(told - tells)]
+    needed, needs = ({t.pcr for t in p.texts if t.required} for p in (old, new))
+    lines += [f"text in PCR {p}: now required" for p in sorted(needs - needed)] + [f"text in PCR {p}: no longer required" for p in sorted(needed - needs)]
+    free, frees = ({(v.pcr, n) for v in p.variables for n in v.names} for p in (old, new))
+    lines += [f"variable {n} in PCR {p} may be anything" for p, n in sorted(frees - free)] + [f"variable {n} in PCR {p} may no longer be anything" for p, n in sorted(free - frees)]
     lines += _secure_diff(old, new)
     if old.tpm_firmware != new.tpm_firmware:
         lines.append(f"TPM firmware {_firmware(new)} instead of {_firmware(old)}")

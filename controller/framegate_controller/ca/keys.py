@@ -31,7 +31,9 @@ ISSUING: Final = MappingProxyType(
         "broker-ca": (Purpose.BROKER, Purpose.LINE),
     }
 )
-SIGNING: Final = MappingProxyType({"challenge": Purpose.CHALLENGE, "grant": Purpose.GRANT, "profile": Purpose.PROFILE, "log": Purpose.LOG, "mask": Purpose.MASK})
+SIGNING: Final = MappingProxyType(
+    {"challenge": Purpose.CHALLENGE, "grant": Purpose.GRANT, "profile": Purpose.PROFILE, "log": Purpose.LOG, "mask": Purpose.MASK, "result": Purpose.RESULT}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def device_commands(kind: str) -> typer.Typer:
                 ("result stands", in_words(s.result_remaining_ms)), ("result id", s.result_id or "none"), ("trustworthiness", vector or "nothing appraised yet"),
                 ("TPM", f"{detail.tpm} firmware {detail.tpm_firmware}" if detail.tpm else "not seen yet"), ("EK", detail.ek_sha256 or "not seen yet"),
                 ("endorsed by", detail.ek_endorsement or "nobody yet"), ("resets, restarts", f"{detail.reset_count}, {detail.restart_count}"),
-                ("posture", detail.posture and f"self-reported: {detail.posture}"),
+                ("IMA entries", detail.ima_entries or "none"), *(("finding", f"{f.reason}: {f.actual}; {f.hint}") for f in detail.findings), *_posture_rows(detail.posture),
             ]  # fmt: skip
             rows += [(f"PCR {p}", v) for p, v in sorted(detail.pcrs.items(), key=lambda i: int(i[0]))]
             rows += [("address", a) for a in s.gateway_addresses]
@@ -185,6 +185,17 @@ def _next(s: pb.DeviceSummary, failed: bool) -> str:
     return f"framegate {s.kind} release {s.name}"
 
 
+def _posture_rows(text: str) -> list[tuple[str, object]]:
+    """Posture, a fact a row, lists cut short; everything in it is the agent's own word."""
+    rows: list[tuple[str, object]] = []
+    for name, value in (json.loads(text) if text else {}).items():
+        if value in ("", -1, []):
+            continue
+        shown = ", ".join(map(str, value[:8])) + (f" and {len(value) - 8} more" if len(value) > 8 else "") if isinstance(value, list) else value
+        rows.append((f"says: {name.replace('_', ' ')}", shown))
+    return rows
+
+
 def _word(value: int) -> str:
     return {2: "affirming", 32: "warning", 96: "contraindicated", 0: "no claim"}.get(value, str(value))
 
@@ -206,6 +217,7 @@ def _detail_json(detail: pb.DeviceDetail) -> dict[str, Any]:
         **_summary(detail.summary), "failures": [{"reason": f.reason, "expected": f.expected, "actual": f.actual, "hint": f.hint} for f in detail.failures],
         "failures_ms": detail.failures_ms, "tpm": detail.tpm, "tpm_firmware": detail.tpm_firmware, "ek_sha256": detail.ek_sha256,
         "ek_endorsement": detail.ek_endorsement, "vector": dict(detail.vector), "posture": json.loads(detail.posture) if detail.posture else None,
+        "findings": [{"reason": f.reason, "expected": f.expected, "actual": f.actual, "hint": f.hint} for f in detail.findings], "ima_entries": detail.ima_entries,
         "reset_count": detail.reset_count, "restart_count": detail.restart_count, "pcrs": dict(detail.pcrs),
         "events": [{"at_ms": e.at_ms, "event": e.event, "actor": e.actor, "detail": e.detail, "from": e.from_state, "to": e.to_state} for e in detail.events],
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -15,9 +16,12 @@ from framegate_controller.store.database import Database
 from framegate_controller.store.registry import change_state
 from framegate_controller.store.tables import Device, Revision
 from framegate_controller.timing import Timing
+from framegate_controller.verifier.rollouts import tick_all
 from framegate_proto.v1 import framegate_pb2 as pb
 
+log = logging.getLogger(__name__)
 F = TypeVar("F")
+ROLLOUT_TICK_S: Final = 1.0
 QUEUE: Final = 1024
 """Events a slow watcher may lag behind before it is cut off and starts again from a snapshot."""
 
@@ -31,14 +35,31 @@ class Hub:
         self.feeds: dict[str, set[asyncio.Queue[pb.TrustUpdate]]] = defaultdict(set)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rolling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Arm the timers of devices that were trusted when the last controller stopped."""
         for device, result_ms in await asyncio.to_thread(self._trusted):
             self._arm(device, result_ms)
+        self._rolling = asyncio.get_running_loop().create_task(self._rollouts())
+
+    async def _rollouts(self) -> None:
+        """Let rollouts move on, a look a second at the few that run."""
+        while True:
+            await asyncio.sleep(ROLLOUT_TICK_S)
+            try:
+                await asyncio.to_thread(self._tick)
+            except Exception:  # a store that is busy for once must not end every rollout's clock
+                log.exception("rollouts: not moved on")
+
+    def _tick(self) -> None:
+        with self.database.transaction() as session:
+            tick_all(session, self.clock())
 
     def stop(self) -> None:
         """Cancel every timer."""
+        if self._rolling is not None:
+            self._rolling.cancel()
         for timer in self._timers.values():
             timer.cancel()
 

@@ -20,9 +20,10 @@ from framegate.lifecycle import State
 from framegate.masks import MaskStatement, parse_regions
 from framegate.wire import TICKET_CODE_BYTES, sha256
 from framegate_controller.services.hub import Hub
+from framegate_controller.services.operator_profiles import MAX_REASON, ProfileCalls
 from framegate_controller.services.peer import verify_peer
 from framegate_controller.services.wire import Context, guarded, to_event, to_summary
-from framegate_controller.store.registry import add_authority, change_state, find_device, invite, load_clock, load_failures, record
+from framegate_controller.store.registry import add_authority, change_state, find_device, invite, load_clock, load_failures, load_findings, record
 from framegate_controller.store.tables import Device, Event, MaskRow, Result, Revision, Ticket, TpmAuthority
 from framegate_controller.timing import TICKET_LIFE_S
 from framegate_controller.verifier.attestation import Verifier
@@ -32,8 +33,6 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 _EDGES = {"quarantine": Edge.QUARANTINE, "release": Edge.RELEASE, "retire": Edge.RETIRE, "approve": Edge.APPROVED}
 MAX_EVENTS = 1000
-MAX_REASON = 500
-"""Characters of an operator's reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Addresses:
     server_name: str
 
 
-class OperatorService(rpc.OperatorServicer):
+class OperatorService(ProfileCalls, rpc.OperatorServicer):
     """RPCs of operators."""
 
     def __init__(self, verifier: Verifier, hub: Hub, addresses: Addresses) -> None:
@@ -107,7 +106,8 @@ class OperatorService(rpc.OperatorServicer):
                     tpm_firmware=row.firmware_version, ek_sha256=(row.ek_sha256 or b"").hex(), ek_endorsement=row.endorsement,
                     vector=json.loads(row.vector), posture=row.posture, reset_count=clock.reset_count if clock else 0,
                     restart_count=clock.restart_count if clock else 0, certificate_expires_ms=row.certificate_expires_ms,
-                    events=[to_event(e) for e in events], pcrs=json.loads(row.pcrs),
+                    events=[to_event(e) for e in events], pcrs=json.loads(row.pcrs), findings=to_failures(tuple(load_findings(row))),
+                    ima_entries=json.loads(row.ima_prefix)[0] if row.ima_prefix else 0,
                 )  # fmt: skip
 
         return await asyncio.to_thread(run)
@@ -253,7 +253,8 @@ class OperatorService(rpc.OperatorServicer):
                     raise Refused.of(Reason.NOT_FOUND, "an affirming result's id", ascii(request.result_id[:80]), "framegate receipt show ID names it")
                 return pb.ResultReply(
                     result_id=row.id, device=row.device, at_ms=row.at_ms, evidence_sha256=row.evidence_sha256, quote=row.quote, signature=row.signature,
-                    ak_public=row.ak_public, firmware_profile=row.profile, firmware_profile_sha256=row.profile_sha256,
+                    ak_public=row.ak_public, firmware_profile=row.profile, firmware_profile_sha256=row.profile_sha256, ear=row.ear, evidence=row.evidence,
+                    ear_certificate=self._verifier.keys.signing["result"].der,
                 )  # fmt: skip
 
         return await asyncio.to_thread(run)

@@ -149,6 +149,11 @@ def load_failures(device: Device) -> list[Failure]:
     return [Failure(Reason(r), e, a, h) for r, e, a, h in json.loads(device.failures)]
 
 
+def load_findings(device: Device) -> list[Failure]:
+    """What is worth telling of the last evidence and is no failure."""
+    return [Failure(Reason(r), e, a, h) for r, e, a, h in json.loads(device.findings)]
+
+
 def load_clock(device: Device) -> ClockInfo | None:
     """Clock of the last accepted evidence."""
     return ClockInfo(*json.loads(device.clock)) if device.clock else None

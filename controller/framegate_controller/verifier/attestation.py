@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from framegate.activation import verify_activation
 from framegate.appraisal import AttestationResult
+from framegate.ear import ear_claims
 from framegate.endorsement import verify_endorsement
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused
 from framegate.evidence import Expectation, VerifiedEvidence
@@ -32,8 +33,10 @@ from framegate.tpm.constants import DIGEST_SIZE, Alg
 from framegate.tpm.credential import make_credential
 from framegate.tpm.public import Public, parse_public, require_ak, require_ek, require_tls_key
 from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, GatewayPublics, Hello, sha256, transcript
+from framegate_controller import VERSION
 from framegate_controller.ca.issuance import issue_device, issue_gateway
 from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.results import sign_ear
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import store_evidence
 from framegate_controller.store.registry import (
@@ -47,9 +50,9 @@ from framegate_controller.store.registry import (
     store_result,
     take_session,
 )
-from framegate_controller.store.tables import AttestationSession, Device, Ticket, TpmAuthority
+from framegate_controller.store.tables import AttestationSession, Device, Result, Ticket, TpmAuthority
 from framegate_controller.timing import NONCE_LIFE_MS, RESERVATION_MS, TICKET_TRIES, TICKET_WINDOW_S, Timing
-from framegate_controller.verifier.judge import accepted_profiles, judge, known_prefix, prefix_text
+from framegate_controller.verifier.judge import Judgement, accepted_profiles, judge, known_prefix, prefix_text
 from framegate_controller.verifier.profiles import load_profile
 
 
@@ -221,7 +224,9 @@ class Verifier:
             posture=evidence.posture.decode(errors="replace"), now_ms=now, life_ms=self.timing.result_life_ms, proof=proof,
             profile=judged.loaded.words, profile_sha256=judged.loaded.sha256,
         )  # fmt: skip
-        store_evidence(session, device, expected, evidence, result, proof, judged.loaded.words, now)
+        evidence_id = store_evidence(session, device, expected, evidence, result, proof, judged.loaded.words, now)
+        if result.affirming:
+            self._sign_result(session, device, judged, result_id, evidence_id, now)
         device.findings = json.dumps([[f.reason.value, f.expected, f.actual, f.hint] for f in judged.findings])
         if not result.affirming:
             state = self._lower(session, device, now, result.failures)
@@ -233,6 +238,25 @@ class Verifier:
         if state != State.TRUSTED:
             return Answer(DeviceId(device.id), device.zone, state, (_held(state, device),))
         return self._trusted(session, device, evidence, result, publics, result_id, now)
+
+    def _sign_result(self, session: Session, device: Device, judged: Judgement, result_id: str, evidence_id: str, now: int) -> None:
+        """The result as an EAR that anybody with the fleet's root can check; kept with what it rests on."""
+        session.flush()
+        row = session.get(Result, result_id)
+        if row is None:
+            return
+        result = judged.result
+        claims = ear_claims(
+            device=device.id, result_id=result_id, vector=dict(result.vector), profile=judged.loaded.words, profile_sha256=judged.loaded.sha256,
+            evidence_sha256=result.evidence_digest, failures=[f.as_dict() for f in result.failures], findings=[f.as_dict() for f in judged.findings],
+            tpm={
+                "firmware": f"{result.firmware_version:016x}", "manufacturer": f"{device.manufacturer:08x}", "ak-name": (device.ak_name or b"").hex(),
+                "ek-sha256": (device.ek_sha256 or b"").hex(), "endorsement": device.endorsement, "reset-count": result.clock.reset_count,
+                "restart-count": result.clock.restart_count,
+            },
+            controller=self.controller, build=VERSION, issued_at_s=now // 1000, expires_at_s=(now + self.timing.result_life_ms) // 1000,
+        )  # fmt: skip
+        row.evidence, row.ear = evidence_id, sign_ear(claims, self.keys.signing["result"])
 
     def _trusted(
         self, session: Session, device: Device, evidence: VerifiedEvidence, result: AttestationResult, publics: tuple[GatewayPublics, ...], result_id: str, now: int

@@ -482,6 +482,505 @@ class TrustUpdate(_message.Message):
 Global___TrustUpdate: _TypeAlias = TrustUpdate  # noqa: Y015
 
 @_typing.final
+class ImportProfileRequest(_message.Message):
+    """A signed firmware profile (DSSE) and the allowlists it names; in force at once, or waiting for a rollout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    ALLOWLISTS_FIELD_NUMBER: _builtins.int
+    FOR_ROLLOUT_FIELD_NUMBER: _builtins.int
+    envelope: _builtins.bytes
+    for_rollout: _builtins.bool
+    @_builtins.property
+    def allowlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        envelope: _builtins.bytes = ...,
+        allowlists: _abc.Iterable[_builtins.bytes] | None = ...,
+        for_rollout: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowlists", b"allowlists", "envelope", b"envelope", "for_rollout", b"for_rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportProfileRequest: _TypeAlias = ImportProfileRequest  # noqa: Y015
+
+@_typing.final
+class ProfileRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    ADDED_MS_FIELD_NUMBER: _builtins.int
+    IN_FORCE_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    version: _builtins.str
+    revision: _builtins.int
+    sha256: _builtins.bytes
+    signer: _builtins.str
+    added_ms: _builtins.int
+    in_force: _builtins.bool
+    devices: _builtins.int
+    problem: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+        signer: _builtins.str = ...,
+        added_ms: _builtins.int = ...,
+        in_force: _builtins.bool = ...,
+        devices: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_ms", b"added_ms", "devices", b"devices", "in_force", b"in_force", "name", b"name", "problem", b"problem", "revision", b"revision", "sha256", b"sha256", "signer", b"signer", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfileRow: _TypeAlias = ProfileRow  # noqa: Y015
+
+@_typing.final
+class ProfilesReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileRow]: ...
+    def __init__(
+        self,
+        *,
+        profiles: _abc.Iterable[Global___ProfileRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profiles", b"profiles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfilesReply: _TypeAlias = ProfilesReply  # noqa: Y015
+
+@_typing.final
+class ProfileRequest(_message.Message):
+    """`revision` 0 is the one in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    revision: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfileRequest: _TypeAlias = ProfileRequest  # noqa: Y015
+
+@_typing.final
+class ProfileReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    TOML_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    toml: _builtins.bytes
+    envelope: _builtins.bytes
+    @_builtins.property
+    def row(self) -> Global___ProfileRow: ...
+    def __init__(
+        self,
+        *,
+        row: Global___ProfileRow | None = ...,
+        toml: _builtins.bytes = ...,
+        envelope: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["row", b"row"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "row", b"row", "toml", b"toml"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfileReply: _TypeAlias = ProfileReply  # noqa: Y015
+
+@_typing.final
+class RevokeSignerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.bytes
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeSignerRequest: _TypeAlias = RevokeSignerRequest  # noqa: Y015
+
+@_typing.final
+class ProfileSigner(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    at_ms: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "reason", b"reason", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfileSigner: _TypeAlias = ProfileSigner  # noqa: Y015
+
+@_typing.final
+class Observation(_message.Message):
+    """What a device last showed and its TPM vouched for: what a profile is learnt from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    BOOT_LOG_FIELD_NUMBER: _builtins.int
+    IMA_FIELD_NUMBER: _builtins.int
+    POSTURE_FIELD_NUMBER: _builtins.int
+    TPM_FIRMWARE_FIELD_NUMBER: _builtins.int
+    QUIRKS_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    PCRS_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    state: _builtins.str
+    profile: _builtins.str
+    boot_log: _builtins.bytes
+    ima: _builtins.bytes
+    posture: _builtins.str
+    tpm_firmware: _builtins.str
+    at_ms: _builtins.int
+    @_builtins.property
+    def quirks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def pcrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        state: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        boot_log: _builtins.bytes = ...,
+        ima: _builtins.bytes = ...,
+        posture: _builtins.str = ...,
+        tpm_firmware: _builtins.str = ...,
+        quirks: _abc.Iterable[_builtins.str] | None = ...,
+        at_ms: _builtins.int = ...,
+        pcrs: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "boot_log", b"boot_log", "device", b"device", "ima", b"ima", "pcrs", b"pcrs", "posture", b"posture", "profile", b"profile", "quirks", b"quirks", "state", b"state", "tpm_firmware", b"tpm_firmware"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Observation: _TypeAlias = Observation  # noqa: Y015
+
+@_typing.final
+class StartRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    CANARY_FIELD_NUMBER: _builtins.int
+    WAVES_FIELD_NUMBER: _builtins.int
+    MAX_FAIL_FIELD_NUMBER: _builtins.int
+    SOAK_S_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    profile: _builtins.str
+    canary: _builtins.int
+    max_fail: _builtins.int
+    soak_s: _builtins.int
+    shadow: _builtins.bool
+    @_builtins.property
+    def waves(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        profile: _builtins.str = ...,
+        canary: _builtins.int = ...,
+        waves: _abc.Iterable[_builtins.int] | None = ...,
+        max_fail: _builtins.int = ...,
+        soak_s: _builtins.int = ...,
+        shadow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary", b"canary", "max_fail", b"max_fail", "profile", b"profile", "shadow", b"shadow", "soak_s", b"soak_s", "waves", b"waves"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartRolloutRequest: _TypeAlias = StartRolloutRequest  # noqa: Y015
+
+@_typing.final
+class ChangeRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    VERB_FIELD_NUMBER: _builtins.int
+    rollout: _builtins.str
+    verb: _builtins.str
+    def __init__(
+        self,
+        *,
+        rollout: _builtins.str = ...,
+        verb: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout", "verb", b"verb"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeRolloutRequest: _TypeAlias = ChangeRolloutRequest  # noqa: Y015
+
+@_typing.final
+class RolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    rollout: _builtins.str
+    def __init__(
+        self,
+        *,
+        rollout: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutRequest: _TypeAlias = RolloutRequest  # noqa: Y015
+
+@_typing.final
+class RolloutDeviceRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    SEEN_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    step: _builtins.str
+    seen: _builtins.str
+    shadow: _builtins.str
+    at_ms: _builtins.int
+    state: _builtins.str
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        step: _builtins.str = ...,
+        seen: _builtins.str = ...,
+        shadow: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        state: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "device", b"device", "seen", b"seen", "shadow", b"shadow", "state", b"state", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutDeviceRow: _TypeAlias = RolloutDeviceRow  # noqa: Y015
+
+@_typing.final
+class RolloutStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    FROM_REVISION_FIELD_NUMBER: _builtins.int
+    TO_REVISION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    STEP_MS_FIELD_NUMBER: _builtins.int
+    STARTED_MS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    SOAK_S_FIELD_NUMBER: _builtins.int
+    MAX_FAIL_FIELD_NUMBER: _builtins.int
+    rollout: _builtins.str
+    profile: _builtins.str
+    from_revision: _builtins.int
+    to_revision: _builtins.int
+    state: _builtins.str
+    step: _builtins.str
+    step_ms: _builtins.int
+    started_ms: _builtins.int
+    note: _builtins.str
+    soak_s: _builtins.int
+    max_fail: _builtins.int
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutDeviceRow]: ...
+    def __init__(
+        self,
+        *,
+        rollout: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        from_revision: _builtins.int = ...,
+        to_revision: _builtins.int = ...,
+        state: _builtins.str = ...,
+        step: _builtins.str = ...,
+        step_ms: _builtins.int = ...,
+        started_ms: _builtins.int = ...,
+        note: _builtins.str = ...,
+        devices: _abc.Iterable[Global___RolloutDeviceRow] | None = ...,
+        soak_s: _builtins.int = ...,
+        max_fail: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "from_revision", b"from_revision", "max_fail", b"max_fail", "note", b"note", "profile", b"profile", "rollout", b"rollout", "soak_s", b"soak_s", "started_ms", b"started_ms", "state", b"state", "step", b"step", "step_ms", b"step_ms", "to_revision", b"to_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutStatus: _TypeAlias = RolloutStatus  # noqa: Y015
+
+@_typing.final
+class RolloutsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutStatus]: ...
+    def __init__(
+        self,
+        *,
+        rollouts: _abc.Iterable[Global___RolloutStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollouts", b"rollouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutsReply: _TypeAlias = RolloutsReply  # noqa: Y015
+
+@_typing.final
+class ReplayRequest(_message.Message):
+    """Stored evidence since a time, appraised again by a profile that need not be signed; nothing is written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOML_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    ALLOWLISTS_FIELD_NUMBER: _builtins.int
+    toml: _builtins.bytes
+    since_ms: _builtins.int
+    device: _builtins.str
+    @_builtins.property
+    def allowlists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        toml: _builtins.bytes = ...,
+        since_ms: _builtins.int = ...,
+        device: _builtins.str = ...,
+        allowlists: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowlists", b"allowlists", "device", b"device", "since_ms", b"since_ms", "toml", b"toml"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRequest: _TypeAlias = ReplayRequest  # noqa: Y015
+
+@_typing.final
+class ReplayRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    FIRST_MS_FIELD_NUMBER: _builtins.int
+    LAST_MS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    WAS_FIELD_NUMBER: _builtins.int
+    WOULD_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    WAS_PROFILE_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    evidence: _builtins.str
+    first_ms: _builtins.int
+    last_ms: _builtins.int
+    count: _builtins.int
+    was: _builtins.bool
+    would: _builtins.bool
+    problem: _builtins.str
+    was_profile: _builtins.str
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Failure]: ...
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+        first_ms: _builtins.int = ...,
+        last_ms: _builtins.int = ...,
+        count: _builtins.int = ...,
+        was: _builtins.bool = ...,
+        would: _builtins.bool = ...,
+        failures: _abc.Iterable[Global___Failure] | None = ...,
+        problem: _builtins.str = ...,
+        was_profile: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "device", b"device", "evidence", b"evidence", "failures", b"failures", "first_ms", b"first_ms", "last_ms", b"last_ms", "problem", b"problem", "was", b"was", "was_profile", b"was_profile", "would", b"would"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRow: _TypeAlias = ReplayRow  # noqa: Y015
+
+@_typing.final
 class SetMasksRequest(_message.Message):
     """`regions` is JSON: [{"points": [[x, y], …]}], fractions of width and height."""
 
@@ -564,6 +1063,9 @@ class ResultReply(_message.Message):
     AK_PUBLIC_FIELD_NUMBER: _builtins.int
     FIRMWARE_PROFILE_FIELD_NUMBER: _builtins.int
     FIRMWARE_PROFILE_SHA256_FIELD_NUMBER: _builtins.int
+    EAR_FIELD_NUMBER: _builtins.int
+    EAR_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     result_id: _builtins.str
     device: _builtins.str
     at_ms: _builtins.int
@@ -573,6 +1075,10 @@ class ResultReply(_message.Message):
     ak_public: _builtins.bytes
     firmware_profile: _builtins.str
     firmware_profile_sha256: _builtins.bytes
+    ear: _builtins.str
+    """The result as a signed EAR (JWT), and the certificate of the key that signed it."""
+    ear_certificate: _builtins.bytes
+    evidence: _builtins.str
     def __init__(
         self,
         *,
@@ -585,10 +1091,13 @@ class ResultReply(_message.Message):
         ak_public: _builtins.bytes = ...,
         firmware_profile: _builtins.str = ...,
         firmware_profile_sha256: _builtins.bytes = ...,
+        ear: _builtins.str = ...,
+        ear_certificate: _builtins.bytes = ...,
+        evidence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ak_public", b"ak_public", "at_ms", b"at_ms", "device", b"device", "evidence_sha256", b"evidence_sha256", "firmware_profile", b"firmware_profile", "firmware_profile_sha256", b"firmware_profile_sha256", "quote", b"quote", "result_id", b"result_id", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ak_public", b"ak_public", "at_ms", b"at_ms", "device", b"device", "ear", b"ear", "ear_certificate", b"ear_certificate", "evidence", b"evidence", "evidence_sha256", b"evidence_sha256", "firmware_profile", b"firmware_profile", "firmware_profile_sha256", b"firmware_profile_sha256", "quote", b"quote", "result_id", b"result_id", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -604,12 +1113,17 @@ class InviteRequest(_message.Message):
     PROFILE_FIELD_NUMBER: _builtins.int
     EK_SHA256_FIELD_NUMBER: _builtins.int
     LIFE_S_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     name: _builtins.str
     zone: _builtins.str
     profile: _builtins.str
     ek_sha256: _builtins.str
     life_s: _builtins.int
+    replace: _builtins.bool
+    """A device that is there already gets another machine: the old identity ends in the same transaction."""
+    reason: _builtins.str
     def __init__(
         self,
         *,
@@ -619,10 +1133,12 @@ class InviteRequest(_message.Message):
         profile: _builtins.str = ...,
         ek_sha256: _builtins.str = ...,
         life_s: _builtins.int = ...,
+        replace: _builtins.bool = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ek_sha256", b"ek_sha256", "kind", b"kind", "life_s", b"life_s", "name", b"name", "profile", b"profile", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ek_sha256", b"ek_sha256", "kind", b"kind", "life_s", b"life_s", "name", b"name", "profile", b"profile", "reason", b"reason", "replace", b"replace", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,6 +1362,10 @@ class DeviceDetail(_message.Message):
     CERTIFICATE_EXPIRES_MS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     PCRS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    IMA_ENTRIES_FIELD_NUMBER: _builtins.int
+    MANUFACTURER_FIELD_NUMBER: _builtins.int
+    EAR_FIELD_NUMBER: _builtins.int
     failures_ms: _builtins.int
     tpm: _builtins.str
     tpm_firmware: _builtins.str
@@ -855,6 +1375,9 @@ class DeviceDetail(_message.Message):
     reset_count: _builtins.int
     restart_count: _builtins.int
     certificate_expires_ms: _builtins.int
+    ima_entries: _builtins.int
+    manufacturer: _builtins.str
+    ear: _builtins.bytes
     @_builtins.property
     def summary(self) -> Global___DeviceSummary: ...
     @_builtins.property
@@ -865,6 +1388,8 @@ class DeviceDetail(_message.Message):
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventRow]: ...
     @_builtins.property
     def pcrs(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Failure]: ...
     def __init__(
         self,
         *,
@@ -882,10 +1407,14 @@ class DeviceDetail(_message.Message):
         certificate_expires_ms: _builtins.int = ...,
         events: _abc.Iterable[Global___EventRow] | None = ...,
         pcrs: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        findings: _abc.Iterable[Global___Failure] | None = ...,
+        ima_entries: _builtins.int = ...,
+        manufacturer: _builtins.str = ...,
+        ear: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_expires_ms", b"certificate_expires_ms", "ek_endorsement", b"ek_endorsement", "ek_sha256", b"ek_sha256", "events", b"events", "failures", b"failures", "failures_ms", b"failures_ms", "pcrs", b"pcrs", "posture", b"posture", "reset_count", b"reset_count", "restart_count", b"restart_count", "summary", b"summary", "tpm", b"tpm", "tpm_firmware", b"tpm_firmware", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_expires_ms", b"certificate_expires_ms", "ear", b"ear", "ek_endorsement", b"ek_endorsement", "ek_sha256", b"ek_sha256", "events", b"events", "failures", b"failures", "failures_ms", b"failures_ms", "findings", b"findings", "ima_entries", b"ima_entries", "manufacturer", b"manufacturer", "pcrs", b"pcrs", "posture", b"posture", "reset_count", b"reset_count", "restart_count", b"restart_count", "summary", b"summary", "tpm", b"tpm", "tpm_firmware", b"tpm_firmware", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

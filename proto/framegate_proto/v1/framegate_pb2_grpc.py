@@ -548,6 +548,51 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ResultRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ResultReply.FromString,
                 _registered_method=True)
+        self.ImportProfile = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ImportProfile',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ImportProfileRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfileRow.FromString,
+                _registered_method=True)
+        self.ListProfiles = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListProfiles',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfilesReply.FromString,
+                _registered_method=True)
+        self.ShowProfile = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowProfile',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfileRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfileReply.FromString,
+                _registered_method=True)
+        self.RevokeSigner = channel.unary_unary(
+                '/framegate_proto.v1.Operator/RevokeSigner',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RevokeSignerRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfileSigner.FromString,
+                _registered_method=True)
+        self.Observe = channel.unary_unary(
+                '/framegate_proto.v1.Operator/Observe',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.Observation.FromString,
+                _registered_method=True)
+        self.StartRollout = channel.unary_unary(
+                '/framegate_proto.v1.Operator/StartRollout',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.StartRolloutRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RolloutStatus.FromString,
+                _registered_method=True)
+        self.ChangeRollout = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ChangeRollout',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ChangeRolloutRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RolloutStatus.FromString,
+                _registered_method=True)
+        self.ShowRollouts = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowRollouts',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RolloutRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RolloutsReply.FromString,
+                _registered_method=True)
+        self.Replay = channel.unary_stream(
+                '/framegate_proto.v1.Operator/Replay',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReplayRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReplayRow.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -621,6 +666,60 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportProfile(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfiles(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowProfile(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSigner(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Observe(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartRollout(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeRollout(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowRollouts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Replay(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -678,6 +777,51 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.Result,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ResultRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ResultReply.SerializeToString,
+            ),
+            'ImportProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportProfile,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ImportProfileRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfileRow.SerializeToString,
+            ),
+            'ListProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfiles,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfilesReply.SerializeToString,
+            ),
+            'ShowProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowProfile,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfileRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfileReply.SerializeToString,
+            ),
+            'RevokeSigner': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSigner,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RevokeSignerRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProfileSigner.SerializeToString,
+            ),
+            'Observe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Observe,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.Observation.SerializeToString,
+            ),
+            'StartRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRollout,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.StartRolloutRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RolloutStatus.SerializeToString,
+            ),
+            'ChangeRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeRollout,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ChangeRolloutRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RolloutStatus.SerializeToString,
+            ),
+            'ShowRollouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowRollouts,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RolloutRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RolloutsReply.SerializeToString,
+            ),
+            'Replay': grpc.unary_stream_rpc_method_handler(
+                    servicer.Replay,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReplayRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReplayRow.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -979,6 +1123,249 @@ class Operator:
             '/framegate_proto.v1.Operator/Result',
             framegate__proto_dot_v1_dot_framegate__pb2.ResultRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.ResultReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ImportProfile',
+            framegate__proto_dot_v1_dot_framegate__pb2.ImportProfileRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ProfileRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListProfiles',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ProfilesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowProfile',
+            framegate__proto_dot_v1_dot_framegate__pb2.ProfileRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ProfileReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSigner(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/RevokeSigner',
+            framegate__proto_dot_v1_dot_framegate__pb2.RevokeSignerRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ProfileSigner.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Observe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/Observe',
+            framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.Observation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/StartRollout',
+            framegate__proto_dot_v1_dot_framegate__pb2.StartRolloutRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.RolloutStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ChangeRollout',
+            framegate__proto_dot_v1_dot_framegate__pb2.ChangeRolloutRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.RolloutStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowRollouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowRollouts',
+            framegate__proto_dot_v1_dot_framegate__pb2.RolloutRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.RolloutsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Replay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/Replay',
+            framegate__proto_dot_v1_dot_framegate__pb2.ReplayRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ReplayRow.FromString,
             options,
             channel_credentials,
             insecure,

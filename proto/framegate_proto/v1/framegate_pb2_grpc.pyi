@@ -165,6 +165,15 @@ class OperatorStub:
     SetMasks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetMasksRequest, _framegate_pb2.MasksReply]
     ShowMasks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.MasksReply]
     Result: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ResultRequest, _framegate_pb2.ResultReply]
+    ImportProfile: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ImportProfileRequest, _framegate_pb2.ProfileRow]
+    ListProfiles: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ProfilesReply]
+    ShowProfile: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ProfileRequest, _framegate_pb2.ProfileReply]
+    RevokeSigner: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RevokeSignerRequest, _framegate_pb2.ProfileSigner]
+    Observe: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.Observation]
+    StartRollout: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.StartRolloutRequest, _framegate_pb2.RolloutStatus]
+    ChangeRollout: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ChangeRolloutRequest, _framegate_pb2.RolloutStatus]
+    ShowRollouts: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RolloutRequest, _framegate_pb2.RolloutsReply]
+    Replay: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ReplayRequest, _framegate_pb2.ReplayRow]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -182,6 +191,15 @@ class OperatorAsyncStub(OperatorStub):
     SetMasks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetMasksRequest, _framegate_pb2.MasksReply]  # type: ignore[assignment]
     ShowMasks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.MasksReply]  # type: ignore[assignment]
     Result: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ResultRequest, _framegate_pb2.ResultReply]  # type: ignore[assignment]
+    ImportProfile: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ImportProfileRequest, _framegate_pb2.ProfileRow]  # type: ignore[assignment]
+    ListProfiles: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ProfilesReply]  # type: ignore[assignment]
+    ShowProfile: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ProfileRequest, _framegate_pb2.ProfileReply]  # type: ignore[assignment]
+    RevokeSigner: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RevokeSignerRequest, _framegate_pb2.ProfileSigner]  # type: ignore[assignment]
+    Observe: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.Observation]  # type: ignore[assignment]
+    StartRollout: _aio.UnaryUnaryMultiCallable[_framegate_pb2.StartRolloutRequest, _framegate_pb2.RolloutStatus]  # type: ignore[assignment]
+    ChangeRollout: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ChangeRolloutRequest, _framegate_pb2.RolloutStatus]  # type: ignore[assignment]
+    ShowRollouts: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RolloutRequest, _framegate_pb2.RolloutsReply]  # type: ignore[assignment]
+    Replay: _aio.UnaryStreamMultiCallable[_framegate_pb2.ReplayRequest, _framegate_pb2.ReplayRow]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- operators (fleet port, operator certificates)"""
@@ -262,6 +280,69 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.ResultRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.ResultReply, _abc.Awaitable[_framegate_pb2.ResultReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ImportProfile(
+        self,
+        request: _framegate_pb2.ImportProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ProfileRow, _abc.Awaitable[_framegate_pb2.ProfileRow]]: ...
+
+    @_abc_1.abstractmethod
+    def ListProfiles(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ProfilesReply, _abc.Awaitable[_framegate_pb2.ProfilesReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowProfile(
+        self,
+        request: _framegate_pb2.ProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ProfileReply, _abc.Awaitable[_framegate_pb2.ProfileReply]]: ...
+
+    @_abc_1.abstractmethod
+    def RevokeSigner(
+        self,
+        request: _framegate_pb2.RevokeSignerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ProfileSigner, _abc.Awaitable[_framegate_pb2.ProfileSigner]]: ...
+
+    @_abc_1.abstractmethod
+    def Observe(
+        self,
+        request: _framegate_pb2.DeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.Observation, _abc.Awaitable[_framegate_pb2.Observation]]: ...
+
+    @_abc_1.abstractmethod
+    def StartRollout(
+        self,
+        request: _framegate_pb2.StartRolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.RolloutStatus, _abc.Awaitable[_framegate_pb2.RolloutStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def ChangeRollout(
+        self,
+        request: _framegate_pb2.ChangeRolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.RolloutStatus, _abc.Awaitable[_framegate_pb2.RolloutStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowRollouts(
+        self,
+        request: _framegate_pb2.RolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.RolloutsReply, _abc.Awaitable[_framegate_pb2.RolloutsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Replay(
+        self,
+        request: _framegate_pb2.ReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.ReplayRow], _abc.AsyncIterator[_framegate_pb2.ReplayRow]]: ...
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -1,0 +1,286 @@
+"""Rollouts: the state machine alone, and what devices make of it through the verifier."""
+
+import dataclasses
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.rollout import Plan, Rollout, RolloutState, Seen, advance, assign, classify, command, parse_plan
+from framegate.tpm.attest import ClockInfo
+from framegate_controller.store.evidence import add_allowlist
+from framegate_controller.store.tables import EvidenceRow, RolloutDevice, RolloutRow
+from framegate_controller.verifier.profiles import PROFILE_TYPE, import_profile
+from framegate_controller.verifier.rollouts import change_rollout, start_rollout, tick_all
+from framegate_simulators.boot import Firmware, profile_toml
+from framegate_simulators.ima import allowlist_of
+
+CAMERA = Firmware("simulated-camera")
+UPDATED = replace(CAMERA, kernel="kernel 6.12.10", initrd="initrd 6.12.10", command_line="/vmlinuz-6.12.10 root=UUID=5d1c ro lockdown=integrity", release="12.10")
+plans = st.builds(
+    Plan, canary=st.integers(0, 3), waves=st.sets(st.integers(1, 99), max_size=3).map(lambda s: (*sorted(s), 100)), max_fail=st.integers(1, 3), soak_s=st.integers(0, 100),
+    shadow=st.booleans(),
+)  # fmt: skip
+
+
+@given(plans)
+def test_plans_round_trip(plan):
+    assert parse_plan(plan.marshal()) == plan
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"waves": ()}, {"waves": (50,)}, {"waves": (50, 10, 100)}, {"waves": (0, 100)}, {"waves": (100, 100)}, {"max_fail": 0}, {"soak_s": -1}, {"canary": -1}, {"soak_s": 10**8}],
+)
+def test_plans_that_are_none(change):
+    with pytest.raises(Malformed):
+        Plan(**({"canary": 1, "waves": (10, 100), "max_fail": 1, "soak_s": 1, "shadow": False} | change))
+
+
+@given(plans, st.sets(st.text("abc", min_size=1, max_size=6), max_size=30))
+def test_every_device_has_a_turn_and_nobody_is_left_out(plan, devices):
+    steps = assign("r", plan, devices)
+    assert steps.keys() == devices and all(0 <= s < plan.steps for s in steps.values())
+    if plan.canary:
+        assert sum(s == 0 for s in steps.values()) == min(plan.canary, len(devices))
+
+
+@given(
+    plans,
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("time"), st.integers(0, 200_000)),
+            st.tuples(st.just("fail"), st.integers(0, 3)),
+            st.tuples(st.sampled_from(["pause", "resume", "abort", "retire"]), st.just(0)),
+        ),
+        max_size=30,
+    ),
+)
+def test_a_rollout_never_goes_back_and_never_runs_past_its_failures(plan, events):
+    rollout, now, failed = Rollout("r", plan, RolloutState.SHADOW if plan.shadow else RolloutState.RUNNING, 0, 0), 0, 0
+    order = {RolloutState.ENFORCED: 1, RolloutState.RETIRED: 2, RolloutState.ABORTED: 2}
+    for kind, value in events:
+        before = rollout
+        if kind == "time":
+            now += value
+            rollout, words = advance(rollout, failed, now)
+            assert bool(words) == (rollout != before)
+            if before.state == RolloutState.RUNNING and failed >= plan.max_fail:
+                assert rollout.state == RolloutState.PAUSED
+        elif kind == "fail":
+            failed = value
+        else:
+            try:
+                rollout = command(rollout, kind, now)
+            except Refused as error:
+                assert error.reason == Reason.TRANSITION
+        assert rollout.step >= before.step and order.get(rollout.state, 0) >= order.get(before.state, 0)
+        assert rollout.reaches(0) or rollout.state in {RolloutState.SHADOW, RolloutState.ABORTED}
+
+
+def test_classification_is_total():
+    table = {
+        (old, new, reached, enforced): classify(old=old, new=new, reached=reached, enforced=enforced)
+        for old in (0, 1)
+        for new in (0, 1)
+        for reached in (0, 1)
+        for enforced in (0, 1)
+    }
+    assert all(table[0, 0, r, e] == Seen.FAILED for r in (0, 1) for e in (0, 1))
+    assert table[0, 1, 0, 0] == Seen.EARLY and table[0, 1, 1, 0] == Seen.UPDATED
+    assert table[1, 0, 1, 0] == Seen.WAITING and table[1, 0, 1, 1] == Seen.OVERDUE
+
+
+def bring(bench, firmware=UPDATED, revision=2, **plan):
+    """Import a revision for a rollout and start it."""
+    from framegate.dsse import seal_envelope
+
+    keys = bench.verifier.keys
+    key = keys.signing["profile"]
+    envelope = seal_envelope(PROFILE_TYPE, profile_toml(firmware, "simulated-camera", revision).encode(), key.der, key.sign)
+    with bench.verifier.database.transaction() as session:
+        add_allowlist(session, allowlist_of(firmware.model, firmware.release), bench.clock())
+        session.flush()
+        import_profile(session, keys, envelope, "t", bench.clock(), in_force=False)
+        session.flush()
+        chosen = Plan(**({"canary": 1, "waves": (100,), "max_fail": 1, "soak_s": 60, "shadow": False} | plan))
+        return start_rollout(session, keys, "simulated-camera", chosen, "t", bench.clock()).id
+
+
+def update(forge, firmware=UPDATED):
+    """The machine is updated and restarted."""
+    forge.firmware = firmware
+    forge.clock = ClockInfo(10, forge.clock.reset_count + 1, 0, True)
+    forge.boot()
+
+
+def seen(bench, rollout: str, device: str = "camera.line-1.cam1") -> str:
+    with bench.verifier.database.transaction() as session:
+        return session.get(RolloutDevice, (rollout, device)).seen
+
+
+def state(bench, rollout: str) -> tuple[str, int]:
+    with bench.verifier.database.transaction() as session:
+        row = session.get(RolloutRow, rollout)
+        return row.state, row.step
+
+
+def change(bench, rollout: str, verb: str) -> None:
+    with bench.verifier.database.transaction() as session:
+        change_rollout(session, session.get(RolloutRow, rollout), verb, "t", bench.clock())
+
+
+def tick(bench) -> None:
+    with bench.verifier.database.transaction() as session:
+        tick_all(session, bench.clock())
+
+
+def test_a_device_may_run_either_once_it_is_its_turn(bench):
+    forge = bench.enrol()
+    rollout = bring(bench)
+    assert bench.attest(forge).state == "trusted" and seen(bench, rollout) == "waiting"
+    update(forge)
+    assert bench.join(forge).state == "trusted" and seen(bench, rollout) == "updated"
+    forge.ima.measure(*next(iter(__import__("framegate_simulators.ima", fromlist=["x"]).files_of("simulated-camera", "12.10").items())))
+    assert bench.attest(forge, known_log=True).state == "trusted", "and goes on with its list from there"
+
+
+def test_early_is_a_finding_and_no_compromise(bench):
+    forges = [bench.enrol(f"cam{n}") for n in range(1, 4)]
+    rollout = bring(bench)
+    with bench.verifier.database.transaction() as session:
+        late = next(n for n in range(1, 4) if session.get(RolloutDevice, (rollout, f"camera.line-1.cam{n}")).step > 0)
+    update(forges[late - 1])
+    assert bench.join(forges[late - 1]).state == "trusted"
+    assert seen(bench, rollout, f"camera.line-1.cam{late}") == "early"
+
+
+def test_neither_is_suspect_and_pauses_the_rollout(bench):
+    forge = bench.enrol()
+    rollout = bring(bench)
+    update(forge, replace(UPDATED, kernel="kernel 6.66"))
+    answer = bench.join(forge)
+    assert answer.state == "suspect" and seen(bench, rollout) == "failed"
+    assert state(bench, rollout)[0] == "paused"
+    change(bench, rollout, "resume")
+    assert state(bench, rollout)[0] == "running", "failures are counted anew"
+
+
+def test_time_brings_the_next_step_then_enforcement_then_overdue_then_the_end(bench):
+    forge = bench.enrol()
+    rollout = bring(bench)
+    assert state(bench, rollout) == ("running", 0)
+    bench.clock.pass_s(61)
+    tick(bench)
+    assert state(bench, rollout) == ("running", 1)
+    bench.clock.pass_s(61)
+    tick(bench)
+    assert state(bench, rollout)[0] == "enforced"
+    assert bench.attest(forge).state == "trusted" and seen(bench, rollout) == "overdue"
+    change(bench, rollout, "retire")
+    assert bench.attest(forge).state == "suspect"
+
+
+def test_shadow_only_tries(bench):
+    forge = bench.enrol()
+    rollout = bring(bench, shadow=True)
+    assert bench.attest(forge).state == "trusted"
+    with bench.verifier.database.transaction() as session:
+        assert session.get(RolloutDevice, (rollout, "camera.line-1.cam1")).shadow == "fail"
+    bench.clock.pass_s(10_000)
+    tick(bench)
+    assert state(bench, rollout) == ("shadow", 0)
+    change(bench, rollout, "resume")
+    assert state(bench, rollout) == ("running", 0)
+
+
+def test_abort_takes_nobodys_trust(bench):
+    forge = bench.enrol()
+    rollout = bring(bench)
+    update(forge)
+    assert bench.join(forge).state == "trusted"
+    change(bench, rollout, "abort")
+    assert bench.attest(forge, known_log=True).state == "trusted"
+    update(forge, CAMERA)
+    assert bench.join(forge).state == "trusted"
+    other = bench.enrol("cam2")
+    update(other)
+    assert bench.join(other).state == "suspect", "who had not updated may not any more"
+
+
+def test_tampering_inside_the_window_is_caught(bench):
+    """Between two accepted revisions nothing else passes, a mixture of both least of all."""
+    forge = bench.enrol()
+    bring(bench)
+    for mixture in (
+        replace(UPDATED, bootloader="shim implanted"),
+        replace(CAMERA, kernel=UPDATED.kernel),
+        replace(UPDATED, secure_boot=False),
+        replace(UPDATED, command_line=CAMERA.command_line),
+    ):
+        update(forge, mixture)
+        assert bench.join(forge).state == "suspect", mixture
+
+
+def test_what_cannot_be_rolled_out(bench):
+    bench.enrol()
+    keys = bench.verifier.keys
+    plan = Plan(1, (100,), 1, 60, False)
+    for name, reason in (("nobody", Reason.NOT_FOUND), ("simulated-camera", Reason.CONFLICT)):
+        with pytest.raises(Refused) as caught, bench.verifier.database.transaction() as session:
+            start_rollout(session, keys, name, plan, "t", 0)
+        assert caught.value.reason == reason
+    rollout = bring(bench)
+    with pytest.raises(Refused, match="under way"), bench.verifier.database.transaction() as session:
+        start_rollout(session, keys, "simulated-camera", plan, "t", 0)
+    for verb in ("retire", "resume", "dance"):
+        with pytest.raises(Refused):
+            change(bench, rollout, verb)
+    change(bench, rollout, "abort")
+    with pytest.raises(FramegateError, match="PCR"):
+        bring(bench, replace(UPDATED, ima=False), 3)
+
+
+def test_a_changed_profile_frees_a_suspect_only_with_a_fresh_quote(bench):
+    from framegate.lifecycle import Event, State, step
+
+    forge = bench.enrol()
+    update(forge)
+    assert bench.join(forge).state == "suspect"
+    assert step(State.SUSPECT, Event.RECONSIDERED) == State.STALE
+    with bench.verifier.database.transaction() as session:
+        row = session.query(EvidenceRow).filter_by(affirming=False).one()
+        assert row.device == "camera.line-1.cam1"
+
+
+def test_evidence_that_says_the_same_is_kept_once(bench):
+    forge = bench.enrol()
+    for _ in range(5):
+        bench.clock.pass_s(60)
+        assert bench.attest(forge, known_log=True).state == "trusted"
+    with bench.verifier.database.transaction() as session:
+        rows = session.query(EvidenceRow).all()
+    assert [r.count for r in rows] == [6] and rows[0].last_ms - rows[0].first_ms == 300_000
+
+
+def test_stored_evidence_verifies_again_to_the_same_result(bench):
+    from framegate.appraisal import appraise
+    from framegate.evidence import verify_evidence
+    from framegate_controller.store.evidence import load_allowlists, stored_expectation
+    from framegate_controller.verifier.profiles import load_profile
+
+    forge = bench.enrol()
+    forge.ima.measure(b"/implant", b"x" * 32)
+    bench.attest(forge, known_log=True)
+    with bench.verifier.database.transaction() as session:
+        loaded = load_profile(session, bench.verifier.keys, "simulated-camera")
+        outcomes = []
+        for row in session.query(EvidenceRow).order_by(EvidenceRow.first_ms).all():
+            proof, expected = stored_expectation(session, row, frozenset(), {})
+            result = appraise(verify_evidence(proof, expected), loaded.profile, None, load_allowlists(session, loaded.profile.ima.allowlists))
+            outcomes.append((row.affirming, result.affirming))
+            with pytest.raises(FramegateError):
+                verify_evidence(proof, dataclasses.replace(expected, transcript=bytes(32)))
+    assert sorted(outcomes) == [(False, False), (True, True)]
