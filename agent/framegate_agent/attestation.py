@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.activation import activation_mac
 from framegate.certificates import Purpose, from_ms, load_authorities, load_certificate, verify_certificate
+from framegate.device_identity import iak_certify_data
 from framegate.errors import Failure, Malformed, Reason, Refused
 from framegate.ima import cut_entries
 from framegate.ima.replay import IMA_PCR
@@ -60,11 +61,13 @@ class Attester:
     async def join(self, state: AgentState, code: bytes, publics: tuple[bytes, ...]) -> Outcome:
         """Enrol by the ticket's `code`, or rejoin with an empty one. Raises FramegateError with the controller's reasons."""
         endorsement, ak, tls = await asyncio.to_thread(lambda: (self.tpm.endorsement(), self.tpm.attestation_key(), self.tpm.tls_key()))
+        iak = await asyncio.to_thread(self.tpm.initial_attestation_key) if code and not endorsement.certificates else None
         facts, log = await asyncio.to_thread(lambda: (self.tpm.facts(), self._log()))
         hello = Hello(
             client_nonce=secrets.token_bytes(32), ticket_code=code, ek_certificates=endorsement.certificates, ek_public=endorsement.public.raw,
             ak_public=ak.raw, tls_public=tls.raw, manufacturer=facts.manufacturer, firmware_version=facts.firmware_version,
             boot_log_size=len(log), ima_log_size=self._ima_size(),
+            iak_public=iak.public.raw if iak else b"", iak_certificates=iak.certificates if iak else (),
         ).marshal()  # fmt: skip
         async with server_authenticated(state.join_address, state.server_name, [state.root_certificate]) as channel:
             stub = rpc.JoinStub(channel)
@@ -75,7 +78,8 @@ class Attester:
             def prove() -> tuple[bytes, bytes]:
                 secret = self.tpm.activate(endorsement, challenge.credential, challenge.encrypted_secret)
                 certified = self.tpm.certify_tls_key(certify_data(t, tls.spki()))
-                proof = self._proof(challenge, t, tls, log, publics, certified=certified, csr=self._csr(tls))
+                vouched = self.tpm.certify_ak(iak, iak_certify_data(t, ak.name)) if iak else (b"", b"")
+                proof = self._proof(challenge, t, tls, log, publics, certified=certified, csr=self._csr(tls), vouched=vouched)
                 return activation_mac(secret, t, proof), proof
 
             mac, proof = await asyncio.to_thread(prove)
@@ -123,7 +127,16 @@ class Attester:
         return challenge
 
     def _proof(
-        self, challenge: Challenge, t: bytes, tls: Public, log: bytes, publics: tuple[bytes, ...], *, certified: tuple[bytes, bytes] = (b"", b""), csr: bytes = b""
+        self,
+        challenge: Challenge,
+        t: bytes,
+        tls: Public,
+        log: bytes,
+        publics: tuple[bytes, ...],
+        *,
+        certified: tuple[bytes, bytes] = (b"", b""),
+        csr: bytes = b"",
+        vouched: tuple[bytes, bytes] = (b"", b""),
     ) -> bytes:
         posture = collect_posture(self.watched).marshal()
         selection = PcrSelection(Alg(challenge.bank), challenge.pcrs)
@@ -133,6 +146,7 @@ class Attester:
         return Proof(
             certify_attest=certified[0], certify_signature=certified[1], quote_attest=attest, quote_signature=signature,
             boot_log=log if challenge.want_boot_log else b"", boot_log_sha256=sha256(log), ima_log=self._ima(challenge), posture=posture, gateway_publics=publics, csr=csr,
+            iak_attest=vouched[0], iak_signature=vouched[1],
         ).marshal()  # fmt: skip
 
     def _csr(self, tls: Public) -> bytes:

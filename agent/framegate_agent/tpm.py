@@ -15,9 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate.device_identity import IAK_USAGE
+from framegate.endorsement import load_ek_certificate
+from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.evidence import TLS_KEY_PCRS
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg, Attr, Curve
@@ -45,6 +49,10 @@ AK_HANDLE: Final = 0x81010FA6
 _PT_FIRMWARE_VERSION_1, _PT_FIRMWARE_VERSION_2 = 0x10B, 0x10C  # absent from TPM2_PT
 _TRANSIENT_FIRST, _SESSION_FIRST = 0x80000000, 0x02000000
 _NV_FIRST, _NV_LAST = 0x01C00000, 0x01C07FFF
+_IDENTITY_NV_FIRST, _IDENTITY_NV_LAST = 0x01C90000, 0x01C9FFFF
+"""Where makers keep IDevID and IAK certificates (TCG Keys for Device Identity and Attestation, 7.2)."""
+_IDENTITY_KEY_FIRST, _IDENTITY_KEY_LAST = 0x81020000, 0x8102FFFF
+"""Where they keep those keys."""
 _LOW, _HIGH = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.ADMIN_WITH_POLICY | Attr.RESTRICTED | Attr.DECRYPT, Attr.USER_WITH_AUTH
 _AES128, _AES256 = (Alg.AES, 128, Alg.CFB), (Alg.AES, 256, Alg.CFB)
 _ZERO32 = b"\0" * 32
@@ -80,6 +88,26 @@ class Endorsement:
     template: bytes
     words: str
     certificates: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InitialKey:
+    """The maker's IAK: its persistent handle, public area, and certificate followed by intermediates out of NV."""
+
+    handle: int
+    public: Public
+    certificates: tuple[bytes, ...]
+
+
+def _iak_spki(raw: bytes) -> bytes:
+    """The key in an IAK certificate, DER; empty where the bytes are none."""
+    try:
+        certificate = load_ek_certificate(raw)[0]
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (FramegateError, ValueError, x509.ExtensionNotFound):
+        return b""
+    return key if IAK_USAGE in list(usages) else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +206,33 @@ class Tpm:
     def endorsement(self) -> Endorsement:
         """The preferred EK that has a certificate, or a P-256 one without. Raises Unavailable where no template works."""
         return self._on_owner(self._endorsement)
+
+    def initial_attestation_key(self) -> InitialKey | None:
+        """The maker's IAK with its certificates out of NV, where there is one whose persistent key is found; else None."""
+
+        def find() -> InitialKey | None:
+            certificates = [self._nv_read(i) for i in self._handles(_IDENTITY_NV_FIRST) if _IDENTITY_NV_FIRST <= i <= _IDENTITY_NV_LAST]
+            for number, raw in enumerate(certificates):
+                key = _iak_spki(raw)
+                for handle in self._handles(_IDENTITY_KEY_FIRST) if key else ():
+                    if _IDENTITY_KEY_FIRST <= handle <= _IDENTITY_KEY_LAST and self._public(self._esys.tr_from_tpmpublic(handle)).spki() == key:
+                        others = certificates[:number] + certificates[number + 1 :]
+                        return InitialKey(handle, self._public(self._esys.tr_from_tpmpublic(handle)), (raw, *(c for c in others if not _iak_spki(c)))[:6])
+            return None
+
+        return self._on_owner(find)
+
+    def certify_ak(self, initial: InitialKey, data: bytes) -> tuple[bytes, bytes]:
+        """(TPMS_ATTEST, TPMT_SIGNATURE): the IAK certifies the AK, so that whoever trusts the one may trust the other."""
+
+        def run() -> tuple[bytes, bytes]:
+            iak = self._esys.tr_from_tpmpublic(initial.handle)
+            with self._ak() as ak:
+                scheme = tss.TPMT_SIG_SCHEME(scheme=tss.TPM2_ALG.NULL)
+                attest, signature = self._esys.certify(ak, iak, data, scheme, session1=tss.ESYS_TR.PASSWORD, session2=tss.ESYS_TR.PASSWORD)
+                return bytes(attest), bytes(signature.marshal())
+
+        return self._on_owner(run)
 
     def attestation_key(self) -> Public:
         """The AK's public area; made and persisted on first use. Raises Refused where the handle holds another key."""
@@ -330,9 +385,12 @@ class Tpm:
             raise Unavailable.of(Reason.UNAVAILABLE, "an endorsement key", "; ".join([*problems, str(error)])) from error
 
     def _nv_indices(self) -> list[int]:
-        found = self._esys.get_capability(TPM2_CAP.HANDLES, _NV_FIRST, 254)
+        return [h for h in self._handles(_NV_FIRST) if _NV_FIRST <= h <= _NV_LAST]
+
+    def _handles(self, first: int) -> list[int]:
+        found = self._esys.get_capability(TPM2_CAP.HANDLES, first, 254)
         data = found[1]
-        return [int(h) for h in data.data.handles if _NV_FIRST <= int(h) <= _NV_LAST]
+        return [int(h) for h in data.data.handles]
 
     def _nv_read(self, index: int) -> bytes:
         handle = self._esys.tr_from_tpmpublic(index)

@@ -20,6 +20,8 @@ from framegate.tpm.public import MAX_RSA_BITS, Public, require_ek
 
 EK_USAGE: Final = x509.ObjectIdentifier("2.23.133.8.1")
 """tcg-kp-EKCertificate."""
+MAX_CHAIN: Final = 6
+"""Real chains have two or three intermediates."""
 _NV_HEADER: Final = bytes.fromhex("1001")
 """TPM 1.2 and some 2.0 parts wrap the DER in TCG_FULL_CERT: tag 1001, type 00, 16-bit length, then 1002 for a full certificate."""
 
@@ -49,6 +51,26 @@ def load_ek_certificate(raw: bytes) -> tuple[x509.Certificate, tuple[str, ...]]:
         raise Malformed.of(Reason.EK_CHAIN, "a certificate in strict DER", str(error), "pin this EK by its hash instead: framegate camera invite --ek-hash") from error
 
 
+def load_chain(raw: Sequence[bytes]) -> list[x509.Certificate]:
+    """The certificates in NV contents: the leaf's first, then intermediates, several of which may stand in one index behind one another.
+
+    Raises Malformed (EK_CHAIN, TOO_LARGE) past `MAX_CHAIN` certificates (N22).
+    """
+    found: list[x509.Certificate] = []
+    for number, data in enumerate(raw):
+        rest = data
+        while rest:
+            size = 4 + int.from_bytes(rest[2:4], "big")
+            if number and rest[:2] == b"\x30\x82" and len(rest) > size and rest[size : size + 2] == b"\x30\x82":
+                part, rest = rest[:size], rest[size:]
+            else:
+                part, rest = rest, b""
+            if len(found) >= MAX_CHAIN:
+                raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_CHAIN} certificates", "more")
+            found.append(load_ek_certificate(part)[0])
+    return found
+
+
 def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.Certificate], now: datetime) -> x509.Certificate:
     """Establish that a TPM maker vouches for `ek`; `chain[0]` is the EK's certificate, the rest intermediates. Returns that certificate.
 
@@ -64,9 +86,19 @@ def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.
     require_ek(ek)  # 1
     if not chain:
         raise _rejected("an EK certificate", "none", "pin this EK by its hash: framegate camera invite --ek-hash")
-    leaf = load_ek_certificate(chain[0])[0]  # 2
-    others = [load_ek_certificate(raw)[0] for raw in chain[1:]]
-    for certificate in (leaf, *others):
+    leaf = verify_maker_chain(load_chain(chain), roots, now, EK_USAGE, signing=False)  # 2, 3, 4
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if leaf.public_key().public_bytes(*form) != ek.key().public_bytes(*form):  # 5
+        raise EvidenceRejected([Failure(Reason.EK_CERTIFICATE_KEY, "the certificate's own EK", "another key", "the EK template does not reproduce this certificate's key")])
+    return leaf
+
+
+def verify_maker_chain(
+    certificates: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], now: datetime, usage: x509.ObjectIdentifier, *, signing: bool
+) -> x509.Certificate:
+    """Checks 2 to 4 of `verify_endorsement`, for a leaf with `usage`; `signing` for a key that signs. Returns the leaf."""
+    leaf, *others = certificates
+    for certificate in certificates:
         try:
             key = certificate.public_key()
         except UNREADABLE as error:
@@ -78,12 +110,9 @@ def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.
     if not roots:
         raise _rejected("a TPM maker's CA in the registry", "none", "add it: framegate trust add-tpm-ca FILE")
     try:
-        _verifier(roots, now).verify(leaf, others)  # 3, 4
+        _verifier(roots, now, usage, signing=signing).verify(leaf, others)  # 3, 4
     except (VerificationError, *UNREADABLE) as error:
         raise _rejected("a chain to a trusted TPM maker", str(error), "framegate trust list shows the makers; add the missing CA or intermediate") from error
-    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    if leaf.public_key().public_bytes(*form) != ek.key().public_bytes(*form):  # 5
-        raise EvidenceRejected([Failure(Reason.EK_CERTIFICATE_KEY, "the certificate's own EK", "another key", "the EK template does not reproduce this certificate's key")])
     return leaf
 
 
@@ -91,14 +120,15 @@ def _rejected(expected: str, actual: str, hint: str = "") -> EvidenceRejected:
     return EvidenceRejected([Failure(Reason.EK_CHAIN, expected, actual, hint)])
 
 
-def _verifier(roots: Sequence[x509.Certificate], now: datetime) -> x509.verification.ClientVerifier:
+def _verifier(roots: Sequence[x509.Certificate], now: datetime, wanted: x509.ObjectIdentifier = EK_USAGE, *, signing: bool = False) -> x509.verification.ClientVerifier:
     def usage(_policy: Policy, _cert: x509.Certificate, value: x509.ExtendedKeyUsage | None) -> None:
-        if value is None or EK_USAGE not in list(value):
-            raise ValueError("extended key usage 2.23.133.8.1")
+        if value is None or wanted not in list(value):
+            raise ValueError(f"extended key usage {wanted.dotted_string}")
 
     def key_usage(_policy: Policy, _cert: x509.Certificate, value: x509.KeyUsage | None) -> None:
-        if value is not None and (not (value.key_encipherment or value.key_agreement) or value.key_cert_sign):
-            raise ValueError("key usage keyEncipherment or keyAgreement")
+        good = value is None or (value.digital_signature if signing else value.key_encipherment or value.key_agreement)
+        if not good or (value is not None and value.key_cert_sign):
+            raise ValueError("key usage " + ("digitalSignature" if signing else "keyEncipherment or keyAgreement"))
 
     def not_a_ca(_policy: Policy, _cert: x509.Certificate, value: x509.BasicConstraints | None) -> None:
         if value is not None and value.ca:

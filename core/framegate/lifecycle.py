@@ -32,6 +32,7 @@ class Event(StrEnum):
     RELEASE = "release"
     RECONSIDERED = "reconsidered"  # a changed profile affirms the stored evidence that made it suspect; a fresh quote has to pass too
     RETIRE = "retire"
+    REPLACED = "replaced"  # another machine takes its place by an operator's ticket; it has proved nothing yet
 
 
 _S, _E = State, Event
@@ -62,6 +63,12 @@ TABLE = MappingProxyType(
         (_S.SUSPECT, _E.RECONSIDERED): _S.STALE,
         (_S.SUSPECT, _E.QUARANTINE): _S.QUARANTINED,
         (_S.SUSPECT, _E.RETIRE): _S.RETIRED,
+        (_S.INVITED, _E.REPLACED): _S.INVITED,
+        (_S.PENDING, _E.REPLACED): _S.INVITED,
+        (_S.TRUSTED, _E.REPLACED): _S.INVITED,
+        (_S.STALE, _E.REPLACED): _S.INVITED,
+        (_S.SUSPECT, _E.REPLACED): _S.INVITED,
+        (_S.QUARANTINED, _E.REPLACED): _S.QUARANTINED,
         (_S.QUARANTINED, _E.PROVED): _S.QUARANTINED,
         (_S.QUARANTINED, _E.CONTRADICTED): _S.QUARANTINED,
         (_S.QUARANTINED, _E.RELEASE): _S.STALE,

@@ -42,6 +42,8 @@ class Hello(Record):
     firmware_version: int = u64()
     boot_log_size: int = u32()
     ima_log_size: int = u32()
+    iak_public: bytes = blob(1024)
+    iak_certificates: tuple[bytes, ...] = blobs(MAX_EK_CERTIFICATES, MAX_CERTIFICATE_BYTES)
 
 
 class AttestHello(Record):
@@ -74,7 +76,9 @@ class Challenge(Record):
 
 
 class Proof(Record):
-    """The evidence. `csr`, `certify_attest` and `certify_signature` are empty on the fleet port, where the key is the connection's."""
+    """The evidence. `csr`, `certify_attest` and `certify_signature` are empty on the fleet port, where the key is the connection's.
+
+    `iak_attest` and `iak_signature` are there where an IAK vouches for the AK, which is where a maker certified no EK."""
 
     LABEL = "framegate/v1/proof"
     certify_attest: bytes = blob(1024)
@@ -87,6 +91,8 @@ class Proof(Record):
     posture: bytes = blob(MAX_POSTURE_BYTES)
     gateway_publics: tuple[bytes, ...] = blobs(MAX_PUBLICS, MAX_PUBLICS_BYTES)
     csr: bytes = blob(4096)
+    iak_attest: bytes = blob(1024)
+    iak_signature: bytes = blob(1024)
 
 
 class GatewayPublics(Record):
@@ -178,6 +184,14 @@ class _CertifyData(Record):
     LABEL = "framegate/v1/certify-data"
     transcript: bytes = blob(32, exactly=True)
     tls_spki: bytes = blob(1024)
+
+
+class IakCertifyData(Record):
+    """What an IAK's certification of the AK is bound to."""
+
+    LABEL = "framegate/v1/iak-certify"
+    transcript: bytes = blob(32, exactly=True)
+    ak_name: bytes = blob(66)
 
 
 class _OpeningInfo(Record):

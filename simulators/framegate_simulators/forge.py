@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation,
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.activation import activation_mac
+from framegate.device_identity import iak_certify_data
 from framegate.eventlog import parse_boot_log, replay
 from framegate.ima.replay import IMA_PCR
 from framegate.posture import Posture
@@ -79,6 +80,9 @@ class Forge:
     posture: bytes = b""
     change_quote: AttestChange = _same
     change_certify: AttestChange = _same
+    change_iak: AttestChange = _same
+    iak: Key | None = None
+    iak_certificates: tuple[bytes, ...] = ()
     change_proof: Callable[[dict[str, Any]], dict[str, Any]] = _same
 
     def __post_init__(self) -> None:
@@ -109,6 +113,7 @@ class Forge:
         return Hello(
             client_nonce=secrets.token_bytes(32), ticket_code=code, ek_certificates=self.ek_certificates, ek_public=self.ek.public.raw, ak_public=self.ak.public.raw,
             tls_public=self.tls.public.raw, manufacturer=0x46474154, firmware_version=self.firmware_version, boot_log_size=len(self.log), ima_log_size=len(self.ima.list_from()),
+            iak_public=self.iak.public.raw if self.iak else b"", iak_certificates=self.iak_certificates,
         ).marshal()  # fmt: skip
 
     def attest_hello(self, *, known_log: bool = False) -> bytes:
@@ -143,13 +148,29 @@ class Forge:
             )
         )  # fmt: skip
         quote_bytes, certify_bytes = marshal_attest(quote), marshal_attest(certify)
+        iak_bytes = marshal_attest(self.change_iak(self._vouch(t))) if self.iak and join else b""
         fields: dict[str, Any] = {
             "certify_attest": certify_bytes if join else b"", "certify_signature": self.ak.sign(certify_bytes) if join else b"", "quote_attest": quote_bytes,
             "quote_signature": self.ak.sign(quote_bytes), "boot_log": self.log if challenge.want_boot_log else b"", "boot_log_sha256": sha256(self.log),
             "ima_log": self.ima.list_from(challenge.ima_offset) if IMA_PCR in challenge.pcrs else b"",
             "posture": self.posture, "gateway_publics": self.publics, "csr": self.csr(self.tls) if join else b"",
+            "iak_attest": iak_bytes, "iak_signature": self.iak.sign(iak_bytes) if self.iak else b"",
         }  # fmt: skip
         return Proof(**self.change_proof(fields)).marshal()
+
+    def with_iak(self) -> Forge:
+        """This forge without an EK certificate and with an IAK that the maker certified instead."""
+        self.iak = Key.make(AK_ATTRS)
+        self.ek_certificates, self.iak_certificates = (), (self.maker.issue_iak(self.iak.private.public_key()),)
+        return self
+
+    def _vouch(self, t: bytes) -> Attest:
+        assert self.iak is not None
+        public = self.ak.public
+        return Attest(
+            b"", TPM_GENERATED, St.ATTEST_CERTIFY, self.iak.public.qualified_name(), iak_certify_data(t, public.name), self.clock, self.firmware_version,
+            name=public.name, certified_qualified_name=public.qualified_name(),
+        )  # fmt: skip
 
     def csr(self, key: Key) -> bytes:
         """A certificate request signed by `key`."""

@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from framegate.device_identity import IAK_USAGE
 from framegate.endorsement import EK_USAGE
-from framegate.tpm.public import parse_public
+from framegate.tpm.constants import Alg, Curve
+from framegate.tpm.public import AK_ATTRS, marshal_public, parse_public
 from framegate_agent.tpm import EK_TEMPLATES
 
 EK_KINDS: Final = {"p256": 0x01C0000A, "p384": 0x01C00016, "rsa2048": 0x01C00002}
@@ -76,6 +78,16 @@ class TpmMaker:
         if eku:
             builder = builder.add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+    def issue_iak(self, key: ec.EllipticCurvePublicKey, *, usage: x509.ObjectIdentifier = IAK_USAGE) -> bytes:
+        """DER IAK certificate for `key`."""
+        subject = x509.Name([x509.NameAttribute(NameOID.SERIAL_NUMBER, "simulated-1")])
+        builder = _builder(subject, self.certificate.subject, key, ca=False)
+        usages = dict.fromkeys(
+            ("content_commitment", "data_encipherment", "key_agreement", "key_encipherment", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False
+        )
+        builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usages), critical=True)
+        return builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False).sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, *, ca: bool, days: int = 3650) -> x509.CertificateBuilder:
@@ -155,21 +167,44 @@ class Swtpm:
             self.process = None
 
 
+IAK_HANDLE, IAK_NV = 0x81020000, 0x01C90000
+
+
+def manufacture_iak(swtpm: Swtpm, maker: TpmMaker) -> bytes:
+    """Give a running `swtpm` an IAK with the maker's certificate, as makers of network equipment do; returns the DER."""
+    template = marshal_public(attributes=AK_ATTRS, curve=Curve.NIST_P256, x=b"iak".ljust(32, b"\0"), y=b"\0" * 32, scheme=(Alg.ECDSA, Alg.SHA256))
+    with swtpm.esys() as esys:
+        public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
+        handle, made, *_ = esys.create_primary(tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT)
+        key = parse_public(bytes(made.publicArea.marshal())).key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise TypeError("the IAK's template is of an ECC key")
+        certificate = maker.issue_iak(key)
+        esys.evict_control(tss.ESYS_TR.OWNER, handle, IAK_HANDLE)
+        esys.flush_context(handle)
+        _nv_store(esys, IAK_NV, certificate)
+    return certificate
+
+
 def manufacture(swtpm: Swtpm, maker: TpmMaker, kind: str = "p256") -> bytes:
     """Give a running `swtpm` its EK certificate of `kind` (`EK_KINDS`) in NV, as a maker does before delivery; returns the DER."""
     index = EK_KINDS[kind]
     template = EK_TEMPLATES[index][1]
-    nv_attributes = tss.TPMA_NV
     with swtpm.esys() as esys:
         public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
         handle, made, *_ = esys.create_primary(tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT)
         certificate = maker.issue(parse_public(bytes(made.publicArea.marshal())).key())
         esys.flush_context(handle)
-        flags = nv_attributes.PPWRITE | nv_attributes.WRITEDEFINE | nv_attributes.PPREAD | nv_attributes.OWNERREAD
-        flags |= nv_attributes.AUTHREAD | nv_attributes.NO_DA | nv_attributes.PLATFORMCREATE
-        area = tss.TPMS_NV_PUBLIC(nvIndex=index, nameAlg=tss.TPM2_ALG.SHA256, dataSize=len(certificate), attributes=flags)
-        nv = esys.nv_define_space(b"", tss.TPM2B_NV_PUBLIC(nvPublic=area), auth_handle=tss.ESYS_TR.PLATFORM)
-        for at in range(0, len(certificate), 512):
-            esys.nv_write(nv, certificate[at : at + 512], at, auth_handle=tss.ESYS_TR.PLATFORM)
-        esys.nv_write_lock(nv, auth_handle=tss.ESYS_TR.PLATFORM)
+        _nv_store(esys, index, certificate)
     return certificate
+
+
+def _nv_store(esys: Any, index: int, content: bytes) -> None:
+    """Write `content` to a new NV index, for good and for everybody to read."""
+    nv = tss.TPMA_NV
+    flags = nv.PPWRITE | nv.WRITEDEFINE | nv.PPREAD | nv.OWNERREAD | nv.AUTHREAD | nv.NO_DA | nv.PLATFORMCREATE
+    area = tss.TPMS_NV_PUBLIC(nvIndex=index, nameAlg=tss.TPM2_ALG.SHA256, dataSize=len(content), attributes=flags)
+    handle = esys.nv_define_space(b"", tss.TPM2B_NV_PUBLIC(nvPublic=area), auth_handle=tss.ESYS_TR.PLATFORM)
+    for at in range(0, len(content), 512):
+        esys.nv_write(handle, content[at : at + 512], at, auth_handle=tss.ESYS_TR.PLATFORM)
+    esys.nv_write_lock(handle, auth_handle=tss.ESYS_TR.PLATFORM)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.endorsement import verify_endorsement
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
 from framegate.eventlog import parse_boot_log, replay
 from framegate.tpm.attest import PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import TPM_RH_NULL, Alg
@@ -342,3 +342,29 @@ def test_the_vaults_secret_opens_only_on_this_tpm_in_this_boot_state(machine, sh
         tpm.unseal(blob)
     assert caught.value.reason == Reason.VAULT and "recover" in str(caught.value)
     tpm.close()
+
+
+def test_an_iak_out_of_nv_certifies_the_ak(short, maker):
+    """A TPM with an IAK and its certificate, and no EK certificate: the maker vouches through it."""
+    from framegate.device_identity import iak_certify_data, verify_iak, verify_iak_certification
+    from framegate_simulators.tpm import Swtpm, manufacture_iak
+
+    chip = Swtpm(short / "iak")
+    chip.start()
+    try:
+        certificate = manufacture_iak(chip, maker)
+        tpm = Tpm(chip.tcti)
+        try:
+            assert tpm.endorsement().certificates == ()
+            iak = tpm.initial_attestation_key()
+            assert iak is not None and iak.certificates == (certificate,)
+            verify_iak(iak.public, iak.certificates, [maker.certificate], datetime.now(UTC))
+            ak, t = tpm.attestation_key(), b"t" * 32
+            attest, signature = tpm.certify_ak(iak, iak_certify_data(t, ak.name))
+            verify_iak_certification(iak.public, ak, attest, signature, t)
+            with pytest.raises(EvidenceRejected):
+                verify_iak_certification(iak.public, ak, attest, signature, b"u" * 32)
+        finally:
+            tpm.close()
+    finally:
+        chip.stop()

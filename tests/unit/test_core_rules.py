@@ -72,7 +72,7 @@ def test_reason_ids_are_unique_and_stable_in_form():
 
 
 def test_records_refuse_values_past_their_limits():
-    good = {"client_nonce": b"n" * 32, "ticket_code": b"", "ek_certificates": (), "ek_public": b"", "ak_public": b"", "tls_public": b""}
+    good = {"client_nonce": b"n" * 32, "ticket_code": b"", "ek_certificates": (), "ek_public": b"", "ak_public": b"", "tls_public": b"", "iak_public": b"", "iak_certificates": ()}
     numbers = {"manufacturer": 0, "firmware_version": 0, "boot_log_size": 0, "ima_log_size": 0}
     for change in ({"client_nonce": b"n"}, {"ticket_code": b"x" * 17}, {"ek_certificates": (b"",) * 7}, {"manufacturer": 2**32}, {"manufacturer": -1}):
         with pytest.raises(Malformed):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from framegate.activation import activation_mac
+from framegate.device_identity import iak_certify_data
 from framegate.merkle import Tree
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
@@ -39,6 +40,7 @@ def vectors() -> dict[str, object]:
     hello = Hello(
         client_nonce=fill("client nonce", 32), ticket_code=fill("code", 16), ek_certificates=(fill("ek cert", 40), fill("intermediate", 30)), ek_public=fill("ek", 90),
         ak_public=fill("ak", 90), tls_public=fill("tls", 90), manufacturer=0x46474154, firmware_version=0x2019102300163636, boot_log_size=4096, ima_log_size=0,
+        iak_public=b"", iak_certificates=(),
     )  # fmt: skip
     challenge = Challenge(
         hello_sha256=sha256(hello.marshal()), session=fill("session", 16), nonce=fill("nonce", 32), credential=fill("credential", 68),
@@ -79,6 +81,7 @@ def vectors() -> dict[str, object]:
         "opening": opening.marshal().hex(), "frame_metadata": metadata.marshal().hex(), "captured": captured.marshal().hex(), "frame_leaf": leaves[0].hex(), "frame_head": head.marshal().hex(), "fleet": fleet.hex(),
         "transcript": t.hex(), "publics_sha256_none": publics_sha256(()).hex(), "publics_sha256_two": publics_sha256(publics).hex(),
         "quote_data": quote_data(t, spki, log, posture, publics).hex(), "certify_data": certify_data(t, spki).hex(),
+        "iak_certify_data": iak_certify_data(t, fill("ak name", 34)).hex(),
         "activation_mac": activation_mac(fill("activation secret", 32), t, b"proof bytes").hex(),
         "opening_info": opening_info(offer.marshal(), b'{"grant_id":"g"}', spki, "source-1").hex(),
         "policy_pcr": policy_pcr(PcrSelection(Alg.SHA256, tuple(range(8))), values).hex(),

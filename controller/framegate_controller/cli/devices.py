@@ -49,22 +49,28 @@ def device_commands(kind: str) -> typer.Typer:
         with errors():
             with operator_stub(load_context(context)) as stub:
                 reply = stub.Invite(pb.InviteRequest(kind=kind, name=name, zone=zone, profile=profile, ek_sha256=ek_hash, life_s=int(hours * 3600)))
-            ticket = Ticket(
-                join_address=reply.join_address, fleet_address=reply.fleet_address, server_name=reply.server_name, root=reply.root, code=reply.code,
-                issued_at_ms=reply.now_ms,
-            )  # fmt: skip
-            text = ticket_text(ticket)
-            if out is not None:
-                with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                    file.write(text + "\n")
-                talk.print(f"ticket for {safe(reply.device)}: {out}")
-            elif output == "json":
-                show_json({"device": reply.device, "ticket": text, "expires_ms": reply.expires_ms})
-            else:
-                talk.print(f"ticket for {safe(reply.device)}, good once, for {hours:g} h. On the machine: framegate-agent join TICKET")
-                print(text)
+            _give_ticket(reply, out, output, hours)
             if not ek_hash:
                 talk.print(f"not bound to a machine: after it has joined, framegate {kind} approve {name}")
+
+    @app.command()
+    def replace(
+        name: Name, ek_hash: Annotated[str, typer.Option(help="Binds the ticket to the new machine; printed by framegate-agent ek. Without it an operator has to approve.")] = "",
+        reason: Reason_ = "", hours: Annotated[float, typer.Option(min=0.01, max=24)] = 24.0,
+        out: Annotated[Path | None, typer.Option(help="Write the ticket to this file (0600) instead of standard output.")] = None,
+        output: Output = "table", context: Context = None,
+    ) -> None:  # fmt: skip
+        """Make a ticket for another machine in this one's place, after a mainboard change. The old identity ends the moment the new one joins."""
+        with errors():
+            with operator_stub(load_context(context)) as stub:
+                summary = _detail_of(stub, name, kind).summary
+                request = pb.InviteRequest(
+                    kind=kind, name=summary.name, zone=summary.zone, profile=summary.profile, ek_sha256=ek_hash, life_s=int(hours * 3600), replace=True, reason=reason
+                )
+                reply = stub.Invite(request)
+            _give_ticket(reply, out, output, hours)
+            if not ek_hash:
+                talk.print(f"not bound to a machine: after it has joined, framegate {kind} approve {summary.name}")
 
     @app.command("list")
     def list_(output: Output = "table", context: Context = None) -> None:
@@ -139,6 +145,23 @@ def device_commands(kind: str) -> typer.Typer:
         _do(kind, "retire", name, reason, output, context)
 
     return app
+
+
+def _give_ticket(reply: pb.InviteReply, out: Path | None, output: str, hours: float) -> None:
+    ticket = Ticket(
+        join_address=reply.join_address, fleet_address=reply.fleet_address, server_name=reply.server_name, root=reply.root, code=reply.code,
+        issued_at_ms=reply.now_ms,
+    )  # fmt: skip
+    text = ticket_text(ticket)
+    if out is not None:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text + "\n")
+        talk.print(f"ticket for {safe(reply.device)}: {out}")
+    elif output == "json":
+        show_json({"device": reply.device, "ticket": text, "expires_ms": reply.expires_ms})
+    else:
+        talk.print(f"ticket for {safe(reply.device)}, good once, for {hours:g} h. On the machine: framegate-agent join TICKET")
+        print(text)
 
 
 def _change(kind: str, verb: str) -> Any:

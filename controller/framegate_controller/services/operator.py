@@ -68,7 +68,7 @@ class OperatorService(ProfileCalls, rpc.OperatorServicer):
             with self._verifier.database.transaction() as session:
                 return invite(
                     session, kind=Kind(request.kind), zone=request.zone, name=request.name, profile=request.profile, ek_sha256=pinned, code=code,
-                    life_s=life, actor=actor, now_ms=now,
+                    life_s=life, actor=actor, now_ms=now, replaces=request.replace,
                 )  # fmt: skip
 
         device = await asyncio.to_thread(run)

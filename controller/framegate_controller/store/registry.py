@@ -62,14 +62,32 @@ def change_state(session: Session, device: Device, edge: Edge, actor: str, now_m
     return after
 
 
-def invite(session: Session, *, kind: Kind, zone: str, name: str, profile: str, ek_sha256: bytes | None, code: bytes, life_s: int, actor: str, now_ms: int) -> DeviceId:
-    """Register a device and its ticket. Raises Refused where the name is taken or the profile unknown."""
+def invite(
+    session: Session,
+    *,
+    kind: Kind,
+    zone: str,
+    name: str,
+    profile: str,
+    ek_sha256: bytes | None,
+    code: bytes,
+    life_s: int,
+    actor: str,
+    now_ms: int,
+    replaces: bool = False,
+) -> DeviceId:
+    """Register a device and its ticket; with `replaces`, a ticket for another machine in the place of one that is there.
+
+    Raises Refused where the name is taken or the profile unknown.
+    """
     parse_name(profile, "profile")
     identifier = device_id(kind, zone, name)
     if session.get(Profile, profile) is None:
         known = ", ".join(session.scalars(select(Profile.name).order_by(Profile.name)).all()) or "none"
         raise Refused.of(Reason.PROFILE_MISSING, f"a firmware profile ({known})", profile, "framegate-controller profile add FILE")
     taken = session.scalars(select(Device).where(Device.name == name)).one_or_none()
+    if replaces:
+        return _replacement(session, taken, kind=kind, name=name, ek_sha256=ek_sha256, code=code, life_s=life_s, actor=actor, now_ms=now_ms)
     if taken is not None:
         if taken.state != State.RETIRED:
             raise Refused.of(Reason.NAME_TAKEN, "a name that is free", f"{name} ({taken.state})", f"framegate camera retire {name}, or choose another name")
@@ -80,6 +98,16 @@ def invite(session: Session, *, kind: Kind, zone: str, name: str, profile: str, 
     session.add(Ticket(code_sha256=sha256(code), device=identifier, ek_sha256=ek_sha256, expires_ms=now_ms + life_s * 1000))
     record(session, now_ms, identifier, "invited", actor, f"profile {profile}", "", State.INVITED.value)
     return identifier
+
+
+def _replacement(session: Session, device: Device | None, *, kind: Kind, name: str, ek_sha256: bytes | None, code: bytes, life_s: int, actor: str, now_ms: int) -> DeviceId:
+    """The ticket of a replacement. The present machine keeps its place until the new one has proved itself to be the ticket's."""
+    if device is None or device.kind != kind or device.state == State.RETIRED:
+        raise Refused.of(Reason.NOT_FOUND, f"a {kind} of the registry to replace", ascii(name), f"framegate {kind} list")
+    session.execute(delete(Ticket).where(Ticket.device == device.id))
+    session.add(Ticket(code_sha256=sha256(code), device=device.id, ek_sha256=ek_sha256, expires_ms=now_ms + life_s * 1000, replaces=True))
+    record(session, now_ms, device.id, "replacement-invited", actor, "bound to an EK" if ek_sha256 else "not bound to an EK")
+    return DeviceId(device.id)
 
 
 def open_session(session: Session, row: AttestationSession, now_ms: int) -> None:

@@ -58,6 +58,7 @@ class Ticket(Base):
     ek_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
     expires_ms: Mapped[int] = mapped_column(BigInteger)
     used_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    replaces: Mapped[bool] = mapped_column(default=False)
     reserved_ek: Mapped[bytes | None] = mapped_column(LargeBinary)
     reserved_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
 

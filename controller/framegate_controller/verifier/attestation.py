@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from framegate.activation import verify_activation
 from framegate.appraisal import AttestationResult
+from framegate.device_identity import verify_iak, verify_iak_certification
 from framegate.ear import ear_claims
 from framegate.endorsement import verify_endorsement
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused
@@ -32,7 +33,7 @@ from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import DIGEST_SIZE, Alg
 from framegate.tpm.credential import make_credential
 from framegate.tpm.public import Public, parse_public, require_ak, require_ek, require_tls_key
-from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, GatewayPublics, Hello, sha256, transcript
+from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, GatewayPublics, Hello, Proof, sha256, transcript
 from framegate_controller import VERSION
 from framegate_controller.ca.issuance import issue_device, issue_gateway
 from framegate_controller.ca.keys import FleetKeys
@@ -122,7 +123,7 @@ class Verifier:
         with self.database.transaction() as session:
             device, ticket = self._whose(session, hello, ek_sha256, peer, now)
             endorsement = self._endorsed(session, hello, ek, ek_sha256, ticket, device, now)
-            self._unowned(session, device, ek_sha256, ak)
+            self._unowned(session, device, ek_sha256, ak, replaces=ticket is not None and ticket.replaces)
             selection = load_profile(session, self.keys, device.profile).profile.selection
             secret = secrets.token_bytes(32)
             ephemeral = None
@@ -174,12 +175,16 @@ class Verifier:
             device = self._device(session, row.device)
             ek, ak, tls = parse_public(hello.ek_public), parse_public(hello.ak_public), parse_public(hello.tls_public)
             ek_sha256 = sha256(ek.spki())
-            unpinned = False
+            unpinned = replaces = False
             if row.ticket is not None:
-                unpinned = self._use_ticket(session, row.ticket, ek_sha256)
+                unpinned, replaces = self._use_ticket(session, row.ticket, ek_sha256)
+                if unpinned and not hello.ek_certificates:
+                    self._vouched(proof, hello, ak, t)
             elif device.ek_sha256 != ek_sha256:
                 raise Refused.of(Reason.EK_UNKNOWN, "this device's EK", "another")
-            self._unowned(session, device, ek_sha256, ak)
+            self._unowned(session, device, ek_sha256, ak, replaces=replaces)
+            if replaces and device.ek_sha256 not in {None, ek_sha256}:
+                self._replace(session, device)
             device.ek_sha256, device.ek_public, device.endorsement = ek_sha256, hello.ek_public, row.endorsement
             device.ak_name, device.ak_public, device.manufacturer = ak.name, hello.ak_public, hello.manufacturer
             expected = Expectation(transcript=t, ak=ak, tls=tls, selection=_selection(challenge), join=True)
@@ -333,10 +338,14 @@ class Verifier:
                 raise Refused.of(Reason.EK_NOT_PINNED, f"the EK {ticket.ek_sha256.hex()}", ek_sha256.hex(), "this ticket is for another machine")
             return "EK hash pinned by an operator"
         roots = [x509.load_der_x509_certificate(der) for der in session.scalars(select(TpmAuthority.certificate)).all()]
-        leaf = verify_endorsement(ek, hello.ek_certificates, roots, datetime.fromtimestamp(now / 1000, UTC))
+        at = datetime.fromtimestamp(now / 1000, UTC)
+        if not hello.ek_certificates and hello.iak_certificates:  # that it vouches for this AK is shown by the proof
+            leaf = verify_iak(parse_public(hello.iak_public), hello.iak_certificates, roots, at)
+            return f"IAK certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}"
+        leaf = verify_endorsement(ek, hello.ek_certificates, roots, at)
         return f"certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}"
 
-    def _unowned(self, session: Session, device: Device, ek_sha256: bytes, ak: Public) -> None:
+    def _unowned(self, session: Session, device: Device, ek_sha256: bytes, ak: Public, *, replaces: bool = False) -> None:
         """No other device owns this EK or AK; one that is retired gives them up only to a new ticket, which is what led here."""
         others = select(Device).where((Device.ek_sha256 == ek_sha256) | (Device.ak_name == ak.name), Device.id != device.id)
         for other in session.scalars(others).all():
@@ -344,17 +353,34 @@ class Verifier:
                 raise Refused.of(Reason.KEY_OWNED, "a TPM that is no other device's", f"that of {other.id}", f"framegate camera retire {other.name}, then invite anew")
             other.ek_sha256 = other.ak_name = None
         session.flush()
-        if device.ek_sha256 not in {None, ek_sha256}:
-            raise Refused.of(Reason.KEY_OWNED, f"the TPM that {device.id} joined with", "another", "retire the old machine first; a copied disk does not carry an identity")
+        if device.ek_sha256 not in {None, ek_sha256} and not replaces:
+            hint = f"is its mainboard another one? framegate {device.kind} replace {device.name}; a copied disk does not carry an identity"
+            raise Refused.of(Reason.KEY_OWNED, f"the TPM that {device.id} joined with", "another", hint)
 
-    def _use_ticket(self, session: Session, code_sha256: bytes, ek_sha256: bytes) -> bool:
-        """Consume the ticket; True where it was not bound to an EK hash, so that an operator has to approve."""
+    def _replace(self, session: Session, device: Device) -> None:
+        """End the identity of the machine that stood here: keys, certificate, result, log and list go in this very transaction."""
+        old = (device.ek_sha256 or b"").hex()
+        change_state(session, device, Edge.REPLACED, device.id, self.clock(), f"the machine with EK {old[:16]}… gave way to another")
+        device.tls_public = device.tls_spki_sha256 = None
+        device.clock = device.ima_prefix = ""
+        device.boot_log = device.ima_profile_sha256 = b""
+        device.result_id, device.result_ms, device.result_expires_ms, device.certificate_expires_ms = "", 0, 0, 0
+        store_gateways(session, device.id, (), "")
+        session.flush()
+
+    def _vouched(self, proof: bytes, hello: Hello, ak: Public, t: bytes) -> None:
+        """Where no EK certificate stood behind the ticket, the IAK of the Hello has to vouch for this AK. Raises EvidenceRejected, Malformed."""
+        body = Proof.parse(proof)
+        verify_iak_certification(parse_public(hello.iak_public), ak, body.iak_attest, body.iak_signature, t)
+
+    def _use_ticket(self, session: Session, code_sha256: bytes, ek_sha256: bytes) -> tuple[bool, bool]:
+        """Consume the ticket; (not bound to an EK hash, so that an operator has to approve; it brings another machine for a device)."""
         ticket = session.get(Ticket, code_sha256)
         if ticket is None or ticket.used_ms or ticket.reserved_ek != ek_sha256:
             raise Refused.of(Reason.TICKET_USED, "a ticket not used yet", "a used one", "exactly one machine joins by a ticket")
         ticket.used_ms = self.clock()
         record(session, ticket.used_ms, ticket.device, "ticket-used", ticket.device)
-        return ticket.ek_sha256 is None
+        return ticket.ek_sha256 is None, ticket.replaces
 
     def _challenge(self, hello: bytes, selection: PcrSelection, now: int, credential: bytes, encrypted: bytes, *, want_boot_log: bool, ima_offset: int = 0) -> Challenge:
         return Challenge(
