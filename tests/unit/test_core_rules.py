@@ -188,7 +188,7 @@ def test_gateway_certificates_need_two_keys_and_their_own_signatures(keys):
     assert "gw1.line-1.gateway.framegate" in str(tls.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName))
     assert verdict.public_key() != tls.public_key()
     p384 = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(ec.generate_private_key(ec.SECP384R1()), hashes.SHA256()).public_bytes(Encoding.DER)
-    for change in ({"tls_csr": publics.verdict_csr}, {"tls_csr": b"junk"}, {"verdict_csr": p384}, {"verdict_csr": publics.verdict_csr[:-1] + b"\0"}):
+    for change in ({"tls_csr": publics.verdict_csr}, {"tls_csr": b"junk"}, {"verdict_csr": p384}, {"verdict_csr": publics.verdict_csr[:-1] + bytes([publics.verdict_csr[-1] ^ 1])}):
         with pytest.raises(EvidenceRejected) as caught:
             issue_gateway(keys, host, dataclasses.replace(publics, **change), timedelta(minutes=3), NOW)
         assert caught.value.reason == Reason.PUBLICS
