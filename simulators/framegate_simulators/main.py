@@ -100,6 +100,37 @@ def boards(
 
 
 @app.command()
+def attack(
+    threat: Annotated[list[str] | None, typer.Argument(help="Ids such as N03; with --all, every one.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every threat of the list; those without an attempt are shown as untried.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
+) -> None:  # fmt: skip
+    """Try the threats against a live controller. Exit code 0 only where every attempt was refused; 6 where one was not."""
+    from framegate_simulators.attack.campaign import THREATS, run_campaign
+
+    chosen = frozenset(t.upper() for t in threat or ())
+    if not everything and (not chosen or chosen - set(THREATS)):
+        typer.echo(f"expected --all, or ids out of {THREATS[0]} to {THREATS[-1]}; got {sorted(chosen - set(THREATS)) or 'nothing'}", err=True)
+        raise typer.Exit(2)
+
+    def say(row: dict[str, object]) -> None:
+        if output != "json":
+            word = {True: "refused", False: "NOT REFUSED", None: "untried"}[row["refused"]]  # type: ignore[index]
+            if row["id"] == "control":
+                word = "as it should" if row["refused"] else "BROKEN"
+            typer.echo(f"{row['id']:8} {word:12} {row['attempt']}\n{'':21} {row['observed']}" if row["attempt"] else f"{row['id']:8} {word}")
+
+    rows = run_campaign(say, frozenset() if everything else chosen)
+    if output == "json":
+        print(json.dumps(rows, indent=1))
+    tried = [r for r in rows if r["refused"] is not None and r["id"] != "control"]
+    bad = [r["id"] for r in rows if r["refused"] is False]
+    typer.echo(f"{len(tried)} threats tried, {len(tried) - len([b for b in bad if b != 'control'])} refused, {sum(r['refused'] is None for r in rows)} untried", err=True)
+    if bad:
+        raise typer.Exit(6)
+
+
+@app.command()
 def profile(
     model: Annotated[str, typer.Argument(help="Machine model, for instance simulated-camera.")], revision: int = 1,
     allowlist: Annotated[Path | None, typer.Option(help="Write the IMA allowlist that the profile names here.")] = None,

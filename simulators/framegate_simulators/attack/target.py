@@ -1,0 +1,211 @@
+"""The campaign's target: a live controller process on loopback, met as an attacker on the network would meet it, with forged machines."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.certificates import load_certificate
+from framegate.errors import FramegateError
+from framegate.wire import Challenge, sha256
+from framegate_controller.ca.keys import FleetKeys, load_fleet, private_pem
+from framegate_controller.cli.connection import load_context, operator_stub
+from framegate_proto.edge import from_rpc_error
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.boot import Firmware
+from framegate_simulators.forge import Forge
+from framegate_simulators.plant import Plant
+
+TIMEOUT_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an attempt met: the reason ids that came back, and whether the attacker went away with nothing."""
+
+    refused: bool
+    reason: str
+    attempt: str = ""
+
+
+@dataclass
+class Attempt:
+    """One attempt at one threat."""
+
+    threat: str
+    words: str
+    run: Callable[[Target], Seen]
+
+
+ATTEMPTS: list[Attempt] = []
+
+
+def attempt(threat: str, words: str) -> Callable[[Callable[[Target], Seen]], Callable[[Target], Seen]]:
+    """Register the decorated function as an attempt at `threat`, such as "N03"."""
+
+    def register(run: Callable[[Target], Seen]) -> Callable[[Target], Seen]:
+        ATTEMPTS.append(Attempt(threat, words, run))
+        return run
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the controller said to a proof, or to a Begin that it refused."""
+
+    state: str
+    reasons: tuple[str, ...]
+    certificate: x509.Certificate | None
+    again: bool = False
+
+    @property
+    def seen(self) -> Seen:
+        """As an attempt's result: refused where no certificate came."""
+        return Seen(self.certificate is None, ", ".join(dict.fromkeys(self.reasons)) or self.state)
+
+
+@dataclass
+class Target:
+    """A plant with a running controller, an operator's word where an attack needs a ticket, and the fleet's keys only where a fixture needs them."""
+
+    plant: Plant
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.context = load_context(self.plant.context)
+        self.fleet = sha256(self.context.root_certificate.public_bytes(Encoding.DER))
+
+    @property
+    def keys(self) -> FleetKeys:
+        """The fleet's keys, for certificates that an attacker might have got hold of."""
+        return load_fleet(self.plant.folder / "controller" / "keys")
+
+    def forge(self, kind: str = "camera", firmware: Firmware | None = None) -> Forge:
+        """A machine whose TPM is software: every statement of it can be broken."""
+        return Forge(self.plant.maker, firmware or Firmware(f"simulated-{kind}"))
+
+    def invite(self, forge: Forge | None = None, *, name: str = "", kind: str = "camera", replace: bool = False, profile: str = "") -> tuple[bytes, str]:
+        """(ticket code, device id); bound to the forge's EK where one is given."""
+        name = name or f"a{next(self.numbers)}"
+        request = pb.InviteRequest(
+            kind=kind, name=name, zone="line-1", profile=profile or f"simulated-{kind}", ek_sha256=forge.ek_sha256.hex() if forge else "", life_s=3600, replace=replace,
+        )  # fmt: skip
+        with operator_stub(self.context) as stub:
+            reply = stub.Invite(request)
+        return reply.code, reply.device
+
+    @contextmanager
+    def joining(self, **options: Any) -> Iterator[Any]:
+        """A stub of the join port."""
+        tls = grpc.ssl_channel_credentials(self.context.root)
+        with grpc.secure_channel(f"127.0.0.1:{self.plant.join_port}", tls, options=self._options(), **options) as channel:
+            yield rpc.JoinStub(channel)
+
+    @contextmanager
+    def fleet_channel(self, pair: tuple[bytes, bytes] | None) -> Iterator[grpc.Channel]:
+        """A connection to the fleet port with (key, chain) in PEM, or with none."""
+        tls = grpc.ssl_channel_credentials(self.context.root, *(pair or (None, None)))
+        with grpc.secure_channel(f"127.0.0.1:{self.plant.fleet_port}", tls, options=self._options()) as channel:
+            yield channel
+
+    def _options(self) -> tuple[tuple[str, Any], ...]:
+        return (
+            ("grpc.ssl_target_name_override", self.context.server_name),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+        )
+
+    def begin(self, hello: bytes) -> bytes:
+        """Challenge bytes for a Hello. Raises FramegateError as the controller refuses."""
+        with self.joining() as stub:
+            return bytes(_called(lambda: stub.Begin(pb.BeginRequest(hello=hello), timeout=TIMEOUT_S)).challenge)
+
+    def complete(self, session: bytes, mac: bytes, proof: bytes) -> Answer:
+        """The answer to a join proof."""
+        with self.joining() as stub:
+            return _answer(lambda: stub.Complete(pb.CompleteRequest(session=session, mac=mac, proof=proof), timeout=TIMEOUT_S))
+
+    def join(self, forge: Forge, code: bytes = b"", *, change_mac: Callable[[bytes], bytes] = bytes) -> Answer:
+        """The whole of a join."""
+        hello = forge.hello(code)
+        try:
+            challenge = self.begin(hello)
+        except FramegateError as error:
+            return Answer("refused", tuple(f.reason.value for f in error.failures), None)
+        mac, proof = forge.answer(self.fleet, hello, challenge)
+        return self.complete(Challenge.parse(challenge).session, change_mac(mac), proof)
+
+    def enrol(self, forge: Forge | None = None, *, name: str = "", kind: str = "camera") -> tuple[Forge, str, x509.Certificate]:
+        """A sound machine that is trusted: the control of every experiment. Raises RuntimeError where the target refuses even that."""
+        forge = forge or self.forge(kind)
+        code, device = self.invite(forge, name=name, kind=kind)
+        answer = self.join(forge, code)
+        if answer.certificate is None:
+            raise RuntimeError(f"the target refuses sound evidence: {answer}")
+        return forge, device, answer.certificate
+
+    def try_join(self, forge: Forge) -> Seen:
+        """Join a forged machine by a ticket of its own."""
+        code, _ = self.invite(forge)
+        return self.join(forge, code).seen
+
+    def pair(self, forge: Forge, certificate: x509.Certificate) -> tuple[bytes, bytes]:
+        """The machine's TLS key and chain."""
+        return private_pem(forge.tls.private), certificate.public_bytes(Encoding.PEM) + self.context.authorities
+
+    def attest(self, forge: Forge, certificate: x509.Certificate, *, known_log: bool = False, hello: bytes = b"") -> Answer:
+        """An attestation on the fleet port."""
+        with self.fleet_channel(self.pair(forge, certificate)) as channel:
+            stub = rpc.FleetStub(channel)
+            hello = hello or forge.attest_hello(known_log=known_log)
+            try:
+                reply = _called(lambda: stub.Begin(pb.BeginRequest(hello=hello), timeout=TIMEOUT_S))
+            except FramegateError as error:
+                return Answer("refused", tuple(f.reason.value for f in error.failures), None)
+            _, proof = forge.answer(self.fleet, hello, reply.challenge, join=False)
+            return _answer(lambda: stub.Complete(pb.CompleteRequest(session=Challenge.parse(reply.challenge).session, proof=proof), timeout=TIMEOUT_S))
+
+    def state(self, device: str) -> str:
+        """The device's state by the controller."""
+        with operator_stub(self.context) as stub:
+            return str(stub.Show(pb.DeviceRequest(device=device)).summary.state)
+
+    def change(self, device: str, event: str) -> None:
+        """An operator's verb."""
+        with operator_stub(self.context) as stub:
+            stub.Change(pb.ChangeRequest(device=device, event=event, reason="campaign"))
+
+
+def reason_of(work: Callable[[], Any]) -> Seen:
+    """Refused where `work` raises our error or gRPC's; the reason is what came with it."""
+    try:
+        _called(work)
+    except FramegateError as error:
+        return Seen(True, ", ".join(dict.fromkeys(f"{f.reason.value}" if f.reason.value != "unavailable" else f.actual[:60] for f in error.failures)))
+    return Seen(False, "accepted")
+
+
+def _called(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except grpc.RpcError as error:
+        raise from_rpc_error(error, "") from error
+
+
+def _answer(work: Callable[[], Any]) -> Answer:
+    try:
+        reply = _called(work)
+    except FramegateError as error:
+        return Answer("refused", tuple(f.reason.value for f in error.failures), None)
+    certificate = load_certificate(reply.certificate) if reply.certificate else None
+    return Answer(reply.state, tuple(f.reason for f in reply.failures), certificate, reply.retry_with_boot_log)
