@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-line demo-rollout test check bench chaos-line proto model clean
+.PHONY: help setup demo demo-line demo-rollout test check bench fuzz attack chaos-line proto model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SOURCE ?=
@@ -31,6 +31,12 @@ check: setup ## Format, lint, types, layers, stale generated code
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench
+
+fuzz: setup ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the kept corpus
+	@./scripts/fuzz.sh
+
+attack: setup ## Try every threat of the list against a live controller
+	@.venv/bin/framegate-sim attack --all
 
 chaos-line: setup ## kill -9 at random, RUNS times (1000, half an hour): nothing uninspected is let through
 	@$(PY) -m framegate_simulators.chaos_line --runs $(RUNS)
