@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, final
 
 from framegate.errors import Failure, FramegateError, Reason
-from framegate.eventlog import EventType, structural_failures
+from framegate.eventlog import EventType, parse_boot_log, structural_failures
 from framegate.eventlog.content import IMAGE_SECURITY, SHIM_LOCK, boot_variable, bound_text, bound_variable, revoked_hashes, sbat_levels
 from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog
 from framegate.eventlog.structure import variable_name, variable_record, variable_value
-from framegate.evidence import VerifiedEvidence
+from framegate.evidence import REMEMBERED, VerifiedEvidence
 from framegate.glob import matches
 from framegate.ima.allowlist import Allowlist
 from framegate.ima.judge import ima_failures
@@ -25,7 +26,7 @@ from framegate.posture import parse_posture
 from framegate.posture_limits import posture_failures
 from framegate.profile import FirmwareProfile
 from framegate.tpm.attest import ClockInfo
-from framegate.tpm.constants import HASH_NAME
+from framegate.tpm.constants import HASH_NAME, Alg
 
 AFFIRMING: Final = 2
 WARNING: Final = 32
@@ -100,9 +101,12 @@ def appraise(
         configuration.append(Failure(Reason.PCR_SELECTION, str(profile.selection.pcrs), str(evidence.selection.pcrs), "attest again"))
     if set(evidence.quirks) - profile.quirks:
         boot.append(Failure(Reason.QUIRK, f"quirks {', '.join(sorted(profile.quirks)) or 'none'}", ", ".join(evidence.quirks)))
-    boot += structural_failures(evidence.boot_log, evidence.selection.bank)  # 2
-    boot += event_failures(evidence.boot_log, profile)  # 3, 4
-    configuration += secure_boot_failures(evidence.boot_log, profile)  # 5
+    if evidence.quirks:  # the log is not quite the one that came
+        events, secure = _log_failures(evidence.boot_log, evidence.selection.bank, profile)
+    else:
+        events, secure = _remembered(evidence.boot_log_bytes, evidence.selection.bank, profile)
+    boot += events
+    configuration += secure
     hardware += _counters(evidence.clock, previous)  # 6
     if profile.tpm_firmware is not None and evidence.firmware_version not in profile.tpm_firmware:  # 7
         known = ", ".join(f"{v:016x}" for v in sorted(profile.tpm_firmware))
@@ -121,6 +125,17 @@ def appraise(
         findings=findings, ima_prefix=evidence.ima_prefix, clock=evidence.clock, firmware_version=evidence.firmware_version,
         tls_spki=evidence.tls_spki, gateway_publics=evidence.gateway_publics, witness=_WITNESS,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=2 * REMEMBERED)
+def _remembered(raw: bytes, bank: Alg, profile: FirmwareProfile) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
+    """`_log_failures`, remembered by the log's very bytes and the very profile: pure, so that a changed profile is another question (N125)."""
+    return _log_failures(parse_boot_log(raw), bank, profile)
+
+
+def _log_failures(log: BootLog, bank: Alg, profile: FirmwareProfile) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
+    """What checks 2 to 4, and check 5, have against `log`."""
+    return structural_failures(log, bank) + tuple(event_failures(log, profile)), tuple(secure_boot_failures(log, profile))  # 2, 3, 4, 5
 
 
 def event_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:

@@ -33,6 +33,10 @@ class Envelope:
     certificate: bytes
 
 
+MAX_JSON_DEPTH: Final = 32
+"""Nothing of ours nests deeper than six; recursion in the JSON reader costs stack."""
+
+
 def pae(payload_type: str, payload: bytes) -> bytes:
     """Pre-authentication encoding: the bytes that are signed."""
     kind = payload_type.encode()
@@ -103,15 +107,16 @@ def strict_json(data: bytes) -> Any:
     def no_constant(name: str) -> Any:
         raise Malformed.of(Reason.MALFORMED, "JSON numbers", name)
 
-    depth = deepest = 0
-    for byte in data:
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    if deepest > 32:
-        raise Malformed.of(Reason.MALFORMED, "at most 32 levels of JSON", deepest)
+    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH:  # else it cannot be deeper, however it is nested
+        depth = deepest = 0
+        for byte in data:
+            if byte in b"[{":
+                depth += 1
+                deepest = max(deepest, depth)
+            elif byte in b"]}":
+                depth -= 1
+        if deepest > MAX_JSON_DEPTH:
+            raise Malformed.of(Reason.MALFORMED, f"at most {MAX_JSON_DEPTH} levels of JSON", deepest)
     try:
         return json.loads(data.decode(), object_pairs_hook=unique, parse_constant=no_constant)
     except FramegateError:

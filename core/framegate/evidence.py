@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, final
 
@@ -20,13 +21,17 @@ from framegate.ima import ImaEntry, ImaPrefix, cut_entries, find_prefix, parse_i
 from framegate.ima.parse import ImaList
 from framegate.ima.replay import IMA_PCR, MAX_AHEAD
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, parse_attest, verify_signature
-from framegate.tpm.constants import DIGEST_SIZE, TPM_GENERATED, TPM_RH_NULL, St
+from framegate.tpm.constants import DIGEST_SIZE, TPM_GENERATED, TPM_RH_NULL, Alg, St
 from framegate.tpm.policy import pcr_digest, policy_pcr
 from framegate.tpm.public import Public, require_ak, require_tls_key
 from framegate.wire import Proof, certify_data, quote_data, sha256
 
 TLS_KEY_PCRS: Final = tuple(range(8))
 """The TLS key signs only while PCR 0 to 7 have the values of the attested boot."""
+
+
+REMEMBERED: Final = 256
+"""Boot logs kept parsed: some 100 KiB each, one for each machine, or for a whole model where its machines log alike."""
 
 
 class _Witness:
@@ -123,7 +128,7 @@ def verify_evidence(proof_bytes: bytes, expected: Expectation) -> VerifiedEviden
         if quote.selections != (expected.selection,) or not expected.selection.pcrs:  # 8
             raise _rejected(Reason.PCR_SELECTION, _words((expected.selection,)), _words(quote.selections))
         raw_log, log = _boot_log(proof, expected)  # 9
-        found = _replayed(log, proof, expected, quote)  # 10
+        found = _replayed(raw_log, log, proof, expected, quote)  # 10
         pcrs, log = found.pcrs, found.log
         require_tls_key(expected.tls, policy_pcr(PcrSelection(expected.selection.bank, TLS_KEY_PCRS), pcrs))  # 11
         if expected.join:
@@ -176,7 +181,14 @@ def _boot_log(proof: Proof, expected: Expectation) -> tuple[bytes, BootLog]:
     if sha256(raw) != proof.boot_log_sha256:
         reason = Reason.BOOT_LOG_REPLAY if proof.boot_log else Reason.BOOT_LOG_REQUIRED
         raise _rejected(reason, "the log whose digest was quoted", "another", "send the whole log")
-    return raw, parse_boot_log(raw)
+    return raw, _replayed_log(raw, expected.selection.bank)[0]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _replayed_log(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, bytes]]:
+    """The parsed log and its replay, remembered by its very bytes: a machine shows the same log once a minute until it restarts."""
+    log = parse_boot_log(raw)
+    return log, replay(log, bank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +201,8 @@ class _Replayed:
     prefix: ImaPrefix | None = None
 
 
-def _replayed(log: BootLog, proof: Proof, expected: Expectation, quote: Attest) -> _Replayed:
-    selection, values = expected.selection, dict(replay(log, expected.selection.bank))
+def _replayed(raw_log: bytes, log: BootLog, proof: Proof, expected: Expectation, quote: Attest) -> _Replayed:
+    selection, values = expected.selection, _replayed_log(raw_log, expected.selection.bank)[1]
     ima = IMA_PCR in selection.pcrs
     elsewhere = {*expected.pinned, *((IMA_PCR,) if ima else ()), *((11,) if PHASES in expected.quirks else ())}
     absent = [p for p in selection.pcrs if p not in values and p not in elsewhere]

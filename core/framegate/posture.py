@@ -57,19 +57,22 @@ class Posture:
         return json.dumps({k: v for k, v in asdict(self).items() if k not in VOLATILE}, sort_keys=True).encode()
 
 
+_KINDS: Final[dict[str, type]] = {"str": str, "int": int, "bool": bool, "list[str]": list}
+_MEMBERS: Final = {f.name: _KINDS[str(f.type)] for f in fields(Posture)}
+
+
 def parse_posture(data: bytes) -> Posture:
     """The posture in `data`: every member, each of its type, none else. Raises Malformed (POSTURE)."""
     if len(data) > MAX_POSTURE_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a posture of at most {MAX_POSTURE_BYTES} bytes", len(data))
     body = strict_json(data)
-    kinds = {"str": str, "int": int, "bool": bool, "list[str]": list}
-    if type(body) is not dict or set(body) != {f.name for f in fields(Posture)}:
+    if type(body) is not dict or body.keys() != _MEMBERS.keys():
         raise Malformed.of(Reason.POSTURE, "exactly the posture's members", "others")
-    for each in fields(Posture):
-        value: Any = body[each.name]
-        if type(value) is not kinds[str(each.type)]:
-            raise Malformed.of(Reason.POSTURE, f"{each.name} as {each.type}", type(value).__name__)
+    for name, kind in _MEMBERS.items():
+        value: Any = body[name]
+        if type(value) is not kind:
+            raise Malformed.of(Reason.POSTURE, f"{name} as {kind.__name__}", type(value).__name__)
         texts = value if type(value) is list else [value] if type(value) is str else []
         if len(texts) > MAX_LIST or not all(type(t) is str and len(t) <= MAX_TEXT and t.isprintable() for t in texts):
-            raise Malformed.of(Reason.POSTURE, f"{each.name}: at most {MAX_LIST} printable texts of {MAX_TEXT} characters", "something else")
+            raise Malformed.of(Reason.POSTURE, f"{name}: at most {MAX_LIST} printable texts of {MAX_TEXT} characters", "something else")
     return Posture(**body)

@@ -67,9 +67,9 @@ class SecureBoot:
     sbat_minimum: Mapping[str, int] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FirmwareProfile:
-    """A parsed profile. `tpm_firmware` None means any version, said so in words in the file; `ima` None means no IMA list is asked for."""
+    """A parsed profile, compared by identity. `tpm_firmware` None means any version, said so in words in the file; `ima` None means no IMA list is asked for."""
 
     name: str
     version: str

@@ -163,9 +163,4 @@ def _files(entries: Iterable[ImaEntry]) -> list[tuple[str, bytes, bytes]]:
 def _files_of(allowlist: bytes) -> list[tuple[str, bytes, bytes]]:
     from framegate.ima.allowlist import parse_allowlist
 
-    found = []
-    for key in parse_allowlist(allowlist).keys if allowlist else ():
-        algorithm, _, rest = key.partition(b":")
-        size = STRONG[algorithm.decode()]
-        found.append((algorithm.decode(), rest[:size], rest[size:]))
-    return found
+    return list(parse_allowlist(allowlist).files()) if allowlist else []

@@ -107,9 +107,9 @@ def test_a_changed_file_shows_against_an_allowlist_learnt_before(real_data):
     held = parse_allowlist(allowlist_text((e.algorithm, e.digest, e.path) for e in created if e.algorithm == "sha256" and not e.violation))
     sha1 = any(e.algorithm == "sha1" for e in created)
     if sha1:  # this kernel hashed files with SHA-1, which Framegate never lets decide
-        from framegate.ima.allowlist import Allowlist
+        from framegate.ima.allowlist import Allowlist, key_of
 
-        held = Allowlist(b"", frozenset(b"sha1:" + e.digest + e.path for e in created))
+        held = Allowlist(b"", frozenset(key_of("sha1", e.digest, e.path) for e in created), frozenset())
     rules = ImaRules((), 100, (), (), {}, (), False)
     failures = ima_failures(changed, rules, [held], Alg.SHA256, {}, first=False, violations=0)
     assert any("authorized_keys" in f.actual for f in failures)

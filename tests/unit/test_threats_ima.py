@@ -98,6 +98,18 @@ def test_n61_violations_are_counted_over_the_whole_boot(bench):
     assert answer.state == "suspect" and reasons(answer) == [Reason.IMA_VIOLATION]
 
 
+def test_n61_a_violation_dressed_as_an_allowed_file_is_counted(bench):
+    """A violation extends all ones whatever its entry shows: an attacker may write any name and digest into it."""
+    forge = bench.enrol()
+    forge.ima.measure(NEW, digest_of(b"implant"), violation=True)
+    dressed = ImaMachine()
+    dressed.measure(*GOOD)
+    good = dressed.entries[0]
+    forge.ima.entries[-1] = good[:4] + bytes(20) + good[24:]
+    answer = bench.attest(forge, known_log=True)
+    assert answer.state == "suspect" and reasons(answer) == [Reason.IMA_VIOLATION]
+
+
 def test_n61_violations_in_earlier_parts_count_too(bench):
     lenient = profile_toml(CAMERA, "simulated-camera", 2).replace("max_violations = 0", "max_violations = 2")
     with bench.verifier.database.transaction() as session:

@@ -102,7 +102,7 @@ def add_allowlist(session: Session, content: bytes, now_ms: int) -> Allowlist:
     """Keep an allowlist by its digest; the same bytes again change nothing. Raises Malformed."""
     parsed = parse_allowlist(content)
     if session.get(AllowlistRow, parsed.digest) is None:
-        session.add(AllowlistRow(sha256=parsed.digest, content=zlib.compress(content), files=len(parsed.keys), added_ms=now_ms))
+        session.add(AllowlistRow(sha256=parsed.digest, content=zlib.compress(content), files=parsed.size, added_ms=now_ms))
     return parsed
 
 

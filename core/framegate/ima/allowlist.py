@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -28,24 +29,45 @@ ANYWHERE: Final = b"*"
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """One allowlist. `digest` is SHA-256 of its bytes; `keys` hold `algorithm:digest path`, one string of bytes for each, which is the smallest set Python has."""
+    """One allowlist. `digest` is SHA-256 of its bytes.
+
+    `keys` holds each file as the template data that a kernel would measure for it (`key_of`): the smallest set Python has, and a measured entry is looked
+    up as it is. `anywhere` holds `algorithm:digest` of contents allowed under any name.
+    """
 
     digest: bytes
     keys: frozenset[bytes]
+    anywhere: frozenset[bytes]
 
     def allows(self, algorithm: str, digest: bytes, path: bytes) -> bool:
         """Whether this content may be there."""
-        head = algorithm.encode() + b":" + digest
-        return head + path in self.keys or head + ANYWHERE in self.keys
+        return key_of(algorithm, digest, path) in self.keys or algorithm.encode() + b":" + digest in self.anywhere
 
     def known(self, path: bytes) -> list[str]:
         """Digests allowed at `path`, for a person; looks at every entry."""
-        return sorted(f"{k.partition(b':')[0].decode()}:{k.partition(b':')[2][: -len(path)].hex()}" for k in self.keys if k.endswith(path) and _is(k, path))
+        tail = struct.pack("<I", len(path) + 1) + path + b"\0"
+        return sorted(f"{a}:{d.hex()}" for a, d, p in self.files() if p == path) if any(k.endswith(tail) for k in self.keys) else []
+
+    def files(self) -> Iterator[tuple[str, bytes, bytes]]:
+        """(algorithm, digest, path) of every file; path `*` for contents allowed anywhere."""
+        for key in self.keys:
+            head = int.from_bytes(key[:4], "little")
+            algorithm, _, digest = key[4 : 4 + head].partition(b":\0")
+            yield algorithm.decode(), digest, key[8 + head : -1]
+        for each in self.anywhere:
+            algorithm, _, digest = each.partition(b":")
+            yield algorithm.decode(), digest, ANYWHERE
+
+    @property
+    def size(self) -> int:
+        """How many files it lists."""
+        return len(self.keys) + len(self.anywhere)
 
 
-def _is(key: bytes, path: bytes) -> bool:
-    algorithm, _, rest = key.partition(b":")
-    return len(rest) == STRONG[algorithm.decode()] + len(path)
+def key_of(algorithm: str, digest: bytes, path: bytes) -> bytes:
+    """The data of an ima-ng entry of this file (Linux, IMA-templates.rst)."""
+    head = algorithm.encode() + b":\0" + digest
+    return struct.pack("<I", len(head)) + head + struct.pack("<I", len(path) + 1) + path + b"\0"
 
 
 def parse_allowlist(data: bytes) -> Allowlist:
@@ -55,7 +77,7 @@ def parse_allowlist(data: bytes) -> Allowlist:
     lines = data.decode("ascii", "replace").split("\n")
     if lines[0] != HEADER:
         raise Malformed.of(Reason.ALLOWLIST, f"the first line {HEADER!r}", ascii(lines[0][:60]), "make one: framegate profile allowlist FILE…")
-    keys = set()
+    keys, anywhere = set[bytes](), set[bytes]()
     for number, line in enumerate(lines[1:], 2):
         if not line or line.startswith("#"):
             continue
@@ -67,8 +89,11 @@ def parse_allowlist(data: bytes) -> Allowlist:
             digest = b""
         if STRONG.get(algorithm) != len(digest) or not path or not digest:
             raise Malformed.of(Reason.ALLOWLIST, f"sha256|sha384|sha512:HEX, two spaces, path, in line {number}", ascii(line[:80]))
-        keys.add(algorithm.encode() + b":" + digest + (ANYWHERE if path == "*" else unquote_to_bytes(path)))
-    return Allowlist(hashlib.sha256(data).digest(), frozenset(keys))
+        if path == "*":
+            anywhere.add(algorithm.encode() + b":" + digest)
+        else:
+            keys.add(key_of(algorithm, digest, unquote_to_bytes(path)))
+    return Allowlist(hashlib.sha256(data).digest(), frozenset(keys), frozenset(anywhere))
 
 
 def allowlist_text(files: Iterable[tuple[str, bytes, bytes]]) -> bytes:

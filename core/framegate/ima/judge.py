@@ -62,9 +62,12 @@ def ima_failures(
     aggregates = boot_aggregates(pcrs, algorithm)
     if first and (not entries or entries[0].path != BOOT_AGGREGATE):  # 1
         failures.append(Failure(Reason.IMA_BOOT_AGGREGATE, "boot_aggregate first", ascii(entries[0].path[:80]) if entries else "no entry", "the list was cut at its front"))
-    keys = [a.keys for a in allowlists]
     exclude = rules.exclude
-    for entry in entries:
+    left: Sequence[ImaEntry] = entries
+    for allowlist in allowlists:  # nearly every entry is allowed as it is
+        keys = allowlist.keys
+        left = [e for e in left if e.violation or e.data not in keys]  # what a violation shows is not covered by what was extended
+    for entry in left:
         path = entry.path
         if path == BOOT_AGGREGATE:
             if entry.algorithm != algorithm or entry.digest not in aggregates:
@@ -73,8 +76,7 @@ def ima_failures(
         elif entry.violation:
             violations += 1
         else:
-            head = entry.algorithm.encode() + b":" + entry.digest
-            if any(head + path in k or head + b"*" in k for k in keys):
+            if any(a.allows(entry.algorithm, entry.digest, path) for a in allowlists):
                 continue
             if exclude and path.startswith(exclude) and honest(path):
                 continue
