@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Final, final
 
 from framegate.errors import Failure, FramegateError, Reason
-from framegate.eventlog import EventType, parse_boot_log, structural_failures
+from framegate.eventlog import EventType, structural_failures
 from framegate.eventlog.content import IMAGE_SECURITY, SHIM_LOCK, boot_variable, bound_text, bound_variable, revoked_hashes, sbat_levels
 from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog
 from framegate.eventlog.structure import variable_name, variable_record, variable_value
-from framegate.evidence import REMEMBERED, VerifiedEvidence
+from framegate.evidence import REMEMBERED, VerifiedEvidence, replayed_log
 from framegate.glob import matches
 from framegate.ima.allowlist import Allowlist
 from framegate.ima.judge import ima_failures
@@ -130,7 +130,7 @@ def appraise(
 @lru_cache(maxsize=2 * REMEMBERED)
 def _remembered(raw: bytes, bank: Alg, profile: FirmwareProfile) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
     """`_log_failures`, remembered by the log's very bytes and the very profile: pure, so that a changed profile is another question (N125)."""
-    return _log_failures(parse_boot_log(raw), bank, profile)
+    return _log_failures(replayed_log(raw, bank)[0], bank, profile)
 
 
 def _log_failures(log: BootLog, bank: Alg, profile: FirmwareProfile) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:

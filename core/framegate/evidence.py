@@ -181,11 +181,11 @@ def _boot_log(proof: Proof, expected: Expectation) -> tuple[bytes, BootLog]:
     if sha256(raw) != proof.boot_log_sha256:
         reason = Reason.BOOT_LOG_REPLAY if proof.boot_log else Reason.BOOT_LOG_REQUIRED
         raise _rejected(reason, "the log whose digest was quoted", "another", "send the whole log")
-    return raw, _replayed_log(raw, expected.selection.bank)[0]
+    return raw, replayed_log(raw, expected.selection.bank)[0]
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _replayed_log(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, bytes]]:
+def replayed_log(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, bytes]]:
     """The parsed log and its replay, remembered by its very bytes: a machine shows the same log once a minute until it restarts."""
     log = parse_boot_log(raw)
     return log, replay(log, bank)
@@ -202,7 +202,7 @@ class _Replayed:
 
 
 def _replayed(raw_log: bytes, log: BootLog, proof: Proof, expected: Expectation, quote: Attest) -> _Replayed:
-    selection, values = expected.selection, _replayed_log(raw_log, expected.selection.bank)[1]
+    selection, values = expected.selection, replayed_log(raw_log, expected.selection.bank)[1]
     ima = IMA_PCR in selection.pcrs
     elsewhere = {*expected.pinned, *((IMA_PCR,) if ima else ()), *((11,) if PHASES in expected.quirks else ())}
     absent = [p for p in selection.pcrs if p not in values and p not in elsewhere]

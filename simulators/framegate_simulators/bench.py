@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import base64
 import contextlib
-import hashlib
 import json
 import os
 import platform
@@ -29,19 +28,15 @@ import numpy as np
 import onnxruntime
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.appraisal import appraise
 from framegate.certificates import Purpose, spki_of
-from framegate.eventlog.parse import EventType
-from framegate.evidence import Expectation, verify_evidence
+from framegate.evidence import verify_evidence
 from framegate.identity import DeviceId
 from framegate.profile import parse_profile
 from framegate.statements import Grant
-from framegate.tpm.attest import PcrSelection, parse_signature
-from framegate.tpm.constants import Alg
-from framegate.wire import AttestHello, Captured, Challenge, FrameMetadata, GatewayPublics, sha256, transcript
+from framegate.wire import Captured, FrameMetadata, GatewayPublics, sha256
 from framegate_agent.camera.session import FrameSession, hold_grant
 from framegate_controller.ca.issuance import _leaf, issue_device
 from framegate_controller.ca.keys import FleetKeys, found_fleet, private_pem
@@ -57,8 +52,9 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.bench_line import bench_line
 from framegate_simulators.bench_server import CAMERA, HOST, warranted
+from framegate_simulators.bench_verify import attested, bench_alarms, bench_verify, per_second
 from framegate_simulators.boards import draw_board
-from framegate_simulators.boot import Firmware, Measurement, boot_log, measurements, profile_toml
+from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.camera import write_golden
 from framegate_simulators.forge import Forge
 from framegate_simulators.plant import Plant, wait_for
@@ -266,71 +262,14 @@ async def bench_security(camera: Camera) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _attested(forge: Forge) -> tuple[bytes, Expectation]:
-    """A proof by `forge` and what the verifier expects of it."""
-    hello = AttestHello(client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)).marshal()
-    selection = PcrSelection(Alg.SHA256, tuple(range(10)))
-    challenge = Challenge(
-        hello_sha256=sha256(hello), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=Alg.SHA256, pcrs=selection.pcrs, ima_offset=0, want_boot_log=1,
-        controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=60_000,
-    )  # fmt: skip
-    t = transcript(bytes(32), hello, challenge.marshal())
-    return forge.proof(challenge, t, join=False), Expectation(transcript=t, ak=forge.ak.public, tls=forge.tls.public, selection=selection, join=False)
-
-
-def bench_verify() -> dict[str, Any]:
-    """Full verification of a quote with a 150-event log, against the bare cryptography and hashing that it cannot do without."""
-    base = measurements(Firmware("simulated-camera"))
-    extra = [Measurement(f"driver {n}", 2, EventType.EFI_BOOT_SERVICES_DRIVER, os.urandom(100), b"driver") for n in range(150 - len(base))]
-    events = [*base, *extra]
-    lines = ["[profile]", 'name = "bench"', 'version = "1"', "revision = 1", 'bank = "sha256"', "pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "[tpm]", 'firmware = "any"']
-    lines += ["[secure_boot]", "required = true", "[posture]", 'os_ids = ["debian"]']
-    for e in events:
-        if e.type != EventType.SEPARATOR:
-            lines += ["[[event]]", f'name = "{e.name}"', f"pcr = {e.pcr}", f'digests = ["{e.digest(Alg.SHA256).hex()}"]', "required = true"]
-    profile = parse_profile("\n".join(lines).encode())
-    forge = Forge(TpmMaker.found(), Firmware("simulated-camera"))
-    log = boot_log(events)
-    forge.boot(log)
-    seen: dict[str, Any] = {}
-    forge.change_proof = lambda p: seen.update(p) or p
-    proof, expected = _attested(forge)
-    key = forge.ak.public.key()
-    signature = parse_signature(seen["quote_signature"])
-    der = encode_dss_signature(signature.r, signature.s)
-    hashed = [e.data for e in events if e.type in {EventType.SEPARATOR, EventType.EFI_VARIABLE_DRIVER_CONFIG, EventType.EFI_VARIABLE_AUTHORITY, EventType.EFI_ACTION}]
-    digests = [e.digest(Alg.SHA256) for e in events]
-
-    def full() -> None:
-        if not appraise(verify_evidence(proof, expected), profile, None).affirming:
-            raise RuntimeError("the benchmark's evidence must affirm")
-
-    def bare() -> None:
-        key.verify(der, seen["quote_attest"], ec.ECDSA(hashes.SHA256()))  # type: ignore[call-arg, arg-type]
-        new, value = hashlib.sha256, bytes(32)
-        new(log).digest()
-        new(proof).digest()
-        for digest in digests:
-            value = new(value + digest).digest()
-        for data in hashed:
-            new(data).digest()
-
-    ratios, rates = [], []
-    for _ in range(7):
-        a, b = _per_second(full, 150), _per_second(bare, 150)
-        rates.append(a)
-        ratios.append(b / a)
-    return {"events": len(events), "per_s": round(median(rates)), "multiple_of_bare": round(median(ratios), 2), "log_bytes": len(log)}
-
-
 def bench_issue() -> dict[str, Any]:
     """Device certificates issued for an affirming result, a second."""
     folder = Path(tempfile.mkdtemp(prefix="fg-bench-"))
     fleet, forge = found_fleet(folder / "keys", "plant"), Forge(TpmMaker.found(), Firmware("simulated-camera"))
     profile = parse_profile(profile_toml(replace(forge.firmware, ima=False), "simulated-camera").encode())
-    result = appraise(verify_evidence(*_attested(forge)), profile, None)
+    result = appraise(verify_evidence(*attested(forge, tuple(range(10)))), profile, None)
     now = datetime.now(UTC)
-    return {"certificates_per_s": round(_per_second(lambda: issue_device(fleet, DeviceId(CAMERA), result, timedelta(minutes=3), now), 300))}
+    return {"certificates_per_s": round(per_second(lambda: issue_device(fleet, DeviceId(CAMERA), result, timedelta(minutes=3), now), 300))}
 
 
 def bench_plant(say: Callable[[str], None]) -> dict[str, Any]:
@@ -412,18 +351,11 @@ def _usage(pid: int, seconds: float) -> dict[str, float]:
     return {"rss_mib": round(int(resident.split()[1]) / 1024, 1), "cpu_percent_of_a_core": round(100 * (ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds, 2)}
 
 
-def _per_second(work: Callable[[], object], count: int) -> float:
-    begun = time.perf_counter()
-    for _ in range(count):
-        work()
-    return count / (time.perf_counter() - begun)
-
-
 def main() -> None:
     """make bench."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
-    parser.add_argument("--only", choices=["frames", "verify", "issue", "line", "plant"])
+    parser.add_argument("--only", choices=["frames", "verify", "alarms", "issue", "line", "plant"])
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -435,6 +367,9 @@ def main() -> None:
     if args.only in {None, "verify"}:
         result["verify"] = bench_verify()
         say(f"verify: {result['verify']}")
+    if args.only in {None, "alarms"}:
+        result["alarms"] = bench_alarms()
+        say(f"alarms: {result['alarms']}")
     if args.only in {None, "issue"}:
         result["issue"] = bench_issue()
         say(f"issue: {result['issue']}")
