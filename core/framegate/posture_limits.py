@@ -72,6 +72,20 @@ def posture_failures(posture: Posture, limits: PostureLimits, now_ms: int | None
     return failures
 
 
+def posture_changes(before: Posture, after: Posture) -> list[str]:
+    """What came and went between two reports of one machine, in words; a machine that only grew older says nothing."""
+    words = {"listeners": "listener", "usb": "USB device", "video": "video device", "shells": "user with a shell", "modules": "kernel module", "watched": "watched file"}
+    lines = []
+    for name, word in words.items():
+        old, new = set(getattr(before, name)), set(getattr(after, name))
+        lines += [f"new {word} {v}" for v in sorted(new - old)] + [f"{word} gone {v}" for v in sorted(old - new)]
+    for name in ("kernel", "agent_sha256", "lockdown", "encrypted_root", "firewall", "secure_boot", "reboot_pending"):
+        old_value, new_value = getattr(before, name), getattr(after, name)
+        if old_value != new_value:
+            lines.append(f"{name.replace('_', ' ')} {old_value} -> {new_value}")
+    return lines
+
+
 def _matches(text: str, allowed: tuple[str, ...]) -> bool:
     return any(text == a or (a.endswith("*") and text.startswith(a[:-1])) for a in allowed)
 

@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -29,6 +30,8 @@ from framegate.evidence import Expectation, VerifiedEvidence
 from framegate.identity import DeviceId, Kind
 from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State
+from framegate.posture import parse_posture
+from framegate.posture_limits import posture_changes
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import DIGEST_SIZE, Alg
 from framegate.tpm.credential import make_credential
@@ -55,6 +58,9 @@ from framegate_controller.store.tables import AttestationSession, Device, Result
 from framegate_controller.timing import NONCE_LIFE_MS, RESERVATION_MS, TICKET_TRIES, TICKET_WINDOW_S, Timing
 from framegate_controller.verifier.judge import Judgement, accepted_profiles, judge, known_prefix, prefix_text
 from framegate_controller.verifier.profiles import load_profile
+
+MAX_CHANGES: Final = 20
+"""Changes of posture told in one event; after a reboot there may be hundreds of modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +229,7 @@ class Verifier:
                 publics = self._publics(device, result)
             except (Malformed, EvidenceRejected) as error:
                 return self._contradicted(session, device, EvidenceRejected(error.failures, authenticated=True), now)
+        self._note_posture(session, device, evidence.posture, now)
         pcrs = json.dumps({str(p): v.hex() for p, v in evidence.pcrs.items()})
         store_result(
             session, device, result, result_id=result_id, boot_log=evidence.boot_log_bytes, pcrs=pcrs,
@@ -243,6 +250,16 @@ class Verifier:
         if state != State.TRUSTED:
             return Answer(DeviceId(device.id), device.zone, state, (_held(state, device),))
         return self._trusted(session, device, evidence, result, publics, result_id, now)
+
+    def _note_posture(self, session: Session, device: Device, raw: bytes, now: int) -> None:
+        """Record what changed on the machine since it last reported: its own word, told because people want to know, not because it is proof."""
+        try:
+            changes = posture_changes(parse_posture(device.posture.encode()), parse_posture(raw)) if device.posture else []
+        except FramegateError:
+            return  # the appraisal says what is wrong with it
+        if changes:
+            more = f" and {len(changes) - MAX_CHANGES} more" if len(changes) > MAX_CHANGES else ""
+            record(session, now, device.id, "posture-changed", device.id, "; ".join(changes[:MAX_CHANGES])[:1000] + more)
 
     def _sign_result(self, session: Session, device: Device, judged: Judgement, result_id: str, evidence_id: str, now: int) -> None:
         """The result as an EAR that anybody with the fleet's root can check; kept with what it rests on."""
