@@ -215,3 +215,34 @@ def test_no_frame_or_key_reaches_a_disk(plant):
         if path.is_file() and path.stat().st_size < 5_000_000 and "golden" not in path.parts and path.name != "x.png":
             raw = path.read_bytes()
             assert b"\xff\xd8\xff\xe0\x00\x10JFIF" not in raw, path
+
+
+def test_a_new_listener_is_told_at_once_and_not_at_the_next_interval(plant):
+    """The plant's interval is raised for this one camera's agent by nobody: what counts is that the event names the port within moments."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        told = wait_for("the listener to be told", lambda: [e for e in plant.ask("events", "--limit", 200) if e["event"] == "posture-changed" and f":{port}" in e["detail"]], 20)
+    assert told[0]["device"].startswith(("camera.", "gateway."))
+
+
+def test_a_result_is_shown_and_checked_offline(plant, tmp_path):
+    shown = plant.ask("camera", "show", "cam1")
+    (tmp_path / "ear.jwt").write_text(plant.framegate("result", "show", "cam1", "-o", "jwt").stdout)
+    root = plant.folder / "controller" / "keys" / "root.pem"
+    claims = json.loads(plant.framegate("result", "verify", tmp_path / "ear.jwt", "--root", root, "-o", "json").stdout)
+    assert claims["sub"] == shown["device"] and claims["submods"]["framegate"]["ear.status"] == "affirming"
+    assert "signature and certificate hold" in plant.framegate("result", "verify", tmp_path / "ear.jwt", "--root", root).stdout
+    spoiled = (tmp_path / "ear.jwt").read_text().replace("eyJ", "eyK", 2)
+    (tmp_path / "ear.jwt").write_text(spoiled)
+    assert plant.framegate("result", "verify", tmp_path / "ear.jwt", "--root", root, check=False).returncode != 0
+
+
+def test_an_auditor_learns_lints_and_explains_from_the_fleet(plant, tmp_path):
+    plant.framegate("profile", "learn", "--from", "cam1", "--name", "learnt", "--out", tmp_path / "learnt.toml")
+    assert "must hold" in plant.framegate("profile", "explain", tmp_path / "learnt.toml").stdout
+    assert plant.framegate("profile", "lint", tmp_path / "learnt.toml", check=False).returncode == 0
+    assert [r["name"] for r in plant.ask("profile", "list") if r["in_force"]] == ["simulated-camera", "simulated-gateway"]
+    done = plant.framegate("replay", "--profile", tmp_path / "learnt.toml", "--device", "cam1", "--allowlist", tmp_path / "learnt.allowlist", "-o", "json", check=False)
+    assert done.returncode == 0 and all(r["would"] for r in json.loads(done.stdout) if r["was"] and not r["problem"])

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Malformed, Reason
-from framegate_controller.cli import broker, evidence, masks, profiles, receipts, rollouts, vault, verdicts
+from framegate_controller.cli import broker, evidence, masks, profiles, receipts, results, rollouts, vault, verdicts
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output, device_commands
 from framegate_controller.cli.output import STATE_STYLE, ago, data, errors, safe, show_json, show_table, talk
@@ -24,6 +24,7 @@ app.add_typer(verdicts.app, name="verdict")
 app.add_typer(trust, name="trust")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(profiles.app, name="profile")
+app.add_typer(results.app, name="result")
 app.add_typer(rollouts.app, name="rollout")
 app.command("replay")(rollouts.replay)
 app.add_typer(broker.app, name="broker")
