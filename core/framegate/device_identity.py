@@ -38,8 +38,7 @@ def verify_iak(iak: Public, chain: Sequence[bytes], roots: Sequence[x509.Certifi
     """
     if _MUST & ~iak.attributes or iak.attributes & Attr.DECRYPT or iak.scheme is None:  # 1
         raise EvidenceRejected([Failure(Reason.AK_TEMPLATE, f"an IAK with {_MUST!r} and a scheme", f"{iak.attributes!r}", "an unrestricted key cannot vouch for another")])
-    certificates = load_chain(chain)
-    leaf = verify_maker_chain(certificates, roots, now, IAK_USAGE, signing=True)  # 2
+    leaf = verify_maker_chain(load_chain(chain), roots, now, IAK_USAGE, signing=True)  # 2
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     try:
         same = leaf.public_key().public_bytes(*form) == iak.key().public_bytes(*form)  # 3

@@ -6,6 +6,7 @@ Source: TCG EK Credential Profile 2.5, section 3. Trust anchors are the makers' 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +17,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy,
 
 from framegate.certificates import UNREADABLE
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
+from framegate.lenient import LenientCertificate, load_leniently, verify_leniently
 from framegate.tpm.public import MAX_RSA_BITS, Public, require_ek
 
 EK_USAGE: Final = x509.ObjectIdentifier("2.23.133.8.1")
@@ -26,11 +28,49 @@ _NV_HEADER: Final = bytes.fromhex("1001")
 """TPM 1.2 and some 2.0 parts wrap the DER in TCG_FULL_CERT: tag 1001, type 00, 16-bit length, then 1002 for a full certificate."""
 
 
+@dataclass(frozen=True, slots=True)
+class MakerCertificate:
+    """A certificate of a TPM maker. `strict` tells whether `cryptography` reads it; where it does not, `lenient` is how it was read all the same.
+
+    `notes` say what had to be taken off or put right: wrapper, padding, order of a SET, RSAES-OAEP key.
+    """
+
+    der: bytes
+    certificate: x509.Certificate
+    strict: bool
+    notes: tuple[str, ...]
+
+    @property
+    def lenient(self) -> LenientCertificate:
+        """The certificate with the very bytes that were signed."""
+        return load_leniently(self.der)
+
+
 def load_ek_certificate(raw: bytes) -> tuple[x509.Certificate, tuple[str, ...]]:
-    """The certificate in the bytes of an NV index, and what had to be taken off: ("wrapper",), ("padding",), both or none.
+    """The certificate in the bytes of an NV index, strictly read, and what had to be taken off: ("wrapper",), ("padding",), both or none.
 
     Raises Malformed (EK_CHAIN) where no DER certificate is inside. The signature is never skipped, whatever was taken off.
     """
+    data, notes = _unwrapped(raw)
+    try:
+        return x509.load_der_x509_certificate(data), notes
+    except UNREADABLE as error:
+        raise Malformed.of(Reason.EK_CHAIN, "a certificate in strict DER", str(error), "pin this EK by its hash instead: framegate camera invite --ek-hash") from error
+
+
+def load_maker_certificate(raw: bytes) -> MakerCertificate:
+    """The certificate in `raw`, strictly read where that works, else leniently (N21). Raises Malformed (EK_CHAIN) where neither does."""
+    data, notes = _unwrapped(raw)
+    try:
+        certificate = x509.load_der_x509_certificate(data)
+        certificate.public_key()
+    except UNREADABLE:
+        found = load_leniently(data)
+        return MakerCertificate(data, found.readable, False, (*notes, *found.notes))
+    return MakerCertificate(data, certificate, True, notes)
+
+
+def _unwrapped(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
     notes: list[str] = []
     data = raw
     if data[:2] == _NV_HEADER and len(data) > 7:
@@ -45,18 +85,15 @@ def load_ek_certificate(raw: bytes) -> tuple[x509.Certificate, tuple[str, ...]]:
             raise Malformed.of(Reason.TRAILING_BYTES, f"a certificate of {size} bytes", f"{len(data) - size} more that are no padding")
         data = data[:size]
         notes.append("padding")
-    try:
-        return x509.load_der_x509_certificate(data), tuple(notes)
-    except UNREADABLE as error:
-        raise Malformed.of(Reason.EK_CHAIN, "a certificate in strict DER", str(error), "pin this EK by its hash instead: framegate camera invite --ek-hash") from error
+    return data, tuple(notes)
 
 
-def load_chain(raw: Sequence[bytes]) -> list[x509.Certificate]:
+def load_chain(raw: Sequence[bytes]) -> list[MakerCertificate]:
     """The certificates in NV contents: the leaf's first, then intermediates, several of which may stand in one index behind one another.
 
     Raises Malformed (EK_CHAIN, TOO_LARGE) past `MAX_CHAIN` certificates (N22).
     """
-    found: list[x509.Certificate] = []
+    found: list[MakerCertificate] = []
     for number, data in enumerate(raw):
         rest = data
         while rest:
@@ -67,7 +104,7 @@ def load_chain(raw: Sequence[bytes]) -> list[x509.Certificate]:
                 part, rest = rest, b""
             if len(found) >= MAX_CHAIN:
                 raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_CHAIN} certificates", "more")
-            found.append(load_ek_certificate(part)[0])
+            found.append(load_maker_certificate(part))
     return found
 
 
@@ -75,11 +112,13 @@ def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.
     """Establish that a TPM maker vouches for `ek`; `chain[0]` is the EK's certificate, the rest intermediates. Returns that certificate.
 
     1. the EK is a TCG template, so that it can only decrypt credentials (`require_ek`);
-    2. the certificate and intermediates parse; no RSA key exceeds 4096 bits;
+    2. the certificate and intermediates parse, leniently where they must; no RSA key exceeds 4096 bits;
     3. a chain of valid signatures, alive at `now`, leads to one of `roots`; CAs are CAs;
     4. the leaf is no CA and has EKU 2.23.133.8.1; a key usage, which makers' older certificates lack, is for encryption or agreement; makers
        mark their certificate policies critical: they are allowed and decide nothing; a self-signed EK never passes;
     5. the certificate's key *is* the EK used for activation.
+
+    Where a certificate of the chain is one that strict readers refuse, checks 3 and 4 are those of `lenient.verify_leniently`.
 
     Raises Malformed or EvidenceRejected (EK_TEMPLATE, EK_CHAIN, EK_CERTIFICATE_KEY).
     """
@@ -93,12 +132,10 @@ def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.
     return leaf
 
 
-def verify_maker_chain(
-    certificates: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], now: datetime, usage: x509.ObjectIdentifier, *, signing: bool
-) -> x509.Certificate:
+def verify_maker_chain(chain: Sequence[MakerCertificate], roots: Sequence[x509.Certificate], now: datetime, usage: x509.ObjectIdentifier, *, signing: bool) -> x509.Certificate:
     """Checks 2 to 4 of `verify_endorsement`, for a leaf with `usage`; `signing` for a key that signs. Returns the leaf."""
-    leaf, *others = certificates
-    for certificate in certificates:
+    leaf, *others = [c.certificate for c in chain]
+    for certificate in (leaf, *others):
         try:
             key = certificate.public_key()
         except UNREADABLE as error:
@@ -109,6 +146,8 @@ def verify_maker_chain(
         raise _rejected("a certificate by a TPM maker", "a self-signed one")
     if not roots:
         raise _rejected("a TPM maker's CA in the registry", "none", "add it: framegate trust add-tpm-ca FILE")
+    if not all(c.strict for c in chain):
+        return verify_leniently([c.lenient for c in chain], roots, now, usage, signing=signing)
     try:
         _verifier(roots, now, usage, signing=signing).verify(leaf, others)  # 3, 4
     except (VerificationError, *UNREADABLE) as error:

@@ -27,12 +27,13 @@ TIMEOUT_S: Final = 10
 def targets() -> dict[str, Callable[[bytes], Any]]:
     """Name to parser; imported here, so that atheris can instrument what they import."""
     from framegate.dsse import parse_envelope, strict_json
-    from framegate.endorsement import load_chain, load_ek_certificate
+    from framegate.endorsement import load_chain, load_maker_certificate
     from framegate.eventlog import edited_after_measuring, parse_boot_log, replay, structural_failures
     from framegate.eventlog.content import revoked_hashes, sbat_levels
     from framegate.eventlog.words import event_rows
     from framegate.ima import cut_entries, parse_ima, running_values
     from framegate.ima.allowlist import parse_allowlist
+    from framegate.lenient import load_leniently
     from framegate.posture import parse_posture
     from framegate.profile import parse_profile
     from framegate.quote_files import load_ak, load_attest
@@ -68,8 +69,9 @@ def targets() -> dict[str, Callable[[bytes], Any]]:
             cut_entries(data, 0, 1)
 
     def certificate(data: bytes) -> None:
-        load_ek_certificate(data)
+        load_maker_certificate(data)
         load_chain([data, data])
+        load_leniently(data)
 
     def records(data: bytes) -> None:
         for record in (Hello, Proof, Challenge, AttestHello, GatewayPublics, Opening, Ticket):

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.certificates import UNREADABLE
 from framegate.dsse import strict_json
-from framegate.endorsement import load_ek_certificate
+from framegate.endorsement import load_maker_certificate
 from framegate.errors import Failure, FramegateError, Malformed, Reason
 from framegate.eventlog import parse_boot_log, structural_failures
 from framegate.eventlog.words import bank_names, event_rows
@@ -230,14 +230,15 @@ def _certificate(raw: bytes) -> _Shown:
     if b"-----BEGIN CERTIFICATE" in raw:
         certificate = x509.load_pem_x509_certificate(raw)
     else:
-        certificate, notes = load_ek_certificate(raw)
+        found = load_maker_certificate(raw)
+        certificate, notes = found.certificate, found.notes
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     usages = [u.dotted_string for u in _extension(certificate, x509.ExtendedKeyUsage) or ()]
     names = [v.rfc4514_string() for v in (_extension(certificate, x509.SubjectAlternativeName) or ()) if isinstance(v, x509.Name)]
     facts = {
         "subject": certificate.subject.rfc4514_string() or "empty", "issuer": certificate.issuer.rfc4514_string(), "serial": f"{certificate.serial_number:x}",
         "valid": f"{certificate.not_valid_before_utc:%F} to {certificate.not_valid_after_utc:%F}", "usages": ", ".join(usages) or "none",
-        "TPM": "; ".join(names) or "not named", "EK hash": sha256(key).hex(), "taken off": ", ".join(notes) or "nothing",
+        "TPM": "; ".join(names) or "not named", "EK hash": sha256(key).hex(), "put right": ", ".join(notes) or "nothing",
     }  # fmt: skip
     return "certificate", facts, (), []
 

@@ -9,6 +9,7 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.endorsement import load_maker_certificate
 from framegate.errors import Malformed, Reason
 from framegate_controller.cli import broker, evidence, masks, profiles, receipts, results, rollouts, vault, verdicts
 from framegate_controller.cli.connection import load_context, operator_stub
@@ -86,8 +87,8 @@ def add_tpm_ca(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False,
     with errors():
         raw = file.read_bytes()
         try:
-            found = x509.load_pem_x509_certificates(raw) if b"-----BEGIN" in raw else [x509.load_der_x509_certificate(raw)]
-        except ValueError as error:
+            found = x509.load_pem_x509_certificates(raw) if b"-----BEGIN" in raw else [load_maker_certificate(raw).certificate]
+        except (ValueError, Malformed) as error:
             raise Malformed.of(Reason.USAGE, "a certificate in PEM or DER", f"{file}: {error}") from error
         with operator_stub(load_context(context)) as stub:
             for certificate in found:

@@ -24,7 +24,7 @@ from framegate.activation import verify_activation
 from framegate.appraisal import AttestationResult
 from framegate.device_identity import verify_iak, verify_iak_certification
 from framegate.ear import ear_claims
-from framegate.endorsement import verify_endorsement
+from framegate.endorsement import load_chain, verify_endorsement
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused
 from framegate.evidence import Expectation, VerifiedEvidence
 from framegate.identity import DeviceId, Kind
@@ -360,7 +360,9 @@ class Verifier:
             leaf = verify_iak(parse_public(hello.iak_public), hello.iak_certificates, roots, at)
             return f"IAK certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}"
         leaf = verify_endorsement(ek, hello.ek_certificates, roots, at)
-        return f"certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}"
+        put_right = sorted({n for c in load_chain(hello.ek_certificates) for n in c.notes})
+        flags = f" (put right: {', '.join(put_right)})" if put_right else ""
+        return f"certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}{flags}"
 
     def _unowned(self, session: Session, device: Device, ek_sha256: bytes, ak: Public, *, replaces: bool = False) -> None:
         """No other device owns this EK or AK; one that is retired gives them up only to a new ticket, which is what led here."""
