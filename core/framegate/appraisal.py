@@ -286,7 +286,7 @@ def _ima(evidence: VerifiedEvidence, profile: FirmwareProfile, allowlists: Mappi
     missing = [d for d in rules.allowlists if d not in allowlists]
     if missing or evidence.ima_prefix is None:
         seen = f"{missing[0].hex()} is not in the store" if missing else "no list quoted"
-        return [Failure(Reason.ALLOWLIST, "every allowlist that the profile names", seen, "framegate-controller allowlist add FILE")]
+        return [Failure(Reason.ALLOWLIST, "every allowlist that the profile names", seen, "framegate profile import FILE --allowlist FILE")]
     known = evidence.ima_from
     chosen = [allowlists[d] for d in rules.allowlists]
     return ima_failures(evidence.ima, rules, chosen, evidence.selection.bank, evidence.pcrs, first=known is None, violations=known.violations if known else 0)

@@ -95,3 +95,14 @@ def test_a_quirk_is_a_warning_and_a_finding_and_no_failure(bench):
         claims = verify_ear(session.query(Result).one().ear, bench.verifier.keys.root.certificate)
     submod = claims["submods"]["framegate"]
     assert submod["ear.status"] == "warning" and submod["framegate.findings"][0]["reason"] == "quirk"
+
+
+def test_a_contradicted_machine_has_an_ear_that_says_why(bench):
+    forge = bench.enrol()
+    forge.ima.measure(b"/implant", b"x" * 32)
+    assert bench.attest(forge, known_log=True).state == "suspect"
+    with bench.verifier.database.transaction() as session:
+        row = session.query(EvidenceRow).filter_by(affirming=False).one()
+        assert session.query(Result).count() == 1, "only affirming results are what receipts name"
+    submod = verify_ear(row.ear, bench.verifier.keys.root.certificate)["submods"]["framegate"]
+    assert submod["ear.status"] == "contraindicated" and submod["framegate.failures"][0]["reason"] == "ima-file"

@@ -243,16 +243,46 @@ def test_what_cannot_be_rolled_out(bench):
         bring(bench, replace(UPDATED, ima=False), 3)
 
 
-def test_a_changed_profile_frees_a_suspect_only_with_a_fresh_quote(bench):
-    from framegate.lifecycle import Event, State, step
+def imported(bench, firmware, revision):
+    """Bring a revision into force through the operators' own code."""
+    from framegate_controller.services.operator_profiles import ProfileCalls
 
+    class Calls(ProfileCalls):
+        _verifier = bench.verifier
+
+    toml = profile_toml(firmware, "simulated-camera", revision).encode()
+    with bench.verifier.database.transaction() as session:
+        add_allowlist(session, allowlist_of(firmware.model, firmware.release), bench.clock())
+        session.flush()
+        from framegate_controller.verifier.profiles import add_profile
+
+        profile = add_profile(session, bench.verifier.keys, toml, "t", bench.clock())
+        session.flush()
+        return Calls()._reconsider(session, profile, "t", bench.clock())
+
+
+def test_a_changed_profile_frees_a_suspect_only_with_a_fresh_quote(bench):
     forge = bench.enrol()
+    bench.clock.pass_s(60)
     update(forge)
     assert bench.join(forge).state == "suspect"
-    assert step(State.SUSPECT, Event.RECONSIDERED) == State.STALE
-    with bench.verifier.database.transaction() as session:
-        row = session.query(EvidenceRow).filter_by(affirming=False).one()
-        assert row.device == "camera.line-1.cam1"
+    assert imported(bench, UPDATED, 2) == ["camera.line-1.cam1"]
+    assert bench.state() == "stale", "not trusted by a change of mind alone"
+    assert bench.join(forge).state == "trusted"
+
+
+def test_a_changed_profile_does_not_free_what_it_says_nothing_about(bench):
+    forge = bench.enrol()
+    bench.clock.pass_s(60)
+    forge.clock = ClockInfo(10, 0, 0, True)
+    assert bench.join(forge).state == "suspect"
+    assert imported(bench, replace(CAMERA, kernel="kernel other"), 2) == [], "still no kernel of its own"
+    assert imported(bench, CAMERA, 3) == [], "a cleared TPM is no question of profiles"
+    tampered = bench.enrol("cam2")  # under the present revision
+    bench.clock.pass_s(60)
+    update(tampered, CAMERA.tampered())
+    assert bench.join(tampered).state == "suspect"
+    assert imported(bench, UPDATED, 4) == []
 
 
 def test_evidence_that_says_the_same_is_kept_once(bench):

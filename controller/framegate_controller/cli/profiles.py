@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import tomli_w
 import typer
@@ -32,6 +32,8 @@ from framegate_controller.verifier.profiles import PROFILE_TYPE
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Firmware profiles: what a machine must have booted. Learn, lint, diff, sign, import.")
+MAX_SENT: Final = 6 * 1024 * 1024
+"""What fits into one message to the controller: some 50,000 files."""
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A profile in TOML, or signed (DSSE).")]
 
 
@@ -182,8 +184,12 @@ def import_(
         if reference:
             _reference(raw, reference, out or Path(f"{name}.toml"), name)
             return
+        lists = [read_file(a) for a in allowlist or ()]
+        if sum(map(len, lists)) > MAX_SENT:
+            hint = "on the controller's host: framegate-controller profile allowlist FILE; then import without --allowlist"
+            raise Refused.of(Reason.TOO_LARGE, f"allowlists of at most {MAX_SENT >> 20} MiB together", f"{sum(map(len, lists)) >> 20} MiB", hint)
         with operator_stub(load_context(context)) as stub:
-            row = stub.ImportProfile(pb.ImportProfileRequest(envelope=raw, allowlists=[read_file(a) for a in allowlist or ()], for_rollout=for_rollout))
+            row = stub.ImportProfile(pb.ImportProfileRequest(envelope=raw, allowlists=lists, for_rollout=for_rollout))
         if output == "json":
             show_json(_json(row))
             return

@@ -25,23 +25,24 @@ _WORDS = {0: "no claim", 2: "affirming", 32: "warning", 96: "contraindicated"}
 
 @app.command()
 def show(
-    result: Annotated[str, typer.Argument(help="A result's id, as `camera show` and receipts name it; or a device, for its last one.")],
+    result: Annotated[str, typer.Argument(help="A result's id, as `camera show` and receipts name it; or a device, for its last one, whatever came of it.")],
     output: Annotated[str, typer.Option("--output", "-o", help="table, json, or jwt: the signed EAR itself")] = "table", context: Context = None,
 ) -> None:  # fmt: skip
     """A result: who, when, by which profile, on which evidence, with which trustworthiness."""
     with errors():
         fleet = load_context(context)
         with operator_stub(fleet) as stub:
-            if len(result) != 32:
+            if len(result) == 32:
+                ear = stub.Result(pb.ResultRequest(result_id=result)).ear
+            else:
                 detail = stub.Show(pb.DeviceRequest(device=result))
-                result = detail.summary.result_id
-                if not result:
-                    raise Malformed.of(Reason.NOT_FOUND, "a device with an affirming result", f"{detail.summary.device} is {detail.summary.state}", "framegate camera why NAME")
-            reply = stub.Result(pb.ResultRequest(result_id=result))
+                ear = detail.ear.decode()
+                if not ear:
+                    raise Malformed.of(Reason.NOT_FOUND, "a device whose evidence was appraised", f"{detail.summary.device} is {detail.summary.state}", "framegate camera why NAME")
         if output == "jwt":
-            print(reply.ear)
+            print(ear)
             return
-        _tell(verify_ear(reply.ear, fleet.root_certificate), output)
+        _tell(verify_ear(ear, fleet.root_certificate), output)
 
 
 @app.command()
@@ -74,6 +75,7 @@ def _tell(claims: dict[str, Any], output: str) -> None:
     ]  # fmt: skip
     rows += [(f"  {k}", _WORDS.get(v, v)) for k, v in submod["ear.trustworthiness-vector"].items()]
     rows += [(f"  TPM {k}", v) for k, v in submod["framegate.tpm"].items()]
+    rows += [("failure", f"{f['reason']}: expected {f['expected']}, got {f['actual']}") for f in submod["framegate.failures"][:20]]
     rows += [("finding", f"{f['reason']}: {f['actual']}; {f['hint']}") for f in submod["framegate.findings"]]
     data.print("signature and certificate hold")
     show_table(("", ""), rows, empty="")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from framegate.certificates import Purpose
 from framegate.dsse import strict_json
@@ -24,7 +25,7 @@ from framegate_controller.services.operator_profiles import MAX_REASON, ProfileC
 from framegate_controller.services.peer import verify_peer
 from framegate_controller.services.wire import Context, guarded, to_event, to_summary
 from framegate_controller.store.registry import add_authority, change_state, find_device, invite, load_clock, load_failures, load_findings, record
-from framegate_controller.store.tables import Device, Event, MaskRow, Result, Revision, Ticket, TpmAuthority
+from framegate_controller.store.tables import Device, Event, EvidenceRow, MaskRow, Result, Revision, Ticket, TpmAuthority
 from framegate_controller.timing import TICKET_LIFE_S
 from framegate_controller.verifier.attestation import Verifier
 from framegate_proto.edge import to_failures
@@ -107,7 +108,7 @@ class OperatorService(ProfileCalls, rpc.OperatorServicer):
                     vector=json.loads(row.vector), posture=row.posture, reset_count=clock.reset_count if clock else 0,
                     restart_count=clock.restart_count if clock else 0, certificate_expires_ms=row.certificate_expires_ms,
                     events=[to_event(e) for e in events], pcrs=json.loads(row.pcrs), findings=to_failures(tuple(load_findings(row))),
-                    ima_entries=json.loads(row.ima_prefix)[0] if row.ima_prefix else 0,
+                    ear=self._last_ear(session, row.id), ima_entries=json.loads(row.ima_prefix)[0] if row.ima_prefix else 0,
                 )  # fmt: skip
 
         return await asyncio.to_thread(run)
@@ -258,6 +259,11 @@ class OperatorService(ProfileCalls, rpc.OperatorServicer):
                 )  # fmt: skip
 
         return await asyncio.to_thread(run)
+
+    def _last_ear(self, session: Session, device: str) -> bytes:
+        """The EAR of the device's last evidence that verified, affirming or not."""
+        found = session.scalars(select(EvidenceRow.ear).where(EvidenceRow.device == device).order_by(EvidenceRow.last_ms.desc()).limit(1)).one_or_none()
+        return (found or "").encode()
 
     def _actor(self, context: Context) -> str:
         return verify_peer(context, self._verifier.keys, Purpose.OPERATOR).name

@@ -74,6 +74,8 @@ class ProfileCalls:
             row = session.scalars(select(EvidenceRow).where(EvidenceRow.device == device.id).order_by(EvidenceRow.last_ms.desc()).limit(1)).one_or_none()
             if row is None or row.affirming or row.last_ms < device.failures_ms:
                 continue  # what made it suspect was no evidence that verified
+            if any(f[0] == Reason.COUNTERS for f in json.loads(row.failures)):
+                continue  # a cleared or rolled back TPM is no question of profiles: an operator decides
             if _again(session, row, profile, {}).would:
                 change_state(session, device, Edge.RECONSIDERED, actor, now, f"stored evidence passes revision {profile.revision}")
                 freed.append(device.id)

@@ -104,6 +104,8 @@ def _replacement(session: Session, device: Device | None, *, kind: Kind, name: s
     """The ticket of a replacement. The present machine keeps its place until the new one has proved itself to be the ticket's."""
     if device is None or device.kind != kind or device.state == State.RETIRED:
         raise Refused.of(Reason.NOT_FOUND, f"a {kind} of the registry to replace", ascii(name), f"framegate {kind} list")
+    if device.state == State.QUARANTINED and ek_sha256 is None:
+        raise Refused.of(Reason.QUARANTINED, "a ticket bound to the new machine's EK, as this device is held", "no EK hash", f"framegate {kind} replace {name} --ek-hash HASH")
     session.execute(delete(Ticket).where(Ticket.device == device.id))
     session.add(Ticket(code_sha256=sha256(code), device=device.id, ek_sha256=ek_sha256, expires_ms=now_ms + life_s * 1000, replaces=True))
     record(session, now_ms, device.id, "replacement-invited", actor, "bound to an EK" if ek_sha256 else "not bound to an EK")

@@ -178,6 +178,7 @@ class EvidenceRow(Base):
     affirming: Mapped[bool]
     failures: Mapped[str] = mapped_column(Text)
     vector: Mapped[str] = mapped_column(Text)
+    ear: Mapped[str] = mapped_column(Text, default="")
 
 
 class RolloutRow(Base):

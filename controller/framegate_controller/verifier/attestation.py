@@ -54,7 +54,7 @@ from framegate_controller.store.registry import (
     store_result,
     take_session,
 )
-from framegate_controller.store.tables import AttestationSession, Device, Result, Ticket, TpmAuthority
+from framegate_controller.store.tables import AttestationSession, Device, EvidenceRow, Result, Ticket, TpmAuthority
 from framegate_controller.timing import NONCE_LIFE_MS, RESERVATION_MS, TICKET_TRIES, TICKET_WINDOW_S, Timing
 from framegate_controller.verifier.judge import Judgement, accepted_profiles, judge, known_prefix, prefix_text
 from framegate_controller.verifier.profiles import load_profile
@@ -237,8 +237,7 @@ class Verifier:
             profile=judged.loaded.words, profile_sha256=judged.loaded.sha256,
         )  # fmt: skip
         evidence_id = store_evidence(session, device, expected, evidence, result, proof, judged.loaded.words, now)
-        if result.affirming:
-            self._sign_result(session, device, judged, result_id, evidence_id, now)
+        self._sign_result(session, device, judged, result_id, evidence_id, now)
         device.findings = json.dumps([[f.reason.value, f.expected, f.actual, f.hint] for f in judged.findings])
         if not result.affirming:
             state = self._lower(session, device, now, result.failures)
@@ -264,9 +263,6 @@ class Verifier:
     def _sign_result(self, session: Session, device: Device, judged: Judgement, result_id: str, evidence_id: str, now: int) -> None:
         """The result as an EAR that anybody with the fleet's root can check; kept with what it rests on."""
         session.flush()
-        row = session.get(Result, result_id)
-        if row is None:
-            return
         result = judged.result
         claims = ear_claims(
             device=device.id, result_id=result_id, vector=dict(result.vector), profile=judged.loaded.words, profile_sha256=judged.loaded.sha256,
@@ -278,7 +274,12 @@ class Verifier:
             },
             controller=self.controller, build=VERSION, issued_at_s=now // 1000, expires_at_s=(now + self.timing.result_life_ms) // 1000,
         )  # fmt: skip
-        row.evidence, row.ear = evidence_id, sign_ear(claims, self.keys.signing["result"])
+        ear = sign_ear(claims, self.keys.signing["result"])
+        row, kept = session.get(Result, result_id), session.get(EvidenceRow, evidence_id)
+        if row is not None:  # only an affirming result has a row, and is what receipts name
+            row.evidence, row.ear = evidence_id, ear
+        if kept is not None:
+            kept.ear = ear
 
     def _trusted(
         self, session: Session, device: Device, evidence: VerifiedEvidence, result: AttestationResult, publics: tuple[GatewayPublics, ...], result_id: str, now: int

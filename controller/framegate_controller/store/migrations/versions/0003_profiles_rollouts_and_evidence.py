@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("affirming", sa.Boolean(), nullable=False),
         sa.Column("failures", sa.Text(), nullable=False),
         sa.Column("vector", sa.Text(), nullable=False),
+        sa.Column("ear", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("evidence", schema=None) as batch_op:
