@@ -43,8 +43,8 @@ FLEET_TRIES: Final = 3
 TPM_TRIES: Final = 5
 """TPM errors in a row after which the daemon ends with exit code 7."""
 FIRST_BACKOFF_S: Final = 0.5
-GLANCE_S: Final = 1.0
-"""How soon a new listener, device or changed watched file is noticed; a look costs a fraction of a millisecond."""
+GLANCE_S: Final = 2.0
+"""How soon a new listener, device or changed watched file is noticed. A look costs up to 7 ms where the kernel's socket tables are large."""
 GLANCE_HOLD_S: Final = 4.0
 MAX_BACKOFF_S: Final = 30.0
 WATCH_SILENCE_S: Final = 5.0
