@@ -123,6 +123,9 @@ def _listeners(root: Path) -> list[str]:
 def _address(text: str) -> str:
     words = [struct.pack("<I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8)]
     address = ipaddress.ip_address(b"".join(words))
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    if mapped is not None:  # an IPv4 socket that a program opened as IPv6
+        return str(mapped)
     return f"[{address}]" if address.version == 6 else str(address)
 
 

@@ -155,7 +155,7 @@ def machine(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     simulated.power_on()
-    print(json.dumps({"tcti": simulated.tcti, "boot_log": str(simulated.boot_log_path), "maker_ca": str(maker / "maker.pem")}), flush=True)
+    print(json.dumps({"tcti": simulated.tcti, "boot_log": str(simulated.boot_log_path), "ima": str(simulated.ima_path), "maker_ca": str(maker / "maker.pem")}), flush=True)
     try:
         stop.wait()
     finally:

@@ -186,6 +186,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--repeat", action="store_true")
     args = parser.parse_args()
+    code = 0
     try:
         masker = Masker()
         if line := sys.stdin.buffer.readline():  # the first line says what holds from the first frame on
@@ -195,11 +196,13 @@ def main() -> None:
             relay(args.source.removeprefix("exec:"), sys.stdout.buffer, masker)
         else:
             write_shots(open_source(args.source, args.part_type), sys.stdout.buffer, rate=args.rate, repeat=args.repeat, masker=masker)
+        sys.stdout.buffer.flush()
     except FramegateError as error:
-        print(f"framegate: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+        print(f"framegate: {error}", file=sys.stderr, flush=True)
+        code = 1
     except (BrokenPipeError, KeyboardInterrupt):
-        raise SystemExit(0) from None
+        code = 0
+    os._exit(code)  # a thread waits on standard input for masks: an orderly end of the interpreter would trip over it
 
 
 if __name__ == "__main__":

@@ -172,7 +172,10 @@ def verify_signature(public: Public, message: bytes, data: bytes) -> None:
     Raises Malformed, or EvidenceRejected (SIGNATURE_SCHEME, SIGNATURE).
     """
     signature = parse_signature(data)
-    if public.scheme is None or (signature.scheme, signature.hash) != public.scheme or signature.hash == Alg.SHA1:  # 1, 2
+    if public.scheme is not None and public.scheme[1] == Alg.SHA1:  # 2
+        hint = "SHA-1 collides: make the AK anew with SHA-256"
+        raise EvidenceRejected([Failure(Reason.SIGNATURE_SCHEME, "a key whose scheme has SHA-256 or stronger", f"{public.scheme[0].name}-SHA1", hint)])
+    if public.scheme is None or (signature.scheme, signature.hash) != public.scheme:  # 1
         want = "-".join(a.name for a in public.scheme) if public.scheme else "a key with a fixed scheme"
         raise EvidenceRejected([Failure(Reason.SIGNATURE_SCHEME, want, f"{signature.scheme.name}-{signature.hash.name}")])
     hasher = {Alg.SHA256: hashes.SHA256(), Alg.SHA384: hashes.SHA384(), Alg.SHA512: hashes.SHA512()}[signature.hash]
