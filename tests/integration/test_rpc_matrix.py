@@ -250,3 +250,24 @@ async def test_n121_feed_is_closed_to_a_gateway_process_that_its_host_does_not_v
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call.read()
                 assert from_rpc_error(caught.value, "").reason == reason
+
+
+async def test_n83_a_resumed_tls_session_skips_no_check(controller):
+    """A resumed session shows its chain to nobody, so every call asks for certificate, purpose and registry anew, resumed or not."""
+    from grpc.experimental import session_cache
+
+    running, fleet = controller
+    cache = session_cache.ssl_session_cache_lru(8)
+    for label, purpose, name, stub, calls, reason in (
+        ("device-ca", Purpose.DEVICE, "camera.line-1.ghost", rpc.FleetStub, DEVICE_CALLS, Reason.CERTIFICATE), ("device-ca", Purpose.DEVICE, "operator.eve", rpc.OperatorStub, OPERATOR_CALLS, Reason.WRONG_ROLE),
+    ):  # fmt: skip
+        pair = credentials(fleet, label, purpose, name)
+        tls = grpc.ssl_channel_credentials(fleet.root.pem, *pair)
+        options = (("grpc.ssl_target_name_override", "controller.plant.framegate"), ("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_session_cache", cache))
+        for _ in range(3):  # the second and third may resume the first's session
+            async with grpc.aio.secure_channel(running.fleet_address, tls, options=options) as opened:
+                for call, request in calls.items():
+                    with pytest.raises(grpc.aio.AioRpcError) as caught:
+                        method = getattr(stub(opened), call)(request, timeout=5)
+                        await (method.read() if call in STREAMS else method)
+                    assert from_rpc_error(caught.value, "").reason == reason, call
