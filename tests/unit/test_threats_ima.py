@@ -333,3 +333,63 @@ def test_cutting_a_list():
     assert caught.value.reason == Reason.IMA_OFFSET
     with pytest.raises(Malformed):
         cut_entries(whole[:-1], 1)
+
+
+def ascii_line(template: bytes, fields: list[bytes], shown: list[bytes], algorithm: str = "sha1") -> bytes:
+    body = b"".join(struct.pack("<I", len(f)) + f for f in fields)
+    return b"10 " + hashlib.new(algorithm, body).hexdigest().encode() + b" " + template + b" " + b" ".join(shown) + b"\n"
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_ascii_lists_of_every_template(algorithm):
+    digest, signature, appended = digest_of(b"x"), b"\3\2\4abcd", b"pkcs7"
+    head, shown = b"sha256:\0" + digest, b"sha256:" + digest.hex().encode()
+    lines = [
+        ascii_line(b"ima-ng", [head, b"/a b\0"], [shown, b"/a b"], algorithm), ascii_line(b"ima-sig", [head, b"/s\0", signature], [shown, b"/s", signature.hex().encode()], algorithm),
+        ascii_line(b"ima-sig", [head, b"/no signature\0", b""], [shown, b"/no signature", b""], algorithm),
+        ascii_line(b"ima-buf", [head, b"kexec-cmdline\0", b"ro quiet"], [shown, b"kexec-cmdline", b"ro quiet".hex().encode()], algorithm),
+        ascii_line(b"ima-modsig", [head, b"/m\0", signature, head, appended], [shown, b"/m", signature.hex().encode(), shown, appended.hex().encode()], algorithm),
+        ascii_line(b"d-ng|n-ng", [head, b"/custom\0"], [shown, b"/custom"], algorithm),
+    ]  # fmt: skip
+    found = parse_ima(b"".join(lines))
+    assert [e.path for e in found.entries] == [b"/a b", b"/s", b"/no signature", b"kexec-cmdline", b"/m", b"/custom"]
+    assert [e.signature for e in found.entries] == [b"", signature, b"", b"", signature, b""] and found.entries[3].buffer == b"ro quiet"
+    for line in lines:
+        with pytest.raises(Malformed):
+            parse_ima(line.replace(b"sha256:", b"sha256:00", 1))
+
+
+def test_limits_of_lists_and_allowlists(monkeypatch):
+    import framegate.ima.allowlist as allowlists
+    import framegate.ima.parse as parsing
+
+    machine = ImaMachine()
+    for n in range(5):
+        machine.measure(b"/%d" % n, digest_of(b"x"))
+    monkeypatch.setattr(parsing, "MAX_IMA_ENTRIES", 4)
+    for data in (machine.list_from(), ascii_line(b"ima-ng", [b"sha256:\0" + digest_of(b"x"), b"/a\0"], [b"sha256:" + digest_of(b"x").hex().encode(), b"/a"]) * 5):
+        with pytest.raises(Malformed) as caught:
+            parse_ima(data)
+        assert caught.value.reason == Reason.TOO_LARGE
+    monkeypatch.setattr(allowlists, "MAX_ALLOWLIST_BYTES", 10)
+    with pytest.raises(Malformed) as caught:
+        parse_allowlist(HEADER.encode())
+    assert caught.value.reason == Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        HEADER + "\nsha256:00  /x",
+        HEADER + "\nmd5:" + "0" * 32 + "  /x",
+        HEADER + "\n" + "0" * 64 + "  /x",
+        HEADER + "\nsha256:" + "0" * 64 + " /x",
+        HEADER + "\nsha256:" + "0" * 64 + "  ",
+    ],
+)
+def test_allowlists_that_are_none(text):
+    with pytest.raises(Malformed) as caught:
+        parse_allowlist(text.encode())
+    assert caught.value.reason == Reason.ALLOWLIST

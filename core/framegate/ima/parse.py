@@ -310,6 +310,12 @@ def _ascii_entry(line: bytes, at: int, hashed: _TemplateHash, width: int) -> Ima
     raise _bad(at, f"fields that hash to {template_hash.hex()}", "other fields, or a name with escapes: read the binary list")
 
 
+def _field(text: bytes) -> bytes:
+    """A field as the kernel prints it: hexadecimal, or algorithm:hexadecimal for a digest (d-modsig)."""
+    algorithm, mark, value = text.rpartition(b":")
+    return (algorithm + b":\0" if mark else b"") + bytes.fromhex(value.decode())
+
+
 def _first_field(rest: bytes) -> tuple[str, bytes]:
     digest, mark, name = rest.partition(b" ")
     if not mark:
@@ -327,7 +333,7 @@ def _readings(text: bytes, extra: int) -> list[tuple[bytes, list[bytes]]]:
         if len(pieces) != filled + 1:
             continue
         try:
-            values = [bytes.fromhex(p.decode()) for p in pieces[1:]]
+            values = [_field(p) for p in pieces[1:]]
         except ValueError:
             continue
         found.append((pieces[0].rstrip(b" "), values + [b""] * (extra - filled)))
