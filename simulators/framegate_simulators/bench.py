@@ -41,7 +41,7 @@ from framegate_agent.camera.session import FrameSession, hold_grant
 from framegate_controller.ca.issuance import _leaf, issue_device
 from framegate_controller.ca.keys import FleetKeys, found_fleet, private_pem
 from framegate_controller.cli.connection import gateway_stub, load_context, operator_stub
-from framegate_gateway.admission.link import CameraLink
+from framegate_gateway.admission.link import RECENT_FRAMES, CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
 from framegate_gateway.inference.detections import detections_from_maps
 from framegate_gateway.inference.engine import Engine, Inspection
@@ -282,10 +282,12 @@ def bench_plant(say: Callable[[str], None]) -> dict[str, Any]:
             plant.join(site, plant.invite(site))
         images = plant.folder / "images"
         images.mkdir()
-        for n in range(8):  # a golden image for each name: the folder source takes the part type from the file's
-            board = draw_board(n, design=1, clean_capture=True)
-            cv2.imwrite(str(images / f"drawn-1_{n}.jpg"), board.frame)
-            cv2.imwrite(str(plant.golden / f"drawn-1_{n}.png"), board.golden)
+        boards = [draw_board(n, design=1, clean_capture=True) for n in range(8)]
+        for n in range(RECENT_FRAMES + 8):  # more than a frozen image is looked for among; a golden image for each name, which is the part type
+            frame = boards[n % 8].frame.copy()
+            frame[0:8, 0:8] = 3 * (n % 80)
+            cv2.imwrite(str(images / f"drawn-1_{n}.png"), frame)
+            cv2.imwrite(str(plant.golden / f"drawn-1_{n}.png"), boards[n % 8].golden)
         plant.start_agent(gateway)
         plant.start_gateway(gateway)
         plant.start_agent(camera, "--source", f"folder:{images}", "--rate", "30", "--repeat")
