@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, final
 
@@ -32,6 +33,10 @@ TLS_KEY_PCRS: Final = tuple(range(8))
 
 REMEMBERED: Final = 256
 """Boot logs kept parsed: some 100 KiB each, one for each machine, or for a whole model where its machines log alike."""
+
+
+_PCR: Final = attrgetter("pcr")
+_VIOLATION: Final = attrgetter("violation")
 
 
 class _Witness:
@@ -233,7 +238,7 @@ def _with_ima(log: BootLog, values: Mapping[int, bytes], proof: Proof, expected:
     if raw[:1].isdigit():
         raise _rejected(Reason.IMA_MALFORMED, "the kernel's binary list", "its ASCII form", "binary_runtime_measurements, not ascii_runtime_measurements")
     found = parse_ima(raw) if raw else ImaList((), bank, 0)
-    if any(e.pcr != IMA_PCR for e in found.entries):
+    if not set(map(_PCR, found.entries)) <= {IMA_PCR}:
         raise _rejected(Reason.IMA_MALFORMED, f"entries of PCR {IMA_PCR}", "another", "an IMA policy with pcr= is not supported")
     start = known.value if known is not None else values.get(IMA_PCR, bytes(DIGEST_SIZE[bank]))
     running = running_values(found, bank, start, padded_sha1=PADDED in expected.quirks)
@@ -242,7 +247,7 @@ def _with_ima(log: BootLog, values: Mapping[int, bytes], proof: Proof, expected:
             count = find_prefix(running, _covering(candidate, expected.selection, quote.pcr_digest))
         except EvidenceRejected:
             continue
-        violations = sum(e.violation for e in found.entries[:count])
+        violations = sum(map(_VIOLATION, found.entries[:count]))
         prefix = ImaPrefix((known.entries if known else 0) + count, (known.violations if known else 0) + violations, running[count], clock.reset_count, clock.restart_count)
         pcrs = {p: running[count] if p == IMA_PCR else candidate.values[p] for p in expected.selection.pcrs}
         covered = raw if count == len(found.entries) else cut_entries(raw, 0, count)
