@@ -17,7 +17,7 @@ from framegate.eventlog import EventType, structural_failures
 from framegate.eventlog.content import IMAGE_SECURITY, SHIM_LOCK, boot_variable, bound_text, bound_variable, revoked_hashes, sbat_levels
 from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog
 from framegate.eventlog.structure import variable_name, variable_record, variable_value
-from framegate.evidence import REMEMBERED, VerifiedEvidence, replayed_log
+from framegate.evidence import REMEMBERED, REMEMBERED_BYTES, VerifiedEvidence, replayed_log
 from framegate.glob import matches
 from framegate.ima.allowlist import Allowlist
 from framegate.ima.judge import ima_failures
@@ -104,7 +104,8 @@ def appraise(
     if evidence.quirks:  # the log is not quite the one that came
         events, secure = _log_failures(evidence.boot_log, evidence.selection.bank, profile)
     else:
-        events, secure = _remembered(evidence.boot_log_bytes, evidence.selection.bank, profile)
+        remember = _remembered if len(evidence.boot_log_bytes) <= REMEMBERED_BYTES else _remembered.__wrapped__
+        events, secure = remember(evidence.boot_log_bytes, evidence.selection.bank, profile)
     boot += events
     configuration += secure
     hardware += _counters(evidence.clock, previous)  # 6

@@ -33,6 +33,8 @@ TLS_KEY_PCRS: Final = tuple(range(8))
 
 REMEMBERED: Final = 256
 """Boot logs kept parsed: some 100 KiB each, one for each machine, or for a whole model where its machines log alike."""
+REMEMBERED_BYTES: Final = 128 * 1024
+"""Real logs are smaller; a machine that sends a different 2 MiB each time must not fill the controller's memory."""
 
 
 _PCR: Final = attrgetter("pcr")
@@ -189,9 +191,18 @@ def _boot_log(proof: Proof, expected: Expectation) -> tuple[bytes, BootLog]:
     return raw, replayed_log(raw, expected.selection.bank)[0]
 
 
-@lru_cache(maxsize=REMEMBERED)
 def replayed_log(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, bytes]]:
     """The parsed log and its replay, remembered by its very bytes: a machine shows the same log once a minute until it restarts."""
+    return remembered_log(raw, bank) if len(raw) <= REMEMBERED_BYTES else _parsed_and_replayed(raw, bank)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def remembered_log(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, bytes]]:
+    """As `replayed_log`, for logs of a usual size."""
+    return _parsed_and_replayed(raw, bank)
+
+
+def _parsed_and_replayed(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, bytes]]:
     log = parse_boot_log(raw)
     return log, replay(log, bank)
 

@@ -101,7 +101,7 @@ def _bare(forge: Forge, events: list[Measurement], proof: bytes, bodies: list[by
 
 def _forgetting() -> None:
     """Make the next verification the first of its log."""
-    evidence.replayed_log.cache_clear()
+    evidence.remembered_log.cache_clear()
     appraisal._remembered.cache_clear()
 
 

@@ -15,13 +15,16 @@ from framegate.certificates import Purpose, request_key, verify_certificate
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused
 from framegate.evidence import VerifiedEvidence, verify_evidence
 from framegate.identity import Kind, device_id, spiffe_id, split_device_id
+from framegate.ima.allowlist import parse_allowlist
 from framegate.profile import MAX_PROFILE_BYTES, parse_profile
+from framegate.profile_review import diff, lint
 from framegate.wire import GatewayPublics, Hello, SessionOffer
 from framegate_controller.ca.issuance import _leaf, issue_device, issue_gateway
 from framegate_controller.ca.keys import found_fleet, load_fleet
 from framegate_controller.verifier.profiles import add_profile, load_profile
 from framegate_gateway.keys import GatewayKeys
 from framegate_simulators.boot import Firmware, profile_toml
+from framegate_simulators.ima import allowlist_of
 
 NOW = datetime.now(UTC)
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
@@ -140,7 +143,80 @@ def test_shipped_profiles_are_what_the_simulators_boot():
     for kind in ("camera", "gateway"):
         shipped = (folder / f"simulators-{kind}-1.0.0.toml").read_text()
         assert shipped == profile_toml(Firmware(f"simulated-{kind}"), f"simulated-{kind}")
-        assert parse_profile(shipped.encode()).name == f"simulated-{kind}"
+        profile = parse_profile(shipped.encode())
+        assert profile.name == f"simulated-{kind}" and not [r for r in lint(profile) if r.error]
+        allowlist = (folder / f"simulators-{kind}-1.0.0.allowlist").read_bytes()
+        assert allowlist == allowlist_of(profile.name, Firmware("x").release) and parse_allowlist(allowlist).digest in profile.ima.allowlists
+
+
+def test_lint_says_what_an_attacker_would_like():
+    from dataclasses import replace
+
+    poor = PROFILE.replace("required = true\ndbx", "required = false\ndbx", 1)
+    for change, about in (
+        (lambda t: t.replace('measured = ["/opt/framegate/"]', ""), "[ima] measured"), (lambda t: poor, "[secure_boot] required"),
+        (lambda t: t.replace("max_violations = 0", "max_violations = 9"), "[ima] max_violations"), (lambda t: 'quirks = ["systemd-phases"]\n' + t.replace("9, 10]", "9, 10, 11]"), "systemd-phases"),
+        (lambda t: t + '\n[[event]]\nname = "x"\npcr = 5\ndigests = "any"\nrequired = false\n', "x"), (lambda t: t.replace("lockdown=integrity", "*"), "command line"),
+    ):  # fmt: skip
+        assert about in {r.about for r in lint(parse_profile(change(PROFILE).encode()))}, about
+    plain = profile_toml(replace(Firmware("x"), ima=False), "x")
+    assert [r.about for r in lint(parse_profile(plain.encode())) if r.error] == ["[ima]"]
+
+
+def test_diff_tells_what_changed_and_nothing_else():
+    from dataclasses import replace
+
+    old = parse_profile(PROFILE.encode())
+    assert diff(old, parse_profile(PROFILE.replace('name = "boot loader"', 'name = "loader"').encode())) == [], "another name alone is no change"
+    new = replace(Firmware("simulated-camera"), kernel="kernel 7", command_line="/vmlinuz-7 ro", revocations=5, sbat="sbat,1\nshim,5\n")
+    lines = diff(old, parse_profile(profile_toml(new, "simulated-camera", 2).encode()))
+    assert any(line.startswith("kernel: allows") for line in lines) and any(line.startswith("kernel: no longer allows") for line in lines)
+    assert "text in PCR 8: allows '/vmlinuz-7 ro'" in lines and "revocation list: 2 more hashes demanded, 0 no longer" in lines
+    assert not any("CRTM" in line or "separator" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[ima]", "[imas]"), ('digests = ["', 'digests = "any"\nx = ["'), ("pcr = 8", "pcr = 7"), ('names = ["BootOrder", "Boot####"]', "names = []"), ("max_violations = 0", "max_violations = -1"),
+        ('measured = ["/opt/framegate/"]', 'measured = ["opt/"]'), ('measured = ["/opt/framegate/"]', 'signed = ["/lib/"]'), ('measured = ["/opt/framegate/"]', 'signed = ["/lib/"]\nkeys = ["x"]'),
+        ("dbx_minimum = [", 'dbx_minimum = ["00", '), ('sbat_minimum = ["', 'sbat_minimum = ["shim", "'), ("[profile]", 'quirks = ["be-nice"]\n[profile]'), ("[profile]", 'quirks = ["pcr-by-value"]\n[profile]'),
+        ("[profile]", 'quirks = ["systemd-phases"]\n[profile]'), ("[ima]", '[pcr_values]\n"0" = ["00"]\n[ima]'), ('allowlists = ["sha256:', 'allowlists = ["md5:'),
+        ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"),
+    ],
+)  # fmt: skip
+def test_profiles_of_the_deeper_kind_that_are_refused(old, new):
+    assert old in PROFILE
+    with pytest.raises(Malformed) as caught:
+        parse_profile(PROFILE.replace(old, new, 1).encode())
+    assert caught.value.reason == Reason.PROFILE_INVALID
+
+
+def test_a_learnt_profile_affirms_its_machines_and_only_those(bench):
+    """Learn from two machines that differ in boot order and revocations; both pass, a third system does not."""
+    from dataclasses import replace
+
+    import tomli_w
+
+    from framegate.appraisal import event_failures, secure_boot_failures
+    from framegate.eventlog import parse_boot_log
+    from framegate.profile_learn import Observation, learn
+    from framegate.tpm.constants import Alg
+    from framegate_simulators.boot import boot_log, measurements
+
+    one, two = Firmware("m"), replace(Firmware("m"), boot_order=b"\1\0", revocations=6, sbat="sbat,1\nshim,9\ngrub,4\n")
+    logs = [parse_boot_log(boot_log(measurements(f))) for f in (one, two)]
+    body, allowlist = learn([Observation(log) for log in logs], name="m", version="1", revision=1, description="", bank=Alg.SHA256)
+    profile = parse_profile(tomli_w.dumps(body).encode())
+    assert allowlist == b"" and len(profile.secure_boot.dbx_minimum) == 3 and profile.secure_boot.sbat_minimum["shim"] == 4
+    for log in logs:
+        assert event_failures(log, profile) == [] and secure_boot_failures(log, profile) == []
+    for other, reason in (
+        (replace(one, kernel="other"), Reason.EVENT_UNCLAIMED), (replace(one, command_line="init=/bin/sh"), Reason.COMMAND_LINE), (replace(one, revocations=2), Reason.DBX),
+        (replace(one, sbat="sbat,1\nshim,3\ngrub,4\n"), Reason.SBAT), (replace(one, secure_boot=False), Reason.SECURE_BOOT),
+    ):  # fmt: skip
+        log = parse_boot_log(boot_log(measurements(other)))
+        assert reason in {f.reason for f in event_failures(log, profile) + secure_boot_failures(log, profile)}, reason
 
 
 def certificate(keys, purpose=Purpose.DEVICE, label="device-ca", life=timedelta(minutes=3)):

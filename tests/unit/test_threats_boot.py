@@ -302,3 +302,17 @@ def test_images_are_distinct():
 def test_sound_log_has_no_structural_failure():
     for firmware in (CAMERA, CAMERA.tampered()):
         assert structural_failures(parse_boot_log(boot_log(measurements(firmware))), Alg.SHA256) == ()
+
+
+def test_n46_logs_of_unusual_size_are_not_remembered(bench):
+    """A machine that shows another large log each time must not fill the controller's memory; usual ones are remembered, and judged alike."""
+    from framegate.evidence import REMEMBERED_BYTES, remembered_log
+
+    remembered_log.cache_clear()
+    padding = [Measurement(f"driver {n}", 2, EventType.EFI_BOOT_SERVICES_DRIVER, b"%d" % n, bytes(4000)) for n in range(REMEMBERED_BYTES // 4000 + 1)]
+    large = boot_log([*measurements(CAMERA), *padding])
+    assert len(large) > REMEMBERED_BYTES
+    assert Reason.EVENT_UNCLAIMED in reasons(join_with_log(bench, large))
+    assert remembered_log.cache_info().currsize == 0
+    bench.enrol("cam2")
+    assert remembered_log.cache_info().currsize == 1
