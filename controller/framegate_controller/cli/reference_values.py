@@ -6,6 +6,7 @@ A CoMID names measured elements by a key; which PCR one belongs to is told by an
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any, Final
 
 import cbor2
@@ -26,20 +27,17 @@ def from_corim(raw: bytes, name: str) -> dict[str, Any]:
     if len(raw) > MAX_CORIM_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a CoRIM of at most {MAX_CORIM_BYTES} bytes", len(raw))
     body = _untag(_load(raw), _TAG_SIGNED)
-    if isinstance(body, list) and len(body) == 4 and isinstance(body[2], bytes):  # COSE_Sign1: the payload
+    if isinstance(body, list | tuple) and len(body) == 4 and isinstance(body[2], bytes):  # COSE_Sign1: the payload
         body = _load(body[2])
     corim = _untag(body, _TAG_UNSIGNED)
-    if not isinstance(corim, dict) or not isinstance(corim.get(1), list):
+    if not isinstance(corim, Mapping) or not isinstance(corim.get(1), list | tuple):
         raise _bad("a corim-map with tags", type(corim).__name__)
     rules: dict[tuple[int, str], set[bytes]] = {}
     values: dict[int, set[bytes]] = {}
-    for tagged in corim[1]:
-        comid = tagged.value if isinstance(tagged, cbor2.CBORTag) and tagged.tag == _TAG_COMID else None
-        content = _load(comid) if isinstance(comid, bytes) else comid
-        triples = content.get(4, {}) if isinstance(content, dict) else {}
-        for triple in triples.get(0, []) if isinstance(triples, dict) else []:
-            for measurement in triple[1] if isinstance(triple, list) and len(triple) > 1 else []:
-                _measurement(measurement, rules, values)
+    try:
+        _collect(corim[1], rules, values)
+    except (TypeError, AttributeError) as error:  # CBOR of another shape than CoRIM's, at whatever depth
+        raise _bad("reference-triples as CoRIM has them", type(error).__name__) from error
     if not rules and not values:
         raise _bad("reference values with SHA-256 digests of PCRs", "none")
     pcrs = sorted(set(range(8)) | {p for p, _ in rules} | set(values))
@@ -53,15 +51,25 @@ def from_corim(raw: bytes, name: str) -> dict[str, Any]:
     return body_out
 
 
+def _collect(tags: Any, rules: dict[tuple[int, str], set[bytes]], values: dict[int, set[bytes]]) -> None:
+    for tagged in tags:
+        comid = tagged.value if isinstance(tagged, cbor2.CBORTag) and tagged.tag == _TAG_COMID else None
+        content = _load(comid) if isinstance(comid, bytes) else comid
+        triples = content.get(4, {}) if isinstance(content, Mapping) else {}
+        for triple in triples.get(0, []) if isinstance(triples, Mapping) else []:
+            for measurement in triple[1] if isinstance(triple, list | tuple) and len(triple) > 1 else []:
+                _measurement(measurement, rules, values)
+
+
 def _measurement(measurement: Any, rules: dict[tuple[int, str], set[bytes]], values: dict[int, set[bytes]]) -> None:
-    if not isinstance(measurement, dict) or not isinstance(measurement.get(1), dict):
+    if not isinstance(measurement, Mapping) or not isinstance(measurement.get(1), Mapping):
         return
     key, content = measurement.get(0), measurement[1]
     digests = {d for d in map(_sha256, content.get(2, [])) if d}
     pcr, words = _pcr_of(key)
     if digests and pcr is not None:
         rules.setdefault((pcr, words), set()).update(digests)
-    for index, found in (content.get(14) or {}).items() if isinstance(content.get(14), dict) else ():  # integrity-registers
+    for index, found in (content.get(14) or {}).items() if isinstance(content.get(14), Mapping) else ():  # integrity-registers
         pcr, _ = _pcr_of(index)
         if pcr is not None:
             values.setdefault(pcr, set()).update(d for d in map(_sha256, found) if d)
@@ -80,7 +88,7 @@ def _pcr_of(key: Any) -> tuple[int | None, str]:
 
 
 def _sha256(digest: Any) -> bytes:
-    if isinstance(digest, list) and len(digest) == 2 and _ALG.get(digest[0]) == 32 and isinstance(digest[1], bytes) and len(digest[1]) == 32:
+    if isinstance(digest, list | tuple) and len(digest) == 2 and _ALG.get(digest[0]) == 32 and isinstance(digest[1], bytes) and len(digest[1]) == 32:
         return digest[1]
     return b""
 
