@@ -246,3 +246,25 @@ def test_an_auditor_learns_lints_and_explains_from_the_fleet(plant, tmp_path):
     assert [r["name"] for r in plant.ask("profile", "list") if r["in_force"]] == ["simulated-camera", "simulated-gateway"]
     done = plant.framegate("replay", "--profile", tmp_path / "learnt.toml", "--device", "cam1", "--allowlist", tmp_path / "learnt.allowlist", "-o", "json", check=False)
     assert done.returncode == 0 and all(r["would"] for r in json.loads(done.stdout) if r["was"] and not r["problem"])
+
+
+def test_a_mainboard_is_changed(plant):
+    """`camera replace`: the new machine joins in the old one's place, and the old one is nobody from that moment on."""
+    old = plant.add_machine("old-board")
+    plant.join(old, plant.invite(old))
+    plant.start_agent(old)
+    wait_for("the old machine to be trusted", lambda: plant.state_of(old) == "trusted", 20)
+    new = plant.add_machine("new-board")
+    shown = json.loads(plant.command("framegate-agent", "ek", "--tcti", new.machine.tcti, "-o", "json").stdout)
+    ticket = plant.folder / "replacement.ticket"
+    plant.framegate("camera", "replace", "old-board", "--ek-hash", shown["ek_sha256"], "--reason", "mainboard", "--out", ticket)
+    assert plant.state_of(old) == "trusted", "a ticket alone changes nothing"
+    plant.join(new, ticket)
+    detail = plant.ask("camera", "show", "old-board")
+    assert detail["state"] == "trusted" and detail["ek_sha256"] == shown["ek_sha256"]
+    assert any(e["event"] == "replaced" for e in detail["events"])
+    wait_for("the old machine to be told", lambda: old.status().get("failures") or old.status().get("state") != "trusted", 30)
+    plant.stop_agent(old)
+    again = plant.join(old, ticket, check=False)
+    assert again.returncode != 0 and "ticket" in again.stderr
+    plant.framegate("camera", "retire", "old-board", "--yes")

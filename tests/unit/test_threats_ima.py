@@ -393,3 +393,32 @@ def test_allowlists_that_are_none(text):
     with pytest.raises(Malformed) as caught:
         parse_allowlist(text.encode())
     assert caught.value.reason == Reason.ALLOWLIST
+
+
+def test_one_allowlist_is_one_object_for_a_whole_fleet(bench):
+    from framegate_controller.store.evidence import load_allowlists
+    from framegate_controller.store.tables import AllowlistRow
+
+    for n in range(3):
+        bench.enrol(f"cam{n}")
+    content = allowlist_of(CAMERA.model, CAMERA.release)
+    with bench.verifier.database.transaction() as session:
+        add_allowlist(session, content, 1)
+        digest = digest_of(content)
+        assert load_allowlists(session, [digest])[digest] is load_allowlists(session, [digest])[digest]
+        assert session.query(AllowlistRow).filter_by(sha256=digest).count() == 1
+
+
+def test_an_allowlist_that_somebody_edited_in_the_store_is_refused(bench):
+    import zlib
+
+    import framegate_controller.store.evidence as module
+    from framegate_controller.store.tables import AllowlistRow
+
+    digest = digest_of(allowlist_of(CAMERA.model, CAMERA.release))
+    module._HELD.pop(digest, None)
+    with bench.verifier.database.transaction() as session:
+        session.get(AllowlistRow, digest).content = zlib.compress(allowlist_text([("sha256", digest_of(b"implant"), b"*")]))
+    forge = bench.forge()
+    answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
+    assert answer.certificate is None and reasons(answer) == [Reason.ALLOWLIST] and answer.state == "invited", "no fault of the machine's"
