@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.device_identity import IAK_USAGE
-from framegate.endorsement import load_ek_certificate
+from framegate.endorsement import load_maker_certificate
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.evidence import TLS_KEY_PCRS
 from framegate.tpm.attest import PcrSelection
@@ -102,7 +102,7 @@ class InitialKey:
 def _iak_spki(raw: bytes) -> bytes:
     """The key in an IAK certificate, DER; empty where the bytes are none."""
     try:
-        certificate = load_ek_certificate(raw)[0]
+        certificate = load_maker_certificate(raw).certificate
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except (FramegateError, ValueError, x509.ExtensionNotFound):
