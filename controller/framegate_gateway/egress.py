@@ -66,6 +66,8 @@ class ExportRequest:
     limit: int
     reason: str
     destination: str
+    approved_by: tuple[str, ...] = ()
+    policy: str = ""
 
 
 class Egress:
@@ -178,8 +180,13 @@ class Egress:
         verify_receipt(receipt, credentials.root.public_bytes(Encoding.PEM))
         return receipt
 
+    async def note(self, event: str, actor: str, detail: dict[str, Any]) -> None:
+        """A leaf for something else that an operator did or was denied."""
+        await self._maker.event(new_identifier(), event, actor, detail)
+
     async def _record(self, event: str, request: ExportRequest, **detail: Any) -> None:
         body = {"destination": request.destination[:80], "reason": request.reason[:MAX_REASON], "asked": request.identifier[:64] or request.camera[:200], **detail}
+        body |= {"approved_by": list(request.approved_by), "policy": request.policy}
         await self._maker.event(new_identifier(), event, request.actor, body)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 import grpc
 
 from framegate.errors import FramegateError, Reason, Refused
+from framegate_gateway.access import AccessView
 from framegate_gateway.keys import GatewayKeys
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -36,13 +37,20 @@ class Standing:
     evidence_sha256: str = ""
     firmware_profile: str = ""
     firmware_profile_sha256: str = ""
+    facts: str = ""
 
 
 class TrustView:
-    """Trust of a zone, out of the feed. `monotonic` is the clock; `revision_file` keeps the highest revision over restarts (N115)."""
+    """Trust of a zone, out of the feed. `monotonic` is the clock; `revision_file` keeps the highest revision over restarts (N115).
 
-    def __init__(self, revision_file: Path | None, *, grace: bool = False, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._file, self._grace, self._monotonic = revision_file, grace, monotonic
+    `access` is people and policy of the same feed; `close` closes the gate at once when the controller is silent, whatever the zone's rule.
+    """
+
+    def __init__(
+        self, revision_file: Path | None, access: AccessView, *, close: bool = False, monotonic: Callable[[], float] = time.monotonic,
+        authorities: Callable[[Sequence[bytes]], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._file, self.access, self._close, self._monotonic, self._authorities = revision_file, access, close, monotonic, authorities
         self._devices: dict[str, Standing] = {}
         self._heard_at_s = float("-inf")
         self._snapshot = False
@@ -58,13 +66,23 @@ class TrustView:
             raise Refused.of(Reason.TRUST_FEED, f"revision {self.revision} or later", update.revision, "this controller is behind, or not ours: restore its registry")
         if not self._snapshot and not update.snapshot:
             raise Refused.of(Reason.TRUST_FEED, "a snapshot first", "a change")
+        if update.snapshot and not update.HasField("access"):
+            raise Refused.of(Reason.TRUST_FEED, "a snapshot with people and policy", "one without")
+        if update.HasField("access"):
+            try:
+                self.access.apply(update.access)
+            except FramegateError:
+                self.disconnected()
+                raise
+            if self._authorities is not None and update.access.authorities:
+                self._authorities(list(update.access.authorities))
         if update.snapshot:
             self._devices.clear()
             self._snapshot = True
         now = self._monotonic()
         for d in update.devices:
             self._devices[d.device] = Standing(
-                d.state, d.result_id, now + d.remaining_ms / 1000, d.spki_sha256, d.evidence_sha256.hex(), d.firmware_profile, d.firmware_profile_sha256.hex()
+                d.state, d.result_id, now + d.remaining_ms / 1000, d.spki_sha256, d.evidence_sha256.hex(), d.firmware_profile, d.firmware_profile_sha256.hex(), d.facts
             )  # fmt: skip
         self._heard_at_s = now
         if update.now_ms:
@@ -81,7 +99,7 @@ class TrustView:
     def open(self) -> bool:
         """Whether the gate may admit anyone: the feed was heard within `SILENCE_S`, or the zone's rule is `grace` (results still run out)."""
         heard = self._monotonic() - self._heard_at_s <= SILENCE_S
-        return heard or (self._grace and self._heard_at_s > float("-inf"))
+        return heard or (self.access.grace and not self._close and self._heard_at_s > float("-inf"))
 
     def require(self, device: str, spki_sha256: bytes | None = None) -> Standing:
         """The standing of a device that is trusted now, by its present key where `spki_sha256` is given. Raises Refused."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256 as _sha256
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, hpke
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -82,6 +83,7 @@ class GatewayKeys:
     def __init__(self, address: str, operator_address: str, model_digest: bytes) -> None:
         self.tls_key, self.verdict_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         self._fixed = (address, operator_address, model_digest, secrets.token_bytes(16))
+        self.model = model_digest.hex()
         self._csrs = tuple(_csr(k) for k in (self.tls_key, self.verdict_key))
         self.hpke: OrderedDict[bytes, HpkeKey] = OrderedDict()
         self.credentials: Credentials | None = None
@@ -134,16 +136,32 @@ class GatewayKeys:
         self.refused = ""
         return self.credentials
 
+    def know(self, authorities: Sequence[bytes]) -> None:
+        """Issuing CAs that the feed names, each signed by the root; a coming one is known before anything it signed arrives. Raises Malformed, Refused."""
+        if self.credentials is None or {a.public_bytes(Encoding.DER) for a in self.credentials.authorities} == set(authorities):
+            return
+        self.credentials = replace(self.credentials, authorities=load_authorities(authorities, self.credentials.root))
+
     def chain_pem(self) -> tuple[bytes, bytes]:
         """(key PEM, certificate chain PEM) for TLS. Raises Refused without credentials."""
         if self.credentials is None:
             raise Refused.of(Reason.CERTIFICATE, "a warrant of the host's agent", "none")
         key = self.tls_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return key, self.credentials.tls.public_bytes(Encoding.PEM) + self.credentials.authority("gateway-ca")
+        issuer = next(a for a in self.credentials.authorities if _issued(self.credentials.tls, a))
+        return key, self.credentials.tls.public_bytes(Encoding.PEM) + issuer.public_bytes(Encoding.PEM)
 
     def sign_verdict(self, message: bytes) -> bytes:
         """DER ECDSA-SHA256 signature by the verdict key."""
         return self.verdict_key.sign(message, ec.ECDSA(hashes.SHA256()))
+
+
+def _issued(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    """Whether `by` signed it: generations of a CA have one name, so the signature tells."""
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _csr(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -57,21 +57,21 @@ def run(
     export_quota: Annotated[int, typer.Option(min=0, help="Frames one operator may export in 24 hours.")] = 100,
     keep: Annotated[list[str] | None, typer.Option(help="Days that frames stay in the vault, as OUTCOME=DAYS; default: PASS=7 DEFECT=90.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the model.")] = 2,
-    feed_silence: Annotated[str, typer.Option(help="close, or grace: admit until results run out when the controller is silent.")] = "close",
+    feed_silence: Annotated[str, typer.Option(help="When the controller is silent: zone (its rule, framegate zone set), or close at once whatever the zone's rule.")] = "zone",
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:  # fmt: skip
     """Run the gateway."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     with _errors():
-        if feed_silence not in {"close", "grace"}:
-            raise Refused.of(Reason.USAGE, "--feed-silence close or grace", ascii(feed_silence[:40]))
+        if feed_silence not in {"zone", "close"}:
+            raise Refused.of(Reason.USAGE, "--feed-silence zone or close", ascii(feed_silence[:40]), "framegate zone set ZONE --feed-silence grace is for the fleet to decide")
         if broker and not broker_name:
             raise Refused.of(Reason.USAGE, "--broker-name beside --broker", "none", "the name in the broker's certificate: framegate-controller server-certificate broker")
         if frames_over_broker and not broker:
             raise Refused.of(Reason.USAGE, "--broker beside --frames-over-broker", "none")
         reached, _, reached_port = advertise.partition(":")
         settings = Settings(
-            agent_socket, tuple(golden or ()), bundle, host, reached or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "grace",
+            agent_socket, tuple(golden or ()), bundle, host, reached or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "close",
             int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), {**KEEP_DAYS, **_days(keep or [])},
         )  # fmt: skip
 

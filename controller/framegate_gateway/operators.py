@@ -10,9 +10,11 @@ from typing import Any, Final, TypeVar
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.access.verbs import find_verb
 from framegate.certificates import Purpose, from_ms, verify_certificate
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
-from framegate_gateway.egress import Egress, ExportRequest
+from framegate_gateway.access import Caller, GatewayAllowed
+from framegate_gateway.egress import MAX_REASON, Egress, ExportRequest
 from framegate_gateway.feed import TrustView
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.keys import Credentials, GatewayKeys
@@ -28,6 +30,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 WATCH_BEAT_S: Final = 1.0
+DRY_RUN_KEY: Final = "framegate-dry-run"
 
 
 class GatewayOperatorService(rpc.GatewayOperatorServicer):
@@ -42,20 +45,20 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
         """The latest verdicts, newest first."""
-        await self._operator(context)
+        await self._operator(context, "verdict.show", request)
         rows = [e for v, e in reversed(self._journal.rows) if request.device in {"", v.device} and request.outcome in {"", v.outcome}]
         return pb.Verdicts(verdicts=rows[: min(request.limit or 20, 500)])
 
     async def WatchVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> AsyncIterator[pb.Verdicts]:
         """Verdicts as they are made, and an empty message every second."""
-        await self._operator(context)
+        await self._operator(context, "verdict.show", request)
         queue = self._journal.watch()
         try:
             while not queue.full():
                 try:
                     verdict, envelope = await asyncio.wait_for(queue.get(), WATCH_BEAT_S)
                 except TimeoutError:
-                    await self._operator(context)
+                    await self._operator(context, "verdict.show", request)
                     yield pb.Verdicts()
                     continue
                 if request.device in {"", verdict.device} and request.outcome in {"", verdict.outcome}:
@@ -65,7 +68,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def Picture(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
         """The frame of a recent defect with its boxes."""
-        await self._operator(context)
+        await self._operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
             frame = self._journal.frame(request.verdict_id)
@@ -77,7 +80,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def ShowVerdict(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
         """Frame, golden image, boxes and receipt badge of one verdict, out of the vault or of memory."""
-        await self._operator(context)
+        await self._operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
             chain = await asyncio.to_thread(lineage, self._store, self._engine.bundle, request.verdict_id)
@@ -90,7 +93,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def Status(self, request: pb.ListRequest, context: Context) -> pb.GatewayStatus:
         """Counts and health."""
-        await self._operator(context)
+        await self._operator(context, "gateway.status", request)
         credentials = self._keys.credentials
         return pb.GatewayStatus(
             gateway=credentials.device if credentials else "", model_sha256=self._engine.bundle.digest.hex(), outcomes=dict(self._journal.outcomes),
@@ -100,7 +103,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def Receipts(self, request: pb.ReceiptsRequest, context: Context) -> AsyncIterator[pb.ReceiptReply]:
         """Receipts, as far as they are signed."""
-        credentials = await self._operator(context)
+        credentials = await self._operator(context, "receipt.show", request)
         authorities = [a.public_bytes(Encoding.DER) for a in credentials.authorities]
         wanted = Wanted(request.id, request.part, request.camera, request.session, request.since_ms, request.limit)
         found = receipts(self._store, wanted, authorities)
@@ -114,7 +117,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def Lineage(self, request: pb.LineageRequest, context: Context) -> pb.LineageReply:
         """What stands behind one verdict."""
-        await self._operator(context)
+        await self._operator(context, "receipt.show", request)
 
         async def run() -> pb.LineageReply:
             return pb.LineageReply(lineage=json.dumps(await asyncio.to_thread(lineage, self._store, self._engine.bundle, request.id)).encode())
@@ -123,36 +126,44 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def ExportFrame(self, request: pb.ExportRequest, context: Context) -> pb.ExportReply:
         """One frame, marked, out of the vault; see `egress`."""
-        actor = await self._actor(context)
+        caller, allowed, dry = await self._may(context, "frame.export", request)
 
         async def run() -> pb.ExportReply:
-            image, receipt, left = await self._require_egress().frame(_export(request, actor))
+            egress = self._require_egress()
+            if dry:
+                return pb.ExportReply()
+            image, receipt, left = await egress.frame(_export(request, caller, allowed))
             return pb.ExportReply(image=image, name=f"{request.id[:32]}.png", receipt=receipt, quota_left=left)
 
         return await _answered(context, run)
 
     async def ExportDataset(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportReply]:
         """Frames with valid receipts, and a signed manifest last."""
-        actor = await self._actor(context)
+        caller, allowed, dry = await self._may(context, "dataset.export", request)
+        if dry:
+            return
         try:
-            async for name, image, receipt, manifest in self._require_egress().dataset(_export(request, actor)):
+            async for name, image, receipt, manifest in self._require_egress().dataset(_export(request, caller, allowed)):
                 yield pb.ExportReply(name=name, image=image, receipt=receipt, manifest=manifest)
         except FramegateError as error:
             await _abort(context, error)
 
     async def EraseData(self, request: pb.EraseRequest, context: Context) -> pb.EraseReply:
         """Erase a camera's keys of one day or all."""
-        actor = await self._actor(context)
+        caller, _, dry = await self._may(context, "data.erase", request)
 
         async def run() -> pb.EraseReply:
-            keys, frames = await self._require_egress().erase(actor, request.camera, request.day, request.reason)
+            egress = self._require_egress()
+            if dry:
+                return pb.EraseReply()
+            keys, frames = await egress.erase(caller.actor, request.camera, request.day, request.reason)
             return pb.EraseReply(keys=keys, frames=frames)
 
         return await _answered(context, run)
 
     async def DataStatus(self, request: pb.ListRequest, context: Context) -> pb.DataStatusReply:
         """What the vault holds."""
-        await self._operator(context)
+        await self._operator(context, "data.show", request)
         if self._vault is None:
             return pb.DataStatusReply(vault=self._locked or "none")
         rows = [
@@ -179,21 +190,44 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             raise Unavailable.of(Reason.VAULT, "a vault on this gateway's host", self._locked or "none", "framegate-gateway vault init")
         return self._egress
 
-    async def _operator(self, context: Context) -> Credentials:
-        return (await self._caller(context))[0]
+    async def _operator(self, context: Context, verb: str, request: Any) -> Credentials:
+        await self._may(context, verb, request)
+        credentials = self._keys.credentials
+        assert credentials is not None  # noqa: S101 - `_may` had them
+        return credentials
 
-    async def _actor(self, context: Context) -> str:
-        return (await self._caller(context))[1]
+    async def _may(self, context: Context, verb: str, request: Any) -> tuple[Caller, GatewayAllowed, bool]:
+        """Who is calling, that the policy lets them do exactly this here, and whether it is a dry run. A denial of what changes or takes something is a leaf."""
+        caller: Caller | None = None
 
-    async def _caller(self, context: Context) -> tuple[Credentials, str]:
-        async def run() -> tuple[Credentials, str]:
+        async def run() -> tuple[Caller, GatewayAllowed, bool]:
+            nonlocal caller
             credentials = self._keys.credentials
             if credentials is None:
                 raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
-            found = verify_certificate(presented_certificate(context), Purpose.OPERATOR, credentials.authorities, credentials.root, from_ms(self._view.now_ms()))
-            return credentials, found.common_name
+            now = self._view.now_ms()
+            found = verify_certificate(presented_certificate(context), Purpose.OPERATOR, credentials.authorities, credentials.root, from_ms(now))
+            if not self._view.open:
+                raise Refused.of(Reason.TRUST_FEED, "a trust feed that says who is signed in", "silence", "when the controller is back")
+            caller = self._view.access.caller(found, context.peer(), credentials.zone, now)
+            dry = dict(context.invocation_metadata() or ()).get(DRY_RUN_KEY) == "1"
+            allowed = self._view.access.authorise(caller, verb, request, zone=credentials.zone, gateway=credentials.device, now_ms=now, target=credentials.device)
+            return caller, allowed, dry
 
-        return await _answered(context, run)
+        async def told() -> tuple[Caller, GatewayAllowed, bool]:
+            try:
+                return await run()
+            except Refused as error:
+                if caller is not None and "view" not in find_verb(verb).groups:
+                    detail = {"verb": verb, "reason_id": error.reason.value, "reason": getattr(request, "reason", "")[:MAX_REASON], "asked": str(getattr(request, "id", ""))[:64]}
+                    await self._maker_event("denied", caller.actor, detail)
+                raise
+
+        return await _answered(context, told)
+
+    async def _maker_event(self, event: str, actor: str, detail: dict[str, Any]) -> None:
+        if self._egress is not None:
+            await self._egress.note(event, actor, detail)
 
 
 def _badge(chain: dict[str, Any]) -> list[str]:
@@ -208,8 +242,18 @@ def _badge(chain: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _export(request: pb.ExportRequest, actor: str) -> ExportRequest:
-    return ExportRequest(actor, request.id, request.camera, request.since_ms, request.limit, request.reason, request.destination)
+def _export(request: pb.ExportRequest, caller: Caller, allowed: GatewayAllowed) -> ExportRequest:
+    return ExportRequest(
+        caller.actor,
+        request.id,
+        request.camera,
+        request.since_ms,
+        request.limit,
+        request.reason,
+        request.destination,
+        allowed.approved_by,
+        f"{allowed.policy} {','.join(allowed.policies)}",
+    )
 
 
 def _next(found: Iterator[dict[str, Any]]) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ import grpc
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.wire import MAX_FRAME_BYTES
+from framegate_gateway.access import AccessView
 from framegate_gateway.conversation import Conversations
 from framegate_gateway.egress import Egress, EgressRules
 from framegate_gateway.feed import TrustView, follow_feed
@@ -66,7 +67,7 @@ class Settings:
     broker_name: str = ""
     state: Path = DEFAULT_STATE
     threads: int = 2
-    grace: bool = False
+    close: bool = False
     advertise_port: int = 0
     frames_over_broker: bool = False
     egress: EgressRules = EgressRules()  # noqa: RUF009 - frozen
@@ -87,7 +88,8 @@ class GatewayProcess:
             settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise Unavailable.of(Reason.UNAVAILABLE, f"a folder {settings.state} for receipts", error.strerror or error, "name one this user may write: --state DIR") from error
-        self.view = TrustView(settings.state / "feed-revision", grace=settings.grace)
+        access = AccessView(settings.state, lambda: self.keys.credentials.root if self.keys.credentials else None)
+        self.view = TrustView(settings.state / "feed-revision", access, close=settings.close, authorities=self.keys.know)
         self.journal = Journal()
         self.publisher = Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
         self.receipts = ReceiptStore(settings.state)

@@ -45,6 +45,8 @@ class Purpose(Enum):
     LINE = x509.ObjectIdentifier(f"{OID_ARC}.11")
     BROKER = x509.ObjectIdentifier(f"{OID_ARC}.12")
     RESULT = x509.ObjectIdentifier(f"{OID_ARC}.13")
+    POLICY = x509.ObjectIdentifier(f"{OID_ARC}.14")
+    APPROVAL = x509.ObjectIdentifier(f"{OID_ARC}.15")
 
 
 TLS_USAGE: Final = {

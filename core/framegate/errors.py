@@ -109,6 +109,16 @@ class Reason(StrEnum):
     CERTIFICATE_EXPIRED = "certificate-expired"
     TLS_VERSION = "tls-version"
     SIGNING_ORACLE = "not-a-tls-handshake"
+    # people and policy
+    SIGN_IN = "sign-in"
+    LOCKED = "locked-out"
+    SIGNED_OUT = "signed-out"
+    FACTOR_NEEDED = "factor-needed"
+    POLICY_INVALID = "access-policy-invalid"
+    POLICY_DENIED = "denied-by-policy"
+    ZONE_FROZEN = "zone-frozen"
+    MAINTENANCE = "maintenance"
+    AUDIT = "audit-log"
     # grants, frames, verdicts
     ENVELOPE = "envelope"
     GRANT = "grant"

@@ -36,6 +36,21 @@ class Frontier:
         self.size += 1
         return made
 
+    def append_subtree(self, level: int, root: bytes) -> None:
+        """Add a complete subtree over the next 2**`level` leaves by its root; the size must be a multiple of that."""
+        found, at = root, level
+        while self._peaks and self._peaks[-1][0] == at:
+            found = node_hash(self._peaks.pop()[1], found)
+            at += 1
+        self._peaks.append((at, found))
+        self.size += 1 << level
+
+    def copy(self) -> Frontier:
+        """A frontier that grows on its own."""
+        made = Frontier()
+        made.size, made._peaks = self.size, list(self._peaks)
+        return made
+
     @classmethod
     def resume(cls, size: int, node: Node) -> Frontier:
         """The frontier of a tree whose complete nodes are kept elsewhere."""
@@ -119,3 +134,20 @@ def inclusion_path(index: int, size: int, node: Node) -> list[bytes]:
         return [*path(at - split, first + split, end), subtree(first, first + split, node)]
 
     return path(index, 0, size)
+
+
+def consistency_path(first: int, second: int, node: Node) -> list[bytes]:
+    """PROOF(first, D[second]) of RFC 9162, 2.1.4.1: that the tree of `second` leaves is that of `first` grown. Raises ValueError unless 0 < first <= second."""
+    if not 0 < first <= second:
+        raise ValueError(f"a tree of {first} in one of {second}")
+
+    def proof(at: int, begin: int, end: int, *, whole: bool) -> list[bytes]:
+        width = end - begin
+        if at == width:
+            return [] if whole else [subtree(begin, end, node)]
+        split = 1 << (width - 1).bit_length() - 1
+        if at <= split:
+            return [*proof(at, begin, begin + split, whole=whole), subtree(begin + split, end, node)]
+        return [*proof(at - split, begin + split, end, whole=False), subtree(begin, begin + split, node)]
+
+    return proof(first, 0, second, whole=True)

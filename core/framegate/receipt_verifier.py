@@ -191,7 +191,7 @@ def _logged(part: Any, batch_payload: bytes, authorities: tuple[bytes, ...], roo
         found = root_from_path(leaf_hash(entry_bytes), int(part["index"]), int(checkpoint["size"]), [_raw(p) for p in part["path"]])
     except _UNREADABLE as error:
         raise ReceiptRefused("log-path", f"expected a path to the checkpoint's root, got {error}") from error
-    if found.hex() != checkpoint["root"] or entry.get("batch_sha256") != hashlib.sha256(batch_payload).hexdigest():
+    if found.hex() != checkpoint["root"] or entry.get("kind") != "receipt-batch" or entry.get("batch_sha256") != hashlib.sha256(batch_payload).hexdigest():
         raise ReceiptRefused("log-path", "this batch is not in the log at its place")
     return int(entry["at_ms"])
 

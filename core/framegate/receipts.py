@@ -109,12 +109,12 @@ def assemble(
     }  # fmt: skip
 
 
-def log_entry(batch: ReceiptBatch, payload: bytes, at_ms: int) -> bytes:
-    """What the controller's log keeps of a batch."""
-    return _canonical({
+def log_body(batch: ReceiptBatch, payload: bytes, at_ms: int) -> dict[str, Any]:
+    """What the controller's log keeps of a batch, beside its place."""
+    return {
         "kind": "receipt-batch", "gateway": batch.gateway, "store": batch.store, "number": batch.number, "first": batch.first, "count": batch.count,
         "recovered": batch.recovered, "batch_sha256": sha256(payload).hex(), "at_ms": at_ms,
-    })  # fmt: skip
+    }  # fmt: skip
 
 
 def continues(batch: ReceiptBatch, last: ReceiptBatch | None, last_sha256: str) -> None:

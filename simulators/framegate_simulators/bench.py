@@ -39,7 +39,8 @@ from framegate.statements import Grant
 from framegate.wire import Captured, FrameMetadata, GatewayPublics, sha256
 from framegate_agent.camera.session import FrameSession, hold_grant
 from framegate_controller.ca.issuance import _leaf, issue_device
-from framegate_controller.ca.keys import FleetKeys, found_fleet, private_pem
+from framegate_controller.ca.keyring import private_pem
+from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_controller.cli.connection import gateway_stub, load_context, operator_stub
 from framegate_gateway.admission.link import RECENT_FRAMES, CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle

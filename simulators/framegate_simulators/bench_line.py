@@ -20,15 +20,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.audit import entry_bytes
 from framegate.merkle import data_tree
 from framegate.receipt_verifier import verify_receipt
-from framegate.receipts import Checkpoint, ReceiptBatch, b64, log_entry
+from framegate.receipts import Checkpoint, ReceiptBatch, b64, log_body
 from framegate.statements import Verdict
 from framegate.wire import Captured, sha256
 from framegate_agent.camera.heads import sign_owed
 from framegate_agent.camera.masking import blank
 from framegate_controller.ca.issuance import issue_line
-from framegate_controller.ca.keys import FleetKeys, found_fleet, private_pem
+from framegate_controller.ca.keyring import private_pem
+from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
 from framegate_gateway.inference.engine import Engine, Inspection
@@ -175,7 +177,7 @@ def _log_all(store: ReceiptStore, fleet: FleetKeys, now_ms: int) -> None:
             store.add_log(number, "{}")
     with store.reading() as connection:
         payloads = dict(connection.execute("SELECT number, payload FROM batches").fetchall())
-    entries = [log_entry(ReceiptBatch.parse_payload(payloads[n]), payloads[n], now_ms) for n, _ in waiting]
+    entries = [entry_bytes(n, None, log_body(ReceiptBatch.parse_payload(payloads[n]), payloads[n], now_ms)) for n, _ in waiting]
     tree, signer = data_tree(entries), fleet.signing["log"]
     head = Checkpoint("plant", len(entries), tree.root.hex(), now_ms).seal(signer.der, signer.sign)
     for index, (number, _) in enumerate(waiting):

@@ -23,6 +23,7 @@ from framegate.identity import DeviceId
 from framegate.wire import FrameMetadata, GatewayPublics, Warrant, sha256
 from framegate_controller.ca.issuance import issue_gateway
 from framegate_controller.ca.keys import FleetKeys, load_fleet
+from framegate_gateway.access import AccessView
 from framegate_gateway.conversation import Conversations
 from framegate_gateway.feed import TrustView
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
@@ -35,6 +36,7 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.access import access_update, facts_text
 
 HOST, CAMERA = DeviceId("gateway.line-1.gw1"), "camera.line-1.cam1"
 OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024), ("grpc.so_reuseport", 0))
@@ -69,7 +71,7 @@ def warrant_for(fleet: FleetKeys, publics: bytes) -> Warrant:
     tls, verdict = issue_gateway(fleet, HOST, GatewayPublics.parse(publics), timedelta(minutes=10), datetime.now(UTC))
     return Warrant(
         device=HOST, zone="line-1", tls_certificate=tls.public_bytes(Encoding.DER), verdict_certificate=verdict.public_bytes(Encoding.DER), root=fleet.root.der,
-        authorities=tuple(k.der for k in fleet.issuing.values()), result_id="bench", fleet_address="", server_name="", reason="",
+        authorities=tuple(fleet.authorities), result_id="bench", fleet_address="", server_name="", reason="",
     )  # fmt: skip
 
 
@@ -78,10 +80,10 @@ def warranted(fleet: FleetKeys, camera: x509.Certificate, bundle_digest: bytes) 
     keys = GatewayKeys("127.0.0.1:0", "127.0.0.1:0", bundle_digest)
     raw = keys.newest.publics
     keys.accept(warrant_for(fleet, raw), raw)
-    view = TrustView(None, grace=True)
+    view = TrustView(None, AccessView(None, lambda: fleet.root.certificate))
     spki = sha256(spki_of(camera.public_key()))  # type: ignore[arg-type]
-    devices = [pb.DeviceTrust(device=d, state="trusted", remaining_ms=600_000, result_id="bench", spki_sha256=spki) for d in (CAMERA, HOST)]
-    view.apply(pb.TrustUpdate(revision=1, snapshot=True, devices=devices, now_ms=time.time_ns() // 1_000_000))
+    devices = [pb.DeviceTrust(device=d, state="trusted", remaining_ms=600_000, result_id="bench", spki_sha256=spki, facts=facts_text(d)) for d in (CAMERA, HOST)]
+    view.apply(pb.TrustUpdate(revision=1, snapshot=True, devices=devices, now_ms=time.time_ns() // 1_000_000, access=access_update(fleet, grace=True)))
     return keys, view
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from framegate_simulators.access import PASSWORD, totp_now, write_secret
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.camera import write_golden
 from framegate_simulators.ima import allowlist_of
@@ -97,6 +98,9 @@ class Plant:
         self.golden = self.folder / "golden"
         self.golden.mkdir()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.authenticators: dict[str, str] = {}
+        self.recovery_codes: list[str] = []
+        self.signed_in = False
 
     def __enter__(self) -> Plant:
         return self
@@ -115,23 +119,15 @@ class Plant:
                 site.machine.power_cut()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def found_fleet(self) -> None:
-        """framegate-controller init, and the firmware profiles of the simulated machines."""
+    def found_fleet(self, *extra: object) -> None:
+        """framegate-controller init, and the firmware profiles of the simulated machines; `extra` are further arguments of init."""
         state = self.folder / "controller"
-        self.command(
-            "framegate-controller",
-            "init",
-            "--state",
-            state,
-            "--fleet",
-            "plant",
-            "--operator",
-            OPERATOR,
-            "--context",
-            self.context,
-            "--fleet-address",
-            f"127.0.0.1:{self.fleet_port}",
-        )
+        password = write_secret(self.folder / "password", PASSWORD + "\n")
+        addresses = ["--join-address", f"127.0.0.1:{self.join_port}", "--fleet-address", f"127.0.0.1:{self.fleet_port}"]
+        argv = ["init", "--state", state, "--fleet", "plant", "--operator", OPERATOR, "--context", self.context, *addresses, "--password-file", password, "-o", "json", *extra]
+        made = json.loads(self.command("framegate-controller", *argv).stdout)
+        self.authenticators[OPERATOR] = made["totp_uri"]
+        self.recovery_codes = list(made["recovery_codes"])
         for model in ("simulated-camera", "simulated-gateway"):
             file = self.folder / f"{model}.toml"
             file.write_text(profile_toml(Firmware(model), model))
@@ -147,6 +143,27 @@ class Plant:
         argv = ["run", "--state", self.folder / "controller", "--join-port", self.join_port, "--fleet-port", self.fleet_port]
         self.start("controller", "framegate-controller", *argv, "--attest-interval", self.interval_s, "--ready-file", ready, "-v")
         self._up("controller", ready.exists)
+        if not self.signed_in:
+            self.sign_in(OPERATOR)
+            self.signed_in = True
+
+    def sign_in(self, name: str, context: Path | None = None) -> Path:
+        """framegate login with the simulated person's password and authenticator; returns their context."""
+        chosen = context or (self.context if name == OPERATOR else self.folder / f"{name}.json")
+        self.command("framegate", "login", name, "--context", chosen, "--password-file", self.folder / "password", "--code", totp_now(self.authenticators[name]))
+        return chosen
+
+    def add_person(self, name: str, *roles: str) -> Path:
+        """Another operator, who enrols and signs in; returns their context."""
+        context = self.folder / f"{name}.json"
+        given = [w for r in roles for w in ("--role", r)]
+        made = json.loads(self.framegate("operator", "add", name, *given, "--out", context, "-o", "json").stdout)
+        code, uri = write_secret(self.folder / f"{name}.enrolment", made["enrolment"]), self.folder / f"{name}.totp"
+        enrol = ["login", name, "--enrol", "--context", context, "--enrolment-file", code]
+        self.command("framegate", *enrol, "--totp-uri-out", uri)
+        self.authenticators[name] = uri.read_text().strip()
+        self.command("framegate", *enrol, "--password-file", self.folder / "password", "--code", totp_now(self.authenticators[name]))
+        return context
 
     def start_broker(self) -> None:
         """Start mosquitto with mutual TLS and the access list that Framegate makes for it; operators read."""
@@ -292,9 +309,9 @@ class Plant:
         """Golden images of drawn designs for the gateway."""
         write_golden(self.golden, designs)
 
-    def framegate(self, *argv: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """The operator's command line."""
-        return self.command("framegate", *argv, check=check)
+    def framegate(self, *argv: object, check: bool = True, who: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """The operator's command line, as the first operator or as whoever has the context `who`."""
+        return self.command("framegate", *argv, check=check, context=who)
 
     def ask(self, *argv: object) -> Any:
         """The operator's command line with -o json, parsed; the exit code may be 6."""
@@ -307,9 +324,9 @@ class Plant:
         """The device's state by the controller."""
         return str(self.ask(site.kind, "show", site.name)["state"])
 
-    def command(self, program: str, *argv: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def command(self, program: str, *argv: object, check: bool = True, context: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run one of our commands to its end."""
-        environment = {**os.environ, "FRAMEGATE_CONTEXT": str(self.context)}
+        environment = {**os.environ, "FRAMEGATE_CONTEXT": str(context or self.context)}
         done = subprocess.run([str(BIN / program), *map(str, argv)], check=False, capture_output=True, text=True, timeout=60, env=environment)
         if check and done.returncode:
             raise PlantError(f"{program} {' '.join(map(str, argv))} ended with {done.returncode}: {done.stderr.strip()}")

@@ -34,18 +34,33 @@ def test_context_that_others_can_read_or_that_is_damaged(tmp_path):
     file.write_text("{}")
     file.chmod(0o600)
     assert run("framegate", "fleet", "--context", file).returncode == 2
-    members = dict.fromkeys(("fleet_address", "server_name", "root", "certificate", "key", "authorities"), "x")
+    members = dict.fromkeys(("join_address", "fleet_address", "server_name", "root", "certificate", "key", "authorities"), "x")
     file.write_text(json.dumps(members))
     file.chmod(0o644)
     done = run("framegate", "fleet", "--context", file)
     assert done.returncode == 2 and "chmod 600" in done.stderr
 
 
-def test_controller_that_is_not_there(tmp_path):
-    made = run("framegate-controller", "init", "--state", tmp_path / "c", "--operator", "anna", "--context", tmp_path / "op.json", "--fleet-address", "127.0.0.1:1")
+def founded(tmp_path: Path, *extra: object) -> dict:
+    (tmp_path / "password").write_text("correct horse battery staple\n")
+    argv = ["init", "--state", tmp_path / "c", "--operator", "anna", "--context", tmp_path / "op.json", "--password-file", tmp_path / "password", "-o", "json", *extra]
+    made = run("framegate-controller", *argv)
     assert made.returncode == 0, made.stderr
-    assert (tmp_path / "op.json").stat().st_mode & 0o077 == 0
-    done = run("framegate", "camera", "list", FRAMEGATE_CONTEXT=str(tmp_path / "op.json"))
+    return json.loads(made.stdout)
+
+
+def test_controller_that_is_not_there(tmp_path):
+    made = founded(tmp_path, "--fleet-address", "127.0.0.1:1", "--join-address", "127.0.0.1:1")
+    assert made["totp_uri"].startswith("otpauth://totp/") and len(set(made["recovery_codes"])) == 10
+    assert "key" not in json.loads((tmp_path / "op.json").read_text()), "nobody has signed in yet"
+    assert run("framegate-controller", "init", "--state", tmp_path / "d", "--operator", "anna").returncode == 2, "no terminal to ask for a password"
+    assert not (tmp_path / "d").exists()
+    (tmp_path / "short").write_text("short\n")
+    assert "12 to" in run("framegate-controller", "init", "--state", tmp_path / "d", "--operator", "anna", "--password-file", tmp_path / "short").stderr
+    context = str(tmp_path / "op.json")
+    done = run("framegate", "camera", "list", FRAMEGATE_CONTEXT=context)
+    assert done.returncode == 4 and "framegate login" in done.stderr
+    done = run("framegate", "login", "anna", "--password-file", tmp_path / "password", "--code", "123456", FRAMEGATE_CONTEXT=context)
     assert done.returncode == 7 and "running" in done.stderr and "Traceback" not in done.stderr
     again = run("framegate-controller", "init", "--state", tmp_path / "c")
     assert again.returncode == 5 and "root key" in again.stderr

@@ -7,15 +7,13 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.certificates import from_ms, load_authorities
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.statements import verify_verdict
 from framegate.wire import Captured, FrameMetadata
-from framegate_controller.ca.issuance import issue_operator
-from framegate_controller.ca.keys import private_pem
+from framegate_controller.ca.keyring import private_pem
 from framegate_gateway.conversation import MAX_IN_FLIGHT, Conversations
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
 from framegate_gateway.inference.engine import Engine, Inspection
@@ -28,6 +26,7 @@ from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.edge import from_failures, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.access import access_update, facts_text, operator_pair, operator_trust
 from framegate_simulators.bench import Camera
 from framegate_simulators.bench_server import CAMERA, HOST, warranted
 
@@ -77,7 +76,7 @@ class Gate:
         return self.channel(self.port, pair)
 
     def trust(self, state: str) -> None:
-        devices = [pb.DeviceTrust(device=CAMERA, state=state, remaining_ms=600_000, spki_sha256=self.view._devices[CAMERA].spki_sha256)]
+        devices = [pb.DeviceTrust(device=CAMERA, state=state, remaining_ms=600_000, spki_sha256=self.view._devices[CAMERA].spki_sha256, facts=facts_text(CAMERA, state=state))]
         self.view.apply(pb.TrustUpdate(revision=self.view.revision + 1, devices=devices))
 
     async def opened(self, call):
@@ -196,8 +195,8 @@ async def test_messages_that_end_the_stream(gate, what):
 
 
 async def test_an_operators_certificate_sends_no_frames_and_a_cameras_reads_no_verdicts(gate):
-    key = ec.generate_private_key(ec.SECP256R1())
-    operator = (private_pem(key), issue_operator(gate.fleet, "anna", key.public_key()).public_bytes(Encoding.PEM) + gate.fleet.issuing["operator-ca"].pem)
+    operator = operator_pair(gate.fleet, "anna")
+    gate.view.apply(pb.TrustUpdate(revision=gate.view.revision + 1, access=access_update(gate.fleet, [operator_trust("anna", operator)])))
     async with gate.channel(gate.operator_port, operator) as channel:
         status = await rpc.GatewayOperatorStub(channel).Status(pb.ListRequest())
         assert status.gateway == HOST and status.gate_open

@@ -10,12 +10,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.certificates import Purpose
 from framegate.errors import Reason
-from framegate_controller.ca.issuance import _leaf, issue_operator
-from framegate_controller.ca.keys import found_fleet, private_pem
+from framegate_controller.ca.issuance import _leaf
+from framegate_controller.ca.keyring import private_pem
+from framegate_controller.ca.keys import found_fleet
 from framegate_controller.server import Controller, Settings
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.access import signed_in
 
 OPERATOR_CALLS = {
     "Invite": pb.InviteRequest(kind="camera", name="x", zone="z", profile="p"), "List": pb.ListRequest(), "Show": pb.DeviceRequest(device="x"),
@@ -94,8 +96,7 @@ async def test_n81_a_machines_certificate_opens_no_operators_call_whatever_its_n
 
 async def test_n80_an_operators_certificate_is_no_machine(controller):
     running, fleet = controller
-    key = ec.generate_private_key(ec.SECP256R1())
-    pair = (private_pem(key), issue_operator(fleet, "anna", key.public_key()).public_bytes(Encoding.PEM) + fleet.issuing["operator-ca"].pem)
+    pair = signed_in(running.database, fleet, "anna")
     found = await refusals(running, fleet, pair, rpc.FleetStub, DEVICE_CALLS | GATEWAY_CALLS)
     assert {r for _, r in found.values()} == {Reason.WRONG_ROLE}
 
@@ -127,8 +128,7 @@ async def test_join_port_serves_neither_fleet_nor_operators(controller):
 
 async def test_operators_calls_work_and_say_what_is_wrong(controller):
     running, fleet = controller
-    key = ec.generate_private_key(ec.SECP256R1())
-    pair = (private_pem(key), issue_operator(fleet, "anna", key.public_key()).public_bytes(Encoding.PEM) + fleet.issuing["operator-ca"].pem)
+    pair = signed_in(running.database, fleet, "anna")
     async with channel(running, fleet, pair) as opened:
         stub = rpc.OperatorStub(opened)
         assert (await stub.FleetStatus(pb.ListRequest())).fleet == "plant"
@@ -203,8 +203,7 @@ async def test_n117_an_operator_who_releases_a_reset_device_sets_the_new_baselin
     forge.clock = replace(forge.clock, reset_count=0)
     assert join() == "suspect"
     assert join() == "suspect"
-    key = ec.generate_private_key(ec.SECP256R1())
-    pair = (private_pem(key), issue_operator(fleet, "anna", key.public_key()).public_bytes(Encoding.PEM) + fleet.issuing["operator-ca"].pem)
+    pair = signed_in(running.database, fleet, "anna")
     async with channel(running, fleet, pair) as opened:
         assert (await rpc.OperatorStub(opened).Change(pb.ChangeRequest(device="cam1", event="release", reason="mainboard serviced"))).state == "stale"
         events = (await rpc.OperatorStub(opened).Events(pb.EventsRequest(device="cam1"))).events

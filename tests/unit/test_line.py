@@ -17,7 +17,8 @@ from framegate.decisions import Decision, Notice, verify_decision
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate.statements import Outcome, Verdict
 from framegate_controller.ca.issuance import _leaf, issue_line
-from framegate_controller.ca.keys import SigningKey, private_pem
+from framegate_controller.ca.keyring import private_pem
+from framegate_controller.ca.keys import SigningKey
 from framegate_line.adapter import Adapter, parse_trigger, trigger_json
 from framegate_line.credentials import load_credentials
 from framegate_line.ledger import NOT_TAKEN, SENT, Ledger, PartKey

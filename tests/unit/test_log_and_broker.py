@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framegate.audit_verifier import consistent
 from framegate.certificates import Purpose
 from framegate.errors import FramegateError, Reason
 from framegate.merkle import Frontier, Tree, data_tree
@@ -23,7 +23,7 @@ from framegate_controller.ca.keys import SigningKey
 from framegate_controller.cli.broker import mosquitto_acl
 from framegate_controller.cli.vault import open_lineage
 from framegate_controller.log.batches import record_batch
-from framegate_controller.log.ledger import append, prove
+from framegate_controller.log.ledger import append, log_size, prove, prove_growth
 
 HOST = "gateway.line-1.gw1"
 
@@ -33,6 +33,8 @@ class Recorder:
         self.bench, self.keys = bench, bench.verifier.keys
         self.signer = self.key(HOST)
         self.first = ReceiptBatch(HOST, "store", 1, 1, 3, "aa", "", 0, bench.clock())
+        with bench.verifier.database.transaction() as session:
+            self.base = log_size(session) + 1  # what the fleet's making left, and the event that tells of a new store
 
     def key(self, name, purpose=Purpose.VERDICT, label="gateway-ca", life=timedelta(minutes=5)) -> SigningKey:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -57,15 +59,15 @@ def test_batches_go_into_the_log_in_order_and_are_proved(recorder):
     batch = recorder.first
     for index in range(9):
         proof = recorder.record(batch)
-        assert proof.index == index and json.loads(proof.entry)["batch_sha256"] == sha256(batch.payload()).hex()
+        assert proof.index == recorder.base + index and json.loads(proof.entry)["batch_sha256"] == sha256(batch.payload()).hex()
         head, _ = Checkpoint.verify(proof.checkpoint, recorder.keys.intermediates, recorder.keys.root.certificate, datetime.now(UTC))
-        assert root_from_path(leaf_hash(proof.entry), index, head.size, proof.path).hex() == head.root and head.size == index + 1
+        assert root_from_path(leaf_hash(proof.entry), proof.index, head.size, proof.path).hex() == head.root and head.size == proof.index + 1
         batch = recorder.next(batch)
 
 
 def test_the_same_batch_again_is_proved_again_and_logged_once(recorder):
-    assert recorder.record(recorder.first).index == recorder.record(recorder.first).index == 0
-    assert recorder.record(recorder.next(recorder.first)).index == 1
+    assert recorder.record(recorder.first).index == recorder.record(recorder.first).index == recorder.base
+    assert recorder.record(recorder.next(recorder.first)).index == recorder.base + 1
 
 
 @pytest.mark.parametrize("change", [{"number": 3}, {"first": 5}, {"first": 3}, {"previous": "00" * 32}, {"count": 0}, {"count": 5000}])
@@ -74,7 +76,7 @@ def test_n110_a_store_that_was_cut_or_forked(recorder, change):
     with pytest.raises(FramegateError) as caught:
         recorder.record(recorder.next(recorder.first, **change))
     assert caught.value.reason == Reason.RECEIPT
-    assert recorder.record(recorder.next(recorder.first)).index == 1, "the honest one still goes in"
+    assert recorder.record(recorder.next(recorder.first)).index == recorder.base + 1, "the honest one still goes in"
 
 
 def test_n110_another_batch_under_a_used_number(recorder):
@@ -107,7 +109,7 @@ def test_batches_that_are_not_this_gateways(recorder, how):
 
 def test_a_controller_that_was_away_hears_of_it_later(recorder):
     recorder.bench.clock.pass_s(3600)
-    assert recorder.record(recorder.first).index == 0, "the certificate has ended since; it lived when the batch was closed"
+    assert recorder.record(recorder.first).index == recorder.base, "the certificate has ended since; it lived when the batch was closed"
 
 
 def test_a_new_store_is_an_event(recorder):
@@ -115,23 +117,30 @@ def test_a_new_store_is_an_event(recorder):
     recorder.record(replace(recorder.first, store="another"))
     from sqlalchemy import select
 
-    from framegate_controller.store.tables import Event
+    from framegate_controller.store.tables import LogEntry
 
     with recorder.bench.verifier.database.transaction() as session:
-        assert len(session.scalars(select(Event).where(Event.event == "receipt-store-new")).all()) == 2
+        assert len(session.scalars(select(LogEntry).where(LogEntry.event == "receipt-store-new")).all()) == 2
 
 
 def test_every_entry_stays_provable_as_the_log_grows(bench):
     keys = bench.verifier.keys
     with bench.verifier.database.transaction() as session:
-        entries = [os.urandom(20) for _ in range(37)]
-        for entry in entries:
-            append(session, entry, 1)
+        first = log_size(session)
+        for number in range(37):
+            append(session, {"kind": "event", "event": "x", "actor": "a", "detail": str(number)}, 1)
+        size = first + 37
+        entries = [prove(session, keys, index, bench.clock()).entry for index in range(size)]
+        root = data_tree(entries).root
         for index, entry in enumerate(entries):
             proof = prove(session, keys, index, bench.clock())
-            assert proof.entry == entry and root_from_path(leaf_hash(entry), index, 37, proof.path) == data_tree(entries).root
+            assert root_from_path(leaf_hash(entry), index, size, proof.path) == root and json.loads(entry)["index"] == index
+        for smaller in range(1, size + 1):
+            path = prove_growth(session, smaller, size)
+            assert consistent(smaller, data_tree(entries[:smaller]).root, size, root, path)
+            assert not consistent(smaller, data_tree(entries[1 : smaller + 1]).root, size, root, path) or smaller == 0
         with pytest.raises(KeyError):
-            prove(session, keys, 37, 1)
+            prove(session, keys, size, 1)
 
 
 @given(st.integers(1, 200), st.data())

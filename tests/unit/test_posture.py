@@ -1,6 +1,7 @@
 """Posture: what the agent reads, what a profile limits, what is told at once."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -147,11 +148,11 @@ def test_changes_in_words():
 
 
 def test_a_change_is_an_event(bench):
-    from framegate_controller.store.tables import Event
+    from framegate_controller.store.tables import LogEntry
 
     forge = bench.enrol()
     forge.posture = dataclasses.replace(parse_posture(forge.posture), listeners=["tcp 0.0.0.0:1337"]).marshal()
     assert bench.attest(forge, known_log=True).state == "trusted"
     with bench.verifier.database.transaction() as session:
-        told = [e.detail for e in session.query(Event).filter_by(event="posture-changed").all()]
+        told = [json.loads(e.entry)["detail"] for e in session.query(LogEntry).filter_by(event="posture-changed").all()]
     assert told == ["new listener tcp 0.0.0.0:1337"]

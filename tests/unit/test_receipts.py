@@ -14,10 +14,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import framegate.receipt_verifier as verifier
+from framegate.audit import entry_bytes
 from framegate.errors import FramegateError, Reason
 from framegate.merkle import data_tree
 from framegate.receipt_verifier import ReceiptRefused, missing_frames, verify_receipt
-from framegate.receipts import Checkpoint, ReceiptBatch, b64, log_entry
+from framegate.receipts import Checkpoint, ReceiptBatch, b64, log_body
 from framegate.statements import verify_verdict
 from framegate.wire import Captured
 from framegate_agent.camera.heads import HeadSpool, sign_owed
@@ -86,7 +87,7 @@ class Desk:
     def log(self) -> None:
         with self.store.reading() as connection:
             rows = connection.execute("SELECT number, payload FROM batches ORDER BY number").fetchall()
-        entries = [log_entry(ReceiptBatch.parse_payload(p), p, self.view.now_ms()) for _, p in rows]
+        entries = [entry_bytes(n, None, log_body(ReceiptBatch.parse_payload(p), p, self.view.now_ms())) for n, (_, p) in enumerate(rows)]
         tree, signer = data_tree(entries), self.fleet.signing["log"]
         head = Checkpoint("plant", len(entries), tree.root.hex(), self.view.now_ms()).seal(signer.der, signer.sign)
         for index, (number, _) in enumerate(rows):

@@ -17,10 +17,12 @@ from framegate.statements import Grant, verify_grant
 from framegate.wire import Captured, FrameMetadata, GatewayPublics, sha256
 from framegate_agent.camera.session import Demands, FrameSession, hold_grant
 from framegate_controller.ca.keys import FleetKeys
+from framegate_gateway.access import AccessView
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.feed import SILENCE_S, TrustView
 from framegate_gateway.keys import GatewayKeys
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.access import access_update, facts_text
 from framegate_simulators.bench_server import warrant_for
 
 HOST, CAMERA = "gateway.line-1.gw1", "camera.line-1.cam1"
@@ -41,7 +43,8 @@ class Door:
 
     def __init__(self, fleet: FleetKeys) -> None:
         self.fleet, self.now_s = fleet, 1000.0
-        self.view = TrustView(None, monotonic=lambda: self.now_s)
+        self.view = TrustView(None, AccessView(None, lambda: fleet.root.certificate), monotonic=lambda: self.now_s)
+        self.access = access_update(fleet)
         self.keys = GatewayKeys("127.0.0.1:1", "127.0.0.1:2", b"m" * 32)
         self.warrant()
         self.key = SoftKey()
@@ -62,9 +65,10 @@ class Door:
     def trust(self, state: str = "trusted", *, remaining_ms: int = 60_000, host_state: str = "trusted", spki: bytes | None = None, snapshot: bool = True) -> None:
         self.revision += 1
         digest = sha256(spki_of(self.key.private.public_key())) if spki is None else spki
-        devices = [pb.DeviceTrust(device=CAMERA, state=state, remaining_ms=remaining_ms, spki_sha256=digest, result_id="res")]
+        devices = [pb.DeviceTrust(device=CAMERA, state=state, remaining_ms=remaining_ms, spki_sha256=digest, result_id="res", facts=facts_text(CAMERA, state=state))]
         devices.append(pb.DeviceTrust(device=HOST, state=host_state, remaining_ms=60_000))
-        self.view.apply(pb.TrustUpdate(revision=self.revision, snapshot=snapshot, devices=devices, now_ms=time.time_ns() // 1_000_000))
+        access = self.access if snapshot else None
+        self.view.apply(pb.TrustUpdate(revision=self.revision, snapshot=snapshot, devices=devices, now_ms=time.time_ns() // 1_000_000, access=access))
 
     def grant(self, nonce: bytes = b"n" * 32, **changes) -> bytes:
         digest, key = self.keys.offered
@@ -193,9 +197,9 @@ def test_n89_silence_of_the_feed_closes_the_gate(door):
 
 def test_n89_grace_never_reaches_past_the_result(keys):
     now = [0.0]
-    view = TrustView(None, grace=True, monotonic=lambda: now[0])
+    view = TrustView(None, AccessView(None, lambda: keys.root.certificate), monotonic=lambda: now[0])
     assert not view.open, "a feed that was never heard is no feed"
-    view.apply(pb.TrustUpdate(revision=1, snapshot=True, devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=5000)]))
+    view.apply(pb.TrustUpdate(revision=1, snapshot=True, devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=5000)], access=access_update(keys, grace=True)))
     now[0] = 4.0
     assert view.require(CAMERA)
     now[0] = 5.1
@@ -204,16 +208,17 @@ def test_n89_grace_never_reaches_past_the_result(keys):
 
 def test_n115_feed_of_a_controller_that_is_behind(door, tmp_path):
     file = tmp_path / "revision"
-    view = TrustView(file)
-    view.apply(pb.TrustUpdate(revision=7, snapshot=True))
+    root = door.fleet.root.certificate
+    view = TrustView(file, AccessView(None, lambda: root))
+    view.apply(pb.TrustUpdate(revision=7, snapshot=True, access=door.access))
     assert refusal(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True))) == Reason.TRUST_FEED
-    restarted = TrustView(file)
+    restarted = TrustView(file, AccessView(None, lambda: root))
     assert refusal(lambda: restarted.apply(pb.TrustUpdate(revision=6, snapshot=True))) == Reason.TRUST_FEED
     assert not restarted.open
 
 
 def test_n115_a_change_before_a_snapshot(door):
-    view = TrustView(None)
+    view = TrustView(None, AccessView(None, lambda: door.fleet.root.certificate))
     assert refusal(lambda: view.apply(pb.TrustUpdate(revision=1))) == Reason.TRUST_FEED
     door.view.disconnected()
     assert refusal(lambda: door.trust(snapshot=False)) == Reason.TRUST_FEED

@@ -20,7 +20,8 @@ from framegate_controller.ca.keys import FleetKeys, SigningKey
 MAX_CERTIFICATE_LIFE: Final = timedelta(minutes=10)
 BACKDATE: Final = timedelta(minutes=1)
 """Devices' clocks run a little behind; the signed challenge brings them within seconds."""
-OPERATOR_LIFE: Final = timedelta(hours=24)
+OPERATOR_LIFE: Final = timedelta(hours=8)
+"""At most a shift; a session may be shorter."""
 SERVER_LIFE: Final = timedelta(days=30)
 
 
@@ -68,10 +69,10 @@ def issue_server(keys: FleetKeys, name: str, key: ec.EllipticCurvePublicKey, now
     return _leaf(keys.issuing["server-ca"], Purpose.SERVER, host, key, SERVER_LIFE, now or datetime.now(UTC), names)
 
 
-def issue_operator(keys: FleetKeys, operator: str, key: ec.EllipticCurvePublicKey, now: datetime | None = None) -> x509.Certificate:
-    """An operator's certificate of `OPERATOR_LIFE`."""
+def issue_operator(keys: FleetKeys, operator: str, key: ec.EllipticCurvePublicKey, life: timedelta = OPERATOR_LIFE, now: datetime | None = None) -> x509.Certificate:
+    """An operator's certificate; it opens calls only while the session stands that it was made for."""
     uri = x509.UniformResourceIdentifier(f"spiffe://{keys.fleet}.framegate/operator/{operator}")
-    return _leaf(keys.issuing["operator-ca"], Purpose.OPERATOR, f"operator.{operator}", key, OPERATOR_LIFE, now or datetime.now(UTC), [uri])
+    return _leaf(keys.issuing["operator-ca"], Purpose.OPERATOR, f"operator.{operator}", key, min(life, OPERATOR_LIFE), now or datetime.now(UTC), [uri])
 
 
 def issue_profile_signer(keys: FleetKeys, name: str, key: ec.EllipticCurvePublicKey, life: timedelta, now: datetime | None = None) -> x509.Certificate:

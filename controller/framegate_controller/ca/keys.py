@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -13,10 +12,12 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import NameOID
 
 from framegate.certificates import TLS_USAGE, Purpose
 from framegate.errors import Reason, Refused, Unavailable
+from framegate_controller.ca.keyring import FileKeyring, Keyring, open_keyring, read_passphrase
 
 ROOT_DAYS: Final = 3650
 ISSUING_DAYS: Final = 730
@@ -32,7 +33,16 @@ ISSUING: Final = MappingProxyType(
     }
 )
 SIGNING: Final = MappingProxyType(
-    {"challenge": Purpose.CHALLENGE, "grant": Purpose.GRANT, "profile": Purpose.PROFILE, "log": Purpose.LOG, "mask": Purpose.MASK, "result": Purpose.RESULT}
+    {
+        "challenge": Purpose.CHALLENGE,
+        "grant": Purpose.GRANT,
+        "profile": Purpose.PROFILE,
+        "log": Purpose.LOG,
+        "mask": Purpose.MASK,
+        "result": Purpose.RESULT,
+        "policy": Purpose.POLICY,
+        "approval": Purpose.APPROVAL,
+    }
 )
 
 
@@ -58,81 +68,102 @@ class SigningKey:
         return self.key.sign(message, ec.ECDSA(hashes.SHA256()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FleetKeys:
-    """All keys of a fleet: `root`, issuing CAs and signing keys by name."""
+    """All keys of a fleet: `root`, issuing CAs and signing keys by name. `others` are certificates of issuing CAs that sign no more, or not yet, and are
+    known to everybody all the same. `factor_key` (32 bytes) seals operators' second factors."""
 
     fleet: str
     root: SigningKey
-    issuing: Mapping[str, SigningKey]
+    issuing: dict[str, SigningKey]
     signing: Mapping[str, SigningKey]
+    factor_key: bytes
+    keyring: Keyring
+    next: dict[str, SigningKey] = field(default_factory=dict)
+    others: list[x509.Certificate] = field(default_factory=list)
 
     @property
     def intermediates(self) -> tuple[x509.Certificate, ...]:
-        """The issuing CAs' certificates."""
-        return tuple(k.certificate for k in self.issuing.values())
+        """The issuing CAs' certificates: present, coming and gone ones whose certificates still live."""
+        return (*(k.certificate for k in self.issuing.values()), *self.others)
+
+    @property
+    def authorities(self) -> list[bytes]:
+        """The same in DER, as machines are told."""
+        return [c.public_bytes(serialization.Encoding.DER) for c in self.intermediates]
+
+    def generations(self, label: str) -> list[x509.Certificate]:
+        """Every certificate of the issuing CA `label`, the present one first: what a TLS server trusts for clients of that kind."""
+        name = self.issuing[label].certificate.subject
+        return [self.issuing[label].certificate, *(c for c in self.others if c.subject == name)]
+
+    def generations_pem(self, *labels: str) -> bytes:
+        """The same as one PEM bundle over several CAs."""
+        return b"".join(c.public_bytes(serialization.Encoding.PEM) for label in labels for c in self.generations(label))
 
 
-def found_fleet(folder: Path, fleet: str) -> FleetKeys:
-    """Make a fleet's keys in `folder` (0700, keys 0600). Raises Refused where one is already there: keys are never overwritten."""
-    if (folder / "root.key").exists():
+def found_fleet(folder: Path, fleet: str, ca_keys: str = "", passphrase_file: Path | None = None) -> FleetKeys:
+    """Make a fleet's keys in `folder` (0700, keys 0600 and encrypted). Raises Refused where one is already there: keys are never overwritten.
+
+    `ca_keys` says where the CAs' private keys are held (`open_keyring`); `passphrase_file` what the files are encrypted with.
+    """
+    if (folder / "root.pem").exists():
         raise Refused.of(Reason.CONFLICT, f"no fleet in {folder}", "a root key", "use another --state folder, or keep this fleet")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    passphrase = read_passphrase(folder, passphrase_file, make=True)
+    keyring = open_keyring(ca_keys, folder, passphrase)
     now = datetime.now(UTC)
-    root_key = ec.generate_private_key(ec.SECP256R1())
+    root_key = keyring.make("root")
     name = _name(f"{fleet} fleet root", fleet)
     root = SigningKey(root_key, _ca(name, name, root_key.public_key(), now, ROOT_DAYS, None, 1).sign(root_key, hashes.SHA256()))
-    _write(folder, "root", root)
-    for label, purposes in ISSUING.items():
-        key = ec.generate_private_key(ec.SECP256R1())
-        usages = [usage for p in purposes for usage in (p.value, *TLS_USAGE.get(p, ()))]
-        builder = _ca(_name(f"{fleet} {label}", fleet), name, key.public_key(), now, ISSUING_DAYS, usages, 0)
-        _write(folder, label, SigningKey(key, builder.sign(root_key, hashes.SHA256())))
+    (folder / "root.pem").write_bytes(root.pem)
+    for label in ISSUING:
+        key = keyring.make(label)
+        (folder / f"{label}.pem").write_bytes(SigningKey(key, issuing_certificate(root, fleet, label, key.public_key(), now)).pem)
+    files = FileKeyring(folder, passphrase)
     for label, purpose in SIGNING.items():
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = files.make(label)
         builder = x509.CertificateBuilder().subject_name(_name(f"{fleet} {label} key", fleet)).issuer_name(name).public_key(key.public_key())
         builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + timedelta(days=ISSUING_DAYS))
         builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True).add_extension(x509.ExtendedKeyUsage([purpose.value]), critical=False)
-        _write(folder, label, SigningKey(key, builder.sign(root_key, hashes.SHA256())))
+        (folder / f"{label}.pem").write_bytes(SigningKey(key, builder.sign(root_key, hashes.SHA256())).pem)
+    files.make("factors")
+    (folder / "held").write_text(ca_keys)
     (folder / "fleet").write_text(fleet)
-    return load_fleet(folder)
+    return load_fleet(folder, passphrase_file)
 
 
-def load_fleet(folder: Path) -> FleetKeys:
-    """The fleet's keys in `folder`. Raises Unavailable where there is none, Refused where a key file can be read by others."""
+def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
+    """The fleet's keys in `folder`. Raises Unavailable where there is none or its key store is away, Refused where a key file can be read by others."""
     if not (folder / "fleet").exists():
         raise Unavailable.of(Reason.UNAVAILABLE, f"a fleet in {folder}", "none", f"framegate-controller init --state {folder}")
-    issuing, signing = ({label: _read(folder, label) for label in labels} for labels in (ISSUING, SIGNING))
-    return FleetKeys((folder / "fleet").read_text().strip(), _read(folder, "root"), MappingProxyType(issuing), MappingProxyType(signing))
+    fleet = (folder / "fleet").read_text().strip()
+    passphrase = read_passphrase(folder, passphrase_file)
+    held = (folder / "held").read_text().strip() if (folder / "held").exists() else ""
+    keyring, files = open_keyring(held, folder, passphrase), FileKeyring(folder, passphrase)
+    issuing = {label: SigningKey(keyring.load(label), _certificate(folder, label)) for label in ISSUING}
+    signing = {label: SigningKey(files.load(label), _certificate(folder, label)) for label in SIGNING}
+    factor = files.load("factors")
+    number = factor.private_numbers().private_value.to_bytes(32, "big")
+    factor_key = HKDF(hashes.SHA256(), 32, None, b"framegate/v1/factors").derive(number)
+    keys = FleetKeys(fleet, SigningKey(keyring.load("root"), _certificate(folder, "root")), issuing, MappingProxyType(signing), factor_key, keyring)
+    for label in ISSUING:
+        if (folder / f"{label}.next.pem").exists():
+            keys.next[label] = SigningKey(keyring.load(f"{label}.next"), _certificate(folder, f"{label}.next"))
+            keys.others.append(keys.next[label].certificate)
+        keys.others += [x509.load_pem_x509_certificate(p.read_bytes()) for p in sorted(folder.glob(f"{label}.old-*.pem"))]
+    return keys
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write a secret file that only its owner can read, from its first byte on."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as out:
-        os.fchmod(out.fileno(), 0o600)
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
+def issuing_certificate(root: SigningKey, fleet: str, label: str, key: ec.EllipticCurvePublicKey, now: datetime) -> x509.Certificate:
+    """A certificate by the root for the issuing CA `label`; every generation has the same name."""
+    usages = [usage for p in ISSUING[label] for usage in (p.value, *TLS_USAGE.get(p, ()))]
+    builder = _ca(_name(f"{fleet} {label}", fleet), root.certificate.subject, key, now, ISSUING_DAYS, usages, 0)
+    return builder.sign(root.key, hashes.SHA256())
 
 
-def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """PKCS#8 PEM of `key`."""
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-
-
-def _write(folder: Path, label: str, pair: SigningKey) -> None:
-    write_private(folder / f"{label}.key", private_pem(pair.key))
-    (folder / f"{label}.pem").write_bytes(pair.pem)
-
-
-def _read(folder: Path, label: str) -> SigningKey:
-    path = folder / f"{label}.key"
-    if path.stat().st_mode & 0o077:
-        raise Refused.of(Reason.CONFLICT, f"{path} readable by its owner alone", oct(path.stat().st_mode & 0o777), f"chmod 600 {path}")
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Refused.of(Reason.CONFLICT, f"an EC key in {path}", type(key).__name__)
-    return SigningKey(key, x509.load_pem_x509_certificate((folder / f"{label}.pem").read_bytes()))
+def _certificate(folder: Path, label: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((folder / f"{label}.pem").read_bytes())
 
 
 def _name(common_name: str, fleet: str) -> x509.Name:

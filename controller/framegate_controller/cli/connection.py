@@ -2,72 +2,61 @@
 
 from __future__ import annotations
 
-import json
-import os
+import re
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import grpc
-from cryptography import x509
+import typer
 
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.access.approvals import content_digest
+from framegate.errors import FramegateError, Reason, Refused
+from framegate_controller.cli.contexts import OperatorContext, read_context
+from framegate_controller.cli.options import WRITE
+from framegate_controller.cli.output import notice, talk
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 T = TypeVar("T")
 CALL_TIMEOUT_S: Final = 15.0
-_HINT: Final = "is it running and reachable? has your credential (24 h) ended? framegate-controller operator NAME makes a new one on the controller's host"
-_MEMBERS: Final = ("fleet_address", "server_name", "root", "certificate", "key", "authorities")
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorContext:
-    """Where the fleet is and who the operator is."""
-
-    fleet_address: str
-    server_name: str
-    root: bytes
-    certificate: bytes
-    key: bytes
-    authorities: bytes
-
-    @property
-    def root_certificate(self) -> x509.Certificate:
-        """The fleet's root."""
-        return x509.load_pem_x509_certificate(self.root)
-
-    @property
-    def authority_certificates(self) -> tuple[x509.Certificate, ...]:
-        """Issuing CAs, to verify verdicts with."""
-        return tuple(x509.load_pem_x509_certificates(self.authorities))
+WAIT_S: Final = 1.0
+REASON_KEY: Final = "framegate-reason-bin"
+DRY_RUN_KEY: Final = "framegate-dry-run"
+NOTICE_KEY: Final = "framegate-notice-bin"
+_HINT: Final = "is it running and reachable? framegate-controller run; does your session stand? framegate login NAME"
 
 
 def load_context(path: Path | None) -> OperatorContext:
-    """The context in `path`, else the one FRAMEGATE_CONTEXT names, else ~/.config/framegate/context.json. Raises Unavailable or Refused."""
-    chosen = path or Path(os.environ.get("FRAMEGATE_CONTEXT", Path.home() / ".config/framegate/context.json"))
-    try:
-        mode = chosen.stat().st_mode & 0o077
-        body = json.loads(chosen.read_text())
-        context = OperatorContext(*(body[m] if m in {"fleet_address", "server_name"} else body[m].encode() for m in _MEMBERS))
-    except FileNotFoundError as error:
-        hint = "set FRAMEGATE_CONTEXT or --context to the file that framegate-controller init wrote"
-        raise Unavailable.of(Reason.UNAVAILABLE, f"an operator's context in {chosen}", "no file", hint) from error
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise Refused.of(Reason.USAGE, f"an operator's context in {chosen}", type(error).__name__, "framegate-controller operator NAME makes one") from error
-    if mode:
-        raise Refused.of(Reason.USAGE, f"{chosen} readable by you alone", oct(mode), f"chmod 600 {chosen}")
+    """The context, signed in. Raises Unavailable where there is none, Refused where nobody is signed in or the session is over."""
+    context = read_context(path)
+    name = context.operator or "NAME"
+    if not context.key:
+        raise Refused.of(Reason.SIGNED_OUT, "a session", "nobody is signed in", f"framegate login {name}")
+    if context.expires_ms <= time.time() * 1000:
+        raise Refused.of(Reason.SIGNED_OUT, "a session that still runs", "one that ended", f"framegate login {name}")
     return context
+
+
+@contextmanager
+def sign_in_stub(context: OperatorContext) -> Iterator[Any]:
+    """A stub of the controller's sign-in service, for somebody without a session."""
+    credentials = grpc.ssl_channel_credentials(context.root)
+    options = (("grpc.ssl_target_name_override", context.server_name), ("grpc.enable_http_proxy", 0))
+    with grpc.secure_channel(context.join_address, credentials, options=options) as channel:
+        yield Calls(rpc.SignInStub(channel))
 
 
 @contextmanager
 def operator_stub(context: OperatorContext) -> Iterator[Any]:
     """A stub of the controller's operator service."""
     with _channel(context, context.fleet_address, context.server_name, context.root) as channel:
-        yield Calls(rpc.OperatorStub(channel))
+        yield Calls(rpc.OperatorStub(channel), _OnRefusal(rpc.OperatorStub(channel)))
 
 
 @contextmanager
@@ -97,6 +86,35 @@ def first_answer(context: OperatorContext, ask: Callable[[Any], T], nothing: Ref
     raise problem
 
 
+def with_approval(context: OperatorContext, device: str, verb: str, request: Any, summary: str, call: Callable[[Any], T]) -> T:
+    """`call(request)` at a gateway; where that takes somebody else's approval, with the one the controller has of exactly this, or after asking for it.
+
+    Raises Refused (APPROVAL_NEEDED), saying who has to do what, where nobody approved yet.
+    """
+    try:
+        return call(request)
+    except Refused as error:
+        if error.reason != Reason.APPROVAL_NEEDED or WRITE.get().dry_run:
+            raise
+        needed = error
+    digest = content_digest(verb, type(request).DESCRIPTOR.name, request.SerializeToString(deterministic=True))
+    with operator_stub(context) as stub:
+        while True:
+            try:
+                request.approval = stub.TakeApproval(pb.TakeApprovalRequest(verb=verb, content_sha256=digest, gateway=device)).approval
+                break
+            except Refused as absent:
+                if absent.reason != Reason.NOT_FOUND:
+                    raise
+            asked = pb.VerbRequest(verb=verb, zone=device.split(".")[1], target=device, content_sha256=digest, summary=summary, reason=request.reason)
+            row = stub.RequestVerb(asked)
+            if not WRITE.get().wait:
+                hint = f"somebody else: framegate access approve {row.id}; then run this command again"
+                raise Refused([replace(needed.failures[0], hint=hint)])
+            time.sleep(WAIT_S)
+    return call(request)
+
+
 @contextmanager
 def _channel(context: OperatorContext, address: str, server_name: str, anchors: bytes) -> Iterator[grpc.Channel]:
     credentials = grpc.ssl_channel_credentials(anchors, context.key, context.certificate)
@@ -105,20 +123,66 @@ def _channel(context: OperatorContext, address: str, server_name: str, anchors: 
         yield channel
 
 
-class Calls:
-    """A stub whose calls have a deadline and raise our errors."""
+class _OnRefusal:
+    """What the command line does about a refusal that a person can mend on the spot: a fresh factor, an approval worth waiting for."""
 
     def __init__(self, stub: Any) -> None:
         self._stub = stub
+
+    def mended(self, error: FramegateError) -> bool:
+        """Whether to try again."""
+        if error.reason == Reason.FACTOR_NEEDED and sys.stdin.isatty():
+            code = typer.prompt("this needs a fresh second factor; code of your authenticator", hide_input=True, err=True)
+            self._call(self._stub.ProveFactor, pb.ProveFactorRequest(code=code))
+            return True
+        if error.reason == Reason.APPROVAL_NEEDED and WRITE.get().wait and not WRITE.get().dry_run:
+            (identifier,) = re.findall(r"access approve ([0-9a-f]{8})", error.failures[0].hint) or [""]
+            return bool(identifier) and self._approved(identifier)
+        return False
+
+    def _approved(self, identifier: str) -> bool:
+        talk.print(f"waiting for somebody else: framegate access approve {identifier} (Ctrl-C ends the waiting, not the request)")
+        while True:
+            rows = [r for r in self._call(self._stub.ListAccess, pb.ListAccessRequest(all=True)).rows if r.id == identifier]
+            if not rows or rows[0].state in {"denied", "expired", "used"}:
+                return False
+            if rows[0].state == "approved":
+                return True
+            time.sleep(WAIT_S)
+
+    def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return method(request, timeout=CALL_TIMEOUT_S)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, _HINT) from error
+
+
+class Calls:
+    """A stub whose calls have a deadline, carry the options of a change, and raise our errors."""
+
+    def __init__(self, stub: Any, on_refusal: _OnRefusal | None = None) -> None:
+        self._stub, self._on_refusal = stub, on_refusal
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._stub, name)
 
         def call(request: Any, *, stream: bool = False) -> Any:
-            try:
-                return _items(method(request)) if stream else method(request, timeout=CALL_TIMEOUT_S)
-            except grpc.RpcError as error:
-                raise from_rpc_error(error, _HINT) from error
+            options = WRITE.get()
+            metadata = ((REASON_KEY, options.reason.encode()), *((((DRY_RUN_KEY, "1"),)) if options.dry_run else ()))
+            if stream:
+                return _items(method(request, metadata=metadata))
+            while True:
+                try:
+                    reply, done = method.with_call(request, timeout=CALL_TIMEOUT_S, metadata=metadata)
+                except grpc.RpcError as error:
+                    found = from_rpc_error(error, _HINT)
+                    if self._on_refusal is not None and self._on_refusal.mended(found):
+                        continue
+                    raise found from error
+                for key, value in done.trailing_metadata() or ():
+                    if key == NOTICE_KEY:
+                        notice(value.decode(errors="replace"))
+                return reply
 
         return call
 

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import segno
 import typer
 
 from framegate.errors import Failure, Reason, Refused
 from framegate.wire import Ticket, ticket_text
 from framegate_controller.cli.connection import load_context, operator_stub
-from framegate_controller.cli.output import EXIT_UNTRUSTED, ago, data, errors, in_words, safe, show_failures, show_json, show_table, talk
+from framegate_controller.cli.options import WRITE, read, write
+from framegate_controller.cli.output import EXIT_UNTRUSTED, ago, data, errors, in_words, safe, show_failures, show_json, show_table, talk, until
 from framegate_proto.v1 import framegate_pb2 as pb
 
-Context = Annotated[Path | None, typer.Option("--context", help="Operator's context file; default: FRAMEGATE_CONTEXT or ~/.config/framegate/context.json.")]
+
+def complete_device(incomplete: str) -> list[str]:
+    """Names of machines, for the shell; none where there is no session or no answer."""
+    try:
+        with operator_stub(load_context(None)) as stub:
+            return [d.name for d in stub.List(pb.ListRequest()).devices if d.name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a shell that completes nothing is better than one that fails
+        return []
+
+
+Context = Annotated[Path | None, typer.Option("--context", help="A context's name or file; default: FRAMEGATE_CONTEXT, else the one in use.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
-Name = Annotated[str, typer.Argument(help="Name, id or unique prefix.")]
+Name = Annotated[str, typer.Argument(help="Name, id or unique prefix.", autocompletion=complete_device)]
 Reason_ = Annotated[str, typer.Option("--reason", help="Why; kept with the event.")]
 
 _WHAT_TRUST_MEANS = {
@@ -36,6 +49,7 @@ def device_commands(kind: str) -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, help={"camera": "Cameras: invite, look at, steer.", "gateway": "Gateways' hosts: invite, look at, steer."}[kind])
 
     @app.command()
+    @write
     def invite(
         name: Annotated[str, typer.Argument(help="a-z, 0-9 and '-'.")],
         profile: Annotated[str, typer.Option(help="Firmware profile that it must satisfy.")],
@@ -43,21 +57,24 @@ def device_commands(kind: str) -> typer.Typer:
         ek_hash: Annotated[str, typer.Option(help="Binds the ticket to one machine; printed by framegate-agent ek. Without it an operator has to approve.")] = "",
         hours: Annotated[float, typer.Option(min=0.01, max=24)] = 24.0,
         out: Annotated[Path | None, typer.Option(help="Write the ticket to this file (0600) instead of standard output.")] = None,
+        qr: Annotated[bool, typer.Option("--qr", help="Show it as a QR code, or write one beside --out as FILE.png: framegate-agent join - reads what a scanner types.")] = False,
         output: Output = "table", context: Context = None,
     ) -> None:  # fmt: skip
         """Make a ticket with which one machine may join."""
         with errors():
             with operator_stub(load_context(context)) as stub:
                 reply = stub.Invite(pb.InviteRequest(kind=kind, name=name, zone=zone, profile=profile, ek_sha256=ek_hash, life_s=int(hours * 3600)))
-            _give_ticket(reply, out, output, hours)
+            _give_ticket(reply, out, output, hours, qr=qr)
             if not ek_hash:
                 talk.print(f"not bound to a machine: after it has joined, framegate {kind} approve {name}")
 
     @app.command()
+    @write
     def replace(
         name: Name, ek_hash: Annotated[str, typer.Option(help="Binds the ticket to the new machine; printed by framegate-agent ek. Without it an operator has to approve.")] = "",
         reason: Reason_ = "", hours: Annotated[float, typer.Option(min=0.01, max=24)] = 24.0,
         out: Annotated[Path | None, typer.Option(help="Write the ticket to this file (0600) instead of standard output.")] = None,
+        qr: Annotated[bool, typer.Option("--qr", help="Show it as a QR code, or write one beside --out as FILE.png: framegate-agent join - reads what a scanner types.")] = False,
         output: Output = "table", context: Context = None,
     ) -> None:  # fmt: skip
         """Make a ticket for another machine in this one's place, after a mainboard change. The old identity ends the moment the new one joins."""
@@ -68,11 +85,12 @@ def device_commands(kind: str) -> typer.Typer:
                     kind=kind, name=summary.name, zone=summary.zone, profile=summary.profile, ek_sha256=ek_hash, life_s=int(hours * 3600), replace=True, reason=reason
                 )
                 reply = stub.Invite(request)
-            _give_ticket(reply, out, output, hours)
+            _give_ticket(reply, out, output, hours, qr=qr)
             if not ek_hash:
                 talk.print(f"not bound to a machine: after it has joined, framegate {kind} approve {summary.name}")
 
     @app.command("list")
+    @read
     def list_(output: Output = "table", context: Context = None) -> None:
         """All of them, with their state."""
         with errors():
@@ -81,11 +99,25 @@ def device_commands(kind: str) -> typer.Typer:
             if output == "json":
                 show_json([_summary(d) for d in devices])
                 return
-            columns = ("name", "zone", "state", "since", "last result", "result", "profile", "reasons")
-            rows = [(d.name, d.zone, d.state, ago(d.since_ms), ago(d.last_result_ms), in_words(d.result_remaining_ms), d.profile, d.failures or "") for d in devices]
+            columns = ("name", "zone", "state", "since", "last result", "result", "profile", "reasons", "")
+            rows = [
+                (
+                    d.name,
+                    d.zone,
+                    d.state,
+                    ago(d.since_ms),
+                    ago(d.last_result_ms),
+                    in_words(d.result_remaining_ms),
+                    d.profile,
+                    d.failures or "",
+                    "maintenance" if d.maintenance_until_ms else "",
+                )
+                for d in devices
+            ]
             show_table(columns, rows, empty=f"no {kind} yet; make a ticket: framegate {kind} invite NAME --profile PROFILE")
 
     @app.command()
+    @read
     def show(name: Name, output: Output = "table", context: Context = None) -> None:
         """Everything known about one."""
         with errors():
@@ -95,9 +127,10 @@ def device_commands(kind: str) -> typer.Typer:
                 return
             s = detail.summary
             vector = ", ".join(f"{k} {_word(v)}" for k, v in sorted(detail.vector.items()))
+            serviced = f"{until(s.maintenance_until_ms)}: {s.maintenance}" if s.maintenance_until_ms else "no"
             rows: list[tuple[str, object]] = [
                 ("device", s.device), ("state", s.state), ("since", ago(s.since_ms)), ("profile", s.profile), ("last result", ago(s.last_result_ms)),
-                ("result stands", in_words(s.result_remaining_ms)), ("result id", s.result_id or "none"), ("trustworthiness", vector or "nothing appraised yet"),
+                ("result stands", in_words(s.result_remaining_ms)), ("maintenance", serviced), ("result id", s.result_id or "none"), ("trustworthiness", vector or "nothing appraised yet"),
                 ("TPM", f"{detail.tpm} firmware {detail.tpm_firmware}" if detail.tpm else "not seen yet"), ("EK", detail.ek_sha256 or "not seen yet"),
                 ("endorsed by", detail.ek_endorsement or "nobody yet"), ("resets, restarts", f"{detail.reset_count}, {detail.restart_count}"),
                 ("IMA entries", detail.ima_entries or "none"), *(("finding", f"{f.reason}: {f.actual}; {f.hint}") for f in detail.findings), *_posture_rows(detail.posture),
@@ -109,6 +142,7 @@ def device_commands(kind: str) -> typer.Typer:
             show_table(columns, [(ago(e.at_ms), e.event, e.actor, e.from_state, e.to_state, e.detail) for e in detail.events], empty="no events")
 
     @app.command()
+    @read
     def why(name: Name, output: Output = "table", context: Context = None) -> None:
         """Why it is in its state: what differed, expected and seen, since when, what to do. Exit code 6 unless trusted."""
         with errors():
@@ -136,6 +170,7 @@ def device_commands(kind: str) -> typer.Typer:
         app.command(verb, help=words)(_change(kind, verb))
 
     @app.command()
+    @write
     def retire(
         name: Name, reason: Reason_ = "", yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, output: Output = "table", context: Context = None
     ) -> None:
@@ -147,7 +182,9 @@ def device_commands(kind: str) -> typer.Typer:
     return app
 
 
-def _give_ticket(reply: pb.InviteReply, out: Path | None, output: str, hours: float) -> None:
+def _give_ticket(reply: pb.InviteReply, out: Path | None, output: str, hours: float, *, qr: bool) -> None:
+    if WRITE.get().dry_run:
+        return
     ticket = Ticket(
         join_address=reply.join_address, fleet_address=reply.fleet_address, server_name=reply.server_name, root=reply.root, code=reply.code,
         issued_at_ms=reply.now_ms,
@@ -157,14 +194,22 @@ def _give_ticket(reply: pb.InviteReply, out: Path | None, output: str, hours: fl
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text + "\n")
         talk.print(f"ticket for {safe(reply.device)}: {out}")
+        if qr:
+            picture = out.with_name(out.name + ".png")
+            with os.fdopen(os.open(picture, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as drawn:
+                segno.make(text, error="l").save(drawn, kind="png", scale=4)
+            talk.print(f"the same as a QR code: {picture}")
     elif output == "json":
         show_json({"device": reply.device, "ticket": text, "expires_ms": reply.expires_ms})
     else:
         talk.print(f"ticket for {safe(reply.device)}, good once, for {hours:g} h. On the machine: framegate-agent join TICKET")
+        if qr:
+            segno.make(text, error="l").terminal(out=sys.stderr, compact=True)
         print(text)
 
 
 def _change(kind: str, verb: str) -> Any:
+    @write
     def run(name: Name, reason: Reason_ = "", output: Output = "table", context: Context = None) -> None:
         _do(kind, verb, name, reason, output, context)
 
@@ -231,6 +276,7 @@ def _summary(d: pb.DeviceSummary) -> dict[str, Any]:
     return {
         "device": d.device, "kind": d.kind, "zone": d.zone, "name": d.name, "state": d.state, "since_ms": d.since_ms, "profile": d.profile,
         "last_result_ms": d.last_result_ms, "result_remaining_ms": d.result_remaining_ms, "result_id": d.result_id, "failures": d.failures,
+        "maintenance_until_ms": d.maintenance_until_ms, "maintenance": d.maintenance,
         "gateway_addresses": list(d.gateway_addresses), "operator_addresses": list(d.operator_addresses),
     }  # fmt: skip
 

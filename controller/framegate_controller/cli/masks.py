@@ -14,6 +14,7 @@ from framegate.errors import Malformed, Reason
 from framegate.masks import MaskStatement, parse_regions
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output
+from framegate_controller.cli.options import read, write
 from framegate_controller.cli.output import errors, safe, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -21,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Privacy masks: what a camera never
 
 
 @app.command("set")
+@write
 def set_(
     camera: str,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="TOML: [[region]] points = [[x, y], …], fractions of width and height.")],
@@ -42,6 +44,7 @@ def set_(
 
 
 @app.command()
+@read
 def show(camera: str, output: Output = "table", context: Context = None) -> None:
     """A camera's masks in force."""
     with errors():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -25,7 +27,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_NOT_FOUND, EXIT_DENIED, EXIT_CONFLICT, EXIT_UNTRUS
 _BY_REASON: Final = {
     Reason.USAGE: EXIT_USAGE, Reason.NOT_FOUND: EXIT_NOT_FOUND, Reason.WRONG_ROLE: EXIT_DENIED, Reason.UNAUTHENTICATED: EXIT_DENIED,
     Reason.CERTIFICATE: EXIT_DENIED, Reason.CERTIFICATE_EXPIRED: EXIT_DENIED, Reason.CONFLICT: EXIT_CONFLICT, Reason.NAME_TAKEN: EXIT_CONFLICT,
-    Reason.TRANSITION: EXIT_CONFLICT, Reason.PROFILE_MISSING: EXIT_NOT_FOUND,
+    Reason.TRANSITION: EXIT_CONFLICT, Reason.PROFILE_MISSING: EXIT_NOT_FOUND, Reason.ZONE_FROZEN: EXIT_CONFLICT,
 }  # fmt: skip
 STATE_STYLE: Final = {"trusted": "green", "suspect": "red", "quarantined": "red", "stale": "yellow", "pending": "yellow", "invited": "cyan", "retired": "dim"}
 OUTCOME_STYLE: Final = {"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow"}
@@ -57,14 +59,47 @@ def show_failures(failures: Sequence[Failure], console: Console = talk) -> None:
             console.print(f"  do        {safe(failure.hint)}")
 
 
+_NOTICES: list[str] = []
+"""What the controller wants everybody to know; told once, after what was asked for."""
+_NEXT: Final = {
+    Reason.UNAVAILABLE: "framegate fleet", Reason.NOT_FOUND: "framegate camera list", Reason.CERTIFICATE: "framegate login NAME", Reason.UNAUTHENTICATED: "framegate login NAME",
+    Reason.CERTIFICATE_EXPIRED: "framegate login NAME", Reason.SIGNED_OUT: "framegate login NAME", Reason.SIGN_IN: "framegate login NAME", Reason.WRONG_ROLE: "framegate whoami",
+    Reason.POLICY_DENIED: "framegate whoami", Reason.APPROVAL_NEEDED: "framegate access list", Reason.FACTOR_NEEDED: "framegate login --again",
+    Reason.POLICY_INVALID: "framegate policy validate DIR", Reason.AUDIT: "framegate audit verify FILE --root FILE",
+    Reason.PROFILE_INVALID: "framegate profile lint FILE",
+    Reason.PROFILE_MISSING: "framegate profile list", Reason.TRANSITION: "framegate camera why NAME", Reason.ZONE_FROZEN: "framegate zone list",
+    Reason.LOCKED: "framegate login NAME",
+    Reason.RECEIPT: "framegate receipt show ID", Reason.EXPORT: "framegate data status", Reason.VAULT: "framegate data status", Reason.INTERNAL: "framegate fleet",
+}  # fmt: skip
+"""What to run next where the failure itself names no command."""
+
+
+def notice(text: str) -> None:
+    """Remember something that everybody should know."""
+    for line in text.splitlines():
+        if line not in _NOTICES:
+            _NOTICES.append(line)
+
+
 @contextlib.contextmanager
 def errors() -> Iterator[None]:
-    """Turn our errors into sentences and exit codes."""
+    """Turn our errors into sentences, each ending with the next command, and exit codes; then tell what everybody should know."""
     try:
         yield
     except FramegateError as error:
         show_failures(error.failures)
+        if "framegate" not in error.failures[-1].hint:
+            talk.print(f"next: {_NEXT.get(error.reason) or _help()}")
         raise typer.Exit(exit_code(error)) from error
+    finally:
+        while _NOTICES:
+            line = _NOTICES.pop(0)
+            talk.print(f"[bold red]{safe(line)}[/]" if line.startswith("BREAK-GLASS") else f"[dim]{safe(line)}[/]", soft_wrap=True)
+
+
+def _help() -> str:
+    words = [w for w in sys.argv[1:3] if re.fullmatch(r"[a-z][a-z-]*", w)]
+    return " ".join([Path(sys.argv[0]).name, *words, "--help"])
 
 
 def show_json(value: Any) -> None:
@@ -103,3 +138,31 @@ def ago(ms: int) -> str:
 def in_words(ms: int) -> str:
     """A remaining time, in words."""
     return f"{ms / 1000:.0f} s left" if ms else "none"
+
+
+def until(ms: int) -> str:
+    """How long still, in words."""
+    seconds = int(ms / 1000 - time.time())
+    if seconds <= 0:
+        return "over"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} left"
+    return f"{seconds} s left"
+
+
+_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d|w)")
+_SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def seconds_of(text: str) -> float:
+    """A time span like 90s, 30m, 8h, 7d. Raises Malformed (USAGE)."""
+    found = _SPAN.fullmatch(text.strip())
+    if found is None:
+        raise Malformed.of(Reason.USAGE, "a time span: 90s, 30m, 8h, 7d", ascii(text[:30]))
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def ago_ms(span: str) -> int:
+    """Milliseconds since the epoch of a time span ago. Raises Malformed (USAGE)."""
+    return int((time.time() - seconds_of(span)) * 1000)

@@ -26,6 +26,7 @@ from framegate.wire import sha256
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.evidence_files import read_file
+from framegate_controller.cli.options import read, write
 from framegate_controller.cli.output import EXIT_FAILED, ago, data, errors, safe, show_json, show_table, talk
 from framegate_controller.cli.reference_values import from_corim
 from framegate_controller.verifier.profiles import PROFILE_TYPE
@@ -169,6 +170,7 @@ def _signer(pem: bytes) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
 
 
 @app.command("import")
+@write
 def import_(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A signed profile, a CoRIM (CBOR), or a TCG RIM's support log.")],
     allowlist: Annotated[list[Path] | None, typer.Option(exists=True, dir_okay=False, help="An IMA allowlist that it names; may be repeated.")] = None,
@@ -217,6 +219,7 @@ def _reference(raw: bytes, kind: str, out: Path, name: str) -> None:
 
 
 @app.command("list")
+@read
 def list_(output: Output = "table", context: Context = None) -> None:
     """Every revision of every profile, who signed it, and which is in force."""
     with errors():
@@ -234,6 +237,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
 
 
 @app.command("revoke-signer")
+@write
 def revoke_signer(
     certificate: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The signer's certificate, or a profile that it signed.")],
     reason: Annotated[str, typer.Option(help="Why; kept and shown.")], yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, context: Context = None,

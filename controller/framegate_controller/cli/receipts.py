@@ -15,9 +15,11 @@ import typer
 
 from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
 from framegate.receipt_verifier import ReceiptRefused, VerifiedReceipt, missing_frames, verify_receipt
-from framegate_controller.cli.connection import OperatorContext, gateway_stub, gateways, load_context, operator_stub
+from framegate_controller.cli.connection import gateway_stub, gateways, load_context, operator_stub
+from framegate_controller.cli.contexts import OperatorContext
 from framegate_controller.cli.devices import Context, Output
-from framegate_controller.cli.output import ago, data, errors, safe, show_json, show_table, talk
+from framegate_controller.cli.options import read
+from framegate_controller.cli.output import ago, ago_ms, data, errors, safe, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Proofs of verdicts.")
@@ -26,6 +28,7 @@ MAX_FILE_BYTES = 1024**3
 
 
 @app.command()
+@read
 def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="Verdict id or its unique beginning.")], output: Output = "table", context: Context = None) -> None:
     """What one verdict rests on: frame, camera, quote, firmware profile, policy decision, model; verified before it is shown."""
     with errors():
@@ -63,7 +66,7 @@ def export(
     """Write receipts to a file that anyone can verify offline: framegate receipt verify FILE --root ROOT.pem."""
     with errors():
         operator = load_context(context)
-        request = pb.ReceiptsRequest(id=identifier, camera=camera, since_ms=0 if identifier else since_ms(since), limit=limit)
+        request = pb.ReceiptsRequest(id=identifier, camera=camera, since_ms=0 if identifier else ago_ms(since), limit=limit)
         count = 0
         with out.open("wb") as file:
             for receipt in [_one(operator, identifier)] if identifier else _all(operator, request):
@@ -110,14 +113,6 @@ def verify(
             raise typer.Exit(6)
         if not good:
             raise Refused.of(Reason.NOT_FOUND, "receipts in the files", "none", "framegate receipt export")
-
-
-def since_ms(text: str) -> int:
-    """Milliseconds since the epoch of `90s`, `10m`, `8h` or `7d` ago. Raises Refused (USAGE)."""
-    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:], 0)
-    if not unit or not text[:-1].isdigit():
-        raise Refused.of(Reason.USAGE, "a time such as 90s, 10m, 8h or 7d", ascii(text[:20]))
-    return int((time.time() - int(text[:-1]) * unit) * 1000)
 
 
 def _all(operator: OperatorContext, request: pb.ReceiptsRequest) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from framegate_controller.ca.results import MAX_EAR_BYTES, verify_ear
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.evidence_files import read_file
+from framegate_controller.cli.options import read
 from framegate_controller.cli.output import EXIT_UNTRUSTED, data, errors, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -24,6 +25,7 @@ _WORDS = {0: "no claim", 2: "affirming", 32: "warning", 96: "contraindicated"}
 
 
 @app.command()
+@read
 def show(
     result: Annotated[str, typer.Argument(help="A result's id, as `camera show` and receipts name it; or a device, for its last one, whatever came of it.")],
     output: Annotated[str, typer.Option("--output", "-o", help="table, json, or jwt: the signed EAR itself")] = "table", context: Context = None,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -13,23 +11,16 @@ from framegate.errors import Failure, Malformed, Reason
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.evidence_files import read_file
-from framegate_controller.cli.output import EXIT_UNTRUSTED, ago, data, errors, safe, show_json, show_table, talk
+from framegate_controller.cli.options import read, write
+from framegate_controller.cli.output import EXIT_UNTRUSTED, ago, ago_ms, data, errors, safe, seconds_of, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts of firmware profiles: shadow, canary, waves, enforce, retire.")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Id = Annotated[str, typer.Argument(help="The rollout's id or a unique prefix.")]
 
 
-def seconds(text: str) -> int:
-    """A duration such as 90s, 30m, 12h, 7d. Raises Malformed (USAGE)."""
-    found = re.fullmatch(r"(\d{1,7})([smhd])", text.strip())
-    if not found:
-        raise Malformed.of(Reason.USAGE, "a duration such as 90s, 30m, 12h or 7d", ascii(text[:20]))
-    return int(found[1]) * _UNITS[found[2]]
-
-
 @app.command()
+@write
 def start(
     profile: Annotated[str, typer.Argument(help="The profile's name; its newest imported revision is what comes.")],
     canary: Annotated[int, typer.Option(min=0, help="Devices that go first.")] = 1,
@@ -45,13 +36,14 @@ def start(
             steps = [int(w) for w in waves.split(",")]
         except ValueError as error:
             raise Malformed.of(Reason.USAGE, "--waves 10,50,100", ascii(waves[:40])) from error
-        request = pb.StartRolloutRequest(profile=profile, canary=canary, waves=[w for w in steps if 0 <= w <= 1000], max_fail=max_fail, soak_s=seconds(soak), shadow=shadow)
+        request = pb.StartRolloutRequest(profile=profile, canary=canary, waves=[w for w in steps if 0 <= w <= 1000], max_fail=max_fail, soak_s=int(seconds_of(soak)), shadow=shadow)
         with operator_stub(load_context(context)) as stub:
             status = stub.StartRollout(request)
         _show(status, output)
 
 
 @app.command("list")
+@read
 def list_(output: Output = "table", context: Context = None) -> None:
     """The latest rollouts."""
     with errors():
@@ -69,6 +61,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
 
 
 @app.command()
+@read
 def status(rollout: Annotated[str, typer.Argument(help="Id or unique prefix; default: the latest.")] = "", output: Output = "table", context: Context = None) -> None:
     """Where a rollout stands, and each device in it."""
     with errors():
@@ -82,6 +75,7 @@ def status(rollout: Annotated[str, typer.Argument(help="Id or unique prefix; def
 
 def _verb(verb: str, words: str) -> None:
     @app.command(verb, help=words)
+    @write
     def run(rollout: Id, output: Output = "table", context: Context = None) -> None:
         with errors():
             with operator_stub(load_context(context)) as stub:
@@ -140,7 +134,7 @@ def replay(
     with errors():
         raw = read_file(profile)
         toml = parse_envelope(raw, PROFILE_TYPE).payload if raw[:1] == b"{" else raw
-        request = pb.ReplayRequest(toml=toml, since_ms=int((time.time() - seconds(since)) * 1000), device=device, allowlists=[read_file(a) for a in allowlist or ()])
+        request = pb.ReplayRequest(toml=toml, since_ms=ago_ms(since), device=device, allowlists=[read_file(a) for a in allowlist or ()])
         with operator_stub(load_context(context)) as stub:
             rows = list(stub.Replay(request, stream=True))
         falls = [r for r in rows if r.was and not r.would and not r.problem]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +17,11 @@ from framegate.certificates import from_ms, verify_certificate
 from framegate.dsse import envelope_certificate, parse_envelope, strict_json, verify_envelope
 from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
-from framegate_controller.cli.connection import OperatorContext, first_answer, gateway_stub, gateways, load_context
+from framegate_controller.cli.connection import first_answer, gateway_stub, gateways, load_context, with_approval
+from framegate_controller.cli.contexts import OperatorContext
 from framegate_controller.cli.devices import Context, Output
-from framegate_controller.cli.output import ago, data, errors, safe, show_json, show_table, talk
-from framegate_controller.cli.receipts import since_ms
+from framegate_controller.cli.options import WRITE, read, write
+from framegate_controller.cli.output import ago, ago_ms, data, errors, safe, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
 
 vault = typer.Typer(no_args_is_help=True, help="Frames that gateways keep, encrypted.")
@@ -32,6 +34,7 @@ Destination = Annotated[str, typer.Option("--to", help="Where it goes; must be a
 
 
 @vault.command()
+@read
 def status(output: Output = "table", context: Context = None) -> None:
     """What each gateway's vault holds, by camera, day and outcome."""
     with errors():
@@ -61,6 +64,7 @@ def _until(row: dict[str, Any]) -> str:
 
 
 @vault.command()
+@write
 def erase(
     camera: Annotated[str, typer.Argument(help="The camera's id.")], reason: Reason_, day: Annotated[str, typer.Option(help="Only this day, YYYY-MM-DD (UTC).")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, context: Context = None,
@@ -77,12 +81,15 @@ def erase(
                 keys, count = keys + reply.keys, count + reply.frames
             except FramegateError as error:
                 problem = error
+        if WRITE.get().dry_run and problem is None:
+            return
         if not keys:
             raise problem or Refused.of(Reason.NOT_FOUND, "frames of that camera", "none", "framegate data status")
         talk.print(f"{keys} keys erased, {count} frames are gone")
 
 
 @frames.command("export")
+@write
 def export_frame(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Verdict id.")], reason: Reason_, to: Destination,
     out: Annotated[Path, typer.Option(help="PNG to write.")], context: Context = None,
@@ -93,10 +100,13 @@ def export_frame(
         for device, address in gateways(operator):
             try:
                 with gateway_stub(operator, device, address) as stub:
-                    reply = stub.ExportFrame(pb.ExportRequest(id=identifier, reason=reason, destination=to))
+                    request = pb.ExportRequest(id=identifier, reason=reason, destination=to)
+                    reply = with_approval(operator, device, "frame.export", request, f"frame {identifier} to {to}", stub.ExportFrame)
             except FramegateError as error:
                 problem = error if problem is None or error.reason != Reason.NOT_FOUND else problem
                 continue
+            if WRITE.get().dry_run:
+                return
             _require_receipt(reply.receipt, operator, None)
             out.write_bytes(reply.image)
             talk.print(f"{out} from {safe(device)}; {reply.quota_left} frames left of today's quota")
@@ -105,6 +115,7 @@ def export_frame(
 
 
 @datasets.command("export")
+@write
 def export_dataset(
     camera: Annotated[str, typer.Argument(help="The camera's id.")], reason: Reason_, to: Destination, out: Annotated[Path, typer.Option(help="Folder to make.")],
     trusted_only: Annotated[bool, typer.Option("--trusted-only", help="Must be given: only frames with a valid receipt leave.")] = False,
@@ -121,20 +132,24 @@ def export_dataset(
         if not found:
             raise Refused.of(Reason.NOT_FOUND, "a gateway in standing", "none", "framegate gateway list")
         out.mkdir(parents=True, exist_ok=True)
-        request = pb.ExportRequest(camera=camera, since_ms=since_ms(since), limit=limit, reason=reason, destination=to)
+        whole_hour = ago_ms(since) // 3_600_000 * 3_600_000  # the same command a little later asks for the same: an approval is of exactly that
+        request = pb.ExportRequest(camera=camera, since_ms=whole_hour, limit=limit, reason=reason, destination=to)
         problem, total = None, 0
         for device, address in found:
             try:
-                total += _dataset(operator, device, address, request, out)
+                words = f"up to {limit} frames of {camera} to {to}"
+                total += with_approval(operator, device, "dataset.export", request, words, partial(_dataset, operator, device, address, out))
             except FramegateError as error:
                 if error.reason != Reason.NOT_FOUND:
                     raise
                 problem = error
+        if WRITE.get().dry_run:
+            return
         if not total:
             raise problem or Refused.of(Reason.NOT_FOUND, "frames with a valid receipt", "none", "framegate receipt verify says why")
 
 
-def _dataset(operator: OperatorContext, device: str, address: str, request: pb.ExportRequest, out: Path) -> int:
+def _dataset(operator: OperatorContext, device: str, address: str, out: Path, request: pb.ExportRequest) -> int:
     """One gateway's part of a data set, written to `out`; how many frames."""
     digests: dict[str, str] = {}
     with gateway_stub(operator, device, address) as stub:
@@ -155,6 +170,7 @@ def _dataset(operator: OperatorContext, device: str, address: str, request: pb.E
 
 
 @lineages.command("show")
+@read
 def lineage(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Verdict id or its unique beginning.")],
     output: Annotated[str, typer.Option("--output", "-o", help="table, json or openlineage")] = "table", context: Context = None,

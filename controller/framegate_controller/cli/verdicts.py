@@ -15,8 +15,10 @@ from framegate.certificates import from_ms
 from framegate.dsse import envelope_certificate, parse_envelope
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.statements import Verdict
-from framegate_controller.cli.connection import OperatorContext, first_answer, gateway_stub, gateways, load_context
+from framegate_controller.cli.connection import first_answer, gateway_stub, gateways, load_context
+from framegate_controller.cli.contexts import OperatorContext
 from framegate_controller.cli.devices import Context, Output
+from framegate_controller.cli.options import read
 from framegate_controller.cli.output import OUTCOME_STYLE, ago, data, errors, safe, show_failures, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -24,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, help="Verdicts on parts.")
 
 
 @app.command("list")
+@read
 def list_(
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20, camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "",
     outcome: Annotated[str, typer.Option(help="PASS, DEFECT or UNINSPECTED")] = "", output: Output = "table", context: Context = None,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from framegate.certificates import from_ms
 from framegate.dsse import envelope_certificate, parse_envelope
 from framegate.errors import Reason, Refused
-from framegate.receipts import ReceiptBatch, continues, log_entry
+from framegate.receipts import ReceiptBatch, continues, log_body
 from framegate.statements import CLOCK_SLACK_MS
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
@@ -44,7 +44,7 @@ def record_batch(session: Session, keys: FleetKeys, host: str, envelope: bytes, 
     continues(batch, ReceiptBatch.parse_payload(last.payload) if last else None, last.sha256.hex() if last else "")  # 4
     if last is None:
         record(session, now_ms, host, "receipt-store-new", host, f"store {batch.store}: receipts of an earlier one are on its old disk")
-    index = append(session, log_entry(batch, payload, now_ms), now_ms)
+    index = append(session, log_body(batch, payload, now_ms), now_ms)
     session.add(BatchRow(gateway=host, store=batch.store, number=batch.number, sha256=digest, payload=payload, log_index=index))
     if batch.recovered:
         record(session, now_ms, host, "receipts-recovered", host, f"{batch.count} receipts of a process that ended before it signed them")

@@ -16,10 +16,11 @@ from framegate.identity import DeviceId, Kind, split_device_id
 from framegate.lifecycle import State
 from framegate.statements import Grant
 from framegate.wire import NONCE_BYTES, GatewayPublics, sha256
+from framegate_controller.access.authority import may_inspect
 from framegate_controller.ca.issuance import issue_broker_client
 from framegate_controller.log.batches import record_batch
 from framegate_controller.log.ledger import LogProof
-from framegate_controller.services.hub import QUEUE, Hub
+from framegate_controller.services.hub import QUEUE, Hub, facts_of
 from framegate_controller.services.peer import address_of, verify_peer
 from framegate_controller.services.wire import Context, guarded, guarded_stream, to_reply
 from framegate_controller.store.tables import Device, Gateway, MaskRow
@@ -29,15 +30,12 @@ from framegate_proto.edge import presented_certificate, to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
-POLICY = "zone-match-v1"
-"""The access policy that grants are made under: cameras of a zone may use that zone's gateways."""
-
 
 class FleetService(rpc.FleetServicer):
     """RPCs of enrolled machines."""
 
-    def __init__(self, verifier: Verifier, hub: Hub, authorities: list[bytes]) -> None:
-        self._verifier, self._hub, self._authorities = verifier, hub, authorities
+    def __init__(self, verifier: Verifier, hub: Hub) -> None:
+        self._verifier, self._hub = verifier, hub
 
     @guarded
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
@@ -53,7 +51,7 @@ class FleetService(rpc.FleetServicer):
         answer = await asyncio.to_thread(self._verifier.complete_attest, request.session, request.proof, device)
         await self._hub.changed(device)
         timing = self._verifier.timing
-        return to_reply(answer, self._authorities, timing.result_life_ms, timing.interval_ms)
+        return to_reply(answer, self._verifier.keys.authorities, timing.result_life_ms, timing.interval_ms)
 
     @guarded_stream
     async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchEvent]:
@@ -189,17 +187,23 @@ class FleetService(rpc.FleetServicer):
             pairs = [(g, h) for g, h in session.execute(query).all() if h.state == State.TRUSTED and h.result_expires_ms > now]
             if not pairs:
                 return [], [Failure(Reason.NO_GRANT, f"a trusted gateway in zone {row.zone}", "none", "framegate gateway list")], masks
-            grants = []
+            grants: list[bytes] = []
+            refused: list[Failure] = []
             for gateway, host in pairs:
                 publics = GatewayPublics.parse(gateway.publics)
+                decision, policy = may_inspect(session, keys, facts_of(row, now), row.id, publics.model_digest.hex(), host.zone, now)
+                if decision.failure is not None:
+                    refused = [decision.failure]
+                    continue
+                words = f"{policy.words} {','.join(decision.policies)}"[:200]
                 ttl = min(GRANT_TTL_S, (host.result_expires_ms - now) // 1000, (row.result_expires_ms - now) // 1000)
                 if ttl < 1:
                     continue
                 grant = Grant(
                     grant_id=secrets.token_hex(16), camera=camera, nonce=nonce.hex(), issued_at_ms=now, ttl_s=int(ttl), host=host.id, result_id=host.result_id,
                     zone=row.zone, publics_sha256=sha256(gateway.publics).hex(), tls_spki_sha256=sha256(spki_of(request_key(publics.tls_csr))).hex(), hpke_kem=publics.hpke_kem,
-                    hpke_public=publics.hpke_public.hex(), address=publics.address, model_sha256=publics.model_digest.hex(), policy=POLICY,
+                    hpke_public=publics.hpke_public.hex(), address=publics.address, model_sha256=publics.model_digest.hex(), policy=words,
                     mask_version=mask.version if mask else 0, mask_sha256=mask.sha256.hex() if mask else "",
                 )  # fmt: skip
                 grants.append(grant.seal(signer.der, signer.sign))
-            return grants, [], masks
+            return grants, [] if grants else refused, masks

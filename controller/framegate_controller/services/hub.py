@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from framegate.access.questions import device_facts
 from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State
+from framegate_controller.access.operators import quorum, roles_now
+from framegate_controller.access.policies import current_row
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.rotation import tick as tick_ca
+from framegate_controller.log.ledger import checkpoint, thin_heads
+from framegate_controller.log.witness import write_head
 from framegate_controller.store.database import Database
-from framegate_controller.store.registry import change_state
-from framegate_controller.store.tables import Device, Revision
+from framegate_controller.store.registry import change_state, raise_revision, record
+from framegate_controller.store.tables import AccessRequest, Device, OperatorRow, OperatorSession, Revision, ZoneRow
 from framegate_controller.timing import Timing
 from framegate_controller.verifier.rollouts import tick_all
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -22,6 +32,11 @@ from framegate_proto.v1 import framegate_pb2 as pb
 log = logging.getLogger(__name__)
 F = TypeVar("F")
 ROLLOUT_TICK_S: Final = 1.0
+HOUSEKEEPING_S: Final = 2.0
+"""Ended roles and maintenance are over by the clock at once; this only says so, and moves CAs on."""
+HEADS_WHOLE_MS: Final = 86_400_000
+HEAD_EVERY_MS: Final = 3_600_000
+"""Heads of the log are kept whole for a day, then one an hour."""
 QUEUE: Final = 1024
 """Events a slow watcher may lag behind before it is cut off and starts again from a snapshot."""
 
@@ -29,19 +44,26 @@ QUEUE: Final = 1024
 class Hub:
     """Subscriptions of one controller process, and the timers that make silent devices stale."""
 
-    def __init__(self, database: Database, timing: Timing, controller: str, clock: Callable[[], int]) -> None:
-        self.database, self.timing, self.controller, self.clock = database, timing, controller, clock
+    def __init__(self, database: Database, timing: Timing, controller: str, clock: Callable[[], int], keys: FleetKeys | None = None, state: Path | None = None) -> None:
+        self.database, self.timing, self.controller, self.clock, self.keys, self.state = database, timing, controller, clock, keys, state
         self.watchers: dict[str, set[asyncio.Queue[pb.WatchEvent]]] = defaultdict(set)
         self.feeds: dict[str, set[asyncio.Queue[pb.TrustUpdate]]] = defaultdict(set)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._rolling: asyncio.Task[None] | None = None
+        self._rolling: list[asyncio.Task[None]] = []
+        self.witnesses: list[Path] = []
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the fleet's keys lie."""
+        assert self.state is not None  # noqa: S101 - given wherever CAs are steered
+        return self.state / "keys"
 
     async def start(self) -> None:
         """Arm the timers of devices that were trusted when the last controller stopped."""
         for device, result_ms in await asyncio.to_thread(self._trusted):
             self._arm(device, result_ms)
-        self._rolling = asyncio.get_running_loop().create_task(self._rollouts())
+        self._rolling = [asyncio.get_running_loop().create_task(work()) for work in (self._rollouts, self._minutes)]
 
     async def _rollouts(self) -> None:
         """Let rollouts move on, a look a second at the few that run."""
@@ -52,14 +74,53 @@ class Hub:
             except Exception:  # a store that is busy for once must not end every rollout's clock
                 log.exception("rollouts: not moved on")
 
+    async def _minutes(self) -> None:
+        """What has to happen now and then: CAs on their way, ended maintenance, ended roles, a head of the log kept outside the store."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            try:
+                moved, ended, people = await asyncio.to_thread(self._keep_house)
+                for device in ended:
+                    await self.changed(device)
+                if moved or people:
+                    await self.access_changed()
+                if moved:
+                    await self.attest_everybody()
+            except Exception:  # one failure must not end it
+                log.exception("housekeeping")
+
+    def _keep_house(self) -> tuple[list[str], list[str], bool]:
+        """(CAs that moved on, devices whose maintenance ended, whether somebody's role ended)."""
+        with self.database.transaction() as session:
+            now = self.clock()
+            ended, people = [], False
+            for row in session.scalars(select(Device).where(Device.maintenance_until_ms != 0, Device.maintenance_until_ms <= now)).all():
+                row.maintenance_until_ms, row.maintenance = 0, ""
+                record(session, now, row.id, "maintenance-ended", "controller", "its time is over")
+                ended.append(row.id)
+            for request in session.scalars(select(AccessRequest).where(AccessRequest.role != "", AccessRequest.state == "approved", AccessRequest.until_ms <= now)).all():
+                request.state, people = "ended", True
+                record(session, now, "", "role-ended", "controller", f"{request.id}: {request.requester}, {request.summary}")
+            moved = tick_ca(session, self.keys, self.state / "keys", self.timing, now) if self.keys is not None and self.state is not None else []
+            if ended or moved or people:
+                raise_revision(session)
+            head = checkpoint(session, self.keys, now) if self.keys is not None else b""
+            thin_heads(session, now - HEADS_WHOLE_MS, HEAD_EVERY_MS)
+        for path in self.witnesses if head else ():
+            try:
+                write_head(path, head)
+            except OSError as error:  # another machine's disk may be away; the log goes on
+                log.error("witness %s: %s", path, error)
+        return moved, ended, people
+
     def _tick(self) -> None:
         with self.database.transaction() as session:
             tick_all(session, self.clock())
 
     def stop(self) -> None:
         """Cancel every timer."""
-        if self._rolling is not None:
-            self._rolling.cancel()
+        for task in self._rolling:
+            task.cancel()
         for timer in self._timers.values():
             timer.cancel()
 
@@ -86,9 +147,10 @@ class Hub:
 
     def trust(self, row: Device) -> pb.DeviceTrust:
         """A device's trust as relying parties see it: nothing remains unless it is trusted."""
-        remaining = max(0, row.result_expires_ms - self.clock()) if row.state == State.TRUSTED else 0
+        now = self.clock()
+        remaining = max(0, row.result_expires_ms - now) if row.state == State.TRUSTED else 0
         return pb.DeviceTrust(
-            device=row.id, state=row.state, result_id=row.result_id, remaining_ms=remaining, spki_sha256=row.tls_spki_sha256 or b"",
+            facts=json.dumps(facts_of(row, now)), device=row.id, state=row.state, result_id=row.result_id, remaining_ms=remaining, spki_sha256=row.tls_spki_sha256 or b"",
             evidence_sha256=row.evidence_sha256, firmware_profile=row.appraised_profile, firmware_profile_sha256=row.appraised_profile_sha256,
         )  # fmt: skip
 
@@ -97,7 +159,47 @@ class Hub:
         with self.database.transaction() as session:
             revision = session.scalars(select(Revision.value)).one()
             rows = session.scalars(select(Device).where(Device.zone == zone)).all()
-            return pb.TrustUpdate(revision=revision, snapshot=True, devices=[self.trust(r) for r in rows], controller=self.controller, now_ms=self.clock())
+            return pb.TrustUpdate(
+                revision=revision, snapshot=True, devices=[self.trust(r) for r in rows], controller=self.controller, now_ms=self.clock(), access=self._access(session, zone)
+            )
+
+    async def access_changed(self) -> None:
+        """People, policy or a zone's rule changed and are committed: tell every gateway."""
+        for zone in [z for z, feeds in self.feeds.items() if feeds]:
+            update = await asyncio.to_thread(self._access_update, zone)
+            for feed in list(self.feeds[zone]):
+                self._put(self.feeds[zone], feed, update)
+        for device in await asyncio.to_thread(self._all_cameras):
+            self.tell(device, pb.WatchEvent(kind=pb.WatchEvent.GRANTS_CHANGED))  # another policy may grant otherwise
+
+    async def attest_everybody(self) -> None:
+        """Ask every machine that listens for fresh evidence."""
+        for device in list(self.watchers):
+            self.tell(device, pb.WatchEvent(kind=pb.WatchEvent.ATTEST_NOW))
+
+    def _access_update(self, zone: str) -> pb.TrustUpdate:
+        with self.database.transaction() as session:
+            revision = session.scalars(select(Revision.value)).one()
+            return pb.TrustUpdate(revision=revision, controller=self.controller, now_ms=self.clock(), access=self._access(session, zone))
+
+    def _access(self, session: Session, zone: str) -> pb.AccessUpdate:
+        """Policy, people and the zone's rule, as its gateways are told."""
+        now, rule, policy = self.clock(), session.get(ZoneRow, zone), current_row(session)
+        sessions: dict[str, list[OperatorSession]] = defaultdict(list)
+        for row in session.scalars(select(OperatorSession).where(OperatorSession.ended_ms == 0, OperatorSession.expires_ms > now)).all():
+            sessions[row.operator].append(row)
+        people = []
+        for person in session.scalars(select(OperatorRow).where(OperatorRow.enabled).order_by(OperatorRow.name)).all():
+            held = [pb.SessionTrust(spki_sha256=s.spki_sha256, expires_ms=s.expires_ms, factor_ms=s.factor_ms, break_glass=bool(s.break_glass)) for s in sessions[person.name]]
+            people.append(pb.OperatorTrust(name=person.name, roles=[str(r) for r in roles_now(session, person, now)], sessions=held))
+        return pb.AccessUpdate(
+            policy=policy.envelope if policy else b"", operators=people, quorum=quorum(session), grace=bool(rule and rule.grace), frozen=bool(rule and rule.frozen),
+            authorities=self.keys.authorities if self.keys else [],
+        )  # fmt: skip
+
+    def _all_cameras(self) -> list[str]:
+        with self.database.transaction() as session:
+            return list(session.scalars(select(Device.id).where(Device.kind == "camera", Device.state == State.TRUSTED)).all())
 
     def heartbeat(self) -> pb.TrustUpdate:
         """The present revision and nothing else."""
@@ -150,3 +252,11 @@ class Hub:
     def _cameras(self, zone: str) -> list[str]:
         with self.database.transaction() as session:
             return list(session.scalars(select(Device.id).where(Device.zone == zone, Device.kind == "camera")).all())
+
+
+def facts_of(row: Device, now_ms: int) -> dict[str, Any]:
+    """What the access policy may ask of a device."""
+    return device_facts(
+        device=row.id, kind=row.kind, zone=row.zone, name=row.name, state=row.state, maintenance=row.maintenance_until_ms > now_ms, profile=row.profile,
+        vector=json.loads(row.vector), posture=json.loads(row.posture) if row.posture else {},
+    )  # fmt: skip

@@ -15,8 +15,8 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 class JoinService(rpc.JoinServicer):
     """`Begin` answers a Hello with a signed challenge, `Complete` a proof with a certificate or all reasons."""
 
-    def __init__(self, verifier: Verifier, hub: Hub, authorities: list[bytes]) -> None:
-        self._verifier, self._hub, self._authorities = verifier, hub, authorities
+    def __init__(self, verifier: Verifier, hub: Hub) -> None:
+        self._verifier, self._hub = verifier, hub
 
     @guarded
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
@@ -30,4 +30,4 @@ class JoinService(rpc.JoinServicer):
         answer = await asyncio.to_thread(self._verifier.complete_join, request.session, request.mac, request.proof)
         await self._hub.changed(answer.device)
         timing = self._verifier.timing
-        return to_reply(answer, self._authorities, timing.result_life_ms, timing.interval_ms)
+        return to_reply(answer, self._verifier.keys.authorities, timing.result_life_ms, timing.interval_ms)

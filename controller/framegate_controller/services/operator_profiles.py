@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from sqlalchemy import func, select
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from framegate.appraisal import appraise
 from framegate.certificates import Purpose, from_ms, load_certificate, verify_certificate
+from framegate.dsse import parse_envelope
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.evidence import verify_evidence
 from framegate.ima.allowlist import Allowlist, parse_allowlist
@@ -19,53 +20,48 @@ from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State
 from framegate.profile import FirmwareProfile, parse_profile
 from framegate.rollout import Plan
-from framegate_controller.services.hub import Hub
+from framegate_controller.access.authority import Aim, Allowed, Caller
+from framegate_controller.services.calls import MAX_REASON, OperatorCalls
 from framegate_controller.services.wire import Context, guarded, guarded_stream
 from framegate_controller.store.evidence import add_allowlist, ima_list, load_allowlists, stored_expectation
 from framegate_controller.store.registry import change_state, find_device, record
 from framegate_controller.store.tables import Device, EvidenceRow, Profile, ProfileRevision, RevokedSigner, RolloutDevice, RolloutRow
-from framegate_controller.verifier.attestation import Verifier
-from framegate_controller.verifier.profiles import import_profile, load_revision, signer_digest
+from framegate_controller.verifier.profiles import PROFILE_TYPE, import_profile, load_revision, signer_digest
 from framegate_controller.verifier.rollouts import as_rollout, change_rollout, start_rollout
 from framegate_proto.edge import to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 
 MAX_ROLLOUTS: Final = 50
 MAX_WAVES: Final = 20
-MAX_REASON: Final = 500
-"""Characters of an operator's reason."""
 
 
-class ProfileCalls:
-    """Mixed into the operator's service; needs its verifier, hub and `_actor`."""
-
-    _verifier: Verifier
-    _hub: Hub
-
-    def _actor(self, context: Context) -> str:
-        raise NotImplementedError
+class ProfileCalls(OperatorCalls):
+    """Mixed into the operator's service."""
 
     @guarded
     async def ImportProfile(self, request: pb.ImportProfileRequest, context: Context) -> pb.ProfileRow:
         """Keep a signed profile and its allowlists; in force at once unless it waits for a rollout."""
-        actor, now = self._actor(context), self._verifier.clock()
+        self._peer(context)
+        claimed = parse_profile(parse_envelope(request.envelope, PROFILE_TYPE).payload)  # for words alone: what is kept is what verifies
+        words = f"firmware profile {claimed.name} {claimed.version} revision {claimed.revision}{'' if request.for_rollout else ', in force at once'}"
 
-        def run() -> tuple[pb.ProfileRow, list[str]]:
-            with self._verifier.database.transaction() as session:
-                for content in request.allowlists:
-                    add_allowlist(session, content, now)
-                session.flush()
-                loaded = import_profile(session, self._verifier.keys, request.envelope, actor, now, in_force=not request.for_rollout)
-                session.flush()
-                again = [] if request.for_rollout else self._reconsider(session, loaded.profile, actor, now)
-                row = session.get(ProfileRevision, (loaded.profile.name, loaded.profile.revision))
-                return (_row(session, row) if row is not None else pb.ProfileRow()), again
+        def work(session: Session, _allowed: Allowed, caller: Caller) -> tuple[pb.ProfileRow, list[str]]:
+            now = self._now()
+            for content in request.allowlists:
+                add_allowlist(session, content, now)
+            session.flush()
+            loaded = import_profile(session, self._verifier.keys, request.envelope, caller.actor, now, in_force=not request.for_rollout)
+            session.flush()
+            again = [] if request.for_rollout else self._reconsider(session, loaded.profile, caller.actor, now)
+            row = session.get(ProfileRevision, (loaded.profile.name, loaded.profile.revision))
+            return (_row(session, row) if row is not None else pb.ProfileRow()), again
 
-        reply, again = await asyncio.to_thread(run)
-        for device in again:
-            await self._hub.changed(device)
-            self._hub.tell(device, pb.WatchEvent(kind=pb.WatchEvent.ATTEST_NOW))
-        return reply
+        async def after(done: tuple[pb.ProfileRow, list[str]]) -> None:
+            for device in done[1]:
+                await self._hub.changed(device)
+                self._hub.tell(device, pb.WatchEvent(kind=pb.WatchEvent.ATTEST_NOW))
+
+        return (await self._do(context, request, Aim("profile.import", target=claimed.name, summary=words), work, after))[0]
 
     def _reconsider(self, session: Session, profile: FirmwareProfile, actor: str, now: int) -> list[str]:
         """Suspects of this profile whose stored evidence the new revision affirms may prove themselves again: a fresh quote must pass too."""
@@ -84,142 +80,140 @@ class ProfileCalls:
     @guarded
     async def ListProfiles(self, request: pb.ListRequest, context: Context) -> pb.ProfilesReply:
         """Every revision kept, newest first within a name."""
-        self._actor(context)
 
-        def run() -> pb.ProfilesReply:
-            with self._verifier.database.transaction() as session:
-                rows = session.scalars(select(ProfileRevision).order_by(ProfileRevision.name, ProfileRevision.revision.desc())).all()
-                found = [_row(session, r) for r in rows]
-                for row in found:
-                    try:
-                        load_revision(session, self._verifier.keys, row.name, row.revision)
-                    except FramegateError as error:
-                        row.problem = str(error.failures[0])
-                return pb.ProfilesReply(profiles=found)
+        def work(session: Session, _allowed: Allowed, _caller: Caller) -> pb.ProfilesReply:
+            rows = session.scalars(select(ProfileRevision).order_by(ProfileRevision.name, ProfileRevision.revision.desc())).all()
+            found = [_row(session, r) for r in rows]
+            for row in found:
+                try:
+                    load_revision(session, self._verifier.keys, row.name, row.revision)
+                except FramegateError as error:
+                    row.problem = str(error.failures[0])
+            return pb.ProfilesReply(profiles=found)
 
-        return await asyncio.to_thread(run)
+        return await self._do(context, request, Aim("profile.show"), work)
 
     @guarded
     async def ShowProfile(self, request: pb.ProfileRequest, context: Context) -> pb.ProfileReply:
         """One revision, by default the one in force."""
-        self._actor(context)
 
-        def run() -> pb.ProfileReply:
-            with self._verifier.database.transaction() as session:
-                current = session.get(Profile, request.name)
-                revision = request.revision or (current.revision if current else 0)
-                row = session.get(ProfileRevision, (request.name, revision))
-                if row is None:
-                    raise Refused.of(Reason.NOT_FOUND, "a firmware profile and revision", f"{request.name[:63]!a} {request.revision}", "framegate profile list")
-                loaded = load_revision(session, self._verifier.keys, row.name, row.revision)
-                return pb.ProfileReply(row=_row(session, row), toml=loaded.toml, envelope=row.envelope)
+        def work(session: Session, _allowed: Allowed, _caller: Caller) -> pb.ProfileReply:
+            current = session.get(Profile, request.name)
+            revision = request.revision or (current.revision if current else 0)
+            row = session.get(ProfileRevision, (request.name, revision))
+            if row is None:
+                raise Refused.of(Reason.NOT_FOUND, "a firmware profile and revision", f"{request.name[:63]!a} {request.revision}", "framegate profile list")
+            loaded = load_revision(session, self._verifier.keys, row.name, row.revision)
+            return pb.ProfileReply(row=_row(session, row), toml=loaded.toml, envelope=row.envelope)
 
-        return await asyncio.to_thread(run)
+        return await self._do(context, request, Aim("profile.show"), work)
 
     @guarded
     async def RevokeSigner(self, request: pb.RevokeSignerRequest, context: Context) -> pb.ProfileSigner:
         """A profile signer's word counts no more, for what is signed already too."""
-        actor, now, keys = self._actor(context), self._verifier.clock(), self._verifier.keys
+        self._peer(context)
+        now, keys = self._now(), self._verifier.keys
         certificate = load_certificate(request.certificate)
         signer = verify_certificate(
             certificate, Purpose.PROFILE, (), keys.root.certificate, max(certificate.not_valid_before_utc, min(from_ms(now), certificate.not_valid_after_utc))
         )
 
-        def run() -> pb.ProfileSigner:
-            with self._verifier.database.transaction() as session:
-                row = session.get(RevokedSigner, signer_digest(signer))
-                if row is None:
-                    row = RevokedSigner(sha256=signer_digest(signer), subject=signer.common_name, at_ms=now, reason=request.reason[:MAX_REASON] or "no reason given")
-                    session.add(row)
-                    record(session, now, "", "profile-signer-revoked", actor, f"{signer.common_name}: {row.reason}")
-                return pb.ProfileSigner(subject=row.subject, at_ms=row.at_ms, reason=row.reason)
+        def work(session: Session, _allowed: Allowed, caller: Caller) -> pb.ProfileSigner:
+            row = session.get(RevokedSigner, signer_digest(signer))
+            if row is None:
+                row = RevokedSigner(sha256=signer_digest(signer), subject=signer.common_name, at_ms=now, reason=request.reason[:MAX_REASON] or "no reason given")
+                session.add(row)
+                record(session, now, "", "profile-signer-revoked", caller.actor, f"{signer.common_name}: {row.reason}")
+            return pb.ProfileSigner(subject=row.subject, at_ms=row.at_ms, reason=row.reason)
 
-        return await asyncio.to_thread(run)
+        return await self._do(context, request, Aim("signer.revoke", target=signer.common_name, summary=f"revoke the profile signer {signer.common_name}"), work)
 
     @guarded
     async def Observe(self, request: pb.DeviceRequest, context: Context) -> pb.Observation:
         """What a device last showed in evidence that verified: boot log, whole IMA list, posture."""
-        self._actor(context)
 
-        def run() -> pb.Observation:
-            with self._verifier.database.transaction() as session:
-                device = find_device(session, request.device)
-                row = session.scalars(select(EvidenceRow).where(EvidenceRow.device == device.id).order_by(EvidenceRow.last_ms.desc()).limit(1)).one_or_none()
-                if row is None:
-                    raise Refused.of(Reason.NOT_FOUND, f"evidence of {device.id} that verified", "none kept", f"framegate {device.kind} attest-now {device.name}")
-                _, expected = stored_expectation(session, row, frozenset(), {})
-                ima = ima_list(session, device.id, row.reset_count, row.restart_count, row.ima_entries) if row.ima_entries else b""
-                quirks = [f[2] for f in json.loads(device.findings) if f[0] == Reason.QUIRK]
-                return pb.Observation(
-                    device=device.id, state=device.state, profile=device.profile, boot_log=expected.stored_boot_log, ima=ima, posture=device.posture,
-                    tpm_firmware=device.firmware_version, quirks=quirks, at_ms=row.last_ms, pcrs=json.loads(row.pcrs),
-                )  # fmt: skip
+        def aim(session: Session) -> Aim:
+            device = find_device(session, request.device)
+            return Aim("device.observe", device.zone, device.id)
 
-        return await asyncio.to_thread(run)
+        def work(session: Session, _allowed: Allowed, _caller: Caller) -> pb.Observation:
+            device = find_device(session, request.device)
+            row = session.scalars(select(EvidenceRow).where(EvidenceRow.device == device.id).order_by(EvidenceRow.last_ms.desc()).limit(1)).one_or_none()
+            if row is None:
+                raise Refused.of(Reason.NOT_FOUND, f"evidence of {device.id} that verified", "none kept", f"framegate {device.kind} attest-now {device.name}")
+            _, expected = stored_expectation(session, row, frozenset(), {})
+            ima = ima_list(session, device.id, row.reset_count, row.restart_count, row.ima_entries) if row.ima_entries else b""
+            quirks = [f[2] for f in json.loads(device.findings) if f[0] == Reason.QUIRK]
+            return pb.Observation(
+                device=device.id, state=device.state, profile=device.profile, boot_log=expected.stored_boot_log, ima=ima, posture=device.posture,
+                tpm_firmware=device.firmware_version, quirks=quirks, at_ms=row.last_ms, pcrs=json.loads(row.pcrs),
+            )  # fmt: skip
+
+        return await self._do(context, request, aim, work)
 
     @guarded
     async def StartRollout(self, request: pb.StartRolloutRequest, context: Context) -> pb.RolloutStatus:
         """Bring the newest imported revision to its devices, step by step."""
-        actor = self._actor(context)
+        self._peer(context)
         if len(request.waves) > MAX_WAVES:
             raise Malformed.of(Reason.USAGE, f"at most {MAX_WAVES} waves", len(request.waves))
         plan = Plan(request.canary, tuple(request.waves), request.max_fail, request.soak_s, request.shadow)
 
-        def run() -> pb.RolloutStatus:
-            with self._verifier.database.transaction() as session:
-                row = start_rollout(session, self._verifier.keys, request.profile, plan, actor, self._verifier.clock())
-                session.flush()
-                return _status(session, row)
+        def work(session: Session, _allowed: Allowed, caller: Caller) -> pb.RolloutStatus:
+            row = start_rollout(session, self._verifier.keys, request.profile, plan, caller.actor, self._now())
+            session.flush()
+            return _status(session, row)
 
-        return await asyncio.to_thread(run)
+        return await self._do(context, request, Aim("rollout.change", target=request.profile[:63], summary=f"roll out {request.profile[:63]}"), work)
 
     @guarded
     async def ChangeRollout(self, request: pb.ChangeRolloutRequest, context: Context) -> pb.RolloutStatus:
         """Pause, resume, abort, retire."""
-        actor = self._actor(context)
 
-        def run() -> pb.RolloutStatus:
-            with self._verifier.database.transaction() as session:
-                row = _find_rollout(session, request.rollout)
-                change_rollout(session, row, request.verb[:20], actor, self._verifier.clock())
-                session.flush()
-                return _status(session, row)
+        def work(session: Session, _allowed: Allowed, caller: Caller) -> pb.RolloutStatus:
+            row = _find_rollout(session, request.rollout)
+            change_rollout(session, row, request.verb[:20], caller.actor, self._now())
+            session.flush()
+            return _status(session, row)
 
-        return await asyncio.to_thread(run)
+        return await self._do(context, request, Aim("rollout.change", target=request.rollout[:16], summary=f"{request.verb[:20]} rollout {request.rollout[:16]}"), work)
 
     @guarded
     async def ShowRollouts(self, request: pb.RolloutRequest, context: Context) -> pb.RolloutsReply:
-        """One rollout with its devices, or the latest ones without."""
-        self._actor(context)
+        """One rollout with its devices, or the latest ones without; devices as far as the caller sees their zones."""
 
-        def run() -> pb.RolloutsReply:
-            with self._verifier.database.transaction() as session:
-                if request.rollout:
-                    return pb.RolloutsReply(rollouts=[_status(session, _find_rollout(session, request.rollout))])
+        def work(session: Session, allowed: Allowed, _caller: Caller) -> pb.RolloutsReply:
+            if request.rollout:
+                rows: Sequence[RolloutRow] = [_find_rollout(session, request.rollout)]
+            else:
                 rows = session.scalars(select(RolloutRow).order_by(RolloutRow.started_ms.desc()).limit(MAX_ROLLOUTS)).all()
-                return pb.RolloutsReply(rollouts=[_status(session, r) for r in rows])
+            found = [_status(session, r) for r in rows]
+            for status in found:
+                seen = [d for d in status.devices if allowed.sees(d.device.split(".")[1])]
+                del status.devices[:]
+                status.devices.extend(seen)
+            return pb.RolloutsReply(rollouts=found)
 
-        return await asyncio.to_thread(run)
+        return await self._do(context, request, Aim("rollout.show"), work)
 
     @guarded_stream
     async def Replay(self, request: pb.ReplayRequest, context: Context) -> AsyncIterator[pb.ReplayRow]:
-        """Verify stored evidence again and appraise it by the given profile; writes nothing."""
-        self._actor(context)
+        """Verify stored evidence again and appraise it by the given profile; writes nothing but that it was done."""
+        self._peer(context)
         profile = parse_profile(request.toml)
         given = {a.digest: a for a in map(parse_allowlist, request.allowlists)}
 
-        def which() -> list[str]:
-            with self._verifier.database.transaction() as session:
-                query = select(EvidenceRow.id).join(Device, Device.id == EvidenceRow.device).where(EvidenceRow.last_ms >= request.since_ms)
-                query = query.where(Device.id == find_device(session, request.device).id) if request.device else query.where(Device.profile == profile.name)
-                return list(session.scalars(query.order_by(EvidenceRow.device, EvidenceRow.first_ms)).all())
+        def which(session: Session, allowed: Allowed, _caller: Caller) -> list[str]:
+            query = select(EvidenceRow.id, Device.zone).join(Device, Device.id == EvidenceRow.device).where(EvidenceRow.last_ms >= request.since_ms)
+            query = query.where(Device.id == find_device(session, request.device).id) if request.device else query.where(Device.profile == profile.name)
+            return [i for i, zone in session.execute(query.order_by(EvidenceRow.device, EvidenceRow.first_ms)).all() if allowed.sees(zone)]
 
         def one(identifier: str) -> pb.ReplayRow | None:
             with self._verifier.database.transaction() as session:
                 row = session.get(EvidenceRow, identifier)
                 return _again(session, row, profile, given) if row is not None else None
 
-        for identifier in await asyncio.to_thread(which):
+        for identifier in await self._do(context, request, Aim("evidence.replay", target=profile.name), which):
             answer = await asyncio.to_thread(one, identifier)
             if answer is not None:
                 yield answer

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.identity import Kind
 from framegate.wire import GatewayPublics
-from framegate_controller.store.tables import Device, Event, Gateway
+from framegate_controller.store.tables import Device, Gateway, LogEntry
 from framegate_controller.verifier.attestation import Answer
 from framegate_proto.edge import to_failures, to_status
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -89,7 +89,8 @@ def to_summary(session: Session, device: Device, now_ms: int) -> pb.DeviceSummar
     summary = pb.DeviceSummary(
         device=device.id, kind=device.kind, zone=device.zone, name=device.name, state=device.state, since_ms=device.since_ms, profile=device.profile,
         last_result_ms=device.result_ms, result_remaining_ms=max(0, device.result_expires_ms - now_ms), result_id=device.result_id,
-        failures=len(json.loads(device.failures)),
+        failures=len(json.loads(device.failures)), maintenance_until_ms=device.maintenance_until_ms if device.maintenance_until_ms > now_ms else 0,
+        maintenance=device.maintenance if device.maintenance_until_ms > now_ms else "",
     )  # fmt: skip
     if device.kind == Kind.GATEWAY:
         for raw in session.scalars(select(Gateway.publics).where(Gateway.host == device.id)).all():
@@ -99,6 +100,11 @@ def to_summary(session: Session, device: Device, now_ms: int) -> pb.DeviceSummar
     return summary
 
 
-def to_event(row: Event) -> pb.EventRow:
-    """An event as a message."""
-    return pb.EventRow(at_ms=row.at_ms, device=row.device, event=row.event, actor=row.actor, detail=row.detail, from_state=row.from_state, to_state=row.to_state)
+def to_event(row: LogEntry) -> pb.EventRow:
+    """An event of the log as a message."""
+    e = json.loads(row.entry)
+    return pb.EventRow(
+        index=row.id, at_ms=row.at_ms, device=e.get("device", ""), event=e.get("event", row.kind), actor=e.get("actor", e.get("gateway", "")), detail=e.get("detail", ""),
+        from_state=e.get("from", ""), to_state=e.get("to", ""), source=e.get("source", ""), approved_by=e.get("approved_by", []), reason=e.get("reason", ""),
+        verb=e.get("verb", ""), policies=e.get("policies", []),
+    )  # fmt: skip

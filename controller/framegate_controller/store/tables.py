@@ -47,6 +47,8 @@ class Device(Base):
     findings: Mapped[str] = mapped_column(Text, default="[]")
     ima_prefix: Mapped[str] = mapped_column(Text, default="")
     ima_profile_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    maintenance_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    maintenance: Mapped[str] = mapped_column(Text, default="")
 
 
 class Ticket(Base):
@@ -219,21 +221,6 @@ class Gateway(Base):
     result_id: Mapped[str] = mapped_column(String(64))
 
 
-class Event(Base):
-    """What happened, in the order it happened."""
-
-    __tablename__ = "events"
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    at_ms: Mapped[int] = mapped_column(BigInteger)
-    device: Mapped[str] = mapped_column(String(200))
-    event: Mapped[str] = mapped_column(String(32))
-    actor: Mapped[str] = mapped_column(String(200))
-    detail: Mapped[str] = mapped_column(Text)
-    from_state: Mapped[str] = mapped_column(String(16), default="")
-    to_state: Mapped[str] = mapped_column(String(16), default="")
-    __table_args__ = (Index("events_by_device", "device", "id"),)
-
-
 class Result(Base):
     """What an affirming Attestation Result rested on; receipts name it by its id for as long as receipts live."""
 
@@ -274,12 +261,26 @@ class BatchRow(Base):
 
 
 class LogEntry(Base):
-    """An entry of the append-only log; ids are its indices, from 0 without a gap."""
+    """An entry of the append-only log; ids are its indices, from 0 without a gap. `device`, `event` and `actor` repeat what the entry says, to look it up by."""
 
     __tablename__ = "log_entries"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     at_ms: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(16))
+    device: Mapped[str] = mapped_column(String(200))
+    event: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(String(200))
     entry: Mapped[bytes] = mapped_column(LargeBinary)
+    __table_args__ = (Index("log_by_device", "device", "id"), Index("log_by_event", "event", "id"))
+
+
+class LogHead(Base):
+    """A signed head of the log, one for each size that was signed."""
+
+    __tablename__ = "log_heads"
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    envelope: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class LogNode(Base):
@@ -289,6 +290,126 @@ class LogNode(Base):
     level: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class OperatorRow(Base):
+    """A person. `roles` is a JSON list of [role, zone]; `totp` and `recovery` are sealed or hashed, never plain. `vouched`: somebody
+    besides who added them approved it, or it was in set-up."""
+
+    __tablename__ = "operators"
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    words: Mapped[str] = mapped_column(Text, default="")
+    enabled: Mapped[bool]
+    roles: Mapped[str] = mapped_column(Text)
+    setup_admin: Mapped[bool] = mapped_column(default=False)
+    password: Mapped[str] = mapped_column(Text, default="")
+    totp: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    totp_step: Mapped[int] = mapped_column(BigInteger, default=0)
+    recovery: Mapped[str] = mapped_column(Text, default="[]")
+    oidc_issuer: Mapped[str] = mapped_column(Text, default="")
+    oidc_subject: Mapped[str] = mapped_column(Text, default="")
+    enrolment: Mapped[str] = mapped_column(Text, default="")
+    enrolment_expires_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    added_ms: Mapped[int] = mapped_column(BigInteger)
+    added_by: Mapped[str] = mapped_column(String(200))
+    vouched: Mapped[bool] = mapped_column(default=False)
+    seen_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class SecurityKey(Base):
+    """A WebAuthn credential of an operator: what the authenticator gave at registration, and its signature counter."""
+
+    __tablename__ = "security_keys"
+    credential: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    operator: Mapped[str] = mapped_column(String(63), index=True)
+    label: Mapped[str] = mapped_column(String(63))
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    counter: Mapped[int] = mapped_column(BigInteger, default=0)
+    added_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class OperatorSession(Base):
+    """A sign-in: the key that the certificate is for, until when, and when the second factor was last shown. `break_glass` names the sealed credential used."""
+
+    __tablename__ = "operator_sessions"
+    spki_sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    operator: Mapped[str] = mapped_column(String(63), index=True)
+    began_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    factor_ms: Mapped[int] = mapped_column(BigInteger)
+    method: Mapped[str] = mapped_column(String(32))
+    source: Mapped[str] = mapped_column(String(100))
+    ended_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    break_glass: Mapped[str] = mapped_column(String(32), default="")
+
+
+class AccessRequest(Base):
+    """Somebody asks for a role for a while, or for others' approval of one exact act. `approvals` is a JSON list of [operator, at_ms]."""
+
+    __tablename__ = "access_requests"
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    requester: Mapped[str] = mapped_column(String(63), index=True)
+    verb: Mapped[str] = mapped_column(String(63), default="")
+    role: Mapped[str] = mapped_column(String(16), default="")
+    zone: Mapped[str] = mapped_column(String(63))
+    target: Mapped[str] = mapped_column(String(200), default="")
+    content_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    policy_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    summary: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    minutes: Mapped[int] = mapped_column(BigInteger, default=0)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    approvals: Mapped[str] = mapped_column(Text, default="[]")
+    asked_ms: Mapped[int] = mapped_column(BigInteger)
+    expires_ms: Mapped[int] = mapped_column(BigInteger)
+    until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class PolicyRow(Base):
+    """An access policy that was in force, as its signed envelope; the highest version is."""
+
+    __tablename__ = "access_policies"
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    envelope: Mapped[bytes] = mapped_column(LargeBinary)
+    applied_by: Mapped[str] = mapped_column(String(200))
+    applied_ms: Mapped[int] = mapped_column(BigInteger)
+    note: Mapped[str] = mapped_column(Text, default="")
+
+
+class DecisionRow(Base):
+    """A decision of the access policy with what was asked, once for each content, so that it can be asked of another policy."""
+
+    __tablename__ = "decisions"
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    request: Mapped[str] = mapped_column(Text)
+    allow: Mapped[bool]
+    policies: Mapped[str] = mapped_column(Text)
+    policy_version: Mapped[int] = mapped_column(BigInteger)
+    first_ms: Mapped[int] = mapped_column(BigInteger)
+    last_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+
+
+class ZoneRow(Base):
+    """A zone's rules; a zone without a row has the defaults."""
+
+    __tablename__ = "zones"
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    grace: Mapped[bool] = mapped_column(default=False)
+    frozen: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    by: Mapped[str] = mapped_column(String(200), default="")
+    since_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+    words: Mapped[str] = mapped_column(Text, default="")
+
+
+class Setting(Base):
+    """One value for the fleet: the quorum, sealed credentials that were used, what a restart must not forget."""
+
+    __tablename__ = "settings"
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
 
 
 class Revision(Base):

@@ -38,6 +38,7 @@ from framegate.tpm.credential import make_credential
 from framegate.tpm.public import Public, parse_public, require_ak, require_ek, require_tls_key
 from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, GatewayPublics, Hello, Proof, sha256, transcript
 from framegate_controller import VERSION
+from framegate_controller.access.policies import ensure_policy
 from framegate_controller.ca.issuance import issue_device, issue_gateway
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.results import sign_ear
@@ -110,6 +111,8 @@ class Verifier:
 
     def __init__(self, database: Database, keys: FleetKeys, controller: str, timing: Timing, clock: Callable[[], int]) -> None:
         self.database, self.keys, self.controller, self.timing, self.clock = database, keys, controller, timing, clock
+        with database.transaction() as session:
+            ensure_policy(session, keys, clock())
         self.fleet = sha256(keys.root.der)
         self._tries = _Tries()
 
@@ -248,6 +251,7 @@ class Verifier:
         device.tls_public, device.tls_spki_sha256 = tls.raw, sha256(result.tls_spki)
         if state != State.TRUSTED:
             return Answer(DeviceId(device.id), device.zone, state, (_held(state, device),))
+        record(session, now, device.id, "attested", device.id, f"result {result_id}, evidence {device.evidence_sha256.hex()}, {judged.loaded.words}")
         return self._trusted(session, device, evidence, result, publics, result_id, now)
 
     def _note_posture(self, session: Session, device: Device, raw: bytes, now: int) -> None:
@@ -299,6 +303,7 @@ class Verifier:
             device.ima_prefix = "" if error.reason == Reason.IMA_REQUIRED else device.ima_prefix
             return Answer(DeviceId(device.id), device.zone, State(device.state), error.failures, retry_with_boot_log=True)
         store_failures(device, error.failures, now)
+        record(session, now, device.id, "evidence-refused", device.id, "; ".join(f.reason for f in error.failures))
         if isinstance(error, EvidenceRejected) and error.authenticated:
             self._lower(session, device, now, error.failures)
         return Answer(DeviceId(device.id), device.zone, State(device.state), error.failures)

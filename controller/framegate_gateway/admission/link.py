@@ -76,6 +76,7 @@ class Admitted:
     standing: Standing
     grant: GrantFacts
     masks: tuple[Polygon, ...]
+    policy: str = ""
 
 
 @dataclass
@@ -111,6 +112,7 @@ class CameraLink:
         self._spki_sha256 = sha256(self._identity.spki)
         self.source = ""
         self.opened = b""
+        self.policies: tuple[str, ...] = ()
         self._masks: OrderedDict[bytes, tuple[Polygon, ...]] = OrderedDict({b"": ()})
         self._offers: dict[bytes, tuple[bytes, HpkeKey]] = {}
         self._sessions: dict[int, _Session] = {}
@@ -199,7 +201,7 @@ class CameraLink:
             self._masks.popitem(last=False)
 
     def standing(self) -> Standing:
-        """That the sender may send now: host in standing, certificate alive, feed heard, device trusted by its present key. Raises Refused."""
+        """That the sender may send now: host in standing, certificate alive, feed heard, device trusted by its present key, allowed by policy. Raises Refused."""
         credentials = self._keys.credentials
         if credentials is None:
             raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
@@ -208,7 +210,9 @@ class CameraLink:
             if certificate.not_valid_after_utc <= now:
                 raise Refused.of(Reason.CERTIFICATE_EXPIRED, f"a {whose} certificate that lives", "expired", "it is renewed with the next attestation")
         self._view.require(credentials.device)
-        return self._view.require(self.device, self._spki_sha256)
+        standing = self._view.require(self.device, self._spki_sha256)
+        self.policies = self._view.access.inspect(self.device, standing.facts, self._keys.model, credentials.zone)
+        return standing
 
     def admit(self, metadata_bytes: bytes, sealed: bytes) -> Admitted:
         """Admit one sealed frame, in this order; nothing is decoded before the last check.
@@ -243,7 +247,13 @@ class CameraLink:
             raise Refused.of(Reason.FRAME_FROZEN, "a new image for a new trigger", "the bytes of an earlier frame", "look at the camera: its picture stands still")
         if len(session.recent) > RECENT_FRAMES:
             session.recent.popitem(last=False)
-        return Admitted(metadata, metadata_bytes, image, digest, counter, missing, standing, grant, polygons)
+        return Admitted(metadata, metadata_bytes, image, digest, counter, missing, standing, grant, polygons, self._decided)
+
+    @property
+    def _decided(self) -> str:
+        """The policy that admitted the last message, and which of its policies."""
+        policy = self._view.access.policy
+        return f"{policy.words} {','.join(self.policies)}"[:200] if policy is not None else ""
 
     def session_certificate(self) -> bytes:
         """DER of the certificate this connection stands under now."""

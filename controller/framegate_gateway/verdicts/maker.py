@@ -127,7 +127,7 @@ class VerdictMaker:
         standing, grant = admitted.standing, admitted.grant
         return Provenance(
             evidence_sha256=standing.evidence_sha256, firmware_profile=standing.firmware_profile, firmware_profile_sha256=standing.firmware_profile_sha256,
-            gateway_result_id=credentials.result_id, policy=grant.policy, grant_sha256=grant.grant_sha256, model_id=self._bundle.name, code_sha256=own,
+            gateway_result_id=credentials.result_id, policy=admitted.policy or grant.policy, grant_sha256=grant.grant_sha256, model_id=self._bundle.name, code_sha256=own,
             mask_sha256=admitted.metadata.mask_sha256.hex(), training_sha256=self._bundle.training_sha256,
         )  # fmt: skip
 

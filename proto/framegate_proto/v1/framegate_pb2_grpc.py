@@ -146,6 +146,385 @@ class Join:
             _registered_method=True)
 
 
+class SignInStub:
+    """---------------------------------------------------------------- operators sign in (join port)
+
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Methods = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/Methods',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SignInMethodsRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SignInMethodsReply.FromString,
+                _registered_method=True)
+        self.Password = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/Password',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PasswordRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+                _registered_method=True)
+        self.KeyBegin = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/KeyBegin',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.KeyBeginRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.KeyChallenge.FromString,
+                _registered_method=True)
+        self.KeyComplete = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/KeyComplete',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.KeyCompleteRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+                _registered_method=True)
+        self.OidcBegin = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/OidcBegin',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.OidcBeginRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.OidcBeginReply.FromString,
+                _registered_method=True)
+        self.OidcComplete = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/OidcComplete',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.OidcCompleteRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+                _registered_method=True)
+        self.EnrolBegin = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/EnrolBegin',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EnrolBeginRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EnrolBeginReply.FromString,
+                _registered_method=True)
+        self.EnrolComplete = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/EnrolComplete',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EnrolCompleteRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+                _registered_method=True)
+
+
+class SignInServicer:
+    """---------------------------------------------------------------- operators sign in (join port)
+
+    """
+
+    def Methods(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Password(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeyBegin(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeyComplete(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OidcBegin(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OidcComplete(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrolBegin(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrolComplete(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_SignInServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Methods': grpc.unary_unary_rpc_method_handler(
+                    servicer.Methods,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SignInMethodsRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SignInMethodsReply.SerializeToString,
+            ),
+            'Password': grpc.unary_unary_rpc_method_handler(
+                    servicer.Password,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PasswordRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.SerializeToString,
+            ),
+            'KeyBegin': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeyBegin,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.KeyBeginRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.KeyChallenge.SerializeToString,
+            ),
+            'KeyComplete': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeyComplete,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.KeyCompleteRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.SerializeToString,
+            ),
+            'OidcBegin': grpc.unary_unary_rpc_method_handler(
+                    servicer.OidcBegin,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.OidcBeginRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.OidcBeginReply.SerializeToString,
+            ),
+            'OidcComplete': grpc.unary_unary_rpc_method_handler(
+                    servicer.OidcComplete,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.OidcCompleteRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.SerializeToString,
+            ),
+            'EnrolBegin': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrolBegin,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EnrolBeginRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EnrolBeginReply.SerializeToString,
+            ),
+            'EnrolComplete': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrolComplete,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EnrolCompleteRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'framegate_proto.v1.SignIn', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('framegate_proto.v1.SignIn', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class SignIn:
+    """---------------------------------------------------------------- operators sign in (join port)
+
+    """
+
+    @staticmethod
+    def Methods(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/Methods',
+            framegate__proto_dot_v1_dot_framegate__pb2.SignInMethodsRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SignInMethodsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Password(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/Password',
+            framegate__proto_dot_v1_dot_framegate__pb2.PasswordRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeyBegin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/KeyBegin',
+            framegate__proto_dot_v1_dot_framegate__pb2.KeyBeginRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.KeyChallenge.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeyComplete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/KeyComplete',
+            framegate__proto_dot_v1_dot_framegate__pb2.KeyCompleteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OidcBegin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/OidcBegin',
+            framegate__proto_dot_v1_dot_framegate__pb2.OidcBeginRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.OidcBeginReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OidcComplete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/OidcComplete',
+            framegate__proto_dot_v1_dot_framegate__pb2.OidcCompleteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrolBegin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/EnrolBegin',
+            framegate__proto_dot_v1_dot_framegate__pb2.EnrolBeginRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.EnrolBeginReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrolComplete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/EnrolComplete',
+            framegate__proto_dot_v1_dot_framegate__pb2.EnrolCompleteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class FleetStub:
     """---------------------------------------------------------------- fleet port (mutual TLS)
 
@@ -593,6 +972,151 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReplayRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReplayRow.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/framegate_proto.v1.Operator/WhoAmI',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.FromString,
+                _registered_method=True)
+        self.SignOut = channel.unary_unary(
+                '/framegate_proto.v1.Operator/SignOut',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.FromString,
+                _registered_method=True)
+        self.ProveFactor = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ProveFactor',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveFactorRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveFactorReply.FromString,
+                _registered_method=True)
+        self.AddKeyBegin = channel.unary_unary(
+                '/framegate_proto.v1.Operator/AddKeyBegin',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.KeyChallenge.FromString,
+                _registered_method=True)
+        self.AddKeyComplete = channel.unary_unary(
+                '/framegate_proto.v1.Operator/AddKeyComplete',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AddKeyRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.FromString,
+                _registered_method=True)
+        self.ListOperators = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListOperators',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.OperatorsReply.FromString,
+                _registered_method=True)
+        self.AddOperator = channel.unary_unary(
+                '/framegate_proto.v1.Operator/AddOperator',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AddOperatorRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.FromString,
+                _registered_method=True)
+        self.ChangeOperator = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ChangeOperator',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ChangeOperatorRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.FromString,
+                _registered_method=True)
+        self.DisableOperator = channel.unary_unary(
+                '/framegate_proto.v1.Operator/DisableOperator',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DisableOperatorRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.FromString,
+                _registered_method=True)
+        self.RequestRole = channel.unary_unary(
+                '/framegate_proto.v1.Operator/RequestRole',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RoleRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.FromString,
+                _registered_method=True)
+        self.RequestVerb = channel.unary_unary(
+                '/framegate_proto.v1.Operator/RequestVerb',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.VerbRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.FromString,
+                _registered_method=True)
+        self.DecideAccess = channel.unary_unary(
+                '/framegate_proto.v1.Operator/DecideAccess',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DecideRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.FromString,
+                _registered_method=True)
+        self.ListAccess = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListAccess',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListAccessRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessReply.FromString,
+                _registered_method=True)
+        self.TakeApproval = channel.unary_unary(
+                '/framegate_proto.v1.Operator/TakeApproval',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.TakeApprovalRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ApprovalReply.FromString,
+                _registered_method=True)
+        self.SetQuorum = channel.unary_unary(
+                '/framegate_proto.v1.Operator/SetQuorum',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.QuorumRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.FromString,
+                _registered_method=True)
+        self.CanI = channel.unary_unary(
+                '/framegate_proto.v1.Operator/CanI',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CanIRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CanIReply.FromString,
+                _registered_method=True)
+        self.ShowPolicy = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowPolicy',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PolicyRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PolicyReply.FromString,
+                _registered_method=True)
+        self.PolicyHistory = channel.unary_unary(
+                '/framegate_proto.v1.Operator/PolicyHistory',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PolicyHistoryReply.FromString,
+                _registered_method=True)
+        self.ApplyPolicy = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ApplyPolicy',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ApplyPolicyRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PolicyReply.FromString,
+                _registered_method=True)
+        self.SimulatePolicy = channel.unary_stream(
+                '/framegate_proto.v1.Operator/SimulatePolicy',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SimulateRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SimulateRow.FromString,
+                _registered_method=True)
+        self.ReadLog = channel.unary_stream(
+                '/framegate_proto.v1.Operator/ReadLog',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReadLogRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LogRow.FromString,
+                _registered_method=True)
+        self.LogHead = channel.unary_unary(
+                '/framegate_proto.v1.Operator/LogHead',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadReply.FromString,
+                _registered_method=True)
+        self.ProveLog = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ProveLog',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveLogRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveLogReply.FromString,
+                _registered_method=True)
+        self.ListZones = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListZones',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ZonesReply.FromString,
+                _registered_method=True)
+        self.SetZone = channel.unary_unary(
+                '/framegate_proto.v1.Operator/SetZone',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SetZoneRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ZoneRow.FromString,
+                _registered_method=True)
+        self.FreezeZone = channel.unary_unary(
+                '/framegate_proto.v1.Operator/FreezeZone',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.FreezeZoneRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ZoneRow.FromString,
+                _registered_method=True)
+        self.ChangeMaintenance = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ChangeMaintenance',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.MaintenanceRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.FromString,
+                _registered_method=True)
+        self.ShowCa = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowCa',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CaReply.FromString,
+                _registered_method=True)
+        self.RotateCa = channel.unary_unary(
+                '/framegate_proto.v1.Operator/RotateCa',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RotateCaRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CaReply.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -720,6 +1244,180 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignOut(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveFactor(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddKeyBegin(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddKeyComplete(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperators(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddOperator(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeOperator(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableOperator(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestRole(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestVerb(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideAccess(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccess(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeApproval(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetQuorum(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CanI(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PolicyHistory(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulatePolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadLog(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LogHead(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveLog(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListZones(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetZone(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FreezeZone(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeMaintenance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowCa(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateCa(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -822,6 +1520,151 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.Replay,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReplayRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReplayRow.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.SerializeToString,
+            ),
+            'SignOut': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignOut,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.SerializeToString,
+            ),
+            'ProveFactor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveFactor,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveFactorRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveFactorReply.SerializeToString,
+            ),
+            'AddKeyBegin': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddKeyBegin,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.KeyChallenge.SerializeToString,
+            ),
+            'AddKeyComplete': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddKeyComplete,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AddKeyRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.SerializeToString,
+            ),
+            'ListOperators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperators,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.OperatorsReply.SerializeToString,
+            ),
+            'AddOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddOperator,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AddOperatorRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.SerializeToString,
+            ),
+            'ChangeOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeOperator,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ChangeOperatorRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.SerializeToString,
+            ),
+            'DisableOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableOperator,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DisableOperatorRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.SerializeToString,
+            ),
+            'RequestRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestRole,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RoleRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.SerializeToString,
+            ),
+            'RequestVerb': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestVerb,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.VerbRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.SerializeToString,
+            ),
+            'DecideAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideAccess,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DecideRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.SerializeToString,
+            ),
+            'ListAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccess,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListAccessRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessReply.SerializeToString,
+            ),
+            'TakeApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeApproval,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.TakeApprovalRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ApprovalReply.SerializeToString,
+            ),
+            'SetQuorum': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQuorum,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.QuorumRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.SerializeToString,
+            ),
+            'CanI': grpc.unary_unary_rpc_method_handler(
+                    servicer.CanI,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CanIRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CanIReply.SerializeToString,
+            ),
+            'ShowPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowPolicy,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PolicyRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PolicyReply.SerializeToString,
+            ),
+            'PolicyHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.PolicyHistory,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PolicyHistoryReply.SerializeToString,
+            ),
+            'ApplyPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyPolicy,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ApplyPolicyRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PolicyReply.SerializeToString,
+            ),
+            'SimulatePolicy': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulatePolicy,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SimulateRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SimulateRow.SerializeToString,
+            ),
+            'ReadLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadLog,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReadLogRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogRow.SerializeToString,
+            ),
+            'LogHead': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogHead,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadReply.SerializeToString,
+            ),
+            'ProveLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveLog,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveLogRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveLogReply.SerializeToString,
+            ),
+            'ListZones': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListZones,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ZonesReply.SerializeToString,
+            ),
+            'SetZone': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetZone,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SetZoneRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ZoneRow.SerializeToString,
+            ),
+            'FreezeZone': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeZone,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.FreezeZoneRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ZoneRow.SerializeToString,
+            ),
+            'ChangeMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeMaintenance,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.MaintenanceRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.SerializeToString,
+            ),
+            'ShowCa': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowCa,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CaReply.SerializeToString,
+            ),
+            'RotateCa': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateCa,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RotateCaRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CaReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1366,6 +2209,789 @@ class Operator:
             '/framegate_proto.v1.Operator/Replay',
             framegate__proto_dot_v1_dot_framegate__pb2.ReplayRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.ReplayRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/WhoAmI',
+            framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignOut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/SignOut',
+            framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveFactor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ProveFactor',
+            framegate__proto_dot_v1_dot_framegate__pb2.ProveFactorRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ProveFactorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddKeyBegin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/AddKeyBegin',
+            framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.KeyChallenge.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddKeyComplete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/AddKeyComplete',
+            framegate__proto_dot_v1_dot_framegate__pb2.AddKeyRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListOperators',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.OperatorsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/AddOperator',
+            framegate__proto_dot_v1_dot_framegate__pb2.AddOperatorRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ChangeOperator',
+            framegate__proto_dot_v1_dot_framegate__pb2.ChangeOperatorRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/DisableOperator',
+            framegate__proto_dot_v1_dot_framegate__pb2.DisableOperatorRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.OperatorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/RequestRole',
+            framegate__proto_dot_v1_dot_framegate__pb2.RoleRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestVerb(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/RequestVerb',
+            framegate__proto_dot_v1_dot_framegate__pb2.VerbRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/DecideAccess',
+            framegate__proto_dot_v1_dot_framegate__pb2.DecideRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.AccessRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListAccess',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListAccessRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.AccessReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/TakeApproval',
+            framegate__proto_dot_v1_dot_framegate__pb2.TakeApprovalRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ApprovalReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQuorum(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/SetQuorum',
+            framegate__proto_dot_v1_dot_framegate__pb2.QuorumRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.WhoAmIReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CanI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/CanI',
+            framegate__proto_dot_v1_dot_framegate__pb2.CanIRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.CanIReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowPolicy',
+            framegate__proto_dot_v1_dot_framegate__pb2.PolicyRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PolicyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PolicyHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/PolicyHistory',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PolicyHistoryReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ApplyPolicy',
+            framegate__proto_dot_v1_dot_framegate__pb2.ApplyPolicyRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PolicyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/SimulatePolicy',
+            framegate__proto_dot_v1_dot_framegate__pb2.SimulateRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SimulateRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ReadLog',
+            framegate__proto_dot_v1_dot_framegate__pb2.ReadLogRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.LogRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LogHead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/LogHead',
+            framegate__proto_dot_v1_dot_framegate__pb2.LogHeadRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.LogHeadReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ProveLog',
+            framegate__proto_dot_v1_dot_framegate__pb2.ProveLogRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ProveLogReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListZones(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListZones',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ZonesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetZone(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/SetZone',
+            framegate__proto_dot_v1_dot_framegate__pb2.SetZoneRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ZoneRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeZone(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/FreezeZone',
+            framegate__proto_dot_v1_dot_framegate__pb2.FreezeZoneRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ZoneRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ChangeMaintenance',
+            framegate__proto_dot_v1_dot_framegate__pb2.MaintenanceRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowCa(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowCa',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.CaReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateCa(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/RotateCa',
+            framegate__proto_dot_v1_dot_framegate__pb2.RotateCaRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.CaReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,97 @@ class JoinServicer(metaclass=_abc_1.ABCMeta):
 
 def add_JoinServicer_to_server(servicer: JoinServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class SignInStub:
+    """---------------------------------------------------------------- operators sign in (join port)"""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> SignInAsyncStub: ...
+    Methods: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SignInMethodsRequest, _framegate_pb2.SignInMethodsReply]
+    Password: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.PasswordRequest, _framegate_pb2.SignedIn]
+    KeyBegin: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.KeyBeginRequest, _framegate_pb2.KeyChallenge]
+    KeyComplete: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.KeyCompleteRequest, _framegate_pb2.SignedIn]
+    OidcBegin: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.OidcBeginRequest, _framegate_pb2.OidcBeginReply]
+    OidcComplete: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.OidcCompleteRequest, _framegate_pb2.SignedIn]
+    EnrolBegin: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EnrolBeginRequest, _framegate_pb2.EnrolBeginReply]
+    EnrolComplete: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EnrolCompleteRequest, _framegate_pb2.SignedIn]
+
+@_typing.type_check_only
+class SignInAsyncStub(SignInStub):
+    """---------------------------------------------------------------- operators sign in (join port)"""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Methods: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SignInMethodsRequest, _framegate_pb2.SignInMethodsReply]  # type: ignore[assignment]
+    Password: _aio.UnaryUnaryMultiCallable[_framegate_pb2.PasswordRequest, _framegate_pb2.SignedIn]  # type: ignore[assignment]
+    KeyBegin: _aio.UnaryUnaryMultiCallable[_framegate_pb2.KeyBeginRequest, _framegate_pb2.KeyChallenge]  # type: ignore[assignment]
+    KeyComplete: _aio.UnaryUnaryMultiCallable[_framegate_pb2.KeyCompleteRequest, _framegate_pb2.SignedIn]  # type: ignore[assignment]
+    OidcBegin: _aio.UnaryUnaryMultiCallable[_framegate_pb2.OidcBeginRequest, _framegate_pb2.OidcBeginReply]  # type: ignore[assignment]
+    OidcComplete: _aio.UnaryUnaryMultiCallable[_framegate_pb2.OidcCompleteRequest, _framegate_pb2.SignedIn]  # type: ignore[assignment]
+    EnrolBegin: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EnrolBeginRequest, _framegate_pb2.EnrolBeginReply]  # type: ignore[assignment]
+    EnrolComplete: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EnrolCompleteRequest, _framegate_pb2.SignedIn]  # type: ignore[assignment]
+
+class SignInServicer(metaclass=_abc_1.ABCMeta):
+    """---------------------------------------------------------------- operators sign in (join port)"""
+
+    @_abc_1.abstractmethod
+    def Methods(
+        self,
+        request: _framegate_pb2.SignInMethodsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SignInMethodsReply, _abc.Awaitable[_framegate_pb2.SignInMethodsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Password(
+        self,
+        request: _framegate_pb2.PasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SignedIn, _abc.Awaitable[_framegate_pb2.SignedIn]]: ...
+
+    @_abc_1.abstractmethod
+    def KeyBegin(
+        self,
+        request: _framegate_pb2.KeyBeginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.KeyChallenge, _abc.Awaitable[_framegate_pb2.KeyChallenge]]: ...
+
+    @_abc_1.abstractmethod
+    def KeyComplete(
+        self,
+        request: _framegate_pb2.KeyCompleteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SignedIn, _abc.Awaitable[_framegate_pb2.SignedIn]]: ...
+
+    @_abc_1.abstractmethod
+    def OidcBegin(
+        self,
+        request: _framegate_pb2.OidcBeginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.OidcBeginReply, _abc.Awaitable[_framegate_pb2.OidcBeginReply]]: ...
+
+    @_abc_1.abstractmethod
+    def OidcComplete(
+        self,
+        request: _framegate_pb2.OidcCompleteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SignedIn, _abc.Awaitable[_framegate_pb2.SignedIn]]: ...
+
+    @_abc_1.abstractmethod
+    def EnrolBegin(
+        self,
+        request: _framegate_pb2.EnrolBeginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.EnrolBeginReply, _abc.Awaitable[_framegate_pb2.EnrolBeginReply]]: ...
+
+    @_abc_1.abstractmethod
+    def EnrolComplete(
+        self,
+        request: _framegate_pb2.EnrolCompleteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SignedIn, _abc.Awaitable[_framegate_pb2.SignedIn]]: ...
+
+def add_SignInServicer_to_server(servicer: SignInServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class FleetStub:
     """---------------------------------------------------------------- fleet port (mutual TLS)"""
 
@@ -174,6 +265,35 @@ class OperatorStub:
     ChangeRollout: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ChangeRolloutRequest, _framegate_pb2.RolloutStatus]
     ShowRollouts: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RolloutRequest, _framegate_pb2.RolloutsReply]
     Replay: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ReplayRequest, _framegate_pb2.ReplayRow]
+    WhoAmI: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.WhoAmIRequest, _framegate_pb2.WhoAmIReply]
+    SignOut: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.WhoAmIRequest, _framegate_pb2.WhoAmIReply]
+    ProveFactor: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ProveFactorRequest, _framegate_pb2.ProveFactorReply]
+    AddKeyBegin: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.WhoAmIRequest, _framegate_pb2.KeyChallenge]
+    AddKeyComplete: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AddKeyRequest, _framegate_pb2.WhoAmIReply]
+    ListOperators: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.OperatorsReply]
+    AddOperator: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AddOperatorRequest, _framegate_pb2.OperatorReply]
+    ChangeOperator: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ChangeOperatorRequest, _framegate_pb2.OperatorReply]
+    DisableOperator: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DisableOperatorRequest, _framegate_pb2.OperatorReply]
+    RequestRole: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RoleRequest, _framegate_pb2.AccessRow]
+    RequestVerb: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.VerbRequest, _framegate_pb2.AccessRow]
+    DecideAccess: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DecideRequest, _framegate_pb2.AccessRow]
+    ListAccess: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListAccessRequest, _framegate_pb2.AccessReply]
+    TakeApproval: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.TakeApprovalRequest, _framegate_pb2.ApprovalReply]
+    SetQuorum: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.QuorumRequest, _framegate_pb2.WhoAmIReply]
+    CanI: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.CanIRequest, _framegate_pb2.CanIReply]
+    ShowPolicy: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.PolicyRequest, _framegate_pb2.PolicyReply]
+    PolicyHistory: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.PolicyHistoryReply]
+    ApplyPolicy: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ApplyPolicyRequest, _framegate_pb2.PolicyReply]
+    SimulatePolicy: _grpc.UnaryStreamMultiCallable[_framegate_pb2.SimulateRequest, _framegate_pb2.SimulateRow]
+    ReadLog: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ReadLogRequest, _framegate_pb2.LogRow]
+    LogHead: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.LogHeadRequest, _framegate_pb2.LogHeadReply]
+    ProveLog: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ProveLogRequest, _framegate_pb2.ProveLogReply]
+    ListZones: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]
+    SetZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]
+    FreezeZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.FreezeZoneRequest, _framegate_pb2.ZoneRow]
+    ChangeMaintenance: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.MaintenanceRequest, _framegate_pb2.DeviceSummary]
+    ShowCa: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.CaReply]
+    RotateCa: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RotateCaRequest, _framegate_pb2.CaReply]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -200,6 +320,35 @@ class OperatorAsyncStub(OperatorStub):
     ChangeRollout: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ChangeRolloutRequest, _framegate_pb2.RolloutStatus]  # type: ignore[assignment]
     ShowRollouts: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RolloutRequest, _framegate_pb2.RolloutsReply]  # type: ignore[assignment]
     Replay: _aio.UnaryStreamMultiCallable[_framegate_pb2.ReplayRequest, _framegate_pb2.ReplayRow]  # type: ignore[assignment]
+    WhoAmI: _aio.UnaryUnaryMultiCallable[_framegate_pb2.WhoAmIRequest, _framegate_pb2.WhoAmIReply]  # type: ignore[assignment]
+    SignOut: _aio.UnaryUnaryMultiCallable[_framegate_pb2.WhoAmIRequest, _framegate_pb2.WhoAmIReply]  # type: ignore[assignment]
+    ProveFactor: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ProveFactorRequest, _framegate_pb2.ProveFactorReply]  # type: ignore[assignment]
+    AddKeyBegin: _aio.UnaryUnaryMultiCallable[_framegate_pb2.WhoAmIRequest, _framegate_pb2.KeyChallenge]  # type: ignore[assignment]
+    AddKeyComplete: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AddKeyRequest, _framegate_pb2.WhoAmIReply]  # type: ignore[assignment]
+    ListOperators: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.OperatorsReply]  # type: ignore[assignment]
+    AddOperator: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AddOperatorRequest, _framegate_pb2.OperatorReply]  # type: ignore[assignment]
+    ChangeOperator: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ChangeOperatorRequest, _framegate_pb2.OperatorReply]  # type: ignore[assignment]
+    DisableOperator: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DisableOperatorRequest, _framegate_pb2.OperatorReply]  # type: ignore[assignment]
+    RequestRole: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RoleRequest, _framegate_pb2.AccessRow]  # type: ignore[assignment]
+    RequestVerb: _aio.UnaryUnaryMultiCallable[_framegate_pb2.VerbRequest, _framegate_pb2.AccessRow]  # type: ignore[assignment]
+    DecideAccess: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DecideRequest, _framegate_pb2.AccessRow]  # type: ignore[assignment]
+    ListAccess: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListAccessRequest, _framegate_pb2.AccessReply]  # type: ignore[assignment]
+    TakeApproval: _aio.UnaryUnaryMultiCallable[_framegate_pb2.TakeApprovalRequest, _framegate_pb2.ApprovalReply]  # type: ignore[assignment]
+    SetQuorum: _aio.UnaryUnaryMultiCallable[_framegate_pb2.QuorumRequest, _framegate_pb2.WhoAmIReply]  # type: ignore[assignment]
+    CanI: _aio.UnaryUnaryMultiCallable[_framegate_pb2.CanIRequest, _framegate_pb2.CanIReply]  # type: ignore[assignment]
+    ShowPolicy: _aio.UnaryUnaryMultiCallable[_framegate_pb2.PolicyRequest, _framegate_pb2.PolicyReply]  # type: ignore[assignment]
+    PolicyHistory: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.PolicyHistoryReply]  # type: ignore[assignment]
+    ApplyPolicy: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ApplyPolicyRequest, _framegate_pb2.PolicyReply]  # type: ignore[assignment]
+    SimulatePolicy: _aio.UnaryStreamMultiCallable[_framegate_pb2.SimulateRequest, _framegate_pb2.SimulateRow]  # type: ignore[assignment]
+    ReadLog: _aio.UnaryStreamMultiCallable[_framegate_pb2.ReadLogRequest, _framegate_pb2.LogRow]  # type: ignore[assignment]
+    LogHead: _aio.UnaryUnaryMultiCallable[_framegate_pb2.LogHeadRequest, _framegate_pb2.LogHeadReply]  # type: ignore[assignment]
+    ProveLog: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ProveLogRequest, _framegate_pb2.ProveLogReply]  # type: ignore[assignment]
+    ListZones: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]  # type: ignore[assignment]
+    SetZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
+    FreezeZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.FreezeZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
+    ChangeMaintenance: _aio.UnaryUnaryMultiCallable[_framegate_pb2.MaintenanceRequest, _framegate_pb2.DeviceSummary]  # type: ignore[assignment]
+    ShowCa: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.CaReply]  # type: ignore[assignment]
+    RotateCa: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RotateCaRequest, _framegate_pb2.CaReply]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- operators (fleet port, operator certificates)"""
@@ -343,6 +492,209 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.ReplayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_framegate_pb2.ReplayRow], _abc.AsyncIterator[_framegate_pb2.ReplayRow]]: ...
+
+    @_abc_1.abstractmethod
+    def WhoAmI(
+        self,
+        request: _framegate_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.WhoAmIReply, _abc.Awaitable[_framegate_pb2.WhoAmIReply]]: ...
+
+    @_abc_1.abstractmethod
+    def SignOut(
+        self,
+        request: _framegate_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.WhoAmIReply, _abc.Awaitable[_framegate_pb2.WhoAmIReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ProveFactor(
+        self,
+        request: _framegate_pb2.ProveFactorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ProveFactorReply, _abc.Awaitable[_framegate_pb2.ProveFactorReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AddKeyBegin(
+        self,
+        request: _framegate_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.KeyChallenge, _abc.Awaitable[_framegate_pb2.KeyChallenge]]: ...
+
+    @_abc_1.abstractmethod
+    def AddKeyComplete(
+        self,
+        request: _framegate_pb2.AddKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.WhoAmIReply, _abc.Awaitable[_framegate_pb2.WhoAmIReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListOperators(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.OperatorsReply, _abc.Awaitable[_framegate_pb2.OperatorsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AddOperator(
+        self,
+        request: _framegate_pb2.AddOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.OperatorReply, _abc.Awaitable[_framegate_pb2.OperatorReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ChangeOperator(
+        self,
+        request: _framegate_pb2.ChangeOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.OperatorReply, _abc.Awaitable[_framegate_pb2.OperatorReply]]: ...
+
+    @_abc_1.abstractmethod
+    def DisableOperator(
+        self,
+        request: _framegate_pb2.DisableOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.OperatorReply, _abc.Awaitable[_framegate_pb2.OperatorReply]]: ...
+
+    @_abc_1.abstractmethod
+    def RequestRole(
+        self,
+        request: _framegate_pb2.RoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.AccessRow, _abc.Awaitable[_framegate_pb2.AccessRow]]: ...
+
+    @_abc_1.abstractmethod
+    def RequestVerb(
+        self,
+        request: _framegate_pb2.VerbRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.AccessRow, _abc.Awaitable[_framegate_pb2.AccessRow]]: ...
+
+    @_abc_1.abstractmethod
+    def DecideAccess(
+        self,
+        request: _framegate_pb2.DecideRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.AccessRow, _abc.Awaitable[_framegate_pb2.AccessRow]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAccess(
+        self,
+        request: _framegate_pb2.ListAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.AccessReply, _abc.Awaitable[_framegate_pb2.AccessReply]]: ...
+
+    @_abc_1.abstractmethod
+    def TakeApproval(
+        self,
+        request: _framegate_pb2.TakeApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ApprovalReply, _abc.Awaitable[_framegate_pb2.ApprovalReply]]: ...
+
+    @_abc_1.abstractmethod
+    def SetQuorum(
+        self,
+        request: _framegate_pb2.QuorumRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.WhoAmIReply, _abc.Awaitable[_framegate_pb2.WhoAmIReply]]: ...
+
+    @_abc_1.abstractmethod
+    def CanI(
+        self,
+        request: _framegate_pb2.CanIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.CanIReply, _abc.Awaitable[_framegate_pb2.CanIReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowPolicy(
+        self,
+        request: _framegate_pb2.PolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PolicyReply, _abc.Awaitable[_framegate_pb2.PolicyReply]]: ...
+
+    @_abc_1.abstractmethod
+    def PolicyHistory(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PolicyHistoryReply, _abc.Awaitable[_framegate_pb2.PolicyHistoryReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ApplyPolicy(
+        self,
+        request: _framegate_pb2.ApplyPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PolicyReply, _abc.Awaitable[_framegate_pb2.PolicyReply]]: ...
+
+    @_abc_1.abstractmethod
+    def SimulatePolicy(
+        self,
+        request: _framegate_pb2.SimulateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.SimulateRow], _abc.AsyncIterator[_framegate_pb2.SimulateRow]]: ...
+
+    @_abc_1.abstractmethod
+    def ReadLog(
+        self,
+        request: _framegate_pb2.ReadLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.LogRow], _abc.AsyncIterator[_framegate_pb2.LogRow]]: ...
+
+    @_abc_1.abstractmethod
+    def LogHead(
+        self,
+        request: _framegate_pb2.LogHeadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.LogHeadReply, _abc.Awaitable[_framegate_pb2.LogHeadReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ProveLog(
+        self,
+        request: _framegate_pb2.ProveLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ProveLogReply, _abc.Awaitable[_framegate_pb2.ProveLogReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListZones(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ZonesReply, _abc.Awaitable[_framegate_pb2.ZonesReply]]: ...
+
+    @_abc_1.abstractmethod
+    def SetZone(
+        self,
+        request: _framegate_pb2.SetZoneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ZoneRow, _abc.Awaitable[_framegate_pb2.ZoneRow]]: ...
+
+    @_abc_1.abstractmethod
+    def FreezeZone(
+        self,
+        request: _framegate_pb2.FreezeZoneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ZoneRow, _abc.Awaitable[_framegate_pb2.ZoneRow]]: ...
+
+    @_abc_1.abstractmethod
+    def ChangeMaintenance(
+        self,
+        request: _framegate_pb2.MaintenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.DeviceSummary, _abc.Awaitable[_framegate_pb2.DeviceSummary]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowCa(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.CaReply, _abc.Awaitable[_framegate_pb2.CaReply]]: ...
+
+    @_abc_1.abstractmethod
+    def RotateCa(
+        self,
+        request: _framegate_pb2.RotateCaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.CaReply, _abc.Awaitable[_framegate_pb2.CaReply]]: ...
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

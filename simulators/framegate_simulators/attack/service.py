@@ -26,14 +26,17 @@ from framegate_agent.camera.session import hold_grant
 from framegate_agent.signing import TLS_CLIENT_PREFIX, TlsSigner
 from framegate_agent.tpm import Tpm
 from framegate_controller.ca.issuance import _leaf, issue_operator
-from framegate_controller.ca.keys import found_fleet, private_pem
+from framegate_controller.ca.keyring import private_pem
+from framegate_controller.ca.keys import found_fleet
 from framegate_controller.cli.connection import operator_stub
 from framegate_controller.store.database import Database
 from framegate_controller.verifier.profiles import PROFILE_TYPE
+from framegate_gateway.access import AccessView
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.feed import SILENCE_S, TrustView
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.access import access_update
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.bench import Camera
 from framegate_simulators.bench_server import CAMERA, warranted
@@ -235,9 +238,9 @@ _HEAD = Captured(part="p", part_type="t", trigger_sequence=1, captured_at_ms=1, 
 @attempt("N89", "the controller falls silent behind a gate without grace")
 def n89(t: Target) -> Seen:
     door, now = _Door(t), [0.0]
-    view = TrustView(None, monotonic=lambda: now[0])
+    view = TrustView(None, AccessView(None, lambda: t.keys.root.certificate), monotonic=lambda: now[0])
     never = reason_of(lambda: view.require(CAMERA))
-    view.apply(pb.TrustUpdate(revision=1, snapshot=True, devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=600_000)]))
+    view.apply(pb.TrustUpdate(revision=1, snapshot=True, devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=600_000)], access=access_update(t.keys)))
     view.require(CAMERA)
     now[0] = SILENCE_S + 0.1
     silent = reason_of(lambda: view.require(CAMERA))
@@ -319,9 +322,10 @@ def n114(t: Target) -> Seen:
 
 @attempt("N115", "a controller whose feed goes back, and a challenge key of another fleet in front of an agent")
 def n115(t: Target) -> Seen:
-    view = TrustView(Path(tempfile.mkdtemp(prefix="fg-")) / "revision")
-    view.apply(pb.TrustUpdate(revision=7, snapshot=True))
-    back = reason_of(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True)))
+    view = TrustView(Path(tempfile.mkdtemp(prefix="fg-")) / "revision", AccessView(None, lambda: t.keys.root.certificate))
+    access = access_update(t.keys)
+    view.apply(pb.TrustUpdate(revision=7, snapshot=True, access=access))
+    back = reason_of(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True, access=access)))
     other = found_fleet(Path(tempfile.mkdtemp(prefix="fg-")) / "keys", "plant")
     certificate = other.signing["challenge"].certificate
     rogue = reason_of(lambda: verify_certificate(certificate, Purpose.CHALLENGE, (), t.context.root_certificate, datetime.now(UTC)))

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.certificates import load_certificate
 from framegate.errors import FramegateError
 from framegate.wire import Challenge, sha256
-from framegate_controller.ca.keys import FleetKeys, load_fleet, private_pem
+from framegate_controller.ca.keyring import private_pem
+from framegate_controller.ca.keys import FleetKeys, load_fleet
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb

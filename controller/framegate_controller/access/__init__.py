@@ -1,0 +1,1 @@
+"""People: who they are, what they may do, on whose word. The access policy decides (framegate.access); this package keeps its facts."""

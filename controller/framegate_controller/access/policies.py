@@ -1,0 +1,85 @@
+"""The access policy in the store: signed by the controller's policy key, verified at every load, versions only rise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from framegate.access.policy import PolicySet, PolicyStatement, default_files, parse_policy
+from framegate.certificates import from_ms
+from framegate.errors import Malformed, Reason, Refused
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.store.registry import raise_revision, record
+from framegate_controller.store.tables import PolicyRow
+
+
+def apply_policy(session: Session, keys: FleetKeys, files: Mapping[str, str], *, base: int, note: str, actor: str, now_ms: int) -> PolicyRow:
+    """Put a policy in force.
+
+    1. `base` is the version in force: whoever changed another one meanwhile is not overwritten; 2. it parses and fits its schema
+    (`parse_policy`); 3. it is signed under the next version. Raises Malformed or Refused (CONFLICT).
+    """
+    current = current_row(session)
+    held = current.version if current else 0
+    if base != held:  # 1
+        raise Refused.of(Reason.CONFLICT, f"a change of version {held}, which is in force", f"one of version {base}", "framegate policy pull --out DIR, change that, apply again")
+    made = parse_policy(files, held + 1)  # 2
+    if current is not None and current.sha256 == made.sha256:
+        raise Refused.of(Reason.CONFLICT, "a policy that differs from the one in force", "the same")
+    signer = keys.signing["policy"]  # 3
+    statement = PolicyStatement(version=held + 1, files=tuple({"name": n, "text": t} for n, t in sorted(files.items())), applied_by=actor, applied_at_ms=now_ms)
+    row = PolicyRow(version=held + 1, sha256=made.sha256, envelope=statement.seal(signer.der, signer.sign), applied_by=actor, applied_ms=now_ms, note=note[:500])
+    session.add(row)
+    raise_revision(session)
+    record(session, now_ms, "", "policy-applied", actor, f"{made.words}{': ' + note[:500] if note else ''}")
+    return row
+
+
+def current_row(session: Session) -> PolicyRow | None:
+    """The row in force."""
+    return session.scalars(select(PolicyRow).order_by(PolicyRow.version.desc()).limit(1)).one_or_none()
+
+
+def load_policy(session: Session, keys: FleetKeys, version: int = 0) -> PolicySet:
+    """The policy in force, or `version`. Raises Refused: none, or one whose signature, version or text does not hold. Then nothing is allowed."""
+    row = session.get(PolicyRow, version) if version else current_row(session)
+    if row is None:
+        raise Refused.of(Reason.POLICY_INVALID, "an access policy in force", "none", "framegate-controller init makes one; restore the registry")
+    return _verified(row.envelope, keys, row.version)
+
+
+def policy_files(statement: PolicyStatement) -> dict[str, str]:
+    """File name to text. Raises Malformed."""
+    try:
+        return {str(f["name"]): str(f["text"]) for f in statement.files}
+    except (KeyError, TypeError) as error:
+        raise Malformed.of(Reason.POLICY_INVALID, "files with name and text", type(error).__name__) from error
+
+
+def ensure_policy(session: Session, keys: FleetKeys, now_ms: int) -> None:
+    """A new fleet begins with the default policy."""
+    if current_row(session) is None:
+        apply_policy(session, keys, default_files(), base=0, note="the default policy", actor="controller", now_ms=now_ms)
+
+
+@lru_cache(maxsize=8)
+def _parsed(envelope: bytes, root_der: bytes, version: int, root: object) -> PolicySet:
+    statement, _ = PolicyStatement.verify(envelope, (), root, _made_at(envelope))  # type: ignore[arg-type]
+    if statement.version != version:
+        raise Refused.of(Reason.POLICY_INVALID, f"policy version {version}", statement.version, "the store was changed: restore it")
+    return parse_policy(policy_files(statement), version)
+
+
+def _made_at(envelope: bytes) -> datetime:
+    """When it says it was made: a policy stays in force after its key's certificate ended; that it is the newest, the store's version says."""
+    from framegate.dsse import parse_envelope
+
+    return min(from_ms(PolicyStatement.parse_payload(parse_envelope(envelope, PolicyStatement.TYPE).payload).applied_at_ms), datetime.now(UTC))
+
+
+def _verified(envelope: bytes, keys: FleetKeys, version: int) -> PolicySet:
+    return _parsed(envelope, keys.root.der, version, keys.root.certificate)

@@ -1,0 +1,169 @@
+"""Where private keys of the fleet are held: encrypted files, a PKCS#11 token, a TPM. Whoever signs does not know the difference."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from framegate.errors import Malformed, Reason, Refused, Unavailable
+
+PASSPHRASE_ENV: Final = "FRAMEGATE_KEY_PASSPHRASE_FILE"  # noqa: S105 - names a file
+MIN_PASSPHRASE: Final = 16
+
+
+class Keyring(Protocol):
+    """Holds P-256 private keys by label."""
+
+    words: str
+    """Where, for people."""
+
+    def make(self, label: str) -> ec.EllipticCurvePrivateKey:
+        """A new key. Raises Refused where the label is taken."""
+
+    def load(self, label: str) -> ec.EllipticCurvePrivateKey:
+        """The key. Raises Unavailable."""
+
+    def rename(self, label: str, new: str) -> None:
+        """Give a key another label; what had that label is destroyed."""
+
+
+class FileKeyring:
+    """PKCS#8 files, encrypted with a passphrase that is read from a file of its own."""
+
+    def __init__(self, folder: Path, passphrase: bytes) -> None:
+        self._folder, self._passphrase = folder, passphrase
+        beside = folder / "passphrase"
+        self.words = "encrypted file" + (", its passphrase beside it" if beside.exists() else "")
+
+    def make(self, label: str) -> ec.EllipticCurvePrivateKey:
+        """See `Keyring`."""
+        if (self._folder / f"{label}.key").exists():
+            raise Refused.of(Reason.CONFLICT, f"no key {label}", "one", "keys are never overwritten")
+        key = ec.generate_private_key(ec.SECP256R1())
+        encryption = serialization.BestAvailableEncryption(self._passphrase)
+        write_private(self._folder / f"{label}.key", key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+        return key
+
+    def load(self, label: str) -> ec.EllipticCurvePrivateKey:
+        """See `Keyring`. Raises Refused where others can read the file, or the passphrase is another."""
+        path = self._folder / f"{label}.key"
+        try:
+            mode = path.stat().st_mode & 0o077
+        except OSError as error:
+            raise Unavailable.of(
+                Reason.UNAVAILABLE, f"the key {path}", error.strerror or error, "this fleet was made by an earlier version, or its folder is not whole: restore it"
+            ) from error
+        if mode:
+            raise Refused.of(Reason.CONFLICT, f"{path} readable by its owner alone", oct(path.stat().st_mode & 0o777), f"chmod 600 {path}")
+        try:
+            key = serialization.load_pem_private_key(path.read_bytes(), self._passphrase)
+        except (ValueError, TypeError) as error:
+            raise Refused.of(Reason.CONFLICT, f"{path} encrypted with the passphrase given", str(error)[:80], f"--passphrase-file FILE or {PASSPHRASE_ENV}") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise Refused.of(Reason.CONFLICT, f"an EC key in {path}", type(key).__name__)
+        return key
+
+    def rename(self, label: str, new: str) -> None:
+        """See `Keyring`."""
+        (self._folder / f"{label}.key").replace(self._folder / f"{new}.key")
+
+
+def open_keyring(held: str, folder: Path, passphrase: bytes) -> Keyring:
+    """The keyring that `held` names: empty for files in `folder`, `pkcs11:module=FILE;token=LABEL;pin-file=FILE`, or `tpm:TCTI`. Raises Malformed, Unavailable."""
+    kind, _, rest = held.partition(":")
+    if not held:
+        return FileKeyring(folder, passphrase)
+    if kind == "pkcs11":
+        from framegate_controller.ca.pkcs11_keys import Pkcs11Keyring
+
+        parts = dict(p.partition("=")[::2] for p in rest.split(";"))
+        if set(parts) != {"module", "token", "pin-file"}:
+            raise Malformed.of(Reason.USAGE, "pkcs11:module=FILE;token=LABEL;pin-file=FILE", ascii(held[:120]))
+        return Pkcs11Keyring(parts["module"], parts["token"], Path(parts["pin-file"]))
+    if kind == "tpm" and rest:
+        from framegate_controller.ca.tpm_keys import TpmKeyring
+
+        return TpmKeyring(rest, folder)
+    raise Malformed.of(Reason.USAGE, "pkcs11:… or tpm:TCTI", ascii(held[:80]))
+
+
+def read_passphrase(folder: Path, file: Path | None, *, make: bool = False) -> bytes:
+    """What key files are encrypted with: out of `file`, the file that the environment names, or `passphrase` in `folder`, which `make` creates.
+
+    Raises Unavailable where there is none, Refused where others can read it.
+    """
+    named = file or (Path(os.environ[PASSPHRASE_ENV]) if os.environ.get(PASSPHRASE_ENV) else None)
+    path = named or folder / "passphrase"
+    if make and not path.exists():
+        write_private(path, secrets.token_urlsafe(32).encode())
+    try:
+        mode, passphrase = path.stat().st_mode & 0o077, path.read_bytes().strip()
+    except OSError as error:
+        raise Unavailable.of(Reason.UNAVAILABLE, f"the keys' passphrase in {path}", error.strerror or error, f"--passphrase-file FILE or {PASSPHRASE_ENV}") from error
+    if mode:
+        raise Refused.of(Reason.CONFLICT, f"{path} readable by its owner alone", oct(path.stat().st_mode & 0o777), f"chmod 600 {path}")
+    if len(passphrase) < MIN_PASSPHRASE:
+        raise Refused.of(Reason.USAGE, f"a passphrase of at least {MIN_PASSPHRASE} bytes in {path}", len(passphrase))
+    return passphrase
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a secret file that only its owner can read, from its first byte on."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as out:
+        os.fchmod(out.fileno(), 0o600)
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """PKCS#8 PEM of `key`."""
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+class ForeignKey(ec.EllipticCurvePrivateKey):
+    """A P-256 key that only its holder can use: `cryptography` builds certificates with it by asking it to sign."""
+
+    def __init__(self, public: ec.EllipticCurvePublicKey, sign: Any) -> None:
+        self._public, self._sign = public, sign
+
+    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        """DER ECDSA-SHA256 signature."""
+        return bytes(self._sign(bytes(data)))
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """Its public half."""
+        return self._public
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        """P-256."""
+        return self._public.curve
+
+    @property
+    def key_size(self) -> int:
+        """Bits."""
+        return self._public.key_size
+
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
+        """It signs, nothing else."""
+        raise NotImplementedError
+
+    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
+        """They do not leave their holder."""
+        raise NotImplementedError
+
+    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> bytes:
+        """They do not leave their holder."""
+        raise NotImplementedError
+
+    def __copy__(self) -> ForeignKey:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ForeignKey:
+        return self

@@ -1,0 +1,74 @@
+"""CA keys in a PKCS#11 token: a hardware security module, or SoftHSM. The private key is made there and never leaves."""
+
+from __future__ import annotations
+
+import threading
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pkcs11
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
+
+from framegate.errors import Reason, Refused, Unavailable
+from framegate_controller.ca.keyring import ForeignKey
+
+
+class Pkcs11Keyring:
+    """Keys of one token; `pin_file` holds the user's PIN. One session, one caller at a time."""
+
+    def __init__(self, module: str, token: str, pin_file: Path) -> None:
+        self.words = f"PKCS#11 token {token}"
+        self._lock = threading.Lock()
+        try:
+            pin = pin_file.read_text().strip()
+            self._session: Any = pkcs11.lib(module).get_token(token_label=token).open(rw=True, user_pin=pin)
+        except (OSError, pkcs11.PKCS11Error, RuntimeError) as error:
+            problem = f"{type(error).__name__} {error}".strip()
+            raise Unavailable.of(
+                Reason.UNAVAILABLE, f"the PKCS#11 token {token} in {module}", problem, "softhsm2-util --show-slots, or your module's own tool; check the PIN file"
+            ) from error
+
+    def make(self, label: str) -> ec.EllipticCurvePrivateKey:
+        """See `Keyring`."""
+        if self._find(label, pkcs11.ObjectClass.PRIVATE_KEY):
+            raise Refused.of(Reason.CONFLICT, f"no key {label} in the token", "one", "keys are never overwritten; use another token for another fleet")
+        with self._lock:
+            curve = self._session.create_domain_parameters(pkcs11.KeyType.EC, {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}, local=True)
+            curve.generate_keypair(
+                store=True, label=label, public_template={pkcs11.Attribute.VERIFY: True},
+                private_template={pkcs11.Attribute.SIGN: True, pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False},
+            )  # fmt: skip
+        return self.load(label)
+
+    def load(self, label: str) -> ec.EllipticCurvePrivateKey:
+        """See `Keyring`."""
+        private, public = self._find(label, pkcs11.ObjectClass.PRIVATE_KEY), self._find(label, pkcs11.ObjectClass.PUBLIC_KEY)
+        if len(private) != 1 or len(public) != 1:
+            raise Unavailable.of(Reason.UNAVAILABLE, f"one key pair {label} in the token", f"{len(private)} private, {len(public)} public", "is this the fleet's token?")
+        key = load_der_public_key(encode_ec_public_key(public[0]))
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise Unavailable.of(Reason.UNAVAILABLE, f"a P-256 key {label} in the token", type(key).__name__)
+
+        def sign(message: bytes) -> bytes:
+            with self._lock:
+                raw = bytes(private[0].sign(sha256(message).digest(), mechanism=pkcs11.Mechanism.ECDSA))
+            return encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+
+        return ForeignKey(key, sign)
+
+    def rename(self, label: str, new: str) -> None:
+        """See `Keyring`."""
+        with self._lock:
+            for kind in (pkcs11.ObjectClass.PRIVATE_KEY, pkcs11.ObjectClass.PUBLIC_KEY):
+                for old in list(self._session.get_objects({pkcs11.Attribute.CLASS: kind, pkcs11.Attribute.LABEL: new})):
+                    old.destroy()
+                for found in list(self._session.get_objects({pkcs11.Attribute.CLASS: kind, pkcs11.Attribute.LABEL: label})):
+                    found[pkcs11.Attribute.LABEL] = new
+
+    def _find(self, label: str, kind: Any) -> list[Any]:
+        with self._lock:
+            return list(self._session.get_objects({pkcs11.Attribute.CLASS: kind, pkcs11.Attribute.LABEL: label}))
