@@ -130,7 +130,8 @@ def device_commands(kind: str) -> typer.Typer:
             serviced = f"{until(s.maintenance_until_ms)}: {s.maintenance}" if s.maintenance_until_ms else "no"
             rows: list[tuple[str, object]] = [
                 ("device", s.device), ("state", s.state), ("since", ago(s.since_ms)), ("profile", s.profile), ("last result", ago(s.last_result_ms)),
-                ("result stands", in_words(s.result_remaining_ms)), ("maintenance", serviced), ("result id", s.result_id or "none"), ("trustworthiness", vector or "nothing appraised yet"),
+                ("result stands", in_words(s.result_remaining_ms)), ("maintenance", serviced), ("result id", s.result_id or "none"),
+                ("trustworthiness", vector or "nothing appraised yet"),
                 ("TPM", f"{detail.tpm} firmware {detail.tpm_firmware}" if detail.tpm else "not seen yet"), ("EK", detail.ek_sha256 or "not seen yet"),
                 ("endorsed by", detail.ek_endorsement or "nobody yet"), ("resets, restarts", f"{detail.reset_count}, {detail.restart_count}"),
                 ("IMA entries", detail.ima_entries or "none"), *(("finding", f"{f.reason}: {f.actual}; {f.hint}") for f in detail.findings), *_posture_rows(detail.posture),

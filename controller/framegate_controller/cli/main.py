@@ -23,11 +23,13 @@ from framegate_proto.v1 import framegate_pb2 as pb
 _LEFT: Final = (
     ("see", {"fleet": "how many stand where", "top": "the fleet, live", "events": "what happened", "camera": "invite, look, steer", "gateway": "the same for hosts",
              "zone": "rules, freezing", "verdict": "what the model said", "lineage": "what is behind it"}),
-    ("sign in, give rights", {"login": "and logout, whoami", "operator": "people and roles", "access": "for a while; approve", "auth": "who may do what", "policy": "the rules (Cedar)"}),
+    ("sign in, give rights", {"login": "and logout, whoami", "operator": "people and roles", "access": "for a while; approve",
+                              "auth": "who may do what", "policy": "the rules (Cedar)"}),
     ("frames and privacy", {"mask": "never shown to anyone", "data": "what is kept; erase", "frame": "take one out", "dataset": "take many out"}),
 )  # fmt: skip
 _RIGHT: Final = (
-    ("bring in machines", {"trust": "TPM makers", "profile": "what they must be", "rollout": "updates, in waves", "replay": "a profile on the past", "maintenance": "being worked on"}),
+    ("bring in machines", {"trust": "TPM makers", "profile": "what they must be", "rollout": "updates, in waves", "replay": "a profile on the past",
+                           "maintenance": "being worked on"}),
     ("prove", {"audit": "the record, verified", "receipt": "proofs of verdicts", "result": "attestation results", "evidence": "quotes, logs, files"}),
     ("care for the fleet", {"ca": "authorities, rotation", "broker": "MQTT access list", "context": "several fleets"}),
 )  # fmt: skip

@@ -253,7 +253,8 @@ def run_case(policy: PolicySet, case: Mapping[str, Any], where: str) -> dict[str
             verb = find_verb(given["verb"])
             request = verb_request(
                 verb, operator=str(given.get("operator", "anna")), roles=tuple(given.get("roles", ())), zone=str(given.get("zone", FLEET_WIDE)),
-                frozen=bool(given.get("frozen", False)), fleet="plant", approvals=int(given.get("approvals", 0)), quorum=int(given.get("quorum", 2)), factor_age_s=int(given.get("factor_age", 0)),
+                frozen=bool(given.get("frozen", False)), fleet="plant", approvals=int(given.get("approvals", 0)), quorum=int(given.get("quorum", 2)),
+                factor_age_s=int(given.get("factor_age", 0)),
                 source=str(given.get("source", "192.0.2.1")), target=str(given.get("target", "")), break_glass=bool(given.get("break_glass", False)),
             )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
