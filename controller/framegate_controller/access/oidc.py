@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,8 @@ MAX_FLOWS: Final = 1_000
 ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
 """Asymmetric ones alone: what is signed with a shared secret proves nothing here."""
 LEEWAY_S: Final = 30
+SLOWER_MS: Final = 5_000
+"""What "slow down" adds between two questions (RFC 8628, 3.5)."""
 _DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _WAITING: Final = {"authorization_pending", "slow_down"}
 
@@ -48,7 +51,7 @@ class OidcFlow:
     expires_s: int = FLOW_MS // 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Open:
     kind: str
     verifier: str
@@ -56,6 +59,8 @@ class _Open:
     redirect: str
     device_code: str
     expires_ms: int
+    every_ms: int = 0
+    next_ms: int = 0
 
 
 class OidcProvider:
@@ -71,7 +76,7 @@ class OidcProvider:
         self._flows: OrderedDict[bytes, _Open] = OrderedDict()
 
     def begin(self, flow: str, redirect: str, now_ms: int) -> OidcFlow:
-        """Begin a `code` or `device` flow. The PKCE verifier and the nonce stay here: the person's machine only carries the code. Raises Malformed, Unavailable."""
+        """Begin a `code` or `device` flow; the provider is asked to see the person anew, not a cookie. The PKCE verifier and the nonce stay here: the person's machine only carries the code. Raises Malformed, Unavailable."""
         if flow == "device":
             return self._begin_device(now_ms)
         target = urlsplit(redirect)
@@ -79,7 +84,7 @@ class OidcProvider:
             raise Malformed.of(Reason.USAGE, "flow code with a redirect to http://127.0.0.1:PORT/, or flow device", ascii(f"{flow} {redirect}"[:100]))
         verifier, nonce, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24), secrets.token_bytes(16)
         with self._client(redirect) as client:
-            url, _ = client.create_authorization_url(self._endpoint("authorization_endpoint"), state=state.hex(), code_verifier=verifier, nonce=nonce)
+            url, _ = client.create_authorization_url(self._endpoint("authorization_endpoint"), state=state.hex(), code_verifier=verifier, nonce=nonce, prompt="login")
         return OidcFlow(self._keep(state, _Open("code", verifier, nonce, redirect, "", now_ms + FLOW_MS)), url)
 
     def _begin_device(self, now_ms: int) -> OidcFlow:
@@ -91,20 +96,23 @@ class OidcProvider:
             life, every = int(body.get("expires_in", 600)), int(body.get("interval", 5))
         except (requests.RequestException, ValueError, KeyError, TypeError) as error:
             raise self._unavailable(error) from error
-        state = self._keep(secrets.token_bytes(16), _Open("device", "", "", "", code, now_ms + min(life * 1000, FLOW_MS)))
+        state = self._keep(secrets.token_bytes(16), _Open("device", "", "", "", code, now_ms + min(life * 1000, FLOW_MS), max(1, every) * 1000))
         return OidcFlow(state, url, shown, every, life)
 
     def complete(self, state: bytes, answer: str, now_ms: int) -> dict[str, Any] | None:
-        """Claims of the ID token; None while a device flow waits.
+        """Claims of the person; None while a device flow waits.
 
         1. the state is of a flow begun here, which is spent by it; 2. the provider gives a token for the code and the verifier; 3. its ID token is
-        signed by the provider's key with an asymmetric algorithm, for this client, alive, issued by this issuer; 4. it carries the flow's nonce.
+        signed by the provider's key with an asymmetric algorithm, for this client, alive, issued by this issuer; a provider that gives none in a
+        device flow, which RFC 8628 leaves open, is asked whose the access token is (OpenID Connect Core, 5.3); 4. a code flow's carries its nonce.
         Raises Refused (SIGN_IN), Unavailable.
         """
         flow = self._flows.get(state)
         if flow is None or flow.expires_ms <= now_ms:  # 1
             self._flows.pop(state, None)
             raise Refused.of(Reason.SIGN_IN, "a sign-in that was begun here", "none, used, or too late", "framegate login --oidc")
+        if now_ms < flow.next_ms:  # whoever asks us more often than the provider wants does not ask it
+            return None
         try:
             with self._client(flow.redirect) as client:  # 2
                 if flow.kind == "device":
@@ -114,13 +122,17 @@ class OidcProvider:
                     token = client.fetch_token(self._endpoint("token_endpoint"), grant_type="authorization_code", code=answer[:4096], code_verifier=flow.verifier)
         except OAuthError as error:
             if flow.kind == "device" and error.error in _WAITING:
+                flow.every_ms += SLOWER_MS if error.error == "slow_down" else 0
+                flow.next_ms = now_ms + flow.every_ms
                 return None
             self._flows.pop(state, None)
             raise Refused.of(Reason.SIGN_IN, "a token from the provider", f"{error.error}"[:80], "framegate login --oidc, and allow it in the browser") from error
         except (requests.RequestException, ValueError) as error:
             raise self._unavailable(error) from error
         self._flows.pop(state, None)
-        claims = self._verified(str(token.get("id_token", "")))  # 3
+        if flow.kind == "device" and not token.get("id_token"):  # 3
+            return self._whose(str(token.get("access_token", "")))
+        claims = self._verified(str(token.get("id_token", "")))
         if flow.kind == "code" and claims.get("nonce") != flow.nonce:  # 4
             raise Refused.of(Reason.SIGN_IN, "an ID token made for this sign-in", "one made for another")
         return claims
@@ -140,6 +152,17 @@ class OidcProvider:
             raise Refused.of(Reason.SIGN_IN, "an ID token of this provider, for this client, alive", type(error).__name__, "check both clocks") from error
         except (requests.RequestException, ValueError) as error:
             raise self._unavailable(error) from error
+
+    def _whose(self, access_token: str) -> dict[str, Any]:
+        """What the provider says of the person this token, which it gave us a moment ago, is of."""
+        try:
+            answer = requests.get(self._endpoint("userinfo_endpoint"), headers={"Authorization": f"Bearer {access_token}"}, timeout=TIMEOUT_S, verify=self._verify)
+            body = answer.json() if answer.ok else {}
+        except (requests.RequestException, ValueError) as error:
+            raise self._unavailable(error) from error
+        if not isinstance(body, dict) or not isinstance(body.get("sub"), str) or not body["sub"]:
+            raise Refused.of(Reason.SIGN_IN, "the subject of the token that was given", f"HTTP {answer.status_code}", "the provider must allow the openid scope in device flows")
+        return body
 
     def _endpoint(self, name: str) -> str:
         if not self._metadata:
@@ -176,3 +199,9 @@ class OidcProvider:
 
     def _unavailable(self, error: Exception) -> Unavailable:
         return Unavailable.of(Reason.SIGN_IN, f"an answer of {self.issuer}", type(error).__name__, "is it reachable from the controller? framegate login NAME needs none")
+
+
+def authenticated_ms(claims: Mapping[str, Any], now_ms: int) -> int:
+    """When the provider saw the person: `auth_time` where it says so, else now; never later than now (OpenID Connect Core, 2)."""
+    said = claims.get("auth_time")
+    return min(now_ms, int(said * 1000)) if isinstance(said, int | float) and said > 0 else now_ms

@@ -21,7 +21,7 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate.wire import sha256
 from framegate_controller.access.factors import FactorKey, hash_password, new_code, new_recovery_codes, new_totp, right_password, same_code, totp_step, totp_uri, use_second_factor
 from framegate_controller.access.limits import SignInLimits
-from framegate_controller.access.oidc import OidcProvider
+from framegate_controller.access.oidc import OidcProvider, authenticated_ms
 from framegate_controller.access.operators import SESSION_LIFE_MS, after_first_sign_in, notices, roles_now
 from framegate_controller.access.security_keys import KeyCeremony, SecurityKeys
 from framegate_controller.ca.issuance import issue_operator
@@ -111,7 +111,11 @@ class SignIn:
             query = select(OperatorRow).where(OperatorRow.oidc_issuer == self.oidc.issuer, OperatorRow.oidc_subject == str(claims["sub"]))
             row = session.scalars(query).one_or_none()
             if row is not None and row.enabled:
-                return self._open(session, row, key, "oidc", source, SESSION_LIFE_MS)
+                made = self._open(session, row, key, "oidc", source, SESSION_LIFE_MS)
+                held = session.get(OperatorSession, sha256(spki_of(key)))
+                if held is not None:  # a person whom the provider saw long ago has shown no fresh factor
+                    held.factor_ms = authenticated_ms(claims, self.clock())
+                return made
         with self.database.transaction() as session:
             record(session, self.clock(), "", "sign-in-failed", "stranger", f"the provider vouches for subject {str(claims['sub'])[:100]!a}, who is no operator here")
         hint = f"an admin: framegate operator add NAME --oidc-subject {str(claims['sub'])[:100]}"

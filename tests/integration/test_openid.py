@@ -1,0 +1,264 @@
+"""OpenID Connect against a real provider (django-oauth-toolkit) in a process of its own: code flow with PKCE, device flow, and everything that is wrong."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import jwt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.access.verbs import parse_scoped
+from framegate.errors import FramegateError, Reason
+from framegate_controller.access.oidc import OidcProvider, OidcSettings, authenticated_ms
+from framegate_controller.access.operators import add_operator
+from framegate_controller.access.policies import ensure_policy
+from framegate_controller.access.signin import SignIn
+from framegate_controller.ca.keys import found_fleet
+from framegate_controller.cli.contexts import context_body
+from framegate_controller.server import Controller, Settings
+from framegate_controller.store.database import Database
+from framegate_controller.store.tables import LogEntry, OperatorRow
+from framegate_simulators.access import write_secret
+
+sys.path.insert(0, str(Path(__file__).parent))
+from openid_browser import Browser
+
+BACK = "http://127.0.0.1:5/"
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory) -> Iterator[dict]:
+    folder = tmp_path_factory.mktemp("openid")
+    script = Path(__file__).with_name("openid_provider.py")
+    process = subprocess.Popen([sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, stderr=(folder / "log").open("wb"), text=True)
+    line = process.stdout.readline()
+    assert line, (folder / "log").read_text()
+    yield json.loads(line)
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def fleet(bench, provider, keys):
+    """SignIn with the provider, and anna, whom it knows."""
+
+    def make(client: str = "framegate") -> SignIn:
+        return SignIn(bench.verifier.database, keys, bench.clock, OidcProvider(OidcSettings(provider["issuer"], client)))
+
+    with bench.verifier.database.transaction() as session:
+        ensure_policy(session, keys, bench.clock())
+        add_operator(
+            session, name="anna", words="", roles=[parse_scoped("viewer")], actor="host", now_ms=bench.clock(), vouched=True, oidc=(provider["issuer"], provider["subjects"]["anna"])
+        )
+    return make
+
+
+def request() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def browser(name: str = "anna") -> Browser:
+    return Browser(name, f"{name} of the plant")
+
+
+def came_back(sign_in: SignIn, now_ms: int, name: str = "anna") -> tuple[bytes, str]:
+    flow = sign_in.oidc.begin("code", BACK, now_ms)
+    query = parse_qs(urlsplit(browser(name).open(flow.url, stop_at=BACK)).query)
+    assert query["state"] == [flow.state.hex()]
+    return flow.state, query["code"][0]
+
+
+def polled(sign_in: SignIn, flow, bench):
+    """Ask as often as the provider allows, which its own clock measures (RFC 8628, 3.5)."""
+    for _ in range(10):
+        time.sleep(flow.interval_s)
+        bench.clock.pass_s(10)
+        made = sign_in.oidc_complete(flow.state, "", request(), "p")
+        if made is not None:
+            return made
+    raise AssertionError("the provider never answered")
+
+
+def refused(call) -> Reason:
+    with pytest.raises(FramegateError) as caught:
+        call()
+    return caught.value.reason
+
+
+def test_code_flow_with_pkce_signs_a_person_in_and_works_once(fleet, bench):
+    sign_in = fleet()
+    flow = sign_in.oidc.begin("code", BACK, bench.clock())
+    asked = parse_qs(urlsplit(flow.url).query)
+    assert asked["code_challenge_method"] == ["S256"] and asked["prompt"] == ["login"] and "nonce" in asked
+    state, code = came_back(sign_in, bench.clock())
+    made = sign_in.oidc_complete(state, code, request(), "ipv4:10.0.0.1:1")
+    assert (made.operator, made.roles) == ("anna", ("viewer",)) and made.expires_ms <= bench.clock() + 8 * 3_600_000
+    assert refused(lambda: sign_in.oidc_complete(state, code, request(), "p")) == Reason.SIGN_IN  # the state is spent
+    other = sign_in.oidc.begin("code", BACK, bench.clock())
+    assert refused(lambda: sign_in.oidc_complete(other.state, code, request(), "p")) == Reason.SIGN_IN  # the code is, too
+
+
+def test_a_code_stolen_on_its_way_is_worth_nothing_in_another_sign_in(fleet, bench):
+    """The verifier never leaves the controller: a code begun under one state cannot be redeemed under another (RFC 7636)."""
+    sign_in = fleet()
+    mine = sign_in.oidc.begin("code", BACK, bench.clock())
+    _, theirs = came_back(sign_in, bench.clock())
+    assert refused(lambda: sign_in.oidc_complete(mine.state, theirs, request(), "p")) == Reason.SIGN_IN
+
+
+@pytest.mark.parametrize("state", [b"", b"x" * 16, b"x" * 4000])
+def test_states_that_nobody_began(fleet, state):
+    assert refused(lambda: fleet().oidc_complete(state, "code", request(), "p")) == Reason.SIGN_IN
+
+
+def test_a_flow_begun_long_ago(fleet, bench):
+    sign_in = fleet()
+    state, code = came_back(sign_in, bench.clock())
+    bench.clock.pass_s(601)
+    assert refused(lambda: sign_in.oidc_complete(state, code, request(), "p")) == Reason.SIGN_IN
+
+
+def test_a_person_the_provider_knows_and_the_fleet_does_not_is_recorded_and_refused(fleet, bench):
+    sign_in = fleet()
+    state, code = came_back(sign_in, bench.clock(), "mallory")
+    assert refused(lambda: sign_in.oidc_complete(state, code, request(), "p")) == Reason.SIGN_IN
+    with bench.verifier.database.transaction() as session:
+        assert session.query(LogEntry).filter(LogEntry.event == "sign-in-failed").count() == 1
+
+
+def test_a_disabled_operator_stays_out_whatever_the_provider_says(fleet, bench):
+    sign_in = fleet()
+    with bench.verifier.database.transaction() as session:
+        session.get(OperatorRow, "anna").enabled = False
+    state, code = came_back(sign_in, bench.clock())
+    assert refused(lambda: sign_in.oidc_complete(state, code, request(), "p")) == Reason.SIGN_IN
+
+
+def test_device_flow_waits_and_then_signs_in(fleet, bench, provider):
+    sign_in = fleet("framegate-device")
+    flow = sign_in.oidc.begin("device", "", bench.clock())
+    assert flow.user_code
+    assert sign_in.oidc_complete(flow.state, "", request(), "p") is None
+    browser().open(urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code)
+    made = polled(sign_in, flow, bench)
+    assert made.operator == "anna"
+    assert refused(lambda: sign_in.oidc_complete(flow.state, "", request(), "p")) == Reason.SIGN_IN
+
+
+def test_device_flow_that_the_person_denies(fleet, bench, provider):
+    sign_in = fleet("framegate-device")
+    flow = sign_in.oidc.begin("device", "", bench.clock())
+    browser().open(urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code, allow=False)
+    assert refused(lambda: polled(sign_in, flow, bench)) == Reason.SIGN_IN
+
+
+def test_a_device_flow_asks_the_provider_no_oftener_than_it_wants(fleet, bench, monkeypatch):
+    sign_in = fleet("framegate-device")
+    flow = sign_in.oidc.begin("device", "", bench.clock())
+    assert sign_in.oidc_complete(flow.state, "", request(), "p") is None
+    monkeypatch.setattr(sign_in.oidc, "_client", lambda _: pytest.fail("asked again at once"))
+    assert sign_in.oidc_complete(flow.state, "", request(), "p") is None
+
+
+@pytest.mark.parametrize("redirect", ["http://10.0.0.1/", "https://127.0.0.1/", "http://localhost.evil.example/", "", "javascript:alert(1)"])
+def test_redirects_that_leave_the_machine(fleet, bench, redirect):
+    assert refused(lambda: fleet().oidc.begin("code", redirect, bench.clock())) == Reason.USAGE
+
+
+@pytest.mark.parametrize("issuer", ["http://idp.example/", "ftp://127.0.0.1/", "idp.example", ""])
+def test_issuers_without_tls(issuer):
+    assert refused(lambda: OidcProvider(OidcSettings(issuer, "framegate"))) == Reason.USAGE
+
+
+def test_a_provider_that_is_away_or_says_it_is_another(bench, provider):
+    away = OidcProvider(OidcSettings("http://127.0.0.1:9", "framegate"))
+    assert refused(lambda: away.begin("code", BACK, bench.clock())) == Reason.SIGN_IN
+    other = OidcProvider(OidcSettings(provider["issuer"] + "/", "framegate"))
+    with pytest.raises(FramegateError, match="metadata"):
+        other.begin("code", BACK, bench.clock())
+
+
+def claims(provider, **changed) -> dict:
+    now = int(time.time())
+    return {k: v for k, v in {"iss": provider["issuer"], "aud": "framegate", "sub": "1", "iat": now, "exp": now + 60, **changed}.items() if v is not None}
+
+
+@pytest.mark.parametrize(
+    "changed", [{"iss": "http://127.0.0.1:1/o"}, {"aud": "another"}, {"exp": 1}, {"exp": None}, {"sub": None}, {"iat": 2**40}], ids=["issuer", "audience", "old", "endless", "nobody", "future"]
+)
+def test_id_tokens_that_are_not_for_us(provider, changed, monkeypatch):
+    """Signed by the provider's own key, as far as the verifier can tell; each claim alone is wrong."""
+    ours, key = OidcProvider(OidcSettings(provider["issuer"], "framegate")), rsa.generate_private_key(65537, 2048)
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    answers(monkeypatch, provider, {"keys": [public | {"kid": "k"}]})
+    good = jwt.encode(claims(provider), key, algorithm="RS256", headers={"kid": "k"})
+    assert ours._verified(good)["sub"] == "1"
+    assert refused(lambda: ours._verified(jwt.encode(claims(provider, **changed), key, algorithm="RS256", headers={"kid": "k"}))) == Reason.SIGN_IN
+
+
+def answers(monkeypatch, provider, jwks) -> None:
+    class Answer:
+        def __init__(self, body):
+            self.body = body
+
+        def json(self):
+            return self.body
+
+    base = {"issuer": provider["issuer"], "jwks_uri": "keys"}
+    monkeypatch.setattr("framegate_controller.access.oidc.requests.get", lambda url, **_: Answer(jwks if url == "keys" else base))
+
+
+def test_id_tokens_by_another_key_without_one_or_with_the_public_key_as_a_secret(provider, monkeypatch):
+    ours, key, other = OidcProvider(OidcSettings(provider["issuer"], "framegate")), *(rsa.generate_private_key(65537, 2048) for _ in range(2))
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    answers(monkeypatch, provider, {"keys": [public | {"kid": "k"}]})
+    shared = jwt.encode(claims(provider), "secret of sixteen and more bytes, as HMAC wants", algorithm="HS256", headers={"kid": "k"})
+    none = jwt.encode(claims(provider), None, algorithm="none", headers={"kid": "k"})
+    for token in (jwt.encode(claims(provider), other, algorithm="RS256", headers={"kid": "k"}), shared, none, "", "a.b.c", "a" * 10_000):
+        assert refused(lambda token=token: ours._verified(token)) == Reason.SIGN_IN
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 5_000), (3, 3_000), (9, 5_000), (-1, 5_000), ("3", 5_000), (2.5, 2_500)])
+def test_a_factor_is_as_fresh_as_the_provider_says_and_never_fresher(said, expected):
+    assert authenticated_ms({"auth_time": said}, 5_000) == expected
+
+
+async def test_framegate_login_at_the_provider_from_a_terminal(provider, tmp_path):
+    """The whole way: the command, its loopback port, a browser, the provider, the controller."""
+    keys = found_fleet(tmp_path / "keys", "plant")
+    database = Database(tmp_path / "registry.db")
+    with database.transaction() as session:
+        ensure_policy(session, keys, time.time_ns() // 1_000_000)
+        add_operator(
+            session, name="anna", words="", roles=[parse_scoped("viewer")], actor="host", now_ms=time.time_ns() // 1_000_000, vouched=True,
+            oidc=(provider["issuer"], provider["subjects"]["anna"]),
+        )  # fmt: skip
+    database.close()
+    running = Controller(Settings(tmp_path, join_port=0, fleet_port=0, oidc=OidcSettings(provider["issuer"], "framegate")))
+    await running.start()
+    try:
+        context = write_secret(tmp_path / "anna.json", json.dumps(context_body(running.join_address, running.fleet_address, "controller.plant.framegate", keys.root.pem.decode())))
+        script = Path(__file__).with_name("openid_browser.py")
+        wrapper = tmp_path / "browser"
+        wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" anna "anna of the plant" "$1"\n')
+        wrapper.chmod(0o755)
+        environment = {**os.environ, "BROWSER": f"{wrapper} %s", "FRAMEGATE_CONTEXT": str(context)}
+        run = [str(Path(sys.executable).parent / "framegate")]
+        done = await asyncio.to_thread(subprocess.run, [*run, "login", "--oidc"], capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert done.returncode == 0 and "signed in as anna" in done.stderr, done.stderr
+        done = await asyncio.to_thread(subprocess.run, [*run, "whoami", "-o", "json"], capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["method"] == "oidc"
+    finally:
+        await running.stop(0)
