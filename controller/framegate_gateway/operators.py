@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final, TypeVar
 
@@ -52,13 +53,15 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
     async def WatchVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> AsyncIterator[pb.Verdicts]:
         """Verdicts as they are made, and an empty message every second."""
         await self._operator(context, "verdict.show", request)
-        queue = self._journal.watch()
+        queue, asked = self._journal.watch(), time.monotonic()
         try:
             while not queue.full():
+                if time.monotonic() - asked > WATCH_BEAT_S:  # on a busy line, too: whoever is disabled sees no more
+                    await self._operator(context, "verdict.show", request)
+                    asked = time.monotonic()
                 try:
                     verdict, envelope = await asyncio.wait_for(queue.get(), WATCH_BEAT_S)
                 except TimeoutError:
-                    await self._operator(context, "verdict.show", request)
                     yield pb.Verdicts()
                     continue
                 if request.device in {"", verdict.device} and request.outcome in {"", verdict.outcome}:
@@ -144,6 +147,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             return
         try:
             async for name, image, receipt, manifest in self._require_egress().dataset(_export(request, caller, allowed)):
+                self._standing(context)  # whoever is disabled while it runs takes no more with them
                 yield pb.ExportReply(name=name, image=image, receipt=receipt, manifest=manifest)
         except FramegateError as error:
             await _abort(context, error)
@@ -202,14 +206,10 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
         async def run() -> tuple[Caller, GatewayAllowed, bool]:
             nonlocal caller
+            caller = self._standing(context)
             credentials = self._keys.credentials
-            if credentials is None:
-                raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
+            assert credentials is not None  # noqa: S101 - `_standing` had them
             now = self._view.now_ms()
-            found = verify_certificate(presented_certificate(context), Purpose.OPERATOR, credentials.authorities, credentials.root, from_ms(now))
-            if not self._view.open:
-                raise Refused.of(Reason.TRUST_FEED, "a trust feed that says who is signed in", "silence", "when the controller is back")
-            caller = self._view.access.caller(found, context.peer(), credentials.zone, now)
             dry = dict(context.invocation_metadata() or ()).get(DRY_RUN_KEY) == "1"
             allowed = self._view.access.authorise(caller, verb, request, zone=credentials.zone, gateway=credentials.device, now_ms=now, target=credentials.device)
             return caller, allowed, dry
@@ -224,6 +224,16 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 raise
 
         return await _answered(context, told)
+
+    def _standing(self, context: Context) -> Caller:
+        """The operator at the other end, whose session stands now. Raises Refused."""
+        credentials, now = self._keys.credentials, self._view.now_ms()
+        if credentials is None:
+            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
+        found = verify_certificate(presented_certificate(context), Purpose.OPERATOR, credentials.authorities, credentials.root, from_ms(now))
+        if not self._view.open:
+            raise Refused.of(Reason.TRUST_FEED, "a trust feed that says who is signed in", "silence", "when the controller is back")
+        return self._view.access.caller(found, context.peer(), credentials.zone, now)
 
     async def _maker_event(self, event: str, actor: str, detail: dict[str, Any]) -> None:
         if self._egress is not None:

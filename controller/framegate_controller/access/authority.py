@@ -148,14 +148,14 @@ class Authority:
             self._read[key] = now
         record(session, self.clock(), aim.target if aim.target.count(".") == 2 else "", "allowed", act.actor, f"{aim.verb} {aim.summary or aim.target}".strip())
 
-    def note_denied(self, session: Session, denied: Denied, reason: str) -> Refused:
-        """Record a denial, in a transaction of its own; where an approval is what is missing, ask for it. Returns what the caller is told."""
+    def note_denied(self, session: Session, denied: Denied, reason: str, *, dry: bool = False) -> Refused:
+        """Record a denial, in a transaction of its own; where an approval is what is missing, ask for it, but not for a dry run. Returns what the caller is told."""
         caller, aim, now = denied.caller, denied.aim, self.clock()
         session.info["act"] = Act(caller.actor, source=address_text(caller.source), reason=reason, verb=aim.verb, policies=denied.decision.policies, policy=denied.policy.words)
         keep_decision(session, denied.request, denied.decision, denied.policy, now)
         failure = denied.failures[0]
         record(session, now, aim.target if aim.target.count(".") == 2 else "", "denied", caller.actor, f"{aim.verb} {aim.summary or aim.target}: {failure.reason}")
-        if failure.reason != Reason.APPROVAL_NEEDED:
+        if failure.reason != Reason.APPROVAL_NEEDED or dry:
             return Refused(denied.failures)
         asked = Asked(caller.name, aim.zone, aim.summary or f"{aim.verb} {aim.target}".strip(), reason, verb=aim.verb, target=aim.target, content_sha256=denied.content)
         row = ask(session, asked, denied.policy, now)

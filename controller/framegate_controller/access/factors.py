@@ -13,7 +13,7 @@ from typing import Final
 
 import pyotp
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -69,7 +69,7 @@ def right_password(stored: str, password: str) -> bool:
     with _TURNS:
         try:
             return _HASHER.verify(stored or _DUMMY, password[:MAX_PASSWORD]) and bool(stored)
-        except (VerifyMismatchError, InvalidHashError):
+        except (VerificationError, InvalidHashError):
             return False
 
 
@@ -88,7 +88,7 @@ def totp_step(secret: str, code: str, last_step: int, now_ms: int) -> int:
     step = now_ms // 1000 // TOTP_STEP_S
     totp = pyotp.TOTP(secret)
     for candidate in range(step - TOTP_SKEW, step + TOTP_SKEW + 1):
-        if candidate > last_step and hmac.compare_digest(totp.at(candidate * TOTP_STEP_S), code):
+        if candidate > last_step and hmac.compare_digest(totp.at(candidate * TOTP_STEP_S).encode(), code.encode(errors="replace")):
             return candidate
     return 0
 

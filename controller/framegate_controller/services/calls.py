@@ -74,7 +74,7 @@ class OperatorCalls:
         except _DryRun as kept:
             return kept.result  # type: ignore[no-any-return]
         except Denied as denied:
-            raise await asyncio.to_thread(self._denied, denied, reason) from None
+            raise await asyncio.to_thread(self._denied, denied, reason, dry) from None
         if told:  # beside every answer, so that nobody overlooks it
             context.set_trailing_metadata(((NOTICE_KEY, "\n".join(told).encode()),))
         if after is not None:
@@ -85,9 +85,9 @@ class OperatorCalls:
         """That an operator of this fleet is calling, before anything in the request is read. Raises Refused."""
         verify_peer(context, self._verifier.keys, Purpose.OPERATOR)
 
-    def _denied(self, denied: Denied, reason: str) -> Refused:
+    def _denied(self, denied: Denied, reason: str, dry: bool) -> Refused:
         with self._verifier.database.transaction() as session:
-            return self._authority.note_denied(session, denied, reason)
+            return self._authority.note_denied(session, denied, reason, dry=dry)
 
     def _now(self) -> int:
         return self._verifier.clock()

@@ -74,8 +74,9 @@ class PolicyCalls(OperatorCalls):
         self._peer(context)
         policy = parse_policy(_files(request.files))
 
-        def which(session: Session, _allowed: Allowed, _caller: Caller) -> list[DecisionRow]:
-            return list(session.scalars(select(DecisionRow).where(DecisionRow.last_ms >= request.since_ms).order_by(DecisionRow.last_ms)).all())
+        def which(session: Session, _allowed: Allowed, _caller: Caller) -> list[Any]:
+            columns = (DecisionRow.request, DecisionRow.count, DecisionRow.last_ms, DecisionRow.allow, DecisionRow.policies)  # values: they outlive the transaction
+            return list(session.execute(select(*columns).where(DecisionRow.last_ms >= request.since_ms).order_by(DecisionRow.last_ms)).all())
 
         for row in await self._do(context, request, Aim("policy.simulate", target=policy.sha256.hex()[:16]), which):
             yield await asyncio.to_thread(_simulated, row, policy)
@@ -151,7 +152,7 @@ def _files(files: Iterable[Any]) -> dict[str, str]:
     return found
 
 
-def _simulated(row: DecisionRow, policy: PolicySet) -> pb.SimulateRow:
+def _simulated(row: Any, policy: PolicySet) -> pb.SimulateRow:
     request = Request.parse(row.request)
     answer = pb.SimulateRow(
         principal=request.principal[1], action=request.action, resource=f"{request.resource[0]} {request.resource[1][:16]}", count=row.count, last_ms=row.last_ms,

@@ -29,6 +29,8 @@ SCHEMA: Final = "schema.cedarschema"
 _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}\.cedar")
 _MISSING: Final = re.compile(r"does not have the attribute `([^`]+)`|have an attribute `([^`]+)`")
 _OPTIONAL: Final = re.compile(r"\b(posture|trustworthiness)\s+has\s+(\w+)")
+_MENDED_LAST: Final[dict[str, int]] = {Reason.FACTOR_NEEDED: 1, Reason.APPROVAL_NEEDED: 2}
+"""Of several reasons the one that nothing mends is told first, and others are asked for their approval only where that is all that is missing."""
 _POLICY: Final = re.compile(r"`(policy\d+)`")
 
 
@@ -96,7 +98,10 @@ class PolicySet:
         self.schema = cedarpy.Schema.from_str(texts[SCHEMA])
         joined = _joined(texts)
         self._set = cedarpy.PolicySet.from_str(joined)
-        static = json.loads(cedarpy.policies_to_json_str(joined)).get("staticPolicies", {})
+        parsed = json.loads(cedarpy.policies_to_json_str(joined))
+        static = parsed.get("staticPolicies", {})
+        permits = {key: p for key, p in static.items() if p["effect"] == "permit"}
+        self._permits = cedarpy.PolicySet.from_json_str(json.dumps({**parsed, "staticPolicies": permits}))
         self._notes: dict[str, dict[str, str]] = {key: dict(p.get("annotations") or {}) for key, p in static.items()}
         self.effects: Mapping[str, str] = MappingProxyType({self._notes[k].get("id", k): p["effect"] for k, p in static.items()})
         self._optional = sorted(set(_OPTIONAL.findall(joined)))
@@ -117,14 +122,16 @@ class PolicySet:
             {"uid": principal, "attrs": dict(request.principal_attributes), "parents": roles}, {"uid": resource, "attrs": dict(request.resource_attributes), "parents": []},
         ]  # fmt: skip
         asked = {"principal": principal, "action": {"type": "Action", "id": request.action}, "resource": resource, "context": dict(request.context)}
-        answer = cedarpy.is_authorized(asked, self._set, self._base.with_added_json_str(json.dumps(entities)), self.schema)
+        known = self._base.with_added_json_str(json.dumps(entities))
+        answer = cedarpy.is_authorized(asked, self._set, known, self.schema)
         errors = list(answer.diagnostics.errors)
         deciding = tuple(sorted(self._notes.get(r, {}).get("id", r) for r in answer.diagnostics.reasons))
         if errors:
             return Decision(False, (), self._broken(errors))
         if answer.decision == cedarpy.Decision.Allow:
             return Decision(True, deciding)
-        return Decision(False, deciding, self._denied(request, list(answer.diagnostics.reasons)))
+        permitted = cedarpy.is_authorized(asked, self._permits, known, self.schema).decision == cedarpy.Decision.Allow
+        return Decision(False, deciding, self._denied(request, list(answer.diagnostics.reasons) if permitted else []))
 
     def _broken(self, errors: list[str]) -> Failure:
         text = " ".join(errors)
@@ -142,10 +149,10 @@ class PolicySet:
         if not reasons:
             what = f"a permit for {request.action}" + (f" on {request.resource[0]} {request.resource[1]}" if request.resource[1] else "")
             return Failure(Reason.POLICY_DENIED, what, f"none; roles held here: {held}" if request.principal[0] == "Operator" else f"none{unknown}", "framegate auth can-i VERB")
-        for key in reasons:
-            notes = self._notes.get(key, {})
-            if notes.get("reason") in set(Reason):
-                return Failure(Reason(notes["reason"]), f"{request.action} allowed by policy", f"forbidden by {notes.get('id', key)}", notes.get("hint", ""))
+        named = [n for n in (self._notes.get(key, {}) for key in reasons) if n.get("reason") in set(Reason)]
+        if named:
+            first = min(named, key=lambda n: (_MENDED_LAST.get(n["reason"], 0), n["id"]))
+            return Failure(Reason(first["reason"]), f"{request.action} allowed by policy", f"forbidden by {first['id']}", first.get("hint", ""))
         ids = ", ".join(self._notes.get(k, {}).get("id", k) for k in reasons)
         return Failure(Reason.POLICY_DENIED, f"{request.action} allowed by policy", f"forbidden by {ids}{unknown}", "framegate policy explain")
 
