@@ -77,15 +77,18 @@ def verify_log(lines: Iterable[bytes], anchor: LogAnchor, witness: Sequence[byte
     heads = _heads([*own, *witness], anchor, fleet)  # 4
     if not heads:
         raise AuditRefused("unsigned", -1, "expected at least one signed head, got none")
-    sizes = sorted({h.size for h in heads})
+    claimed: dict[int, set[str]] = {}
+    for head in heads:
+        claimed.setdefault(head.size, set()).add(head.root)
+    sizes = sorted(claimed)
     if sizes[-1] > len(leaves):  # 5
         raise AuditRefused("truncated", len(leaves), f"expected {sizes[-1]} entries as a signed head says, got {len(leaves)}")
     good = 0
     found = _roots(sizes, leaves)
-    for head in sorted(heads, key=lambda h: h.size):  # 6
-        if found[head.size].hex() != head.root:
-            raise AuditRefused("root", good, f"entries {good} to {head.size - 1} are not those that were signed: something in them was rewritten after a head over {good}")
-        good = head.size
+    for size in sizes:  # 6
+        if claimed[size] != {found[size].hex()}:  # two heads of one size that differ are a rewriting, too
+            raise AuditRefused("root", good, f"entries {good} to {size - 1} are not those that were signed: something in them was rewritten after a head over {good}")
+        good = size
     last = max(heads, key=lambda h: (h.size, h.at_ms))
     return VerifiedLog(fleet, len(leaves), last.size, last.at_ms, len(heads), max((h.size for h in _heads(witness, anchor, fleet)), default=0), last.root)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,8 @@ ROOT_DAYS: Final = 3650
 ISSUING_DAYS: Final = 730
 """An issuing CA outlives everything it signs by far and is rotated long before the root."""
 
+BACKDATED: Final = timedelta(minutes=5)
+"""How long before its making a certificate counts: clocks differ."""
 ISSUING: Final = MappingProxyType(
     {
         "device-ca": (Purpose.DEVICE,),
@@ -76,7 +77,7 @@ class FleetKeys:
     fleet: str
     root: SigningKey
     issuing: dict[str, SigningKey]
-    signing: Mapping[str, SigningKey]
+    signing: dict[str, SigningKey]
     factor_key: bytes
     keyring: Keyring
     next: dict[str, SigningKey] = field(default_factory=dict)
@@ -121,12 +122,9 @@ def found_fleet(folder: Path, fleet: str, ca_keys: str = "", passphrase_file: Pa
         key = keyring.make(label)
         (folder / f"{label}.pem").write_bytes(SigningKey(key, issuing_certificate(root, fleet, label, key.public_key(), now)).pem)
     files = FileKeyring(folder, passphrase)
-    for label, purpose in SIGNING.items():
+    for label in SIGNING:
         key = files.make(label)
-        builder = x509.CertificateBuilder().subject_name(_name(f"{fleet} {label} key", fleet)).issuer_name(name).public_key(key.public_key())
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + timedelta(days=ISSUING_DAYS))
-        builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True).add_extension(x509.ExtendedKeyUsage([purpose.value]), critical=False)
-        (folder / f"{label}.pem").write_bytes(SigningKey(key, builder.sign(root_key, hashes.SHA256())).pem)
+        (folder / f"{label}.pem").write_bytes(SigningKey(key, signing_certificate(root, fleet, label, key.public_key(), now)).pem)
     files.make("factors")
     (folder / "held").write_text(ca_keys)
     (folder / "fleet").write_text(fleet)
@@ -141,12 +139,14 @@ def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
     passphrase = read_passphrase(folder, passphrase_file)
     held = (folder / "held").read_text().strip() if (folder / "held").exists() else ""
     keyring, files = open_keyring(held, folder, passphrase), FileKeyring(folder, passphrase)
+    for label in ISSUING:
+        _finish_switch(folder, label, keyring)
     issuing = {label: SigningKey(keyring.load(label), _certificate(folder, label)) for label in ISSUING}
     signing = {label: SigningKey(files.load(label), _certificate(folder, label)) for label in SIGNING}
     factor = files.load("factors")
     number = factor.private_numbers().private_value.to_bytes(32, "big")
     factor_key = HKDF(hashes.SHA256(), 32, None, b"framegate/v1/factors").derive(number)
-    keys = FleetKeys(fleet, SigningKey(keyring.load("root"), _certificate(folder, "root")), issuing, MappingProxyType(signing), factor_key, keyring)
+    keys = FleetKeys(fleet, SigningKey(keyring.load("root"), _certificate(folder, "root")), issuing, signing, factor_key, keyring)
     for label in ISSUING:
         if (folder / f"{label}.next.pem").exists():
             keys.next[label] = SigningKey(keyring.load(f"{label}.next"), _certificate(folder, f"{label}.next"))
@@ -155,10 +155,32 @@ def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
     return keys
 
 
+def _finish_switch(folder: Path, label: str, keyring: Keyring) -> None:
+    """A controller that died between the two steps of a switch left the new key under the old certificate: put the new one beside it."""
+    coming = folder / f"{label}.next.pem"
+    if not coming.exists():
+        return
+    try:
+        present = keyring.load(label)
+    except Unavailable:  # a token that lost the old key and had not yet renamed the new one
+        keyring.rename(f"{label}.next", label)
+        present = keyring.load(label)
+    if present.public_key() == _certificate(folder, f"{label}.next").public_key():
+        coming.replace(folder / f"{label}.pem")
+
+
 def issuing_certificate(root: SigningKey, fleet: str, label: str, key: ec.EllipticCurvePublicKey, now: datetime) -> x509.Certificate:
     """A certificate by the root for the issuing CA `label`; every generation has the same name."""
     usages = [usage for p in ISSUING[label] for usage in (p.value, *TLS_USAGE.get(p, ()))]
     builder = _ca(_name(f"{fleet} {label}", fleet), root.certificate.subject, key, now, ISSUING_DAYS, usages, 0)
+    return builder.sign(root.key, hashes.SHA256())
+
+
+def signing_certificate(root: SigningKey, fleet: str, label: str, key: ec.EllipticCurvePublicKey, now: datetime) -> x509.Certificate:
+    """A certificate by the root for the signing key `label`."""
+    builder = x509.CertificateBuilder().subject_name(_name(f"{fleet} {label} key", fleet)).issuer_name(root.certificate.subject).public_key(key)
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - BACKDATED).not_valid_after(now + timedelta(days=ISSUING_DAYS))
+    builder = builder.add_extension(x509.BasicConstraints(False, None), critical=True).add_extension(x509.ExtendedKeyUsage([SIGNING[label].value]), critical=False)
     return builder.sign(root.key, hashes.SHA256())
 
 
@@ -174,7 +196,7 @@ def _ca(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, days: int, usages: list[x509.ObjectIdentifier] | None, path_length: int
 ) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(minutes=5)).not_valid_after(now + timedelta(days=days))
+    builder = builder.not_valid_before(now - BACKDATED).not_valid_after(now + timedelta(days=days))
     builder = builder.add_extension(x509.BasicConstraints(True, path_length), critical=True)
     usage = dict.fromkeys(("content_commitment", "data_encipherment", "key_agreement", "key_encipherment", "encipher_only", "decipher_only"), False)
     builder = builder.add_extension(x509.KeyUsage(**usage, digital_signature=True, key_cert_sign=True, crl_sign=True), critical=True)

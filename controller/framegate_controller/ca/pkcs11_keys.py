@@ -25,7 +25,11 @@ class Pkcs11Keyring:
         self._lock = threading.Lock()
         try:
             pin = pin_file.read_text().strip()
-            self._session: Any = pkcs11.lib(module).get_token(token_label=token).open(rw=True, user_pin=pin)
+            held = pkcs11.lib(module).get_token(token_label=token)
+            try:
+                self._session: Any = held.open(rw=True, user_pin=pin)
+            except pkcs11.UserAlreadyLoggedIn:  # a token knows one login for each process, and an earlier keyring of this one did it
+                self._session = held.open(rw=True)
         except (OSError, pkcs11.PKCS11Error, RuntimeError) as error:
             problem = f"{type(error).__name__} {error}".strip()
             raise Unavailable.of(

@@ -19,7 +19,7 @@ from framegate.certificates import from_ms
 from framegate.errors import Malformed, Reason, Refused
 from framegate.lifecycle import State
 from framegate_controller.ca.issuance import MAX_CERTIFICATE_LIFE, OPERATOR_LIFE, SERVER_LIFE
-from framegate_controller.ca.keys import ISSUING, FleetKeys, SigningKey, issuing_certificate
+from framegate_controller.ca.keys import BACKDATED, ISSUING, FleetKeys, SigningKey, issuing_certificate, signing_certificate
 from framegate_controller.store.registry import raise_revision, record
 from framegate_controller.store.tables import Device, Setting
 from framegate_controller.timing import Timing
@@ -27,6 +27,8 @@ from framegate_controller.timing import Timing
 LIFE: Final = {"device-ca": MAX_CERTIFICATE_LIFE, "gateway-ca": MAX_CERTIFICATE_LIFE, "operator-ca": OPERATOR_LIFE, "server-ca": SERVER_LIFE, "broker-ca": SERVER_LIFE}
 """The longest life of what each signs: until then its last certificate may be shown."""
 WARN_BEFORE: Final = timedelta(days=90)
+CERTIFY_BEFORE: Final = timedelta(days=365)
+"""Half of a signing key's certificate's life."""
 
 
 def rotate(session: Session, keys: FleetKeys, folder: Path, label: str, actor: str, now_ms: int) -> None:
@@ -49,7 +51,7 @@ def tick(session: Session, keys: FleetKeys, folder: Path, timing: Timing, now_ms
     """Let every rotation move on; what moved, in words."""
     moved = []
     for label in list(keys.next):
-        waiting, _ = _unaware(session, label, now_ms, timing)
+        waiting, _ = _unaware(session, keys, label, now_ms, timing)
         if waiting == 0:
             moved.append(_switch(session, keys, folder, label, now_ms))
     for path in sorted(folder.glob("*.old-*.pem")):
@@ -60,6 +62,19 @@ def tick(session: Session, keys: FleetKeys, folder: Path, timing: Timing, now_ms
             keys.others[:] = [c for c in keys.others if c != gone]
             record(session, now_ms, "", "ca-forgotten", "controller", f"{label}: {gone.serial_number:x}")
             moved.append(f"{label}: the old one is forgotten")
+    return [*moved, *_certify_again(session, keys, folder, now_ms)]
+
+
+def _certify_again(session: Session, keys: FleetKeys, folder: Path, now_ms: int) -> list[str]:
+    """Signing keys keep signing: a new certificate for the same key, long before the old one ends. What was signed carries the certificate of its day."""
+    moved = []
+    for label, held in keys.signing.items():
+        if held.certificate.not_valid_after_utc - from_ms(now_ms) < CERTIFY_BEFORE:
+            made = SigningKey(held.key, signing_certificate(keys.root, keys.fleet, label, held.key.public_key(), from_ms(now_ms)))
+            (folder / f"{label}.pem").write_bytes(made.pem)
+            keys.signing[label] = made
+            record(session, now_ms, "", "key-certified", "controller", f"{label}: until {made.certificate.not_valid_after_utc:%F}")
+            moved.append(f"{label} key: certified until {made.certificate.not_valid_after_utc:%F}")
     return moved
 
 
@@ -97,7 +112,7 @@ def plan_rotation(session: Session, keys: FleetKeys, timing: Timing, label: str)
 
 
 def ca_rows(session: Session, keys: FleetKeys) -> list[dict[str, Any]]:
-    """Root and generations, as rows for people."""
+    """Root, generations and signing keys, as rows for people."""
     rows = [_row("root", "present", keys.root.certificate, keys.keyring.words, "")]
     for label in ISSUING:
         for certificate in keys.generations(label):
@@ -118,6 +133,7 @@ def ca_rows(session: Session, keys: FleetKeys) -> list[dict[str, Any]]:
                 )
             else:
                 rows.append(_row(label, "gone", certificate, "destroyed", "until nothing it signed lives"))
+    rows += [_row(f"{label} key", "present", k.certificate, "encrypted file", "certified anew by itself") for label, k in keys.signing.items()]
     return rows
 
 
@@ -128,10 +144,11 @@ def _row(label: str, state: str, certificate: x509.Certificate, held: str, note:
     }  # fmt: skip
 
 
-def _unaware(session: Session, label: str, now_ms: int, timing: Timing) -> tuple[int, int]:
+def _unaware(session: Session, keys: FleetKeys, label: str, now_ms: int, timing: Timing) -> tuple[int, int]:
     """(trusted machines that have not attested since the next generation was made, when it was made)."""
     made = session.get(Setting, f"ca-made:{label}")
-    since = int(made.value) if made else now_ms
+    born = keys.next[label].certificate.not_valid_before_utc  # where the store lost the rest of that transaction
+    since = int(made.value) if made else int((born + BACKDATED).timestamp() * 1000)
     query = select(func.count()).select_from(Device).where(Device.state == State.TRUSTED, Device.result_ms <= since)
     waiting = session.scalars(query).one()
     return (waiting if now_ms > since + timing.interval_ms // 2 else max(1, waiting)), since

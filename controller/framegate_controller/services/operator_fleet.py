@@ -12,7 +12,7 @@ from framegate.identity import Kind, parse_name
 from framegate.lifecycle import State
 from framegate_controller.access.authority import Aim, Allowed, Caller
 from framegate_controller.ca.rotation import ca_rows, plan_rotation, rotate
-from framegate_controller.services.calls import MAX_REASON, OperatorCalls
+from framegate_controller.services.calls import MAX_REASON, OperatorCalls, asked_for
 from framegate_controller.services.wire import Context, guarded, to_summary
 from framegate_controller.store.registry import find_device, raise_revision, record
 from framegate_controller.store.tables import Device, ZoneRow
@@ -140,9 +140,12 @@ class FleetCalls(OperatorCalls):
 
             return await self._do(context, request, Aim("ca.show"), look)
 
+        _, dry = asked_for(context)
+
         def work(session: Session, _allowed: Allowed, caller: Caller) -> pb.CaReply:
             plan = plan_rotation(session, self._verifier.keys, self._verifier.timing, request.label)
-            rotate(session, self._verifier.keys, self._hub.key_folder, request.label, caller.actor, self._now())
+            if not dry:  # keys are files, or in a token: no transaction takes them back
+                rotate(session, self._verifier.keys, self._hub.key_folder, request.label, caller.actor, self._now())
             return pb.CaReply(plan=plan, rows=[pb.CaRow(**r) for r in ca_rows(session, self._verifier.keys)])
 
         async def after(_reply: pb.CaReply) -> None:

@@ -1,0 +1,335 @@
+"""CA care: keys in encrypted files, a PKCS#11 token (SoftHSM), a TPM (swtpm); rotation step by step, and a controller that dies in the middle of one."""
+
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from framegate.certificates import Purpose, from_ms, verify_certificate
+from framegate.errors import FramegateError, Reason
+from framegate_controller.ca.issuance import issue_operator
+from framegate_controller.ca.keyring import FileKeyring, open_keyring, read_passphrase
+from framegate_controller.ca.keys import ISSUING, SIGNING, FleetKeys, SigningKey, found_fleet, load_fleet, signing_certificate
+from framegate_controller.ca.rotation import LIFE, ca_rows, plan_rotation, rotate, tick
+from framegate_controller.store.database import Database
+from framegate_controller.store.tables import Device, LogEntry
+from framegate_controller.timing import Timing
+from framegate_simulators.tpm import Swtpm
+
+MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+
+
+def refused(call) -> Reason:
+    with pytest.raises(FramegateError) as caught:
+        call()
+    return caught.value.reason
+
+
+@pytest.fixture
+def token(tmp_path, monkeypatch) -> str:
+    """A SoftHSM token of this test alone."""
+    if shutil.which("softhsm2-util") is None or not Path(MODULE).exists():
+        pytest.skip("softhsm2 is not installed: apt-get install softhsm2")
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+    pin = tmp_path / "pin"
+    pin.touch(0o600)
+    pin.write_text("123456\n")
+    environment = {**os.environ, "SOFTHSM2_CONF": str(tmp_path / "softhsm2.conf")}
+    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "fleet", "--pin", "123456", "--so-pin", "654321"], check=True, capture_output=True, env=environment)
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    fresh_process()
+    return f"pkcs11:module={MODULE};token=fleet;pin-file={pin}"
+
+
+@pytest.fixture
+def tpm(tmp_path):
+    held = Swtpm(tmp_path / "swtpm")
+    held.start()
+    yield f"tpm:{held.tcti}"
+    held.stop()
+
+
+def fresh_process() -> None:
+    """The module as a new process has it: configuration read, nobody logged in."""
+    import pkcs11
+
+    pkcs11.lib(MODULE).reinitialize()
+
+
+def works(keys: FleetKeys) -> None:
+    """Certificates by every issuing CA verify to the root."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = issue_operator(keys, "anna", key.public_key(), timedelta(hours=1))
+    assert verify_certificate(made, Purpose.OPERATOR, keys.intermediates, keys.root.certificate, datetime.now(UTC)).common_name == "operator.anna"
+    for label in ISSUING:
+        held = keys.issuing[label]
+        held.key.public_key().verify(held.key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256()))
+        assert held.key.public_key() == held.certificate.public_key()
+
+
+# --- where keys are ---
+
+
+def test_files_are_encrypted_and_the_passphrase_may_be_elsewhere(tmp_path):
+    passphrase = tmp_path / "elsewhere"
+    passphrase.touch(0o600)
+    passphrase.write_text("a passphrase of some length\n")
+    works(found_fleet(tmp_path / "keys", "plant", passphrase_file=passphrase))
+    assert not (tmp_path / "keys" / "passphrase").exists()
+    for path in (tmp_path / "keys").glob("*.key"):
+        assert b"ENCRYPTED PRIVATE KEY" in path.read_bytes() and path.stat().st_mode & 0o077 == 0
+    works(load_fleet(tmp_path / "keys", passphrase))
+    passphrase.write_text("another passphrase of some length\n")
+    assert refused(lambda: load_fleet(tmp_path / "keys", passphrase)) == Reason.CONFLICT
+    assert refused(lambda: load_fleet(tmp_path / "keys")) == Reason.UNAVAILABLE
+
+
+@pytest.mark.parametrize("how", ["readable key", "readable passphrase", "short passphrase", "no passphrase", "junk key", "no key", "another's key"])
+def test_n87_key_files_that_are_not_right(tmp_path, how):
+    folder = tmp_path / "keys"
+    found_fleet(folder, "plant")
+    if how == "readable key":
+        (folder / "root.key").chmod(0o644)
+    elif how == "readable passphrase":
+        (folder / "passphrase").chmod(0o640)
+    elif how == "short passphrase":
+        (folder / "passphrase").write_text("short")
+    elif how == "no passphrase":
+        (folder / "passphrase").unlink()
+    elif how == "junk key":
+        (folder / "grant.key").write_bytes(b"junk")
+    elif how == "no key":
+        (folder / "device-ca.key").unlink()
+    else:
+        found_fleet(tmp_path / "other", "plant")
+        shutil.copy(tmp_path / "other" / "grant.key", folder / "grant.key")
+    with pytest.raises(FramegateError):
+        load_fleet(folder)
+
+
+def test_keys_are_never_overwritten(tmp_path):
+    found_fleet(tmp_path, "plant")
+    assert refused(lambda: found_fleet(tmp_path, "plant")) == Reason.CONFLICT
+    assert refused(lambda: FileKeyring(tmp_path, read_passphrase(tmp_path, None)).make("root")) == Reason.CONFLICT
+
+
+@pytest.mark.parametrize("held", ["pkcs11:", "pkcs11:module=x", "tpm:", "ftp:x", "pkcs11:module=x;token=y;pin-file=z;more=1"])
+def test_key_stores_that_are_written_wrongly(tmp_path, held):
+    assert refused(lambda: open_keyring(held, tmp_path, b"")) == Reason.USAGE
+
+
+def test_a_fleet_in_a_pkcs11_token(tmp_path, token):
+    works(found_fleet(tmp_path / "keys", "plant", token))
+    works(load_fleet(tmp_path / "keys"))
+    assert not (tmp_path / "keys" / "root.key").exists() and not (tmp_path / "keys" / "device-ca.key").exists()
+    key = load_fleet(tmp_path / "keys").root.key
+    with pytest.raises(NotImplementedError):
+        key.private_numbers()
+    assert refused(lambda: found_fleet(tmp_path / "second", "plant", token)) == Reason.CONFLICT  # its labels are taken
+
+
+@pytest.mark.parametrize("how", ["wrong pin", "no module", "no token", "no pin file"])
+def test_tokens_that_are_away(tmp_path, token, how):
+    found_fleet(tmp_path / "keys", "plant", token)
+    held = tmp_path / "keys" / "held"
+    if how == "wrong pin":
+        (tmp_path / "pin").write_text("999999")
+    elif how == "no pin file":
+        (tmp_path / "pin").unlink()
+    else:
+        held.write_text(held.read_text().replace(*((MODULE, "/nowhere.so") if how == "no module" else ("token=fleet", "token=other"))))
+    fresh_process()
+    assert refused(lambda: load_fleet(tmp_path / "keys")) == Reason.UNAVAILABLE
+
+
+def test_a_fleet_in_a_tpm(tmp_path, tpm):
+    works(found_fleet(tmp_path / "keys", "plant", tpm))
+    works(load_fleet(tmp_path / "keys"))
+    assert not (tmp_path / "keys" / "root.key").exists() and (tmp_path / "keys" / "root.tpm").exists()
+
+
+def test_a_tpms_keys_are_worth_nothing_on_another_tpm_or_when_damaged(tmp_path, tpm):
+    found_fleet(tmp_path / "keys", "plant", tpm)
+    other = Swtpm(tmp_path / "other")
+    other.start()
+    try:
+        (tmp_path / "keys" / "held").write_text(f"tpm:{other.tcti}")
+        keys = load_fleet(tmp_path / "keys")
+        assert refused(lambda: works(keys)) == Reason.UNAVAILABLE
+    finally:
+        other.stop()
+    (tmp_path / "keys" / "held").write_text(tpm)
+    (tmp_path / "keys" / "root.tpm").write_text("{}")
+    assert refused(lambda: load_fleet(tmp_path / "keys")) == Reason.UNAVAILABLE
+
+
+def test_a_tpm_that_is_away(tmp_path):
+    assert refused(lambda: found_fleet(tmp_path, "plant", "tpm:swtpm:path=/nowhere")) == Reason.UNAVAILABLE
+
+
+# --- rotation ---
+
+
+class House:
+    """A fleet with a trusted machine, whose clock the test moves."""
+
+    def __init__(self, tmp_path, held: str = "") -> None:
+        self.folder, self.timing = tmp_path / "keys", Timing()
+        self.keys = found_fleet(self.folder, "plant", held)
+        self.database = Database(tmp_path / "registry.db")
+        self.now = int(datetime.now(UTC).timestamp() * 1000)
+        blank = {str: "", int: 0, bytes: b"", bool: False}
+        columns = Device.__table__.columns
+        members = {c.name: blank[c.type.python_type] for c in columns if not c.nullable and c.default is None and c.server_default is None}
+        with self.database.transaction() as session:
+            session.add(Device(**members | {"id": "camera.line-1.cam1", "name": "cam1", "kind": "camera", "zone": "line-1", "state": "trusted", "result_ms": self.now}))
+
+    def later(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+
+    def attested(self) -> None:
+        with self.database.transaction() as session:
+            session.get(Device, "camera.line-1.cam1").result_ms = self.now
+
+    def rotate(self, label: str = "device-ca") -> None:
+        with self.database.transaction() as session:
+            rotate(session, self.keys, self.folder, label, "operator.anna", self.now)
+
+    def tick(self) -> list[str]:
+        with self.database.transaction() as session:
+            return tick(session, self.keys, self.folder, self.timing, self.now)
+
+    def states(self, label: str = "device-ca") -> list[str]:
+        with self.database.transaction() as session:
+            return [r["state"] for r in ca_rows(session, self.keys) if r["label"] == label]
+
+    def certificate(self):
+        key = ec.generate_private_key(ec.SECP256R1())
+        return issue_operator(self.keys, "anna", key.public_key(), timedelta(hours=1), from_ms(self.now))
+
+
+@pytest.fixture
+def house(tmp_path):
+    made = House(tmp_path)
+    yield made
+    made.database.close()
+
+
+def test_the_next_ca_signs_only_once_every_trusted_machine_has_heard_of_it(house):
+    old = house.keys.issuing["device-ca"].certificate
+    house.later(10)
+    house.rotate()
+    assert house.states() == ["present", "coming"] and house.keys.issuing["device-ca"].certificate == old
+    assert len(house.keys.intermediates) == len(ISSUING) + 1  # everybody who attests now is told of both
+    house.later(3600)
+    assert house.tick() == [] and house.states() == ["present", "coming"]  # cam1 has not been heard of: it waits, however long
+    house.attested()
+    assert house.tick() == ["device-ca: the new one signs"]
+    assert house.states() == ["present", "gone"] and house.keys.issuing["device-ca"].certificate != old
+    assert len(house.keys.intermediates) == len(ISSUING) + 1  # what the old one signed still verifies
+
+
+def test_what_the_old_ca_signed_verifies_until_it_is_forgotten(house):
+    before = house.certificate()
+    house.rotate("operator-ca")
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    house.tick()
+    after = house.certificate()
+    for made in (before, after):
+        assert verify_certificate(made, Purpose.OPERATOR, house.keys.intermediates, house.keys.root.certificate, from_ms(house.now)).common_name == "operator.anna"
+    assert before.authority_key_identifier if hasattr(before, "authority_key_identifier") else True
+    house.later(LIFE["operator-ca"].total_seconds() + 61)
+    assert house.tick() == ["operator-ca: the old one is forgotten"]
+    with pytest.raises(FramegateError):
+        verify_certificate(before, Purpose.OPERATOR, house.keys.intermediates, house.keys.root.certificate, before.not_valid_before_utc)
+
+
+def test_a_second_rotation_waits_for_the_first_and_unknown_cas_are_said_so(house):
+    house.rotate()
+    assert refused(house.rotate) == Reason.CONFLICT
+    for label in ("root", "", "x\x1b", "grant"):
+        assert refused(lambda label=label: house.rotate(label)) == Reason.USAGE
+        with house.database.transaction() as session:
+            assert refused(lambda label=label, session=session: plan_rotation(session, house.keys, house.timing, label)) == Reason.USAGE
+
+
+def test_a_plan_changes_nothing_and_says_what_will_be(house):
+    before = sorted(p.name for p in house.folder.iterdir())
+    with house.database.transaction() as session:
+        steps = plan_rotation(session, house.keys, house.timing, "gateway-ca")
+    assert len(steps) == 5 and "1 trusted machines" in steps[1] and sorted(p.name for p in house.folder.iterdir()) == before
+
+
+def test_a_restart_in_every_stage_goes_on_where_it_was(house):
+    house.rotate()
+    house.keys = load_fleet(house.folder)
+    assert house.states() == ["present", "coming"]
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    house.tick()
+    signer = house.keys.issuing["device-ca"].certificate
+    house.keys = load_fleet(house.folder)
+    assert house.states() == ["present", "gone"] and house.keys.issuing["device-ca"].certificate == signer
+
+
+@pytest.mark.parametrize("kind", ["file", "token"])
+def test_a_controller_that_died_between_the_two_steps_of_a_switch(tmp_path, request, kind):
+    house = House(tmp_path, request.getfixturevalue("token") if kind == "token" else "")
+    house.rotate()
+    coming = house.keys.next["device-ca"].certificate
+    house.keys.keyring.rename("device-ca.next", "device-ca")  # and here the power went
+    keys = load_fleet(house.folder)
+    assert keys.issuing["device-ca"].certificate == coming and not keys.next
+    works(keys)
+    house.database.close()
+
+
+def test_a_rotation_whose_transaction_was_lost_still_ends(house):
+    class Stop(Exception): ...
+
+    with pytest.raises(Stop), house.database.transaction() as session:
+        rotate(session, house.keys, house.folder, "device-ca", "operator.anna", house.now)
+        raise Stop
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    assert house.tick() == ["device-ca: the new one signs"]
+
+
+@pytest.mark.parametrize("kind", ["token", "tpm"])
+def test_rotation_in_a_token_and_in_a_tpm(tmp_path, request, kind):
+    house = House(tmp_path, request.getfixturevalue(kind))
+    old = house.keys.issuing["operator-ca"].certificate
+    house.rotate("operator-ca")
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    assert house.tick() == ["operator-ca: the new one signs"]
+    house.keys = load_fleet(house.folder)
+    assert house.keys.issuing["operator-ca"].certificate != old
+    works(house.keys)
+    house.database.close()
+
+
+def test_every_step_is_an_entry(house):
+    house.rotate()
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    house.tick()
+    with house.database.transaction() as session:
+        assert {"ca-made", "ca-rotated"} <= {e.event for e in session.query(LogEntry)}
+
+
+def test_signing_keys_are_certified_anew_before_their_certificate_ends(house):
+    held = house.keys.signing["log"]
+    soon = signing_certificate(house.keys.root, "plant", "log", held.key.public_key(), from_ms(house.now) - timedelta(days=500))
+    house.keys.signing["log"] = SigningKey(held.key, soon)
+    assert len(house.tick()) == 1 and house.tick() == []
+    again = load_fleet(house.folder).signing["log"]
+    assert again.key.public_key() == held.key.public_key() and again.certificate.not_valid_after_utc > from_ms(house.now) + timedelta(days=700)
+    assert set(house.keys.signing) == set(SIGNING)
