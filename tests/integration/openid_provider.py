@@ -43,7 +43,6 @@ from oauth2_provider.models import Application  # noqa: E402
 from oauth2_provider.views import ConnectDiscoveryInfoView  # noqa: E402
 
 
-
 def metadata(request: Any) -> JsonResponse:
     """The provider's own, with the device flow's endpoint, which it serves and does not name (RFC 8628, 4)."""
     body = json.loads(ConnectDiscoveryInfoView.as_view()(request).content)

@@ -58,7 +58,14 @@ def fleet(bench, provider, keys):
     with bench.verifier.database.transaction() as session:
         ensure_policy(session, keys, bench.clock())
         add_operator(
-            session, name="anna", words="", roles=[parse_scoped("viewer")], actor="host", now_ms=bench.clock(), vouched=True, oidc=(provider["issuer"], provider["subjects"]["anna"])
+            session,
+            name="anna",
+            words="",
+            roles=[parse_scoped("viewer")],
+            actor="host",
+            now_ms=bench.clock(),
+            vouched=True,
+            oidc=(provider["issuer"], provider["subjects"]["anna"]),
         )
     return make
 
@@ -195,7 +202,9 @@ def claims(provider, **changed) -> dict:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"iss": "http://127.0.0.1:1/o"}, {"aud": "another"}, {"exp": 1}, {"exp": None}, {"sub": None}, {"iat": 2**40}], ids=["issuer", "audience", "old", "endless", "nobody", "future"]
+    "changed",
+    [{"iss": "http://127.0.0.1:1/o"}, {"aud": "another"}, {"exp": 1}, {"exp": None}, {"sub": None}, {"iat": 2**40}],
+    ids=["issuer", "audience", "old", "endless", "nobody", "future"],
 )
 def test_id_tokens_that_are_not_for_us(provider, changed, monkeypatch):
     """Signed by the provider's own key, as far as the verifier can tell; each claim alone is wrong."""

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from test_gateway_stream import Gate
 
 from framegate.access.policy import default_files, parse_policy
 from framegate.access.verbs import Role, verbs
@@ -17,16 +18,14 @@ from framegate.errors import Reason
 from framegate_controller.ca.keys import found_fleet
 from framegate_controller.cli.people import role_table
 from framegate_controller.server import Controller, Settings
-from framegate_controller.verifier.profiles import PROFILE_TYPE
 from framegate_controller.store.tables import AccessRequest, Device, LogEntry, OperatorRow, OperatorSession, Setting, ZoneRow
+from framegate_controller.verifier.profiles import PROFILE_TYPE
 from framegate_gateway.operators import GatewayOperatorService
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.access import access_update, add_person, operator_pair, operator_trust, signed_in
 from framegate_simulators.boot import Firmware, profile_toml
-
-from test_gateway_stream import Gate
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "access" / "roles.json").read_text())
 NOT_ALLOWED = {Reason.POLICY_DENIED, Reason.APPROVAL_NEEDED, Reason.FACTOR_NEEDED, Reason.ZONE_FROZEN, Reason.POLICY_INVALID, Reason.SIGNED_OUT, Reason.WRONG_ROLE}
@@ -130,7 +129,7 @@ class Walk:
 
 
 def device_row(name: str, state: str, now: int) -> Device:
-    known = dict.fromkeys((c.name for c in Device.__table__.columns if not c.nullable and c.default is None and c.server_default is None and not c.primary_key))
+    known = dict.fromkeys(c.name for c in Device.__table__.columns if not c.nullable and c.default is None and c.server_default is None and not c.primary_key)
     blank = {str: "", int: 0, bytes: b"", bool: False}
     members = {c: blank[Device.__table__.columns[c].type.python_type] for c in known}
     members |= {"id": f"camera.line-1.{name}", "name": name, "kind": "camera", "zone": "line-1", "state": state, "since_ms": now, "profile": "simulated-camera"}

@@ -153,7 +153,15 @@ def test_n119_an_approval_under_another_policy_is_void(office):
     office.decide(request, "sara")
     with office.database.transaction() as session:
         files = default_files()
-        apply_policy(session, office.keys, files | {"more.cedar": '@id("more") forbid (principal, action == Action::"data.erase", resource);'}, base=1, note="", actor="t", now_ms=office.clock())
+        apply_policy(
+            session,
+            office.keys,
+            files | {"more.cedar": '@id("more") forbid (principal, action == Action::"data.erase", resource);'},
+            base=1,
+            note="",
+            actor="t",
+            now_ms=office.clock(),
+        )
     assert office.counts() == ()
     waiting = office.ask(content=b"c" * 32)
     with office.database.transaction() as session:
@@ -257,9 +265,7 @@ def test_n119_an_engineer_cannot_give_admin(office):
     assert office.roles("vera") == ["viewer"]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"role": "king"}, {"role": ""}, {"minutes": 0}, {"minutes": -5}, {"minutes": MAX_MINUTES + 1}, {"reason": ""}, {"reason": "  "}], ids=str
-)
+@pytest.mark.parametrize("wrong", [{"role": "king"}, {"role": ""}, {"minutes": 0}, {"minutes": -5}, {"minutes": MAX_MINUTES + 1}, {"reason": ""}, {"reason": "  "}], ids=str)
 def test_roles_asked_wrongly(office, wrong):
     assert refused(lambda: role_asked(office, **wrong)) == Reason.USAGE
 
@@ -319,7 +325,9 @@ def test_sessions_end_with_their_person(office):
         assert end_sessions(session, "vera", office.clock()) == 2 and end_sessions(session, "vera", office.clock()) == 0
 
 
-STEPS = st.lists(st.sampled_from(["ask", "approve-sara", "approve-sven", "approve-erik", "deny-sara", "use", "disable-sara", "enable-sara", "later", "policy", "swap"]), max_size=14)
+STEPS = st.lists(
+    st.sampled_from(["ask", "approve-sara", "approve-sven", "approve-erik", "deny-sara", "use", "disable-sara", "enable-sara", "later", "policy", "swap"]), max_size=14
+)
 
 
 @given(STEPS)

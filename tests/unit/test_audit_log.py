@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import itertools
 import json
 import time
 from hashlib import sha256
@@ -286,7 +287,19 @@ def test_two_processes_writing_one_after_the_other_make_one_log(own, tmp_path):
 
 def test_who_where_why_and_on_whose_word_are_in_the_entry(own):
     with own.database.transaction() as session:
-        acting(session, Act("operator.anna", source="192.0.2.7", approved_by=("berta",), reason="dirty", verb="device.lift", policies=("security",), policy="access-policy 4 ab", request="0a1b2c3d"))
+        acting(
+            session,
+            Act(
+                "operator.anna",
+                source="192.0.2.7",
+                approved_by=("berta",),
+                reason="dirty",
+                verb="device.lift",
+                policies=("security",),
+                policy="access-policy 4 ab",
+                request="0a1b2c3d",
+            ),
+        )
         record(session, 5, "camera.line-1.cam1", "release", "operator.anna", "lifted", "quarantined", "stale")
     entry = json.loads(own.entries[-1])
     assert (entry["source"], entry["approved_by"], entry["reason"], entry["verb"], entry["request"]) == ("192.0.2.7", ["berta"], "dirty", "device.lift", "0a1b2c3d")
@@ -306,7 +319,7 @@ def test_heads_are_thinned_and_the_rest_still_say_where_it_was_whole(own):
             checkpoint(session, own.keys, NOW + 1000 + number * 1000)
         thin_heads(session, NOW + 40_000, 10_000)
         left = [h.at_ms for h in session.query(LogHead).order_by(LogHead.size)]
-    assert len(left) < 20 and all(b - a >= 10_000 for a, b in zip(left, left[1:], strict=False) if b < NOW + 40_000)
+    assert len(left) < 20 and all(b - a >= 10_000 for a, b in itertools.pairwise(left) if b < NOW + 40_000)
 
 
 # --- witness, start ---

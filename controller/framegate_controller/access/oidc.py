@@ -76,7 +76,10 @@ class OidcProvider:
         self._flows: OrderedDict[bytes, _Open] = OrderedDict()
 
     def begin(self, flow: str, redirect: str, now_ms: int) -> OidcFlow:
-        """Begin a `code` or `device` flow; the provider is asked to see the person anew, not a cookie. The PKCE verifier and the nonce stay here: the person's machine only carries the code. Raises Malformed, Unavailable."""
+        """Begin a `code` or `device` flow; the provider is asked to see the person anew, not a cookie.
+
+        The PKCE verifier and the nonce stay here: the person's machine only carries the code. Raises Malformed, Unavailable.
+        """
         if flow == "device":
             return self._begin_device(now_ms)
         target = urlsplit(redirect)

@@ -54,9 +54,7 @@ def _still_steerable(session: Session, keys: FleetKeys, policy: PolicySet) -> No
         if policy.decide(question).allow:
             return
     if people:
-        raise Refused.of(
-            Reason.POLICY_INVALID, "a policy under which somebody may apply the next one", "one that lets nobody", "permit policy.apply to a role that somebody holds"
-        )
+        raise Refused.of(Reason.POLICY_INVALID, "a policy under which somebody may apply the next one", "one that lets nobody", "permit policy.apply to a role that somebody holds")
 
 
 def current_row(session: Session) -> PolicyRow | None:
