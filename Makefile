@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-line demo-rollout test check bench fuzz attack chaos-line proto model clean
+.PHONY: help setup demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SOURCE ?=
@@ -16,6 +16,9 @@ demo: setup ## Tell the story on loopback in two minutes; SOURCE=DIR inspects a 
 
 demo-rollout: setup ## A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce; two minutes
 	@$(PY) -m framegate_simulators.demo_rollout
+
+demo-people: setup ## Roles, approvals by others, policy, break-glass, the record and what happens to an edited one; two minutes
+	@$(PY) -m framegate_simulators.demo_people
 
 demo-line: setup ## A line in the terminal: everything dies once, a gateway lies, an export is refused; three minutes
 	@$(PY) -m framegate_simulators.demo_line

@@ -153,11 +153,11 @@ class Plant:
         self.command("framegate", "login", name, "--context", chosen, "--password-file", self.folder / "password", "--code", totp_now(self.authenticators[name]))
         return chosen
 
-    def add_person(self, name: str, *roles: str) -> Path:
-        """Another operator, who enrols and signs in; returns their context."""
+    def add_person(self, name: str, *roles: str, by: Path | None = None) -> Path:
+        """Another operator, added by whoever has the context `by`, who enrols and signs in; returns their context."""
         context = self.folder / f"{name}.json"
         given = [w for r in roles for w in ("--role", r)]
-        made = json.loads(self.framegate("operator", "add", name, *given, "--out", context, "-o", "json").stdout)
+        made = json.loads(self.framegate("operator", "add", name, *given, "--out", context, "-o", "json", who=by).stdout)
         code, uri = write_secret(self.folder / f"{name}.enrolment", made["enrolment"]), self.folder / f"{name}.totp"
         enrol = ["login", name, "--enrol", "--context", context, "--enrolment-file", code]
         self.command("framegate", *enrol, "--totp-uri-out", uri)

@@ -174,11 +174,11 @@ def simulate(
                     rows.append(row)
         changed = [r for r in rows if r.was != r.would]
         if output == "json":
-            show_json([{
+            show_json({"decisions": total, "would_change": len(changed), "rows": [{
                 "principal": r.principal, "action": r.action, "resource": r.resource, "count": r.count, "last_ms": r.last_ms, "was": r.was, "would": r.would,
                 "was_policies": list(r.was_policies), "would_policies": list(r.would_policies), "why": [f"{f.reason}: {f.expected}, {f.actual}" for f in r.failures],
                 "request": json.loads(r.request),
-            } for r in rows])  # fmt: skip
+            } for r in rows]})  # fmt: skip
         else:
             words = {True: "allow", False: "DENY"}
             cells = [
