@@ -144,7 +144,7 @@ class AccessView:
                 raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", "no warrant")
             found = verify_approval(
                 approval, verb=verb, content_sha256=content_digest(verb, type(request).DESCRIPTOR.name, bare.SerializeToString(deterministic=True)), requester=caller.name,
-                gateway=gateway, policy_sha256=self.policy.sha256, root=root, now=from_ms(now_ms),
+                gateway=gateway, zone=zone, policy_sha256=self.policy.sha256, root=root, now=from_ms(now_ms),
             )  # fmt: skip
             people = tuple(p for p in found.approvers if p in self._operators)
             identifier = found.request_id

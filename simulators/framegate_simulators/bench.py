@@ -52,6 +52,7 @@ from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.bench_line import bench_line
+from framegate_simulators.bench_people import bench_people
 from framegate_simulators.bench_server import CAMERA, HOST, warranted
 from framegate_simulators.bench_verify import attested, bench_alarms, bench_verify, per_second
 from framegate_simulators.boards import draw_board
@@ -358,7 +359,7 @@ def main() -> None:
     """make bench."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
-    parser.add_argument("--only", choices=["frames", "verify", "alarms", "issue", "line", "plant"])
+    parser.add_argument("--only", choices=["frames", "verify", "alarms", "issue", "line", "people", "plant"])
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -382,6 +383,8 @@ def main() -> None:
     if args.only in {None, "line"}:
         result["line"] = bench_line(say, lambda folder, fleet: Camera(folder, fleet, []))
         say(f"line: {result['line']}")
+    if args.only in {None, "people"}:
+        result["people"] = bench_people(say)
     if args.only in {None, "plant"}:
         result |= bench_plant(say)
     (args.build / "bench.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -203,3 +203,27 @@ def test_commands_say_what_to_do(line, tmp_path):
     assert "PASS" in p.command("framegate-line", "parts", "--line", LINE, "--ledger", p.ledger(LINE), "--limit", "200").stdout
     bad = p.framegate("receipt", "show", "nothing", check=False)
     assert bad.returncode == 3 and "verdict list" in bad.stderr
+
+
+def test_n119_a_frame_leaves_by_two_people_once_and_says_whose_word_it_was(line, tmp_path):
+    """Last of this module: from here on decisions of this plant take two."""
+    p = line.plant
+    sara = p.add_person("sara", "security")
+    line.healed()
+    line.conveyor.run(3)
+    verdict = next(v for v in p.ask("verdict", "list", "--limit", "10") if v["outcome"] != "UNINSPECTED")["verdict_id"]
+    argv = ("frame", "export", verdict, "--reason", "claim 18", "--to", "quality", "--out", tmp_path / "two.png")
+    alone = p.framegate(*argv, check=False)
+    assert "approval-needed" in alone.stderr and not (tmp_path / "two.png").exists()
+    words = alone.stderr.replace(";", " ").split()
+    request = words[words.index("approve") + 1]
+    assert p.framegate("access", "approve", request, check=False).returncode == 4  # not one's own
+    p.framegate("access", "approve", request, "--reason", "claim checked", who=sara)
+    other = p.framegate("frame", "export", verdict, "--reason", "another reason", "--to", "quality", "--out", tmp_path / "other.png", check=False)
+    assert "approval-needed" in other.stderr
+    p.framegate(*argv)
+    assert cv2.imread(str(tmp_path / "two.png")) is not None
+    again = p.framegate("frame", "export", verdict, "--reason", "claim 18", "--to", "quality", "--out", tmp_path / "again.png", check=False)
+    assert "approval-needed" in again.stderr
+    taken = [e for e in p.ask("audit", "list", "-n", "50") if e["event"] == "approval-taken"]
+    assert len(taken) == 1 and "approved by sara" in taken[0]["detail"]

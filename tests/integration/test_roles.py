@@ -46,7 +46,7 @@ REQUESTS = {
     "factor.add Operator.AddKeyBegin": pb.WhoAmIRequest(), "factor.add Operator.AddKeyComplete": pb.AddKeyRequest(state=b"x", response="{}", label="k"),
     "access.request Operator.RequestRole": pb.RoleRequest(role="operator", zone="line-1", minutes=5, reason="r"),
     "access.request Operator.RequestVerb": pb.VerbRequest(verb="frame.export", zone="line-1", content_sha256=bytes(32), summary="s"),
-    "access.take Operator.TakeApproval": pb.TakeApprovalRequest(verb="frame.export", content_sha256=bytes(32), gateway="gateway.line-1.gw1"),
+    "access.take Operator.TakeApproval": pb.TakeApprovalRequest(verb="frame.export", content_sha256=bytes(32), gateways=["gateway.line-1.gw1"]),
     "fleet.show Operator.FleetStatus": pb.ListRequest(), "device.list Operator.List": pb.ListRequest(), "device.show Operator.Show": pb.DeviceRequest(device="cam1"),
     "events.list Operator.Events": pb.EventsRequest(), "mask.show Operator.ShowMasks": pb.DeviceRequest(device="cam1"), "result.show Operator.Result": pb.ResultRequest(result_id="x"),
     "profile.show Operator.ListProfiles": pb.ListRequest(), "profile.show Operator.ShowProfile": pb.ProfileRequest(name="p"), "rollout.show Operator.ShowRollouts": pb.RolloutRequest(),

@@ -398,7 +398,7 @@ def approval(keys, **changed) -> bytes:
 
 
 def checked(keys, data: bytes, now: datetime | None = None, **changed):
-    asked = {"verb": "frame.export", "content_sha256": CONTENT, "requester": "sara", "gateway": "gateway.line-1.gw1", "policy_sha256": b"p" * 32, **changed}
+    asked = {"verb": "frame.export", "content_sha256": CONTENT, "requester": "sara", "gateway": "gateway.line-1.gw1", "zone": "line-1", "policy_sha256": b"p" * 32, **changed}
     return verify_approval(data, root=keys.root.certificate, now=now or datetime.now(UTC), **asked)
 
 
@@ -408,7 +408,7 @@ def test_an_approval_that_counts(keys):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"verb": "data.erase"}, {"content_sha256": bytes(32).hex()}, {"requester": "eve"}, {"gateway": "gateway.line-1.gw2"}, {"policy_sha256": bytes(32).hex()}, {"approvers": ()},
+    [{"verb": "data.erase"}, {"content_sha256": bytes(32).hex()}, {"requester": "eve"}, {"gateway": "gateway.line-1.gw2"}, {"zone": "line-2"}, {"policy_sha256": bytes(32).hex()}, {"approvers": ()},
      {"approvers": ("sara",)}, {"approvers": ("sven", "sara")}, {"issued_at_ms": 1}, {"issued_at_ms": 4_000_000_000_000}],
     ids=lambda c: f"{next(iter(c))}={str(next(iter(c.values())))[:20]}",
 )  # fmt: skip

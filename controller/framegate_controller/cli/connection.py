@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -96,23 +96,31 @@ def with_approval(context: OperatorContext, device: str, verb: str, request: Any
     except Refused as error:
         if error.reason != Reason.APPROVAL_NEEDED or WRITE.get().dry_run:
             raise
-        needed = error
+        request.approval = approvals(context, [device], verb, request, summary, error)[device]
+    return call(request)
+
+
+def approvals(context: OperatorContext, devices: Sequence[str], verb: str, request: Any, summary: str, needed: Refused) -> dict[str, bytes]:
+    """The controller's approvals of exactly `request` for these gateways of one zone, all by one request; asked for where there is none yet.
+
+    Raises Refused (`needed`, saying who has to do what) where nobody approved and the command does not wait.
+    """
     digest = content_digest(verb, type(request).DESCRIPTOR.name, request.SerializeToString(deterministic=True))
+    named = sorted(set(devices))
     with operator_stub(context) as stub:
         while True:
             try:
-                request.approval = stub.TakeApproval(pb.TakeApprovalRequest(verb=verb, content_sha256=digest, gateway=device)).approval
-                break
+                found = stub.TakeApproval(pb.TakeApprovalRequest(verb=verb, content_sha256=digest, gateways=named)).approvals
+                return dict(zip(named, found, strict=True))
             except Refused as absent:
                 if absent.reason != Reason.NOT_FOUND:
                     raise
-            asked = pb.VerbRequest(verb=verb, zone=device.split(".")[1], target=device, content_sha256=digest, summary=summary, reason=request.reason)
+            asked = pb.VerbRequest(verb=verb, zone=named[0].split(".")[1], target=", ".join(named)[:200], content_sha256=digest, summary=summary, reason=request.reason)
             row = stub.RequestVerb(asked)
             if not WRITE.get().wait:
                 hint = f"somebody else: framegate access approve {row.id}; then run this command again"
                 raise Refused([replace(needed.failures[0], hint=hint)])
             time.sleep(WAIT_S)
-    return call(request)
 
 
 @contextmanager

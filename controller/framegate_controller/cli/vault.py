@@ -17,7 +17,7 @@ from framegate.certificates import from_ms, verify_certificate
 from framegate.dsse import envelope_certificate, parse_envelope, strict_json, verify_envelope
 from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
-from framegate_controller.cli.connection import first_answer, gateway_stub, gateways, load_context, with_approval
+from framegate_controller.cli.connection import approvals, first_answer, gateway_stub, gateways, load_context, with_approval
 from framegate_controller.cli.contexts import OperatorContext
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.options import WRITE, read, write
@@ -96,22 +96,17 @@ def export_frame(
 ) -> None:  # fmt: skip
     """Take one frame out: masked, counted against your quota, marked with its receipt, recorded for ever."""
     with errors():
-        operator, problem = load_context(context), None
-        for device, address in gateways(operator):
-            try:
-                with gateway_stub(operator, device, address) as stub:
-                    request = pb.ExportRequest(id=identifier, reason=reason, destination=to)
-                    reply = with_approval(operator, device, "frame.export", request, f"frame {identifier} to {to}", stub.ExportFrame)
-            except FramegateError as error:
-                problem = error if problem is None or error.reason != Reason.NOT_FOUND else problem
-                continue
-            if WRITE.get().dry_run:
-                return
-            _require_receipt(reply.receipt, operator, None)
-            out.write_bytes(reply.image)
-            talk.print(f"{out} from {safe(device)}; {reply.quota_left} frames left of today's quota")
+        operator = load_context(context)
+        nothing = Refused.of(Reason.NOT_FOUND, "a gateway with that frame", "none", "framegate verdict list")
+        device, _ = first_answer(operator, lambda stub: stub.Lineage(pb.LineageRequest(id=identifier)), nothing)  # an approval is for one gateway: the one that has it
+        with gateway_stub(operator, device, dict(gateways(operator))[device]) as stub:
+            request = pb.ExportRequest(id=identifier, reason=reason, destination=to)
+            reply = with_approval(operator, device, "frame.export", request, f"frame {identifier} to {to}", stub.ExportFrame)
+        if WRITE.get().dry_run:
             return
-        raise problem or Refused.of(Reason.NOT_FOUND, "a gateway with that frame", "none", "framegate verdict list")
+        _require_receipt(reply.receipt, operator, None)
+        out.write_bytes(reply.image)
+        talk.print(f"{out} from {safe(device)}; {reply.quota_left} frames left of today's quota")
 
 
 @datasets.command("export")
@@ -134,11 +129,22 @@ def export_dataset(
         out.mkdir(parents=True, exist_ok=True)
         whole_hour = ago_ms(since) // 3_600_000 * 3_600_000  # the same command a little later asks for the same: an approval is of exactly that
         request = pb.ExportRequest(camera=camera, since_ms=whole_hour, limit=limit, reason=reason, destination=to)
-        problem, total = None, 0
+        problem, total, given = None, 0, dict[str, bytes]()
         for device, address in found:
+            part = partial(_dataset, operator, device, address, out)
+            beside = [d for d, _ in found if d.split(".")[1] == device.split(".")[1]]
+            request.approval = given.get(device, b"")
             try:
-                words = f"up to {limit} frames of {camera} to {to}"
-                total += with_approval(operator, device, "dataset.export", request, words, partial(_dataset, operator, device, address, out))
+                try:
+                    total += part(request)
+                except Refused as error:
+                    if error.reason != Reason.APPROVAL_NEEDED or WRITE.get().dry_run or device in given:
+                        raise
+                    words = f"up to {limit} frames of {camera} to {to}, from {', '.join(beside)}"
+                    request.approval = b""
+                    given |= approvals(operator, beside, "dataset.export", request, words, error)  # one word for all gateways of the zone
+                    request.approval = given[device]
+                    total += part(request)
             except FramegateError as error:
                 if error.reason != Reason.NOT_FOUND:
                     raise

@@ -78,7 +78,7 @@ def thaw(zone: ZoneName, reason: Why = "", output: Output = "table", context: Co
 def start(
     name: Name, reason: Why, for_: Annotated[str, typer.Option("--for", help="How long: 30m, 2h; it ends by itself.")] = "1h", output: Output = "table", context: Context = None
 ) -> None:
-    """Begin: the machine's frames are UNINSPECTED, its silence raises nothing; tampering is found as ever."""
+    """Begin: the machine's frames are UNINSPECTED, its silence is expected; tampering is found as ever."""
     _maintain(name, max(1, round(seconds_of(for_) / 60)), reason, output, context)
 
 

@@ -238,7 +238,8 @@ class Hub:
                 return False, 0
             if row.result_ms + self.timing.stale_ms > now:
                 return False, row.result_ms
-            change_state(session, row, Edge.LATE, "controller", now, f"no result for {(now - row.result_ms) / 1000:.0f} s")
+            serviced = ", expected: in maintenance" if row.maintenance_until_ms > now else ""
+            change_state(session, row, Edge.LATE, "controller", now, f"no result for {(now - row.result_ms) / 1000:.0f} s{serviced}")
             return True, 0
 
     def _trusted(self) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ from framegate.access.approvals import ApprovalStatement
 from framegate.access.questions import address_text
 from framegate.access.verbs import FLEET_WIDE, find_verb, verbs
 from framegate.errors import Malformed, Reason, Refused
-from framegate.identity import parse_name
+from framegate.identity import parse_name, split_device_id
 from framegate_controller.access.authority import Aim, Allowed, Caller
 from framegate_controller.access.operators import (
     add_operator,
@@ -37,6 +37,8 @@ from framegate_controller.store.tables import AccessRequest, OperatorRow, Operat
 from framegate_proto.v1 import framegate_pb2 as pb
 
 MAX_ROWS = 500
+MAX_GATEWAYS = 64
+"""Of one zone; a line has two or three."""
 
 
 class PeopleCalls(OperatorCalls):
@@ -265,7 +267,7 @@ class PeopleCalls(OperatorCalls):
 
     @guarded
     async def TakeApproval(self, request: pb.TakeApprovalRequest, context: Context) -> pb.ApprovalReply:
-        """The approval of one's own act at a gateway, signed for that gateway; spent by this."""
+        """The approval of one's own act at gateways of one zone, signed for each of them; spent by this."""
 
         def work(session: Session, _allowed: Allowed, caller: Caller) -> pb.ApprovalReply:
             now, policy = self._now(), load_policy(session, self._verifier.keys)
@@ -273,14 +275,19 @@ class PeopleCalls(OperatorCalls):
             if row is None or len(people) + 1 < quorum(session):
                 hint = f"somebody else: framegate access approve {row.id}" if row is not None else "it is asked for by the command itself"
                 raise Refused.of(Reason.NOT_FOUND, f"an approved request for exactly this {request.verb[:60]}", f"{len(people)} approvals" if row is not None else "none", hint)
+            named = sorted(set(request.gateways))
+            if not 0 < len(named) <= MAX_GATEWAYS or any(split_device_id(g)[1] != row.zone for g in named):  # approved by who may approve there
+                raise Refused.of(Reason.APPROVAL_NEEDED, f"1 to {MAX_GATEWAYS} gateways of zone {row.zone}, for which it was approved", ascii(", ".join(named)[:200]))
             use(row)
             signer = self._verifier.keys.signing["approval"]
-            statement = ApprovalStatement(
-                request_id=row.id, verb=row.verb, zone=row.zone, content_sha256=row.content_sha256.hex(), requester=caller.name, approvers=people,
-                policy_sha256=policy.sha256.hex(), gateway=request.gateway[:200], reason=row.reason, issued_at_ms=now,
-            )  # fmt: skip
-            record(session, now, "", "approval-taken", caller.actor, f"{row.id}: {row.summary}, for {request.gateway[:200]}, approved by {', '.join(people)}")
-            return pb.ApprovalReply(approval=statement.seal(signer.der, signer.sign))
+            statements = [
+                ApprovalStatement(
+                    request_id=row.id, verb=row.verb, zone=row.zone, content_sha256=row.content_sha256.hex(), requester=caller.name, approvers=people,
+                    policy_sha256=policy.sha256.hex(), gateway=gateway, reason=row.reason, issued_at_ms=now,
+                ) for gateway in named
+            ]  # fmt: skip
+            record(session, now, "", "approval-taken", caller.actor, f"{row.id}: {row.summary}, for {', '.join(named)}, approved by {', '.join(people)}")
+            return pb.ApprovalReply(approvals=[s.seal(signer.der, signer.sign) for s in statements])
 
         return await self._do(context, request, Aim("access.take"), work)
 

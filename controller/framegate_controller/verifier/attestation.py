@@ -55,7 +55,7 @@ from framegate_controller.store.registry import (
     store_result,
     take_session,
 )
-from framegate_controller.store.tables import AttestationSession, Device, EvidenceRow, Result, Ticket, TpmAuthority
+from framegate_controller.store.tables import AttestationSession, Device, EvidenceRow, Result, Ticket, TpmAuthority, ZoneRow
 from framegate_controller.timing import NONCE_LIFE_MS, RESERVATION_MS, TICKET_TRIES, TICKET_WINDOW_S, Timing
 from framegate_controller.verifier.judge import Judgement, accepted_profiles, judge, known_prefix, prefix_text
 from framegate_controller.verifier.profiles import load_profile
@@ -350,7 +350,11 @@ class Verifier:
             raise Refused.of(Reason.TICKET_EXPIRED, "a ticket still valid", f"expired {(now - ticket.expires_ms) // 60000} min ago", "ask for a new one")
         if ticket.reserved_ek not in {None, ek_sha256} and ticket.reserved_until_ms > now:
             raise Refused.of(Reason.TICKET_RESERVED, "a ticket no other machine is using", "another TPM began with it", "wait a minute")
-        return self._device(session, ticket.device), ticket
+        device = self._device(session, ticket.device)
+        rule = session.get(ZoneRow, device.zone)
+        if rule is not None and rule.frozen:
+            raise Refused.of(Reason.ZONE_FROZEN, f"zone {device.zone} open for changes", f"frozen: {rule.reason}", "join when it is thawed; the ticket stays good until it ends")
+        return device, ticket
 
     def _endorsed(self, session: Session, hello: Hello, ek: Public, ek_sha256: bytes, ticket: Ticket | None, device: Device, now: int) -> str:
         """In words, what vouches for the EK: the hash an operator pinned, or a maker's chain."""
