@@ -14,6 +14,7 @@ import cv2
 import typer
 
 from framegate_agent.camera.sources import FrameSource, write_shots
+from framegate_simulators.access import totp_now
 from framegate_simulators.boards import CLASSES, draw_board
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.camera import DrawnBoards, TriggeredBoards
@@ -40,6 +41,16 @@ def camera(
         write_shots(source, sys.stdout.buffer, rate=0 if trigger else rate, repeat=False)
     except (BrokenPipeError, KeyboardInterrupt):
         raise typer.Exit(0) from None
+
+
+@app.command()
+def code(uri: Annotated[str, typer.Argument(help="otpauth://… as init or login --enrol showed it, or a file with it.")]) -> None:
+    """Stand for the authenticator app on somebody's phone: print the code of this moment. For trying things out; a real second factor is another device."""
+    text = Path(uri).read_text().strip() if not uri.startswith("otpauth://") and Path(uri).is_file() else uri
+    try:
+        print(totp_now(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"expected otpauth://totp/…?secret=…, got {text[:40]!a}: {error}") from error
 
 
 @app.command()

@@ -209,6 +209,9 @@ def test_n119_a_frame_leaves_by_two_people_once_and_says_whose_word_it_was(line,
     """Last of this module: from here on decisions of this plant take two."""
     p = line.plant
     sara = p.add_person("sara", "security")
+    for gateway in line.gateways:
+        p.stop(f"gateway-{gateway.name}")
+        line.start_gateway(gateway)
     line.healed()
     line.conveyor.run(3)
     verdict = next(v for v in p.ask("verdict", "list", "--limit", "10") if v["outcome"] != "UNINSPECTED")["verdict_id"]

@@ -82,3 +82,23 @@ def test_the_devices_side_answers_with_the_same_bytes(bench):
     """The forge computes T, quote data and MAC for a live challenge, and the verifier agrees."""
     forge: Forge = bench.forge()
     assert bench.join(forge, bench.invite(ek=forge.ek_sha256)).state == "trusted"
+
+
+def test_the_audit_log_by_hand_from_the_documented_bytes():
+    sha = lambda b: hashlib.sha256(b).digest()  # noqa: E731
+    first, second = VECTORS["log_entry_0"], VECTORS["log_entry_1"]
+    bodies = [json.loads(e) for e in (first, second)]
+    assert [json.dumps(b, sort_keys=True, separators=(",", ":")).encode() for b in bodies] == [first, second]
+    assert bodies[0]["previous"] == "0" * 64 and bodies[0]["index"] == 0 and bodies[1]["index"] == 1
+    leaves = [sha(b"\0" + e) for e in (first, second)]
+    assert bodies[1]["previous"] == leaves[0].hex() and leaves[1] == VECTORS["log_leaf_1"]
+    assert sha(b"\1" + leaves[0] + leaves[1]) == VECTORS["log_root_2"]
+    assert bodies[1]["from"] == "quarantined" and bodies[1]["to"] == "stale" and bodies[1]["approved_by"] == ["sven"]
+
+
+def test_what_is_approved_and_a_policys_digest_by_hand():
+    sha = lambda b: hashlib.sha256(b).digest()  # noqa: E731
+    message = b"\x0a\x02v1\x2a\x05claim\x32\x07quality"
+    assert sha(b"framegate/v1/content\0" + field(b"frame.export") + field(b"ExportRequest") + field(message)) == VECTORS["approval_content"]
+    files = {"a.cedar": b"// nothing\n", "schema.cedarschema": b"entity Role;\n"}
+    assert sha(b"".join(sha(n.encode()) + sha(files[n]) for n in sorted(files))) == VECTORS["access_policy_sha256"]

@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+from framegate.access.approvals import content_digest
+from framegate.access.policy import policy_digest
 from framegate.activation import activation_mac
+from framegate.audit import entry_bytes, event_body
 from framegate.device_identity import iak_certify_data
 from framegate.merkle import Tree
+from framegate.receipt_verifier import leaf_hash
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate.tpm.policy import policy_pcr
@@ -75,6 +79,12 @@ def vectors() -> dict[str, object]:
         unanswered=b"\0\0\0\2", signed_at_ms=1790000060000,
     )  # fmt: skip
     values = {p: fill(f"pcr {p}", 32) for p in range(8)}
+    first = entry_bytes(0, None, event_body(at_ms=1790000000000, event="signed-in", actor="operator.anna", source="192.0.2.7", detail="password from 192.0.2.7"))
+    body = event_body(
+        at_ms=1790000001000, event="release", actor="operator.sara", device="camera.line-1.cam1", before="quarantined", after="stale", source="192.0.2.8", approved_by=("sven",),
+        reason="lens replaced", verb="device.lift", policies=("security",), policy="access-policy 1 a43558e81533d1ad", request="0a1b2c3d",
+    )  # fmt: skip
+    second = entry_bytes(1, leaf_hash(first), body)
     attest_hello = AttestHello(client_nonce=fill("client nonce", 32), reset_count=3, restart_count=1, boot_log_sha256=log)
     return {
         "hello": hello.marshal().hex(), "attest_hello": attest_hello.marshal().hex(), "challenge": challenge.marshal().hex(), "offer": offer.marshal().hex(),
@@ -84,6 +94,9 @@ def vectors() -> dict[str, object]:
         "iak_certify_data": iak_certify_data(t, fill("ak name", 34)).hex(),
         "activation_mac": activation_mac(fill("activation secret", 32), t, b"proof bytes").hex(),
         "opening_info": opening_info(offer.marshal(), b'{"grant_id":"g"}', spki, "source-1").hex(),
+        "log_entry_0": first.hex(), "log_entry_1": second.hex(), "log_leaf_1": leaf_hash(second).hex(), "log_root_2": Tree([leaf_hash(first), leaf_hash(second)]).root.hex(),
+        "approval_content": content_digest("frame.export", "ExportRequest", b"\x0a\x02v1\x2a\x05claim\x32\x07quality").hex(),
+        "access_policy_sha256": policy_digest({"schema.cedarschema": "entity Role;\n", "a.cedar": "// nothing\n"}).hex(),
         "policy_pcr": policy_pcr(PcrSelection(Alg.SHA256, tuple(range(8))), values).hex(),
     }  # fmt: skip
 

@@ -34,7 +34,8 @@ def apply_policy(session: Session, keys: FleetKeys, files: Mapping[str, str], *,
     made = parse_policy(files, held + 1)  # 2
     if current is not None and current.sha256 == made.sha256:
         raise Refused.of(Reason.CONFLICT, "a policy that differs from the one in force", "the same")
-    _still_steerable(session, keys, made)  # 3
+    if current is not None:  # 3
+        _still_steerable(session, keys, made)
     signer = keys.signing["policy"]  # 4
     statement = PolicyStatement(version=held + 1, files=tuple({"name": n, "text": t} for n, t in sorted(files.items())), applied_by=actor, applied_at_ms=now_ms)
     row = PolicyRow(version=held + 1, sha256=made.sha256, envelope=statement.seal(signer.der, signer.sign), applied_by=actor, applied_ms=now_ms, note=note[:500])
