@@ -228,5 +228,5 @@ def test_n119_a_frame_leaves_by_two_people_once_and_says_whose_word_it_was(line,
     assert cv2.imread(str(tmp_path / "two.png")) is not None
     again = p.framegate("frame", "export", verdict, "--reason", "claim 18", "--to", "quality", "--out", tmp_path / "again.png", check=False)
     assert "approval-needed" in again.stderr
-    taken = [e for e in p.ask("audit", "list", "-n", "50") if e["event"] == "approval-taken"]
+    taken = [e for e in p.ask("audit", "list", "-n", "50") if e.get("event") == "approval-taken"]
     assert len(taken) == 1 and "approved by sara" in taken[0]["detail"]

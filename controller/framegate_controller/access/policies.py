@@ -13,7 +13,7 @@ from framegate.access.policy import PolicySet, PolicyStatement, default_files, p
 from framegate.access.questions import verb_request
 from framegate.access.verbs import FLEET_WIDE, find_verb
 from framegate.certificates import from_ms
-from framegate.errors import Malformed, Reason, Refused
+from framegate.errors import Reason, Refused
 from framegate_controller.access.operators import enrolled, standing_roles
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.registry import raise_revision, record
@@ -71,14 +71,6 @@ def load_policy(session: Session, keys: FleetKeys, version: int = 0) -> PolicySe
     return _verified(row.envelope, keys, row.version)
 
 
-def policy_files(statement: PolicyStatement) -> dict[str, str]:
-    """File name to text. Raises Malformed."""
-    try:
-        return {str(f["name"]): str(f["text"]) for f in statement.files}
-    except (KeyError, TypeError) as error:
-        raise Malformed.of(Reason.POLICY_INVALID, "files with name and text", type(error).__name__) from error
-
-
 def ensure_policy(session: Session, keys: FleetKeys, now_ms: int) -> None:
     """A new fleet begins with the default policy."""
     if current_row(session) is None:
@@ -90,7 +82,7 @@ def _parsed(envelope: bytes, root_der: bytes, version: int, root: object) -> Pol
     statement, _ = PolicyStatement.verify(envelope, (), root, _made_at(envelope))  # type: ignore[arg-type]
     if statement.version != version:
         raise Refused.of(Reason.POLICY_INVALID, f"policy version {version}", statement.version, "the store was changed: restore it")
-    return parse_policy(policy_files(statement), version)
+    return parse_policy(statement.texts, version)
 
 
 def _made_at(envelope: bytes) -> datetime:

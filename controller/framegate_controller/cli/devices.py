@@ -291,3 +291,6 @@ def _detail_json(detail: pb.DeviceDetail) -> dict[str, Any]:
         "reset_count": detail.reset_count, "restart_count": detail.restart_count, "pcrs": dict(detail.pcrs),
         "events": [{"at_ms": e.at_ms, "event": e.event, "actor": e.actor, "detail": e.detail, "from": e.from_state, "to": e.to_state} for e in detail.events],
     }  # fmt: skip
+
+
+cameras, gateways = device_commands("camera"), device_commands("gateway")

@@ -1,24 +1,16 @@
-"""framegate: the operator's command line."""
+"""framegate: the operator's command line. A verb's module is imported when the verb is used: a read over a thousand machines is mostly start-up."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-from typing import Annotated, Any, Final
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final
 
 import typer
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from typer.core import TyperGroup
 
-from framegate.endorsement import load_maker_certificate
-from framegate.errors import Malformed, Reason
-from framegate_controller.cli import audit, broker, contexts, evidence, masks, people, policies, profiles, receipts, results, rollouts, signin, vault, verdicts, zones
-from framegate_controller.cli.connection import load_context, operator_stub
-from framegate_controller.cli.devices import Context, Output, device_commands
-from framegate_controller.cli.options import read, write
-from framegate_controller.cli.output import STATE_STYLE, ago, data, errors, safe, show_json, show_table, talk
-from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_controller.cli.output import data
 
 _LEFT: Final = (
     ("see", {"fleet": "how many stand where", "top": "the fleet, live", "events": "what happened", "camera": "invite, look, steer", "gateway": "the same for hosts",
@@ -35,9 +27,40 @@ _RIGHT: Final = (
 )  # fmt: skip
 """What people want, and the verbs for it, in two columns."""
 
+_MODULES: Final = MappingProxyType({
+    "access": ("people", "access"), "audit": ("audit", "app"), "auth": ("people", "auth"), "broker": ("broker", "app"), "ca": ("zones", "ca"), "camera": ("devices", "cameras"),
+    "context": ("contexts", "app"), "data": ("vault", "vault"), "dataset": ("vault", "datasets"), "events": ("fleet", "events"), "evidence": ("evidence", "app"),
+    "fleet": ("fleet", "fleet"), "frame": ("vault", "frames"), "gateway": ("devices", "gateways"), "lineage": ("vault", "lineages"), "login": ("signin", "login"),
+    "logout": ("signin", "logout"), "maintenance": ("zones", "maintenance"), "mask": ("masks", "app"), "operator": ("people", "operators"), "policy": ("policies", "app"),
+    "profile": ("profiles", "app"), "receipt": ("receipts", "app"), "replay": ("rollouts", "replay"), "result": ("results", "app"), "rollout": ("rollouts", "app"),
+    "top": ("zones", "top"), "trust": ("fleet", "trust"), "verdict": ("verdicts", "app"), "whoami": ("signin", "whoami"), "zone": ("zones", "zones"),
+})  # fmt: skip
+"""Verb to module and name in it: a group of commands, or the command itself."""
 
-class GroupedHelp(TyperGroup):
-    """A help text that fits a screen of 80 by 24: verbs by what people want."""
+
+class Verbs(TyperGroup):
+    """Verbs by what people want, each imported when it is used; a help text that fits a screen of 80 by 24."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All verbs."""
+        return sorted(_MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb, or None."""
+        if cmd_name not in _MODULES:
+            return None
+        if cmd_name not in self.commands:
+            module, attribute = _MODULES[cmd_name]
+            found = getattr(import_module(f"framegate_controller.cli.{module}"), attribute)
+            if isinstance(found, typer.Typer):
+                made: Any = typer.main.get_group(found)
+            else:
+                single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+                single.command(cmd_name)(found)
+                made = typer.main.get_command(single)
+            made.name = cmd_name
+            self.commands[cmd_name] = made
+        return self.commands[cmd_name]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print it."""
@@ -55,118 +78,12 @@ class GroupedHelp(TyperGroup):
         data.print("[dim]VERB --help: more. Reads: -o json, --watch. Changes: --dry-run, --reason, --wait[/]")
 
 
-app = typer.Typer(no_args_is_help=True, cls=GroupedHelp, help="Framegate: only cameras that prove themselves reach the model, and only then.", pretty_exceptions_enable=False)
-trust = typer.Typer(no_args_is_help=True, help="TPM makers whose endorsement counts.")
-app.command("login")(signin.login)
-app.command("logout")(signin.logout)
-app.command("whoami")(signin.whoami)
-app.command("top")(zones.top)
-for _name, _group in (
-    ("camera", device_commands("camera")), ("gateway", device_commands("gateway")), ("verdict", verdicts.app), ("trust", trust), ("evidence", evidence.app),
-    ("profile", profiles.app), ("result", results.app), ("rollout", rollouts.app), ("broker", broker.app), ("receipt", receipts.app), ("lineage", vault.lineages),
-    ("data", vault.vault), ("frame", vault.frames), ("dataset", vault.datasets), ("mask", masks.app), ("operator", people.operators), ("access", people.access),
-    ("auth", people.auth), ("policy", policies.app), ("audit", audit.app), ("zone", zones.zones), ("maintenance", zones.maintenance), ("ca", zones.ca), ("context", contexts.app),
-):  # fmt: skip
-    app.add_typer(_group, name=_name)
-app.command("replay")(rollouts.replay)
+app = typer.Typer(no_args_is_help=True, cls=Verbs, help="Framegate: only cameras that prove themselves reach the model, and only then.", pretty_exceptions_enable=False)
 
 
-@app.command()
-@read
-def fleet(output: Output = "table", context: Context = None) -> None:
-    """How many machines stand where."""
-    with errors():
-        with operator_stub(load_context(context)) as stub:
-            status = stub.FleetStatus(pb.ListRequest())
-        if output == "json":
-            show_json(
-                {
-                    "fleet": status.fleet, "controller": status.controller, "states": dict(status.states), "revision": status.revision,
-                    "attest_interval_ms": status.attest_interval_ms, "watchers": status.watchers, "feeds": status.feeds,
-                }
-            )  # fmt: skip
-            return
-        data.print(
-            f"fleet {safe(status.fleet)}, {status.controller}, attest interval {status.attest_interval_ms / 1000:g} s, "
-            f"{status.watchers} agents and {status.feeds} gateways connected"
-        )
-        show_table(
-            ("state", "machines"), [(s, status.states[s]) for s in STATE_STYLE if status.states.get(s)], empty="no machines yet: framegate camera invite NAME --profile PROFILE"
-        )
-
-
-@app.command()
-@read
-def events(
-    device: Annotated[str, typer.Option(help="Only this machine.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    output: Output = "table",
-    context: Context = None,
-) -> None:
-    """What happened, newest first."""
-    with errors():
-        with operator_stub(load_context(context)) as stub:
-            rows = stub.Events(pb.EventsRequest(device=device, limit=limit)).events
-        if output == "json":
-            show_json(
-                [
-                    {
-                        "at_ms": e.at_ms,
-                        "device": e.device,
-                        "event": e.event,
-                        "actor": e.actor,
-                        "detail": e.detail,
-                        "from": e.from_state,
-                        "to": e.to_state,
-                        "entry": e.index,
-                        "source": e.source,
-                        "approved_by": list(e.approved_by),
-                        "reason": e.reason,
-                        "verb": e.verb,
-                        "policies": list(e.policies),
-                    }
-                    for e in rows
-                ]
-            )
-            return
-        show_table(
-            ("when", "device", "event", "by", "from", "to", "detail"),
-            [(ago(e.at_ms), e.device, e.event, e.actor, e.from_state, e.to_state, e.detail) for e in rows],
-            empty="nothing yet",
-        )
-
-
-@trust.command("add-tpm-ca")
-@write
-def add_tpm_ca(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="PEM or DER; a PEM file may hold several.")], context: Context = None) -> None:
-    """Trust a TPM maker's CA: its endorsement certificates then count."""
-    with errors():
-        raw = file.read_bytes()
-        try:
-            found = x509.load_pem_x509_certificates(raw) if b"-----BEGIN" in raw else [load_maker_certificate(raw).certificate]
-        except (ValueError, Malformed) as error:
-            raise Malformed.of(Reason.USAGE, "a certificate in PEM or DER", f"{file}: {error}") from error
-        with operator_stub(load_context(context)) as stub:
-            for certificate in found:
-                row = stub.AddTpmCa(pb.TpmCa(certificate=certificate.public_bytes(Encoding.DER)))
-                talk.print(f"trusted: {safe(row.subject)} ({row.sha256[:16]}…)")
-
-
-@trust.command("list")
-@read
-def list_tpm_cas(output: Output = "table", context: Context = None) -> None:
-    """The TPM makers' CAs that are trusted."""
-    with errors():
-        with operator_stub(load_context(context)) as stub:
-            rows = stub.ListTpmCas(pb.ListRequest()).authorities
-        if output == "json":
-            show_json([{"subject": r.subject, "sha256": r.sha256, "added_ms": r.added_ms, "expires_ms": r.expires_ms} for r in rows])
-            return
-        show_table(
-            ("subject", "sha256", "added"),
-            [(r.subject, r.sha256, ago(r.added_ms)) for r in rows],
-            empty="none: only tickets with an EK hash work; add one: framegate trust add-tpm-ca FILE",
-        )
+@app.callback()
+def _root() -> None:
+    """Framegate: only cameras that prove themselves reach the model, and only then."""
 
 
 def run_app() -> None:

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.style import Style
 from rich.table import Table
 
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Unavailable
 
+PLAIN_ROWS: Final = 100
+"""Longer tables are laid out line by line: nobody reads them folded, and a thousand rows must not take a second."""
 WIDE: Final = 240
 """Columns where standard output is no terminal: nothing is cut off in a file or pipe."""
 talk = Console(stderr=True, highlight=False)
@@ -35,7 +39,11 @@ OUTCOME_STYLE: Final = {"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow
 
 def safe(text: object) -> str:
     """`text` without terminal escapes, newlines or markup: names and reasons may be an attacker's words (N29)."""
-    return escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)))
+    return escape(_printable(str(text)))
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def exit_code(error: FramegateError) -> int:
@@ -103,8 +111,11 @@ def _help() -> str:
 
 
 def show_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(value, indent=1, sort_keys=True))
+    """One JSON document on stdout; long lists a row a line."""
+    if isinstance(value, list) and len(value) > PLAIN_ROWS:
+        print("[\n" + ",\n".join(json.dumps(row, sort_keys=True) for row in value) + "\n]")
+    else:
+        print(json.dumps(value, indent=1, sort_keys=True))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
@@ -112,16 +123,36 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
     if not rows:
         talk.print(empty)
         return
+    if len(rows) > PLAIN_ROWS:
+        _plain(columns, rows)
+        return
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         cells = []
         for value in row:
-            style = STATE_STYLE.get(str(value)) or OUTCOME_STYLE.get(str(value))
+            style = _style(value)
             cells.append(f"[{style}]{safe(value)}[/]" if style else safe(value))
         table.add_row(*cells)
     data.print(table)
+
+
+def _plain(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    cells = [list(columns), *([_printable(str(v)) for v in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    colour = data.is_terminal
+    for line in cells:
+        out = []
+        for text, width in zip(line, widths, strict=True):
+            style = _style(text) if colour else None
+            padded = text + " " * (width - cell_len(text))
+            out.append(Style.parse(style).render(padded) if style else padded)
+        print("  ".join(out).rstrip())
+
+
+def _style(value: object) -> str | None:
+    return STATE_STYLE.get(str(value)) or OUTCOME_STYLE.get(str(value))
 
 
 def ago(ms: int) -> str:

@@ -15,7 +15,6 @@ from framegate.access.questions import device_facts, inspect_request, verb_reque
 from framegate.access.verbs import FLEET_WIDE, find_verb
 from framegate.dsse import envelope_certificate, parse_envelope
 from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate_controller.access.policies import policy_files
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.contexts import OperatorContext
 from framegate_controller.cli.devices import Context, Output
@@ -319,7 +318,7 @@ def _fetch(context: OperatorContext, version: int) -> PolicySet:
         statement, _ = PolicyStatement.verify(reply.envelope, (), context.root_certificate, made)
     except FramegateError as error:
         raise Refused.of(Reason.POLICY_INVALID, "an access policy signed by this fleet's policy key", str(error), "the controller or its store was tampered with") from error
-    return parse_policy(policy_files(statement), statement.version)
+    return parse_policy(statement.texts, statement.version)
 
 
 def _write(out: Path, files: Mapping[str, str]) -> None:

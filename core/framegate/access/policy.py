@@ -46,6 +46,14 @@ class PolicyStatement(Statement):
     TYPE: ClassVar[str] = "application/vnd.framegate.access-policy+json"
     PURPOSE: ClassVar[Purpose] = Purpose.POLICY
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """File name to text. Raises Malformed."""
+        try:
+            return {str(f["name"]): str(f["text"]) for f in self.files}
+        except (KeyError, TypeError) as error:
+            raise Malformed.of(Reason.POLICY_INVALID, "files with name and text", type(error).__name__) from error
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
