@@ -237,6 +237,25 @@ def test_contexts_watch_top_and_qr(site, tmp_path):
     assert read.strip() == (p.folder / "qr.ticket").read_text().strip()
 
 
+def test_n29_hostile_words_steer_no_terminal_and_no_spreadsheet(site):
+    """An operator's reason is an attacker's text: in every output that shows it, it is text."""
+    p = site.plant
+    hostile = "=cmd|'/C calc'!A0\x1b[2J\x1b]0;owned\x07\u202e[red]x[/]\r\n2026-01-01 INFO forged"
+    p.framegate("maintenance", "start", "cam1", "--for", "5m", "--reason", hostile)
+    p.framegate("access", "request", "--role", "auditor", "--for", "5m", "--reason", hostile)
+    for argv in (("events",), ("events", "-o", "json"), ("audit", "list"), ("audit", "list", "-o", "csv"), ("audit", "list", "-o", "json"), ("access", "list"), ("maintenance", "list"),
+                 ("camera", "show", "cam1"), ("camera", "list"), ("top", "--seconds", "0.3"), ("zone", "list")):  # fmt: skip
+        done = p.framegate(*argv, who=site.sara)
+        for text in (done.stdout, done.stderr):
+            assert not {c for c in text if not c.isprintable() and c != "\n"}, argv
+            assert not any(line.startswith(("=", "2026-01-01 INFO")) for line in text.splitlines()), argv
+            assert ",=cmd" not in text
+    assert "forged" in p.framegate("audit", "list", who=site.sara).stdout
+    for log in p.logs.glob("*.log"):
+        assert not any(line.startswith("2026-01-01") for line in log.read_text(errors="replace").splitlines())
+    p.framegate("maintenance", "end", "cam1")
+
+
 def test_n87_no_secret_is_in_a_log_or_readable_by_others(site):
     """Passwords, codes, keys and enrolment codes: in no log of any process, and in no file that others can read."""
     p = site.plant

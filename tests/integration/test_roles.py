@@ -345,6 +345,37 @@ async def test_a_dry_run_by_somebody_who_may_leaves_no_entry(walk):
             assert session.query(LogEntry).count() == before and session.get(Device, CAM).state == "trusted"
 
 
+async def test_n119_one_approval_and_five_who_race_for_it(walk):
+    """The act and the spending of its approval are one transaction: one of five wins."""
+    request = pb.SetZoneRequest(zone="line-1", feed_silence="grace")
+    async with walk.channel(Role.SECURITY) as opened, walk.channel("approver") as others:
+        stub, approver = rpc.OperatorStub(opened), rpc.OperatorStub(others)
+        _, hint = await answer(stub, "SetZone", request, ())
+        identifier = re.findall(r"approve ([0-9a-f]{8})", hint)[0]
+        decided = await asyncio.gather(*(answer(approver, "DecideAccess", pb.DecideRequest(id=identifier, approve=True), ()) for _ in range(4)))
+        assert sorted(str(r) for r, _ in decided) == sorted(["None", *[str(Reason.CONFLICT)] * 3])
+        done = await asyncio.gather(*(answer(stub, "SetZone", request, ()) for _ in range(5)))
+        assert [r for r, _ in done].count(None) == 1 and {r for r, _ in done} == {None, Reason.APPROVAL_NEEDED}
+    with walk.database.transaction() as session:
+        assert session.query(LogEntry).filter(LogEntry.event == "zone-set").count() == 1
+
+
+async def test_n119_a_gateway_of_another_zone_than_the_one_it_was_approved_for(walk):
+    """Somebody who may approve in line-1 alone is asked, and the asker takes it to line-2."""
+    walk.pairs["local"] = signed_in(walk.database, walk.fleet, "local", "security@line-1")
+    verb = pb.VerbRequest(verb="frame.export", zone="line-1", content_sha256=bytes(range(32)), summary="s", reason="r")
+    async with walk.channel(Role.SECURITY) as opened, walk.channel("local") as others:
+        stub = rpc.OperatorStub(opened)
+        row = await stub.RequestVerb(verb)
+        assert (await answer(rpc.OperatorStub(others), "DecideAccess", pb.DecideRequest(id=row.id, approve=True), ()))[0] is None
+        for gateways in (["gateway.line-2.gw1"], ["gateway.line-1.gw1", "gateway.line-2.gw1"], [], ["junk"]):
+            taken = pb.TakeApprovalRequest(verb="frame.export", content_sha256=bytes(range(32)), gateways=gateways)
+            assert (await answer(stub, "TakeApproval", taken, ()))[0] in {Reason.APPROVAL_NEEDED, Reason.USAGE}
+        good = pb.TakeApprovalRequest(verb="frame.export", content_sha256=bytes(range(32)), gateways=["gateway.line-1.gw1", "gateway.line-1.gw2"])
+        assert len((await stub.TakeApproval(good)).approvals) == 2
+        assert (await answer(stub, "TakeApproval", good, ()))[0] == Reason.NOT_FOUND
+
+
 def test_the_gateway_service_has_no_call_without_a_check():
     import inspect
 

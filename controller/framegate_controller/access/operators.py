@@ -22,6 +22,8 @@ SESSION_LIFE_MS: Final = 8 * 3_600_000
 """A shift."""
 FOUNDER_ROLES: Final = (Scoped(Role.ENGINEER), Scoped(Role.SECURITY))
 """What the first operator keeps after set-up; admin is theirs only until a second operator is there."""
+BREAK_GLASS: Final = "BREAK-GLASS"
+"""How a notice begins that is told beside every answer."""
 MAX_OPERATORS: Final = 1_000
 
 
@@ -159,7 +161,7 @@ def notices(session: Session, now_ms: int) -> list[str]:
     found = []
     waiting = select(AccessRequest).where(AccessRequest.verb == "break-glass", AccessRequest.state == "pending")
     for row in session.scalars(waiting).all():
-        found.append(f"BREAK-GLASS was used by {row.requester}: {row.summary}; whoever has looked into it: framegate access approve {row.id}")
+        found.append(f"{BREAK_GLASS} was used by {row.requester}: {row.summary}; whoever has looked into it: framegate access approve {row.id}")
     if quorum(session) == 1:
         found.append("quorum 1: one person decides alone until a second operator signs in (framegate operator add NAME --role ROLE)")
     return found

@@ -24,7 +24,7 @@ PLAIN_ROWS: Final = 100
 """Longer tables are laid out line by line: nobody reads them folded, and a thousand rows must not take a second."""
 WIDE: Final = 240
 """Columns where standard output is no terminal: nothing is cut off in a file or pipe."""
-talk = Console(stderr=True, highlight=False)
+talk = Console(stderr=True, highlight=False, soft_wrap=True)  # commands in it are copied: no line breaks of our own
 data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOT_FOUND, EXIT_DENIED, EXIT_CONFLICT, EXIT_UNTRUSTED, EXIT_UNAVAILABLE = 1, 2, 3, 4, 5, 6, 7
@@ -172,14 +172,14 @@ def in_words(ms: int) -> str:
 
 
 def until(ms: int) -> str:
-    """How long still, in words."""
-    seconds = int(ms / 1000 - time.time())
+    """How long still, in words: the two largest units."""
+    seconds = round(ms / 1000 - time.time())
     if seconds <= 0:
         return "over"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} left"
-    return f"{seconds} s left"
+    parts = [(n, unit) for n, unit in ((seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s"))]
+    while parts[0][0] == 0:
+        parts.pop(0)
+    return " ".join(f"{n} {unit}" for n, unit in parts[:2] if n) + " left"
 
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d|w)")

@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.orm import Session
 
 from framegate.access.approvals import content_digest
+from framegate.access.verbs import find_verb
 from framegate.certificates import Purpose
 from framegate.errors import Refused
-from framegate_controller.access.authority import Aim, Allowed, Authority, Caller, Denied
-from framegate_controller.access.operators import notices
+from framegate_controller.access.authority import READ_GROUPS, Aim, Allowed, Authority, Caller, Denied
+from framegate_controller.access.operators import BREAK_GLASS, notices
 from framegate_controller.services.hub import Hub
 from framegate_controller.services.peer import verify_peer
 from framegate_controller.services.wire import Context
@@ -62,7 +63,8 @@ class OperatorCalls:
                 allowed = self._authority.authorise(session, caller, found, content, reason or getattr(request, "reason", "")[:MAX_REASON])  # 2
                 acting(session, allowed.act)
                 result = work(session, allowed, caller)  # 3
-                told.extend(n for n in notices(session, self._now()))
+                looks = READ_GROUPS & set(find_verb(found.verb).groups)
+                told.extend(n for n in notices(session, self._now()) if not looks or n.startswith(BREAK_GLASS))
                 self._authority.note_allowed(session, caller, found, allowed.act)  # 4
                 if dry:
                     session.flush()
@@ -75,7 +77,7 @@ class OperatorCalls:
             return kept.result  # type: ignore[no-any-return]
         except Denied as denied:
             raise await asyncio.to_thread(self._denied, denied, reason, dry) from None
-        if told:  # beside every answer, so that nobody overlooks it
+        if told:  # beside the answer, so that nobody overlooks it
             context.set_trailing_metadata(((NOTICE_KEY, "\n".join(told).encode()),))
         if after is not None:
             await after(result)

@@ -1,0 +1,71 @@
+"""Security keys through the command line: registered, signed in with, shown again; a software authenticator stands where the USB key would be."""
+
+import asyncio
+import json
+
+import pytest
+from soft_fido2 import Fido2Authenticator
+from typer.testing import CliRunner
+
+from framegate_controller.ca.keys import found_fleet
+from framegate_controller.cli import security_key, signin
+from framegate_controller.cli.contexts import context_body
+from framegate_controller.cli.main import app
+from framegate_controller.server import Controller, Settings
+from framegate_simulators.access import PASSWORD, add_person, totp_now, write_secret
+
+
+class SoftKey:
+    """soft-fido2 behind the two calls that the command line makes of a key."""
+
+    def __init__(self) -> None:
+        self.device = Fido2Authenticator(counter=1)
+
+    def create(self, options: str) -> str:
+        return json.dumps(self.device.credential_create(json.loads(options)["publicKey"]))
+
+    def get(self, options: str) -> str:
+        return json.dumps(self.device.credential_request(json.loads(options)["publicKey"]))
+
+
+@pytest.fixture
+async def desk(tmp_path, monkeypatch):
+    keys = found_fleet(tmp_path / "keys", "plant")
+    running = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
+    await running.start()
+    secret = add_person(running.database, keys, "anna", "viewer")
+    password = write_secret(tmp_path / "pw", PASSWORD + "\n")
+    context = write_secret(tmp_path / "anna.json", json.dumps(context_body(running.join_address, running.fleet_address, "controller.plant.framegate", keys.root.pem.decode())))
+    monkeypatch.setenv("FRAMEGATE_CONTEXT", str(context))
+
+    async def run(*argv: str):
+        return await asyncio.to_thread(CliRunner().invoke, app, [a.replace("PW", str(password)).replace("CODE", totp_now(secret)) for a in argv])
+
+    yield run
+    await running.stop(0)
+
+
+async def test_a_key_is_registered_signs_in_and_is_shown_again(desk, monkeypatch):
+    key, asked = SoftKey(), []
+    monkeypatch.setattr(signin, "find_authenticator", lambda name: asked.append(name) or key)
+    assert (await desk("login", "anna", "--password-file", "PW", "--code", "CODE")).exit_code == 0
+    added = await desk("login", "--add-key", "blue")
+    assert added.exit_code == 0, added.output
+    assert (await desk("logout")).exit_code == 0
+    assert (await desk("whoami")).exit_code != 0
+    made = await desk("login", "anna", "--security-key")
+    assert made.exit_code == 0, made.output
+    me = json.loads((await desk("whoami", "-o", "json")).stdout)
+    assert (me["method"], me["security_keys"]) == ("security-key", ["blue"])
+    assert (await desk("login", "--again", "--security-key")).exit_code == 0
+    assert json.loads((await desk("whoami", "-o", "json")).stdout)["factor_ms"] > me["factor_ms"]
+    assert set(asked) == {"controller.plant.framegate"}
+
+
+async def test_somebody_elses_key_and_no_key_at_all(desk, monkeypatch):
+    monkeypatch.setattr(signin, "find_authenticator", lambda _name: SoftKey())
+    refused = await desk("login", "anna", "--security-key")
+    assert refused.exit_code != 0 and "sign-in" in refused.output
+    monkeypatch.setattr(signin, "find_authenticator", security_key.find_authenticator)
+    none = await desk("login", "anna", "--security-key")
+    assert none.exit_code != 0 and "security key" in none.output and "framegate login" in none.output
