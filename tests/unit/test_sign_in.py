@@ -133,6 +133,30 @@ def test_a_clock_may_be_off_by_one_step(desk, steps, good):
         assert refused(lambda: desk.login(code=desk.code(steps=steps))) == Reason.SIGN_IN
 
 
+def test_no_password_is_hashed_while_the_store_is_locked(desk, monkeypatch):
+    """The store has one writer: a tenth of a second of hashing under its lock would let strangers hold up every attestation."""
+    desk.person()
+
+    def slow(_stored: str, _password: str) -> bool:
+        add_person(desk.database, desk.keys, "somebody-else", "viewer")  # another writer gets its turn
+        return True
+
+    monkeypatch.setattr("framegate_controller.access.signin.right_password", slow)
+    assert desk.login().operator == "anna"
+
+
+def test_a_password_that_changed_while_it_was_checked(desk, monkeypatch):
+    desk.person()
+
+    def meanwhile(_stored: str, _password: str) -> bool:
+        with desk.database.transaction() as session:
+            session.get(OperatorRow, "anna").password = "another"
+        return True
+
+    monkeypatch.setattr("framegate_controller.access.signin.right_password", meanwhile)
+    assert refused(desk.login) == Reason.SIGN_IN
+
+
 def test_a_failed_sign_in_spends_no_code(desk):
     desk.person()
     code = desk.code()
@@ -500,3 +524,21 @@ def test_stored_hashes_that_are_none(stored):
 def test_codes_that_are_anything(text):
     assert totp_step("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", text, 0, 1_790_000_000_000) == 0 or len(text) == 6
     assert not same_code("", text)
+
+
+async def test_n86_a_flood_of_sign_ins_waits_by_itself_and_delays_nothing_else():
+    import asyncio
+    import threading
+
+    from framegate_controller.services.signin import MAX_WAITING, SignInService
+
+    service, gate = SignInService(None, ""), threading.Event()
+    waiting = [asyncio.create_task(service._work(gate.wait)) for _ in range(MAX_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(FramegateError) as caught:
+        await service._work(lambda: 1)
+    assert caught.value.reason == Reason.TOO_MANY_TRIES
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: 5), 5) == 5  # everybody else's threads are free
+    gate.set()
+    assert all(await asyncio.gather(*waiting))
+    assert await service._work(lambda: 1) == 1

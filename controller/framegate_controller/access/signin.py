@@ -64,10 +64,15 @@ class SignIn:
     def password(self, operator: str, password: str, code: str, csr: bytes, source: str) -> SignedIn:
         """A session for password and second factor (TOTP, each step once, or a recovery code, each once). Raises Malformed, Refused (SIGN_IN, LOCKED)."""
         request_key(csr)
+        self.limits.check(operator, source, self.clock())
+        with self.database.transaction() as session:
+            held = session.get(OperatorRow, operator)
+            stored = held.password if held is not None and held.enabled and not held.enrolment else ""
+        right = right_password(stored, password)  # outside of the store's one write transaction, and it costs the same for nobody
 
         def prove(session: Session, row: OperatorRow | None) -> str:
-            right = right_password(row.password if row is not None and not row.enrolment else "", password)  # costs the same for nobody
-            return (use_second_factor(row, self.factor_key, code, self.clock()) if right and row is not None else "") and "password"
+            same = right and row is not None and row.password == stored
+            return (use_second_factor(row, self.factor_key, code, self.clock()) if same and row is not None else "") and "password"
 
         return self._proved(operator, source, csr, prove)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Malformed, Reason, Refused
+from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate_controller.access.signin import SignedIn, SignIn
 from framegate_controller.services.peer import address_of
 from framegate_controller.services.wire import Context, guarded
@@ -16,6 +18,10 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 T = TypeVar("T")
+WORKERS = 2
+"""A password's hash takes 0.1 s of a core. Sign-in has threads of its own, so that a flood of it delays nobody's attestation."""
+MAX_WAITING = 64
+"""Three seconds of work; a shift that signs in at once is fewer."""
 MAX_TEXT = 4096
 """Characters of anything a person types or an app shows."""
 
@@ -25,6 +31,7 @@ class SignInService(rpc.SignInServicer):
 
     def __init__(self, sign_in: SignIn, fleet_address: str) -> None:
         self._sign_in, self._fleet_address = sign_in, fleet_address
+        self._pool, self._waiting = ThreadPoolExecutor(WORKERS, "sign-in"), 0
 
     @guarded
     async def Methods(self, request: pb.SignInMethodsRequest, context: Context) -> pb.SignInMethodsReply:
@@ -45,7 +52,7 @@ class SignInService(rpc.SignInServicer):
     async def KeyBegin(self, request: pb.KeyBeginRequest, context: Context) -> pb.KeyChallenge:
         """See `SignIn.key_begin`."""
         _short(request.operator)
-        made = await asyncio.to_thread(self._sign_in.key_begin, request.operator)
+        made = await self._work(lambda: self._sign_in.key_begin(request.operator))
         return pb.KeyChallenge(state=made.state, options=made.options)
 
     @guarded
@@ -61,7 +68,7 @@ class SignInService(rpc.SignInServicer):
         s = self._sign_in
         if s.oidc is None:
             raise Refused.of(Reason.SIGN_IN, "a provider that this controller knows", "none", "framegate login NAME uses password and code")
-        flow = await asyncio.to_thread(s.oidc.begin, request.flow, request.redirect_uri, s.clock())
+        flow = await self._work(partial(s.oidc.begin, request.flow, request.redirect_uri, s.clock()))
         return pb.OidcBeginReply(state=flow.state, url=flow.url, user_code=flow.user_code, interval_s=flow.interval_s, expires_s=flow.expires_s)
 
     @guarded
@@ -75,7 +82,8 @@ class SignInService(rpc.SignInServicer):
     async def EnrolBegin(self, request: pb.EnrolBeginRequest, context: Context) -> pb.EnrolBeginReply:
         """See `SignIn.enrol_begin`."""
         _short(request.operator, request.code)
-        return pb.EnrolBeginReply(totp_uri=await asyncio.to_thread(self._sign_in.enrol_begin, request.operator, request.code, address_of(context)))
+        source = address_of(context)
+        return pb.EnrolBeginReply(totp_uri=await self._work(lambda: self._sign_in.enrol_begin(request.operator, request.code, source)))
 
     @guarded
     async def EnrolComplete(self, request: pb.EnrolCompleteRequest, context: Context) -> pb.SignedIn:
@@ -84,8 +92,17 @@ class SignInService(rpc.SignInServicer):
         _short(r.operator, r.code, r.password, r.totp)
         return await self._run(lambda: self._sign_in.enrol_complete(r.operator, r.code, r.password, r.totp, r.csr, source))
 
+    async def _work(self, work: Callable[[], T]) -> T:
+        if self._waiting >= MAX_WAITING:
+            raise Unavailable.of(Reason.TOO_MANY_TRIES, f"at most {MAX_WAITING} people signing in at once", "more", "try again in a few seconds")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
+
     async def _run(self, work: Callable[[], SignedIn | None]) -> pb.SignedIn:
-        made = await asyncio.to_thread(work)
+        made = await self._work(work)
         if made is None:
             return pb.SignedIn(pending=True)
         keys = self._sign_in.keys
