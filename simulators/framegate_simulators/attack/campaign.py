@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from framegate_simulators.attack import boot, enrolment, service, structures
+from framegate_simulators.attack import boot, enrolment, people, service, structures
 from framegate_simulators.attack.target import ATTEMPTS, Seen, Target
 from framegate_simulators.plant import Plant
 
@@ -21,7 +21,7 @@ THREATS: Final = (
 """Every line of the threat list."""
 LAST: Final = ("N31",)
 """Attempts after which the controller rightly holds off this machine's address for a minute."""
-MODULES: Final = (structures, enrolment, boot, service)
+MODULES: Final = (structures, enrolment, boot, service, people)
 """Importing them registers their attempts."""
 
 
