@@ -108,7 +108,7 @@ class Controller:
         self.join_address, self.fleet_address = f"{self.settings.advertise}:{join_port}", f"{self.settings.advertise}:{fleet_port}"
         addresses = Addresses(self.join_address, self.fleet_address, f"controller.{self.keys.fleet}.framegate")
         rpc.add_JoinServicer_to_server(JoinService(self.verifier, self.hub), join)
-        rpc.add_SignInServicer_to_server(SignInService(self.sign_in, self.fleet_address), join)
+        rpc.add_SignInServicer_to_server(SignInService(self.sign_in, self.hub, self.fleet_address), join)
         rpc.add_FleetServicer_to_server(FleetService(self.verifier, self.hub), fleet)
         rpc.add_OperatorServicer_to_server(OperatorService(self.verifier, self.hub, addresses, self.authority, self.sign_in), fleet)
         self._servers = [join, fleet]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sqlite3
-import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +15,7 @@ from rich.console import Console
 
 from framegate_controller.ca.issuance import _leaf
 from framegate_simulators.plant import BIN, Plant, PlantError, Site, wait_for
-from framegate_simulators.story import Story
+from framegate_simulators.story import Story, tell
 
 INTERVAL_S: Final = 2.0
 RATE: Final = 4
@@ -378,18 +375,10 @@ def _credential(keys: Any, label: str, purpose: str, name: str) -> dict[str, str
 
 def main() -> None:
     """make demo-people."""
-    parser = argparse.ArgumentParser(description="Who may do what, on whose word, and what is left to prove it by.")
-    parser.add_argument("--build", type=Path, default=Path("build"), help="folder for demo-people.json")
-    build = parser.parse_args().build
-    console, begun = Console(highlight=False), time.monotonic()
-    console.print("SIMULATED: machines, people's typing and their authenticator apps; TPMs are swtpm; controller, agents and commands are the product.")
-    with Plant(interval_s=INTERVAL_S) as plant:
-        demo = PeopleDemo(plant, console)
-        good = demo.run()
-    build.mkdir(exist_ok=True)
-    (build / "demo-people.json").write_text(json.dumps({"good": good, "seconds": round(time.monotonic() - begun, 1), "acts": [asdict(a) for a in demo.acts]}, indent=1))
-    console.print(f"\n{sum(a.ok for a in demo.acts)} of {len(demo.acts)} acts as they should, {time.monotonic() - begun:.0f} s")
-    sys.exit(0 if good else 1)
+    tell(
+        PeopleDemo, name="demo-people", words="Who may do what, on whose word, and what is left to prove it by.", interval_s=INTERVAL_S,
+        simulated="machines, people's typing and their authenticator apps; TPMs are swtpm; controller, gateway, agents and commands are the product.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

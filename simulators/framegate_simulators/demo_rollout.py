@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-import time
 from collections import Counter
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 from rich.console import Console
 
 from framegate_simulators.boot import Firmware
 from framegate_simulators.plant import Plant, PlantError, Site, wait_for
-from framegate_simulators.story import Story
+from framegate_simulators.story import Story, tell
 
 CAMERAS: Final = 6
 INTERVAL_S: Final = 2.0
@@ -242,18 +238,10 @@ def _words(vector: dict[str, int]) -> str:
 
 def main() -> None:
     """make demo-rollout."""
-    parser = argparse.ArgumentParser(description="A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce.")
-    parser.add_argument("--build", type=Path, default=Path("build"), help="folder for demo-rollout.json")
-    build = parser.parse_args().build
-    console, begun = Console(highlight=False), time.monotonic()
-    console.print("SIMULATED: machines and their firmware are simulated; TPMs are swtpm; agents, controller and commands are the product.")
-    with Plant(interval_s=INTERVAL_S) as plant:
-        demo = RolloutDemo(plant, console)
-        good = demo.run()
-    build.mkdir(exist_ok=True)
-    (build / "demo-rollout.json").write_text(json.dumps({"good": good, "seconds": round(time.monotonic() - begun, 1), "acts": [asdict(a) for a in demo.acts]}, indent=1))
-    console.print(f"\n{sum(a.ok for a in demo.acts)} of {len(demo.acts)} acts as they should, {time.monotonic() - begun:.0f} s")
-    sys.exit(0 if good else 1)
+    tell(
+        RolloutDemo, name="demo-rollout", words="A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce.", interval_s=INTERVAL_S,
+        simulated="machines and their firmware are simulated; TPMs are swtpm; agents, controller and commands are the product.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rich.console import Console
 
@@ -22,7 +26,7 @@ class Act:
 
 
 class Story:
-    """Tells acts on `console`; a failed one is noted, and the next begins."""
+    """Tells acts on `console`; a failed one is noted, and the next begins. A demonstration is a subclass with `run`."""
 
     def __init__(self, plant: Plant, console: Console) -> None:
         self.plant, self.console = plant, console
@@ -41,3 +45,24 @@ class Story:
             act.observed = str(error)
         mark = "[green]as it should[/]" if act.ok else "[red]NOT AS IT SHOULD[/]"
         self.console.print(f"   {mark} ({time.monotonic() - begun:.1f} s): {act.observed}", soft_wrap=True)
+
+    def run(self) -> bool:
+        """All acts; whether each ended as it should."""
+        raise NotImplementedError
+
+
+def tell(kind: Callable[[Plant, Console], Story], *, name: str, words: str, simulated: str, interval_s: float) -> None:
+    """Tell a story from the command line, and leave `<name>.json` in the build folder. Ends the process: 1 where an act was not as it should."""
+    parser = argparse.ArgumentParser(description=words)
+    parser.add_argument("--build", type=Path, default=Path("build"), help=f"folder for {name}.json")
+    build = parser.parse_args().build
+    console, begun = Console(highlight=False), time.monotonic()
+    console.print(f"SIMULATED: {simulated}", soft_wrap=True)
+    with Plant(interval_s=interval_s) as plant:
+        story = kind(plant, console)
+        good = story.run()
+    build.mkdir(exist_ok=True)
+    seconds = time.monotonic() - begun
+    (build / f"{name}.json").write_text(json.dumps({"good": good, "seconds": round(seconds, 1), "acts": [asdict(a) for a in story.acts]}, indent=1))
+    console.print(f"\n{sum(a.ok for a in story.acts)} of {len(story.acts)} acts as they should, {seconds:.0f} s")
+    sys.exit(0 if good else 1)

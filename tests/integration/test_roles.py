@@ -24,7 +24,7 @@ from framegate_gateway.operators import GatewayOperatorService
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.access import access_update, add_person, operator_pair, operator_trust, signed_in
+from framegate_simulators.access import PASSWORD, access_update, add_person, operator_pair, operator_trust, signed_in, totp_now
 from framegate_simulators.boot import Firmware, profile_toml
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "access" / "roles.json").read_text())
@@ -343,6 +343,30 @@ async def test_a_dry_run_by_somebody_who_may_leaves_no_entry(walk):
         assert (await answer(stub, "Change", pb.ChangeRequest(device="cam1", event="quarantine", reason="r")))[0] is None
         with walk.database.transaction() as session:
             assert session.query(LogEntry).count() == before and session.get(Device, CAM).state == "trusted"
+
+
+async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from framegate_controller.ca.keyring import private_pem
+
+    secret, key = add_person(walk.database, walk.fleet, "nina", "viewer"), ec.generate_private_key(ec.SECP256R1())
+    feed: asyncio.Queue[pb.TrustUpdate] = asyncio.Queue()
+    walk.running.hub.feeds["line-1"].add(feed)
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    options = (("grpc.ssl_target_name_override", "controller.plant.framegate"), ("grpc.use_local_subchannel_pool", 1))
+    async with grpc.aio.secure_channel(walk.running.join_address, grpc.ssl_channel_credentials(walk.fleet.root.pem), options=options) as opened:
+        made = await rpc.SignInStub(opened).Password(pb.PasswordRequest(operator="nina", password=PASSWORD, code=totp_now(secret), csr=csr), timeout=20)
+
+    def sessions(update: pb.TrustUpdate) -> int:
+        return sum(len(o.sessions) for o in update.access.operators if o.name == "nina")
+
+    assert sessions(feed.get_nowait()) == 1
+    walk.pairs["nina"] = (private_pem(key), x509.load_der_x509_certificate(made.certificate).public_bytes(Encoding.PEM) + walk.fleet.issuing["operator-ca"].pem)
+    async with walk.channel("nina") as opened:
+        await rpc.OperatorStub(opened).SignOut(pb.WhoAmIRequest())
+    assert sessions(await asyncio.wait_for(feed.get(), 5)) == 0
 
 
 async def test_n119_one_approval_and_five_who_race_for_it(walk):

@@ -532,7 +532,7 @@ async def test_n86_a_flood_of_sign_ins_waits_by_itself_and_delays_nothing_else()
 
     from framegate_controller.services.signin import MAX_WAITING, SignInService
 
-    service, gate = SignInService(None, ""), threading.Event()
+    service, gate = SignInService(None, None, ""), threading.Event()
     waiting = [asyncio.create_task(service._work(gate.wait)) for _ in range(MAX_WAITING)]
     await asyncio.sleep(0)
     with pytest.raises(FramegateError) as caught:

@@ -163,14 +163,14 @@ class Hub:
                 revision=revision, snapshot=True, devices=[self.trust(r) for r in rows], controller=self.controller, now_ms=self.clock(), access=self._access(session, zone)
             )
 
-    async def access_changed(self) -> None:
-        """People, policy or a zone's rule changed and are committed: tell every gateway."""
+    async def access_changed(self, *, grants: bool = False) -> None:
+        """People, policy or a zone's rule changed and are committed: tell every gateway; and cameras, where `grants` may fall otherwise."""
         for zone in [z for z, feeds in self.feeds.items() if feeds]:
             update = await asyncio.to_thread(self._access_update, zone)
             for feed in list(self.feeds[zone]):
                 self._put(self.feeds[zone], feed, update)
-        for device in await asyncio.to_thread(self._all_cameras):
-            self.tell(device, pb.WatchEvent(kind=pb.WatchEvent.GRANTS_CHANGED))  # another policy may grant otherwise
+        for device in await asyncio.to_thread(self._all_cameras) if grants else ():
+            self.tell(device, pb.WatchEvent(kind=pb.WatchEvent.GRANTS_CHANGED))
 
     async def attest_everybody(self) -> None:
         """Ask every machine that listens for fresh evidence."""

@@ -63,7 +63,7 @@ class PolicyCalls(OperatorCalls):
             return _policy(row)
 
         async def after(_row: pb.PolicyReply) -> None:
-            await self._hub.access_changed()
+            await self._hub.access_changed(grants=True)
 
         words = f"access policy {made.sha256.hex()[:16]} in place of version {request.base}: {request.note[:300]}"
         return await self._do(context, request, Aim("policy.apply", target=made.sha256.hex()[:16], summary=words), work, after)

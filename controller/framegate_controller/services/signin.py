@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate_controller.access.signin import SignedIn, SignIn
+from framegate_controller.services.hub import Hub
 from framegate_controller.services.peer import address_of
 from framegate_controller.services.wire import Context, guarded
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -29,8 +30,8 @@ MAX_TEXT = 4096
 class SignInService(rpc.SignInServicer):
     """RPCs of people who have no session yet."""
 
-    def __init__(self, sign_in: SignIn, fleet_address: str) -> None:
-        self._sign_in, self._fleet_address = sign_in, fleet_address
+    def __init__(self, sign_in: SignIn, hub: Hub, fleet_address: str) -> None:
+        self._sign_in, self._hub, self._fleet_address = sign_in, hub, fleet_address
         self._pool, self._waiting = ThreadPoolExecutor(WORKERS, "sign-in"), 0
 
     @guarded
@@ -105,6 +106,7 @@ class SignInService(rpc.SignInServicer):
         made = await self._work(work)
         if made is None:
             return pb.SignedIn(pending=True)
+        await self._hub.access_changed()  # gateways know of the session before the person's first command reaches one
         keys = self._sign_in.keys
         return pb.SignedIn(
             operator=made.operator, certificate=made.certificate.public_bytes(Encoding.DER), issuer=keys.issuing["operator-ca"].der, authorities=keys.authorities,
