@@ -1,0 +1,62 @@
+"""A running fleet whose CA keys live in a PKCS#11 token, and one whose live in the controller's TPM: join, rotate, restart, and what is said when they are away."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from framegate_simulators.plant import Plant, wait_for
+from framegate_simulators.tpm import Swtpm
+
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+
+
+@pytest.fixture
+def token(tmp_path, monkeypatch):
+    if shutil.which("softhsm2-util") is None or not Path(MODULE).exists():
+        pytest.skip("softhsm2 is not installed: apt-get install softhsm2")
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    pin = tmp_path / "pin"
+    pin.touch(0o600)
+    pin.write_text("123456\n")
+    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "fleet", "--pin", "123456", "--so-pin", "654321"], check=True, capture_output=True, env=dict(os.environ))
+    return f"pkcs11:module={MODULE};token=fleet;pin-file={pin}", "PKCS#11 token fleet", lambda: pin.write_text("000000\n"), lambda: pin.write_text("123456\n")
+
+
+@pytest.fixture
+def tpm(tmp_path):
+    held = Swtpm(tmp_path / "swtpm")
+    held.start()
+    yield f"tpm:{held.tcti}", "TPM", held.stop, held.start
+    held.stop()
+
+
+@pytest.mark.parametrize("kind", ["token", "tpm"])
+def test_cas_in_hardware_issue_rotate_and_come_back_after_a_restart(request, kind, tmp_path):
+    held, words, away, back = request.getfixturevalue(kind)
+    with Plant(interval_s=2.0, logs=tmp_path / "logs") as p, p.explained():
+        p.found_fleet("--ca-keys", held)
+        p.start_controller()
+        p.framegate("trust", "add-tpm-ca", p.folder / "maker.pem")
+        camera = p.add_machine("cam1")
+        p.join(camera, p.invite(camera))
+        p.start_agent(camera)
+        rows = p.ask("ca", "show")
+        assert {r["held_in"] for r in rows if r["label"] in {"root", "device-ca"}} == {words}
+        assert not list((p.folder / "controller" / "keys").glob("*-ca.key"))
+        old = next(r["serial"] for r in rows if r["label"] == "device-ca")
+        p.framegate("ca", "rotate", "device-ca")
+        wait_for("the new CA to sign", lambda: next(r["serial"] for r in p.ask("ca", "show") if r["label"] == "device-ca" and r["state"] == "present") != old, 40, every_s=0.5)
+        wait_for("cam1 to be trusted under it", lambda: p.state_of(camera) == "trusted", 20)
+        p.stop("controller")
+        away()
+        refused = p.command("framegate-controller", "run", "--state", p.folder / "controller", "--join-port", 0, "--fleet-port", 0, check=False)
+        assert refused.returncode == 7 and "unavailable" in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
+        back()
+        p.start_controller()
+        wait_for("cam1 to attest again", lambda: p.state_of(camera) == "trusted", 30)
