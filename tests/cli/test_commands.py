@@ -147,3 +147,32 @@ def _command_line(process: Path) -> bytes:
         return (process / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+LOCAL = {
+    "audit show", "audit prove", "audit export", "audit verify", "audit witness", "auth can-i", "broker acl", "context add", "context use", "context list", "evidence replay", "evidence verify",
+    "evidence show", "login", "logout", "policy init", "policy pull", "policy validate", "policy test", "policy diff", "policy explain", "policy simulate", "profile learn", "profile lint",
+    "profile diff", "profile explain", "profile show", "profile sign", "profile allowlist", "receipt export", "receipt verify", "replay", "result verify", "verdict watch", "verdict picture",
+    "verdict show",
+}  # fmt: skip
+"""What writes files of one's own, checks files, or is a session: neither a change of the fleet nor a view of it."""
+
+
+def test_every_change_can_be_tried_dry_and_every_view_watched():
+    import typer
+
+    from framegate_controller.cli.main import app
+
+    def commands(command, path):
+        if hasattr(command, "list_commands"):
+            for name in command.list_commands(None):
+                yield from commands(command.get_command(None, name), [*path, name])
+        else:
+            yield " ".join(path), {o for p in command.params for o in p.opts}
+
+    found = dict(commands(typer.main.get_group(app), []))
+    assert set(found) >= LOCAL and len(found) > 90
+    for name, options in found.items():
+        change, view = {"--dry-run", "--wait", "--reason"} <= options, "--watch" in options
+        assert (change, view) == ((False, False) if name in LOCAL else (not view, not change)), name
+        assert not view or "--output" in options, f"{name} has no -o json"
