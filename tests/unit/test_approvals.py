@@ -85,13 +85,31 @@ def test_somebody_else_approves_and_it_counts_for_exactly_this(office):
 
 
 def test_asking_again_is_the_same_request(office):
-    assert office.ask() == office.ask() != office.ask(content=bytes(32))
+    first = office.ask()
+    assert office.ask() == first != office.ask(content=bytes(32))
+    office.decide(first, "sara")
+    assert office.ask() == first and office.counts() == ("sara",)  # approved and not used yet
+    with office.database.transaction() as session:
+        use(find_request(session, first))
+    assert office.ask() != first
 
 
 def test_n119_nobody_approves_their_own(office):
     request = office.ask("sara", "policy.apply")
     assert refused(lambda: office.decide(request, "sara")) == Reason.POLICY_DENIED
     assert office.counts("sara", "policy.apply") == ()
+
+
+def test_n119_what_was_approved_by_somebody_who_counts_no_more_waits_for_others(office):
+    request = office.ask()
+    office.decide(request, "sara")
+    office.change("sara", enabled=False)
+    assert office.ask() == request and office.counts() == ()
+    assert office.decide(request, "sven") == "approved" and office.counts() == ("sven",)
+    office.quorum(3)
+    assert office.ask() == request and refused(lambda: office.decide(request, "sven")) == Reason.CONFLICT
+    office.change("sara", enabled=True)
+    assert office.counts() == ("sara", "sven")
 
 
 def test_n119_content_swapped_after_the_approval(office):
@@ -331,7 +349,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_n119_whatever_happens_an_act_is_backed_by_somebody_else_who_stands(bench, keys, steps):
     """State machine: when the store says an act may be done, somebody other than its author approved exactly it, stands now, and it was not done before."""
     office = OFFICES.get(id(bench)) or OFFICES.setdefault(id(bench), Office(bench, keys))

@@ -47,13 +47,16 @@ class Asked:
 
 
 def ask(session: Session, asked: Asked, policy: PolicySet, now_ms: int) -> AccessRequest:
-    """Keep a request; the same one again is the one that waits. Raises Refused."""
+    """Keep a request; the same one again is the one that waits, or is approved and not used yet. Raises Refused."""
     expire(session, now_ms)
-    mine = select(AccessRequest).where(AccessRequest.requester == asked.requester, AccessRequest.state == "pending")
-    open_ones = session.scalars(mine).all()
-    for row in open_ones:
+    mine = select(AccessRequest).where(AccessRequest.requester == asked.requester)
+    open_ones = session.scalars(mine.where(AccessRequest.state == "pending")).all()
+    unused = session.scalars(mine.where(AccessRequest.state == "approved", AccessRequest.verb != "")).all()
+    for row in (*open_ones, *unused):
         same = (row.verb, row.role, row.zone, row.content_sha256, row.policy_sha256) == (asked.verb, asked.role, asked.zone, asked.content_sha256, policy.sha256)
         if same and row.minutes == asked.minutes:
+            if row.state == "approved" and len(approvers(session, row, policy, now_ms)) + 1 < quorum(session):
+                row.state = "pending"  # an approver does not count any more, or it takes more of them now: others may still agree
             return row
     if len(open_ones) >= MAX_PENDING:
         raise Refused.of(Reason.TOO_MANY_TRIES, f"at most {MAX_PENDING} open requests", len(open_ones), "framegate access list")
@@ -156,7 +159,7 @@ def approved(session: Session, requester: str, verb: str, content_sha256: bytes,
         AccessRequest.requester == requester, AccessRequest.verb == verb, AccessRequest.content_sha256 == content_sha256, AccessRequest.policy_sha256 == policy.sha256,
         AccessRequest.state.in_(("pending", "approved")), AccessRequest.expires_ms > now_ms,
     )  # fmt: skip
-    row = session.scalars(query.order_by(AccessRequest.asked_ms.desc()).limit(1)).one_or_none()
+    row = session.scalars(query.order_by(AccessRequest.state, AccessRequest.asked_ms.desc()).limit(1)).one_or_none()
     return (row, approvers(session, row, policy, now_ms)) if row is not None else (None, ())
 
 
