@@ -13,13 +13,14 @@ import grpc
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.activation import activation_mac
 from framegate.certificates import Purpose, from_ms, load_authorities, load_certificate, verify_certificate
 from framegate.device_identity import iak_certify_data
 from framegate.errors import Failure, Malformed, Reason, Refused
+from framegate.foreign_key import ForeignKey
 from framegate.ima import cut_entries
 from framegate.ima.replay import IMA_PCR
 from framegate.tpm.attest import PcrSelection, parse_attest
@@ -150,7 +151,7 @@ class Attester:
         ).marshal()  # fmt: skip
 
     def _csr(self, tls: Public) -> bytes:
-        key = _TpmPrivateKey(self.tpm, tls)
+        key = _signing(self.tpm, tls)
         return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
     def _log(self) -> bytes:
@@ -201,52 +202,12 @@ class Attester:
         return Outcome(new, failures, gateways, answer.result_life_ms)
 
 
-class _TpmPrivateKey(ec.EllipticCurvePrivateKey):
-    """The TLS key as `cryptography` wants it for a certificate request: it signs, and has nothing else to give."""
-
-    def __init__(self, tpm: Tpm, public: Public) -> None:
-        self._tpm, self._public = tpm, public
-
-    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
-        """DER ECDSA-SHA256 by the TPM."""
-        if not isinstance(signature_algorithm, ec.ECDSA) or isinstance(signature_algorithm.algorithm, utils.Prehashed):
-            raise Refused.of(Reason.SIGNING_ORACLE, "a certificate request", "a prehashed message")
-        return self._tpm.sign_with_tls_key(bytes(data))
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """The public half."""
-        key = self._public.key()
-        if not isinstance(key, ec.EllipticCurvePublicKey):
-            raise TypeError("the TLS key is on P-256")
-        return key
-
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        """P-256."""
-        return ec.SECP256R1()
-
-    @property
-    def key_size(self) -> int:
-        """256 bits."""
-        return 256
-
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
-        """The key does not exchange."""
-        raise NotImplementedError
-
-    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
-        """The key does not leave the TPM."""
-        raise NotImplementedError
-
-    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> bytes:
-        """The key does not leave the TPM."""
-        raise NotImplementedError
-
-    def __copy__(self) -> _TpmPrivateKey:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _TpmPrivateKey:
-        return self
+def _signing(tpm: Tpm, tls: Public) -> ForeignKey:
+    """The TLS key as `cryptography` wants it for a certificate request."""
+    key = tls.key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise TypeError("the TLS key is on P-256")
+    return ForeignKey(key, tpm.sign_with_tls_key)
 
 
 def _der(state: AgentState) -> bytes:

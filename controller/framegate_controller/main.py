@@ -130,7 +130,7 @@ def server_certificate(
 ) -> None:  # fmt: skip
     """Issue a server certificate, for instance for the MQTT broker."""
     with errors():
-        keys = load_fleet(state / "keys", None)
+        keys = load_fleet(state / "keys")
         key = ec.generate_private_key(ec.SECP256R1())
         out.mkdir(parents=True, exist_ok=True)
         write_private(out / f"{name}.key", private_pem(key))
@@ -147,7 +147,7 @@ def line_certificate(
 ) -> None:  # fmt: skip
     """Issue the certificate of a line adapter (framegate-line), or of a line's PLC bridge, which is called NAME-plc on the broker."""
     with errors():
-        keys = load_fleet(state / "keys", None)
+        keys = load_fleet(state / "keys")
         key = ec.generate_private_key(ec.SECP256R1())
         out.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(out / "line.key", private_pem(key))
@@ -164,7 +164,7 @@ def profile_add(
 ) -> None:  # fmt: skip
     """Sign a firmware profile with the controller's own key and put it in force."""
     with errors():
-        keys, database = load_fleet(state / "keys", None), Database(state / "registry.db")
+        keys, database = load_fleet(state / "keys"), Database(state / "registry.db")
         try:
             with database.transaction() as session:
                 for each in allowlist or ():
@@ -196,7 +196,7 @@ def profile_signer(
 ) -> None:  # fmt: skip
     """Make a profile signer: a key whose signature on a firmware profile counts in this fleet until it is revoked. Use: framegate profile sign."""
     with errors():
-        keys, key = load_fleet(state / "keys", None), ec.generate_private_key(ec.SECP256R1())
+        keys, key = load_fleet(state / "keys"), ec.generate_private_key(ec.SECP256R1())
         certificate = issue_profile_signer(keys, parse_name(name, "signer"), key.public_key(), timedelta(days=days))
         write_private(out, private_pem(key) + certificate.public_bytes(Encoding.PEM))
         talk.print(f"{out}: key and certificate of profile signer {name}, {days} days; next: framegate profile sign FILE --key {out}")

@@ -12,11 +12,10 @@ from typing import Any, Final
 from cryptography import x509
 
 from framegate.access.approvals import APPROVAL_LIFE_MS, content_digest, verify_approval
-from framegate.access.policy import PolicySet, PolicyStatement, parse_policy
+from framegate.access.policy import PolicySet, verify_policy
 from framegate.access.questions import inspect_request, verb_request
 from framegate.access.verbs import Role, find_verb, parse_scoped
 from framegate.certificates import VerifiedCertificate, from_ms
-from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
 from framegate.statements import CLOCK_SLACK_MS
 from framegate.wire import sha256
@@ -78,11 +77,7 @@ class AccessView:
         if root is None or not update.policy:
             raise Refused.of(Reason.POLICY_INVALID, "an access policy in the trust feed", "none")
         if self.policy is None or sha256(update.policy) != self._envelope:
-            envelope = parse_envelope(update.policy, PolicyStatement.TYPE)
-            made = PolicyStatement.parse_payload(envelope.payload).applied_at_ms
-            statement, _ = PolicyStatement.verify(update.policy, (), root, from_ms(made))  # 1
-            files = {str(f["name"]): str(f["text"]) for f in statement.files if set(f) == {"name", "text"}}
-            policy = parse_policy(files, statement.version)  # 3
+            policy = verify_policy(update.policy, root)  # 1, 3
             floor, digest = self._floor
             if policy.version < floor or (policy.version == floor and digest not in {b"", policy.sha256}):  # 2
                 raise Refused.of(Reason.POLICY_INVALID, f"access policy {floor} or later", f"version {policy.version}", "restore the controller's registry")

@@ -21,7 +21,7 @@ from framegate_controller.access.requests import Asked, approved, ask, use
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.services.peer import verify_peer
 from framegate_controller.services.wire import Context
-from framegate_controller.store.registry import Act, record
+from framegate_controller.store.registry import Act, acting, record
 from framegate_controller.store.tables import DecisionRow, OperatorRow, OperatorSession, ZoneRow
 
 READ_GROUPS: Final = frozenset({"self", "view", "audit"})
@@ -151,7 +151,7 @@ class Authority:
     def note_denied(self, session: Session, denied: Denied, reason: str, *, dry: bool = False) -> Refused:
         """Record a denial, in a transaction of its own; where an approval is what is missing, ask for it, but not for a dry run. Returns what the caller is told."""
         caller, aim, now = denied.caller, denied.aim, self.clock()
-        session.info["act"] = Act(caller.actor, source=address_text(caller.source), reason=reason, verb=aim.verb, policies=denied.decision.policies, policy=denied.policy.words)
+        acting(session, Act(caller.actor, source=address_text(caller.source), reason=reason, verb=aim.verb, policies=denied.decision.policies, policy=denied.policy.words))
         keep_decision(session, denied.request, denied.decision, denied.policy, now)
         failure = denied.failures[0]
         record(session, now, aim.target if aim.target.count(".") == 2 else "", "denied", caller.actor, f"{aim.verb} {aim.summary or aim.target}: {failure.reason}")

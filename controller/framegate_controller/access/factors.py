@@ -7,7 +7,6 @@ import hmac
 import json
 import os
 import secrets
-import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,8 +29,6 @@ TOTP_SKEW: Final = 1
 RECOVERY_CODES: Final = 10
 _HASHER: Final = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1)
 """RFC 9106's second recommended option, with one lane for two cores."""
-_TURNS: Final = threading.BoundedSemaphore(2)
-"""Hashes at the same time: each takes 64 MiB and 0.1 s; a flood of sign-ins waits here instead of taking all memory."""
 _DUMMY: Final = _HASHER.hash(secrets.token_hex(16))
 
 
@@ -60,17 +57,15 @@ def hash_password(password: str) -> str:
         raise Malformed.of(
             Reason.USAGE, f"a password of {MIN_PASSWORD} to {MAX_PASSWORD} characters", f"{len(password)} characters", "a sentence is easy to remember and hard to guess"
         )
-    with _TURNS:
-        return _HASHER.hash(password)
+    return _HASHER.hash(password)
 
 
 def right_password(stored: str, password: str) -> bool:
     """Whether it is the one. Costs the same where there is none, so that nobody learns who exists."""
-    with _TURNS:
-        try:
-            return _HASHER.verify(stored or _DUMMY, password[:MAX_PASSWORD]) and bool(stored)
-        except (VerificationError, InvalidHashError):
-            return False
+    try:
+        return _HASHER.verify(stored or _DUMMY, password[:MAX_PASSWORD]) and bool(stored)
+    except (VerificationError, InvalidHashError):
+        return False
 
 
 def new_totp() -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 
+from cryptography import x509
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from framegate.access.policy import PolicySet, PolicyStatement, default_files, parse_policy
+from framegate.access.policy import PolicySet, PolicyStatement, default_files, parse_policy, verify_policy
 from framegate.access.questions import verb_request
 from framegate.access.verbs import FLEET_WIDE, find_verb
-from framegate.certificates import from_ms
 from framegate.errors import Reason, Refused
 from framegate_controller.access.operators import enrolled, standing_roles
 from framegate_controller.ca.keys import FleetKeys
@@ -68,7 +67,10 @@ def load_policy(session: Session, keys: FleetKeys, version: int = 0) -> PolicySe
     row = session.get(PolicyRow, version) if version else current_row(session)
     if row is None:
         raise Refused.of(Reason.POLICY_INVALID, "an access policy in force", "none", "framegate-controller init makes one; restore the registry")
-    return _verified(row.envelope, keys, row.version)
+    found = _verified(row.envelope, keys.root.certificate)
+    if found.version != row.version:
+        raise Refused.of(Reason.POLICY_INVALID, f"policy version {row.version}", found.version, "the store was changed: restore it")
+    return found
 
 
 def ensure_policy(session: Session, keys: FleetKeys, now_ms: int) -> None:
@@ -78,19 +80,6 @@ def ensure_policy(session: Session, keys: FleetKeys, now_ms: int) -> None:
 
 
 @lru_cache(maxsize=8)
-def _parsed(envelope: bytes, root_der: bytes, version: int, root: object) -> PolicySet:
-    statement, _ = PolicyStatement.verify(envelope, (), root, _made_at(envelope))  # type: ignore[arg-type]
-    if statement.version != version:
-        raise Refused.of(Reason.POLICY_INVALID, f"policy version {version}", statement.version, "the store was changed: restore it")
-    return parse_policy(statement.texts, version)
-
-
-def _made_at(envelope: bytes) -> datetime:
-    """When it says it was made: a policy stays in force after its key's certificate ended; that it is the newest, the store's version says."""
-    from framegate.dsse import parse_envelope
-
-    return min(from_ms(PolicyStatement.parse_payload(parse_envelope(envelope, PolicyStatement.TYPE).payload).applied_at_ms), datetime.now(UTC))
-
-
-def _verified(envelope: bytes, keys: FleetKeys, version: int) -> PolicySet:
-    return _parsed(envelope, keys.root.der, version, keys.root.certificate)
+def _verified(envelope: bytes, root: x509.Certificate) -> PolicySet:
+    """Once for each text: it is asked for at every call."""
+    return verify_policy(envelope, root)

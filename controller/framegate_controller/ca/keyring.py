@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -124,46 +124,3 @@ def write_private(path: Path, data: bytes) -> None:
 def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """PKCS#8 PEM of `key`."""
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-
-
-class ForeignKey(ec.EllipticCurvePrivateKey):
-    """A P-256 key that only its holder can use: `cryptography` builds certificates with it by asking it to sign."""
-
-    def __init__(self, public: ec.EllipticCurvePublicKey, sign: Any) -> None:
-        self._public, self._sign = public, sign
-
-    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
-        """DER ECDSA-SHA256 signature."""
-        return bytes(self._sign(bytes(data)))
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """Its public half."""
-        return self._public
-
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        """P-256."""
-        return self._public.curve
-
-    @property
-    def key_size(self) -> int:
-        """Bits."""
-        return self._public.key_size
-
-    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
-        """It signs, nothing else."""
-        raise NotImplementedError
-
-    def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
-        """They do not leave their holder."""
-        raise NotImplementedError
-
-    def private_bytes(self, encoding: Any, format: Any, encryption_algorithm: Any) -> bytes:
-        """They do not leave their holder."""
-        raise NotImplementedError
-
-    def __copy__(self) -> ForeignKey:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> ForeignKey:
-        return self

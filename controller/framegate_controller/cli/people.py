@@ -10,7 +10,7 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.access.policy import PolicySet, PolicyStatement, parse_policy
+from framegate.access.policy import PolicySet
 from framegate.access.questions import verb_request
 from framegate.access.verbs import FLEET_WIDE, Role, verbs
 from framegate_controller.ca.keyring import write_private
@@ -19,6 +19,7 @@ from framegate_controller.cli.contexts import OperatorContext, context_body
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.options import read, write
 from framegate_controller.cli.output import EXIT_DENIED, ago, data, errors, safe, seconds_of, show_json, show_table, talk, until
+from framegate_controller.cli.policies import fetch_policy
 from framegate_proto.v1 import framegate_pb2 as pb
 
 operators = typer.Typer(no_args_is_help=True, help="People: add, list, disable, give roles.")
@@ -248,10 +249,7 @@ def can_i(
 def table(output: Output = "table", context: Context = None) -> None:
     """Every verb and role, by the policy in force: yes, 2 (somebody else must approve), no."""
     with errors():
-        with operator_stub(load_context(context)) as stub:
-            reply = stub.ShowPolicy(pb.PolicyRequest())
-            files = {f["name"]: f["text"] for f in PolicyStatement.parse_payload(_payload(reply.envelope)).files}
-        found = role_table(parse_policy(files, reply.version))
+        found = role_table(fetch_policy(load_context(context)))
         if output == "json":
             show_json(found)
             return
@@ -272,12 +270,6 @@ def role_table(policy: PolicySet) -> dict[str, dict[str, str]]:
             ]  # fmt: skip
             out[name][role] = "yes" if asked[0].allow else "2" if asked[1].allow else "no"
     return out
-
-
-def _payload(envelope: bytes) -> bytes:
-    from framegate.dsse import parse_envelope
-
-    return parse_envelope(envelope, PolicyStatement.TYPE).payload
 
 
 def _person(p: pb.OperatorRecord) -> dict[str, Any]:

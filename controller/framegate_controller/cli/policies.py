@@ -10,10 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from framegate.access.policy import SCHEMA, PolicySet, PolicyStatement, Request, default_files, parse_policy
+from framegate.access.policy import SCHEMA, PolicySet, Request, default_files, parse_policy, verify_policy
 from framegate.access.questions import device_facts, inspect_request, verb_request
 from framegate.access.verbs import FLEET_WIDE, find_verb
-from framegate.dsse import envelope_certificate, parse_envelope
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.contexts import OperatorContext
@@ -45,7 +44,7 @@ def pull(
 ) -> None:
     """Write the policy in force into a folder, to be changed; verifies its signature."""
     with errors():
-        made = _fetch(load_context(context), version)
+        made = fetch_policy(load_context(context), version)
         _write(out, made.files)
         (out / "VERSION").write_text(f"{made.version}\n")
         talk.print(f"{out}: {made.words}; next: change it, then framegate policy validate {out}")
@@ -95,7 +94,7 @@ def diff(
 ) -> None:
     """What a folder changes in the policy in force."""
     with errors():
-        held, new = _fetch(load_context(context), version).files, read_folder(folder)
+        held, new = fetch_policy(load_context(context), version).files, read_folder(folder)
         lines: list[str] = []
         for name in sorted(set(held) | set(new)):
             lines += difflib.unified_diff(held.get(name, "").splitlines(), new.get(name, "").splitlines(), f"in force/{name}", f"{folder}/{name}", lineterm="")
@@ -117,7 +116,7 @@ def explain(
     """Every policy with its text; or what it says of one device now, from which facts."""
     with errors():
         found = load_context(context)
-        made = parse_policy(read_folder(folder)) if folder else _fetch(found, 0)
+        made = parse_policy(read_folder(folder)) if folder else fetch_policy(found, 0)
         if device:
             _explain_device(found, made, device, model, output)
             return
@@ -309,16 +308,14 @@ def _cases(file: Path) -> list[Any]:
     return body
 
 
-def _fetch(context: OperatorContext, version: int) -> PolicySet:
-    """A version, after its signature by this fleet's policy key held."""
+def fetch_policy(context: OperatorContext, version: int = 0) -> PolicySet:
+    """A version, by default the one in force, after its signature by this fleet's policy key held. Raises Refused."""
     with operator_stub(context) as stub:
         reply = stub.ShowPolicy(pb.PolicyRequest(version=version))
-    made = envelope_certificate(parse_envelope(reply.envelope, PolicyStatement.TYPE)).not_valid_before_utc
     try:
-        statement, _ = PolicyStatement.verify(reply.envelope, (), context.root_certificate, made)
+        return verify_policy(reply.envelope, context.root_certificate)
     except FramegateError as error:
         raise Refused.of(Reason.POLICY_INVALID, "an access policy signed by this fleet's policy key", str(error), "the controller or its store was tampered with") from error
-    return parse_policy(statement.texts, statement.version)
 
 
 def _write(out: Path, files: Mapping[str, str]) -> None:

@@ -6,7 +6,6 @@ last hash) is kept in memory and checked against the store's own size, because a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -124,11 +123,6 @@ def log_size(session: Session) -> int:
     """How many entries the log has."""
     last = session.scalars(select(func.max(LogEntry.id))).one()
     return 0 if last is None else last + 1
-
-
-def entry_of(row: LogEntry) -> dict[str, Any]:
-    """The entry's members."""
-    return dict(json.loads(row.entry))
 
 
 def _tail(session: Session) -> _Tail:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from framegate.access.approvals import ApprovalStatement
 from framegate.access.questions import address_text
-from framegate.access.verbs import FLEET_WIDE, find_verb, verbs
+from framegate.access.verbs import FLEET_WIDE, find_verb
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity import parse_name, split_device_id
 from framegate_controller.access.authority import Aim, Allowed, Caller
@@ -306,12 +306,10 @@ class PeopleCalls(OperatorCalls):
     async def CanI(self, request: pb.CanIRequest, context: Context) -> pb.CanIReply:
         """What the policy would say now to the caller; asks nothing of anybody and records nothing but that it was asked."""
         self._peer(context)
-        if request.verb not in verbs():
-            find_verb(request.verb)
+        verb = find_verb(request.verb)
 
         def work(session: Session, _allowed: Allowed, caller: Caller) -> pb.CanIReply:
             policy = load_policy(session, self._verifier.keys)
-            verb = find_verb(request.verb)
             wide = [FLEET_WIDE, *sorted({r.zone for r in caller.roles} - {FLEET_WIDE})] if verb.on == "any" else [FLEET_WIDE]
             aim = Aim(request.verb, target=request.target)
             answers = [policy.decide(self._authority.question(session, caller, aim, zone, 0)) for zone in ([request.zone] if request.zone else wide)]
@@ -343,9 +341,12 @@ class PeopleCalls(OperatorCalls):
 
     def _access_row(self, session: Session, row: AccessRequest) -> pb.AccessRow:
         given = [name for name, _ in json.loads(row.approvals)]
-        needed = 1 if row.verb == "break-glass" else max(0, quorum(session) - 1 - len(approvers(session, row, load_policy(session, self._verifier.keys), self._now())))
+        needed = 0
+        if row.state == "pending":
+            policy = load_policy(session, self._verifier.keys)
+            needed = 1 if row.verb == "break-glass" else max(0, quorum(session) - 1 - len(approvers(session, row, policy, self._now())))
         return pb.AccessRow(
             id=row.id, requester=row.requester, verb=row.verb, role=row.role, zone=row.zone, target=row.target, content_sha256=row.content_sha256, summary=row.summary,
             reason=row.reason, state=row.state, approvals=given, asked_ms=row.asked_ms, expires_ms=row.expires_ms, until_ms=row.until_ms,
-            needed=needed if row.state == "pending" else 0,
+            needed=needed,
         )  # fmt: skip

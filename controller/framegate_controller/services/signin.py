@@ -20,7 +20,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 T = TypeVar("T")
 WORKERS = 2
-"""A password's hash takes 0.1 s of a core. Sign-in has threads of its own, so that a flood of it delays nobody's attestation."""
+"""A password's hash takes 0.1 s of a core and 64 MiB. Sign-in has threads of its own, so that a flood of it delays nobody's attestation."""
 MAX_WAITING = 64
 """Three seconds of work; a shift that signs in at once is fewer."""
 MAX_TEXT = 4096

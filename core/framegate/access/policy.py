@@ -15,9 +15,11 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 import cedarpy
+from cryptography import x509
 
 from framegate.access.verbs import Role, verbs
-from framegate.certificates import Purpose
+from framegate.certificates import Purpose, from_ms
+from framegate.dsse import parse_envelope
 from framegate.errors import Failure, Malformed, Reason
 from framegate.statements import Statement
 from framegate.wire import sha256
@@ -201,6 +203,17 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
             "framegate policy init --out DIR writes the schema of this version",
         )
     return made
+
+
+def verify_policy(data: bytes, root: x509.Certificate) -> PolicySet:
+    """The set in a signed policy.
+
+    1. to 4. as `Statement.verify`, at the time when it says it was applied: it stays in force after its key's certificate ended; 5. `parse_policy` of
+    its files. That it is the newest, the caller MUST check: versions only rise. Raises Malformed or Refused.
+    """
+    applied = PolicyStatement.parse_payload(parse_envelope(data, PolicyStatement.TYPE).payload).applied_at_ms
+    statement, _ = PolicyStatement.verify(data, (), root, from_ms(applied))
+    return parse_policy(statement.texts, statement.version)
 
 
 def policy_digest(texts: Mapping[str, str]) -> bytes:
