@@ -23,7 +23,7 @@ from framegate_controller.ca.issuance import issue_server
 from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, load_fleet
 from framegate_controller.log.ledger import require_whole
-from framegate_controller.log.witness import read_heads
+from framegate_controller.log.witness import last_head
 from framegate_controller.services.fleet import FleetService
 from framegate_controller.services.hub import Hub
 from framegate_controller.services.join import JoinService
@@ -85,17 +85,15 @@ class Controller:
     def _require_whole_log(self) -> None:
         """No start on a log that was cut, deleted or rewritten since its last head that is kept outside the store. Raises Refused (AUDIT), Malformed."""
         for path in (self.settings.state / "log-heads", *self.settings.witness):
-            if not path.exists():
-                continue
-            heads = read_heads(path)
-            if not heads:
+            last = last_head(path)
+            if last is None:
                 continue
             try:
-                verify_head(heads[-1], LogAnchor(root=self.keys.root.certificate), self.keys.fleet)
+                verify_head(last, LogAnchor(root=self.keys.root.certificate), self.keys.fleet)
             except AuditRefused as error:
                 raise Refused.of(Reason.AUDIT, f"heads signed by this fleet's log key in {path}", str(error), "restore it; it was edited, or is another fleet's") from error
             with self.database.transaction() as session:
-                require_whole(session, parse_envelope(heads[-1], Checkpoint.TYPE).payload)
+                require_whole(session, parse_envelope(last, Checkpoint.TYPE).payload)
 
     async def start(self) -> None:
         """Open both ports. Raises Unavailable where one is taken."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,9 +31,9 @@ class RolloutDemo(Story):
         self.rollout = ""
         self.canary: list[str] = []
 
-    def run(self) -> bool:
-        """All acts; those after a failed one still run where they can."""
-        for name, expected, act in (
+    def plan(self) -> Sequence[tuple[str, str, Callable[[], str]]]:
+        """The acts in order."""
+        return (
             ("A fleet of cameras", f"{CAMERAS} cameras trusted under one profile, IMA lists and all", self.found),
             ("A test machine is updated and a profile learnt", "the new profile differs in kernel, initrd, command line and files, and lint finds no error", self.learn),
             ("It is signed by a person and imported", "kept, not in force; an edited one is refused", self.sign),
@@ -45,9 +46,7 @@ class RolloutDemo(Story):
             ("Everybody is updated, but one", "enforced; the late one is overdue and still trusted", self.enforce),
             ("The old revision is retired", "the late one is suspect until it is updated", self.retire),
             ("The books", "no camera that was merely updated was ever anything but trusted or briefly stale", self.books),
-        ):
-            self.act(name, expected, act)
-        return all(a.ok for a in self.acts)
+        )
 
     def found(self) -> str:
         """Controller, cameras, agents."""

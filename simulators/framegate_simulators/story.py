@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Act:
 
 
 class Story:
-    """Tells acts on `console`; a failed one is noted, and the next begins. A demonstration is a subclass with `run`."""
+    """Tells acts on `console`; a failed one is noted, and the next begins. A demonstration is a subclass with a `plan`."""
 
     def __init__(self, plant: Plant, console: Console) -> None:
         self.plant, self.console = plant, console
@@ -46,9 +46,15 @@ class Story:
         mark = "[green]as it should[/]" if act.ok else "[red]NOT AS IT SHOULD[/]"
         self.console.print(f"   {mark} ({time.monotonic() - begun:.1f} s): {act.observed}", soft_wrap=True)
 
-    def run(self) -> bool:
-        """All acts; whether each ended as it should."""
+    def plan(self) -> Sequence[tuple[str, str, Callable[[], str]]]:
+        """The acts: name, what is expected, and the work, which returns what was observed or raises PlantError."""
         raise NotImplementedError
+
+    def run(self) -> bool:
+        """All acts; those after a failed one still run where they can. Whether each ended as it should."""
+        for name, expected, work in self.plan():
+            self.act(name, expected, work)
+        return all(a.ok for a in self.acts)
 
 
 def tell(kind: Callable[[Plant, Console], Story], *, name: str, words: str, simulated: str, interval_s: float) -> None:

@@ -21,7 +21,7 @@ from framegate.receipts import Checkpoint
 from framegate_controller.ca.keys import found_fleet
 from framegate_controller.cli.audit import as_csv
 from framegate_controller.log.ledger import append, checkpoint, log_size, prove, prove_growth, require_whole, thin_heads
-from framegate_controller.log.witness import head_line, read_heads, write_head
+from framegate_controller.log.witness import head_line, last_head, read_heads, write_head
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.database import Database
 from framegate_controller.store.registry import Act, acting, record
@@ -329,6 +329,17 @@ def test_a_witness_file_only_grows(own, tmp_path):
     path = tmp_path / "heads.jsonl"
     assert write_head(path, own.heads[1]) and not write_head(path, own.heads[0]) and not write_head(path, own.heads[1])
     assert write_head(path, own.heads[2]) and read_heads(path) == own.heads[1:]
+
+
+def test_a_witness_file_of_months_is_appended_to_and_started_on_by_its_end_alone(own, tmp_path, monkeypatch):
+    path = tmp_path / "heads.jsonl"
+    path.write_bytes((head_line(own.heads[0]) + b"\n") * 100)
+    monkeypatch.setattr("framegate_controller.log.witness.MAX_WITNESS_BYTES", 1000)  # it is longer than what is read whole
+    assert write_head(path, own.heads[2]) and last_head(path) == own.heads[2] and not write_head(path, own.heads[1])
+    assert last_head(tmp_path / "none") is None
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(Malformed):
+        write_head(path, own.heads[2])
 
 
 @pytest.mark.parametrize("text", ["x\n", "{}\n", '{"checkpoint"\n', "[]\n"])

@@ -18,7 +18,7 @@ from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.options import read
 from framegate_controller.cli.output import EXIT_UNTRUSTED, ago, ago_ms, errors, safe, show_json, show_table, talk
-from framegate_controller.log.witness import head_line, read_heads, write_head
+from framegate_controller.log.witness import head_line, last_head, read_heads, write_head
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: every allow, deny, state change and verb, provable to anybody.")
@@ -176,9 +176,9 @@ def witness_(file: Annotated[Path, typer.Argument(help="A file of your own that 
     with errors():
         found = load_context(context)
         anchor = LogAnchor(root=found.root_certificate)
-        kept = read_heads(file) if file.exists() else []
+        kept = last_head(file)
         try:
-            last = verify_head(kept[-1], anchor) if kept else None
+            last = verify_head(kept, anchor) if kept else None
             with operator_stub(found) as stub:
                 size = stub.LogHead(pb.LogHeadRequest()).size
                 if last is not None and last.size > size:

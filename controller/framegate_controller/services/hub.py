@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from framegate.access.questions import device_facts
+from framegate.errors import FramegateError
 from framegate.lifecycle import Event as Edge
 from framegate.lifecycle import State
 from framegate_controller.access.operators import quorum, roles_now
@@ -52,6 +53,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rolling: list[asyncio.Task[None]] = []
         self.witnesses: list[Path] = []
+        self._thinned_ms = 0
 
     @property
     def key_folder(self) -> Path:
@@ -105,11 +107,13 @@ class Hub:
             if ended or moved or people:
                 raise_revision(session)
             head = checkpoint(session, self.keys, now) if self.keys is not None else b""
-            thin_heads(session, now - HEADS_WHOLE_MS, HEAD_EVERY_MS)
+            if now - self._thinned_ms > HEAD_EVERY_MS:
+                thin_heads(session, now - HEADS_WHOLE_MS, HEAD_EVERY_MS)
+                self._thinned_ms = now
         for path in self.witnesses if head else ():
             try:
                 write_head(path, head)
-            except OSError as error:  # another machine's disk may be away; the log goes on
+            except (OSError, FramegateError) as error:  # another machine's disk may be away, or the file damaged; the log, and this task, go on
                 log.error("witness %s: %s", path, error)
         return moved, ended, people
 
