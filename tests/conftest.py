@@ -1,6 +1,8 @@
 """Fixtures shared by all tests: a verifier with a clock of its own, the forge, and the real data where it is present."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,3 +119,19 @@ def real_data() -> Path:
     if not (folder / "attestation" / "MANIFEST.json").exists():
         pytest.skip(f"real boot logs are not at {folder}; set FRAMEGATE_REAL_DATA to run against them")
     return folder
+
+
+@pytest.fixture
+def pkcs11_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A SoftHSM token of this test alone, as `init --ca-keys` names it; its PIN is in `pin` of the test's folder."""
+    module = "/usr/lib/softhsm/libsofthsm2.so"
+    if shutil.which("softhsm2-util") is None or not Path(module).exists():
+        pytest.skip("softhsm2 is not installed: apt-get install softhsm2")
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    pin = tmp_path / "pin"
+    pin.touch(0o600)
+    pin.write_text("123456\n")
+    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "fleet", "--pin", "123456", "--so-pin", "654321"], check=True, capture_output=True)
+    return f"pkcs11:module={module};token=fleet;pin-file={pin}"

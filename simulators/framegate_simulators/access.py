@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyotp
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -24,7 +26,7 @@ from framegate_controller.ca.issuance import issue_operator
 from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.database import Database
-from framegate_controller.store.tables import OperatorRow, OperatorSession
+from framegate_controller.store.tables import Device, OperatorRow, OperatorSession
 from framegate_proto.v1 import framegate_pb2 as pb
 
 PASSWORD: Final = "correct horse battery staple"  # noqa: S105 - simulated people
@@ -109,6 +111,20 @@ def totp_now(secret_or_uri: str) -> str:
         assert isinstance(parsed, pyotp.TOTP)
         return parsed.now()
     return pyotp.TOTP(secret_or_uri).now()
+
+
+def certificate_request(key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+    """What a person's machine sends at sign-in: a request (DER) signed by its key, by default a fresh one."""
+    made = key or ec.generate_private_key(ec.SECP256R1())
+    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(made, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def device_row(name: str, state: str, *, zone: str = "line-1", **members: Any) -> Device:
+    """A camera as the registry has it, without anything having joined: what no default fills is blank."""
+    blank: dict[type, Any] = {str: "", int: 0, bytes: b"", bool: False}
+    columns = Device.__table__.columns
+    filled = {c.name: blank[c.type.python_type] for c in columns if not c.nullable and c.default is None and c.server_default is None}
+    return Device(**filled | {"id": f"camera.{zone}.{name}", "name": name, "kind": "camera", "zone": zone, "state": state, "profile": "simulated-camera"} | members)
 
 
 def write_secret(path: Path, text: str) -> Path:

@@ -30,11 +30,10 @@ from framegate_controller.log.witness import head_line
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.store.registry import add_authority, invite
-from framegate_controller.store.tables import Device
 from framegate_controller.timing import Timing
 from framegate_controller.verifier.attestation import Verifier
 from framegate_controller.verifier.profiles import add_profile
-from framegate_simulators.access import facts_text, signed_in, write_secret
+from framegate_simulators.access import device_row, facts_text, signed_in, write_secret
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.forge import Forge
 from framegate_simulators.ima import allowlist_of
@@ -164,14 +163,10 @@ def _read(folder: Path) -> dict[str, Any]:
     folder.mkdir()
     keys, ready = found_fleet(folder / "keys", "plant"), folder / "ready.json"
     database = Database(folder / "registry.db")
-    blank = {str: "", int: 0, bytes: b"", bool: False}
-    columns = {c.name: blank[c.type.python_type] for c in Device.__table__.columns if not c.nullable and c.default is None and c.server_default is None}
     now = time.time_ns() // 1_000_000
     with database.transaction() as session:
         for n in range(DEVICES):
-            session.add(Device(**columns | {
-                "id": f"camera.line-{n % 10}.cam{n}", "name": f"cam{n}", "kind": "camera", "zone": f"line-{n % 10}", "state": "stale", "profile": "pcb-camera", "result_ms": now,
-            }))  # fmt: skip
+            session.add(device_row(f"cam{n}", "stale", zone=f"line-{n % 10}", result_ms=now))
     pair = signed_in(database, keys, "anna", "viewer")
     database.close()
     run = [sys.executable, "-c", "from framegate_controller.main import run_app; run_app()", "run", "--state", str(folder), "--join-port", "0", "--fleet-port", "0"]

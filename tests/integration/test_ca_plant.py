@@ -1,31 +1,17 @@
 """A running fleet whose CA keys live in a PKCS#11 token, and one whose live in the controller's TPM: join, rotate, restart, and what is said when they are away."""
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 
 from framegate_simulators.plant import Plant, wait_for
 from framegate_simulators.tpm import Swtpm
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
-MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 
 
 @pytest.fixture
-def token(tmp_path, monkeypatch):
-    if shutil.which("softhsm2-util") is None or not Path(MODULE).exists():
-        pytest.skip("softhsm2 is not installed: apt-get install softhsm2")
-    (tmp_path / "tokens").mkdir()
-    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
-    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+def token(pkcs11_token, tmp_path):
     pin = tmp_path / "pin"
-    pin.touch(0o600)
-    pin.write_text("123456\n")
-    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "fleet", "--pin", "123456", "--so-pin", "654321"], check=True, capture_output=True, env=dict(os.environ))
-    return f"pkcs11:module={MODULE};token=fleet;pin-file={pin}", "PKCS#11 token fleet", lambda: pin.write_text("000000\n"), lambda: pin.write_text("123456\n")
+    return pkcs11_token, "PKCS#11 token fleet", lambda: pin.write_text("000000\n"), lambda: pin.write_text("123456\n")
 
 
 @pytest.fixture

@@ -12,10 +12,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from framegate.access.verbs import parse_scoped
 from framegate.errors import FramegateError, Reason
@@ -28,7 +25,7 @@ from framegate_controller.cli.contexts import context_body
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.database import Database
 from framegate_controller.store.tables import LogEntry, OperatorRow
-from framegate_simulators.access import write_secret
+from framegate_simulators.access import certificate_request, write_secret
 
 sys.path.insert(0, str(Path(__file__).parent))
 from openid_browser import Browser
@@ -70,11 +67,6 @@ def fleet(bench, provider, keys):
     return make
 
 
-def request() -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
-
-
 def browser(name: str = "anna") -> Browser:
     return Browser(name, f"{name} of the plant")
 
@@ -91,7 +83,7 @@ def polled(sign_in: SignIn, flow, bench):
     for _ in range(10):
         time.sleep(flow.interval_s)
         bench.clock.pass_s(10)
-        made = sign_in.oidc_complete(flow.state, "", request(), "p")
+        made = sign_in.oidc_complete(flow.state, "", certificate_request(), "p")
         if made is not None:
             return made
     raise AssertionError("the provider never answered")
@@ -109,11 +101,11 @@ def test_code_flow_with_pkce_signs_a_person_in_and_works_once(fleet, bench):
     asked = parse_qs(urlsplit(flow.url).query)
     assert asked["code_challenge_method"] == ["S256"] and asked["prompt"] == ["login"] and "nonce" in asked
     state, code = came_back(sign_in, bench.clock())
-    made = sign_in.oidc_complete(state, code, request(), "ipv4:10.0.0.1:1")
+    made = sign_in.oidc_complete(state, code, certificate_request(), "ipv4:10.0.0.1:1")
     assert (made.operator, made.roles) == ("anna", ("viewer",)) and made.expires_ms <= bench.clock() + 8 * 3_600_000
-    assert refused(lambda: sign_in.oidc_complete(state, code, request(), "p")) == Reason.SIGN_IN  # the state is spent
+    assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN  # the state is spent
     other = sign_in.oidc.begin("code", BACK, bench.clock())
-    assert refused(lambda: sign_in.oidc_complete(other.state, code, request(), "p")) == Reason.SIGN_IN  # the code is, too
+    assert refused(lambda: sign_in.oidc_complete(other.state, code, certificate_request(), "p")) == Reason.SIGN_IN  # the code is, too
 
 
 def test_a_code_stolen_on_its_way_is_worth_nothing_in_another_sign_in(fleet, bench):
@@ -121,25 +113,25 @@ def test_a_code_stolen_on_its_way_is_worth_nothing_in_another_sign_in(fleet, ben
     sign_in = fleet()
     mine = sign_in.oidc.begin("code", BACK, bench.clock())
     _, theirs = came_back(sign_in, bench.clock())
-    assert refused(lambda: sign_in.oidc_complete(mine.state, theirs, request(), "p")) == Reason.SIGN_IN
+    assert refused(lambda: sign_in.oidc_complete(mine.state, theirs, certificate_request(), "p")) == Reason.SIGN_IN
 
 
 @pytest.mark.parametrize("state", [b"", b"x" * 16, b"x" * 4000])
 def test_states_that_nobody_began(fleet, state):
-    assert refused(lambda: fleet().oidc_complete(state, "code", request(), "p")) == Reason.SIGN_IN
+    assert refused(lambda: fleet().oidc_complete(state, "code", certificate_request(), "p")) == Reason.SIGN_IN
 
 
 def test_a_flow_begun_long_ago(fleet, bench):
     sign_in = fleet()
     state, code = came_back(sign_in, bench.clock())
     bench.clock.pass_s(601)
-    assert refused(lambda: sign_in.oidc_complete(state, code, request(), "p")) == Reason.SIGN_IN
+    assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN
 
 
 def test_a_person_the_provider_knows_and_the_fleet_does_not_is_recorded_and_refused(fleet, bench):
     sign_in = fleet()
     state, code = came_back(sign_in, bench.clock(), "mallory")
-    assert refused(lambda: sign_in.oidc_complete(state, code, request(), "p")) == Reason.SIGN_IN
+    assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN
     with bench.verifier.database.transaction() as session:
         assert session.query(LogEntry).filter(LogEntry.event == "sign-in-failed").count() == 1
 
@@ -149,18 +141,18 @@ def test_a_disabled_operator_stays_out_whatever_the_provider_says(fleet, bench):
     with bench.verifier.database.transaction() as session:
         session.get(OperatorRow, "anna").enabled = False
     state, code = came_back(sign_in, bench.clock())
-    assert refused(lambda: sign_in.oidc_complete(state, code, request(), "p")) == Reason.SIGN_IN
+    assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN
 
 
 def test_device_flow_waits_and_then_signs_in(fleet, bench, provider):
     sign_in = fleet("framegate-device")
     flow = sign_in.oidc.begin("device", "", bench.clock())
     assert flow.user_code
-    assert sign_in.oidc_complete(flow.state, "", request(), "p") is None
+    assert sign_in.oidc_complete(flow.state, "", certificate_request(), "p") is None
     browser().open(urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code)
     made = polled(sign_in, flow, bench)
     assert made.operator == "anna"
-    assert refused(lambda: sign_in.oidc_complete(flow.state, "", request(), "p")) == Reason.SIGN_IN
+    assert refused(lambda: sign_in.oidc_complete(flow.state, "", certificate_request(), "p")) == Reason.SIGN_IN
 
 
 def test_device_flow_that_the_person_denies(fleet, bench, provider):
@@ -173,9 +165,9 @@ def test_device_flow_that_the_person_denies(fleet, bench, provider):
 def test_a_device_flow_asks_the_provider_no_oftener_than_it_wants(fleet, bench, monkeypatch):
     sign_in = fleet("framegate-device")
     flow = sign_in.oidc.begin("device", "", bench.clock())
-    assert sign_in.oidc_complete(flow.state, "", request(), "p") is None
+    assert sign_in.oidc_complete(flow.state, "", certificate_request(), "p") is None
     monkeypatch.setattr(sign_in.oidc, "_client", lambda _: pytest.fail("asked again at once"))
-    assert sign_in.oidc_complete(flow.state, "", request(), "p") is None
+    assert sign_in.oidc_complete(flow.state, "", certificate_request(), "p") is None
 
 
 @pytest.mark.parametrize("redirect", ["http://10.0.0.1/", "https://127.0.0.1/", "http://localhost.evil.example/", "", "javascript:alert(1)"])

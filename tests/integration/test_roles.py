@@ -24,7 +24,7 @@ from framegate_gateway.operators import GatewayOperatorService
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.access import PASSWORD, access_update, add_person, operator_pair, operator_trust, signed_in, totp_now
+from framegate_simulators.access import PASSWORD, access_update, add_person, certificate_request, device_row, operator_pair, operator_trust, signed_in, totp_now
 from framegate_simulators.boot import Firmware, profile_toml
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "access" / "roles.json").read_text())
@@ -107,7 +107,7 @@ class Walk:
         with running.database.transaction() as session:
             session.merge(Setting(name="quorum", value="2"))
             for name, state in (("cam1", "trusted"), ("suspect", "suspect"), ("pending", "pending"), ("held", "quarantined")):
-                session.add(device_row(name, state, now))
+                session.add(device_row(name, state, since_ms=now))
             self.request(session, "00000001", "the-viewer", role="security", minutes=5)
 
     @staticmethod
@@ -126,14 +126,6 @@ class Walk:
     def rows(self) -> tuple[int, ...]:
         with self.database.transaction() as session:
             return tuple(session.query(t).count() for t in (Device, OperatorRow, OperatorSession, ZoneRow, AccessRequest))
-
-
-def device_row(name: str, state: str, now: int) -> Device:
-    known = dict.fromkeys(c.name for c in Device.__table__.columns if not c.nullable and c.default is None and c.server_default is None and not c.primary_key)
-    blank = {str: "", int: 0, bytes: b"", bool: False}
-    members = {c: blank[Device.__table__.columns[c].type.python_type] for c in known}
-    members |= {"id": f"camera.line-1.{name}", "name": name, "kind": "camera", "zone": "line-1", "state": state, "since_ms": now, "profile": "simulated-camera"}
-    return Device(**{k: v for k, v in members.items() if k in Device.__table__.columns})
 
 
 @pytest.fixture
@@ -217,7 +209,7 @@ async def test_n80_every_cell_of_the_table_at_a_gateway(keys, tmp_path):
 async def test_a_role_in_one_zone_sees_and_touches_that_zone_alone(walk):
     now = walk.running.verifier.clock()
     with walk.database.transaction() as session:
-        session.add(Device(**{**{c.name: getattr(device_row("cam2", "trusted", now), c.name) for c in Device.__table__.columns}, "id": "camera.line-2.cam2", "zone": "line-2"}))
+        session.add(device_row("cam2", "trusted", zone="line-2", since_ms=now))
     walk.pairs["local"] = signed_in(walk.database, walk.fleet, "local", "operator@line-2")
     async with walk.channel("local") as opened:
         stub = rpc.OperatorStub(opened)
@@ -274,12 +266,11 @@ async def test_a_person_without_a_role_may_ask_for_one_and_nothing_else(walk):
 @pytest.mark.parametrize("how", ["signed out", "disabled", "expired", "no session", "another's name"])
 async def test_n80_a_certificate_alone_opens_nothing(walk, how):
     """The certificate lives eight hours; what counts is the session, which ends at once."""
-    from framegate.certificates import load_certificate, spki_of
+    from framegate.certificates import spki_of
     from framegate.wire import sha256
 
     pair = walk.pairs[Role.SECURITY]
     spki = sha256(spki_of(x509.load_pem_x509_certificates(pair[1])[0].public_key()))
-    assert load_certificate
     async with walk.channel(Role.SECURITY) as opened:
         stub = rpc.OperatorStub(opened)
         assert (await answer(stub, "WhoAmI", pb.WhoAmIRequest()))[0] is None
@@ -346,7 +337,6 @@ async def test_a_dry_run_by_somebody_who_may_leaves_no_entry(walk):
 
 
 async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
-    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from framegate_controller.ca.keyring import private_pem
@@ -354,7 +344,7 @@ async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
     secret, key = add_person(walk.database, walk.fleet, "nina", "viewer"), ec.generate_private_key(ec.SECP256R1())
     feed: asyncio.Queue[pb.TrustUpdate] = asyncio.Queue()
     walk.running.hub.feeds["line-1"].add(feed)
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    csr = certificate_request(key)
     options = (("grpc.ssl_target_name_override", "controller.plant.framegate"), ("grpc.use_local_subchannel_pool", 1))
     async with grpc.aio.secure_channel(walk.running.join_address, grpc.ssl_channel_credentials(walk.fleet.root.pem), options=options) as opened:
         made = await rpc.SignInStub(opened).Password(pb.PasswordRequest(operator="nina", password=PASSWORD, code=totp_now(secret), csr=csr), timeout=20)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from framegate.access.approvals import APPROVAL_LIFE_MS, ApprovalStatement, content_digest, verify_approval
 from framegate.access.policy import default_files
 from framegate.access.verbs import Scoped, parse_scoped
+from framegate.dsse import parse_envelope
 from framegate.errors import FramegateError, Malformed, Reason
 from framegate_controller.access.operators import add_operator, end_sessions, notices, parse_roles, quorum, roles_in, roles_now, set_quorum
 from framegate_controller.access.policies import apply_policy, ensure_policy, load_policy
@@ -439,7 +440,7 @@ def test_n119_an_approval_that_is_old_forged_or_signed_for_another_purpose(keys,
     good = approval(keys)
     assert refused(lambda: checked(keys, good, datetime.now(UTC) + timedelta(milliseconds=APPROVAL_LIFE_MS + 60_000))) == Reason.APPROVAL_NEEDED
     signer = keys.signing["policy"]
-    statement = ApprovalStatement.parse_payload(__import__("framegate.dsse", fromlist=["x"]).parse_envelope(good, ApprovalStatement.TYPE).payload)
+    statement = ApprovalStatement.parse_payload(parse_envelope(good, ApprovalStatement.TYPE).payload)
     with pytest.raises(FramegateError):
         checked(keys, statement.seal(signer.der, signer.sign))
     for at in range(0, len(good), 41):

@@ -153,7 +153,8 @@ def test_n110_a_log_rewritten_by_whoever_holds_its_key_shows_against_older_heads
     """Even the operator's own rewriting shows: earlier heads say how far the log is what it was."""
     entries, head = rewritten(log, keys, since)
     assert verify_log(log.export(entries, [head]), log.anchor).entries == 33  # in itself it is perfect
-    assert shown(log, log.export(entries, [*log.heads[:2], head]), ()) == ("root", good) if since < 20 else True
+    if since < 20:
+        assert shown(log, log.export(entries, [*log.heads[:2], head])) == ("root", good)
     assert shown(log, log.export(entries, [head]), log.heads) == ("root", good)
 
 

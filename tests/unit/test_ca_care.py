@@ -1,10 +1,7 @@
 """CA care: keys in encrypted files, a PKCS#11 token (SoftHSM), a TPM (swtpm); rotation step by step, and a controller that dies in the middle of one."""
 
-import os
 import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -19,9 +16,10 @@ from framegate_controller.ca.rotation import LIFE, ca_rows, plan_rotation, rotat
 from framegate_controller.store.database import Database
 from framegate_controller.store.tables import Device, LogEntry
 from framegate_controller.timing import Timing
+from framegate_simulators.access import device_row
 from framegate_simulators.tpm import Swtpm
 
-MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 
 
 def refused(call) -> Reason:
@@ -31,20 +29,9 @@ def refused(call) -> Reason:
 
 
 @pytest.fixture
-def token(tmp_path, monkeypatch) -> str:
-    """A SoftHSM token of this test alone."""
-    if shutil.which("softhsm2-util") is None or not Path(MODULE).exists():
-        pytest.skip("softhsm2 is not installed: apt-get install softhsm2")
-    (tmp_path / "tokens").mkdir()
-    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
-    pin = tmp_path / "pin"
-    pin.touch(0o600)
-    pin.write_text("123456\n")
-    environment = {**os.environ, "SOFTHSM2_CONF": str(tmp_path / "softhsm2.conf")}
-    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "fleet", "--pin", "123456", "--so-pin", "654321"], check=True, capture_output=True, env=environment)
-    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+def token(pkcs11_token) -> str:
     fresh_process()
-    return f"pkcs11:module={MODULE};token=fleet;pin-file={pin}"
+    return pkcs11_token
 
 
 @pytest.fixture
@@ -59,7 +46,7 @@ def fresh_process() -> None:
     """The module as a new process has it: configuration read, nobody logged in."""
     import pkcs11
 
-    pkcs11.lib(MODULE).reinitialize()
+    pkcs11.lib(SOFTHSM).reinitialize()
 
 
 def works(keys: FleetKeys) -> None:
@@ -143,7 +130,7 @@ def test_tokens_that_are_away(tmp_path, token, how):
     elif how == "no pin file":
         (tmp_path / "pin").unlink()
     else:
-        held.write_text(held.read_text().replace(*((MODULE, "/nowhere.so") if how == "no module" else ("token=fleet", "token=other"))))
+        held.write_text(held.read_text().replace(*((SOFTHSM, "/nowhere.so") if how == "no module" else ("token=fleet", "token=other"))))
     fresh_process()
     assert refused(lambda: load_fleet(tmp_path / "keys")) == Reason.UNAVAILABLE
 
@@ -184,11 +171,8 @@ class House:
         self.keys = found_fleet(self.folder, "plant", held)
         self.database = Database(tmp_path / "registry.db")
         self.now = int(datetime.now(UTC).timestamp() * 1000)
-        blank = {str: "", int: 0, bytes: b"", bool: False}
-        columns = Device.__table__.columns
-        members = {c.name: blank[c.type.python_type] for c in columns if not c.nullable and c.default is None and c.server_default is None}
         with self.database.transaction() as session:
-            session.add(Device(**members | {"id": "camera.line-1.cam1", "name": "cam1", "kind": "camera", "zone": "line-1", "state": "trusted", "result_ms": self.now}))
+            session.add(device_row("cam1", "trusted", result_ms=self.now))
 
     def later(self, seconds: float) -> None:
         self.now += int(seconds * 1000)
@@ -244,7 +228,6 @@ def test_what_the_old_ca_signed_verifies_until_it_is_forgotten(house):
     after = house.certificate()
     for made in (before, after):
         assert verify_certificate(made, Purpose.OPERATOR, house.keys.intermediates, house.keys.root.certificate, from_ms(house.now)).common_name == "operator.anna"
-    assert before.authority_key_identifier if hasattr(before, "authority_key_identifier") else True
     house.later(LIFE["operator-ca"].total_seconds() + 61)
     assert house.tick() == ["operator-ca: the old one is forgotten"]
     with pytest.raises(FramegateError):
