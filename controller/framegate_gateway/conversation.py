@@ -14,7 +14,8 @@ from framegate.sframe import parse_header
 from framegate.wire import FrameHead, FrameMetadata
 from framegate_gateway.admission.link import Admitted, CameraLink
 from framegate_gateway.feed import TrustView
-from framegate_gateway.inference.engine import Engine
+from framegate_gateway.golden_learner import GoldenLearner
+from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.edge import to_failures
@@ -35,8 +36,8 @@ MAX_IN_FLIGHT: Final = 64
 class Conversations:
     """All cameras' conversations of one gateway process."""
 
-    def __init__(self, view: TrustView, engine: Engine, maker: VerdictMaker, receipts: ReceiptStore) -> None:
-        self._view, self._engine, self._maker, self._receipts = view, engine, maker, receipts
+    def __init__(self, view: TrustView, models: Models, maker: VerdictMaker, receipts: ReceiptStore, learner: GoldenLearner | None = None) -> None:
+        self._view, self._models, self._maker, self._receipts, self._learner = view, models, maker, receipts, learner
         self._last_trigger: dict[tuple[str, str], int] = {}
         self._gaps: set[asyncio.Task[bytes]] = set()
 
@@ -112,7 +113,7 @@ class Conversations:
             if claimed is None:
                 raise
             self._account(link, claimed)
-            work = self._refuse(claimed, error, write, _claimed_counter(frame.sealed))
+            work = self._refuse(claimed, error, write, _claimed_counter(frame.sealed), model=link.model)
         else:
             self._account(link, admitted.metadata)
             work = self._inspect(link, admitted, write)
@@ -140,8 +141,10 @@ class Conversations:
 
     async def _inspect(self, link: CameraLink, admitted: Admitted, write: Write) -> None:
         m, begun = admitted.metadata, time.perf_counter()
+        if self._learner is not None:
+            self._learner.offer(m.part_type, admitted.image)
         try:
-            inspection = await self._engine.inspect(link.device, m.part_type, admitted.image, m.encoding, m.width, m.height, admitted.masks)
+            inspection = await self._models.inspect(admitted.grant.model_sha256, link.device, m.part_type, admitted.image, m.encoding, m.width, m.height, admitted.masks)
             link.standing()  # trust that ended while the frame was in the model ends here, not at the next frame
             envelope = await self._maker.inspected(admitted, inspection, 1e3 * (time.perf_counter() - begun))
         except FramegateError as error:
@@ -153,8 +156,8 @@ class Conversations:
             return
         await write(pb.GatewayMessage(answer=pb.FrameAnswer(verdict=envelope)))
 
-    async def _refuse(self, metadata: FrameMetadata, error: FramegateError, write: Write, counter: int = 0, admitted: Admitted | None = None) -> None:
-        envelope = await self._maker.uninspected(metadata, error.reason, counter, admitted)
+    async def _refuse(self, metadata: FrameMetadata, error: FramegateError, write: Write, counter: int = 0, admitted: Admitted | None = None, model: str = "") -> None:
+        envelope = await self._maker.uninspected(metadata, error.reason, counter, admitted, model)
         await write(pb.GatewayMessage(answer=pb.FrameAnswer(verdict=envelope)))
 
 

@@ -15,7 +15,7 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
 from framegate.statements import Statement
 from framegate.wire import sha256
-from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.models import Models
 from framegate_gateway.keys import GatewayKeys
 from framegate_gateway.receipts.batches import new_identifier
 from framegate_gateway.receipts.read import Wanted, find, receipts
@@ -74,9 +74,9 @@ class Egress:
     """The one door out of the vault."""
 
     def __init__(
-        self, vault: FrameVault, store: ReceiptStore, maker: VerdictMaker, engine: Engine, keys: GatewayKeys, rules: EgressRules, journal: Journal, now_ms: Callable[[], int]
+        self, vault: FrameVault, store: ReceiptStore, maker: VerdictMaker, models: Models, keys: GatewayKeys, rules: EgressRules, journal: Journal, now_ms: Callable[[], int]
     ) -> None:
-        self._vault, self._store, self._maker, self._engine, self._keys, self._rules = vault, store, maker, engine, keys, rules
+        self._vault, self._store, self._maker, self._models, self._keys, self._rules = vault, store, maker, models, keys, rules
         self._journal, self._now_ms = journal, now_ms
         self._counting = asyncio.Lock()
 
@@ -93,7 +93,7 @@ class Egress:
         left = await self._count(request, 1)
         await self._record("frame-export", request, verdict=stored.id, device=stored.device, part=stored.part, frame_sha256=sha256(stored.image).hex())
         lines = [f"Framegate export  receipt {stored.id}", f"{stored.device}  part {stored.part}  {stored.outcome}", f"to {request.destination} by {request.actor}"]
-        picture = await self._engine.marked(stored.image, stored.encoding, lines)
+        picture = await self._models.engine.marked(stored.image, stored.encoding, lines)
         return picture, json.dumps(receipt).encode(), left
 
     async def dataset(self, request: ExportRequest) -> AsyncIterator[tuple[str, bytes, bytes, bytes]]:

@@ -43,14 +43,16 @@ class Standing:
 class TrustView:
     """Trust of a zone, out of the feed. `monotonic` is the clock; `revision_file` keeps the highest revision over restarts (N115).
 
-    `access` is people and policy of the same feed; `close` closes the gate at once when the controller is silent, whatever the zone's rule.
+    `access` is people and policy of the same feed; `close` closes the gate at once when the controller is silent, whatever the zone's rule; `inspection` takes
+    in the model pin and the parts of each message, or raises.
     """
 
     def __init__(
         self, revision_file: Path | None, access: AccessView, *, close: bool = False, monotonic: Callable[[], float] = time.monotonic,
-        authorities: Callable[[Sequence[bytes]], None] | None = None,
+        authorities: Callable[[Sequence[bytes]], None] | None = None, inspection: Callable[[pb.TrustUpdate], None] | None = None,
     ) -> None:  # fmt: skip
         self._file, self.access, self._close, self._monotonic, self._authorities = revision_file, access, close, monotonic, authorities
+        self._inspection = inspection
         self._devices: dict[str, Standing] = {}
         self._heard_at_s = float("-inf")
         self._snapshot = False
@@ -76,6 +78,12 @@ class TrustView:
                 raise
             if self._authorities is not None and update.access.authorities:
                 self._authorities(list(update.access.authorities))
+        if self._inspection is not None:
+            try:
+                self._inspection(update)
+            except FramegateError:
+                self.disconnected()
+                raise
         if update.snapshot:
             self._devices.clear()
             self._snapshot = True

@@ -44,9 +44,10 @@ async def _follow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ke
     loop = asyncio.get_running_loop()
     rotate_at = loop.time() + ROTATE_S
     reading = asyncio.ensure_future(read_record(reader, MAX_WARRANT_BYTES, "warrant"))
+    announce = asyncio.ensure_future(keys.announce.wait())
     try:
         while True:
-            await asyncio.wait([reading], timeout=max(0.0, rotate_at - loop.time()))
+            await asyncio.wait([reading, announce], timeout=max(0.0, rotate_at - loop.time()), return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
                 warrant = Warrant.parse(reading.result())
                 if warrant.tls_certificate:
@@ -56,9 +57,14 @@ async def _follow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ke
                     keys.credentials = None
                     changed(None)
                 reading = asyncio.ensure_future(read_record(reader, MAX_WARRANT_BYTES, "warrant"))
+            if announce.done():  # another model: publics that name it, now
+                keys.announce.clear()
+                announce = asyncio.ensure_future(keys.announce.wait())
+                rotate_at = loop.time()
             if loop.time() >= rotate_at:
                 rotate_at = loop.time() + ROTATE_S
                 sent = keys.rotate()
                 write_record(writer, sent)
     finally:
+        announce.cancel()
         reading.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections import OrderedDict
@@ -88,6 +89,7 @@ class GatewayKeys:
         self.hpke: OrderedDict[bytes, HpkeKey] = OrderedDict()
         self.credentials: Credentials | None = None
         self.refused = ""
+        self.announce = asyncio.Event()
         self.rotate()
 
     def rotate(self) -> bytes:
@@ -104,6 +106,14 @@ class GatewayKeys:
         ).marshal()  # fmt: skip
         self.hpke[sha256(raw)] = HpkeKey(hpke.MLKEM768X25519PrivateKey(first, second), raw, now)
         return raw
+
+    def use_model(self, digest: bytes) -> None:
+        """From here on new publics name this model; they are announced at once. Sessions under earlier publics keep the model those name."""
+        if digest.hex() == self.model:
+            return
+        address, operator_address, _, nonce = self._fixed
+        self._fixed, self.model = (address, operator_address, digest, nonce), digest.hex()
+        self.announce.set()
 
     @property
     def newest(self) -> HpkeKey:

@@ -13,12 +13,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Reason, Refused
 from framegate.statements import Outcome
 from framegate_gateway.egress import EgressRules
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE
+from framegate_gateway.model_commands import data, errors, models
 from framegate_gateway.server import DEFAULT_STATE, GatewayProcess, Settings
 from framegate_gateway.vault.frames import KEEP_DAYS
 from framegate_gateway.vault.keys import found_keys, recover_keys
@@ -26,26 +26,19 @@ from framegate_gateway.vault.keys import found_keys, recover_keys
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Framegate gateway: admits sealed frames from trusted cameras and inspects them.")
 vaults = typer.Typer(no_args_is_help=True, help="The frame vault of this host.")
 app.add_typer(vaults, name="vault")
+app.add_typer(models, name="model")
+app.add_typer(data, name="data")
 State = Annotated[Path, typer.Option("--state", envvar="FRAMEGATE_GATEWAY_STATE", help="Folder of receipts, vault, and the highest feed revision seen.")]
 AgentSocket = Annotated[Path, typer.Option("--agent-socket", envvar="FRAMEGATE_GATEWAY_SOCKET", help="Socket of this host's agent (framegate-agent run --gateway-socket).")]
 talk = Console(stderr=True, highlight=False)
-
-
-@contextlib.contextmanager
-def _errors():  # type: ignore[no-untyped-def]
-    try:
-        yield
-    except FramegateError as error:
-        for failure in error.failures:
-            talk.print(f"[red]{failure.reason}[/]: {escape(ascii(str(failure))[1:-1])}")
-        raise typer.Exit(7 if isinstance(error, Unavailable) else 1) from error
 
 
 @app.command()
 def run(
     agent_socket: AgentSocket,
     golden: Annotated[list[Path] | None, typer.Option(exists=True, file_okay=False, help="Folder of golden images, TYPE.png or TYPE.jpg; may be repeated.")] = None,
-    bundle: Annotated[Path, typer.Option(help="Model bundle; default: the shipped one.")] = DEFAULT_BUNDLE,
+    bundle: Annotated[Path, typer.Option(help="Model bundle until the controller pins one; default: the shipped one.")] = DEFAULT_BUNDLE,
+    models_in: Annotated[list[Path] | None, typer.Option("--models", file_okay=False, help="Folder of signed bundles that the controller may pin; may be repeated.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     advertise: Annotated[str, typer.Option(help="Host, or host:port, that cameras reach; default: --host and --port.")] = "",
     port: int = 7445, operator_port: int = 7446,
@@ -62,7 +55,7 @@ def run(
 ) -> None:  # fmt: skip
     """Run the gateway."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    with _errors():
+    with errors():
         if feed_silence not in {"zone", "close"}:
             raise Refused.of(Reason.USAGE, "--feed-silence zone or close", ascii(feed_silence[:40]), "framegate zone set ZONE --feed-silence grace is for the fleet to decide")
         if broker and not broker_name:
@@ -72,7 +65,7 @@ def run(
         reached, _, reached_port = advertise.partition(":")
         settings = Settings(
             agent_socket, tuple(golden or ()), bundle, host, reached or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "close",
-            int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), {**KEEP_DAYS, **_days(keep or [])},
+            int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), tuple(models_in or ()), {**KEEP_DAYS, **_days(keep or [])},
         )  # fmt: skip
 
         async def main() -> None:
@@ -88,21 +81,13 @@ def run(
             raise group.exceptions[0] from None
 
 
-@app.command()
-def model(bundle: Annotated[Path, typer.Option(help="Model bundle; default: the shipped one.")] = DEFAULT_BUNDLE) -> None:
-    """Show what a model bundle is: its digest, classes and threshold."""
-    with _errors():
-        found = load_bundle(bundle)
-        print(f"digest {found.digest.hex()}\nclasses {', '.join(found.classes)}\nthreshold {found.threshold}\nmodel {len(found.model)} bytes")
-
-
 @vaults.command("init")
 def vault_init(
     agent_socket: AgentSocket, recovery_key_out: Annotated[Path, typer.Option(help="Where the recovery key is written, once; take it off this machine.")],
     state: State = DEFAULT_STATE,
 ) -> None:  # fmt: skip
     """Make this host's frame vault: its key is sealed to the TPM, and wrapped for a recovery key that is kept elsewhere."""
-    with _errors():
+    with errors():
         if recovery_key_out.exists():
             raise Refused.of(Reason.CONFLICT, f"no file {recovery_key_out}", "one", "choose another name; nothing is overwritten")
         _, recovery = found_keys(state / "vault", agent_socket)
@@ -117,7 +102,7 @@ def vault_recover(
     agent_socket: AgentSocket, recovery_key: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The file that vault init wrote.")], state: State = DEFAULT_STATE
 ) -> None:
     """Open the vault by its recovery key and seal it to this host's TPM as it is now."""
-    with _errors():
+    with errors():
         recover_keys(state / "vault", agent_socket, recovery_key.read_text())
         talk.print("the vault is sealed to this host again; restart the gateway")
 

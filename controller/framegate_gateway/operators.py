@@ -14,12 +14,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.access.verbs import find_verb
 from framegate.certificates import Purpose, from_ms, verify_certificate
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.wire import sha256
 from framegate_gateway.access import Caller, GatewayAllowed
 from framegate_gateway.egress import MAX_REASON, Egress, ExportRequest
 from framegate_gateway.feed import TrustView
-from framegate_gateway.inference.engine import Engine
+from framegate_gateway.fleet_parts import FleetParts
+from framegate_gateway.golden_learner import GoldenLearner
+from framegate_gateway.inference.models import Models
 from framegate_gateway.keys import Credentials, GatewayKeys
 from framegate_gateway.lineage import lineage
+from framegate_gateway.pinned_model import PinnedModel
 from framegate_gateway.receipts.read import Wanted, receipts
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.vault.frames import FrameVault
@@ -38,11 +42,12 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
     """Every call establishes that the caller is an operator of this fleet. `vault` and `egress` are None where this host has no vault; `locked` says why."""
 
     def __init__(
-        self, keys: GatewayKeys, view: TrustView, engine: Engine, journal: Journal, store: ReceiptStore, vault: FrameVault | None = None, egress: Egress | None = None,
-        locked: str = "",
+        self, keys: GatewayKeys, view: TrustView, models: Models, journal: Journal, store: ReceiptStore, vault: FrameVault | None = None, egress: Egress | None = None,
+        locked: str = "", learner: GoldenLearner | None = None, pinned: PinnedModel | None = None, parts: FleetParts | None = None,
     ) -> None:  # fmt: skip
-        self._keys, self._view, self._engine, self._journal, self._store = keys, view, engine, journal, store
+        self._keys, self._view, self._models, self._journal, self._store = keys, view, models, journal, store
         self._vault, self._egress, self._locked = vault, egress, locked
+        self._learner, self._pinned, self._parts = learner, pinned, parts
 
     async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
         """The latest verdicts, newest first."""
@@ -77,7 +82,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             frame = self._journal.frame(request.verdict_id)
             if frame is None:
                 raise Refused.of(Reason.NOT_FOUND, "a DEFECT verdict of the last few", ascii(request.verdict_id[:80]), "framegate verdict list --outcome DEFECT")
-            return pb.PictureReply(png=await self._engine.picture(frame.image, frame.encoding, frame.defects))
+            return pb.PictureReply(png=await self._models.engine.picture(frame.image, frame.encoding, frame.defects))
 
         return await _answered(context, run)
 
@@ -86,11 +91,11 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         await self._operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
-            chain = await asyncio.to_thread(lineage, self._store, self._engine.bundle, request.verdict_id)
+            chain = await asyncio.to_thread(lineage, self._store, self._models.bundle, request.verdict_id)
             if chain["kind"] != "verdict":
                 raise Refused.of(Reason.NOT_FOUND, "a verdict", chain["kind"], "framegate verdict list")
             frame = await self._frame(chain)
-            return pb.PictureReply(png=await self._engine.card(frame.image, frame.encoding, frame.defects, frame.part_type, chain["verdict"]["outcome"], _badge(chain)))
+            return pb.PictureReply(png=await self._models.engine.card(frame.image, frame.encoding, frame.defects, frame.part_type, chain["verdict"]["outcome"], _badge(chain)))
 
         return await _answered(context, run)
 
@@ -99,10 +104,22 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         await self._operator(context, "gateway.status", request)
         credentials = self._keys.credentials
         return pb.GatewayStatus(
-            gateway=credentials.device if credentials else "", model_sha256=self._engine.bundle.digest.hex(), outcomes=dict(self._journal.outcomes),
-            refusals=dict(self._journal.refusals), gate_open=self._view.open and credentials is not None, isolation=self._engine.isolation,
-            last_accept_ms=self._journal.last_accept_ms,
+            gateway=credentials.device if credentials else "", model_sha256=self._models.bundle.digest.hex(), outcomes=dict(self._journal.outcomes),
+            refusals=dict(self._journal.refusals), gate_open=self._view.open and credentials is not None, isolation=self._models.engine.isolation,
+            last_accept_ms=self._journal.last_accept_ms, model=self._models.bundle.name, model_state=self._model_state(),
+            known_answers=self._models.engine.known_answers, parts=len(self._parts) if self._parts is not None else 0,
         )  # fmt: skip
+
+    def _model_state(self) -> str:
+        """In words: pinned or not, stopped and why, or waiting for the pinned one."""
+        stopped = self._models.barred or self._models.engine.stopped
+        if stopped is not None:
+            return f"stopped: {stopped}"
+        if self._pinned is None or self._pinned.pin is None:
+            return "not pinned: framegate model promote"
+        if self._pinned.problem is not None:
+            return f"{self._pinned.pin.name} {self._pinned.pin.version} is pinned and not in force: {self._pinned.problem}"
+        return f"pinned, signed by {self._pinned.pin.signer}"
 
     async def Receipts(self, request: pb.ReceiptsRequest, context: Context) -> AsyncIterator[pb.ReceiptReply]:
         """Receipts, as far as they are signed."""
@@ -123,7 +140,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         await self._operator(context, "receipt.show", request)
 
         async def run() -> pb.LineageReply:
-            return pb.LineageReply(lineage=json.dumps(await asyncio.to_thread(lineage, self._store, self._engine.bundle, request.id)).encode())
+            return pb.LineageReply(lineage=json.dumps(await asyncio.to_thread(lineage, self._store, self._models.bundle, request.id)).encode())
 
         return await _answered(context, run)
 
@@ -162,6 +179,23 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 return pb.EraseReply()
             keys, frames = await egress.erase(caller.actor, request.camera, request.day, request.reason)
             return pb.EraseReply(keys=keys, frames=frames)
+
+        return await _answered(context, run)
+
+    async def LearnGolden(self, request: pb.LearnGoldenRequest, context: Context) -> pb.LearnGoldenReply:
+        """A golden image out of the next good frames of a part type; it leaves the gateway, so it is asked for like an export and leaves a leaf."""
+        caller, _, dry = await self._may(context, "part.learn", request)
+
+        async def run() -> pb.LearnGoldenReply:
+            if self._learner is None:
+                raise Unavailable.of(Reason.UNAVAILABLE, "a gateway that learns", "none")
+            if dry:
+                return pb.LearnGoldenReply()
+            async with self._learner.lesson(request.part_type, request.frames, float(request.timeout_s)) as frames:
+                image, facts = await self._models.engine.learn(frames)
+            detail = {"part_type": request.part_type, "sha256": sha256(image).hex(), "frames": facts["used"]}
+            await self._maker_event("golden-learnt", caller.actor, detail)
+            return pb.LearnGoldenReply(image=image, facts=json.dumps(facts).encode())
 
         return await _answered(context, run)
 

@@ -6,26 +6,32 @@ import asyncio
 import contextlib
 import functools
 import logging
+import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
+from framegate.certificates import from_ms
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.access import AccessView
 from framegate_gateway.conversation import Conversations
 from framegate_gateway.egress import Egress, EgressRules
 from framegate_gateway.feed import TrustView, follow_feed
+from framegate_gateway.fleet_parts import FleetParts
+from framegate_gateway.golden_learner import GoldenLearner
 from framegate_gateway.host_link import follow_agent
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
-from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.keys import Credentials, GatewayKeys
 from framegate_gateway.mqtt_frames import MqttFrames
 from framegate_gateway.operators import GatewayOperatorService
+from framegate_gateway.pinned_model import PinnedModel
 from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.service import FramesService
@@ -34,6 +40,7 @@ from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
+from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
@@ -71,6 +78,7 @@ class Settings:
     advertise_port: int = 0
     frames_over_broker: bool = False
     egress: EgressRules = EgressRules()  # noqa: RUF009 - frozen
+    models: tuple[Path, ...] = ()
     keep_days: Mapping[str, int] = field(default_factory=lambda: dict(KEEP_DAYS))
 
 
@@ -80,8 +88,8 @@ class GatewayProcess:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         bundle = load_bundle(settings.bundle)
-        self.golden = GoldenImages(settings.golden)
-        self.engine = Engine(bundle, self.golden, settings.threads)
+        self.parts = FleetParts(settings.state / "golden", GoldenImages(settings.golden))
+        self.models = Models(bundle, self.parts, settings.threads, self._model_failed)
         address, operator = f"{settings.advertise}:{settings.advertise_port or settings.port}", f"{settings.advertise}:{settings.operator_port}"
         self.keys = GatewayKeys(address, operator, bundle.digest)
         try:
@@ -89,13 +97,15 @@ class GatewayProcess:
         except OSError as error:
             raise Unavailable.of(Reason.UNAVAILABLE, f"a folder {settings.state} for receipts", error.strerror or error, "name one this user may write: --state DIR") from error
         access = AccessView(settings.state, lambda: self.keys.credentials.root if self.keys.credentials else None)
-        self.view = TrustView(settings.state / "feed-revision", access, close=settings.close, authorities=self.keys.know)
+        self.view = TrustView(settings.state / "feed-revision", access, close=settings.close, authorities=self.keys.know, inspection=self._inspection)
+        self.pinned = PinnedModel(settings.state, (settings.bundle, *settings.models), self.models, self.keys.use_model, self._model_event, lambda: from_ms(self.view.now_ms()))
         self.journal = Journal()
         self.publisher = Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
         self.receipts = ReceiptStore(settings.state)
         self.vault, self.locked = self._open_vault()
-        self.maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, self.publisher, self.receipts, self.vault)
-        self.conversations = Conversations(self.view, self.engine, self.maker, self.receipts)
+        self.maker = VerdictMaker(self.keys, self.view, self.models, self.journal, self.publisher, self.receipts, self.vault)
+        self.learner = GoldenLearner()
+        self.conversations = Conversations(self.view, self.models, self.maker, self.receipts, self.learner)
         self._first, self._signed = asyncio.Event(), asyncio.Event()
         self._mqtt: MqttFrames | None = None
 
@@ -103,14 +113,18 @@ class GatewayProcess:
         """Start the engine, wait for the first warrant, open the ports, serve."""
         for port in (self.settings.port, self.settings.operator_port):
             _require_free(self.settings.host, port)
-        await self.engine.start()
-        log.warning("model %s, inference child: %s, %d golden images", self.engine.bundle.digest.hex()[:16], self.engine.isolation, len(self.golden))
+        await self.models.start()
+        engine = self.models.engine
+        log.warning(
+            "model %s, %d known answers given, inference child: %s, %d golden images", engine.bundle.digest.hex()[:16], engine.known_answers, engine.isolation, len(self.parts)
+        )
         servers: list[grpc.aio.Server] = []
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.engine.run())
                 group.create_task(follow_agent(self.settings.agent_socket, self.keys, self._changed))
                 await self._first.wait()
+                group.create_task(self.pinned.follow())
+                group.create_task(self.parts.follow(self.keys))
                 group.create_task(follow_feed(self.view, self.keys))
                 group.create_task(sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed))
                 group.create_task(follow_log(self.receipts, self.keys, self._signed))
@@ -120,7 +134,7 @@ class GatewayProcess:
         finally:
             for server in servers:
                 await server.stop(0.5)
-            await self.engine.stop()
+            await self.models.stop()
             if self.publisher is not None:
                 self.publisher.stop()
             if self.vault is not None:
@@ -128,6 +142,24 @@ class GatewayProcess:
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(self._sign_rest)
             await asyncio.to_thread(self.receipts.close)
+
+    async def _model_failed(self, bundle: Bundle, error: FramegateError) -> None:
+        """A model deviated and is stopped: a leaf among the receipts says so, beside the UNINSPECTED verdicts that follow."""
+        await self._model_event("model-stopped", {"model_sha256": bundle.digest.hex(), "reason": error.reason.value, "what": str(error)[:400]})
+
+    async def _model_event(self, event: str, detail: dict[str, Any]) -> None:
+        with contextlib.suppress(FramegateError):
+            await self.maker.event(secrets.token_hex(16), event, "gateway", detail)
+
+    def _inspection(self, update: pb.TrustUpdate) -> None:
+        """Model pin and parts of the trust feed. Raises Malformed or Refused: the feed is then worth nothing."""
+        credentials = self.keys.credentials
+        if credentials is None:
+            return
+        if update.HasField("access"):
+            self.pinned.apply(update.access.model_pin, credentials.zone, credentials.root)
+        if update.HasField("parts"):
+            self.parts.apply(list(update.parts.parts), credentials.root, from_ms(self.view.now_ms()))
 
     def _sign_rest(self) -> None:
         """What is left unsigned at an orderly end is signed now, not recovered later."""
@@ -166,8 +198,8 @@ class GatewayProcess:
         s = self.settings
         frames, operators = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
         rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.conversations), frames)
-        egress = Egress(self.vault, self.receipts, self.maker, self.engine, self.keys, s.egress, self.journal, self.view.now_ms) if self.vault is not None else None
-        service = GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts, self.vault, egress, self.locked)
+        egress = Egress(self.vault, self.receipts, self.maker, self.models, self.keys, s.egress, self.journal, self.view.now_ms) if self.vault is not None else None
+        service = GatewayOperatorService(self.keys, self.view, self.models, self.journal, self.receipts, self.vault, egress, self.locked, self.learner, self.pinned, self.parts)
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:
             self._mqtt = MqttFrames(self.keys, self.view, self.conversations, self.publisher)

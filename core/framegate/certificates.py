@@ -47,6 +47,8 @@ class Purpose(Enum):
     RESULT = x509.ObjectIdentifier(f"{OID_ARC}.13")
     POLICY = x509.ObjectIdentifier(f"{OID_ARC}.14")
     APPROVAL = x509.ObjectIdentifier(f"{OID_ARC}.15")
+    MODEL = x509.ObjectIdentifier(f"{OID_ARC}.16")
+    PART = x509.ObjectIdentifier(f"{OID_ARC}.17")
 
 
 TLS_USAGE: Final = {

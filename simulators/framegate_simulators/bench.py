@@ -43,9 +43,11 @@ from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_controller.cli.connection import gateway_stub, load_context, operator_stub
 from framegate_gateway.admission.link import RECENT_FRAMES, CameraLink
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.detections import detections_from_maps
-from framegate_gateway.inference.engine import Engine, Inspection
+from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
@@ -89,7 +91,8 @@ class Camera:
         p, nonce = GatewayPublics.parse(publics), os.urandom(32)
         grant = Grant(
             grant_id="bench", camera=CAMERA, nonce=nonce.hex(), issued_at_ms=time.time_ns() // 1_000_000, ttl_s=120, host=HOST, result_id="bench", zone="line-1",
-            publics_sha256=sha256(publics).hex(), tls_spki_sha256="", hpke_kem=p.hpke_kem, hpke_public=p.hpke_public.hex(), address="", model_sha256="", policy="",
+            publics_sha256=sha256(publics).hex(), tls_spki_sha256="", hpke_kem=p.hpke_kem, hpke_public=p.hpke_public.hex(), address="",
+            model_sha256=p.model_digest.hex(), policy="",
             mask_version=0, mask_sha256="",
         )  # fmt: skip
         signer = self.fleet.signing["grant"]
@@ -184,7 +187,7 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
             frame = np.asarray(cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE))
             pair = np.stack([frame, golden])[None].astype(np.float32) / 255
             heat, geometry = session.run(["heat", "geometry"], {"pair": pair})
-            detections_from_maps(heat[0], geometry[0], bundle.threshold)
+            detections_from_maps(heat[0], geometry[0], bundle.recipe.threshold)
             took.append(1e3 * (time.perf_counter() - begun))
         return took
 
@@ -233,14 +236,14 @@ def _servers(folder: Path) -> Iterator[dict[str, Any]]:
 
 async def bench_security(camera: Camera) -> dict[str, Any]:
     """What security costs one 160 KB frame: seal on the camera, admit at the gateway, sign the verdict and have its receipt on disk."""
-    engine = Engine(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
-    keys, view = warranted(camera.fleet, camera.certificate, engine.bundle.digest)
+    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
+    keys, view = warranted(camera.fleet, camera.certificate, models.bundle.digest)
     link = CameraLink(camera.certificate, keys, view)
     session = camera.session(link.offer(), keys.newest.publics)
     signed = session.opening(camera)
     link.open(signed.opening, signed.signature)
     receipts = ReceiptStore(camera.folder / "security")
-    maker = VerdictMaker(keys, view, engine, Journal(), None, receipts)
+    maker = VerdictMaker(keys, view, models, Journal(), None, receipts)
     image, parts = bytearray(os.urandom(PAYLOAD)), []
     for number in range(1000):
         image[:4] = number.to_bytes(4, "big")  # no two frames are alike

@@ -32,8 +32,10 @@ from framegate_controller.ca.issuance import issue_line
 from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_gateway.admission.link import CameraLink
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
-from framegate_gateway.inference.engine import Engine, Inspection
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.keys import GatewayKeys
 from framegate_gateway.lineage import lineage
 from framegate_gateway.receipts.batches import sign_one
@@ -77,14 +79,14 @@ def bench_line(say: Callable[[str], None], camera_of: Callable[[Path, FleetKeys]
     return result
 
 
-def _opened(camera: Any) -> tuple[CameraLink, Any, GatewayKeys, Any, Engine]:
-    engine = Engine(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
-    keys, view = warranted(camera.fleet, camera.certificate, engine.bundle.digest)
+def _opened(camera: Any) -> tuple[CameraLink, Any, GatewayKeys, Any, Models]:
+    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
+    keys, view = warranted(camera.fleet, camera.certificate, models.bundle.digest)
     link = CameraLink(camera.certificate, keys, view)
     session = camera.session(link.offer(), keys.newest.publics)
     signed = session.opening(camera)
     link.open(signed.opening, signed.signature)
-    return link, session, keys, view, engine
+    return link, session, keys, view, models
 
 
 def _head(number: int) -> Captured:
@@ -101,9 +103,9 @@ async def _frame_path(folder: Path, camera: Any) -> dict[str, Any]:
     seal, bare = [], []
     image = bytearray(os.urandom(FRAME_BYTES))
     for name, kind in (("without", _NoStore), ("with", ReceiptStore)):
-        link, session, keys, view, engine = _opened(camera)
+        link, session, keys, view, models = _opened(camera)
         store = kind(folder / f"path-{name}")
-        maker = VerdictMaker(keys, view, engine, Journal(), None, store)
+        maker = VerdictMaker(keys, view, models, Journal(), None, store)
         admitted = []
         for number in range(FRAMES):
             image[:4] = number.to_bytes(4, "big")
@@ -141,9 +143,9 @@ async def _frame_path(folder: Path, camera: Any) -> dict[str, Any]:
 
 async def _verify(folder: Path, fleet: FleetKeys, camera: Any) -> dict[str, Any]:
     """Receipts with all their proofs, verified one after the other by one core, nothing cached beforehand; hashing and JSON alone beside it."""
-    link, session, keys, view, engine = _opened(camera)
+    link, session, keys, view, models = _opened(camera)
     store = ReceiptStore(folder / "verify")
-    maker = VerdictMaker(keys, view, engine, Journal(), None, store)
+    maker = VerdictMaker(keys, view, models, Journal(), None, store)
     store.opened(link.opened, CAMERA, link.session_certificate(), view.now_ms())
     for number in range(3000):
         frame = session.seal(_head(number), number.to_bytes(4, "big") * 8)
@@ -239,9 +241,9 @@ async def _adapter(folder: Path, fleet: FleetKeys, camera: Any) -> dict[str, Any
     (line / "line.pem").write_bytes(issue_line(fleet, "bench", key.public_key()).public_bytes(Encoding.PEM) + fleet.issuing["broker-ca"].pem)
     (line / "root.pem").write_bytes(fleet.root.pem)
     (line / "authorities.pem").write_bytes(b"".join(k.pem for k in fleet.issuing.values()))
-    link, session, keys, view, engine = _opened(camera)
+    link, session, keys, view, models = _opened(camera)
     store = ReceiptStore(folder / "adapter")
-    maker = VerdictMaker(keys, view, engine, Journal(), None, store)
+    maker = VerdictMaker(keys, view, models, Journal(), None, store)
     ledger = Ledger(folder / "ledger.db", "bench")
     adapter = Adapter(Rules("bench", "line-1", (CAMERA,)), ledger, load_credentials(line, "bench"), ())
     took = []

@@ -26,8 +26,10 @@ from framegate_controller.ca.keys import FleetKeys, load_fleet
 from framegate_gateway.access import AccessView
 from framegate_gateway.conversation import Conversations
 from framegate_gateway.feed import TrustView
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.keys import GatewayKeys
 from framegate_gateway.receipts.batches import sign_batches
 from framegate_gateway.receipts.store import ReceiptStore
@@ -89,28 +91,28 @@ def warranted(fleet: FleetKeys, camera: x509.Certificate, bundle_digest: bytes) 
 
 async def serve(mode: str, folder: Path) -> None:
     """Serve until killed; writes `<mode>.json` with the port and, for the protected one, its publics."""
-    engine = Engine(load_bundle(DEFAULT_BUNDLE), GoldenImages((folder / "golden",)), threads=2)
-    await engine.start()
+    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((folder / "golden",)), threads=2)
+    await models.start()
     server = grpc.aio.server(options=OPTIONS)
     body: dict[str, Any] = {}
     background: set[asyncio.Task[None]] = set()
     if mode == "plain":
-        rpc.add_FramesServicer_to_server(PlainFrames(engine), server)
+        rpc.add_FramesServicer_to_server(PlainFrames(models.engine), server)
         body["port"] = server.add_insecure_port("127.0.0.1:0")
     else:
         fleet = load_fleet(folder / "keys")
         camera = x509.load_pem_x509_certificate((folder / "camera.pem").read_bytes())
-        keys, view = warranted(fleet, camera, engine.bundle.digest)
+        keys, view = warranted(fleet, camera, models.bundle.digest)
         receipts = ReceiptStore(folder / "gateway")
-        maker = VerdictMaker(keys, view, engine, Journal(), None, receipts)
-        rpc.add_FramesServicer_to_server(FramesService(keys, view, Conversations(view, engine, maker, receipts)), server)
+        maker = VerdictMaker(keys, view, models, Journal(), None, receipts)
+        rpc.add_FramesServicer_to_server(FramesService(keys, view, Conversations(view, models, maker, receipts)), server)
         background.add(asyncio.create_task(sign_batches(receipts, keys, view.now_ms, asyncio.Event())))
         credentials = grpc.ssl_server_credentials([keys.chain_pem()], fleet.issuing["device-ca"].pem, require_client_auth=True)
         body = {"port": server.add_secure_port("127.0.0.1:0", credentials), "publics": keys.newest.publics.hex()}
     await server.start()
     (folder / f"{mode}.tmp").write_text(json.dumps(body))
     (folder / f"{mode}.tmp").rename(folder / f"{mode}.json")
-    await engine.run()
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ import threading
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import typer
 
 from framegate_agent.camera.sources import FrameSource, write_shots
 from framegate_simulators.access import totp_now
-from framegate_simulators.boards import CLASSES, draw_board
+from framegate_simulators.boards import write_boards
 from framegate_simulators.boot import Firmware, profile_toml
 from framegate_simulators.camera import DrawnBoards, TriggeredBoards
 from framegate_simulators.ima import allowlist_of
@@ -100,13 +99,11 @@ def boards(
     out: Annotated[Path, typer.Option(help="Folder to write.")], count: Annotated[int, typer.Option(min=1)] = 10, first: Annotated[int, typer.Option(help="First seed.")] = 0,
     defects: Annotated[int | None, typer.Option(min=0, help="Defects on each; default: by chance.")] = None,
 ) -> None:  # fmt: skip
-    """Write drawn boards: N_test.jpg, N_temp.jpg (golden) and N.txt with x1 y1 x2 y2 class (1 open, 2 short, 3 mousebite, 4 spur, 5 copper, 6 pin-hole)."""
-    out.mkdir(parents=True, exist_ok=True)
-    for seed in range(first, first + count):
-        board = draw_board(seed, defects=defects)
-        cv2.imwrite(str(out / f"{seed:08d}_test.jpg"), board.frame)
-        cv2.imwrite(str(out / f"{seed:08d}_temp.jpg"), board.golden)
-        (out / f"{seed:08d}.txt").write_text("".join(f"{d.x1} {d.y1} {d.x2} {d.y2} {CLASSES.index(d.kind) + 1}\n" for d in board.defects))
+    """Write drawn boards in DeepPCB's format: N_test.jpg, N_temp.jpg (golden image), N.txt with x1 y1 x2 y2 class a line, and trainval.txt that lists them.
+
+    Classes: 1 open, 2 short, 3 mousebite, 4 spur, 5 copper, 6 pin-hole. The same seed draws the same board.
+    """
+    write_boards(out, range(first, first + count), defects)
     typer.echo(f"{count} boards in {out}", err=True)
 
 

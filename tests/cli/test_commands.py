@@ -112,7 +112,7 @@ def test_boards_command(tmp_path):
 
 
 def test_model_command_names_the_digest():
-    done = run("framegate-gateway", "model")
+    done = run("framegate-gateway", "model", "show")
     assert done.returncode == 0 and "digest " in done.stdout and "pin-hole" in done.stdout
 
 
@@ -152,7 +152,7 @@ def _command_line(process: Path) -> bytes:
 LOCAL = {
     "audit show", "audit prove", "audit export", "audit verify", "audit witness", "auth can-i", "broker acl", "context add", "context use", "context list", "evidence replay", "evidence verify",
     "evidence show", "login", "logout", "policy init", "policy pull", "policy validate", "policy test", "policy diff", "policy explain", "policy simulate", "profile learn", "profile lint",
-    "profile diff", "profile explain", "profile show", "profile sign", "profile allowlist", "receipt export", "receipt verify", "replay", "result verify", "verdict watch", "verdict picture",
+    "profile diff", "profile explain", "profile show", "profile sign", "profile allowlist", "receipt export", "receipt verify", "replay", "result verify", "model sign", "model verify", "verdict watch", "verdict picture",
     "verdict show",
 }  # fmt: skip
 """What writes files of one's own, checks files, or is a session: neither a change of the fleet nor a view of it."""

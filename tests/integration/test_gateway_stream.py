@@ -15,8 +15,10 @@ from framegate.statements import verify_verdict
 from framegate.wire import Captured, FrameMetadata
 from framegate_controller.ca.keyring import private_pem
 from framegate_gateway.conversation import MAX_IN_FLIGHT, Conversations
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
-from framegate_gateway.inference.engine import Engine, Inspection
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.operators import GatewayOperatorService
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.server import SERVER_OPTIONS
@@ -31,15 +33,15 @@ from framegate_simulators.bench import Camera
 from framegate_simulators.bench_server import CAMERA, HOST, warranted
 
 
-class SlowEngine(Engine):
-    """An engine that answers when it is told to, and finds nothing."""
+class SlowModels(Models):
+    """Models that answer when they are told to, and find nothing."""
 
     def __init__(self) -> None:
         super().__init__(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
         self.go = asyncio.Event()
         self.go.set()
 
-    async def inspect(self, device, part_type, image, encoding, width, height, masks=()) -> Inspection:
+    async def inspect(self, digest, device, part_type, image, encoding, width, height, masks=()) -> Inspection:
         await self.go.wait()
         if part_type == "faulty":
             raise ZeroDivisionError("a fault of the gateway's own")
@@ -54,7 +56,7 @@ class Gate:
     def __init__(self, keys, folder) -> None:
         self.fleet = keys
         self.camera = Camera(folder, keys, [])
-        self.engine = SlowEngine()
+        self.engine = SlowModels()
         self.keys, self.view = warranted(keys, self.camera.certificate, self.engine.bundle.digest)
         self.journal = Journal()
         self.receipts = ReceiptStore(folder / "gateway")

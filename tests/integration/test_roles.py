@@ -1,6 +1,7 @@
 """The table verb x role (tests/vectors/access/roles.json), walked cell by cell through real RPCs over real TLS, of the controller and of a gateway."""
 
 import asyncio
+import base64
 import json
 import re
 from pathlib import Path
@@ -8,17 +9,21 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from test_gateway_stream import Gate
 
 from framegate.access.policy import default_files, parse_policy
 from framegate.access.verbs import Role, verbs
 from framegate.dsse import seal_envelope
 from framegate.errors import Reason
+from framegate.model_signing import bundle_digest, sign_model
+from framegate.wire import sha256
 from framegate_controller.ca.keys import found_fleet
 from framegate_controller.cli.people import role_table
 from framegate_controller.server import Controller, Settings
-from framegate_controller.store.tables import AccessRequest, Device, LogEntry, OperatorRow, OperatorSession, Setting, ZoneRow
+from framegate_controller.store.inspection import pin_model
+from framegate_controller.store.tables import AccessRequest, Device, LogEntry, ModelRow, OperatorRow, OperatorSession, Setting, ZoneRow
 from framegate_controller.verifier.profiles import PROFILE_TYPE
 from framegate_gateway.operators import GatewayOperatorService
 from framegate_proto.edge import from_rpc_error
@@ -41,7 +46,29 @@ def authority() -> bytes:
     return TpmMaker.found().certificate.public_bytes(Encoding.DER)
 
 
+MODEL_KEY = ec.generate_private_key(ec.SECP256R1())
+MODEL_ANCHOR = "key:" + base64.b64encode(MODEL_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def model_request(version: int) -> pb.RegisterModelRequest:
+    recipe = json.dumps({"name": "walk", "version": version}).encode()
+    files = {"recipe.json": sha256(recipe), "model.onnx": bytes(32)}
+    digests = [pb.FileDigest(name=n, sha256=d) for n, d in files.items()]
+    return pb.RegisterModelRequest(signature=sign_model("walk", files, MODEL_KEY), files=digests, anchor=MODEL_ANCHOR, recipe=recipe)
+
+
+MODELS = {1: "approved", 2: "approved", 3: "registered"}
+"""Versions of a model that the registry knows; zone line-1 has had the first two."""
+DIGESTS = {v: bundle_digest({f.name: f.sha256 for f in model_request(v).files}).hex() for v in MODELS}
+GOLDEN_PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
 REQUESTS = {
+    "model.register Operator.RegisterModel": model_request(9), "model.approve Operator.ApproveModel": pb.ModelRequest(digest=DIGESTS[3]),
+    "model.promote Operator.PromoteModel": pb.ModelRequest(digest=DIGESTS[2], zone="line-2"), "model.rollback Operator.RollBackModel": pb.ModelRequest(zone="line-1"),
+    "model.show Operator.ListModels": pb.ListRequest(), "model.show Operator.ShowModel": pb.ModelRequest(digest=DIGESTS[1]),
+    "part.show Operator.ListParts": pb.ListRequest(), "part.show Operator.ShowPart": pb.PartRequest(part_type="x"),
+    "part.add Operator.AddPart": pb.AddPartRequest(part_type="board-7", goldens=[GOLDEN_PNG], source="a good lot"),
+    "part.learn GatewayOperator.LearnGolden": pb.LearnGoldenRequest(part_type="board-7", frames=8, timeout_s=1),
     "whoami Operator.WhoAmI": pb.WhoAmIRequest(), "logout Operator.SignOut": pb.WhoAmIRequest(), "factor.prove Operator.ProveFactor": pb.ProveFactorRequest(),
     "factor.add Operator.AddKeyBegin": pb.WhoAmIRequest(), "factor.add Operator.AddKeyComplete": pb.AddKeyRequest(state=b"x", response="{}", label="k"),
     "access.request Operator.RequestRole": pb.RoleRequest(role="operator", zone="line-1", minutes=5, reason="r"),
@@ -108,6 +135,26 @@ class Walk:
             session.merge(Setting(name="quorum", value="2"))
             for name, state in (("cam1", "trusted"), ("suspect", "suspect"), ("pending", "pending"), ("held", "quarantined")):
                 session.add(device_row(name, state, since_ms=now))
+            for version, state in MODELS.items():
+                row = ModelRow(
+                    digest=DIGESTS[version],
+                    name="walk",
+                    version=version,
+                    signer="key",
+                    anchor=MODEL_ANCHOR,
+                    files="{}",
+                    recipe=b"{}",
+                    card=b"",
+                    state=state,
+                    registered_by="x",
+                    approved_by="[]",
+                    at_ms=now,
+                )
+                session.add(row)
+                if state == "approved":
+                    session.flush()
+                    pin_model(session, fleet, "line-1", row, now, rollback=False)
+                    session.flush()
             self.request(session, "00000001", "the-viewer", role="security", minutes=5)
 
     @staticmethod

@@ -23,8 +23,10 @@ from framegate.statements import verify_verdict
 from framegate.wire import Captured
 from framegate_agent.camera.heads import HeadSpool, sign_owed
 from framegate_gateway.admission.link import CameraLink
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
-from framegate_gateway.inference.engine import Engine, Inspection
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.receipts.batches import sign_one
 from framegate_gateway.receipts.read import Wanted, find, receipts
 from framegate_gateway.receipts.store import ReceiptStore
@@ -41,8 +43,8 @@ class Desk:
         self.fleet, self.folder = fleet, folder
         folder.mkdir(exist_ok=True)
         self.camera = Camera(folder, fleet, [])
-        self.engine = Engine(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
-        self.keys, self.view = warranted(fleet, self.camera.certificate, self.engine.bundle.digest)
+        self.models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
+        self.keys, self.view = warranted(fleet, self.camera.certificate, self.models.bundle.digest)
         self.link = CameraLink(self.camera.certificate, self.keys, self.view)
         self.session = self.camera.session(self.link.offer(), self.keys.newest.publics)
         signed = self.session.opening(self.camera)
@@ -52,7 +54,7 @@ class Desk:
 
     def open(self) -> None:
         self.store = ReceiptStore(self.folder / "state")
-        self.maker = VerdictMaker(self.keys, self.view, self.engine, Journal(), None, self.store)
+        self.maker = VerdictMaker(self.keys, self.view, self.models, Journal(), None, self.store)
 
     async def frame(self, number: int, *, answer: bool = True) -> bytes:
         head = Captured(
@@ -130,7 +132,7 @@ async def test_receipts_hold_and_resolve_to_what_stands_behind_them(desk):
     assert len(found) == 5
     for receipt in found:
         one = desk.check(receipt)
-        assert one.claims["model_hash"] == desk.engine.bundle.digest.hex() and one.claims["fg"]["device"] == CAMERA and one.head_count == 5 and one.logged_at_ms
+        assert one.claims["model_hash"] == desk.models.bundle.digest.hex() and one.claims["fg"]["device"] == CAMERA and one.head_count == 5 and one.logged_at_ms
         assert one.claims["attestation_doc_hash"] == "" and one.claims["request_hash"] and one.verdict["outcome"] == "PASS"
     assert missing_frames([desk.check(r) for r in found]) == {}
 

@@ -16,8 +16,10 @@ from framegate.statements import Verdict
 from framegate.wire import sha256
 from framegate_agent.camera.masking import Masker, blank
 from framegate_gateway.egress import Egress, EgressRules, ExportRequest
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, GoldenImages, load_bundle
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.vault.frames import QUEUE, FrameVault
 from framegate_gateway.vault.keys import DayKey, VaultKeys
 from framegate_gateway.verdicts.journal import Journal
@@ -180,17 +182,15 @@ class OpenDoor(Egress):
 
 @pytest.fixture
 async def door(vault, tmp_path, monkeypatch):
-    engine = Engine(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
-    await engine.start()
-    task = asyncio.create_task(engine.run())
-    made = OpenDoor(vault, None, Recorded(), engine, None, EgressRules(frozenset({"quality"}), 3), Journal(), lambda: NOW)
+    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
+    await models.start()
+    made = OpenDoor(vault, None, Recorded(), models, None, EgressRules(frozenset({"quality"}), 3), Journal(), lambda: NOW)
     monkeypatch.setattr("framegate_gateway.egress.find", lambda _store, identifier: {"id": identifier})
     for name in "abc":
         vault.keep(verdict(name * 32, IMAGE + name.encode()), IMAGE + name.encode(), 1, 0)
     written(vault)
     yield made
-    task.cancel()
-    await engine.stop()
+    await models.stop()
 
 
 async def test_an_export_is_marked_counted_and_recorded(door):
@@ -222,7 +222,7 @@ async def test_exports_that_are_refused_are_recorded_too(door, change, reason):
 async def test_the_quota_holds_against_requests_at_once_and_over_a_restart(door):
     tries = await asyncio.gather(*(door.frame(replace(ANNA, identifier="a" * 32)) for _ in range(6)), return_exceptions=True)
     assert sum(isinstance(t, tuple) for t in tries) == 3
-    again = OpenDoor(door._vault, None, Recorded(), door._engine, None, EgressRules(frozenset({"quality"}), 3), Journal(), lambda: NOW)
+    again = OpenDoor(door._vault, None, Recorded(), door._models, None, EgressRules(frozenset({"quality"}), 3), Journal(), lambda: NOW)
     with pytest.raises(Refused) as caught:
         await again.frame(replace(ANNA, identifier="a" * 32))
     assert caught.value.reason == Reason.EXPORT_QUOTA

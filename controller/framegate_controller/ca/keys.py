@@ -43,6 +43,8 @@ SIGNING: Final = MappingProxyType(
         "result": Purpose.RESULT,
         "policy": Purpose.POLICY,
         "approval": Purpose.APPROVAL,
+        "model": Purpose.MODEL,
+        "part": Purpose.PART,
     }
 )
 

@@ -60,11 +60,11 @@ def operator_stub(context: OperatorContext) -> Iterator[Any]:
 
 
 @contextmanager
-def gateway_stub(context: OperatorContext, device: str, address: str) -> Iterator[Any]:
-    """A stub of a gateway's operator service."""
+def gateway_stub(context: OperatorContext, device: str, address: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[Any]:
+    """A stub of a gateway's operator service, whose calls may take `timeout_s`."""
     _, zone, name = device.split(".")
     with _channel(context, address, f"{name}.{zone}.gateway.framegate", context.authorities) as channel:
-        yield Calls(rpc.GatewayOperatorStub(channel))
+        yield Calls(rpc.GatewayOperatorStub(channel), timeout_s=timeout_s)
 
 
 def gateways(context: OperatorContext) -> list[tuple[str, str]]:
@@ -168,8 +168,8 @@ class _OnRefusal:
 class Calls:
     """A stub whose calls have a deadline, carry the options of a change, and raise our errors."""
 
-    def __init__(self, stub: Any, on_refusal: _OnRefusal | None = None) -> None:
-        self._stub, self._on_refusal = stub, on_refusal
+    def __init__(self, stub: Any, on_refusal: _OnRefusal | None = None, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self._stub, self._on_refusal, self._timeout_s = stub, on_refusal, timeout_s
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._stub, name)
@@ -181,7 +181,7 @@ class Calls:
                 return _items(method(request, metadata=metadata))
             while True:
                 try:
-                    reply, done = method.with_call(request, timeout=CALL_TIMEOUT_S, metadata=metadata)
+                    reply, done = method.with_call(request, timeout=self._timeout_s, metadata=metadata)
                 except grpc.RpcError as error:
                     found = from_rpc_error(error, _HINT)
                     if self._on_refusal is not None and self._on_refusal.mended(found):

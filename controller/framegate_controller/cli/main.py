@@ -22,6 +22,7 @@ _LEFT: Final = (
 _RIGHT: Final = (
     ("bring in machines", {"trust": "TPM makers", "profile": "what they must be", "rollout": "updates, in waves", "replay": "a profile on the past",
                            "maintenance": "being worked on"}),
+    ("inspect", {"model": "sign, approve, promote", "part": "golden images, rules"}),
     ("prove", {"audit": "the record, verified", "receipt": "proofs of verdicts", "result": "attestation results", "evidence": "quotes, logs, files"}),
     ("care for the fleet", {"ca": "authorities, rotation", "broker": "MQTT access list", "context": "several fleets"}),
 )  # fmt: skip
@@ -31,7 +32,9 @@ _MODULES: Final = MappingProxyType({
     "access": ("people", "access"), "audit": ("audit", "app"), "auth": ("people", "auth"), "broker": ("broker", "app"), "ca": ("zones", "ca"), "camera": ("devices", "cameras"),
     "context": ("contexts", "app"), "data": ("vault", "vault"), "dataset": ("vault", "datasets"), "events": ("fleet", "events"), "evidence": ("evidence", "app"),
     "fleet": ("fleet", "fleet"), "frame": ("vault", "frames"), "gateway": ("devices", "gateways"), "lineage": ("vault", "lineages"), "login": ("signin", "login"),
-    "logout": ("signin", "logout"), "maintenance": ("zones", "maintenance"), "mask": ("masks", "app"), "operator": ("people", "operators"), "policy": ("policies", "app"),
+    "logout": ("signin", "logout"), "maintenance": ("zones", "maintenance"), "mask": ("masks", "app"), "model": ("models", "app"),
+    "operator": ("people", "operators"), "part": ("parts", "app"),
+    "policy": ("policies", "app"),
     "profile": ("profiles", "app"), "receipt": ("receipts", "app"), "replay": ("rollouts", "replay"), "result": ("results", "app"), "rollout": ("rollouts", "app"),
     "top": ("zones", "top"), "trust": ("fleet", "trust"), "verdict": ("verdicts", "app"), "whoami": ("signin", "whoami"), "zone": ("zones", "zones"),
 })  # fmt: skip
@@ -52,6 +55,8 @@ class Verbs(TyperGroup):
         if cmd_name not in self.commands:
             module, attribute = _MODULES[cmd_name]
             found = getattr(import_module(f"framegate_controller.cli.{module}"), attribute)
+            if cmd_name == "gateway":
+                import_module("framegate_controller.cli.models").add_gateway_status(found)
             if isinstance(found, typer.Typer):
                 made: Any = typer.main.get_group(found)
             else:

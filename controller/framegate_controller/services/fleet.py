@@ -23,6 +23,7 @@ from framegate_controller.log.ledger import LogProof
 from framegate_controller.services.hub import QUEUE, Hub, facts_of
 from framegate_controller.services.peer import address_of, verify_peer
 from framegate_controller.services.wire import Context, guarded, guarded_stream, to_reply
+from framegate_controller.store.inspection import golden_image
 from framegate_controller.store.tables import Device, Gateway, MaskRow
 from framegate_controller.timing import GRANT_TTL_S, HEARTBEAT_S
 from framegate_controller.verifier.attestation import Verifier
@@ -94,6 +95,17 @@ class FleetService(rpc.FleetServicer):
 
         proof = await asyncio.to_thread(run)
         return pb.RecordBatchReply(entry=proof.entry, index=proof.index, path=proof.path, checkpoint=proof.checkpoint)
+
+    @guarded
+    async def GoldenImage(self, request: pb.GoldenImageRequest, context: Context) -> pb.GoldenImageReply:
+        """A golden image that a part names, for a gateway of this fleet."""
+        await asyncio.to_thread(self._gateway, context)
+
+        def run() -> bytes:
+            with self._verifier.database.transaction() as session:
+                return golden_image(session, request.sha256)
+
+        return pb.GoldenImageReply(image=await asyncio.to_thread(run))
 
     @guarded
     async def BrokerCertificate(self, request: pb.BrokerCertificateRequest, context: Context) -> pb.BrokerCertificateReply:

@@ -24,6 +24,7 @@ from framegate_controller.ca.rotation import tick as tick_ca
 from framegate_controller.log.ledger import checkpoint, thin_heads
 from framegate_controller.log.witness import write_head
 from framegate_controller.store.database import Database
+from framegate_controller.store.inspection import all_parts, pin_in_force
 from framegate_controller.store.registry import change_state, raise_revision, record
 from framegate_controller.store.tables import AccessRequest, Device, OperatorRow, OperatorSession, Revision, ZoneRow
 from framegate_controller.timing import Timing
@@ -164,8 +165,9 @@ class Hub:
             revision = session.scalars(select(Revision.value)).one()
             rows = session.scalars(select(Device).where(Device.zone == zone)).all()
             return pb.TrustUpdate(
-                revision=revision, snapshot=True, devices=[self.trust(r) for r in rows], controller=self.controller, now_ms=self.clock(), access=self._access(session, zone)
-            )
+                revision=revision, snapshot=True, devices=[self.trust(r) for r in rows], controller=self.controller, now_ms=self.clock(), access=self._access(session, zone),
+                parts=pb.PartsUpdate(parts=all_parts(session)),
+            )  # fmt: skip
 
     async def access_changed(self, *, grants: bool = False) -> None:
         """People, policy or a zone's rule changed and are committed: tell every gateway; and cameras, where `grants` may fall otherwise."""
@@ -175,6 +177,14 @@ class Hub:
                 self._put(self.feeds[zone], feed, update)
         for device in await asyncio.to_thread(self._all_cameras) if grants else ():
             self.tell(device, pb.WatchEvent(kind=pb.WatchEvent.GRANTS_CHANGED))
+
+    async def part_changed(self, envelope: bytes) -> None:
+        """A part changed and is committed: tell every gateway of it."""
+        for feeds in list(self.feeds.values()):
+            for feed in list(feeds):
+                update = await asyncio.to_thread(self.heartbeat)
+                update.parts.parts.append(envelope)
+                self._put(feeds, feed, update)
 
     async def attest_everybody(self) -> None:
         """Ask every machine that listens for fresh evidence."""
@@ -198,7 +208,7 @@ class Hub:
             people.append(pb.OperatorTrust(name=person.name, roles=[str(r) for r in roles_now(session, person, now)], sessions=held))
         return pb.AccessUpdate(
             policy=policy.envelope if policy else b"", operators=people, quorum=quorum(session), grace=bool(rule and rule.grace), frozen=bool(rule and rule.frozen),
-            authorities=self.keys.authorities if self.keys else [],
+            authorities=self.keys.authorities if self.keys else [], model_pin=pin_in_force(session, zone),
         )  # fmt: skip
 
     def _all_cameras(self) -> list[str]:

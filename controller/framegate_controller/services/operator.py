@@ -25,6 +25,7 @@ from framegate_controller.access.signin import SignIn
 from framegate_controller.services.calls import MAX_REASON
 from framegate_controller.services.hub import Hub
 from framegate_controller.services.operator_fleet import FleetCalls
+from framegate_controller.services.operator_models import ModelCalls
 from framegate_controller.services.operator_people import PeopleCalls
 from framegate_controller.services.operator_policy import PolicyCalls
 from framegate_controller.services.operator_profiles import ProfileCalls
@@ -50,7 +51,7 @@ class Addresses:
     server_name: str
 
 
-class OperatorService(ProfileCalls, PeopleCalls, PolicyCalls, FleetCalls, rpc.OperatorServicer):
+class OperatorService(ProfileCalls, PeopleCalls, PolicyCalls, FleetCalls, ModelCalls, rpc.OperatorServicer):
     """RPCs of operators; the other parts stand in modules of their own."""
 
     def __init__(self, verifier: Verifier, hub: Hub, addresses: Addresses, authority: Authority, sign_in: SignIn) -> None:

@@ -61,6 +61,7 @@ class GrantFacts:
     grant_sha256: str
     mask_version: int
     mask_sha256: str
+    model_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class CameraLink:
         self.source = ""
         self.opened = b""
         self.policies: tuple[str, ...] = ()
+        self._model = ""
         self._masks: OrderedDict[bytes, tuple[Polygon, ...]] = OrderedDict({b"": ()})
         self._offers: dict[bytes, tuple[bytes, HpkeKey]] = {}
         self._sessions: dict[int, _Session] = {}
@@ -159,7 +161,8 @@ class CameraLink:
             old.closes_at_s = min(old.closes_at_s, closing)
         self._sessions = {k: s for k, s in self._sessions.items() if s.closes_at_s > time.monotonic()}
         self.source = opening.source
-        facts = GrantFacts(grant.policy, sha256(payload).hex(), grant.mask_version, grant.mask_sha256)
+        facts = GrantFacts(grant.policy, sha256(payload).hex(), grant.mask_version, grant.mask_sha256, grant.model_sha256)
+        self._model = grant.model_sha256
         self._sessions[offer.kid] = _Session(offer.session, Opener(secret, offer.kid), opening.source, grant.issued_at_ms + grant.ttl_s * 1000, facts)
         self.opened = offer.session
         return offer.kid
@@ -211,7 +214,7 @@ class CameraLink:
                 raise Refused.of(Reason.CERTIFICATE_EXPIRED, f"a {whose} certificate that lives", "expired", "it is renewed with the next attestation")
         self._view.require(credentials.device)
         standing = self._view.require(self.device, self._spki_sha256)
-        self.policies = self._view.access.inspect(self.device, standing.facts, self._keys.model, credentials.zone)
+        self.policies = self._view.access.inspect(self.device, standing.facts, self.model, credentials.zone)
         return standing
 
     def admit(self, metadata_bytes: bytes, sealed: bytes) -> Admitted:
@@ -254,6 +257,11 @@ class CameraLink:
         """The policy that admitted the last message, and which of its policies."""
         policy = self._view.access.policy
         return f"{policy.words} {','.join(self.policies)}"[:200] if policy is not None else ""
+
+    @property
+    def model(self) -> str:
+        """Digest (hex) of the model that this camera's latest grant names; before the first, of the one in force."""
+        return self._model or self._keys.model
 
     def session_certificate(self) -> bytes:
         """DER of the certificate this connection stands under now."""

@@ -1,74 +1,212 @@
-"""The model bundle: model.onnx and recipe.json, read once into memory; what is hashed is what runs."""
+"""The model bundle: a folder of a few named files, read once into memory; what is hashed is what runs.
+
+model.onnx            the network as it runs
+weights.onnx          the same network before quantisation, which training can go on from; never run by a gateway
+recipe.json           its classes, threshold, calibration: what `Recipe` says
+known-answers.json    what the model must say to the frames in known/, wherever and whenever it runs
+known/NN_test.png     those frames, and NN_temp.png their golden images
+card.json             figures and the data it was trained on, for people and for the lineage of verdicts
+model.sig             an OpenSSF model-signing signature over all of these, where the bundle is signed
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from framegate.dsse import strict_json
 from framegate.errors import Malformed, Reason, Unavailable
+from framegate.model_signing import SIGNATURE_NAME, bundle_digest
 from framegate.wire import sha256
 
 MAX_MODEL_BYTES: Final = 256 * 1024 * 1024
 """Room for detectors a hundred times the default's size."""
+MAX_PART_BYTES: Final = 4 * 1024 * 1024
+"""Every other file: a frame is some kilobytes."""
+MAX_FILES: Final = 512
+MIN_KNOWN: Final = 20
+"""Known-answer frames: enough that each class is among them several times."""
 DEFAULT_BUNDLE: Final = Path(__file__).parent / "default_bundle"
+MODEL_NAME: Final = "model.onnx"
+WEIGHTS_NAME: Final = "weights.onnx"
+_NAMES: Final = re.compile(r"model\.onnx|weights\.onnx|recipe\.json|known-answers\.json|card\.json|model\.sig|known/[0-9]{2,4}_(?:test|temp)\.png")
+_RECIPE_MEMBERS: Final = frozenset({"name", "version", "classes", "threshold", "multiple_px", "model_sha256", "calibration"})
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the model is used. `calibration` (slope, offset) turns a raw score's logit into a calibrated one's; `threshold` is in calibrated scores."""
+
+    name: str
+    version: int
+    classes: tuple[str, ...]
+    threshold: float
+    multiple_px: int
+    calibration: tuple[float, float] = (1.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """One frame with its golden image, PNG bytes, and the defects the model must find in it: [{kind, score, box}]."""
+
+    name: str
+    frame: bytes
+    golden: bytes
+    defects: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A model's bytes and recipe. `digest` is the SHA-256 of model and recipe bytes together: what grants and verdicts name."""
+    """A bundle's bytes and what they say. `digest` covers every file but the signature: it is what grants, pins and verdicts name."""
 
-    model: bytes
-    classes: tuple[str, ...]
-    threshold: float
-    multiple_px: int
+    files: Mapping[str, bytes]
+    recipe: Recipe
+    known: tuple[KnownAnswer, ...]
     digest: bytes
-    name: str = ""
-    training_sha256: str = ""
-    training: bytes = b""
+    signature: bytes = b""
+
+    @property
+    def model(self) -> bytes:
+        """The ONNX file."""
+        return self.files[MODEL_NAME]
+
+    @property
+    def weights(self) -> bytes:
+        """What training goes on from: the network before quantisation, else the one that runs."""
+        return self.files.get(WEIGHTS_NAME, self.model)
+
+    @property
+    def name(self) -> str:
+        """Name and version, as receipts have them."""
+        return f"{self.recipe.name}-{self.recipe.version}"
+
+    @property
+    def training(self) -> bytes:
+        """What the model was trained on, as its card has it; empty where there is no card."""
+        return self.files.get("card.json", b"")
+
+    @property
+    def training_sha256(self) -> str:
+        """Hex digest of `training`, "" where there is none."""
+        return sha256(self.training).hex() if self.training else ""
+
+    def rehash(self) -> bool:
+        """Whether the bytes in memory still have the digest."""
+        return bundle_digest({n: sha256(d) for n, d in self.files.items()}) == self.digest
+
+
+def read_bundle_files(folder: Path) -> tuple[dict[str, bytes], bytes]:
+    """The bundle's files, name to bytes, and its signature (empty where there is none), each read once.
+
+    Refused by name, before anything of it is used: files of other names, links, devices, files too large, too many of them. Raises Malformed or Unavailable (MODEL).
+    """
+    if folder.is_symlink() or not (folder / MODEL_NAME).exists():
+        raise Unavailable.of(Reason.MODEL, f"a folder {folder} with {MODEL_NAME} and recipe.json", "a link" if folder.is_symlink() else "none", "name a bundle: --bundle DIR")
+    found: dict[str, bytes] = {}
+    for place, folders, names in os.walk(folder, followlinks=False):
+        here = Path(place)
+        for name in [*folders, *names]:
+            path = here / name
+            relative = path.relative_to(folder).as_posix()
+            kind = path.lstat().st_mode
+            if stat.S_ISDIR(kind):
+                if relative != "known":
+                    raise Malformed.of(Reason.MODEL, "a bundle of the files a bundle has", f"a folder {ascii(relative)[:120]}", "take it out")
+                continue
+            if not stat.S_ISREG(kind) or not _NAMES.fullmatch(relative):
+                what = "a link or device" if not stat.S_ISREG(kind) else "an extra file"
+                raise Malformed.of(Reason.MODEL, "a bundle of the files a bundle has", f"{what} {ascii(relative)[:120]}", "take it out")
+            if len(found) >= MAX_FILES:
+                raise Malformed.of(Reason.MODEL, f"at most {MAX_FILES} files", "more")
+            found[relative] = _read(path, MAX_MODEL_BYTES if relative in {MODEL_NAME, WEIGHTS_NAME} else MAX_PART_BYTES, relative)
+    return found, found.pop(SIGNATURE_NAME, b"")
+
+
+def parse_bundle(files: Mapping[str, bytes], signature: bytes = b"") -> Bundle:
+    """The bundle that these files are.
+
+    1. every name is one a bundle has; 2. the recipe has exactly its members, in range; 3. it names this model; 4. each known answer has both its images, and no image
+    is left over. Raises Malformed or Unavailable (MODEL). The network itself is looked at by `graph.verify_graph`, in the process that runs it.
+    """
+    for name in files:
+        if not _NAMES.fullmatch(name) or name == SIGNATURE_NAME:
+            raise Malformed.of(Reason.MODEL, "a bundle of the files a bundle has", ascii(name)[:120])
+    missing = {MODEL_NAME, "recipe.json"} - set(files)
+    if missing:
+        raise Unavailable.of(Reason.MODEL, f"{MODEL_NAME} and recipe.json", f"no {sorted(missing)[0]}", "name a bundle: --bundle DIR")
+    recipe = _recipe(files["recipe.json"], sha256(files[MODEL_NAME]).hex())
+    digest = bundle_digest({n: sha256(d) for n, d in files.items()})
+    return Bundle(dict(files), recipe, _known(files, recipe), digest, signature)
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder`. Raises Unavailable where files are missing, Malformed where the recipe is wrong or names another model."""
+    """The bundle in `folder`; see `read_bundle_files` and `parse_bundle`."""
+    return parse_bundle(*read_bundle_files(folder))
+
+
+def write_bundle(folder: Path, files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle's files into a new or empty folder. Raises Malformed where they are no bundle, Unavailable where the folder holds something already."""
+    bundle = parse_bundle(files)
+    if folder.exists() and any(folder.iterdir()):
+        raise Unavailable.of(Reason.MODEL, f"an empty folder {folder}", "one with files in it", "choose another name; nothing is overwritten")
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return bundle
+
+
+def _read(path: Path, limit: int, name: str) -> bytes:
     try:
-        model, recipe = (folder / "model.onnx").read_bytes(), (folder / "recipe.json").read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as opened:
+            data = opened.read(limit + 1)
     except OSError as error:
-        raise Unavailable.of(Reason.MODEL, f"model.onnx and recipe.json in {folder}", error.strerror or error, "name a bundle: framegate-gateway run --bundle DIR") from error
-    if len(model) > MAX_MODEL_BYTES:
-        raise Malformed.of(Reason.MODEL, f"a model of at most {MAX_MODEL_BYTES} bytes", len(model))
-    body = strict_json(recipe)
+        raise Unavailable.of(Reason.MODEL, f"{name!a} of the bundle", error.strerror or error) from error
+    if len(data) > limit:
+        raise Malformed.of(Reason.MODEL, f"{name!a} of at most {limit} bytes", "more")
+    return data
+
+
+def _recipe(data: bytes, model_sha256: str) -> Recipe:
+    body = strict_json(data)
     try:
-        classes, threshold, multiple = tuple(map(str, body["classes"])), float(body["threshold"]), int(body["multiple_px"])
-        named, name = str(body["model_sha256"]), str(body.get("name", "unnamed"))
+        if type(body) is not dict or not set(body) <= _RECIPE_MEMBERS:
+            raise ValueError("other members")
+        slope, offset = (float(v) for v in body.get("calibration", (1.0, 0.0)))
+        recipe = Recipe(str(body["name"]), int(body["version"]), tuple(map(str, body["classes"])), float(body["threshold"]), int(body["multiple_px"]), (slope, offset))
+        named = str(body["model_sha256"])
     except (KeyError, TypeError, ValueError) as error:
-        raise Malformed.of(Reason.MODEL, "a recipe with classes, threshold, multiple_px and model_sha256", error) from error
-    if named != sha256(model).hex():
-        raise Malformed.of(Reason.MODEL, f"the model {named} that the recipe names", sha256(model).hex(), "the model file was changed or belongs to another recipe")
-    if not classes or not 0 < threshold < 1 or not 1 <= multiple <= 1024:
-        raise Malformed.of(Reason.MODEL, "classes, a threshold in (0, 1), multiple_px in 1 to 1024", (classes, threshold, multiple))
-    manifest = folder / "training.json"
-    training = manifest.read_bytes() if manifest.exists() else b""
-    digest = sha256(b"framegate/v1/bundle" + sha256(model) + sha256(recipe))
-    return Bundle(model, classes, threshold, multiple, digest, f"{name}-{body.get('version', 0)}", sha256(training).hex() if training else "", training)
+        raise Malformed.of(Reason.MODEL, f"a recipe with {', '.join(sorted(_RECIPE_MEMBERS))}", error) from error
+    if named != model_sha256:
+        raise Malformed.of(Reason.MODEL, f"the model {named[:64]} that the recipe names", model_sha256, "the model file was changed or belongs to another recipe")
+    sane = re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,62}", recipe.name) and 0 < recipe.version < 2**31 and 0 < slope <= 100 and abs(offset) <= 100
+    if not sane or not 0 < len(recipe.classes) <= 256 or not 0 < recipe.threshold < 1 or not 1 <= recipe.multiple_px <= 1024 or len(set(recipe.classes)) != len(recipe.classes):
+        raise Malformed.of(
+            Reason.MODEL, "a name of a-z 0-9 . -, a version from 1, classes, a threshold in (0, 1), multiple_px in 1 to 1024, calibration (slope > 0, offset)", ascii(recipe)[:200]
+        )  # fmt: skip
+    return recipe
 
 
-class GoldenImages:
-    """Golden images of part types, from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`. Read when first asked for."""
-
-    def __init__(self, folders: tuple[Path, ...]) -> None:
-        self._paths: dict[str, Path] = {}
-        for folder in folders:
-            for path in sorted(folder.rglob("*")):
-                if path.suffix.lower() in {".png", ".jpg", ".jpeg"} and not path.stem.endswith("_test"):
-                    self._paths[path.stem.removesuffix("_temp")] = path
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __contains__(self, part_type: str) -> bool:
-        return part_type in self._paths
-
-    def get(self, part_type: str) -> bytes:
-        """The golden image's encoded bytes. KeyError for an unknown part type."""
-        return self._paths[part_type].read_bytes()
+def _known(files: Mapping[str, bytes], recipe: Recipe) -> tuple[KnownAnswer, ...]:
+    images = {n for n in files if n.startswith("known/")}
+    answers = strict_json(files["known-answers.json"]) if "known-answers.json" in files else []
+    known = []
+    try:
+        for answer in answers:
+            name = str(answer["name"])
+            defects: tuple[dict[str, Any], ...] = tuple({"kind": str(d["kind"]), "score": float(d["score"]), "box": [float(v) for v in d["box"]]} for d in answer["defects"])
+            if any(d["kind"] not in recipe.classes or len(d["box"]) != 4 for d in defects):
+                raise ValueError(f"{name}: a defect of another class or shape")
+            frame, golden = f"known/{name}_test.png", f"known/{name}_temp.png"
+            known.append(KnownAnswer(name, files[frame], files[golden], defects))
+            images -= {frame, golden}
+    except (KeyError, TypeError, ValueError) as error:
+        raise Malformed.of(Reason.MODEL, "known answers as [{name, defects: [{kind, score, box}]}], each with its two images", error) from error
+    if images:
+        raise Malformed.of(Reason.MODEL, "a known answer for every image in known/", ascii(sorted(images)[0]))
+    return tuple(known)

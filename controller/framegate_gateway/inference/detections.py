@@ -65,10 +65,16 @@ def iou(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def _suppress(boxes: NDArray[np.float32], most: float = 0.35) -> list[int]:
+    if not len(boxes):
+        return []
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    low, high = np.maximum(boxes[:, None, :2], boxes[None, :, :2]), np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(axis=2)
+    clash = inter >= most * np.maximum(area[:, None] + area[None, :] - inter, 1e-6)
     keep: list[int] = []
+    gone = np.zeros(len(boxes), bool)
     for i in range(len(boxes)):
-        if len(keep) == MAX_DETECTIONS:
-            break
-        if not keep or float(iou(boxes[i], boxes[keep]).max()) < most:
+        if not gone[i]:
             keep.append(i)
-    return keep
+            gone |= clash[i]
+    return keep[:MAX_DETECTIONS]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -12,13 +11,14 @@ import struct
 import subprocess
 import sys
 from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from framegate.errors import Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.masks import Polygon
-from framegate.wire import MAX_FRAME_PIXELS, sha256
-from framegate_gateway.inference.bundle import Bundle, GoldenImages
+from framegate_gateway.inference.bundle import Bundle
+from framegate_gateway.inference.parts import Parts, digest_of
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S: Final = 30.0
@@ -27,7 +27,9 @@ ANSWER_TIMEOUT_S: Final = 10.0
 DEPTH: Final = 2
 """Frames with the child at once: while it works on one the next is already there, so that it never waits for us; more would only queue unfairly."""
 GOLDEN_KEPT: Final = 64
-"""Decoded golden images the child keeps: 26 MB at 640 x 640."""
+"""Part types whose golden images the child keeps decoded: 130 MB at 640 x 640 with what registration needs of them."""
+WATCH_S: Final = 60.0
+"""How often known answers are asked again and the bundle's bytes hashed again: 24 small frames take a tenth of a second."""
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
 
 
@@ -45,25 +47,28 @@ class _Job:
     body: bytes
     done: asyncio.Future[tuple[dict[str, Any], bytes]]
     golden_sent: bool = False
+    goldens: tuple[str, ...] = ()
 
 
 class Engine:
     """Inference as a service of this process. Devices take turns, so that none starves another (N108)."""
 
-    def __init__(self, bundle: Bundle, golden: GoldenImages, threads: int = 2) -> None:
-        self.bundle, self._golden, self._threads = bundle, golden, threads
-        self.isolation = ""
+    def __init__(self, bundle: Bundle, parts: Parts, threads: int = 2) -> None:
+        self.bundle, self._parts, self._threads = bundle, parts, threads
+        self.isolation, self.known_answers = "", 0
+        self.stopped: FramegateError | None = None
         self._turns: OrderedDict[str, deque[_Job]] = OrderedDict()
         self._flying: deque[_Job] = deque()
         self._work, self._room, self._sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, tuple[str, ...]]] = OrderedDict()
+        self._rules: dict[str, dict[str, Any]] = {}
         self._child: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._ids = 0
 
     async def start(self) -> None:
-        """Start the child and give it the model. Raises Unavailable where it does not come up."""
+        """Start the child, give it the model, have it prove itself by its known answers. Raises Unavailable or Refused (MODEL, MODEL_GRAPH, KNOWN_ANSWER)."""
         ours, theirs = socket.socketpair()
         environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
         argv = [sys.executable, "-m", "framegate_gateway.inference.worker", str(theirs.fileno()), str(self._threads)]
@@ -71,15 +76,18 @@ class Engine:
         theirs.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
         self._known.clear()
-        b = self.bundle
-        head = {"threshold": b.threshold, "classes": b.classes, "multiple_px": b.multiple_px, "max_pixels": MAX_FRAME_PIXELS}
+        files = [(name, data) for name, data in self.bundle.files.items()]
+        head = {"files": [(name, len(data)) for name, data in files]}
         try:
-            await self._send(head, (b.model,))
+            await self._send(head, tuple(data for _, data in files))
             answer, _ = await asyncio.wait_for(self._receive(), START_TIMEOUT_S)
         except (EOFError, OSError, TimeoutError) as error:
             self._kill()
             raise Unavailable.of(Reason.MODEL, "an inference child that loads the model", type(error).__name__, "see its message above") from error
-        self.isolation = answer["isolation"]
+        if "failed" in answer:
+            self._kill()
+            raise Refused.of(Reason(answer["failed"]), "a model that may run", answer["why"])
+        self.isolation, self.known_answers = answer["isolation"], answer["known_answers"]
 
     async def run(self) -> None:
         """Serve jobs forever. A child that dies or hangs is replaced; the frames it had are errors, never verdicts."""
@@ -95,21 +103,57 @@ class Engine:
                 raise error or RuntimeError("the engine's loops end only by an error")
             log.error("inference child: %s", type(error).__name__)
             self._kill()
-            with contextlib.suppress(Unavailable):
+            try:
                 await self.start()
+            except Refused as refused:
+                self.stopped = refused
+            except Unavailable as unavailable:
+                log.error("inference child: %s", unavailable)
+
+    async def watch(self, failed: Callable[[FramegateError], Awaitable[None]], every_s: float = WATCH_S) -> None:
+        """Forever: hash the bundle's bytes and ask the known answers again. A deviation stops this engine for good and tells `failed` (N105)."""
+        while self.stopped is None:
+            await asyncio.sleep(every_s)
+            try:
+                await self.prove()
+            except Refused as error:
+                self.stopped = error
+                log.error("the model is stopped: %s", error)
+                await failed(error)
+            except FramegateError as error:
+                log.info("known answers put off: %s", error)  # the child was being replaced: it proves itself when it starts
+
+    async def prove(self) -> int:
+        """How many known answers the model gave as it must, its bytes unchanged. Raises Refused (MODEL, KNOWN_ANSWER, INFERENCE)."""
+        if not await asyncio.to_thread(self.bundle.rehash):
+            raise Refused.of(Reason.MODEL, f"the model {self.bundle.digest.hex()[:16]} in memory", "other bytes", "restart this host; if it happens again, look at its memory")
+        answer, _ = await self._submit("", {"kind": "known"}, b"")
+        if "failed" in answer:
+            raise Refused.of(Reason(answer["failed"]), "the known answers", answer["why"])
+        return int(answer["known_answers"])
+
+    async def learn(self, frames: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
+        """(PNG, facts) of a golden image learnt from good frames; see `learning.learn_golden`. Raises Refused."""
+        answer, png = await self._submit("", {"kind": "learn", "sizes": [len(f) for f in frames]}, b"".join(frames))
+        if "failed" in answer:
+            raise Refused.of(Reason(answer["failed"]), "good frames of one part", answer["why"])
+        return png, {k: v for k, v in answer.items() if k in {"used", "left_out", "largest_shift_px", "differing_share"}}
 
     async def inspect(self, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int, masks: tuple[Polygon, ...] = ()) -> Inspection:
         """Inspect one encoded frame of `device`, taken under `masks`, which the golden image gets too.
 
-        Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, MASK) or Unavailable (INFERENCE).
+        Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS, REGISTRATION, MASK, KNOWN_ANSWER) or Unavailable (INFERENCE).
         """
-        if part_type not in self._golden:
-            raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "add it to the gateway's --golden folder")
+        if self.stopped is not None:
+            raise Refused(self.stopped.failures)
+        if part_type not in self._parts:
+            raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "framegate part add")
         head = {"kind": "inspect", "part_type": part_type, "encoding": encoding, "width": width, "height": height, "masks": masks}
         answer, _ = await self._submit(device, head, image)
         if "failed" in answer:
-            reason = {"inference": Reason.INFERENCE, "covered": Reason.IMAGE_COVERED, "mask": Reason.MASK}.get(answer["failed"], Reason.IMAGE)
-            raise Refused.of(reason, "an image the model can inspect", answer["why"])
+            raise Refused.of(Reason(answer["failed"]), "an image the model can inspect", answer["why"])
+        if self.stopped is not None:  # it deviated while this frame was on its way
+            raise Refused(self.stopped.failures)
         return Inspection(tuple(answer["defects"]), answer["golden_sha256"])
 
     async def picture(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...]) -> bytes:
@@ -118,8 +162,8 @@ class Engine:
 
     async def card(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...], part_type: str, outcome: str, lines: list[str]) -> bytes:
         """A PNG of golden image and frame side by side, the frame with its boxes, under `lines`."""
-        golden = self._golden.get(part_type) if part_type in self._golden else b""
-        head = {"kind": "card", "encoding": encoding, "defects": defects, "golden_bytes": len(golden), "outcome": outcome, "lines": lines}
+        golden = self._parts.get(part_type).goldens[0] if part_type in self._parts else b""
+        head = {"kind": "card", "encoding": encoding, "defects": defects, "golden_size": len(golden), "outcome": outcome, "lines": lines}
         return await self._drawn(head, golden + image)
 
     async def marked(self, image: bytes, encoding: int, lines: list[str]) -> bytes:
@@ -148,9 +192,14 @@ class Engine:
             if job is None:
                 self._work.clear()
             elif not job.done.cancelled():
+                try:
+                    message = self._prepared(job)
+                except FramegateError as error:
+                    _fail(job, error)
+                    continue
                 self._flying.append(job)
                 self._sent.set()
-                await self._send(*self._prepared(job))
+                await self._send(*message)
 
     async def _read_answers(self) -> None:
         while True:
@@ -164,19 +213,30 @@ class Engine:
             if job.golden_sent and not head.get("golden_taken"):
                 self._known.pop(part_type, None)
             if not job.done.done():
-                job.done.set_result(({**head, "golden_sha256": self._known.get(part_type, "")}, body))
+                golden = job.goldens[head.get("golden", 0)] if job.goldens else ""
+                job.done.set_result(({**head, "golden_sha256": golden}, body))
 
     def _prepared(self, job: _Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
         """The message for a job; the golden image goes along where the child does not have it, decided now because jobs change places."""
         if job.head["kind"] != "inspect":
             return job.head, (job.body,)
-        part_type, golden, forget = job.head["part_type"], b"", []
-        if part_type not in self._known:
-            golden, job.golden_sent = self._golden.get(part_type), True
+        part_type, forget = job.head["part_type"], []
+        try:
+            key = self._parts.key(part_type)
+            part = None if self._known.get(part_type, ("",))[0] == key else self._parts.get(part_type)
+        except KeyError as error:
+            raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "it was taken away a moment ago") from error
+        goldens: tuple[bytes, ...] = ()
+        if part is not None:
+            goldens, job.golden_sent = part.goldens, True
+            self._known.pop(part_type, None)
             if len(self._known) >= GOLDEN_KEPT:
                 forget.append(self._known.popitem(last=False)[0])
-            self._known[part_type] = sha256(golden).hex()
-        return {**job.head, "golden_bytes": len(golden), "forget": forget}, (golden, job.body)
+            self._known[part_type] = key, digest_of(goldens)
+            self._rules[part_type] = part.rules
+        job.goldens = self._known[part_type][1]
+        head = {**job.head, "golden_bytes": [len(g) for g in goldens], "forget": forget, "rules": self._rules[part_type]}
+        return head, (*goldens, job.body)
 
     async def _submit(self, device: str, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         self._ids += 1

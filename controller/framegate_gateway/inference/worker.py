@@ -16,28 +16,14 @@ import struct
 import sys
 from typing import Any, Final
 
-from framegate_gateway.inference.image_header import image_size
-
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
 MEMORY_BYTES: Final = 8 * 1024**3
 """Address space: some ten times what the default model needs on its largest frame; a runaway decoder ends here, not the host."""
 
 
-COVERED: Final = 0.2
-"""A frame whose grey values spread by less than this share of the golden image's shows nothing of the part (N109)."""
-
-
 NOT_BLACK: Final = 12.0
 """Mean grey of regions that are masked: JPEG leaves a little noise in black."""
-
-
-class Unmasked(ValueError):
-    """A frame whose masks are not on it."""
-
-
-class CoveredLens(ValueError):
-    """A frame that shows nothing."""
 
 
 def confine() -> str:
@@ -68,114 +54,143 @@ def close_the_door() -> str:
 
 
 def main() -> None:
-    """Serve one parent until it goes away."""
+    """Serve one parent until it goes away. A model that is refused is answered by {"failed": reason, "why"} and the end."""
     held = [confine()]
     pipe = socket.socket(fileno=int(sys.argv[1]))
     threads = int(sys.argv[2])
     import cv2
-    import numpy as np
-    import onnxruntime as ort
 
-    from framegate_gateway.inference import pictures
-    from framegate_gateway.inference.detections import detections_from_maps
+    from framegate.errors import FramegateError
+    from framegate_gateway.inference import inspector as inspection
 
     cv2.setNumThreads(1)
-    head, model = receive(pipe)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work shares the cores
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    threshold, classes, multiple = head["threshold"], head["classes"], head["multiple_px"]
-    size = multiple * 4
-    session.run(["heat", "geometry"], {"pair": np.zeros((1, 2, size, size), np.float32)})  # threads start before the door closes
-    cv2.imdecode(cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1], cv2.IMREAD_GRAYSCALE)
+    head, body = receive(pipe)
+    try:
+        service = Service(*_loaded(head, body, threads))
+        asked = inspection.verify_known_answers(service.inspector, service.known)
+    except FramegateError as error:
+        send(pipe, {"failed": error.reason.value, "why": _why(error)}, b"")
+        return
     held.append(close_the_door())
-    send(pipe, {"ready": True, "isolation": ", ".join(h for h in held if h)}, b"")
-    golden: dict[str, Any] = {}
-
-    def decode(data: bytes, encoding: int, claimed: tuple[int, int] | None) -> Any:
-        found = image_size(data, encoding)
-        if claimed is not None and found != claimed:
-            raise ValueError(f"image of {claimed[0]}x{claimed[1]} announced, {found[0]}x{found[1]} came")
-        if found[0] * found[1] > head["max_pixels"]:
-            raise ValueError(f"{found[0]}x{found[1]} pixels")
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if image is None or image.shape[::-1] != found:
-            raise ValueError("an image that does not decode")
-        return image
-
-    def under_masks(frame: Any, reference: Any, polygons: Any) -> Any:
-        """The golden image blanked like the frame, whose masked regions must be black: a camera that only says so is caught here."""
-        h, w = frame.shape
-        region = np.zeros((h, w), np.uint8)
-        for polygon in polygons:
-            cv2.fillPoly(region, [(np.array(polygon) * (w, h) * 16).round().astype(np.int32)], 255, shift=4)
-        inside = cv2.erode(region, np.ones((9, 9), np.uint8))  # JPEG smears the edge
-        if float(cv2.mean(frame, inside)[0]) > NOT_BLACK:
-            raise Unmasked("masked regions are announced and not black")
-        return cv2.bitwise_and(reference, cv2.bitwise_not(region))
-
-    def inspect(request: dict[str, Any], body: bytes) -> dict[str, Any]:
-        for old in request["forget"]:
-            golden.pop(old, None)
-        part_type, split = request["part_type"], request["golden_bytes"]
-        if split:
-            golden[part_type] = decode(body[:split], 1 if body[:2] == b"\xff\xd8" else 2, None)
-        frame = decode(body[split:], request["encoding"], (request["width"], request["height"]))
-        reference = golden[part_type]
-        if frame.shape != reference.shape:
-            raise ValueError(f"frame {frame.shape[1]}x{frame.shape[0]}, golden image {reference.shape[1]}x{reference.shape[0]}")
-        if request["masks"]:
-            reference = under_masks(frame, reference, request["masks"])
-        spread, wanted = float(cv2.meanStdDev(frame)[1][0, 0]), float(cv2.meanStdDev(reference)[1][0, 0])
-        if spread < COVERED * wanted:
-            raise CoveredLens(f"grey values spread by {spread:.1f}, those of the golden image by {wanted:.1f}: is the lens covered, the light off?")
-        h, w = frame.shape
-        pair = np.empty((1, 2, -(-h // multiple) * multiple, -(-w // multiple) * multiple), np.float32)
-        if pair.shape[2:] != frame.shape:
-            pair[:] = 1.0
-        np.multiply(frame, 1 / 255, out=pair[0, 0, :h, :w], casting="unsafe")
-        np.multiply(reference, 1 / 255, out=pair[0, 1, :h, :w], casting="unsafe")
-        heat, geometry = session.run(["heat", "geometry"], {"pair": pair})
-        if not (np.isfinite(heat).all() and np.isfinite(geometry).all()):
-            raise ArithmeticError("the model gave no numbers")
-        found = detections_from_maps(heat[0], geometry[0], threshold)
-        defects = [
-            {"kind": classes[int(c)], "score": round(float(s), 4), "box": [round(float(v), 1) for v in b]} for b, c, s in zip(found.boxes, found.classes, found.scores, strict=True)
-        ]
-        return {"golden_taken": True, "defects": defects}
-
-    def drawn(request: dict[str, Any], body: bytes) -> bytes:
-        split = request.get("golden_bytes", 0)
-        frame = decode(body[split:], request["encoding"], None)
-        if request["kind"] == "marked":
-            picture = pictures.marked(frame, request["lines"])
-        elif request["kind"] == "card":
-            reference = decode(body[:split], 1 if body[:2] == b"\xff\xd8" else 2, None) if split else None
-            picture = pictures.card(frame, reference, request["defects"], request["outcome"], request["lines"])
-        else:
-            picture = pictures.boxes(frame, request["defects"])
-        return bytes(cv2.imencode(".png", picture)[1].tobytes())
-
+    send(pipe, {"ready": True, "isolation": ", ".join(h for h in held if h), "known_answers": asked}, b"")
     while True:
         try:
             request, body = receive(pipe)
         except (EOFError, ConnectionError):
             return
         try:
-            if request["kind"] != "inspect":
-                send(pipe, {"id": request["id"]}, drawn(request, body))
-            else:
-                send(pipe, {"id": request["id"], **inspect(request, body)}, b"")
-        except Unmasked as error:
-            send(pipe, {"id": request["id"], "golden_taken": True, "failed": "mask", "why": str(error)}, b"")
-        except CoveredLens as error:
-            send(pipe, {"id": request["id"], "golden_taken": True, "failed": "covered", "why": str(error)}, b"")
-        except ArithmeticError as error:
-            send(pipe, {"id": request["id"], "failed": "inference", "why": str(error)}, b"")
+            answer, picture = service.answer(request, body)
+        except FramegateError as error:
+            answer, picture = {"failed": error.reason.value, "why": _why(error)}, b""
         except Exception as error:  # noqa: BLE001 - whatever a hostile image does to a decoder, this frame fails and the next is served
-            taken = request.get("part_type") in golden
-            send(pipe, {"id": request["id"], "golden_taken": taken, "failed": "image", "why": f"{type(error).__name__}: {error}"[:300]}, b"")
+            answer, picture = {"failed": "image", "why": f"{type(error).__name__}: {error}"[:300]}, b""
+        send(pipe, {"id": request["id"], "golden_taken": request.get("part_type") in service.goldens, **answer}, picture)
+
+
+def _why(error: Any) -> str:
+    failure = error.failures[0]
+    return f"{failure.actual} where {failure.expected} was expected"[:300]
+
+
+def _loaded(head: dict[str, Any], body: bytes, threads: int) -> tuple[Any, Any]:
+    """The inspector and its known answers out of the first message: recipe and file sizes in the head, the files in the body.
+
+    The graph is looked at before the runtime sees it; the threads and decoders that are needed later start here, before the door closes.
+    """
+    import cv2
+    import numpy as np
+
+    # every module the service will need is imported here: behind the closed door no file can be read
+    from framegate_gateway.inference import learning, parts, pictures  # noqa: F401
+    from framegate_gateway.inference.bundle import parse_bundle
+    from framegate_gateway.inference.graph import verify_graph
+    from framegate_gateway.inference.inspector import Inspector, new_session, runner
+
+    files, at = {}, 0
+    for name, size in head["files"]:
+        files[name] = body[at : at + size]
+        at += size
+    bundle = parse_bundle(files)
+    verify_graph(bundle.model, len(bundle.recipe.classes))
+    found = Inspector(bundle.recipe, runner(new_session(bundle.model, threads)))
+    side = bundle.recipe.multiple_px * 4
+    found.maps(np.zeros((1, 2, side, side), np.float32))
+    for kind in (".jpg", ".png"):
+        cv2.imdecode(cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1], cv2.IMREAD_GRAYSCALE)
+    return found, bundle.known
+
+
+class Service:
+    """What the child does once its door is closed: one request, one answer."""
+
+    def __init__(self, inspector: Any, known: Any) -> None:
+        self.inspector, self.known = inspector, known
+        self.goldens: dict[str, list[Any]] = {}
+
+    def answer(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        """(answer, picture) to a request of kind inspect, known, learn, marked, card or picture. Raises FramegateError."""
+        if request["kind"] == "inspect":
+            return self._inspect(request, body), b""
+        if request["kind"] == "known":
+            from framegate_gateway.inference.inspector import verify_known_answers
+
+            return {"known_answers": verify_known_answers(self.inspector, self.known)}, b""
+        if request["kind"] == "learn":
+            from framegate_gateway.inference.learning import learn_golden
+
+            learned, facts = learn_golden(_split(body, request["sizes"]))
+            return facts, learned
+        return {}, self._drawn(request, body)
+
+    def _inspect(self, request: dict[str, Any], body: bytes) -> dict[str, Any]:
+        from framegate_gateway.inference.decoding import decode_gray
+        from framegate_gateway.inference.inspector import apply_masks, golden_of
+        from framegate_gateway.inference.parts import apply_rules, least_threshold
+
+        for old in request["forget"]:
+            self.goldens.pop(old, None)
+        part_type, sizes = request["part_type"], request["golden_bytes"]
+        if sizes:
+            self.goldens[part_type] = [golden_of(decode_gray(g)) for g in _split(body, sizes)]
+        frame = decode_gray(body[sum(sizes) :], request["encoding"], (request["width"], request["height"]))
+        goldens = self.goldens[part_type]
+        if request["masks"]:
+            goldens = [apply_masks(frame, g, request["masks"], NOT_BLACK) for g in goldens]
+        found, recipe, rules = self.inspector, self.inspector.recipe, request["rules"]
+        which, prepared = found.prepare_best(frame, goldens)
+        heat, geometry = found.maps(prepared.pair)
+        boxes = found.detections(heat[0], geometry[0], least_threshold(rules, recipe.classes, recipe.threshold))
+        boxes = apply_rules(boxes, rules, recipe.classes, recipe.threshold, frame.shape)
+        defects = [
+            {"kind": recipe.classes[int(c)], "score": round(float(s), 4), "box": [round(float(v), 1) for v in b]}
+            for b, c, s in zip(boxes.boxes, boxes.classes, boxes.scores, strict=True)
+        ]
+        return {"defects": defects, "golden": which, "shift": [round(v, 2) for v in prepared.registered.shift]}
+
+    def _drawn(self, request: dict[str, Any], body: bytes) -> bytes:
+        import cv2
+
+        from framegate_gateway.inference import pictures
+        from framegate_gateway.inference.decoding import decode_gray
+
+        split = request.get("golden_size", 0)
+        frame = decode_gray(body[split:], request["encoding"])
+        if request["kind"] == "marked":
+            picture = pictures.marked(frame, request["lines"])
+        elif request["kind"] == "card":
+            golden = decode_gray(body[:split]) if split else None
+            picture = pictures.card(frame, golden, request["defects"], request["outcome"], request["lines"])
+        else:
+            picture = pictures.boxes(frame, request["defects"])
+        return bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+def _split(body: bytes, sizes: list[int]) -> list[bytes]:
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(body[at : at + size])
+        at += size
+    return parts
 
 
 def send(pipe: socket.socket, head: dict[str, Any], body: bytes) -> None:

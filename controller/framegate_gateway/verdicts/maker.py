@@ -15,7 +15,8 @@ from framegate.statements import Outcome, Verdict
 from framegate.wire import FrameMetadata
 from framegate_gateway.admission.link import Admitted
 from framegate_gateway.feed import TrustView
-from framegate_gateway.inference.engine import Engine, Inspection
+from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.models import Models
 from framegate_gateway.keys import Credentials, GatewayKeys, code_digest
 from framegate_gateway.receipts.store import LeafRow, ReceiptStore
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
@@ -41,16 +42,17 @@ class _Frame:
     image_sha256: str = ""
     counter: int = 0
     admitted: Admitted | None = None
+    model: str = ""
 
 
 class VerdictMaker:
     """Signs verdicts for one gateway process. PASS and DEFECT need an admitted frame and an inspection; everything else is UNINSPECTED."""
 
     def __init__(
-        self, keys: GatewayKeys, view: TrustView, engine: Engine, journal: Journal, publisher: Publisher | None, receipts: ReceiptStore, vault: FrameKeeper | None = None
+        self, keys: GatewayKeys, view: TrustView, models: Models, journal: Journal, publisher: Publisher | None, receipts: ReceiptStore, vault: FrameKeeper | None = None
     ) -> None:
         self._keys, self._view, self._journal, self._publisher, self._receipts, self._vault = keys, view, journal, publisher, receipts, vault
-        self._bundle = engine.bundle
+        self._models = models
         self._last: Credentials | None = None
 
     async def inspected(self, admitted: Admitted, inspection: Inspection, took_ms: float) -> bytes:
@@ -64,10 +66,13 @@ class VerdictMaker:
         self._journal.add(verdict, envelope, kept)
         return envelope
 
-    async def uninspected(self, metadata: FrameMetadata, reason: Reason, counter: int = 0, admitted: Admitted | None = None) -> bytes:
-        """The signed verdict on a frame that was refused or could not be inspected; without `admitted`, `metadata` is no more than a claim."""
+    async def uninspected(self, metadata: FrameMetadata, reason: Reason, counter: int = 0, admitted: Admitted | None = None, model: str = "") -> bytes:
+        """The signed verdict on a frame that was refused or could not be inspected; without `admitted`, `metadata` is no more than a claim.
+
+        `model` is the digest (hex) that the sender's grant names, where there is one.
+        """
         if admitted is None:
-            frame = _Frame(metadata, counter=counter)
+            frame = _Frame(metadata, counter=counter, model=model)
         else:
             frame = _Frame(metadata, admitted.metadata_bytes, admitted.image_sha256.hex(), admitted.counter, admitted)
         try:
@@ -92,7 +97,7 @@ class VerdictMaker:
         verdict, envelope = self._signed(frame, outcome, reason, defects, golden)
         payload = verdict.payload()
         number = self._receipts.next_number()
-        leaf = verdict_leaf(number, verdict, payload, frame.metadata_bytes, self._provenance(frame.admitted), took_ms)
+        leaf = verdict_leaf(number, verdict, payload, frame.metadata_bytes, self._provenance(frame), took_ms)
         await self._receipts.append(LeafRow(
             number, verdict.verdict_id, "verdict", verdict.device, frame.metadata.session, verdict.counter, verdict.part, verdict.outcome, verdict.issued_at_ms, leaf,
             payload, frame.metadata_bytes, envelope,
@@ -107,7 +112,7 @@ class VerdictMaker:
         now, m = self._view.now_ms(), frame.metadata
         verdict = Verdict(
             verdict_id=secrets.token_hex(16), gateway=credentials.device, device=m.device, zone=credentials.zone, part=m.part, part_type=m.part_type,
-            trigger_sequence=m.trigger_sequence, outcome=outcome.value, reason=reason, defects=defects, model_sha256=self._bundle.digest.hex(), golden_sha256=golden,
+            trigger_sequence=m.trigger_sequence, outcome=outcome.value, reason=reason, defects=defects, model_sha256=self._model(frame), golden_sha256=golden,
             input_sha256=frame.image_sha256, result_id=frame.admitted.standing.result_id if frame.admitted else "", session=m.session.hex(), counter=frame.counter,
             issued_at_ms=now, valid_until_ms=now + VERDICT_LIFE_MS,
         )  # fmt: skip
@@ -120,15 +125,20 @@ class VerdictMaker:
         self._last = credentials  # a host that lost its standing may still say UNINSPECTED while its certificate lives
         return credentials
 
-    def _provenance(self, admitted: Admitted | None) -> Provenance:
-        credentials, own = self._credentials(), code_digest().hex()
+    def _model(self, frame: _Frame) -> str:
+        """The digest a verdict names: that of the model the frame's grant is for, which is the one that inspected it."""
+        return frame.admitted.grant.model_sha256 if frame.admitted is not None else frame.model or self._models.bundle.digest.hex()
+
+    def _provenance(self, frame: _Frame) -> Provenance:
+        admitted, credentials, own = frame.admitted, self._credentials(), code_digest().hex()
+        bundle = self._models.bundle_of(self._model(frame))
         if admitted is None:
-            return Provenance(gateway_result_id=credentials.result_id, model_id=self._bundle.name, code_sha256=own, training_sha256=self._bundle.training_sha256)
+            return Provenance(gateway_result_id=credentials.result_id, model_id=bundle.name, code_sha256=own, training_sha256=bundle.training_sha256)
         standing, grant = admitted.standing, admitted.grant
         return Provenance(
             evidence_sha256=standing.evidence_sha256, firmware_profile=standing.firmware_profile, firmware_profile_sha256=standing.firmware_profile_sha256,
-            gateway_result_id=credentials.result_id, policy=admitted.policy or grant.policy, grant_sha256=grant.grant_sha256, model_id=self._bundle.name, code_sha256=own,
-            mask_sha256=admitted.metadata.mask_sha256.hex(), training_sha256=self._bundle.training_sha256,
+            gateway_result_id=credentials.result_id, policy=admitted.policy or grant.policy, grant_sha256=grant.grant_sha256, model_id=bundle.name, code_sha256=own,
+            mask_sha256=admitted.metadata.mask_sha256.hex(), training_sha256=bundle.training_sha256,
         )  # fmt: skip
 
     def _publish(self, verdict: Verdict, envelope: bytes) -> None:

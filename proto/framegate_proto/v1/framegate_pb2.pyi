@@ -544,6 +544,46 @@ class SignedIn(_message.Message):
 Global___SignedIn: _TypeAlias = SignedIn  # noqa: Y015
 
 @_typing.final
+class GoldenImageRequest(_message.Message):
+    """A golden image by its digest, which a signed part names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoldenImageRequest: _TypeAlias = GoldenImageRequest  # noqa: Y015
+
+@_typing.final
+class GoldenImageReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoldenImageReply: _TypeAlias = GoldenImageReply  # noqa: Y015
+
+@_typing.final
 class RecordBatchRequest(_message.Message):
     """A gateway's signed batch of receipts goes into the controller's log; recording it again gives a fresh proof."""
 
@@ -870,10 +910,12 @@ class AccessUpdate(_message.Message):
     GRACE_FIELD_NUMBER: _builtins.int
     FROZEN_FIELD_NUMBER: _builtins.int
     AUTHORITIES_FIELD_NUMBER: _builtins.int
+    MODEL_PIN_FIELD_NUMBER: _builtins.int
     policy: _builtins.bytes
     quorum: _builtins.int
     grace: _builtins.bool
     frozen: _builtins.bool
+    model_pin: _builtins.bytes
     @_builtins.property
     def operators(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorTrust]: ...
     @_builtins.property
@@ -887,14 +929,37 @@ class AccessUpdate(_message.Message):
         grace: _builtins.bool = ...,
         frozen: _builtins.bool = ...,
         authorities: _abc.Iterable[_builtins.bytes] | None = ...,
+        model_pin: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "frozen", b"frozen", "grace", b"grace", "operators", b"operators", "policy", b"policy", "quorum", b"quorum"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "frozen", b"frozen", "grace", b"grace", "model_pin", b"model_pin", "operators", b"operators", "policy", b"policy", "quorum", b"quorum"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccessUpdate: _TypeAlias = AccessUpdate  # noqa: Y015
+
+@_typing.final
+class PartsUpdate(_message.Message):
+    """Signed parts of the fleet: all of them, or those that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        parts: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartsUpdate: _TypeAlias = PartsUpdate  # noqa: Y015
 
 @_typing.final
 class TrustUpdate(_message.Message):
@@ -906,6 +971,7 @@ class TrustUpdate(_message.Message):
     CONTROLLER_FIELD_NUMBER: _builtins.int
     NOW_MS_FIELD_NUMBER: _builtins.int
     ACCESS_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     snapshot: _builtins.bool
     controller: _builtins.str
@@ -914,6 +980,8 @@ class TrustUpdate(_message.Message):
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceTrust]: ...
     @_builtins.property
     def access(self) -> Global___AccessUpdate: ...
+    @_builtins.property
+    def parts(self) -> Global___PartsUpdate: ...
     def __init__(
         self,
         *,
@@ -923,10 +991,11 @@ class TrustUpdate(_message.Message):
         controller: _builtins.str = ...,
         now_ms: _builtins.int = ...,
         access: Global___AccessUpdate | None = ...,
+        parts: Global___PartsUpdate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access", b"access"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "parts", b"parts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "controller", b"controller", "devices", b"devices", "now_ms", b"now_ms", "revision", b"revision", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "controller", b"controller", "devices", b"devices", "now_ms", b"now_ms", "parts", b"parts", "revision", b"revision", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2682,9 +2751,315 @@ class ReplayRow(_message.Message):
 Global___ReplayRow: _TypeAlias = ReplayRow  # noqa: Y015
 
 @_typing.final
-class SetMasksRequest(_message.Message):
-    """`regions` is JSON: [{"points": [[x, y], …]}], fractions of width and height."""
+class FileDigest(_message.Message):
+    """`regions` is JSON: [{"points": [[x, y], …]}], fractions of width and height.
+    A signed model bundle as the controller knows it: its files' digests, the signature over them, who must have made it, recipe and card as they are.
+    """
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    sha256: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileDigest: _TypeAlias = FileDigest  # noqa: Y015
+
+@_typing.final
+class RegisterModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    ANCHOR_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    anchor: _builtins.str
+    signer: _builtins.str
+    recipe: _builtins.bytes
+    card: _builtins.bytes
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileDigest]: ...
+    def __init__(
+        self,
+        *,
+        signature: _builtins.bytes = ...,
+        files: _abc.Iterable[Global___FileDigest] | None = ...,
+        anchor: _builtins.str = ...,
+        signer: _builtins.str = ...,
+        recipe: _builtins.bytes = ...,
+        card: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "card", b"card", "files", b"files", "recipe", b"recipe", "signature", b"signature", "signer", b"signer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterModelRequest: _TypeAlias = RegisterModelRequest  # noqa: Y015
+
+@_typing.final
+class ModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    WITHDRAW_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    zone: _builtins.str
+    withdraw: _builtins.bool
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        zone: _builtins.str = ...,
+        withdraw: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "withdraw", b"withdraw", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelRequest: _TypeAlias = ModelRequest  # noqa: Y015
+
+@_typing.final
+class ModelRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ZONES_FIELD_NUMBER: _builtins.int
+    REGISTERED_BY_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    name: _builtins.str
+    version: _builtins.int
+    signer: _builtins.str
+    state: _builtins.str
+    registered_by: _builtins.str
+    at_ms: _builtins.int
+    @_builtins.property
+    def zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def approved_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        signer: _builtins.str = ...,
+        state: _builtins.str = ...,
+        zones: _abc.Iterable[_builtins.str] | None = ...,
+        registered_by: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        approved_by: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "at_ms", b"at_ms", "digest", b"digest", "name", b"name", "registered_by", b"registered_by", "signer", b"signer", "state", b"state", "version", b"version", "zones", b"zones"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelRow: _TypeAlias = ModelRow  # noqa: Y015
+
+@_typing.final
+class ModelsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelRow]: ...
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[Global___ModelRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelsReply: _TypeAlias = ModelsReply  # noqa: Y015
+
+@_typing.final
+class ModelReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    PINS_FIELD_NUMBER: _builtins.int
+    recipe: _builtins.bytes
+    card: _builtins.bytes
+    @_builtins.property
+    def row(self) -> Global___ModelRow: ...
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileDigest]: ...
+    @_builtins.property
+    def pins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        row: Global___ModelRow | None = ...,
+        recipe: _builtins.bytes = ...,
+        card: _builtins.bytes = ...,
+        files: _abc.Iterable[Global___FileDigest] | None = ...,
+        pins: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["row", b"row"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "files", b"files", "pins", b"pins", "recipe", b"recipe", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelReply: _TypeAlias = ModelReply  # noqa: Y015
+
+@_typing.final
+class AddPartRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_TYPE_FIELD_NUMBER: _builtins.int
+    GOLDENS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REMOVE_FIELD_NUMBER: _builtins.int
+    part_type: _builtins.str
+    rules: _builtins.bytes
+    source: _builtins.str
+    remove: _builtins.bool
+    @_builtins.property
+    def goldens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        part_type: _builtins.str = ...,
+        goldens: _abc.Iterable[_builtins.bytes] | None = ...,
+        rules: _builtins.bytes = ...,
+        source: _builtins.str = ...,
+        remove: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["goldens", b"goldens", "part_type", b"part_type", "remove", b"remove", "rules", b"rules", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddPartRequest: _TypeAlias = AddPartRequest  # noqa: Y015
+
+@_typing.final
+class PartRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_TYPE_FIELD_NUMBER: _builtins.int
+    part_type: _builtins.str
+    def __init__(
+        self,
+        *,
+        part_type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part_type", b"part_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartRequest: _TypeAlias = PartRequest  # noqa: Y015
+
+@_typing.final
+class PartRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_TYPE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    part_type: _builtins.str
+    version: _builtins.int
+    envelope: _builtins.bytes
+    by: _builtins.str
+    def __init__(
+        self,
+        *,
+        part_type: _builtins.str = ...,
+        version: _builtins.int = ...,
+        envelope: _builtins.bytes = ...,
+        by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "envelope", b"envelope", "part_type", b"part_type", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartRow: _TypeAlias = PartRow  # noqa: Y015
+
+@_typing.final
+class PartsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartRow]: ...
+    def __init__(
+        self,
+        *,
+        parts: _abc.Iterable[Global___PartRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartsReply: _TypeAlias = PartsReply  # noqa: Y015
+
+@_typing.final
+class PartReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    GOLDENS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def row(self) -> Global___PartRow: ...
+    @_builtins.property
+    def goldens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        row: Global___PartRow | None = ...,
+        goldens: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["row", b"row"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["goldens", b"goldens", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartReply: _TypeAlias = PartReply  # noqa: Y015
+
+@_typing.final
+class SetMasksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEVICE_FIELD_NUMBER: _builtins.int
@@ -3608,6 +3983,61 @@ class Refusal(_message.Message):
 Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
 
 @_typing.final
+class LearnGoldenRequest(_message.Message):
+    """A golden image learnt from the next good frames of a part type; facts as JSON."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_TYPE_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    part_type: _builtins.str
+    frames: _builtins.int
+    timeout_s: _builtins.int
+    approval: _builtins.bytes
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        part_type: _builtins.str = ...,
+        frames: _builtins.int = ...,
+        timeout_s: _builtins.int = ...,
+        approval: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "frames", b"frames", "part_type", b"part_type", "reason", b"reason", "timeout_s", b"timeout_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearnGoldenRequest: _TypeAlias = LearnGoldenRequest  # noqa: Y015
+
+@_typing.final
+class LearnGoldenReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    facts: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+        facts: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "image", b"image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearnGoldenReply: _TypeAlias = LearnGoldenReply  # noqa: Y015
+
+@_typing.final
 class ReceiptsRequest(_message.Message):
     """Receipts by id (verdict id, or a unique prefix), by part, or of a camera since a time; `limit` at most."""
 
@@ -4017,11 +4447,19 @@ class GatewayStatus(_message.Message):
     GATE_OPEN_FIELD_NUMBER: _builtins.int
     ISOLATION_FIELD_NUMBER: _builtins.int
     LAST_ACCEPT_MS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_STATE_FIELD_NUMBER: _builtins.int
+    KNOWN_ANSWERS_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     model_sha256: _builtins.str
     gate_open: _builtins.bool
     isolation: _builtins.str
     last_accept_ms: _builtins.int
+    model: _builtins.str
+    model_state: _builtins.str
+    known_answers: _builtins.int
+    parts: _builtins.int
     @_builtins.property
     def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
@@ -4036,10 +4474,14 @@ class GatewayStatus(_message.Message):
         gate_open: _builtins.bool = ...,
         isolation: _builtins.str = ...,
         last_accept_ms: _builtins.int = ...,
+        model: _builtins.str = ...,
+        model_state: _builtins.str = ...,
+        known_answers: _builtins.int = ...,
+        parts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "last_accept_ms", b"last_accept_ms", "model_sha256", b"model_sha256", "outcomes", b"outcomes", "refusals", b"refusals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "outcomes", b"outcomes", "parts", b"parts", "refusals", b"refusals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -571,6 +571,11 @@ class FleetStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateReply.FromString,
                 _registered_method=True)
+        self.GoldenImage = channel.unary_unary(
+                '/framegate_proto.v1.Fleet/GoldenImage',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageReply.FromString,
+                _registered_method=True)
 
 
 class FleetServicer:
@@ -620,6 +625,12 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GoldenImage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -657,6 +668,11 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.BrokerCertificate,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateReply.SerializeToString,
+            ),
+            'GoldenImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GoldenImage,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -860,6 +876,33 @@ class Fleet:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def GoldenImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Fleet/GoldenImage',
+            framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class OperatorStub:
     """---------------------------------------------------------------- operators (fleet port, operator certificates)
@@ -921,6 +964,51 @@ class OperatorStub:
                 '/framegate_proto.v1.Operator/ShowMasks',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.FromString,
+                _registered_method=True)
+        self.RegisterModel = channel.unary_unary(
+                '/framegate_proto.v1.Operator/RegisterModel',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RegisterModelRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.FromString,
+                _registered_method=True)
+        self.ApproveModel = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ApproveModel',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.FromString,
+                _registered_method=True)
+        self.PromoteModel = channel.unary_unary(
+                '/framegate_proto.v1.Operator/PromoteModel',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.FromString,
+                _registered_method=True)
+        self.RollBackModel = channel.unary_unary(
+                '/framegate_proto.v1.Operator/RollBackModel',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListModels',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelsReply.FromString,
+                _registered_method=True)
+        self.ShowModel = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowModel',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelReply.FromString,
+                _registered_method=True)
+        self.AddPart = channel.unary_unary(
+                '/framegate_proto.v1.Operator/AddPart',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AddPartRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PartRow.FromString,
+                _registered_method=True)
+        self.ListParts = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListParts',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PartsReply.FromString,
+                _registered_method=True)
+        self.ShowPart = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowPart',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PartRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PartReply.FromString,
                 _registered_method=True)
         self.Result = channel.unary_unary(
                 '/framegate_proto.v1.Operator/Result',
@@ -1179,6 +1267,60 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ShowMasks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegisterModel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveModel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteModel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollBackModel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowModel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddPart(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListParts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowPart(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1470,6 +1612,51 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ShowMasks,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.SerializeToString,
+            ),
+            'RegisterModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterModel,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RegisterModelRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.SerializeToString,
+            ),
+            'ApproveModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveModel,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.SerializeToString,
+            ),
+            'PromoteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteModel,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.SerializeToString,
+            ),
+            'RollBackModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollBackModel,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelsReply.SerializeToString,
+            ),
+            'ShowModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowModel,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ModelReply.SerializeToString,
+            ),
+            'AddPart': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddPart,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AddPartRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PartRow.SerializeToString,
+            ),
+            'ListParts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListParts,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PartsReply.SerializeToString,
+            ),
+            'ShowPart': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowPart,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PartRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PartReply.SerializeToString,
             ),
             'Result': grpc.unary_unary_rpc_method_handler(
                     servicer.Result,
@@ -1939,6 +2126,249 @@ class Operator:
             '/framegate_proto.v1.Operator/ShowMasks',
             framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.MasksReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/RegisterModel',
+            framegate__proto_dot_v1_dot_framegate__pb2.RegisterModelRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ApproveModel',
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/PromoteModel',
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollBackModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/RollBackModel',
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListModels',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowModel',
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ModelReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/AddPart',
+            framegate__proto_dot_v1_dot_framegate__pb2.AddPartRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PartRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListParts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListParts',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PartsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowPart',
+            framegate__proto_dot_v1_dot_framegate__pb2.PartRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PartReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -3147,6 +3577,11 @@ class GatewayOperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DataStatusReply.FromString,
                 _registered_method=True)
+        self.LearnGolden = channel.unary_unary(
+                '/framegate_proto.v1.GatewayOperator/LearnGolden',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.FromString,
+                _registered_method=True)
 
 
 class GatewayOperatorServicer:
@@ -3220,6 +3655,12 @@ class GatewayOperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LearnGolden(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayOperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -3277,6 +3718,11 @@ def add_GatewayOperatorServicer_to_server(servicer, server):
                     servicer.DataStatus,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DataStatusReply.SerializeToString,
+            ),
+            'LearnGolden': grpc.unary_unary_rpc_method_handler(
+                    servicer.LearnGolden,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -3578,6 +4024,33 @@ class GatewayOperator:
             '/framegate_proto.v1.GatewayOperator/DataStatus',
             framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.DataStatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LearnGolden(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/LearnGolden',
+            framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -170,6 +170,7 @@ class FleetStub:
     TrustFeed: _grpc.UnaryStreamMultiCallable[_framegate_pb2.TrustFeedRequest, _framegate_pb2.TrustUpdate]
     RecordBatch: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RecordBatchRequest, _framegate_pb2.RecordBatchReply]
     BrokerCertificate: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.BrokerCertificateRequest, _framegate_pb2.BrokerCertificateReply]
+    GoldenImage: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.GoldenImageRequest, _framegate_pb2.GoldenImageReply]
 
 @_typing.type_check_only
 class FleetAsyncStub(FleetStub):
@@ -183,6 +184,7 @@ class FleetAsyncStub(FleetStub):
     TrustFeed: _aio.UnaryStreamMultiCallable[_framegate_pb2.TrustFeedRequest, _framegate_pb2.TrustUpdate]  # type: ignore[assignment]
     RecordBatch: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RecordBatchRequest, _framegate_pb2.RecordBatchReply]  # type: ignore[assignment]
     BrokerCertificate: _aio.UnaryUnaryMultiCallable[_framegate_pb2.BrokerCertificateRequest, _framegate_pb2.BrokerCertificateReply]  # type: ignore[assignment]
+    GoldenImage: _aio.UnaryUnaryMultiCallable[_framegate_pb2.GoldenImageRequest, _framegate_pb2.GoldenImageReply]  # type: ignore[assignment]
 
 class FleetServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- fleet port (mutual TLS)"""
@@ -236,6 +238,13 @@ class FleetServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.BrokerCertificateReply, _abc.Awaitable[_framegate_pb2.BrokerCertificateReply]]: ...
 
+    @_abc_1.abstractmethod
+    def GoldenImage(
+        self,
+        request: _framegate_pb2.GoldenImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.GoldenImageReply, _abc.Awaitable[_framegate_pb2.GoldenImageReply]]: ...
+
 def add_FleetServicer_to_server(servicer: FleetServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class OperatorStub:
@@ -255,6 +264,15 @@ class OperatorStub:
     Events: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EventsRequest, _framegate_pb2.EventsReply]
     SetMasks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetMasksRequest, _framegate_pb2.MasksReply]
     ShowMasks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.MasksReply]
+    RegisterModel: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RegisterModelRequest, _framegate_pb2.ModelRow]
+    ApproveModel: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ModelRequest, _framegate_pb2.ModelRow]
+    PromoteModel: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ModelRequest, _framegate_pb2.ModelRow]
+    RollBackModel: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ModelRequest, _framegate_pb2.ModelRow]
+    ListModels: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ModelsReply]
+    ShowModel: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ModelRequest, _framegate_pb2.ModelReply]
+    AddPart: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AddPartRequest, _framegate_pb2.PartRow]
+    ListParts: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.PartsReply]
+    ShowPart: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.PartRequest, _framegate_pb2.PartReply]
     Result: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ResultRequest, _framegate_pb2.ResultReply]
     ImportProfile: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ImportProfileRequest, _framegate_pb2.ProfileRow]
     ListProfiles: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ProfilesReply]
@@ -310,6 +328,15 @@ class OperatorAsyncStub(OperatorStub):
     Events: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EventsRequest, _framegate_pb2.EventsReply]  # type: ignore[assignment]
     SetMasks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetMasksRequest, _framegate_pb2.MasksReply]  # type: ignore[assignment]
     ShowMasks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.MasksReply]  # type: ignore[assignment]
+    RegisterModel: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RegisterModelRequest, _framegate_pb2.ModelRow]  # type: ignore[assignment]
+    ApproveModel: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ModelRequest, _framegate_pb2.ModelRow]  # type: ignore[assignment]
+    PromoteModel: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ModelRequest, _framegate_pb2.ModelRow]  # type: ignore[assignment]
+    RollBackModel: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ModelRequest, _framegate_pb2.ModelRow]  # type: ignore[assignment]
+    ListModels: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ModelsReply]  # type: ignore[assignment]
+    ShowModel: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ModelRequest, _framegate_pb2.ModelReply]  # type: ignore[assignment]
+    AddPart: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AddPartRequest, _framegate_pb2.PartRow]  # type: ignore[assignment]
+    ListParts: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.PartsReply]  # type: ignore[assignment]
+    ShowPart: _aio.UnaryUnaryMultiCallable[_framegate_pb2.PartRequest, _framegate_pb2.PartReply]  # type: ignore[assignment]
     Result: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ResultRequest, _framegate_pb2.ResultReply]  # type: ignore[assignment]
     ImportProfile: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ImportProfileRequest, _framegate_pb2.ProfileRow]  # type: ignore[assignment]
     ListProfiles: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ProfilesReply]  # type: ignore[assignment]
@@ -422,6 +449,69 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.DeviceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.MasksReply, _abc.Awaitable[_framegate_pb2.MasksReply]]: ...
+
+    @_abc_1.abstractmethod
+    def RegisterModel(
+        self,
+        request: _framegate_pb2.RegisterModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ModelRow, _abc.Awaitable[_framegate_pb2.ModelRow]]: ...
+
+    @_abc_1.abstractmethod
+    def ApproveModel(
+        self,
+        request: _framegate_pb2.ModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ModelRow, _abc.Awaitable[_framegate_pb2.ModelRow]]: ...
+
+    @_abc_1.abstractmethod
+    def PromoteModel(
+        self,
+        request: _framegate_pb2.ModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ModelRow, _abc.Awaitable[_framegate_pb2.ModelRow]]: ...
+
+    @_abc_1.abstractmethod
+    def RollBackModel(
+        self,
+        request: _framegate_pb2.ModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ModelRow, _abc.Awaitable[_framegate_pb2.ModelRow]]: ...
+
+    @_abc_1.abstractmethod
+    def ListModels(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ModelsReply, _abc.Awaitable[_framegate_pb2.ModelsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowModel(
+        self,
+        request: _framegate_pb2.ModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ModelReply, _abc.Awaitable[_framegate_pb2.ModelReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AddPart(
+        self,
+        request: _framegate_pb2.AddPartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PartRow, _abc.Awaitable[_framegate_pb2.PartRow]]: ...
+
+    @_abc_1.abstractmethod
+    def ListParts(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PartsReply, _abc.Awaitable[_framegate_pb2.PartsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowPart(
+        self,
+        request: _framegate_pb2.PartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PartReply, _abc.Awaitable[_framegate_pb2.PartReply]]: ...
 
     @_abc_1.abstractmethod
     def Result(
@@ -744,6 +834,7 @@ class GatewayOperatorStub:
     ExportDataset: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ExportRequest, _framegate_pb2.ExportReply]
     EraseData: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EraseRequest, _framegate_pb2.EraseReply]
     DataStatus: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.DataStatusReply]
+    LearnGolden: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.LearnGoldenRequest, _framegate_pb2.LearnGoldenReply]
 
 @_typing.type_check_only
 class GatewayOperatorAsyncStub(GatewayOperatorStub):
@@ -761,6 +852,7 @@ class GatewayOperatorAsyncStub(GatewayOperatorStub):
     ExportDataset: _aio.UnaryStreamMultiCallable[_framegate_pb2.ExportRequest, _framegate_pb2.ExportReply]  # type: ignore[assignment]
     EraseData: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EraseRequest, _framegate_pb2.EraseReply]  # type: ignore[assignment]
     DataStatus: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.DataStatusReply]  # type: ignore[assignment]
+    LearnGolden: _aio.UnaryUnaryMultiCallable[_framegate_pb2.LearnGoldenRequest, _framegate_pb2.LearnGoldenReply]  # type: ignore[assignment]
 
 class GatewayOperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- gateway: operators"""
@@ -841,5 +933,12 @@ class GatewayOperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.DataStatusReply, _abc.Awaitable[_framegate_pb2.DataStatusReply]]: ...
+
+    @_abc_1.abstractmethod
+    def LearnGolden(
+        self,
+        request: _framegate_pb2.LearnGoldenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.LearnGoldenReply, _abc.Awaitable[_framegate_pb2.LearnGoldenReply]]: ...
 
 def add_GatewayOperatorServicer_to_server(servicer: GatewayOperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

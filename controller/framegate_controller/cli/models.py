@@ -1,0 +1,246 @@
+"""`framegate model …`: sign a bundle, make it known, approve it, put it in force, go back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, load_pem_public_key
+
+from framegate.certificates import UNREADABLE
+from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate.model_signing import SIGNATURE_NAME, SignedModel, bundle_digest, sign_model, verify_model
+from framegate.wire import sha256
+from framegate_controller.cli.connection import gateway_stub, load_context, operator_stub
+from framegate_controller.cli.connection import gateways as running_gateways
+from framegate_controller.cli.devices import Context, Output
+from framegate_controller.cli.options import read, write
+from framegate_controller.cli.output import ago, data, errors, safe, show_json, show_table, talk
+from framegate_controller.store.inspection import parse_pin
+from framegate_proto.v1 import framegate_pb2 as pb
+
+app = typer.Typer(no_args_is_help=True, help="Models: signed bundles that gateways inspect with, by approval of their digest.")
+Bundle = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The bundle's folder.")]
+Digest = Annotated[str, typer.Argument(help="The model's digest, or its unique beginning: framegate model list.")]
+Key = Annotated[Path | None, typer.Option("--key", exists=True, dir_okay=False, help="Public key (PEM) that must have signed it.")]
+Root = Annotated[Path | None, typer.Option("--root", exists=True, dir_okay=False, help="Root certificate (PEM) of model signers, in certificate mode.")]
+Signer = Annotated[str, typer.Option("--signer", help="Common name that the signer's certificate must have.")]
+MAX_FILE_BYTES = 512 * 1024 * 1024
+
+
+@app.command()
+def sign(
+    bundle: Bundle, key: Annotated[Path, typer.Option("--key", exists=True, dir_okay=False, help="Private key (PEM): P-256, P-384 or P-521.")],
+    certificate: Annotated[Path | None, typer.Option("--certificate", exists=True, dir_okay=False, help="Its certificate, for code signing (PEM): certificate mode.")] = None,
+    chain: Annotated[list[Path] | None, typer.Option("--chain", exists=True, dir_okay=False, help="Issuers above it (PEM); may be repeated.")] = None,
+) -> None:  # fmt: skip
+    """Sign a bundle, in the format of OpenSSF model signing; works offline. A key: openssl ecparam -name prime256v1 -genkey -noout -out KEY."""
+    with errors():
+        private = _loaded(key, lambda pem: load_pem_private_key(pem, None))
+        if not isinstance(private, ec.EllipticCurvePrivateKey):
+            raise Refused.of(Reason.USAGE, "an elliptic-curve private key", type(private).__name__)
+        issuers = [_loaded(path, x509.load_pem_x509_certificate) for path in ([certificate] if certificate else []) + (chain or [])]
+        if chain and not certificate:
+            raise Refused.of(Reason.USAGE, "--certificate beside --chain", "none")
+        files = _files(bundle)
+        (bundle / SIGNATURE_NAME).write_bytes(sign_model(bundle.resolve().name, files, private, issuers))
+        talk.print(f"{len(files)} files signed: {bundle / SIGNATURE_NAME}")
+        print(bundle_digest(files).hex())
+
+
+@app.command()
+def verify(bundle: Bundle, key: Key = None, root: Root = None, signer: Signer = "", output: Output = "table") -> None:
+    """Check that a bundle is what a signer you trust has signed: every file, none more, none changed."""
+    with errors():
+        found = _verified(bundle, key, root, signer)
+        if output == "json":
+            show_json({"name": found.name, "digest": found.digest.hex(), "signer": found.signer})
+            return
+        talk.print(f"[green]signed by {safe(found.signer)}[/]")
+        print(found.digest.hex())
+
+
+@app.command()
+@write
+def register(bundle: Bundle, key: Key = None, root: Root = None, signer: Signer = "", output: Output = "table", context: Context = None) -> None:
+    """Make a signed bundle known to the fleet: digests, signature, recipe and card; the model itself stays where it is."""
+    with errors():
+        found = _verified(bundle, key, root, signer)
+        files = _files(bundle)
+        request = pb.RegisterModelRequest(
+            signature=(bundle / SIGNATURE_NAME).read_bytes(), files=[pb.FileDigest(name=n, sha256=d) for n, d in sorted(files.items())], anchor=_anchor(key, root),
+            signer=found.signer, recipe=(bundle / "recipe.json").read_bytes(), card=(bundle / "card.json").read_bytes() if "card.json" in files else b"",
+        )  # fmt: skip
+        with operator_stub(load_context(context)) as stub:
+            row = stub.RegisterModel(request)
+        _told(row, f"{safe(row.name)} {row.version} is registered, signed by {safe(row.signer)}; next: framegate model approve {row.digest[:16]}", output)
+
+
+@app.command()
+@write
+def approve(
+    digest: Digest, withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the approval back.")] = False, output: Output = "table", context: Context = None
+) -> None:
+    """Approve a registered model; takes two persons. Nothing runs it before it is promoted."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            row = stub.ApproveModel(pb.ModelRequest(digest=digest, withdraw=withdraw))
+        _told(row, f"{safe(row.name)} {row.version} is {row.state}" + ("" if withdraw else f"; next: framegate model promote {row.digest[:16]} ZONE"), output)
+
+
+@app.command()
+@write
+def promote(digest: Digest, zone: Annotated[str, typer.Argument(help="The zone whose gateways are to run it.")], output: Output = "table", context: Context = None) -> None:
+    """Put an approved model in force in a zone. Each gateway proves it by its known answers first, then switches between two frames."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            row = stub.PromoteModel(pb.ModelRequest(digest=digest, zone=zone))
+        _told(row, f"{safe(row.name)} {row.version} is in force in {safe(zone)}; framegate gateway status shows when each gateway runs it", output)
+
+
+@app.command()
+@write
+def rollback(
+    zone: Annotated[str, typer.Argument(help="The zone.")], to: Annotated[str, typer.Option("--to", help="Digest of the model to go back to; default: the one before.")] = "",
+    output: Output = "table", context: Context = None,
+) -> None:  # fmt: skip
+    """Go back to an earlier model that is still approved. Without this, gateways refuse an older version."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            row = stub.RollBackModel(pb.ModelRequest(digest=to, zone=zone))
+        _told(row, f"{safe(zone)} goes back to {safe(row.name)} {row.version}", output)
+
+
+@app.command("list")
+@read
+def list_(output: Output = "table", context: Context = None) -> None:
+    """Models that are known, with their state and the zones that run them."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            rows = stub.ListModels(pb.ListRequest()).models
+        if output == "json":
+            show_json([_row(r) for r in rows])
+            return
+        cells = [(r.digest[:16], f"{r.name} {r.version}", r.state, ", ".join(r.zones), r.signer, ", ".join(r.approved_by), ago(r.at_ms)) for r in rows]
+        show_table(
+            ("digest", "model", "state", "in force in", "signer", "approved by", "registered"), cells, empty="no model yet: framegate model register BUNDLE --key PUBLIC_KEY"
+        )
+
+
+@app.command()
+@read
+def show(digest: Digest, output: Output = "table", context: Context = None) -> None:
+    """One model: recipe, figures and training data from its card, files, and where it has been in force."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            reply = stub.ShowModel(pb.ModelRequest(digest=digest))
+        card, pins = json.loads(reply.card or b"{}"), [parse_pin(p) for p in reply.pins]
+        if output == "json":
+            where = [{"zone": p.zone, "sequence": p.sequence, "rollback": bool(p.rollback), "at_ms": p.issued_at_ms} for p in pins]
+            show_json({**_row(reply.row), "recipe": json.loads(reply.recipe), "card": card, "files": {f.name: f.sha256.hex() for f in reply.files}, "pins": where})
+            return
+        r, held, trained = reply.row, card.get("held_out", {}), card.get("trained_on", {})
+        recipe = json.loads(reply.recipe)
+        rows = [
+            ("model", f"{r.name} {r.version}"), ("digest", r.digest), ("state", f"{r.state}{', by ' + ', '.join(r.approved_by) if r.approved_by else ''}"), ("signer", r.signer),
+            ("registered", f"by {r.registered_by}, {ago(r.at_ms)}"), ("classes", ", ".join(map(str, recipe.get("classes", [])))), ("threshold", recipe.get("threshold", "")),
+            ("figures", f"mAP {100 * held['map']:.1f} %, F {100 * held['f']:.1f} % on {held['images']} held-out images" if held else "none in its card"),
+            ("trained on", f"{trained.get('source') or 'not said'}, digest {str(trained.get('sha256', ''))[:16]}, vouched for by {trained.get('signer') or 'nobody'}"),
+            ("files", len(reply.files)), ("in force", "; ".join(f"{p.zone}, pin {p.sequence}, {ago(p.issued_at_ms)}" for p in pins) or "never"),
+        ]  # fmt: skip
+        show_table(("", ""), rows, empty="nothing is known of it")
+
+
+def _verified(bundle: Path, key: Path | None, root: Path | None, signer: str) -> SignedModel:
+    if (key is None) == (root is None) or (root is not None and not signer):
+        raise Refused.of(Reason.USAGE, "--key PUBLIC_KEY, or --root ROOT with --signer NAME", "neither, or both")
+    keys = [_public(key)] if key else []
+    roots = [_loaded(root, x509.load_pem_x509_certificate)] if root else []
+    signature = bundle / SIGNATURE_NAME
+    return verify_model(signature.read_bytes() if signature.is_file() else b"", _files(bundle), keys=keys, roots=roots, signers=[signer] if signer else [])
+
+
+def _anchor(key: Path | None, root: Path | None) -> str:
+    if root is not None:
+        return "root:" + base64.b64encode(_loaded(root, x509.load_pem_x509_certificate).public_bytes(Encoding.DER)).decode()
+    assert key is not None  # noqa: S101 - `_verified` saw to it
+    return "key:" + base64.b64encode(_public(key).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def _files(bundle: Path) -> dict[str, bytes]:
+    """Name to SHA-256 of every file but the signature. Raises Malformed for links and devices."""
+    found = {}
+    for path in sorted(bundle.rglob("*")):
+        name = path.relative_to(bundle).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()) or (path.is_file() and path.stat().st_size > MAX_FILE_BYTES):
+            raise Malformed.of(Reason.MODEL, f"files of at most {MAX_FILE_BYTES} bytes, no links", ascii(name)[:120], "take it out")
+        if path.is_file() and name != SIGNATURE_NAME:
+            found[name] = sha256(path.read_bytes())
+    if "recipe.json" not in found:
+        raise Unavailable.of(Reason.MODEL, f"a model bundle in {bundle}", "no recipe.json", "framegate-gateway model train makes one")
+    return found
+
+
+def _public(path: Path) -> Any:
+    key = _loaded(path, load_pem_public_key)
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise Refused.of(Reason.USAGE, "an elliptic-curve public key", type(key).__name__)
+    return key
+
+
+def _loaded(path: Path, load: Any) -> Any:
+    try:
+        return load(path.read_bytes())
+    except UNREADABLE as error:
+        raise Malformed.of(Reason.USAGE, f"PEM in {path}, without a passphrase", type(error).__name__) from error
+
+
+def _row(row: Any) -> dict[str, Any]:
+    return {
+        "digest": row.digest, "name": row.name, "version": row.version, "state": row.state, "zones": list(row.zones), "signer": row.signer,
+        "registered_by": row.registered_by, "approved_by": list(row.approved_by), "at_ms": row.at_ms,
+    }  # fmt: skip
+
+
+def _told(row: Any, words: str, output: str) -> None:
+    if output == "json":
+        show_json(_row(row))
+        return
+    talk.print(words)
+    data.print(row.digest)
+
+
+def add_gateway_status(gateways: typer.Typer) -> None:
+    """`framegate gateway status`: what each gateway process runs and has seen."""
+
+    @gateways.command("status")
+    @read
+    def status(output: Output = "table", context: Context = None) -> None:
+        """What each gateway runs: model, whether its known answers held, parts, verdicts, refusals."""
+        with errors():
+            operator, rows = load_context(context), []
+            for device, address in running_gateways(operator):
+                with gateway_stub(operator, device, address) as stub:
+                    reply = stub.Status(pb.ListRequest())
+                rows.append({
+                    "gateway": device, "model": reply.model, "model_sha256": reply.model_sha256, "model_state": reply.model_state, "known_answers": reply.known_answers,
+                    "parts": reply.parts, "outcomes": dict(reply.outcomes), "refusals": dict(reply.refusals), "gate_open": reply.gate_open, "isolation": reply.isolation,
+                })  # fmt: skip
+            if output == "json":
+                show_json(rows)
+                return
+            cells = [
+                (r["gateway"], f"{r['model']} {r['model_sha256'][:16]}", r["model_state"], r["known_answers"], r["parts"], _counts(r["outcomes"]), _counts(r["refusals"]),
+                 "open" if r["gate_open"] else "SHUT")
+                for r in rows
+            ]  # fmt: skip
+            show_table(("gateway", "model", "state", "known answers", "parts", "verdicts", "refused for", "gate"), cells, empty="no gateway process stands now")
+
+
+def _counts(found: dict[str, int]) -> str:
+    return ", ".join(f"{v} {k}" for k, v in sorted(found.items(), key=lambda row: -row[1])[:4])

@@ -1,0 +1,104 @@
+"""The models of a gateway process: one in force, one on its way out while grants still name it.
+
+A swap drops no frame: the coming model proves itself in a child of its own first; then new grants name it, and each frame is inspected by the model its
+camera's grant names, until the last grant of the old one has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from framegate.errors import FramegateError, Reason, Refused
+from framegate.masks import Polygon
+from framegate_gateway.inference.bundle import Bundle
+from framegate_gateway.inference.engine import WATCH_S, Engine, Inspection
+from framegate_gateway.inference.parts import Parts
+
+log = logging.getLogger(__name__)
+OUTGOING_S: Final = 180.0
+"""How long a model that was replaced stays ready: as long as a grant that names it may run (120 s), and a little for frames on the way."""
+
+
+class Models:
+    """Engines by the digest of their bundle. `failed` is told when one deviates from its known answers and is stopped."""
+
+    def __init__(self, bundle: Bundle, parts: Parts, threads: int = 2, failed: Callable[[Bundle, FramegateError], Awaitable[None]] | None = None, watch_s: float = WATCH_S) -> None:
+        self._parts, self._threads, self._failed, self._watch_s = parts, threads, failed, watch_s
+        self.engine = Engine(bundle, parts, threads)
+        self.barred: FramegateError | None = None
+        self._engines: dict[str, Engine] = {bundle.digest.hex(): self.engine}
+        self._tasks: dict[str, list[asyncio.Task[Any]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle in force."""
+        return self.engine.bundle
+
+    def bundle_of(self, digest: str) -> Bundle:
+        """The bundle with this digest (hex), or the one in force where it is not ready here."""
+        return (self._engines.get(digest) or self.engine).bundle
+
+    async def start(self) -> None:
+        """Start the first model. Raises Unavailable or Refused where it does not prove itself."""
+        await self.engine.start()
+        self._serve(self.engine)
+
+    async def replace(self, bundle: Bundle, switched: Callable[[], None]) -> None:
+        """Put another bundle in force: it starts and proves itself beside the present one, then `switched` is called between two frames.
+
+        Raises Unavailable or Refused where it does not; the present model then goes on.
+        """
+        digest = bundle.digest.hex()
+        if digest == self.bundle.digest.hex() and self.engine.stopped is None:
+            switched()
+            return
+        coming = self._engines.get(digest)
+        if coming is None or coming.stopped is not None:
+            coming = Engine(bundle, self._parts, self._threads)
+            await coming.start()
+            self._serve(coming)
+        before, self.engine = self.engine, coming
+        self._engines[digest] = coming
+        switched()
+        if before is not coming:
+            task = asyncio.create_task(self._end(before))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def inspect(self, digest: str, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int, masks: tuple[Polygon, ...] = ()) -> Inspection:
+        """Inspect by the model with this digest (hex), which a grant names. Raises as `Engine.inspect`, and Refused (MODEL) where it is no longer ready here."""
+        if self.barred is not None:
+            raise Refused(self.barred.failures)
+        engine = self._engines.get(digest)
+        if engine is None:
+            raise Refused.of(Reason.MODEL, f"the model {self.bundle.digest.hex()[:16]} in force", f"a grant for {digest[:16]}", "the camera gets a new grant")
+        return await engine.inspect(device, part_type, image, encoding, width, height, masks)
+
+    async def stop(self) -> None:
+        """End every child."""
+        for task in [*self._ending, *(t for tasks in self._tasks.values() for t in tasks)]:
+            task.cancel()
+        for engine in list(self._engines.values()):
+            await engine.stop()
+
+    def _serve(self, engine: Engine) -> None:
+        async def failed(error: FramegateError) -> None:
+            if self._failed is not None:
+                await self._failed(engine.bundle, error)
+
+        self._tasks[engine.bundle.digest.hex()] = [asyncio.create_task(engine.run()), asyncio.create_task(engine.watch(failed, self._watch_s))]
+
+    async def _end(self, engine: Engine) -> None:
+        await asyncio.sleep(OUTGOING_S)
+        digest = engine.bundle.digest.hex()
+        if engine is self.engine or self._engines.get(digest) is not engine:
+            return
+        del self._engines[digest]
+        for task in self._tasks.pop(digest, []):
+            task.cancel()
+        await engine.stop()
+        log.warning("model %s ended: no grant names it any more", digest[:16])

@@ -1,0 +1,105 @@
+"""Parts as the inference knows them: what a frame of a part type is compared with, and how strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from framegate.errors import Reason, Unavailable
+from framegate.masks import Polygon
+from framegate.wire import sha256
+from framegate_gateway.inference.detections import Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part type: encoded `goldens`; `thresholds` by class name over the model's own; boxes whose longer side is below `min_size_px`, or whose centre lies in a region of
+    `ignore` (fractions of width and height), are no defects.
+    """
+
+    part_type: str
+    goldens: tuple[bytes, ...]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    min_size_px: float = 0.0
+    ignore: tuple[Polygon, ...] = ()
+    version: int = 0
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What the inference child is told with each frame."""
+        return {"thresholds": dict(self.thresholds), "min_size_px": self.min_size_px, "ignore": self.ignore}
+
+
+class Parts(Protocol):
+    """Where parts come from."""
+
+    def __contains__(self, part_type: str) -> bool: ...
+
+    def key(self, part_type: str) -> str:
+        """What names a part's golden images now; another key means other images. KeyError for an unknown part."""
+
+    def get(self, part_type: str) -> Part:
+        """The part with its images. KeyError for an unknown part."""
+
+
+class GoldenImages:
+    """Parts from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`. Read when first asked for."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._paths: dict[str, Path] = {}
+        for folder in folders:
+            for path in sorted(folder.rglob("*")):
+                if path.suffix.lower() in {".png", ".jpg", ".jpeg"} and not path.stem.endswith("_test"):
+                    self._paths[path.stem.removesuffix("_temp")] = path
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every part type there is an image of."""
+        return frozenset(self._paths)
+
+    def __contains__(self, part_type: str) -> bool:
+        return part_type in self._paths
+
+    def key(self, part_type: str) -> str:
+        """The file: an image that changes while the gateway runs is not taken up."""
+        return str(self._paths[part_type])
+
+    def get(self, part_type: str) -> Part:
+        """The part, read from its file. KeyError for an unknown part type, Unavailable (PART_UNKNOWN) where the file is gone."""
+        try:
+            return Part(part_type, (self._paths[part_type].read_bytes(),))
+        except OSError as error:
+            raise Unavailable.of(Reason.PART_UNKNOWN, f"the golden image {self._paths[part_type]}", error.strerror or error) from error
+
+
+def digest_of(goldens: tuple[bytes, ...]) -> tuple[str, ...]:
+    """Hex SHA-256 of each golden image."""
+    return tuple(sha256(g).hex() for g in goldens)
+
+
+def apply_rules(found: Detections, rules: Mapping[str, Any], classes: tuple[str, ...], threshold: float, size: tuple[int, int]) -> Detections:
+    """The detections that count as defects of a part; `size` is the frame's (h, w)."""
+    own = rules.get("thresholds") or {}
+    least = np.array([float(own.get(c, threshold)) for c in classes])
+    keep = found.scores >= least[found.classes]
+    if rules.get("min_size_px"):
+        keep &= np.maximum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1]) >= rules["min_size_px"]
+    for polygon in rules.get("ignore") or ():
+        corners = (np.array(polygon) * (size[1], size[0])).astype(np.float32)
+        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+        keep &= np.array([cv2.pointPolygonTest(corners, (float(x), float(y)), False) < 0 for x, y in centres], bool).reshape(-1)
+    return Detections(found.boxes[keep], found.classes[keep], found.scores[keep])
+
+
+def least_threshold(rules: Mapping[str, Any], classes: tuple[str, ...], threshold: float) -> float:
+    """The lowest threshold of any class under `rules`."""
+    own = rules.get("thresholds") or {}
+    return min(float(own.get(c, threshold)) for c in classes)
