@@ -36,7 +36,7 @@ def draw_board(seed: int, *, design: int | None = None, defects: int | None = No
     """Board number `seed`; boards with the same `design` and capture share their golden image.
 
     `defects` is how many to draw (default: one board in eight is good, the rest have up to fourteen); `clean_capture` True gives a thresholded
-    line-scan look, False a grey, blurred one, None either by chance.
+    line-scan look, as of a line that is well kept; False a grey one, None either by chance, and lines of every sort.
     """
     rng = np.random.default_rng([0xB0A2D, seed])
     of_design = np.random.default_rng([0x601D, seed if design is None else design])
@@ -47,7 +47,9 @@ def draw_board(seed: int, *, design: int | None = None, defects: int | None = No
     usual = look(of_design, thresholded)
     golden = capture(of_design, copper, usual, shift_px=0.0)
     shift = 0.5 if rng.random() < 0.85 else 1.5
-    frame = dust(rng, capture(rng, damaged, look(rng, thresholded) if rng.random() < 0.5 else usual, shift_px=shift), usual)
+    steady = clean_capture is True
+    how = look(rng, thresholded) if rng.random() < 0.5 and not steady else usual
+    frame = dust(rng, capture(rng, damaged, how, shift_px=0.5 if steady else shift, steady=steady), usual)
     return Board(golden, frame, tuple(found))
 
 

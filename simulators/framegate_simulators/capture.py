@@ -28,12 +28,15 @@ def look(rng: Rng, thresholded: bool) -> Look:
     return Look(thresholded, float(rng.normal(0, 14)), ragged, float(rng.choice([0.0, 0.3, 0.8])), float(rng.uniform(0.6, 1.4)))
 
 
-def capture(rng: Rng, copper: Gray, how: Look, shift_px: float) -> Gray:
-    """Copper (h, w), 255 where it is, as a grey picture with dark copper: moved by about `shift_px`, bent a little, blurred, lit, noisy; then thresholded."""
+def capture(rng: Rng, copper: Gray, how: Look, shift_px: float, *, steady: bool = False) -> Gray:
+    """Copper (h, w), 255 where it is, as a grey picture with dark copper: moved by about `shift_px`, bent a little, blurred, lit, noisy; then thresholded.
+
+    A `steady` line holds its parts straight.
+    """
     h, w = copper.shape
     image = (255 - copper).astype(np.float32)
     if shift_px:
-        image = _moved(rng, image, shift_px, how.jitter_px)
+        image = _moved(rng, image, shift_px, how.jitter_px, steady)
     image = cv2.GaussianBlur(image, (0, 0), how.blur_px).astype(np.float32)
     rough = _roughness(rng, (h, w))
     if how.thresholded:
@@ -54,12 +57,13 @@ def dust(rng: Rng, image: Gray, how: Look) -> Gray:
     return out
 
 
-def _moved(rng: Rng, image: NDArray[np.float32], shift_px: float, jitter_px: float) -> NDArray[np.float32]:
+def _moved(rng: Rng, image: NDArray[np.float32], shift_px: float, jitter_px: float, steady: bool) -> NDArray[np.float32]:
     """Shifted, turned by a hair, stretched unevenly along the feed, each line a little off."""
     h, w = image.shape
     dx, dy = rng.normal(0, shift_px, 2)
     # a hair, and now and then a part that lies askew or a feed that slips
     much = float(rng.choice([0.0005, 0.0015, 0.005], p=[0.6, 0.25, 0.15]))
+    much = 0.0005 if steady else much
     turn, zoom = rng.normal(0, much), rng.normal(0, much, 2)
     ys, xs = np.arange(h, dtype=np.float32), np.arange(w, dtype=np.float32)
     line_x = cv2.GaussianBlur(rng.normal(0, 1, (h, 1)).astype(np.float32), (1, 61), sigmaX=1.0, sigmaY=float(rng.choice([1.0, 12.0])))[:, 0]

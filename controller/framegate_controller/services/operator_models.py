@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -169,10 +170,7 @@ class ModelCalls(OperatorCalls):
             if held is None and (request.remove or session.scalar(select(func.count()).select_from(PartRow)) >= MAX_PARTS):  # type: ignore[operator]
                 raise Refused.of(Reason.PART, f"a part there is, and at most {MAX_PARTS}", ascii(request.part_type[:60]), "framegate part list")
             inspection.keep_goldens(session, goldens)
-            made = PartStatement(**{
-                **{name: getattr(statement, name) for name in PartStatement.__dataclass_fields__}, "version": held.version + 1 if held else 1,
-                "approved_by": (caller.actor, *allowed.act.approved_by),
-            })  # fmt: skip
+            made = replace(statement, version=held.version + 1 if held else 1, approved_by=(caller.actor, *allowed.act.approved_by))
             signer = self._verifier.keys.signing["part"]
             row = PartRow(part_type=made.part_type, version=made.version, removed=bool(made.removed), envelope=made.seal(signer.der, signer.sign), by=caller.actor)
             session.merge(row)
