@@ -18,6 +18,7 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate.statements import Outcome
 from framegate_gateway.egress import EgressRules
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE
+from framegate_gateway.inference.remote import Backend
 from framegate_gateway.model_commands import data, errors, models
 from framegate_gateway.server import DEFAULT_STATE, GatewayProcess, Settings
 from framegate_gateway.vault.frames import KEEP_DAYS
@@ -47,6 +48,11 @@ def run(
     frames_over_broker: Annotated[bool, typer.Option("--frames-over-broker", help="Take sealed frames from the broker too (framegate-agent run --broker).")] = False,
     state: State = DEFAULT_STATE,
     export_to: Annotated[list[str] | None, typer.Option(help="A destination that frames may be exported to, for instance a department; may be repeated. Default: none.")] = None,
+    backend: Annotated[str, typer.Option(help="Model server host:port (Open Inference Protocol, mutual TLS) that runs the network; default: this host.")] = "",
+    backend_model: Annotated[str, typer.Option(help="The model's name there.")] = "", backend_name: Annotated[str, typer.Option(help="The name in its certificate.")] = "",
+    backend_tls: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="Folder with root.pem, certificate.pem and key.pem for it.")] = None,
+    unattested_backend: Annotated[bool, typer.Option("--unattested-backend", help="Accept that it attests nothing; receipts say so.")] = False,
+    inference_port: Annotated[int, typer.Option(help="Serve the Open Inference Protocol to this zone's cameras on this port; default: not. Its answers are no verdicts.")] = 0,
     export_quota: Annotated[int, typer.Option(min=0, help="Frames one operator may export in 24 hours.")] = 100,
     keep: Annotated[list[str] | None, typer.Option(help="Days that frames stay in the vault, as OUTCOME=DAYS; default: PASS=7 DEFECT=90.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the model.")] = 2,
@@ -62,10 +68,11 @@ def run(
             raise Refused.of(Reason.USAGE, "--broker-name beside --broker", "none", "the name in the broker's certificate: framegate-controller server-certificate broker")
         if frames_over_broker and not broker:
             raise Refused.of(Reason.USAGE, "--broker beside --frames-over-broker", "none")
+        server = _backend(backend, backend_model, backend_name, backend_tls, unattested_backend)
         reached, _, reached_port = advertise.partition(":")
         settings = Settings(
             agent_socket, tuple(golden or ()), bundle, host, reached or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "close",
-            int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), tuple(models_in or ()), {**KEEP_DAYS, **_days(keep or [])},
+            int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), tuple(models_in or ()), server, inference_port, {**KEEP_DAYS, **_days(keep or [])},
         )  # fmt: skip
 
         async def main() -> None:
@@ -105,6 +112,16 @@ def vault_recover(
     with errors():
         recover_keys(state / "vault", agent_socket, recovery_key.read_text())
         talk.print("the vault is sealed to this host again; restart the gateway")
+
+
+def _backend(address: str, model: str, name: str, tls: Path | None, accepted: bool) -> Backend | None:
+    if not address:
+        return None
+    if not (model and name and tls):
+        raise Refused.of(Reason.USAGE, "--backend-model, --backend-name and --backend-tls beside --backend", "not all of them")
+    if not accepted:
+        raise Refused.of(Reason.USAGE, "--unattested-backend beside --backend", "none", "a model server proves nothing of itself; say that this is accepted, or run the model here")
+    return Backend(address, model, name, tls / "root.pem", tls / "certificate.pem", tls / "key.pem")
 
 
 def _days(rules: list[str]) -> dict[str, int]:

@@ -28,8 +28,10 @@ from framegate_gateway.host_link import follow_agent
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.inference.remote import Backend
 from framegate_gateway.keys import Credentials, GatewayKeys
 from framegate_gateway.mqtt_frames import MqttFrames
+from framegate_gateway.open_inference import OpenInferenceService
 from framegate_gateway.operators import GatewayOperatorService
 from framegate_gateway.pinned_model import PinnedModel
 from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
@@ -42,6 +44,7 @@ from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 log = logging.getLogger(__name__)
 DEFAULT_STATE: Final = Path("/var/lib/framegate-gateway")
@@ -79,6 +82,8 @@ class Settings:
     frames_over_broker: bool = False
     egress: EgressRules = EgressRules()  # noqa: RUF009 - frozen
     models: tuple[Path, ...] = ()
+    backend: Backend | None = None
+    inference_port: int = 0
     keep_days: Mapping[str, int] = field(default_factory=lambda: dict(KEEP_DAYS))
 
 
@@ -89,7 +94,7 @@ class GatewayProcess:
         self.settings = settings
         bundle = load_bundle(settings.bundle)
         self.parts = FleetParts(settings.state / "golden", GoldenImages(settings.golden))
-        self.models = Models(bundle, self.parts, settings.threads, self._model_failed)
+        self.models = Models(bundle, self.parts, settings.threads, settings.backend, self._model_failed)
         address, operator = f"{settings.advertise}:{settings.advertise_port or settings.port}", f"{settings.advertise}:{settings.operator_port}"
         self.keys = GatewayKeys(address, operator, bundle.digest)
         try:
@@ -111,7 +116,7 @@ class GatewayProcess:
 
     async def run(self) -> None:
         """Start the engine, wait for the first warrant, open the ports, serve."""
-        for port in (self.settings.port, self.settings.operator_port):
+        for port in filter(None, (self.settings.port, self.settings.operator_port, self.settings.inference_port)):
             _require_free(self.settings.host, port)
         await self.models.start()
         engine = self.models.engine
@@ -204,12 +209,17 @@ class GatewayProcess:
         if self.publisher is not None and s.frames_over_broker:
             self._mqtt = MqttFrames(self.keys, self.view, self.conversations, self.publisher)
             self.publisher.renewed(self.keys.credentials)
-        for server, port, clients in ((frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")):
+        ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
+        if s.inference_port:
+            usual = grpc.aio.server(options=SERVER_OPTIONS)
+            oip_rpc.add_GRPCInferenceServiceServicer_to_server(OpenInferenceService(self.keys, self.view, self.models), usual)
+            ports.append((usual, s.inference_port, "device-ca"))
+        for server, port, clients in ports:
             fetch = functools.partial(self._configuration, clients)
             credentials = grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=True)
             server.add_secure_port(f"{s.host}:{port}", credentials)
             await server.start()
-        return [frames, operators]
+        return [server for server, _, _ in ports]
 
     def _configuration(self, clients: str) -> grpc.ServerCertificateConfiguration:
         """Present key and chain for new connections. Raises Refused while the host has no standing; gRPC then keeps the last, whose time runs out."""

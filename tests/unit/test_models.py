@@ -32,6 +32,7 @@ from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.pinned_model import PinnedModel
 from framegate_simulators.boards import draw_board
 from framegate_simulators.camera import write_golden
+from framegate_simulators.networks import network, value
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "model_signing"
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -223,20 +224,6 @@ def test_known_answers_without_their_images_and_images_without_answers():
 
 
 # ---------------------------------------------------------------- graphs
-
-
-def network(nodes=None, *, initializers=None, inputs=None, outputs=None, domains=(("", 17),)) -> bytes:
-    """A network of one convolution: heat and geometry of a pair, both zero."""
-    heat, geometry = np.zeros((6, 2, 8, 8), np.float32), np.zeros((4, 2, 8, 8), np.float32)
-    value = lambda name, channels: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", channels, "h", "w"])  # noqa: E731
-    nodes = nodes or [helper.make_node("Conv", ["pair", w], [o], kernel_shape=[8, 8], strides=[8, 8]) for w, o in (("wh", "heat"), ("wg", "geometry"))]
-    initializers = initializers or [numpy_helper.from_array(heat, "wh"), numpy_helper.from_array(geometry, "wg")]
-    graph = helper.make_graph(nodes, "g", inputs or [value("pair", 2)], outputs or [value("heat", 6), value("geometry", 4)], initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid(d, v) for d, v in domains], ir_version=9).SerializeToString()
-
-
-def value(name, channels, kind=TensorProto.FLOAT):
-    return helper.make_tensor_value_info(name, kind, ["n", channels, "h", "w"])
 
 
 def external() -> bytes:

@@ -226,7 +226,9 @@ def open_lineage(chain: dict[str, Any]) -> dict[str, Any]:
 
 def _tree(chain: dict[str, Any]) -> None:
     training, batch, frame = chain["training"], chain["receipt"]["batch"], chain["frame"]
-    what = (training["manifest"] or {}).get("source", "manifest not in the gateway's present bundle") if training["sha256"] else "no manifest in the bundle"
+    what = (
+        ((training["manifest"] or {}).get("trained_on") or {}).get("source", "manifest not in the gateway's present bundle") if training["sha256"] else "no manifest in the bundle"
+    )
     rows = [
         (0, "verdict", f"{chain['verdict']['outcome']} {chain['verdict']['reason']}".strip(), chain["verdict"]["sha256"]),
         (1, "part", f"{frame['part']} ({frame['part_type']}), {ago(chain['at_ms'])}", ""), (1, "model", chain["model"]["id"], chain["model"]["sha256"]),

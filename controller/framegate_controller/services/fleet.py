@@ -23,7 +23,7 @@ from framegate_controller.log.ledger import LogProof
 from framegate_controller.services.hub import QUEUE, Hub, facts_of
 from framegate_controller.services.peer import address_of, verify_peer
 from framegate_controller.services.wire import Context, guarded, guarded_stream, to_reply
-from framegate_controller.store.inspection import golden_image
+from framegate_controller.store.inspection import golden_image, unapproved
 from framegate_controller.store.tables import Device, Gateway, MaskRow
 from framegate_controller.timing import GRANT_TTL_S, HEARTBEAT_S
 from framegate_controller.verifier.attestation import Verifier
@@ -203,6 +203,9 @@ class FleetService(rpc.FleetServicer):
             refused: list[Failure] = []
             for gateway, host in pairs:
                 publics = GatewayPublics.parse(gateway.publics)
+                if (unfit := unapproved(session, host.zone, publics.model_digest.hex())) is not None:
+                    refused = [unfit]
+                    continue
                 decision, policy = may_inspect(session, keys, facts_of(row, now), row.id, publics.model_digest.hex(), host.zone, now)
                 if decision.failure is not None:
                     refused = [decision.failure]

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from framegate.dsse import parse_envelope
-from framegate.errors import Reason, Refused
+from framegate.errors import Failure, Reason, Refused
 from framegate.model_pins import MAX_APPROVED, ModelPin
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
@@ -35,6 +35,17 @@ def pin_in_force(session: Session, zone: str) -> bytes:
     """Its envelope, empty where the zone has none."""
     row = pin_row(session, zone)
     return row.envelope if row is not None else b""
+
+
+def unapproved(session: Session, zone: str, digest: str) -> Failure | None:
+    """Why a gateway of `zone` that runs this model gets no grants: the zone has a pin, and neither it nor any approval names the model."""
+    pin = pin_row(session, zone)
+    if pin is None or pin.digest == digest:
+        return None
+    model = session.get(ModelRow, digest)
+    if model is not None and model.state == APPROVED:
+        return None  # on its way to the pinned one
+    return Failure(Reason.MODEL, f"a gateway with an approved model, {pin.digest[:16]}", f"one that runs {digest[:16]}", "framegate gateway status says why")
 
 
 def zones_of(session: Session, digest: str) -> list[str]:

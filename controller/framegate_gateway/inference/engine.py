@@ -53,8 +53,8 @@ class _Job:
 class Engine:
     """Inference as a service of this process. Devices take turns, so that none starves another (N108)."""
 
-    def __init__(self, bundle: Bundle, parts: Parts, threads: int = 2) -> None:
-        self.bundle, self._parts, self._threads = bundle, parts, threads
+    def __init__(self, bundle: Bundle, parts: Parts, threads: int = 2, *, remote: bool = False) -> None:
+        self.bundle, self._parts, self._threads, self._elsewhere = bundle, parts, threads, remote
         self.isolation, self.known_answers = "", 0
         self.stopped: FramegateError | None = None
         self._turns: OrderedDict[str, deque[_Job]] = OrderedDict()
@@ -77,7 +77,7 @@ class Engine:
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
         self._known.clear()
         files = [(name, data) for name, data in self.bundle.files.items()]
-        head = {"files": [(name, len(data)) for name, data in files]}
+        head = {"files": [(name, len(data)) for name, data in files], "elsewhere": self._elsewhere}
         try:
             await self._send(head, tuple(data for _, data in files))
             answer, _ = await asyncio.wait_for(self._receive(), START_TIMEOUT_S)
@@ -127,6 +127,9 @@ class Engine:
         """How many known answers the model gave as it must, its bytes unchanged. Raises Refused (MODEL, KNOWN_ANSWER, INFERENCE)."""
         if not await asyncio.to_thread(self.bundle.rehash):
             raise Refused.of(Reason.MODEL, f"the model {self.bundle.digest.hex()[:16]} in memory", "other bytes", "restart this host; if it happens again, look at its memory")
+        return await self._known_answers()
+
+    async def _known_answers(self) -> int:
         answer, _ = await self._submit("", {"kind": "known"}, b"")
         if "failed" in answer:
             raise Refused.of(Reason(answer["failed"]), "the known answers", answer["why"])
@@ -149,12 +152,15 @@ class Engine:
         if part_type not in self._parts:
             raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "framegate part add")
         head = {"kind": "inspect", "part_type": part_type, "encoding": encoding, "width": width, "height": height, "masks": masks}
-        answer, _ = await self._submit(device, head, image)
+        answer = await self._inspected(device, head, image)
         if "failed" in answer:
             raise Refused.of(Reason(answer["failed"]), "an image the model can inspect", answer["why"])
         if self.stopped is not None:  # it deviated while this frame was on its way
             raise Refused(self.stopped.failures)
         return Inspection(tuple(answer["defects"]), answer["golden_sha256"])
+
+    async def _inspected(self, device: str, head: dict[str, Any], image: bytes) -> dict[str, Any]:
+        return (await self._submit(device, head, image))[0]
 
     async def picture(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...]) -> bytes:
         """A PNG of the frame with its boxes drawn in."""
@@ -218,7 +224,7 @@ class Engine:
 
     def _prepared(self, job: _Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
         """The message for a job; the golden image goes along where the child does not have it, decided now because jobs change places."""
-        if job.head["kind"] != "inspect":
+        if job.head["kind"] not in {"inspect", "prepare"}:
             return job.head, (job.body,)
         part_type, forget = job.head["part_type"], []
         try:

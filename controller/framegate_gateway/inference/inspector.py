@@ -101,8 +101,11 @@ class Inspector:
 
     def maps(self, pair: Floats) -> tuple[Floats, Floats]:
         """Heat and geometry of a batch. Raises Unavailable (INFERENCE) where the network gives no numbers or other shapes."""
-        heat, geometry = self.run(pair)
-        n, s = len(pair), tuple(side // 8 for side in pair.shape[2:])
+        return self.checked(pair.shape, *self.run(pair))
+
+    def checked(self, shape: tuple[int, ...], heat: Floats, geometry: Floats) -> tuple[Floats, Floats]:
+        """A network's answer to a batch of this shape, after its shapes and numbers were looked at. Raises Unavailable (INFERENCE)."""
+        n, s = shape[0], tuple(side // 8 for side in shape[2:])
         if heat.shape != (n, len(self.recipe.classes), *s) or geometry.shape != (n, 4, *s):
             raise Unavailable.of(Reason.INFERENCE, f"heat and geometry of {s[1]}x{s[0]} cells", f"{heat.shape} and {geometry.shape}")
         if not (np.isfinite(heat).all() and np.isfinite(geometry).all()):
@@ -155,18 +158,28 @@ def verify_known_answers(inspector: Inspector, known: Sequence[KnownAnswer]) -> 
     Raises Refused (KNOWN_ANSWER) naming the first frame that differs (N105).
     """
     for answer in known:
-        found = inspector.inspect(decode_gray(answer.frame), golden_of(decode_gray(answer.golden)), gate=False)
-        wanted = [(inspector.recipe.classes.index(d["kind"]), d["score"], np.array(d["box"], np.float32)) for d in answer.defects]
-        open_ = set(range(len(found)))
-        for kind, score, box in wanted:
-            overlap = iou(box, found.boxes) if len(found) else np.zeros(0)
-            hit = next((i for i in sorted(open_) if found.classes[i] == kind and overlap[i] > BOX_SLACK and abs(float(found.scores[i]) - score) <= SCORE_SLACK), None)
-            if hit is None:
-                raise _deviates(answer.name, f"{inspector.recipe.classes[kind]} at {[round(float(v)) for v in box]} with {score:.2f}", found, inspector.recipe)
-            open_.remove(hit)
-        if open_:
-            raise _deviates(answer.name, f"{len(wanted)} defects", found, inspector.recipe)
+        heat, geometry = inspector.maps(known_pair(inspector, answer))
+        verify_known_answer(inspector, answer, inspector.detections(heat[0], geometry[0]))
     return len(known)
+
+
+def known_pair(inspector: Inspector, answer: KnownAnswer) -> Floats:
+    """The network's input for a known answer, (1, 2, h, w) float32."""
+    return inspector.prepare(decode_gray(answer.frame), golden_of(decode_gray(answer.golden)), gate=False).pair
+
+
+def verify_known_answer(inspector: Inspector, answer: KnownAnswer, found: Detections) -> None:
+    """That `found` is what the model must find in a known frame. Raises Refused (KNOWN_ANSWER)."""
+    wanted = [(inspector.recipe.classes.index(d["kind"]), d["score"], np.array(d["box"], np.float32)) for d in answer.defects]
+    open_ = set(range(len(found)))
+    for kind, score, box in wanted:
+        overlap = iou(box, found.boxes) if len(found) else np.zeros(0)
+        hit = next((i for i in sorted(open_) if found.classes[i] == kind and overlap[i] > BOX_SLACK and abs(float(found.scores[i]) - score) <= SCORE_SLACK), None)
+        if hit is None:
+            raise _deviates(answer.name, f"{inspector.recipe.classes[kind]} at {[round(float(v)) for v in box]} with {score:.2f}", found, inspector.recipe)
+        open_.remove(hit)
+    if open_:
+        raise _deviates(answer.name, f"{len(wanted)} defects", found, inspector.recipe)
 
 
 def _deviates(name: str, wanted: str, found: Detections, recipe: Recipe) -> Refused:

@@ -16,6 +16,7 @@ from framegate.masks import Polygon
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.engine import WATCH_S, Engine, Inspection
 from framegate_gateway.inference.parts import Parts
+from framegate_gateway.inference.remote import Backend, RemoteEngine
 
 log = logging.getLogger(__name__)
 OUTGOING_S: Final = 180.0
@@ -25,9 +26,17 @@ OUTGOING_S: Final = 180.0
 class Models:
     """Engines by the digest of their bundle. `failed` is told when one deviates from its known answers and is stopped."""
 
-    def __init__(self, bundle: Bundle, parts: Parts, threads: int = 2, failed: Callable[[Bundle, FramegateError], Awaitable[None]] | None = None, watch_s: float = WATCH_S) -> None:
-        self._parts, self._threads, self._failed, self._watch_s = parts, threads, failed, watch_s
-        self.engine = Engine(bundle, parts, threads)
+    def __init__(
+        self,
+        bundle: Bundle,
+        parts: Parts,
+        threads: int = 2,
+        backend: Backend | None = None,
+        failed: Callable[[Bundle, FramegateError], Awaitable[None]] | None = None,
+        watch_s: float = WATCH_S,
+    ) -> None:
+        self._parts, self._threads, self._backend, self._failed, self._watch_s = parts, threads, backend, failed, watch_s
+        self.engine = self._engine(bundle)
         self.barred: FramegateError | None = None
         self._engines: dict[str, Engine] = {bundle.digest.hex(): self.engine}
         self._tasks: dict[str, list[asyncio.Task[Any]]] = {}
@@ -41,6 +50,14 @@ class Models:
     def bundle_of(self, digest: str) -> Bundle:
         """The bundle with this digest (hex), or the one in force where it is not ready here."""
         return (self._engines.get(digest) or self.engine).bundle
+
+    def name_of(self, digest: str) -> str:
+        """The model's name and version as receipts have it, and where it ran if that was elsewhere, unattested (N122)."""
+        name = self.bundle_of(digest).name
+        return name if self._backend is None else f"{name} unattested-backend {self._backend.address}"
+
+    def _engine(self, bundle: Bundle) -> Engine:
+        return Engine(bundle, self._parts, self._threads) if self._backend is None else RemoteEngine(bundle, self._parts, self._threads, self._backend)
 
     async def start(self) -> None:
         """Start the first model. Raises Unavailable or Refused where it does not prove itself."""
@@ -58,7 +75,7 @@ class Models:
             return
         coming = self._engines.get(digest)
         if coming is None or coming.stopped is not None:
-            coming = Engine(bundle, self._parts, self._threads)
+            coming = self._engine(bundle)
             await coming.start()
             self._serve(coming)
         before, self.engine = self.engine, coming

@@ -14,6 +14,7 @@ import resource
 import socket
 import struct
 import sys
+from collections import OrderedDict
 from typing import Any, Final
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -22,6 +23,8 @@ MEMORY_BYTES: Final = 8 * 1024**3
 """Address space: some ten times what the default model needs on its largest frame; a runaway decoder ends here, not the host."""
 
 
+MAX_AWAY: Final = 256
+"""Frames whose tensors are with a model server: more than a gateway has in flight; a frame the server never answered is forgotten."""
 NOT_BLACK: Final = 12.0
 """Mean grey of regions that are masked: JPEG leaves a little noise in black."""
 
@@ -67,7 +70,7 @@ def main() -> None:
     head, body = receive(pipe)
     try:
         service = Service(*_loaded(head, body, threads))
-        asked = inspection.verify_known_answers(service.inspector, service.known)
+        asked = 0 if head["elsewhere"] else inspection.verify_known_answers(service.inspector, service.known)
     except FramegateError as error:
         send(pipe, {"failed": error.reason.value, "why": _why(error)}, b"")
         return
@@ -112,9 +115,10 @@ def _loaded(head: dict[str, Any], body: bytes, threads: int) -> tuple[Any, Any]:
         at += size
     bundle = parse_bundle(files)
     verify_graph(bundle.model, len(bundle.recipe.classes))
-    found = Inspector(bundle.recipe, runner(new_session(bundle.model, threads)))
-    side = bundle.recipe.multiple_px * 4
-    found.maps(np.zeros((1, 2, side, side), np.float32))
+    found = Inspector(bundle.recipe, None if head["elsewhere"] else runner(new_session(bundle.model, threads)))
+    if not head["elsewhere"]:
+        side = bundle.recipe.multiple_px * 4
+        found.maps(np.zeros((1, 2, side, side), np.float32))
     learning.learn_golden([bytes(cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1])] * learning.MIN_FRAMES)  # numpy imports parts of itself on first use
     for kind in (".jpg", ".png"):
         cv2.imdecode(cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1], cv2.IMREAD_GRAYSCALE)
@@ -127,11 +131,24 @@ class Service:
     def __init__(self, inspector: Any, known: Any) -> None:
         self.inspector, self.known = inspector, known
         self.goldens: dict[str, list[Any]] = {}
+        self._prepared: OrderedDict[int, tuple[Any, ...]] = OrderedDict()
 
     def answer(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """(answer, picture) to a request of kind inspect, known, learn, marked, card or picture. Raises FramegateError."""
         if request["kind"] == "inspect":
-            return self._inspect(request, body), b""
+            which, prepared, size = self._prepare(request, body)
+            return self._defects(self.inspector.maps(prepared.pair), request["rules"], size) | {"golden": which}, b""
+        if request["kind"] == "prepare":
+            which, prepared, size = self._prepare(request, body)
+            self._prepared[request["id"]] = (request["rules"], size, prepared.pair.shape)
+            if len(self._prepared) > MAX_AWAY:
+                self._prepared.popitem(last=False)
+            return {"golden": which, "shape": list(prepared.pair.shape)}, prepared.pair.tobytes()
+        if request["kind"] == "finish":
+            rules, size, shape = self._prepared.pop(request["of"])
+            return self._defects(self.inspector.checked(shape, *_tensors(request["shapes"], body)), rules, size), b""
+        if request["kind"] in {"known-pair", "known-check"}:
+            return self._known(request, body)
         if request["kind"] == "known":
             from framegate_gateway.inference.inspector import verify_known_answers
 
@@ -143,10 +160,9 @@ class Service:
             return facts, learned
         return {}, self._drawn(request, body)
 
-    def _inspect(self, request: dict[str, Any], body: bytes) -> dict[str, Any]:
+    def _prepare(self, request: dict[str, Any], body: bytes) -> tuple[int, Any, tuple[int, int]]:
         from framegate_gateway.inference.decoding import decode_gray
         from framegate_gateway.inference.inspector import apply_masks, golden_of
-        from framegate_gateway.inference.parts import apply_rules, least_threshold
 
         for old in request["forget"]:
             self.goldens.pop(old, None)
@@ -157,16 +173,32 @@ class Service:
         goldens = self.goldens[part_type]
         if request["masks"]:
             goldens = [apply_masks(frame, g, request["masks"], NOT_BLACK) for g in goldens]
-        found, recipe, rules = self.inspector, self.inspector.recipe, request["rules"]
-        which, prepared = found.prepare_best(frame, goldens)
-        heat, geometry = found.maps(prepared.pair)
+        which, prepared = self.inspector.prepare_best(frame, goldens)
+        return which, prepared, frame.shape
+
+    def _known(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        """One known answer, whose network runs elsewhere: its pair to send, or what came back to check."""
+        from framegate_gateway.inference.inspector import known_pair, verify_known_answer
+
+        answer = self.known[request["number"]]
+        pair = known_pair(self.inspector, answer)
+        if request["kind"] == "known-pair":
+            return {"shape": list(pair.shape)}, pair.tobytes()
+        heat, geometry = self.inspector.checked(pair.shape, *_tensors(request["shapes"], body))
+        verify_known_answer(self.inspector, answer, self.inspector.detections(heat[0], geometry[0]))
+        return {"known_answers": 1}, b""
+
+    def _defects(self, maps: Any, rules: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+        from framegate_gateway.inference.parts import apply_rules, least_threshold
+
+        found, recipe, (heat, geometry) = self.inspector, self.inspector.recipe, maps
         boxes = found.detections(heat[0], geometry[0], least_threshold(rules, recipe.classes, recipe.threshold))
-        boxes = apply_rules(boxes, rules, recipe.classes, recipe.threshold, frame.shape)
+        boxes = apply_rules(boxes, rules, recipe.classes, recipe.threshold, size)
         defects = [
             {"kind": recipe.classes[int(c)], "score": round(float(s), 4), "box": [round(float(v), 1) for v in b]}
             for b, c, s in zip(boxes.boxes, boxes.classes, boxes.scores, strict=True)
         ]
-        return {"defects": defects, "golden": which, "shift": [round(v, 2) for v in prepared.registered.shift]}
+        return {"defects": defects}
 
     def _drawn(self, request: dict[str, Any], body: bytes) -> bytes:
         import cv2
@@ -184,6 +216,13 @@ class Service:
         else:
             picture = pictures.boxes(frame, request["defects"])
         return bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+def _tensors(shapes: list[list[int]], body: bytes) -> list[Any]:
+    import numpy as np
+
+    parts = _split(body, [4 * int(np.prod(shape)) for shape in shapes])
+    return [np.frombuffer(part, np.float32).reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _split(body: bytes, sizes: list[int]) -> list[bytes]:

@@ -131,13 +131,13 @@ class VerdictMaker:
 
     def _provenance(self, frame: _Frame) -> Provenance:
         admitted, credentials, own = frame.admitted, self._credentials(), code_digest().hex()
-        bundle = self._models.bundle_of(self._model(frame))
+        bundle, name = self._models.bundle_of(self._model(frame)), self._models.name_of(self._model(frame))
         if admitted is None:
-            return Provenance(gateway_result_id=credentials.result_id, model_id=bundle.name, code_sha256=own, training_sha256=bundle.training_sha256)
+            return Provenance(gateway_result_id=credentials.result_id, model_id=name, code_sha256=own, training_sha256=bundle.training_sha256)
         standing, grant = admitted.standing, admitted.grant
         return Provenance(
             evidence_sha256=standing.evidence_sha256, firmware_profile=standing.firmware_profile, firmware_profile_sha256=standing.firmware_profile_sha256,
-            gateway_result_id=credentials.result_id, policy=admitted.policy or grant.policy, grant_sha256=grant.grant_sha256, model_id=bundle.name, code_sha256=own,
+            gateway_result_id=credentials.result_id, policy=admitted.policy or grant.policy, grant_sha256=grant.grant_sha256, model_id=name, code_sha256=own,
             mask_sha256=admitted.metadata.mask_sha256.hex(), training_sha256=bundle.training_sha256,
         )  # fmt: skip
 
