@@ -72,7 +72,8 @@ def run(
         reached, _, reached_port = advertise.partition(":")
         settings = Settings(
             agent_socket, tuple(golden or ()), bundle, host, reached or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "close",
-            int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), tuple(models_in or ()), server, inference_port, {**KEEP_DAYS, **_days(keep or [])},
+            int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), tuple(models_in or ()), server, inference_port,
+            {**KEEP_DAYS, **_days(keep or [])},
         )  # fmt: skip
 
         async def main() -> None:

@@ -53,6 +53,7 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.bench_inspection import bench_inspection
 from framegate_simulators.bench_line import bench_line
 from framegate_simulators.bench_people import bench_people
 from framegate_simulators.bench_server import CAMERA, HOST, warranted
@@ -362,7 +363,7 @@ def main() -> None:
     """make bench."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
-    parser.add_argument("--only", choices=["frames", "verify", "alarms", "issue", "line", "people", "plant"])
+    parser.add_argument("--only", choices=["frames", "inspection", "verify", "alarms", "issue", "line", "people", "plant"])
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -383,6 +384,8 @@ def main() -> None:
     if args.only in {None, "frames"}:
         result["frames"] = bench_frames(say)
         say(f"frames: {result['frames']}")
+    if args.only in {None, "inspection"}:
+        result["inspection"] = bench_inspection(say)
     if args.only in {None, "line"}:
         result["line"] = bench_line(say, lambda folder, fleet: Camera(folder, fleet, []))
         say(f"line: {result['line']}")

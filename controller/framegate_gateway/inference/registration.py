@@ -1,7 +1,7 @@
 """Registration: by how much a frame lies beside its golden image, to a fraction of a pixel, and the golden image moved to fit it.
 
-Phase correlation at half resolution (Kuglin and Hines 1975) with the golden image's spectrum kept, so that a frame costs one transform forth and one
-back. The golden image is what moves: the frame, which verdicts are about, is judged as it came.
+Phase correlation at half resolution (Kuglin and Hines 1975) with the golden image's spectrum kept, refined by least squares on the gradients. A frame
+that lies nearly where it should needs no correlation. The golden image is what moves: the frame, which verdicts are about, is judged as it came.
 """
 
 from __future__ import annotations
@@ -22,20 +22,27 @@ MIN_LIKENESS: Final = 0.45
 """Correlation of frame and moved golden image below which they do not show the same thing; a real board with fifteen defects stays above 0.8."""
 FLAT: Final = 2.0
 """Standard deviation of grey values below which an image has nothing to be registered by."""
+NOTHING_PX: Final = 0.04
+"""A shift that is not worth moving an image for."""
 _PEAK_PX: Final = 2
 """Half width of the window whose centroid is the peak."""
-REFINEMENTS: Final = 2
-"""Steps of least squares on the gradients after the peak of the correlation (Lucas and Kanade 1981), which lies between pixels only roughly."""
+STEPS: Final = 2
+"""Steps of least squares on the gradients (Lucas and Kanade 1981): from where the part should lie, or from the correlation's peak, which lies between pixels only roughly."""
+SETTLED_PX: Final = 0.15
+"""A last step, at half resolution, below which the least squares have settled."""
+CERTAIN: Final = 0.85
+"""Likeness at which a settled small shift is believed without a correlation: most frames lie so, and cost a third."""
 MIN_HALF_PX: Final = 8
 """Images that are smaller, halved, have nothing to be registered by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A golden image ready to be compared: `image` (h, w) uint8, `half` at half resolution float32, and the conjugate spectrum of it under `window`."""
+    """A golden image ready to be compared: `image` (h, w) uint8, `half` at half resolution float32, its gradients, and the conjugate spectrum of it under `window`."""
 
     image: Gray
     half: Floats
+    gradients: tuple[Floats, Floats]
     window: Floats
     spectrum: NDArray[np.complex64]
 
@@ -53,9 +60,9 @@ def reference(image: Gray) -> Reference:
     """What of a golden image (h, w) uint8 is computed once."""
     half = halved(image)
     if min(half.shape) < MIN_HALF_PX:
-        return Reference(image, half, half, np.zeros((0, 0), np.complex64))
+        return Reference(image, half, (half, half), half, np.zeros((0, 0), np.complex64))
     window = np.asarray(cv2.createHanningWindow(half.shape[::-1], cv2.CV_32F), np.float32)
-    return Reference(image, half, window, np.asarray(np.fft.rfft2(_centred(half) * window).conj(), np.complex64))
+    return Reference(image, half, _gradients(half), window, np.asarray(np.fft.rfft2(_centred(half) * window).conj(), np.complex64))
 
 
 def halved(image: Gray) -> Floats:
@@ -73,19 +80,28 @@ def register(golden: Reference, frame: Gray, half: Floats | None = None) -> Regi
     still = _likeness(golden.half, half)
     if min(half.shape) < MIN_HALF_PX:
         return Registered(golden.image, (0.0, 0.0), still)
-    x, y = _shift(golden, half)
-    moved_half = golden.half
-    for step in range(REFINEMENTS + 1):
-        if step:
-            more = _remainder(moved_half, half)
-            x, y = x + more[0], y + more[1]
-        moved_half = _moved(golden.half, (x, y))
-    shift, likeness = (2 * x, 2 * y), _likeness(moved_half, half)
-    if max(map(abs, shift)) < 0.02 or max(map(abs, shift)) > MAX_SHIFT_PX:
-        return Registered(golden.image, (0.0, 0.0), still)
-    if likeness <= still:
+    shift, likeness = _settled(golden, half, (0.0, 0.0), golden.gradients)
+    if shift is None or likeness < CERTAIN:
+        peak = _shift(golden, half)
+        found, other = _settled(golden, half, peak, None)
+        if shift is None or other > likeness:
+            shift, likeness = found or peak, other
+    shift = 2 * shift[0], 2 * shift[1]
+    if likeness <= still or not NOTHING_PX < max(map(abs, shift)) <= MAX_SHIFT_PX:
         return Registered(golden.image, (0.0, 0.0), still)
     return Registered(_moved(golden.image, shift), shift, likeness)
+
+
+def _settled(golden: Reference, half: Floats, at: tuple[float, float], gradients: tuple[Floats, Floats] | None) -> tuple[tuple[float, float] | None, float]:
+    """(shift at half resolution after `STEPS` of least squares from `at`, None where they did not settle; likeness there). `gradients` where moving does not change them much."""
+    (x, y), moved = at, golden.half if at == (0.0, 0.0) else _moved(golden.half, at)
+    more = (1.0, 1.0)
+    for _ in range(STEPS):
+        more = _remainder(_gradients(moved) if gradients is None else gradients, moved, half)
+        x, y = x + more[0], y + more[1]
+        moved = _moved(golden.half, (x, y))
+    settled = max(map(abs, more)) < SETTLED_PX
+    return ((x, y) if settled else None), _likeness(moved, half)
 
 
 def _shift(golden: Reference, half: Floats) -> tuple[float, float]:
@@ -109,10 +125,14 @@ def _shift(golden: Reference, half: Floats) -> tuple[float, float]:
     return float((peak.sum(0) @ columns[xs]) / total), float((peak.sum(1) @ rows[ys]) / total)
 
 
-def _remainder(moved: Floats, half: Floats) -> tuple[float, float]:
+def _gradients(image: Floats) -> tuple[Floats, Floats]:
+    x, y = (np.asarray(cv2.Sobel(image, cv2.CV_32F, *order, ksize=3, scale=0.125), np.float32) for order in ((1, 0), (0, 1)))
+    return x, y
+
+
+def _remainder(gradients: tuple[Floats, Floats], moved: Floats, half: Floats) -> tuple[float, float]:
     """What is left of the shift between two nearly aligned images, at most a pixel each way: one step of least squares, damped where an image has edges of one direction alone."""
-    gx, gy = (cv2.Sobel(moved, cv2.CV_32F, *order, ksize=3, scale=0.125).ravel() for order in ((1, 0), (0, 1)))
-    off = (half - moved).ravel()
+    gx, gy, off = gradients[0].ravel(), gradients[1].ravel(), (half - moved).ravel()
     a, b, c = float(gx @ gx), float(gx @ gy), float(gy @ gy)
     damping = 1e-3 * (a + c) + 1e-6
     a, c = a + damping, c + damping
