@@ -58,6 +58,9 @@ def test_derivations_by_hand_from_the_documented_bytes():
     fill = built().fill
     t = sha(label("framegate/v1/transcript") + field(VECTORS["fleet"]) + field(VECTORS["hello"]) + field(VECTORS["challenge"]))
     assert t == VECTORS["transcript"]
+    files = sorted((("model.onnx", "network"), ("recipe.json", "recipe"), ("known/00_test.png", "known")))
+    assert sha(b"framegate/v2/bundle" + b"".join(field(name.encode()) + fill(what, 32) for name, what in files)) == VECTORS["bundle_digest"]
+    assert json.loads(VECTORS["model_pin"])["model_sha256"] == VECTORS["bundle_digest"].hex() and json.loads(VECTORS["part"])["thresholds"] == [{"kind": "open", "at_least": 0.4}]
     publics = sha(b"framegate/v1/publics" + sha(fill("publics one", 200)) + sha(fill("publics two", 200)))
     assert publics == VECTORS["publics_sha256_two"] and sha(b"framegate/v1/publics") == VECTORS["publics_sha256_none"]
     spki, log, posture = fill("spki", 91), fill("log", 32), b'{"agent_version":"0.1.0"}'

@@ -9,6 +9,9 @@ from framegate.activation import activation_mac
 from framegate.audit import entry_bytes, event_body
 from framegate.device_identity import iak_certify_data
 from framegate.merkle import Tree
+from framegate.model_pins import ModelPin
+from framegate.model_signing import bundle_digest
+from framegate.parts import PartStatement
 from framegate.receipt_verifier import leaf_hash
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
@@ -85,6 +88,15 @@ def vectors() -> dict[str, object]:
         reason="lens replaced", verb="device.lift", policies=("security",), policy="access-policy 1 a43558e81533d1ad", request="0a1b2c3d",
     )  # fmt: skip
     second = entry_bytes(1, leaf_hash(first), body)
+    bundle = bundle_digest({"model.onnx": fill("network", 32), "recipe.json": fill("recipe", 32), "known/00_test.png": fill("known", 32), "model.sig": fill("not counted", 32)})
+    pin = ModelPin(
+        zone="line-1", sequence=2, model_sha256=bundle.hex(), name="board-defects", version=2, signer="key 0123456789abcdef", anchor="key:AAAA", rollback=0,
+        approved=(bundle.hex(),), issued_at_ms=1790000000000,
+    )  # fmt: skip
+    part = PartStatement(
+        part_type="board-7", version=3, goldens=(fill("golden", 32).hex(),), thresholds=({"kind": "open", "at_least": 0.4},), min_size_px=12.0,
+        ignore=({"points": [[0, 0], [0.5, 0], [0.5, 0.5]]},), source="lot 12", approved_by=("operator.anna", "erik"), removed=0, issued_at_ms=1790000000000,
+    )  # fmt: skip
     attest_hello = AttestHello(client_nonce=fill("client nonce", 32), reset_count=3, restart_count=1, boot_log_sha256=log)
     return {
         "hello": hello.marshal().hex(), "attest_hello": attest_hello.marshal().hex(), "challenge": challenge.marshal().hex(), "offer": offer.marshal().hex(),
@@ -97,6 +109,7 @@ def vectors() -> dict[str, object]:
         "log_entry_0": first.hex(), "log_entry_1": second.hex(), "log_leaf_1": leaf_hash(second).hex(), "log_root_2": Tree([leaf_hash(first), leaf_hash(second)]).root.hex(),
         "approval_content": content_digest("frame.export", "ExportRequest", b"\x0a\x02v1\x2a\x05claim\x32\x07quality").hex(),
         "access_policy_sha256": policy_digest({"schema.cedarschema": "entity Role;\n", "a.cedar": "// nothing\n"}).hex(),
+        "bundle_digest": bundle.hex(), "model_pin": pin.payload().hex(), "part": part.payload().hex(),
         "policy_pcr": policy_pcr(PcrSelection(Alg.SHA256, tuple(range(8))), values).hex(),
     }  # fmt: skip
 
