@@ -19,7 +19,7 @@ from framegate.statements import Outcome
 from framegate_gateway.egress import EgressRules
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE
 from framegate_gateway.inference.remote import Backend
-from framegate_gateway.model_commands import data, errors, models
+from framegate_gateway.model_commands import data, errors, models, public_key
 from framegate_gateway.server import DEFAULT_STATE, GatewayProcess, Settings
 from framegate_gateway.vault.frames import KEEP_DAYS
 from framegate_gateway.vault.keys import found_keys, recover_keys
@@ -38,6 +38,7 @@ talk = Console(stderr=True, highlight=False)
 def run(
     agent_socket: AgentSocket,
     golden: Annotated[list[Path] | None, typer.Option(exists=True, file_okay=False, help="Folder of golden images, TYPE.png or TYPE.jpg; may be repeated.")] = None,
+    golden_key: Annotated[list[Path] | None, typer.Option(help="Public key (PEM) that must have signed those folders: framegate-gateway data sign.")] = None,
     bundle: Annotated[Path, typer.Option(help="Model bundle until the controller pins one; default: the shipped one.")] = DEFAULT_BUNDLE,
     models_in: Annotated[list[Path] | None, typer.Option("--models", file_okay=False, help="Folder of signed bundles that the controller may pin; may be repeated.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -72,8 +73,9 @@ def run(
         reached, _, reached_port = advertise.partition(":")
         settings = Settings(
             agent_socket, tuple(golden or ()), bundle, host, reached or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "close",
-            int(reached_port or 0), frames_over_broker, EgressRules(frozenset(export_to or ()), export_quota), tuple(models_in or ()), server, inference_port,
-            {**KEEP_DAYS, **_days(keep or [])},
+            advertise_port=int(reached_port or 0), frames_over_broker=frames_over_broker, egress=EgressRules(frozenset(export_to or ()), export_quota),
+            models=tuple(models_in or ()), backend=server, inference_port=inference_port, golden_keys=tuple(public_key(path) for path in golden_key or ()),
+            keep_days={**KEEP_DAYS, **_days(keep or [])},
         )  # fmt: skip
 
         async def main() -> None:

@@ -105,7 +105,7 @@ def train(
         require_torch()
         begin = None if init == "none" else load_bundle(DEFAULT_BUNDLE if init == "default" else Path(init))
         named = tuple(c.strip() for c in classes.split(",") if c.strip()) or (begin.recipe.classes if begin else load_bundle(DEFAULT_BUNDLE).recipe.classes)
-        provenance = check_folder(data_folder, [_public_key(path) for path in data_key or []])
+        provenance = check_folder(data_folder, [public_key(path) for path in data_key or []])
         if not provenance.signer or provenance.signer == "unverified":
             talk.print(
                 f"[yellow]nobody vouches for this data[/] ({'its signature was not checked: --data-key KEY' if provenance.signer else 'it is not signed'}); the card will say so"
@@ -140,7 +140,7 @@ def data_verify(folder: Path, key: Annotated[list[Path], typer.Option(help="Publ
 
     with errors():
         as_json = _json(output)
-        found = check_folder(_folder(folder), [_public_key(path) for path in key])
+        found = check_folder(_folder(folder), [public_key(path) for path in key])
         print(json.dumps(asdict(found)) if as_json else f"{found.files} files as signed by {found.signer}: {found.source}, approved by {found.approved_by}; digest {found.sha256}")
 
 
@@ -195,7 +195,8 @@ def _private_key(path: Path) -> Any:
     return key
 
 
-def _public_key(path: Path) -> Any:
+def public_key(path: Path) -> Any:
+    """The elliptic-curve public key in a PEM file. Raises Malformed, Refused or Unavailable (USAGE)."""
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.certificates import from_ms
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
@@ -37,6 +38,7 @@ from framegate_gateway.pinned_model import PinnedModel
 from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.service import FramesService
+from framegate_gateway.training.manifest import signed_files
 from framegate_gateway.vault.frames import KEEP_DAYS, FrameVault
 from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
@@ -84,6 +86,7 @@ class Settings:
     models: tuple[Path, ...] = ()
     backend: Backend | None = None
     inference_port: int = 0
+    golden_keys: tuple[ec.EllipticCurvePublicKey, ...] = ()
     keep_days: Mapping[str, int] = field(default_factory=lambda: dict(KEEP_DAYS))
 
 
@@ -93,7 +96,7 @@ class GatewayProcess:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         bundle = load_bundle(settings.bundle)
-        self.parts = FleetParts(settings.state / "golden", GoldenImages(settings.golden))
+        self.parts = FleetParts(settings.state / "golden", GoldenImages(settings.golden, signed_files(settings.golden, settings.golden_keys)))
         self.models = Models(bundle, self.parts, settings.threads, settings.backend, self._model_failed)
         address, operator = f"{settings.advertise}:{settings.advertise_port or settings.port}", f"{settings.advertise}:{settings.operator_port}"
         self.keys = GatewayKeys(address, operator, bundle.digest)

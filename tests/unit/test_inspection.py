@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import cv2
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ from framegate_gateway.inference.learning import MIN_FRAMES, learn_golden
 from framegate_gateway.inference.parts import GoldenImages, Part, apply_rules
 from framegate_gateway.inference.registration import MAX_SHIFT_PX, reference, register
 from framegate_gateway.training.evaluate import inspector_of
+from framegate_gateway.training.manifest import sign_folder, signed_files
 from framegate_simulators.boards import CLASSES, draw_board
 
 BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
@@ -219,6 +221,22 @@ def test_parts_of_the_fleet_come_before_local_ones_and_removal_is_final(keys, tm
         parts.apply([sealed(keys, replace(named, version=3)), sealed(keys, named)], root, now)
     parts.apply([sealed(keys, replace(named, version=4, removed=1))], root, now)
     assert "board-7" not in parts and len(parts) == 0
+
+
+def test_a_signed_golden_folder_counts_as_it_was_signed(tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    image = tmp_path / "board.png"
+    image.write_bytes(cv2.imencode(".png", BOARD.golden)[1].tobytes())
+    with pytest.raises(Refused):
+        signed_files((tmp_path,), (key.public_key(),))
+    sign_folder(tmp_path, key, "lot 12", "anna")
+    golden = GoldenImages((tmp_path,), signed_files((tmp_path,), (key.public_key(),)))
+    assert golden.get("board").goldens and signed_files((tmp_path,), ()) is None
+    image.write_bytes(cv2.imencode(".png", BOARD.frame)[1].tobytes())
+    with pytest.raises(Refused, match="as it was signed"):
+        golden.get("board")
+    (tmp_path / "smuggled.png").write_bytes(b"x")
+    assert "smuggled" not in GoldenImages((tmp_path,), {})
 
 
 # ---------------------------------------------------------------- golden images learnt

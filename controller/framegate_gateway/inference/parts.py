@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Reason, Refused, Unavailable
 from framegate.masks import Polygon
 from framegate.wire import sha256
 from framegate_gateway.inference.detections import Detections
@@ -50,11 +50,13 @@ class Parts(Protocol):
 class GoldenImages:
     """Parts from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`. Read when first asked for."""
 
-    def __init__(self, folders: tuple[Path, ...]) -> None:
+    def __init__(self, folders: tuple[Path, ...], signed: Mapping[Path, bytes] | None = None) -> None:
+        """With `signed`, file to SHA-256, only those files count, and only with those bytes."""
         self._paths: dict[str, Path] = {}
+        self._signed = signed
         for folder in folders:
             for path in sorted(folder.rglob("*")):
-                if path.suffix.lower() in {".png", ".jpg", ".jpeg"} and not path.stem.endswith("_test"):
+                if path.suffix.lower() in {".png", ".jpg", ".jpeg"} and not path.stem.endswith("_test") and (signed is None or path in signed):
                     self._paths[path.stem.removesuffix("_temp")] = path
 
     def __len__(self) -> int:
@@ -75,9 +77,12 @@ class GoldenImages:
     def get(self, part_type: str) -> Part:
         """The part, read from its file. KeyError for an unknown part type, Unavailable (PART_UNKNOWN) where the file is gone."""
         try:
-            return Part(part_type, (self._paths[part_type].read_bytes(),))
+            image = self._paths[part_type].read_bytes()
         except OSError as error:
             raise Unavailable.of(Reason.PART_UNKNOWN, f"the golden image {self._paths[part_type]}", error.strerror or error) from error
+        if self._signed is not None and sha256(image) != self._signed[self._paths[part_type]]:
+            raise Refused.of(Reason.PART, f"the golden image of {ascii(part_type)[:60]} as it was signed", "another", "somebody changed it; sign the folder again if that is right")
+        return Part(part_type, (image,))
 
 
 def digest_of(goldens: tuple[bytes, ...]) -> tuple[str, ...]:

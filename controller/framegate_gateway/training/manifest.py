@@ -84,6 +84,17 @@ def check_folder(folder: Path, keys: Sequence[ec.EllipticCurvePublicKey] = ()) -
     return Provenance(whole, len(digests), str(body["source"]), str(body["approved_by"]), signer)
 
 
+def signed_files(folders: Sequence[Path], keys: Sequence[ec.EllipticCurvePublicKey]) -> dict[Path, bytes] | None:
+    """File to SHA-256 of folders that one of `keys` signed (`check_folder`); None without keys. Raises Malformed or Refused."""
+    if not keys:
+        return None
+    found: dict[Path, bytes] = {}
+    for folder in folders:
+        check_folder(folder, keys)
+        found |= {folder / name: digest for name, digest in file_digests(folder).items()}
+    return found
+
+
 def sha256_of(key: ec.EllipticCurvePrivateKey) -> str:
     """The first sixteen digits by which a key is named in words."""
     from framegate.certificates import spki_of
