@@ -66,8 +66,9 @@ class PinnedModel:
             return
         pin = verify_model_pin(envelope, zone, root, self._now(), least=(self._sequence, self._digest))
         self._envelope, self.pin, self._sequence, self._digest = envelope, pin, pin.sequence, pin.model_sha256
+        self._models.allowed = frozenset({pin.model_sha256, *pin.approved})
         running = self._models.bundle.digest.hex()
-        if running not in {pin.model_sha256, *pin.approved}:
+        if running not in self._models.allowed:
             self._models.barred = Refused.of(Reason.MODEL, f"the approved model {pin.name} {pin.version}", f"{running[:16]}, which nobody approved", "put the bundle in --models")
         self._keep()
         self._changed.set()

@@ -476,6 +476,17 @@ async def test_N104_a_pinned_bundle_that_is_swapped_unsigned_or_by_another_key_n
         shutil.rmtree(folder)
 
 
+async def test_N104_frames_granted_for_a_model_that_is_no_longer_approved_are_not_inspected(gate):
+    before = gate.models.bundle.digest.hex()
+    jpeg = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
+    gate.apply(pin_of(another_version(gate.store / "v41", 41)))  # approves nothing but itself
+    await asyncio.wait_for(_until(lambda: gate.switched), 30)
+    assert await gate.models.inspect(gate.switched[0].hex(), "cam", "drawn-1", jpeg, 1, 640, 640)
+    with pytest.raises(Refused) as caught:
+        await gate.models.inspect(before, "cam", "drawn-1", jpeg, 1, 640, 640)
+    assert caught.value.reason == Reason.MODEL
+
+
 async def test_N104_an_older_version_is_refused_unless_it_is_meant(gate, keys, tmp_path):
     first, second = another_version(gate.store / "v21", 21), another_version(gate.store / "v22", 22)
     gate.apply(pin_of(second, sequence=1))

@@ -24,7 +24,10 @@ OUTGOING_S: Final = 180.0
 
 
 class Models:
-    """Engines by the digest of their bundle. `failed` is told when one deviates from its known answers and is stopped."""
+    """Engines by the digest of their bundle. `failed` is told when one deviates from its known answers and is stopped.
+
+    `allowed`: digests (hex) that may inspect, None before the first pin; `barred`: why nothing may.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Models:
         self._parts, self._threads, self._backend, self._failed, self._watch_s = parts, threads, backend, failed, watch_s
         self.engine = self._engine(bundle)
         self.barred: FramegateError | None = None
+        self.allowed: frozenset[str] | None = None
         self._engines: dict[str, Engine] = {bundle.digest.hex(): self.engine}
         self._tasks: dict[str, list[asyncio.Task[Any]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -90,6 +94,8 @@ class Models:
         """Inspect by the model with this digest (hex), which a grant names. Raises as `Engine.inspect`, and Refused (MODEL) where it is no longer ready here."""
         if self.barred is not None:
             raise Refused(self.barred.failures)
+        if self.allowed is not None and digest not in self.allowed:  # a grant from before the pin: its model may have been swapped for good reason
+            raise Refused.of(Reason.MODEL, "an approved model", f"a grant for {digest[:16]}", "the camera gets a new grant")
         engine = self._engines.get(digest)
         if engine is None:
             raise Refused.of(Reason.MODEL, f"the model {self.bundle.digest.hex()[:16]} in force", f"a grant for {digest[:16]}", "the camera gets a new grant")
