@@ -327,7 +327,7 @@ async def test_N105_a_deviation_stops_inference_and_says_so(tmp_path):
     async def failed(_bundle, error):
         told.append(error)
 
-    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((tmp_path,)), 1, failed, watch_s=0.05)
+    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((tmp_path,)), 1, failed=failed, watch_s=0.05)
     digest = models.bundle.digest.hex()
     await models.start()
     jpeg = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
