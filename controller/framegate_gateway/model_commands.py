@@ -21,7 +21,7 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 models = typer.Typer(no_args_is_help=True, help="Model bundles: show, evaluate, train.")
 data = typer.Typer(no_args_is_help=True, help="Folders of images: sign and verify who vouches for them.")
 talk = Console(stderr=True, highlight=False)
-BundleOption = Annotated[Path, typer.Option("--bundle", help="Model bundle; default: the shipped one.")]
+BundleOption = Annotated[Path, typer.Option("--bundle", help="Model bundle's folder; default: the shipped one, which is also called default.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=64, help="Threads of the model.")]
 
@@ -41,7 +41,7 @@ def errors() -> Iterator[None]:
 def show(bundle: BundleOption = DEFAULT_BUNDLE, output: Output = "table") -> None:
     """Show what a bundle is: digest, classes, threshold, known answers, signature, what it was trained on."""
     with errors():
-        found = load_bundle(bundle)
+        found = load_bundle(_bundle(bundle))
         r = found.recipe
         body = {
             "name": r.name, "version": r.version, "digest": found.digest.hex(), "classes": list(r.classes), "threshold": r.threshold, "calibration": list(r.calibration),
@@ -72,7 +72,7 @@ def evaluate(
 
     with errors():
         as_json = _json(output)
-        found = load_bundle(bundle)
+        found = load_bundle(_bundle(bundle))
         listed = read_split(data_folder, _split(data_folder, split))
         if not listed:
             raise Refused.of(Reason.DATA_SET, "pairs to measure on", f"none in {split or data_folder}", "X_test.jpg, X_temp.jpg and X.txt each")
@@ -103,7 +103,7 @@ def train(
 
     with errors():
         require_torch()
-        begin = None if init == "none" else load_bundle(DEFAULT_BUNDLE if init == "default" else Path(init))
+        begin = None if init == "none" else load_bundle(_bundle(Path(init)))
         named = tuple(c.strip() for c in classes.split(",") if c.strip()) or (begin.recipe.classes if begin else load_bundle(DEFAULT_BUNDLE).recipe.classes)
         provenance = check_folder(data_folder, [public_key(path) for path in data_key or []])
         if not provenance.signer or provenance.signer == "unverified":
@@ -172,6 +172,10 @@ def _progress() -> Iterator[Callable[[str, float, str], None]]:
             bar.update(tasks[stage], completed=share, words=escape(ascii(words)[1:-1]))
 
         yield said
+
+
+def _bundle(named: Path) -> Path:
+    return DEFAULT_BUNDLE if named == Path("default") and not named.exists() else named
 
 
 def _split(folder: Path, split: Path | None) -> Path | None:
