@@ -47,7 +47,7 @@ chaos-line: setup ## kill -9 at random, RUNS times (1000, half an hour): nothing
 proto: setup ## Generate Python from proto/
 	@./scripts/proto.sh
 
-model: setup ## Train the default model from nothing (MINUTES=45)
+model: setup ## Train the default model from nothing (MINUTES=66)
 	@./scripts/model.sh
 
 clean: ## Remove what was built

@@ -45,7 +45,7 @@ def drawn_pair(seed: int) -> LabelledPair:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--minutes", type=float, default=66.0)
     parser.add_argument("--boards", type=int, default=6000)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

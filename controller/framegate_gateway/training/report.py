@@ -96,7 +96,8 @@ def table(counts: NDArray[np.int64], names: Sequence[str]) -> Colour:
             colour = (255 - int(120 * share), 255 - int(200 * share), 255 - int(200 * share)) if i == j else (255 - int(220 * share), 255 - int(220 * share), 255)
             a = (left + j * cell, top + i * cell)
             cv2.rectangle(picture, a, (a[0] + cell - 2, a[1] + cell - 2), colour, -1)
-            cv2.putText(picture, str(int(counts[i, j])), (a[0] + 12, a[1] + cell // 2 + 6), _FONT, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
+            ink = (255, 255, 255) if i == j and share > 0.5 else (0, 0, 0)
+            cv2.putText(picture, str(int(counts[i, j])), (a[0] + 12, a[1] + cell // 2 + 6), _FONT, 0.6, ink, 1, cv2.LINE_AA)
     return picture
 
 
@@ -113,7 +114,7 @@ def miss(pair: LabelledPair, found: Detections, box: NDArray[np.float32], words:
                 cv2.rectangle(view, (int((b[0] - x) * 2), int((b[1] - y) * 2)), (int((b[2] - x) * 2), int((b[3] - y) * 2)), colour, 2)
         views.append(cv2.copyMakeBorder(view, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(200, 200, 200)))
     strip = np.full((28, views[0].shape[1] * 2, 3), 255, np.uint8)
-    cv2.putText(strip, f"{pair.name[-24:]}  {words}", (6, 19), _FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(strip, f"{pair.name.rsplit('/', 1)[-1][-32:]}  {words}", (6, 19), _FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     width = min(v.shape[1] for v in views)
     return np.asarray(np.vstack([strip[:, : 2 * width], np.hstack([v[:, :width] for v in views])]), np.uint8)
 
