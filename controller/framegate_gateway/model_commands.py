@@ -162,6 +162,16 @@ def _show_score(body: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str, float, str], None]]:
+    if not talk.is_terminal:  # into a file: a line for each tenth of a stage
+        tenths: dict[str, int] = {}
+
+        def noted(stage: str, share: float, words: str) -> None:
+            if tenths.get(stage, -1) < int(10 * share):
+                tenths[stage] = int(10 * share)
+                talk.print(f"{stage} {100 * share:3.0f} %  {escape(ascii(words)[1:-1])}")
+
+        yield noted
+        return
     columns = (TextColumn("{task.description:16}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("{task.fields[words]}"))
     with Progress(*columns, console=talk) as bar:
         tasks: dict[str, Any] = {}

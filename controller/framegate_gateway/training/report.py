@@ -122,15 +122,16 @@ def miss(pair: LabelledPair, found: Detections, box: NDArray[np.float32], words:
 def _page(body: Mapping[str, Any], measured: Measured) -> str:
     s = measured.score
     lines = [
-        "# Training report", "", f"{s.images} held-out pairs with {s.defects} defects, threshold {s.threshold:.2f}.", "",
+        "# Report", "", f"{s.images} pairs with {s.defects} defects, threshold {s.threshold:.2f}.", "",
         "| | |", "|---|---|", f"| mAP (DeepPCB's protocol) | {100 * s.pooled_ap:.2f} % |",
         f"| F, precision, recall | {100 * s.f:.2f}, {100 * s.precision:.2f}, {100 * s.recall:.2f} % |",
         *(f"| AP {name} | {100 * value:.2f} % |" for name, value in s.class_ap.items()), "",
         "![precision over recall](precision-recall.png)", "", "![confusion](confusion.png)", "",
     ]  # fmt: skip
-    duplicates, outliers = body.get("near_duplicates", []), body.get("label_outliers", [])
-    lines += [f"Near duplicates in the training set: {len(duplicates)}; labels that the model disputes: {len(outliers)}. Both are listed in report.json.", ""]
-    lines += [f"- `{row['pair']}` {row['what']}" for row in outliers[:20]]
-    lines += ["", "Worst misses (green: truth, red: said):", ""]
+    if "near_duplicates" in body:
+        duplicates, outliers = body["near_duplicates"], body["label_outliers"]
+        lines += [f"Near duplicates in the training set: {len(duplicates)}; labels that the model disputes: {len(outliers)}. Both are listed in report.json.", ""]
+        lines += [f"- `{row['pair']}` {row['what']}" for row in outliers[:20]] + [""]
+    lines += ["Worst misses (green: truth, red: said):", ""]
     lines += [f"![{row['what']}](misses/{number:02d}.png)" for number, row in enumerate(body["worst_misses"])]
     return "\n".join(lines) + "\n"
