@@ -32,7 +32,7 @@ def plant(tmp_path_factory):
         p.start_agent(gateway)
         p.start_gateway(gateway, "--models", p.folder / "models")
         p.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 4")
-        wait_for("verdicts", lambda: len(verdicts(p)) > 3, 60)
+        wait_for("verdicts", lambda: sum(p.sites["cam1"].status().get("outcomes", {}).values()) > 3, 60)
         yield p
 
 
