@@ -177,7 +177,7 @@ class PeopleDemo(Story):
         p, sara = self.plant, self.who["sara"]
         folder = p.folder / "policy"
         p.framegate("policy", "pull", "--out", folder, who=sara)
-        (model,) = set(re.findall(r"\b[0-9a-f]{64}\b", p.command("framegate-gateway", "model").stdout))
+        (model,) = set(re.findall(r"\b[0-9a-f]{64}\b", p.command("framegate-gateway", "model", "show").stdout))
         rule = folder / "model.cedar"
         rule.write_text(MODEL_RULE.replace("MODEL", model[:-1] + ("0" if model[-1] != "0" else "1")))  # mistyped
         (folder / "tests").mkdir(exist_ok=True)
