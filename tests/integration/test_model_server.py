@@ -55,7 +55,19 @@ def python() -> Path:
     if not ready.exists():
         shutil.rmtree(venv, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        argv = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "-r", str(HERE / "requirements.txt")]
+        argv = [
+            str(venv / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-compile",
+            "--require-hashes",
+            "-r",
+            str(HERE / "requirements.txt"),
+        ]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_S, check=False)
         if done.returncode:
             pytest.skip(f"MLServer cannot be installed here: {done.stderr.strip().splitlines()[-1:]}")
