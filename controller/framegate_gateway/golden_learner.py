@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate_gateway.inference.learning import MAX_FRAMES, MIN_FRAMES
+from framegate.parts import MAX_LESSON, MIN_LESSON
 
 MAX_WAIT_S: Final = 600
 """A line that brings no part in ten minutes is not running."""
@@ -35,8 +35,8 @@ class GoldenLearner:
     @asynccontextmanager
     async def lesson(self, part_type: str, frames: int, timeout_s: float) -> AsyncIterator[list[bytes]]:
         """The next `frames` frames of `part_type`. Raises Refused (USAGE, CONFLICT), Unavailable (TIMEOUT) where too few come."""
-        if not MIN_FRAMES <= frames <= MAX_FRAMES or not 0 < timeout_s <= MAX_WAIT_S or not part_type:
-            raise Refused.of(Reason.USAGE, f"a part type, {MIN_FRAMES} to {MAX_FRAMES} frames, a wait of at most {MAX_WAIT_S} s", f"{frames} frames, {timeout_s:g} s")
+        if not MIN_LESSON <= frames <= MAX_LESSON or not 0 < timeout_s <= MAX_WAIT_S or not part_type:
+            raise Refused.of(Reason.USAGE, f"a part type, {MIN_LESSON} to {MAX_LESSON} frames, a wait of at most {MAX_WAIT_S} s", f"{frames} frames, {timeout_s:g} s")
         if self._part_type:
             raise Refused.of(Reason.CONFLICT, "one lesson at a time", f"one of {ascii(self._part_type)[:60]} is on", "wait for it to end")
         self._part_type, self._wanted, self._bytes = part_type, frames, 0
@@ -44,7 +44,7 @@ class GoldenLearner:
             try:
                 await asyncio.wait_for(self._full.wait(), timeout_s)
             except TimeoutError as error:
-                if len(self._frames) < MIN_FRAMES:
+                if len(self._frames) < MIN_LESSON:
                     came = f"{len(self._frames)} in {timeout_s:g} s"
                     raise Unavailable.of(Reason.TIMEOUT, f"{frames} frames of {ascii(part_type)[:60]}", came, "does a camera send this part type here?") from error
             yield list(self._frames)

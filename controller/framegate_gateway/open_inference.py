@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import grpc
-import numpy as np
 
 from framegate.certificates import Purpose, from_ms, verify_certificate
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, sha256
 from framegate_gateway.feed import TrustView
-from framegate_gateway.inference.image_header import image_size
+from framegate_gateway.inference.image_header import encoding_of, image_size
 from framegate_gateway.inference.models import Models
 from framegate_gateway.keys import GatewayKeys
 from framegate_proto.edge import presented_certificate, to_status
@@ -25,7 +24,6 @@ from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 Context = grpc.aio.ServicerContext[Any, Any]
 MODEL: Final = "framegate"
 """The model's name towards clients; its version is the digest of the bundle in force."""
-JPEG_MAGIC: Final = b"\xff\xd8"
 
 
 class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
@@ -70,7 +68,7 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
             device = self._caller(context)
             self._named(request.model_name, request.model_version)
             frame, part_type = self._inputs(request)
-            encoding = 1 if frame[:2] == JPEG_MAGIC else 2
+            encoding = encoding_of(frame)
             width, height = image_size(frame, encoding)
             if not 0 < width * height <= MAX_FRAME_PIXELS:
                 raise Malformed.of(Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{width}x{height}")
@@ -82,9 +80,8 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
         answer = oip.ModelInferResponse(model_name=MODEL, model_version=digest, id=request.id)
         answer.parameters["golden_sha256"].string_param = found.golden_sha256
         n = len(found.defects)
-        boxes, scores = np.array([d["box"] for d in found.defects], np.float32), np.array([d["score"] for d in found.defects], np.float32)
-        answer.outputs.add(name="boxes", datatype="FP32", shape=[n, 4]).contents.fp32_contents.extend(boxes.ravel().tolist())
-        answer.outputs.add(name="scores", datatype="FP32", shape=[n]).contents.fp32_contents.extend(scores.tolist())
+        answer.outputs.add(name="boxes", datatype="FP32", shape=[n, 4]).contents.fp32_contents.extend(side for d in found.defects for side in d["box"])
+        answer.outputs.add(name="scores", datatype="FP32", shape=[n]).contents.fp32_contents.extend(d["score"] for d in found.defects)
         answer.outputs.add(name="classes", datatype="BYTES", shape=[n]).contents.bytes_contents.extend(d["kind"].encode() for d in found.defects)
         return answer
 

@@ -19,6 +19,9 @@ MAX_GOLDENS: Final = 8
 MAX_GOLDEN_BYTES: Final = 2 * 1024 * 1024
 """One golden image: a PNG of 4 megapixels of circuit board has a quarter of that."""
 MAX_CLASSES: Final = 256
+MIN_LESSON: Final = 5
+"""Good frames that a golden image is learnt from: the middle of fewer is no better than one of them, and one with a defect would show through."""
+MAX_LESSON: Final = 64
 _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 

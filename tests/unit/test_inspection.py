@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
-from framegate.parts import PartStatement, check_part, verify_part
+from framegate.parts import MIN_LESSON, PartStatement, check_part, verify_part
 from framegate.wire import sha256
 from framegate_agent.camera.sources import encoded
 from framegate_gateway.fleet_parts import FleetParts
@@ -22,9 +22,10 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.inspector import golden_of
-from framegate_gateway.inference.learning import MIN_FRAMES, learn_golden
-from framegate_gateway.inference.parts import GoldenImages, Part, apply_rules
+from framegate_gateway.inference.learning import learn_golden
+from framegate_gateway.inference.parts import GoldenImages, Part
 from framegate_gateway.inference.registration import MAX_SHIFT_PX, reference, register
+from framegate_gateway.inference.rules import apply_rules
 from framegate_gateway.training.evaluate import inspector_of
 from framegate_gateway.training.manifest import sign_folder, signed_files
 from framegate_simulators.boards import CLASSES, draw_board
@@ -263,7 +264,7 @@ def test_one_defect_among_good_frames_is_not_in_what_is_learnt():
     assert float((cv2.absdiff(a, register(reference(b), a).golden) > 40).mean()) < 0.02
 
 
-@pytest.mark.parametrize(("frames", "error"), [(lambda: [good(1)] * (MIN_FRAMES - 1), Refused), (lambda: [b"x"] * 6, Malformed)])
+@pytest.mark.parametrize(("frames", "error"), [(lambda: [good(1)] * (MIN_LESSON - 1), Refused), (lambda: [b"x"] * 6, Malformed)])
 def test_golden_images_are_not_learnt_from_too_little_or_nothing(frames, error):
     with pytest.raises(error):
         learn_golden(frames())

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from framegate.errors import Malformed, Reason
-from framegate.wire import ENCODING_JPEG, ENCODING_PNG, MAX_FRAME_PIXELS
-from framegate_gateway.inference.image_header import image_size
-
-JPEG_MAGIC: Final = b"\xff\xd8"
-
-
-def encoding_of(data: bytes) -> int:
-    """JPEG or PNG, by the first bytes; anything else is called PNG, whose own check then says what came."""
-    return ENCODING_JPEG if data[:2] == JPEG_MAGIC else ENCODING_PNG
+from framegate.wire import MAX_FRAME_PIXELS
+from framegate_gateway.inference.image_header import encoding_of, image_size
 
 
 def decode_gray(data: bytes, encoding: int | None = None, claimed: tuple[int, int] | None = None, max_pixels: int = MAX_FRAME_PIXELS) -> NDArray[np.uint8]:

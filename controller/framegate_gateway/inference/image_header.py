@@ -8,10 +8,16 @@ from __future__ import annotations
 from framegate.errors import Malformed, Reason
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG
 
+JPEG_MAGIC = b"\xff\xd8"
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _FRAME_HEADERS = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive DCT: what cameras write. Lossless and arithmetic JPEG are refused."""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+
+
+def encoding_of(data: bytes) -> int:
+    """JPEG or PNG, by the first bytes; anything else is called PNG, whose own check then says what came."""
+    return ENCODING_JPEG if data[:2] == JPEG_MAGIC else ENCODING_PNG
 
 
 def image_size(data: bytes, encoding: int) -> tuple[int, int]:
@@ -20,7 +26,7 @@ def image_size(data: bytes, encoding: int) -> tuple[int, int]:
         if len(data) < 33 or not data.startswith(_PNG):
             raise _bad("a PNG with its header first", data)
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if encoding != ENCODING_JPEG or data[:2] != b"\xff\xd8":
+    if encoding != ENCODING_JPEG or data[:2] != JPEG_MAGIC:
         raise _bad("a JPEG", data)
     at = 2
     while at + 4 <= len(data):

@@ -9,12 +9,10 @@ import cv2
 import numpy as np
 
 from framegate.errors import Reason, Refused
+from framegate.parts import MAX_LESSON, MIN_LESSON
 from framegate_gateway.inference.decoding import decode_gray
 from framegate_gateway.inference.registration import Gray, reference, register
 
-MIN_FRAMES: Final = 5
-"""The middle of fewer is no better than one of them, and one with a defect would show through."""
-MAX_FRAMES: Final = 64
 ALIKE: Final = 0.85
 """Correlation with the others that a frame must have to be counted."""
 DIFFERS: Final = 40
@@ -22,13 +20,13 @@ DIFFERS: Final = 40
 
 
 def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
-    """(PNG, facts) out of `MIN_FRAMES` to `MAX_FRAMES` encoded frames of one size.
+    """(PNG, facts) out of `MIN_LESSON` to `MAX_LESSON` encoded frames of one size.
 
     The facts: `used`, `left_out` (numbers of frames that show something else), `largest_shift_px`, `differing_share` (the largest share of pixels by which a used frame
     differs from the result: a defect in one good frame shows here). Raises Refused (REGISTRATION) where too few frames agree, Malformed (IMAGE).
     """
-    if not MIN_FRAMES <= len(encoded) <= MAX_FRAMES:
-        raise Refused.of(Reason.REGISTRATION, f"{MIN_FRAMES} to {MAX_FRAMES} good frames", len(encoded))
+    if not MIN_LESSON <= len(encoded) <= MAX_LESSON:
+        raise Refused.of(Reason.REGISTRATION, f"{MIN_LESSON} to {MAX_LESSON} good frames", len(encoded))
     frames = [decode_gray(data) for data in encoded]
     size = frames[0].shape
     ready = [reference(f) if f.shape == size else None for f in frames]
@@ -43,8 +41,8 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
             continue
         kept.append(moved.golden)
         shifts.append(float(np.hypot(*moved.shift)))
-    if len(kept) < MIN_FRAMES:
-        raise Refused.of(Reason.REGISTRATION, f"{MIN_FRAMES} frames that show the same part", len(kept), "one part type, one place, one light")
+    if len(kept) < MIN_LESSON:
+        raise Refused.of(Reason.REGISTRATION, f"{MIN_LESSON} frames that show the same part", len(kept), "one part type, one place, one light")
     learned = np.median(np.stack(kept), axis=0).astype(np.uint8)
     differing = [float((cv2.absdiff(f, learned) > DIFFERS).mean()) for f in kept]
     facts = {"used": len(kept), "left_out": left_out, "largest_shift_px": round(max(shifts), 2), "differing_share": round(max(differing), 5)}

@@ -7,13 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
-import numpy as np
-
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.masks import Polygon
 from framegate.wire import sha256
-from framegate_gateway.inference.detections import Detections
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +84,3 @@ class GoldenImages:
 def digest_of(goldens: tuple[bytes, ...]) -> tuple[str, ...]:
     """Hex SHA-256 of each golden image."""
     return tuple(sha256(g).hex() for g in goldens)
-
-
-def apply_rules(found: Detections, rules: Mapping[str, Any], classes: tuple[str, ...], threshold: float, size: tuple[int, int]) -> Detections:
-    """The detections that count as defects of a part; `size` is the frame's (h, w)."""
-    own = rules.get("thresholds") or {}
-    least = np.array([float(own.get(c, threshold)) for c in classes])
-    keep = found.scores >= least[found.classes]
-    if rules.get("min_size_px"):
-        keep &= np.maximum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1]) >= rules["min_size_px"]
-    for polygon in rules.get("ignore") or ():
-        corners = (np.array(polygon) * (size[1], size[0])).astype(np.float32)
-        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-        keep &= np.array([cv2.pointPolygonTest(corners, (float(x), float(y)), False) < 0 for x, y in centres], bool).reshape(-1)
-    return Detections(found.boxes[keep], found.classes[keep], found.scores[keep])
-
-
-def least_threshold(rules: Mapping[str, Any], classes: tuple[str, ...], threshold: float) -> float:
-    """The lowest threshold of any class under `rules`."""
-    own = rules.get("thresholds") or {}
-    return min(float(own.get(c, threshold)) for c in classes)

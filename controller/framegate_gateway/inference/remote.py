@@ -7,12 +7,13 @@ metadata names, and by the known answers, at the start and on the timer. It atte
 from __future__ import annotations
 
 import asyncio
+import math
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
-import numpy as np
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate_gateway.inference.bundle import Bundle
@@ -70,23 +71,23 @@ class RemoteModel:
             versions = ", ".join(found.versions)[:200] or "none"
             raise Refused.of(Reason.MODEL, f"version {digest[:DIGEST_DIGITS]}… of {b.model}", ascii(versions), "deploy the approved bundle's model there, its digest as version")
 
-    async def infer(self, shape: list[int], pair: bytes) -> tuple[Any, Any]:
-        """Heat and geometry, float32 arrays (n, c, h, w), of one pair (n, 2, h, w) float32 as bytes. Raises Unavailable (INFERENCE)."""
+    async def infer(self, shape: list[int], pair: bytes) -> tuple[dict[str, Any], bytes]:
+        """Heat and geometry of one pair (n, 2, h, w), float32 as bytes: ({shapes: both}, bytes of both). Raises Unavailable (INFERENCE)."""
         request = oip.ModelInferRequest(model_name=self._backend.model, raw_input_contents=[pair])
         request.inputs.add(name="pair", datatype="FP32", shape=shape)
         for name in OUTPUTS:
             request.outputs.add(name=name)
         answer = await self._call(self._stub().ModelInfer(request, timeout=INFER_TIMEOUT_S))
-        tensors = {}
+        tensors: dict[str, tuple[list[int], bytes]] = {}
         for number, output in enumerate(answer.outputs):
-            raw = answer.raw_output_contents[number] if number < len(answer.raw_output_contents) else b""
-            values = np.frombuffer(raw, "<f4") if raw else np.array(output.contents.fp32_contents, np.float32)
-            if output.datatype != "FP32" or values.size != int(np.prod(output.shape)) or len(output.shape) != 4:
-                raise Unavailable.of(Reason.INFERENCE, f"{ascii(output.name)[:40]} as FP32 of its shape", f"{output.datatype} {list(output.shape)[:6]}, {values.size} values")
-            tensors[output.name] = values.reshape(tuple(output.shape))
+            raw = answer.raw_output_contents[number] if number < len(answer.raw_output_contents) else array("f", output.contents.fp32_contents).tobytes()
+            sides = list(output.shape)
+            if output.datatype != "FP32" or len(sides) != 4 or min(sides) < 0 or len(raw) != 4 * math.prod(sides):
+                raise Unavailable.of(Reason.INFERENCE, f"{ascii(output.name)[:40]} as FP32 of its shape", f"{output.datatype} {sides[:6]}, {len(raw)} bytes")
+            tensors[output.name] = sides, raw
         if set(OUTPUTS) - set(tensors):
             raise Unavailable.of(Reason.INFERENCE, f"the outputs {', '.join(OUTPUTS)}", ", ".join(sorted(tensors))[:100] or "none")
-        return tensors["heat"], tensors["geometry"]
+        return {"shapes": [tensors[name][0] for name in OUTPUTS]}, b"".join(tensors[name][1] for name in OUTPUTS)
 
     async def close(self) -> None:
         """End the connection."""
@@ -137,20 +138,16 @@ class RemoteEngine(Engine):
         prepared, pair = await self._submit(device, {**head, "kind": "prepare"}, image)
         if "failed" in prepared:
             return prepared
-        heat, geometry = await self._remote.infer(prepared["shape"], pair)
-        finished, _ = await self._submit(device, {"kind": "finish", "of": prepared["id"], **_sizes(heat, geometry)}, heat.tobytes() + geometry.tobytes())
+        shapes, maps = await self._remote.infer(prepared["shape"], pair)
+        finished, _ = await self._submit(device, {"kind": "finish", "of": prepared["id"], **shapes}, maps)
         return {**finished, "golden_sha256": prepared["golden_sha256"]}
 
     async def _known_answers(self) -> int:
         """The known answers, by way of the server. Raises Refused (KNOWN_ANSWER) or Unavailable."""
         for number in range(len(self.bundle.known)):
             prepared, pair = await self._submit("", {"kind": "known-pair", "number": number}, b"")
-            heat, geometry = await self._remote.infer(prepared["shape"], pair)
-            checked, _ = await self._submit("", {"kind": "known-check", "number": number, **_sizes(heat, geometry)}, heat.tobytes() + geometry.tobytes())
+            shapes, maps = await self._remote.infer(prepared["shape"], pair)
+            checked, _ = await self._submit("", {"kind": "known-check", "number": number, **shapes}, maps)
             if "failed" in checked:
                 raise Refused.of(Reason(checked["failed"]), "the known answers", checked["why"])
         return len(self.bundle.known)
-
-
-def _sizes(heat: Any, geometry: Any) -> dict[str, Any]:
-    return {"shapes": [list(heat.shape), list(geometry.shape)]}

@@ -103,8 +103,10 @@ def _loaded(head: dict[str, Any], body: bytes, threads: int) -> tuple[Any, Any]:
     import cv2
     import numpy as np
 
+    from framegate.parts import MIN_LESSON
+
     # every module the service will need is imported here: behind the closed door no file can be read
-    from framegate_gateway.inference import learning, parts, pictures  # noqa: F401
+    from framegate_gateway.inference import learning, pictures, rules  # noqa: F401
     from framegate_gateway.inference.bundle import parse_bundle
     from framegate_gateway.inference.graph import verify_graph
     from framegate_gateway.inference.inspector import Inspector, new_session, runner
@@ -119,7 +121,7 @@ def _loaded(head: dict[str, Any], body: bytes, threads: int) -> tuple[Any, Any]:
     if not head["elsewhere"]:
         side = bundle.recipe.multiple_px * 4
         found.maps(np.zeros((1, 2, side, side), np.float32))
-    learning.learn_golden([bytes(cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1])] * learning.MIN_FRAMES)  # numpy imports parts of itself on first use
+    learning.learn_golden([bytes(cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1])] * MIN_LESSON)  # numpy imports parts of itself on first use
     for kind in (".jpg", ".png"):
         cv2.imdecode(cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1], cv2.IMREAD_GRAYSCALE)
     return found, bundle.known
@@ -189,7 +191,7 @@ class Service:
         return {"known_answers": 1}, b""
 
     def _defects(self, maps: Any, rules: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-        from framegate_gateway.inference.parts import apply_rules, least_threshold
+        from framegate_gateway.inference.rules import apply_rules, least_threshold
 
         found, recipe, (heat, geometry) = self.inspector, self.inspector.recipe, maps
         boxes = found.detections(heat[0], geometry[0], least_threshold(rules, recipe.classes, recipe.threshold))
