@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from framegate.certificates import VerifiedCertificate, from_ms
 from framegate.errors import Malformed, Reason, Refused
 from framegate.statements import CLOCK_SLACK_MS
 from framegate.wire import sha256
+from framegate_gateway.whole_file import write_whole
 from framegate_proto.v1 import framegate_pb2 as pb
 
 MAX_CACHED: Final = 10_000
@@ -165,6 +165,4 @@ class AccessView:
     def _keep(self) -> None:
         if self._folder is None:
             return
-        temporary = self._folder / f".access.json.{os.getpid()}"
-        temporary.write_text(json.dumps({"version": self._floor[0], "sha256": self._floor[1].hex(), "used": self._used}))
-        temporary.replace(self._folder / "access.json")
+        write_whole(self._folder / "access.json", json.dumps({"version": self._floor[0], "sha256": self._floor[1].hex(), "used": self._used}).encode())

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import grpc
 
 from framegate.errors import FramegateError, Reason, Refused
 from framegate_gateway.access import AccessView
+from framegate_gateway.fleet_channel import fleet_stub
 from framegate_gateway.keys import GatewayKeys
+from framegate_gateway.whole_file import write_whole
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
 SILENCE_S: Final = 3.0
@@ -131,9 +131,7 @@ class TrustView:
 
     def _keep(self) -> None:
         if self._file is not None:
-            temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-            temporary.write_text(str(self.revision))
-            temporary.replace(self._file)
+            write_whole(self._file, str(self.revision).encode())
 
 
 async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
@@ -143,12 +141,8 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
         if credentials is None:
             await asyncio.sleep(RETRY_S)
             continue
-        key, chain = keys.chain_pem()
-        tls = grpc.ssl_channel_credentials(credentials.authority("server-ca"), key, chain)
-        options = (("grpc.ssl_target_name_override", credentials.server_name), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
         try:
-            async with grpc.aio.secure_channel(credentials.fleet_address, tls, options=options) as channel:
-                stub: Any = rpc.FleetStub(channel)
+            async with fleet_stub(keys, credentials) as stub:
                 call = stub.TrustFeed(pb.TrustFeedRequest())
                 while (update := await asyncio.wait_for(answered(call.read(), "is the controller running?"), SILENCE_S)) is not grpc.aio.EOF:
                     view.apply(update)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import grpc
 from cryptography import x509
 
 from framegate.errors import FramegateError
 from framegate.masks import parse_regions
 from framegate.parts import MAX_GOLDEN_BYTES, PartStatement, verify_part
 from framegate.wire import sha256
+from framegate_gateway.fleet_channel import fleet_stub
 from framegate_gateway.inference.parts import GoldenImages, Part
 from framegate_gateway.keys import GatewayKeys
+from framegate_gateway.whole_file import write_whole
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
 RETRY_S: Final = 2.0
@@ -68,9 +67,7 @@ class FleetParts:
     def apply(self, envelopes: Sequence[bytes], root: x509.Certificate, now: datetime) -> None:
         """Take in parts of the feed, each verified (`verify_part`), none older than the one held. Raises Malformed or Refused for the first that is not."""
         for envelope in envelopes:
-            claimed = PartStatement.verify(envelope, (), root, now)[0].part_type
-            held = self._parts.get(claimed)
-            part = verify_part(envelope, root, now, least=held.version if held is not None else 0)
+            part = verify_part(envelope, root, now, held=self._parts)
             self._parts[part.part_type] = part
         self._drop_unused()
         if self._missing():
@@ -98,11 +95,7 @@ class FleetParts:
         missing = self._missing()
         if credentials is None or not missing:
             return
-        key, chain = keys.chain_pem()
-        tls = grpc.ssl_channel_credentials(credentials.authority("server-ca"), key, chain)
-        options = (("grpc.ssl_target_name_override", credentials.server_name), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
-        async with grpc.aio.secure_channel(credentials.fleet_address, tls, options=options) as channel:
-            stub: Any = rpc.FleetStub(channel)
+        async with fleet_stub(keys, credentials) as stub:
             for digest in missing:
                 reply = await answered(stub.GoldenImage(pb.GoldenImageRequest(sha256=bytes.fromhex(digest)), timeout=FETCH_TIMEOUT_S), "is the controller running?")
                 if sha256(reply.image).hex() != digest:
@@ -114,9 +107,7 @@ class FleetParts:
     def _keep(self, digest: str, image: bytes) -> None:
         self._images[digest] = image
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self._folder / f".{digest}.{os.getpid()}"
-        temporary.write_bytes(image)
-        temporary.replace(self._folder / digest)
+        write_whole(self._folder / digest, image)
 
     def _missing(self) -> list[str]:
         return sorted({g for p in self._parts.values() if not p.removed for g in p.goldens} - set(self._images))

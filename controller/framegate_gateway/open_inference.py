@@ -90,7 +90,7 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
         return self._models.bundle.digest.hex()
 
     def _ready(self) -> bool:
-        return self._view.open and self._keys.credentials is not None and self._models.barred is None and self._models.engine.stopped is None
+        return self._view.open and self._keys.credentials is not None and self._models.barred is None
 
     def _named(self, name: str, version: str) -> None:
         if name != MODEL or version not in {"", self._digest}:

@@ -112,7 +112,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     def _model_state(self) -> str:
         """In words: pinned or not, stopped and why, or waiting for the pinned one."""
-        stopped = self._models.barred or self._models.engine.stopped
+        stopped = self._models.barred
         if stopped is not None:
             return f"stopped: {stopped}"
         if self._pinned is None or self._pinned.pin is None:

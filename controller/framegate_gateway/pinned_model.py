@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +18,7 @@ from framegate.model_signing import SignedModel, bundle_digest, verify_model
 from framegate.wire import sha256
 from framegate_gateway.inference.bundle import Bundle, parse_bundle, read_bundle_files
 from framegate_gateway.inference.models import Models
+from framegate_gateway.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN_S: Final = 5.0
@@ -67,9 +66,6 @@ class PinnedModel:
         pin = verify_model_pin(envelope, zone, root, self._now(), least=(self._sequence, self._digest))
         self._envelope, self.pin, self._sequence, self._digest = envelope, pin, pin.sequence, pin.model_sha256
         self._models.allowed = frozenset({pin.model_sha256, *pin.approved})
-        running = self._models.bundle.digest.hex()
-        if running not in self._models.allowed:
-            self._models.barred = Refused.of(Reason.MODEL, f"the approved model {pin.name} {pin.version}", f"{running[:16]}, which nobody approved", "put the bundle in --models")
         self._keep()
         self._changed.set()
 
@@ -105,7 +101,7 @@ class PinnedModel:
         bundle = await asyncio.to_thread(self._find, pin)  # 2
         before = self._models.bundle.digest.hex()
         await self._models.replace(bundle, lambda: self._switched(bundle.digest))  # 3, 4
-        self._models.barred, self.problem = None, None
+        self.problem = None
         self._highest[pin.name] = pin.version
         self._keep()
         if before != bundle.digest.hex():
@@ -140,7 +136,4 @@ class PinnedModel:
         return found[:MAX_BUNDLES]
 
     def _keep(self) -> None:
-        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        body = {"sequence": self._sequence, "model_sha256": self._digest, "highest": self._highest, "envelope": base64.b64encode(self._envelope).decode()}
-        temporary.write_text(json.dumps(body))
-        temporary.replace(self._file)
+        write_whole(self._file, json.dumps({"sequence": self._sequence, "model_sha256": self._digest, "highest": self._highest}).encode())

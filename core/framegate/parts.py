@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from cryptography import x509
@@ -61,13 +63,15 @@ def check_part(part: PartStatement) -> PartStatement:
     return part
 
 
-def verify_part(data: bytes, root: x509.Certificate, now: datetime, *, least: int = 0) -> PartStatement:
+def verify_part(data: bytes, root: x509.Certificate, now: datetime, *, held: Mapping[str, PartStatement] = MappingProxyType({})) -> PartStatement:
     """A part that inspection acts on.
 
-    1. to 4. as `Statement.verify`; 5. its members are in range (`check_part`); 6. its version is not below `least`. Raises Malformed or Refused (PART).
+    1. to 4. as `Statement.verify`; 5. its members are in range (`check_part`); 6. its version is not below that of the part `held` under
+    its id. Raises Malformed or Refused (PART).
     """
     part, _ = PartStatement.verify(data, (), root, now)
     check_part(part)  # 5
-    if part.version < least:  # 6
-        raise Refused.of(Reason.PART, f"version {least} of {part.part_type} or later", part.version, "restore the controller's registry")
+    before = held.get(part.part_type)
+    if before is not None and part.version < before.version:  # 6
+        raise Refused.of(Reason.PART, f"version {before.version} of {part.part_type} or later", part.version, "restore the controller's registry")
     return part

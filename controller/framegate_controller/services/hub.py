@@ -180,10 +180,10 @@ class Hub:
 
     async def part_changed(self, envelope: bytes) -> None:
         """A part changed and is committed: tell every gateway of it."""
+        update = await asyncio.to_thread(self.heartbeat)
+        update.parts.parts.append(envelope)
         for feeds in list(self.feeds.values()):
             for feed in list(feeds):
-                update = await asyncio.to_thread(self.heartbeat)
-                update.parts.parts.append(envelope)
                 self._put(feeds, feed, update)
 
     async def attest_everybody(self) -> None:

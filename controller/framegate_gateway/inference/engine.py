@@ -50,6 +50,15 @@ class _Job:
     goldens: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What the child has of a part: the key of its golden images, their digests, its rules."""
+
+    key: str
+    goldens: tuple[str, ...]
+    rules: dict[str, Any]
+
+
 class Engine:
     """Inference as a service of this process. Devices take turns, so that none starves another (N108)."""
 
@@ -60,8 +69,7 @@ class Engine:
         self._turns: OrderedDict[str, deque[_Job]] = OrderedDict()
         self._flying: deque[_Job] = deque()
         self._work, self._room, self._sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._known: OrderedDict[str, tuple[str, tuple[str, ...]]] = OrderedDict()
-        self._rules: dict[str, dict[str, Any]] = {}
+        self._known: OrderedDict[str, _Sent] = OrderedDict()
         self._child: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -227,21 +235,20 @@ class Engine:
         if job.head["kind"] not in {"inspect", "prepare"}:
             return job.head, (job.body,)
         part_type, forget = job.head["part_type"], []
+        goldens: tuple[bytes, ...] = ()
         try:
-            key = self._parts.key(part_type)
-            part = None if self._known.get(part_type, ("",))[0] == key else self._parts.get(part_type)
+            key, sent = self._parts.key(part_type), self._known.get(part_type)
+            if sent is None or sent.key != key:
+                part = self._parts.get(part_type)
+                goldens, job.golden_sent = part.goldens, True
+                self._known.pop(part_type, None)
+                if len(self._known) >= GOLDEN_KEPT:
+                    forget.append(self._known.popitem(last=False)[0])
+                sent = self._known[part_type] = _Sent(key, digest_of(goldens), part.rules)
         except KeyError as error:
             raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "it was taken away a moment ago") from error
-        goldens: tuple[bytes, ...] = ()
-        if part is not None:
-            goldens, job.golden_sent = part.goldens, True
-            self._known.pop(part_type, None)
-            if len(self._known) >= GOLDEN_KEPT:
-                forget.append(self._known.popitem(last=False)[0])
-            self._known[part_type] = key, digest_of(goldens)
-            self._rules[part_type] = part.rules
-        job.goldens = self._known[part_type][1]
-        head = {**job.head, "golden_bytes": [len(g) for g in goldens], "forget": forget, "rules": self._rules[part_type]}
+        job.goldens = sent.goldens
+        head = {**job.head, "golden_bytes": [len(g) for g in goldens], "forget": forget, "rules": sent.rules}
         return head, (*goldens, job.body)
 
     async def _submit(self, device: str, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:

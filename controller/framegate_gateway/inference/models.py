@@ -26,7 +26,7 @@ OUTGOING_S: Final = 180.0
 class Models:
     """Engines by the digest of their bundle. `failed` is told when one deviates from its known answers and is stopped.
 
-    `allowed`: digests (hex) that may inspect, None before the first pin; `barred`: why nothing may.
+    `allowed`: digests (hex) that may inspect, None before the first pin.
     """
 
     def __init__(
@@ -40,7 +40,6 @@ class Models:
     ) -> None:
         self._parts, self._threads, self._backend, self._failed, self._watch_s = parts, threads, backend, failed, watch_s
         self.engine = self._engine(bundle)
-        self.barred: FramegateError | None = None
         self.allowed: frozenset[str] | None = None
         self._engines: dict[str, Engine] = {bundle.digest.hex(): self.engine}
         self._tasks: dict[str, list[asyncio.Task[Any]]] = {}
@@ -50,6 +49,13 @@ class Models:
     def bundle(self) -> Bundle:
         """The bundle in force."""
         return self.engine.bundle
+
+    @property
+    def barred(self) -> FramegateError | None:
+        """Why the model in force inspects nothing: it is not allowed, or was stopped. None where it does."""
+        if self.allowed is not None and self.bundle.digest.hex() not in self.allowed:
+            return _unapproved(self.bundle.digest.hex())
+        return self.engine.stopped
 
     def bundle_of(self, digest: str) -> Bundle:
         """The bundle with this digest (hex), or the one in force where it is not ready here."""
@@ -92,10 +98,8 @@ class Models:
 
     async def inspect(self, digest: str, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int, masks: tuple[Polygon, ...] = ()) -> Inspection:
         """Inspect by the model with this digest (hex), which a grant names. Raises as `Engine.inspect`, and Refused (MODEL) where it is no longer ready here."""
-        if self.barred is not None:
-            raise Refused(self.barred.failures)
         if self.allowed is not None and digest not in self.allowed:  # a grant from before the pin: its model may have been swapped for good reason
-            raise Refused.of(Reason.MODEL, "an approved model", f"a grant for {digest[:16]}", "the camera gets a new grant")
+            raise _unapproved(digest)
         engine = self._engines.get(digest)
         if engine is None:
             raise Refused.of(Reason.MODEL, f"the model {self.bundle.digest.hex()[:16]} in force", f"a grant for {digest[:16]}", "the camera gets a new grant")
@@ -125,3 +129,7 @@ class Models:
             task.cancel()
         await engine.stop()
         log.warning("model %s ended: no grant names it any more", digest[:16])
+
+
+def _unapproved(digest: str) -> Refused:
+    return Refused.of(Reason.MODEL, "an approved model", f"{digest[:16]}, which nobody approved", "put the pinned bundle in --models; cameras get new grants by themselves")

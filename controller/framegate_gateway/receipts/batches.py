@@ -7,20 +7,19 @@ import json
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason
 from framegate.merkle import data_tree
 from framegate.receipts import MAX_BATCH, ReceiptBatch, b64
 from framegate.wire import sha256
+from framegate_gateway.fleet_channel import fleet_stub
 from framegate_gateway.keys import GatewayKeys
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
 BATCH_S: Final = 1.0
@@ -79,11 +78,7 @@ async def _record(store: ReceiptStore, keys: GatewayKeys) -> bool:
     credentials = keys.credentials
     if not waiting or credentials is None:
         return bool(waiting)
-    key, chain = keys.chain_pem()
-    tls = grpc.ssl_channel_credentials(credentials.authority("server-ca"), key, chain)
-    options = (("grpc.ssl_target_name_override", credentials.server_name), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
-    async with grpc.aio.secure_channel(credentials.fleet_address, tls, options=options) as channel:
-        stub: Any = rpc.FleetStub(channel)
+    async with fleet_stub(keys, credentials) as stub:
         while waiting:
             for number, envelope in waiting:
                 reply = await answered(stub.RecordBatch(pb.RecordBatchRequest(batch=envelope), timeout=RECORD_TIMEOUT_S), "is the controller running?")
