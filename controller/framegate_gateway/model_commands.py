@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate import pem
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 
 models = typer.Typer(no_args_is_help=True, help="Model bundles: show, evaluate, train.")
@@ -200,33 +201,19 @@ def _folder(folder: Path) -> Path:
 
 
 def _private_key(path: Path) -> Any:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    key = _loaded(path, lambda pem: load_pem_private_key(pem, None))
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Refused.of(Reason.USAGE, "an elliptic-curve private key", type(key).__name__)
-    return key
+    return pem.private_key(_read(path), path)
 
 
 def public_key(path: Path) -> Any:
     """The elliptic-curve public key in a PEM file. Raises Malformed, Refused or Unavailable (USAGE)."""
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    key = _loaded(path, load_pem_public_key)
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise Refused.of(Reason.USAGE, "an elliptic-curve public key", type(key).__name__)
-    return key
+    return pem.public_key(_read(path), path)
 
 
-def _loaded(path: Path, load: Callable[[bytes], Any]) -> Any:
+def _read(path: Path) -> bytes:
     try:
-        return load(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise Unavailable.of(Reason.USAGE, f"a key in {path}", error.strerror or error) from error
-    except (ValueError, TypeError) as error:
-        raise Malformed.of(Reason.USAGE, f"a PEM key in {path}, without a passphrase", type(error).__name__) from error
 
 
 def _slug(name: str) -> str:

@@ -183,7 +183,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         return await _answered(context, run)
 
     async def LearnGolden(self, request: pb.LearnGoldenRequest, context: Context) -> pb.LearnGoldenReply:
-        """A golden image out of the next good frames of a part type; it leaves the gateway, so it is asked for like an export and leaves a leaf."""
+        """A golden image out of the next good frames of a part type; it leaves the gateway, so it is a leaf, as exports are, where this host has a vault."""
         caller, _, dry = await self._may(context, "part.learn", request)
 
         async def run() -> pb.LearnGoldenReply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +12,14 @@ from typing import ClassVar, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
-from framegate.certificates import UNREADABLE, Purpose
+from framegate.certificates import UNREADABLE, Purpose, spki_of
 from framegate.errors import Malformed, Reason, Refused
 from framegate.statements import Statement
 
+MODEL_NAMES: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+"""A model's name: fit for a folder, a topic and a table."""
 MAX_APPROVED: Final = 64
 """Digests that may still run in a zone while a gateway fetches the pinned one."""
 
@@ -58,6 +61,16 @@ def verify_model_pin(data: bytes, zone: str, root: x509.Certificate, now: dateti
         raise Malformed.of(Reason.MODEL, "a digest, a sequence and a version", ascii(pin.model_sha256[:80]))
     anchor_of(pin.anchor)
     return pin
+
+
+def key_anchor(key: ec.EllipticCurvePublicKey) -> str:
+    """The anchor of bundles that this key signs."""
+    return "key:" + base64.b64encode(spki_of(key)).decode()
+
+
+def root_anchor(root: x509.Certificate) -> str:
+    """The anchor of bundles whose signer's certificate chains to `root`."""
+    return "root:" + base64.b64encode(root.public_bytes(Encoding.DER)).decode()
 
 
 def anchor_of(anchor: str) -> tuple[Sequence[ec.EllipticCurvePublicKey], Sequence[x509.Certificate]]:

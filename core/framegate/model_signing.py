@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
+from framegate.certificates import spki_of
 from framegate.dsse import pae, strict_json
 from framegate.errors import Malformed, Reason, Refused
 from framegate.wire import sha256
@@ -47,7 +48,6 @@ class SignedModel:
     name: str
     digest: bytes
     signer: str
-    key_sha256: bytes
 
 
 def bundle_digest(files: Mapping[str, bytes]) -> bytes:
@@ -59,7 +59,7 @@ def bundle_digest(files: Mapping[str, bytes]) -> bytes:
 def sign_model(name: str, files: Mapping[str, bytes], key: ec.EllipticCurvePrivateKey, chain: Sequence[x509.Certificate] = ()) -> bytes:
     """The signature file for `files` (name to SHA-256) of the model `name`; with `chain`, leaf first, in certificate mode. Raises Refused for another curve or key."""
     algorithm = _hash_of(key.public_key())
-    if chain and _spki(chain[0].public_key()) != _spki(key.public_key()):
+    if chain and chain[0].public_key() != key.public_key():
         raise Refused.of(Reason.MODEL_SIGNATURE, "a certificate of the signing key", chain[0].subject.rfc4514_string(), "give the pair that belongs together")
     payload = json.dumps(_statement(name, files), separators=(",", ":")).encode()
     signature = key.sign(pae(PAYLOAD_TYPE, payload), ec.ECDSA(algorithm))
@@ -96,7 +96,17 @@ def verify_model(
     changed = sorted(n for n in signed if signed[n] != here[n])
     if changed:
         raise Refused.of(Reason.MODEL_SIGNATURE, f"{ascii(changed[0])[:120]} as it was signed", "another file", "it was changed after it was signed")
-    return SignedModel(name, bundle_digest(here), who, sha256(_spki(key)))
+    return SignedModel(name, bundle_digest(here), who)
+
+
+def key_words(key: ec.EllipticCurvePublicKey) -> str:
+    """How a signing key is named: the first sixteen digits of its SubjectPublicKeyInfo's SHA-256."""
+    return f"key {sha256(spki_of(key)).hex()[:16]}"
+
+
+def claimed_files(signature: bytes) -> dict[str, bytes]:
+    """Name to SHA-256 of the files that a signature claims to be over, by nobody's word: whose it is was not looked at. Raises Malformed or Refused (MODEL_SIGNATURE)."""
+    return _files_of(_parsed(signature)[1])[1]
 
 
 def _statement(name: str, files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -144,7 +154,7 @@ def _signer(
     for key in keys:
         pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         if hint in {sha256(pem).hex(), ""}:
-            return key, f"key {sha256(_spki(key)).hex()[:16]}"
+            return key, key_words(key)
     raise Refused.of(Reason.MODEL_SIGNATURE, f"a signature by one of {len(keys)} trusted keys", f"key hint {ascii(hint)[:80]}", "register its public key, or sign with a known one")
 
 
@@ -199,10 +209,6 @@ def _hash_of(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
     if made is None:
         raise Refused.of(Reason.MODEL_SIGNATURE, f"a key on one of {', '.join(_HASHES)}", key.curve.name)
     return made()
-
-
-def _spki(key: Any) -> bytes:
-    return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _b64(data: bytes) -> str:

@@ -1,7 +1,6 @@
 """The table verb x role (tests/vectors/access/roles.json), walked cell by cell through real RPCs over real TLS, of the controller and of a gateway."""
 
 import asyncio
-import base64
 import json
 import re
 from pathlib import Path
@@ -10,13 +9,14 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from test_gateway_stream import Gate
 
 from framegate.access.policy import default_files, parse_policy
 from framegate.access.verbs import Role, verbs
 from framegate.dsse import seal_envelope
 from framegate.errors import Reason
+from framegate.model_pins import key_anchor
 from framegate.model_signing import bundle_digest, sign_model
 from framegate.wire import sha256
 from framegate_controller.ca.keys import found_fleet
@@ -47,7 +47,7 @@ def authority() -> bytes:
 
 
 MODEL_KEY = ec.generate_private_key(ec.SECP256R1())
-MODEL_ANCHOR = "key:" + base64.b64encode(MODEL_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+MODEL_ANCHOR = key_anchor(MODEL_KEY.public_key())
 
 
 def model_request(version: int) -> pb.RegisterModelRequest:

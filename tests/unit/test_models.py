@@ -14,13 +14,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
-from framegate.model_pins import ModelPin, anchor_of, verify_model_pin
+from framegate.model_pins import ModelPin, anchor_of, key_anchor, verify_model_pin
 from framegate.model_signing import SIGNATURE_NAME, bundle_digest, sign_model, verify_model
 from framegate.wire import sha256
 from framegate_agent.camera.sources import encoded
@@ -44,9 +44,7 @@ def digests(folder: Path) -> dict[str, bytes]:
 
 
 def anchor(key=KEY) -> str:
-    import base64
-
-    return "key:" + base64.b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+    return key_anchor(key.public_key())
 
 
 @pytest.fixture

@@ -293,4 +293,4 @@ def _detail_json(detail: pb.DeviceDetail) -> dict[str, Any]:
     }  # fmt: skip
 
 
-cameras, gateways = device_commands("camera"), device_commands("gateway")
+cameras = device_commands("camera")

@@ -31,10 +31,9 @@ _RIGHT: Final = (
 _MODULES: Final = MappingProxyType({
     "access": ("people", "access"), "audit": ("audit", "app"), "auth": ("people", "auth"), "broker": ("broker", "app"), "ca": ("zones", "ca"), "camera": ("devices", "cameras"),
     "context": ("contexts", "app"), "data": ("vault", "vault"), "dataset": ("vault", "datasets"), "events": ("fleet", "events"), "evidence": ("evidence", "app"),
-    "fleet": ("fleet", "fleet"), "frame": ("vault", "frames"), "gateway": ("devices", "gateways"), "lineage": ("vault", "lineages"), "login": ("signin", "login"),
+    "fleet": ("fleet", "fleet"), "frame": ("vault", "frames"), "gateway": ("gateways", "app"), "lineage": ("vault", "lineages"), "login": ("signin", "login"),
     "logout": ("signin", "logout"), "maintenance": ("zones", "maintenance"), "mask": ("masks", "app"), "model": ("models", "app"),
-    "operator": ("people", "operators"), "part": ("parts", "app"),
-    "policy": ("policies", "app"),
+    "operator": ("people", "operators"), "part": ("parts", "app"), "policy": ("policies", "app"),
     "profile": ("profiles", "app"), "receipt": ("receipts", "app"), "replay": ("rollouts", "replay"), "result": ("results", "app"), "rollout": ("rollouts", "app"),
     "top": ("zones", "top"), "trust": ("fleet", "trust"), "verdict": ("verdicts", "app"), "whoami": ("signin", "whoami"), "zone": ("zones", "zones"),
 })  # fmt: skip
@@ -55,8 +54,6 @@ class Verbs(TyperGroup):
         if cmd_name not in self.commands:
             module, attribute = _MODULES[cmd_name]
             found = getattr(import_module(f"framegate_controller.cli.{module}"), attribute)
-            if cmd_name == "gateway":
-                import_module("framegate_controller.cli.models").add_gateway_status(found)
             if isinstance(found, typer.Typer):
                 made: Any = typer.main.get_group(found)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,19 @@ from framegate_proto.v1 import framegate_pb2 as pb
 app = typer.Typer(no_args_is_help=True, help="Privacy masks: what a camera never shows to anyone.")
 
 
+def read_regions(file: Path, reason: Reason) -> list[Any]:
+    """[{points}] out of a TOML file of [[region]] tables. Raises Malformed (`reason`, MASK)."""
+    try:
+        body = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Malformed.of(reason, "TOML with [[region]] tables", f"{file}: {error}") from error
+    regions = body.get("region", [])
+    if set(body) - {"region"} or not isinstance(regions, list):
+        raise Malformed.of(reason, "only [[region]] tables", ", ".join(sorted(body)))
+    parse_regions(regions)
+    return regions
+
+
 @app.command("set")
 @write
 def set_(
@@ -30,14 +43,7 @@ def set_(
 ) -> None:
     """Put masks in force. There is no unmasking: what is blanked is gone before the frame leaves the camera."""
     with errors():
-        try:
-            body = tomllib.loads(file.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise Malformed.of(Reason.MASK, "TOML with [[region]] tables", f"{file}: {error}") from error
-        regions = body.get("region", [])
-        if set(body) - {"region"} or not isinstance(regions, list):
-            raise Malformed.of(Reason.MASK, "only [[region]] tables", ", ".join(sorted(body)))
-        parse_regions(regions)
+        regions = read_regions(file, Reason.MASK)
         with operator_stub(load_context(context)) as stub:
             reply = stub.SetMasks(pb.SetMasksRequest(device=camera, regions=json.dumps(regions).encode()))
         talk.print(f"{safe(reply.device)}: masks version {reply.version}, {len(regions)} regions; frames under older masks are refused from its next grant on")

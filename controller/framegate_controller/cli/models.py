@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, load_pem_public_key
 
-from framegate.certificates import UNREADABLE
+from framegate import pem
 from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate.model_pins import anchor_of, key_anchor, root_anchor
 from framegate.model_signing import SIGNATURE_NAME, SignedModel, bundle_digest, sign_model, verify_model
 from framegate.wire import sha256
-from framegate_controller.cli.connection import gateway_stub, load_context, operator_stub
-from framegate_controller.cli.connection import gateways as running_gateways
+from framegate_controller.cli.connection import load_context, operator_stub
 from framegate_controller.cli.devices import Context, Output
 from framegate_controller.cli.options import read, write
 from framegate_controller.cli.output import ago, data, errors, safe, show_json, show_table, talk
@@ -41,10 +37,8 @@ def sign(
 ) -> None:  # fmt: skip
     """Sign a bundle, in the format of OpenSSF model signing; works offline. A key: openssl ecparam -name prime256v1 -genkey -noout -out KEY."""
     with errors():
-        private = _loaded(key, lambda pem: load_pem_private_key(pem, None))
-        if not isinstance(private, ec.EllipticCurvePrivateKey):
-            raise Refused.of(Reason.USAGE, "an elliptic-curve private key", type(private).__name__)
-        issuers = [_loaded(path, x509.load_pem_x509_certificate) for path in ([certificate] if certificate else []) + (chain or [])]
+        private = pem.private_key(key.read_bytes(), key)
+        issuers = [pem.certificate(path.read_bytes(), path) for path in ([certificate] if certificate else []) + (chain or [])]
         if chain and not certificate:
             raise Refused.of(Reason.USAGE, "--certificate beside --chain", "none")
         files = _files(bundle)
@@ -57,7 +51,7 @@ def sign(
 def verify(bundle: Bundle, key: Key = None, root: Root = None, signer: Signer = "", output: Output = "table") -> None:
     """Check that a bundle is what a signer you trust has signed: every file, none more, none changed."""
     with errors():
-        found = _verified(bundle, key, root, signer)
+        found = _verified(_files(bundle), _signature(bundle), _anchor(key, root, signer), signer)
         if output == "json":
             show_json({"name": found.name, "digest": found.digest.hex(), "signer": found.signer})
             return
@@ -70,11 +64,11 @@ def verify(bundle: Bundle, key: Key = None, root: Root = None, signer: Signer = 
 def register(bundle: Bundle, key: Key = None, root: Root = None, signer: Signer = "", output: Output = "table", context: Context = None) -> None:
     """Make a signed bundle known to the fleet: digests, signature, recipe and card; the model itself stays where it is."""
     with errors():
-        found = _verified(bundle, key, root, signer)
-        files = _files(bundle)
+        files, signature, anchor = _files(bundle), _signature(bundle), _anchor(key, root, signer)
+        found = _verified(files, signature, anchor, signer)
         request = pb.RegisterModelRequest(
-            signature=(bundle / SIGNATURE_NAME).read_bytes(), files=[pb.FileDigest(name=n, sha256=d) for n, d in sorted(files.items())], anchor=_anchor(key, root),
-            signer=found.signer, recipe=(bundle / "recipe.json").read_bytes(), card=(bundle / "card.json").read_bytes() if "card.json" in files else b"",
+            signature=signature, files=[pb.FileDigest(name=n, sha256=d) for n, d in sorted(files.items())], anchor=anchor, signer=found.signer,
+            recipe=(bundle / "recipe.json").read_bytes(), card=(bundle / "card.json").read_bytes() if "card.json" in files else b"",
         )  # fmt: skip
         with operator_stub(load_context(context)) as stub:
             row = stub.RegisterModel(request)
@@ -156,20 +150,23 @@ def show(digest: Digest, output: Output = "table", context: Context = None) -> N
         show_table(("", ""), rows, empty="nothing is known of it")
 
 
-def _verified(bundle: Path, key: Path | None, root: Path | None, signer: str) -> SignedModel:
-    if (key is None) == (root is None) or (root is not None and not signer):
-        raise Refused.of(Reason.USAGE, "--key PUBLIC_KEY, or --root ROOT with --signer NAME", "neither, or both")
-    keys = [_public(key)] if key else []
-    roots = [_loaded(root, x509.load_pem_x509_certificate)] if root else []
-    signature = bundle / SIGNATURE_NAME
-    return verify_model(signature.read_bytes() if signature.is_file() else b"", _files(bundle), keys=keys, roots=roots, signers=[signer] if signer else [])
+def _anchor(key: Path | None, root: Path | None, signer: str) -> str:
+    """Who must have signed, as pins have it. Raises Refused (USAGE) where neither a key, nor a root with a signer's name, is given."""
+    if key is not None and root is None:
+        return key_anchor(pem.public_key(key.read_bytes(), key))
+    if root is not None and key is None and signer:
+        return root_anchor(pem.certificate(root.read_bytes(), root))
+    raise Refused.of(Reason.USAGE, "--key PUBLIC_KEY, or --root ROOT with --signer NAME", "neither, or both")
 
 
-def _anchor(key: Path | None, root: Path | None) -> str:
-    if root is not None:
-        return "root:" + base64.b64encode(_loaded(root, x509.load_pem_x509_certificate).public_bytes(Encoding.DER)).decode()
-    assert key is not None  # noqa: S101 - `_verified` saw to it
-    return "key:" + base64.b64encode(_public(key).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+def _signature(bundle: Path) -> bytes:
+    path = bundle / SIGNATURE_NAME
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _verified(files: dict[str, bytes], signature: bytes, anchor: str, signer: str) -> SignedModel:
+    keys, roots = anchor_of(anchor)
+    return verify_model(signature, files, keys=keys, roots=roots, signers=[signer] if signer else [])
 
 
 def _files(bundle: Path) -> dict[str, bytes]:
@@ -186,20 +183,6 @@ def _files(bundle: Path) -> dict[str, bytes]:
     return found
 
 
-def _public(path: Path) -> Any:
-    key = _loaded(path, load_pem_public_key)
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise Refused.of(Reason.USAGE, "an elliptic-curve public key", type(key).__name__)
-    return key
-
-
-def _loaded(path: Path, load: Any) -> Any:
-    try:
-        return load(path.read_bytes())
-    except UNREADABLE as error:
-        raise Malformed.of(Reason.USAGE, f"PEM in {path}, without a passphrase", type(error).__name__) from error
-
-
 def _row(row: Any) -> dict[str, Any]:
     return {
         "digest": row.digest, "name": row.name, "version": row.version, "state": row.state, "zones": list(row.zones), "signer": row.signer,
@@ -213,34 +196,3 @@ def _told(row: Any, words: str, output: str) -> None:
         return
     talk.print(words)
     data.print(row.digest)
-
-
-def add_gateway_status(gateways: typer.Typer) -> None:
-    """`framegate gateway status`: what each gateway process runs and has seen."""
-
-    @gateways.command("status")
-    @read
-    def status(output: Output = "table", context: Context = None) -> None:
-        """What each gateway runs: model, whether its known answers held, parts, verdicts, refusals."""
-        with errors():
-            operator, rows = load_context(context), []
-            for device, address in running_gateways(operator):
-                with gateway_stub(operator, device, address) as stub:
-                    reply = stub.Status(pb.ListRequest())
-                rows.append({
-                    "gateway": device, "model": reply.model, "model_sha256": reply.model_sha256, "model_state": reply.model_state, "known_answers": reply.known_answers,
-                    "parts": reply.parts, "outcomes": dict(reply.outcomes), "refusals": dict(reply.refusals), "gate_open": reply.gate_open, "isolation": reply.isolation,
-                })  # fmt: skip
-            if output == "json":
-                show_json(rows)
-                return
-            cells = [
-                (r["gateway"], f"{r['model']} {r['model_sha256'][:16]}", r["model_state"], r["known_answers"], r["parts"], _counts(r["outcomes"]), _counts(r["refusals"]),
-                 "open" if r["gate_open"] else "SHUT")
-                for r in rows
-            ]  # fmt: skip
-            show_table(("gateway", "model", "state", "known answers", "parts", "verdicts", "refused for", "gate"), cells, empty="no gateway process stands now")
-
-
-def _counts(found: dict[str, int]) -> str:
-    return ", ".join(f"{v} {k}" for k, v in sorted(found.items(), key=lambda row: -row[1])[:4])

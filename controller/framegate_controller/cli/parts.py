@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +10,10 @@ import typer
 
 from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
-from framegate.masks import parse_regions
 from framegate.parts import PartStatement
 from framegate_controller.cli.connection import gateway_stub, gateways, load_context, operator_stub, with_approval
 from framegate_controller.cli.devices import Context, Output
+from framegate_controller.cli.masks import read_regions
 from framegate_controller.cli.options import WRITE, read, write
 from framegate_controller.cli.output import ago, errors, safe, show_json, show_table, talk
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -38,7 +37,7 @@ def add(
     with errors():
         if bool(golden) == remove:
             raise Refused.of(Reason.USAGE, "--golden IMAGE, or --remove", "both" if remove else "neither")
-        rules = {"thresholds": [_threshold(t) for t in threshold or []], "min_size_px": min_size, "ignore": _regions(ignore)}
+        rules = {"thresholds": [_threshold(t) for t in threshold or []], "min_size_px": min_size, "ignore": read_regions(ignore, Reason.PART) if ignore else []}
         request = pb.AddPartRequest(part_type=part_type, goldens=[g.read_bytes() for g in golden or []], rules=json.dumps(rules).encode(), source=source, remove=remove)
         with operator_stub(load_context(context)) as stub:
             row = stub.AddPart(request)
@@ -127,20 +126,6 @@ def _threshold(text: str) -> dict[str, Any]:
         return {"kind": kind, "at_least": float(value)}
     except ValueError as error:
         raise Malformed.of(Reason.USAGE, "--threshold CLASS=SCORE, for instance open=0.6", ascii(text[:40])) from error
-
-
-def _regions(path: Path | None) -> list[Any]:
-    if path is None:
-        return []
-    try:
-        body = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Malformed.of(Reason.PART, "TOML with [[region]] tables", f"{path}: {error}") from error
-    regions = body.get("region", [])
-    if set(body) - {"region"} or not isinstance(regions, list):
-        raise Malformed.of(Reason.PART, "only [[region]] tables", ", ".join(sorted(body)))
-    parse_regions(regions)
-    return regions
 
 
 def _shown(row: Any) -> dict[str, Any]:

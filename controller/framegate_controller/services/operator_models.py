@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from framegate.certificates import from_ms
 from framegate.dsse import parse_envelope, strict_json
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity import parse_name
-from framegate.model_pins import anchor_of
+from framegate.model_pins import MODEL_NAMES, anchor_of
 from framegate.model_signing import bundle_digest, verify_model
 from framegate.parts import MAX_GOLDEN_BYTES, MAX_GOLDENS, PartStatement, check_part
 from framegate.wire import sha256
@@ -212,7 +211,7 @@ class ModelCalls(OperatorCalls):
 def parse_model_name(name: object) -> str:
     """A model's name as recipes have it. Raises Malformed (MODEL)."""
 
-    if type(name) is not str or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,62}", name):
+    if type(name) is not str or not MODEL_NAMES.fullmatch(name):
         raise Malformed.of(Reason.MODEL, "a model's name of a-z 0-9 . -", ascii(name)[:80])
     return name
 

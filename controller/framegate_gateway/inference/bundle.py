@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from framegate.dsse import strict_json
 from framegate.errors import Malformed, Reason, Unavailable
+from framegate.model_pins import MODEL_NAMES
 from framegate.model_signing import SIGNATURE_NAME, bundle_digest
 from framegate.wire import sha256
 
@@ -184,7 +185,7 @@ def _recipe(data: bytes, model_sha256: str) -> Recipe:
         raise Malformed.of(Reason.MODEL, f"a recipe with {', '.join(sorted(_RECIPE_MEMBERS))}", error) from error
     if named != model_sha256:
         raise Malformed.of(Reason.MODEL, f"the model {named[:64]} that the recipe names", model_sha256, "the model file was changed or belongs to another recipe")
-    sane = re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,62}", recipe.name) and 0 < recipe.version < 2**31 and 0 < slope <= 100 and abs(offset) <= 100
+    sane = MODEL_NAMES.fullmatch(recipe.name) and 0 < recipe.version < 2**31 and 0 < slope <= 100 and abs(offset) <= 100
     if not sane or not 0 < len(recipe.classes) <= 256 or not 0 < recipe.threshold < 1 or not 1 <= recipe.multiple_px <= 1024 or len(set(recipe.classes)) != len(recipe.classes):
         raise Malformed.of(
             Reason.MODEL, "a name of a-z 0-9 . -, a version from 1, classes, a threshold in (0, 1), multiple_px in 1 to 1024, calibration (slope > 0, offset)", ascii(recipe)[:200]

@@ -104,8 +104,8 @@ def at_least(found: Detections, threshold: float) -> Detections:
 
 def pooled_matches(truth: Truth, found: Detections) -> list[tuple[float, bool]]:
     """(score, whether right) of each detection of one image, by DeepPCB's protocol."""
-    right, used = np.zeros(len(found), bool), np.zeros(len(found), bool)
-    for _, kind, taken in _taken(truth, found, used):
+    right = np.zeros(len(found), bool)
+    for kind, taken in zip(truth.kinds, takers(truth, found)[0], strict=True):
         if taken is not None:
             right[taken] = found.classes[taken] == kind
     return [(float(s), bool(r)) for s, r in zip(found.scores, right, strict=True)]
@@ -115,8 +115,8 @@ def confusion(truths: Sequence[Truth], found: Sequence[Detections], classes: int
     """Counts (classes + 1, classes + 1) by the same matching: truth by row, detection by column, "nothing" last."""
     table = np.zeros((classes + 1, classes + 1), np.int64)
     for truth, boxes in zip(truths, found, strict=True):
-        used = np.zeros(len(boxes), bool)
-        for _, kind, taken in _taken(truth, boxes, used):
+        taken_by, used = takers(truth, boxes)
+        for kind, taken in zip(truth.kinds, taken_by, strict=True):
             table[kind, classes if taken is None else boxes.classes[taken]] += 1
         np.add.at(table[classes], boxes.classes[~used], 1)
     return table
@@ -160,16 +160,16 @@ def precision_recall(truths: Sequence[Truth], found: Sequence[Detections]) -> ND
     return np.stack([hits / total, hits / np.maximum(ranks, 1), np.array([s for s, _ in rows])], 1).reshape(-1, 3)
 
 
-def _taken(truth: Truth, found: Detections, used: NDArray[np.bool_]) -> list[tuple[int, int, int | None]]:
-    """For each true box: its number, kind and the detection it takes, which is marked in `used`."""
-    rows: list[tuple[int, int, int | None]] = []
-    for number, (box, kind) in enumerate(zip(truth.boxes, truth.kinds, strict=True)):
+def takers(truth: Truth, found: Detections) -> tuple[list[int | None], NDArray[np.bool_]]:
+    """By DeepPCB's protocol: for each true box the detection it takes, None where there is none; and which detections (n,) are taken."""
+    used = np.zeros(len(found), bool)
+    rows: list[int | None] = []
+    for box in truth.boxes:
         free = np.nonzero(~used & (iou(box, found.boxes) > MIN_IOU))[0] if len(found) else np.zeros(0, int)
-        taken = int(free[0]) if len(free) else None
-        if taken is not None:
-            used[taken] = True
-        rows.append((number, int(kind), taken))
-    return rows
+        rows.append(int(free[0]) if len(free) else None)
+        if len(free):
+            used[free[0]] = True
+    return rows, used
 
 
 def _mean(values: dict[str, float]) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from framegate.errors import Malformed, Refused
+from framegate.errors import Refused
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.graph import verify_graph
@@ -59,13 +59,13 @@ def measure(inspector: Inspector, listed: Sequence[Listed | LabelledPair], *, th
         pair = one if isinstance(one, LabelledPair) else read_pair(one, classes)
         golden = golden_of(pair.golden)
         encoded = cv2.imencode(".jpg", pair.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-        try:
-            inspector.prepare(pair.frame, golden)
-        except (Refused, Malformed) as error:
-            gated[error.reason.value] = gated.get(error.reason.value, 0) + 1
         begun = time.perf_counter()
         cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)  # the cost of decoding; what is judged is the frame as it lies on disk
-        prepared = inspector.prepare(pair.frame, golden, gate=False)
+        try:
+            prepared = inspector.prepare(pair.frame, golden)
+        except Refused as error:
+            gated[error.reason.value] = gated.get(error.reason.value, 0) + 1
+            prepared = inspector.prepare(pair.frame, golden, gate=False)
         ready = time.perf_counter()
         heat, geometry = inspector.maps(prepared.pair)
         ran = time.perf_counter()

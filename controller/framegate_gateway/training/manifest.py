@@ -6,7 +6,6 @@ removed file is noticed with or without the signer's key; who signed is known on
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.dsse import strict_json
 from framegate.errors import Malformed, Reason, Refused
-from framegate.model_signing import bundle_digest, sign_model, verify_model
+from framegate.model_signing import bundle_digest, claimed_files, key_words, sign_model, verify_model
 from framegate.wire import sha256
 
 MANIFEST: Final = "dataset.json"
@@ -57,7 +56,7 @@ def sign_folder(folder: Path, key: ec.EllipticCurvePrivateKey, source: str, appr
     (folder / MANIFEST).write_text(json.dumps({"source": source, "approved_by": approved_by}, indent=1) + "\n")
     digests = file_digests(folder)
     (folder / SIGNATURE).write_bytes(sign_model(folder.resolve().name or "dataset", digests, key))
-    return Provenance(bundle_digest(digests).hex(), len(digests), source, approved_by, f"key {sha256_of(key)}")
+    return Provenance(bundle_digest(digests).hex(), len(digests), source, approved_by, key_words(key.public_key()))
 
 
 def check_folder(folder: Path, keys: Sequence[ec.EllipticCurvePublicKey] = ()) -> Provenance:
@@ -95,20 +94,9 @@ def signed_files(folders: Sequence[Path], keys: Sequence[ec.EllipticCurvePublicK
     return found
 
 
-def sha256_of(key: ec.EllipticCurvePrivateKey) -> str:
-    """The first sixteen digits by which a key is named in words."""
-    from framegate.certificates import spki_of
-
-    return sha256(spki_of(key.public_key())).hex()[:16]
-
-
 def _same_files(signature: bytes, digests: dict[str, bytes]) -> None:
     """Compare with what the signature claims, without knowing whose it is: an accident or a careless change shows here, a forger does not."""
-    try:
-        payload = strict_json(base64.b64decode(strict_json(signature)["dsseEnvelope"]["payload"], validate=True))
-        claimed = {str(r["name"]): bytes.fromhex(r["digest"]) for r in payload["predicate"]["resources"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise Malformed.of(Reason.DATA_SET, f"{SIGNATURE} as data sign writes it", type(error).__name__) from error
+    claimed = claimed_files(signature)
     different = sorted(n for n in {*claimed, *digests} if claimed.get(n) != digests.get(n))
     if different:
         what = "is not in the manifest" if different[0] not in claimed else "is missing" if different[0] not in digests else "was changed"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framegate_gateway.inference.detections import Detections, iou
-from framegate_gateway.training.accuracy import MIN_IOU, at_least, precision_recall
+from framegate_gateway.training.accuracy import MIN_IOU, at_least, precision_recall, takers
 from framegate_gateway.training.evaluate import Measured
 from framegate_gateway.training.sampling import LabelledPair
 
@@ -45,16 +45,13 @@ def worst_misses(measured: Measured) -> list[tuple[str, NDArray[np.float32], str
     classes, rows = measured.score.classes, []
     for name, truth, loose in zip(measured.names, measured.truths, measured.found, strict=True):
         found = at_least(loose, measured.score.threshold)
-        used = np.zeros(len(found), bool)
-        for box, kind in zip(truth.boxes, truth.kinds, strict=True):
-            free = np.nonzero(~used & (iou(box, found.boxes) > MIN_IOU))[0] if len(found) else np.zeros(0, int)
-            if not len(free):
+        taken_by, used = takers(truth, found)
+        for box, kind, taken in zip(truth.boxes, truth.kinds, taken_by, strict=True):
+            if taken is None:
                 weak = loose.scores[iou(box, loose.boxes) > MIN_IOU] if len(loose) else np.zeros(0)
                 rows.append((1.0 - float(weak.max(initial=0.0)), name, box, f"{classes[int(kind)]}: not found"))
-                continue
-            used[free[0]] = True
-            if found.classes[free[0]] != kind:
-                rows.append((float(found.scores[free[0]]), name, box, f"{classes[int(kind)]}: called {classes[int(found.classes[free[0]])]} {found.scores[free[0]]:.2f}"))
+            elif found.classes[taken] != kind:
+                rows.append((float(found.scores[taken]), name, box, f"{classes[int(kind)]}: called {classes[int(found.classes[taken])]} {found.scores[taken]:.2f}"))
         rows += [
             (float(s), name, b, f"nothing there: called {classes[int(c)]} {s:.2f}") for b, c, s in zip(found.boxes[~used], found.classes[~used], found.scores[~used], strict=True)
         ]
