@@ -250,6 +250,7 @@ def hidden_in_a_branch() -> bytes:
 BAD_GRAPHS = {
     "no-onnx": (b"x" * 100, "an ONNX model|nodes"),
     "empty": (b"", "nodes"),
+    "name-is-no-text": (network().replace(b"Conv", b"\x80onv"), "names of operators as text"),
     "custom-domain": (network([helper.make_node("Evil", ["pair"], ["heat"], domain="com.mallory"), helper.make_node("Identity", ["pair"], ["geometry"])], domains=(("", 17), ("com.mallory", 1))), "custom operator"),
     "unused-domain": (network(domains=(("", 17), ("com.mallory", 1))), "custom operator"),
     "unknown-operator": (network([helper.make_node("NoSuchThing", ["pair"], ["heat"]), helper.make_node("Identity", ["pair"], ["geometry"])]), "custom operator"),

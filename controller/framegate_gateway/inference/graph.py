@@ -32,6 +32,9 @@ def verify_graph(model: bytes, classes: int) -> None:
     nodes = list(_nodes(proto.graph))
     if not nodes or len(nodes) > MAX_NODES:
         raise Malformed.of(Reason.MODEL_GRAPH, f"1 to {MAX_NODES} nodes", len(nodes))
+    words = [w for n in nodes for w in (n.op_type, n.domain)] + [o.domain for o in proto.opset_import] + [f.name for f in proto.functions]
+    if not all(type(w) is str for w in words):  # protobuf hands out bytes where a name is not UTF-8
+        raise Malformed.of(Reason.MODEL_GRAPH, "names of operators as text", "other bytes", "the file was damaged or made up")
     domains = {o.domain for o in proto.opset_import} | {n.domain for n in nodes}  # 2
     strange = sorted(domains - _STANDARD) + [f.name for f in proto.functions] + sorted({n.op_type for n in nodes if not onnx.defs.has(n.op_type)})
     if strange:
