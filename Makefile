@@ -12,16 +12,16 @@ setup: ## Make .venv; install missing Debian packages where allowed
 	@PYTHON="$(PYTHON)" && export PYTHON="$${PYTHON:-python3}" && ./scripts/setup.sh
 
 demo: setup ## Tell the story on loopback in two minutes; SOURCE=DIR inspects a folder of your images too
-	@$(PY) -m framegate_simulators.demo $(if $(SOURCE),--source "$(SOURCE)")
+	@$(PY) -m framegate_simulators.demo.chain $(if $(SOURCE),--source "$(SOURCE)")
 
 demo-rollout: setup ## A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce; two minutes
-	@$(PY) -m framegate_simulators.demo_rollout
+	@$(PY) -m framegate_simulators.demo.rollout
 
 demo-people: setup ## Roles, approvals by others, policy, break-glass, the record and what happens to an edited one; two minutes
-	@$(PY) -m framegate_simulators.demo_people
+	@$(PY) -m framegate_simulators.demo.people
 
 demo-line: setup ## A line in the terminal: everything dies once, a gateway lies, an export is refused; three minutes
-	@$(PY) -m framegate_simulators.demo_line
+	@$(PY) -m framegate_simulators.demo.line
 
 test: check ## All checks, then all tests
 	@$(PY) -m pytest
@@ -33,7 +33,7 @@ check: setup ## Format, lint, types, layers, stale generated code
 	@./scripts/proto.sh --check
 
 bench: setup ## Measure; writes build/bench.json
-	@$(PY) -m framegate_simulators.bench
+	@$(PY) -m framegate_simulators.bench.run
 
 fuzz: setup ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the kept corpus
 	@./scripts/fuzz.sh
@@ -42,7 +42,7 @@ attack: setup ## Try every threat of the list against a live controller
 	@.venv/bin/framegate-sim attack --all
 
 chaos-line: setup ## kill -9 at random, RUNS times (1000, half an hour): nothing uninspected is let through
-	@$(PY) -m framegate_simulators.chaos_line --runs $(RUNS)
+	@$(PY) -m framegate_simulators.plant.chaos_line --runs $(RUNS)
 
 proto: setup ## Generate Python from proto/
 	@./scripts/proto.sh

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from framegate.identity import Kind
+from framegate.identity.names import Kind
 from framegate_controller.ca.keys import FleetKeys, found_fleet
+from framegate_controller.fleet.attestation import Answer, Verifier
+from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.store.registry import add_authority, invite
 from framegate_controller.timing import Timing
-from framegate_controller.verifier.attestation import Answer, Verifier
-from framegate_controller.verifier.profiles import add_profile
-from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.forge import Forge
-from framegate_simulators.ima import allowlist_of
-from framegate_simulators.tpm import TpmMaker
+from framegate_simulators.forge.forge import Forge
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
+from framegate_simulators.machine.tpm import TpmMaker
 
 settings.register_profile("ci", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("ci")

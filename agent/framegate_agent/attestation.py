@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.activation import activation_mac
-from framegate.certificates import Purpose, from_ms, load_authorities, load_certificate, verify_certificate
-from framegate.device_identity import iak_certify_data
 from framegate.errors import Failure, Malformed, Reason, Refused
-from framegate.foreign_key import ForeignKey
+from framegate.evidence.activation import activation_mac
+from framegate.identity.certificates import Purpose, from_ms, load_authorities, load_certificate, verify_certificate
+from framegate.identity.device_identity import iak_certify_data
+from framegate.identity.foreign_key import ForeignKey
 from framegate.ima import cut_entries
 from framegate.ima.replay import IMA_PCR
 from framegate.tpm.attest import PcrSelection, parse_attest

@@ -16,9 +16,9 @@ from typing import Any, Final
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import from_ms, spki_of
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
-from framegate.masks import verify_masks
+from framegate.identity.certificates import from_ms, spki_of
+from framegate.signed.mask import verify_masks
 from framegate.wire import Warrant
 from framegate_agent.attestation import BOOT_LOG_PATH, IMA_PATH, RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
 from framegate_agent.camera.capture import Capture

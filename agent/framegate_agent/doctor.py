@@ -12,7 +12,7 @@ from typing import Final
 from framegate.errors import FramegateError
 from framegate.eventlog import parse_boot_log, replay
 from framegate.ima import parse_ima
-from framegate.profile_learn import AGENT_FOLDER
+from framegate.profile.learn import AGENT_FOLDER
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate_agent.attestation import IMA_PATH
@@ -91,7 +91,7 @@ def _endorsement(tpm: Tpm, _log: Path) -> Finding:
         return Finding("endorsement key", False, f"{found.words}", "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash HASH")
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    from framegate.endorsement import load_maker_certificate
+    from framegate.identity.endorsement import load_maker_certificate
 
     read = load_maker_certificate(found.certificates[0])
     certificate, notes = read.certificate, read.notes

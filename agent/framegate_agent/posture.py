@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from framegate.posture import MAX_LIST, MAX_TEXT, Posture
+from framegate.profile.posture import MAX_LIST, MAX_TEXT, Posture
 from framegate_agent import VERSION
 
 _NO_SHELL: Final = frozenset({"/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync", ""})

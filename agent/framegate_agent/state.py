@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from cryptography import x509
 
-from framegate.certificates import load_certificate
 from framegate.errors import Reason, Refused, Unavailable
+from framegate.identity.certificates import load_certificate
 
 BUILD_MS: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
 """No certificate of a fleet is older than this program: a clock before it is wrong."""

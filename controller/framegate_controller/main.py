@@ -18,23 +18,23 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused
-from framegate.identity import parse_name
-from framegate_controller.access.factors import hash_password
-from framegate_controller.access.oidc import OidcSettings
-from framegate_controller.access.operators import find_operator, quorum, reset_factors
-from framegate_controller.access.policies import ensure_policy
-from framegate_controller.access.signin import found_operator, seal_break_glass
+from framegate.identity.names import parse_name
 from framegate_controller.ca.issuance import issue_line, issue_profile_signer, issue_server
 from framegate_controller.ca.keyring import PASSPHRASE_ENV, private_pem, write_private
 from framegate_controller.ca.keys import found_fleet, load_fleet
-from framegate_controller.cli.contexts import context_body
-from framegate_controller.cli.output import errors, show_json, talk
-from framegate_controller.cli.signin import ask_password, show_factor
+from framegate_controller.fleet.profiles import add_profile
+from framegate_controller.people.factors import hash_password
+from framegate_controller.people.oidc import OidcSettings
+from framegate_controller.people.operators import find_operator, quorum, reset_factors
+from framegate_controller.people.policies import ensure_policy
+from framegate_controller.people.signin import found_operator, seal_break_glass
 from framegate_controller.server import Controller, Settings, now_ms
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.timing import DEFAULT_INTERVAL_MS, MAX_INTERVAL_MS, MIN_INTERVAL_MS, Timing
-from framegate_controller.verifier.profiles import add_profile
+from framegate_operator.contexts import context_body
+from framegate_operator.output import errors, show_json, talk
+from framegate_operator.signin import ask_password, show_factor
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Framegate controller: verifier, registrar and certificate authority of a fleet.")
 profiles = typer.Typer(no_args_is_help=True, help="Firmware profiles.")

@@ -11,27 +11,27 @@ import grpc
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from framegate.audit_verifier import AuditRefused, LogAnchor, verify_head
-from framegate.dsse import parse_envelope
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.receipts import Checkpoint
+from framegate.record.verify import AuditRefused, LogAnchor, verify_head
+from framegate.signed.dsse import parse_envelope
+from framegate.signed.receipt import Checkpoint
 from framegate.wire import MAX_PROOF_BYTES
-from framegate_controller.access.authority import Authority
-from framegate_controller.access.oidc import OidcProvider, OidcSettings
-from framegate_controller.access.signin import SignIn
 from framegate_controller.ca.issuance import issue_server
 from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, load_fleet
-from framegate_controller.log.ledger import require_whole
-from framegate_controller.log.witness import last_head
-from framegate_controller.services.fleet import FleetService
-from framegate_controller.services.hub import Hub
-from framegate_controller.services.join import JoinService
-from framegate_controller.services.operator import Addresses, OperatorService
-from framegate_controller.services.signin import SignInService
+from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.people.authority import Authority
+from framegate_controller.people.oidc import OidcProvider, OidcSettings
+from framegate_controller.people.signin import SignIn
+from framegate_controller.record.ledger import require_whole
+from framegate_controller.record.witness import last_head
+from framegate_controller.rpc.fleet import FleetService
+from framegate_controller.rpc.hub import Hub
+from framegate_controller.rpc.join import JoinService
+from framegate_controller.rpc.operator import Addresses, OperatorService
+from framegate_controller.rpc.signin import SignInService
 from framegate_controller.store.database import Database
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS, Timing
-from framegate_controller.verifier.attestation import Verifier
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 256

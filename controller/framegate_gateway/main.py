@@ -15,14 +15,14 @@ import typer
 from rich.console import Console
 
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.statements import Outcome
-from framegate_gateway.egress import EgressRules
+from framegate.signed.statement import Outcome
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE
 from framegate_gateway.inference.remote import Backend
-from framegate_gateway.model_commands import data, errors, models, public_key
 from framegate_gateway.server import DEFAULT_STATE, GatewayProcess, Settings
+from framegate_gateway.vault.egress import EgressRules
 from framegate_gateway.vault.frames import KEEP_DAYS
 from framegate_gateway.vault.keys import found_keys, recover_keys
+from framegate_models.commands import data, errors, models, public_key
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Framegate gateway: admits sealed frames from trusted cameras and inspects them.")
 vaults = typer.Typer(no_args_is_help=True, help="The frame vault of this host.")

@@ -16,34 +16,34 @@ from typing import Any, Final
 import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from framegate.certificates import from_ms
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.identity.certificates import from_ms
 from framegate.wire import MAX_FRAME_BYTES
-from framegate_gateway.access import AccessView
-from framegate_gateway.conversation import Conversations
-from framegate_gateway.egress import Egress, EgressRules
-from framegate_gateway.feed import TrustView, follow_feed
-from framegate_gateway.fleet_parts import FleetParts
-from framegate_gateway.golden_learner import GoldenLearner
-from framegate_gateway.host_link import follow_agent
+from framegate_gateway.admission.conversation import Conversations
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.inference.pinned_model import PinnedModel
 from framegate_gateway.inference.remote import Backend
-from framegate_gateway.keys import Credentials, GatewayKeys
-from framegate_gateway.mqtt_frames import MqttFrames
-from framegate_gateway.open_inference import OpenInferenceService
-from framegate_gateway.operators import GatewayOperatorService
-from framegate_gateway.pinned_model import PinnedModel
+from framegate_gateway.ports.frames import FramesService
+from framegate_gateway.ports.mqtt_frames import MqttFrames
+from framegate_gateway.ports.open_inference import OpenInferenceService
+from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
 from framegate_gateway.receipts.store import ReceiptStore
-from framegate_gateway.service import FramesService
-from framegate_gateway.training.manifest import signed_files
+from framegate_gateway.trust.access import AccessView
+from framegate_gateway.trust.feed import TrustView, follow_feed
+from framegate_gateway.trust.fleet_parts import FleetParts
+from framegate_gateway.trust.host_link import follow_agent
+from framegate_gateway.trust.keys import Credentials, GatewayKeys
+from framegate_gateway.vault.egress import Egress, EgressRules
 from framegate_gateway.vault.frames import KEEP_DAYS, FrameVault
 from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
+from framegate_models.manifest import signed_files
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc

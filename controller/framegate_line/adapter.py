@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
-from framegate.certificates import from_ms
-from framegate.decisions import Decision, Notice
-from framegate.dsse import strict_json
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
-from framegate.statements import Outcome, Verdict, verify_verdict
+from framegate.identity.certificates import from_ms
+from framegate.signed.decision import Decision, Notice
+from framegate.signed.dsse import strict_json
+from framegate.signed.statement import Outcome, Verdict, verify_verdict
 from framegate_line.credentials import Credentials
 from framegate_line.ledger import NOT_TAKEN, SENT, DecidedPart, Ledger, PartKey
 from framegate_line.outputs import Output

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from framegate.certificates import load_authorities
 from framegate.errors import Reason, Refused, Unavailable
+from framegate.identity.certificates import common_name, load_authorities
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ def load_credentials(folder: Path, line: str) -> Credentials:
         raise Unavailable.of(Reason.UNAVAILABLE, f"line.key, line.pem, root.pem, authorities.pem in {folder}", error, hint) from error
     except ValueError as error:
         raise Refused.of(Reason.CERTIFICATE, f"PEM files in {folder}", error, hint) from error
-    names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-    if names != [f"line.{line}"] or not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-        raise Refused.of(Reason.CERTIFICATE, f"a key and its certificate for line {line}", names, hint)
+    name, own = common_name(certificate), certificate.public_key()
+    if name != f"line.{line}" or not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != own:
+        raise Refused.of(Reason.CERTIFICATE, f"a key and its certificate for line {line}", name, hint)
     return Credentials(folder, key, certificate, root, load_authorities([c.public_bytes(Encoding.DER) for c in issuing], root))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from framegate.errors import Reason, Unavailable
-from framegate.statements import Outcome, Verdict
+from framegate.signed.statement import Outcome, Verdict
 from framegate_line.rules import Ruling, Trigger
 
 _SCHEMA: Final = """

@@ -19,9 +19,9 @@ from typing import Any, Final, Protocol
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
-from framegate.decisions import Decision, Notice
 from framegate.errors import Reason, Unavailable
-from framegate.statements import Outcome
+from framegate.signed.decision import Decision, Notice
+from framegate.signed.statement import Outcome
 
 SLOTS: Final = 16
 """Parts that may be between camera and diverter at once; a part's slot is its trigger sequence modulo this."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from framegate.errors import Malformed, Reason, Refused
-from framegate.identity import Kind, parse_name, split_device_id
-from framegate.statements import Outcome, Verdict
+from framegate.identity.names import Kind, parse_name, split_device_id
+from framegate.signed.statement import Outcome, Verdict
 from framegate.wire import MAX_TEXT
 
 MAX_DEADLINE_MS: Final = 60_000

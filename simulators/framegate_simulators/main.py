@@ -13,13 +13,13 @@ from typing import Annotated
 import typer
 
 from framegate_agent.camera.sources import FrameSource, write_shots
-from framegate_simulators.access import totp_now
-from framegate_simulators.boards import write_boards
-from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.camera import DrawnBoards, TriggeredBoards
-from framegate_simulators.ima import allowlist_of
-from framegate_simulators.machine import Machine
-from framegate_simulators.tpm import EK_KINDS, TpmMaker
+from framegate_simulators.boards.boards import write_boards
+from framegate_simulators.boards.camera import DrawnBoards, TriggeredBoards
+from framegate_simulators.fixtures.access import totp_now
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
+from framegate_simulators.machine.machine import Machine
+from framegate_simulators.machine.tpm import EK_KINDS, TpmMaker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Simulators for testers. Everything here is SIMULATED hardware around real Framegate programs.")
 
@@ -89,7 +89,7 @@ def lying_gateway(
     port: Annotated[int, typer.Option()], operator_port: Annotated[int, typer.Option()], state: Annotated[Path, typer.Option()],
 ) -> None:  # fmt: skip
     """Be a gateway that lies, on an honest host: what its receipts are worth is for framegate receipt verify to say."""
-    from framegate_simulators.adversary import run_lying_gateway
+    from framegate_simulators.attack.adversary import run_lying_gateway
 
     run_lying_gateway(lie, agent_socket, golden, port, operator_port, state)
 

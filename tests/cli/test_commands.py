@@ -92,7 +92,7 @@ def test_doctor_as_json(tmp_path):
 
 
 def test_replay_speaks_words_on_stderr_and_data_on_stdout(tmp_path):
-    from framegate_simulators.boot import Firmware, boot_log, measurements
+    from framegate_simulators.machine.boot import Firmware, boot_log, measurements
 
     (tmp_path / "log").write_bytes(boot_log(measurements(Firmware("x"))))
     done = run("framegate", "evidence", "replay", tmp_path / "log")
@@ -117,7 +117,7 @@ def test_model_command_names_the_digest():
 
 
 def test_n29_hostile_names_cannot_steer_the_terminal():
-    from framegate_controller.cli.output import safe
+    from framegate_operator.output import safe
 
     hostile = "a\x1b[2J\x07\r\n[red]b[/]\u202e"
     shown = safe(hostile)
@@ -161,7 +161,7 @@ LOCAL = {
 def test_every_change_can_be_tried_dry_and_every_view_watched():
     import typer
 
-    from framegate_controller.cli.main import app
+    from framegate_operator.main import app
 
     def commands(command, path):
         if hasattr(command, "list_commands"):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from framegate_simulators.plant import Plant, wait_for
-from framegate_simulators.tpm import Swtpm
+from framegate_simulators.machine.tpm import Swtpm
+from framegate_simulators.plant.plant import Plant, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from framegate.tpm.attest import marshal_attest, parse_attest
 from framegate.tpm.buffer import tpm2b
 from framegate.wire import AttestHello, Challenge, Proof
-from framegate_controller.cli.main import app
-from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.forge import Forge
-from framegate_simulators.ima import allowlist_of
+from framegate_operator.main import app
+from framegate_simulators.forge.forge import Forge
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
 
 NONCE = bytes(range(32))
 
@@ -117,7 +117,7 @@ def test_n07_nonces(files):
 def test_forms_of_keys_and_structures(files, tmp_path, maker):
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    from framegate.quote_files import load_ak
+    from framegate.evidence.quote_files import load_ak
 
     key = load_ak(files["ak"].read_bytes())
     forms = [key.public.raw, key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)]

@@ -9,28 +9,28 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import from_ms, load_authorities
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.statements import verify_verdict
+from framegate.identity.certificates import from_ms, load_authorities
+from framegate.signed.statement import verify_verdict
 from framegate.wire import Captured, FrameMetadata
 from framegate_controller.ca.keyring import private_pem
-from framegate_gateway.conversation import MAX_IN_FLIGHT, Conversations
+from framegate_gateway.admission.conversation import MAX_IN_FLIGHT, Conversations
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
-from framegate_gateway.operators import GatewayOperatorService
+from framegate_gateway.ports.frames import FramesService
+from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.server import SERVER_OPTIONS
-from framegate_gateway.service import FramesService
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.edge import from_failures, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.access import access_update, facts_text, operator_pair, operator_trust
-from framegate_simulators.bench import Camera
-from framegate_simulators.bench_server import CAMERA, HOST, warranted
+from framegate_simulators.bench.run import Camera
+from framegate_simulators.bench.server import CAMERA, HOST, warranted
+from framegate_simulators.fixtures.access import access_update, facts_text, operator_pair, operator_trust
 
 
 class SlowModels(Models):

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from framegate_simulators.chaos_line import chaos
-from framegate_simulators.line_plant import LINE, LinePlant
-from framegate_simulators.plant import BIN, Plant, wait_for
+from framegate_simulators.plant.chaos_line import chaos
+from framegate_simulators.plant.line_plant import LINE, LinePlant
+from framegate_simulators.plant.plant import BIN, Plant, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
@@ -147,7 +147,7 @@ def test_frames_over_mqtt_and_a_broker_that_sees_no_pixel(line):
     p.stop_agent(camera)
     memory = _memory(pid)
     disk = b"".join(f.read_bytes() for f in store.rglob("*") if f.is_file())
-    from framegate_simulators.boards import draw_board
+    from framegate_simulators.boards.boards import draw_board
 
     jpeg = cv2.imencode(".jpg", draw_board(70001, design=1, clean_capture=True).frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
     assert b"framegate/v1/frames" in memory, "its memory was really read"

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from framegate_simulators.boards import draw_board
-from framegate_simulators.plant import BIN, Plant, wait_for
+from framegate_simulators.boards.boards import draw_board
+from framegate_simulators.plant.plant import BIN, Plant, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 

@@ -26,18 +26,18 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, MIN_KNOWN, load_b
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.remote import Backend, RemoteModel
-from framegate_gateway.open_inference import OpenInferenceService
+from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.server import SERVER_OPTIONS
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import open_inference_pb2 as oip
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
-from framegate_simulators.bench import Camera
-from framegate_simulators.bench_server import CAMERA, warranted
-from framegate_simulators.boards import draw_board
-from framegate_simulators.camera import write_golden
-from framegate_simulators.networks import network
-from framegate_simulators.plant import free_port
+from framegate_simulators.bench.run import Camera
+from framegate_simulators.bench.server import CAMERA, warranted
+from framegate_simulators.boards.boards import draw_board
+from framegate_simulators.boards.camera import write_golden
+from framegate_simulators.fixtures.networks import network
+from framegate_simulators.plant.plant import free_port
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent.parent / "model_server"

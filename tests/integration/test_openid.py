@@ -16,16 +16,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from framegate.access.verbs import parse_scoped
 from framegate.errors import FramegateError, Reason
-from framegate_controller.access.oidc import OidcProvider, OidcSettings, authenticated_ms
-from framegate_controller.access.operators import add_operator
-from framegate_controller.access.policies import ensure_policy
-from framegate_controller.access.signin import SignIn
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.cli.contexts import context_body
+from framegate_controller.people.oidc import OidcProvider, OidcSettings, authenticated_ms
+from framegate_controller.people.operators import add_operator
+from framegate_controller.people.policies import ensure_policy
+from framegate_controller.people.signin import SignIn
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.database import Database
 from framegate_controller.store.tables import LogEntry, OperatorRow
-from framegate_simulators.access import certificate_request, write_secret
+from framegate_operator.contexts import context_body
+from framegate_simulators.fixtures.access import certificate_request, write_secret
 
 sys.path.insert(0, str(Path(__file__).parent))
 from openid_browser import Browser
@@ -217,7 +217,7 @@ def answers(monkeypatch, provider, jwks) -> None:
             return self.body
 
     base = {"issuer": provider["issuer"], "jwks_uri": "keys"}
-    monkeypatch.setattr("framegate_controller.access.oidc.requests.get", lambda url, **_: Answer(jwks if url == "keys" else base))
+    monkeypatch.setattr("framegate_controller.people.oidc.requests.get", lambda url, **_: Answer(jwks if url == "keys" else base))
 
 
 def test_id_tokens_by_another_key_without_one_or_with_the_public_key_as_a_secret(provider, monkeypatch):

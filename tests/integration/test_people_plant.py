@@ -7,7 +7,7 @@ import subprocess
 import cv2
 import pytest
 
-from framegate_simulators.plant import BIN, Plant, wait_for
+from framegate_simulators.plant.plant import BIN, Plant, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
@@ -143,8 +143,8 @@ def test_somebody_who_is_disabled_is_out_at_the_gateway_too(site):
     p.framegate("operator", "disable", "vera", "--reason", "left")
     # straight at the gateway, with the certificate that still lives for hours
     from framegate.errors import FramegateError, Reason
-    from framegate_controller.cli.connection import gateway_stub
-    from framegate_controller.cli.contexts import read_context
+    from framegate_operator.connection import gateway_stub
+    from framegate_operator.contexts import read_context
     from framegate_proto.v1 import framegate_pb2 as pb
 
     def out() -> bool:

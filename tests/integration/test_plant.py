@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from framegate.certificates import from_ms
-from framegate.statements import Verdict, verify_verdict
+from framegate.identity.certificates import from_ms
+from framegate.signed.statement import Verdict, verify_verdict
 from framegate_agent.state import StateFile
-from framegate_simulators.plant import BIN, Plant, wait_for
+from framegate_simulators.plant.plant import BIN, Plant, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 

@@ -9,9 +9,9 @@ from cryptography import x509
 from cryptography.x509.verification import VerificationError
 from typer.testing import CliRunner
 
-from framegate.endorsement import _verifier, load_ek_certificate
 from framegate.errors import FramegateError
-from framegate_controller.cli.main import app
+from framegate.identity.endorsement import _verifier, load_ek_certificate
+from framegate_operator.main import app
 
 REJECTED = ("must be rejected", "must be rejected (or reported")
 
@@ -120,10 +120,10 @@ def test_profiles_learnt_from_real_logs_affirm_them_and_tell_what_changed(real_d
     """Learn from every log that is structurally sound; it must pass its own profile, and an update must be told by name."""
     import tomli_w
 
-    from framegate.appraisal import event_failures, secure_boot_failures
     from framegate.eventlog import parse_boot_log, structural_failures
-    from framegate.profile import parse_profile
-    from framegate.profile_learn import Observation, learn
+    from framegate.evidence.appraise import event_failures, secure_boot_failures
+    from framegate.profile.learn import Observation, learn
+    from framegate.profile.model import parse_profile
     from framegate.tpm.constants import Alg
 
     learnt = 0
@@ -200,7 +200,7 @@ def test_files_that_are_no_log(tmp_path, content):
 
 
 def test_expectations_that_are_none(tmp_path):
-    from framegate_simulators.boot import Firmware, boot_log, measurements
+    from framegate_simulators.machine.boot import Firmware, boot_log, measurements
 
     (tmp_path / "log").write_bytes(boot_log(measurements(Firmware("x"))))
     for text in ("[]", "{", '{"pcrs": {"sha256": {"x": "y"}}}', '{"pcrs": 3}'):

@@ -14,23 +14,23 @@ from test_gateway_stream import Gate
 
 from framegate.access.policy import default_files, parse_policy
 from framegate.access.verbs import Role, verbs
-from framegate.dsse import seal_envelope
 from framegate.errors import Reason
-from framegate.model_pins import key_anchor
-from framegate.model_signing import bundle_digest, sign_model
+from framegate.signed.dsse import seal_envelope
+from framegate.signed.model import bundle_digest, sign_model
+from framegate.signed.pin import key_anchor
 from framegate.wire import sha256
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.cli.people import role_table
+from framegate_controller.fleet.profiles import PROFILE_TYPE
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.inspection import pin_model
 from framegate_controller.store.tables import AccessRequest, Device, LogEntry, ModelRow, OperatorRow, OperatorSession, Setting, ZoneRow
-from framegate_controller.verifier.profiles import PROFILE_TYPE
-from framegate_gateway.operators import GatewayOperatorService
+from framegate_gateway.ports.operators import GatewayOperatorService
+from framegate_operator.people import role_table
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.access import PASSWORD, access_update, add_person, certificate_request, device_row, operator_pair, operator_trust, signed_in, totp_now
-from framegate_simulators.boot import Firmware, profile_toml
+from framegate_simulators.fixtures.access import PASSWORD, access_update, add_person, certificate_request, device_row, operator_pair, operator_trust, signed_in, totp_now
+from framegate_simulators.machine.boot import Firmware, profile_toml
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "access" / "roles.json").read_text())
 NOT_ALLOWED = {Reason.POLICY_DENIED, Reason.APPROVAL_NEEDED, Reason.FACTOR_NEEDED, Reason.ZONE_FROZEN, Reason.POLICY_INVALID, Reason.SIGNED_OUT, Reason.WRONG_ROLE}
@@ -41,7 +41,7 @@ CAM = "camera.line-1.cam1"
 
 
 def authority() -> bytes:
-    from framegate_simulators.tpm import TpmMaker
+    from framegate_simulators.machine.tpm import TpmMaker
 
     return TpmMaker.found().certificate.public_bytes(Encoding.DER)
 
@@ -313,7 +313,7 @@ async def test_a_person_without_a_role_may_ask_for_one_and_nothing_else(walk):
 @pytest.mark.parametrize("how", ["signed out", "disabled", "expired", "no session", "another's name"])
 async def test_n80_a_certificate_alone_opens_nothing(walk, how):
     """The certificate lives eight hours; what counts is the session, which ends at once."""
-    from framegate.certificates import spki_of
+    from framegate.identity.certificates import spki_of
     from framegate.wire import sha256
 
     pair = walk.pairs[Role.SECURITY]

@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import Purpose
 from framegate.errors import Reason
+from framegate.identity.certificates import Purpose
 from framegate_controller.ca.issuance import _leaf
 from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import found_fleet
@@ -17,7 +17,7 @@ from framegate_controller.server import Controller, Settings
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.access import signed_in
+from framegate_simulators.fixtures.access import signed_in
 
 OPERATOR_CALLS = {
     "Invite": pb.InviteRequest(kind="camera", name="x", zone="z", profile="p"), "List": pb.ListRequest(), "Show": pb.DeviceRequest(device="x"),
@@ -173,14 +173,14 @@ async def test_n117_an_operator_who_releases_a_reset_device_sets_the_new_baselin
     """After TPM2_Clear the counters stay below what was seen: release must let fresh evidence pass, and nothing else may."""
     from dataclasses import replace
 
-    from framegate.identity import Kind
+    from framegate.identity.names import Kind
     from framegate.wire import Challenge
+    from framegate_controller.fleet.profiles import add_profile
     from framegate_controller.store.evidence import add_allowlist
     from framegate_controller.store.registry import invite
-    from framegate_controller.verifier.profiles import add_profile
-    from framegate_simulators.boot import Firmware, profile_toml
-    from framegate_simulators.forge import Forge
-    from framegate_simulators.ima import allowlist_of
+    from framegate_simulators.forge.forge import Forge
+    from framegate_simulators.machine.boot import Firmware, profile_toml
+    from framegate_simulators.machine.ima import allowlist_of
 
     running, fleet = controller
     verifier = running.verifier
@@ -213,16 +213,16 @@ async def test_n117_an_operator_who_releases_a_reset_device_sets_the_new_baselin
 
 async def test_n121_feed_is_closed_to_a_gateway_process_that_its_host_does_not_vouch_for(controller, maker):
     """Two processes with good certificates of one trusted host: only the one whose keys the host's last quote covers gets the feed."""
-    from framegate.identity import DeviceId, Kind
+    from framegate.identity.names import DeviceId, Kind
     from framegate.wire import Challenge, GatewayPublics
     from framegate_controller.ca.issuance import issue_gateway
+    from framegate_controller.fleet.profiles import add_profile
     from framegate_controller.store.evidence import add_allowlist
     from framegate_controller.store.registry import invite
-    from framegate_controller.verifier.profiles import add_profile
-    from framegate_gateway.keys import GatewayKeys
-    from framegate_simulators.boot import Firmware, profile_toml
-    from framegate_simulators.forge import Forge
-    from framegate_simulators.ima import allowlist_of
+    from framegate_gateway.trust.keys import GatewayKeys
+    from framegate_simulators.forge.forge import Forge
+    from framegate_simulators.machine.boot import Firmware, profile_toml
+    from framegate_simulators.machine.ima import allowlist_of
 
     running, fleet = controller
     forge = Forge(maker, Firmware("simulated-gateway"))

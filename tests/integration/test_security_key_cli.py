@@ -4,15 +4,15 @@ import asyncio
 import json
 
 import pytest
+from framegate_controller.cli import security_key, signin
 from soft_fido2 import Fido2Authenticator
 from typer.testing import CliRunner
 
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.cli import security_key, signin
-from framegate_controller.cli.contexts import context_body
-from framegate_controller.cli.main import app
 from framegate_controller.server import Controller, Settings
-from framegate_simulators.access import PASSWORD, add_person, totp_now, write_secret
+from framegate_operator.contexts import context_body
+from framegate_operator.main import app
+from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now, write_secret
 
 
 class SoftKey:

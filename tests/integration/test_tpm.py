@@ -15,9 +15,9 @@ import tpm2_pytss as tss
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from framegate.endorsement import verify_endorsement
 from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
 from framegate.eventlog import parse_boot_log, replay
+from framegate.identity.endorsement import verify_endorsement
 from framegate.tpm.attest import PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import TPM_RH_NULL, Alg
 from framegate.tpm.credential import make_credential
@@ -27,8 +27,8 @@ from framegate_agent.signing import MAX_HANDSHAKES, TLS_CLIENT_PREFIX, TlsSigner
 from framegate_agent.state import StateFile
 from framegate_agent.tpm import Tpm
 from framegate_controller.ca.issuance import issue_operator
-from framegate_simulators.boot import Firmware
-from framegate_simulators.machine import Machine
+from framegate_simulators.machine.boot import Firmware
+from framegate_simulators.machine.machine import Machine
 
 pytestmark = pytest.mark.swtpm
 SELECTION = PcrSelection(Alg.SHA256, tuple(range(8)))
@@ -346,8 +346,8 @@ def test_the_vaults_secret_opens_only_on_this_tpm_in_this_boot_state(machine, sh
 
 def test_an_iak_out_of_nv_certifies_the_ak(short, maker):
     """A TPM with an IAK and its certificate, and no EK certificate: the maker vouches through it."""
-    from framegate.device_identity import iak_certify_data, verify_iak, verify_iak_certification
-    from framegate_simulators.tpm import Swtpm, manufacture_iak
+    from framegate.identity.device_identity import iak_certify_data, verify_iak, verify_iak_certification
+    from framegate_simulators.machine.tpm import Swtpm, manufacture_iak
 
     chip = Swtpm(short / "iak")
     chip.start()

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed
+from framegate.evidence.offline import verify_files
 from framegate.glob import matches
 from framegate.ima import cut_entries, parse_ima
 from framegate.ima.allowlist import allowlist_text, parse_allowlist
-from framegate.offline import verify_files
-from framegate_simulators.fuzz import replay_corpus, run_one, seeds, targets_cached
-from framegate_simulators.ima import ImaMachine
+from framegate_simulators.fuzz.run import replay_corpus, run_one, seeds, targets_cached
+from framegate_simulators.machine.ima import ImaMachine
 
 CORPUS = Path(__file__).parents[1] / "vectors" / "corpus"
 

@@ -8,21 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate import wire
-from framegate.activation import activation_mac
 from framegate.codec import Record
-from framegate.dsse import parse_envelope, strict_json
-from framegate.endorsement import load_ek_certificate
 from framegate.errors import FramegateError, Malformed
 from framegate.eventlog import parse_boot_log, replay, structural_failures
-from framegate.posture import Posture, parse_posture
-from framegate.profile import parse_profile
+from framegate.evidence.activation import activation_mac
+from framegate.identity.endorsement import load_ek_certificate
+from framegate.profile.model import parse_profile
+from framegate.profile.posture import Posture, parse_posture
 from framegate.sframe import encode_header, parse_header
-from framegate.statements import Grant, Verdict
+from framegate.signed.dsse import parse_envelope, strict_json
+from framegate.signed.statement import Grant, Verdict
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, marshal_attest, marshal_ecdsa_signature, parse_attest, parse_signature
 from framegate.tpm.constants import Alg, St
 from framegate.tpm.public import AK_ATTRS, parse_public
-from framegate_simulators.boot import Firmware, boot_log, measurements, profile_toml
-from framegate_simulators.forge import Key
+from framegate_simulators.forge.forge import Key
+from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
 
 RECORDS = [r for r in vars(wire).values() if isinstance(r, type) and issubclass(r, Record) and r is not Record]
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")

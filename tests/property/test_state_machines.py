@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.lifecycle import TABLE, Event, State, step
+from framegate.machines.lifecycle import TABLE, Event, State, step
 from framegate.wire import Challenge
-from framegate_simulators.boot import Firmware
+from framegate_simulators.machine.boot import Firmware
 
 
 @given(st.lists(st.sampled_from(list(Event)), max_size=30))

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from framegate.appraisal import AttestationResult, appraise
-from framegate.evidence import VerifiedEvidence
-from framegate.identity import DeviceId, device_id
-from framegate.profile import FirmwareProfile
+from framegate.evidence.appraise import AttestationResult, appraise
+from framegate.evidence.verify import VerifiedEvidence
+from framegate.identity.names import DeviceId, device_id
+from framegate.profile.model import FirmwareProfile
 from framegate.wire import Proof
 from framegate_controller.ca.issuance import issue_device
 from framegate_controller.ca.keys import FleetKeys

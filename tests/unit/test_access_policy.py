@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from framegate.access.policy import MAX_POLICY_BYTES, SCHEMA, PolicyStatement, Request, default_files, parse_policy
 from framegate.access.questions import address_text, inspect_request, verb_request
 from framegate.access.verbs import find_verb
-from framegate.certificates import from_ms
 from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate_controller.access.operators import add_operator
-from framegate_controller.access.policies import apply_policy, current_row, ensure_policy, load_policy
-from framegate_controller.cli.policies import read_folder, run_case
+from framegate.identity.certificates import from_ms
+from framegate_controller.people.operators import add_operator
+from framegate_controller.people.policies import apply_policy, current_row, ensure_policy, load_policy
 from framegate_controller.store.tables import OperatorRow, PolicyRow
-from framegate_gateway.access import AccessView
+from framegate_gateway.trust.access import AccessView
+from framegate_operator.policies import read_folder, run_case
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_simulators.access import access_update, add_person, facts_text, operator_pair, operator_trust, signed_policy
+from framegate_simulators.fixtures.access import access_update, add_person, facts_text, operator_pair, operator_trust, signed_policy
 
 CAM = "camera.line-1.cam1"
 ERASE = '@id("more") forbid (principal, action == Action::"data.erase", resource);'
@@ -297,7 +297,7 @@ def test_facts_that_are_anything_let_nothing_through(keys, text):
 def at_gateway(view, keys, pair, request, *, verb="frame.export", **how):
     from cryptography.x509 import load_pem_x509_certificates
 
-    from framegate.certificates import Purpose, verify_certificate
+    from framegate.identity.certificates import Purpose, verify_certificate
 
     now = time.time_ns() // 1_000_000
     certificate = load_pem_x509_certificates(pair[1])[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from framegate_simulators.alarms import run_script
+from framegate_simulators.plant.alarms import run_script
 
 
 @pytest.mark.parametrize("seed", [1, 7])

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from framegate.access.approvals import APPROVAL_LIFE_MS, ApprovalStatement, content_digest, verify_approval
 from framegate.access.policy import default_files
 from framegate.access.verbs import Scoped, parse_scoped
-from framegate.dsse import parse_envelope
 from framegate.errors import FramegateError, Malformed, Reason
-from framegate_controller.access.operators import add_operator, end_sessions, notices, parse_roles, quorum, roles_in, roles_now, set_quorum
-from framegate_controller.access.policies import apply_policy, ensure_policy, load_policy
-from framegate_controller.access.requests import MAX_MINUTES, MAX_PENDING, Asked, approved, approvers, ask, ask_role, decide, expire, find_request, use
+from framegate.signed.dsse import parse_envelope
+from framegate_controller.people.operators import add_operator, end_sessions, notices, parse_roles, quorum, roles_in, roles_now, set_quorum
+from framegate_controller.people.policies import apply_policy, ensure_policy, load_policy
+from framegate_controller.people.requests import MAX_MINUTES, MAX_PENDING, Asked, approved, approvers, ask, ask_role, decide, expire, find_request, use
 from framegate_controller.store.tables import AccessRequest, LogEntry, OperatorRow, OperatorSession, Setting
-from framegate_simulators.access import add_person
+from framegate_simulators.fixtures.access import add_person
 
 CONTENT = bytes(range(32))
 

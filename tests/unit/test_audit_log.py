@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.audit import MAX_ENTRY_BYTES, entry_bytes, event_body
-from framegate.audit_verifier import FORMAT, AuditRefused, LogAnchor, consistent, load_anchor, verify_head, verify_log
 from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate.merkle import Frontier
 from framegate.receipt_verifier import leaf_hash, root_from_path
-from framegate.receipts import Checkpoint
+from framegate.record.entry import MAX_ENTRY_BYTES, entry_bytes, event_body
+from framegate.record.merkle import Frontier
+from framegate.record.verify import FORMAT, AuditRefused, LogAnchor, consistent, load_anchor, verify_head, verify_log
+from framegate.signed.receipt import Checkpoint
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.cli.audit import as_csv
-from framegate_controller.log.ledger import append, checkpoint, log_size, prove, prove_growth, require_whole, thin_heads
-from framegate_controller.log.witness import head_line, last_head, read_heads, write_head
+from framegate_controller.record.ledger import append, checkpoint, log_size, prove, prove_growth, require_whole, thin_heads
+from framegate_controller.record.witness import head_line, last_head, read_heads, write_head
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.database import Database
 from framegate_controller.store.registry import Act, acting, record
 from framegate_controller.store.tables import LogEntry, LogHead, LogNode
+from framegate_operator.audit import as_csv
 
 HEADS_AT = (7, 20)
 NOW = time.time_ns() // 1_000_000
@@ -335,7 +335,7 @@ def test_a_witness_file_only_grows(own, tmp_path):
 def test_a_witness_file_of_months_is_appended_to_and_started_on_by_its_end_alone(own, tmp_path, monkeypatch):
     path = tmp_path / "heads.jsonl"
     path.write_bytes((head_line(own.heads[0]) + b"\n") * 100)
-    monkeypatch.setattr("framegate_controller.log.witness.MAX_WITNESS_BYTES", 1000)  # it is longer than what is read whole
+    monkeypatch.setattr("framegate_controller.record.witness.MAX_WITNESS_BYTES", 1000)  # it is longer than what is read whole
     assert write_head(path, own.heads[2]) and last_head(path) == own.heads[2] and not write_head(path, own.heads[1])
     assert last_head(tmp_path / "none") is None
     path.write_bytes(path.read_bytes()[:-30])

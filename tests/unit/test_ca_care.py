@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from framegate.certificates import Purpose, from_ms, verify_certificate
 from framegate.errors import FramegateError, Reason
+from framegate.identity.certificates import Purpose, from_ms, verify_certificate
 from framegate_controller.ca.issuance import issue_operator
 from framegate_controller.ca.keyring import FileKeyring, open_keyring, read_passphrase
 from framegate_controller.ca.keys import ISSUING, SIGNING, FleetKeys, SigningKey, found_fleet, load_fleet, signing_certificate
@@ -16,8 +16,8 @@ from framegate_controller.ca.rotation import LIFE, ca_rows, plan_rotation, rotat
 from framegate_controller.store.database import Database
 from framegate_controller.store.tables import Device, LogEntry
 from framegate_controller.timing import Timing
-from framegate_simulators.access import device_row
-from framegate_simulators.tpm import Swtpm
+from framegate_simulators.fixtures.access import device_row
+from framegate_simulators.machine.tpm import Swtpm
 
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 

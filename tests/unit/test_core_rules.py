@@ -9,29 +9,29 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate import evidence as evidence_module
-from framegate.appraisal import appraise
-from framegate.certificates import Purpose, request_key, verify_certificate
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused
-from framegate.evidence import VerifiedEvidence, verify_evidence
-from framegate.identity import Kind, device_id, spiffe_id, split_device_id
+from framegate.evidence import verify as evidence_module
+from framegate.evidence.appraise import appraise
+from framegate.evidence.verify import VerifiedEvidence, verify_evidence
+from framegate.identity.certificates import Purpose, request_key, verify_certificate
+from framegate.identity.names import Kind, device_id, spiffe_id, split_device_id
 from framegate.ima.allowlist import parse_allowlist
-from framegate.profile import MAX_PROFILE_BYTES, parse_profile
-from framegate.profile_review import diff, lint
+from framegate.profile.model import MAX_PROFILE_BYTES, parse_profile
+from framegate.profile.review import diff, lint
 from framegate.wire import GatewayPublics, Hello, SessionOffer
 from framegate_controller.ca.issuance import _leaf, issue_device, issue_gateway
 from framegate_controller.ca.keys import found_fleet, load_fleet
-from framegate_controller.verifier.profiles import add_profile, load_profile
-from framegate_gateway.keys import GatewayKeys
-from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.ima import allowlist_of
+from framegate_controller.fleet.profiles import add_profile, load_profile
+from framegate_gateway.trust.keys import GatewayKeys
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
 
 NOW = datetime.now(UTC)
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
 
 
 def captured_evidence(bench, monkeypatch) -> VerifiedEvidence:
-    import framegate_controller.verifier.judge as module
+    import framegate_controller.fleet.judge as module
 
     seen = []
     monkeypatch.setattr(module, "verify_evidence", lambda *a: seen.append(verify_evidence(*a)) or seen[-1])
@@ -129,8 +129,8 @@ def test_n90_profiles_unsigned_rolled_back_or_signed_by_another_key(bench, tmp_p
 
 
 def _sealed(fleet, label: str) -> bytes:
-    from framegate.dsse import seal_envelope
-    from framegate_controller.verifier.profiles import PROFILE_TYPE
+    from framegate.signed.dsse import seal_envelope
+    from framegate_controller.fleet.profiles import PROFILE_TYPE
 
     key = fleet.signing[label]
     return seal_envelope(PROFILE_TYPE, PROFILE.encode(), key.der, key.sign)
@@ -198,11 +198,11 @@ def test_a_learnt_profile_affirms_its_machines_and_only_those(bench):
 
     import tomli_w
 
-    from framegate.appraisal import event_failures, secure_boot_failures
     from framegate.eventlog import parse_boot_log
-    from framegate.profile_learn import Observation, learn
+    from framegate.evidence.appraise import event_failures, secure_boot_failures
+    from framegate.profile.learn import Observation, learn
     from framegate.tpm.constants import Alg
-    from framegate_simulators.boot import boot_log, measurements
+    from framegate_simulators.machine.boot import boot_log, measurements
 
     one, two = Firmware("m"), replace(Firmware("m"), boot_order=b"\1\0", revocations=6, sbat="sbat,1\nshim,9\ngrub,4\n")
     logs = [parse_boot_log(boot_log(measurements(f))) for f in (one, two)]

@@ -5,21 +5,21 @@ from dataclasses import replace as changed
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.endorsement import EK_USAGE, MAX_CHAIN, load_chain
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason, Refused
+from framegate.identity.endorsement import EK_USAGE, MAX_CHAIN, load_chain
 from framegate.tpm.constants import Attr, St
 from framegate.tpm.public import AK_ATTRS, TLS_ATTRS
 from framegate.wire import Challenge
 from framegate_controller.store.registry import invite
 from framegate_controller.store.tables import Device
-from framegate_simulators.forge import Forge, Key
-from framegate_simulators.tpm import TpmMaker
+from framegate_simulators.forge.forge import Forge, Key
+from framegate_simulators.machine.tpm import TpmMaker
 
 CAM = "camera.line-1.cam1"
 
 
 def replacement(bench, ek: bytes | None, name: str = "cam1") -> bytes:
-    from framegate.identity import Kind
+    from framegate.identity.names import Kind
 
     code = b"replacement.....".ljust(16, b".")
     with bench.verifier.database.transaction() as session:
@@ -139,7 +139,7 @@ def test_a_replacement_with_an_unknown_system_is_suspect_and_the_old_one_is_gone
 
 
 def test_a_quarantine_is_not_lifted_by_new_hardware(bench):
-    from framegate.lifecycle import Event
+    from framegate.machines.lifecycle import Event
     from framegate_controller.store.registry import change_state
 
     bench.enrol()

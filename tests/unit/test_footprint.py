@@ -6,7 +6,7 @@ import sys
 import pytest
 
 BARRED = {
-    "framegate_controller.main": ("cv2", "tpm2_pytss", "onnxruntime", "numpy", "paho"), "framegate_controller.cli.main": ("cv2", "tpm2_pytss", "onnxruntime", "paho"),
+    "framegate_controller.main": ("cv2", "tpm2_pytss", "onnxruntime", "numpy", "paho"), "framegate_operator.main": ("cv2", "tpm2_pytss", "onnxruntime", "paho"),
     "framegate_agent.main": ("onnxruntime", "sqlalchemy", "paho", "cv2"), "framegate_gateway.main": ("tpm2_pytss", "sqlalchemy", "cv2", "numpy", "onnx", "onnxruntime"), "framegate_agent.camera.sources": ("tpm2_pytss", "grpc", "onnxruntime"),
 }  # fmt: skip
 

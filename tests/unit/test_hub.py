@@ -2,7 +2,7 @@
 
 import asyncio
 
-from framegate_controller.services.hub import Hub
+from framegate_controller.rpc.hub import Hub
 from framegate_controller.timing import Timing
 
 

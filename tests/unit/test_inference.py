@@ -22,10 +22,10 @@ from framegate_gateway.inference.detections import Detections, detections_from_m
 from framegate_gateway.inference.engine import DEPTH, Engine
 from framegate_gateway.inference.image_header import image_size
 from framegate_gateway.inference.parts import GoldenImages
-from framegate_gateway.training.evaluate import inspector_of, measure
-from framegate_simulators.boards import CLASSES, draw_board
-from framegate_simulators.camera import write_golden
-from framegate_simulators.train import drawn_pair
+from framegate_models.evaluate import inspector_of, measure
+from framegate_simulators.boards.boards import CLASSES, draw_board
+from framegate_simulators.boards.camera import write_golden
+from framegate_simulators.boards.train import drawn_pair
 
 
 def png_that_claims(width: int, height: int) -> bytes:

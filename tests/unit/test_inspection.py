@@ -13,22 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
-from framegate.parts import MIN_LESSON, PartStatement, check_part, verify_part
+from framegate.signed.part import MIN_LESSON, PartStatement, check_part, verify_part
 from framegate.wire import sha256
 from framegate_agent.camera.sources import encoded
-from framegate_gateway.fleet_parts import FleetParts
-from framegate_gateway.golden_learner import GoldenLearner
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.inspector import golden_of
 from framegate_gateway.inference.learning import learn_golden
 from framegate_gateway.inference.parts import GoldenImages, Part
 from framegate_gateway.inference.registration import MAX_SHIFT_PX, reference, register
 from framegate_gateway.inference.rules import apply_rules
-from framegate_gateway.training.evaluate import inspector_of
-from framegate_gateway.training.manifest import sign_folder, signed_files
-from framegate_simulators.boards import CLASSES, draw_board
+from framegate_gateway.trust.fleet_parts import FleetParts
+from framegate_models.evaluate import inspector_of
+from framegate_models.manifest import sign_folder, signed_files
+from framegate_simulators.boards.boards import CLASSES, draw_board
 
 BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
 

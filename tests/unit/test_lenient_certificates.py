@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.endorsement import EK_USAGE, load_ek_certificate, verify_endorsement
 from framegate.errors import EvidenceRejected, FramegateError, Malformed
-from framegate.lenient import load_leniently, verify_leniently
+from framegate.identity.endorsement import EK_USAGE, load_ek_certificate, verify_endorsement
+from framegate.identity.lenient import load_leniently, verify_leniently
 
 NOW = datetime.now(UTC)
 OAEP = bytes.fromhex("300d06092a864886f70d0101070500")
@@ -124,7 +124,7 @@ def test_real_certificates_that_strict_readers_refuse(real_data):
     assert nuvoton.notes == ("order of a SET",) and "Nuvoton" in nuvoton.readable.subject.rfc4514_string()
     raw = (folder / "HIRS" / "certs" / "nuc1_ek_nv_7_byte_header.bin").read_bytes()
     roots = [x509.load_der_x509_certificate((folder / "HIRS" / "certs" / "stmtpmekint02.der").read_bytes())]
-    from framegate.endorsement import load_maker_certificate
+    from framegate.identity.endorsement import load_maker_certificate
 
     found = load_maker_certificate(raw)
     assert set(found.notes) == {"wrapper", "RSAES-OAEP key"}

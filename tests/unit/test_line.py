@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.certificates import Purpose, from_ms
-from framegate.decisions import Decision, Notice, verify_decision
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
-from framegate.statements import Outcome, Verdict
+from framegate.identity.certificates import Purpose, from_ms
+from framegate.signed.decision import Decision, Notice, verify_decision
+from framegate.signed.statement import Outcome, Verdict
 from framegate_controller.ca.issuance import _leaf, issue_line
 from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import SigningKey
@@ -24,7 +24,7 @@ from framegate_line.credentials import load_credentials
 from framegate_line.ledger import NOT_TAKEN, SENT, Ledger, PartKey
 from framegate_line.outputs import FileOutput, ModbusOutput
 from framegate_line.rules import Rules, Ruling, Trigger, deadline_of, rule
-from framegate_simulators.line import ModbusPlc, Part
+from framegate_simulators.plant.line import ModbusPlc, Part
 
 CAM1, CAM2 = "camera.line-1.cam1", "camera.line-1.cam2"
 RULES = Rules("press-7", "line-1", (CAM1, CAM2), deadline_ms=1000, stop_after=3, hold_ms=500)

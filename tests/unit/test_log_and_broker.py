@@ -11,19 +11,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.audit_verifier import consistent
-from framegate.certificates import Purpose
 from framegate.errors import FramegateError, Reason
-from framegate.merkle import Frontier, Tree, data_tree
+from framegate.identity.certificates import Purpose
 from framegate.receipt_verifier import ReceiptRefused, leaf_hash, root_from_path, verify_receipt
-from framegate.receipts import Checkpoint, ReceiptBatch
+from framegate.record.merkle import Frontier, Tree, data_tree
+from framegate.record.verify import consistent
+from framegate.signed.receipt import Checkpoint, ReceiptBatch
 from framegate.wire import sha256
 from framegate_controller.ca.issuance import _leaf
 from framegate_controller.ca.keys import SigningKey
-from framegate_controller.cli.broker import mosquitto_acl
-from framegate_controller.cli.vault import open_lineage
-from framegate_controller.log.batches import record_batch
-from framegate_controller.log.ledger import append, log_size, prove, prove_growth
+from framegate_controller.record.batches import record_batch
+from framegate_controller.record.ledger import append, log_size, prove, prove_growth
+from framegate_operator.broker import mosquitto_acl
+from framegate_operator.vault import open_lineage
 
 HOST = "gateway.line-1.gw1"
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
-from framegate.model_pins import ModelPin, anchor_of, key_anchor, verify_model_pin
-from framegate.model_signing import SIGNATURE_NAME, bundle_digest, sign_model, verify_model
+from framegate.signed.model import SIGNATURE_NAME, bundle_digest, sign_model, verify_model
+from framegate.signed.pin import ModelPin, anchor_of, key_anchor, verify_model_pin
 from framegate.wire import sha256
 from framegate_agent.camera.sources import encoded
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, MIN_KNOWN, load_bundle, parse_bundle, read_bundle_files, write_bundle
@@ -29,10 +29,10 @@ from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.graph import verify_graph
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
-from framegate_gateway.pinned_model import PinnedModel
-from framegate_simulators.boards import draw_board
-from framegate_simulators.camera import write_golden
-from framegate_simulators.networks import network, value
+from framegate_gateway.inference.pinned_model import PinnedModel
+from framegate_simulators.boards.boards import draw_board
+from framegate_simulators.boards.camera import write_golden
+from framegate_simulators.fixtures.networks import network, value
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "model_signing"
 NOW = datetime(2027, 1, 1, tzinfo=UTC)

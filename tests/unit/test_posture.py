@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from framegate.errors import Malformed, Reason
-from framegate.posture import MAX_LIST, Posture, parse_posture
-from framegate.posture_limits import parse_limits, posture_changes, posture_failures
+from framegate.profile.posture import MAX_LIST, Posture, parse_posture
+from framegate.profile.posture_limits import parse_limits, posture_changes, posture_failures
 from framegate_agent.posture import collect_posture, glance
 
 SOUND = Posture(

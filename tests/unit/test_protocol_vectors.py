@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from framegate.wire import AttestHello, Captured, Challenge, FrameHead, FrameMetadata, Hello, Opening, SessionOffer
-from framegate_simulators.forge import Forge
+from framegate_simulators.forge.forge import Forge
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 VECTORS = {k: bytes.fromhex(v) for k, v in json.loads((FOLDER / "protocol" / "v1.json").read_text()).items()}

@@ -14,12 +14,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import framegate.receipt_verifier as verifier
-from framegate.audit import entry_bytes
 from framegate.errors import FramegateError, Reason
-from framegate.merkle import data_tree
 from framegate.receipt_verifier import ReceiptRefused, missing_frames, verify_receipt
-from framegate.receipts import Checkpoint, ReceiptBatch, b64, log_body
-from framegate.statements import verify_verdict
+from framegate.record.entry import entry_bytes
+from framegate.record.merkle import data_tree
+from framegate.signed.receipt import Checkpoint, ReceiptBatch, b64, log_body
+from framegate.signed.statement import verify_verdict
 from framegate.wire import Captured
 from framegate_agent.camera.heads import HeadSpool, sign_owed
 from framegate_gateway.admission.link import CameraLink
@@ -32,8 +32,8 @@ from framegate_gateway.receipts.read import Wanted, find, receipts
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
-from framegate_simulators.bench import Camera
-from framegate_simulators.bench_server import CAMERA, warranted
+from framegate_simulators.bench.run import Camera
+from framegate_simulators.bench.server import CAMERA, warranted
 
 
 class Desk:

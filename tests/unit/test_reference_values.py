@@ -5,8 +5,8 @@ import pytest
 import tomli_w
 
 from framegate.errors import Malformed
-from framegate.profile import parse_profile
-from framegate_controller.cli.reference_values import from_corim
+from framegate.profile.model import parse_profile
+from framegate_operator.reference_values import from_corim
 
 A, B, C = (bytes([n]) * 32 for n in (1, 2, 3))
 

@@ -5,8 +5,8 @@ import json
 import jwt
 import pytest
 
-from framegate.ear import EAR_PROFILE, ear_status
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.evidence.ear import EAR_PROFILE, ear_status
 from framegate.wire import sha256
 from framegate_controller.ca.keys import found_fleet
 from framegate_controller.ca.results import sign_ear, verify_ear
@@ -26,7 +26,7 @@ def test_a_result_is_an_ear_that_says_what_it_rests_on(bench, result):
     assert claims["eat_profile"] == EAR_PROFILE and claims["sub"] == "camera.line-1.cam1" and claims["jti"] == result.id
     assert submod["ear.status"] == "affirming"
     assert submod["ear.trustworthiness-vector"] == {"instance-identity": 2, "configuration": 2, "executables": 2, "file-system": 2, "hardware": 2, "runtime-opaque": 0}
-    assert submod["framegate.evidence-sha256"] == result.evidence_sha256.hex() and submod["framegate.tpm"]["firmware"] == "2019102300163636"
+    assert submod["framegate.evidence.verify-sha256"] == result.evidence_sha256.hex() and submod["framegate.tpm"]["firmware"] == "2019102300163636"
     with bench.verifier.database.transaction() as session:
         import zlib
 
@@ -73,8 +73,8 @@ def test_the_worst_claim_is_the_status(vector, status):
 
 
 def test_a_quirk_is_a_warning_and_a_finding_and_no_failure(bench):
-    from framegate_controller.verifier.profiles import add_profile
-    from framegate_simulators.boot import Firmware, boot_log, measurements, profile_toml
+    from framegate_controller.fleet.profiles import add_profile
+    from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
 
     firmware = Firmware("simulated-camera")
     lenient = profile_toml(firmware, "simulated-camera", 2).replace("[profile]", 'quirks = ["exit-boot-services-unlogged"]\n\n[profile]', 1)
@@ -85,7 +85,7 @@ def test_a_quirk_is_a_warning_and_a_finding_and_no_failure(bench):
     assert refused.certificate is None and refused.failures[0].reason == Reason.PCR_DIGEST
     with bench.verifier.database.transaction() as session:
         add_profile(session, bench.verifier.keys, lenient.encode(), "t", bench.clock())
-        from framegate.lifecycle import Event
+        from framegate.machines.lifecycle import Event
         from framegate_controller.store.registry import change_state
         from framegate_controller.store.tables import Device
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate.rollout import Plan, Rollout, RolloutState, Seen, advance, assign, classify, command, parse_plan
+from framegate.machines.rollout import Plan, Rollout, RolloutState, Seen, advance, assign, classify, command, parse_plan
 from framegate.tpm.attest import ClockInfo
+from framegate_controller.fleet.profiles import PROFILE_TYPE, import_profile
+from framegate_controller.fleet.rollouts import change_rollout, start_rollout, tick_all
 from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.store.tables import EvidenceRow, RolloutDevice, RolloutRow
-from framegate_controller.verifier.profiles import PROFILE_TYPE, import_profile
-from framegate_controller.verifier.rollouts import change_rollout, start_rollout, tick_all
-from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.ima import allowlist_of
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
 
 CAMERA = Firmware("simulated-camera")
 UPDATED = replace(CAMERA, kernel="kernel 6.12.10", initrd="initrd 6.12.10", command_line="/vmlinuz-6.12.10 root=UUID=5d1c ro lockdown=integrity", release="12.10")
@@ -95,7 +95,7 @@ def test_classification_is_total():
 
 def bring(bench, firmware=UPDATED, revision=2, **plan):
     """Import a revision for a rollout and start it."""
-    from framegate.dsse import seal_envelope
+    from framegate.signed.dsse import seal_envelope
 
     keys = bench.verifier.keys
     key = keys.signing["profile"]
@@ -143,7 +143,7 @@ def test_a_device_may_run_either_once_it_is_its_turn(bench):
     assert bench.attest(forge).state == "trusted" and seen(bench, rollout) == "waiting"
     update(forge)
     assert bench.join(forge).state == "trusted" and seen(bench, rollout) == "updated"
-    forge.ima.measure(*next(iter(__import__("framegate_simulators.ima", fromlist=["x"]).files_of("simulated-camera", "12.10").items())))
+    forge.ima.measure(*next(iter(__import__("framegate_simulators.machine.ima", fromlist=["x"]).files_of("simulated-camera", "12.10").items())))
     assert bench.attest(forge, known_log=True).state == "trusted", "and goes on with its list from there"
 
 
@@ -245,7 +245,7 @@ def test_what_cannot_be_rolled_out(bench):
 
 def imported(bench, firmware, revision):
     """Bring a revision into force through the operators' own code."""
-    from framegate_controller.services.operator_profiles import ProfileCalls
+    from framegate_controller.rpc.operator_profiles import ProfileCalls
 
     class Calls(ProfileCalls):
         _verifier = bench.verifier
@@ -254,7 +254,7 @@ def imported(bench, firmware, revision):
     with bench.verifier.database.transaction() as session:
         add_allowlist(session, allowlist_of(firmware.model, firmware.release), bench.clock())
         session.flush()
-        from framegate_controller.verifier.profiles import add_profile
+        from framegate_controller.fleet.profiles import add_profile
 
         profile = add_profile(session, bench.verifier.keys, toml, "t", bench.clock())
         session.flush()
@@ -296,10 +296,10 @@ def test_evidence_that_says_the_same_is_kept_once(bench):
 
 
 def test_stored_evidence_verifies_again_to_the_same_result(bench):
-    from framegate.appraisal import appraise
-    from framegate.evidence import verify_evidence
+    from framegate.evidence.appraise import appraise
+    from framegate.evidence.verify import verify_evidence
+    from framegate_controller.fleet.profiles import load_profile
     from framegate_controller.store.evidence import load_allowlists, stored_expectation
-    from framegate_controller.verifier.profiles import load_profile
 
     forge = bench.enrol()
     forge.ima.measure(b"/implant", b"x" * 32)

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from soft_fido2 import Fido2Authenticator
 
 from framegate.access.verbs import parse_scoped
-from framegate.certificates import Purpose, from_ms, spki_of, verify_certificate
 from framegate.errors import FramegateError, Reason
+from framegate.identity.certificates import Purpose, from_ms, spki_of, verify_certificate
 from framegate.wire import sha256
-from framegate_controller.access.factors import FactorKey, hash_password, right_password, same_code, totp_step
-from framegate_controller.access.limits import ADDRESS_TRIES, NAME_TRIES, PAIR_TRIES, SignInLimits
-from framegate_controller.access.operators import add_operator, reset_factors
-from framegate_controller.access.policies import ensure_policy
-from framegate_controller.access.signin import SignIn, found_operator, seal_break_glass
+from framegate_controller.people.factors import FactorKey, hash_password, right_password, same_code, totp_step
+from framegate_controller.people.limits import ADDRESS_TRIES, NAME_TRIES, PAIR_TRIES, SignInLimits
+from framegate_controller.people.operators import add_operator, reset_factors
+from framegate_controller.people.policies import ensure_policy
+from framegate_controller.people.signin import SignIn, found_operator, seal_break_glass
 from framegate_controller.store.tables import LogEntry, OperatorRow, OperatorSession, SecurityKey
-from framegate_simulators.access import PASSWORD, add_person, certificate_request
+from framegate_simulators.fixtures.access import PASSWORD, add_person, certificate_request
 
 HERE, ELSEWHERE = "ipv4:10.0.0.1:5000", "ipv4:10.0.0.2:5000"
 DAY_MS = 86_400_000
@@ -132,7 +132,7 @@ def test_no_password_is_hashed_while_the_store_is_locked(desk, monkeypatch):
         add_person(desk.database, desk.keys, "somebody-else", "viewer")  # another writer gets its turn
         return True
 
-    monkeypatch.setattr("framegate_controller.access.signin.right_password", slow)
+    monkeypatch.setattr("framegate_controller.people.signin.right_password", slow)
     assert desk.login().operator == "anna"
 
 
@@ -144,7 +144,7 @@ def test_a_password_that_changed_while_it_was_checked(desk, monkeypatch):
             session.get(OperatorRow, "anna").password = "another"
         return True
 
-    monkeypatch.setattr("framegate_controller.access.signin.right_password", meanwhile)
+    monkeypatch.setattr("framegate_controller.people.signin.right_password", meanwhile)
     assert refused(desk.login) == Reason.SIGN_IN
 
 
@@ -521,7 +521,7 @@ async def test_n86_a_flood_of_sign_ins_waits_by_itself_and_delays_nothing_else()
     import asyncio
     import threading
 
-    from framegate_controller.services.signin import MAX_WAITING, SignInService
+    from framegate_controller.rpc.signin import MAX_WAITING, SignInService
 
     service, gate = SignInService(None, None, ""), threading.Event()
     waiting = [asyncio.create_task(service._work(gate.wait)) for _ in range(MAX_WAITING)]

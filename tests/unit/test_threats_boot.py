@@ -11,7 +11,7 @@ from framegate.eventlog.parse import MAX_EVENTS, MAX_LOG_BYTES, EventType
 from framegate.tpm.attest import ClockInfo
 from framegate.tpm.constants import Alg
 from framegate.wire import Challenge
-from framegate_simulators.boot import BANKS, Firmware, Measurement, boot_log, image, measurements
+from framegate_simulators.machine.boot import BANKS, Firmware, Measurement, boot_log, image, measurements
 
 CAMERA = Firmware("simulated-camera")
 
@@ -256,8 +256,8 @@ def test_n71_old_log_over_a_new_boot_is_refused(bench):
 
 
 def test_n125_every_attestation_appraises_the_stored_log_under_the_present_profile(bench):
-    from framegate_controller.verifier.profiles import add_profile
-    from framegate_simulators.boot import profile_toml
+    from framegate_controller.fleet.profiles import add_profile
+    from framegate_simulators.machine.boot import profile_toml
 
     forge = bench.enrol()
     newer = profile_toml(replace(CAMERA, kernel="kernel 6.12.10"), "simulated-camera", 2)
@@ -271,9 +271,10 @@ def test_n125_every_attestation_appraises_the_stored_log_under_the_present_profi
 )
 def test_n85_a_fault_at_any_step_never_raises_trust(bench, monkeypatch, step):
     """An exception rolls the transaction back: no certificate, no result, no new state; the old result runs out by itself."""
-    import framegate_controller.verifier.judge as judging
-    from framegate_controller.store.tables import Device
     from framegate_controller.verifier import attestation
+
+    import framegate_controller.fleet.judge as judging
+    from framegate_controller.store.tables import Device
 
     module = judging if step in {"verify_evidence", "appraise", "load_profile", "load_allowlists"} else attestation
     forge = bench.forge()
@@ -306,7 +307,7 @@ def test_sound_log_has_no_structural_failure():
 
 def test_n46_logs_of_unusual_size_are_not_remembered(bench):
     """A machine that shows another large log each time must not fill the controller's memory; usual ones are remembered, and judged alike."""
-    from framegate.evidence import REMEMBERED_BYTES, remembered_log
+    from framegate.evidence.verify import REMEMBERED_BYTES, remembered_log
 
     remembered_log.cache_clear()
     padding = [Measurement(f"driver {n}", 2, EventType.EFI_BOOT_SERVICES_DRIVER, b"%d" % n, bytes(4000)) for n in range(REMEMBERED_BYTES // 4000 + 1)]

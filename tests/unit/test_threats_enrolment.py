@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.endorsement import load_ek_certificate, verify_endorsement
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason, Refused
-from framegate.identity import parse_name
+from framegate.identity.endorsement import load_ek_certificate, verify_endorsement
+from framegate.identity.names import parse_name
 from framegate.wire import MAX_CERTIFICATE_BYTES, Challenge, Hello, parse_ticket, ticket_text
 from framegate.wire import Ticket as TicketRecord
 from framegate_controller.store.tables import Device, Ticket
-from framegate_simulators.forge import Key
-from framegate_simulators.tpm import TpmMaker
+from framegate_simulators.forge.forge import Key
+from framegate_simulators.machine.tpm import TpmMaker
 
 NOW = datetime.now(UTC)
 
@@ -274,7 +274,7 @@ def test_ticket_bound_to_another_ek(bench):
 
 
 def test_ticket_without_ek_hash_needs_an_approval_and_fresh_evidence(bench):
-    from framegate.lifecycle import Event
+    from framegate.machines.lifecycle import Event
     from framegate_controller.store.registry import change_state
 
     forge = bench.forge()
@@ -331,7 +331,7 @@ def test_hello_that_is_garbage(bench):
 
 
 def test_retired_device_comes_back_only_by_a_new_ticket(bench):
-    from framegate.lifecycle import Event
+    from framegate.machines.lifecycle import Event
     from framegate_controller.store.registry import change_state
 
     forge = bench.enrol()

@@ -10,20 +10,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import spki_of
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.identity.certificates import spki_of
 from framegate.sframe import Opener, Sealer, encode_header
-from framegate.statements import Grant, verify_grant
+from framegate.signed.statement import Grant, verify_grant
 from framegate.wire import Captured, FrameMetadata, GatewayPublics, sha256
 from framegate_agent.camera.session import Demands, FrameSession, hold_grant
 from framegate_controller.ca.keys import FleetKeys
-from framegate_gateway.access import AccessView
 from framegate_gateway.admission.link import CameraLink
-from framegate_gateway.feed import SILENCE_S, TrustView
-from framegate_gateway.keys import GatewayKeys
+from framegate_gateway.trust.access import AccessView
+from framegate_gateway.trust.feed import SILENCE_S, TrustView
+from framegate_gateway.trust.keys import GatewayKeys
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_simulators.access import access_update, facts_text
-from framegate_simulators.bench_server import warrant_for
+from framegate_simulators.bench.server import warrant_for
+from framegate_simulators.fixtures.access import access_update, facts_text
 
 HOST, CAMERA = "gateway.line-1.gw1", "camera.line-1.cam1"
 
@@ -57,7 +57,7 @@ class Door:
         self.keys.accept(warrant_for(self.fleet, raw), raw)
 
     def issue(self, name: str, key: SoftKey, life: timedelta = timedelta(minutes=3), label: str = "device-ca"):
-        from framegate.certificates import Purpose
+        from framegate.identity.certificates import Purpose
         from framegate_controller.ca.issuance import _leaf
 
         return _leaf(self.fleet.issuing[label], Purpose.DEVICE, name, key.private.public_key(), life, datetime.now(UTC), [])
@@ -330,7 +330,7 @@ def test_n112_opening_replayed_on_another_stream(door):
 
 def test_n112_one_encapsulation_opens_once(door):
     _, key = door.keys.offered
-    from framegate_gateway.keys import SUITE
+    from framegate_gateway.trust.keys import SUITE
 
     public = key.private.public_key()
     sealed = SUITE.encrypt(b"s" * 32, public, b"info")
@@ -384,7 +384,7 @@ def test_n113_grants_that_a_camera_refuses(door, change, reason):
 
 def test_n113_grant_signed_by_another_key_of_the_fleet(door):
     signer = door.fleet.signing["challenge"]
-    grant = Grant.parse_payload(__import__("framegate.dsse", fromlist=["parse_envelope"]).parse_envelope(door.grant(), Grant.TYPE).payload)
+    grant = Grant.parse_payload(__import__("framegate.signed.dsse", fromlist=["parse_envelope"]).parse_envelope(door.grant(), Grant.TYPE).payload)
     assert refusal(lambda: door.hold(grant.seal(signer.der, signer.sign))) == Reason.CERTIFICATE
 
 

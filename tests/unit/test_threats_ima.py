@@ -18,11 +18,11 @@ from framegate.ima.replay import MAX_AHEAD
 from framegate.tpm.attest import ClockInfo
 from framegate.tpm.constants import Alg
 from framegate.wire import Challenge
+from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.store.evidence import add_allowlist, ima_list
 from framegate_controller.store.tables import Device
-from framegate_controller.verifier.profiles import add_profile
-from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.ima import ImaMachine, allowlist_of, files_of
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import ImaMachine, allowlist_of, files_of
 
 CAMERA = Firmware("simulated-camera")
 NEW = b"/usr/bin/newly-installed"

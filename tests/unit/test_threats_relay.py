@@ -8,11 +8,11 @@ from sqlalchemy import create_engine, text
 
 from framegate.errors import Reason, Refused
 from framegate.wire import Challenge
+from framegate_controller.fleet.profiles import PROFILE_TYPE, load_profile, load_revision
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import add_allowlist
-from framegate_controller.verifier.profiles import PROFILE_TYPE, load_profile, load_revision
-from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.ima import allowlist_of
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
 
 CAM1, CAM2 = "camera.line-1.cam1", "camera.line-1.cam2"
 
@@ -84,7 +84,7 @@ def test_n88_registries_of_earlier_versions_open_and_lose_nothing(tmp_path, keys
     from alembic import command
     from alembic.config import Config
 
-    from framegate.dsse import seal_envelope
+    from framegate.signed.dsse import seal_envelope
     from framegate_controller import store
 
     path = tmp_path / "registry.db"

@@ -12,7 +12,7 @@ from framegate.tpm.attest import ClockInfo, PcrSelection, marshal_ecdsa_signatur
 from framegate.tpm.constants import TPM_RH_OWNER, Alg, Attr, Curve, St
 from framegate.tpm.public import AK_ATTRS, EK_POLICY_SECRET, TLS_ATTRS, marshal_public, parse_public, require_ak, require_ek
 from framegate.wire import Challenge, sha256
-from framegate_simulators.forge import EK_ATTRS, Forge, Key
+from framegate_simulators.forge.forge import EK_ATTRS, Forge, Key
 
 
 def refused(bench, forge: Forge) -> Reason:
@@ -364,8 +364,8 @@ def test_ek_that_is_a_signing_key_is_refused(bench):
 
 
 def test_ima_log_without_a_rule_is_refused(bench):
-    from framegate_controller.verifier.profiles import add_profile
-    from framegate_simulators.boot import Firmware, profile_toml
+    from framegate_controller.fleet.profiles import add_profile
+    from framegate_simulators.machine.boot import Firmware, profile_toml
 
     plain = profile_toml(Firmware("simulated-camera", ima=False), "simulated-camera", 2)
     with bench.verifier.database.transaction() as session:

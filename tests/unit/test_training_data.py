@@ -16,18 +16,18 @@ from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavail
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.main import app
-from framegate_gateway.training.accuracy import Truth, average_precision, best_threshold, confusion, pooled_matches, precision_recall, score
-from framegate_gateway.training.dataset import read_annotation, read_pair, read_split, registered
-from framegate_gateway.training.evaluate import inspector_of, measure
-from framegate_gateway.training.manifest import check_folder, sign_folder
-from framegate_gateway.training.report import write_report
-from framegate_gateway.training.sampling import CROP_PX, LabelledPair, mirror_of, sample, targets
-from framegate_gateway.training.screening import label_outliers, near_duplicates
-from framegate_simulators.boards import CLASSES, draw_board, write_boards
-from framegate_simulators.capture import capture, look
-from framegate_simulators.damage import Stroke, classify
-from framegate_simulators.layout import draw_design
-from framegate_simulators.train import drawn_pair
+from framegate_models.accuracy import Truth, average_precision, best_threshold, confusion, pooled_matches, precision_recall, score
+from framegate_models.dataset import read_annotation, read_pair, read_split, registered
+from framegate_models.evaluate import inspector_of, measure
+from framegate_models.manifest import check_folder, sign_folder
+from framegate_models.report import write_report
+from framegate_models.sampling import CROP_PX, LabelledPair, mirror_of, sample, targets
+from framegate_models.screening import label_outliers, near_duplicates
+from framegate_simulators.boards.boards import CLASSES, draw_board, write_boards
+from framegate_simulators.boards.capture import capture, look
+from framegate_simulators.boards.damage import Stroke, classify
+from framegate_simulators.boards.layout import draw_design
+from framegate_simulators.boards.train import drawn_pair
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 RUN = CliRunner()

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate.masks import MaskStatement, parse_regions, verify_masks
-from framegate.statements import Verdict
+from framegate.signed.mask import MaskStatement, parse_regions, verify_masks
+from framegate.signed.statement import Verdict
 from framegate.wire import sha256
 from framegate_agent.camera.masking import Masker, blank
-from framegate_gateway.egress import Egress, EgressRules, ExportRequest
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.vault.egress import Egress, EgressRules, ExportRequest
 from framegate_gateway.vault.frames import QUEUE, FrameVault
 from framegate_gateway.vault.keys import DayKey, VaultKeys
 from framegate_gateway.verdicts.journal import Journal
-from framegate_simulators.boards import draw_board
+from framegate_simulators.boards.boards import draw_board
 
 CAMERA = "camera.line-1.cam1"
 NOW = time.time_ns() // 1_000_000
@@ -185,7 +185,7 @@ async def door(vault, tmp_path, monkeypatch):
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
     await models.start()
     made = OpenDoor(vault, None, Recorded(), models, None, EgressRules(frozenset({"quality"}), 3), Journal(), lambda: NOW)
-    monkeypatch.setattr("framegate_gateway.egress.find", lambda _store, identifier: {"id": identifier})
+    monkeypatch.setattr("framegate_gateway.vault.egress.find", lambda _store, identifier: {"id": identifier})
     for name in "abc":
         vault.keep(verdict(name * 32, IMAGE + name.encode()), IMAGE + name.encode(), 1, 0)
     written(vault)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from framegate.certificates import Purpose
 from framegate.errors import FramegateError, Reason
-from framegate.statements import Verdict, verify_verdict
+from framegate.identity.certificates import Purpose
+from framegate.signed.statement import Verdict, verify_verdict
 from framegate_controller.ca.issuance import _leaf
 from framegate_controller.ca.keys import SigningKey
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from framegate.access.approvals import content_digest
 from framegate.access.policy import policy_digest
-from framegate.activation import activation_mac
-from framegate.audit import entry_bytes, event_body
-from framegate.device_identity import iak_certify_data
-from framegate.merkle import Tree
-from framegate.model_pins import ModelPin
-from framegate.model_signing import bundle_digest
-from framegate.parts import PartStatement
+from framegate.evidence.activation import activation_mac
+from framegate.identity.device_identity import iak_certify_data
 from framegate.receipt_verifier import leaf_hash
+from framegate.record.entry import entry_bytes, event_body
+from framegate.record.merkle import Tree
+from framegate.signed.model import bundle_digest
+from framegate.signed.part import PartStatement
+from framegate.signed.pin import ModelPin
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate.tpm.policy import policy_pcr

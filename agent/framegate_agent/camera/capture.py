@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
-from framegate.masks import Masks, Polygon
+from framegate.signed.mask import Masks, Polygon
 from framegate.wire import MAX_FRAME_BYTES, Captured
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import grpc
 from cryptography import x509
 
-from framegate.identity import split_device_id
-from framegate.statements import Grant
+from framegate.identity.names import split_device_id
+from framegate.signed.statement import Grant
 from framegate_agent.attestation import UNREACHED
 from framegate_agent.channel import with_tpm_key
 from framegate_agent.signing import KeyInTpm

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from framegate.merkle import packed_tree
+from framegate.record.merkle import packed_tree
 from framegate.wire import FrameHead, sha256
 from framegate_agent.signing import KeyInTpm, sign_head
 from framegate_proto.v1 import framegate_pb2 as pb

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.masks import Polygon
+from framegate.signed.mask import Polygon
 
 FILL: Final = 0
 """Black: no sensor gives it over a whole region, so a masked one is recognised by eye."""

@@ -11,12 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 
-from framegate.certificates import from_ms
-from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
-from framegate.identity import Kind, split_device_id
+from framegate.identity.certificates import from_ms
+from framegate.identity.names import Kind, split_device_id
 from framegate.sframe import Sealer
-from framegate.statements import Grant, verify_grant
+from framegate.signed.dsse import parse_envelope
+from framegate.signed.statement import Grant, verify_grant
 from framegate.wire import Captured, FrameMetadata, Opening, SessionOffer, frame_leaf, opening_info, sha256
 from framegate_agent.camera.heads import HeadSpool, OwedSession
 from framegate_agent.signing import KeyInTpm, sign_opening

@@ -16,10 +16,10 @@ from typing import Final, Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import from_ms, spki_of
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
-from framegate.masks import Masks
-from framegate.statements import Outcome, Verdict, verify_verdict
+from framegate.identity.certificates import from_ms, spki_of
+from framegate.signed.mask import Masks
+from framegate.signed.statement import Outcome, Verdict, verify_verdict
 from framegate.wire import NONCE_BYTES, Captured
 from framegate_agent.camera.carrier import BrokerWay, Carrier, over_grpc
 from framegate_agent.camera.heads import HeadSpool, OwedSession, sign_owed

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from framegate.appraisal import AttestationResult
-from framegate.certificates import TLS_USAGE, Purpose, request_key
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason, Refused
-from framegate.identity import DeviceId, Kind, spiffe_id, split_device_id
+from framegate.evidence.appraise import AttestationResult
+from framegate.identity.certificates import TLS_USAGE, Purpose, request_key
+from framegate.identity.names import DeviceId, Kind, spiffe_id, split_device_id
 from framegate.wire import GatewayPublics
 from framegate_controller.ca.keys import FleetKeys, SigningKey
 

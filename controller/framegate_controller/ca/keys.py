@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import NameOID
 
-from framegate.certificates import TLS_USAGE, Purpose
 from framegate.errors import Reason, Refused, Unavailable
+from framegate.identity.certificates import TLS_USAGE, Purpose
 from framegate_controller.ca.keyring import FileKeyring, Keyring, open_keyring, read_passphrase
 
 ROOT_DAYS: Final = 3650

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.foreign_key import ForeignKey
+from framegate.identity.foreign_key import ForeignKey
 
 
 class Pkcs11Keyring:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import jwt
 from cryptography import x509
 
-from framegate.certificates import Purpose, from_ms, load_certificate, verify_certificate
 from framegate.errors import Malformed, Reason, Refused
+from framegate.identity.certificates import Purpose, from_ms, load_certificate, verify_certificate
 from framegate_controller.ca.keys import SigningKey
 
 MAX_EAR_BYTES: Final = 256 * 1024

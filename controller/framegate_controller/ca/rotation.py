@@ -15,9 +15,9 @@ from cryptography import x509
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from framegate.certificates import from_ms
 from framegate.errors import Malformed, Reason, Refused
-from framegate.lifecycle import State
+from framegate.identity.certificates import from_ms
+from framegate.machines.lifecycle import State
 from framegate_controller.ca.issuance import MAX_CERTIFICATE_LIFE, OPERATOR_LIFE, SERVER_LIFE
 from framegate_controller.ca.keys import BACKDATED, ISSUING, FleetKeys, SigningKey, issuing_certificate, signing_certificate
 from framegate_controller.store.registry import raise_revision, record

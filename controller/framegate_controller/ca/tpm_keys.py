@@ -18,7 +18,7 @@ from tpm2_pytss.constants import ESYS_TR, TPM2_ALG, TPM2_RH, TPM2_ST
 from tpm2_pytss.types import TPM2B_DIGEST, TPM2B_PRIVATE, TPM2B_PUBLIC, TPM2B_SENSITIVE_CREATE, TPMT_SIG_SCHEME, TPMT_TK_HASHCHECK
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.foreign_key import ForeignKey
+from framegate.identity.foreign_key import ForeignKey
 from framegate_controller.ca.keyring import write_private
 
 _SRK: Final = "ecc256:aes128cfb"

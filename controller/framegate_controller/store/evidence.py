@@ -11,11 +11,11 @@ from typing import Final
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from framegate.appraisal import AttestationResult
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.evidence import Expectation, VerifiedEvidence
+from framegate.evidence.appraise import AttestationResult
+from framegate.evidence.verify import Expectation, VerifiedEvidence
 from framegate.ima.allowlist import Allowlist, parse_allowlist
-from framegate.posture import parse_posture
+from framegate.profile.posture import parse_posture
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate.tpm.public import parse_public

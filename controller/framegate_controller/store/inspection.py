@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from framegate.dsse import parse_envelope
 from framegate.errors import Failure, Reason, Refused
-from framegate.model_pins import MAX_APPROVED, ModelPin
+from framegate.signed.dsse import parse_envelope
+from framegate.signed.pin import MAX_APPROVED, ModelPin
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.tables import GoldenRow, ModelPinRow, ModelRow, PartRow

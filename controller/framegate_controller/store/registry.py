@@ -12,15 +12,15 @@ from cryptography.hazmat.primitives import serialization
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from framegate.appraisal import AttestationResult
-from framegate.audit import event_body
 from framegate.errors import Failure, Reason, Refused
-from framegate.identity import DeviceId, Kind, device_id, parse_name
-from framegate.lifecycle import Event as Edge
-from framegate.lifecycle import State, step
+from framegate.evidence.appraise import AttestationResult
+from framegate.identity.names import DeviceId, Kind, device_id, parse_name
+from framegate.machines.lifecycle import Event as Edge
+from framegate.machines.lifecycle import State, step
+from framegate.record.entry import event_body
 from framegate.tpm.attest import ClockInfo
 from framegate.wire import Proof, sha256
-from framegate_controller.log.ledger import append
+from framegate_controller.record.ledger import append
 from framegate_controller.store.tables import AttestationSession, Device, Gateway, Profile, Result, Revision, Ticket, TpmAuthority
 
 MAX_DETAIL: Final = 4_000

@@ -184,7 +184,7 @@ class EvidenceRow(Base):
 
 
 class RolloutRow(Base):
-    """A firmware profile on its way into the fleet (core: framegate.rollout)."""
+    """A firmware profile on its way into the fleet (core: framegate.machines.rollout)."""
 
     __tablename__ = "rollouts"
     id: Mapped[str] = mapped_column(String(16), primary_key=True)

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import Purpose, VerifiedCertificate, from_ms, load_certificate, verify_certificate
-from framegate.dsse import parse_envelope
 from framegate.errors import Malformed, Reason, Refused
-from framegate.identity import Kind, split_device_id
-from framegate.masks import Polygon, verify_masks
-from framegate.merkle import packed_tree
+from framegate.identity.certificates import Purpose, VerifiedCertificate, from_ms, load_certificate, verify_certificate
+from framegate.identity.names import Kind, split_device_id
+from framegate.record.merkle import packed_tree
 from framegate.sframe import Opener, parse_header
-from framegate.statements import Grant, verify_grant
+from framegate.signed.dsse import parse_envelope
+from framegate.signed.mask import Polygon, verify_masks
+from framegate.signed.statement import Grant, verify_grant
 from framegate.wire import (
     ENCODING_JPEG,
     ENCODING_PNG,
@@ -38,8 +38,8 @@ from framegate.wire import (
     opening_info,
     sha256,
 )
-from framegate_gateway.feed import Standing, TrustView
-from framegate_gateway.keys import GatewayKeys, HpkeKey
+from framegate_gateway.trust.feed import Standing, TrustView
+from framegate_gateway.trust.keys import GatewayKeys, HpkeKey
 
 OVERLAP_S: Final = 2.0
 """How long an old frame secret still opens frames after its successor is accepted: those already on the way."""

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from framegate.dsse import strict_json
 from framegate.errors import Malformed, Reason, Unavailable
-from framegate.model_pins import MODEL_NAMES
-from framegate.model_signing import SIGNATURE_NAME, bundle_digest
+from framegate.signed.dsse import strict_json
+from framegate.signed.model import SIGNATURE_NAME, bundle_digest
+from framegate.signed.pin import MODEL_NAMES
 from framegate.wire import sha256
 
 MAX_MODEL_BYTES: Final = 256 * 1024 * 1024

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
-from framegate.masks import Polygon
+from framegate.signed.mask import Polygon
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.parts import Parts, digest_of
 

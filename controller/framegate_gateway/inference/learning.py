@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from framegate.errors import Reason, Refused
-from framegate.parts import MAX_LESSON, MIN_LESSON
+from framegate.signed.part import MAX_LESSON, MIN_LESSON
 from framegate_gateway.inference.decoding import decode_gray
 from framegate_gateway.inference.registration import Gray, reference, register
 

@@ -103,7 +103,7 @@ def _loaded(head: dict[str, Any], body: bytes, threads: int) -> tuple[Any, Any]:
     import cv2
     import numpy as np
 
-    from framegate.parts import MIN_LESSON
+    from framegate.signed.part import MIN_LESSON
 
     # every module the service will need is imported here: behind the closed door no file can be read
     from framegate_gateway.inference import learning, pictures, rules  # noqa: F401

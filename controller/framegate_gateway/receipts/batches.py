@@ -12,12 +12,12 @@ from typing import Final
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason
-from framegate.merkle import data_tree
-from framegate.receipts import MAX_BATCH, ReceiptBatch, b64
+from framegate.record.merkle import data_tree
+from framegate.signed.receipt import MAX_BATCH, ReceiptBatch, b64
 from framegate.wire import sha256
-from framegate_gateway.fleet_channel import fleet_stub
-from framegate_gateway.keys import GatewayKeys
 from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.trust.fleet_channel import fleet_stub
+from framegate_gateway.trust.keys import GatewayKeys
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import Reason, Refused
-from framegate.merkle import Tree, data_tree, packed_tree
-from framegate.receipts import assemble
+from framegate.record.merkle import Tree, data_tree, packed_tree
+from framegate.signed.receipt import assemble
 from framegate_gateway.receipts.store import ReceiptStore
 
 MAX_RECEIPTS: Final = 10_000

@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 from cryptography.exceptions import InvalidTag
 
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.statements import Outcome, Verdict
+from framegate.signed.statement import Outcome, Verdict
 from framegate.wire import sha256
 from framegate_gateway.vault.keys import DayKey, VaultKeys
 

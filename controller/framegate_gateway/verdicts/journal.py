@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any, Final
 
-from framegate.statements import Outcome, Verdict
+from framegate.signed.statement import Outcome, Verdict
 
 KEPT: Final = 2_000
 PICTURES: Final = 32

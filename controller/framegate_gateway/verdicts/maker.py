@@ -10,15 +10,15 @@ from typing import Any, Final, Protocol
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.receipts import Provenance, event_leaf, verdict_leaf
-from framegate.statements import Outcome, Verdict
+from framegate.signed.receipt import Provenance, event_leaf, verdict_leaf
+from framegate.signed.statement import Outcome, Verdict
 from framegate.wire import FrameMetadata
 from framegate_gateway.admission.link import Admitted
-from framegate_gateway.feed import TrustView
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
-from framegate_gateway.keys import Credentials, GatewayKeys, code_digest
 from framegate_gateway.receipts.store import LeafRow, ReceiptStore
+from framegate_gateway.trust.feed import TrustView
+from framegate_gateway.trust.keys import Credentials, GatewayKeys, code_digest
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
 from framegate_gateway.verdicts.publish import Publisher
 

@@ -10,8 +10,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from framegate.errors import Reason, Unavailable
-from framegate.statements import Verdict
-from framegate_gateway.keys import Credentials, GatewayKeys
+from framegate.signed.statement import Verdict
+from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_proto.broker import broker_context
 
 log = logging.getLogger(__name__)

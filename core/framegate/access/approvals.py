@@ -8,9 +8,9 @@ from typing import ClassVar, Final
 
 from cryptography import x509
 
-from framegate.certificates import Purpose
 from framegate.errors import Reason, Refused
-from framegate.statements import CLOCK_SLACK_MS, Statement
+from framegate.identity.certificates import Purpose
+from framegate.signed.statement import CLOCK_SLACK_MS, Statement
 from framegate.wire import sha256
 
 APPROVAL_LIFE_MS: Final = 300_000

@@ -18,10 +18,10 @@ import cedarpy
 from cryptography import x509
 
 from framegate.access.verbs import Role, verbs
-from framegate.certificates import Purpose, from_ms
-from framegate.dsse import parse_envelope
 from framegate.errors import Failure, Malformed, Reason
-from framegate.statements import Statement
+from framegate.identity.certificates import Purpose, from_ms
+from framegate.signed.dsse import parse_envelope
+from framegate.signed.statement import Statement
 from framegate.wire import sha256
 
 MAX_FILES: Final = 32

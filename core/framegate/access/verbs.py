@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from framegate.errors import Malformed, Reason
-from framegate.identity import parse_name
+from framegate.identity.names import parse_name
 
 FLEET_WIDE: Final = "*"
 """The zone of a role that holds everywhere."""

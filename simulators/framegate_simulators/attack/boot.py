@@ -12,8 +12,8 @@ from framegate.tpm.attest import ClockInfo
 from framegate.tpm.constants import Alg
 from framegate.wire import Challenge
 from framegate_simulators.attack.target import Seen, Target, attempt
-from framegate_simulators.boot import BANKS, Firmware, Measurement, boot_log, measurements, profile_toml
-from framegate_simulators.ima import ImaMachine, files_of
+from framegate_simulators.machine.boot import BANKS, Firmware, Measurement, boot_log, measurements, profile_toml
+from framegate_simulators.machine.ima import ImaMachine, files_of
 
 CAMERA = Firmware("simulated-camera")
 GOOD = next(iter(files_of(CAMERA.model, CAMERA.release).items()))

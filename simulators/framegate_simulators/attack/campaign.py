@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from framegate_simulators.attack import boot, enrolment, people, service, structures
 from framegate_simulators.attack.target import ATTEMPTS, Seen, Target
-from framegate_simulators.plant import Plant
+from framegate_simulators.plant.plant import Plant
 
 THREATS: Final = (
     *(f"N{n:02}" for n in range(1, 19)), *(f"N{n}" for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))),

@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.endorsement import EK_USAGE
+from framegate.identity.endorsement import EK_USAGE
 from framegate.wire import Challenge
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
-from framegate_simulators.forge import Forge, Key
-from framegate_simulators.tpm import TpmMaker
+from framegate_simulators.forge.forge import Forge, Key
+from framegate_simulators.machine.tpm import TpmMaker
 
 
 def _by_certificate(t: Target, certificates: tuple[bytes, ...], forge: Forge | None = None) -> Seen:

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from framegate.audit_verifier import FORMAT, AuditRefused, LogAnchor, verify_log
 from framegate.errors import FramegateError
-from framegate_controller.cli.connection import load_context, operator_stub
-from framegate_controller.log.witness import head_line
+from framegate.record.verify import FORMAT, AuditRefused, LogAnchor, verify_log
+from framegate_controller.record.witness import head_line
+from framegate_operator.connection import load_context, operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import Seen, Target, attempt
 

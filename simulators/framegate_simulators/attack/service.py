@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import Purpose, from_ms, verify_certificate
-from framegate.dsse import seal_envelope
 from framegate.errors import Reason, Refused
-from framegate.statements import Grant, Verdict, verify_verdict
+from framegate.identity.certificates import Purpose, from_ms, verify_certificate
+from framegate.signed.dsse import seal_envelope
+from framegate.signed.statement import Grant, Verdict, verify_verdict
 from framegate.wire import Captured, Challenge
 from framegate_agent.camera.session import hold_grant
 from framegate_agent.signing import TLS_CLIENT_PREFIX, TlsSigner
@@ -28,20 +28,20 @@ from framegate_agent.tpm import Tpm
 from framegate_controller.ca.issuance import _leaf, issue_operator
 from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.cli.connection import operator_stub
+from framegate_controller.fleet.profiles import PROFILE_TYPE
 from framegate_controller.store.database import Database
-from framegate_controller.verifier.profiles import PROFILE_TYPE
-from framegate_gateway.access import AccessView
 from framegate_gateway.admission.link import CameraLink
-from framegate_gateway.feed import SILENCE_S, TrustView
+from framegate_gateway.trust.access import AccessView
+from framegate_gateway.trust.feed import SILENCE_S, TrustView
+from framegate_operator.connection import operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.access import access_update
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
-from framegate_simulators.bench import Camera
-from framegate_simulators.bench_server import CAMERA, warranted
-from framegate_simulators.boot import Firmware, profile_toml
-from framegate_simulators.machine import Machine
+from framegate_simulators.bench.run import Camera
+from framegate_simulators.bench.server import CAMERA, warranted
+from framegate_simulators.fixtures.access import access_update
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.machine import Machine
 
 _OPERATOR: dict[str, Any] = {
     "Invite": pb.InviteRequest(kind="camera", name="x", zone="z", profile="p"), "List": pb.ListRequest(), "Show": pb.DeviceRequest(device="x"),

@@ -14,7 +14,7 @@ from framegate.tpm.constants import Alg, Attr, St
 from framegate.tpm.public import AK_ATTRS, TLS_ATTRS
 from framegate.wire import Challenge
 from framegate_simulators.attack.target import Seen, Target, attempt
-from framegate_simulators.forge import Forge, Key
+from framegate_simulators.forge.forge import Forge, Key
 
 _OTHER: Final = PcrSelection(Alg.SHA256, (16, 23))
 

@@ -12,18 +12,18 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.certificates import load_certificate
 from framegate.errors import FramegateError
+from framegate.identity.certificates import load_certificate
 from framegate.wire import Challenge, sha256
 from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, load_fleet
-from framegate_controller.cli.connection import load_context, operator_stub
+from framegate_operator.connection import load_context, operator_stub
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.boot import Firmware
-from framegate_simulators.forge import Forge
-from framegate_simulators.plant import Plant
+from framegate_simulators.forge.forge import Forge
+from framegate_simulators.machine.boot import Firmware
+from framegate_simulators.plant.plant import Plant
 
 TIMEOUT_S: Final = 15.0
 

@@ -1,0 +1,155 @@
+"""The trust feed as the gateway sees it: who is trusted now. Silence, a lower revision or a lost connection close the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from framegate.errors import FramegateError, Reason, Refused
+from framegate_gateway.trust.access import AccessView
+from framegate_gateway.trust.fleet_channel import fleet_stub
+from framegate_gateway.trust.keys import GatewayKeys
+from framegate_host.whole_file import write_whole
+from framegate_proto.edge import answered
+from framegate_proto.v1 import framegate_pb2 as pb
+
+log = logging.getLogger(__name__)
+SILENCE_S: Final = 3.0
+"""Three missed heartbeats."""
+RETRY_S: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A device's trust: until when (monotonic seconds) its result stands, and the SHA-256 of its TLS key."""
+
+    state: str
+    result_id: str
+    ends_at_s: float
+    spki_sha256: bytes
+    evidence_sha256: str = ""
+    firmware_profile: str = ""
+    firmware_profile_sha256: str = ""
+    facts: str = ""
+
+
+class TrustView:
+    """Trust of a zone, out of the feed. `monotonic` is the clock; `revision_file` keeps the highest revision over restarts (N115).
+
+    `access` is people and policy of the same feed; `close` closes the gate at once when the controller is silent, whatever the zone's rule; `inspection` takes
+    in the model pin and the parts of each message, or raises.
+    """
+
+    def __init__(
+        self, revision_file: Path | None, access: AccessView, *, close: bool = False, monotonic: Callable[[], float] = time.monotonic,
+        authorities: Callable[[Sequence[bytes]], None] | None = None, inspection: Callable[[pb.TrustUpdate], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._file, self.access, self._close, self._monotonic, self._authorities = revision_file, access, close, monotonic, authorities
+        self._inspection = inspection
+        self._devices: dict[str, Standing] = {}
+        self._heard_at_s = float("-inf")
+        self._snapshot = False
+        self.clock_offset_ms = 0
+        self.revision = 0
+        if revision_file is not None and revision_file.exists():
+            self.revision = int(revision_file.read_text() or "0")
+
+    def apply(self, update: pb.TrustUpdate) -> None:
+        """Take in one message. The first after `disconnected` must be a snapshot; the revision never falls. Raises Refused (TRUST_FEED)."""
+        if update.revision < self.revision:
+            self.disconnected()
+            raise Refused.of(Reason.TRUST_FEED, f"revision {self.revision} or later", update.revision, "this controller is behind, or not ours: restore its registry")
+        if not self._snapshot and not update.snapshot:
+            raise Refused.of(Reason.TRUST_FEED, "a snapshot first", "a change")
+        if update.snapshot and not update.HasField("access"):
+            raise Refused.of(Reason.TRUST_FEED, "a snapshot with people and policy", "one without")
+        if update.HasField("access"):
+            try:
+                self.access.apply(update.access)
+            except FramegateError:
+                self.disconnected()
+                raise
+            if self._authorities is not None and update.access.authorities:
+                self._authorities(list(update.access.authorities))
+        if self._inspection is not None:
+            try:
+                self._inspection(update)
+            except FramegateError:
+                self.disconnected()
+                raise
+        if update.snapshot:
+            self._devices.clear()
+            self._snapshot = True
+        now = self._monotonic()
+        for d in update.devices:
+            self._devices[d.device] = Standing(
+                d.state, d.result_id, now + d.remaining_ms / 1000, d.spki_sha256, d.evidence_sha256.hex(), d.firmware_profile, d.firmware_profile_sha256.hex(), d.facts
+            )  # fmt: skip
+        self._heard_at_s = now
+        if update.now_ms:
+            self.clock_offset_ms = update.now_ms - time.time_ns() // 1_000_000
+        if update.revision > self.revision:
+            self.revision = update.revision
+            self._keep()
+
+    def disconnected(self) -> None:
+        """The stream ended: until a new snapshot nothing new is learnt."""
+        self._snapshot = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the gate may admit anyone: the feed was heard within `SILENCE_S`, or the zone's rule is `grace` (results still run out)."""
+        heard = self._monotonic() - self._heard_at_s <= SILENCE_S
+        return heard or (self.access.grace and not self._close and self._heard_at_s > float("-inf"))
+
+    def require(self, device: str, spki_sha256: bytes | None = None) -> Standing:
+        """The standing of a device that is trusted now, by its present key where `spki_sha256` is given. Raises Refused."""
+        if not self.open:
+            raise Refused.of(Reason.TRUST_FEED, f"a trust feed heard within {SILENCE_S:g} s", "silence", "the gate opens when the controller is back")
+        found = self._devices.get(device)
+        if found is None:
+            raise Refused.of(Reason.DEVICE_UNKNOWN, "a device of this zone", device)
+        if found.state != "trusted":
+            reason = {"quarantined": Reason.QUARANTINED, "suspect": Reason.SUSPECT, "stale": Reason.STALE}.get(found.state, Reason.NOT_TRUSTED)
+            raise Refused.of(reason, "a trusted device", found.state)
+        if found.ends_at_s <= self._monotonic():
+            raise Refused.of(Reason.STALE, "a result in force", "one that ran out")
+        if spki_sha256 is not None and found.spki_sha256 != spki_sha256:
+            raise Refused.of(Reason.CERTIFICATE, "the device's present key", "an earlier one")
+        return found
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch by the controller's clock: a gateway's own clock may be wrong (N73)."""
+        return time.time_ns() // 1_000_000 + self.clock_offset_ms
+
+    def _keep(self) -> None:
+        if self._file is not None:
+            write_whole(self._file, str(self.revision).encode())
+
+
+async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
+    """Keep the feed connected forever, with this process's own certificate; a new connection for every new one that is needed."""
+    while True:
+        credentials = keys.credentials
+        if credentials is None:
+            await asyncio.sleep(RETRY_S)
+            continue
+        try:
+            async with fleet_stub(keys, credentials) as stub:
+                call = stub.TrustFeed(pb.TrustFeedRequest())
+                while (update := await asyncio.wait_for(answered(call.read(), "is the controller running?"), SILENCE_S)) is not grpc.aio.EOF:
+                    view.apply(update)
+        except TimeoutError:
+            log.info("trust feed: silence")
+        except FramegateError as error:
+            routine = error.reason in {Reason.UNAVAILABLE, Reason.CERTIFICATE_EXPIRED}  # the next connection has the renewed certificate
+            log.log(logging.INFO if routine else logging.ERROR, "trust feed: %s", error)
+        view.disconnected()
+        await asyncio.sleep(RETRY_S)

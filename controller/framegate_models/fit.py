@@ -1,0 +1,110 @@
+"""Fitting a detector to labelled pairs, for a given time."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from framegate_models.network import Detector
+from framegate_models.sampling import LabelledPair, mirror_of, sample
+
+BATCH: Final = 16
+WARM_UP_STEPS: Final = 200
+AVERAGED: Final = 0.998
+"""Decay of the running average of the weights, which is what is kept: it is steadier than the last step."""
+SHAPE_WEIGHT: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a fit stands: minutes passed of those wanted, optimiser steps, running loss."""
+
+    passed: float
+    minutes: float
+    step: int
+    loss: float
+
+
+def loss_of(logits: torch.Tensor, geometry: torch.Tensor, heat: torch.Tensor, want: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Focal loss of the heat (Zhou et al., Objects as Points, equation 1) plus L1 of the geometry."""
+    p = torch.sigmoid(logits).clamp(1e-4, 1 - 1e-4)
+    peak = heat > 0.99
+    focal = torch.where(peak, (1 - p) ** 2 * torch.log(p), (1 - heat) ** 4 * p**2 * torch.log(1 - p))
+    count = peak.sum().clamp(min=1)
+    shape = ((geometry - want).abs() * mask[:, None]).sum() / mask.sum().clamp(min=1)
+    return -focal.sum() / count + SHAPE_WEIGHT * shape
+
+
+def best_device() -> str:
+    """ "cuda" where there is one, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def fit(
+    model: Detector, pairs: Sequence[LabelledPair], classes: tuple[str, ...], minutes: float, *, seed: int = 7, rate: float = 3e-3, device: str = "cpu",
+    said: Callable[[Progress], None] = lambda _: None,
+) -> Detector:  # fmt: skip
+    """`model` fitted to `pairs` for `minutes` of wall time on `device`; calls `said` about four times a minute. Raises ValueError where there is no pair."""
+    if not pairs:
+        raise ValueError("expected labelled pairs to train on, got none")
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    mirror = mirror_of(classes)
+    model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    average = copy.deepcopy(model)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
+
+    def batch() -> list[torch.Tensor]:
+        rows = [sample(rng, pairs[int(i)], len(classes), mirror) for i in rng.integers(0, len(pairs), BATCH)]
+        return [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
+
+    begun, step, running, told = time.monotonic(), 0, 0.0, 0.0
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(batch)
+        while (passed := (time.monotonic() - begun) / 60) < minutes:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * min(1.0, (step + 1) / WARM_UP_STEPS) * (0.5 * (1 + np.cos(np.pi * passed / minutes)) + 0.002)
+            crops, light, heat, geometry, mask = (t.to(device) for t in coming.result())
+            coming = ahead.submit(batch)
+            # half precision of sixteen bits halves the time where the processor has it, and harms nothing: the weights stay whole
+            pair = crops.float().div_(255) * light[:, :, 0, None, None] + light[:, :, 1, None, None]
+            with torch.autocast(device, torch.bfloat16):
+                found = model(pair.contiguous(memory_format=torch.channels_last))
+            loss = loss_of(found[0].float(), found[1].float(), heat, geometry, mask)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimiser.step()
+            step += 1
+            _follow(average, model, min(AVERAGED, (step + 1) / (step + 10)))
+            value = float(loss.detach())
+            running = value if step == 1 else 0.98 * running + 0.02 * value
+            if passed - told >= 0.25:
+                told = passed
+                said(Progress(passed, minutes, step, running))
+    return average.to("cpu").eval()
+
+
+def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+    with torch.no_grad():
+        mine, theirs = average.state_dict(), model.state_dict()
+        for name, value in mine.items():
+            if value.dtype.is_floating_point:
+                value.mul_(keep).add_(theirs[name], alpha=1 - keep)
+            else:
+                value.copy_(theirs[name])
+
+
+def maps_of(model: nn.Module, pair: LabelledPair) -> tuple[Any, Any]:
+    """Peak heat (classes, h/8, w/8) and geometry (4, h/8, w/8) of a whole pair by `Exported`, as arrays."""
+    with torch.no_grad():
+        heat, geometry = model(torch.from_numpy(np.stack([pair.frame, pair.golden])[None].astype(np.float32) / 255))
+    return heat[0].numpy(), geometry[0].numpy()

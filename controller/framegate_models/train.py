@@ -1,0 +1,125 @@
+"""Fine-tune on a folder of labelled pairs: check the data, fit, calibrate, measure on what was held out, write bundle and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from framegate.errors import Reason, Refused, Unavailable
+from framegate_gateway.inference.bundle import Bundle, Recipe, write_bundle
+from framegate_gateway.inference.inspector import Inspector, new_session, runner
+from framegate_models.assemble import bundle_files, calibrated, known_answers, leaner
+from framegate_models.dataset import Listed, read_pairs, read_split
+from framegate_models.evaluate import Measured, measure
+from framegate_models.manifest import Provenance
+from framegate_models.report import write_report
+from framegate_models.sampling import CROP_PX, LabelledPair
+from framegate_models.screening import label_outliers, near_duplicates
+
+HELD_OUT_EVERY: Final = 8
+"""One pair of eight, in order of name, is never trained on: threshold, calibration and the report come from those."""
+MIN_PAIRS: Final = 24
+"""Fewer pairs cannot be divided into some to learn from and some to be judged by."""
+MULTIPLE_PX: Final = 32
+FRESH_RATE: Final = 3e-3
+TUNING_RATE: Final = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to train: name and version of the bundle, its classes, minutes of wall time, weights to start from (none: afresh), device ("cpu", "cuda"), threads."""
+
+    name: str
+    version: int
+    classes: tuple[str, ...]
+    minutes: float
+    init: Bundle | None
+    device: str = ""
+    threads: int = 2
+    seed: int = 7
+
+
+def require_torch() -> None:
+    """Raises Unavailable where PyTorch is not installed: training is the one thing that needs it."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise Unavailable.of(Reason.UNAVAILABLE, "PyTorch, which training needs", "none installed", "pip install torch, into this environment") from error
+
+
+def train_bundle(
+    folder: Path, split: Path | None, out: Path, plan: Plan, provenance: Provenance, said: Callable[[str, float, str], None] = lambda _stage, _share, _words: None
+) -> tuple[Bundle, Measured]:
+    """The bundle written to `out`, its report to `out`.report, and its figures on held-out pairs. `said(stage, share done, words)` is told how far it is.
+
+    Raises Malformed, Refused or Unavailable (DATA_SET, KNOWN_ANSWER) before anything is written.
+    """
+    require_torch()
+    if out.exists() and any(out.iterdir()):
+        raise Unavailable.of(Reason.MODEL, f"an empty folder {out}", "one with files in it", "choose another name; nothing is overwritten")
+    listed = read_split(folder, split)
+    if len(listed) < MIN_PAIRS:
+        raise Refused.of(Reason.DATA_SET, f"at least {MIN_PAIRS} labelled pairs", len(listed), "a model cannot be judged on fewer")
+    pairs = _read(listed, plan.classes, said)
+    small = next((p for p in pairs if min(p.frame.shape) < CROP_PX), None)
+    if small is not None:
+        raise Refused.of(Reason.DATA_SET, f"images of at least {CROP_PX} pixels a side", f"{small.name}: {small.frame.shape[1]}x{small.frame.shape[0]}")
+    ordered = sorted(pairs, key=lambda p: p.name)
+    held_out = ordered[::HELD_OUT_EVERY]
+    kept = {p.name for p in held_out}
+    training = [p for p in ordered if p.name not in kept]
+    said("near duplicates", 0.0, "")
+    twins = near_duplicates(ordered)
+    network = _fitted(training, plan, said)
+    said("quantisation", 0.0, "")
+    weights, network, spent = network, *leaner(network, training, held_out, plan.classes, plan.threads)
+    said("calibration", 0.0, "")
+    recipe = calibrated(network, plan.name, plan.version, plan.classes, MULTIPLE_PX, held_out, plan.threads)
+    known = known_answers(network, recipe, ordered, threads=plan.threads)
+    inspector = Inspector(recipe, runner(new_session(network, plan.threads)))
+    measured = measure(inspector, held_out, said=lambda done, of: said("held-out pairs", done / of, ""))
+    disputed = label_outliers(measure(inspector, training, said=lambda done, of: said("labels", done / of, "")))
+    bundle = write_bundle(out, bundle_files(network, recipe, known, {**_card(plan, recipe, provenance, training, measured), "quantisation": spent}, weights))
+    extra = {
+        "near_duplicates": [{"pairs": [a, b], "likeness": v, "across_split": (a in kept) != (b in kept)} for a, b, v in twins], "label_outliers": disputed,
+        "bundle_sha256": bundle.digest.hex(), "data": asdict(provenance),
+    }  # fmt: skip
+    write_report(out.with_name(out.name + ".report"), measured, {p.name: p for p in held_out}, extra)
+    return bundle, measured
+
+
+def _read(listed: Sequence[Listed], classes: tuple[str, ...], said: Callable[[str, float, str], None]) -> list[LabelledPair]:
+    pairs = []
+    for number, pair in enumerate(read_pairs(listed, classes), start=1):
+        pairs.append(pair)
+        said("reading", number / len(listed), pair.name)
+    return pairs
+
+
+def _fitted(pairs: Sequence[LabelledPair], plan: Plan, said: Callable[[str, float, str], None]) -> bytes:
+    import torch
+
+    from framegate_models.fit import best_device, fit
+    from framegate_models.network import Detector, export, load_weights
+
+    torch.manual_seed(plan.seed)
+    torch.set_num_threads(plan.threads)
+    model, rate = Detector(len(plan.classes)), FRESH_RATE
+    if plan.init is not None and load_weights(model, plan.init.weights):
+        rate = TUNING_RATE
+    fitted = fit(
+        model, pairs, plan.classes, plan.minutes, seed=plan.seed, rate=rate, device=plan.device or best_device(),
+        said=lambda p: said("training", p.passed / p.minutes, f"step {p.step}, loss {p.loss:.3f}"),
+    )  # fmt: skip
+    return export(fitted)
+
+
+def _card(plan: Plan, recipe: Recipe, data: Provenance, training: Sequence[LabelledPair], measured: Measured) -> dict[str, Any]:
+    figures = {k: v for k, v in measured.as_dict().items() if k not in {"ms_per_frame", "ms_p99"}}
+    return {
+        "format": "framegate-card-1", "name": recipe.name, "version": recipe.version, "trained_on": asdict(data), "pairs": len(training),
+        "minutes": plan.minutes, "seed": plan.seed,
+        "began_from": plan.init.digest.hex() if plan.init is not None else "", "held_out": figures,
+    }  # fmt: skip

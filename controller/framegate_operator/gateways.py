@@ -1,0 +1,40 @@
+"""`framegate gateway …`: the commands of every device, and what each gateway process runs."""
+
+from __future__ import annotations
+
+from framegate_operator.connection import gateway_stub, load_context
+from framegate_operator.connection import gateways as running_gateways
+from framegate_operator.devices import Context, Output, device_commands
+from framegate_operator.options import read
+from framegate_operator.output import errors, show_json, show_table
+from framegate_proto.v1 import framegate_pb2 as pb
+
+app = device_commands("gateway")
+
+
+@app.command("status")
+@read
+def status(output: Output = "table", context: Context = None) -> None:
+    """What each gateway runs: model, whether its known answers held, parts, verdicts, refusals."""
+    with errors():
+        operator, rows = load_context(context), []
+        for device, address in running_gateways(operator):
+            with gateway_stub(operator, device, address) as stub:
+                reply = stub.Status(pb.ListRequest())
+            rows.append({
+                "gateway": device, "model": reply.model, "model_sha256": reply.model_sha256, "model_state": reply.model_state, "known_answers": reply.known_answers,
+                "parts": reply.parts, "outcomes": dict(reply.outcomes), "refusals": dict(reply.refusals), "gate_open": reply.gate_open, "isolation": reply.isolation,
+            })  # fmt: skip
+        if output == "json":
+            show_json(rows)
+            return
+        cells = [
+            (r["gateway"], f"{r['model']} {r['model_sha256'][:16]}", r["model_state"], r["known_answers"], r["parts"], _counts(r["outcomes"]), _counts(r["refusals"]),
+             "open" if r["gate_open"] else "SHUT")
+            for r in rows
+        ]  # fmt: skip
+        show_table(("gateway", "model", "state", "known answers", "parts", "verdicts", "refused for", "gate"), cells, empty="no gateway process stands now")
+
+
+def _counts(found: dict[str, int]) -> str:
+    return ", ".join(f"{v} {k}" for k, v in sorted(found.items(), key=lambda row: -row[1])[:4])

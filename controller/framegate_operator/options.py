@@ -1,0 +1,87 @@
+"""Options that every command of a kind has: --dry-run, --wait and --reason for what changes something, --watch for what shows something."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from framegate_operator.output import data, talk
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How a change is asked for."""
+
+    reason: str = ""
+    dry_run: bool = False
+    wait: bool = False
+
+
+WRITE: ContextVar[WriteOptions] = ContextVar("write", default=WriteOptions())  # noqa: B039 - frozen
+_EXTRA: dict[str, tuple[Any, Any]] = {
+    "reason": (Annotated[str, typer.Option("--reason", help="Why; kept in the audit log, and read by whoever approves.")], ""),
+    "dry_run": (Annotated[bool, typer.Option("--dry-run", help="Only say whether it would be allowed and done.")], False),
+    "wait": (Annotated[bool, typer.Option("--wait", help="Where somebody has to approve, wait for it.")], False),
+}
+_WATCH = Annotated[float, typer.Option("--watch", "-w", min=0, help="Show again every so many seconds, until Ctrl-C.")]
+
+
+def write(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that changes the fleet."""
+    own = set(inspect.signature(work).parameters)
+
+    @functools.wraps(work)
+    def run(**given: Any) -> Any:
+        options = WriteOptions(given.get("reason", ""), given.pop("dry_run"), given.pop("wait"))
+        if "reason" not in own:
+            given.pop("reason")
+        token = WRITE.set(options)
+        try:
+            answer = work(**given)
+            if options.dry_run:
+                talk.print("[yellow]dry run: it would be allowed; nothing was changed[/]")
+            return answer
+        finally:
+            WRITE.reset(token)
+
+    return _with(run, work, {k: v for k, v in _EXTRA.items() if k not in own})
+
+
+def read(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that shows something."""
+
+    @functools.wraps(work)
+    def run(**given: Any) -> Any:
+        every = given.pop("watch")
+        if not every:
+            return work(**given)
+        try:
+            while True:
+                if data.is_terminal:
+                    data.clear()
+                with contextlib.suppress(typer.Exit):  # an exit code is for scripts; a view goes on
+                    work(**given)
+                time.sleep(every)
+        except KeyboardInterrupt:
+            return None
+
+    return _with(run, work, {"watch": (_WATCH, 0.0)})
+
+
+def _with(run: Callable[..., Any], work: Callable[..., Any], extra: dict[str, tuple[Any, Any]]) -> Callable[..., Any]:
+    hints = get_type_hints(work, include_extras=True)
+    mine = inspect.signature(work)
+    parameters = [p.replace(annotation=hints.get(n, p.annotation)) for n, p in mine.parameters.items()]
+    parameters += [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d, annotation=a) for n, (a, d) in extra.items()]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run

@@ -1,0 +1,1 @@
+"""Who somebody is: names as types, certificates and their purposes, makers' endorsements, keys from files and tokens."""

@@ -1,0 +1,1 @@
+"""Firmware profiles: reference values and limits as data, how they are learned, and how people read them."""

@@ -1,0 +1,13 @@
+"""The closed list of events: importing this module declares every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from framegate.record import fleet_events, machine_events, people_events  # noqa: F401 - importing declares
+from framegate.record.event import Event, declared
+
+
+def events() -> Mapping[str, type[Event]]:
+    """Every event of the record by its name."""
+    return declared()

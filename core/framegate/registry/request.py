@@ -1,0 +1,47 @@
+"""A request as the controller keeps it: what was asked never changes after it was asked; its state moves by its table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from framegate.machines.request import RequestEvent, RequestKind, RequestState, step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """Who agreed, and when."""
+
+    operator: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRequest:
+    """Somebody asks for a role for `minutes`, for approval of `verb` with exactly `content_sha256`, or for a review."""
+
+    id: str
+    kind: RequestKind
+    requester: str
+    zone: str
+    summary: str
+    reason: str
+    verb: str = ""
+    target: str = ""
+    content_sha256: bytes = b""
+    policy_sha256: bytes = b""
+    role: str = ""
+    minutes: int = 0
+    state: RequestState = RequestState.PENDING
+    approvals: tuple[Approval, ...] = ()
+    asked_ms: int = 0
+    expires_ms: int = 0
+    until_ms: int = 0
+
+    @property
+    def about(self) -> str:
+        """What an approver is asked to approve, as policies name it."""
+        return self.verb or f"role:{self.role}"
+
+    def after(self, event: RequestEvent) -> AccessRequest:
+        """The request after `event`. Raises Refused (TRANSITION)."""
+        return replace(self, state=step(self.state, event))

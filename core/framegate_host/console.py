@@ -1,0 +1,137 @@
+"""How programs speak: data on stdout, talk on stderr, errors as sentences, and exit codes.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 4 denied, 5 in conflict with what is there,
+6 untrusted, 7 unavailable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from framegate.errors import (
+    EvidenceRejected,
+    Failure,
+    FramegateError,
+    Malformed,
+    Reason,
+    Unavailable,
+)
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_NOT_FOUND: Final = 3
+EXIT_DENIED: Final = 4
+EXIT_CONFLICT: Final = 5
+EXIT_UNTRUSTED: Final = 6
+EXIT_UNAVAILABLE: Final = 7
+_BY_REASON: Final[Mapping[Reason, int]] = MappingProxyType(
+    {
+        Reason.USAGE: EXIT_USAGE,
+        Reason.NOT_FOUND: EXIT_NOT_FOUND,
+        Reason.PROFILE_MISSING: EXIT_NOT_FOUND,
+        Reason.WRONG_ROLE: EXIT_DENIED,
+        Reason.UNAUTHENTICATED: EXIT_DENIED,
+        Reason.CERTIFICATE: EXIT_DENIED,
+        Reason.CERTIFICATE_EXPIRED: EXIT_DENIED,
+        Reason.CONFLICT: EXIT_CONFLICT,
+        Reason.NAME_TAKEN: EXIT_CONFLICT,
+        Reason.TRANSITION: EXIT_CONFLICT,
+        Reason.ZONE_FROZEN: EXIT_CONFLICT,
+    }
+)
+ROWS_READ: Final = 100
+"""More rows than that nobody reads as a picture: they go to programs, or are searched."""
+talk = Console(stderr=True, highlight=False, soft_wrap=True)
+"""No line breaks of our own: commands in it are copied."""
+
+
+def exit_code(error: FramegateError) -> int:
+    """The exit code of an error, for commands that ask somebody else to do something."""
+    if error.reason in _BY_REASON:
+        return _BY_REASON[error.reason]
+    if isinstance(error, Unavailable):
+        return EXIT_UNAVAILABLE
+    if isinstance(error, EvidenceRejected):
+        return EXIT_UNTRUSTED
+    return EXIT_FAILED if isinstance(error, Malformed) else EXIT_DENIED
+
+
+def service_exit_code(*told_apart: Reason) -> Callable[[FramegateError], int]:
+    """Exit codes of a program that serves: unavailable, those `told_apart`, and else failed.
+
+    Its supervisor acts on them: what is unavailable now is worth another start.
+    """
+
+    def code(error: FramegateError) -> int:
+        if isinstance(error, Unavailable):
+            return EXIT_UNAVAILABLE
+        return _BY_REASON[error.reason] if error.reason in told_apart else EXIT_FAILED
+
+    return code
+
+
+@contextlib.contextmanager
+def errors(
+    code: Callable[[FramegateError], int] = exit_code,
+    following: Mapping[Reason, str] | None = None,
+) -> Iterator[None]:
+    """Turn our errors into sentences and exit codes.
+
+    With `following`, each ends with the command to run next: the failure's own hint, or what stands
+    there for its reason, or the help of the command that was given.
+    """
+    try:
+        yield
+    except FramegateError as error:
+        show_failures(error.failures)
+        if following is not None and "framegate" not in error.failures[-1].hint:
+            talk.print(f"next: {following.get(error.reason) or _help()}")
+        raise typer.Exit(code(error)) from error
+
+
+def show_failures(failures: Sequence[Failure], console: Console = talk) -> None:
+    """Each failure in words: what was expected, what came, what to do."""
+    for failure in failures:
+        console.print(f"[red]{failure.reason}[/]")
+        console.print(f"  expected  {safe(failure.expected)}")
+        console.print(f"  seen      {safe(failure.actual)}")
+        if failure.hint:
+            console.print(f"  do        {safe(failure.hint)}")
+
+
+def safe(text: object) -> str:
+    """`text` without terminal escapes, newlines or markup: names and reasons may be an attacker's."""
+    return escape(printable(str(text)))
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def show_json(value: Any) -> None:
+    """One JSON document on stdout; long lists a row a line."""
+    if isinstance(value, list) and len(value) > ROWS_READ:
+        rows = ",\n".join(json.dumps(row, sort_keys=True) for row in value)
+        print(f"[\n{rows}\n]")
+    else:
+        print(json.dumps(value, indent=1, sort_keys=True))
+
+
+def _help() -> str:
+    """The help of the command that was given."""
+    words = [w for w in sys.argv[1:3] if re.fullmatch(r"[a-z][a-z-]*", w)]
+    return " ".join([Path(sys.argv[0]).name, *words, "--help"])

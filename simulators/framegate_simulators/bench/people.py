@@ -1,0 +1,204 @@
+"""What people, policy and the record cost: a decision, a verified log, an attestation with its entry, a list of a thousand machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+from unittest.mock import patch
+
+from framegate.access.policy import default_files, parse_policy
+from framegate.access.questions import inspect_request, verb_request
+from framegate.access.verbs import find_verb
+from framegate.identity.names import Kind
+from framegate.receipt_verifier import leaf_hash
+from framegate.record.entry import entry_bytes, event_body
+from framegate.record.merkle import Frontier
+from framegate.record.verify import FORMAT, LogAnchor, verify_log
+from framegate.signed.receipt import Checkpoint
+from framegate.wire import Challenge
+from framegate_controller.ca.keys import FleetKeys, found_fleet
+from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.fleet.profiles import add_profile
+from framegate_controller.record.witness import head_line
+from framegate_controller.store.database import Database
+from framegate_controller.store.evidence import add_allowlist
+from framegate_controller.store.registry import add_authority, invite
+from framegate_controller.timing import Timing
+from framegate_operator.contexts import context_body
+from framegate_simulators.fixtures.access import device_row, facts_text, signed_in, write_secret
+from framegate_simulators.forge.forge import Forge
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
+from framegate_simulators.machine.tpm import TpmMaker
+
+DECISIONS: Final = 5_000
+ENTRIES: Final = 200_000
+ATTESTATIONS: Final = 60
+ROUNDS: Final = 7
+DEVICES: Final = 1_000
+CAMERA: Final = "camera.line-1.cam1"
+
+
+def bench_people(say: Callable[[str], None]) -> dict[str, Any]:
+    """All of it."""
+    with tempfile.TemporaryDirectory(prefix="fg-people-") as name:
+        keys = found_fleet(Path(name) / "keys", "plant")
+        made: dict[str, Any] = {"decision": _decisions()}
+        say(f"decisions: {made['decision']}")
+        made["audit"] = _audit(keys)
+        say(f"audit: {made['audit']}")
+        made["attestation"] = _attestations(Path(name), keys)
+        say(f"attestation: {made['attestation']}")
+        made["read"] = _read(Path(name) / "read")
+        say(f"read: {made['read']}")
+        return made
+
+
+def _decisions() -> dict[str, Any]:
+    """A gateway's inspection and an operator's verb, each with facts of its own, by a parsed policy; what a gateway remembers of the same question beside it."""
+    policy = parse_policy(default_files())
+    facts = json.loads(facts_text(CAMERA, secure_boot=1, os_id="debian", kernel="6.12", listeners=["22"]))
+    asked = [inspect_request({**facts, "name": f"cam{n}"}, CAMERA, "ab" * 32, "line-1") for n in range(DECISIONS // 2)]
+    asked += [
+        verb_request(
+            find_verb("device.quarantine"), operator=f"o{n}", roles=("operator",), zone="line-1", frozen=False, fleet="plant", approvals=0, quorum=2, factor_age_s=n,
+            source="ipv4:192.0.2.1:1",
+        ) for n in range(DECISIONS // 2)
+    ]  # fmt: skip
+    took = []
+    for request in asked:
+        begun = time.perf_counter()
+        allowed = policy.decide(request).allow
+        took.append((time.perf_counter() - begun) * 1000)
+        assert allowed
+    took.sort()
+    begun = time.perf_counter()
+    for _ in range(20):
+        parse_policy(default_files())
+    return {"median_ms": round(median(took), 4), "p99_ms": round(took[int(len(took) * 0.99)], 4), "parse_ms": round((time.perf_counter() - begun) * 50, 2)}
+
+
+def _audit(keys: FleetKeys) -> dict[str, Any]:
+    """Verification of a log, as a multiple of reading its JSON and hashing its bytes."""
+    frontier, previous, lines = Frontier(), None, []
+    now = time.time_ns() // 1_000_000
+    for index in range(ENTRIES):
+        body = event_body(
+            at_ms=now, event="allowed", actor="operator.anna", device=CAMERA, detail=f"device.show entry {index}", source="192.0.2.7", verb="device.show", policies=("viewers",),
+            policy="access-policy 1 a43558e81533d1ad",
+        )  # fmt: skip
+        raw = entry_bytes(index, previous, body)
+        previous = leaf_hash(raw)
+        frontier.append(previous)
+        lines.append(raw)
+    signer = keys.signing["log"]
+    head = Checkpoint(fleet="plant", size=ENTRIES, root=frontier.root.hex(), at_ms=now).seal(signer.der, signer.sign)
+    export = [json.dumps({"format": FORMAT, "fleet": "plant", "entries": ENTRIES}).encode(), *lines, head_line(head)]
+    anchor = LogAnchor(root=keys.root.certificate)
+    rates, ratios = [], []
+    for _ in range(3):
+        begun = time.perf_counter()
+        assert verify_log(export, anchor).entries == ENTRIES
+        took = time.perf_counter() - begun
+        begun = time.perf_counter()
+        for line in lines:
+            json.loads(line)
+            leaf_hash(line)
+        ratios.append(took / (time.perf_counter() - begun))
+        rates.append(ENTRIES / took)
+    return {"entries": ENTRIES, "entries_per_s": round(max(rates)), "times_reading_and_hashing": round(median(ratios), 2)}
+
+
+def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
+    """A whole attestation at the controller, store and fsync included, with its entry in the log and with the log left out, in turns."""
+    maker, database = TpmMaker.found(), Database(folder / "registry.db")
+    verifier = Verifier(database, keys, "controller-1", Timing(), lambda: time.time_ns() // 1_000_000)
+    forge = Forge(maker, Firmware("simulated-camera"))
+    with database.transaction() as session:
+        add_allowlist(session, allowlist_of("simulated-camera", forge.firmware.release), 0)
+        add_profile(session, keys, profile_toml(forge.firmware, "simulated-camera").encode(), "bench", verifier.clock())
+        add_authority(session, maker.certificate, "bench", verifier.clock())
+        invite(
+            session, kind=Kind.CAMERA, zone="line-1", name="cam1", profile="simulated-camera", ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60, actor="b",
+            now_ms=verifier.clock(),
+        )  # fmt: skip
+    hello = forge.hello(b"c" * 16)
+    made = verifier.begin_join(hello, "p")
+    mac, proof = forge.answer(verifier.fleet, hello, made.challenge)
+    verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof)
+
+    def once() -> float:
+        hello = forge.attest_hello(known_log=True)
+        begun = time.perf_counter()
+        made = verifier.begin_attest(hello, CAMERA, "ipv4:10.0.0.1")
+        spent = time.perf_counter() - begun
+        _, proof = forge.answer(verifier.fleet, hello, made.challenge, join=False)  # the device's own work is not the controller's
+        begun = time.perf_counter()
+        state = verifier.complete_attest(Challenge.parse(made.challenge).session, proof, CAMERA).state
+        assert state == "trusted"
+        return (spent + time.perf_counter() - begun) * 1000
+
+    once()
+    ratios, with_entry = [], []
+    for _ in range(ROUNDS):
+        logged = [once() for _ in range(ATTESTATIONS)]
+        with patch("framegate_controller.store.registry.append", lambda *_a: 0):  # the same code, the log's append taken out
+            bare = [once() for _ in range(ATTESTATIONS)]
+        ratios.append(median(logged) / median(bare))
+        with_entry.append(median(logged))
+    database.close()
+    return {"with_entry_ms": round(median(with_entry), 2), "times_without": round(median(ratios), 2)}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """`framegate camera list` over a thousand cameras, a process of its own and a controller of its own, beyond the start of Python."""
+    folder.mkdir()
+    keys, ready = found_fleet(folder / "keys", "plant"), folder / "ready.json"
+    database = Database(folder / "registry.db")
+    now = time.time_ns() // 1_000_000
+    with database.transaction() as session:
+        for n in range(DEVICES):
+            session.add(device_row(f"cam{n}", "stale", zone=f"line-{n % 10}", result_ms=now))
+    pair = signed_in(database, keys, "anna", "viewer")
+    database.close()
+    run = [sys.executable, "-c", "from framegate_controller.main import run_app; run_app()", "run", "--state", str(folder), "--join-port", "0", "--fleet-port", "0"]
+    process = subprocess.Popen([*run, "--ready-file", str(ready)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 30
+        while not ready.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        addresses = json.loads(ready.read_text())
+        body = context_body(addresses["join"], addresses["fleet"], "controller.plant.framegate", keys.root.pem.decode())
+        authorities = b"".join(k.pem for k in keys.issuing.values()).decode()
+        body |= {"operator": "anna", "expires_ms": now + 3_600_000, "key": pair[0].decode(), "certificate": pair[1].decode(), "authorities": authorities}
+        context = write_secret(folder / "context.json", json.dumps(body))
+        environment = {**os.environ, "FRAMEGATE_CONTEXT": str(context)}
+        command = str(Path(sys.executable).parent / "framegate")
+
+        def took(*argv: str) -> float:
+            begun = time.perf_counter()
+            done = subprocess.run(argv, check=True, capture_output=True, env=environment, timeout=60)
+            assert len(argv) < 4 or len(json.loads(done.stdout)) == DEVICES
+            return (time.perf_counter() - begun) * 1000
+
+        took(command, "camera", "list", "-o", "json")
+        python, whole, table = [], [], []
+        for _ in range(ROUNDS):
+            python.append(took(sys.executable, "-c", "pass"))
+            whole.append(took(command, "camera", "list", "-o", "json"))
+            table.append(took(command, "camera", "list"))
+        return {
+            "devices": DEVICES, "python_ms": round(median(python)), "json_ms": round(median(whole)), "table_ms": round(median(table)),
+            "beyond_python_ms": round(median(w - p for w, p in zip(whole, python, strict=True))),
+        }  # fmt: skip
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,1 @@
+"""Demonstrations told act by act."""

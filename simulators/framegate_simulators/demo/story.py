@@ -1,0 +1,74 @@
+"""A demonstration told act by act: what is expected, what was observed, and whether it ended as it should."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from framegate_simulators.plant.plant import Plant, PlantError
+
+
+@dataclass
+class Act:
+    """One act and how it ended."""
+
+    name: str
+    expected: str
+    observed: str = ""
+    ok: bool = False
+
+
+class Story:
+    """Tells acts on `console`; a failed one is noted, and the next begins. A demonstration is a subclass with a `plan`."""
+
+    def __init__(self, plant: Plant, console: Console) -> None:
+        self.plant, self.console = plant, console
+        self.acts: list[Act] = []
+
+    def act(self, name: str, expected: str, work: Callable[[], str]) -> None:
+        """Run one act and say how it ended."""
+        act = Act(name, expected)
+        self.acts.append(act)
+        self.console.print(f"\n[bold]{len(self.acts)}. {name}[/] - expected: {expected}")
+        begun = time.monotonic()
+        try:
+            with self.plant.explained():
+                act.observed, act.ok = work(), True
+        except PlantError as error:
+            act.observed = str(error)
+        mark = "[green]as it should[/]" if act.ok else "[red]NOT AS IT SHOULD[/]"
+        self.console.print(f"   {mark} ({time.monotonic() - begun:.1f} s): {act.observed}", soft_wrap=True)
+
+    def plan(self) -> Sequence[tuple[str, str, Callable[[], str]]]:
+        """The acts: name, what is expected, and the work, which returns what was observed or raises PlantError."""
+        raise NotImplementedError
+
+    def run(self) -> bool:
+        """All acts; those after a failed one still run where they can. Whether each ended as it should."""
+        for name, expected, work in self.plan():
+            self.act(name, expected, work)
+        return all(a.ok for a in self.acts)
+
+
+def tell(kind: Callable[[Plant, Console], Story], *, name: str, words: str, simulated: str, interval_s: float) -> None:
+    """Tell a story from the command line, and leave `<name>.json` in the build folder. Ends the process: 1 where an act was not as it should."""
+    parser = argparse.ArgumentParser(description=words)
+    parser.add_argument("--build", type=Path, default=Path("build"), help=f"folder for {name}.json")
+    build = parser.parse_args().build
+    console, begun = Console(highlight=False), time.monotonic()
+    console.print(f"SIMULATED: {simulated}", soft_wrap=True)
+    with Plant(interval_s=interval_s) as plant:
+        story = kind(plant, console)
+        good = story.run()
+    build.mkdir(exist_ok=True)
+    seconds = time.monotonic() - begun
+    (build / f"{name}.json").write_text(json.dumps({"good": good, "seconds": round(seconds, 1), "acts": [asdict(a) for a in story.acts]}, indent=1))
+    console.print(f"\n{sum(a.ok for a in story.acts)} of {len(story.acts)} acts as they should, {seconds:.0f} s")
+    sys.exit(0 if good else 1)

@@ -1,0 +1,1 @@
+"""The evidence forge: statements of a software TPM that can be broken on purpose."""

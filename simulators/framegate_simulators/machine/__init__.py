@@ -1,0 +1,1 @@
+"""Simulated machines: TPM, firmware, measurements, and the power switch."""

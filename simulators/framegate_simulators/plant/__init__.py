@@ -1,0 +1,1 @@
+"""Whole plants on loopback: processes, lines, fleets over time, and what kills them."""
