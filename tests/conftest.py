@@ -101,7 +101,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, keys: FleetKeys, maker: TpmMaker) -> Iterator[Bench]:
     clock = Clock()
-    database = Database(tmp_path / "registry.db")
+    database = Database(tmp_path / "registry.db", clock)
     with database.transaction() as session:
         for kind in ("camera", "gateway"):
             add_allowlist(session, allowlist_of(f"simulated-{kind}", Firmware("x").release), clock())

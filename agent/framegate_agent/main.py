@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
+from framegate.errors import Reason, Refused, Unavailable
 from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
 from framegate_agent.attestation import BOOT_LOG_PATH, IMA_PATH, Attester
@@ -31,11 +28,12 @@ from framegate_agent.daemon import Agent, Settings, Source
 from framegate_agent.doctor import examine
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm import Tpm
+from framegate_host import console
+from framegate_host.console import EXIT_UNTRUSTED, safe, service_exit_code, show_failures, talk
+from framegate_host.logs import start_logging
+from framegate_host.signals import run_service, until_stopped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Framegate agent: proves this machine with its TPM and seals frames for granted gateways.")
-talk = Console(stderr=True, highlight=False)
-EXIT_UNTRUSTED = 6
-EXIT_UNAVAILABLE = 7
 
 State = Annotated[Path, typer.Option("--state", envvar="FRAMEGATE_AGENT_STATE", help="Folder of the agent's state.")]
 Tcti = Annotated[str, typer.Option("--tcti", envvar="FRAMEGATE_TCTI", help="TPM: device:/dev/tpmrm0, or swtpm:path=SOCKET for a simulated one.")]
@@ -45,20 +43,9 @@ DEFAULT_STATE = Path("/var/lib/framegate-agent")
 DEFAULT_TCTI = "device:/dev/tpmrm0"
 
 
-@contextlib.contextmanager
-def errors() -> Iterator[None]:
+def errors() -> AbstractContextManager[None]:
     """Errors as sentences on stderr and as exit codes."""
-    try:
-        yield
-    except FramegateError as error:
-        show_failures(error.failures)
-        codes: dict[Reason, int] = {Reason.USAGE: 2, Reason.NOT_FOUND: 3, Reason.CONFLICT: 5}
-        raise typer.Exit(EXIT_UNAVAILABLE if isinstance(error, Unavailable) else codes.get(error.reason, 1)) from error
-
-
-def ascii_text(value: str) -> str:
-    """`value` without anything that could steer a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+    return console.errors(service_exit_code(Reason.USAGE, Reason.NOT_FOUND, Reason.CONFLICT))
 
 
 @app.command()
@@ -86,14 +73,6 @@ def join(
         raise typer.Exit(EXIT_UNTRUSTED)
 
 
-def show_failures(failures: Sequence[Failure]) -> None:
-    """Each failure on stderr: what was expected, what came, what to do."""
-    for failure in failures:
-        talk.print(f"[red]{failure.reason}[/]: expected {escape(ascii_text(failure.expected))}; got {escape(ascii_text(failure.actual))}")
-        if failure.hint:
-            talk.print(f"  -> {escape(ascii_text(failure.hint))}")
-
-
 @app.command()
 def run(
     state: State = DEFAULT_STATE, tcti: Tcti = DEFAULT_TCTI, boot_log: BootLog = BOOT_LOG_PATH, ima: Ima = IMA_PATH,
@@ -111,8 +90,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:  # fmt: skip
     """Run the daemon: attest, renew, heal, and stream frames from every --source."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("grpc").setLevel(logging.ERROR)
+    start_logging(verbose=verbose, least={"grpc": logging.ERROR})
     with errors():
         if broker and (not broker_name or not broker.rpartition(":")[2].isdigit()):
             raise Refused.of(
@@ -123,19 +101,7 @@ def run(
             Demands(frozenset(model or ()), frozenset(gateway or ())), BrokerAddress(broker, broker_name) if broker else None,
             ima, tuple(watch or ()),
         )  # fmt: skip
-
-        async def main() -> None:
-            task = asyncio.ensure_future(Agent(settings).run())
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, task.cancel)
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-        try:
-            asyncio.run(main())
-        except* FramegateError as group:
-            raise group.exceptions[0] from None
+        run_service(until_stopped(Agent(settings).run()))
 
 
 @app.command()
@@ -162,7 +128,7 @@ def status(state: State = DEFAULT_STATE, output: Annotated[str, typer.Option("--
             rows += [("stream", f"{s['source']} -> {s['gateway'] or 'no gateway'} {'; '.join(s['problem'])}") for s in body["streams"]]
             rows += [("reason", f"{f[0]}: expected {f[1]}, got {f[2]}. {f[3]}") for f in body["failures"]]
             for name, value in rows:
-                table.add_row(name, escape(ascii_text(str(value))))
+                table.add_row(name, safe(value))
             Console(highlight=False).print(table)
         raise typer.Exit(0 if body["state"] == "trusted" and fresh else EXIT_UNTRUSTED)
 
@@ -196,7 +162,7 @@ def doctor(
     else:
         table = Table("", "check", "seen", "fix", box=None)
         for f in findings:
-            table.add_row("[green]good[/]" if f.good else "[red]bad[/]", f.check, escape(ascii_text(f.seen)), escape(ascii_text(f.fix)))
+            table.add_row("[green]good[/]" if f.good else "[red]bad[/]", f.check, safe(f.seen), safe(f.fix))
         Console(highlight=False).print(table)
     raise typer.Exit(0 if all(f.good for f in findings) else 1)
 

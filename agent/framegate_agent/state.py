@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from cryptography import x509
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.certificates import load_certificate
+from framegate_host.private_files import private_folder, write_private
 
 BUILD_MS: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
 """No certificate of a fleet is older than this program: a clock before it is wrong."""
@@ -60,7 +60,7 @@ class StateFile:
         self.folder = folder
         self.path = folder / "agent.json"
         self.status_path = folder / "status.json"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
 
     def load(self) -> AgentState:
         """The state. Raises Unavailable where this machine has not joined, Refused where the file is damaged."""
@@ -87,18 +87,7 @@ class StateFile:
 
     def write_status(self, status: dict[str, Any]) -> None:
         """What `framegate-agent status` shows."""
-        write_private(self.status_path, json.dumps(status).encode(), sync=False)
-
-
-def write_private(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Replace `path` by `data`, 0600 from the first byte on."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(data)
-        if sync:
-            out.flush()
-            os.fsync(out.fileno())
-    temporary.replace(path)
+        write_private(self.status_path, json.dumps(status).encode(), durable=False)
 
 
 class TrustedClock:

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import json
-import logging
-import signal
-import sys
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -19,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused
 from framegate.identity.names import parse_name
+from framegate.identity.pem import private_pem
 from framegate_controller.ca.issuance import issue_line, issue_profile_signer, issue_server
-from framegate_controller.ca.keyring import PASSPHRASE_ENV, private_pem, write_private
+from framegate_controller.ca.keyring import PASSPHRASE_ENV
 from framegate_controller.ca.keys import found_fleet, load_fleet
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.people.factors import hash_password
@@ -32,9 +31,14 @@ from framegate_controller.server import Controller, Settings, now_ms
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.timing import DEFAULT_INTERVAL_MS, MAX_INTERVAL_MS, MIN_INTERVAL_MS, Timing
-from framegate_operator.contexts import context_body
-from framegate_operator.output import errors, show_json, talk
-from framegate_operator.signin import ask_password, show_factor
+from framegate_host import console
+from framegate_host.console import show_json, talk
+from framegate_host.logs import start_logging
+from framegate_host.operator_context import context_body
+from framegate_host.private_files import private_folder, write_private
+from framegate_host.sign_in_prompts import ask_password, show_authenticator, show_recovery_codes
+from framegate_host.signals import run_service, until_stopped
+from framegate_host.whole_file import write_ready
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Framegate controller: verifier, registrar and certificate authority of a fleet.")
 profiles = typer.Typer(no_args_is_help=True, help="Firmware profiles.")
@@ -44,6 +48,13 @@ Passphrase = Annotated[
 ]
 State = Annotated[Path, typer.Option("--state", envvar="FRAMEGATE_CONTROLLER_STATE", help="Folder of the controller's keys and registry.")]
 DEFAULT_STATE = Path("/var/lib/framegate-controller")
+
+
+
+
+def errors() -> AbstractContextManager[None]:
+    """As `console.errors`, each failure with the next command: its own hint, or this one's help."""
+    return console.errors(following={})
 
 
 @app.command()
@@ -80,7 +91,8 @@ def init(
             show_json({"fleet": fleet, "operator": name, "context": str(path), "totp_uri": uri, "recovery_codes": codes})
             return
         talk.print(f"fleet [bold]{fleet}[/] made in {state}; CA keys: {keys.keyring.words}")
-        show_factor(uri, codes)
+        show_authenticator(uri)
+        show_recovery_codes(codes)
         talk.print(f"context for operators: {path}")
         talk.print(f"next: framegate-controller profile add FILE; framegate-controller run; framegate login {name} --context {path}")
 
@@ -149,7 +161,7 @@ def line_certificate(
     with errors():
         keys = load_fleet(state / "keys")
         key = ec.generate_private_key(ec.SECP256R1())
-        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(out)
         write_private(out / "line.key", private_pem(key))
         (out / "line.pem").write_bytes(issue_line(keys, parse_name(line, "line"), key.public_key()).public_bytes(Encoding.PEM) + keys.issuing["broker-ca"].pem)
         (out / "root.pem").write_bytes(keys.root.pem)
@@ -218,7 +230,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:  # fmt: skip
     """Run the controller: the join port and the fleet port."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    start_logging(verbose=verbose)
     with errors():
         if host in {"0.0.0.0", "::"} and not advertise:  # noqa: S104 - asked about, not bound
             raise Refused.of(Reason.USAGE, "--advertise HOST beside --host 0.0.0.0", "none", "name the address that cameras reach")
@@ -236,17 +248,13 @@ def run(
             await controller.start()
             talk.print(f"join port {controller.join_address}, fleet port {controller.fleet_address}, attest interval {attest_interval:g} s")
             if ready_file is not None:
-                body = {"join": controller.join_address, "fleet": controller.fleet_address}
-                ready_file.with_suffix(".tmp").write_text(json.dumps(body))
-                ready_file.with_suffix(".tmp").replace(ready_file)
-            stop = asyncio.Event()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            await stop.wait()
+                addresses = {"join": controller.join_address, "fleet": controller.fleet_address}
+                write_ready(ready_file, addresses)
+            await until_stopped(asyncio.Event().wait())
             await controller.stop()
 
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(main())
+            run_service(main())
 
 
 def run_app() -> None:

@@ -12,19 +12,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import Reason, Refused, Unavailable
+from framegate.identity.pem import private_pem
 from framegate.record.verify import AuditRefused, LogAnchor, verify_head
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.receipt import Checkpoint
 from framegate.wire import MAX_PROOF_BYTES
 from framegate_controller.ca.issuance import issue_server
-from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, load_fleet
 from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.people.authority import Authority
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
 from framegate_controller.record.ledger import require_whole
-from framegate_controller.record.witness import last_head
 from framegate_controller.rpc.fleet import FleetService
 from framegate_controller.rpc.hub import Hub
 from framegate_controller.rpc.join import JoinService
@@ -32,6 +31,7 @@ from framegate_controller.rpc.operator import Addresses, OperatorService
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.store.database import Database
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS, Timing
+from framegate_host.witness_file import last_head
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 256
@@ -93,7 +93,7 @@ class Controller:
             except AuditRefused as error:
                 raise Refused.of(Reason.AUDIT, f"heads signed by this fleet's log key in {path}", str(error), "restore it; it was edited, or is another fleet's") from error
             with self.database.transaction() as session:
-                require_whole(session, parse_envelope(last, Checkpoint.TYPE).payload)
+                require_whole(session.info["tx"], parse_envelope(last, Checkpoint.TYPE).payload)
 
     async def start(self) -> None:
         """Open both ports. Raises Unavailable where one is taken."""

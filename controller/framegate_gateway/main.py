@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import os
-import signal
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
-from framegate.errors import FramegateError, Reason, Refused
+from framegate.errors import Reason, Refused
 from framegate.signed.statement import Outcome
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE
 from framegate_gateway.inference.remote import Backend
@@ -22,16 +18,25 @@ from framegate_gateway.server import DEFAULT_STATE, GatewayProcess, Settings
 from framegate_gateway.vault.egress import EgressRules
 from framegate_gateway.vault.frames import KEEP_DAYS
 from framegate_gateway.vault.keys import found_keys, recover_keys
-from framegate_models.commands import data, errors, models, public_key
+from framegate_host import console
+from framegate_host.console import service_exit_code, talk
+from framegate_host.key_files import read_public_key
+from framegate_host.logs import start_logging
+from framegate_host.private_files import make_private
+from framegate_host.signals import run_service, until_stopped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Framegate gateway: admits sealed frames from trusted cameras and inspects them.")
 vaults = typer.Typer(no_args_is_help=True, help="The frame vault of this host.")
 app.add_typer(vaults, name="vault")
-app.add_typer(models, name="model")
-app.add_typer(data, name="data")
 State = Annotated[Path, typer.Option("--state", envvar="FRAMEGATE_GATEWAY_STATE", help="Folder of receipts, vault, and the highest feed revision seen.")]
 AgentSocket = Annotated[Path, typer.Option("--agent-socket", envvar="FRAMEGATE_GATEWAY_SOCKET", help="Socket of this host's agent (framegate-agent run --gateway-socket).")]
-talk = Console(stderr=True, highlight=False)
+_HANDED_OVER = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+"""Everything behind the command is the other program's, --help too."""
+
+
+def errors() -> AbstractContextManager[None]:
+    """Errors as sentences on standard error and as exit codes."""
+    return console.errors(service_exit_code())
 
 
 @app.command()
@@ -61,7 +66,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:  # fmt: skip
     """Run the gateway."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    start_logging(verbose=verbose)
     with errors():
         if feed_silence not in {"zone", "close"}:
             raise Refused.of(Reason.USAGE, "--feed-silence zone or close", ascii(feed_silence[:40]), "framegate zone set ZONE --feed-silence grace is for the fleet to decide")
@@ -74,21 +79,10 @@ def run(
         settings = Settings(
             agent_socket, tuple(golden or ()), bundle, host, reached or host, port, operator_port, broker, broker_name, state, threads, feed_silence == "close",
             advertise_port=int(reached_port or 0), frames_over_broker=frames_over_broker, egress=EgressRules(frozenset(export_to or ()), export_quota),
-            models=tuple(models_in or ()), backend=server, inference_port=inference_port, golden_keys=tuple(public_key(path) for path in golden_key or ()),
+            models=tuple(models_in or ()), backend=server, inference_port=inference_port, golden_keys=tuple(read_public_key(path) for path in golden_key or ()),
             keep_days={**KEEP_DAYS, **_days(keep or [])},
         )  # fmt: skip
-
-        async def main() -> None:
-            task = asyncio.ensure_future(GatewayProcess(settings).run())
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-        try:
-            asyncio.run(main())
-        except* FramegateError as group:
-            raise group.exceptions[0] from None
+        run_service(until_stopped(GatewayProcess(settings).run()))
 
 
 @vaults.command("init")
@@ -101,8 +95,7 @@ def vault_init(
         if recovery_key_out.exists():
             raise Refused.of(Reason.CONFLICT, f"no file {recovery_key_out}", "one", "choose another name; nothing is overwritten")
         _, recovery = found_keys(state / "vault", agent_socket)
-        with os.fdopen(os.open(recovery_key_out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(recovery + "\n")
+        make_private(recovery_key_out, recovery.encode() + b"\n")
         talk.print(f"vault in {state / 'vault'}; the gateway uses it from its next start on")
         talk.print(f"[bold]recovery key: {recovery_key_out}[/] - move it off this machine: after a firmware update nothing else opens the vault")
 
@@ -115,6 +108,27 @@ def vault_recover(
     with errors():
         recover_keys(state / "vault", agent_socket, recovery_key.read_text())
         talk.print("the vault is sealed to this host again; restart the gateway")
+
+
+@app.command("model", context_settings=_HANDED_OVER, add_help_option=False)
+def model(rest: typer.Context) -> None:
+    """Model bundles: show, evaluate, train (framegate-models)."""
+    _hand_over("model", rest.args)
+
+
+@app.command("data", context_settings=_HANDED_OVER, add_help_option=False)
+def data(rest: typer.Context) -> None:
+    """Folders of images: sign and verify who vouches for them (framegate-models)."""
+    _hand_over("data", rest.args)
+
+
+def _hand_over(command: str, rest: list[str]) -> NoReturn:
+    """Become framegate-models: training has no place in a process that a host attests.
+
+    -P: a folder of that name in the working directory is not what is run.
+    """
+    argv = [sys.executable, "-P", "-m", "framegate_models", command, *rest]
+    os.execv(sys.executable, argv)  # noqa: S606 - no shell is wanted
 
 
 def _backend(address: str, model: str, name: str, tls: Path | None, accepted: bool) -> Backend | None:

@@ -26,6 +26,7 @@ from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.pinned_model import PinnedModel
 from framegate_gateway.inference.remote import Backend
+from framegate_gateway.inference.signed_folder import signed_files
 from framegate_gateway.ports.frames import FramesService
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
@@ -43,7 +44,7 @@ from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
-from framegate_models.manifest import signed_files
+from framegate_host.private_files import private_folder
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
@@ -101,7 +102,7 @@ class GatewayProcess:
         address, operator = f"{settings.advertise}:{settings.advertise_port or settings.port}", f"{settings.advertise}:{settings.operator_port}"
         self.keys = GatewayKeys(address, operator, bundle.digest)
         try:
-            settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(settings.state)
         except OSError as error:
             raise Unavailable.of(Reason.UNAVAILABLE, f"a folder {settings.state} for receipts", error.strerror or error, "name one this user may write: --state DIR") from error
         access = AccessView(settings.state, lambda: self.keys.credentials.root if self.keys.credentials else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections import Counter
@@ -13,6 +12,8 @@ from typing import Final
 
 from framegate.errors import Reason, Unavailable
 from framegate.signed.statement import Outcome, Verdict
+from framegate_host.file_lock import hold
+from framegate_host.private_files import private_folder, touch_private
 from framegate_line.rules import Ruling, Trigger
 
 _SCHEMA: Final = """
@@ -84,18 +85,16 @@ class Ledger:
                 raise Unavailable.of(Reason.UNAVAILABLE, f"a ledger at {path}", "none", "framegate-line run makes it")
         else:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                private_folder(path.parent)
             except OSError as error:
                 raise Unavailable.of(
                     Reason.UNAVAILABLE, f"a folder {path.parent} for the ledger", error.strerror or error, "name one this user may write: --ledger FILE"
                 ) from error
-            self._lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                os.close(self._lock)
+                self._lock = hold(path.with_suffix(".lock"))
+            except BlockingIOError as error:
                 raise Unavailable.of(Reason.UNAVAILABLE, f"{path} for this adapter alone", "another adapter runs", "stop it first: two would pass a part twice") from error
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            touch_private(path)
         self._db = sqlite3.connect(path, timeout=10)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import signal
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.errors import Reason, Refused
+from framegate_host import console
+from framegate_host.console import service_exit_code, talk
+from framegate_host.logs import start_logging
+from framegate_host.signals import run_service, until_stopped
 from framegate_line.adapter import Adapter, PartSource, parse_trigger
 from framegate_line.broker import LineBroker
 from framegate_line.credentials import load_credentials
@@ -28,7 +31,6 @@ from framegate_line.outputs import FileOutput, ModbusOutput, MqttOutput, Output
 from framegate_line.rules import Rules, Trigger
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The line adapter: a part passes only by a verified PASS that comes in time. Not a safety function.")
-talk = Console(stderr=True, highlight=False)
 Config = Annotated[Path | None, typer.Option("--config", envvar="FRAMEGATE_LINE_CONFIG", help="TOML with the same names as the options, - as _.")]
 LedgerPath = Annotated[Path, typer.Option("--ledger", envvar="FRAMEGATE_LINE_LEDGER", help="The part ledger.")]
 DEFAULT_LEDGER = Path("/var/lib/framegate-line/ledger.db")
@@ -38,14 +40,8 @@ _SETTINGS = {
 }  # fmt: skip
 
 
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except FramegateError as error:
-        for failure in error.failures:
-            talk.print(f"[red]{failure.reason}[/]: {escape(ascii(str(failure))[1:-1])}")
-        raise typer.Exit(7 if isinstance(error, Unavailable) else 2 if error.reason == Reason.USAGE else 1) from error
+def _errors() -> AbstractContextManager[None]:
+    return console.errors(service_exit_code(Reason.USAGE))
 
 
 class Standard:
@@ -76,8 +72,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:  # fmt: skip
     """Run the adapter of one line."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    start_logging(verbose=verbose, least={"pymodbus": logging.CRITICAL})
     with _errors():
         flags = {
             "line": line, "camera": camera, "deadline_ms": deadline_ms, "hold_ms": hold_ms, "stop_after": stop_after, "credentials": credentials, "broker": broker,
@@ -110,22 +105,15 @@ def run(
             source: PartSource = link if s["triggers"] == "mqtt" else Standard()
             link.start()
             talk.print(f"line {rules.line}: {len(cameras)} cameras, {rules.deadline_ms} ms a part, stop after {rules.stop_after}")
-            task = asyncio.ensure_future(adapter.run(source))
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
             try:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                await until_stopped(adapter.run(source))
             finally:
                 for one in outputs:
                     await one.close()
                 link.stop()
                 book.close()
 
-        try:
-            asyncio.run(main())
-        except* FramegateError as group:
-            raise group.exceptions[0] from None
+        run_service(main())
 
 
 @app.command()

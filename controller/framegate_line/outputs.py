@@ -22,6 +22,7 @@ from pymodbus.exceptions import ModbusException
 from framegate.errors import Reason, Unavailable
 from framegate.signed.decision import Decision, Notice
 from framegate.signed.statement import Outcome
+from framegate_host.private_files import append_private
 
 SLOTS: Final = 16
 """Parts that may be between camera and diverter at once; a part's slot is its trigger sequence modulo this."""
@@ -124,7 +125,7 @@ class FileOutput:
     """Decisions and notices as lines of JSON, each on disk before the next."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = append_private(path)
 
     async def decide(self, decision: Decision, envelope: bytes) -> None:
         """See `Output`."""

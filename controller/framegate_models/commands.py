@@ -1,4 +1,4 @@
-"""framegate-gateway model and data: what a bundle is, how well it does, how to train one, and who vouches for the images."""
+"""The commands model and data: what a bundle is, how well it does, how to train one, and who vouches for the images."""
 
 from __future__ import annotations
 
@@ -11,31 +11,25 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
-from framegate.identity import pem
+from framegate.errors import Reason, Refused, Unavailable
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_host import console
+from framegate_host.console import safe, service_exit_code, talk
+from framegate_host.key_files import read_private_key, read_public_key
 
 models = typer.Typer(no_args_is_help=True, help="Model bundles: show, evaluate, train.")
 data = typer.Typer(no_args_is_help=True, help="Folders of images: sign and verify who vouches for them.")
-talk = Console(stderr=True, highlight=False)
 BundleOption = Annotated[Path, typer.Option("--bundle", help="Model bundle's folder; default: the shipped one, which is also called default.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=64, help="Threads of the model.")]
 
 
-@contextlib.contextmanager
-def errors() -> Iterator[None]:
-    """A FramegateError becomes words on standard error and an exit code: 7 where something is not there, else 1."""
-    try:
-        yield
-    except FramegateError as error:
-        for failure in error.failures:
-            talk.print(f"[red]{failure.reason}[/]: {escape(ascii(str(failure))[1:-1])}")
-        raise typer.Exit(7 if isinstance(error, Unavailable) else 1) from error
+def errors() -> contextlib.AbstractContextManager[None]:
+    """Errors as sentences on standard error and as exit codes."""
+    return console.errors(service_exit_code())
 
 
 @models.command("show")
@@ -99,14 +93,14 @@ def train(
     device: Annotated[str, typer.Option(help="cpu or cuda; default: the faster one there is.")] = "", threads: Threads = 2, seed: int = 7,
 ) -> None:  # fmt: skip
     """Train on your own parts; writes an unsigned bundle and a report. Needs PyTorch. A data set whose signed manifest does not match is refused."""
-    from framegate_models.manifest import check_folder
+    from framegate_gateway.inference.signed_folder import check_folder
     from framegate_models.train import Plan, require_torch, train_bundle
 
     with errors():
         require_torch()
         begin = None if init == "none" else load_bundle(_bundle(Path(init)))
         named = tuple(c.strip() for c in classes.split(",") if c.strip()) or (begin.recipe.classes if begin else load_bundle(DEFAULT_BUNDLE).recipe.classes)
-        provenance = check_folder(data_folder, [public_key(path) for path in data_key or []])
+        provenance = check_folder(data_folder, [read_public_key(path) for path in data_key or []])
         if not provenance.signer or provenance.signer == "unverified":
             talk.print(
                 f"[yellow]nobody vouches for this data[/] ({'its signature was not checked: --data-key KEY' if provenance.signer else 'it is not signed'}); the card will say so"
@@ -125,10 +119,11 @@ def data_sign(
     approved_by: Annotated[str, typer.Option(help="Who approved them.")],
 ) -> None:  # fmt: skip
     """Sign a folder of images: every file with its digest, where they are from, who approved them."""
-    from framegate_models.manifest import SIGNATURE, sign_folder
+    from framegate_gateway.inference.signed_folder import SIGNATURE
+    from framegate_models.manifest import sign_folder
 
     with errors():
-        found = sign_folder(_folder(folder), _private_key(key), source, approved_by)
+        found = sign_folder(_folder(folder), read_private_key(key), source, approved_by)
         print(f"{found.files} files, digest {found.sha256}, signed by {found.signer}: {folder / SIGNATURE}")
 
 
@@ -137,11 +132,11 @@ def data_verify(folder: Path, key: Annotated[list[Path], typer.Option(help="Publ
     """Check that a folder is what somebody you trust has signed."""
     from dataclasses import asdict
 
-    from framegate_models.manifest import check_folder
+    from framegate_gateway.inference.signed_folder import check_folder
 
     with errors():
         as_json = _json(output)
-        found = check_folder(_folder(folder), [public_key(path) for path in key])
+        found = check_folder(_folder(folder), [read_public_key(path) for path in key])
         print(json.dumps(asdict(found)) if as_json else f"{found.files} files as signed by {found.signer}: {found.source}, approved by {found.approved_by}; digest {found.sha256}")
 
 
@@ -169,18 +164,18 @@ def _progress() -> Iterator[Callable[[str, float, str], None]]:
         def noted(stage: str, share: float, words: str) -> None:
             if tenths.get(stage, -1) < int(10 * share):
                 tenths[stage] = int(10 * share)
-                talk.print(f"{stage} {100 * share:3.0f} %  {escape(ascii(words)[1:-1])}")
+                talk.print(f"{stage} {100 * share:3.0f} %  {safe(words)}")
 
         yield noted
         return
     columns = (TextColumn("{task.description:16}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("{task.fields[words]}"))
-    with Progress(*columns, console=talk) as bar:
+    with Progress(*columns, console=Console(stderr=True, highlight=False)) as bar:
         tasks: dict[str, Any] = {}
 
         def said(stage: str, share: float, words: str) -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=1.0, words="")
-            bar.update(tasks[stage], completed=share, words=escape(ascii(words)[1:-1]))
+            bar.update(tasks[stage], completed=share, words=safe(words))
 
         yield said
 
@@ -198,22 +193,6 @@ def _folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise Unavailable.of(Reason.DATA_SET, "a folder", f"none at {folder}")
     return folder
-
-
-def _private_key(path: Path) -> Any:
-    return pem.private_key(_read(path), path)
-
-
-def public_key(path: Path) -> Any:
-    """The elliptic-curve public key in a PEM file. Raises Malformed, Refused or Unavailable (USAGE)."""
-    return pem.public_key(_read(path), path)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Unavailable.of(Reason.USAGE, f"a key in {path}", error.strerror or error) from error
 
 
 def _slug(name: str) -> str:

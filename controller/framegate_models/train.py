@@ -10,10 +10,10 @@ from typing import Any, Final
 from framegate.errors import Reason, Refused, Unavailable
 from framegate_gateway.inference.bundle import Bundle, Recipe, write_bundle
 from framegate_gateway.inference.inspector import Inspector, new_session, runner
+from framegate_gateway.inference.signed_folder import Provenance
 from framegate_models.assemble import bundle_files, calibrated, known_answers, leaner
 from framegate_models.dataset import Listed, read_pairs, read_split
 from framegate_models.evaluate import Measured, measure
-from framegate_models.manifest import Provenance
 from framegate_models.report import write_report
 from framegate_models.sampling import CROP_PX, LabelledPair
 from framegate_models.screening import label_outliers, near_duplicates

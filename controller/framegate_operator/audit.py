@@ -14,11 +14,13 @@ import typer
 from framegate.errors import Reason, Refused
 from framegate.receipt_verifier import leaf_hash, root_from_path
 from framegate.record.verify import FORMAT, AuditRefused, LogAnchor, VerifiedLog, consistent, load_anchor, verify_head, verify_log
-from framegate_controller.record.witness import head_line, last_head, read_heads, write_head
+from framegate.record.witness import head_line
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.witness_file import last_head, read_heads, write_head
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.devices import Context, Output
 from framegate_operator.options import read
-from framegate_operator.output import EXIT_UNTRUSTED, ago, ago_ms, errors, safe, show_json, show_table, talk
+from framegate_operator.output import ago, ago_ms, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: every allow, deny, state change and verb, provable to anybody.")

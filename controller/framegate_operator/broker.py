@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from framegate.identity.names import Kind, parse_name, split_device_id
+from framegate_host.console import talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.devices import Context
-from framegate_operator.output import errors, talk
+from framegate_operator.output import errors
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="The MQTT broker's side of the fleet.")

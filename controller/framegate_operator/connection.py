@@ -16,9 +16,10 @@ import typer
 
 from framegate.access.approvals import content_digest
 from framegate.errors import FramegateError, Reason, Refused
+from framegate_host.console import talk
 from framegate_operator.contexts import OperatorContext, read_context
 from framegate_operator.options import WRITE
-from framegate_operator.output import notice, talk
+from framegate_operator.output import notice
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc

@@ -13,8 +13,10 @@ from cryptography import x509
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.names import parse_name
-from framegate_controller.ca.keyring import write_private
-from framegate_operator.output import errors, show_json, show_table, talk, until
+from framegate_host.console import show_json, talk
+from framegate_host.operator_context import context_body
+from framegate_host.private_files import private_folder, write_private
+from framegate_operator.output import errors, show_table, until
 
 FOLDER: Final = Path.home() / ".config/framegate"
 
@@ -59,14 +61,7 @@ class OperatorContext:
         body: dict[str, Any] = context_body(self.join_address, self.fleet_address, self.server_name, self.root.decode())
         if self.key:
             body |= {"operator": self.operator, "expires_ms": self.expires_ms, **{m: getattr(self, m).decode() for m in ("certificate", "key", "authorities")}}
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        write_private(temporary, json.dumps(body, indent=1).encode())
-        temporary.replace(self.path)
-
-
-def context_body(join_address: str, fleet_address: str, server_name: str, root: str) -> dict[str, Any]:
-    """A context before anybody signed in: nothing in it is a secret."""
-    return {"join_address": join_address, "fleet_address": fleet_address, "server_name": server_name, "root": root}
+        write_private(self.path, json.dumps(body, indent=1).encode())
 
 
 def context_path(chosen: Path | str | None) -> Path:
@@ -112,7 +107,7 @@ def add(
     """Keep a fleet's context under a name."""
     with errors():
         found = read_context(file.absolute())
-        (FOLDER / "contexts").mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(FOLDER / "contexts")
         kept = replace(found, path=FOLDER / "contexts" / f"{parse_name(name)}.json")
         kept.write()
         if use:

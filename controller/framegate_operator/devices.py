@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +13,11 @@ import typer
 
 from framegate.errors import Failure, Reason, Refused
 from framegate.wire import Ticket, ticket_text
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_host.private_files import write_private
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import WRITE, read, write
-from framegate_operator.output import EXIT_UNTRUSTED, ago, data, errors, in_words, safe, show_failures, show_json, show_table, talk, until
+from framegate_operator.output import ago, data, errors, in_words, show_table, until
 from framegate_proto.v1 import framegate_pb2 as pb
 
 
@@ -192,13 +194,13 @@ def _give_ticket(reply: pb.InviteReply, out: Path | None, output: str, hours: fl
     )  # fmt: skip
     text = ticket_text(ticket)
     if out is not None:
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text + "\n")
+        write_private(out, text.encode() + b"\n")
         talk.print(f"ticket for {safe(reply.device)}: {out}")
         if qr:
             picture = out.with_name(out.name + ".png")
-            with os.fdopen(os.open(picture, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as drawn:
-                segno.make(text, error="l").save(drawn, kind="png", scale=4)
+            drawn = io.BytesIO()
+            segno.make(text, error="l").save(drawn, kind="png", scale=4)
+            write_private(picture, drawn.getvalue())
             talk.print(f"the same as a QR code: {picture}")
     elif output == "json":
         show_json({"device": reply.device, "ticket": text, "expires_ms": reply.expires_ms})

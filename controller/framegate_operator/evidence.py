@@ -11,8 +11,9 @@ from framegate.errors import Malformed, Reason
 from framegate.eventlog import BootLog, edited_after_measuring, parse_boot_log, replay, structural_failures
 from framegate.signed.dsse import strict_json
 from framegate.tpm.constants import BANK_BY_NAME, HASH_NAME, Alg
+from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, EXIT_USAGE, show_failures, show_json, talk
 from framegate_operator.evidence_files import looks_like_ima, read_file, replay_ima, show, verify
-from framegate_operator.output import EXIT_FAILED, EXIT_UNTRUSTED, EXIT_USAGE, show_failures, show_json, show_table, talk
+from framegate_operator.output import show_table
 
 app = typer.Typer(no_args_is_help=True, help="Evidence in files: replay, verify, show. Needs no controller.")
 _PREFERRED: Final[tuple[Alg, ...]] = (Alg.SHA256, Alg.SHA384, Alg.SHA512, Alg.SHA1)

@@ -25,7 +25,8 @@ from framegate.tpm.attest import parse_signature
 from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, TPM_GENERATED, Alg, St
 from framegate.tpm.public import require_ek
 from framegate.wire import sha256
-from framegate_operator.output import EXIT_FAILED, EXIT_UNTRUSTED, data, errors, safe, show_failures, show_json, show_table, talk
+from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_operator.output import data, errors, show_table
 
 MAX_READ: Final = 64 * 1024 * 1024
 """No file of evidence is larger: an IMA list of 200,000 entries has some 25 MiB."""

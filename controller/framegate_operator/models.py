@@ -11,13 +11,13 @@ import typer
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate.identity import pem
 from framegate.signed.model import SIGNATURE_NAME, SignedModel, bundle_digest, sign_model, verify_model
-from framegate.signed.pin import anchor_of, key_anchor, root_anchor
+from framegate.signed.pin import anchor_of, key_anchor, parse_pin, root_anchor
 from framegate.wire import sha256
-from framegate_controller.store.inspection import parse_pin
+from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.devices import Context, Output
 from framegate_operator.options import read, write
-from framegate_operator.output import ago, data, errors, safe, show_json, show_table, talk
+from framegate_operator.output import ago, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Models: signed bundles that gateways inspect with, by approval of their digest.")

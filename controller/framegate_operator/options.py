@@ -13,7 +13,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from framegate_operator.output import data, talk
+from framegate_host.console import talk
+from framegate_operator.output import data
 
 
 @dataclass(frozen=True, slots=True)

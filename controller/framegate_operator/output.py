@@ -1,70 +1,28 @@
-"""How commands speak: data on stdout, talk on stderr, errors as sentences with the next command, exit codes that scripts can use."""
+"""How the operator's commands speak: tables, times in words, errors with the next command, notices."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.style import Style
 from rich.table import Table
 
-from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Unavailable
+from framegate.errors import Malformed, Reason
+from framegate_host import console
+from framegate_host.console import ROWS_READ, printable, safe, talk
 
-PLAIN_ROWS: Final = 100
-"""Longer tables are laid out line by line: nobody reads them folded, and a thousand rows must not take a second."""
 WIDE: Final = 240
 """Columns where standard output is no terminal: nothing is cut off in a file or pipe."""
-talk = Console(stderr=True, highlight=False, soft_wrap=True)  # commands in it are copied: no line breaks of our own
 data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-
-EXIT_FAILED, EXIT_USAGE, EXIT_NOT_FOUND, EXIT_DENIED, EXIT_CONFLICT, EXIT_UNTRUSTED, EXIT_UNAVAILABLE = 1, 2, 3, 4, 5, 6, 7
-_BY_REASON: Final = {
-    Reason.USAGE: EXIT_USAGE, Reason.NOT_FOUND: EXIT_NOT_FOUND, Reason.WRONG_ROLE: EXIT_DENIED, Reason.UNAUTHENTICATED: EXIT_DENIED,
-    Reason.CERTIFICATE: EXIT_DENIED, Reason.CERTIFICATE_EXPIRED: EXIT_DENIED, Reason.CONFLICT: EXIT_CONFLICT, Reason.NAME_TAKEN: EXIT_CONFLICT,
-    Reason.TRANSITION: EXIT_CONFLICT, Reason.PROFILE_MISSING: EXIT_NOT_FOUND, Reason.ZONE_FROZEN: EXIT_CONFLICT,
-}  # fmt: skip
 STATE_STYLE: Final = {"trusted": "green", "suspect": "red", "quarantined": "red", "stale": "yellow", "pending": "yellow", "invited": "cyan", "retired": "dim"}
 OUTCOME_STYLE: Final = {"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow"}
-
-
-def safe(text: object) -> str:
-    """`text` without terminal escapes, newlines or markup: names and reasons may be an attacker's words (N29)."""
-    return escape(_printable(str(text)))
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def exit_code(error: FramegateError) -> int:
-    """The exit code of an error."""
-    if error.reason in _BY_REASON:
-        return _BY_REASON[error.reason]
-    if isinstance(error, Unavailable):
-        return EXIT_UNAVAILABLE
-    if isinstance(error, EvidenceRejected):
-        return EXIT_UNTRUSTED
-    return EXIT_FAILED if isinstance(error, Malformed) else EXIT_DENIED
-
-
-def show_failures(failures: Sequence[Failure], console: Console = talk) -> None:
-    """Each failure in words: what was expected, what came, what to do."""
-    for failure in failures:
-        console.print(f"[red]{failure.reason}[/]")
-        console.print(f"  expected  {safe(failure.expected)}")
-        console.print(f"  seen      {safe(failure.actual)}")
-        if failure.hint:
-            console.print(f"  do        {safe(failure.hint)}")
 
 
 _NOTICES: list[str] = []
@@ -91,31 +49,15 @@ def notice(text: str) -> None:
 
 @contextlib.contextmanager
 def errors() -> Iterator[None]:
-    """Turn our errors into sentences, each ending with the next command, and exit codes; then tell what everybody should know."""
+    """As `console.errors`, each failure with the next command; then what everybody should know."""
     try:
-        yield
-    except FramegateError as error:
-        show_failures(error.failures)
-        if "framegate" not in error.failures[-1].hint:
-            talk.print(f"next: {_NEXT.get(error.reason) or _help()}")
-        raise typer.Exit(exit_code(error)) from error
+        with console.errors(following=_NEXT):
+            yield
     finally:
         while _NOTICES:
             line = _NOTICES.pop(0)
-            talk.print(f"[bold red]{safe(line)}[/]" if line.startswith("BREAK-GLASS") else f"[dim]{safe(line)}[/]", soft_wrap=True)
-
-
-def _help() -> str:
-    words = [w for w in sys.argv[1:3] if re.fullmatch(r"[a-z][a-z-]*", w)]
-    return " ".join([Path(sys.argv[0]).name, *words, "--help"])
-
-
-def show_json(value: Any) -> None:
-    """One JSON document on stdout; long lists a row a line."""
-    if isinstance(value, list) and len(value) > PLAIN_ROWS:
-        print("[\n" + ",\n".join(json.dumps(row, sort_keys=True) for row in value) + "\n]")
-    else:
-        print(json.dumps(value, indent=1, sort_keys=True))
+            urgent = line.startswith("BREAK-GLASS")
+            talk.print(f"[bold red]{safe(line)}[/]" if urgent else f"[dim]{safe(line)}[/]")
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
@@ -123,7 +65,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
     if not rows:
         talk.print(empty)
         return
-    if len(rows) > PLAIN_ROWS:
+    if len(rows) > ROWS_READ:
         _plain(columns, rows)
         return
     table = Table(box=None, pad_edge=False)
@@ -139,7 +81,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
 
 
 def _plain(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    cells = [list(columns), *([_printable(str(v)) for v in row] for row in rows)]
+    cells = [list(columns), *([printable(str(v)) for v in row] for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     colour = data.is_terminal
     for line in cells:

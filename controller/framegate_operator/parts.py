@@ -11,11 +11,12 @@ import typer
 from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement
+from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub, with_approval
 from framegate_operator.devices import Context, Output
 from framegate_operator.masks import read_regions
 from framegate_operator.options import WRITE, read, write
-from framegate_operator.output import ago, errors, safe, show_json, show_table, talk
+from framegate_operator.output import ago, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Parts: what frames of a part type are compared with, and how strictly.")

@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.access.policy import PolicySet
 from framegate.access.questions import verb_request
 from framegate.access.verbs import FLEET_WIDE, Role, verbs
-from framegate_controller.ca.keyring import write_private
+from framegate_host.console import EXIT_DENIED, safe, show_json, talk
+from framegate_host.operator_context import context_body
+from framegate_host.private_files import write_private
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.contexts import OperatorContext, context_body
+from framegate_operator.contexts import OperatorContext
 from framegate_operator.devices import Context, Output
 from framegate_operator.options import read, write
-from framegate_operator.output import EXIT_DENIED, ago, data, errors, safe, seconds_of, show_json, show_table, talk, until
+from framegate_operator.output import ago, data, errors, seconds_of, show_table, until
 from framegate_operator.policies import fetch_policy
 from framegate_proto.v1 import framegate_pb2 as pb
 

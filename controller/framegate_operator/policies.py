@@ -14,11 +14,12 @@ from framegate.access.policy import SCHEMA, PolicySet, Request, default_files, p
 from framegate.access.questions import device_facts, inspect_request, verb_request
 from framegate.access.verbs import FLEET_WIDE, find_verb
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.devices import Context, Output
 from framegate_operator.options import read, write
-from framegate_operator.output import EXIT_FAILED, EXIT_UNTRUSTED, ago, ago_ms, data, errors, safe, show_json, show_table, talk
+from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="The access policy (Cedar): who may do what, and which device may use which model.")

@@ -17,18 +17,18 @@ from framegate.eventlog import parse_boot_log
 from framegate.ima import parse_ima
 from framegate.ima.allowlist import STRONG, allowlist_text
 from framegate.profile.learn import Observation, learn
-from framegate.profile.model import FirmwareProfile, parse_profile
+from framegate.profile.model import PROFILE_TYPE, FirmwareProfile, parse_profile
 from framegate.profile.posture import parse_posture
 from framegate.profile.review import diff, explain, lint
 from framegate.signed.dsse import parse_envelope, seal_envelope
 from framegate.tpm.constants import BANK_BY_NAME
 from framegate.wire import sha256
-from framegate_controller.fleet.profiles import PROFILE_TYPE
+from framegate_host.console import EXIT_FAILED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.devices import Context, Output
 from framegate_operator.evidence_files import read_file
 from framegate_operator.options import read, write
-from framegate_operator.output import EXIT_FAILED, ago, data, errors, safe, show_json, show_table, talk
+from framegate_operator.output import ago, data, errors, show_table
 from framegate_operator.reference_values import from_corim
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -15,11 +15,12 @@ import typer
 
 from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
 from framegate.receipt_verifier import ReceiptRefused, VerifiedReceipt, missing_frames, verify_receipt
+from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.devices import Context, Output
 from framegate_operator.options import read
-from framegate_operator.output import ago, ago_ms, data, errors, safe, show_json, show_table, talk
+from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Proofs of verdicts.")

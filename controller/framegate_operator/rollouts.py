@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from framegate.errors import Failure, Malformed, Reason
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.devices import Context, Output
 from framegate_operator.evidence_files import read_file
 from framegate_operator.options import read, write
-from framegate_operator.output import EXIT_UNTRUSTED, ago, ago_ms, data, errors, safe, seconds_of, show_json, show_table, talk
+from framegate_operator.output import ago, ago_ms, data, errors, seconds_of, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts of firmware profiles: shadow, canary, waves, enforce, retire.")
@@ -128,8 +129,8 @@ def replay(
     output: Output = "table", context: Context = None,
 ) -> None:  # fmt: skip
     """Appraise stored evidence again by another profile and show who would change state. Writes nothing. Exit code 6 where somebody would fall."""
+    from framegate.profile.model import PROFILE_TYPE
     from framegate.signed.dsse import parse_envelope
-    from framegate_controller.fleet.profiles import PROFILE_TYPE
 
     with errors():
         raw = read_file(profile)

@@ -6,7 +6,7 @@ import json
 from typing import Any, Protocol
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate_operator.output import talk
+from framegate_host.console import talk
 
 
 class Authenticator(Protocol):

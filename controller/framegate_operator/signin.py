@@ -11,7 +11,6 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import segno
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,12 +19,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose, load_certificate, verify_certificate
-from framegate_controller.ca.keyring import private_pem
+from framegate.identity.pem import private_pem
+from framegate_host.console import safe, show_json, talk
+from framegate_host.private_files import write_private
+from framegate_host.sign_in_prompts import (
+    ask_password,
+    show_authenticator,
+    show_recovery_codes,
+)
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
 from framegate_operator.contexts import OperatorContext, read_context
 from framegate_operator.devices import Context, Output
 from framegate_operator.options import read
-from framegate_operator.output import ago, errors, safe, show_json, show_table, talk, until
+from framegate_operator.output import ago, errors, show_table, until
 from framegate_operator.security_key import Authenticator, find_authenticator
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -77,7 +83,7 @@ def login(
             )
             return
         if made.recovery_codes:
-            _show_codes(list(made.recovery_codes))
+            show_recovery_codes(made.recovery_codes)
         talk.print(f"signed in as [bold]{safe(made.operator)}[/], {until(made.expires_ms)}; roles: {', '.join(made.roles) or 'none yet'}; {kept.path}")
         for line in made.notices:
             talk.print(f"[yellow]{safe(line)}[/]")
@@ -131,20 +137,6 @@ def whoami(output: Output = "table", context: Context = None) -> None:
             talk.print(f"[yellow]{safe(line)}[/]", soft_wrap=True)
 
 
-def show_factor(uri: str, codes: list[str]) -> None:
-    """A second factor, to be scanned now, and recovery codes, told once."""
-    if talk.is_terminal:
-        segno.make(uri).terminal(out=sys.stderr, compact=True)
-    talk.print(f"your authenticator app takes: {uri}", soft_wrap=True, markup=False)
-    _show_codes(codes)
-
-
-def _show_codes(codes: list[str]) -> None:
-    talk.print("[bold]recovery codes[/], each good once, told only now; keep them where your phone is not:")
-    for first, second in zip(codes[::2], codes[1::2], strict=True):
-        talk.print(f"  {first}   {second}")
-
-
 def _prove(found: OperatorContext, code: str, security_key: bool, add_key: str) -> None:
     with operator_stub(found) as stub:
         if add_key:
@@ -173,13 +165,10 @@ def _enrol(stub: Any, operator: str, csr: bytes, enrolment_file: Path | None, pa
     if not code:  # with a code the authenticator is set up already
         uri = stub.EnrolBegin(pb.EnrolBeginRequest(operator=operator, code=enrolment)).totp_uri
         if uri_out is not None:
-            uri_out.touch(mode=0o600)
-            uri_out.write_text(uri + "\n")
+            write_private(uri_out, uri.encode() + b"\n")
             talk.print(f"{uri_out}: for your authenticator; then the same command with --code CODE")
             raise typer.Exit(0)
-        if talk.is_terminal:
-            segno.make(uri).terminal(out=sys.stderr, compact=True)
-        talk.print(f"your authenticator app takes: {uri}", soft_wrap=True, markup=False)
+        show_authenticator(uri)
         code = _ask("a code of your authenticator")
     password = _password(password_file, operator, new=True)
     made: pb.SignedIn = stub.EnrolComplete(pb.EnrolCompleteRequest(operator=operator, code=enrolment, password=password, totp=code, csr=csr))
@@ -251,15 +240,6 @@ class Loopback:
 
 def _password(file: Path | None, operator: str, *, new: bool = False) -> str:
     return ask_password(f"{'new ' if new else ''}password of {operator}", file, new=new)
-
-
-def ask_password(what: str, file: Path | None, *, new: bool = False) -> str:
-    """Out of `file`, else asked for without echo. Raises Malformed where there is no terminal."""
-    if file is not None:
-        return file.read_text().rstrip("\n")
-    if not sys.stdin.isatty():
-        raise Malformed.of(Reason.USAGE, f"a terminal to ask for the {what}, or a file", "neither", "--password-file FILE")
-    return str(typer.prompt(what, hide_input=True, confirmation_prompt=new, err=True))
 
 
 def _ask(what: str) -> str:

@@ -17,11 +17,12 @@ from framegate.identity.certificates import Purpose as P
 from framegate.identity.certificates import from_ms, verify_certificate
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
 from framegate.signed.dsse import envelope_certificate, parse_envelope, strict_json, verify_envelope
+from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import approvals, first_answer, gateway_stub, gateways, load_context, with_approval
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.devices import Context, Output
 from framegate_operator.options import WRITE, read, write
-from framegate_operator.output import ago, ago_ms, data, errors, safe, show_json, show_table, talk
+from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 vault = typer.Typer(no_args_is_help=True, help="Frames that gateways keep, encrypted.")

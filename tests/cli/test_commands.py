@@ -117,7 +117,7 @@ def test_model_command_names_the_digest():
 
 
 def test_n29_hostile_names_cannot_steer_the_terminal():
-    from framegate_operator.output import safe
+    from framegate_host.console import safe
 
     hostile = "a\x1b[2J\x07\r\n[red]b[/]\u202e"
     shown = safe(hostile)

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.identity.certificates import from_ms, load_authorities
+from framegate.identity.pem import private_pem
 from framegate.signed.statement import verify_verdict
 from framegate.wire import Captured, FrameMetadata
-from framegate_controller.ca.keyring import private_pem
 from framegate_gateway.admission.conversation import MAX_IN_FLIGHT, Conversations
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Inspection

@@ -24,7 +24,7 @@ from framegate_controller.people.signin import SignIn
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.database import Database
 from framegate_controller.store.tables import LogEntry, OperatorRow
-from framegate_operator.contexts import context_body
+from framegate_host.operator_context import context_body
 from framegate_simulators.fixtures.access import certificate_request, write_secret
 
 sys.path.insert(0, str(Path(__file__).parent))

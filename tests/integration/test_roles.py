@@ -15,12 +15,12 @@ from test_gateway_stream import Gate
 from framegate.access.policy import default_files, parse_policy
 from framegate.access.verbs import Role, verbs
 from framegate.errors import Reason
+from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.model import bundle_digest, sign_model
 from framegate.signed.pin import key_anchor
 from framegate.wire import sha256
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.fleet.profiles import PROFILE_TYPE
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.inspection import pin_model
 from framegate_controller.store.tables import AccessRequest, Device, LogEntry, ModelRow, OperatorRow, OperatorSession, Setting, ZoneRow
@@ -386,7 +386,7 @@ async def test_a_dry_run_by_somebody_who_may_leaves_no_entry(walk):
 async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from framegate_controller.ca.keyring import private_pem
+    from framegate.identity.pem import private_pem
 
     secret, key = add_person(walk.database, walk.fleet, "nina", "viewer"), ec.generate_private_key(ec.SECP256R1())
     feed: asyncio.Queue[pb.TrustUpdate] = asyncio.Queue()

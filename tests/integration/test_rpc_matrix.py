@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason
 from framegate.identity.certificates import Purpose
+from framegate.identity.pem import private_pem
 from framegate_controller.ca.issuance import _leaf
-from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import found_fleet
 from framegate_controller.server import Controller, Settings
 from framegate_proto.edge import from_rpc_error

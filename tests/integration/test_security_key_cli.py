@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from framegate_controller.ca.keys import found_fleet
 from framegate_controller.server import Controller, Settings
-from framegate_operator.contexts import context_body
+from framegate_host.operator_context import context_body
 from framegate_operator.main import app
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now, write_secret
 

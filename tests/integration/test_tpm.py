@@ -241,9 +241,9 @@ def test_n118_tls_1_2_only_server_gets_nothing_signed(keys, machine):
 
     from cryptography.hazmat.primitives.serialization import Encoding
 
+    from framegate.identity.pem import private_pem
     from framegate_agent.channel import with_tpm_key
     from framegate_controller.ca.issuance import issue_server
-    from framegate_controller.ca.keyring import private_pem
 
     server_key = ec.generate_private_key(ec.SECP256R1())
     folder = machine.folder

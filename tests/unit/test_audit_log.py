@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.receipt_verifier import leaf_hash, root_from_path
-from framegate.record.entry import MAX_ENTRY_BYTES, entry_bytes, event_body
+from framegate.record.entry import MAX_ENTRY_BYTES, Act, entry_bytes, event_body
 from framegate.record.merkle import Frontier
 from framegate.record.verify import FORMAT, AuditRefused, LogAnchor, consistent, load_anchor, verify_head, verify_log
+from framegate.record.witness import head_line
 from framegate.signed.receipt import Checkpoint
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.record.ledger import append, checkpoint, log_size, prove, prove_growth, require_whole, thin_heads
-from framegate_controller.record.witness import head_line, last_head, read_heads, write_head
+from framegate_controller.record.ledger import checkpoint, prove, prove_growth, require_whole
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.database import Database
-from framegate_controller.store.registry import Act, acting, record
+from framegate_controller.store.registry import acting, record
 from framegate_controller.store.tables import LogEntry, LogHead, LogNode
+from framegate_host.witness_file import last_head, read_heads, write_head
 from framegate_operator.audit import as_csv
 
 HEADS_AT = (7, 20)
@@ -41,7 +42,7 @@ class Log:
             with database.transaction() as session:
                 record(session, NOW + number, f"camera.line-1.cam{number % 3}", "quarantine", "operator.anna", f"entry {number}")
                 if number + 1 in HEADS_AT or number + 1 == size:
-                    self.heads.append(checkpoint(session, keys, NOW + number))
+                    self.heads.append(checkpoint(session.info["tx"], keys))
 
     @property
     def entries(self) -> list[bytes]:
@@ -217,13 +218,13 @@ def test_anchors_that_are_none(pem):
 @pytest.mark.parametrize("index", [0, 7, 20, 32])
 def test_every_entry_is_proved_and_another_is_not(log, index):
     with log.database.transaction() as session:
-        made = prove(session, log.keys, index, NOW)
+        made = prove(session.info["tx"], log.keys, index)
     head = verify_head(made.checkpoint, log.anchor, "plant")
     assert root_from_path(leaf_hash(made.entry), index, head.size, list(made.path)).hex() == head.root
     for wrong in (log.entries[index] + b" ", log.entries[(index + 1) % 33]):
         assert root_from_path(leaf_hash(wrong), index, head.size, list(made.path)).hex() != head.root
     with log.database.transaction() as session, pytest.raises(KeyError):
-        prove(session, log.keys, 33, 0)
+        prove(session.info["tx"], log.keys, 33)
 
 
 @given(st.integers(1, 33), st.integers(1, 33), st.integers(0, 8), st.integers(0, 255))
@@ -238,7 +239,7 @@ def test_growth_is_proved_and_a_changed_path_is_not(log, first, second, at, bit)
             frontier.append(leaf)
         roots.append(frontier.root)
     with log.database.transaction() as session:
-        path = prove_growth(session, first, second)
+        path = prove_growth(session.info["tx"], first, second)
     assert consistent(first, roots[0], second, roots[1], path)
     assert not consistent(first, sha256(roots[0]).digest(), second, roots[1], path)
     assert not consistent(first, roots[0], second, sha256(roots[1]).digest(), path)
@@ -268,12 +269,12 @@ def test_an_entry_is_there_with_its_change_or_neither_is(own):
 
 def log_size_of(log: Log) -> int:
     with log.database.transaction() as session:
-        return log_size(session)
+        return session.info["tx"].log.size()
 
 
 def head_of(log: Log) -> bytes:
     with log.database.transaction() as session:
-        return checkpoint(session, log.keys, NOW + 100)
+        return checkpoint(session.info["tx"], log.keys)
 
 
 def test_two_processes_writing_one_after_the_other_make_one_log(own, tmp_path):
@@ -291,7 +292,7 @@ def test_who_where_why_and_on_whose_word_are_in_the_entry(own):
         acting(
             session,
             Act(
-                "operator.anna",
+                actor="operator.anna",
                 source="192.0.2.7",
                 approved_by=("berta",),
                 reason="dirty",
@@ -309,7 +310,7 @@ def test_who_where_why_and_on_whose_word_are_in_the_entry(own):
 
 def test_an_entry_that_is_too_long_is_refused_whole(own):
     with pytest.raises(Malformed), own.database.transaction() as session:
-        append(session, event_body(at_ms=1, event="x", actor="a", detail="x" * MAX_ENTRY_BYTES), 1)
+        session.info["tx"].log.append(event_body(at_ms=1, event="x", actor="a", detail="x" * MAX_ENTRY_BYTES))
     assert log_size_of(own) == 33
 
 
@@ -317,8 +318,8 @@ def test_heads_are_thinned_and_the_rest_still_say_where_it_was_whole(own):
     with own.database.transaction() as session:
         for number in range(50):
             record(session, NOW + 1000 + number * 1000, "", "quarantine", "a")
-            checkpoint(session, own.keys, NOW + 1000 + number * 1000)
-        thin_heads(session, NOW + 40_000, 10_000)
+            checkpoint(session.info["tx"], own.keys)
+        session.info["tx"].log.thin_heads( NOW + 40_000, 10_000)
         left = [h.at_ms for h in session.query(LogHead).order_by(LogHead.size)]
     assert len(left) < 20 and all(b - a >= 10_000 for a, b in itertools.pairwise(left) if b < NOW + 40_000)
 
@@ -335,7 +336,7 @@ def test_a_witness_file_only_grows(own, tmp_path):
 def test_a_witness_file_of_months_is_appended_to_and_started_on_by_its_end_alone(own, tmp_path, monkeypatch):
     path = tmp_path / "heads.jsonl"
     path.write_bytes((head_line(own.heads[0]) + b"\n") * 100)
-    monkeypatch.setattr("framegate_controller.record.witness.MAX_WITNESS_BYTES", 1000)  # it is longer than what is read whole
+    monkeypatch.setattr("framegate_host.witness_file.MAX_WITNESS_BYTES", 1000)  # it is longer than what is read whole
     assert write_head(path, own.heads[2]) and last_head(path) == own.heads[2] and not write_head(path, own.heads[1])
     assert last_head(tmp_path / "none") is None
     path.write_bytes(path.read_bytes()[:-30])
@@ -358,7 +359,7 @@ def payload(envelope: bytes) -> bytes:
 @pytest.mark.parametrize("how", ["cut", "deleted", "rewritten"])
 def test_n110_a_log_that_was_cut_deleted_or_rewritten_in_the_store_is_seen_at_the_start(own, how):
     with own.database.transaction() as session:
-        require_whole(session, payload(own.heads[2]))
+        require_whole(session.info["tx"], payload(own.heads[2]))
     with own.database.transaction() as session:
         if how == "rewritten":
             session.get(LogNode, (0, 3)).hash = bytes(32)
@@ -367,7 +368,7 @@ def test_n110_a_log_that_was_cut_deleted_or_rewritten_in_the_store_is_seen_at_th
             keep = 20 if how == "cut" else 0
             session.query(LogEntry).filter(LogEntry.id >= keep).delete()
     with own.database.transaction() as session, pytest.raises(Refused) as caught:
-        require_whole(session, payload(own.heads[2]))
+        require_whole(session.info["tx"], payload(own.heads[2]))
     assert caught.value.reason == Reason.AUDIT
 
 
@@ -382,7 +383,7 @@ async def test_n110_the_controller_does_not_start_on_a_log_that_is_less_than_its
     if not heads.exists():  # the house is kept every few seconds: do it once by hand
         again = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
         with again.database.transaction() as session:
-            write_head(heads, checkpoint(session, again.keys, NOW))
+            write_head(heads, checkpoint(session.info["tx"], again.keys))
         again.database.close()
     if how == "deleted store":
         for path in tmp_path.glob("registry.db*"):

@@ -129,8 +129,8 @@ def test_n90_profiles_unsigned_rolled_back_or_signed_by_another_key(bench, tmp_p
 
 
 def _sealed(fleet, label: str) -> bytes:
+    from framegate.profile.model import PROFILE_TYPE
     from framegate.signed.dsse import seal_envelope
-    from framegate_controller.fleet.profiles import PROFILE_TYPE
 
     key = fleet.signing[label]
     return seal_envelope(PROFILE_TYPE, PROFILE.encode(), key.der, key.sign)

@@ -25,9 +25,10 @@ from framegate_gateway.inference.learning import learn_golden
 from framegate_gateway.inference.parts import GoldenImages, Part
 from framegate_gateway.inference.registration import MAX_SHIFT_PX, reference, register
 from framegate_gateway.inference.rules import apply_rules
+from framegate_gateway.inference.signed_folder import signed_files
 from framegate_gateway.trust.fleet_parts import FleetParts
 from framegate_models.evaluate import inspector_of
-from framegate_models.manifest import sign_folder, signed_files
+from framegate_models.manifest import sign_folder
 from framegate_simulators.boards.boards import CLASSES, draw_board
 
 BOARD = draw_board(77, design=1, defects=8, clean_capture=True)

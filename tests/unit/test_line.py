@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate.identity.certificates import Purpose, from_ms
+from framegate.identity.pem import private_pem
 from framegate.signed.decision import Decision, Notice, verify_decision
 from framegate.signed.statement import Outcome, Verdict
 from framegate_controller.ca.issuance import _leaf, issue_line
-from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import SigningKey
 from framegate_line.adapter import Adapter, parse_trigger, trigger_json
 from framegate_line.credentials import load_credentials

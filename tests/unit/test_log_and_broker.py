@@ -21,7 +21,7 @@ from framegate.wire import sha256
 from framegate_controller.ca.issuance import _leaf
 from framegate_controller.ca.keys import SigningKey
 from framegate_controller.record.batches import record_batch
-from framegate_controller.record.ledger import append, log_size, prove, prove_growth
+from framegate_controller.record.ledger import prove, prove_growth
 from framegate_operator.broker import mosquitto_acl
 from framegate_operator.vault import open_lineage
 
@@ -34,7 +34,7 @@ class Recorder:
         self.signer = self.key(HOST)
         self.first = ReceiptBatch(HOST, "store", 1, 1, 3, "aa", "", 0, bench.clock())
         with bench.verifier.database.transaction() as session:
-            self.base = log_size(session) + 1  # what the fleet's making left, and the event that tells of a new store
+            self.base = session.info["tx"].log.size() + 1  # what the fleet's making left, and the event that tells of a new store
 
     def key(self, name, purpose=Purpose.VERDICT, label="gateway-ca", life=timedelta(minutes=5)) -> SigningKey:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -126,21 +126,21 @@ def test_a_new_store_is_an_event(recorder):
 def test_every_entry_stays_provable_as_the_log_grows(bench):
     keys = bench.verifier.keys
     with bench.verifier.database.transaction() as session:
-        first = log_size(session)
+        first = session.info["tx"].log.size()
         for number in range(37):
-            append(session, {"kind": "event", "event": "x", "actor": "a", "detail": str(number)}, 1)
+            session.info["tx"].log.append({"kind": "event", "event": "x", "actor": "a", "detail": str(number)})
         size = first + 37
-        entries = [prove(session, keys, index, bench.clock()).entry for index in range(size)]
+        entries = [prove(session.info["tx"], keys, index).entry for index in range(size)]
         root = data_tree(entries).root
         for index, entry in enumerate(entries):
-            proof = prove(session, keys, index, bench.clock())
+            proof = prove(session.info["tx"], keys, index)
             assert root_from_path(leaf_hash(entry), index, size, proof.path) == root and json.loads(entry)["index"] == index
         for smaller in range(1, size + 1):
-            path = prove_growth(session, smaller, size)
+            path = prove_growth(session.info["tx"], smaller, size)
             assert consistent(smaller, data_tree(entries[:smaller]).root, size, root, path)
             assert not consistent(smaller, data_tree(entries[1 : smaller + 1]).root, size, root, path) or smaller == 0
         with pytest.raises(KeyError):
-            prove(session, keys, size, 1)
+            prove(session.info["tx"], keys, size)
 
 
 @given(st.integers(1, 200), st.data())

@@ -6,10 +6,9 @@ import jwt
 import pytest
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate.evidence.ear import EAR_PROFILE, ear_status
+from framegate.evidence.ear import EAR_PROFILE, ear_status, sign_ear, verify_ear
 from framegate.wire import sha256
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.ca.results import sign_ear, verify_ear
 from framegate_controller.store.tables import EvidenceRow, Result
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.machines.rollout import Plan, Rollout, RolloutState, Seen, advance, assign, classify, command, parse_plan
+from framegate.profile.model import PROFILE_TYPE
 from framegate.tpm.attest import ClockInfo
-from framegate_controller.fleet.profiles import PROFILE_TYPE, import_profile
+from framegate_controller.fleet.profiles import import_profile
 from framegate_controller.fleet.rollouts import change_rollout, start_rollout, tick_all
 from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.store.tables import EvidenceRow, RolloutDevice, RolloutRow

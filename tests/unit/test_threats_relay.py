@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from framegate.errors import Reason, Refused
+from framegate.profile.model import PROFILE_TYPE
 from framegate.wire import Challenge
-from framegate_controller.fleet.profiles import PROFILE_TYPE, load_profile, load_revision
+from framegate_controller.fleet.profiles import load_profile, load_revision
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import add_allowlist
 from framegate_simulators.machine.boot import Firmware, profile_toml

@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.detections import Detections
-from framegate_gateway.main import app
+from framegate_gateway.inference.signed_folder import check_folder
 from framegate_models.accuracy import Truth, average_precision, best_threshold, confusion, pooled_matches, precision_recall, score
 from framegate_models.dataset import read_annotation, read_pair, read_split, registered
 from framegate_models.evaluate import inspector_of, measure
-from framegate_models.manifest import check_folder, sign_folder
+from framegate_models.main import app
+from framegate_models.manifest import sign_folder
 from framegate_models.report import write_report
 from framegate_models.sampling import CROP_PX, LabelledPair, mirror_of, sample, targets
 from framegate_models.screening import label_outliers, near_duplicates

@@ -16,6 +16,7 @@ from typing import Final
 from framegate.record.merkle import packed_tree
 from framegate.wire import FrameHead, sha256
 from framegate_agent.signing import KeyInTpm, sign_head
+from framegate_host.private_files import append_private, private_folder
 from framegate_proto.v1 import framegate_pb2 as pb
 
 KEPT: Final = 64
@@ -66,7 +67,7 @@ class HeadSpool:
 
     def __init__(self, folder: Path, spki: bytes) -> None:
         self._folder, self._spki = folder, sha256(spki).hex()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         self.owed: dict[bytes, OwedSession] = {}
         for path in sorted(folder.glob("*.frames"), key=lambda p: p.stat().st_mtime):
             found = self._load(path)
@@ -81,7 +82,7 @@ class HeadSpool:
             self.paid(next(iter(self.owed)))
         made = OwedSession(host, session, device, info, live=True)
         head = json.dumps({"host": host, "device": device, "info": info.hex(), "spki": self._spki}).encode() + b"\n"
-        made._file = os.open(self._path(session), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        made._file = append_private(self._path(session))
         os.write(made._file, head)
         self.owed[session] = made
         return made

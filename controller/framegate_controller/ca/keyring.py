@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate_host.private_files import write_private
 
 PASSPHRASE_ENV: Final = "FRAMEGATE_KEY_PASSPHRASE_FILE"  # noqa: S105 - names a file
 MIN_PASSPHRASE: Final = 16
@@ -110,17 +111,3 @@ def read_passphrase(folder: Path, file: Path | None, *, make: bool = False) -> b
     if len(passphrase) < MIN_PASSPHRASE:
         raise Refused.of(Reason.USAGE, f"a passphrase of at least {MIN_PASSPHRASE} bytes in {path}", len(passphrase))
     return passphrase
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a secret file that only its owner can read, from its first byte on."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as out:
-        os.fchmod(out.fileno(), 0o600)
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-
-
-def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """PKCS#8 PEM of `key`."""
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

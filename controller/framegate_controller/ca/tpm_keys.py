@@ -19,7 +19,7 @@ from tpm2_pytss.types import TPM2B_DIGEST, TPM2B_PRIVATE, TPM2B_PUBLIC, TPM2B_SE
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.foreign_key import ForeignKey
-from framegate_controller.ca.keyring import write_private
+from framegate_host.private_files import write_private
 
 _SRK: Final = "ecc256:aes128cfb"
 _SRK_ATTRIBUTES: Final = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"

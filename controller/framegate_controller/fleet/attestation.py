@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused
 from framegate.evidence.activation import verify_activation
 from framegate.evidence.appraise import AttestationResult
-from framegate.evidence.ear import ear_claims
+from framegate.evidence.ear import ear_claims, sign_ear
 from framegate.evidence.verify import Expectation, VerifiedEvidence
 from framegate.identity.device_identity import verify_iak, verify_iak_certification
 from framegate.identity.endorsement import load_chain, verify_endorsement
@@ -40,7 +40,6 @@ from framegate.wire import LABEL_CHALLENGE, AttestHello, Challenge, GatewayPubli
 from framegate_controller import VERSION
 from framegate_controller.ca.issuance import issue_device, issue_gateway
 from framegate_controller.ca.keys import FleetKeys
-from framegate_controller.ca.results import sign_ear
 from framegate_controller.fleet.judge import Judgement, accepted_profiles, judge, known_prefix, prefix_text
 from framegate_controller.fleet.profiles import load_profile
 from framegate_controller.people.policies import ensure_policy

@@ -11,14 +11,12 @@ from sqlalchemy.orm import Session
 
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose, VerifiedCertificate, verify_certificate
-from framegate.profile.model import FirmwareProfile, parse_profile
+from framegate.profile.model import PROFILE_TYPE, FirmwareProfile, parse_profile
 from framegate.signed.dsse import envelope_certificate, parse_envelope, seal_envelope, verify_envelope
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.registry import record
 from framegate_controller.store.tables import AllowlistRow, Profile, ProfileRevision, RevokedSigner
-
-PROFILE_TYPE = "application/vnd.framegate.firmware-profile+toml"
 
 
 @dataclass(frozen=True, slots=True)

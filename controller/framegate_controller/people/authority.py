@@ -14,6 +14,7 @@ from framegate.access.questions import address_text, inspect_request, verb_reque
 from framegate.access.verbs import FLEET_WIDE, Scoped, find_verb
 from framegate.errors import Failure, Reason, Refused
 from framegate.identity.certificates import Purpose
+from framegate.record.entry import Act
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.people.operators import quorum, roles_in, roles_now
@@ -21,7 +22,7 @@ from framegate_controller.people.policies import load_policy
 from framegate_controller.people.requests import Asked, approved, ask, use
 from framegate_controller.rpc.peer import verify_peer
 from framegate_controller.rpc.wire import Context
-from framegate_controller.store.registry import Act, acting, record
+from framegate_controller.store.registry import acting, record
 from framegate_controller.store.tables import DecisionRow, OperatorRow, OperatorSession, ZoneRow
 
 READ_GROUPS: Final = frozenset({"self", "view", "audit"})
@@ -119,7 +120,7 @@ class Authority:
             use(waiting)
         keep_decision(session, request, decision, policy, now)
         act = Act(
-            caller.actor, source=address_text(caller.source), approved_by=people, reason=reason, verb=aim.verb, policies=decision.policies, policy=policy.words,
+            actor=caller.actor, source=address_text(caller.source), approved_by=people, reason=reason, verb=aim.verb, policies=decision.policies, policy=policy.words,
             request=waiting.id if waiting is not None and people else "",
         )  # fmt: skip
         everywhere = any(z == FLEET_WIDE for z, _, _ in allowed) or verb.on != "any" or aim.zone != FLEET_WIDE
@@ -136,7 +137,7 @@ class Authority:
 
     def note_allowed(self, session: Session, caller: Caller, aim: Aim, act: Act) -> None:
         """An allow that left no entry of its own gets one; reads of one kind are one entry an hour."""
-        if act.recorded:
+        if session.info["tx"].recorded:
             return
         groups = set(find_verb(aim.verb).groups)
         if groups & READ_GROUPS and "fresh" not in groups:
@@ -151,7 +152,7 @@ class Authority:
     def note_denied(self, session: Session, denied: Denied, reason: str, *, dry: bool = False) -> Refused:
         """Record a denial, in a transaction of its own; where an approval is what is missing, ask for it, but not for a dry run. Returns what the caller is told."""
         caller, aim, now = denied.caller, denied.aim, self.clock()
-        acting(session, Act(caller.actor, source=address_text(caller.source), reason=reason, verb=aim.verb, policies=denied.decision.policies, policy=denied.policy.words))
+        acting(session, Act(actor=caller.actor, source=address_text(caller.source), reason=reason, verb=aim.verb, policies=denied.decision.policies, policy=denied.policy.words))
         keep_decision(session, denied.request, denied.decision, denied.policy, now)
         failure = denied.failures[0]
         record(session, now, aim.target if aim.target.count(".") == 2 else "", "denied", caller.actor, f"{aim.verb} {aim.summary or aim.target}: {failure.reason}")

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from framegate.access.questions import address_text
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.identity.certificates import from_ms, request_key, spki_of
+from framegate.record.entry import Act
 from framegate.wire import sha256
 from framegate_controller.ca.issuance import issue_operator
 from framegate_controller.ca.keys import FleetKeys
@@ -27,7 +28,7 @@ from framegate_controller.people.oidc import OidcProvider, authenticated_ms
 from framegate_controller.people.operators import SESSION_LIFE_MS, after_first_sign_in, notices, roles_now
 from framegate_controller.people.security_keys import KeyCeremony, SecurityKeys
 from framegate_controller.store.database import Database
-from framegate_controller.store.registry import Act, acting, raise_revision, record
+from framegate_controller.store.registry import acting, raise_revision, record
 from framegate_controller.store.tables import AccessRequest, OperatorRow, OperatorSession, Setting
 
 T = TypeVar("T")
@@ -208,7 +209,7 @@ class SignIn:
         broken = secrets.token_hex(4) if method == "break-glass" else ""
         session.add(OperatorSession(spki_sha256=spki, operator=row.name, began_ms=now, expires_ms=now + life_ms, factor_ms=now, method=method, source=source, break_glass=broken))
         row.seen_ms = now
-        acting(session, Act(f"operator.{row.name}", source=address_text(source)))
+        acting(session, Act(actor=f"operator.{row.name}", source=address_text(source)))
         record(session, now, "", "break-glass-used" if broken else "signed-in", f"operator.{row.name}", f"{method} from {address_text(source)}")
         if broken:
             session.add(AccessRequest(

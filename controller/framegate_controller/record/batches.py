@@ -12,7 +12,7 @@ from framegate.signed.receipt import ReceiptBatch, continues, log_body
 from framegate.signed.statement import CLOCK_SLACK_MS
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
-from framegate_controller.record.ledger import LogProof, append, prove
+from framegate_controller.record.ledger import LogProof, prove
 from framegate_controller.store.registry import record
 from framegate_controller.store.tables import BatchRow
 
@@ -38,13 +38,13 @@ def record_batch(session: Session, keys: FleetKeys, host: str, envelope: bytes, 
     mine = select(BatchRow).where(BatchRow.gateway == host, BatchRow.store == batch.store)
     known = session.scalars(mine.where(BatchRow.number == batch.number)).one_or_none()
     if known is not None and known.sha256 == digest:  # 3
-        return prove(session, keys, known.log_index, now_ms)
+        return prove(session.info["tx"], keys, known.log_index)
     last = session.scalars(mine.order_by(BatchRow.number.desc()).limit(1)).one_or_none()
     continues(batch, ReceiptBatch.parse_payload(last.payload) if last else None, last.sha256.hex() if last else "")  # 4
     if last is None:
         record(session, now_ms, host, "receipt-store-new", host, f"store {batch.store}: receipts of an earlier one are on its old disk")
-    index = append(session, log_body(batch, payload, now_ms), now_ms)
+    index = session.info["tx"].log.append(log_body(batch, payload, now_ms))
     session.add(BatchRow(gateway=host, store=batch.store, number=batch.number, sha256=digest, payload=payload, log_index=index))
     if batch.recovered:
         record(session, now_ms, host, "receipts-recovered", host, f"{batch.count} receipts of a process that ended before it signed them")
-    return prove(session, keys, index, now_ms)
+    return prove(session.info["tx"], keys, index)

@@ -22,13 +22,13 @@ from framegate_controller.ca.rotation import tick as tick_ca
 from framegate_controller.fleet.rollouts import tick_all
 from framegate_controller.people.operators import quorum, roles_now
 from framegate_controller.people.policies import current_row
-from framegate_controller.record.ledger import checkpoint, thin_heads
-from framegate_controller.record.witness import write_head
+from framegate_controller.record.ledger import checkpoint
 from framegate_controller.store.database import Database
 from framegate_controller.store.inspection import all_parts, pin_in_force
 from framegate_controller.store.registry import change_state, raise_revision, record
 from framegate_controller.store.tables import AccessRequest, Device, OperatorRow, OperatorSession, Revision, ZoneRow
 from framegate_controller.timing import Timing
+from framegate_host.witness_file import write_head
 from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -107,9 +107,9 @@ class Hub:
             moved = tick_ca(session, self.keys, self.state / "keys", self.timing, now) if self.keys is not None and self.state is not None else []
             if ended or moved or people:
                 raise_revision(session)
-            head = checkpoint(session, self.keys, now) if self.keys is not None else b""
+            head = checkpoint(session.info["tx"], self.keys) if self.keys is not None else b""
             if now - self._thinned_ms > HEAD_EVERY_MS:
-                thin_heads(session, now - HEADS_WHOLE_MS, HEAD_EVERY_MS)
+                session.info["tx"].log.thin_heads(now - HEADS_WHOLE_MS, HEAD_EVERY_MS)
                 self._thinned_ms = now
         for path in self.witnesses if head else ():
             try:

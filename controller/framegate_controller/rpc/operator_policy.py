@@ -14,7 +14,7 @@ from framegate.access.policy import PolicySet, Request, parse_policy
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate_controller.people.authority import Aim, Allowed, Caller
 from framegate_controller.people.policies import apply_policy, current_row
-from framegate_controller.record.ledger import checkpoint, log_size, prove, prove_growth
+from framegate_controller.record.ledger import checkpoint, prove, prove_growth
 from framegate_controller.rpc.calls import OperatorCalls
 from framegate_controller.rpc.wire import Context, guarded, guarded_stream
 from framegate_controller.store.tables import DecisionRow, LogEntry, LogHead, PolicyRow
@@ -86,7 +86,7 @@ class PolicyCalls(OperatorCalls):
         """Entries of the log as they were logged, in order, or the newest first."""
 
         def first(session: Session, _allowed: Allowed, _caller: Caller) -> int:
-            return log_size(session)
+            return int(session.info["tx"].log.size())
 
         size = await self._do(context, request, Aim("audit.read"), first)
         left, at = request.limit or size, (size if request.newest_first else request.first)
@@ -118,8 +118,8 @@ class PolicyCalls(OperatorCalls):
         """The signed head of the log as it stands; with `all`, the earlier ones that are kept too."""
 
         def work(session: Session, _allowed: Allowed, _caller: Caller) -> pb.LogHeadReply:
-            head = checkpoint(session, self._verifier.keys, self._now())
-            size = log_size(session)
+            head = checkpoint(session.info["tx"], self._verifier.keys)
+            size = session.info["tx"].log.size()
             earlier = session.scalars(select(LogHead.envelope).where(LogHead.size < size).order_by(LogHead.size.desc()).limit(MAX_HEADS)).all() if request.all else []
             return pb.LogHeadReply(checkpoint=head, earlier=list(reversed(earlier)), size=size, fleet=self._verifier.keys.fleet)
 
@@ -130,10 +130,10 @@ class PolicyCalls(OperatorCalls):
         """That an entry is in the log, and that the log only grew since a size."""
 
         def work(session: Session, _allowed: Allowed, _caller: Caller) -> pb.ProveLogReply:
-            size = log_size(session)
+            size = session.info["tx"].log.size()
             try:
-                made = prove(session, self._verifier.keys, request.index, self._now())
-                growth = prove_growth(session, request.from_size, size) if request.from_size else []
+                made = prove(session.info["tx"], self._verifier.keys, request.index)
+                growth = prove_growth(session.info["tx"], request.from_size, size) if request.from_size else []
             except (KeyError, ValueError) as error:
                 raise Refused.of(Reason.NOT_FOUND, f"an entry and a size below {size}", f"{request.index}, {request.from_size}", "framegate audit list") from error
             return pb.ProveLogReply(entry=made.entry, index=made.index, path=made.path, checkpoint=made.checkpoint, growth=growth)

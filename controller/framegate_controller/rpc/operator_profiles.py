@@ -18,9 +18,9 @@ from framegate.ima.allowlist import Allowlist, parse_allowlist
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State
 from framegate.machines.rollout import Plan
-from framegate.profile.model import FirmwareProfile, parse_profile
+from framegate.profile.model import PROFILE_TYPE, FirmwareProfile, parse_profile
 from framegate.signed.dsse import parse_envelope
-from framegate_controller.fleet.profiles import PROFILE_TYPE, import_profile, load_revision, signer_digest
+from framegate_controller.fleet.profiles import import_profile, load_revision, signer_digest
 from framegate_controller.fleet.rollouts import as_rollout, change_rollout, start_rollout
 from framegate_controller.people.authority import Aim, Allowed, Caller
 from framegate_controller.rpc.calls import MAX_REASON, OperatorCalls

@@ -1,53 +1,20 @@
-"""Who is at the other end of a connection: established from the TLS certificate anew for every call and every stream message."""
+"""The peer of a gRPC call."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from framegate.errors import Reason, Refused
-from framegate.identity.certificates import Purpose, VerifiedCertificate, verify_certificate
+from framegate.identity.certificates import Purpose
 from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.peer import Peer
+from framegate_controller.ca.peer import verify_peer as verify
 from framegate_controller.rpc.wire import Context
 from framegate_proto.edge import presented_certificate
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A peer's verified certificate and its network address."""
-
-    identity: VerifiedCertificate
-    address: str
-
-    @property
-    def name(self) -> str:
-        """The certificate's common name: a device id, or operator.<name>."""
-        return self.identity.common_name
-
-
 def verify_peer(context: Context, keys: FleetKeys, *purposes: Purpose) -> Peer:
-    """The peer, whose certificate must chain to this fleet *now* and be for one of `purposes`; anything else is refused.
-
-    A device's certificate names one purpose, so it never opens an operator's call, and an operator's never a device's (N80, N81).
-    Raises Refused: WRONG_ROLE where the certificate is of this fleet and for something else.
-    """
-    certificate, now = presented_certificate(context), datetime.now(UTC)
-    address = address_of(context)
-    problem: Refused | None = None
-    for purpose in purposes:
-        try:
-            return Peer(verify_certificate(certificate, purpose, keys.intermediates, keys.root.certificate, now), address)
-        except Refused as error:
-            problem = error
-    for purpose in Purpose:
-        if purpose not in purposes:
-            try:
-                other = verify_certificate(certificate, purpose, keys.intermediates, keys.root.certificate, now)
-            except Refused:
-                continue
-            wanted = " or ".join(p.name.lower() for p in purposes)
-            raise Refused.of(Reason.WRONG_ROLE, f"a certificate for {wanted}", f"{other.common_name}, which is for {purpose.name.lower()}")
-    raise problem or Refused.of(Reason.UNAUTHENTICATED, "a certificate of this fleet", "another")
+    """See `ca.peer.verify_peer`; at this moment."""
+    return verify(presented_certificate(context), address_of(context), keys, datetime.now(UTC), *purposes)
 
 
 def address_of(context: Context) -> str:

@@ -9,8 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from framegate.errors import Failure, Reason, Refused
-from framegate.signed.dsse import parse_envelope
-from framegate.signed.pin import MAX_APPROVED, ModelPin
+from framegate.signed.pin import MAX_APPROVED, ModelPin, parse_pin
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.tables import GoldenRow, ModelPinRow, ModelRow, PartRow
@@ -85,11 +84,6 @@ def earlier_model(session: Session, zone: str) -> ModelRow:
         if present is not None and row.digest != present.digest and found is not None and found.state == APPROVED:
             return found
     raise Refused.of(Reason.NOT_FOUND, f"an earlier approved model of {zone}", "none", "framegate model list")
-
-
-def parse_pin(envelope: bytes) -> ModelPin:
-    """The pin in an envelope out of the registry, which this controller signed."""
-    return ModelPin.parse_payload(parse_envelope(envelope, ModelPin.TYPE).payload)
 
 
 def approvers(model: ModelRow) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId, Kind
@@ -17,6 +17,7 @@ from framegate.ima.allowlist import Allowlist
 from framegate.machines.lifecycle import State
 from framegate.machines.request import RequestState
 from framegate.machines.rollout import RolloutState, Seen
+from framegate.record.entry import Act
 from framegate.record.event import Event
 from framegate.registry.device import CameraMasks, Device, GatewayProcess, TpmMaker
 from framegate.registry.evidence import KeptEvidence, KeptResult
@@ -27,6 +28,9 @@ from framegate.registry.rollout import ProfileInForce, ProfileRevision, RevokedS
 from framegate.registry.ticket import Ticket
 from framegate.registry.zone import AppliedPolicy, KeptDecision, Zone
 
+CONTROLLER: Final = "controller"
+"""The actor of what happens by itself."""
+
 
 class Moved(Refused):
     """Somebody else changed a value meanwhile: look again and decide again."""
@@ -36,24 +40,6 @@ class Moved(Refused):
         """For `Devices.put`."""
         made = Refused.of(Reason.CONFLICT, f"{device} as it was looked at", "changed meanwhile", "try again")
         return cls(made.failures)
-
-
-@dataclass
-class Act:
-    """Who acts in a transaction: whose verb was allowed, from where, on whose approval, why, by which policies.
-
-    Events by `actor` carry it. `recorded` counts those that did.
-    """
-
-    actor: str
-    source: str = ""
-    approved_by: tuple[str, ...] = ()
-    reason: str = ""
-    verb: str = ""
-    policies: tuple[str, ...] = ()
-    policy: str = ""
-    request: str = ""
-    recorded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,11 +518,13 @@ class SettingsKept(Protocol):
 class Transaction(Protocol):
     """One transaction: committed at the end of its block, rolled back by any exception.
 
-    `now_ms` is its one moment. `act` is who acts in it, once the access policy has allowed it.
+    `now_ms` is its one moment. `act` is who acts in it, once the access policy has allowed it; `recorded` counts the
+    events by who acts.
     """
 
     now_ms: int
     act: Act | None
+    recorded: int
 
     devices: Devices
     tickets: Tickets
@@ -581,5 +569,3 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
-
-

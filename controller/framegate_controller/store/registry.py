@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
@@ -17,10 +16,9 @@ from framegate.evidence.appraise import AttestationResult
 from framegate.identity.names import DeviceId, Kind, device_id, parse_name
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State, step
-from framegate.record.entry import event_body
+from framegate.record.entry import Act, event_body
 from framegate.tpm.attest import ClockInfo
 from framegate.wire import Proof, sha256
-from framegate_controller.record.ledger import append
 from framegate_controller.store.tables import AttestationSession, Device, Gateway, Profile, Result, Revision, Ticket, TpmAuthority
 
 MAX_DETAIL: Final = 4_000
@@ -37,37 +35,23 @@ def raise_revision(session: Session) -> int:
     return int(session.scalars(select(Revision.value)).one())
 
 
-@dataclass
-class Act:
-    """Who acts in a transaction: a caller whose verb was allowed, from where, on whose approval, why, by which policies. Entries by `actor` carry it."""
-
-    actor: str
-    source: str = ""
-    approved_by: tuple[str, ...] = ()
-    reason: str = ""
-    verb: str = ""
-    policies: tuple[str, ...] = ()
-    policy: str = ""
-    request: str = ""
-    recorded: int = 0
-
-
 def acting(session: Session, act: Act) -> None:
     """From here on, this transaction's entries by `act.actor` carry what `act` says."""
-    session.info["act"] = act
+    session.info["tx"].act = act
 
 
 def record(session: Session, now_ms: int, device: str, event: str, actor: str, detail: str = "", before: str = "", after: str = "") -> int:
     """Append an event to the log, in the transaction of the change it tells of; returns its index."""
-    act = session.info.get("act")
+    tx = session.info["tx"]
+    act = tx.act
     body = event_body(at_ms=now_ms, event=event, actor=actor, device=device, detail=detail[:MAX_DETAIL], before=before, after=after)
     if act is not None and act.actor == actor:
-        act.recorded += 1
+        tx.recorded += 1
         body = event_body(
             at_ms=now_ms, event=event, actor=actor, device=device, detail=detail[:MAX_DETAIL], before=before, after=after, source=act.source, approved_by=act.approved_by,
             reason=act.reason, verb=act.verb, policies=act.policies, policy=act.policy, request=act.request,
         )  # fmt: skip
-    return append(session, body, now_ms)
+    return int(tx.log.append(body))
 
 
 def find_device(session: Session, text: str, kind: str = "") -> Device:

@@ -49,6 +49,8 @@ class Device(Base):
     ima_profile_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
     maintenance_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
     maintenance: Mapped[str] = mapped_column(Text, default="")
+    boot_log_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    version: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
 class Ticket(Base):
@@ -63,6 +65,14 @@ class Ticket(Base):
     replaces: Mapped[bool] = mapped_column(default=False)
     reserved_ek: Mapped[bytes | None] = mapped_column(LargeBinary)
     reserved_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class SpentChallenge(Base):
+    """A challenge that was answered, until it would have expired anyway: it is good once, at whatever controller."""
+
+    __tablename__ = "spent_challenges"
+    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    expires_ms: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
 class AttestationSession(Base):
@@ -395,6 +405,7 @@ class AccessRequest(Base):
 
     __tablename__ = "access_requests"
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), default="act")
     requester: Mapped[str] = mapped_column(String(63), index=True)
     verb: Mapped[str] = mapped_column(String(63), default="")
     role: Mapped[str] = mapped_column(String(16), default="")

@@ -7,7 +7,6 @@ to commit takes nothing more, because its numbers would have a gap: the gateway 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import queue
 import secrets
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from framegate.errors import Reason, Unavailable
+from framegate_host.file_lock import hold
+from framegate_host.private_files import private_folder, touch_private
 
 MAX_GROUP: Final = 512
 """Leaves of one commit: some ten milliseconds of inserts at most."""
@@ -72,16 +73,13 @@ class ReceiptStore:
     """The receipts of one gateway host, in `folder`. One process at a time; raises Unavailable where another holds it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         self.path = folder / "receipts.db"
-        self._lock = os.open(folder / "receipts.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
+            self._lock = hold(folder / "receipts.lock")
+        except BlockingIOError as error:
             raise Unavailable.of(Reason.RECEIPT, f"{folder} for this process alone", "another gateway process has it", "stop it, or choose another --state folder") from error
-        fresh = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        os.close(fresh)
+        touch_private(self.path)
         self._connection = self._connect()
         self._connection.executescript(_SCHEMA)
         with self._connection:

@@ -144,9 +144,7 @@ class AccessView:
             if identifier in self._used:
                 raise Refused.of(Reason.APPROVAL_NEEDED, "an approval not used yet", f"{identifier}, used", "ask anew: it counts once")
         place = Place(zone=zone, frozen=self.frozen, fleet="", quorum=self.quorum)
-        asked = question(
-            caller, find_verb(verb), place, approvals=len(people), target=target, now_ms=now_ms
-        )
+        asked = question(caller, find_verb(verb), place, approvals=len(people), target=target, now_ms=now_ms)
         decision = self.policy.decide(asked)
         if decision.failure is not None:
             raise Refused([decision.failure])

@@ -20,6 +20,7 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate.signed.statement import Outcome, Verdict
 from framegate.wire import sha256
 from framegate_gateway.vault.keys import DayKey, VaultKeys
+from framegate_host.private_files import append_private, private_folder, touch_private
 
 QUEUE: Final = 256
 """Frames that wait to be written: 40 MB at 160 KB. The vault never holds up a verdict: past this a frame is dropped and counted."""
@@ -78,9 +79,9 @@ class FrameVault:
 
     def __init__(self, folder: Path, keys: VaultKeys, keep_days: Mapping[str, int] = KEEP_DAYS) -> None:
         self._folder, self._keys, self._keep_days = folder / "frames", keys, dict(keep_days)
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._folder)
         self._path = folder / "vault.db"
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        touch_private(self._path)
         self._index = self._connect()
         self._index.executescript(_SCHEMA)
         self.dropped = 0
@@ -247,7 +248,7 @@ class FrameVault:
         if key not in self._files:
             if len(self._files) >= MAX_OPEN:
                 self._files.pop(next(iter(self._files))).close()
-            descriptor = os.open(self._segment(key), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            descriptor = append_private(self._segment(key))
             self._files[key] = os.fdopen(descriptor, "ab", buffering=1 << 20)
         return self._files[key]
 

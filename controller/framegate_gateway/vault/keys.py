@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.wire import VaultBlob, VaultSecret
+from framegate_host.private_files import private_folder, write_private
 
 _SUITE: Final = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 _INFO: Final = b"framegate/v1/vault-recovery"
@@ -63,7 +64,7 @@ class VaultKeys:
 
     def __init__(self, folder: Path, kek: bytes) -> None:
         self._folder, self._kek = folder / "keys", AESGCM(kek)
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._folder)
         self._open: dict[DayKey, AESGCM] = {}
 
     def get(self, key: DayKey, *, make: bool = False) -> AESGCM:
@@ -79,7 +80,7 @@ class VaultKeys:
                 raise Refused.of(Reason.VAULT, f"the key of {key.stem} under this vault's key", "another, or a damaged one") from error
         elif make:
             secret, nonce = AESGCM.generate_key(256), secrets.token_bytes(12)
-            _write_private(path, nonce + self._kek.encrypt(nonce, secret, key.stem.encode()))
+            write_private(path, nonce + self._kek.encrypt(nonce, secret, key.stem.encode()))
         else:
             raise Refused.of(Reason.VAULT, f"a key of {key.stem}", "none: erased, or past its time", "framegate data status")
         cipher = AESGCM(secret)
@@ -114,11 +115,11 @@ def found_keys(folder: Path, agent_socket: Path) -> tuple[VaultKeys, str]:
     path = folder / "vault.json"
     if path.exists():
         raise Refused.of(Reason.CONFLICT, f"no vault in {folder}", "one", "keep it; framegate data erase empties it")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     kek, recovery = secrets.token_bytes(32), x25519.X25519PrivateKey.generate()
     wrapped = _SUITE.encrypt(kek, recovery.public_key(), _INFO)
     body = {"sealed": _b64(_seal(agent_socket, kek)), "recovery_public": _b64(recovery.public_key().public_bytes_raw()), "recovery_wrapped": _b64(wrapped)}
-    _write_private(path, json.dumps(body, indent=1).encode())
+    write_private(path, json.dumps(body, indent=1).encode())
     text = RECOVERY_PREFIX + base64.urlsafe_b64encode(recovery.private_bytes_raw()).decode().rstrip("=")
     return VaultKeys(folder, kek), text
 
@@ -139,7 +140,7 @@ def recover_keys(folder: Path, agent_socket: Path, recovery_text: str) -> VaultK
         kek = _SUITE.decrypt(base64.b64decode(body["recovery_wrapped"]), private, _INFO)
     except (InvalidTag, ValueError) as error:
         raise Refused.of(Reason.VAULT, "the recovery key of this vault", "another, or a damaged one") from error
-    _write_private(folder / "vault.json", json.dumps({**body, "sealed": _b64(_seal(agent_socket, kek))}, indent=1).encode())
+    write_private(folder / "vault.json", json.dumps({**body, "sealed": _b64(_seal(agent_socket, kek))}, indent=1).encode())
     return VaultKeys(folder, kek)
 
 
@@ -190,15 +191,6 @@ def _exactly(link: socket.socket, size: int) -> bytes:
             raise OSError("the agent closed the connection")
         data += part
     return data
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
 
 
 def _b64(data: bytes) -> str:

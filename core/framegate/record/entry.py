@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
+from framegate.record.event import MAX_DETAIL, Event
 
 MAX_ENTRY_BYTES: Final = 64 * 1024
 """An event with a long detail is a few hundred bytes."""
@@ -24,11 +26,48 @@ def entry_bytes(index: int, previous: bytes | None, body: Mapping[str, Any]) -> 
 
 def event_body(
     *, at_ms: int, event: str, actor: str, device: str = "", detail: str = "", before: str = "", after: str = "", source: str = "", approved_by: tuple[str, ...] = (),
-    reason: str = "", verb: str = "", policies: tuple[str, ...] = (), policy: str = "", request: str = "",
+    reason: str = "", verb: str = "", policies: tuple[str, ...] = (), policy: str = "", request: str = "", members: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """An event: who (`actor`), from where (`source`), on whose approval, why (`reason`), and by which policies; empty members are left out."""
+    """An event: who (`actor`), from where (`source`), on whose approval, why (`reason`), and by which policies; empty members are left out.
+
+    `members` are the typed ones that `detail` tells of in words.
+    """
     members = {
         "device": device, "detail": detail, "from": before, "to": after, "source": source, "approved_by": list(approved_by), "reason": reason, "verb": verb,
-        "policies": list(policies), "policy": policy, "request": request,
+        "policies": list(policies), "policy": policy, "request": request, "members": dict(members or {}),
     }  # fmt: skip
     return {"kind": "event", "at_ms": at_ms, "event": event, "actor": actor, **{k: v for k, v in members.items() if v}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Who acts: whose verb was allowed, from where, on whose approval, why, by which policies. Events by `actor` carry it."""
+
+    actor: str
+    source: str = ""
+    approved_by: tuple[str, ...] = ()
+    reason: str = ""
+    verb: str = ""
+    policies: tuple[str, ...] = ()
+    policy: str = ""
+    request: str = ""
+
+
+def event_entry(event: Event, act: Act, at_ms: int) -> dict[str, Any]:
+    """The body of `event` by `act`; empty members are left out. `members` are the typed ones that `detail` tells of in words."""
+    before, after = event.states
+    told = {
+        "device": event.device,
+        "detail": event.detail[:MAX_DETAIL],
+        "from": before,
+        "to": after,
+        "members": event.members(),
+        "source": act.source,
+        "approved_by": list(act.approved_by),
+        "reason": act.reason,
+        "verb": act.verb,
+        "policies": list(act.policies),
+        "policy": act.policy,
+        "request": act.request,
+    }
+    return {"kind": "event", "at_ms": at_ms, "event": event.name, "actor": act.actor, **{k: v for k, v in told.items() if v}}

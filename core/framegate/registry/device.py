@@ -12,8 +12,6 @@ from framegate.ima.replay import ImaPrefix
 from framegate.machines.lifecycle import State
 from framegate.tpm.attest import ClockInfo
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TpmIdentity:
@@ -53,7 +51,7 @@ class Shown:
     """What the last evidence that verified showed, affirming or not. `vector` is the AR4SI trustworthiness vector, `posture` the agent's JSON."""
 
     firmware_version: str = ""
-    pcrs: Mapping[str, str] = field(default=_NOTHING)
+    pcrs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     posture: str = ""
     vector: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     findings: tuple[Failure, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any
 
 from framegate.errors import FramegateError
 from framegate.record.verify import FORMAT, AuditRefused, LogAnchor, verify_log
-from framegate_controller.record.witness import head_line
+from framegate.record.witness import head_line
 from framegate_operator.connection import load_context, operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import Seen, Target, attempt

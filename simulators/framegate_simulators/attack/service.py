@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose, from_ms, verify_certificate
+from framegate.identity.pem import private_pem
+from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.statement import Grant, Verdict, verify_verdict
 from framegate.wire import Captured, Challenge
@@ -26,9 +28,7 @@ from framegate_agent.camera.session import hold_grant
 from framegate_agent.signing import TLS_CLIENT_PREFIX, TlsSigner
 from framegate_agent.tpm import Tpm
 from framegate_controller.ca.issuance import _leaf, issue_operator
-from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import found_fleet
-from framegate_controller.fleet.profiles import PROFILE_TYPE
 from framegate_controller.store.database import Database
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.trust.access import AccessView

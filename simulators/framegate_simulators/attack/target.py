@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError
 from framegate.identity.certificates import load_certificate
+from framegate.identity.pem import private_pem
 from framegate.wire import Challenge, sha256
-from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, load_fleet
 from framegate_operator.connection import load_context, operator_stub
 from framegate_proto.edge import from_rpc_error

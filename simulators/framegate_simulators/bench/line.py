@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.identity.pem import private_pem
 from framegate.receipt_verifier import verify_receipt
 from framegate.record.entry import entry_bytes
 from framegate.record.merkle import data_tree
@@ -29,7 +30,6 @@ from framegate.wire import Captured, sha256
 from framegate_agent.camera.heads import sign_owed
 from framegate_agent.camera.masking import blank
 from framegate_controller.ca.issuance import issue_line
-from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
@@ -45,6 +45,7 @@ from framegate_gateway.vault.frames import FrameVault
 from framegate_gateway.vault.keys import VaultKeys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_host.private_files import write_private
 from framegate_line.adapter import Adapter
 from framegate_line.credentials import load_credentials
 from framegate_line.ledger import Ledger
@@ -236,8 +237,7 @@ async def _adapter(folder: Path, fleet: FleetKeys, camera: Any) -> dict[str, Any
     line = folder / "line"
     line.mkdir()
     key = ec.generate_private_key(ec.SECP256R1())
-    (line / "line.key").touch(0o600)
-    (line / "line.key").write_bytes(private_pem(key))
+    write_private(line / "line.key", private_pem(key))
     (line / "line.pem").write_bytes(issue_line(fleet, "bench", key.public_key()).public_bytes(Encoding.PEM) + fleet.issuing["broker-ca"].pem)
     (line / "root.pem").write_bytes(fleet.root.pem)
     (line / "authorities.pem").write_bytes(b"".join(k.pem for k in fleet.issuing.values()))

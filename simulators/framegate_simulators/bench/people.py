@@ -22,17 +22,17 @@ from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import entry_bytes, event_body
 from framegate.record.merkle import Frontier
 from framegate.record.verify import FORMAT, LogAnchor, verify_log
+from framegate.record.witness import head_line
 from framegate.signed.receipt import Checkpoint
 from framegate.wire import Challenge
 from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.fleet.profiles import add_profile
-from framegate_controller.record.witness import head_line
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import add_allowlist
 from framegate_controller.store.registry import add_authority, invite
 from framegate_controller.timing import Timing
-from framegate_operator.contexts import context_body
+from framegate_host.operator_context import context_body
 from framegate_simulators.fixtures.access import device_row, facts_text, signed_in, write_secret
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml

@@ -34,12 +34,12 @@ from framegate.evidence.appraise import appraise
 from framegate.evidence.verify import verify_evidence
 from framegate.identity.certificates import Purpose, spki_of
 from framegate.identity.names import DeviceId
+from framegate.identity.pem import private_pem
 from framegate.profile.model import parse_profile
 from framegate.signed.statement import Grant
 from framegate.wire import Captured, FrameMetadata, GatewayPublics, sha256
 from framegate_agent.camera.session import FrameSession, hold_grant
 from framegate_controller.ca.issuance import _leaf, issue_device
-from framegate_controller.ca.keyring import private_pem
 from framegate_controller.ca.keys import FleetKeys, found_fleet
 from framegate_gateway.admission.link import RECENT_FRAMES, CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle

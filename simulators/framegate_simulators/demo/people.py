@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rich.console import Console
 
 from framegate_controller.ca.issuance import _leaf
+from framegate_host.private_files import write_private
 from framegate_simulators.demo.story import Story, tell
 from framegate_simulators.plant.plant import BIN, Plant, PlantError, Site, wait_for
 
@@ -224,8 +225,7 @@ class PeopleDemo(Story):
         for what, label, purpose in (("a camera's certificate", "device-ca", "DEVICE"), ("an operator certificate without a session", "operator-ca", "OPERATOR")):
             stolen = _credential(keys, label, purpose, "camera.line-1.cam1" if label == "device-ca" else "operator.sara")
             file = p.folder / "intruder.json"
-            file.write_text(json.dumps({**context, **stolen}))
-            file.chmod(0o600)
+            write_private(file, json.dumps({**context, **stolen}).encode())
             for argv in (("camera", "list"), ("camera", "retire", "cam1", "--yes"), ("audit", "list")):
                 done = p.framegate(*argv, check=False, who=file)
                 if done.returncode == 0:
@@ -349,8 +349,9 @@ class PeopleDemo(Story):
         """A context of this fleet in which nobody is signed in."""
         body = json.loads(self.plant.context.read_text())
         file = self.plant.folder / f"{name}.json"
-        file.touch(0o600)
-        file.write_text(json.dumps({k: v for k, v in body.items() if k not in {"operator", "certificate", "key", "expires_ms"}}))
+        credential = {"operator", "certificate", "key", "expires_ms"}
+        bare = {k: v for k, v in body.items() if k not in credential}
+        write_private(file, json.dumps(bare).encode())
         return file
 
 
@@ -365,7 +366,7 @@ def _credential(keys: Any, label: str, purpose: str, name: str) -> dict[str, str
     from datetime import UTC, datetime, timedelta
 
     from framegate.identity.certificates import Purpose
-    from framegate_controller.ca.keyring import private_pem
+    from framegate.identity.pem import private_pem
 
     key = ec.generate_private_key(ec.SECP256R1())
     leaf = _leaf(keys.issuing[label], Purpose[purpose], name, key.public_key(), timedelta(hours=1), datetime.now(UTC), [])

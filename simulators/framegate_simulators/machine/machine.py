@@ -6,6 +6,7 @@ from pathlib import Path
 
 from framegate.eventlog import parse_boot_log, replay
 from framegate.tpm.constants import Alg
+from framegate_host.private_files import private_folder
 from framegate_simulators.machine.boot import Firmware, boot_log, measure, measurements
 from framegate_simulators.machine.ima import ImaMachine, files_of
 from framegate_simulators.machine.tpm import Swtpm, TpmMaker, manufacture
@@ -16,9 +17,8 @@ class Machine:
 
     def __init__(self, folder: Path, maker: TpmMaker, firmware: Firmware, *, ek: str = "p256") -> None:
         self.folder, self.maker, self.firmware, self._ek = folder, maker, firmware, ek
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.disk = folder / "disk"
-        self.disk.mkdir(exist_ok=True, mode=0o700)
+        private_folder(folder)
+        self.disk = private_folder(folder / "disk")
         self.boot_log_path = folder / "boot_log"
         self.ima_path = folder / "ima"
         self.tpm = Swtpm(folder)

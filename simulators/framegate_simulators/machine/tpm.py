@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from framegate.identity.endorsement import EK_USAGE
 from framegate.tpm.constants import Alg, Curve
 from framegate.tpm.public import AK_ATTRS, marshal_public, parse_public
 from framegate_agent.tpm import EK_TEMPLATES
+from framegate_host.private_files import make_private, private_folder
 
 EK_KINDS: Final = {"p256": 0x01C0000A, "p384": 0x01C00016, "rsa2048": 0x01C00002}
 START_TIMEOUT_S: Final = 10.0
@@ -52,8 +52,7 @@ class TpmMaker:
             pem = maker.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
             folder.parent.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(dir=folder.parent))
-            with os.fdopen(os.open(made / "maker.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                out.write(pem)
+            make_private(made / "maker.key", pem)
             (made / "maker.pem").write_bytes(maker.pem())
             with contextlib.suppress(OSError):  # two machines switched on at once: the first one's maker is everybody's
                 made.rename(folder)
@@ -102,7 +101,7 @@ class Swtpm:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.folder)
         self.socket = folder / "tpm.sock"
         if len(str(self.socket)) > 100:
             raise ValueError(f"Unix socket paths have at most 107 bytes, choose a shorter folder than {folder}")
@@ -117,8 +116,7 @@ class Swtpm:
         """Power on: TPM2_Startup(CLEAR). Returns once the socket is there."""
         for path in (self.socket, Path(f"{self.socket}.ctrl")):
             path.unlink(missing_ok=True)
-        state = self.folder / "state"
-        state.mkdir(exist_ok=True, mode=0o700)
+        state = private_folder(self.folder / "state")
         argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", f"type=unixio,path={self.socket}"]
         argv += ["--ctrl", f"type=unixio,path={self.socket}.ctrl", "--flags", "not-need-init,startup-clear"]
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -17,12 +17,13 @@ from typing import Any, Final
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event, State
 from framegate.machines.rollout import Plan, RolloutState
+from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
 from framegate.tpm.attest import ClockInfo
 from framegate.wire import Challenge
 from framegate_controller.ca.keys import found_fleet
 from framegate_controller.fleet.attestation import Answer, Verifier
-from framegate_controller.fleet.profiles import PROFILE_TYPE, add_profile, import_profile
+from framegate_controller.fleet.profiles import add_profile, import_profile
 from framegate_controller.fleet.rollouts import change_rollout, start_rollout, tick_all
 from framegate_controller.store.database import Database
 from framegate_controller.store.evidence import add_allowlist

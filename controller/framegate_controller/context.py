@@ -1,0 +1,40 @@
+"""What every room needs to know of the fleet that this controller serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from framegate.wire import sha256
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.timing import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What a ticket tells a machine: where to join, where to attest, and the servers' name."""
+
+    join: str = ""
+    fleet: str = ""
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """The fleet's keys, deadlines and clock (ms since the epoch), and which of its controllers this is."""
+
+    keys: FleetKeys
+    timing: Timing
+    clock: Callable[[], int]
+    controller: str
+    addresses: Addresses = Addresses()
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        return self.keys.fleet
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the root certificate: what binds a transcript to this fleet."""
+        return sha256(self.keys.root.der)

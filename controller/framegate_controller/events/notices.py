@@ -1,0 +1,48 @@
+"""What a committed change asks to be told to machines and gateways. Values: who subscribes, and over what, the bus knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChanged:
+    """A machine's row was committed: its watcher, its zone's gateways and, for a gateway host, its zone's cameras hear of it."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttestNow:
+    """A machine is asked for fresh evidence."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class EverybodyAttests:
+    """Every machine that listens is asked for fresh evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantsChanged:
+    """A camera is to fetch its grants and masks anew."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessChanged:
+    """People, policy or a zone's rules changed: every gateway hears of it, and cameras too where `grants` may fall otherwise."""
+
+    grants: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PartChanged:
+    """A part's signed envelope, for every gateway."""
+
+    envelope: bytes
+
+
+Notice = DeviceChanged | AttestNow | EverybodyAttests | GrantsChanged | AccessChanged | PartChanged

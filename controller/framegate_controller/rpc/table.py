@@ -1,0 +1,103 @@
+"""The operator's port as a table: which call reads which verb out of its request, and how what came of it is written into the reply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from framegate.access.approvals import content_digest
+from framegate.identity.certificates import Purpose
+from framegate_controller.context import Fleet
+from framegate_controller.rpc.peer import verify_peer
+from framegate_controller.rpc.wire import Context, guarded, guarded_stream
+from framegate_controller.verbs.desk import Asking, Desk, Done
+from framegate_controller.verbs.verb import MAX_REASON, StreamedVerb, Verb
+from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+R = TypeVar("R")
+Row = TypeVar("Row")
+Asked = TypeVar("Asked", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+_END: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc(Generic[Asked, R, Reply]):
+    """A call of the operator's service: its name, how its request is read, how its value is written."""
+
+    name: str
+    parse: Callable[[Asked], Verb[R]]
+    reply: Callable[[R, Fleet], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRpc(Generic[Asked, R, Row, Reply]):
+    """The same for a call that answers with a stream of rows."""
+
+    name: str
+    parse: Callable[[Asked], StreamedVerb[R, Row]]
+    reply: Callable[[Row], Reply]
+
+
+Publish = Callable[[tuple[Any, ...]], Awaitable[None]]
+
+
+class Operators:
+    """Takes operators' calls: who is there, what do they ask, what came of it, whom to tell."""
+
+    def __init__(self, desk: Desk, publish: Publish) -> None:
+        self._desk, self._publish = desk, publish
+
+    def service(self, table: Iterable[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any]]) -> rpc.OperatorServicer:
+        """A servicer with a handler for each row. Raises ValueError where a row names no call of the service, or a call has no row."""
+        handlers = {row.name: self._unary(row) if isinstance(row, Rpc) else self._stream(row) for row in table}
+        known = {name for name in vars(rpc.OperatorServicer) if not name.startswith("_")}
+        if set(handlers) != known:
+            raise ValueError(f"calls without a row, or rows without a call: {sorted(set(handlers) ^ known)}")
+        made: rpc.OperatorServicer = type("OperatorService", (rpc.OperatorServicer,), handlers)()
+        return made
+
+    def _unary(self, row: Rpc[Any, Any, Any]) -> Any:
+        async def handle(_service: Any, request: Any, context: Context) -> Any:
+            verify_peer(context, self._desk.fleet.keys, Purpose.OPERATOR)  # before anything in the request is read
+            done = await self._done(row.parse(request), request, context)
+            return row.reply(done.value, self._desk.fleet)
+
+        handle.__name__ = row.name
+        return guarded(handle)
+
+    def _stream(self, row: StreamRpc[Any, Any, Any, Any]) -> Any:
+        async def handle(_service: Any, request: Any, context: Context) -> AsyncIterator[Any]:
+            verify_peer(context, self._desk.fleet.keys, Purpose.OPERATOR)
+            verb = row.parse(request)
+            done = await self._done(verb, request, context)
+            rows: Iterator[Any] = verb.rows(self._desk.store, self._desk.fleet, done.value)
+            while (found := await asyncio.to_thread(next, rows, _END)) is not _END:
+                yield row.reply(found)
+
+        handle.__name__ = row.name
+        return guarded_stream(handle)
+
+    async def _done(self, verb: Verb[R], request: Message, context: Context) -> Done[R]:
+        done = await asyncio.to_thread(self._perform, verb, request, context)
+        if done.notices:  # beside the answer, so that nobody overlooks it
+            context.set_trailing_metadata(((NOTICE_KEY, "\n".join(done.notices).encode()),))
+        await self._publish(done.tell)
+        return done
+
+    def _perform(self, verb: Verb[R], request: Message, context: Context) -> Done[R]:
+        given = dict(context.invocation_metadata() or ())
+        raw = given.get(REASON_KEY, b"")
+        reason = raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
+        asking = Asking(
+            peer=verify_peer(context, self._desk.fleet.keys, Purpose.OPERATOR),
+            content=lambda name: content_digest(name, request.DESCRIPTOR.name, request.SerializeToString(deterministic=True)),
+            reason=reason[:MAX_REASON],
+            dry_run=given.get(DRY_RUN_KEY) == "1",
+        )
+        return self._desk.perform(verb, asking)

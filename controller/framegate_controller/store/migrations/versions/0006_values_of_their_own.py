@@ -1,0 +1,48 @@
+"""Device versions, boot logs by digest alone, spent challenges in the place of open ones, kinds of requests, the first revision"""
+
+import hashlib
+import zlib
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "spent_challenges",
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_spent_challenges_expires_ms", "spent_challenges", ["expires_ms"])
+    with op.batch_alter_table("devices") as batch:
+        batch.add_column(sa.Column("boot_log_sha256", sa.LargeBinary(), nullable=False, server_default=sa.text("''")))
+        batch.add_column(sa.Column("version", sa.BigInteger(), nullable=False, server_default="0"))
+    with op.batch_alter_table("access_requests") as batch:
+        batch.add_column(sa.Column("kind", sa.String(length=16), nullable=False, server_default="act"))
+    op.execute("UPDATE access_requests SET kind = 'role' WHERE role != ''")
+    op.execute("UPDATE access_requests SET kind = 'review', verb = '' WHERE verb = 'break-glass'")
+    connection = op.get_bind()
+    for device, log in connection.execute(sa.text("SELECT id, boot_log FROM devices WHERE length(boot_log) > 0")).all():
+        digest = hashlib.sha256(log).digest()
+        known = connection.execute(sa.text("SELECT 1 FROM boot_logs WHERE sha256 = :d"), {"d": digest}).first()
+        if known is None:
+            connection.execute(sa.text("INSERT INTO boot_logs (sha256, content) VALUES (:d, :c)"), {"d": digest, "c": zlib.compress(log)})
+        connection.execute(sa.text("UPDATE devices SET boot_log_sha256 = :d WHERE id = :i"), {"d": digest, "i": device})
+    if connection.execute(sa.text("SELECT 1 FROM revision")).first() is None:
+        connection.execute(sa.text("INSERT INTO revision (id, value) VALUES (1, 0)"))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("access_requests") as batch:
+        batch.drop_column("kind")
+    with op.batch_alter_table("devices") as batch:
+        batch.drop_column("version")
+        batch.drop_column("boot_log_sha256")
+    op.drop_index("ix_spent_challenges_expires_ms", "spent_challenges")
+    op.drop_table("spent_challenges")

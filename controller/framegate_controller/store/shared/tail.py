@@ -1,0 +1,46 @@
+"""The record's end as the last committed transaction left it, so that the next one need not read the tree's frontier again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from framegate.record.merkle import Frontier
+
+
+@dataclass
+class Tail:
+    """An end of the record: the tree's frontier, and the hash of the last entry, None before the first."""
+
+    frontier: Frontier
+    last: bytes | None
+
+    def copy(self) -> Tail:
+        """Another that grows by itself."""
+        return Tail(self.frontier.copy(), self.last)
+
+
+class LogTail(Protocol):
+    """Remembers an end of the record. A hint only: whoever asks names the size that the store has."""
+
+    def at(self, size: int) -> Tail | None:
+        """The end of a record of `size` entries, None where another was remembered."""
+
+    def keep(self, tail: Tail) -> None:
+        """Remember what a committed transaction left."""
+
+
+class InMemoryTail:
+    """The end that this process wrote last; another process of the host may have written since, which `at` notices."""
+
+    def __init__(self) -> None:
+        self._tail: Tail | None = None
+
+    def at(self, size: int) -> Tail | None:
+        """See `LogTail`."""
+        held = self._tail
+        return held if held is not None and held.frontier.size == size else None
+
+    def keep(self, tail: Tail) -> None:
+        """See `LogTail`."""
+        self._tail = tail

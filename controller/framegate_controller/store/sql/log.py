@@ -1,0 +1,119 @@
+"""The record's rows over SQLAlchemy. Whoever writes holds the store's one write transaction, so indices follow each other without a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Row, delete, func, insert, select
+
+from framegate.receipt_verifier import leaf_hash
+from framegate.record.entry import entry_bytes
+from framegate.record.merkle import Frontier
+from framegate_controller.store import tables
+from framegate_controller.store.ports import EntryQuery, LoggedEntry
+from framegate_controller.store.shared.tail import LogTail, Tail
+from framegate_controller.store.sql.rows import Rows, table_of
+
+_ENTRIES: Final = table_of(tables.LogEntry)
+_HEADS: Final = table_of(tables.LogHead)
+_NODES: Final = table_of(tables.LogNode)
+MAX_EVENT: Final = 32
+"""Characters of an event's name in its look-up column; names are declared and shorter."""
+
+
+class SqlRecord:
+    """See `ports.RecordStore`. `tail` is what the last committed transaction of this process left; this one's own end is `kept` until it commits."""
+
+    def __init__(self, rows: Rows, tail: LogTail, at_ms: int) -> None:
+        self._rows, self._tail, self._at_ms = rows, tail, at_ms
+        self._mine: Tail | None = None
+
+    def append(self, body: Mapping[str, Any]) -> int:
+        """See `ports.RecordStore.append`."""
+        tail = self._end()
+        index = tail.frontier.size
+        raw = entry_bytes(index, tail.last, body)
+        leaf = leaf_hash(raw)
+        looked_up = {"kind": body["kind"], "device": body.get("device", ""), "actor": body.get("actor", "")}
+        event = str(body.get("event", body["kind"]))[:MAX_EVENT]
+        self._rows.run(insert(_ENTRIES), [{"id": index, "at_ms": body.get("at_ms", self._at_ms), **looked_up, "event": event, "entry": raw}])
+        self._rows.run(insert(_NODES), [{"level": level, "position": at, "hash": made} for level, at, made in tail.frontier.append(leaf)])
+        tail.last = leaf
+        return index
+
+    def entry(self, index: int) -> LoggedEntry | None:
+        """One entry."""
+        row = self._rows.one(select(_ENTRIES).where(_ENTRIES.c.id == index))
+        return _entry(row) if row is not None else None
+
+    def entries(self, query: EntryQuery, *, first: int, below: int, most: int, newest_first: bool = False) -> list[LoggedEntry]:
+        """See `ports.RecordStore.entries`."""
+        e = _ENTRIES.c
+        wanted = select(_ENTRIES).where(e.id >= first, e.id < below)
+        for column, value in ((e.device, query.device), (e.event, query.event), (e.actor, query.actor), (e.kind, query.kind)):
+            wanted = wanted.where(column == value) if value else wanted
+        wanted = wanted.where(e.at_ms >= query.since_ms) if query.since_ms else wanted
+        wanted = wanted.where(e.event.not_in(query.but_events)) if query.but_events else wanted
+        return [_entry(r) for r in self._rows.all(wanted.order_by(e.id.desc() if newest_first else e.id).limit(most))]
+
+    def size(self) -> int:
+        """How many entries there are."""
+        if self._mine is not None:
+            return self._mine.frontier.size
+        last = self._rows.scalar(select(func.max(_ENTRIES.c.id)))
+        return 0 if last is None else int(last) + 1
+
+    def node(self, level: int, position: int) -> bytes:
+        """Hash of a complete subtree. KeyError where there is none."""
+        row = self._rows.one(select(_NODES.c.hash).where(_NODES.c.level == level, _NODES.c.position == position))
+        if row is None:
+            raise KeyError((level, position))
+        return bytes(row.hash)
+
+    def root(self) -> str:
+        """Root of the whole tree, in hex."""
+        return self._end().frontier.root.hex()
+
+    def head(self, size: int) -> bytes | None:
+        """The head that was signed over `size` entries."""
+        row = self._rows.one(select(_HEADS.c.envelope).where(_HEADS.c.size == size))
+        return bytes(row.envelope) if row is not None else None
+
+    def add_head(self, size: int, at_ms: int, envelope: bytes) -> None:
+        """Keep a signed head."""
+        self._rows.run(insert(_HEADS).values(size=size, at_ms=at_ms, envelope=envelope))
+
+    def heads(self, below: int, most: int) -> list[bytes]:
+        """Oldest first, the last `most`."""
+        query = select(_HEADS.c.envelope).where(_HEADS.c.size < below).order_by(_HEADS.c.size.desc()).limit(most)
+        return list(reversed(self._rows.scalars(query)))
+
+    def thin_heads(self, keep_from_ms: int, every_ms: int) -> None:
+        """See `ports.RecordStore.thin_heads`."""
+        last = 0
+        query = select(_HEADS.c.size, _HEADS.c.at_ms).where(_HEADS.c.at_ms < keep_from_ms).order_by(_HEADS.c.size)
+        for head in self._rows.all(query):
+            if head.at_ms - last < every_ms:
+                self._rows.run(delete(_HEADS).where(_HEADS.c.size == head.size))
+            else:
+                last = head.at_ms
+
+    def committed(self) -> None:
+        """This transaction's end of the record is the store's now."""
+        if self._mine is not None:
+            self._tail.keep(self._mine)
+
+    def _end(self) -> Tail:
+        """This transaction's own end of the record."""
+        if self._mine is None:
+            size = self.size()
+            known = self._tail.at(size)
+            if known is None:
+                known = Tail(Frontier.resume(size, self.node), self.node(0, size - 1) if size else None)
+            self._mine = known.copy()
+        return self._mine
+
+
+def _entry(r: Row[Any]) -> LoggedEntry:
+    return LoggedEntry(r.id, r.at_ms, r.kind, r.device, r.event, r.actor, bytes(r.entry))
