@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto model clean
+.PHONY: help setup demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SOURCE ?=
@@ -31,6 +31,7 @@ check: setup ## Format, lint, types, layers, stale generated code
 	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
 	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
+	@$(PY) scripts/pages.py --check
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run
@@ -46,6 +47,9 @@ chaos-line: setup ## kill -9 at random, RUNS times (1000, half an hour): nothing
 
 proto: setup ## Generate Python from proto/
 	@./scripts/proto.sh
+
+pages: setup ## Write the reference pages that are made from declarations
+	@$(PY) scripts/pages.py
 
 model: setup ## Train the default model from nothing (MINUTES=66)
 	@./scripts/model.sh

@@ -1,7 +1,10 @@
 """Fixtures shared by all tests: a verifier with a clock of its own, the forge, and the real data where it is present."""
 
+import contextlib
+import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +13,22 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from framegate.identity.names import Kind
-from framegate_controller.ca.keys import FleetKeys, found_fleet
-from framegate_controller.fleet.attestation import Answer, Verifier
+from framegate.machines.lifecycle import Event as Edge
+from framegate.record.entry import Act
+from framegate.registry.device import Device
+from framegate_controller.ca.generations import FolderKeyRing
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.open import found_fleet
+from framegate_controller.context import Fleet
+from framegate_controller.fleet.answer import Answer
+from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.fleet.devices import change_state
+from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
+from framegate_controller.fleet.tickets import Invitation, invite
+from framegate_controller.people.policies import found_policy
 from framegate_controller.store.database import Database
-from framegate_controller.store.evidence import add_allowlist
-from framegate_controller.store.registry import add_authority, invite
+from framegate_controller.store.ports import EntryQuery
 from framegate_controller.timing import Timing
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -54,13 +67,24 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> FleetKeys:
 class Bench:
     """A verifier with two firmware profiles and one trusted TPM maker, and shortcuts through its protocol."""
 
-    def __init__(self, verifier: Verifier, clock: Clock, maker: TpmMaker) -> None:
-        self.verifier, self.clock, self.maker = verifier, clock, maker
+    def __init__(self, store: Database, fleet: Fleet, maker: TpmMaker) -> None:
+        self.store, self.fleet, self.maker = store, fleet, maker
+        self.verifier = Verifier(store, fleet)
 
-    def invite(self, name: str = "cam1", *, kind: Kind = Kind.CAMERA, ek: bytes | None = None, code: bytes = b"\x01" * 16, life_s: int = 3600) -> bytes:
-        with self.verifier.database.transaction() as session:
-            profile = f"simulated-{kind}"
-            invite(session, kind=kind, zone="line-1", name=name, profile=profile, ek_sha256=ek, code=code, life_s=life_s, actor="operator.anna", now_ms=self.clock())
+    @property
+    def keys(self) -> FleetKeys:
+        return self.fleet.keys
+
+    @property
+    def clock(self) -> Clock:
+        assert isinstance(self.fleet.clock, Clock)
+        return self.fleet.clock
+
+    def invite(self, name: str = "cam1", *, kind: Kind = Kind.CAMERA, ek: bytes | None = None, code: bytes = b"\x01" * 16, life_s: int = 3600, replaces: bool = False) -> bytes:
+        invitation = Invitation(kind=kind, zone="line-1", name=name, profile=f"simulated-{kind}", ek_sha256=ek, code=code, life_s=life_s, replaces=replaces)
+        with self.store.writing() as tx:
+            tx.act = Act(actor="operator.anna")
+            invite(tx, invitation)
         return code
 
     def forge(self, kind: str = "camera") -> Forge:
@@ -69,10 +93,8 @@ class Bench:
     def join(self, forge: Forge, code: bytes = b"", peer: str = "ipv4:10.0.0.1") -> Answer:
         hello = forge.hello(code)
         made = self.verifier.begin_join(hello, peer)
-        mac, proof = forge.answer(self.verifier.fleet, hello, made.challenge)
-        from framegate.wire import Challenge
-
-        return self.verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof)
+        mac, proof = forge.answer(self.fleet.digest, hello, made.challenge)
+        return self.verifier.complete_join(made.state, mac, proof)
 
     def enrol(self, name: str = "cam1", kind: Kind = Kind.CAMERA) -> Forge:
         forge = self.forge(kind)
@@ -83,32 +105,52 @@ class Bench:
 
     def attest(self, forge: Forge, device: str = "camera.line-1.cam1", *, known_log: bool = False) -> Answer:
         hello = forge.attest_hello(known_log=known_log)
-        made = self.verifier.begin_attest(hello, device, "ipv4:10.0.0.1")
-        from framegate.wire import Challenge
+        made = self.verifier.begin_attest(hello, device)
+        _, proof = forge.answer(self.fleet.digest, hello, made.challenge, join=False)
+        return self.verifier.complete_attest(made.state, proof, device)
 
-        _, proof = forge.answer(self.verifier.fleet, hello, made.challenge, join=False)
-        return self.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, device)
+    def device(self, device: str = "camera.line-1.cam1") -> Device:
+        with self.store.reading() as tx:
+            found = tx.devices.get(device)
+            assert found is not None
+            return found
 
     def state(self, device: str = "camera.line-1.cam1") -> str:
-        from framegate_controller.store.tables import Device
+        return self.device(device).state
 
-        with self.verifier.database.transaction() as session:
-            row = session.get(Device, device)
-            assert row is not None
-            return row.state
+    def move(self, edge: Edge, device: str = "camera.line-1.cam1") -> None:
+        """Take an edge as an operator does."""
+        with self.store.writing() as tx:
+            tx.act = Act(actor="operator.anna")
+            found = tx.devices.get(device)
+            assert found is not None
+            change_state(tx, found, edge)
+
+    def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """What somebody with the database file does behind the controller's back."""
+        with contextlib.closing(sqlite3.connect(self.store.path)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
+    def events(self, name: str = "", device: str = "") -> list[dict[str, object]]:
+        """Entries of the record, oldest first."""
+        with self.store.reading() as tx:
+            found = tx.log.entries(EntryQuery(event=name, device=device), first=0, below=tx.log.size(), most=10_000)
+            return [json.loads(e.entry) for e in found]
 
 
 @pytest.fixture
 def bench(tmp_path: Path, keys: FleetKeys, maker: TpmMaker) -> Iterator[Bench]:
     clock = Clock()
-    database = Database(tmp_path / "registry.db", clock)
-    with database.transaction() as session:
+    store = Database(tmp_path / "registry.db", clock)
+    fleet = Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=clock, controller="controller-1")
+    with store.writing() as tx:
+        found_policy(tx, keys)
         for kind in ("camera", "gateway"):
-            add_allowlist(session, allowlist_of(f"simulated-{kind}", Firmware("x").release), clock())
-            add_profile(session, keys, profile_toml(Firmware(f"simulated-{kind}"), f"simulated-{kind}").encode(), "test", clock())
-        add_authority(session, maker.certificate, "test", clock())
-    yield Bench(Verifier(database, keys, "controller-1", Timing(), clock), clock, maker)
-    database.close()
+            tx.evidence.add_allowlist(allowlist_of(f"simulated-{kind}", Firmware("x").release), clock())
+            add_profile(tx, keys, profile_toml(Firmware(f"simulated-{kind}"), f"simulated-{kind}").encode())
+        add_maker(tx, maker.certificate)
+    yield Bench(store, fleet, maker)
+    store.close()
 
 
 @pytest.fixture(scope="session")

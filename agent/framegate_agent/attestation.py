@@ -84,7 +84,7 @@ class Attester:
                 return activation_mac(secret, t, proof), proof
 
             mac, proof = await asyncio.to_thread(prove)
-            answer = await _call(stub.Complete, pb.CompleteRequest(session=challenge.session, mac=mac, proof=proof))
+            answer = await _call(stub.Complete, pb.CompleteRequest(state=reply.state, mac=mac, proof=proof))
         return self._outcome(state, answer, tls)
 
     async def attest(self, state: AgentState, channel: grpc.aio.Channel, publics: tuple[bytes, ...]) -> Outcome:
@@ -100,7 +100,7 @@ class Attester:
             challenge = self._verified_challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
             proof = await asyncio.to_thread(self._proof, challenge, t, tls, log, publics)
-            answer = await _call(stub.Complete, pb.CompleteRequest(session=challenge.session, proof=proof))
+            answer = await _call(stub.Complete, pb.CompleteRequest(state=reply.state, proof=proof))
             if not answer.retry_with_boot_log:
                 break
         return self._outcome(state, answer, tls)

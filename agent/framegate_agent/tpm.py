@@ -20,12 +20,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
-from framegate.evidence.verify import TLS_KEY_PCRS
 from framegate.identity.device_identity import IAK_USAGE
 from framegate.identity.endorsement import load_maker_certificate
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg, Attr, Curve
-from framegate.tpm.policy import policy_pcr
+from framegate.tpm.policy import TLS_KEY_PCRS, policy_pcr
 from framegate.tpm.public import (
     AK_ATTRS,
     EK_POLICY_B_SHA256,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from framegate.wire import sha256
-from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.keys import FleetKeys, KeyRing
 from framegate_controller.timing import Timing
 
 
@@ -21,13 +21,21 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """The fleet's keys, deadlines and clock (ms since the epoch), and which of its controllers this is."""
+    """Who holds the fleet's keys, its deadlines and clock, and which of its controllers this is.
 
-    keys: FleetKeys
+    The clock gives ms since the epoch.
+    """
+
+    ring: KeyRing
     timing: Timing
     clock: Callable[[], int]
     controller: str
     addresses: Addresses = Addresses()
+
+    @property
+    def keys(self) -> FleetKeys:
+        """The keys now; they change as CAs rotate."""
+        return self.ring.keys
 
     @property
     def name(self) -> str:

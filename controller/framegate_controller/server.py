@@ -1,37 +1,44 @@
-"""The controller's two ports: join (server-authenticated) and fleet (mutual TLS), and what they share."""
+"""The controller's two ports, join (server-authenticated) and fleet (mutual TLS), and its rooms."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import grpc
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.pem import private_pem
-from framegate.record.verify import AuditRefused, LogAnchor, verify_head
-from framegate.signed.dsse import parse_envelope
-from framegate.signed.receipt import Checkpoint
 from framegate.wire import MAX_PROOF_BYTES
-from framegate_controller.ca.issuance import issue_server
-from framegate_controller.ca.keys import FleetKeys, load_fleet
+from framegate_controller.ca.generations import FolderKeyRing
+from framegate_controller.ca.issue import issue_server
+from framegate_controller.ca.open import load_fleet
+from framegate_controller.clockwork.run import clockwork_of
+from framegate_controller.context import Addresses, Fleet
+from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.people.authority import Authority
+from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
-from framegate_controller.record.ledger import require_whole
+from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
-from framegate_controller.rpc.hub import Hub
 from framegate_controller.rpc.join import JoinService
-from framegate_controller.rpc.operator import Addresses, OperatorService
+from framegate_controller.rpc.operator import TABLE
 from framegate_controller.rpc.signin import SignInService
-from framegate_controller.store.database import Database
+from framegate_controller.rpc.table import Operators
+from framegate_controller.store.database import Database, now_ms
+from framegate_controller.store.ports import Store
+from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
+from framegate_controller.store.shared.limits import InMemorySignInLimits
+from framegate_controller.store.shared.looks import InMemoryLooks
+from framegate_controller.store.shared.policies import InMemoryPolicies
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS, Timing
-from framegate_host.witness_file import last_head
+from framegate_controller.verbs.desk import Desk
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 256
@@ -47,12 +54,17 @@ SERVER_OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
 )
+CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
+"""Whose certificates open the fleet port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the controller keeps its state and listens; port 0 lets the system choose. `advertise` is the host that tickets name; `witness` are files
-    that get every head of the log, beside the one in `state`."""
+    """Where the controller keeps its state and listens; port 0 lets the system choose.
+
+    `advertise` is the host that tickets name; `witness` are files that get every head of the
+    record, beside the one in `state`.
+    """
 
     state: Path
     host: str = "127.0.0.1"
@@ -65,75 +77,124 @@ class Settings:
     oidc: OidcSettings | None = None
     witness: tuple[Path, ...] = ()
 
+    @property
+    def witnesses(self) -> tuple[Path, ...]:
+        """Every file that gets the record's heads."""
+        return (self.state / "log-heads", *self.witness)
+
 
 class Controller:
-    """A running controller. `start` binds both ports; `join_address` and `fleet_address` are then what tickets say."""
+    """A controller of a fleet that was founded.
+
+    `start` binds both ports; `join_address` and `fleet_address` are then what tickets say.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        """Raises Unavailable where there are no keys, Refused where record or policy is missing."""
         self.settings = settings
-        self.keys: FleetKeys = load_fleet(settings.state / "keys", settings.passphrase_file)
-        self.database = Database(settings.state / "registry.db")
-        self._require_whole_log()
-        self.verifier = Verifier(self.database, self.keys, settings.controller, settings.timing, now_ms)
-        self.hub = Hub(self.database, settings.timing, settings.controller, now_ms, self.keys, settings.state)
-        self.hub.witnesses = [settings.state / "log-heads", *settings.witness]
-        self.authority = Authority(self.keys, now_ms)
-        self.sign_in = SignIn(self.database, self.keys, now_ms, OidcProvider(settings.oidc) if settings.oidc else None)
-        self.join_address = self.fleet_address = ""
-        self._servers: list[grpc.aio.Server] = []
+        ring = FolderKeyRing(load_fleet(settings.state / "keys", settings.passphrase_file))
+        self.store = Database(settings.state / "registry.db")
+        require_witnessed(self.store, ring.keys, settings.witnesses)
+        _require_founded(self.store)
+        self.fleet = Fleet(
+            ring=ring, timing=settings.timing, clock=now_ms, controller=settings.controller
+        )
+        self.policies, limits = InMemoryPolicies(), InMemorySignInLimits()
+        self.verifier = Verifier(self.store, self.fleet)
+        self.bus = InMemoryBus(self.store, self.fleet)
+        self.clockwork = clockwork_of(self.store, self.fleet, self.bus, settings.witnesses)
+        self.sign_in = SignIn(
+            self.store, self.fleet, limits, InMemoryWaiting(MAX_CEREMONIES), _provider(settings)
+        )
+        self.people = PeopleDesk(
+            authority=Authority(self.fleet, self.policies, InMemoryLooks()),
+            sign_in=self.sign_in,
+            policies=self.policies,
+            limits=limits,
+        )
+        self._servers: tuple[grpc.aio.Server, ...] = ()
 
-    def _require_whole_log(self) -> None:
-        """No start on a log that was cut, deleted or rewritten since its last head that is kept outside the store. Raises Refused (AUDIT), Malformed."""
-        for path in (self.settings.state / "log-heads", *self.settings.witness):
-            last = last_head(path)
-            if last is None:
-                continue
-            try:
-                verify_head(last, LogAnchor(root=self.keys.root.certificate), self.keys.fleet)
-            except AuditRefused as error:
-                raise Refused.of(Reason.AUDIT, f"heads signed by this fleet's log key in {path}", str(error), "restore it; it was edited, or is another fleet's") from error
-            with self.database.transaction() as session:
-                require_whole(session.info["tx"], parse_envelope(last, Checkpoint.TYPE).payload)
+    @property
+    def join_address(self) -> str:
+        """Where machines join and people sign in; empty before `start`."""
+        return self.fleet.addresses.join
+
+    @property
+    def fleet_address(self) -> str:
+        """Where machines attest and operators call; empty before `start`."""
+        return self.fleet.addresses.fleet
 
     async def start(self) -> None:
         """Open both ports. Raises Unavailable where one is taken."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        self._pair = [(private_pem(key), issue_server(self.keys, "controller", key.public_key()).public_bytes(serialization.Encoding.PEM) + self.keys.issuing["server-ca"].pem)]
-        join, fleet = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
-        join_port = _bind(join, f"{self.settings.host}:{self.settings.join_port}", grpc.ssl_server_credentials(self._pair))
-        dynamic = grpc.dynamic_ssl_server_credentials(self._configuration(), self._configuration, require_client_authentication=True)
-        fleet_port = _bind(fleet, f"{self.settings.host}:{self.settings.fleet_port}", dynamic)
-        self.join_address, self.fleet_address = f"{self.settings.advertise}:{join_port}", f"{self.settings.advertise}:{fleet_port}"
-        addresses = Addresses(self.join_address, self.fleet_address, f"controller.{self.keys.fleet}.framegate")
-        rpc.add_JoinServicer_to_server(JoinService(self.verifier, self.hub), join)
-        rpc.add_SignInServicer_to_server(SignInService(self.sign_in, self.hub, self.fleet_address), join)
-        rpc.add_FleetServicer_to_server(FleetService(self.verifier, self.hub), fleet)
-        rpc.add_OperatorServicer_to_server(OperatorService(self.verifier, self.hub, addresses, self.authority, self.sign_in), fleet)
-        self._servers = [join, fleet]
-        await self.hub.start()
+        at, pair = self.settings, self._server_pair()
+        join, fleet = _server(), _server()
+        join_port = _bind(join, f"{at.host}:{at.join_port}", grpc.ssl_server_credentials([pair]))
+        fleet_port = _bind(fleet, f"{at.host}:{at.fleet_port}", self._credentials(pair))
+        addresses = Addresses(
+            join=f"{at.advertise}:{join_port}",
+            fleet=f"{at.advertise}:{fleet_port}",
+            server_name=f"controller.{self.fleet.name}.framegate",
+        )
+        self.fleet = replace(self.fleet, addresses=addresses)
+        self._serve(join, fleet)
+        self._servers = (join, fleet)
+        await asyncio.to_thread(self.sign_in.restore)
+        await self.clockwork.start()
         for server in self._servers:
             await server.start()
 
-    def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        """For every new connection: whose certificates may open it, as CAs come and go."""
-        return grpc.ssl_server_certificate_configuration(self._pair, self.keys.generations_pem("device-ca", "gateway-ca", "operator-ca"))
-
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close both ports and the registry."""
-        self.hub.stop()
+        await self.clockwork.stop()
         for server in self._servers:
             await server.stop(grace_s)
-        self.database.close()
+        self.store.close()
+
+    def _serve(self, join: grpc.aio.Server, fleet: grpc.aio.Server) -> None:
+        """Put the services behind their ports."""
+        desk = Desk(self.store, self.fleet, self.people, self.bus)
+        rpc.add_JoinServicer_to_server(JoinService(self.verifier, self.bus), join)
+        rpc.add_SignInServicer_to_server(SignInService(self.sign_in, self.fleet, self.bus), join)
+        rpc.add_FleetServicer_to_server(FleetService(self.verifier, self.policies, self.bus), fleet)
+        rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
+
+    def _server_pair(self) -> tuple[bytes, bytes]:
+        """(key, chain) of this start, for both ports."""
+        keys, key = self.fleet.keys, ec.generate_private_key(ec.SECP256R1())
+        certificate = issue_server(keys, "controller", key.public_key()).public_bytes(Encoding.PEM)
+        return private_pem(key), certificate + keys.issuing["server-ca"].pem
+
+    def _credentials(self, pair: tuple[bytes, bytes]) -> grpc.ServerCredentials:
+        """For every new connection to the fleet port: who may open it now, as CAs come and go."""
+
+        def now() -> grpc.ServerCertificateConfiguration:
+            clients = self.fleet.keys.generations_pem(*CLIENTS)
+            return grpc.ssl_server_certificate_configuration([pair], clients)
+
+        return grpc.dynamic_ssl_server_credentials(now(), now, require_client_authentication=True)
 
 
-def now_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
+def _require_founded(store: Store) -> None:
+    """That the registry is one that `init` made: a controller puts no policy in force by itself."""
+    with store.reading() as tx:
+        if tx.policies.current() is None:
+            hint = "framegate-controller init makes one; restore the registry"
+            raise Refused.of(Reason.POLICY_INVALID, "an access policy in force", "none", hint)
+
+
+def _provider(settings: Settings) -> OidcProvider | None:
+    return OidcProvider(settings.oidc, InMemoryWaiting(MAX_FLOWS)) if settings.oidc else None
+
+
+def _server() -> grpc.aio.Server:
+    return grpc.aio.server(options=SERVER_OPTIONS)
 
 
 def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
     try:
-        port = server.add_secure_port(address, credentials)
+        return int(server.add_secure_port(address, credentials))
     except RuntimeError as error:
-        raise Unavailable.of(Reason.UNAVAILABLE, f"{address} free to listen on", error, "another controller may be running; choose other ports") from error
-    return int(port)
+        hint = "another controller may be running; choose other ports"
+        raise Unavailable.of(
+            Reason.UNAVAILABLE, f"{address} free to listen on", error, hint
+        ) from error

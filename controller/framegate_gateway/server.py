@@ -19,14 +19,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
 from framegate.wire import MAX_FRAME_BYTES
-from framegate_gateway.admission.conversation import Conversations
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.pinned_model import PinnedModel
 from framegate_gateway.inference.remote import Backend
 from framegate_gateway.inference.signed_folder import signed_files
+from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
@@ -35,7 +36,6 @@ from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_on
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import TrustView, follow_feed
-from framegate_gateway.trust.fleet_parts import FleetParts
 from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.vault.egress import Egress, EgressRules

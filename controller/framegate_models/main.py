@@ -1,4 +1,4 @@
-"""framegate-models: bundles and the images they are trained on, outside the process that is attested."""
+"""framegate-models: bundles, and the images they are trained on, outside the attested process."""
 
 from __future__ import annotations
 

@@ -20,16 +20,13 @@ from framegate_host.console import talk
 from framegate_operator.contexts import OperatorContext, read_context
 from framegate_operator.options import WRITE
 from framegate_operator.output import notice
-from framegate_proto.edge import from_rpc_error
+from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 T = TypeVar("T")
 CALL_TIMEOUT_S: Final = 15.0
 WAIT_S: Final = 1.0
-REASON_KEY: Final = "framegate-reason-bin"
-DRY_RUN_KEY: Final = "framegate-dry-run"
-NOTICE_KEY: Final = "framegate-notice-bin"
 _HINT: Final = "is it running and reachable? framegate-controller run; does your session stand? framegate login NAME"
 
 

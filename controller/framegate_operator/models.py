@@ -14,6 +14,7 @@ from framegate.signed.model import SIGNATURE_NAME, SignedModel, bundle_digest, s
 from framegate.signed.pin import anchor_of, key_anchor, parse_pin, root_anchor
 from framegate.wire import sha256
 from framegate_host.console import safe, show_json, talk
+from framegate_host.key_files import read_private_key, read_public_key
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.devices import Context, Output
 from framegate_operator.options import read, write
@@ -37,7 +38,7 @@ def sign(
 ) -> None:  # fmt: skip
     """Sign a bundle, in the format of OpenSSF model signing; works offline. A key: openssl ecparam -name prime256v1 -genkey -noout -out KEY."""
     with errors():
-        private = pem.private_key(key.read_bytes(), key)
+        private = read_private_key(key)
         issuers = [pem.certificate(path.read_bytes(), path) for path in ([certificate] if certificate else []) + (chain or [])]
         if chain and not certificate:
             raise Refused.of(Reason.USAGE, "--certificate beside --chain", "none")
@@ -153,7 +154,7 @@ def show(digest: Digest, output: Output = "table", context: Context = None) -> N
 def _anchor(key: Path | None, root: Path | None, signer: str) -> str:
     """Who must have signed, as pins have it. Raises Refused (USAGE) where neither a key, nor a root with a signer's name, is given."""
     if key is not None and root is None:
-        return key_anchor(pem.public_key(key.read_bytes(), key))
+        return key_anchor(read_public_key(key))
     if root is not None and key is None and signer:
         return root_anchor(pem.certificate(root.read_bytes(), root))
     raise Refused.of(Reason.USAGE, "--key PUBLIC_KEY, or --root ROOT with --signer NAME", "neither, or both")

@@ -73,7 +73,7 @@ def _tell(claims: dict[str, Any], output: str) -> None:
     rows: list[tuple[str, object]] = [
         ("device", claims["sub"]), ("result", claims["jti"]), ("status", submod["ear.status"]), ("made", time.strftime("%F %TZ", time.gmtime(claims["iat"]))),
         ("stands", f"{left:.0f} s more" if left > 0 else f"no longer, ended {-left:.0f} s ago"), ("by", claims["ear.verifier-id"]["build"]),
-        ("firmware profile", submod["ear.appraisal-policy-id"]), ("evidence", f"sha256:{submod['framegate.evidence.verify-sha256']}"),
+        ("firmware profile", submod["ear.appraisal-policy-id"]), ("evidence", f"sha256:{submod['framegate.evidence-sha256']}"),
     ]  # fmt: skip
     rows += [(f"  {k}", _WORDS.get(v, v)) for k, v in submod["ear.trustworthiness-vector"].items()]
     rows += [(f"  TPM {k}", v) for k, v in submod["framegate.tpm"].items()]

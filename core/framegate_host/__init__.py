@@ -1,1 +1,4 @@
-"""What programs share at their edge to the host: private and whole files, errors as sentences, logging, signals."""
+"""What programs share at their edge to the host.
+
+Private and whole files, keys in files, errors as sentences, logging, signals.
+"""

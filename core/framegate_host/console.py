@@ -111,7 +111,7 @@ def show_failures(failures: Sequence[Failure], console: Console = talk) -> None:
 
 
 def safe(text: object) -> str:
-    """`text` without terminal escapes, newlines or markup: names and reasons may be an attacker's."""
+    """`text` without escapes, newlines or markup: names and reasons may be an attacker's."""
     return escape(printable(str(text)))
 
 

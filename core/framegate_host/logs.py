@@ -11,7 +11,7 @@ _NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def start_logging(*, verbose: bool, least: Mapping[str, int] = _NONE) -> None:
-    """Log warnings, or where `verbose` what goes on; of the loggers in `least` only from there on."""
+    """Log warnings, or where `verbose` what goes on; loggers in `least` only from there on."""
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(message)s",

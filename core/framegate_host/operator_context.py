@@ -1,4 +1,4 @@
-"""The file that says where a fleet is: the controller writes the first, operators' commands more."""
+"""The file that says where a fleet is: the controller writes the first, commands write more."""
 
 from __future__ import annotations
 

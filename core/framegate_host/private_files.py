@@ -21,7 +21,7 @@ def private_folder(path: Path) -> Path:
 
 
 def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Replace `path` by `data`: a reader, or a crash, sees the old content or the new, never a part.
+    """Replace `path` by `data`: a reader, or a crash, sees old content or new, never a part.
 
     It survives a power cut once this returns; not where `durable` is false, for what is written
     anew every few seconds. A link at `path` is replaced, never followed.
@@ -43,7 +43,7 @@ def make_private(path: Path, data: bytes) -> None:
 
 
 def append_private(path: Path) -> int:
-    """A descriptor that appends to `path`. A link is followed: what is written may be a person's own.
+    """A descriptor that appends to `path`. A link is followed: the file may be a person's own.
 
     Whoever appends secrets MUST do so in a private folder.
     """

@@ -15,7 +15,7 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_service(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end. Of our errors that tasks of a group raised, the first comes out alone."""
+    """Run `work` to its end. Of our errors out of a task group, the first comes out alone."""
     try:
         asyncio.run(work)
     except* FramegateError as group:

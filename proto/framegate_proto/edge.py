@@ -16,6 +16,12 @@ from framegate_proto.v1 import framegate_pb2 as pb
 T = TypeVar("T")
 FAILURES_KEY: Final = "framegate-failures-bin"
 """Trailing metadata of a refused call: its failures, as an AttestationReply with nothing else in it."""
+REASON_KEY: Final = "framegate-reason-bin"
+"""Metadata of an operator's call: why, in UTF-8."""
+DRY_RUN_KEY: Final = "framegate-dry-run"
+"""Metadata of an operator's call: 1 where it is only to be said whether it would be done."""
+NOTICE_KEY: Final = "framegate-notice-bin"
+"""Trailing metadata: what everybody should know, a line each, in UTF-8."""
 MAX_FAILURES: Final = 16
 """Failures that fit the peer's header limit; the registry keeps them all."""
 

@@ -15,7 +15,7 @@ def run(*argv: object, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(BIN / argv[0]), *map(str, argv[1:])], capture_output=True, text=True, timeout=60, env=environment, check=False)
 
 
-@pytest.mark.parametrize("program", ["framegate", "framegate-agent", "framegate-controller", "framegate-gateway", "framegate-sim"])
+@pytest.mark.parametrize("program", ["framegate", "framegate-agent", "framegate-controller", "framegate-gateway", "framegate-models", "framegate-line", "framegate-sim"])
 def test_help_and_unknown_words(program):
     shown = run(program, "--help")
     assert shown.returncode == 0 and "Usage" in shown.stdout and "Traceback" not in shown.stderr
@@ -114,6 +114,22 @@ def test_boards_command(tmp_path):
 def test_model_command_names_the_digest():
     done = run("framegate-gateway", "model", "show")
     assert done.returncode == 0 and "digest " in done.stdout and "pin-hole" in done.stdout
+
+
+def test_gateway_hands_its_model_commands_over_as_they_were_typed(tmp_path):
+    (tmp_path / "framegate_models").mkdir()  # no package of the working directory takes its place
+    (tmp_path / "framegate_models" / "__main__.py").write_text("raise SystemExit(99)")
+    gateway = str(BIN / "framegate-gateway")
+
+    def typed(*argv):
+        return subprocess.run([gateway, *argv], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+
+    shown = typed("model", "--help")
+    assert shown.returncode == 0 and "evaluate" in shown.stdout
+    assert json.loads(typed("model", "show", "-o", "json").stdout)["name"]
+    missing = typed("model", "evaluate", "--data", "/none")
+    assert missing.returncode == 7 and "a folder of labelled pairs" in missing.stderr
+    assert typed("data", "sign").returncode == 2
 
 
 def test_n29_hostile_names_cannot_steer_the_terminal():

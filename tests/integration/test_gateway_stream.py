@@ -7,18 +7,16 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.identity.certificates import from_ms, load_authorities
-from framegate.identity.pem import private_pem
 from framegate.signed.statement import verify_verdict
 from framegate.wire import Captured, FrameMetadata
-from framegate_gateway.admission.conversation import MAX_IN_FLIGHT, Conversations
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.ports.conversation import MAX_IN_FLIGHT, Conversations
 from framegate_gateway.ports.frames import FramesService
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.store import ReceiptStore
@@ -28,9 +26,9 @@ from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.edge import from_failures, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.bench.run import Camera
-from framegate_simulators.bench.server import CAMERA, HOST, warranted
 from framegate_simulators.fixtures.access import access_update, facts_text, operator_pair, operator_trust
+from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.gateway import CAMERA, HOST, warranted
 
 
 class SlowModels(Models):
@@ -55,7 +53,7 @@ class Gate:
 
     def __init__(self, keys, folder) -> None:
         self.fleet = keys
-        self.camera = Camera(folder, keys, [])
+        self.camera = SoftwareCamera(folder, keys)
         self.engine = SlowModels()
         self.keys, self.view = warranted(keys, self.camera.certificate, self.engine.bundle.digest)
         self.journal = Journal()
@@ -74,7 +72,7 @@ class Gate:
         return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
 
     def stream(self):
-        pair = (private_pem(self.camera.private), self.camera.certificate.public_bytes(Encoding.PEM) + self.fleet.issuing["device-ca"].pem)
+        pair = self.camera.tls_pair
         return self.channel(self.port, pair)
 
     def trust(self, state: str) -> None:
@@ -208,14 +206,14 @@ async def test_an_operators_certificate_sends_no_frames_and_a_cameras_reads_no_v
     async with gate.channel(gate.port, operator) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await rpc.FramesStub(channel).Stream().read()
-    camera = (private_pem(gate.camera.private), gate.camera.certificate.public_bytes(Encoding.PEM) + gate.fleet.issuing["device-ca"].pem)
+    camera = gate.camera.tls_pair
     async with gate.channel(gate.operator_port, camera) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await rpc.GatewayOperatorStub(channel).ListVerdicts(pb.ListVerdictsRequest(), timeout=5)
 
 
 def test_authorities_that_the_root_did_not_sign(keys, tmp_path):
-    from framegate_controller.ca.keys import found_fleet
+    from framegate_controller.ca.open import found_fleet
 
     other = found_fleet(tmp_path / "other", "plant")
     good = [k.der for k in keys.issuing.values()]

@@ -32,10 +32,10 @@ from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import open_inference_pb2 as oip
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
-from framegate_simulators.bench.run import Camera
-from framegate_simulators.bench.server import CAMERA, warranted
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.camera import write_golden
+from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.gateway import CAMERA, warranted
 from framegate_simulators.fixtures.networks import network
 from framegate_simulators.plant.plant import free_port
 
@@ -230,7 +230,7 @@ class Serving:
 
     def __init__(self, fleet, folder: Path) -> None:
         write_golden(folder / "golden", [1])
-        self.fleet, self.folder, self.camera = fleet, folder, Camera(folder, fleet, [])
+        self.fleet, self.folder, self.camera = fleet, folder, SoftwareCamera(folder, fleet)
         self.models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((folder / "golden",)), 1)
         self.keys, self.view = warranted(fleet, self.camera.certificate, self.models.bundle.digest)
         self.server = grpc.aio.server(options=SERVER_OPTIONS)

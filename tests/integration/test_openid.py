@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -16,14 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from framegate.access.verbs import parse_scoped
 from framegate.errors import FramegateError, Reason
-from framegate_controller.ca.keys import found_fleet
+from framegate_controller.ca.open import found_fleet
 from framegate_controller.people.oidc import OidcProvider, OidcSettings, authenticated_ms
-from framegate_controller.people.operators import add_operator
-from framegate_controller.people.policies import ensure_policy
+from framegate_controller.people.operators import NewOperator, add_operator
+from framegate_controller.people.policies import found_policy
 from framegate_controller.people.signin import SignIn
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.database import Database
-from framegate_controller.store.tables import LogEntry, OperatorRow
+from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
+from framegate_controller.store.shared.limits import InMemorySignInLimits
 from framegate_host.operator_context import context_body
 from framegate_simulators.fixtures.access import certificate_request, write_secret
 
@@ -45,25 +47,26 @@ def provider(tmp_path_factory) -> Iterator[dict]:
     process.wait()
 
 
+def provider_of(issuer: str, client: str = "framegate") -> OidcProvider:
+    return OidcProvider(OidcSettings(issuer, client), InMemoryWaiting(MAX_FLOWS))
+
+
+def anna(provider) -> NewOperator:
+    return NewOperator(
+        name="anna", roles=(parse_scoped("viewer"),), vouched=True, oidc_issuer=provider["issuer"], oidc_subject=provider["subjects"]["anna"]
+    )
+
+
 @pytest.fixture
-def fleet(bench, provider, keys):
+def fleet(bench, provider):
     """SignIn with the provider, and anna, whom it knows."""
 
     def make(client: str = "framegate") -> SignIn:
-        return SignIn(bench.verifier.database, keys, bench.clock, OidcProvider(OidcSettings(provider["issuer"], client)))
+        made = InMemorySignInLimits(), InMemoryWaiting(MAX_CEREMONIES)
+        return SignIn(bench.store, bench.fleet, *made, provider_of(provider["issuer"], client))
 
-    with bench.verifier.database.transaction() as session:
-        ensure_policy(session, keys, bench.clock())
-        add_operator(
-            session,
-            name="anna",
-            words="",
-            roles=[parse_scoped("viewer")],
-            actor="host",
-            now_ms=bench.clock(),
-            vouched=True,
-            oidc=(provider["issuer"], provider["subjects"]["anna"]),
-        )
+    with bench.store.writing() as tx:
+        add_operator(tx, anna(provider), by="host")
     return make
 
 
@@ -132,14 +135,13 @@ def test_a_person_the_provider_knows_and_the_fleet_does_not_is_recorded_and_refu
     sign_in = fleet()
     state, code = came_back(sign_in, bench.clock(), "mallory")
     assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN
-    with bench.verifier.database.transaction() as session:
-        assert session.query(LogEntry).filter(LogEntry.event == "sign-in-failed").count() == 1
+    assert len(bench.events("sign-in-failed")) == 1
 
 
 def test_a_disabled_operator_stays_out_whatever_the_provider_says(fleet, bench):
     sign_in = fleet()
-    with bench.verifier.database.transaction() as session:
-        session.get(OperatorRow, "anna").enabled = False
+    with bench.store.writing() as tx:
+        tx.people.put(replace(tx.people.find("anna"), enabled=False))
     state, code = came_back(sign_in, bench.clock())
     assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN
 
@@ -177,13 +179,13 @@ def test_redirects_that_leave_the_machine(fleet, bench, redirect):
 
 @pytest.mark.parametrize("issuer", ["http://idp.example/", "ftp://127.0.0.1/", "idp.example", ""])
 def test_issuers_without_tls(issuer):
-    assert refused(lambda: OidcProvider(OidcSettings(issuer, "framegate"))) == Reason.USAGE
+    assert refused(lambda: provider_of(issuer)) == Reason.USAGE
 
 
 def test_a_provider_that_is_away_or_says_it_is_another(bench, provider):
-    away = OidcProvider(OidcSettings("http://127.0.0.1:9", "framegate"))
+    away = provider_of("http://127.0.0.1:9")
     assert refused(lambda: away.begin("code", BACK, bench.clock())) == Reason.SIGN_IN
-    other = OidcProvider(OidcSettings(provider["issuer"] + "/", "framegate"))
+    other = provider_of(provider["issuer"] + "/")
     with pytest.raises(FramegateError, match="metadata"):
         other.begin("code", BACK, bench.clock())
 
@@ -200,7 +202,7 @@ def claims(provider, **changed) -> dict:
 )
 def test_id_tokens_that_are_not_for_us(provider, changed, monkeypatch):
     """Signed by the provider's own key, as far as the verifier can tell; each claim alone is wrong."""
-    ours, key = OidcProvider(OidcSettings(provider["issuer"], "framegate")), rsa.generate_private_key(65537, 2048)
+    ours, key = provider_of(provider["issuer"]), rsa.generate_private_key(65537, 2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     answers(monkeypatch, provider, {"keys": [public | {"kid": "k"}]})
     good = jwt.encode(claims(provider), key, algorithm="RS256", headers={"kid": "k"})
@@ -221,7 +223,7 @@ def answers(monkeypatch, provider, jwks) -> None:
 
 
 def test_id_tokens_by_another_key_without_one_or_with_the_public_key_as_a_secret(provider, monkeypatch):
-    ours, key, other = OidcProvider(OidcSettings(provider["issuer"], "framegate")), *(rsa.generate_private_key(65537, 2048) for _ in range(2))
+    ours, key, other = provider_of(provider["issuer"]), *(rsa.generate_private_key(65537, 2048) for _ in range(2))
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     answers(monkeypatch, provider, {"keys": [public | {"kid": "k"}]})
     shared = jwt.encode(claims(provider), "secret of sixteen and more bytes, as HMAC wants", algorithm="HS256", headers={"kid": "k"})
@@ -238,14 +240,11 @@ def test_a_factor_is_as_fresh_as_the_provider_says_and_never_fresher(said, expec
 async def test_framegate_login_at_the_provider_from_a_terminal(provider, tmp_path):
     """The whole way: the command, its loopback port, a browser, the provider, the controller."""
     keys = found_fleet(tmp_path / "keys", "plant")
-    database = Database(tmp_path / "registry.db")
-    with database.transaction() as session:
-        ensure_policy(session, keys, time.time_ns() // 1_000_000)
-        add_operator(
-            session, name="anna", words="", roles=[parse_scoped("viewer")], actor="host", now_ms=time.time_ns() // 1_000_000, vouched=True,
-            oidc=(provider["issuer"], provider["subjects"]["anna"]),
-        )  # fmt: skip
-    database.close()
+    store = Database(tmp_path / "registry.db")
+    with store.writing() as tx:
+        found_policy(tx, keys)
+        add_operator(tx, anna(provider), by="host")
+    store.close()
     running = Controller(Settings(tmp_path, join_port=0, fleet_port=0, oidc=OidcSettings(provider["issuer"], "framegate")))
     await running.start()
     try:

@@ -1,8 +1,11 @@
 """The table verb x role (tests/vectors/access/roles.json), walked cell by cell through real RPCs over real TLS, of the controller and of a gateway."""
 
 import asyncio
+import contextlib
 import json
 import re
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -15,21 +18,28 @@ from test_gateway_stream import Gate
 from framegate.access.policy import default_files, parse_policy
 from framegate.access.verbs import Role, verbs
 from framegate.errors import Reason
+from framegate.machines.lifecycle import State
+from framegate.machines.model import ModelState
+from framegate.machines.request import RequestKind
 from framegate.profile.model import PROFILE_TYPE
+from framegate.registry.model import Model
+from framegate.registry.request import AccessRequest
+from framegate.registry.zone import Zone
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.model import bundle_digest, sign_model
 from framegate.signed.pin import key_anchor
 from framegate.wire import sha256
-from framegate_controller.ca.keys import found_fleet
+from framegate_controller.events.messages import TrustUpdate
+from framegate_controller.inspection.models import pin_model
 from framegate_controller.server import Controller, Settings
-from framegate_controller.store.inspection import pin_model
-from framegate_controller.store.tables import AccessRequest, Device, LogEntry, ModelRow, OperatorRow, OperatorSession, Setting, ZoneRow
+from framegate_controller.store.ports import EntryQuery
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_operator.people import role_table
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.fixtures.access import PASSWORD, access_update, add_person, certificate_request, device_row, operator_pair, operator_trust, signed_in, totp_now
+from framegate_simulators.fixtures.access import PASSWORD, access_update, add_person, camera_of, certificate_request, operator_pair, operator_trust, signed_in, totp_now
+from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.machine.boot import Firmware, profile_toml
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "access" / "roles.json").read_text())
@@ -57,7 +67,7 @@ def model_request(version: int) -> pb.RegisterModelRequest:
     return pb.RegisterModelRequest(signature=sign_model("walk", files, MODEL_KEY), files=digests, anchor=MODEL_ANCHOR, recipe=recipe)
 
 
-MODELS = {1: "approved", 2: "approved", 3: "registered"}
+MODELS = {1: ModelState.APPROVED, 2: ModelState.APPROVED, 3: ModelState.REGISTERED}
 """Versions of a model that the registry knows; zone line-1 has had the first two."""
 DIGESTS = {v: bundle_digest({f.name: f.sha256 for f in model_request(v).files}).hex() for v in MODELS}
 GOLDEN_PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -122,62 +132,75 @@ class Walk:
     """A controller with a session for each role, machines in every state, and somebody who approves."""
 
     def __init__(self, running: Controller, fleet) -> None:
-        self.running, self.fleet, self.database = running, fleet, running.database
+        self.running, self.fleet, self.store = running, fleet, running.store
         signer = fleet.signing["profile"]
         envelope = seal_envelope(PROFILE_TYPE, profile_toml(Firmware("simulated-camera"), "simulated-camera").encode(), signer.der, signer.sign)
         of_fleet = (pb.ImportProfileRequest(envelope=envelope, for_rollout=True), pb.RevokeSignerRequest(certificate=signer.der, reason="r"))
         self.requests = REQUESTS | dict(zip(sorted(OF_THIS_FLEET), of_fleet, strict=True))
-        self.pairs = {role: signed_in(running.database, fleet, f"the-{role}", role) for role in Role}
-        self.pairs["approver"] = signed_in(running.database, fleet, "approver", "engineer", "security", "admin")
-        add_person(running.database, fleet, "witness", "viewer")
-        now = running.verifier.clock()
-        with running.database.transaction() as session:
-            session.merge(Setting(name="quorum", value="2"))
-            for name, state in (("cam1", "trusted"), ("suspect", "suspect"), ("pending", "pending"), ("held", "quarantined")):
-                session.add(device_row(name, state, since_ms=now))
+        self.pairs = {role: signed_in(self.store, fleet, f"the-{role}", role) for role in Role}
+        self.pairs["approver"] = signed_in(self.store, fleet, "approver", "engineer", "security", "admin")
+        add_person(self.store, fleet, "witness", "viewer")
+        with self.store.writing() as tx:
+            tx.settings.put("quorum", "2")
+            for name, state in (("cam1", State.TRUSTED), ("suspect", State.SUSPECT), ("pending", State.PENDING), ("held", State.QUARANTINED)):
+                tx.devices.add(camera_of(name, state, since_ms=tx.now_ms))
             for version, state in MODELS.items():
-                row = ModelRow(
+                model = Model(
                     digest=DIGESTS[version],
                     name="walk",
                     version=version,
                     signer="key",
                     anchor=MODEL_ANCHOR,
-                    files="{}",
+                    files={},
                     recipe=b"{}",
                     card=b"",
                     state=state,
                     registered_by="x",
-                    approved_by="[]",
-                    at_ms=now,
+                    approved_by=(),
+                    at_ms=tx.now_ms,
                 )
-                session.add(row)
-                if state == "approved":
-                    session.flush()
-                    pin_model(session, fleet, "line-1", row, now, rollback=False)
-                    session.flush()
-            self.request(session, "00000001", "the-viewer", role="security", minutes=5)
-
-    @staticmethod
-    def request(session, identifier: str, requester: str, **members) -> None:
-        from framegate_controller.store.tables import PolicyRow
-
-        policy = session.query(PolicyRow).order_by(PolicyRow.version.desc()).first().sha256
-        defaults = {"verb": "", "role": "", "zone": "*", "summary": "s", "reason": "r", "state": "pending", "asked_ms": 10**13, "expires_ms": 2 * 10**13, "approvals": "[]"}
-        session.add(AccessRequest(id=identifier, requester=requester, policy_sha256=policy, **{**defaults, **members}))
+                tx.models.put(model)
+                if state == ModelState.APPROVED:
+                    pin_model(tx, fleet, "line-1", model, rollback=False)
+            tx.requests.put(
+                AccessRequest(
+                    id="00000001",
+                    kind=RequestKind.ROLE,
+                    requester="the-viewer",
+                    zone="*",
+                    summary="s",
+                    reason="r",
+                    role="security",
+                    minutes=5,
+                    policy_sha256=tx.policies.current().sha256,
+                    asked_ms=10**13,
+                    expires_ms=2 * 10**13,
+                )
+            )
 
     def channel(self, who: str) -> grpc.aio.Channel:
         tls = grpc.ssl_channel_credentials(self.fleet.root.pem, *self.pairs[who])
         options = (("grpc.ssl_target_name_override", "controller.plant.framegate"), ("grpc.use_local_subchannel_pool", 1))
         return grpc.aio.secure_channel(self.running.fleet_address, tls, options=options)
 
+    def sql(self, statement: str, *values: object) -> list[tuple]:
+        """What somebody with the database's file does, or sees, behind the controller's back."""
+        with contextlib.closing(sqlite3.connect(self.store.path)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
     def rows(self) -> tuple[int, ...]:
-        with self.database.transaction() as session:
-            return tuple(session.query(t).count() for t in (Device, OperatorRow, OperatorSession, ZoneRow, AccessRequest))
+        tables = ("devices", "operators", "operator_sessions", "zones", "access_requests")
+        return tuple(self.sql(f"SELECT count(*) FROM {table}")[0][0] for table in tables)
+
+    def entries(self, event: str = "") -> list[dict]:
+        with self.store.reading() as tx:
+            found = tx.log.entries(EntryQuery(event=event), first=0, below=tx.log.size(), most=10_000)
+        return [json.loads(e.entry) for e in found]
 
 
 @pytest.fixture
 async def walk(tmp_path):
-    fleet = found_fleet(tmp_path / "keys", "plant")
+    fleet = found_controller(tmp_path)
     running = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
     await running.start()
     yield Walk(running, fleet)
@@ -254,10 +277,9 @@ async def test_n80_every_cell_of_the_table_at_a_gateway(keys, tmp_path):
 
 
 async def test_a_role_in_one_zone_sees_and_touches_that_zone_alone(walk):
-    now = walk.running.verifier.clock()
-    with walk.database.transaction() as session:
-        session.add(device_row("cam2", "trusted", zone="line-2", since_ms=now))
-    walk.pairs["local"] = signed_in(walk.database, walk.fleet, "local", "operator@line-2")
+    with walk.store.writing() as tx:
+        tx.devices.add(camera_of("cam2", State.TRUSTED, zone="line-2", since_ms=tx.now_ms))
+    walk.pairs["local"] = signed_in(walk.store, walk.fleet, "local", "operator@line-2")
     async with walk.channel("local") as opened:
         stub = rpc.OperatorStub(opened)
         assert [d.device for d in (await stub.List(pb.ListRequest())).devices] == ["camera.line-2.cam2"]
@@ -277,15 +299,15 @@ async def test_a_role_in_one_zone_sees_and_touches_that_zone_alone(walk):
 async def test_dangerous_verbs_ask_for_a_fresh_second_factor(walk, key):
     verb, method = key.split(" Operator.")
     role = next(r for r in Role if GOLDEN[verb][r] != "no")
-    walk.pairs["tired"] = signed_in(walk.database, walk.fleet, "tired", role, factor_age_s=901)
+    walk.pairs["tired"] = signed_in(walk.store, walk.fleet, "tired", role, factor_age_s=901)
     async with walk.channel("tired") as opened:
         assert (await answer(rpc.OperatorStub(opened), method, walk.requests[key]))[0] == Reason.FACTOR_NEEDED
 
 
 @pytest.mark.parametrize("key", [k for k in CONTROLLER if "change" in verbs()[k.split()[0]].groups])
 async def test_a_frozen_zone_bars_changes_and_nothing_else(walk, key):
-    with walk.database.transaction() as session:
-        session.add(ZoneRow(name="line-1", grace=False, frozen=True, reason="audit", by="x", since_ms=0, words=""))
+    with walk.store.writing() as tx:
+        tx.zones.put(Zone(name="line-1", frozen=True, reason="audit", by="x"))
     verb, method = key.split(" Operator.")
     role = next(r for r in Role if GOLDEN[verb][r] != "no")
     async with walk.channel(role) as opened:
@@ -297,9 +319,9 @@ async def test_a_frozen_zone_bars_changes_and_nothing_else(walk, key):
 
 
 async def test_a_person_without_a_role_may_ask_for_one_and_nothing_else(walk):
-    walk.pairs["nobody"] = signed_in(walk.database, walk.fleet, "nobody", "viewer")
-    with walk.database.transaction() as session:
-        session.get(OperatorRow, "nobody").roles = "[]"
+    walk.pairs["nobody"] = signed_in(walk.store, walk.fleet, "nobody", "viewer")
+    with walk.store.writing() as tx:
+        tx.people.put(replace(tx.people.get("nobody"), roles=()))
     async with walk.channel("nobody") as opened:
         stub = rpc.OperatorStub(opened)
         assert (await stub.WhoAmI(pb.WhoAmIRequest())).roles == []
@@ -321,18 +343,18 @@ async def test_n80_a_certificate_alone_opens_nothing(walk, how):
     async with walk.channel(Role.SECURITY) as opened:
         stub = rpc.OperatorStub(opened)
         assert (await answer(stub, "WhoAmI", pb.WhoAmIRequest()))[0] is None
-        with walk.database.transaction() as session:
-            held = session.get(OperatorSession, spki)
+        if how == "no session":
+            walk.sql("DELETE FROM operator_sessions WHERE spki_sha256 = ?", spki)
+        with walk.store.writing() as tx:
+            held = tx.people.session(spki)
             if how == "signed out":
-                held.ended_ms = 1
+                tx.people.put_session(replace(held, ended_ms=1))
             elif how == "expired":
-                held.expires_ms = 1
-            elif how == "no session":
-                session.delete(held)
+                tx.people.put_session(replace(held, expires_ms=1))
             elif how == "another's name":
-                held.operator = "witness"
-            else:
-                session.get(OperatorRow, "the-security").enabled = False
+                tx.people.put_session(replace(held, operator="witness"))
+            elif how == "disabled":
+                tx.people.put(replace(tx.people.get("the-security"), enabled=False))
         for key in CONTROLLER:  # on the same connection, that was fine a moment ago
             assert (await answer(stub, key.split(" Operator.")[1], walk.requests[key]))[0] == Reason.SIGNED_OUT, key
 
@@ -364,8 +386,7 @@ async def test_every_allow_and_deny_is_an_entry_with_who_where_why_and_by_which_
         await answer(rpc.OperatorStub(opened), "Change", pb.ChangeRequest(device="cam1", event="retire", reason="it is old"), ())
     async with walk.channel(Role.OPERATOR) as opened:
         await answer(rpc.OperatorStub(opened), "Change", pb.ChangeRequest(device="cam1", event="quarantine", reason="dirty lens"), ())
-    with walk.database.transaction() as session:
-        entries = [json.loads(e.entry) for e in session.query(LogEntry).order_by(LogEntry.id)]
+    entries = walk.entries()
     denied, done = [e for e in entries if e["event"] == "denied"][-1], [e for e in entries if e.get("to") == "quarantined"][-1]
     assert denied["actor"] == "operator.the-viewer" and denied["source"] == "127.0.0.1" and denied["verb"] == "device.retire" and "access-policy 1" in denied["policy"]
     assert done["actor"] == "operator.the-operator" and done["verb"] == "device.quarantine" and done["policies"] == ["operators"] and done["source"] == "127.0.0.1"
@@ -376,11 +397,10 @@ async def test_a_dry_run_by_somebody_who_may_leaves_no_entry(walk):
     async with walk.channel(Role.OPERATOR) as opened:
         stub = rpc.OperatorStub(opened)
         await answer(stub, "List", pb.ListRequest(), ())
-        with walk.database.transaction() as session:
-            before = session.query(LogEntry).count()
+        before = len(walk.entries())
         assert (await answer(stub, "Change", pb.ChangeRequest(device="cam1", event="quarantine", reason="r")))[0] is None
-        with walk.database.transaction() as session:
-            assert session.query(LogEntry).count() == before and session.get(Device, CAM).state == "trusted"
+        with walk.store.reading() as tx:
+            assert len(walk.entries()) == before and tx.devices.get(CAM).state == "trusted"
 
 
 async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
@@ -388,22 +408,21 @@ async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
 
     from framegate.identity.pem import private_pem
 
-    secret, key = add_person(walk.database, walk.fleet, "nina", "viewer"), ec.generate_private_key(ec.SECP256R1())
-    feed: asyncio.Queue[pb.TrustUpdate] = asyncio.Queue()
-    walk.running.hub.feeds["line-1"].add(feed)
+    secret, key = add_person(walk.store, walk.fleet, "nina", "viewer"), ec.generate_private_key(ec.SECP256R1())
     csr = certificate_request(key)
     options = (("grpc.ssl_target_name_override", "controller.plant.framegate"), ("grpc.use_local_subchannel_pool", 1))
-    async with grpc.aio.secure_channel(walk.running.join_address, grpc.ssl_channel_credentials(walk.fleet.root.pem), options=options) as opened:
-        made = await rpc.SignInStub(opened).Password(pb.PasswordRequest(operator="nina", password=PASSWORD, code=totp_now(secret), csr=csr), timeout=20)
 
-    def sessions(update: pb.TrustUpdate) -> int:
+    def sessions(update: TrustUpdate) -> int:
         return sum(len(o.sessions) for o in update.access.operators if o.name == "nina")
 
-    assert sessions(feed.get_nowait()) == 1
-    walk.pairs["nina"] = (private_pem(key), x509.load_der_x509_certificate(made.certificate).public_bytes(Encoding.PEM) + walk.fleet.issuing["operator-ca"].pem)
-    async with walk.channel("nina") as opened:
-        await rpc.OperatorStub(opened).SignOut(pb.WhoAmIRequest())
-    assert sessions(await asyncio.wait_for(feed.get(), 5)) == 0
+    with walk.running.bus.feed("line-1") as feed:
+        async with grpc.aio.secure_channel(walk.running.join_address, grpc.ssl_channel_credentials(walk.fleet.root.pem), options=options) as opened:
+            made = await rpc.SignInStub(opened).Password(pb.PasswordRequest(operator="nina", password=PASSWORD, code=totp_now(secret), csr=csr), timeout=20)
+        assert sessions(await feed.next(5)) == 1
+        walk.pairs["nina"] = (private_pem(key), x509.load_der_x509_certificate(made.certificate).public_bytes(Encoding.PEM) + walk.fleet.issuing["operator-ca"].pem)
+        async with walk.channel("nina") as opened:
+            await rpc.OperatorStub(opened).SignOut(pb.WhoAmIRequest())
+        assert sessions(await feed.next(5)) == 0
 
 
 async def test_n119_one_approval_and_five_who_race_for_it(walk):
@@ -417,13 +436,12 @@ async def test_n119_one_approval_and_five_who_race_for_it(walk):
         assert sorted(str(r) for r, _ in decided) == sorted(["None", *[str(Reason.CONFLICT)] * 3])
         done = await asyncio.gather(*(answer(stub, "SetZone", request, ()) for _ in range(5)))
         assert [r for r, _ in done].count(None) == 1 and {r for r, _ in done} == {None, Reason.APPROVAL_NEEDED}
-    with walk.database.transaction() as session:
-        assert session.query(LogEntry).filter(LogEntry.event == "zone-set").count() == 1
+    assert len(walk.entries("zone-set")) == 1
 
 
 async def test_n119_a_gateway_of_another_zone_than_the_one_it_was_approved_for(walk):
     """Somebody who may approve in line-1 alone is asked, and the asker takes it to line-2."""
-    walk.pairs["local"] = signed_in(walk.database, walk.fleet, "local", "security@line-1")
+    walk.pairs["local"] = signed_in(walk.store, walk.fleet, "local", "security@line-1")
     verb = pb.VerbRequest(verb="frame.export", zone="line-1", content_sha256=bytes(range(32)), summary="s", reason="r")
     async with walk.channel(Role.SECURITY) as opened, walk.channel("local") as others:
         stub = rpc.OperatorStub(opened)

@@ -10,14 +10,23 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason
 from framegate.identity.certificates import Purpose
+from framegate.identity.names import Kind
 from framegate.identity.pem import private_pem
-from framegate_controller.ca.issuance import _leaf
-from framegate_controller.ca.keys import found_fleet
+from framegate_controller.ca.issue import certify
+from framegate_controller.ca.open import found_fleet
+from framegate_controller.ca.template import leaf_template
+from framegate_controller.fleet.answer import Answer
+from framegate_controller.fleet.profiles import add_profile
+from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.server import Controller, Settings
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.access import signed_in
+from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.forge.forge import Forge
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
 
 OPERATOR_CALLS = {
     "Invite": pb.InviteRequest(kind="camera", name="x", zone="z", profile="p"), "List": pb.ListRequest(), "Show": pb.DeviceRequest(device="x"),
@@ -30,7 +39,7 @@ STREAMS = {"Watch", "TrustFeed"}
 
 @pytest.fixture
 async def controller(tmp_path):
-    fleet = found_fleet(tmp_path / "keys", "plant")
+    fleet = found_controller(tmp_path)
     running = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
     await running.start()
     yield running, fleet
@@ -39,7 +48,7 @@ async def controller(tmp_path):
 
 def credentials(fleet, label: str, purpose: Purpose, name: str, life_s: float = 600) -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _leaf(fleet.issuing[label], purpose, name, key.public_key(), timedelta(seconds=life_s), datetime.now(UTC), [])
+    leaf = certify(fleet.issuing[label], leaf_template(purpose, name, key.public_key(), timedelta(seconds=life_s), datetime.now(UTC)))
     return private_pem(key), leaf.public_bytes(Encoding.PEM) + fleet.issuing[label].pem
 
 
@@ -61,6 +70,25 @@ async def refusals(controller: Controller, fleet, pair, stub_class, calls) -> di
                 await getattr(stub, name)(request, timeout=5)
             found[name] = (caught.value.code(), from_rpc_error(caught.value, "").reason)
     return found
+
+
+def invited(running: Controller, maker, kind: Kind, name: str, zone: str) -> Forge:
+    """A machine with a ticket, and a profile that it fits."""
+    profile = f"simulated-{kind}"
+    forge = Forge(maker, Firmware(profile))
+    invitation = Invitation(kind=kind, zone=zone, name=name, profile=profile, ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60)
+    with running.store.writing() as tx:
+        tx.evidence.add_allowlist(allowlist_of(profile, forge.firmware.release), 0)
+        add_profile(tx, running.fleet.keys, profile_toml(forge.firmware, profile).encode())
+        invite(tx, invitation)
+    return forge
+
+
+def joined(running: Controller, forge: Forge, code: bytes) -> Answer:
+    hello = forge.hello(code)
+    made = running.verifier.begin_join(hello, "p")
+    mac, proof = forge.answer(running.fleet.digest, hello, made.challenge)
+    return running.verifier.complete_join(made.state, mac, proof)
 
 
 ALL = ((rpc.OperatorStub, OPERATOR_CALLS), (rpc.FleetStub, DEVICE_CALLS | GATEWAY_CALLS))
@@ -96,7 +124,7 @@ async def test_n81_a_machines_certificate_opens_no_operators_call_whatever_its_n
 
 async def test_n80_an_operators_certificate_is_no_machine(controller):
     running, fleet = controller
-    pair = signed_in(running.database, fleet, "anna")
+    pair = signed_in(running.store, fleet, "anna")
     found = await refusals(running, fleet, pair, rpc.FleetStub, DEVICE_CALLS | GATEWAY_CALLS)
     assert {r for _, r in found.values()} == {Reason.WRONG_ROLE}
 
@@ -128,7 +156,7 @@ async def test_join_port_serves_neither_fleet_nor_operators(controller):
 
 async def test_operators_calls_work_and_say_what_is_wrong(controller):
     running, fleet = controller
-    pair = signed_in(running.database, fleet, "anna")
+    pair = signed_in(running.store, fleet, "anna")
     async with channel(running, fleet, pair) as opened:
         stub = rpc.OperatorStub(opened)
         assert (await stub.FleetStatus(pb.ListRequest())).fleet == "plant"
@@ -173,37 +201,18 @@ async def test_n117_an_operator_who_releases_a_reset_device_sets_the_new_baselin
     """After TPM2_Clear the counters stay below what was seen: release must let fresh evidence pass, and nothing else may."""
     from dataclasses import replace
 
-    from framegate.identity.names import Kind
-    from framegate.wire import Challenge
-    from framegate_controller.fleet.profiles import add_profile
-    from framegate_controller.store.evidence import add_allowlist
-    from framegate_controller.store.registry import invite
-    from framegate_simulators.forge.forge import Forge
-    from framegate_simulators.machine.boot import Firmware, profile_toml
-    from framegate_simulators.machine.ima import allowlist_of
-
     running, fleet = controller
-    verifier = running.verifier
-    forge = Forge(maker, Firmware("simulated-camera"))
-    with running.database.transaction() as session:
-        add_allowlist(session, allowlist_of("simulated-camera", forge.firmware.release), 0)
-        add_profile(session, fleet, profile_toml(forge.firmware, "simulated-camera").encode(), "t", verifier.clock())
-        invite(
-            session, kind=Kind.CAMERA, zone="z", name="cam1", profile="simulated-camera", ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60, actor="t", now_ms=verifier.clock()
-        )
+    forge = invited(running, maker, Kind.CAMERA, "cam1", "z")
 
     def join(code: bytes = b"") -> str:
-        hello = forge.hello(code)
-        made = verifier.begin_join(hello, "p")
-        mac, proof = forge.answer(verifier.fleet, hello, made.challenge)
-        return verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof).state
+        return joined(running, forge, code).state
 
     forge.clock = replace(forge.clock, reset_count=9)
     assert join(b"c" * 16) == "trusted"
     forge.clock = replace(forge.clock, reset_count=0)
     assert join() == "suspect"
     assert join() == "suspect"
-    pair = signed_in(running.database, fleet, "anna")
+    pair = signed_in(running.store, fleet, "anna")
     async with channel(running, fleet, pair) as opened:
         assert (await rpc.OperatorStub(opened).Change(pb.ChangeRequest(device="cam1", event="release", reason="mainboard serviced"))).state == "stale"
         events = (await rpc.OperatorStub(opened).Events(pb.EventsRequest(device="cam1"))).events
@@ -213,30 +222,16 @@ async def test_n117_an_operator_who_releases_a_reset_device_sets_the_new_baselin
 
 async def test_n121_feed_is_closed_to_a_gateway_process_that_its_host_does_not_vouch_for(controller, maker):
     """Two processes with good certificates of one trusted host: only the one whose keys the host's last quote covers gets the feed."""
-    from framegate.identity.names import DeviceId, Kind
-    from framegate.wire import Challenge, GatewayPublics
-    from framegate_controller.ca.issuance import issue_gateway
-    from framegate_controller.fleet.profiles import add_profile
-    from framegate_controller.store.evidence import add_allowlist
-    from framegate_controller.store.registry import invite
+    from framegate.identity.names import DeviceId
+    from framegate.wire import GatewayPublics
+    from framegate_controller.ca.issue import issue_gateway
     from framegate_gateway.trust.keys import GatewayKeys
-    from framegate_simulators.forge.forge import Forge
-    from framegate_simulators.machine.boot import Firmware, profile_toml
-    from framegate_simulators.machine.ima import allowlist_of
 
     running, fleet = controller
-    forge = Forge(maker, Firmware("simulated-gateway"))
+    forge = invited(running, maker, Kind.GATEWAY, "gw1", "line-1")
     vouched, replaced = (GatewayKeys("127.0.0.1:1", "127.0.0.1:2", b"m" * 32) for _ in range(2))
     forge.publics = (vouched.newest.publics,)
-    now = running.verifier.clock()
-    with running.database.transaction() as session:
-        add_allowlist(session, allowlist_of("simulated-gateway", forge.firmware.release), 0)
-        add_profile(session, fleet, profile_toml(forge.firmware, "simulated-gateway").encode(), "t", now)
-        invite(session, kind=Kind.GATEWAY, zone="line-1", name="gw1", profile="simulated-gateway", ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60, actor="t", now_ms=now)
-    hello = forge.hello(b"c" * 16)
-    made = running.verifier.begin_join(hello, "p")
-    mac, proof = forge.answer(running.verifier.fleet, hello, made.challenge)
-    assert running.verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof).state == "trusted"
+    assert joined(running, forge, b"c" * 16).state == "trusted"
     for process, reason in ((vouched, None), (replaced, Reason.NOT_TRUSTED)):
         tls, _ = issue_gateway(fleet, DeviceId("gateway.line-1.gw1"), GatewayPublics.parse(process.newest.publics), timedelta(minutes=3), datetime.now(UTC))
         pair = (private_pem(process.tls_key), tls.public_bytes(Encoding.PEM) + fleet.issuing["gateway-ca"].pem)

@@ -4,15 +4,15 @@ import asyncio
 import json
 
 import pytest
-from framegate_controller.cli import security_key, signin
 from soft_fido2 import Fido2Authenticator
 from typer.testing import CliRunner
 
-from framegate_controller.ca.keys import found_fleet
 from framegate_controller.server import Controller, Settings
 from framegate_host.operator_context import context_body
+from framegate_operator import security_key, signin
 from framegate_operator.main import app
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now, write_secret
+from framegate_simulators.fixtures.controller import found_controller
 
 
 class SoftKey:
@@ -30,10 +30,10 @@ class SoftKey:
 
 @pytest.fixture
 async def desk(tmp_path, monkeypatch):
-    keys = found_fleet(tmp_path / "keys", "plant")
+    keys = found_controller(tmp_path)
     running = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
     await running.start()
-    secret = add_person(running.database, keys, "anna", "viewer")
+    secret = add_person(running.store, keys, "anna", "viewer")
     password = write_secret(tmp_path / "pw", PASSWORD + "\n")
     context = write_secret(tmp_path / "anna.json", json.dumps(context_body(running.join_address, running.fleet_address, "controller.plant.framegate", keys.root.pem.decode())))
     monkeypatch.setenv("FRAMEGATE_CONTEXT", str(context))

@@ -26,7 +26,7 @@ from framegate_agent.doctor import examine
 from framegate_agent.signing import MAX_HANDSHAKES, TLS_CLIENT_PREFIX, TlsSigner
 from framegate_agent.state import StateFile
 from framegate_agent.tpm import Tpm
-from framegate_controller.ca.issuance import issue_operator
+from framegate_controller.ca.issue import issue_operator
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.machine import Machine
 
@@ -243,7 +243,7 @@ def test_n118_tls_1_2_only_server_gets_nothing_signed(keys, machine):
 
     from framegate.identity.pem import private_pem
     from framegate_agent.channel import with_tpm_key
-    from framegate_controller.ca.issuance import issue_server
+    from framegate_controller.ca.issue import issue_server
 
     server_key = ec.generate_private_key(ec.SECP256R1())
     folder = machine.folder

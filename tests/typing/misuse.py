@@ -7,7 +7,7 @@ from framegate.evidence.verify import VerifiedEvidence
 from framegate.identity.names import DeviceId, device_id
 from framegate.profile.model import FirmwareProfile
 from framegate.wire import Proof
-from framegate_controller.ca.issuance import issue_device
+from framegate_controller.ca.issue import issue_device
 from framegate_controller.ca.keys import FleetKeys
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 
 from framegate.access.policy import MAX_POLICY_BYTES, SCHEMA, PolicyStatement, Request, default_files, parse_policy
 from framegate.access.questions import address_text, inspect_request, verb_request
-from framegate.access.verbs import find_verb
+from framegate.access.verbs import Scoped, find_verb
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.identity.certificates import from_ms
-from framegate_controller.people.operators import add_operator
-from framegate_controller.people.policies import apply_policy, current_row, ensure_policy, load_policy
-from framegate_controller.store.tables import OperatorRow, PolicyRow
+from framegate.record.entry import Act
+from framegate_controller.people.operators import NewOperator, add_operator
+from framegate_controller.people.policies import apply_policy, load_policy
+from framegate_controller.store.shared.policies import InMemoryPolicies
 from framegate_gateway.trust.access import AccessView
 from framegate_operator.policies import read_folder, run_case
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -165,64 +167,66 @@ def test_a_rule_on_addresses():
 # --- in the controller's store ---
 
 
-@pytest.fixture
-def store(bench, keys):
-    with bench.verifier.database.transaction() as session:
-        ensure_policy(session, keys, bench.clock())
-    return bench.verifier.database
+def put(bench, texts, base: int) -> int:
+    with bench.store.writing() as tx:
+        tx.act = Act(actor="operator.sara")
+        return apply_policy(tx, bench.keys, texts, base=base, note="").version
 
 
-def put(bench, keys, store, texts, base: int) -> int:
-    with store.transaction() as session:
-        return apply_policy(session, keys, texts, base=base, note="", actor="operator.sara", now_ms=bench.clock()).version
+def in_force(bench) -> int:
+    with bench.store.reading() as tx:
+        return tx.policies.current().version
 
 
-def test_versions_only_rise_and_nobody_overwrites_anothers(bench, keys, store):
-    assert put(bench, keys, store, files(more=ERASE), 1) == 2
-    assert refused(lambda: put(bench, keys, store, files(other=ERASE), 1)) == Reason.CONFLICT
-    assert refused(lambda: put(bench, keys, store, files(more=ERASE), 2)) == Reason.CONFLICT  # the same again
-    assert put(bench, keys, store, files(), 2) == 3  # what was once in force comes back under a new number
-    with store.transaction() as session:
-        assert current_row(session).version == 3 and session.query(PolicyRow).count() == 3
+def test_versions_only_rise_and_nobody_overwrites_anothers(bench):
+    assert put(bench, files(more=ERASE), 1) == 2
+    assert refused(lambda: put(bench, files(other=ERASE), 1)) == Reason.CONFLICT
+    assert refused(lambda: put(bench, files(more=ERASE), 2)) == Reason.CONFLICT  # the same again
+    assert put(bench, files(), 2) == 3  # what was once in force comes back under a new number
+    assert in_force(bench) == 3
+    with bench.store.reading() as tx:
+        assert len(tx.policies.history(10)) == 3
 
 
-def test_a_policy_that_lets_nobody_change_it_again_is_refused(bench, keys, store):
-    add_person(store, keys, "sara", "security")
+def test_a_policy_that_lets_nobody_change_it_again_is_refused(bench):
+    add_person(bench.store, bench.keys, "sara", "security")
     texts = files()
     texts["operators.cedar"] = '@id("all") permit (principal, action in Action::"view", resource);'
-    assert refused(lambda: put(bench, keys, store, texts, 1)) == Reason.POLICY_INVALID
-    with store.transaction() as session:
-        session.get(OperatorRow, "sara").roles = '[["viewer","*"]]'
-    assert refused(lambda: put(bench, keys, store, files(more=ERASE), 1)) == Reason.POLICY_INVALID
-    with store.transaction() as session:
-        add_operator(session, name="new", words="", roles=[], actor="t", now_ms=0, vouched=True)
-        assert current_row(session).version == 1
+    assert refused(lambda: put(bench, texts, 1)) == Reason.POLICY_INVALID
+    with bench.store.writing() as tx:
+        tx.people.put(replace(tx.people.find("sara"), roles=(Scoped("viewer"),)))
+    assert refused(lambda: put(bench, files(more=ERASE), 1)) == Reason.POLICY_INVALID
+    with bench.store.writing() as tx:
+        add_operator(tx, NewOperator(name="new", roles=(), vouched=True), by="t")
+    assert in_force(bench) == 1
 
 
 @pytest.mark.parametrize("how", ["text", "version", "signature", "gone", "another key"])
-def test_n90_a_policy_changed_in_the_store_allows_nothing(bench, keys, store, how, tmp_path):
-    from framegate_controller.ca.keys import found_fleet
+def test_n90_a_policy_changed_in_the_store_allows_nothing(bench, how, tmp_path):
+    from framegate_controller.ca.open import found_fleet
 
-    with store.transaction() as session:
-        row = current_row(session)
-        if how == "gone":
-            session.delete(row)
-        elif how == "version":
-            session.delete(row)
-            session.flush()
-            session.add(PolicyRow(version=5, sha256=row.sha256, envelope=row.envelope, applied_by="x", applied_ms=0, note=""))
-        elif how == "text":
-            body = json.loads(row.envelope)
+    cache = InMemoryPolicies()
+    with bench.store.reading() as tx:
+        assert load_policy(tx, bench.keys, cache).version == 1  # what was verified before is no excuse
+        envelope = tx.policies.current().envelope
+    if how == "gone":
+        bench.sql("DELETE FROM access_policies")
+    elif how == "version":
+        bench.sql("UPDATE access_policies SET version = 5")
+    else:
+        if how == "text":
+            body = json.loads(envelope)
             import base64
 
             payload = base64.b64decode(body["payload"]).replace(b"viewers", b"viewerz")
-            row.envelope = json.dumps({**body, "payload": base64.b64encode(payload).decode()}, separators=(",", ":")).encode()
+            envelope = json.dumps({**body, "payload": base64.b64encode(payload).decode()}, separators=(",", ":")).encode()
         elif how == "signature":
-            row.envelope = row.envelope[:-40] + bytes([row.envelope[-40] ^ 1]) + row.envelope[-39:]
+            envelope = envelope[:-40] + bytes([envelope[-40] ^ 1]) + envelope[-39:]
         else:
-            row.envelope = signed_policy(found_fleet(tmp_path / "other", "plant"))
-    with store.transaction() as session, pytest.raises(FramegateError):
-        load_policy(session, keys)
+            envelope = signed_policy(found_fleet(tmp_path / "other", "plant"))
+        bench.sql("UPDATE access_policies SET envelope = ?", envelope)
+    with bench.store.reading() as tx, pytest.raises(FramegateError):
+        load_policy(tx, bench.keys, cache)
 
 
 def test_a_policy_stays_in_force_after_its_keys_certificate_ended(keys):
@@ -245,7 +249,7 @@ def test_n90_nothing_is_allowed_before_a_policy_came(view):
 
 @pytest.mark.parametrize("how", ["none", "junk", "rolled back", "same version, other text", "other fleet", "signed by another of our keys"])
 def test_n90_gateways_refuse_policies_that_are_missing_unsigned_or_rolled_back(view, keys, tmp_path, how):
-    from framegate_controller.ca.keys import found_fleet
+    from framegate_controller.ca.open import found_fleet
 
     view.apply(access_update(keys, policy=signed_policy(keys, files(), 3)))
     update = access_update(keys, policy=signed_policy(keys, files(more=ERASE), 4))

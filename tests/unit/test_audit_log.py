@@ -1,10 +1,12 @@
 """N110: the audit log against its operator as much as against an attacker: edited, dropped, reordered, cut, rewritten, deleted; and proofs."""
 
 import base64
+import contextlib
 import csv
 import io
 import itertools
 import json
+import sqlite3
 import time
 from hashlib import sha256
 
@@ -13,41 +15,66 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.machines.lifecycle import Event as Edge
+from framegate.machines.lifecycle import State
 from framegate.receipt_verifier import leaf_hash, root_from_path
 from framegate.record.entry import MAX_ENTRY_BYTES, Act, entry_bytes, event_body
+from framegate.record.machine_events import DeviceMoved
 from framegate.record.merkle import Frontier
 from framegate.record.verify import FORMAT, AuditRefused, LogAnchor, consistent, load_anchor, verify_head, verify_log
 from framegate.record.witness import head_line
 from framegate.signed.receipt import Checkpoint
-from framegate_controller.ca.keys import found_fleet
+from framegate_controller.ca.open import found_fleet
 from framegate_controller.record.ledger import checkpoint, prove, prove_growth, require_whole
 from framegate_controller.server import Controller, Settings
 from framegate_controller.store.database import Database
-from framegate_controller.store.registry import acting, record
-from framegate_controller.store.tables import LogEntry, LogHead, LogNode
+from framegate_controller.store.ports import EntryQuery
 from framegate_host.witness_file import last_head, read_heads, write_head
 from framegate_operator.audit import as_csv
+from framegate_simulators.fixtures.controller import found_controller
 
 HEADS_AT = (7, 20)
 NOW = time.time_ns() // 1_000_000
 
 
+class Clock:
+    """A clock that goes on by a millisecond with every transaction."""
+
+    def __init__(self) -> None:
+        self.now = NOW - 1
+
+    def __call__(self) -> int:
+        self.now += 1
+        return self.now
+
+
+def quarantined(number: int = 0, why: str = "", device: str = "") -> DeviceMoved:
+    return DeviceMoved(device=device, edge=Edge.QUARANTINE, before=State.TRUSTED, after=State.QUARANTINED, why=why or f"entry {number}")
+
+
 class Log:
     """A log with `size` entries in a store, signed at `HEADS_AT` and at its end."""
 
-    def __init__(self, database, keys, size: int = 33) -> None:
-        self.database, self.keys = database, keys
+    def __init__(self, path, keys, size: int = 33) -> None:
+        self.clock = Clock()
+        self.database, self.keys = Database(path, self.clock), keys
         self.heads: list[bytes] = []
         for number in range(size):
-            with database.transaction() as session:
-                record(session, NOW + number, f"camera.line-1.cam{number % 3}", "quarantine", "operator.anna", f"entry {number}")
+            with self.database.writing() as tx:
+                tx.record(quarantined(number, device=f"camera.line-1.cam{number % 3}"), by="operator.anna")
                 if number + 1 in HEADS_AT or number + 1 == size:
-                    self.heads.append(checkpoint(session.info["tx"], keys))
+                    self.heads.append(checkpoint(tx, keys))
 
     @property
     def entries(self) -> list[bytes]:
-        with self.database.transaction() as session:
-            return [e.entry for e in session.query(LogEntry).order_by(LogEntry.id)]
+        with self.database.reading() as tx:
+            return [e.entry for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=1000)]
+
+    def sql(self, *statements: str) -> None:
+        """What somebody with the database's file does behind the controller's back."""
+        with contextlib.closing(sqlite3.connect(self.database.path)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
 
     def export(self, entries=None, heads=None, count: int | None = None) -> list[bytes]:
         found = self.entries if entries is None else entries
@@ -61,16 +88,16 @@ class Log:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory, keys):
-    database = Database(tmp_path_factory.mktemp("log") / "registry.db")
-    yield Log(database, keys)
-    database.close()
+    made = Log(tmp_path_factory.mktemp("log") / "registry.db", keys)
+    yield made
+    made.database.close()
 
 
 @pytest.fixture
 def own(tmp_path, keys):
-    database = Database(tmp_path / "registry.db")
-    yield Log(database, keys)
-    database.close()
+    made = Log(tmp_path / "registry.db", keys)
+    yield made
+    made.database.close()
 
 
 def shown(log: Log, lines, witness=(), anchor=None) -> tuple[str, int]:
@@ -217,14 +244,14 @@ def test_anchors_that_are_none(pem):
 
 @pytest.mark.parametrize("index", [0, 7, 20, 32])
 def test_every_entry_is_proved_and_another_is_not(log, index):
-    with log.database.transaction() as session:
-        made = prove(session.info["tx"], log.keys, index)
+    with log.database.writing() as tx:
+        made = prove(tx, log.keys, index)
     head = verify_head(made.checkpoint, log.anchor, "plant")
     assert root_from_path(leaf_hash(made.entry), index, head.size, list(made.path)).hex() == head.root
     for wrong in (log.entries[index] + b" ", log.entries[(index + 1) % 33]):
         assert root_from_path(leaf_hash(wrong), index, head.size, list(made.path)).hex() != head.root
-    with log.database.transaction() as session, pytest.raises(KeyError):
-        prove(session.info["tx"], log.keys, 33)
+    with log.database.reading() as tx, pytest.raises(KeyError):
+        prove(tx, log.keys, 33)
 
 
 @given(st.integers(1, 33), st.integers(1, 33), st.integers(0, 8), st.integers(0, 255))
@@ -238,8 +265,8 @@ def test_growth_is_proved_and_a_changed_path_is_not(log, first, second, at, bit)
         for leaf in leaves[:size]:
             frontier.append(leaf)
         roots.append(frontier.root)
-    with log.database.transaction() as session:
-        path = prove_growth(session.info["tx"], first, second)
+    with log.database.reading() as tx:
+        path = prove_growth(tx, first, second)
     assert consistent(first, roots[0], second, roots[1], path)
     assert not consistent(first, sha256(roots[0]).digest(), second, roots[1], path)
     assert not consistent(first, roots[0], second, sha256(roots[1]).digest(), path)
@@ -257,70 +284,70 @@ def test_an_entry_is_there_with_its_change_or_neither_is(own):
     class Stop(Exception): ...
 
     before = log_size_of(own)
-    with pytest.raises(Stop), own.database.transaction() as session:
-        record(session, 1, "", "quarantine", "operator.anna")
+    with pytest.raises(Stop), own.database.writing() as tx:
+        tx.record(quarantined(), by="operator.anna")
         raise Stop
     assert log_size_of(own) == before
-    with own.database.transaction() as session:
-        record(session, 1, "", "quarantine", "operator.anna")
+    with own.database.writing() as tx:
+        tx.record(quarantined(), by="operator.anna")
     lines = own.export(heads=[head_of(own)])
     assert verify_log(lines, own.anchor).entries == before + 1
 
 
 def log_size_of(log: Log) -> int:
-    with log.database.transaction() as session:
-        return session.info["tx"].log.size()
+    with log.database.reading() as tx:
+        return tx.log.size()
 
 
 def head_of(log: Log) -> bytes:
-    with log.database.transaction() as session:
-        return checkpoint(session.info["tx"], log.keys)
+    with log.database.writing() as tx:
+        return checkpoint(tx, log.keys)
 
 
 def test_two_processes_writing_one_after_the_other_make_one_log(own, tmp_path):
     other = Database(tmp_path / "registry.db")
     for number in range(6):
         database = (own.database, other)[number % 2]
-        with database.transaction() as session:
-            record(session, number, "", "quarantine", f"operator.{number}")
+        with database.writing() as tx:
+            tx.record(quarantined(number), by=f"operator.{number}")
     other.close()
     assert verify_log(own.export(heads=[head_of(own)]), own.anchor).entries == 39
 
 
 def test_who_where_why_and_on_whose_word_are_in_the_entry(own):
-    with own.database.transaction() as session:
-        acting(
-            session,
-            Act(
-                actor="operator.anna",
-                source="192.0.2.7",
-                approved_by=("berta",),
-                reason="dirty",
-                verb="device.lift",
-                policies=("security",),
-                policy="access-policy 4 ab",
-                request="0a1b2c3d",
-            ),
+    with own.database.writing() as tx:
+        tx.act = Act(
+            actor="operator.anna",
+            source="192.0.2.7",
+            approved_by=("berta",),
+            reason="dirty",
+            verb="device.lift",
+            policies=("security",),
+            policy="access-policy 4 ab",
+            request="0a1b2c3d",
         )
-        record(session, 5, "camera.line-1.cam1", "release", "operator.anna", "lifted", "quarantined", "stale")
+        tx.record(DeviceMoved(device="camera.line-1.cam1", edge=Edge.RELEASE, before=State.QUARANTINED, after=State.STALE, why="lifted"))
     entry = json.loads(own.entries[-1])
     assert (entry["source"], entry["approved_by"], entry["reason"], entry["verb"], entry["request"]) == ("192.0.2.7", ["berta"], "dirty", "device.lift", "0a1b2c3d")
     assert (entry["from"], entry["to"], entry["policies"], entry["index"]) == ("quarantined", "stale", ["security"], 33)
 
 
 def test_an_entry_that_is_too_long_is_refused_whole(own):
-    with pytest.raises(Malformed), own.database.transaction() as session:
-        session.info["tx"].log.append(event_body(at_ms=1, event="x", actor="a", detail="x" * MAX_ENTRY_BYTES))
+    with pytest.raises(Malformed), own.database.writing() as tx:
+        tx.log.append(event_body(at_ms=1, event="x", actor="a", detail="x" * MAX_ENTRY_BYTES))
     assert log_size_of(own) == 33
 
 
 def test_heads_are_thinned_and_the_rest_still_say_where_it_was_whole(own):
-    with own.database.transaction() as session:
-        for number in range(50):
-            record(session, NOW + 1000 + number * 1000, "", "quarantine", "a")
-            checkpoint(session.info["tx"], own.keys)
-        session.info["tx"].log.thin_heads( NOW + 40_000, 10_000)
-        left = [h.at_ms for h in session.query(LogHead).order_by(LogHead.size)]
+    for number in range(50):
+        own.clock.now = NOW + 999 + number * 1000
+        with own.database.writing() as tx:
+            tx.record(quarantined(number), by="a")
+            checkpoint(tx, own.keys)
+    with own.database.writing() as tx:
+        tx.log.thin_heads(NOW + 40_000, 10_000)
+    with own.database.reading() as tx:
+        left = [Checkpoint.parse_payload(payload(h)).at_ms for h in tx.log.heads(tx.log.size() + 1, 1000)]
     assert len(left) < 20 and all(b - a >= 10_000 for a, b in itertools.pairwise(left) if b < NOW + 40_000)
 
 
@@ -358,23 +385,20 @@ def payload(envelope: bytes) -> bytes:
 
 @pytest.mark.parametrize("how", ["cut", "deleted", "rewritten"])
 def test_n110_a_log_that_was_cut_deleted_or_rewritten_in_the_store_is_seen_at_the_start(own, how):
-    with own.database.transaction() as session:
-        require_whole(session.info["tx"], payload(own.heads[2]))
-    with own.database.transaction() as session:
-        if how == "rewritten":
-            session.get(LogNode, (0, 3)).hash = bytes(32)
-            session.get(LogNode, (5, 0)).hash = bytes(32)
-        else:
-            keep = 20 if how == "cut" else 0
-            session.query(LogEntry).filter(LogEntry.id >= keep).delete()
-    with own.database.transaction() as session, pytest.raises(Refused) as caught:
-        require_whole(session.info["tx"], payload(own.heads[2]))
+    with own.database.reading() as tx:
+        require_whole(tx, payload(own.heads[2]))
+    if how == "rewritten":
+        own.sql("UPDATE log_nodes SET hash = zeroblob(32) WHERE (level, position) IN ((0, 3), (5, 0))")
+    else:
+        own.sql(f"DELETE FROM log_entries WHERE id >= {20 if how == 'cut' else 0}")
+    with own.database.reading() as tx, pytest.raises(Refused) as caught:
+        require_whole(tx, payload(own.heads[2]))
     assert caught.value.reason == Reason.AUDIT
 
 
 @pytest.mark.parametrize("how", ["deleted log", "deleted store", "forged head", "damaged file"])
 async def test_n110_the_controller_does_not_start_on_a_log_that_is_less_than_its_witness(tmp_path, how):
-    found_fleet(tmp_path / "keys", "plant")
+    found_controller(tmp_path)
     running = Controller(Settings(tmp_path, join_port=0, fleet_port=0, witness=(tmp_path / "usb" / "heads",)))
     (tmp_path / "usb").mkdir()
     await running.start()
@@ -382,18 +406,16 @@ async def test_n110_the_controller_does_not_start_on_a_log_that_is_less_than_its
     heads = tmp_path / "log-heads"
     if not heads.exists():  # the house is kept every few seconds: do it once by hand
         again = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
-        with again.database.transaction() as session:
-            write_head(heads, checkpoint(session.info["tx"], again.keys))
-        again.database.close()
+        with again.store.writing() as tx:
+            write_head(heads, checkpoint(tx, again.fleet.keys))
+        again.store.close()
     if how == "deleted store":
         for path in tmp_path.glob("registry.db*"):
             path.unlink()
     elif how == "deleted log":
-        database = Database(tmp_path / "registry.db")
-        with database.transaction() as session:
-            session.query(LogEntry).delete()
-            session.query(LogNode).delete()
-        database.close()
+        with contextlib.closing(sqlite3.connect(tmp_path / "registry.db")) as connection, connection:
+            connection.execute("DELETE FROM log_entries")
+            connection.execute("DELETE FROM log_nodes")
     elif how == "forged head":
         other = found_fleet(tmp_path / "other", "plant")
         heads.write_bytes(head_line(Checkpoint(fleet="plant", size=0, root=Frontier().root.hex(), at_ms=1).seal(other.signing["log"].der, other.signing["log"].sign)) + b"\n")

@@ -1,6 +1,7 @@
 """CA care: keys in encrypted files, a PKCS#11 token (SoftHSM), a TPM (swtpm); rotation step by step, and a controller that dies in the middle of one."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,14 +10,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import FramegateError, Reason
 from framegate.identity.certificates import Purpose, from_ms, verify_certificate
-from framegate_controller.ca.issuance import issue_operator
-from framegate_controller.ca.keyring import FileKeyring, open_keyring, read_passphrase
-from framegate_controller.ca.keys import ISSUING, SIGNING, FleetKeys, SigningKey, found_fleet, load_fleet, signing_certificate
-from framegate_controller.ca.rotation import LIFE, ca_rows, plan_rotation, rotate, tick
+from framegate.identity.names import DeviceId, Kind
+from framegate.machines.lifecycle import State
+from framegate.record.entry import Act
+from framegate.registry.device import Device, Standing
+from framegate_controller.ca.files import FileKeys, read_passphrase
+from framegate_controller.ca.generations import FolderKeyRing
+from framegate_controller.ca.issue import issue_operator, issue_signing
+from framegate_controller.ca.keys import ISSUING, SIGNING, FleetKeys, SigningKey
+from framegate_controller.ca.open import found_fleet, load_fleet, open_key_store
+from framegate_controller.clockwork.rotation import LIFE, move_on, plan_rotation, rotate, tick
+from framegate_controller.context import Fleet
+from framegate_controller.events.notices import AccessChanged, EverybodyAttests
 from framegate_controller.store.database import Database
-from framegate_controller.store.tables import Device, LogEntry
+from framegate_controller.store.ports import EntryQuery
 from framegate_controller.timing import Timing
-from framegate_simulators.fixtures.access import device_row
+from framegate_controller.verbs.ca import ca_rows
 from framegate_simulators.machine.tpm import Swtpm
 
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
@@ -103,12 +112,12 @@ def test_n87_key_files_that_are_not_right(tmp_path, how):
 def test_keys_are_never_overwritten(tmp_path):
     found_fleet(tmp_path, "plant")
     assert refused(lambda: found_fleet(tmp_path, "plant")) == Reason.CONFLICT
-    assert refused(lambda: FileKeyring(tmp_path, read_passphrase(tmp_path, None)).make("root")) == Reason.CONFLICT
+    assert refused(lambda: FileKeys(tmp_path, read_passphrase(tmp_path, None)).make("root")) == Reason.CONFLICT
 
 
 @pytest.mark.parametrize("held", ["pkcs11:", "pkcs11:module=x", "tpm:", "ftp:x", "pkcs11:module=x;token=y;pin-file=z;more=1"])
 def test_key_stores_that_are_written_wrongly(tmp_path, held):
-    assert refused(lambda: open_keyring(held, tmp_path, b"")) == Reason.USAGE
+    assert refused(lambda: open_key_store(held, tmp_path, b"")) == Reason.USAGE
 
 
 def test_a_fleet_in_a_pkcs11_token(tmp_path, token):
@@ -163,35 +172,52 @@ def test_a_tpm_that_is_away(tmp_path):
 # --- rotation ---
 
 
+CAMERA = DeviceId("camera.line-1.cam1")
+
+
 class House:
     """A fleet with a trusted machine, whose clock the test moves."""
 
     def __init__(self, tmp_path, held: str = "") -> None:
         self.folder, self.timing = tmp_path / "keys", Timing()
-        self.keys = found_fleet(self.folder, "plant", held)
-        self.database = Database(tmp_path / "registry.db")
         self.now = int(datetime.now(UTC).timestamp() * 1000)
-        with self.database.transaction() as session:
-            session.add(device_row("cam1", "trusted", result_ms=self.now))
+        self.database = Database(tmp_path / "registry.db", lambda: self.now)
+        self.open(found_fleet(self.folder, "plant", held))
+        with self.database.writing() as tx:
+            proved = Standing(result_ms=self.now)
+            tx.devices.add(Device(id=CAMERA, kind=Kind.CAMERA, zone="line-1", name="cam1", state=State.TRUSTED, since_ms=0, profile="p", standing=proved))
+
+    def open(self, keys: FleetKeys) -> None:
+        """As a controller does at its start."""
+        self.fleet = Fleet(ring=FolderKeyRing(keys), timing=self.timing, clock=lambda: self.now, controller="controller-1")
+
+    @property
+    def keys(self) -> FleetKeys:
+        return self.fleet.keys
 
     def later(self, seconds: float) -> None:
         self.now += int(seconds * 1000)
 
     def attested(self) -> None:
-        with self.database.transaction() as session:
-            session.get(Device, "camera.line-1.cam1").result_ms = self.now
+        with self.database.writing() as tx:
+            tx.devices.put(replace(tx.devices.get(CAMERA), standing=Standing(result_ms=self.now)))
 
     def rotate(self, label: str = "device-ca") -> None:
-        with self.database.transaction() as session:
-            rotate(session, self.keys, self.folder, label, "operator.anna", self.now)
+        with self.database.writing() as tx:
+            tx.act = Act(actor="operator.anna")
+            rotate(tx, self.fleet, label)
 
     def tick(self) -> list[str]:
-        with self.database.transaction() as session:
-            return tick(session, self.keys, self.folder, self.timing, self.now)
+        with self.database.writing() as tx:
+            return tick(tx, self.fleet)
 
     def states(self, label: str = "device-ca") -> list[str]:
-        with self.database.transaction() as session:
-            return [r["state"] for r in ca_rows(session, self.keys) if r["label"] == label]
+        with self.database.reading() as tx:
+            return [r.state for r in ca_rows(tx, self.keys) if r.label == label]
+
+    def events(self) -> set[str]:
+        with self.database.reading() as tx:
+            return {e.event for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)}
 
     def certificate(self):
         key = ec.generate_private_key(ec.SECP256R1())
@@ -239,26 +265,26 @@ def test_a_second_rotation_waits_for_the_first_and_unknown_cas_are_said_so(house
     assert refused(house.rotate) == Reason.CONFLICT
     for label in ("root", "", "x\x1b", "grant"):
         assert refused(lambda label=label: house.rotate(label)) == Reason.USAGE
-        with house.database.transaction() as session:
-            assert refused(lambda label=label, session=session: plan_rotation(session, house.keys, house.timing, label)) == Reason.USAGE
+        with house.database.reading() as tx:
+            assert refused(lambda label=label, tx=tx: plan_rotation(tx, house.fleet, label)) == Reason.USAGE
 
 
 def test_a_plan_changes_nothing_and_says_what_will_be(house):
     before = sorted(p.name for p in house.folder.iterdir())
-    with house.database.transaction() as session:
-        steps = plan_rotation(session, house.keys, house.timing, "gateway-ca")
+    with house.database.reading() as tx:
+        steps = plan_rotation(tx, house.fleet, "gateway-ca")
     assert len(steps) == 5 and "1 trusted machines" in steps[1] and sorted(p.name for p in house.folder.iterdir()) == before
 
 
 def test_a_restart_in_every_stage_goes_on_where_it_was(house):
     house.rotate()
-    house.keys = load_fleet(house.folder)
+    house.open(load_fleet(house.folder))
     assert house.states() == ["present", "coming"]
     house.later(house.timing.interval_ms / 1000)
     house.attested()
     house.tick()
     signer = house.keys.issuing["device-ca"].certificate
-    house.keys = load_fleet(house.folder)
+    house.open(load_fleet(house.folder))
     assert house.states() == ["present", "gone"] and house.keys.issuing["device-ca"].certificate == signer
 
 
@@ -266,23 +292,96 @@ def test_a_restart_in_every_stage_goes_on_where_it_was(house):
 def test_a_controller_that_died_between_the_two_steps_of_a_switch(tmp_path, request, kind):
     house = House(tmp_path, request.getfixturevalue("token") if kind == "token" else "")
     house.rotate()
-    coming = house.keys.next["device-ca"].certificate
-    house.keys.keyring.rename("device-ca.next", "device-ca")  # and here the power went
+    coming = house.keys.coming["device-ca"].certificate
+    house.keys.held.rename("device-ca.next", "device-ca")  # and here the power went
     keys = load_fleet(house.folder)
-    assert keys.issuing["device-ca"].certificate == coming and not keys.next
+    assert keys.issuing["device-ca"].certificate == coming and not keys.coming
     works(keys)
     house.database.close()
 
 
 def test_a_rotation_whose_transaction_was_lost_still_ends(house):
-    class Stop(Exception): ...
-
-    with pytest.raises(Stop), house.database.transaction() as session:
-        rotate(session, house.keys, house.folder, "device-ca", "operator.anna", house.now)
+    with pytest.raises(Stop), house.database.writing() as tx:
+        rotate(tx, house.fleet, "device-ca")
         raise Stop
     house.later(house.timing.interval_ms / 1000)
     house.attested()
     assert house.tick() == ["device-ca: the new one signs"]
+
+
+class Stop(Exception): ...
+
+
+def test_keys_change_for_others_only_once_the_transaction_is_committed(house):
+    before = house.keys
+    with house.database.writing() as tx:
+        rotate(tx, house.fleet, "device-ca")
+        assert house.keys is before
+    assert house.keys is not before and "device-ca" in house.keys.coming and not before.coming
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    before = house.keys
+    with house.database.writing() as tx:
+        assert tick(tx, house.fleet) and house.keys.issuing["device-ca"].certificate == before.issuing["device-ca"].certificate
+    assert house.keys.issuing["device-ca"].certificate == before.coming["device-ca"].certificate
+
+
+@pytest.mark.parametrize("kind", ["file", "token"])
+def test_a_switch_whose_transaction_was_lost_is_not_done_twice(tmp_path, request, kind):
+    house = House(tmp_path, request.getfixturevalue("token") if kind == "token" else "")
+    old = house.keys.issuing["device-ca"].certificate
+    house.rotate()
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    with pytest.raises(Stop), house.database.writing() as tx:
+        assert tick(tx, house.fleet) == ["device-ca: the new one signs"]
+        raise Stop
+    assert house.states() == ["present", "coming"]  # nobody saw it
+    assert house.tick() == [] and house.states() == ["present", "gone"] and house.keys.issuing["device-ca"].certificate != old
+    works(house.keys)
+    house.database.close()
+
+
+def test_a_switch_that_failed_half_way_is_gone_on_with(house, monkeypatch):
+    house.rotate()
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+
+    def full(*_):
+        raise OSError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("framegate_controller.ca.generations._take_place", full)
+        with pytest.raises(OSError):
+            house.tick()
+    assert house.tick() == ["device-ca: the new one signs"] and house.states() == ["present", "gone"]
+    assert len(list(house.folder.glob("device-ca.old-*.pem"))) == 1
+    works(house.keys)
+
+
+def test_another_rotation_waits_for_machines_though_its_transaction_was_lost(house):
+    """What the store remembers of the rotation before says nothing of this one."""
+    house.rotate()
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    house.tick()
+    house.later(3600)
+    with pytest.raises(Stop), house.database.writing() as tx:
+        rotate(tx, house.fleet, "device-ca")
+        raise Stop
+    house.later(house.timing.interval_ms / 1000)
+    assert "device-ca: the new one signs" not in house.tick() and "coming" in house.states()
+
+
+def test_a_look_that_moves_nothing_writes_nothing_and_one_that_does_tells_everybody(house):
+    with house.database.writing():
+        assert move_on(house.database, house.fleet) == ()  # it does not wait for its turn to write
+    house.rotate()
+    house.later(house.timing.interval_ms / 1000)
+    house.attested()
+    assert move_on(house.database, house.fleet) == (AccessChanged(), EverybodyAttests()) and house.states() == ["present", "gone"]
+    house.later(LIFE["device-ca"].total_seconds() + 61)
+    assert move_on(house.database, house.fleet) and house.states() == ["present"] and "ca-forgotten" in house.events()
 
 
 @pytest.mark.parametrize("kind", ["token", "tpm"])
@@ -293,7 +392,7 @@ def test_rotation_in_a_token_and_in_a_tpm(tmp_path, request, kind):
     house.later(house.timing.interval_ms / 1000)
     house.attested()
     assert house.tick() == ["operator-ca: the new one signs"]
-    house.keys = load_fleet(house.folder)
+    house.open(load_fleet(house.folder))
     assert house.keys.issuing["operator-ca"].certificate != old
     works(house.keys)
     house.database.close()
@@ -304,14 +403,14 @@ def test_every_step_is_an_entry(house):
     house.later(house.timing.interval_ms / 1000)
     house.attested()
     house.tick()
-    with house.database.transaction() as session:
-        assert {"ca-made", "ca-rotated"} <= {e.event for e in session.query(LogEntry)}
+    assert {"ca-made", "ca-rotated"} <= house.events()
 
 
 def test_signing_keys_are_certified_anew_before_their_certificate_ends(house):
     held = house.keys.signing["log"]
-    soon = signing_certificate(house.keys.root, "plant", "log", held.key.public_key(), from_ms(house.now) - timedelta(days=500))
-    house.keys.signing["log"] = SigningKey(held.key, soon)
+    soon = issue_signing(house.keys.root, "plant", "log", held.key.public_key(), from_ms(house.now) - timedelta(days=500))
+    (house.folder / "log.pem").write_bytes(SigningKey(held.key, soon).pem)
+    house.open(load_fleet(house.folder))
     assert len(house.tick()) == 1 and house.tick() == []
     again = load_fleet(house.folder).signing["log"]
     assert again.key.public_key() == held.key.public_key() and again.certificate.not_valid_after_utc > from_ms(house.now) + timedelta(days=700)

@@ -19,14 +19,16 @@ from framegate.ima.allowlist import parse_allowlist
 from framegate.profile.model import MAX_PROFILE_BYTES, parse_profile
 from framegate.profile.review import diff, lint
 from framegate.wire import GatewayPublics, Hello, SessionOffer
-from framegate_controller.ca.issuance import _leaf, issue_device, issue_gateway
-from framegate_controller.ca.keys import found_fleet, load_fleet
+from framegate_controller.ca.issue import certify, issue_device, issue_gateway
+from framegate_controller.ca.open import found_fleet, load_fleet
+from framegate_controller.ca.template import leaf_template
 from framegate_controller.fleet.profiles import add_profile, load_profile
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC) + timedelta(hours=1)
+"""After the fleet of these tests was founded, however late in a run that is."""
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
 
 
@@ -108,23 +110,19 @@ def test_profile_that_is_empty_or_too_large():
 
 
 def test_n90_profiles_unsigned_rolled_back_or_signed_by_another_key(bench, tmp_path):
-    from framegate_controller.store.tables import Profile
-
     other = found_fleet(tmp_path / "other", "other")
-    database, fleet = bench.verifier.database, bench.verifier.keys
-    with pytest.raises(Refused) as caught, database.transaction() as session:
-        add_profile(session, fleet, PROFILE.encode(), "t", 0)
+    fleet = bench.keys
+    with pytest.raises(Refused) as caught, bench.store.writing() as tx:
+        add_profile(tx, fleet, PROFILE.encode())
     assert caught.value.reason == Reason.CONFLICT
-    with database.transaction() as session:
-        good = session.get(Profile, "simulated-camera").envelope
+    ((good,),) = bench.sql("SELECT envelope FROM profiles WHERE name = 'simulated-camera'")
     for envelope, reason in (
         (b"", Reason.MALFORMED), (PROFILE.encode(), Reason.MALFORMED), (good.replace(b'"sig":"M', b'"sig":"N'), Reason.SIGNATURE),
         (_sealed(other, "profile"), Reason.CERTIFICATE), (_sealed(fleet, "grant"), Reason.CERTIFICATE),
     ):  # fmt: skip
-        with database.transaction() as session:
-            session.get(Profile, "simulated-camera").envelope = envelope
-        with pytest.raises(FramegateError) as caught, database.transaction() as session:
-            load_profile(session, fleet, "simulated-camera")
+        bench.sql("UPDATE profiles SET envelope = ? WHERE name = 'simulated-camera'", envelope)
+        with pytest.raises(FramegateError) as caught, bench.store.reading() as tx:
+            load_profile(tx, fleet, "simulated-camera")
         assert caught.value.reason == reason
 
 
@@ -220,7 +218,7 @@ def test_a_learnt_profile_affirms_its_machines_and_only_those(bench):
 
 
 def certificate(keys, purpose=Purpose.DEVICE, label="device-ca", life=timedelta(minutes=3)):
-    return _leaf(keys.issuing[label], purpose, "camera.z.n", ec.generate_private_key(ec.SECP256R1()).public_key(), life, NOW, [])
+    return certify(keys.issuing[label], leaf_template(purpose, "camera.z.n", ec.generate_private_key(ec.SECP256R1()).public_key(), life, NOW))
 
 
 def test_every_purpose_is_worth_nothing_elsewhere(keys):

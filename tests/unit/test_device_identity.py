@@ -9,9 +9,6 @@ from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
 from framegate.identity.endorsement import EK_USAGE, MAX_CHAIN, load_chain
 from framegate.tpm.constants import Attr, St
 from framegate.tpm.public import AK_ATTRS, TLS_ATTRS
-from framegate.wire import Challenge
-from framegate_controller.store.registry import invite
-from framegate_controller.store.tables import Device
 from framegate_simulators.forge.forge import Forge, Key
 from framegate_simulators.machine.tpm import TpmMaker
 
@@ -19,26 +16,18 @@ CAM = "camera.line-1.cam1"
 
 
 def replacement(bench, ek: bytes | None, name: str = "cam1") -> bytes:
-    from framegate.identity.names import Kind
-
-    code = b"replacement.....".ljust(16, b".")
-    with bench.verifier.database.transaction() as session:
-        invite(
-            session, kind=Kind.CAMERA, zone="line-1", name=name, profile="simulated-camera", ek_sha256=ek, code=code, life_s=3600, actor="t", now_ms=bench.clock(), replaces=True
-        )
-    return code
+    return bench.invite(name, ek=ek, code=b"replacement.....".ljust(16, b"."), replaces=True)
 
 
-def row(bench) -> Device:
-    with bench.verifier.database.transaction() as session:
-        return session.get(Device, CAM)
+def row(bench):
+    return bench.device(CAM)
 
 
 def test_an_iak_vouches_where_no_ek_certificate_does(bench):
     forge = bench.forge().with_iak()
     answer = bench.join(forge, bench.invite())
     assert answer.state == "pending", "by a maker's certificate alone: an operator approves"
-    assert row(bench).endorsement.startswith("IAK certificate")
+    assert row(bench).tpm.endorsement.startswith("IAK certificate")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +96,7 @@ def test_a_replacement_ends_the_old_identity_in_the_same_transaction(bench):
     assert bench.attest(old).state == "trusted", "until the new machine is there the old one works"
     assert bench.join(new, code).state == "trusted"
     after = row(bench)
-    assert after.ek_sha256 == new.ek_sha256 != before.ek_sha256 and after.tls_spki_sha256 != before.tls_spki_sha256
+    assert after.tpm.ek_sha256 == new.ek_sha256 != before.tpm.ek_sha256 and after.tls.spki_sha256 != before.tls.spki_sha256
     with pytest.raises(Refused) as caught:
         bench.join(old)
     assert caught.value.reason == Reason.EK_UNKNOWN
@@ -122,9 +111,9 @@ def test_a_replacement_that_fails_leaves_the_old_identity(bench):
     code = replacement(bench, new.ek_sha256)
     hello = new.hello(code)
     made = bench.verifier.begin_join(hello, "p")
-    mac, proof = new.answer(bench.verifier.fleet, hello, made.challenge)
+    mac, proof = new.answer(bench.fleet.digest, hello, made.challenge)
     with pytest.raises(FramegateError):
-        bench.verifier.complete_join(Challenge.parse(made.challenge).session, bytes([mac[0] ^ 1]) + mac[1:], proof)
+        bench.verifier.complete_join(made.state, bytes([mac[0] ^ 1]) + mac[1:], proof)
     assert bench.attest(old).state == "trusted"
 
 
@@ -140,11 +129,9 @@ def test_a_replacement_with_an_unknown_system_is_suspect_and_the_old_one_is_gone
 
 def test_a_quarantine_is_not_lifted_by_new_hardware(bench):
     from framegate.machines.lifecycle import Event
-    from framegate_controller.store.registry import change_state
 
     bench.enrol()
-    with bench.verifier.database.transaction() as session:
-        change_state(session, session.get(Device, CAM), Event.QUARANTINE, "t", bench.clock())
+    bench.move(Event.QUARANTINE)
     new = bench.forge()
     assert bench.join(new, replacement(bench, new.ek_sha256)).state == "quarantined"
 

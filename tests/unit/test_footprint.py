@@ -6,8 +6,9 @@ import sys
 import pytest
 
 BARRED = {
-    "framegate_controller.main": ("cv2", "tpm2_pytss", "onnxruntime", "numpy", "paho"), "framegate_operator.main": ("cv2", "tpm2_pytss", "onnxruntime", "paho"),
-    "framegate_agent.main": ("onnxruntime", "sqlalchemy", "paho", "cv2"), "framegate_gateway.main": ("tpm2_pytss", "sqlalchemy", "cv2", "numpy", "onnx", "onnxruntime"), "framegate_agent.camera.sources": ("tpm2_pytss", "grpc", "onnxruntime"),
+    "framegate_controller.main": ("cv2", "tpm2_pytss", "onnxruntime", "numpy", "paho"), "framegate_operator.main": ("cv2", "tpm2_pytss", "onnxruntime", "paho", "sqlalchemy", "alembic"), "framegate_operator.results": ("cv2", "sqlalchemy", "alembic", "argon2", "pyotp", "authlib"),
+    "framegate_operator.signin": ("sqlalchemy", "alembic", "argon2", "pyotp", "authlib"), "framegate_operator.audit": ("sqlalchemy", "alembic"),
+    "framegate_agent.main": ("onnxruntime", "sqlalchemy", "paho", "cv2"), "framegate_gateway.main": ("tpm2_pytss", "sqlalchemy", "cv2", "numpy", "onnx", "onnxruntime", "framegate_models", "torch"), "framegate_agent.camera.sources": ("tpm2_pytss", "grpc", "onnxruntime"),
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from framegate_agent.camera.sources import encoded
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.inspector import golden_of
 from framegate_gateway.inference.learning import learn_golden
@@ -26,7 +27,6 @@ from framegate_gateway.inference.parts import GoldenImages, Part
 from framegate_gateway.inference.registration import MAX_SHIFT_PX, reference, register
 from framegate_gateway.inference.rules import apply_rules
 from framegate_gateway.inference.signed_folder import signed_files
-from framegate_gateway.trust.fleet_parts import FleetParts
 from framegate_models.evaluate import inspector_of
 from framegate_models.manifest import sign_folder
 from framegate_simulators.boards.boards import CLASSES, draw_board

@@ -17,8 +17,9 @@ from framegate.identity.certificates import Purpose, from_ms
 from framegate.identity.pem import private_pem
 from framegate.signed.decision import Decision, Notice, verify_decision
 from framegate.signed.statement import Outcome, Verdict
-from framegate_controller.ca.issuance import _leaf, issue_line
+from framegate_controller.ca.issue import certify, issue_line
 from framegate_controller.ca.keys import SigningKey
+from framegate_controller.ca.template import leaf_template
 from framegate_line.adapter import Adapter, parse_trigger, trigger_json
 from framegate_line.credentials import load_credentials
 from framegate_line.ledger import NOT_TAKEN, SENT, Ledger, PartKey
@@ -71,7 +72,7 @@ class Bench:
 
     def signer(self, name, purpose=Purpose.VERDICT, label="gateway-ca") -> SigningKey:
         key = ec.generate_private_key(ec.SECP256R1())
-        return SigningKey(key, _leaf(self.fleet.issuing[label], purpose, name, key.public_key(), timedelta(minutes=10), datetime.now(UTC), []))
+        return SigningKey(key, certify(self.fleet.issuing[label], leaf_template(purpose, name, key.public_key(), timedelta(minutes=10), datetime.now(UTC))))
 
     def verdict(self, camera=CAM1, sequence=1, outcome="PASS", by=None, **changes) -> bytes:
         by = by or self.gateway

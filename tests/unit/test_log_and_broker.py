@@ -18,8 +18,9 @@ from framegate.record.merkle import Frontier, Tree, data_tree
 from framegate.record.verify import consistent
 from framegate.signed.receipt import Checkpoint, ReceiptBatch
 from framegate.wire import sha256
-from framegate_controller.ca.issuance import _leaf
+from framegate_controller.ca.issue import certify
 from framegate_controller.ca.keys import SigningKey
+from framegate_controller.ca.template import leaf_template
 from framegate_controller.record.batches import record_batch
 from framegate_controller.record.ledger import prove, prove_growth
 from framegate_operator.broker import mosquitto_acl
@@ -30,20 +31,20 @@ HOST = "gateway.line-1.gw1"
 
 class Recorder:
     def __init__(self, bench) -> None:
-        self.bench, self.keys = bench, bench.verifier.keys
+        self.bench, self.keys = bench, bench.keys
         self.signer = self.key(HOST)
         self.first = ReceiptBatch(HOST, "store", 1, 1, 3, "aa", "", 0, bench.clock())
-        with bench.verifier.database.transaction() as session:
-            self.base = session.info["tx"].log.size() + 1  # what the fleet's making left, and the event that tells of a new store
+        with bench.store.reading() as tx:
+            self.base = tx.log.size() + 1  # what the fleet's making left, and the event that tells of a new store
 
     def key(self, name, purpose=Purpose.VERDICT, label="gateway-ca", life=timedelta(minutes=5)) -> SigningKey:
         key = ec.generate_private_key(ec.SECP256R1())
-        return SigningKey(key, _leaf(self.keys.issuing[label], purpose, name, key.public_key(), life, datetime.now(UTC), []))
+        return SigningKey(key, certify(self.keys.issuing[label], leaf_template(purpose, name, key.public_key(), life, datetime.now(UTC))))
 
     def record(self, batch, by=None, host=HOST):
         by = by or self.signer
-        with self.bench.verifier.database.transaction() as session:
-            return record_batch(session, self.keys, host, batch.seal(by.der, by.sign), self.bench.clock())
+        with self.bench.store.writing() as tx:
+            return record_batch(tx, self.keys, host, batch.seal(by.der, by.sign))
 
     def next(self, batch, **changes):
         made = replace(batch, number=batch.number + 1, first=batch.first + batch.count, previous=sha256(batch.payload()).hex())
@@ -101,8 +102,8 @@ def test_batches_that_are_not_this_gateways(recorder, how):
         batch = replace(batch, closed_at_ms=recorder.bench.clock() - 3_600_000)
     with pytest.raises(FramegateError):
         if how == "garbage":
-            with recorder.bench.verifier.database.transaction() as session:
-                record_batch(session, recorder.keys, HOST, b"{}", 1)
+            with recorder.bench.store.writing() as tx:
+                record_batch(tx, recorder.keys, HOST, b"{}")
         else:
             recorder.record(batch, by, host)
 
@@ -115,32 +116,28 @@ def test_a_controller_that_was_away_hears_of_it_later(recorder):
 def test_a_new_store_is_an_event(recorder):
     recorder.record(recorder.first)
     recorder.record(replace(recorder.first, store="another"))
-    from sqlalchemy import select
 
-    from framegate_controller.store.tables import LogEntry
-
-    with recorder.bench.verifier.database.transaction() as session:
-        assert len(session.scalars(select(LogEntry).where(LogEntry.event == "receipt-store-new")).all()) == 2
+    assert len(recorder.bench.events("receipt-store-new")) == 2
 
 
 def test_every_entry_stays_provable_as_the_log_grows(bench):
-    keys = bench.verifier.keys
-    with bench.verifier.database.transaction() as session:
-        first = session.info["tx"].log.size()
+    keys = bench.keys
+    with bench.store.writing() as tx:
+        first = tx.log.size()
         for number in range(37):
-            session.info["tx"].log.append({"kind": "event", "event": "x", "actor": "a", "detail": str(number)})
+            tx.log.append({"kind": "event", "event": "x", "actor": "a", "detail": str(number)})
         size = first + 37
-        entries = [prove(session.info["tx"], keys, index).entry for index in range(size)]
+        entries = [prove(tx, keys, index).entry for index in range(size)]
         root = data_tree(entries).root
         for index, entry in enumerate(entries):
-            proof = prove(session.info["tx"], keys, index)
+            proof = prove(tx, keys, index)
             assert root_from_path(leaf_hash(entry), index, size, proof.path) == root and json.loads(entry)["index"] == index
         for smaller in range(1, size + 1):
-            path = prove_growth(session.info["tx"], smaller, size)
+            path = prove_growth(tx, smaller, size)
             assert consistent(smaller, data_tree(entries[:smaller]).root, size, root, path)
             assert not consistent(smaller, data_tree(entries[1 : smaller + 1]).root, size, root, path) or smaller == 0
         with pytest.raises(KeyError):
-            prove(session.info["tx"], keys, size)
+            prove(tx, keys, size)
 
 
 @given(st.integers(1, 200), st.data())

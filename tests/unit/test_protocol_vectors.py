@@ -8,7 +8,9 @@ import struct
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
+from framegate.evidence.challenge import ChallengeState
 from framegate.wire import AttestHello, Captured, Challenge, FrameHead, FrameMetadata, Hello, Opening, SessionOffer
 from framegate_simulators.forge.forge import Forge
 
@@ -33,6 +35,7 @@ def test_our_code_makes_the_committed_bytes():
         ("hello", Hello),
         ("attest_hello", AttestHello),
         ("challenge", Challenge),
+        ("challenge_state", ChallengeState),
         ("offer", SessionOffer),
         ("opening", Opening),
         ("frame_metadata", FrameMetadata),
@@ -79,6 +82,18 @@ def test_derivations_by_hand_from_the_documented_bytes():
     assert head + field(root) + field(b"\0\0\0\2") + struct.pack(">Q", 1790000060000) == VECTORS["frame_head"]
     digest = sha(b"".join(fill(f"pcr {p}", 32) for p in range(8)))
     assert sha(bytes(32) + struct.pack(">IIHB", 0x17F, 1, 0x000B, 3) + b"\xff\0\0" + digest) == VECTORS["policy_pcr"]
+
+
+def test_a_challenges_state_by_hand_from_the_documented_bytes():
+    """The seal read literally: HKDF, nonce, AES-256-GCM-SIV, and the record's fields in their order."""
+    prk = hmac.digest(bytes(32), built().fill("controllers' secret", 32), "sha256")
+    key = hmac.digest(prk, b"framegate/v1/challenge-state\x01", "sha256")
+    assert key == VECTORS["challenge_state_key"]
+    sealed = VECTORS["challenge_state_sealed"]
+    opened = AESGCMSIV(key).decrypt(sealed[:12], sealed[12:], b"framegate/v1/challenge-state")
+    assert opened == VECTORS["challenge_state"]
+    head = label("framegate/v1/challenge-state") + field(built().fill("session", 16)) + field(VECTORS["transcript"]) + b"\x01" + field(b"camera.line-1.cam1")
+    assert opened.startswith(head + struct.pack(">I", 0x000B) + bytes([8, *range(8)]) + struct.pack(">QQ", 0, 1790000060000))
 
 
 def test_the_devices_side_answers_with_the_same_bytes(bench):

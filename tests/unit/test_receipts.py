@@ -32,8 +32,8 @@ from framegate_gateway.receipts.read import Wanted, find, receipts
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
-from framegate_simulators.bench.run import Camera
-from framegate_simulators.bench.server import CAMERA, warranted
+from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.gateway import CAMERA, warranted
 
 
 class Desk:
@@ -42,7 +42,7 @@ class Desk:
     def __init__(self, fleet, folder: Path) -> None:
         self.fleet, self.folder = fleet, folder
         folder.mkdir(exist_ok=True)
-        self.camera = Camera(folder, fleet, [])
+        self.camera = SoftwareCamera(folder, fleet)
         self.models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
         self.keys, self.view = warranted(fleet, self.camera.certificate, self.models.bundle.digest)
         self.link = CameraLink(self.camera.certificate, self.keys, self.view)
@@ -191,7 +191,7 @@ async def test_what_is_no_receipt(desk, junk):
 
 
 async def test_another_fleets_root_and_its_log(desk, tmp_path):
-    from framegate_controller.ca.keys import found_fleet
+    from framegate_controller.ca.open import found_fleet
 
     receipt = (await proved(desk))[0]
     other = found_fleet(tmp_path / "other", "plant")

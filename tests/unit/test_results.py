@@ -7,39 +7,44 @@ import pytest
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.evidence.ear import EAR_PROFILE, ear_status, sign_ear, verify_ear
+from framegate.machines.lifecycle import Event
+from framegate.registry.evidence import KeptResult
 from framegate.wire import sha256
-from framegate_controller.ca.keys import found_fleet
-from framegate_controller.store.tables import EvidenceRow, Result
+from framegate_controller.ca.open import found_fleet
+from framegate_controller.fleet.profiles import add_profile
+from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
 
 
 @pytest.fixture
-def result(bench) -> Result:
+def result(bench) -> KeptResult:
     bench.enrol()
-    with bench.verifier.database.transaction() as session:
-        return session.query(Result).one()
+    (only,) = results(bench)
+    return only
+
+
+def results(bench) -> list[KeptResult]:
+    with bench.store.reading() as tx:
+        return [tx.evidence.result(identifier) for (identifier,) in bench.sql("SELECT id FROM results")]
 
 
 def test_a_result_is_an_ear_that_says_what_it_rests_on(bench, result):
-    claims = verify_ear(result.ear, bench.verifier.keys.root.certificate)
+    claims = verify_ear(result.ear, bench.keys.root.certificate)
     submod = claims["submods"]["framegate"]
     assert claims["eat_profile"] == EAR_PROFILE and claims["sub"] == "camera.line-1.cam1" and claims["jti"] == result.id
     assert submod["ear.status"] == "affirming"
     assert submod["ear.trustworthiness-vector"] == {"instance-identity": 2, "configuration": 2, "executables": 2, "file-system": 2, "hardware": 2, "runtime-opaque": 0}
-    assert submod["framegate.evidence.verify-sha256"] == result.evidence_sha256.hex() and submod["framegate.tpm"]["firmware"] == "2019102300163636"
-    with bench.verifier.database.transaction() as session:
-        import zlib
-
-        row = session.get(EvidenceRow, result.evidence)
-        assert sha256(zlib.decompress(row.proof)) == result.evidence_sha256, "the very evidence is kept"
+    assert submod["framegate.evidence-sha256"] == result.evidence_sha256.hex() and submod["framegate.tpm"]["firmware"] == "2019102300163636"
+    with bench.store.reading() as tx:
+        assert sha256(tx.evidence.get(result.evidence).proof) == result.evidence_sha256, "the very evidence is kept"
 
 
 def test_any_jwt_library_checks_it_with_the_key(bench, result):
-    key = bench.verifier.keys.signing["result"].certificate.public_key()
+    key = bench.keys.signing["result"].certificate.public_key()
     assert jwt.decode(result.ear, key, algorithms=["ES256"])["sub"] == "camera.line-1.cam1"
 
 
 def test_ears_that_are_forged(bench, result, tmp_path):
-    keys, root = bench.verifier.keys, bench.verifier.keys.root.certificate
+    keys, root = bench.keys, bench.keys.root.certificate
     claims = verify_ear(result.ear, root)
     other = found_fleet(tmp_path / "other", "plant")
     head, body, signature = result.ear.split(".")
@@ -54,7 +59,7 @@ def test_ears_that_are_forged(bench, result, tmp_path):
 
 
 def test_every_flipped_character_of_the_signature_or_claims_refuses(bench, result):
-    root = bench.verifier.keys.root.certificate
+    root = bench.keys.root.certificate
     start = result.ear.index(".") + 1
     for at in range(start, len(result.ear), 17):
         changed = result.ear[:at] + ("A" if result.ear[at] != "A" else "B") + result.ear[at + 1 :]
@@ -72,9 +77,6 @@ def test_the_worst_claim_is_the_status(vector, status):
 
 
 def test_a_quirk_is_a_warning_and_a_finding_and_no_failure(bench):
-    from framegate_controller.fleet.profiles import add_profile
-    from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
-
     firmware = Firmware("simulated-camera")
     lenient = profile_toml(firmware, "simulated-camera", 2).replace("[profile]", 'quirks = ["exit-boot-services-unlogged"]\n\n[profile]', 1)
     forge = bench.forge()
@@ -82,16 +84,12 @@ def test_a_quirk_is_a_warning_and_a_finding_and_no_failure(bench):
     code = bench.invite(ek=forge.ek_sha256)
     refused = bench.join(forge, code)
     assert refused.certificate is None and refused.failures[0].reason == Reason.PCR_DIGEST
-    with bench.verifier.database.transaction() as session:
-        add_profile(session, bench.verifier.keys, lenient.encode(), "t", bench.clock())
-        from framegate.machines.lifecycle import Event
-        from framegate_controller.store.registry import change_state
-        from framegate_controller.store.tables import Device
-
-        change_state(session, session.get(Device, "camera.line-1.cam1"), Event.RELEASE, "t", bench.clock())
+    with bench.store.writing() as tx:
+        add_profile(tx, bench.keys, lenient.encode())
+    bench.move(Event.RELEASE)
     assert bench.join(forge).state == "trusted"
-    with bench.verifier.database.transaction() as session:
-        claims = verify_ear(session.query(Result).one().ear, bench.verifier.keys.root.certificate)
+    (only,) = results(bench)
+    claims = verify_ear(only.ear, bench.keys.root.certificate)
     submod = claims["submods"]["framegate"]
     assert submod["ear.status"] == "warning" and submod["framegate.findings"][0]["reason"] == "quirk"
 
@@ -100,8 +98,9 @@ def test_a_contradicted_machine_has_an_ear_that_says_why(bench):
     forge = bench.enrol()
     forge.ima.measure(b"/implant", b"x" * 32)
     assert bench.attest(forge, known_log=True).state == "suspect"
-    with bench.verifier.database.transaction() as session:
-        row = session.query(EvidenceRow).filter_by(affirming=False).one()
-        assert session.query(Result).count() == 1, "only affirming results are what receipts name"
-    submod = verify_ear(row.ear, bench.verifier.keys.root.certificate)["submods"]["framegate"]
+    with bench.store.reading() as tx:
+        kept = [tx.evidence.get(identifier) for identifier, _ in tx.evidence.ids_since(0, device="camera.line-1.cam1")]
+        (row,) = [k for k in kept if not k.affirming]
+    assert len(results(bench)) == 1, "only affirming results are what receipts name"
+    submod = verify_ear(row.ear, bench.keys.root.certificate)["submods"]["framegate"]
     assert submod["ear.status"] == "contraindicated" and submod["framegate.failures"][0]["reason"] == "ima-file"

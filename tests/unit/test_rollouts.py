@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.evidence.appraise import appraise
+from framegate.evidence.verify import verify_evidence
 from framegate.machines.rollout import Plan, Rollout, RolloutState, Seen, advance, assign, classify, command, parse_plan
 from framegate.profile.model import PROFILE_TYPE
+from framegate.signed.dsse import seal_envelope
 from framegate.tpm.attest import ClockInfo
-from framegate_controller.fleet.profiles import import_profile
+from framegate_controller.fleet.evidence import stored_expectation
+from framegate_controller.fleet.profiles import add_profile, import_profile, load_profile
+from framegate_controller.fleet.replay import reconsider
 from framegate_controller.fleet.rollouts import change_rollout, start_rollout, tick_all
-from framegate_controller.store.evidence import add_allowlist
-from framegate_controller.store.tables import EvidenceRow, RolloutDevice, RolloutRow
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 
@@ -96,18 +99,13 @@ def test_classification_is_total():
 
 def bring(bench, firmware=UPDATED, revision=2, **plan):
     """Import a revision for a rollout and start it."""
-    from framegate.signed.dsse import seal_envelope
-
-    keys = bench.verifier.keys
-    key = keys.signing["profile"]
+    key = bench.keys.signing["profile"]
     envelope = seal_envelope(PROFILE_TYPE, profile_toml(firmware, "simulated-camera", revision).encode(), key.der, key.sign)
-    with bench.verifier.database.transaction() as session:
-        add_allowlist(session, allowlist_of(firmware.model, firmware.release), bench.clock())
-        session.flush()
-        import_profile(session, keys, envelope, "t", bench.clock(), in_force=False)
-        session.flush()
+    with bench.store.writing() as tx:
+        tx.evidence.add_allowlist(allowlist_of(firmware.model, firmware.release), bench.clock())
+        import_profile(tx, bench.keys, envelope, in_force=False)
         chosen = Plan(**({"canary": 1, "waves": (100,), "max_fail": 1, "soak_s": 60, "shadow": False} | plan))
-        return start_rollout(session, keys, "simulated-camera", chosen, "t", bench.clock()).id
+        return start_rollout(tx, bench.keys, "simulated-camera", chosen).id
 
 
 def update(forge, firmware=UPDATED):
@@ -118,24 +116,24 @@ def update(forge, firmware=UPDATED):
 
 
 def seen(bench, rollout: str, device: str = "camera.line-1.cam1") -> str:
-    with bench.verifier.database.transaction() as session:
-        return session.get(RolloutDevice, (rollout, device)).seen
+    with bench.store.reading() as tx:
+        return tx.rollouts.device(rollout, device).seen
 
 
 def state(bench, rollout: str) -> tuple[str, int]:
-    with bench.verifier.database.transaction() as session:
-        row = session.get(RolloutRow, rollout)
-        return row.state, row.step
+    with bench.store.reading() as tx:
+        record = tx.rollouts.find(rollout)
+        return record.state, record.step
 
 
 def change(bench, rollout: str, verb: str) -> None:
-    with bench.verifier.database.transaction() as session:
-        change_rollout(session, session.get(RolloutRow, rollout), verb, "t", bench.clock())
+    with bench.store.writing() as tx:
+        change_rollout(tx, tx.rollouts.find(rollout), verb, "t")
 
 
 def tick(bench) -> None:
-    with bench.verifier.database.transaction() as session:
-        tick_all(session, bench.clock())
+    with bench.store.writing() as tx:
+        tick_all(tx)
 
 
 def test_a_device_may_run_either_once_it_is_its_turn(bench):
@@ -151,8 +149,8 @@ def test_a_device_may_run_either_once_it_is_its_turn(bench):
 def test_early_is_a_finding_and_no_compromise(bench):
     forges = [bench.enrol(f"cam{n}") for n in range(1, 4)]
     rollout = bring(bench)
-    with bench.verifier.database.transaction() as session:
-        late = next(n for n in range(1, 4) if session.get(RolloutDevice, (rollout, f"camera.line-1.cam{n}")).step > 0)
+    with bench.store.reading() as tx:
+        late = next(n for n in range(1, 4) if tx.rollouts.device(rollout, f"camera.line-1.cam{n}").step > 0)
     update(forges[late - 1])
     assert bench.join(forges[late - 1]).state == "trusted"
     assert seen(bench, rollout, f"camera.line-1.cam{late}") == "early"
@@ -188,8 +186,8 @@ def test_shadow_only_tries(bench):
     forge = bench.enrol()
     rollout = bring(bench, shadow=True)
     assert bench.attest(forge).state == "trusted"
-    with bench.verifier.database.transaction() as session:
-        assert session.get(RolloutDevice, (rollout, "camera.line-1.cam1")).shadow == "fail"
+    with bench.store.reading() as tx:
+        assert tx.rollouts.device(rollout, "camera.line-1.cam1").shadow == "fail"
     bench.clock.pass_s(10_000)
     tick(bench)
     assert state(bench, rollout) == ("shadow", 0)
@@ -227,15 +225,14 @@ def test_tampering_inside_the_window_is_caught(bench):
 
 def test_what_cannot_be_rolled_out(bench):
     bench.enrol()
-    keys = bench.verifier.keys
     plan = Plan(1, (100,), 1, 60, False)
     for name, reason in (("nobody", Reason.NOT_FOUND), ("simulated-camera", Reason.CONFLICT)):
-        with pytest.raises(Refused) as caught, bench.verifier.database.transaction() as session:
-            start_rollout(session, keys, name, plan, "t", 0)
+        with pytest.raises(Refused) as caught, bench.store.writing() as tx:
+            start_rollout(tx, bench.keys, name, plan)
         assert caught.value.reason == reason
     rollout = bring(bench)
-    with pytest.raises(Refused, match="under way"), bench.verifier.database.transaction() as session:
-        start_rollout(session, keys, "simulated-camera", plan, "t", 0)
+    with pytest.raises(Refused, match="under way"), bench.store.writing() as tx:
+        start_rollout(tx, bench.keys, "simulated-camera", plan)
     for verb in ("retire", "resume", "dance"):
         with pytest.raises(Refused):
             change(bench, rollout, verb)
@@ -245,21 +242,11 @@ def test_what_cannot_be_rolled_out(bench):
 
 
 def imported(bench, firmware, revision):
-    """Bring a revision into force through the operators' own code."""
-    from framegate_controller.rpc.operator_profiles import ProfileCalls
-
-    class Calls(ProfileCalls):
-        _verifier = bench.verifier
-
+    """Bring a revision into force as operators do; who is freed by it."""
     toml = profile_toml(firmware, "simulated-camera", revision).encode()
-    with bench.verifier.database.transaction() as session:
-        add_allowlist(session, allowlist_of(firmware.model, firmware.release), bench.clock())
-        session.flush()
-        from framegate_controller.fleet.profiles import add_profile
-
-        profile = add_profile(session, bench.verifier.keys, toml, "t", bench.clock())
-        session.flush()
-        return Calls()._reconsider(session, profile, "t", bench.clock())
+    with bench.store.writing() as tx:
+        tx.evidence.add_allowlist(allowlist_of(firmware.model, firmware.release), bench.clock())
+        return reconsider(tx, add_profile(tx, bench.keys, toml))
 
 
 def test_a_changed_profile_frees_a_suspect_only_with_a_fresh_quote(bench):
@@ -286,31 +273,31 @@ def test_a_changed_profile_does_not_free_what_it_says_nothing_about(bench):
     assert imported(bench, UPDATED, 4) == []
 
 
+def kept(bench):
+    with bench.store.reading() as tx:
+        return [tx.evidence.get(identifier) for identifier, _ in tx.evidence.ids_since(0, device="camera.line-1.cam1")]
+
+
 def test_evidence_that_says_the_same_is_kept_once(bench):
     forge = bench.enrol()
     for _ in range(5):
         bench.clock.pass_s(60)
         assert bench.attest(forge, known_log=True).state == "trusted"
-    with bench.verifier.database.transaction() as session:
-        rows = session.query(EvidenceRow).all()
+    rows = kept(bench)
     assert [r.count for r in rows] == [6] and rows[0].last_ms - rows[0].first_ms == 300_000
 
 
 def test_stored_evidence_verifies_again_to_the_same_result(bench):
-    from framegate.evidence.appraise import appraise
-    from framegate.evidence.verify import verify_evidence
-    from framegate_controller.fleet.profiles import load_profile
-    from framegate_controller.store.evidence import load_allowlists, stored_expectation
-
     forge = bench.enrol()
     forge.ima.measure(b"/implant", b"x" * 32)
     bench.attest(forge, known_log=True)
-    with bench.verifier.database.transaction() as session:
-        loaded = load_profile(session, bench.verifier.keys, "simulated-camera")
-        outcomes = []
-        for row in session.query(EvidenceRow).order_by(EvidenceRow.first_ms).all():
-            proof, expected = stored_expectation(session, row, frozenset(), {})
-            result = appraise(verify_evidence(proof, expected), loaded.profile, None, load_allowlists(session, loaded.profile.ima.allowlists))
+    outcomes = []
+    with bench.store.reading() as tx:
+        loaded = load_profile(tx, bench.keys, "simulated-camera")
+        for row in kept(bench):
+            proof, expected = stored_expectation(tx, row, frozenset(), {})
+            allowlists = bench.verifier.rules.allowlists(tx, [loaded.profile])
+            result = appraise(verify_evidence(proof, expected), loaded.profile, None, allowlists)
             outcomes.append((row.affirming, result.affirming))
             with pytest.raises(FramegateError):
                 verify_evidence(proof, dataclasses.replace(expected, transcript=bytes(32)))

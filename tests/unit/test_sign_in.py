@@ -1,6 +1,7 @@
 """Sign-in: passwords, codes, recovery codes, enrolment, break-glass, security keys; wrong, replayed, late and guessed ones."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pyotp
@@ -15,11 +16,11 @@ from framegate.errors import FramegateError, Reason
 from framegate.identity.certificates import Purpose, from_ms, spki_of, verify_certificate
 from framegate.wire import sha256
 from framegate_controller.people.factors import FactorKey, hash_password, right_password, same_code, totp_step
-from framegate_controller.people.limits import ADDRESS_TRIES, NAME_TRIES, PAIR_TRIES, SignInLimits
-from framegate_controller.people.operators import add_operator, reset_factors
-from framegate_controller.people.policies import ensure_policy
+from framegate_controller.people.operators import NewOperator, add_operator, reset_factors
 from framegate_controller.people.signin import SignIn, found_operator, seal_break_glass
-from framegate_controller.store.tables import LogEntry, OperatorRow, OperatorSession, SecurityKey
+from framegate_controller.store.ports import EntryQuery
+from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, InMemoryWaiting
+from framegate_controller.store.shared.limits import ADDRESS_TRIES, NAME_TRIES, PAIR_TRIES, InMemorySignInLimits
 from framegate_simulators.fixtures.access import PASSWORD, add_person, certificate_request
 
 HERE, ELSEWHERE = "ipv4:10.0.0.1:5000", "ipv4:10.0.0.2:5000"
@@ -29,15 +30,19 @@ DAY_MS = 86_400_000
 class Desk:
     """Sign-in over a store whose clock the test moves."""
 
-    def __init__(self, bench, keys) -> None:
-        self.bench, self.keys, self.clock, self.database = bench, keys, bench.clock, bench.verifier.database
+    def __init__(self, bench) -> None:
+        self.bench, self.keys, self.clock, self.store = bench, bench.keys, bench.clock, bench.store
         self.secrets: dict[str, str] = {}
-        with self.database.transaction() as session:
-            ensure_policy(session, keys, self.clock())
-        self.sign_in = SignIn(self.database, keys, self.clock)
+        self.sign_in = self.again()
+
+    def again(self) -> SignIn:
+        """As a process that was just started."""
+        made = SignIn(self.store, self.bench.fleet, InMemorySignInLimits(), InMemoryWaiting(MAX_CEREMONIES))
+        made.restore()
+        return made
 
     def person(self, name: str = "anna", *roles: str) -> str:
-        self.secrets[name] = add_person(self.database, self.keys, name, *roles)
+        self.secrets[name] = add_person(self.store, self.keys, name, *roles)
         return name
 
     def code(self, name: str = "anna", steps: int = 0) -> str:
@@ -46,20 +51,29 @@ class Desk:
     def login(self, name: str = "anna", password: str = PASSWORD, code: str | None = None, source: str = HERE, csr: bytes = b""):
         return self.sign_in.password(name, password, self.code(name) if code is None else code, csr or certificate_request(), source)
 
-    def events(self) -> list[str]:
-        with self.database.transaction() as session:
-            return [e.event for e in session.query(LogEntry).order_by(LogEntry.id)]
+    def entries(self) -> list[bytes]:
+        with self.store.reading() as tx:
+            return [e.entry for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=10_000)]
 
-    def get(self, table, key):
-        with self.database.transaction() as session:
-            row = session.get(table, key)
-            session.expunge_all()
-            return row
+    def events(self) -> list[str]:
+        return [e["event"] for e in self.bench.events()]
+
+    def operator(self, name: str):
+        with self.store.reading() as tx:
+            return tx.people.get(name)
+
+    def session(self, key):
+        with self.store.reading() as tx:
+            return tx.people.session(sha256(spki_of(key)))
+
+    def change(self, name: str, **members) -> None:
+        with self.store.writing() as tx:
+            tx.people.put(replace(tx.people.find(name), **members))
 
 
 @pytest.fixture
-def desk(bench, keys):
-    return Desk(bench, keys)
+def desk(bench):
+    return Desk(bench)
 
 
 def refused(call) -> Reason:
@@ -75,7 +89,7 @@ def test_password_and_code_give_a_certificate_of_a_shift_for_the_persons_own_key
     verified = verify_certificate(made.certificate, Purpose.OPERATOR, desk.keys.intermediates, desk.keys.root.certificate, from_ms(desk.clock()))
     assert verified.common_name == "operator.anna" and verified.key == key.public_key()
     assert made.certificate.not_valid_after_utc - from_ms(desk.clock()) <= timedelta(hours=8)
-    held = desk.get(OperatorSession, sha256(spki_of(key.public_key())))
+    held = desk.session(key.public_key())
     assert held.operator == "anna" and held.expires_ms == desk.clock() + 8 * 3_600_000
     assert desk.events()[-1] != "sign-in-failed" and "signed-in" in desk.events()
 
@@ -94,8 +108,7 @@ def test_whatever_is_wrong_the_answer_is_the_same_and_is_recorded(desk, name, pa
         answers.append(str(caught.value))
     assert answers[0] == answers[1]
     assert desk.events().count("sign-in-failed") == 2
-    with desk.database.transaction() as session:
-        assert all(b"\x1b" not in e.entry for e in session.query(LogEntry))
+    assert all(b"\x1b" not in entry for entry in desk.entries())
 
 
 def test_a_code_counts_once(desk):
@@ -129,7 +142,7 @@ def test_no_password_is_hashed_while_the_store_is_locked(desk, monkeypatch):
     desk.person()
 
     def slow(_stored: str, _password: str) -> bool:
-        add_person(desk.database, desk.keys, "somebody-else", "viewer")  # another writer gets its turn
+        add_person(desk.store, desk.keys, "somebody-else", "viewer")  # another writer gets its turn
         return True
 
     monkeypatch.setattr("framegate_controller.people.signin.right_password", slow)
@@ -140,8 +153,7 @@ def test_a_password_that_changed_while_it_was_checked(desk, monkeypatch):
     desk.person()
 
     def meanwhile(_stored: str, _password: str) -> bool:
-        with desk.database.transaction() as session:
-            session.get(OperatorRow, "anna").password = "another"
+        desk.change("anna", factors=replace(desk.operator("anna").factors, password="another"))
         return True
 
     monkeypatch.setattr("framegate_controller.people.signin.right_password", meanwhile)
@@ -190,7 +202,7 @@ def test_addresses_are_known_over_a_restart(desk):
     desk.person()
     desk.login()
     desk.clock.pass_s(60)
-    again = SignIn(desk.database, desk.keys, desk.clock)
+    again = desk.again()
     for number in range(NAME_TRIES):
         again.limits.failed("anna", f"ipv4:10.1.0.{number}:1", desk.clock())
     again.limits.check("anna", HERE, desk.clock())
@@ -200,7 +212,7 @@ def test_addresses_are_known_over_a_restart(desk):
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y", "z"]), st.integers(0, 400_000), st.booleans()), max_size=80))
 def test_limits_never_hold_a_known_pair_for_what_others_do(steps):
     """Whatever strangers do from other addresses, (a, home) is open: its own failures are zero."""
-    limits, now = SignInLimits(), 0
+    limits, now = InMemorySignInLimits(), 0
     limits.know("a", "home")
     for name, address, later, good in steps:
         now += later
@@ -210,7 +222,7 @@ def test_limits_never_hold_a_known_pair_for_what_others_do(steps):
 
 @given(st.integers(1, 12), st.integers(0, 299_000))
 def test_limits_open_again_after_their_window(failures, gap):
-    limits = SignInLimits()
+    limits = InMemorySignInLimits()
     for at in range(failures):
         limits.failed("a", "x", at)
     if failures >= PAIR_TRIES and gap < 299_000 - failures:
@@ -219,19 +231,20 @@ def test_limits_open_again_after_their_window(failures, gap):
 
 
 def test_recovery_codes_count_once_each_and_with_the_password_alone(desk):
-    with desk.database.transaction() as session:
-        _, codes = found_operator(session, desk.keys, "anna", PASSWORD, desk.clock())
+    with desk.store.writing() as tx:
+        _, codes = found_operator(tx, desk.keys, "anna", PASSWORD)
     assert len(set(codes)) == 10
     assert refused(lambda: desk.login(password="not the password", code=codes[0])) == Reason.SIGN_IN
     assert desk.login(code=codes[0].upper().replace("-", " ")).operator == "anna"
     assert refused(lambda: desk.login(code=codes[0])) == Reason.SIGN_IN
     assert desk.login(code=codes[1]).operator == "anna"
-    assert codes[0] not in desk.get(OperatorRow, "anna").recovery
+    assert codes[0] not in "".join(desk.operator("anna").factors.recovery)
 
 
 def invited(desk, name: str = "berta", *roles: str) -> str:
-    with desk.database.transaction() as session:
-        return add_operator(session, name=name, words="", roles=[parse_scoped(r) for r in roles or ("viewer",)], actor="host", now_ms=desk.clock(), vouched=True)
+    new = NewOperator(name=name, roles=tuple(parse_scoped(r) for r in roles or ("viewer",)), vouched=True)
+    with desk.store.writing() as tx:
+        return add_operator(tx, new, by="host")[1]
 
 
 def enrolled_totp(desk, code: str, name: str = "berta") -> pyotp.TOTP:
@@ -272,10 +285,9 @@ def test_enrolment_that_is_wrong_leaves_nobody_enrolled(desk, how):
     elif how == "another's code":
         used = other
     elif how == "disabled":
-        with desk.database.transaction() as session:
-            session.get(OperatorRow, "berta").enabled = False
+        desk.change("berta", enabled=False)
     assert refused(lambda: desk.sign_in.enrol_complete("berta", used, password, shown, certificate_request(), HERE)) in {Reason.SIGN_IN, Reason.USAGE}
-    assert not desk.get(OperatorRow, "berta").password
+    assert not desk.operator("berta").factors.password
 
 
 def test_somebody_who_has_not_enrolled_cannot_sign_in_with_anything(desk):
@@ -288,18 +300,18 @@ def test_somebody_who_has_not_enrolled_cannot_sign_in_with_anything(desk):
 def test_reset_factors_end_sessions_and_forget_everything(desk):
     desk.person()
     made = desk.login()
-    with desk.database.transaction() as session:
-        reset_factors(session, session.get(OperatorRow, "anna"), "operator.otto", desk.clock())
-    assert desk.get(OperatorSession, sha256(spki_of(made.certificate.public_key()))).ended_ms
+    with desk.store.writing() as tx:
+        reset_factors(tx, tx.people.find("anna"), by="operator.otto")
+    assert desk.session(made.certificate.public_key()).ended_ms
     desk.clock.pass_s(60)
     assert refused(desk.login) == Reason.SIGN_IN
 
 
 def test_set_up_ends_with_the_second_persons_first_sign_in(desk):
     """No standing admin after set-up: the founder is admin until somebody else can sign in, and then decisions take two."""
-    with desk.database.transaction() as session:
-        found_operator(session, desk.keys, "anna", PASSWORD, desk.clock())
-        desk.secrets["anna"] = FactorKey(desk.keys.factor_key).open(session.get(OperatorRow, "anna").totp, "anna")
+    with desk.store.writing() as tx:
+        found_operator(tx, desk.keys, "anna", PASSWORD)
+    desk.secrets["anna"] = FactorKey(desk.keys.factor_key).open(desk.operator("anna").factors.totp, "anna")
     first = desk.login()
     assert "admin" in first.roles and any("quorum 1" in n for n in first.notices)
     code = invited(desk)
@@ -314,8 +326,8 @@ def test_set_up_ends_with_the_second_persons_first_sign_in(desk):
 def test_break_glass_opens_once_for_an_hour_and_everybody_is_told(desk):
     desk.person("anna", "viewer")
     desk.person("berta", "viewer")
-    with desk.database.transaction() as session:
-        code = seal_break_glass(session, desk.clock(), "host")
+    with desk.store.writing() as tx:
+        code = seal_break_glass(tx, by="host")
     assert refused(lambda: desk.sign_in.break_glass("anna", code[:-1] + "!", certificate_request(), HERE)) == Reason.SIGN_IN
     made = desk.sign_in.break_glass("anna", code, certificate_request(), HERE)
     assert {"admin", "security"} <= set(made.roles) and made.expires_ms == desk.clock() + 3_600_000
@@ -329,9 +341,9 @@ def test_break_glass_opens_once_for_an_hour_and_everybody_is_told(desk):
 def test_break_glass_for_nobody_or_without_a_seal(desk):
     desk.person()
     assert refused(lambda: desk.sign_in.break_glass("anna", "", certificate_request(), HERE)) == Reason.SIGN_IN
-    with desk.database.transaction() as session:
-        code = seal_break_glass(session, desk.clock(), "host")
-        session.get(OperatorRow, "anna").enabled = False
+    with desk.store.writing() as tx:
+        code = seal_break_glass(tx, by="host")
+    desk.change("anna", enabled=False)
     for name in ("anna", "nobody"):
         assert refused(lambda name=name: desk.sign_in.break_glass(name, code, certificate_request(), HERE)) == Reason.SIGN_IN
 
@@ -364,8 +376,7 @@ def test_keys_that_are_weak_or_used_before(desk):
 
 def test_disabled_people_stay_out_with_right_factors(desk):
     desk.person()
-    with desk.database.transaction() as session:
-        session.get(OperatorRow, "anna").enabled = False
+    desk.change("anna", enabled=False)
     assert refused(desk.login) == Reason.SIGN_IN
 
 
@@ -387,9 +398,9 @@ class Key:
 
 def registered(desk, name: str = "anna", key: Key | None = None) -> Key:
     made = key or Key()
-    with desk.database.transaction() as session:
-        challenge = desk.sign_in.security_keys.register(session, name, desk.clock())
-        desk.sign_in.security_keys.registered(session, name, challenge.state, made.create(challenge.options), "blue key", desk.clock())
+    with desk.store.writing() as tx:
+        challenge = desk.sign_in.security_keys.register(tx, name)
+        desk.sign_in.security_keys.registered(tx, name, challenge.state, made.create(challenge.options), "blue key")
     return made
 
 
@@ -403,7 +414,7 @@ def test_a_security_key_alone_signs_its_person_in(desk):
     key = registered(desk)
     made = with_key(desk, key)
     assert made.operator == "anna"
-    assert desk.get(OperatorSession, sha256(spki_of(made.certificate.public_key()))).method == "security-key"
+    assert desk.session(made.certificate.public_key()).method == "security-key"
 
 
 def test_an_answer_counts_once_and_for_its_own_challenge(desk):
@@ -466,25 +477,25 @@ def test_registration_by_somebody_else_twice_or_without_a_verified_user(desk):
     desk.person()
     desk.person("berta")
     keys = desk.sign_in.security_keys
-    with desk.database.transaction() as session:
-        challenge = keys.register(session, "anna", desk.clock())
-        assert refused(lambda: keys.registered(session, "berta", challenge.state, Key().create(challenge.options), "k", desk.clock())) == Reason.SIGN_IN
-        challenge = keys.register(session, "anna", desk.clock())
-        assert refused(lambda: keys.registered(session, "anna", challenge.state, Key().create(challenge.options, uv=False), "k", desk.clock())) == Reason.SIGN_IN
+    with desk.store.writing() as tx:
+        challenge = keys.register(tx, "anna")
+        assert refused(lambda: keys.registered(tx, "berta", challenge.state, Key().create(challenge.options), "k")) == Reason.SIGN_IN
+        challenge = keys.register(tx, "anna")
+        assert refused(lambda: keys.registered(tx, "anna", challenge.state, Key().create(challenge.options, uv=False), "k")) == Reason.SIGN_IN
     key = registered(desk)
-    with desk.database.transaction() as session:
-        challenge = keys.register(session, "berta", desk.clock())
-        assert refused(lambda: keys.registered(session, "berta", challenge.state, key.create(challenge.options), "k", desk.clock())) == Reason.CONFLICT
-        assert session.query(SecurityKey).count() == 1
+    with desk.store.writing() as tx:
+        challenge = keys.register(tx, "berta")
+        assert refused(lambda: keys.registered(tx, "berta", challenge.state, key.create(challenge.options), "k")) == Reason.CONFLICT
+        assert [len(tx.people.keys(name)) for name in ("anna", "berta")] == [1, 0]
 
 
 # --- what the store holds ---
 
 
 def test_n87_the_store_holds_no_password_no_secret_and_no_code(desk, tmp_path):
-    with desk.database.transaction() as session:
-        uri, codes = found_operator(session, desk.keys, "anna", PASSWORD, desk.clock())
-        sealed = seal_break_glass(session, desk.clock(), "host")
+    with desk.store.writing() as tx:
+        uri, codes = found_operator(tx, desk.keys, "anna", PASSWORD)
+        sealed = seal_break_glass(tx, by="host")
     secret = pyotp.parse_uri(uri).secret
     raw = b"".join(p.read_bytes() for p in tmp_path.glob("registry.db*"))
     for text in (PASSWORD, secret, sealed, sealed.replace("-", ""), *codes, *(c.replace("-", "") for c in codes)):

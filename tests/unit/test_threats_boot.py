@@ -185,11 +185,10 @@ def test_n49_no_log_is_not_attested(bench):
 
 
 def test_n49_no_profile_is_not_attested(bench):
-    from framegate_controller.store.tables import Profile
-
     forge = bench.enrol()
-    with bench.verifier.database.transaction() as session:
-        session.delete(session.get(Profile, "simulated-camera"))
+    bench.sql("DELETE FROM profiles WHERE name = 'simulated-camera'")
+    with bench.store.writing() as tx:
+        tx.raise_firmware_revision()
     from framegate.errors import Refused
 
     with pytest.raises(Refused) as caught:
@@ -237,12 +236,12 @@ def test_n71_unannounced_reset_demands_the_full_log(bench):
     """The device claims its old counters in Hello, so no log is asked for; the quote shows another boot."""
     forge = bench.enrol()
     hello = forge.attest_hello(known_log=True)
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p")
+    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
     assert Challenge.parse(made.challenge).want_boot_log == 0
     forge.firmware = CAMERA.tampered()
     forge.log = boot_log(measurements(forge.firmware))
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
-    answer = bench.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, "camera.line-1.cam1")
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    answer = bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1")
     assert answer.retry_with_boot_log and answer.certificate is None
 
 
@@ -261,38 +260,46 @@ def test_n125_every_attestation_appraises_the_stored_log_under_the_present_profi
 
     forge = bench.enrol()
     newer = profile_toml(replace(CAMERA, kernel="kernel 6.12.10"), "simulated-camera", 2)
-    with bench.verifier.database.transaction() as session:
-        add_profile(session, bench.verifier.keys, newer.encode(), "test", bench.clock())
+    with bench.store.writing() as tx:
+        add_profile(tx, bench.keys, newer.encode())
     assert bench.attest(forge, known_log=True).state == "suspect"
 
 
-@pytest.mark.parametrize(
-    "step", ["verify_evidence", "appraise", "load_profile", "load_allowlists", "store_result", "store_evidence", "change_state", "issue_device", "store_gateways", "raise_revision"]
-)
+FAULTS = {
+    "framegate_controller.fleet.judge.verify_evidence": "verify_evidence",
+    "framegate_controller.fleet.judge.appraise": "appraise",
+    "framegate_controller.fleet.firmware.FirmwareRules.for_device": "profiles",
+    "framegate_controller.fleet.firmware.FirmwareRules.allowlists": "allowlists",
+    "framegate_controller.fleet.weigh.issue_device": "issue_device",
+    "framegate_controller.fleet.weigh.sign_ear": "sign_ear",
+    "framegate_controller.fleet.attestation.take_over": "take_over",
+    "framegate_controller.fleet.commit.store_evidence": "store_evidence",
+    "framegate_controller.store.sql.devices.SqlSpentChallenges.spend": "spend",
+    "framegate_controller.store.sql.devices.SqlDevices.put": "put",
+    "framegate_controller.store.sql.firmware.SqlEvidence.add_result": "add_result",
+    "framegate_controller.store.sql.transaction.SqlTransaction.raise_revision": "raise_revision",
+    "framegate_controller.store.sql.transaction.SqlTransaction.record": "record",
+}
+
+
+@pytest.mark.parametrize("step", FAULTS, ids=FAULTS.values())
 def test_n85_a_fault_at_any_step_never_raises_trust(bench, monkeypatch, step):
     """An exception rolls the transaction back: no certificate, no result, no new state; the old result runs out by itself."""
-    from framegate_controller.verifier import attestation
-
-    import framegate_controller.fleet.judge as judging
-    from framegate_controller.store.tables import Device
-
-    module = judging if step in {"verify_evidence", "appraise", "load_profile", "load_allowlists"} else attestation
     forge = bench.forge()
     code = bench.invite(ek=forge.ek_sha256)
     hello = forge.hello(code)
     made = bench.verifier.begin_join(hello, "p")
-    mac, proof = forge.answer(bench.verifier.fleet, hello, made.challenge)
+    mac, proof = forge.answer(bench.fleet.digest, hello, made.challenge)
 
     def fault(*_args, **_kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(module, step, fault)
+    monkeypatch.setattr(step, fault)
     with pytest.raises(OSError, match="disk full"):
-        bench.verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof)
+        bench.verifier.complete_join(made.state, mac, proof)
     monkeypatch.undo()
-    with bench.verifier.database.transaction() as session:
-        row = session.get(Device, "camera.line-1.cam1")
-        assert (row.state, row.result_id, row.certificate_expires_ms) == ("invited", "", 0)
+    row = bench.device()
+    assert (row.state, row.standing.result_id, row.certificate_expires_ms) == ("invited", "", 0)
     assert bench.join(forge, code).state == "trusted", "the fault is gone: the ticket is not lost"
 
 

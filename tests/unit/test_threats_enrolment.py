@@ -15,7 +15,6 @@ from framegate.identity.endorsement import load_ek_certificate, verify_endorseme
 from framegate.identity.names import parse_name
 from framegate.wire import MAX_CERTIFICATE_BYTES, Challenge, Hello, parse_ticket, ticket_text
 from framegate.wire import Ticket as TicketRecord
-from framegate_controller.store.tables import Device, Ticket
 from framegate_simulators.forge.forge import Key
 from framegate_simulators.machine.tpm import TpmMaker
 
@@ -198,9 +197,9 @@ def test_n26_only_verified_bytes_are_parsed(bench):
     forge = bench.forge()
     hello = forge.hello(bench.invite(ek=forge.ek_sha256))
     made = bench.verifier.begin_join(hello, "p")
-    mac, proof = forge.answer(bench.verifier.fleet, hello, made.challenge)
+    mac, proof = forge.answer(bench.fleet.digest, hello, made.challenge)
     with pytest.raises(EvidenceRejected) as caught:
-        bench.verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof + b"\0")
+        bench.verifier.complete_join(made.state, mac, proof + b"\0")
     assert caught.value.reason == Reason.MAC
 
 
@@ -209,9 +208,9 @@ def test_n27_proof_before_challenge_wrong_port_and_foreign_session(bench):
     with pytest.raises(Refused):
         bench.verifier.complete_join(os.urandom(16), b"\0" * 32, b"")
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p")
-    session = Challenge.parse(made.challenge).session
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
+    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
+    session = made.state
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
     with pytest.raises(Refused):  # a fleet session on the join port
         bench.verifier.complete_join(session, b"\0" * 32, proof)
     bench.enrol("cam2")
@@ -256,9 +255,9 @@ def test_n31_short_codes(bench, code):
 
 def test_n31_tickets_are_stored_hashed(bench):
     code = bench.invite(code=b"secret-code-0123")
-    with bench.verifier.database.transaction() as session:
-        assert session.query(Ticket).one().code_sha256 != code
-    raw = b"".join(p.read_bytes() for p in (bench.verifier.database.engine.url.database and [__import__("pathlib").Path(bench.verifier.database.engine.url.database)]))
+    ((kept,),) = bench.sql("SELECT code_sha256 FROM tickets")
+    assert kept != code
+    raw = bench.store.path.read_bytes()
     assert code not in raw
 
 
@@ -275,14 +274,12 @@ def test_ticket_bound_to_another_ek(bench):
 
 def test_ticket_without_ek_hash_needs_an_approval_and_fresh_evidence(bench):
     from framegate.machines.lifecycle import Event
-    from framegate_controller.store.registry import change_state
 
     forge = bench.forge()
     answer = bench.join(forge, bench.invite())
     assert answer.state == "pending" and answer.certificate is None
     assert bench.join(forge).state == "pending"
-    with bench.verifier.database.transaction() as session:
-        change_state(session, session.get(Device, "camera.line-1.cam1"), Event.APPROVED, "operator.anna", bench.clock())
+    bench.move(Event.APPROVED)
     assert bench.state() == "stale"
     assert bench.join(forge).state == "trusted"
 
@@ -298,23 +295,21 @@ def test_n111_a_strangers_hello_changes_nothing(bench):
     made = bench.verifier.begin_join(hello, "p")
     assert snapshot(bench) == before
     with pytest.raises(EvidenceRejected):
-        bench.verifier.complete_join(Challenge.parse(made.challenge).session, os.urandom(32), os.urandom(500))
+        bench.verifier.complete_join(made.state, os.urandom(32), os.urandom(500))
     assert snapshot(bench) == before
     assert bench.attest(victim).state == "trusted"
 
 
 def snapshot(bench):
-    with bench.verifier.database.transaction() as session:
-        row = session.get(Device, "camera.line-1.cam1")
-        return {c.name: getattr(row, c.name) for c in Device.__table__.columns}
+    return bench.device()
 
 
 def test_n86_flood_of_unauthenticated_sessions(bench):
-    from framegate_controller.store.registry import MAX_OPEN_SESSIONS_PEER
+    from framegate_controller.store.shared.tries import MAX_OPEN_ADDRESS
 
     forge = bench.enrol()
     waiting = bench.verifier.begin_join(forge.hello(), "honest")
-    for _ in range(MAX_OPEN_SESSIONS_PEER):
+    for _ in range(MAX_OPEN_ADDRESS):
         bench.verifier.begin_join(forge.hello(), "flooder")
     with pytest.raises(Refused) as caught:
         bench.verifier.begin_join(forge.hello(), "flooder")
@@ -332,11 +327,9 @@ def test_hello_that_is_garbage(bench):
 
 def test_retired_device_comes_back_only_by_a_new_ticket(bench):
     from framegate.machines.lifecycle import Event
-    from framegate_controller.store.registry import change_state
 
     forge = bench.enrol()
-    with bench.verifier.database.transaction() as session:
-        change_state(session, session.get(Device, "camera.line-1.cam1"), Event.RETIRE, "operator.anna", bench.clock())
+    bench.move(Event.RETIRE)
     assert reason_of(bench, forge, b"") == Reason.EK_UNKNOWN
     with pytest.raises(Refused):
         bench.attest(forge)

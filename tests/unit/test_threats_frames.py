@@ -22,8 +22,8 @@ from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import SILENCE_S, TrustView
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_simulators.bench.server import warrant_for
 from framegate_simulators.fixtures.access import access_update, facts_text
+from framegate_simulators.fixtures.gateway import warrant_for
 
 HOST, CAMERA = "gateway.line-1.gw1", "camera.line-1.cam1"
 
@@ -58,9 +58,10 @@ class Door:
 
     def issue(self, name: str, key: SoftKey, life: timedelta = timedelta(minutes=3), label: str = "device-ca"):
         from framegate.identity.certificates import Purpose
-        from framegate_controller.ca.issuance import _leaf
+        from framegate_controller.ca.issue import certify
+        from framegate_controller.ca.template import leaf_template
 
-        return _leaf(self.fleet.issuing[label], Purpose.DEVICE, name, key.private.public_key(), life, datetime.now(UTC), [])
+        return certify(self.fleet.issuing[label], leaf_template(Purpose.DEVICE, name, key.private.public_key(), life, datetime.now(UTC)))
 
     def trust(self, state: str = "trusted", *, remaining_ms: int = 60_000, host_state: str = "trusted", spki: bytes | None = None, snapshot: bool = True) -> None:
         self.revision += 1

@@ -15,12 +15,11 @@ from framegate.ima.allowlist import HEADER, allowlist_text, parse_allowlist
 from framegate.ima.judge import ImaRules, honest, ima_failures, key_id, signature_holds
 from framegate.ima.parse import ImaEntry
 from framegate.ima.replay import MAX_AHEAD
+from framegate.profile.model import parse_profile
 from framegate.tpm.attest import ClockInfo
 from framegate.tpm.constants import Alg
 from framegate.wire import Challenge
 from framegate_controller.fleet.profiles import add_profile
-from framegate_controller.store.evidence import add_allowlist, ima_list
-from framegate_controller.store.tables import Device
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import ImaMachine, allowlist_of, files_of
 
@@ -42,14 +41,13 @@ def test_a_list_that_grows_costs_only_its_growth(bench):
     first = len(forge.ima.entries)
     forge.ima.measure(*GOOD)
     hello = forge.attest_hello(known_log=True)
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p")
+    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
     challenge = Challenge.parse(made.challenge)
     assert challenge.ima_offset == first
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
-    assert bench.verifier.complete_attest(challenge.session, proof, "camera.line-1.cam1").state == "trusted"
-    with bench.verifier.database.transaction() as session:
-        row = session.get(Device, "camera.line-1.cam1")
-        kept = ima_list(session, row.id, 1, 0, first + 1)
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    assert bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1").state == "trusted"
+    with bench.store.reading() as tx:
+        kept = tx.evidence.ima_list("camera.line-1.cam1", 1, 0, first + 1)
     assert kept == forge.ima.list_from(0), "the store holds the whole list, in parts"
     for _ in range(3):
         assert bench.attest(forge, known_log=True).state == "trusted"
@@ -112,8 +110,8 @@ def test_n61_a_violation_dressed_as_an_allowed_file_is_counted(bench):
 
 def test_n61_violations_in_earlier_parts_count_too(bench):
     lenient = profile_toml(CAMERA, "simulated-camera", 2).replace("max_violations = 0", "max_violations = 2")
-    with bench.verifier.database.transaction() as session:
-        add_profile(session, bench.verifier.keys, lenient.encode(), "t", bench.clock())
+    with bench.store.writing() as tx:
+        add_profile(tx, bench.keys, lenient.encode())
     forge = bench.enrol()
     for expected in ("trusted", "trusted", "suspect"):
         forge.ima.measure(*GOOD, violation=True)
@@ -158,17 +156,17 @@ def test_n63_the_offset_is_the_controllers_and_falls_back_after_a_reset(bench):
     forge.clock = ClockInfo(10, 2, 0, True)
     forge.boot()
     hello = forge.attest_hello(known_log=True)
-    assert Challenge.parse(bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p").challenge).ima_offset == 0
+    assert Challenge.parse(bench.verifier.begin_attest(hello, "camera.line-1.cam1").challenge).ima_offset == 0
 
 
 def test_n63_a_reset_nobody_announced(bench):
     """Hello claims the old counters; the quote shows a reset: what was verified of another boot is worth nothing."""
     forge = bench.enrol()
     hello = forge.attest_hello(known_log=True)
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p")
+    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
     forge.clock = ClockInfo(10, 2, 0, True)
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
-    answer = bench.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, "camera.line-1.cam1")
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    answer = bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1")
     assert answer.retry_with_boot_log and bench.state() == "trusted"
 
 
@@ -299,19 +297,19 @@ def test_n125_a_changed_allowlist_judges_the_whole_list_again(bench):
     assert bench.attest(forge, known_log=True).state == "trusted"
     fewer = allowlist_text(("sha256", d, p) for p, d in list(files_of(CAMERA.model, CAMERA.release).items())[1:])
     toml = profile_toml(CAMERA, "simulated-camera", 2).replace(digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), digest_of(fewer).hex())
-    with bench.verifier.database.transaction() as session:
-        add_allowlist(session, fewer, bench.clock())
-        add_profile(session, bench.verifier.keys, toml.encode(), "t", bench.clock())
+    with bench.store.writing() as tx:
+        tx.evidence.add_allowlist(fewer, bench.clock())
+        add_profile(tx, bench.keys, toml.encode())
     hello = forge.attest_hello(known_log=True)
-    assert Challenge.parse(bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p").challenge).ima_offset == 0
+    assert Challenge.parse(bench.verifier.begin_attest(hello, "camera.line-1.cam1").challenge).ima_offset == 0
     answer = bench.attest(forge, known_log=True)
     assert answer.state == "suspect" and reasons(answer) == [Reason.IMA_FILE]
 
 
 def test_an_allowlist_that_is_not_in_the_store_is_no_pass(bench):
     toml = profile_toml(CAMERA, "simulated-camera", 2).replace(digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), "00" * 32)
-    with pytest.raises(Exception, match="allowlist"), bench.verifier.database.transaction() as session:
-        add_profile(session, bench.verifier.keys, toml.encode(), "t", bench.clock())
+    with pytest.raises(Exception, match="allowlist"), bench.store.writing() as tx:
+        add_profile(tx, bench.keys, toml.encode())
 
 
 def test_a_machine_with_another_system_fails_in_one_sentence(bench):
@@ -396,29 +394,22 @@ def test_allowlists_that_are_none(text):
 
 
 def test_one_allowlist_is_one_object_for_a_whole_fleet(bench):
-    from framegate_controller.store.evidence import load_allowlists
-    from framegate_controller.store.tables import AllowlistRow
-
     for n in range(3):
         bench.enrol(f"cam{n}")
     content = allowlist_of(CAMERA.model, CAMERA.release)
-    with bench.verifier.database.transaction() as session:
-        add_allowlist(session, content, 1)
-        digest = digest_of(content)
-        assert load_allowlists(session, [digest])[digest] is load_allowlists(session, [digest])[digest]
-        assert session.query(AllowlistRow).filter_by(sha256=digest).count() == 1
+    digest, profile = digest_of(content), parse_profile(profile_toml(CAMERA, "simulated-camera").encode())
+    with bench.store.writing() as tx:
+        tx.evidence.add_allowlist(content, 1)
+        assert bench.verifier.rules.allowlists(tx, [profile])[digest] is bench.verifier.rules.allowlists(tx, [profile])[digest]
+    assert bench.sql("SELECT count(*) FROM allowlists WHERE sha256 = ?", digest) == [(1,)]
 
 
 def test_an_allowlist_that_somebody_edited_in_the_store_is_refused(bench):
     import zlib
 
-    import framegate_controller.store.evidence as module
-    from framegate_controller.store.tables import AllowlistRow
-
     digest = digest_of(allowlist_of(CAMERA.model, CAMERA.release))
-    module._HELD.pop(digest, None)
-    with bench.verifier.database.transaction() as session:
-        session.get(AllowlistRow, digest).content = zlib.compress(allowlist_text([("sha256", digest_of(b"implant"), b"*")]))
+    implanted = zlib.compress(allowlist_text([("sha256", digest_of(b"implant"), b"*")]))
+    bench.sql("UPDATE allowlists SET content = ? WHERE sha256 = ?", implanted, digest)
     forge = bench.forge()
     answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
     assert answer.certificate is None and reasons(answer) == [Reason.ALLOWLIST] and answer.state == "invited", "no fault of the machine's"

@@ -1,6 +1,5 @@
 """N72, N73, N88: evidence of another machine, of another time; a registry of another version."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,8 @@ from sqlalchemy import create_engine, text
 
 from framegate.errors import Reason, Refused
 from framegate.profile.model import PROFILE_TYPE
-from framegate.wire import Challenge
 from framegate_controller.fleet.profiles import load_profile, load_revision
 from framegate_controller.store.database import Database
-from framegate_controller.store.evidence import add_allowlist
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 
@@ -21,9 +18,9 @@ CAM1, CAM2 = "camera.line-1.cam1", "camera.line-1.cam2"
 def attest_as(bench, forge, device: str):
     """`forge` answers a challenge that `device` asked for."""
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, device, "p")
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
-    return bench.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, device)
+    made = bench.verifier.begin_attest(hello, device)
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    return bench.verifier.complete_attest(made.state, proof, device)
 
 
 def test_n72_a_genuine_machines_evidence_relayed_by_another_host(bench):
@@ -41,8 +38,8 @@ def test_n72_a_relayed_quote_does_not_certify_the_relays_key(bench):
     hello = sound.hello(code)
     made = bench.verifier.begin_join(hello, "p")
     sound.with_proof(csr=sound.csr(relay.tls))
-    mac, proof = sound.answer(bench.verifier.fleet, hello, made.challenge)
-    answer = bench.verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof)
+    mac, proof = sound.answer(bench.fleet.digest, hello, made.challenge)
+    answer = bench.verifier.complete_join(made.state, mac, proof)
     assert answer.certificate is None and [f.reason for f in answer.failures] == [Reason.CSR_KEY]
 
 
@@ -64,19 +61,19 @@ def test_n73_evidence_of_another_time(bench):
 def test_n73_a_challenge_answered_too_late_or_twice(bench):
     forge = bench.enrol()
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, CAM1, "p")
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
+    made = bench.verifier.begin_attest(hello, CAM1)
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
     bench.clock.pass_s(61)
     for _ in range(2):
         with pytest.raises(Refused) as caught:
-            bench.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, CAM1)
+            bench.verifier.complete_attest(made.state, proof, CAM1)
         assert caught.value.reason == Reason.SESSION_EXPIRED
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, CAM1, "p")
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
-    assert bench.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, CAM1).state == "trusted"
+    made = bench.verifier.begin_attest(hello, CAM1)
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    assert bench.verifier.complete_attest(made.state, proof, CAM1).state == "trusted"
     with pytest.raises(Refused) as caught:
-        bench.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, CAM1)
+        bench.verifier.complete_attest(made.state, proof, CAM1)
     assert caught.value.reason == Reason.SESSION_UNKNOWN
 
 
@@ -102,9 +99,9 @@ def test_n88_registries_of_earlier_versions_open_and_lose_nothing(tmp_path, keys
         connection.commit()
     engine.dispose()
     database = Database(path)
-    with database.transaction() as session:
-        add_allowlist(session, allowlist_of("simulated-camera", Firmware("x").release), 1)
-        assert load_profile(session, keys, "simulated-camera").profile.revision == load_revision(session, keys, "simulated-camera", 1).profile.revision == 1
-        ticket = session.execute(text("SELECT device, replaces FROM tickets")).one()
+    with database.writing() as tx:
+        tx.evidence.add_allowlist(allowlist_of("simulated-camera", Firmware("x").release), 1)
+        assert load_profile(tx, keys, "simulated-camera").profile.revision == load_revision(tx, keys, "simulated-camera", 1).profile.revision == 1
+        ticket = tx.tickets.get(b"\x01")
+        assert ticket is not None and (ticket.device, ticket.replaces) == ("camera.line-1.cam1", False)
     database.close()
-    assert json.dumps([ticket[0], bool(ticket[1])]) == '["camera.line-1.cam1", false]'

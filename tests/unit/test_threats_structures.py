@@ -11,7 +11,8 @@ from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
 from framegate.tpm.attest import ClockInfo, PcrSelection, marshal_ecdsa_signature, parse_attest, parse_signature
 from framegate.tpm.constants import TPM_RH_OWNER, Alg, Attr, Curve, St
 from framegate.tpm.public import AK_ATTRS, EK_POLICY_SECRET, TLS_ATTRS, marshal_public, parse_public, require_ak, require_ek
-from framegate.wire import Challenge, sha256
+from framegate.wire import sha256
+from framegate_controller.fleet.challenges import Demand
 from framegate_simulators.forge.forge import EK_ATTRS, Forge, Key
 
 
@@ -67,13 +68,7 @@ def test_n03_signed_selection_differs_from_the_requested(bench, pcrs):
 
 def test_n04_values_outside_the_selection_are_never_used(bench):
     forge = bench.enrol()
-    import json
-
-    from framegate_controller.store.tables import Device
-
-    with bench.verifier.database.transaction() as session:
-        row = session.get(Device, "camera.line-1.cam1")
-    assert set(json.loads(row.pcrs)) == {str(p) for p in range(11)} and forge.pcrs.keys() == set(range(10))
+    assert set(bench.device().shown.pcrs) == {str(p) for p in range(11)} and forge.pcrs.keys() == set(range(10))
 
 
 def test_n05_empty_selection(bench):
@@ -120,18 +115,18 @@ def test_n07_nonce_as_hexadecimal_is_another_encoding(bench):
 def test_n07_evidence_of_another_session(bench):
     forge = bench.enrol()
     hellos = [forge.attest_hello() for _ in range(2)]
-    made = [bench.verifier.begin_attest(h, "camera.line-1.cam1", "p") for h in hellos]
-    _, proof = forge.answer(bench.verifier.fleet, hellos[0], made[0].challenge, join=False)
-    answer = bench.verifier.complete_attest(Challenge.parse(made[1].challenge).session, proof, "camera.line-1.cam1")
+    made = [bench.verifier.begin_attest(h, "camera.line-1.cam1") for h in hellos]
+    _, proof = forge.answer(bench.fleet.digest, hellos[0], made[0].challenge, join=False)
+    answer = bench.verifier.complete_attest(made[1].state, proof, "camera.line-1.cam1")
     assert [f.reason for f in answer.failures] == [Reason.EXTRA_DATA]
 
 
 def test_n07_a_proof_is_accepted_once(bench):
     forge = bench.enrol()
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p")
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
-    session = Challenge.parse(made.challenge).session
+    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    session = made.state
     assert bench.verifier.complete_attest(session, proof, "camera.line-1.cam1").state == "trusted"
     with pytest.raises(Refused) as caught:
         bench.verifier.complete_attest(session, proof, "camera.line-1.cam1")
@@ -141,17 +136,17 @@ def test_n07_a_proof_is_accepted_once(bench):
 def test_n07_a_late_proof_is_refused(bench):
     forge = bench.enrol()
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1", "p")
-    _, proof = forge.answer(bench.verifier.fleet, hello, made.challenge, join=False)
+    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
+    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
     bench.clock.pass_s(61)
     with pytest.raises(Refused) as caught:
-        bench.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, "camera.line-1.cam1")
+        bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1")
     assert caught.value.reason == Reason.SESSION_EXPIRED
 
 
 def test_n08_ten_thousand_challenges_are_unique_and_full_size(bench):
     selection = PcrSelection(Alg.SHA256, tuple(range(8)))
-    made = [bench.verifier._challenge(b"hello", selection, 0, b"", b"", want_boot_log=False) for _ in range(10_000)]
+    made = [bench.verifier._challenges.make(b"hello", Demand(selection=selection, want_boot_log=False), 0) for _ in range(10_000)]
     assert len({c.nonce for c in made}) == 10_000 and len({c.session for c in made}) == 10_000
     assert {len(c.nonce) for c in made} == {32}
     ones = sum(bin(int.from_bytes(c.nonce, "big")).count("1") for c in made)
@@ -212,7 +207,7 @@ def test_n12_name_is_computed_from_the_bytes_that_were_checked(bench):
     made = bench.verifier.begin_join(hello, "p")
     forge.ak = Key.make(AK_ATTRS)
     with pytest.raises(ValueError, match="integrity"):
-        forge.answer(bench.verifier.fleet, hello, made.challenge)
+        forge.answer(bench.fleet.digest, hello, made.challenge)
 
 
 def test_n13_quote_by_another_ak_than_the_activated_one(bench):
@@ -234,8 +229,8 @@ def test_n14_wrong_mac_has_one_answer_and_ends_the_session(bench):
     code = bench.invite(ek=forge.ek_sha256)
     hello = forge.hello(code)
     made = bench.verifier.begin_join(hello, "p")
-    mac, proof = forge.answer(bench.verifier.fleet, hello, made.challenge)
-    session = Challenge.parse(made.challenge).session
+    mac, proof = forge.answer(bench.fleet.digest, hello, made.challenge)
+    session = made.state
     with pytest.raises(EvidenceRejected) as caught:
         bench.verifier.complete_join(session, bytes(32), proof)
     assert caught.value.reason == Reason.MAC and not caught.value.authenticated
@@ -250,7 +245,7 @@ def test_n14_mac_of_wrong_size(bench, mac):
     hello = forge.hello(bench.invite(ek=forge.ek_sha256))
     made = bench.verifier.begin_join(hello, "p")
     with pytest.raises(EvidenceRejected) as caught:
-        bench.verifier.complete_join(Challenge.parse(made.challenge).session, mac, b"garbage that is never parsed")
+        bench.verifier.complete_join(made.state, mac, b"garbage that is never parsed")
     assert caught.value.reason == Reason.MAC
 
 
@@ -368,8 +363,8 @@ def test_ima_log_without_a_rule_is_refused(bench):
     from framegate_simulators.machine.boot import Firmware, profile_toml
 
     plain = profile_toml(Firmware("simulated-camera", ima=False), "simulated-camera", 2)
-    with bench.verifier.database.transaction() as session:
-        add_profile(session, bench.verifier.keys, plain.encode(), "test", bench.clock())
+    with bench.store.writing() as tx:
+        add_profile(tx, bench.keys, plain.encode())
     assert refused(bench, bench.forge().with_proof(ima_log=b"10 entries")) == Reason.IMA_UNEXPECTED
 
 

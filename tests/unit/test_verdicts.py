@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from framegate.errors import FramegateError, Reason
 from framegate.identity.certificates import Purpose
 from framegate.signed.statement import Verdict, verify_verdict
-from framegate_controller.ca.issuance import _leaf
+from framegate_controller.ca.issue import certify
 from framegate_controller.ca.keys import SigningKey
+from framegate_controller.ca.template import leaf_template
 
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC) + timedelta(hours=1)
+"""After the fleet of these tests was founded, however late in a run that is."""
 MS = int(NOW.timestamp() * 1000)
 PASS = Verdict(
     verdict_id="v", gateway="gateway.line-1.gw1", device="camera.line-1.cam1", zone="line-1", part="p", part_type="t", trigger_sequence=1, outcome="PASS", reason="",
@@ -23,7 +25,7 @@ PASS = Verdict(
 
 def signer(keys, name: str = PASS.gateway, purpose: Purpose = Purpose.VERDICT, label: str = "gateway-ca", life: timedelta = timedelta(minutes=3)) -> SigningKey:
     key = ec.generate_private_key(ec.SECP256R1())
-    return SigningKey(key, _leaf(keys.issuing[label], purpose, name, key.public_key(), life, NOW, []))
+    return SigningKey(key, certify(keys.issuing[label], leaf_template(purpose, name, key.public_key(), life, NOW)))
 
 
 def check(keys, verdict: Verdict, by: SigningKey | None = None, now: datetime = NOW) -> Verdict:
@@ -85,7 +87,7 @@ def test_what_is_no_envelope(keys, raw):
 
 
 def test_a_verdict_of_another_fleet(keys, tmp_path):
-    from framegate_controller.ca.keys import found_fleet
+    from framegate_controller.ca.open import found_fleet
 
     other = found_fleet(tmp_path / "other", "elsewhere")
     by = signer(other)

@@ -6,9 +6,10 @@ from pathlib import Path
 from framegate.access.approvals import content_digest
 from framegate.access.policy import policy_digest
 from framegate.evidence.activation import activation_mac
+from framegate.evidence.challenge import ChallengeState, seal_state, state_key
 from framegate.identity.device_identity import iak_certify_data
 from framegate.receipt_verifier import leaf_hash
-from framegate.record.entry import entry_bytes, event_body
+from framegate.record.entry import entry_bytes
 from framegate.record.merkle import Tree
 from framegate.signed.model import bundle_digest
 from framegate.signed.part import PartStatement
@@ -82,11 +83,24 @@ def vectors() -> dict[str, object]:
         unanswered=b"\0\0\0\2", signed_at_ms=1790000060000,
     )  # fmt: skip
     values = {p: fill(f"pcr {p}", 32) for p in range(8)}
-    first = entry_bytes(0, None, event_body(at_ms=1790000000000, event="signed-in", actor="operator.anna", source="192.0.2.7", detail="password from 192.0.2.7"))
-    body = event_body(
-        at_ms=1790000001000, event="release", actor="operator.sara", device="camera.line-1.cam1", before="quarantined", after="stale", source="192.0.2.8", approved_by=("sven",),
-        reason="lens replaced", verb="device.lift", policies=("security",), policy="access-policy 1 a43558e81533d1ad", request="0a1b2c3d",
-    )  # fmt: skip
+    signed_in = {"event": "signed-in", "actor": "operator.anna", "source": "192.0.2.7", "detail": "password from 192.0.2.7"}
+    first = entry_bytes(0, None, {"kind": "event", "at_ms": 1790000000000, **signed_in})
+    body = {
+        "kind": "event",
+        "at_ms": 1790000001000,
+        "event": "release",
+        "actor": "operator.sara",
+        "device": "camera.line-1.cam1",
+        "from": "quarantined",
+        "to": "stale",
+        "source": "192.0.2.8",
+        "approved_by": ["sven"],
+        "reason": "lens replaced",
+        "verb": "device.lift",
+        "policies": ["security"],
+        "policy": "access-policy 1 a43558e81533d1ad",
+        "request": "0a1b2c3d",
+    }
     second = entry_bytes(1, leaf_hash(first), body)
     bundle = bundle_digest({"model.onnx": fill("network", 32), "recipe.json": fill("recipe", 32), "known/00_test.png": fill("known", 32), "model.sig": fill("not counted", 32)})
     pin = ModelPin(
@@ -97,8 +111,30 @@ def vectors() -> dict[str, object]:
         part_type="board-7", version=3, goldens=(fill("golden", 32).hex(),), thresholds=({"kind": "open", "at_least": 0.4},), min_size_px=12.0,
         ignore=({"points": [[0, 0], [0.5, 0], [0.5, 0.5]]},), source="lot 12", approved_by=("operator.anna", "erik"), removed=0, issued_at_ms=1790000000000,
     )  # fmt: skip
+    state = ChallengeState(
+        session=challenge.session,
+        transcript=t,
+        join=1,
+        device="camera.line-1.cam1",
+        bank=Alg.SHA256,
+        pcrs=tuple(range(8)),
+        ima_offset=0,
+        expires_ms=1790000060000,
+        secret=fill("activation secret", 32),
+        ticket=sha256(fill("code", 16)),
+        ek_public=fill("ek", 90),
+        ak_public=fill("ak", 90),
+        tls_public=fill("tls", 90),
+        iak_public=b"",
+        ek_certified=1,
+        manufacturer=0x46474154,
+        endorsement="EK hash pinned by an operator",
+    )
+    sealing = state_key(fill("controllers' secret", 32))
     attest_hello = AttestHello(client_nonce=fill("client nonce", 32), reset_count=3, restart_count=1, boot_log_sha256=log)
     return {
+        "challenge_state": state.marshal().hex(), "challenge_state_key": sealing.hex(),
+        "challenge_state_sealed": seal_state(sealing, state, fill("seal nonce", 12)).hex(),
         "hello": hello.marshal().hex(), "attest_hello": attest_hello.marshal().hex(), "challenge": challenge.marshal().hex(), "offer": offer.marshal().hex(),
         "opening": opening.marshal().hex(), "frame_metadata": metadata.marshal().hex(), "captured": captured.marshal().hex(), "frame_leaf": leaves[0].hex(), "frame_head": head.marshal().hex(), "fleet": fleet.hex(),
         "transcript": t.hex(), "publics_sha256_none": publics_sha256(()).hex(), "publics_sha256_two": publics_sha256(publics).hex(),

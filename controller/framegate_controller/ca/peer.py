@@ -1,4 +1,7 @@
-"""Who is at the other end of a connection: established from the certificate it presented, anew for every call and every stream message."""
+"""Who is at the other end of a connection.
+
+Established from the certificate it presented, anew for every call and every stream message.
+"""
 
 from __future__ import annotations
 
@@ -25,24 +28,30 @@ class Peer:
         return self.identity.common_name
 
 
-def verify_peer(certificate: x509.Certificate, address: str, keys: FleetKeys, now: datetime, *purposes: Purpose) -> Peer:
-    """The peer, whose certificate must chain to this fleet at `now` and be for one of `purposes`; anything else is refused.
+def verify_peer(
+    certificate: x509.Certificate, address: str, keys: FleetKeys, now: datetime, *purposes: Purpose
+) -> Peer:
+    """The peer, whose certificate must chain to this fleet at `now` and be for one of `purposes`.
 
-    A device's certificate names one purpose, so it never opens an operator's call, and an operator's never a device's (N80, N81).
-    Raises Refused: WRONG_ROLE where the certificate is of this fleet and for something else.
+    Anything else is refused: a device's certificate names one purpose, so it never opens an
+    operator's call, and an operator's never a device's (N80, N81). Raises Refused: WRONG_ROLE where
+    the certificate is of this fleet and for something else.
     """
-    problem: Refused | None = None
+    problem = Refused.of(Reason.UNAUTHENTICATED, "a certificate of this fleet", "another")
+    root, intermediates = keys.root.certificate, keys.intermediates
     for purpose in purposes:
         try:
-            return Peer(verify_certificate(certificate, purpose, keys.intermediates, keys.root.certificate, now), address)
+            found = verify_certificate(certificate, purpose, intermediates, root, now)
         except Refused as error:
             problem = error
-    for purpose in Purpose:
-        if purpose not in purposes:
-            try:
-                other = verify_certificate(certificate, purpose, keys.intermediates, keys.root.certificate, now)
-            except Refused:
-                continue
-            wanted = " or ".join(p.name.lower() for p in purposes)
-            raise Refused.of(Reason.WRONG_ROLE, f"a certificate for {wanted}", f"{other.common_name}, which is for {purpose.name.lower()}")
-    raise problem or Refused.of(Reason.UNAUTHENTICATED, "a certificate of this fleet", "another")
+        else:
+            return Peer(found, address)
+    for purpose in set(Purpose) - set(purposes):  # it has one purpose at most
+        try:
+            other = verify_certificate(certificate, purpose, intermediates, root, now)
+        except Refused:
+            continue
+        wanted = "a certificate for " + " or ".join(p.name.lower() for p in purposes)
+        actual = f"{other.common_name}, which is for {purpose.name.lower()}"
+        raise Refused.of(Reason.WRONG_ROLE, wanted, actual)
+    raise problem

@@ -1,1 +1,1 @@
-"""What goes out to watchers and gateways: notices, the bus that carries them, and snapshots of trust."""
+"""What goes out to watchers and gateways: notices, the bus, snapshots of trust."""

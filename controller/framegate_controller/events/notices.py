@@ -1,4 +1,7 @@
-"""What a committed change asks to be told to machines and gateways. Values: who subscribes, and over what, the bus knows."""
+"""What a committed change asks to be told to machines and gateways.
+
+Values: who subscribes, and over what, the bus knows.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DeviceChanged:
-    """A machine's row was committed: its watcher, its zone's gateways and, for a gateway host, its zone's cameras hear of it."""
+    """A machine changed: it hears of it, its zone's gateways and, of a gateway, its cameras."""
 
     device: str
 
@@ -33,7 +36,10 @@ class GrantsChanged:
 
 @dataclass(frozen=True, slots=True)
 class AccessChanged:
-    """People, policy or a zone's rules changed: every gateway hears of it, and cameras too where `grants` may fall otherwise."""
+    """People, policy or a zone's rules changed, for every gateway.
+
+    Cameras hear of it too where `grants` may fall otherwise.
+    """
 
     grants: bool = False
 

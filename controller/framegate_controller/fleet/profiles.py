@@ -1,120 +1,153 @@
-"""Firmware profiles of the fleet: signed by the profile key or by a signer of the fleet, verified at every load, every revision kept."""
+"""Firmware profiles of the fleet: signed by its profile key or signers, every revision kept."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from cryptography import x509
 
 from framegate.errors import Reason, Refused
-from framegate.identity.certificates import Purpose, VerifiedCertificate, verify_certificate
+from framegate.identity.certificates import Purpose, from_ms, verify_certificate
 from framegate.profile.model import PROFILE_TYPE, FirmwareProfile, parse_profile
-from framegate.signed.dsse import envelope_certificate, parse_envelope, seal_envelope, verify_envelope
+from framegate.profile.signed import LoadedProfile, open_profile, profile_signer, signer_digest
+from framegate.record.fleet_events import ProfileAdded, SignerRevoked
+from framegate.registry.rollout import ProfileInForce, ProfileRevision, RevokedSigner
+from framegate.signed.dsse import parse_envelope, seal_envelope
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
-from framegate_controller.store.registry import record
-from framegate_controller.store.tables import AllowlistRow, Profile, ProfileRevision, RevokedSigner
+from framegate_controller.store.ports import Transaction
+from framegate_controller.store.shared.firmware import VerifiedProfiles
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedProfile:
-    """A profile out of bytes whose signature holds. `sha256` is of the signed TOML: how results and receipts name it."""
+def add_profile(tx: Transaction, keys: FleetKeys, toml: bytes) -> FirmwareProfile:
+    """Parse, sign with the controller's profile key, keep and put in force.
 
-    profile: FirmwareProfile
-    sha256: bytes
-    toml: bytes
-    signer: str
-
-    @property
-    def words(self) -> str:
-        """Name, version and revision."""
-        return f"{self.profile.name} {self.profile.version} revision {self.profile.revision}"
-
-
-def add_profile(session: Session, keys: FleetKeys, toml: bytes, actor: str, now_ms: int) -> FirmwareProfile:
-    """Parse, sign with the controller's profile key, keep and put in force. Raises Malformed, or Refused (see `import_profile`)."""
+    Raises Malformed, or Refused (see `import_profile`).
+    """
     parse_profile(toml)
     key = keys.signing["profile"]
-    return import_profile(session, keys, seal_envelope(PROFILE_TYPE, toml, key.der, key.sign), actor, now_ms, in_force=True).profile
+    envelope = seal_envelope(PROFILE_TYPE, toml, key.der, key.sign)
+    return import_profile(tx, keys, envelope, in_force=True).profile
 
 
-def import_profile(session: Session, keys: FleetKeys, envelope: bytes, actor: str, now_ms: int, *, in_force: bool) -> LoadedProfile:
-    """Keep a signed profile; with `in_force` it counts from now on for every device that names it, else a rollout will bring it.
+def import_profile(tx: Transaction, keys: FleetKeys, envelope: bytes, *, in_force: bool) -> LoadedProfile:
+    """Keep a signed profile.
 
-    1. the signer's certificate is a profile signer's of this fleet, alive, and not revoked; the signature holds over the bytes that are then parsed;
+    With `in_force` it counts from now on for every device that names it, else a rollout brings it.
+
+    1. the signer's certificate is a profile signer's of this fleet, alive, and not revoked; the
+       signature holds over the bytes that are then parsed;
     2. its revision is above every one kept (old ones never come back);
     3. every allowlist it names is in the store.
 
     Raises Malformed or Refused.
     """
-    loaded = verify_profile(session, keys, envelope)  # 1
+    loaded = verify_profile(tx, keys, envelope)  # 1
     profile = loaded.profile
-    kept = session.scalars(select(ProfileRevision.revision).where(ProfileRevision.name == profile.name).order_by(ProfileRevision.revision.desc()).limit(1)).one_or_none()
-    if kept is not None and profile.revision <= kept:  # 2
-        raise Refused.of(Reason.CONFLICT, f"a revision above {kept}", profile.revision, "raise revision in the file; old ones never come back")
+    newest = tx.profiles.newest(profile.name)
+    if newest and profile.revision <= newest:  # 2
+        hint = "raise revision in the file; old ones never come back"
+        raise Refused.of(Reason.CONFLICT, f"a revision above {newest}", profile.revision, hint)
     for digest in profile.ima.allowlists if profile.ima else ():  # 3
-        if session.get(AllowlistRow, digest) is None:
-            raise Refused.of(Reason.ALLOWLIST, f"the allowlist sha256:{digest.hex()} in the store", "nothing", "give its file along: --allowlist FILE")
-    session.add(ProfileRevision(
-        name=profile.name, revision=profile.revision, version=profile.version, sha256=loaded.sha256, envelope=envelope, signer=loaded.signer, added_ms=now_ms,
-    ))  # fmt: skip
+        if not tx.evidence.has_allowlist(digest):
+            wanted = f"the allowlist sha256:{digest.hex()} in the store"
+            raise Refused.of(Reason.ALLOWLIST, wanted, "nothing", "give its file along: --allowlist FILE")
+    tx.profiles.add_revision(
+        ProfileRevision(
+            name=profile.name,
+            revision=profile.revision,
+            version=profile.version,
+            sha256=loaded.sha256,
+            envelope=envelope,
+            signer=loaded.signer,
+            added_ms=tx.now_ms,
+        )
+    )
     if in_force:
-        put_in_force(session, profile.name, profile.revision, envelope, now_ms)
-    record(session, now_ms, "", "profile-added", actor, f"{loaded.words}, signed by {loaded.signer}{'' if in_force else ', not in force'}")
+        put_in_force(tx, profile.name, profile.revision, envelope)
+    tx.raise_firmware_revision()
+    tx.record(ProfileAdded(profile=loaded.label, signer=loaded.signer, in_force=in_force))
     return loaded
 
 
-def put_in_force(session: Session, name: str, revision: int, envelope: bytes, now_ms: int) -> None:
-    """From now on `revision` is what devices of this profile are appraised by."""
-    row = session.get(Profile, name)
-    if row is None:
-        session.add(Profile(name=name, revision=revision, envelope=envelope, added_ms=now_ms))
-    else:
-        row.revision, row.envelope, row.added_ms = revision, envelope, now_ms
+def put_in_force(tx: Transaction, name: str, revision: int, envelope: bytes) -> None:
+    """From now on `revision` is what devices of this profile are appraised by.
+
+    The caller MUST raise the firmware revision.
+    """
+    tx.profiles.put_in_force(ProfileInForce(name=name, revision=revision, envelope=envelope, added_ms=tx.now_ms))
 
 
-def load_profile(session: Session, keys: FleetKeys, name: str) -> LoadedProfile:
+def load_profile(tx: Transaction, keys: FleetKeys, name: str, held: VerifiedProfiles | None = None) -> LoadedProfile:
     """The profile in force. Raises Refused (PROFILE_MISSING) or what verification says."""
-    row = session.get(Profile, name)
+    row = tx.profiles.in_force(name)
     if row is None:
-        raise Refused.of(Reason.PROFILE_MISSING, f"the firmware profile {name}", "none", "framegate profile import FILE; without a profile nothing is attested")
-    return _named(verify_profile(session, keys, row.envelope), name, row.revision)
+        hint = "framegate profile import FILE; without a profile nothing is attested"
+        raise Refused.of(Reason.PROFILE_MISSING, f"the firmware profile {name}", "none", hint)
+    return _named(verify_profile(tx, keys, row.envelope, held), name, row.revision)
 
 
-def load_revision(session: Session, keys: FleetKeys, name: str, revision: int) -> LoadedProfile:
+def load_revision(tx: Transaction, keys: FleetKeys, name: str, revision: int, held: VerifiedProfiles | None = None) -> LoadedProfile:
     """A revision that was imported, in force or not. Raises as `load_profile`."""
-    row = session.get(ProfileRevision, (name, revision))
+    row = tx.profiles.revision(name, revision)
     if row is None:
-        raise Refused.of(Reason.PROFILE_MISSING, f"revision {revision} of the firmware profile {name}", "none", "framegate profile list")
-    return _named(verify_profile(session, keys, row.envelope), name, revision)
+        wanted = f"revision {revision} of the firmware profile {name}"
+        raise Refused.of(Reason.PROFILE_MISSING, wanted, "none", "framegate profile list")
+    return _named(verify_profile(tx, keys, row.envelope, held), name, revision)
 
 
 def _named(loaded: LoadedProfile, name: str, revision: int) -> LoadedProfile:
-    if loaded.profile.name != name or loaded.profile.revision != revision:
-        raise Refused.of(Reason.PROFILE_INVALID, f"profile {name} revision {revision}", f"{loaded.profile.name} revision {loaded.profile.revision}")
+    found = loaded.profile
+    if found.name != name or found.revision != revision:
+        actual = f"{found.name} revision {found.revision}"
+        raise Refused.of(Reason.PROFILE_INVALID, f"profile {name} revision {revision}", actual)
     return loaded
 
 
-def verify_profile(session: Session, keys: FleetKeys, envelope_bytes: bytes) -> LoadedProfile:
-    """Check 1 of `import_profile`."""
-    envelope = parse_envelope(envelope_bytes, PROFILE_TYPE)
-    signer = verify_certificate(envelope_certificate(envelope), Purpose.PROFILE, (), keys.root.certificate, datetime.now(UTC))
-    digest = signer_digest(signer)
-    revoked = session.get(RevokedSigner, digest)
+def verify_profile(tx: Transaction, keys: FleetKeys, envelope: bytes, held: VerifiedProfiles | None = None) -> LoadedProfile:
+    """Check 1 of `import_profile`.
+
+    With `held` the certificate chain and the signature of the same envelope are verified once while
+    the certificate lives; whether its signer was revoked is asked every time.
+    """
+    key = sha256(sha256(keys.root.der) + sha256(envelope))
+    known = held.get(key) if held is not None else None
+    if known is not None and known.lives(tx.now_ms):
+        _require_word(tx, known.signer_sha256, known.signer)
+        return known
+    root = keys.root.certificate
+    parsed = parse_envelope(envelope, PROFILE_TYPE)
+    signer = profile_signer(parsed, root, from_ms(tx.now_ms))
+    _require_word(tx, signer_digest(signer), signer.common_name)
+    loaded = open_profile(parsed, signer, root)
+    if held is not None:
+        held.keep(key, loaded)
+    return loaded
+
+
+def revoke_signer(tx: Transaction, keys: FleetKeys, certificate: x509.Certificate, why: str) -> RevokedSigner:
+    """From now on a profile signer's word counts no more, for what is signed already too.
+
+    One whose certificate has ended may be revoked as well. Raises Refused where it never was a
+    profile signer of this fleet.
+    """
+    living = max(certificate.not_valid_before_utc, min(from_ms(tx.now_ms), certificate.not_valid_after_utc))
+    signer = verify_certificate(certificate, Purpose.PROFILE, (), keys.root.certificate, living)
+    known = tx.profiles.revoked(signer_digest(signer))
+    if known is not None:
+        return known
+    made = RevokedSigner(
+        sha256=signer_digest(signer),
+        subject=signer.common_name,
+        at_ms=tx.now_ms,
+        reason=why or "no reason given",
+    )
+    tx.profiles.revoke(made)
+    tx.raise_firmware_revision()
+    tx.record(SignerRevoked(signer=made.subject, why=made.reason))
+    return made
+
+
+def _require_word(tx: Transaction, signer_sha256: bytes, signer: str) -> None:
+    revoked = tx.profiles.revoked(signer_sha256)
     if revoked is not None:
-        raise Refused.of(Reason.PROFILE_INVALID, "a profile signer whose word counts", f"{signer.common_name}, revoked: {revoked.reason}", "sign the profile anew with another key")
-    payload = verify_envelope(envelope, signer.key)
-    return LoadedProfile(_parsed(payload), sha256(payload), payload, signer.common_name)
-
-
-def signer_digest(signer: VerifiedCertificate) -> bytes:
-    """What a revocation names."""
-    return sha256(signer.spki)
-
-
-@lru_cache(maxsize=64)
-def _parsed(payload: bytes) -> FirmwareProfile:
-    return parse_profile(payload)
+        wanted, hint = "a profile signer whose word counts", "sign the profile anew with another key"
+        raise Refused.of(Reason.PROFILE_INVALID, wanted, f"{signer}, revoked: {revoked.reason}", hint)

@@ -1,1 +1,4 @@
-"""People: who they are, what they may do, on whose word. The access policy decides (framegate.access); this package keeps its facts."""
+"""People: who they are, what they may do, on whose word.
+
+The access policy decides (framegate.access); this room keeps its facts.
+"""

@@ -1,60 +1,66 @@
-"""Who is calling, and whether the access policy lets them: asked anew for every call, inside the transaction that acts on the answer."""
+"""Who is calling, and whether the access policy lets them.
+
+Asked anew for every call, inside the transaction that acts on the answer.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy.orm import Session
-
-from framegate.access.policy import Decision, PolicySet, Request
-from framegate.access.questions import address_text, inspect_request, verb_request
-from framegate.access.verbs import FLEET_WIDE, Scoped, find_verb
+from framegate.access.caller import OPERATOR_PREFIX, Answer, Caller, Place, question, rule
+from framegate.access.policy import PolicySet, Request
+from framegate.access.questions import address_text
+from framegate.access.verbs import FLEET_WIDE, find_verb
 from framegate.errors import Failure, Reason, Refused
-from framegate.identity.certificates import Purpose
 from framegate.record.entry import Act
+from framegate.record.people_events import VerbAllowed, VerbDenied
+from framegate.registry.request import AccessRequest
+from framegate.registry.zone import KeptDecision
 from framegate.wire import sha256
-from framegate_controller.ca.keys import FleetKeys
-from framegate_controller.people.operators import quorum, roles_in, roles_now
+from framegate_controller.ca.peer import Peer
+from framegate_controller.context import Fleet
+from framegate_controller.people.decisions import kept
+from framegate_controller.people.operators import quorum, roles_now
 from framegate_controller.people.policies import load_policy
 from framegate_controller.people.requests import Asked, approved, ask, use
-from framegate_controller.rpc.peer import verify_peer
-from framegate_controller.rpc.wire import Context
-from framegate_controller.store.registry import acting, record
-from framegate_controller.store.tables import DecisionRow, OperatorRow, OperatorSession, ZoneRow
+from framegate_controller.store.ports import Store, Transaction
+from framegate_controller.store.shared.looks import Look, QuietLooks
+from framegate_controller.store.shared.policies import PolicyCache
 
 READ_GROUPS: Final = frozenset({"self", "view", "audit"})
-QUIET_MS: Final = 3_600_000
-"""Reads of one kind by one session in one zone are one entry an hour: a live view asks every second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """An operator whose session stands: made by `Authority.caller` only."""
-
-    name: str
-    roles: tuple[Scoped, ...]
-    session: bytes
-    factor_ms: int
-    break_glass: bool
-    source: str
-
-    @property
-    def actor(self) -> str:
-        """As entries name them."""
-        return f"operator.{self.name}"
+"""Groups of verbs that leave what they are about as it is."""
+_ID_DOTS: Final = 2
+"""A device id is `<kind>.<zone>.<name>`; no other target has two dots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What a call is about to do: verb, the zone it is in (`*`: none or all), what exactly, and words for whoever is asked to approve."""
+    """What a call is about to do.
+
+    The verb, the zone it is in (`*`: none or all), what exactly, and words for whoever is asked to
+    approve.
+    """
 
     verb: str
     zone: str = FLEET_WIDE
     target: str = ""
     summary: str = ""
+
+    @property
+    def about(self) -> str:
+        """In words."""
+        return self.summary or self.target
+
+    @property
+    def device(self) -> str:
+        """The machine it is about, empty where it is about none."""
+        return self.target if self.target.count(".") == _ID_DOTS else ""
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether its verb is in groups of looks alone, none of which asks for more than a role."""
+        return set(find_verb(self.verb).groups) <= READ_GROUPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,127 +75,219 @@ class Allowed:
         return self.zones is None or zone in self.zones
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An act that is allowed, of which nothing is written yet: the decision, and what it spends."""
+
+    allowed: Allowed
+    decision: KeptDecision
+    spends: AccessRequest | None
+
+
 class Denied(Refused):
     """The policy said no; carries what has to be recorded once the transaction is rolled back."""
 
-    def __init__(self, failure: Failure, caller: Caller, aim: Aim, request: Request, decision: Decision, content: bytes, policy: PolicySet) -> None:
+    def __init__(
+        self, caller: Caller, aim: Aim, answer: Answer, content: bytes, policy: PolicySet
+    ) -> None:
+        failure = answer.decision.failure
+        assert failure is not None  # noqa: S101 - a denial has one
         super().__init__([failure])
-        self.caller, self.aim, self.request, self.decision, self.content, self.policy = caller, aim, request, decision, content, policy
+        self.caller, self.aim, self.answer = caller, aim, answer
+        self.content, self.policy = content, policy
+
+    @property
+    def failure(self) -> Failure:
+        """Why."""
+        return self.failures[0]
+
+    def act(self, reason: str) -> Act:
+        """Who was denied what, as entries carry it."""
+        return Act(
+            actor=self.caller.actor,
+            source=address_text(self.caller.source),
+            reason=reason,
+            verb=self.aim.verb,
+            policies=self.answer.decision.policies,
+            policy=self.policy.words,
+        )
+
+    def decision(self, now_ms: int) -> KeptDecision:
+        """As it is kept."""
+        return kept(self.answer.request, self.answer.decision, self.policy, now_ms)
 
 
 class Authority:
     """Establishes callers and asks the policy."""
 
-    def __init__(self, keys: FleetKeys, clock: Callable[[], int]) -> None:
-        self.keys, self.clock = keys, clock
-        self._read: dict[tuple[bytes, str, str], int] = {}
+    def __init__(self, fleet: Fleet, policies: PolicyCache, looks: QuietLooks) -> None:
+        self._fleet, self._policies, self._looks = fleet, policies, looks
 
-    def caller(self, session: Session, context: Context) -> Caller:
+    def caller(self, tx: Transaction, peer: Peer) -> Caller:
         """The operator at the other end.
 
-        1. the certificate is an operator's of this fleet, alive now; 2. its key is that of a session that was not ended; 3. that session's operator is
-        enabled, and is the one the certificate names. Raises Refused.
+        That the certificate is an operator's of this fleet, alive now, whoever made `peer` has
+        established. 1. its key is that of a session that stands; 2. that session's operator is
+        enabled, and is the one the certificate names. Raises Refused (SIGNED_OUT).
         """
-        peer = verify_peer(context, self.keys, Purpose.OPERATOR)  # 1
-        now = self.clock()
-        row = session.get(OperatorSession, sha256(peer.identity.spki))
-        if row is None or row.ended_ms or row.expires_ms <= now:  # 2
-            raise Refused.of(Reason.SIGNED_OUT, "a session that stands", "one that ended" if row else "none", "framegate login")
-        person = session.get(OperatorRow, row.operator)
-        if person is None or not person.enabled or peer.name != f"operator.{row.operator}":  # 3
-            raise Refused.of(Reason.SIGNED_OUT, "an operator who is enabled", f"{row.operator} is not", "ask an admin: framegate operator list")
-        roles = roles_now(session, person, now, break_glass=bool(row.break_glass))
-        return Caller(person.name, tuple(roles), row.spki_sha256, row.factor_ms, bool(row.break_glass), peer.address)
-
-    def authorise(self, session: Session, caller: Caller, aim: Aim, content: bytes, reason: str) -> Allowed:
-        """Ask the policy; where it takes others' approval, look for one of exactly this content, and spend it. Raises Denied."""
-        verb, policy, now = find_verb(aim.verb), load_policy(session, self.keys), self.clock()
-        waiting, people = approved(session, caller.name, aim.verb, content, policy, now) if verb.two_person else (None, ())
-        tried: list[tuple[str, Request, Decision]] = []
-        for zone in self._zones(caller, verb.on, aim.zone):
-            request = self.question(session, caller, aim, zone, len(people))
-            tried.append((zone, request, policy.decide(request)))
-            if tried[-1][2].allow and zone == FLEET_WIDE:
-                break
-        allowed = [t for t in tried if t[2].allow]
-        zone, request, decision = allowed[0] if allowed else next((t for t in tried if t[2].policies), tried[0])
-        if not allowed:
-            assert decision.failure is not None  # noqa: S101 - a denial has one
-            raise Denied(decision.failure, caller, aim, request, decision, content, policy)
-        if waiting is not None and people:
-            use(waiting)
-        keep_decision(session, request, decision, policy, now)
-        act = Act(
-            actor=caller.actor, source=address_text(caller.source), approved_by=people, reason=reason, verb=aim.verb, policies=decision.policies, policy=policy.words,
-            request=waiting.id if waiting is not None and people else "",
-        )  # fmt: skip
-        everywhere = any(z == FLEET_WIDE for z, _, _ in allowed) or verb.on != "any" or aim.zone != FLEET_WIDE
-        return Allowed(act, None if everywhere else frozenset(z for z, _, _ in allowed))
-
-    def question(self, session: Session, caller: Caller, aim: Aim, zone: str, approvals: int) -> Request:
-        """What is put to the policy."""
-        held = session.get(ZoneRow, zone)
-        return verb_request(
-            find_verb(aim.verb), operator=caller.name, roles=roles_in(caller.roles, zone), zone=zone, frozen=bool(held and held.frozen), fleet=self.keys.fleet,
-            approvals=approvals, quorum=1 if caller.break_glass else quorum(session), factor_age_s=(self.clock() - caller.factor_ms) // 1000, source=caller.source,
-            target=aim.target, break_glass=caller.break_glass,
-        )  # fmt: skip
-
-    def note_allowed(self, session: Session, caller: Caller, aim: Aim, act: Act) -> None:
-        """An allow that left no entry of its own gets one; reads of one kind are one entry an hour."""
-        if session.info["tx"].recorded:
-            return
-        groups = set(find_verb(aim.verb).groups)
-        if groups & READ_GROUPS and "fresh" not in groups:
-            key, now = (caller.session, aim.verb, aim.zone), self.clock()
-            if self._read.get(key, 0) > now - QUIET_MS:
-                return
-            if len(self._read) > 10_000:
-                self._read.clear()
-            self._read[key] = now
-        record(session, self.clock(), aim.target if aim.target.count(".") == 2 else "", "allowed", act.actor, f"{aim.verb} {aim.summary or aim.target}".strip())
-
-    def note_denied(self, session: Session, denied: Denied, reason: str, *, dry: bool = False) -> Refused:
-        """Record a denial, in a transaction of its own; where an approval is what is missing, ask for it, but not for a dry run. Returns what the caller is told."""
-        caller, aim, now = denied.caller, denied.aim, self.clock()
-        acting(session, Act(actor=caller.actor, source=address_text(caller.source), reason=reason, verb=aim.verb, policies=denied.decision.policies, policy=denied.policy.words))
-        keep_decision(session, denied.request, denied.decision, denied.policy, now)
-        failure = denied.failures[0]
-        record(session, now, aim.target if aim.target.count(".") == 2 else "", "denied", caller.actor, f"{aim.verb} {aim.summary or aim.target}: {failure.reason}")
-        if failure.reason != Reason.APPROVAL_NEEDED or dry:
-            return Refused(denied.failures)
-        asked = Asked(caller.name, aim.zone, aim.summary or f"{aim.verb} {aim.target}".strip(), reason, verb=aim.verb, target=aim.target, content_sha256=denied.content)
-        row = ask(session, asked, denied.policy, now)
-        more = quorum(session) - 1
-        hint = f"somebody else: framegate access approve {row.id}; then run this command again"
-        return Refused(
-            [replace(failure, expected=f"the approval of {more} other{'s' if more > 1 else ''} for {aim.verb}", actual=f"{denied.request.context['approvals']}", hint=hint)]
+        session = tx.people.session(sha256(peer.identity.spki))
+        if session is None or not session.stands(tx.now_ms):  # 1
+            found = "one that ended" if session is not None else "none"
+            raise Refused.of(Reason.SIGNED_OUT, "a session that stands", found, "framegate login")
+        name = session.operator
+        person = tx.people.get(name)
+        if person is None or not person.enabled or peer.name != OPERATOR_PREFIX + name:  # 2
+            hint = "ask an admin: framegate operator list"
+            expected = "an operator who is enabled"
+            raise Refused.of(Reason.SIGNED_OUT, expected, f"{name} is not", hint)
+        broken = bool(session.break_glass)
+        return Caller(
+            name=name,
+            roles=tuple(roles_now(tx, person, break_glass=broken)),
+            session=session.spki_sha256,
+            factor_ms=session.factor_ms,
+            break_glass=broken,
+            source=peer.address,
         )
 
-    def _zones(self, caller: Caller, on: str, zone: str) -> list[str]:
-        if on != "any" or zone != FLEET_WIDE:
-            return [zone]
-        return [FLEET_WIDE, *sorted({r.zone for r in caller.roles} - {FLEET_WIDE})]
+    def authorise(
+        self, tx: Transaction, caller: Caller, aim: Aim, content: bytes, reason: str
+    ) -> Allowed:
+        """Ask the policy, keep what it said, and spend the approval that it took. Raises Denied."""
+        judged = self.judge(tx, caller, aim, content, reason)
+        if judged.spends is not None:
+            use(tx, judged.spends)
+        tx.policies.keep_decision(judged.decision)
+        return judged.allowed
+
+    def judge(
+        self, tx: Transaction, caller: Caller, aim: Aim, content: bytes, reason: str
+    ) -> Judged:
+        """Ask the policy, and change nothing. Raises Denied.
+
+        Where the verb takes others' approval, one of exactly this content is looked for.
+        """
+        verb, policy = find_verb(aim.verb), self.policy(tx)
+        request, people = (
+            approved(tx, caller.name, aim.verb, content, policy) if verb.two_person else (None, ())
+        )
+        zones = caller.zones_asked(verb, aim.zone)
+        ruling = rule(policy, ((z, self.question(tx, caller, aim, z, len(people))) for z in zones))
+        answer = ruling.decisive
+        if not ruling.allowed:
+            raise Denied(caller, aim, answer, content, policy)
+        spends = request if people else None
+        act = Act(
+            actor=caller.actor,
+            source=address_text(caller.source),
+            approved_by=people,
+            reason=reason,
+            verb=aim.verb,
+            policies=answer.decision.policies,
+            policy=policy.words,
+            request=spends.id if spends is not None else "",
+        )
+        decision = kept(answer.request, answer.decision, policy, tx.now_ms)
+        return Judged(Allowed(act, ruling.zones), decision, spends)
+
+    def question(
+        self, tx: Transaction, caller: Caller, aim: Aim, zone: str, approvals: int
+    ) -> Request:
+        """What is put to the policy for one zone."""
+        place = Place(
+            zone=zone,
+            frozen=tx.zones.get(zone).frozen,
+            fleet=self._fleet.name,
+            quorum=quorum(tx),
+        )
+        return question(
+            caller,
+            find_verb(aim.verb),
+            place,
+            approvals=approvals,
+            target=aim.target,
+            now_ms=tx.now_ms,
+        )
+
+    def policy(self, tx: Transaction) -> PolicySet:
+        """The one in force. Raises Refused (POLICY_INVALID)."""
+        return load_policy(tx, self._fleet.keys, self._policies)
+
+    def note_allowed(self, tx: Transaction, caller: Caller, aim: Aim) -> None:
+        """An act that left no entry of its own gets one; looks of one kind are one an hour."""
+        if tx.recorded:
+            return
+        groups = set(find_verb(aim.verb).groups)
+        looks = groups & READ_GROUPS and "fresh" not in groups
+        if not looks or self._looks.due(_look(caller, aim), tx.now_ms):
+            tx.record(_allowed(aim))
+
+    def note_look(self, store: Store, caller: Caller, aim: Aim, judged: Judged) -> None:
+        """Write down a look that was allowed, in a transaction of its own, where that is due."""
+        decision, look = judged.decision, _look(caller, aim)
+        counted = self._looks.count(decision)
+        noted = self._looks.due(look, decision.last_ms)
+        if counted is None and not noted:
+            return
+        try:
+            with store.writing() as tx:
+                if counted is not None:
+                    tx.policies.keep_decision(counted)
+                if noted:
+                    tx.act = judged.allowed.act
+                    tx.record(_allowed(aim))
+        except Exception:
+            self._looks.forget(look, decision)
+            raise
+
+    def note_denied(
+        self, tx: Transaction, denied: Denied, reason: str, *, dry: bool = False
+    ) -> Refused:
+        """Record a denial, in a transaction of its own; returns what the caller is told.
+
+        Where an approval is what is missing it is asked for, but not for a dry run.
+        """
+        aim, failure = denied.aim, denied.failure
+        tx.act = denied.act(reason)
+        tx.policies.keep_decision(denied.decision(tx.now_ms))
+        told = VerbDenied(
+            device=aim.device, verb=aim.verb, about=aim.about, reason=failure.reason
+        )
+        tx.record(told)
+        if failure.reason != Reason.APPROVAL_NEEDED or dry:
+            return Refused(denied.failures)
+        request = ask(tx, _asked(denied, reason), denied.policy)
+        more = quorum(tx) - 1
+        others = f"{more} other{'s' if more > 1 else ''}"
+        return Refused(
+            [
+                replace(
+                    failure,
+                    expected=f"the approval of {others} for {aim.verb}",
+                    actual=f"{denied.answer.request.context['approvals']}",
+                    hint=f"somebody else: framegate access approve {request.id}; "
+                    "then run this command again",
+                )
+            ]
+        )
 
 
-def may_inspect(session: Session, keys: FleetKeys, facts: dict[str, object], device: str, model: str, zone: str, now_ms: int) -> tuple[Decision, PolicySet]:
-    """Whether `device` may use the model with this digest at a gateway of `zone`; kept, to be replayed under another policy."""
-    policy = load_policy(session, keys)
-    request = inspect_request(facts, device, model, zone)
-    decision = policy.decide(request)
-    keep_decision(session, request, decision, policy, now_ms)
-    return decision, policy
+def _asked(denied: Denied, reason: str) -> Asked:
+    aim = denied.aim
+    return Asked(
+        requester=denied.caller.name,
+        zone=aim.zone,
+        summary=aim.summary or f"{aim.verb} {aim.target}".strip(),
+        reason=reason,
+        verb=aim.verb,
+        target=aim.target,
+        content_sha256=denied.content,
+    )
 
 
-def keep_decision(session: Session, request: Request, decision: Decision, policy: PolicySet, now_ms: int) -> None:
-    """Keep what was asked and answered, once for each content; the age of a factor and the address are not content."""
-    same = replace(request, context={k: v for k, v in request.context.items() if k not in {"factorAge", "source"}})
-    digest = sha256(f"{same.marshal()} {decision.allow} {policy.version}".encode())
-    row = session.get(DecisionRow, digest)
-    if row is None:
-        session.add(DecisionRow(
-            sha256=digest, request=request.marshal(), allow=decision.allow, policies=json.dumps(decision.policies), policy_version=policy.version, first_ms=now_ms,
-            last_ms=now_ms, count=1,
-        ))  # fmt: skip
-    else:
-        row.last_ms, row.count = now_ms, row.count + 1
+def _look(caller: Caller, aim: Aim) -> Look:
+    return Look(caller.session, aim.verb, aim.zone)
+
+
+def _allowed(aim: Aim) -> VerbAllowed:
+    return VerbAllowed(device=aim.device, verb=aim.verb, about=aim.about)

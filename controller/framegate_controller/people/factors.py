@@ -1,13 +1,15 @@
-"""What a person knows and has: argon2id passwords, TOTP (RFC 6238), recovery codes. Secrets are hashed or sealed before they reach the store."""
+"""What a person knows and has: argon2id passwords, TOTP (RFC 6238), recovery codes.
+
+Secrets are hashed or sealed before they reach the store.
+"""
 
 from __future__ import annotations
 
 import base64
 import hmac
-import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyotp
@@ -17,8 +19,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from framegate.errors import Malformed, Reason, Refused
+from framegate.registry.operator import Operator
 from framegate.wire import sha256
-from framegate_controller.store.tables import OperatorRow
 
 MIN_PASSWORD: Final = 12
 """Characters; length beats rules (NIST SP 800-63B-4, 3.1.1.2)."""
@@ -27,6 +29,11 @@ TOTP_STEP_S: Final = 30
 TOTP_SKEW: Final = 1
 """Steps before and after: 30 s of clock skew either way, as RFC 6238, 5.2 recommends at most."""
 RECOVERY_CODES: Final = 10
+RECOVERY_BYTES: Final = 10
+"""80 bits: a recovery code counts beside the password alone."""
+CODE_BYTES: Final = 20
+"""160 bits: an enrolment code, or a sealed credential, stands for everything."""
+_NONCE_BYTES: Final = 12
 _HASHER: Final = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1)
 """RFC 9106's second recommended option, with one lane for two cores."""
 _DUMMY: Final = _HASHER.hash(secrets.token_hex(16))
@@ -34,38 +41,48 @@ _DUMMY: Final = _HASHER.hash(secrets.token_hex(16))
 
 @dataclass(frozen=True, slots=True)
 class FactorKey:
-    """Seals TOTP secrets in the store: a copy of the database alone opens nobody's second factor."""
+    """Seals TOTP secrets: a copy of the database alone opens nobody's second factor."""
 
     key: bytes
 
     def seal(self, secret: str, operator: str) -> bytes:
         """AES-256-GCM, bound to the operator's name."""
-        nonce = os.urandom(12)
+        nonce = os.urandom(_NONCE_BYTES)
         return nonce + AESGCM(self.key).encrypt(nonce, secret.encode(), operator.encode())
 
     def open(self, sealed: bytes, operator: str) -> str:
         """The secret. Raises Refused where the store was changed or belongs to other keys."""
+        nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            return AESGCM(self.key).decrypt(sealed[:12], sealed[12:], operator.encode()).decode()
+            return AESGCM(self.key).decrypt(nonce, ciphertext, operator.encode()).decode()
         except (InvalidTag, ValueError) as error:
-            raise Refused.of(Reason.SIGN_IN, "a second factor sealed by this fleet's key", "another", "framegate operator reset-mfa NAME") from error
+            raise Refused.of(
+                Reason.SIGN_IN,
+                "a second factor sealed by this fleet's key",
+                "another",
+                "framegate operator reset-mfa NAME",
+            ) from error
 
 
 def hash_password(password: str) -> str:
     """Raises Malformed where it is too short or too long."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise Malformed.of(
-            Reason.USAGE, f"a password of {MIN_PASSWORD} to {MAX_PASSWORD} characters", f"{len(password)} characters", "a sentence is easy to remember and hard to guess"
+            Reason.USAGE,
+            f"a password of {MIN_PASSWORD} to {MAX_PASSWORD} characters",
+            f"{len(password)} characters",
+            "a sentence is easy to remember and hard to guess",
         )
     return _HASHER.hash(password)
 
 
 def right_password(stored: str, password: str) -> bool:
-    """Whether it is the one. Costs the same where there is none, so that nobody learns who exists."""
+    """Whether it is the one. Costs the same where there is none, so nobody learns who exists."""
     try:
-        return _HASHER.verify(stored or _DUMMY, password[:MAX_PASSWORD]) and bool(stored)
+        right = _HASHER.verify(stored or _DUMMY, password[:MAX_PASSWORD])
     except (VerificationError, InvalidHashError):
         return False
+    return right and bool(stored)
 
 
 def new_totp() -> str:
@@ -79,25 +96,29 @@ def totp_uri(secret: str, operator: str, fleet: str) -> str:
 
 
 def totp_step(secret: str, code: str, last_step: int, now_ms: int) -> int:
-    """The time step that `code` is of, 0 where it is wrong. A step at or before `last_step` was used already and counts no more (RFC 6238, 5.2)."""
+    """The time step that `code` is of, 0 where it is wrong.
+
+    A step at or before `last_step` was used already and counts no more (RFC 6238, 5.2).
+    """
     step = now_ms // 1000 // TOTP_STEP_S
-    totp = pyotp.TOTP(secret)
+    totp, shown = pyotp.TOTP(secret), code.encode(errors="replace")
     for candidate in range(step - TOTP_SKEW, step + TOTP_SKEW + 1):
-        if candidate > last_step and hmac.compare_digest(totp.at(candidate * TOTP_STEP_S).encode(), code.encode(errors="replace")):
+        right = totp.at(candidate * TOTP_STEP_S).encode()
+        if candidate > last_step and hmac.compare_digest(right, shown):
             return candidate
     return 0
 
 
-def new_recovery_codes() -> tuple[list[str], str]:
-    """(ten codes of 80 bits for the operator, their hashes as JSON for the store)."""
-    codes = [base64.b32encode(secrets.token_bytes(10)).decode().lower() for _ in range(RECOVERY_CODES)]
-    return ["-".join(c[i : i + 4] for i in range(0, 16, 4)) for c in codes], json.dumps([_code_hash(c) for c in codes])
+def new_recovery_codes() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(ten codes for the operator, their hashes for the store)."""
+    codes = [_new_code(RECOVERY_BYTES) for _ in range(RECOVERY_CODES)]
+    return tuple(codes), tuple(map(_code_hash, codes))
 
 
 def new_code() -> tuple[str, str]:
-    """(a code of 160 bits, its hash): enrolment and break-glass."""
-    code = base64.b32encode(secrets.token_bytes(20)).decode().lower()
-    return "-".join(code[i : i + 4] for i in range(0, 32, 4)), _code_hash(code)
+    """(a code, its hash): enrolment and sealed credentials."""
+    code = _new_code(CODE_BYTES)
+    return code, _code_hash(code)
 
 
 def same_code(stored: str, code: str) -> bool:
@@ -105,22 +126,28 @@ def same_code(stored: str, code: str) -> bool:
     return bool(stored) and hmac.compare_digest(stored, _code_hash(code))
 
 
-def use_second_factor(row: OperatorRow, key: FactorKey, code: str, now_ms: int) -> str:
-    """Take `code` as a TOTP or recovery code of `row` and spend it; returns which it was, empty where it was neither."""
-    code = code.strip()
-    if row.totp and code.isdigit():
-        step = totp_step(key.open(row.totp, row.name), code, row.totp_step, now_ms)
-        if step:
-            row.totp_step = step
-            return "totp"
-        return ""
-    left = json.loads(row.recovery)
+def use_second_factor(
+    operator: Operator, key: FactorKey, code: str, now_ms: int
+) -> Operator | None:
+    """The operator after `code`, a TOTP or recovery code of theirs, was spent; else None."""
+    factors, code = operator.factors, code.strip()
+    if factors.totp and code.isdigit():
+        secret = key.open(factors.totp, operator.name)
+        step = totp_step(secret, code, factors.totp_step, now_ms)
+        return replace(operator, factors=replace(factors, totp_step=step)) if step else None
     hashed = _code_hash(code)
-    if hashed in left:
-        row.recovery = json.dumps([c for c in left if c != hashed])
-        return "recovery-code"
-    return ""
+    if hashed not in factors.recovery:
+        return None
+    left = tuple(c for c in factors.recovery if c != hashed)
+    return replace(operator, factors=replace(factors, recovery=left))
+
+
+def _new_code(size: int) -> str:
+    """`size` random bytes as people type them: lower case base32 in groups of four."""
+    text = base64.b32encode(secrets.token_bytes(size)).decode().lower()
+    return "-".join(text[i : i + 4] for i in range(0, len(text), 4))
 
 
 def _code_hash(code: str) -> str:
-    return sha256(b"framegate/v1/code\0" + "".join(c for c in code.lower() if c.isalnum()).encode()).hex()
+    plain = "".join(c for c in code.lower() if c.isalnum())
+    return sha256(b"framegate/v1/code\0" + plain.encode()).hex()

@@ -1,11 +1,13 @@
-"""OpenID Connect: authorization code with PKCE, and device code (RFC 8628). The provider says who it is; what they may do is ours."""
+"""OpenID Connect: authorization code with PKCE, and device code (RFC 8628).
+
+The provider says who it is; what they may do is ours.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,18 +18,23 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate_controller.store.shared.ceremonies import OpenFlow, Waiting
 
 TIMEOUT_S: Final = 10.0
 FLOW_MS: Final = 600_000
 """From the browser's start to its return."""
-MAX_FLOWS: Final = 1_000
 ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
 """Asymmetric ones alone: what is signed with a shared secret proves nothing here."""
 LEEWAY_S: Final = 30
 SLOWER_MS: Final = 5_000
 """What "slow down" adds between two questions (RFC 8628, 3.5)."""
-_DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
-_WAITING: Final = {"authorization_pending", "slow_down"}
+MAX_CODE: Final = 4096
+"""Characters of an authorization code."""
+_CODE: Final = "code"
+_DEVICE: Final = "device"
+_LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
+_DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+_WAITING: Final = frozenset({"authorization_pending", "slow_down"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class OidcSettings:
 
 @dataclass(frozen=True, slots=True)
 class OidcFlow:
-    """A sign-in that was begun: where to send the person, and for a device flow what they type there."""
+    """A sign-in that was begun: where to send the person, and in a device flow what they type."""
 
     state: bytes
     url: str
@@ -51,142 +58,217 @@ class OidcFlow:
     expires_s: int = FLOW_MS // 1000
 
 
-@dataclass(slots=True)
-class _Open:
-    kind: str
-    verifier: str
-    nonce: str
-    redirect: str
-    device_code: str
-    expires_ms: int
-    every_ms: int = 0
-    next_ms: int = 0
-
-
 class OidcProvider:
-    """One provider. Its metadata is read at the first use and must name the issuer it was asked as."""
+    """One provider. Its metadata is read at the first use and must name the issuer asked as."""
 
-    def __init__(self, settings: OidcSettings) -> None:
+    def __init__(self, settings: OidcSettings, flows: Waiting[OpenFlow]) -> None:
         parts = urlsplit(settings.issuer)
-        local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        local = parts.hostname in {*_LOCAL, "::1"}
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
-            raise Malformed.of(Reason.USAGE, "an issuer's https:// address", ascii(settings.issuer[:100]))
-        self.issuer, self._settings = settings.issuer, settings
+            expected = "an issuer's https:// address"
+            raise Malformed.of(Reason.USAGE, expected, ascii(settings.issuer[:100]))
+        self.issuer, self._settings, self._flows = settings.issuer, settings, flows
         self._metadata: dict[str, Any] = {}
-        self._flows: OrderedDict[bytes, _Open] = OrderedDict()
 
     def begin(self, flow: str, redirect: str, now_ms: int) -> OidcFlow:
-        """Begin a `code` or `device` flow; the provider is asked to see the person anew, not a cookie.
+        """Begin a `code` or `device` flow.
 
-        The PKCE verifier and the nonce stay here: the person's machine only carries the code. Raises Malformed, Unavailable.
+        The provider is asked to see the person anew, not a cookie. PKCE verifier and nonce stay
+        here: the person's machine only carries the code. Raises Malformed, Unavailable.
         """
-        if flow == "device":
+        if flow == _DEVICE:
             return self._begin_device(now_ms)
         target = urlsplit(redirect)
-        if flow != "code" or target.scheme != "http" or target.hostname not in {"127.0.0.1", "localhost"}:
-            raise Malformed.of(Reason.USAGE, "flow code with a redirect to http://127.0.0.1:PORT/, or flow device", ascii(f"{flow} {redirect}"[:100]))
-        verifier, nonce, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24), secrets.token_bytes(16)
+        if flow != _CODE or target.scheme != "http" or target.hostname not in _LOCAL:
+            expected = "flow code with a redirect to http://127.0.0.1:PORT/, or flow device"
+            raise Malformed.of(Reason.USAGE, expected, ascii(f"{flow} {redirect}"[:100]))
+        state = secrets.token_bytes(16)
+        begun = OpenFlow(
+            kind=_CODE,
+            expires_ms=now_ms + FLOW_MS,
+            verifier=secrets.token_urlsafe(48),
+            nonce=secrets.token_urlsafe(24),
+            redirect=redirect,
+        )
         with self._client(redirect) as client:
-            url, _ = client.create_authorization_url(self._endpoint("authorization_endpoint"), state=state.hex(), code_verifier=verifier, nonce=nonce, prompt="login")
-        return OidcFlow(self._keep(state, _Open("code", verifier, nonce, redirect, "", now_ms + FLOW_MS)), url)
+            url, _ = client.create_authorization_url(
+                self._endpoint("authorization_endpoint"),
+                state=state.hex(),
+                code_verifier=begun.verifier,
+                nonce=begun.nonce,
+                prompt="login",
+            )
+        self._flows.keep(state, begun)
+        return OidcFlow(state, url)
 
     def _begin_device(self, now_ms: int) -> OidcFlow:
         data = {"client_id": self._settings.client_id, "scope": "openid"}
         try:
-            answer = requests.post(self._endpoint("device_authorization_endpoint"), data=data, timeout=TIMEOUT_S, verify=self._verify)
+            endpoint = self._endpoint("device_authorization_endpoint")
+            answer = requests.post(endpoint, data=data, timeout=TIMEOUT_S, verify=self._verify)
             body = answer.json()
-            code, shown, url = body["device_code"], str(body["user_code"]), str(body.get("verification_uri_complete") or body["verification_uri"])
+            code, shown = body["device_code"], str(body["user_code"])
+            url = str(body.get("verification_uri_complete") or body["verification_uri"])
             life, every = int(body.get("expires_in", 600)), int(body.get("interval", 5))
         except (requests.RequestException, ValueError, KeyError, TypeError) as error:
             raise self._unavailable(error) from error
-        state = self._keep(secrets.token_bytes(16), _Open("device", "", "", "", code, now_ms + min(life * 1000, FLOW_MS), max(1, every) * 1000))
+        begun = OpenFlow(
+            kind=_DEVICE,
+            expires_ms=now_ms + min(life * 1000, FLOW_MS),
+            device_code=code,
+            every_ms=max(1, every) * 1000,
+        )
+        state = secrets.token_bytes(16)
+        self._flows.keep(state, begun)
         return OidcFlow(state, url, shown, every, life)
 
     def complete(self, state: bytes, answer: str, now_ms: int) -> dict[str, Any] | None:
         """Claims of the person; None while a device flow waits.
 
-        1. the state is of a flow begun here, which is spent by it; 2. the provider gives a token for the code and the verifier; 3. its ID token is
-        signed by the provider's key with an asymmetric algorithm, for this client, alive, issued by this issuer; a provider that gives none in a
-        device flow, which RFC 8628 leaves open, is asked whose the access token is (OpenID Connect Core, 5.3); 4. a code flow's carries its nonce.
+        1. the state is of a flow begun here, which is spent by it; 2. the provider gives a token
+        for the code and the verifier; 3. its ID token is signed by the provider's key with an
+        asymmetric algorithm, for this client, alive, issued by this issuer; a provider that gives
+        none in a device flow, which RFC 8628 leaves open, is asked whose the access token is
+        (OpenID Connect Core, 5.3); 4. a code flow's carries its nonce.
         Raises Refused (SIGN_IN), Unavailable.
         """
         flow = self._flows.get(state)
         if flow is None or flow.expires_ms <= now_ms:  # 1
-            self._flows.pop(state, None)
-            raise Refused.of(Reason.SIGN_IN, "a sign-in that was begun here", "none, used, or too late", "framegate login --oidc")
-        if now_ms < flow.next_ms:  # whoever asks us more often than the provider wants does not ask it
+            self._flows.take(state)
+            raise _not_begun()
+        if now_ms < flow.next_ms:  # who asks us more often than the provider wants asks only us
             return None
-        try:
-            with self._client(flow.redirect) as client:  # 2
-                if flow.kind == "device":
-                    token = client.fetch_token(self._endpoint("token_endpoint"), grant_type=_DEVICE, device_code=flow.device_code, client_id=self._settings.client_id)
-                else:
-                    self._flows.pop(state, None)
-                    token = client.fetch_token(self._endpoint("token_endpoint"), grant_type="authorization_code", code=answer[:4096], code_verifier=flow.verifier)
-        except OAuthError as error:
-            if flow.kind == "device" and error.error in _WAITING:
-                flow.every_ms += SLOWER_MS if error.error == "slow_down" else 0
-                flow.next_ms = now_ms + flow.every_ms
-                return None
-            self._flows.pop(state, None)
-            raise Refused.of(Reason.SIGN_IN, "a token from the provider", f"{error.error}"[:80], "framegate login --oidc, and allow it in the browser") from error
-        except (requests.RequestException, ValueError) as error:
-            raise self._unavailable(error) from error
-        self._flows.pop(state, None)
-        if flow.kind == "device" and not token.get("id_token"):  # 3
+        token = self._token(state, flow, answer, now_ms)  # 2
+        if token is None:
+            return None
+        if flow.kind == _DEVICE and not token.get("id_token"):  # 3
             return self._whose(str(token.get("access_token", "")))
         claims = self._verified(str(token.get("id_token", "")))
-        if flow.kind == "code" and claims.get("nonce") != flow.nonce:  # 4
-            raise Refused.of(Reason.SIGN_IN, "an ID token made for this sign-in", "one made for another")
+        if flow.kind == _CODE and claims.get("nonce") != flow.nonce:  # 4
+            expected = "an ID token made for this sign-in"
+            raise Refused.of(Reason.SIGN_IN, expected, "one made for another")
         return claims
+
+    def _token(
+        self, state: bytes, flow: OpenFlow, answer: str, now_ms: int
+    ) -> Mapping[str, Any] | None:
+        """What the provider gives for the flow, which is spent; None where it is to wait."""
+        if flow.kind == _CODE and self._flows.take(state) is None:
+            raise _not_begun()  # somebody else was faster
+        try:
+            token = self._fetch(flow, answer)
+        except OAuthError as error:
+            if flow.kind == _DEVICE and error.error in _WAITING:
+                every = flow.every_ms + (SLOWER_MS if error.error == "slow_down" else 0)
+                self._flows.keep(state, replace(flow, every_ms=every, next_ms=now_ms + every))
+                return None
+            self._flows.take(state)
+            raise Refused.of(
+                Reason.SIGN_IN,
+                "a token from the provider",
+                f"{error.error}"[:80],
+                "framegate login --oidc, and allow it in the browser",
+            ) from error
+        except (requests.RequestException, ValueError) as error:
+            raise self._unavailable(error) from error
+        self._flows.take(state)
+        return token
+
+    def _fetch(self, flow: OpenFlow, answer: str) -> Mapping[str, Any]:
+        with self._client(flow.redirect) as client:
+            endpoint = self._endpoint("token_endpoint")
+            if flow.kind == _DEVICE:
+                found = client.fetch_token(
+                    endpoint,
+                    grant_type=_DEVICE_GRANT,
+                    device_code=flow.device_code,
+                    client_id=self._settings.client_id,
+                )
+            else:
+                found = client.fetch_token(
+                    endpoint,
+                    grant_type="authorization_code",
+                    code=answer[:MAX_CODE],
+                    code_verifier=flow.verifier,
+                )
+        token: Mapping[str, Any] = found
+        return token
 
     def _verified(self, token: str) -> dict[str, Any]:
         try:
-            keys = jwt.PyJWKSet.from_dict(requests.get(self._endpoint("jwks_uri"), timeout=TIMEOUT_S, verify=self._verify).json())
+            jwks = self._get(self._endpoint("jwks_uri")).json()
+            keys = jwt.PyJWKSet.from_dict(jwks)
             kid = jwt.get_unverified_header(token).get("kid")
             usable = [k for k in keys.keys if kid is None or k.key_id == kid]
             if len(usable) != 1:
-                raise Refused.of(Reason.SIGN_IN, "an ID token by one of the provider's keys", "by another")
-            return dict(jwt.decode(
-                token, usable[0].key, algorithms=list(ALGORITHMS), audience=self._settings.client_id, issuer=self.issuer, leeway=LEEWAY_S,
+                expected = "an ID token by one of the provider's keys"
+                raise Refused.of(Reason.SIGN_IN, expected, "by another")
+            claims = jwt.decode(
+                token,
+                usable[0].key,
+                algorithms=list(ALGORITHMS),
+                audience=self._settings.client_id,
+                issuer=self.issuer,
+                leeway=LEEWAY_S,
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
-            ))  # fmt: skip
+            )
         except jwt.PyJWTError as error:
-            raise Refused.of(Reason.SIGN_IN, "an ID token of this provider, for this client, alive", type(error).__name__, "check both clocks") from error
+            expected = "an ID token of this provider, for this client, alive"
+            name = type(error).__name__
+            raise Refused.of(Reason.SIGN_IN, expected, name, "check both clocks") from error
         except (requests.RequestException, ValueError) as error:
             raise self._unavailable(error) from error
+        return dict(claims)
 
     def _whose(self, access_token: str) -> dict[str, Any]:
-        """What the provider says of the person this token, which it gave us a moment ago, is of."""
+        """What the provider says of the person whom a token is of that it gave us a moment ago."""
+        bearer = {"Authorization": f"Bearer {access_token}"}
         try:
-            answer = requests.get(self._endpoint("userinfo_endpoint"), headers={"Authorization": f"Bearer {access_token}"}, timeout=TIMEOUT_S, verify=self._verify)
+            answer = self._get(self._endpoint("userinfo_endpoint"), headers=bearer)
             body = answer.json() if answer.ok else {}
         except (requests.RequestException, ValueError) as error:
             raise self._unavailable(error) from error
-        if not isinstance(body, dict) or not isinstance(body.get("sub"), str) or not body["sub"]:
-            raise Refused.of(Reason.SIGN_IN, "the subject of the token that was given", f"HTTP {answer.status_code}", "the provider must allow the openid scope in device flows")
-        return body
+        known = isinstance(body, dict) and isinstance(body.get("sub"), str)
+        if not known or not body["sub"]:
+            expected = "the subject of the token that was given"
+            hint = "the provider must allow the openid scope in device flows"
+            raise Refused.of(Reason.SIGN_IN, expected, f"HTTP {answer.status_code}", hint)
+        claims: dict[str, Any] = body
+        return claims
 
     def _endpoint(self, name: str) -> str:
         if not self._metadata:
-            try:
-                body = requests.get(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration", timeout=TIMEOUT_S, verify=self._verify).json()
-            except (requests.RequestException, ValueError) as error:
-                raise self._unavailable(error) from error
-            if not isinstance(body, dict) or body.get("issuer") != self.issuer:
-                raise Unavailable.of(Reason.SIGN_IN, f"metadata of {self.issuer}", ascii(str(body.get("issuer") if isinstance(body, dict) else body)[:100]))
-            self._metadata = body
+            self._metadata = self._read_metadata()
         found = self._metadata.get(name)
         if not isinstance(found, str):
-            raise Unavailable.of(Reason.SIGN_IN, f"a provider with {name}", "one without", "use the other flow, or another provider")
+            hint = "use the other flow, or another provider"
+            raise Unavailable.of(Reason.SIGN_IN, f"a provider with {name}", "one without", hint)
         return found
+
+    def _read_metadata(self) -> dict[str, Any]:
+        try:
+            body = self._get(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration").json()
+        except (requests.RequestException, ValueError) as error:
+            raise self._unavailable(error) from error
+        if isinstance(body, dict) and body.get("issuer") == self.issuer:
+            return body
+        said = str(body.get("issuer") if isinstance(body, dict) else body)
+        raise Unavailable.of(Reason.SIGN_IN, f"metadata of {self.issuer}", ascii(said[:100]))
+
+    def _get(self, url: str, **how: Any) -> requests.Response:
+        return requests.get(url, timeout=TIMEOUT_S, verify=self._verify, **how)
 
     def _client(self, redirect: str) -> Any:
         s = self._settings
         client = OAuth2Session(
-            s.client_id, s.client_secret or None, scope="openid", redirect_uri=redirect or None, code_challenge_method="S256",
-            token_endpoint_auth_method="client_secret_basic" if s.client_secret else "none", default_timeout=TIMEOUT_S,
-        )  # fmt: skip
+            s.client_id,
+            s.client_secret or None,
+            scope="openid",
+            redirect_uri=redirect or None,
+            code_challenge_method="S256",
+            token_endpoint_auth_method="client_secret_basic" if s.client_secret else "none",
+            default_timeout=TIMEOUT_S,
+        )
         client.verify = self._verify
         return client
 
@@ -194,17 +276,27 @@ class OidcProvider:
     def _verify(self) -> str | bool:
         return str(self._settings.ca) if self._settings.ca else True
 
-    def _keep(self, state: bytes, flow: _Open) -> bytes:
-        if len(self._flows) >= MAX_FLOWS:
-            self._flows.popitem(last=False)
-        self._flows[state] = flow
-        return state
-
     def _unavailable(self, error: Exception) -> Unavailable:
-        return Unavailable.of(Reason.SIGN_IN, f"an answer of {self.issuer}", type(error).__name__, "is it reachable from the controller? framegate login NAME needs none")
+        expected, hint = f"an answer of {self.issuer}", "is it reachable from the controller?"
+        name = type(error).__name__
+        return Unavailable.of(
+            Reason.SIGN_IN, expected, name, f"{hint} framegate login NAME needs none"
+        )
 
 
 def authenticated_ms(claims: Mapping[str, Any], now_ms: int) -> int:
-    """When the provider saw the person: `auth_time` where it says so, else now; never later than now (OpenID Connect Core, 2)."""
+    """When the provider saw the person: `auth_time` where it says so, else now.
+
+    Never later than now (OpenID Connect Core, 2).
+    """
     said = claims.get("auth_time")
     return min(now_ms, int(said * 1000)) if isinstance(said, int | float) and said > 0 else now_ms
+
+
+def _not_begun() -> Refused:
+    return Refused.of(
+        Reason.SIGN_IN,
+        "a sign-in that was begun here",
+        "none, used, or too late",
+        "framegate login --oidc",
+    )

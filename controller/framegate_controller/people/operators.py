@@ -1,30 +1,33 @@
-"""Operators in the store: who they are, the roles they hold now, and how many of them a decision takes."""
+"""Operators: who they are, the roles they hold now, and how many of them a decision takes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
-
+from framegate.access.caller import BREAK_GLASS_ROLES
 from framegate.access.verbs import Role, Scoped, parse_scoped
 from framegate.errors import Reason, Refused
 from framegate.identity.names import parse_name
+from framegate.machines.request import RequestKind, RequestState
+from framegate.record.people_events import FactorsReset, OperatorAdded, QuorumSet, SetUpEnded
+from framegate.registry.operator import Factors, Operator
 from framegate_controller.people.factors import new_code
-from framegate_controller.store.registry import raise_revision, record
-from framegate_controller.store.tables import AccessRequest, OperatorRow, OperatorSession, SecurityKey, Setting
+from framegate_controller.store.ports import CONTROLLER, Transaction
 
 ENROLMENT_LIFE_MS: Final = 24 * 3_600_000
 SESSION_LIFE_MS: Final = 8 * 3_600_000
 """A shift."""
 FOUNDER_ROLES: Final = (Scoped(Role.ENGINEER), Scoped(Role.SECURITY))
-"""What the first operator keeps after set-up; admin is theirs only until a second operator is there."""
+"""What the first operator keeps after set-up; admin is theirs until a second operator is there."""
 BREAK_GLASS: Final = "BREAK-GLASS"
 """How a notice begins that is told beside every answer."""
 MAX_OPERATORS: Final = 1_000
+MAX_REMARK: Final = 200
+"""Characters that say who an operator is."""
+_QUORUM: Final = "quorum"
+_QUORUMS: Final = range(1, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,132 +39,167 @@ class Elevation:
     until_ms: int
 
 
-def find_operator(session: Session, name: str) -> OperatorRow:
-    """The operator with this name or unique prefix. Raises Refused (NOT_FOUND)."""
-    row = session.get(OperatorRow, name)
-    if row is not None:
-        return row
-    found = session.scalars(select(OperatorRow).where(OperatorRow.name.startswith(name, autoescape=True)).limit(2)).all() if name else []
-    if len(found) != 1:
-        raise Refused.of(Reason.NOT_FOUND, "an operator's name or unique prefix", ascii(name[:63]), "framegate operator list")
-    return found[0]
+def elevations(tx: Transaction, name: str) -> list[Elevation]:
+    """Roles granted for a while that still run, the next to end first; the clock ends them."""
+    granted = tx.requests.of(name, (RequestState.APPROVED,))
+    running = [r for r in granted if r.kind == RequestKind.ROLE and r.until_ms > tx.now_ms]
+    running.sort(key=lambda r: r.until_ms)
+    return [Elevation(r.id, Scoped(r.role, r.zone), r.until_ms) for r in running]
 
 
-def standing_roles(row: OperatorRow) -> list[Scoped]:
-    """Roles that need no asking; admin among them only during set-up."""
-    found = [Scoped(r, z) for r, z in json.loads(row.roles)]
-    return [*found, Scoped(Role.ADMIN)] if row.setup_admin else found
-
-
-def elevations(session: Session, name: str, now_ms: int) -> list[Elevation]:
-    """Roles granted for a while that still run; they end by the clock alone."""
-    query = select(AccessRequest).where(AccessRequest.requester == name, AccessRequest.role != "", AccessRequest.state == "approved", AccessRequest.until_ms > now_ms)
-    return [Elevation(r.id, Scoped(r.role, r.zone), r.until_ms) for r in session.scalars(query.order_by(AccessRequest.until_ms)).all()]
-
-
-def roles_now(session: Session, row: OperatorRow, now_ms: int, *, break_glass: bool = False) -> list[Scoped]:
-    """All that `row` holds now. A sealed credential gives admin and security for its session."""
-    found = {*standing_roles(row), *(e.scoped for e in elevations(session, row.name, now_ms))}
-    if break_glass:
-        found |= {Scoped(Role.ADMIN), Scoped(Role.SECURITY)}
-    return sorted(found)
-
-
-def roles_in(roles: Sequence[Scoped], zone: str) -> tuple[str, ...]:
-    """Names of the roles that hold in `zone` (`*`: the fleet)."""
-    return tuple(sorted({r.role for r in roles if r.covers(zone)}))
+def roles_now(tx: Transaction, operator: Operator, *, break_glass: bool = False) -> list[Scoped]:
+    """All roles held now; a sealed credential gives admin and security for its session."""
+    found = {*operator.standing_roles, *(e.scoped for e in elevations(tx, operator.name))}
+    return sorted(found | set(BREAK_GLASS_ROLES) if break_glass else found)
 
 
 def parse_roles(texts: Sequence[str]) -> list[Scoped]:
-    """Standing roles as an admin gives them. Raises Malformed; Refused for admin, which nobody holds for good."""
+    """Standing roles as an admin gives them.
+
+    Raises Malformed; Refused for admin, which nobody holds for good.
+    """
     found = sorted({parse_scoped(t) for t in texts})
     if any(r.role == Role.ADMIN for r in found):
-        raise Refused.of(Reason.USAGE, "roles that somebody may hold for good", "admin", "admin is asked for when it is needed: framegate access request --role admin --for 30m")
+        raise Refused.of(
+            Reason.USAGE,
+            "roles that somebody may hold for good",
+            "admin",
+            "admin is asked for when it is needed: framegate access request --role admin --for 30m",
+        )
     return found
 
 
-def add_operator(session: Session, *, name: str, words: str, roles: Sequence[Scoped], actor: str, now_ms: int, vouched: bool, oidc: tuple[str, str] = ("", "")) -> str:
-    """A new operator, who sets password and second factor with the code that is returned. Raises Refused where the name is taken."""
-    parse_name(name, "operator name")
-    if session.get(OperatorRow, name) is not None:
-        raise Refused.of(Reason.NAME_TAKEN, "a name that is free", name, f"names are not used again; framegate operator enable {name} brings that person back")
-    if session.scalars(select(func.count()).select_from(OperatorRow)).one() >= MAX_OPERATORS:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOperator:
+    """Somebody to add. `vouched`: somebody besides who adds them approved it, or it is set-up.
+
+    With issuer and subject a provider vouches for them.
+    """
+
+    name: str
+    roles: tuple[Scoped, ...]
+    vouched: bool
+    remark: str = ""
+    oidc_issuer: str = ""
+    oidc_subject: str = ""
+
+
+def add_operator(tx: Transaction, new: NewOperator, *, by: str) -> tuple[Operator, str]:
+    """A new operator, and the code with which they set password and second factor.
+
+    Raises Malformed; Refused where the name is taken, or there are too many.
+    """
+    name = parse_name(new.name, "operator name")
+    if tx.people.get(name) is not None:
+        hint = f"names are not used again; framegate operator enable {name} brings that person back"
+        raise Refused.of(Reason.NAME_TAKEN, "a name that is free", name, hint)
+    if tx.people.count() >= MAX_OPERATORS:
         raise Refused.of(Reason.CONFLICT, f"at most {MAX_OPERATORS} operators", "more")
     code, hashed = new_code()
-    session.add(OperatorRow(
-        name=name, words=words[:200], enabled=True, vouched=vouched, roles=json.dumps([[r.role, r.zone] for r in roles]), added_ms=now_ms, added_by=actor, oidc_issuer=oidc[0],
-        oidc_subject=oidc[1], enrolment=hashed, enrolment_expires_ms=now_ms + ENROLMENT_LIFE_MS,
-    ))  # fmt: skip
-    record(session, now_ms, "", "operator-added", actor, f"{name}: {', '.join(map(str, roles)) or 'no role'}")
-    return code
+    operator = Operator(
+        name=name,
+        remark=new.remark[:MAX_REMARK],
+        enabled=True,
+        roles=new.roles,
+        added_ms=tx.now_ms,
+        added_by=by,
+        vouched=new.vouched,
+        factors=Factors(
+            oidc_issuer=new.oidc_issuer,
+            oidc_subject=new.oidc_subject,
+            enrolment=hashed,
+            enrolment_expires_ms=tx.now_ms + ENROLMENT_LIFE_MS,
+        ),
+    )
+    tx.people.add(operator)
+    tx.record(OperatorAdded(operator=name, roles=tuple(map(str, new.roles))), by=by)
+    return operator, code
 
 
-def reset_factors(session: Session, row: OperatorRow, actor: str, now_ms: int) -> str:
-    """Forget every second factor and password, end every session; returns a new enrolment code."""
+def reset_factors(tx: Transaction, operator: Operator, *, by: str = "") -> tuple[Operator, str]:
+    """Forget every factor but a provider's word, end every session; with a new enrolment code."""
     code, hashed = new_code()
-    row.password, row.totp, row.recovery = "", b"", "[]"
-    row.enrolment, row.enrolment_expires_ms = hashed, now_ms + ENROLMENT_LIFE_MS
-    for key in session.scalars(select(SecurityKey).where(SecurityKey.operator == row.name)).all():
-        session.delete(key)
-    end_sessions(session, row.name, now_ms)
-    record(session, now_ms, "", "operator-factors-reset", actor, row.name)
-    return code
+    factors = Factors(
+        totp_step=operator.factors.totp_step,
+        oidc_issuer=operator.factors.oidc_issuer,
+        oidc_subject=operator.factors.oidc_subject,
+        enrolment=hashed,
+        enrolment_expires_ms=tx.now_ms + ENROLMENT_LIFE_MS,
+    )
+    bare = replace(operator, factors=factors)
+    tx.people.put(bare)
+    tx.people.remove_keys(operator.name)
+    end_sessions(tx, operator.name)
+    tx.record(FactorsReset(operator=operator.name), by=by)
+    return bare, code
 
 
-def end_sessions(session: Session, name: str, now_ms: int) -> int:
+def end_sessions(tx: Transaction, name: str) -> int:
     """End every session of an operator, now and everywhere; returns how many."""
-    open_ones = session.scalars(select(OperatorSession).where(OperatorSession.operator == name, OperatorSession.ended_ms == 0, OperatorSession.expires_ms > now_ms)).all()
-    for row in open_ones:
-        row.ended_ms = now_ms
-    raise_revision(session)
-    return len(open_ones)
+    standing = tx.people.sessions(tx.now_ms, name)
+    for session in standing:
+        tx.people.put_session(replace(session, ended_ms=tx.now_ms))
+    tx.raise_revision()
+    return len(standing)
 
 
-def enrolled(session: Session, row: OperatorRow) -> bool:
+def enrolled(tx: Transaction, operator: Operator) -> bool:
     """Whether the person can sign in: has a second factor, or a provider that vouches."""
-    return bool((row.password and row.totp) or row.oidc_subject or session.scalars(select(SecurityKey.credential).where(SecurityKey.operator == row.name).limit(1)).first())
+    factors = operator.factors
+    known = (factors.password and factors.totp) or factors.oidc_subject
+    return bool(known) or bool(tx.people.keys(operator.name))
 
 
-def quorum(session: Session) -> int:
+def quorum(tx: Transaction) -> int:
     """How many people a decision takes: 1 until a second operator is there, then 2."""
-    row = session.get(Setting, "quorum")
-    return int(row.value) if row else 1
+    return int(tx.settings.get(_QUORUM) or 1)
 
 
-def set_quorum(session: Session, value: int, actor: str, now_ms: int) -> None:
-    """Raises Refused unless 1 to 3."""
-    if value not in {1, 2, 3}:
+def set_quorum(tx: Transaction, value: int) -> None:
+    """Raises Refused unless 1 to 3, and no more than can sign in."""
+    if value not in _QUORUMS:
         raise Refused.of(Reason.USAGE, "a quorum of 1, 2 or 3", value)
-    people = sum(enrolled(session, r) for r in session.scalars(select(OperatorRow).where(OperatorRow.enabled)).all())
+    people = len(_who_can_sign_in(tx))
     if value > people:
-        raise Refused.of(Reason.CONFLICT, f"at least {value} operators who can sign in", people, "framegate operator add")
-    session.merge(Setting(name="quorum", value=str(value)))
-    raise_revision(session)
-    record(session, now_ms, "", "quorum-set", actor, str(value))
+        expected = f"at least {value} operators who can sign in"
+        raise Refused.of(Reason.CONFLICT, expected, people, "framegate operator add")
+    tx.settings.put(_QUORUM, str(value))
+    tx.raise_revision()
+    tx.record(QuorumSet(quorum=value))
 
 
-def after_first_sign_in(session: Session, now_ms: int) -> None:
-    """Set-up ends when a second operator can sign in: the quorum becomes two, and nobody is admin for good any more."""
-    session.flush()
-    people = [r for r in session.scalars(select(OperatorRow).where(OperatorRow.enabled)).all() if enrolled(session, r)]
+def after_first_sign_in(tx: Transaction) -> None:
+    """Set-up ends when a second operator can sign in.
+
+    The quorum becomes two, and nobody is admin for good any more.
+    """
+    people = _who_can_sign_in(tx)
     if len(people) < 2:
         return
-    if session.get(Setting, "quorum") is None:
-        session.add(Setting(name="quorum", value="2"))
-        record(session, now_ms, "", "quorum-set", "controller", "2: a second operator is there")
-    for row in people:
-        if row.setup_admin:
-            row.setup_admin = False
-            record(session, now_ms, "", "set-up-ended", "controller", f"{row.name} is admin no more; framegate access request --role admin")
-    raise_revision(session)
+    if tx.settings.get(_QUORUM) is None:
+        tx.settings.put(_QUORUM, "2")
+        tx.record(QuorumSet(quorum=2, why="a second operator is there"), by=CONTROLLER)
+    for person in people:
+        if person.setup_admin:
+            tx.people.put(replace(person, setup_admin=False))
+            tx.record(SetUpEnded(operator=person.name), by=CONTROLLER)
+    tx.raise_revision()
 
 
-def notices(session: Session, now_ms: int) -> list[str]:
+def notices(tx: Transaction) -> list[str]:
     """What every operator is told until somebody deals with it."""
-    found = []
-    waiting = select(AccessRequest).where(AccessRequest.verb == "break-glass", AccessRequest.state == "pending")
-    for row in session.scalars(waiting).all():
-        found.append(f"{BREAK_GLASS} was used by {row.requester}: {row.summary}; whoever has looked into it: framegate access approve {row.id}")
-    if quorum(session) == 1:
-        found.append("quorum 1: one person decides alone until a second operator signs in (framegate operator add NAME --role ROLE)")
+    found = [
+        f"{BREAK_GLASS} was used by {r.requester}: {r.summary}; "
+        f"whoever has looked into it: framegate access approve {r.id}"
+        for r in reversed(tx.requests.in_state((RequestState.PENDING,), RequestKind.REVIEW))
+    ]
+    if quorum(tx) == 1:
+        found.append(
+            "quorum 1: one person decides alone until a second operator signs in "
+            "(framegate operator add NAME --role ROLE)"
+        )
     return found
+
+
+def _who_can_sign_in(tx: Transaction) -> list[Operator]:
+    return [p for p in tx.people.all(enabled_only=True) if enrolled(tx, p)]

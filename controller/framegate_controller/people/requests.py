@@ -1,32 +1,47 @@
-"""Requests for a role or for others' approval of one exact act: asked, decided, used once. What is asked never changes after it was asked."""
+"""Requests for a role or for others' approval of one exact act: asked, decided, used once.
+
+What is asked never changes after it was asked.
+"""
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
+from framegate.access.caller import OPERATOR_PREFIX, roles_in
 from framegate.access.policy import PolicySet
 from framegate.access.questions import verb_request
 from framegate.access.verbs import Role, Scoped, find_verb
 from framegate.errors import Malformed, Reason, Refused
-from framegate_controller.people.operators import enrolled, quorum, roles_in, roles_now
-from framegate_controller.store.registry import raise_revision, record
-from framegate_controller.store.tables import AccessRequest, OperatorRow, ZoneRow
+from framegate.machines.request import RequestEvent, RequestKind, RequestState
+from framegate.record.people_events import (
+    AccessApproved,
+    AccessAsked,
+    AccessDenied,
+    BreakGlassReviewed,
+    RoleGranted,
+)
+from framegate.registry.operator import Operator
+from framegate.registry.request import AccessRequest, Approval
+from framegate_controller.people.operators import enrolled, quorum, roles_now
+from framegate_controller.store.ports import Transaction
 
 REQUEST_LIFE_MS: Final = 24 * 3_600_000
 MAX_MINUTES: Final = 480
 """A role for longer than a shift is a standing one."""
 MAX_PENDING: Final = 50
 """Open requests of one operator; more is a mistake or a flood at the approvers."""
+MAX_TARGET: Final = 200
+MAX_WORDS: Final = 500
+"""Characters of a summary and of a reason."""
+OPEN: Final = (RequestState.PENDING, RequestState.APPROVED)
+"""Where a request still leads somewhere."""
+_ID_BYTES: Final = 4
+"""An approver types the id, or its beginning."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What is asked: a verb with the digest of its content, or a role for `minutes`."""
 
@@ -41,143 +56,207 @@ class Asked:
     minutes: int = 0
 
     @property
-    def about(self) -> str:
-        """What an approver is asked to approve, as policies name it."""
-        return self.verb or f"role:{self.role}"
+    def kind(self) -> RequestKind:
+        """A role, or an act."""
+        return RequestKind.ROLE if self.role else RequestKind.ACT
+
+    def is_of(self, request: AccessRequest, policy: PolicySet) -> bool:
+        """Whether `request` asked for the same, under `policy`."""
+        return (
+            (request.kind, request.verb, request.role) == (self.kind, self.verb, self.role)
+            and (request.zone, request.minutes) == (self.zone, self.minutes)
+            and request.content_sha256 == self.content_sha256
+            and request.policy_sha256 == policy.sha256
+        )
 
 
-def ask(session: Session, asked: Asked, policy: PolicySet, now_ms: int) -> AccessRequest:
-    """Keep a request; the same one again is the one that waits, or is approved and not used yet. Raises Refused."""
-    expire(session, now_ms)
-    mine = select(AccessRequest).where(AccessRequest.requester == asked.requester)
-    open_ones = session.scalars(mine.where(AccessRequest.state == "pending")).all()
-    unused = session.scalars(mine.where(AccessRequest.state == "approved", AccessRequest.verb != "")).all()
-    for row in (*open_ones, *unused):
-        same = (row.verb, row.role, row.zone, row.content_sha256, row.policy_sha256) == (asked.verb, asked.role, asked.zone, asked.content_sha256, policy.sha256)
-        if same and row.minutes == asked.minutes:
-            if row.state == "approved" and len(approvers(session, row, policy, now_ms)) + 1 < quorum(session):
-                row.state = "pending"  # an approver does not count any more, or it takes more of them now: others may still agree
-            return row
-    if len(open_ones) >= MAX_PENDING:
-        raise Refused.of(Reason.TOO_MANY_TRIES, f"at most {MAX_PENDING} open requests", len(open_ones), "framegate access list")
-    row = AccessRequest(
-        id=secrets.token_hex(4), requester=asked.requester, verb=asked.verb, role=asked.role, zone=asked.zone, target=asked.target[:200], content_sha256=asked.content_sha256,
-        policy_sha256=policy.sha256, summary=asked.summary[:500], reason=asked.reason[:500], minutes=asked.minutes, state="pending", asked_ms=now_ms,
-        expires_ms=now_ms + REQUEST_LIFE_MS, approvals="[]",
-    )  # fmt: skip
-    session.add(row)
-    record(session, now_ms, "", "access-asked", f"operator.{asked.requester}", f"{row.id}: {asked.about} in {asked.zone}: {asked.summary}")
-    return row
+def ask(tx: Transaction, asked: Asked, policy: PolicySet) -> AccessRequest:
+    """Keep a request; the same one again is the one that waits, or is approved and not used yet.
+
+    Raises Refused.
+    """
+    expire(tx)
+    mine = tx.requests.of(asked.requester, OPEN)
+    pending = [r for r in mine if r.state == RequestState.PENDING]
+    unused = [r for r in mine if r.state == RequestState.APPROVED and r.kind == RequestKind.ACT]
+    for request in (*pending, *unused):
+        if asked.is_of(request, policy):
+            return _still_enough(tx, request, policy)
+    if len(pending) >= MAX_PENDING:
+        expected, hint = f"at most {MAX_PENDING} open requests", "framegate access list"
+        raise Refused.of(Reason.TOO_MANY_TRIES, expected, len(pending), hint)
+    request = AccessRequest(
+        id=secrets.token_hex(_ID_BYTES),
+        kind=asked.kind,
+        requester=asked.requester,
+        zone=asked.zone,
+        summary=asked.summary[:MAX_WORDS],
+        reason=asked.reason[:MAX_WORDS],
+        verb=asked.verb,
+        target=asked.target[:MAX_TARGET],
+        content_sha256=asked.content_sha256,
+        policy_sha256=policy.sha256,
+        role=asked.role,
+        minutes=asked.minutes,
+        asked_ms=tx.now_ms,
+        expires_ms=tx.now_ms + REQUEST_LIFE_MS,
+    )
+    tx.requests.put(request)
+    told = AccessAsked(
+        request=request.id, about=request.about, zone=request.zone, summary=asked.summary
+    )
+    tx.record(told)
+    return request
 
 
-def ask_role(session: Session, *, requester: str, role: str, zone: str, minutes: int, reason: str, policy: PolicySet, now_ms: int) -> AccessRequest:
-    """Ask for a role for a while. Where the quorum is one, it is granted at once, and said so. Raises Malformed, Refused."""
-    if role not in set(Role):
-        raise Malformed.of(Reason.USAGE, f"a role: {', '.join(Role)}", ascii(role[:40]))
-    if not 1 <= minutes <= MAX_MINUTES:
-        raise Malformed.of(Reason.USAGE, f"1 to {MAX_MINUTES} minutes", minutes)
-    if not reason.strip():
-        raise Malformed.of(Reason.USAGE, "a reason", "none", "--reason TEXT; whoever approves reads it")
-    row = ask(session, Asked(requester, zone, f"{Scoped(role, zone)} for {minutes} min", reason, role=role, minutes=minutes), policy, now_ms)
-    session.flush()
-    if quorum(session) == 1 and row.state == "pending":
-        _grant(session, row, "quorum 1", now_ms)
-    return row
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedRole:
+    """A role in a zone (`*`: everywhere) for a while, and why."""
+
+    requester: str
+    role: str
+    zone: str
+    minutes: int
+    reason: str
 
 
-def decide(session: Session, row: AccessRequest, *, approver: str, approve: bool, reason: str, policy: PolicySet, now_ms: int) -> None:
+def ask_role(tx: Transaction, asked: AskedRole, policy: PolicySet) -> AccessRequest:
+    """Ask for a role for a while. Where the quorum is one, it is granted at once, and said so.
+
+    Raises Malformed, Refused.
+    """
+    if asked.role not in set(Role):
+        raise Malformed.of(Reason.USAGE, f"a role: {', '.join(Role)}", ascii(asked.role[:40]))
+    if not 1 <= asked.minutes <= MAX_MINUTES:
+        raise Malformed.of(Reason.USAGE, f"1 to {MAX_MINUTES} minutes", asked.minutes)
+    if not asked.reason.strip():
+        hint = "--reason TEXT; whoever approves reads it"
+        raise Malformed.of(Reason.USAGE, "a reason", "none", hint)
+    request = ask(
+        tx,
+        Asked(
+            requester=asked.requester,
+            zone=asked.zone,
+            summary=f"{Scoped(asked.role, asked.zone)} for {asked.minutes} min",
+            reason=asked.reason,
+            role=asked.role,
+            minutes=asked.minutes,
+        ),
+        policy,
+    )
+    if quorum(tx) == 1 and request.state == RequestState.PENDING:
+        return _grant(tx, request, "quorum 1")
+    return request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What somebody says to a request: yes or no, and why."""
+
+    approver: str
+    approve: bool
+    remark: str
+
+
+def decide(
+    tx: Transaction, request: AccessRequest, word: Word, policy: PolicySet
+) -> AccessRequest:
     """Somebody says yes or no. That they may, the policy has said.
 
-    1. it waits, and has not run out; 2. nobody approves their own, nor twice; 3. the policy under which it was asked is in force. A single no
-    ends it. Raises Refused.
+    1. it waits, and has not run out; 2. nobody approves their own, nor twice; 3. the policy under
+    which it was asked is in force. A single no ends it. Raises Refused.
     """
-    if row.state != "pending" or row.expires_ms <= now_ms:  # 1
-        raise Refused.of(Reason.CONFLICT, "a request that waits", row.state if row.expires_ms > now_ms else "expired", "framegate access list --all")
-    if approver == row.requester:  # 2
-        raise Refused.of(Reason.POLICY_DENIED, "somebody other than who asked", "the same person", "nobody approves their own request; ask a colleague")
-    if row.verb == "break-glass":
-        row.state = "approved"
-        record(session, now_ms, "", "break-glass-reviewed", f"operator.{approver}", f"{row.id}: {row.summary}; {reason}")
-        return
-    if row.policy_sha256 != policy.sha256:  # 3
-        row.state = "expired"
-        raise Refused.of(Reason.CONFLICT, "a request under the policy in force", "one under another", "let it be asked anew")
-    if not approve:
-        row.state = "denied"
-        record(session, now_ms, "", "access-denied", f"operator.{approver}", f"{row.id}: {row.summary}; {reason}")
-        return
-    given = json.loads(row.approvals)
-    if approver in {name for name, _ in given}:
-        raise Refused.of(Reason.CONFLICT, "another person's approval", "yours again", "it waits for somebody else")
-    row.approvals = json.dumps([*given, [approver, now_ms]])
-    record(session, now_ms, "", "access-approved", f"operator.{approver}", f"{row.id}: {row.summary}; {reason}")
-    standing = approvers(session, row, policy, now_ms)
-    if len(standing) + 1 >= quorum(session):
-        if row.role:
-            _grant(session, row, ", ".join(standing), now_ms)
-        else:
-            row.state = "approved"
+    _require_waiting(tx, request)  # 1
+    if word.approver == request.requester:  # 2
+        expected = "somebody other than who asked"
+        hint = "nobody approves their own request; ask a colleague"
+        raise Refused.of(Reason.POLICY_DENIED, expected, "the same person", hint)
+    if request.kind == RequestKind.REVIEW:
+        return _reviewed(tx, request, word)
+    if request.policy_sha256 != policy.sha256:  # 3
+        expected, hint = "a request under the policy in force", "let it be asked anew"
+        raise Refused.of(Reason.CONFLICT, expected, "one under another", hint)
+    if not word.approve:
+        denied = AccessDenied(request=request.id, summary=request.summary, remark=word.remark)
+        tx.record(denied)
+        return _moved(tx, request, RequestEvent.DENY)
+    return _approve(tx, request, word, policy)
 
 
-def _grant(session: Session, row: AccessRequest, by: str, now_ms: int) -> None:
-    row.state, row.until_ms = "approved", now_ms + row.minutes * 60_000
-    raise_revision(session)
-    record(session, now_ms, "", "role-granted", f"operator.{row.requester}", f"{row.id}: {row.summary}, approved by {by}")
+def use(tx: Transaction, request: AccessRequest) -> AccessRequest:
+    """Spend it, in the transaction of the act: it counts once. Raises Refused (TRANSITION)."""
+    return _moved(tx, request, RequestEvent.USE)
 
 
-def approvers(session: Session, row: AccessRequest, policy: PolicySet, now_ms: int) -> tuple[str, ...]:
-    """Those of `row`'s approvers whose word counts at this moment (N119).
-
-    1. not the requester; 2. enabled, and able to sign in; 3. there before it was asked, and not brought in by the requester alone; 4. the
-    policy in force lets them approve this, by the roles they hold now.
-    """
-    found = []
-    for name, _ in json.loads(row.approvals):
-        person = session.get(OperatorRow, name)
-        if name == row.requester or person is None or not person.enabled or not enrolled(session, person):  # 1, 2
-            continue
-        if person.added_ms > row.asked_ms or (person.added_by == f"operator.{row.requester}" and not person.vouched):  # 3
-            continue
-        if may_approve(session, person, row, policy, now_ms):  # 4
-            found.append(name)
-    return tuple(sorted(found))
-
-
-def may_approve(session: Session, person: OperatorRow, row: AccessRequest, policy: PolicySet, now_ms: int) -> bool:
-    """Whether the policy lets `person` approve `row`; that the factor was fresh was asked when they did."""
-    zone = session.get(ZoneRow, row.zone)
-    question = verb_request(
-        find_verb("access.approve"), operator=person.name, roles=roles_in(roles_now(session, person, now_ms), row.zone), zone=row.zone, frozen=bool(zone and zone.frozen), fleet="",
-        approvals=0, quorum=1, factor_age_s=0, source="", target=row.verb or f"role:{row.role}",
-    )  # fmt: skip
-    return policy.decide(question).allow
-
-
-def approved(session: Session, requester: str, verb: str, content_sha256: bytes, policy: PolicySet, now_ms: int) -> tuple[AccessRequest | None, tuple[str, ...]]:
-    """(the request for exactly this, who approves it now), nobody where none was asked for or it was used."""
-    query = select(AccessRequest).where(
-        AccessRequest.requester == requester, AccessRequest.verb == verb, AccessRequest.content_sha256 == content_sha256, AccessRequest.policy_sha256 == policy.sha256,
-        AccessRequest.state.in_(("pending", "approved")), AccessRequest.expires_ms > now_ms,
-    )  # fmt: skip
-    row = session.scalars(query.order_by(AccessRequest.state, AccessRequest.asked_ms.desc()).limit(1)).one_or_none()
-    return (row, approvers(session, row, policy, now_ms)) if row is not None else (None, ())
-
-
-def use(row: AccessRequest) -> None:
-    """Spend it, in the transaction of the act: it counts once."""
-    row.state = "used"
-
-
-def expire(session: Session, now_ms: int) -> None:
+def expire(tx: Transaction) -> None:
     """Close what ran out."""
-    for row in session.scalars(select(AccessRequest).where(AccessRequest.state.in_(("pending", "approved")), AccessRequest.expires_ms <= now_ms)).all():
-        if row.verb != "break-glass":
-            row.state = "expired"
+    for request in tx.requests.overdue(tx.now_ms):
+        if _runs_out(request):
+            _moved(tx, request, RequestEvent.EXPIRE)
 
 
-def find_request(session: Session, text: str) -> AccessRequest:
-    """By id or unique prefix. Raises Refused (NOT_FOUND)."""
-    rows: Sequence[AccessRequest] = session.scalars(select(AccessRequest).where(AccessRequest.id.startswith(text[:16], autoescape=True)).limit(2)).all() if text else []
-    if len(rows) != 1:
-        raise Refused.of(Reason.NOT_FOUND, "a request's id or unique prefix", ascii(text[:16]), "framegate access list")
-    return rows[0]
+def as_of_now(tx: Transaction, request: AccessRequest) -> AccessRequest:
+    """As it stands by the clock, whether or not somebody closed it: for who only looks."""
+    late = request.state in OPEN and request.expires_ms <= tx.now_ms
+    return request.after(RequestEvent.EXPIRE) if late and _runs_out(request) else request
+
+
+def _runs_out(request: AccessRequest) -> bool:
+    """A review waits until somebody has looked."""
+    return request.kind != RequestKind.REVIEW
+
+
+def _require_waiting(tx: Transaction, request: AccessRequest) -> None:
+    late = request.expires_ms <= tx.now_ms
+    if request.state != RequestState.PENDING or late:
+        found = "expired" if late else request.state
+        hint = "framegate access list --all"
+        raise Refused.of(Reason.CONFLICT, "a request that waits", found, hint)
+
+
+def _reviewed(tx: Transaction, request: AccessRequest, word: Word) -> AccessRequest:
+    reviewed = BreakGlassReviewed(request=request.id, summary=request.summary, remark=word.remark)
+    tx.record(reviewed)
+    return _moved(tx, request, RequestEvent.APPROVE)
+
+
+def _approve(
+    tx: Transaction, request: AccessRequest, word: Word, policy: PolicySet
+) -> AccessRequest:
+    if word.approver in {a.operator for a in request.approvals}:
+        expected, hint = "another person's approval", "it waits for somebody else"
+        raise Refused.of(Reason.CONFLICT, expected, "yours again", hint)
+    given = (*request.approvals, Approval(operator=word.approver, at_ms=tx.now_ms))
+    backed = replace(request, approvals=given)
+    tx.requests.put(backed)
+    tx.record(AccessApproved(request=request.id, summary=request.summary, remark=word.remark))
+    standing = approvers(tx, backed, policy)
+    if len(standing) + 1 < quorum(tx):
+        return backed
+    if request.kind == RequestKind.ROLE:
+        return _grant(tx, backed, ", ".join(standing))
+    return _moved(tx, backed, RequestEvent.APPROVE)
+
+
+def _still_enough(tx: Transaction, request: AccessRequest, policy: PolicySet) -> AccessRequest:
+    """As it is, or waiting again: an approver counts no more, or it takes more of them now."""
+    enough = len(approvers(tx, request, policy)) + 1 >= quorum(tx)
+    if request.state == RequestState.PENDING or enough:
+        return request
+    return _moved(tx, request, RequestEvent.REOPEN)
+
+
+def _grant(tx: Transaction, request: AccessRequest, by: str) -> AccessRequest:
+    until = tx.now_ms + request.minutes * 60_000
+    granted = replace(request.after(RequestEvent.APPROVE), until_ms=until)
+    tx.requests.put(granted)
+    tx.raise_revision()
+    told = RoleGranted(request=request.id, summary=request.summary, by=by)
+    tx.record(told, by=OPERATOR_PREFIX + request.requester)
+    return granted
+
+
+def _moved(tx: Transaction, request: AccessRequest, event: RequestEvent) -> AccessRequest:
+    moved = request.after(event)
+    tx.requests.put(moved)
+    return moved

@@ -1,13 +1,16 @@
-"""Security keys (FIDO2, WebAuthn level 2): challenges that are answered once, by a key that was registered, with its user verified."""
+"""Security keys (FIDO2, WebAuthn level 2).
+
+Challenges are answered once, by a key that was registered, with its user verified.
+"""
 
 from __future__ import annotations
 
 import hmac
 import json
 import secrets
-from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
 from fido2.server import Fido2Server
 from fido2.webauthn import (
@@ -21,18 +24,24 @@ from fido2.webauthn import (
     ResidentKeyRequirement,
     UserVerificationRequirement,
 )
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from framegate.errors import Malformed, Reason, Refused
+from framegate.registry.operator import SecurityKey
 from framegate.wire import sha256
-from framegate_controller.store.tables import SecurityKey
+from framegate_controller.store.ports import Transaction
+from framegate_controller.store.shared.ceremonies import OpenCeremony, Waiting
 
+T = TypeVar("T")
 CEREMONY_MS: Final = 120_000
 """From challenge to touch: a person looks for the key."""
-MAX_CEREMONIES: Final = 2_000
 MAX_KEYS: Final = 10
+MAX_LABEL: Final = 63
 MAX_RESPONSE: Final = 64 * 1024
+NOBODY: Final = "-"
+"""A name that no operator has."""
+_CREATE: Final = "create"
+_GET: Final = "get"
+_VERIFIED: Final = UserVerificationRequirement.REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,103 +52,135 @@ class KeyCeremony:
     options: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
-    operator: str
-    kind: str
-    state: Any
-    expires_ms: int
-
-
 class SecurityKeys:
-    """Ceremonies of one controller. The relying party is `<fleet>.framegate`; its origin is https:// and that name, which only Framegate's command line claims."""
+    """Ceremonies of one fleet.
 
-    def __init__(self, fleet: str, secret: bytes) -> None:
+    The relying party is `<fleet>.framegate`; its origin is https:// and that name, which only
+    Framegate's command line claims.
+    """
+
+    def __init__(self, fleet: str, secret: bytes, waiting: Waiting[OpenCeremony]) -> None:
         self.rp_id = f"{fleet}.framegate"
         self.origin = f"https://{self.rp_id}"
-        self._server = Fido2Server(PublicKeyCredentialRpEntity(name=f"Framegate {fleet}", id=self.rp_id), verify_origin=lambda origin: origin == self.origin)
-        self._open: OrderedDict[bytes, _Open] = OrderedDict()
-        self._secret = secret
+        party = PublicKeyCredentialRpEntity(name=f"Framegate {fleet}", id=self.rp_id)
+        self._server = Fido2Server(party, verify_origin=lambda origin: origin == self.origin)
+        self._secret, self._waiting = secret, waiting
 
-    def ask(self, session: Session, operator: str, now_ms: int) -> KeyCeremony:
-        """A challenge for any of the operator's keys; for somebody who has none, one that names a key nobody has, always the same for that name."""
-        keys = [_descriptor(k.credential) for k in _keys(session, operator)]
+    def ask(self, tx: Transaction, operator: str) -> KeyCeremony:
+        """A challenge for any of the operator's keys.
+
+        For somebody who has none, one that names a key nobody has, always the same for that name.
+        """
+        keys = [_descriptor(k.credential) for k in tx.people.keys(operator)]
         decoy = hmac.digest(self._secret, b"decoy" + operator.encode(), "sha256")
-        options, state = self._server.authenticate_begin(keys or [_descriptor(decoy)], user_verification=UserVerificationRequirement.REQUIRED)
-        return self._keep(operator, "get", options, state, now_ms)
+        options, state = self._server.authenticate_begin(
+            keys or [_descriptor(decoy)], user_verification=_VERIFIED
+        )
+        return self._begun(OpenCeremony(operator, _GET, state, tx.now_ms + CEREMONY_MS), options)
 
-    def register(self, session: Session, operator: str, now_ms: int) -> KeyCeremony:
+    def register(self, tx: Transaction, operator: str) -> KeyCeremony:
         """A challenge to register a new key. Raises Refused where there are `MAX_KEYS`."""
-        held = _keys(session, operator)
+        held = tx.people.keys(operator)
         if len(held) >= MAX_KEYS:
             raise Refused.of(Reason.CONFLICT, f"at most {MAX_KEYS} security keys", len(held))
-        user = PublicKeyCredentialUserEntity(name=operator, id=sha256(operator.encode()), display_name=operator)
+        user = PublicKeyCredentialUserEntity(
+            name=operator, id=sha256(operator.encode()), display_name=operator
+        )
         options, state = self._server.register_begin(
-            user, [_descriptor(k.credential) for k in held],
-            resident_key_requirement=ResidentKeyRequirement.DISCOURAGED, user_verification=UserVerificationRequirement.REQUIRED,
-        )  # fmt: skip
-        return self._keep(operator, "create", options, state, now_ms)
+            user,
+            [_descriptor(k.credential) for k in held],
+            resident_key_requirement=ResidentKeyRequirement.DISCOURAGED,
+            user_verification=_VERIFIED,
+        )
+        return self._begun(OpenCeremony(operator, _CREATE, state, tx.now_ms + CEREMONY_MS), options)
 
-    def registered(self, session: Session, operator: str, state: bytes, response: str, label: str, now_ms: int) -> None:
-        """Keep the key that answered. Raises Malformed, Refused (SIGN_IN)."""
-        waiting = self._take(state, "create", now_ms)
-        if waiting.operator != operator:
+    def registered(
+        self, tx: Transaction, operator: str, state: bytes, response: str, label: str
+    ) -> SecurityKey:
+        """Keep the key that answered. Raises Malformed, Refused (SIGN_IN, CONFLICT)."""
+        begun = self._take(state, _CREATE, tx.now_ms)
+        if begun.operator != operator:
             raise Refused.of(Reason.SIGN_IN, "an answer to your own challenge", "another's")
-        try:
-            made = self._server.register_complete(waiting.state, RegistrationResponse.from_dict(_json(response)))
-        except Malformed:
-            raise
-        except Exception as error:
-            raise _refused(error) from error
+
+        def complete() -> Any:
+            answer = RegistrationResponse.from_dict(_json(response))
+            return self._server.register_complete(begun.state, answer)
+
+        made = _foreign(complete)
         data = made.credential_data
-        if data is None or session.get(SecurityKey, data.credential_id) is not None:
-            raise Refused.of(Reason.CONFLICT, "a key that is not registered yet", "one that is")
-        session.add(SecurityKey(credential=data.credential_id, operator=operator, label=label[:63] or "key", data=bytes(data), counter=made.counter, added_ms=now_ms))
+        if data is None or tx.people.key(data.credential_id) is not None:
+            expected = "a key that is not registered yet"
+            raise Refused.of(Reason.CONFLICT, expected, "one that is")
+        key = SecurityKey(
+            credential=data.credential_id,
+            operator=operator,
+            label=label[:MAX_LABEL] or "key",
+            data=bytes(data),
+            counter=made.counter,
+            added_ms=tx.now_ms,
+        )
+        tx.people.put_key(key)
+        return key
 
     def whose(self, state: bytes) -> str:
         """The operator that a waiting challenge is for; a name nobody has where there is none."""
-        waiting = self._open.get(state)
-        return waiting.operator if waiting else "-"
+        begun = self._waiting.get(state)
+        return begun.operator if begun is not None else NOBODY
 
-    def answered(self, session: Session, state: bytes, response: str, now_ms: int) -> str:
-        """The operator whose key signed the challenge, with its user verified, and its counter risen. Raises Malformed, Refused (SIGN_IN)."""
-        waiting = self._take(state, "get", now_ms)
-        rows = {k.credential: k for k in _keys(session, waiting.operator)}
-        try:
+    def answered(self, tx: Transaction, state: bytes, response: str) -> str:
+        """The operator whose key signed the challenge.
+
+        1. the challenge waits, and is spent by this; 2. one of the operator's keys signed it, with
+        its user verified; 3. the key's counter rose (WebAuthn 7.2, step 22): else a copy exists.
+        Raises Malformed, Refused (SIGN_IN).
+        """
+        begun = self._take(state, _GET, tx.now_ms)  # 1
+        keys = {k.credential: k for k in tx.people.keys(begun.operator)}
+
+        def complete() -> tuple[bytes, int]:
             answer = AuthenticationResponse.from_dict(_json(response))
-            used = self._server.authenticate_complete(waiting.state, [AttestedCredentialData(k.data) for k in rows.values()], answer)
-            counter = answer.response.authenticator_data.counter
-        except Malformed:
-            raise
-        except Exception as error:
-            raise _refused(error) from error
-        row = rows[used.credential_id]
-        if counter and counter <= row.counter:  # a copy of the key exists (WebAuthn 7.2, step 22)
-            raise Refused.of(Reason.SIGN_IN, f"a signature counter above {row.counter}", counter, "this key may have been copied: framegate operator reset-mfa")
-        row.counter = counter
-        return waiting.operator
+            credentials = [AttestedCredentialData(k.data) for k in keys.values()]
+            used = self._server.authenticate_complete(begun.state, credentials, answer)
+            return used.credential_id, answer.response.authenticator_data.counter
 
-    def _keep(self, operator: str, kind: str, options: Any, state: Any, now_ms: int) -> KeyCeremony:
-        if len(self._open) >= MAX_CEREMONIES:
-            self._open.popitem(last=False)
-        identifier = secrets.token_bytes(16)
-        self._open[identifier] = _Open(operator, kind, state, now_ms + CEREMONY_MS)
-        return KeyCeremony(identifier, json.dumps(dict(options)))
+        credential, counter = _foreign(complete)  # 2
+        key = keys[credential]
+        if counter and counter <= key.counter:  # 3
+            expected = f"a signature counter above {key.counter}"
+            hint = "this key may have been copied: framegate operator reset-mfa"
+            raise Refused.of(Reason.SIGN_IN, expected, counter, hint)
+        tx.people.put_key(replace(key, counter=counter))
+        return begun.operator
 
-    def _take(self, state: bytes, kind: str, now_ms: int) -> _Open:
-        waiting = self._open.pop(state, None)
-        if waiting is None or waiting.kind != kind or waiting.expires_ms <= now_ms:
-            raise Refused.of(Reason.SIGN_IN, "an answer to a challenge that waits", "none, used, or too late", "begin again")
-        return waiting
+    def _begun(self, begun: OpenCeremony, options: Any) -> KeyCeremony:
+        state = secrets.token_bytes(16)
+        self._waiting.keep(state, begun)
+        return KeyCeremony(state, json.dumps(dict(options)))
+
+    def _take(self, state: bytes, kind: str, now_ms: int) -> OpenCeremony:
+        begun = self._waiting.take(state)
+        if begun is None or begun.kind != kind or begun.expires_ms <= now_ms:
+            expected = "an answer to a challenge that waits"
+            raise Refused.of(Reason.SIGN_IN, expected, "none, used, or too late", "begin again")
+        return begun
 
 
-def _keys(session: Session, operator: str) -> list[SecurityKey]:
-    return list(session.scalars(select(SecurityKey).where(SecurityKey.operator == operator).order_by(SecurityKey.added_ms)).all())
+def _foreign(complete: Callable[[], T]) -> T:
+    """What the library makes of an answer somebody made up; whatever it raises is a refusal."""
+    try:
+        return complete()
+    except Malformed:
+        raise
+    except Exception as error:
+        expected = "an answer by a registered security key, its user verified"
+        hint = "begin again with your own key"
+        raise Refused.of(Reason.SIGN_IN, expected, type(error).__name__, hint) from error
 
 
 def _json(response: str) -> dict[str, Any]:
     if len(response) > MAX_RESPONSE:
-        raise Malformed.of(Reason.TOO_LARGE, f"a WebAuthn answer of at most {MAX_RESPONSE} characters", len(response))
+        expected = f"a WebAuthn answer of at most {MAX_RESPONSE} characters"
+        raise Malformed.of(Reason.TOO_LARGE, expected, len(response))
     try:
         body = json.loads(response)
     except (ValueError, RecursionError) as error:
@@ -149,10 +190,6 @@ def _json(response: str) -> dict[str, Any]:
     return body
 
 
-def _refused(error: Exception) -> Refused:
-    """Whatever the library thinks of an answer somebody made up."""
-    return Refused.of(Reason.SIGN_IN, "an answer by a registered security key, its user verified", f"{type(error).__name__}", "begin again with your own key")
-
-
 def _descriptor(credential: bytes) -> PublicKeyCredentialDescriptor:
-    return PublicKeyCredentialDescriptor(type=PublicKeyCredentialType.PUBLIC_KEY, id=credential)
+    kind = PublicKeyCredentialType.PUBLIC_KEY
+    return PublicKeyCredentialDescriptor(type=kind, id=credential)

@@ -11,7 +11,6 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.orm import Session, sessionmaker
 
 from framegate_controller.store.shared.tail import InMemoryTail
 from framegate_controller.store.sql.transaction import SqlTransaction
@@ -21,44 +20,34 @@ class Database:
     """An open registry (`ports.Store`): `writing` waits for its turn and commits as a whole or not at all, `reading` waits for nobody."""
 
     def __init__(self, path: Path, clock: Callable[[], int] | None = None) -> None:
-        self.url = f"sqlite:///{path}"
-        self.clock = clock or now_ms
-        self.engine, self._readers = _engine(self.url, writes=True), _engine(self.url, writes=False)
+        self.path, self.clock = path, clock or now_ms
+        url = f"sqlite:///{path}"
+        self._writers, self._readers = _engine(url, writes=True), _engine(url, writes=False)
         self._tail = InMemoryTail()
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.engine.connect() as connection:
+        with self._writers.connect() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
         path.chmod(0o600)
-        self._writing = sessionmaker(self.engine, expire_on_commit=False)
-        self._reading = sessionmaker(self._readers, expire_on_commit=False)
 
     @contextmanager
     def writing(self) -> Iterator[SqlTransaction]:
         """A transaction: committed at the end of the block, rolled back by any exception."""
-        with self._writing() as session:
-            with session.begin():
-                tx = SqlTransaction(session, self._tail, self.clock())
-                session.info["tx"] = tx
-                yield tx
-            tx.log.committed()
+        with self._writers.begin() as connection:
+            tx = SqlTransaction(connection, self._tail, self.clock())
+            yield tx
+        tx.committed()
 
     @contextmanager
     def reading(self) -> Iterator[SqlTransaction]:
         """A snapshot; what is written in it is refused by the database."""
-        with self._reading() as session, session.begin():
-            yield SqlTransaction(session, self._tail, self.clock())
-
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """The session of a writing transaction."""
-        with self.writing() as tx:
-            yield tx.sql
+        with self._readers.begin() as connection:
+            yield SqlTransaction(connection, self._tail, self.clock())
 
     def close(self) -> None:
         """Close every connection."""
-        self.engine.dispose()
+        self._writers.dispose()
         self._readers.dispose()
 
 

@@ -6,7 +6,7 @@ frozen, so a change is a new value that is put back. Reads see the transaction's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -15,7 +15,7 @@ from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId, Kind
 from framegate.ima.allowlist import Allowlist
 from framegate.machines.lifecycle import State
-from framegate.machines.request import RequestState
+from framegate.machines.request import RequestKind, RequestState
 from framegate.machines.rollout import RolloutState, Seen
 from framegate.record.entry import Act
 from framegate.record.event import Event
@@ -36,9 +36,9 @@ class Moved(Refused):
     """Somebody else changed a value meanwhile: look again and decide again."""
 
     @classmethod
-    def of_device(cls, device: str) -> Moved:
-        """For `Devices.put`."""
-        made = Refused.of(Reason.CONFLICT, f"{device} as it was looked at", "changed meanwhile", "try again")
+    def of_what(cls, what: str) -> Moved:
+        """That `what` is not as it was looked at."""
+        made = Refused.of(Reason.CONFLICT, f"{what} as it was looked at", "changed meanwhile", "try again")
         return cls(made.failures)
 
 
@@ -78,6 +78,9 @@ class Devices(Protocol):
 
     def ids(self, *, kind: str = "", zone: str = "", profile: str = "", states: Sequence[State] = (), but: Sequence[State] = ()) -> list[DeviceId]:
         """Their ids alone; `but` leaves out what stands in those states."""
+
+    def count(self, profile: str) -> int:
+        """How many machines name this profile, retired ones left out."""
 
     def census(self) -> list[Census]:
         """All machines, counted."""
@@ -120,8 +123,11 @@ class Tickets(Protocol):
 class SpentChallenges(Protocol):
     """Challenge ids that were answered, until they would have expired anyway."""
 
-    def spend(self, challenge: bytes, expires_ms: int, now_ms: int) -> None:
+    def spend(self, challenge: bytes, expires_ms: int) -> None:
         """Raises Refused (SESSION_UNKNOWN) where it was spent before, at whatever controller."""
+
+    def forget(self, now_ms: int) -> None:
+        """Those that have expired: they open nothing any more."""
 
 
 class TpmMakers(Protocol):
@@ -169,6 +175,9 @@ class EvidenceKept(Protocol):
     def last(self, device: str) -> KeptEvidence | None:
         """What the device's last evidence that verified was."""
 
+    def last_content(self, device: str) -> tuple[str, bytes] | None:
+        """(id, digest of the content) of the device's last evidence that verified."""
+
     def ids_since(self, since_ms: int, *, device: str = "", profile: str = "") -> list[tuple[str, str]]:
         """(id, zone) of evidence seen since, of one device, or of a profile's devices; by device and time."""
 
@@ -201,6 +210,9 @@ class EvidenceKept(Protocol):
 
     def keep_ima(self, device: str, reset_count: int, restart_count: int, start: int, entries: int, content: bytes) -> None:
         """Entries from `start` on; from 0 they replace what was kept of this boot, and boots that no evidence names are forgotten."""
+
+    def has_allowlist(self, sha256: bytes) -> bool:
+        """Whether an IMA allowlist with this digest is kept."""
 
     def allowlist(self, sha256: bytes) -> Allowlist | None:
         """An IMA allowlist by its digest. Raises Refused (ALLOWLIST) where the row was edited."""
@@ -284,7 +296,7 @@ class People(Protocol):
         """By name or unique prefix. Raises Refused (NOT_FOUND)."""
 
     def by_subject(self, issuer: str, subject: str) -> Operator | None:
-        """Whom a provider knows by this subject."""
+        """Whom a provider knows by this subject; None where that is nobody, or not one alone."""
 
     def all(self, *, enabled_only: bool = False) -> list[Operator]:
         """By name."""
@@ -335,8 +347,14 @@ class Requests(Protocol):
     def of(self, requester: str, states: Sequence[RequestState]) -> list[AccessRequest]:
         """One's requests in these states, newest first."""
 
-    def in_state(self, states: Sequence[RequestState]) -> list[AccessRequest]:
-        """Everybody's."""
+    def in_state(self, states: Sequence[RequestState], kind: RequestKind | None = None) -> list[AccessRequest]:
+        """Everybody's, of one kind where that is given, newest first."""
+
+    def overdue(self, now_ms: int) -> list[AccessRequest]:
+        """Those that wait, or are approved, though their time to be decided or used is over."""
+
+    def roles_over(self, now_ms: int) -> list[AccessRequest]:
+        """Granted roles whose time is over and that are not marked so."""
 
     def latest(self, most: int) -> list[AccessRequest]:
         """Everybody's, whatever their state, newest first."""
@@ -551,11 +569,26 @@ class Transaction(Protocol):
         `by` is who did it, by default who acts. Events of who acts carry source, approvals, reason and policies.
         """
 
+    def when_committed(self, act: Callable[[], object]) -> None:
+        """Do `act` once this transaction is committed; never where it is rolled back.
+
+        It MUST NOT use this transaction, and it is too late for it to fail.
+        """
+
     def revision(self) -> int:
         """The store-wide revision of trust."""
 
     def raise_revision(self) -> int:
         """The next one: relying parties must see this change."""
+
+    def firmware_revision(self) -> int:
+        """The revision of what machines are appraised by: profiles, signers, rollouts.
+
+        What was read under it may be remembered; not under 0, which a transaction sees that raised it itself and may be undone.
+        """
+
+    def raise_firmware_revision(self) -> int:
+        """The next one: nobody may go on with what they remember of profiles, signers or rollouts."""
 
 
 class Store(Protocol):

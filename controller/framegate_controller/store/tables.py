@@ -31,7 +31,6 @@ class Device(Base):
     manufacturer: Mapped[int] = mapped_column(BigInteger, default=0)
     firmware_version: Mapped[str] = mapped_column(String(16), default="")
     clock: Mapped[str] = mapped_column(Text, default="")
-    boot_log: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
     pcrs: Mapped[str] = mapped_column(Text, default="{}")
     posture: Mapped[str] = mapped_column(Text, default="")
     vector: Mapped[str] = mapped_column(Text, default="{}")
@@ -72,22 +71,6 @@ class SpentChallenge(Base):
 
     __tablename__ = "spent_challenges"
     id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    expires_ms: Mapped[int] = mapped_column(BigInteger, index=True)
-
-
-class AttestationSession(Base):
-    """From challenge to proof; a row is deleted, once, by whoever consumes its nonce."""
-
-    __tablename__ = "sessions"
-    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    device: Mapped[str] = mapped_column(String(200))
-    peer: Mapped[str] = mapped_column(String(100))
-    join: Mapped[bool]
-    hello: Mapped[bytes] = mapped_column(LargeBinary)
-    challenge: Mapped[bytes] = mapped_column(LargeBinary)
-    secret: Mapped[bytes] = mapped_column(LargeBinary)
-    ticket: Mapped[bytes | None] = mapped_column(LargeBinary)
-    endorsement: Mapped[str] = mapped_column(Text, default="")
     expires_ms: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
@@ -471,7 +454,7 @@ class Setting(Base):
 
 
 class Revision(Base):
-    """The store-wide revision of trust, one row; every change that a relying party must see raises it."""
+    """Revisions: row 1 of trust, raised by every change that a relying party must see; row 2 of firmware, by every change of profiles, signers, rollouts."""
 
     __tablename__ = "revision"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,17 +1,21 @@
-"""Where verbs are done: who asks, may they, the verb itself and its entry in the record, all in one transaction."""
+"""Where verbs are done: who asks, may they, the verb itself and its entry in the record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from framegate.access.caller import Caller
 from framegate.access.verbs import find_verb
 from framegate.errors import Refused
 from framegate_controller.ca.peer import Peer
 from framegate_controller.context import Fleet
+from framegate_controller.events.audience import Audience
 from framegate_controller.events.notices import Notice
-from framegate_controller.people.authority import READ_GROUPS, Authority, Denied
+from framegate_controller.people.authority import READ_GROUPS, Aim, Allowed, Denied
+from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.operators import BREAK_GLASS, notices
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
@@ -34,7 +38,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[R]):
-    """A verb that was done: its value, whom to tell, and what everybody should know (`notices`, in words)."""
+    """A verb that was done: its value, whom to tell, and what everybody should know (`notices`)."""
 
     value: R
     tell: tuple[Notice, ...] = ()
@@ -42,53 +46,98 @@ class Done(Generic[R]):
 
 
 class _TakenBack(Exception):
-    def __init__(self, done: Done[object]) -> None:
-        super().__init__()
-        self.done = done
+    """Ends a transaction that was only to be tried."""
 
 
 class Desk:
     """Does verbs. Blocking: call it from a thread."""
 
-    def __init__(self, store: Store, authority: Authority, fleet: Fleet) -> None:
-        self.store, self.fleet = store, fleet
-        self._authority = authority
+    def __init__(self, store: Store, fleet: Fleet, people: PeopleDesk, bus: Audience) -> None:
+        self.store, self.fleet, self.people, self.bus = store, fleet, people, bus
+        self._authority = people.authority
 
     def perform(self, verb: Verb[R], asking: Asking) -> Done[R]:
         """Do `verb`, if the policy lets its caller.
 
-        1. the caller's session stands; 2. the policy allows exactly this content; 3. the verb; 4. an event, if the verb left none. All in one
-        transaction: a denial, an error, or a dry run leaves nothing of it. A denial is recorded by itself. Raises what the verb raises, and Refused.
+        1. the caller's session stands; 2. the policy allows exactly this content; 3. the verb;
+        4. an event, if the verb left none. All in one transaction: a denial, an error, or a dry run
+        leaves nothing of it. A look keeps no writer waiting: 1 to 3 are in a transaction that only
+        reads, and what of 4 is due follows in one of its own before anybody is answered.
+        A denial is recorded by itself. Raises what the verb raises, and Refused.
         """
         try:
-            with self.store.writing() as tx:
-                done = self._done(tx, verb, asking)
-                if asking.dry_run:
-                    raise _TakenBack(done)
-                return done
-        except _TakenBack as kept:
-            return Done(kept.done.value, (), kept.done.notices)  # type: ignore[arg-type]
+            looked = None if verb.WRITES else self._looked(verb, asking)
+            return looked if looked is not None else self._acted(verb, asking)
         except Denied as denied:
+            reason = asking.reason or verb.reason
             with self.store.writing() as tx:
-                told = self._authority.note_denied(tx, denied, asking.reason or verb.reason, dry=asking.dry_run)
+                told = self._authority.note_denied(tx, denied, reason, dry=asking.dry_run)
             raise told from None
         except Refused as error:
             self._left_behind(verb, asking, error)
             raise
 
+    def _looked(self, verb: Verb[R], asking: Asking) -> Done[R] | None:
+        """A verb that only looks, done; None for one that acts, of which nothing is done."""
+        with self.store.reading() as tx:
+            caller = self._authority.caller(tx, asking.peer)  # 1
+            aim = verb.aim(tx)
+            if not aim.only_looks:
+                return None
+            reason = asking.reason or verb.reason
+            judged = self._authority.judge(tx, caller, aim, asking.content(aim.verb), reason)  # 2
+            tx.act = judged.allowed.act
+            outcome = verb.run(tx, self._call(caller, judged.allowed, asking))  # 3
+            told = _notices(tx, aim)
+        if not asking.dry_run:
+            self._authority.note_look(self.store, caller, aim, judged)  # 4
+        return Done(outcome.value, () if asking.dry_run else outcome.tell, told)
+
+    def _acted(self, verb: Verb[R], asking: Asking) -> Done[R]:
+        if asking.dry_run:
+            return self._tried(verb, asking)
+        with self.store.writing() as tx:
+            return self._done(tx, verb, asking)
+
+    def _tried(self, verb: Verb[R], asking: Asking) -> Done[R]:
+        """Done and taken back: nobody is told."""
+        tried: list[Done[R]] = []
+        with suppress(_TakenBack), self.store.writing() as tx:
+            tried.append(self._done(tx, verb, asking))
+            raise _TakenBack
+        return replace(tried[0], tell=())
+
     def _done(self, tx: Transaction, verb: Verb[R], asking: Asking) -> Done[R]:
         caller = self._authority.caller(tx, asking.peer)  # 1
-        aim = verb.aim(tx)
-        allowed = self._authority.authorise(tx, caller, aim, asking.content(aim.verb), asking.reason or verb.reason)  # 2
+        aim, reason = verb.aim(tx), asking.reason or verb.reason
+        content = asking.content(aim.verb)
+        allowed = self._authority.authorise(tx, caller, aim, content, reason)  # 2
         tx.act = allowed.act
-        outcome: Outcome[R] = verb.run(tx, Call(caller=caller, allowed=allowed, fleet=self.fleet, dry_run=asking.dry_run))  # 3
-        looks = READ_GROUPS & set(find_verb(aim.verb).groups)
-        told = tuple(n for n in notices(tx) if not looks or n.startswith(BREAK_GLASS))
-        self._authority.note_allowed(tx, caller, aim)  # 4
+        outcome: Outcome[R] = verb.run(tx, self._call(caller, allowed, asking))  # 3
+        told = _notices(tx, aim)
+        if not asking.dry_run:
+            self._authority.note_allowed(tx, caller, aim)  # 4
         return Done(outcome.value, outcome.tell, told)
 
+    def _call(self, caller: Caller, allowed: Allowed, asking: Asking) -> Call:
+        return Call(
+            caller=caller,
+            allowed=allowed,
+            fleet=self.fleet,
+            people=self.people,
+            bus=self.bus,
+            dry_run=asking.dry_run,
+        )
+
     def _left_behind(self, verb: Verb[R], asking: Asking, error: Refused) -> None:
-        if type(verb).refused is Verb.refused or asking.dry_run:
-            return
-        with self.store.writing() as tx:
-            verb.refused(tx, self._authority.caller(tx, asking.peer), error, self.fleet)
+        """What a refusal leaves, of a dry run too: whoever guesses must not do it for nothing."""
+        if type(verb).refused is not Verb.refused:
+            with self.store.writing() as tx:
+                caller = self._authority.caller(tx, asking.peer)
+                verb.refused(tx, caller, error, self.people)
+
+
+def _notices(tx: Transaction, aim: Aim) -> tuple[str, ...]:
+    """What everybody should know; whoever looks is told of an emergency alone."""
+    looks = READ_GROUPS & set(find_verb(aim.verb).groups)
+    return tuple(n for n in notices(tx) if not looks or n.startswith(BREAK_GLASS))

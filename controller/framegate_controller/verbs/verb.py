@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from framegate.access.caller import Caller
 from framegate.errors import Refused
 from framegate_controller.context import Fleet
+from framegate_controller.events.audience import Audience
 from framegate_controller.events.notices import Notice
 from framegate_controller.people.authority import Aim, Allowed
+from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.store.ports import Store, Transaction
 
 R = TypeVar("R")
@@ -30,11 +32,16 @@ class Outcome(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a verb that the policy has allowed. In a `dry_run` what the transaction wrote is taken back; what is no row must not be made."""
+    """One call of a verb that the policy has allowed.
+
+    In a `dry_run` what the transaction wrote is taken back; what is no row must not be made.
+    """
 
     caller: Caller
     allowed: Allowed
     fleet: Fleet
+    people: PeopleDesk
+    bus: Audience
     dry_run: bool = False
 
     @property
@@ -54,6 +61,12 @@ class Verb(ABC, Generic[R]):
     anybody is asked anything.
     """
 
+    WRITES: ClassVar[bool] = False
+    """Whether `run` writes although its verb's groups are those of looks (self, view, audit).
+
+    A look gets a transaction that only reads; such a verb gets one like every act.
+    """
+
     @property
     def reason(self) -> str:
         """Why, where the verb itself says so; what comes beside a call goes before it."""
@@ -67,8 +80,8 @@ class Verb(ABC, Generic[R]):
     def run(self, tx: Transaction, call: Call) -> Outcome[R]:
         """Do it, in the transaction in which it was allowed. Raises Malformed or Refused, which undo all of it."""
 
-    def refused(self, tx: Transaction, caller: Caller, error: Refused, fleet: Fleet) -> None:
-        """What stays where `run` refused, in a transaction of its own."""
+    def refused(self, tx: Transaction, caller: Caller, error: Refused, people: PeopleDesk) -> None:
+        """What stays where `run` refused, in a transaction of its own; after a dry run too."""
 
 
 class StreamedVerb(Verb[R], Generic[R, Row]):

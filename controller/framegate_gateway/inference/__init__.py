@@ -1,1 +1,1 @@
-"""The model, in a child process that holds no key. Knows nothing of attestation."""
+"""The model, in a child that holds no key and knows nothing of attestation; what it is given."""

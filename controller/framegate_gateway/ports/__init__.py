@@ -1,1 +1,4 @@
-"""What the gateway listens on: frames by gRPC and MQTT, the Open Inference Protocol, operators."""
+"""What the gateway listens on.
+
+Cameras' conversations by gRPC and MQTT, the Open Inference Protocol, operators.
+"""

@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 
-from framegate_gateway.admission.conversation import Conversations
 from framegate_gateway.admission.link import CameraLink
+from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_proto.edge import presented_certificate

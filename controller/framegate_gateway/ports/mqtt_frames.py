@@ -14,8 +14,8 @@ from google.protobuf.message import DecodeError
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import load_certificate
-from framegate_gateway.admission.conversation import MAX_IN_FLIGHT, Conversations
 from framegate_gateway.admission.link import CameraLink
+from framegate_gateway.ports.conversation import MAX_IN_FLIGHT, Conversations
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.verdicts.publish import Publisher

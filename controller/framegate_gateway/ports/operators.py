@@ -16,6 +16,7 @@ from framegate.access.verbs import find_verb
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import Purpose, from_ms, verify_certificate
 from framegate.wire import sha256
+from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.pinned_model import PinnedModel
@@ -24,19 +25,17 @@ from framegate_gateway.receipts.read import Wanted, receipts
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.access import GatewayAllowed
 from framegate_gateway.trust.feed import TrustView
-from framegate_gateway.trust.fleet_parts import FleetParts
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.vault.egress import MAX_REASON, Egress, ExportRequest
 from framegate_gateway.vault.frames import FrameVault
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
-from framegate_proto.edge import presented_certificate, to_status
+from framegate_proto.edge import DRY_RUN_KEY, presented_certificate, to_status
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 WATCH_BEAT_S: Final = 1.0
-DRY_RUN_KEY: Final = "framegate-dry-run"
 
 
 class GatewayOperatorService(rpc.GatewayOperatorServicer):

@@ -20,6 +20,11 @@ BREAK_GLASS_ROLES: Final = (Scoped(Role.ADMIN), Scoped(Role.SECURITY))
 """What a sealed credential gives for its one session, to nobody else and to no other session."""
 
 
+def roles_in(roles: Iterable[Scoped], zone: str) -> tuple[str, ...]:
+    """Names of those of `roles` that hold in `zone` (`*`: the fleet), sorted, each once."""
+    return tuple(sorted({r.role for r in roles if r.covers(zone)}))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """An operator whose session stands; whoever makes one MUST have established that.
@@ -41,8 +46,8 @@ class Caller:
         return f"{OPERATOR_PREFIX}{self.name}"
 
     def roles_in(self, zone: str) -> tuple[str, ...]:
-        """Names of the roles that hold in `zone` (`*`: the fleet), sorted, each once."""
-        return tuple(sorted({r.role for r in self.roles if r.covers(zone)}))
+        """See `roles_in`."""
+        return roles_in(self.roles, zone)
 
     def zones_asked(self, verb: Verb, zone: str) -> tuple[str, ...]:
         """Zones to put to the policy, in order.
@@ -57,7 +62,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where it is asked: a zone (`*`: the fleet), whether that is frozen, and the fleet's quorum."""
+    """Where it is asked: a zone (`*`: the fleet), whether it is frozen, the fleet's quorum."""
 
     zone: str
     frozen: bool

@@ -1,4 +1,4 @@
-"""Attestation Results as EAR: the claims, signed as a JWT (ES256), verified offline with nothing but the fleet's root.
+"""Attestation Results as EAR: claims in a JWT (ES256), verified offline with the fleet's root.
 
 Source: draft-ietf-rats-ear (EAT Attestation Results) and draft-ietf-rats-ar4si (trustworthiness
 vectors). The JWT around them is a library's.
@@ -48,7 +48,7 @@ def ear_claims(
             SUBMOD: {
                 "ear.status": ear_status(vector), "ear.trustworthiness-vector": {k: vector[k] for k in VECTOR_CLAIMS if k in vector},
                 "ear.appraisal-policy-id": f"{profile} sha256:{profile_sha256.hex()}",
-                "framegate.evidence.verify-sha256": evidence_sha256.hex(), "framegate.failures": failures, "framegate.findings": findings, "framegate.tpm": dict(tpm),
+                "framegate.evidence-sha256": evidence_sha256.hex(), "framegate.failures": failures, "framegate.findings": findings, "framegate.tpm": dict(tpm),
             }
         },
     }  # fmt: skip

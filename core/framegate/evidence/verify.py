@@ -23,13 +23,9 @@ from framegate.ima.parse import ImaList
 from framegate.ima.replay import IMA_PCR, MAX_AHEAD
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import DIGEST_SIZE, TPM_GENERATED, TPM_RH_NULL, Alg, St
-from framegate.tpm.policy import pcr_digest, policy_pcr
+from framegate.tpm.policy import TLS_KEY_PCRS, pcr_digest, policy_pcr
 from framegate.tpm.public import Public, require_ak, require_tls_key
 from framegate.wire import Proof, certify_data, quote_data, sha256
-
-TLS_KEY_PCRS: Final = tuple(range(8))
-"""The TLS key signs only while PCR 0 to 7 have the values of the attested boot."""
-
 
 REMEMBERED: Final = 256
 """Boot logs kept parsed: some 100 KiB each, one for each machine, or for a whole model where its machines log alike."""

@@ -14,13 +14,13 @@ from typing import Any, Final, TypeVar
 from framegate.errors import Malformed, Reason
 from framegate.eventlog.content import sbat_levels
 from framegate.eventlog.quirks import PADDED, PHASES, PINNED, QUIRKS
-from framegate.evidence.verify import TLS_KEY_PCRS
 from framegate.identity.names import parse_name
 from framegate.ima.judge import ImaRules, key_id
 from framegate.ima.replay import IMA_PCR
 from framegate.profile.posture_limits import PostureLimits, parse_limits
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE
+from framegate.tpm.policy import TLS_KEY_PCRS
 
 _T = TypeVar("_T")
 PROFILE_TYPE: Final = "application/vnd.framegate.firmware-profile+toml"

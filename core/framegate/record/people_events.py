@@ -53,14 +53,14 @@ class SignInFailed(Event):
 
     what: str = ""
     source: str = ""
-    claimed: str = ""
+    claimed: str | None = None
     subject: str = ""
 
     @property
     def detail(self) -> str:
         if self.subject:
             return f"the provider vouches for subject {self.subject[:100]!a}, who is no operator here"
-        return f"{self.what} from {self.source}" + (f" as {self.claimed[:63]!a}" if self.claimed else "")
+        return f"{self.what} from {self.source}" + (f" as {self.claimed[:63]!a}" if self.claimed is not None else "")
 
 
 @event("signed-out", severity=Severity.INFORMATIONAL, seen_by=Audience.FLEET)

@@ -19,7 +19,7 @@ def head_line(envelope: bytes) -> bytes:
 
 
 def parse_head_line(line: bytes, where: str) -> bytes:
-    """The envelope in `line`, unverified; `where` says in errors which line it is. Raises Malformed."""
+    """The envelope in `line`, unverified; `where` names the line in errors. Raises Malformed."""
     try:
         body = json.loads(line)["checkpoint"]
     except (ValueError, KeyError, TypeError) as error:
@@ -33,7 +33,7 @@ def parse_head_line(line: bytes, where: str) -> bytes:
 
 
 def grown(last: bytes | None, envelope: bytes) -> bool:
-    """Whether a head claims more entries than the last one kept, both unverified. Raises Malformed."""
+    """Whether a head claims more entries than the last, both unverified. Raises Malformed."""
     return last is None or _size(last) < _size(envelope)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from framegate.machines.request import RequestEvent, RequestKind, RequestState, step
+
+REVIEW_TARGET: Final = "break-glass"
+"""What policies and people's lists call a review, in the place of a verb's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,13 @@ class AccessRequest:
     @property
     def about(self) -> str:
         """What an approver is asked to approve, as policies name it."""
-        return self.verb or f"role:{self.role}"
+        match self.kind:
+            case RequestKind.ROLE:
+                return f"role:{self.role}"
+            case RequestKind.ACT:
+                return self.verb
+            case RequestKind.REVIEW:
+                return REVIEW_TARGET
 
     def after(self, event: RequestEvent) -> AccessRequest:
         """The request after `event`. Raises Refused (TRANSITION)."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping
+from typing import Final
 
 from framegate.tpm.attest import PcrSelection, marshal_selections
 from framegate.tpm.constants import HASH_NAME, TPM_CC_POLICY_PCR
+
+TLS_KEY_PCRS: Final = tuple(range(8))
+"""The TLS key signs only while PCR 0 to 7 have the values of the attested boot."""
 
 
 def pcr_digest(selection: PcrSelection, values: Mapping[int, bytes]) -> bytes:

@@ -70,24 +70,29 @@ Global___BeginRequest: _TypeAlias = BeginRequest  # noqa: Y015
 
 @_typing.final
 class ChallengeReply(_message.Message):
+    """`state` is what the controller has to remember of this challenge, sealed for itself: it comes back as it is."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CHALLENGE_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     challenge: _builtins.bytes
     signature: _builtins.bytes
     certificate: _builtins.bytes
+    state: _builtins.bytes
     def __init__(
         self,
         *,
         challenge: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
         certificate: _builtins.bytes = ...,
+        state: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "challenge", b"challenge", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "challenge", b"challenge", "signature", b"signature", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -97,22 +102,22 @@ Global___ChallengeReply: _TypeAlias = ChallengeReply  # noqa: Y015
 class CompleteRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    SESSION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     MAC_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
-    session: _builtins.bytes
+    state: _builtins.bytes
     mac: _builtins.bytes
     proof: _builtins.bytes
     def __init__(
         self,
         *,
-        session: _builtins.bytes = ...,
+        state: _builtins.bytes = ...,
         mac: _builtins.bytes = ...,
         proof: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mac", b"mac", "proof", b"proof", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mac", b"mac", "proof", b"proof", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

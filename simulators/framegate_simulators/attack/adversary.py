@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import os
 import secrets
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,6 +13,7 @@ from framegate_gateway.admission.link import Admitted
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.server import GatewayProcess, Settings
 from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_host.signals import run_service, until_stopped
 
 LIES: Final = ("alter", "invent", "drop")
 
@@ -64,10 +62,6 @@ def run_lying_gateway(lie: str, agent_socket: Path, golden: Path, port: int, ope
         gateway = GatewayProcess(Settings(agent_socket, (golden,), port=port, operator_port=operator_port, state=state))
         gateway.maker.__class__ = LyingMaker
         gateway.maker.lie = lie  # type: ignore[attr-defined]
-        task = asyncio.ensure_future(gateway.run())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await until_stopped(gateway.run())
 
-    asyncio.run(main())
+    run_service(main())

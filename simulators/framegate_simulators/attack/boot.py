@@ -10,7 +10,6 @@ from framegate.eventlog import parse_boot_log, replay
 from framegate.eventlog.parse import EventType
 from framegate.tpm.attest import ClockInfo
 from framegate.tpm.constants import Alg
-from framegate.wire import Challenge
 from framegate_simulators.attack.target import Seen, Target, attempt
 from framegate_simulators.machine.boot import BANKS, Firmware, Measurement, boot_log, measurements, profile_toml
 from framegate_simulators.machine.ima import ImaMachine, files_of
@@ -235,9 +234,9 @@ def n72(t: Target) -> Seen:
         from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
         stub, hello = rpc.FleetStub(channel), victim.attest_hello()
-        challenge = stub.Begin(pb.BeginRequest(hello=hello), timeout=10).challenge
-        _, proof = victim.answer(t.fleet, hello, challenge, join=False)
-        reply = stub.Complete(pb.CompleteRequest(session=Challenge.parse(challenge).session, proof=proof), timeout=10)
+        begun = stub.Begin(pb.BeginRequest(hello=hello), timeout=10)
+        _, proof = victim.answer(t.fleet, hello, begun.challenge, join=False)
+        reply = stub.Complete(pb.CompleteRequest(state=begun.state, proof=proof), timeout=10)
     return Seen(not reply.certificate, ", ".join(f.reason for f in reply.failures))
 
 

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.identity.endorsement import EK_USAGE
-from framegate.wire import Challenge
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.forge.forge import Forge, Key
@@ -119,10 +118,10 @@ def n26(t: Target) -> Seen:
     forge = t.forge()
     code, device = t.invite(forge)
     hello = forge.hello(code)
-    challenge = t.begin(hello)
-    mac, _ = forge.answer(t.fleet, hello, challenge)
-    _, other = forge.answer(t.fleet, hello, challenge)
-    answer = t.complete(Challenge.parse(challenge).session, mac, other)
+    begun = t.begin(hello)
+    mac, _ = forge.answer(t.fleet, hello, begun.challenge)
+    _, other = forge.answer(t.fleet, hello, begun.challenge)
+    answer = t.complete(begun.state, mac, other)
     return Seen(answer.certificate is None and t.state(device) == "invited", ", ".join(answer.reasons))
 
 
@@ -132,11 +131,11 @@ def n27(t: Target) -> Seen:
     forge, _, certificate = t.enrol()
     join = t.forge()
     code, _ = t.invite(join)
-    session = Challenge.parse(t.begin(join.hello(code))).session
+    state = t.begin(join.hello(code)).state
     with t.fleet_channel(t.pair(forge, certificate)) as channel:
         from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
-        b = reason_of(lambda: rpc.FleetStub(channel).Complete(pb.CompleteRequest(session=session, proof=b"p"), timeout=TIMEOUT_S))
+        b = reason_of(lambda: rpc.FleetStub(channel).Complete(pb.CompleteRequest(state=state, proof=b"p"), timeout=TIMEOUT_S))
     return Seen(a.certificate is None and b.refused, f"{', '.join(a.reasons)}; {b.reason}")
 
 
@@ -179,6 +178,5 @@ def n111(t: Target) -> Seen:
     stranger.ek = Key(stranger.ek.private, victim.ek.public)
     stranger.ek_certificates = victim.ek_certificates
     hello = stranger.hello()
-    challenge = Challenge.parse(t.begin(hello))
-    answer = t.complete(challenge.session, os.urandom(32), b"garbage")
+    answer = t.complete(t.begin(hello).state, os.urandom(32), b"garbage")
     return Seen(answer.certificate is None and t.state(device) == "trusted" and t.join(victim).certificate is not None, f"{', '.join(answer.reasons)}; the victim stays trusted")

@@ -23,12 +23,13 @@ from framegate.identity.pem import private_pem
 from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.statement import Grant, Verdict, verify_verdict
-from framegate.wire import Captured, Challenge
+from framegate.wire import Captured
 from framegate_agent.camera.session import hold_grant
 from framegate_agent.signing import TLS_CLIENT_PREFIX, TlsSigner
 from framegate_agent.tpm import Tpm
-from framegate_controller.ca.issuance import _leaf, issue_operator
-from framegate_controller.ca.keys import found_fleet
+from framegate_controller.ca.issue import certify, issue_operator
+from framegate_controller.ca.open import found_fleet
+from framegate_controller.ca.template import leaf_template
 from framegate_controller.store.database import Database
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.trust.access import AccessView
@@ -37,9 +38,9 @@ from framegate_operator.connection import operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
-from framegate_simulators.bench.run import Camera
-from framegate_simulators.bench.server import CAMERA, warranted
 from framegate_simulators.fixtures.access import access_update
+from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.gateway import CAMERA, warranted
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.machine import Machine
 
@@ -54,7 +55,7 @@ _OPERATOR: dict[str, Any] = {
 def _certificate(t: Target, label: str, purpose: Purpose, name: str, life_s: float = 600, *, fleet: Any = None) -> tuple[bytes, bytes]:
     keys = fleet or t.keys
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _leaf(keys.issuing[label], purpose, name, key.public_key(), timedelta(seconds=life_s), datetime.now(UTC), [])
+    leaf = certify(keys.issuing[label], leaf_template(purpose, name, key.public_key(), timedelta(seconds=life_s), datetime.now(UTC)))
     return private_pem(key), leaf.public_bytes(Encoding.PEM) + keys.issuing[label].pem
 
 
@@ -140,15 +141,15 @@ def n86(t: Target) -> Seen:
     victim = t.forge()
     code, _ = t.invite(victim)
     hello = victim.hello(code)
-    challenge = t.begin(hello)
+    begun = t.begin(hello)
     other, _, _ = t.enrol()
     flood = Seen(False, "")
     for _ in range(80):
         flood = reason_of(lambda: t.begin(other.hello()))
         if flood.refused:
             break
-    mac, proof = victim.answer(t.fleet, hello, challenge)
-    survived = t.complete(Challenge.parse(challenge).session, mac, proof).certificate is not None
+    mac, proof = victim.answer(t.fleet, hello, begun.challenge)
+    survived = t.complete(begun.state, mac, proof).certificate is not None
     return Seen(flood.refused and survived, f"{flood.reason}; the victim's session {'survived' if survived else 'IS GONE'}")
 
 
@@ -185,10 +186,10 @@ def n88(t: Target) -> Seen:
         connection.commit()
     engine.dispose()
     database = Database(path)
-    with database.transaction() as session:
-        rows = session.execute(text("SELECT name, revision FROM profile_revisions")).all()
+    with database.reading() as tx:
+        kept = [(r.name, r.revision) for r in tx.profiles.revisions()]
     database.close()
-    return Seen([tuple(r) for r in rows] == [("simulated-camera", 1)], "opened, brought up to date, nothing lost")
+    return Seen(kept == [("simulated-camera", 1)], "opened, brought up to date, nothing lost")
 
 
 @attempt("N90", "profiles: unsigned, edited, rolled back, by another fleet's key, by a grant key, by a revoked signer")
@@ -199,7 +200,7 @@ def n90(t: Target) -> Seen:
     def sealed(key: Any, body: bytes = toml) -> bytes:
         return seal_envelope(PROFILE_TYPE, body, key.der, key.sign)
 
-    from framegate_controller.ca.issuance import issue_profile_signer
+    from framegate_controller.ca.issue import issue_profile_signer
 
     private = ec.generate_private_key(ec.SECP256R1())
     certificate = issue_profile_signer(keys, "eve", private.public_key(), timedelta(days=1))
@@ -221,7 +222,7 @@ class _Door:
     def __init__(self, t: Target) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fg-"))
         self.fleet = t.keys
-        self.camera = Camera(self.folder, self.fleet, [])
+        self.camera = SoftwareCamera(self.folder, self.fleet)
         self.keys, self.view = warranted(self.fleet, self.camera.certificate, bytes(32))
 
     def opened(self) -> tuple[CameraLink, Any, pb.SignedOpening]:
@@ -304,7 +305,7 @@ def n114(t: Target) -> Seen:
 
     def signer(label: str, purpose: Purpose, name: str) -> tuple[bytes, Callable[[bytes], bytes]]:
         key = ec.generate_private_key(ec.SECP256R1())
-        leaf = _leaf(fleet.issuing[label], purpose, name, key.public_key(), timedelta(minutes=5), datetime.now(UTC), [])
+        leaf = certify(fleet.issuing[label], leaf_template(purpose, name, key.public_key(), timedelta(minutes=5), datetime.now(UTC)))
         return leaf.public_bytes(Encoding.DER), lambda m: key.sign(m, ec.ECDSA(hashes.SHA256()))
 
     def check(envelope: bytes, at_ms: int = now) -> Seen:

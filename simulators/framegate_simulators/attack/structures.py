@@ -57,9 +57,9 @@ def n07(t: Target) -> Seen:
     forge = t.forge()
     code, _ = t.invite(forge)
     hello = forge.hello(code)
-    challenge = t.begin(hello)
-    mac, proof = forge.answer(t.fleet, hello, challenge)
-    first, second = (t.complete(Challenge.parse(challenge).session, mac, proof) for _ in range(2))
+    begun = t.begin(hello)
+    mac, proof = forge.answer(t.fleet, hello, begun.challenge)
+    first, second = (t.complete(begun.state, mac, proof) for _ in range(2))
     good = all(s.refused for s in seen) and first.certificate is not None and second.certificate is None
     return Seen(good, f"{seen[0].reason}; again: {', '.join(second.reasons)}")
 
@@ -113,7 +113,7 @@ def n12(t: Target) -> Seen:
     forge = t.forge()
     code, _ = t.invite(forge)
     hello = forge.hello(code)
-    challenge = Challenge.parse(t.begin(hello))
+    challenge = Challenge.parse(t.begin(hello).challenge)
     forge.ak = Key.make(AK_ATTRS)
     try:
         forge.activate(challenge.credential, challenge.encrypted_secret)
@@ -133,10 +133,9 @@ def n14(t: Target) -> Seen:
     forge = t.forge()
     code, device = t.invite(forge)
     hello = forge.hello(code)
-    challenge = t.begin(hello)
-    mac, proof = forge.answer(t.fleet, hello, challenge)
-    session = Challenge.parse(challenge).session
-    first, second = t.complete(session, bytes(32), proof), t.complete(session, mac, proof)
+    begun = t.begin(hello)
+    mac, proof = forge.answer(t.fleet, hello, begun.challenge)
+    first, second = t.complete(begun.state, bytes(32), proof), t.complete(begun.state, mac, proof)
     return Seen(first.certificate is None and second.certificate is None and t.state(device) == "invited", f"{', '.join(first.reasons)}; then {', '.join(second.reasons)}")
 
 

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import FramegateError
 from framegate.identity.certificates import load_certificate
 from framegate.identity.pem import private_pem
-from framegate.wire import Challenge, sha256
-from framegate_controller.ca.keys import FleetKeys, load_fleet
+from framegate.wire import sha256
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.open import load_fleet
 from framegate_operator.connection import load_context, operator_stub
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -126,25 +127,26 @@ class Target:
             ("grpc.enable_http_proxy", 0),
         )
 
-    def begin(self, hello: bytes) -> bytes:
-        """Challenge bytes for a Hello. Raises FramegateError as the controller refuses."""
+    def begin(self, hello: bytes) -> pb.ChallengeReply:
+        """The challenge to a Hello, with its sealed state. Raises FramegateError as the controller refuses."""
         with self.joining() as stub:
-            return bytes(_called(lambda: stub.Begin(pb.BeginRequest(hello=hello), timeout=TIMEOUT_S)).challenge)
+            reply: pb.ChallengeReply = _called(lambda: stub.Begin(pb.BeginRequest(hello=hello), timeout=TIMEOUT_S))
+            return reply
 
-    def complete(self, session: bytes, mac: bytes, proof: bytes) -> Answer:
+    def complete(self, state: bytes, mac: bytes, proof: bytes) -> Answer:
         """The answer to a join proof."""
         with self.joining() as stub:
-            return _answer(lambda: stub.Complete(pb.CompleteRequest(session=session, mac=mac, proof=proof), timeout=TIMEOUT_S))
+            return _answer(lambda: stub.Complete(pb.CompleteRequest(state=state, mac=mac, proof=proof), timeout=TIMEOUT_S))
 
     def join(self, forge: Forge, code: bytes = b"", *, change_mac: Callable[[bytes], bytes] = bytes) -> Answer:
         """The whole of a join."""
         hello = forge.hello(code)
         try:
-            challenge = self.begin(hello)
+            begun = self.begin(hello)
         except FramegateError as error:
             return Answer("refused", tuple(f.reason.value for f in error.failures), None)
-        mac, proof = forge.answer(self.fleet, hello, challenge)
-        return self.complete(Challenge.parse(challenge).session, change_mac(mac), proof)
+        mac, proof = forge.answer(self.fleet, hello, begun.challenge)
+        return self.complete(begun.state, change_mac(mac), proof)
 
     def enrol(self, forge: Forge | None = None, *, name: str = "", kind: str = "camera") -> tuple[Forge, str, x509.Certificate]:
         """A sound machine that is trusted: the control of every experiment. Raises RuntimeError where the target refuses even that."""
@@ -174,7 +176,7 @@ class Target:
             except FramegateError as error:
                 return Answer("refused", tuple(f.reason.value for f in error.failures), None)
             _, proof = forge.answer(self.fleet, hello, reply.challenge, join=False)
-            return _answer(lambda: stub.Complete(pb.CompleteRequest(session=Challenge.parse(reply.challenge).session, proof=proof), timeout=TIMEOUT_S))
+            return _answer(lambda: stub.Complete(pb.CompleteRequest(state=reply.state, proof=proof), timeout=TIMEOUT_S))
 
     def state(self, device: str) -> str:
         """The device's state by the controller."""

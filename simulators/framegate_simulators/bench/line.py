@@ -29,8 +29,9 @@ from framegate.signed.statement import Verdict
 from framegate.wire import Captured, sha256
 from framegate_agent.camera.heads import sign_owed
 from framegate_agent.camera.masking import blank
-from framegate_controller.ca.issuance import issue_line
-from framegate_controller.ca.keys import FleetKeys, found_fleet
+from framegate_controller.ca.issue import issue_line
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.open import found_fleet
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Inspection
@@ -50,7 +51,8 @@ from framegate_line.adapter import Adapter
 from framegate_line.credentials import load_credentials
 from framegate_line.ledger import Ledger
 from framegate_line.rules import Rules, Trigger
-from framegate_simulators.bench.server import CAMERA, warranted
+from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.gateway import CAMERA, warranted
 
 FRAME_BYTES: Final = 160_000
 FRAMES: Final = 600
@@ -64,11 +66,11 @@ class _NoStore(ReceiptStore):
         """Nothing."""
 
 
-def bench_line(say: Callable[[str], None], camera_of: Callable[[Path, FleetKeys], Any]) -> dict[str, Any]:
-    """All figures; `camera_of` makes the benchmark's camera."""
+def bench_line(say: Callable[[str], None]) -> dict[str, Any]:
+    """All figures."""
     folder = Path(tempfile.mkdtemp(prefix="fg-bench-line-"))
     fleet = found_fleet(folder / "keys", "plant")
-    camera = camera_of(folder, fleet)
+    camera = SoftwareCamera(folder, fleet)
     say("receipts on the frame path")
     result: dict[str, Any] = asyncio.run(_frame_path(folder, camera))
     say("receipt verify")
@@ -80,7 +82,7 @@ def bench_line(say: Callable[[str], None], camera_of: Callable[[Path, FleetKeys]
     return result
 
 
-def _opened(camera: Any) -> tuple[CameraLink, Any, GatewayKeys, Any, Models]:
+def _opened(camera: SoftwareCamera) -> tuple[CameraLink, Any, GatewayKeys, Any, Models]:
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
     keys, view = warranted(camera.fleet, camera.certificate, models.bundle.digest)
     link = CameraLink(camera.certificate, keys, view)
@@ -97,7 +99,7 @@ def _head(number: int) -> Captured:
     )  # fmt: skip
 
 
-async def _frame_path(folder: Path, camera: Any) -> dict[str, Any]:
+async def _frame_path(folder: Path, camera: SoftwareCamera) -> dict[str, Any]:
     """The loop's own time and the whole wait for one verdict, with receipts and without; sealing beside bare AES-GCM and SHA-256."""
     loop_ms: dict[str, float] = {}
     wall_ms: dict[str, float] = {}
@@ -142,7 +144,7 @@ async def _frame_path(folder: Path, camera: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _verify(folder: Path, fleet: FleetKeys, camera: Any) -> dict[str, Any]:
+async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dict[str, Any]:
     """Receipts with all their proofs, verified one after the other by one core, nothing cached beforehand; hashing and JSON alone beside it."""
     link, session, keys, view, models = _opened(camera)
     store = ReceiptStore(folder / "verify")
@@ -232,7 +234,7 @@ def _vault(folder: Path) -> dict[str, Any]:
     return {"vault_frames_per_s": round(FRAMES / took), "plain_write_frames_per_s": round(FRAMES / plain), "vault_frame_bytes": FRAME_BYTES}
 
 
-async def _adapter(folder: Path, fleet: FleetKeys, camera: Any) -> dict[str, Any]:
+async def _adapter(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dict[str, Any]:
     """From a verdict's arrival to the decision on disk: verify, ledger, rule; a signature's verification and a durable commit are its minimum."""
     line = folder / "line"
     line.mkdir()

@@ -1,4 +1,7 @@
-"""What people, policy and the record cost: a decision, a verified log, an attestation with its entry, a list of a thousand machines."""
+"""What people, policy and the record cost.
+
+A decision, a verified log, an attestation with its entry, a list of a thousand machines.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,34 @@ from statistics import median
 from typing import Any, Final
 from unittest.mock import patch
 
-from framegate.access.policy import default_files, parse_policy
+from framegate.access.policy import Request, default_files, parse_policy
 from framegate.access.questions import inspect_request, verb_request
 from framegate.access.verbs import find_verb
 from framegate.identity.names import Kind
+from framegate.machines.lifecycle import State
 from framegate.receipt_verifier import leaf_hash
-from framegate.record.entry import entry_bytes, event_body
+from framegate.record.entry import Act, entry_bytes, event_entry
 from framegate.record.merkle import Frontier
+from framegate.record.people_events import VerbAllowed
 from framegate.record.verify import FORMAT, LogAnchor, verify_log
 from framegate.record.witness import head_line
+from framegate.registry.device import Standing
 from framegate.signed.receipt import Checkpoint
-from framegate.wire import Challenge
-from framegate_controller.ca.keys import FleetKeys, found_fleet
+from framegate_controller.ca.generations import FolderKeyRing
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.open import found_fleet
+from framegate_controller.context import Fleet
 from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
-from framegate_controller.store.database import Database
-from framegate_controller.store.evidence import add_allowlist
-from framegate_controller.store.registry import add_authority, invite
+from framegate_controller.fleet.tickets import Invitation, invite
+from framegate_controller.people.policies import found_policy
+from framegate_controller.store.database import Database, now_ms
+from framegate_controller.store.sql.log import SqlRecord
 from framegate_controller.timing import Timing
 from framegate_host.operator_context import context_body
-from framegate_simulators.fixtures.access import device_row, facts_text, signed_in, write_secret
+from framegate_simulators.fixtures.access import camera_of, facts_text, signed_in, write_secret
+from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
@@ -63,16 +74,14 @@ def bench_people(say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _decisions() -> dict[str, Any]:
-    """A gateway's inspection and an operator's verb, each with facts of its own, by a parsed policy; what a gateway remembers of the same question beside it."""
+    """A gateway's inspection and an operator's verb, each with facts of its own, by a policy.
+
+    What it takes to parse the policy stands beside it.
+    """
     policy = parse_policy(default_files())
     facts = json.loads(facts_text(CAMERA, secure_boot=1, os_id="debian", kernel="6.12", listeners=["22"]))
     asked = [inspect_request({**facts, "name": f"cam{n}"}, CAMERA, "ab" * 32, "line-1") for n in range(DECISIONS // 2)]
-    asked += [
-        verb_request(
-            find_verb("device.quarantine"), operator=f"o{n}", roles=("operator",), zone="line-1", frozen=False, fleet="plant", approvals=0, quorum=2, factor_age_s=n,
-            source="ipv4:192.0.2.1:1",
-        ) for n in range(DECISIONS // 2)
-    ]  # fmt: skip
+    asked += [_quarantine(n) for n in range(DECISIONS // 2)]
     took = []
     for request in asked:
         begun = time.perf_counter()
@@ -86,15 +95,34 @@ def _decisions() -> dict[str, Any]:
     return {"median_ms": round(median(took), 4), "p99_ms": round(took[int(len(took) * 0.99)], 4), "parse_ms": round((time.perf_counter() - begun) * 50, 2)}
 
 
+def _quarantine(number: int) -> Request:
+    return verb_request(
+        find_verb("device.quarantine"),
+        operator=f"o{number}",
+        roles=("operator",),
+        zone="line-1",
+        frozen=False,
+        fleet="plant",
+        approvals=0,
+        quorum=2,
+        factor_age_s=number,
+        source="ipv4:192.0.2.1:1",
+    )
+
+
 def _audit(keys: FleetKeys) -> dict[str, Any]:
     """Verification of a log, as a multiple of reading its JSON and hashing its bytes."""
-    frontier, previous, lines = Frontier(), None, []
-    now = time.time_ns() // 1_000_000
+    frontier, previous, lines, now = Frontier(), None, [], now_ms()
+    act = Act(
+        actor="operator.anna",
+        source="192.0.2.7",
+        verb="device.show",
+        policies=("viewers",),
+        policy="access-policy 1 a43558e81533d1ad",
+    )
     for index in range(ENTRIES):
-        body = event_body(
-            at_ms=now, event="allowed", actor="operator.anna", device=CAMERA, detail=f"device.show entry {index}", source="192.0.2.7", verb="device.show", policies=("viewers",),
-            policy="access-policy 1 a43558e81533d1ad",
-        )  # fmt: skip
+        event = VerbAllowed(device=CAMERA, verb="device.show", about=f"entry {index}")
+        body = event_entry(event, act, now)
         raw = entry_bytes(index, previous, body)
         previous = leaf_hash(raw)
         frontier.append(previous)
@@ -118,57 +146,70 @@ def _audit(keys: FleetKeys) -> dict[str, Any]:
 
 
 def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
-    """A whole attestation at the controller, store and fsync included, with its entry in the log and with the log left out, in turns."""
-    maker, database = TpmMaker.found(), Database(folder / "registry.db")
-    verifier = Verifier(database, keys, "controller-1", Timing(), lambda: time.time_ns() // 1_000_000)
-    forge = Forge(maker, Firmware("simulated-camera"))
-    with database.transaction() as session:
-        add_allowlist(session, allowlist_of("simulated-camera", forge.firmware.release), 0)
-        add_profile(session, keys, profile_toml(forge.firmware, "simulated-camera").encode(), "bench", verifier.clock())
-        add_authority(session, maker.certificate, "bench", verifier.clock())
-        invite(
-            session, kind=Kind.CAMERA, zone="line-1", name="cam1", profile="simulated-camera", ek_sha256=forge.ek_sha256, code=b"c" * 16, life_s=60, actor="b",
-            now_ms=verifier.clock(),
-        )  # fmt: skip
-    hello = forge.hello(b"c" * 16)
+    """A whole attestation at the controller, store and fsync included.
+
+    With its entry in the log and with the log left out, in turns.
+    """
+    maker, store = TpmMaker.found(), Database(folder / "registry.db")
+    fleet = Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1")
+    verifier, forge = Verifier(store, fleet), Forge(maker, Firmware("simulated-camera"))
+    invitation = Invitation(
+        kind=Kind.CAMERA,
+        zone="line-1",
+        name="cam1",
+        profile="simulated-camera",
+        code=b"c" * 16,
+        life_s=60,
+        ek_sha256=forge.ek_sha256,
+    )
+    with store.writing() as tx:
+        found_policy(tx, keys)
+        tx.evidence.add_allowlist(allowlist_of("simulated-camera", forge.firmware.release), tx.now_ms)
+        add_profile(tx, keys, profile_toml(forge.firmware, "simulated-camera").encode())
+        add_maker(tx, maker.certificate)
+        invite(tx, invitation)
+    hello = forge.hello(invitation.code)
     made = verifier.begin_join(hello, "p")
-    mac, proof = forge.answer(verifier.fleet, hello, made.challenge)
-    verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof)
+    mac, proof = forge.answer(fleet.digest, hello, made.challenge)
+    verifier.complete_join(made.state, mac, proof)
 
     def once() -> float:
         hello = forge.attest_hello(known_log=True)
         begun = time.perf_counter()
-        made = verifier.begin_attest(hello, CAMERA, "ipv4:10.0.0.1")
+        made = verifier.begin_attest(hello, CAMERA)
         spent = time.perf_counter() - begun
-        _, proof = forge.answer(verifier.fleet, hello, made.challenge, join=False)  # the device's own work is not the controller's
+        _, proof = forge.answer(fleet.digest, hello, made.challenge, join=False)  # the device's own work
         begun = time.perf_counter()
-        state = verifier.complete_attest(Challenge.parse(made.challenge).session, proof, CAMERA).state
-        assert state == "trusted"
+        state = verifier.complete_attest(made.state, proof, CAMERA).state
+        assert state == State.TRUSTED
         return (spent + time.perf_counter() - begun) * 1000
 
     once()
     ratios, with_entry = [], []
     for _ in range(ROUNDS):
         logged = [once() for _ in range(ATTESTATIONS)]
-        with patch("framegate_controller.store.registry.append", lambda *_a: 0):  # the same code, the log's append taken out
+        with patch.object(SqlRecord, "append", lambda *_a: 0):  # the same code, the log's append taken out
             bare = [once() for _ in range(ATTESTATIONS)]
         ratios.append(median(logged) / median(bare))
         with_entry.append(median(logged))
-    database.close()
+    store.close()
     return {"with_entry_ms": round(median(with_entry), 2), "times_without": round(median(ratios), 2)}
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """`framegate camera list` over a thousand cameras, a process of its own and a controller of its own, beyond the start of Python."""
+    """`framegate camera list` over a thousand cameras, beyond the start of Python.
+
+    A process of its own asks a controller of its own.
+    """
     folder.mkdir()
-    keys, ready = found_fleet(folder / "keys", "plant"), folder / "ready.json"
-    database = Database(folder / "registry.db")
-    now = time.time_ns() // 1_000_000
-    with database.transaction() as session:
+    keys, ready = found_controller(folder), folder / "ready.json"
+    store = Database(folder / "registry.db")
+    now = now_ms()
+    with store.writing() as tx:
         for n in range(DEVICES):
-            session.add(device_row(f"cam{n}", "stale", zone=f"line-{n % 10}", result_ms=now))
-    pair = signed_in(database, keys, "anna", "viewer")
-    database.close()
+            tx.devices.add(camera_of(f"cam{n}", State.STALE, zone=f"line-{n % 10}", standing=Standing(result_ms=now)))
+    pair = signed_in(store, keys, "anna", "viewer")
+    store.close()
     run = [sys.executable, "-c", "from framegate_controller.main import run_app; run_app()", "run", "--state", str(folder), "--join-port", "0", "--fleet-port", "0"]
     process = subprocess.Popen([*run, "--ready-file", str(ready)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
@@ -196,9 +237,12 @@ def _read(folder: Path) -> dict[str, Any]:
             whole.append(took(command, "camera", "list", "-o", "json"))
             table.append(took(command, "camera", "list"))
         return {
-            "devices": DEVICES, "python_ms": round(median(python)), "json_ms": round(median(whole)), "table_ms": round(median(table)),
+            "devices": DEVICES,
+            "python_ms": round(median(python)),
+            "json_ms": round(median(whole)),
+            "table_ms": round(median(table)),
             "beyond_python_ms": round(median(w - p for w, p in zip(whole, python, strict=True))),
-        }  # fmt: skip
+        }
     finally:
         process.terminate()
         process.wait()

@@ -26,21 +26,15 @@ import cv2
 import grpc
 import numpy as np
 import onnxruntime
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.evidence.appraise import appraise
 from framegate.evidence.verify import verify_evidence
-from framegate.identity.certificates import Purpose, spki_of
 from framegate.identity.names import DeviceId
-from framegate.identity.pem import private_pem
 from framegate.profile.model import parse_profile
-from framegate.signed.statement import Grant
-from framegate.wire import Captured, FrameMetadata, GatewayPublics, sha256
-from framegate_agent.camera.session import FrameSession, hold_grant
-from framegate_controller.ca.issuance import _leaf, issue_device
-from framegate_controller.ca.keys import FleetKeys, found_fleet
+from framegate.wire import Captured, FrameMetadata
+from framegate_controller.ca.issue import issue_device
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.open import found_fleet
 from framegate_gateway.admission.link import RECENT_FRAMES, CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.detections import detections_from_maps
@@ -56,10 +50,11 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.bench.inspection import bench_inspection
 from framegate_simulators.bench.line import bench_line
 from framegate_simulators.bench.people import bench_people
-from framegate_simulators.bench.server import CAMERA, HOST, warranted
 from framegate_simulators.bench.verify import attested, bench_alarms, bench_verify, per_second
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.camera import write_golden
+from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.gateway import CAMERA, HOST, warranted
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.tpm import TpmMaker
@@ -73,33 +68,12 @@ PAYLOAD: Final = 160_000
 QUARANTINES: Final = 100
 
 
-class Camera:
-    """The client of the frame benchmark: one camera with a software key, the same frames for everyone."""
+class BenchCamera(SoftwareCamera):
+    """The client of the frame benchmark: the same frames for every gateway."""
 
     def __init__(self, folder: Path, fleet: FleetKeys, frames: list[bytes]) -> None:
-        self.folder, self.fleet, self.frames = folder, fleet, frames
-        self.private = ec.generate_private_key(ec.SECP256R1())
-        leaf = _leaf(fleet.issuing["device-ca"], Purpose.DEVICE, CAMERA, self.private.public_key(), timedelta(minutes=30), datetime.now(UTC), [])
-        self.certificate = leaf
-        (folder / "camera.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
-
-    def sign_with_tls_key(self, message: bytes) -> bytes:
-        """In place of the TPM, which is not on the frame path."""
-        return self.private.sign(message, ec.ECDSA(hashes.SHA256()))
-
-    def session(self, offer: bytes, publics: bytes) -> FrameSession:
-        """A frame session under a grant made here."""
-        p, nonce = GatewayPublics.parse(publics), os.urandom(32)
-        grant = Grant(
-            grant_id="bench", camera=CAMERA, nonce=nonce.hex(), issued_at_ms=time.time_ns() // 1_000_000, ttl_s=120, host=HOST, result_id="bench", zone="line-1",
-            publics_sha256=sha256(publics).hex(), tls_spki_sha256="", hpke_kem=p.hpke_kem, hpke_public=p.hpke_public.hex(), address="",
-            model_sha256=p.model_digest.hex(), policy="",
-            mask_version=0, mask_sha256="",
-        )  # fmt: skip
-        signer = self.fleet.signing["grant"]
-        envelope = grant.seal(signer.der, signer.sign)
-        held = hold_grant(envelope, CAMERA, nonce, time.monotonic(), self.fleet.intermediates, self.fleet.root.certificate, time.time_ns() // 1_000_000)
-        return FrameSession(held, offer, "source-1", CAMERA, spki_of(self.private.public_key()))
+        super().__init__(folder, fleet)
+        self.frames = frames
 
     async def plain(self, port: int) -> list[float]:
         """Latencies in ms of all frames through the plain gateway."""
@@ -109,8 +83,8 @@ class Camera:
 
     async def protected(self, port: int, publics: bytes) -> list[float]:
         """Latencies in ms of all frames through the protected gateway: mutual TLS, sealing, admission, signed verdicts."""
-        pair = (private_pem(self.private), self.certificate.public_bytes(Encoding.PEM) + self.fleet.issuing["device-ca"].pem)
-        credentials = grpc.ssl_channel_credentials(self.fleet.issuing["gateway-ca"].pem, *pair)
+        anchor = self.fleet.issuing["gateway-ca"].pem
+        credentials = grpc.ssl_channel_credentials(anchor, *self.tls_pair)
         options = (*_OPTIONS, ("grpc.ssl_target_name_override", "gw1.line-1.gateway.framegate"))
         async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as channel:
             call: Any = rpc.FramesStub(channel).Stream()
@@ -173,7 +147,7 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
     write_golden(folder / "golden", [1])
     boards = [draw_board(n, design=1, clean_capture=True) for n in range(FRAMES)]
     frames = [cv2.imencode(".jpg", b.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for b in boards]
-    camera = Camera(folder, fleet, frames)
+    camera = BenchCamera(folder, fleet, frames)
     golden = boards[0].golden
     bundle = load_bundle(DEFAULT_BUNDLE)
     options = onnxruntime.SessionOptions()
@@ -235,7 +209,7 @@ def _servers(folder: Path) -> Iterator[dict[str, Any]]:
             process.wait()
 
 
-async def bench_security(camera: Camera) -> dict[str, Any]:
+async def bench_security(camera: SoftwareCamera) -> dict[str, Any]:
     """What security costs one 160 KB frame: seal on the camera, admit at the gateway, sign the verdict and have its receipt on disk."""
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
     keys, view = warranted(camera.fleet, camera.certificate, models.bundle.digest)
@@ -387,7 +361,7 @@ def main() -> None:
     if args.only in {None, "inspection"}:
         result["inspection"] = bench_inspection(say)
     if args.only in {None, "line"}:
-        result["line"] = bench_line(say, lambda folder, fleet: Camera(folder, fleet, []))
+        result["line"] = bench_line(say)
         say(f"line: {result['line']}")
     if args.only in {None, "people"}:
         result["people"] = bench_people(say)

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from rich.console import Console
 
-from framegate_controller.ca.issuance import _leaf
+from framegate_controller.ca.issue import certify
+from framegate_controller.ca.template import leaf_template
 from framegate_host.private_files import write_private
 from framegate_simulators.demo.story import Story, tell
 from framegate_simulators.plant.plant import BIN, Plant, PlantError, Site, wait_for
@@ -356,7 +357,7 @@ class PeopleDemo(Story):
 
 
 def _fleet_keys(folder: Path) -> Any:
-    from framegate_controller.ca.keys import load_fleet
+    from framegate_controller.ca.open import load_fleet
 
     return load_fleet(folder)
 
@@ -369,7 +370,7 @@ def _credential(keys: Any, label: str, purpose: str, name: str) -> dict[str, str
     from framegate.identity.pem import private_pem
 
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _leaf(keys.issuing[label], Purpose[purpose], name, key.public_key(), timedelta(hours=1), datetime.now(UTC), [])
+    leaf = certify(keys.issuing[label], leaf_template(Purpose[purpose], name, key.public_key(), timedelta(hours=1), datetime.now(UTC)))
     return {"certificate": (leaf.public_bytes(Encoding.PEM) + keys.issuing[label].pem).decode(), "key": private_pem(key).decode(), "operator": "intruder"}
 
 

@@ -158,7 +158,7 @@ def seeds() -> dict[str, list[bytes]]:
         "structures": [bytes([n]) + s for n, s in enumerate((attest, kept["quote_signature"], ak, tpm2b(ak), tpm2b(attest), b"\x40\1"))],
         "boot-log": [boot_log(measurements(Firmware("x")))[:4000], boot_log(measurements(Firmware("x"))[:3], locality=3)],
         "ima": [ima.list_from()], "certificate": list(forge.ek_certificates), "records": [hello, proof[:8000], challenge.marshal(), again.marshal()],
-        "edge": [pb.BeginRequest(hello=hello).SerializeToString(), pb.CompleteRequest(session=b"s", mac=b"m", proof=b"p").SerializeToString()],
+        "edge": [pb.BeginRequest(hello=hello).SerializeToString(), pb.CompleteRequest(state=b"s", mac=b"m", proof=b"p").SerializeToString()],
         "words": [
             b"\0" + profile_toml(Firmware("x"), "x").encode(), b"\1" + allowlist_of("x", "1")[:2000], b"\2" + forge.posture, b"\6sbat,1,2024\n",
             b"\7\xd9\x01\xf5\xa1\x01\x80",

@@ -1,7 +1,9 @@
-"""False alarms counted: a fleet of forged machines lives through updates, reboots, power cuts, lost networks and new files, under rollouts.
+"""False alarms counted: forged machines live through updates, reboots, power cuts, lost networks.
 
-The verifier is the product's own, with a clock that is moved; the machines' TPMs are software, so that a day passes in a second. Between the honest
-events some machines are tampered with, inside and outside the window in which two systems are allowed; each of those has to be caught.
+The verifier is the product's own, with a clock that is moved; the machines' TPMs are software, so
+that a day passes in a second. Between the honest events, new files and rollouts some machines are
+tampered with, inside and outside the window in which two systems are allowed; each of those has to
+be caught.
 """
 
 from __future__ import annotations
@@ -14,21 +16,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from framegate.identity.names import Kind
+from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import Event, State
 from framegate.machines.rollout import Plan, RolloutState
 from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
 from framegate.tpm.attest import ClockInfo
-from framegate.wire import Challenge
-from framegate_controller.ca.keys import found_fleet
-from framegate_controller.fleet.attestation import Answer, Verifier
+from framegate_controller.ca.generations import FolderKeyRing
+from framegate_controller.ca.open import found_fleet
+from framegate_controller.context import Fleet as Context
+from framegate_controller.fleet.answer import Answer
+from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.fleet.devices import change_state
 from framegate_controller.fleet.profiles import add_profile, import_profile
 from framegate_controller.fleet.rollouts import change_rollout, start_rollout, tick_all
+from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import Database
-from framegate_controller.store.evidence import add_allowlist
-from framegate_controller.store.registry import change_state, invite
-from framegate_controller.store.tables import Device, RolloutRow
 from framegate_controller.timing import Timing
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -41,11 +44,15 @@ _TAMPERINGS: Final = ("bootloader", "kernel", "command line", "implanted file", 
 
 
 def firmware_of(generation: int) -> Firmware:
-    """The system of one update: another kernel, initrd, command line, file contents and a longer revocation list."""
+    """The system of one update: other boot files and contents, and a longer revocation list."""
     return Firmware(
-        MODEL, kernel=f"kernel 6.12.{generation}", initrd=f"initrd 6.12.{generation}", command_line=f"/vmlinuz-6.12.{generation} root=UUID=5d1c ro", release=f"12.{generation}",
+        MODEL,
+        kernel=f"kernel 6.12.{generation}",
+        initrd=f"initrd 6.12.{generation}",
+        command_line=f"/vmlinuz-6.12.{generation} root=UUID=5d1c ro",
+        release=f"12.{generation}",
         revocations=3 + generation,
-    )  # fmt: skip
+    )
 
 
 @dataclass
@@ -53,7 +60,7 @@ class Machine:
     """One machine: its forge, its place in the registry, and the generation of its system."""
 
     forge: Forge
-    device: str
+    device: DeviceId
     generation: int
 
 
@@ -65,35 +72,34 @@ class Fleet:
         self.now = time.time_ns() // 1_000_000
         folder = Path(tempfile.mkdtemp(prefix="fg-alarms-"))
         self.keys = found_fleet(folder / "keys", "plant")
-        self.database = Database(folder / "registry.db")
-        self.verifier = Verifier(self.database, self.keys, "controller-1", Timing(), lambda: self.now)
+        self.store = Database(folder / "registry.db", lambda: self.now)
+        self.fleet = Context(ring=FolderKeyRing(self.keys), timing=Timing(), clock=lambda: self.now, controller="controller-1")
+        self.verifier = Verifier(self.store, self.fleet)
         self.generation = 0
         maker = TpmMaker.found()
-        with self.database.transaction() as session:
-            add_allowlist(session, allowlist_of(MODEL, firmware_of(0).release), self.now)
-            session.flush()
-            add_profile(session, self.keys, profile_toml(firmware_of(0), MODEL).encode(), "script", self.now)
+        with self.store.writing() as tx:
+            tx.evidence.add_allowlist(allowlist_of(MODEL, firmware_of(0).release), self.now)
+            add_profile(tx, self.keys, profile_toml(firmware_of(0), MODEL).encode())
         self.machines = []
         for number in range(machines):
             forge = Forge(maker, firmware_of(0))
             code = f"{number:016}".encode()
-            with self.database.transaction() as session:
-                device = invite(
-                    session, kind=Kind.CAMERA, zone="line-1", name=f"cam{number}", profile=MODEL, ek_sha256=forge.ek_sha256, code=code, life_s=3600, actor="s", now_ms=self.now
-                )
+            invitation = Invitation(kind=Kind.CAMERA, zone="line-1", name=f"cam{number}", profile=MODEL, ek_sha256=forge.ek_sha256, code=code, life_s=3600)
+            with self.store.writing() as tx:
+                device = invite(tx, invitation)
             self.machines.append(Machine(forge, device, 0))
             self.join(self.machines[-1], code)
 
     def close(self) -> None:
         """Let go of the registry."""
-        self.database.close()
+        self.store.close()
 
     def join(self, machine: Machine, code: bytes = b"") -> Answer:
         """Enrol or rejoin."""
         hello = machine.forge.hello(code)
         made = self.verifier.begin_join(hello, "peer")
-        mac, proof = machine.forge.answer(self.verifier.fleet, hello, made.challenge)
-        return self.verifier.complete_join(Challenge.parse(made.challenge).session, mac, proof)
+        mac, proof = machine.forge.answer(self.fleet.digest, hello, made.challenge)
+        return self.verifier.complete_join(made.state, mac, proof)
 
     def attest(self, machine: Machine) -> Answer:
         """Attest as an agent does: again with everything where the controller asks for it."""
@@ -103,12 +109,15 @@ class Fleet:
 
     def _once(self, machine: Machine, *, known_log: bool) -> Answer:
         hello = machine.forge.attest_hello(known_log=known_log)
-        made = self.verifier.begin_attest(hello, machine.device, "peer")
-        _, proof = machine.forge.answer(self.verifier.fleet, hello, made.challenge, join=False)
-        return self.verifier.complete_attest(Challenge.parse(made.challenge).session, proof, machine.device)
+        made = self.verifier.begin_attest(hello, machine.device)
+        _, proof = machine.forge.answer(self.fleet.digest, hello, made.challenge, join=False)
+        return self.verifier.complete_attest(made.state, proof, machine.device)
 
     def restart(self, machine: Machine, firmware: Firmware, *, cut: bool = False) -> Answer:
-        """Reboot into `firmware` and rejoin, as an agent with a new TLS key does; after a power cut the clock is unsafe and near zero."""
+        """Reboot into `firmware` and rejoin, as an agent with a new TLS key does.
+
+        After a power cut the clock is unsafe and near zero.
+        """
         machine.forge.firmware = firmware
         counter = machine.forge.clock.reset_count + 1
         machine.forge.clock = ClockInfo(5 if cut else 1000, counter, 0, not cut)
@@ -120,40 +129,38 @@ class Fleet:
         self.generation += 1
         firmware, key = firmware_of(self.generation), self.keys.signing["profile"]
         toml = profile_toml(firmware, MODEL, self.generation + 1).encode()
-        with self.database.transaction() as session:
-            add_allowlist(session, allowlist_of(MODEL, firmware.release), self.now)
-            session.flush()
-            import_profile(session, self.keys, seal_envelope(PROFILE_TYPE, toml, key.der, key.sign), "script", self.now, in_force=False)
-            session.flush()
-            return start_rollout(session, self.keys, MODEL, Plan(0, (50, 100), 10**6, SOAK_S, False), "script", self.now).id
+        with self.store.writing() as tx:
+            tx.evidence.add_allowlist(allowlist_of(MODEL, firmware.release), self.now)
+            import_profile(tx, self.keys, seal_envelope(PROFILE_TYPE, toml, key.der, key.sign), in_force=False)
+            return start_rollout(tx, self.keys, MODEL, Plan(0, (50, 100), 10**6, SOAK_S, False)).id
 
     def end_update(self, rollout: str) -> None:
         """Let the soak times pass, then retire the old revision."""
         for _ in range(3):
             self.now += 1000 * (SOAK_S + 1)
-            with self.database.transaction() as session:
-                tick_all(session, self.now)
-        with self.database.transaction() as session:
-            row = session.get(RolloutRow, rollout)
-            if row is not None and row.state == RolloutState.ENFORCED:
-                change_rollout(session, row, "retire", "script", self.now)
+            with self.store.writing() as tx:
+                tick_all(tx)
+        with self.store.writing() as tx:
+            record = tx.rollouts.find(rollout)
+            if record.state == RolloutState.ENFORCED:
+                change_rollout(tx, record, "retire", "script")
 
     def state(self, machine: Machine) -> State:
         """The machine's state."""
-        with self.database.transaction() as session:
-            row = session.get(Device, machine.device)
-            return State(row.state) if row is not None else State.RETIRED
+        with self.store.reading() as tx:
+            return tx.devices.find(machine.device).state
 
     def release(self, machine: Machine) -> None:
         """An operator lifts a suspicion after the machine was put right."""
-        with self.database.transaction() as session:
-            row = session.get(Device, machine.device)
-            if row is not None:
-                change_state(session, row, Event.RELEASE, "operator", self.now)
+        with self.store.writing() as tx:
+            change_state(tx, tx.devices.find(machine.device), Event.RELEASE, by="operator")
 
 
 def run_script(events: int = 200, tamperings: int = 60, machines: int = 12, seed: int = 1) -> dict[str, Any]:
-    """Live through `events` honest events and `tamperings`; returns how many raised an alarm, and how many tamperings were caught, by kind."""
+    """Live through `events` honest events and `tamperings`.
+
+    Returns how many raised an alarm, and how many tamperings were caught, by kind.
+    """
     fleet = Fleet(machines, seed)
     honest: Counter[str] = Counter()
     alarms: list[str] = []
@@ -216,7 +223,7 @@ def _honest(fleet: Fleet, machine: Machine, *, under_way: bool) -> str:
         fleet.restart(machine, replace(firmware, boot_order=bytes([fleet.random.randrange(4), 0, 0, 0])))
     elif what == "network lost":
         hello = machine.forge.attest_hello(known_log=True)
-        fleet.verifier.begin_attest(hello, machine.device, "peer")  # the answer never arrives
+        fleet.verifier.begin_attest(hello, machine.device)  # the answer never arrives
         fleet.now += 60_000
         fleet.attest(machine)
     else:
@@ -236,9 +243,11 @@ def _tamper(fleet: Fleet, machine: Machine) -> str:
         return what
     other = firmware_of(machine.generation + 1 if machine.generation < fleet.generation else max(0, machine.generation - 1))
     changed = {
-        "bootloader": replace(firmware, bootloader="shim implanted"), "kernel": replace(firmware, kernel="kernel implanted"),
-        "command line": replace(firmware, command_line=firmware.command_line + " init=/bin/sh"), "Secure Boot off": replace(firmware, secure_boot=False),
+        "bootloader": replace(firmware, bootloader="shim implanted"),
+        "kernel": replace(firmware, kernel="kernel implanted"),
+        "command line": replace(firmware, command_line=firmware.command_line + " init=/bin/sh"),
+        "Secure Boot off": replace(firmware, secure_boot=False),
         "mixture of old and new": replace(firmware, initrd=other.initrd if other != firmware else "initrd other"),
-    }[what]  # fmt: skip
+    }[what]
     fleet.restart(machine, changed)
     return what

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from framegate_host.private_files import private_folder
 from framegate_operator.connection import load_context
 from framegate_simulators.plant.line import Conveyor, LineKeys, ModbusPlc, MqttDiverter, Observer, Part
 from framegate_simulators.plant.plant import BIN, Plant, PlantError, Site, wait_for
@@ -168,8 +169,7 @@ class LinePlant:
                 raise PlantError(f"no part passes {timeout_s:g} s after the last kill")
 
     def _operator_keys(self) -> LineKeys:
-        folder = self.plant.folder / "observer"
-        folder.mkdir(mode=0o700)
+        folder = private_folder(self.plant.folder / "observer")
         context = load_context(self.plant.context)
         for name, data in (("line.key", context.key), ("line.pem", context.certificate), ("root.pem", context.root), ("authorities.pem", context.authorities)):
             (folder / name).write_bytes(data)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId, Kind
@@ -27,6 +28,10 @@ _SPENT: Final = table_of(tables.SpentChallenge)
 _MAKERS: Final = table_of(tables.TpmAuthority)
 _GATEWAYS: Final = table_of(tables.Gateway)
 _MASKS: Final = table_of(tables.MaskRow)
+_BY_ID: Final = select(_DEVICES).where(_DEVICES.c.id == bindparam("of"))
+_BY_TLS_KEY: Final = select(_DEVICES).where(_DEVICES.c.tls_spki_sha256 == bindparam("of"))
+_PUT: Final = update(_DEVICES).where(_DEVICES.c.id == bindparam("of"), _DEVICES.c.version == bindparam("was"))
+_SPEND: Final = upsert(_SPENT).on_conflict_do_nothing()
 MOST_NEAR: Final = 20
 """Names told to whoever typed a prefix of several."""
 
@@ -39,7 +44,7 @@ class SqlDevices:
 
     def get(self, device: str) -> Device | None:
         """By id."""
-        return _maybe(self._rows.one(select(_DEVICES).where(_DEVICES.c.id == device)))
+        return _maybe(self._rows.one(_BY_ID, {"of": device}))
 
     def named(self, name: str) -> Device | None:
         """By name."""
@@ -51,7 +56,7 @@ class SqlDevices:
 
     def by_tls_key(self, spki_sha256: bytes) -> Device | None:
         """By present TLS key."""
-        return _maybe(self._rows.one(select(_DEVICES).where(_DEVICES.c.tls_spki_sha256 == spki_sha256)))
+        return _maybe(self._rows.one(_BY_TLS_KEY, {"of": spki_sha256}))
 
     def owners(self, ek_sha256: bytes, ak_name: bytes) -> list[Device]:
         """Those that have this EK or AK."""
@@ -80,6 +85,11 @@ class SqlDevices:
         """See `ports.Devices.ids`."""
         return [DeviceId(i) for i in self._rows.scalars(_matching(select(_DEVICES.c.id), kind, zone, profile, states, but))]
 
+    def count(self, profile: str) -> int:
+        """See `ports.Devices.count`."""
+        query = select(func.count()).select_from(_DEVICES)
+        return int(self._rows.scalar(query.where(_DEVICES.c.profile == profile, _DEVICES.c.state != State.RETIRED.value)))
+
     def census(self) -> list[Census]:
         """All, counted."""
         columns = (_DEVICES.c.zone, _DEVICES.c.kind, _DEVICES.c.state)
@@ -107,9 +117,9 @@ class SqlDevices:
 
     def put(self, device: Device) -> Device:
         """See `ports.Devices.put`."""
-        statement = update(_DEVICES).where(_DEVICES.c.id == device.id, _DEVICES.c.version == device.version)
-        if self._rows.run(statement.values(**_columns(device), version=device.version + 1)) != 1:
-            raise Moved.of_device(device.id)
+        values = {**_columns(device), "version": device.version + 1, "of": device.id, "was": device.version}
+        if self._rows.run(_PUT, values) != 1:
+            raise Moved.of_what(device.id)
         return replace(device, version=device.version + 1)
 
     def remove(self, device: str) -> None:
@@ -255,13 +265,14 @@ class SqlSpentChallenges:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    def spend(self, challenge: bytes, expires_ms: int, now_ms: int) -> None:
-        """See `ports.SpentChallenges.spend`."""
-        known = self._rows.one(select(_SPENT.c.id).where(_SPENT.c.id == challenge))
-        if known is not None:
-            raise Refused.of(Reason.SESSION_UNKNOWN, "a session that waits for its proof", "none, or one already used", "begin again")
+    def forget(self, now_ms: int) -> None:
+        """Those that have run out."""
         self._rows.run(delete(_SPENT).where(_SPENT.c.expires_ms < now_ms))
-        self._rows.run(insert(_SPENT).values(id=challenge, expires_ms=expires_ms))
+
+    def spend(self, challenge: bytes, expires_ms: int) -> None:
+        """See `ports.SpentChallenges.spend`."""
+        if self._rows.run(_SPEND, {"id": challenge, "expires_ms": expires_ms}) != 1:
+            raise Refused.of(Reason.SESSION_UNKNOWN, "a session that waits for its proof", "none, or one already used", "begin again")
 
 
 class SqlTpmMakers:

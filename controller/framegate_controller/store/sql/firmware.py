@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId
@@ -30,6 +30,13 @@ _RESULTS: Final = table_of(tables.Result)
 _LOGS: Final = table_of(tables.BootLogRow)
 _SEGMENTS: Final = table_of(tables.ImaSegment)
 _ALLOWLISTS: Final = table_of(tables.AllowlistRow)
+
+_LAST_CONTENT: Final = (
+    select(_EVIDENCE.c.id, _EVIDENCE.c.content_sha256).where(_EVIDENCE.c.device == bindparam("of")).order_by(_EVIDENCE.c.last_ms.desc()).limit(1)
+)
+_SEEN_AGAIN: Final = update(_EVIDENCE).where(_EVIDENCE.c.id == bindparam("of")).values(count=_EVIDENCE.c.count + 1)
+_SIGNED: Final = update(_EVIDENCE).where(_EVIDENCE.c.id == bindparam("of"))
+_ADD_RESULT: Final = insert(_RESULTS)
 
 
 class SqlProfiles:
@@ -164,6 +171,11 @@ class SqlEvidence:
         row = self._rows.one(query)
         return _evidence(row) if row is not None else None
 
+    def last_content(self, device: str) -> tuple[str, bytes] | None:
+        """See `ports.EvidenceKept.last_content`."""
+        row = self._rows.one(_LAST_CONTENT, {"of": device})
+        return (row.id, row.content_sha256) if row is not None else None
+
     def ids_since(self, since_ms: int, *, device: str = "", profile: str = "") -> list[tuple[str, str]]:
         """See `ports.EvidenceKept.ids_since`."""
         query = select(_EVIDENCE.c.id, _DEVICES.c.zone).join(_DEVICES, _DEVICES.c.id == _EVIDENCE.c.device)
@@ -184,12 +196,11 @@ class SqlEvidence:
 
     def seen_again(self, identifier: str, now_ms: int) -> None:
         """The same came once more."""
-        again = update(_EVIDENCE).where(_EVIDENCE.c.id == identifier)
-        self._rows.run(again.values(last_ms=now_ms, count=_EVIDENCE.c.count + 1))
+        self._rows.run(_SEEN_AGAIN, {"of": identifier, "last_ms": now_ms})
 
     def signed(self, identifier: str, ear: str) -> None:
         """Its result as an EAR."""
-        self._rows.run(update(_EVIDENCE).where(_EVIDENCE.c.id == identifier).values(ear=ear))
+        self._rows.run(_SIGNED, {"of": identifier, "ear": ear})
 
     def prune(self, device: str, before_ms: int) -> None:
         """Forget what was last seen before."""
@@ -202,7 +213,7 @@ class SqlEvidence:
 
     def add_result(self, result: KeptResult) -> None:
         """A new one."""
-        self._rows.run(insert(_RESULTS).values(**fields_of(result)))
+        self._rows.run(_ADD_RESULT, fields_of(result))
 
     def boot_log(self, sha256: bytes) -> bytes | None:
         """By its digest."""
@@ -238,6 +249,10 @@ class SqlEvidence:
             values = {"device": device, "reset_count": reset_count, "restart_count": restart_count}
             self._rows.run(insert(_SEGMENTS).values(**values, start=start, entries=entries, content=zlib.compress(content)))
 
+    def has_allowlist(self, sha256: bytes) -> bool:
+        """Whether it is kept."""
+        return self._rows.one(select(_ALLOWLISTS.c.sha256).where(_ALLOWLISTS.c.sha256 == sha256)) is not None
+
     def allowlist(self, sha256: bytes) -> Allowlist | None:
         """See `ports.EvidenceKept.allowlist`."""
         row = self._rows.one(select(_ALLOWLISTS.c.content).where(_ALLOWLISTS.c.sha256 == sha256))
@@ -252,7 +267,7 @@ class SqlEvidence:
     def add_allowlist(self, content: bytes, now_ms: int) -> Allowlist:
         """See `ports.EvidenceKept.add_allowlist`."""
         parsed = parse_allowlist(content)
-        if self._rows.one(select(_ALLOWLISTS.c.sha256).where(_ALLOWLISTS.c.sha256 == parsed.digest)) is None:
+        if not self.has_allowlist(parsed.digest):
             values = {"sha256": parsed.digest, "content": zlib.compress(content), "files": parsed.size, "added_ms": now_ms}
             self._rows.run(insert(_ALLOWLISTS).values(**values))
         return parsed

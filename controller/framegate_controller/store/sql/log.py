@@ -18,6 +18,9 @@ from framegate_controller.store.sql.rows import Rows, table_of
 _ENTRIES: Final = table_of(tables.LogEntry)
 _HEADS: Final = table_of(tables.LogHead)
 _NODES: Final = table_of(tables.LogNode)
+_ADD_ENTRY: Final = insert(_ENTRIES)
+_ADD_NODES: Final = insert(_NODES)
+_LAST: Final = select(func.max(_ENTRIES.c.id))
 MAX_EVENT: Final = 32
 """Characters of an event's name in its look-up column; names are declared and shorter."""
 
@@ -37,8 +40,8 @@ class SqlRecord:
         leaf = leaf_hash(raw)
         looked_up = {"kind": body["kind"], "device": body.get("device", ""), "actor": body.get("actor", "")}
         event = str(body.get("event", body["kind"]))[:MAX_EVENT]
-        self._rows.run(insert(_ENTRIES), [{"id": index, "at_ms": body.get("at_ms", self._at_ms), **looked_up, "event": event, "entry": raw}])
-        self._rows.run(insert(_NODES), [{"level": level, "position": at, "hash": made} for level, at, made in tail.frontier.append(leaf)])
+        self._rows.run(_ADD_ENTRY, [{"id": index, "at_ms": body.get("at_ms", self._at_ms), **looked_up, "event": event, "entry": raw}])
+        self._rows.run(_ADD_NODES, [{"level": level, "position": at, "hash": made} for level, at, made in tail.frontier.append(leaf)])
         tail.last = leaf
         return index
 
@@ -61,7 +64,7 @@ class SqlRecord:
         """How many entries there are."""
         if self._mine is not None:
             return self._mine.frontier.size
-        last = self._rows.scalar(select(func.max(_ENTRIES.c.id)))
+        last = self._rows.scalar(_LAST)
         return 0 if last is None else int(last) + 1
 
     def node(self, level: int, position: int) -> bytes:

@@ -50,10 +50,10 @@ class SqlPeople:
         return _operator(found[0])
 
     def by_subject(self, issuer: str, subject: str) -> Operator | None:
-        """Whom a provider knows by this subject."""
+        """See `ports.People.by_subject`."""
         query = select(_OPERATORS).where(_OPERATORS.c.oidc_issuer == issuer, _OPERATORS.c.oidc_subject == subject)
-        row = self._rows.one(query)
-        return _operator(row) if row is not None else None
+        found = self._rows.all(query.limit(2))
+        return _operator(found[0]) if len(found) == 1 else None
 
     def all(self, *, enabled_only: bool = False) -> list[Operator]:
         """By name."""
@@ -175,10 +175,23 @@ class SqlRequests:
         query = select(_REQUESTS).where(_REQUESTS.c.requester == requester, _REQUESTS.c.state.in_([s.value for s in states]))
         return [_request(r) for r in self._rows.all(query.order_by(_REQUESTS.c.asked_ms.desc()))]
 
-    def in_state(self, states: Sequence[RequestState]) -> list[AccessRequest]:
-        """Everybody's."""
-        query = select(_REQUESTS).where(_REQUESTS.c.state.in_([s.value for s in states])).order_by(_REQUESTS.c.asked_ms.desc())
-        return [_request(r) for r in self._rows.all(query)]
+    def in_state(self, states: Sequence[RequestState], kind: RequestKind | None = None) -> list[AccessRequest]:
+        """Everybody's, of one kind where that is given, newest first."""
+        query = select(_REQUESTS).where(_REQUESTS.c.state.in_([s.value for s in states]))
+        query = query if kind is None else query.where(_REQUESTS.c.kind == kind.value)
+        return [_request(r) for r in self._rows.all(query.order_by(_REQUESTS.c.asked_ms.desc()))]
+
+    def overdue(self, now_ms: int) -> list[AccessRequest]:
+        """See `ports.Requests.overdue`."""
+        open_ones = (RequestState.PENDING.value, RequestState.APPROVED.value)
+        query = select(_REQUESTS).where(_REQUESTS.c.state.in_(open_ones))
+        return [_request(r) for r in self._rows.all(query.where(_REQUESTS.c.expires_ms <= now_ms))]
+
+    def roles_over(self, now_ms: int) -> list[AccessRequest]:
+        """See `ports.Requests.roles_over`."""
+        r = _REQUESTS.c
+        granted = (r.kind == RequestKind.ROLE.value, r.state == RequestState.APPROVED.value)
+        return [_request(row) for row in self._rows.all(select(_REQUESTS).where(*granted, r.until_ms <= now_ms))]
 
     def latest(self, most: int) -> list[AccessRequest]:
         """Newest first."""
@@ -244,7 +257,8 @@ class SqlZones:
     def put(self, zone: Zone) -> None:
         """Keep rules."""
         columns = fields_of(zone)
-        self._rows.put(_ZONES, {**columns, "words": columns.pop("remark")})
+        remark = columns.pop("remark")
+        self._rows.put(_ZONES, {**columns, "words": remark})
 
 
 def _zone(r: Row[Any]) -> Zone:

@@ -7,46 +7,45 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Executable, Row, Table
+from sqlalchemy import Connection, Executable, Row, Table
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.orm import Session
 
 from framegate.errors import Failure, Reason
 from framegate_controller.store.tables import Base
 
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+"""Values of a statement's bound parameters; several for one that runs several times."""
+
 
 class Rows:
-    """Statements of one transaction."""
+    """Statements of one transaction.
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    What every attestation runs is built once, with bound parameters: building a statement costs more than SQLite takes to run it.
+    """
 
-    def run(self, statement: Executable, parameters: Any = None) -> int:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self, statement: Executable, parameters: Values = None) -> int:
         """Execute; how many rows it changed."""
-        self._settle()
-        done = self.session.execute(statement, parameters)
-        self._forget()
-        return int(done.rowcount)  # type: ignore[attr-defined]
+        done = self._connection.execute(statement, parameters)
+        return int(done.rowcount)
 
-    def one(self, statement: Executable) -> Row[Any] | None:
+    def one(self, statement: Executable, parameters: Values = None) -> Row[Any] | None:
         """The first row, None where there is none."""
-        self._settle()
-        return self.session.execute(statement).first()
+        return self._connection.execute(statement, parameters).first()
 
-    def all(self, statement: Executable) -> Sequence[Row[Any]]:
+    def all(self, statement: Executable, parameters: Values = None) -> Sequence[Row[Any]]:
         """Every row."""
-        self._settle()
-        return self.session.execute(statement).all()
+        return self._connection.execute(statement, parameters).all()
 
-    def scalar(self, statement: Executable) -> Any:
+    def scalar(self, statement: Executable, parameters: Values = None) -> Any:
         """The first column of the first row."""
-        self._settle()
-        return self.session.execute(statement).scalar()
+        return self._connection.execute(statement, parameters).scalar()
 
-    def scalars(self, statement: Executable) -> list[Any]:
+    def scalars(self, statement: Executable, parameters: Values = None) -> list[Any]:
         """The first column of every row."""
-        self._settle()
-        return list(self.session.execute(statement).scalars())
+        return list(self._connection.execute(statement, parameters).scalars())
 
     def put(self, table: Table, values: Mapping[str, Any]) -> None:
         """Insert, or replace what has the same primary key."""
@@ -54,14 +53,6 @@ class Rows:
         made = upsert(table).values(**values)
         changed = {k: v for k, v in values.items() if k not in keys}
         self.run(made.on_conflict_do_update(index_elements=keys, set_=changed) if changed else made.on_conflict_do_nothing())
-
-    def _settle(self) -> None:
-        if self.session.new or self.session.dirty or self.session.deleted:
-            self.session.flush()
-
-    def _forget(self) -> None:
-        if self.session.identity_map:
-            self.session.expire_all()
 
 
 def table_of(cls: type[Base]) -> Table:

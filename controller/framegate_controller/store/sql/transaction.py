@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select, update
 
 from framegate.record.entry import Act, event_entry
 from framegate.record.event import Event
-from framegate_controller.store import tables
+from framegate_controller.store import ports, tables
 from framegate_controller.store.ports import CONTROLLER
 from framegate_controller.store.shared.tail import LogTail
 from framegate_controller.store.sql.devices import SqlDevices, SqlGatewayProcesses, SqlMasks, SqlSpentChallenges, SqlTickets, SqlTpmMakers
@@ -17,37 +19,43 @@ from framegate_controller.store.sql.log import SqlRecord
 from framegate_controller.store.sql.people import SqlPeople, SqlPolicies, SqlRequests, SqlSettings, SqlZones
 from framegate_controller.store.sql.rows import Rows, table_of
 
-_REVISION = table_of(tables.Revision)
+_REVISION: Final = table_of(tables.Revision)
+_NOW: Final = select(_REVISION.c.value).where(_REVISION.c.id == bindparam("of"))
+_NEXT: Final = update(_REVISION).where(_REVISION.c.id == bindparam("of")).values(value=_REVISION.c.value + 1).returning(_REVISION.c.value)
+_TRUST, _FIRMWARE = 1, 2
+"""Rows of the revision table."""
 
 
 class SqlTransaction:
     """See `ports.Transaction`."""
 
-    def __init__(self, session: Session, tail: LogTail, now_ms: int) -> None:
-        rows = Rows(session)
-        self.sql = session
+    def __init__(self, connection: Connection, tail: LogTail, now_ms: int) -> None:
+        rows = Rows(connection)
         self.now_ms = now_ms
         self.act: Act | None = None
         self.recorded = 0
-        self.devices = SqlDevices(rows)
-        self.tickets = SqlTickets(rows)
-        self.challenges = SqlSpentChallenges(rows)
-        self.makers = SqlTpmMakers(rows)
-        self.gateways = SqlGatewayProcesses(rows)
-        self.masks = SqlMasks(rows)
-        self.evidence = SqlEvidence(rows)
-        self.profiles = SqlProfiles(rows)
-        self.rollouts = SqlRollouts(rows)
-        self.people = SqlPeople(rows)
-        self.requests = SqlRequests(rows)
-        self.policies = SqlPolicies(rows)
-        self.zones = SqlZones(rows)
-        self.models = SqlModels(rows)
-        self.parts = SqlParts(rows)
-        self.receipts = SqlReceipts(rows)
-        self.log = SqlRecord(rows, tail, now_ms)
-        self.settings = SqlSettings(rows)
+        self.devices: ports.Devices = SqlDevices(rows)
+        self.tickets: ports.Tickets = SqlTickets(rows)
+        self.challenges: ports.SpentChallenges = SqlSpentChallenges(rows)
+        self.makers: ports.TpmMakers = SqlTpmMakers(rows)
+        self.gateways: ports.GatewayProcesses = SqlGatewayProcesses(rows)
+        self.masks: ports.Masks = SqlMasks(rows)
+        self.evidence: ports.EvidenceKept = SqlEvidence(rows)
+        self.profiles: ports.Profiles = SqlProfiles(rows)
+        self.rollouts: ports.Rollouts = SqlRollouts(rows)
+        self.people: ports.People = SqlPeople(rows)
+        self.requests: ports.Requests = SqlRequests(rows)
+        self.policies: ports.Policies = SqlPolicies(rows)
+        self.zones: ports.Zones = SqlZones(rows)
+        self.models: ports.Models = SqlModels(rows)
+        self.parts: ports.Parts = SqlParts(rows)
+        self.receipts: ports.Receipts = SqlReceipts(rows)
+        self._record = SqlRecord(rows, tail, now_ms)
+        self.log: ports.RecordStore = self._record
+        self.settings: ports.SettingsKept = SqlSettings(rows)
         self._rows = rows
+        self._after: list[Callable[[], object]] = []
+        self._firmware_raised = False
 
     def record(self, event: Event, *, by: str = "") -> int:
         """See `ports.Transaction.record`."""
@@ -58,11 +66,35 @@ class SqlTransaction:
             act = Act(actor=by or CONTROLLER)
         return self.log.append(event_entry(event, act, self.now_ms))
 
+    def when_committed(self, act: Callable[[], object]) -> None:
+        """See `ports.Transaction.when_committed`."""
+        self._after.append(act)
+
+    def committed(self) -> None:
+        """What was written is the store's now."""
+        self._record.committed()
+        for act in self._after:
+            act()
+
     def revision(self) -> int:
         """See `ports.Transaction.revision`."""
-        return int(self._rows.scalar(select(_REVISION.c.value)) or 0)
+        return self._revision(_TRUST)
 
     def raise_revision(self) -> int:
         """See `ports.Transaction.raise_revision`."""
-        self._rows.run(update(_REVISION).values(value=_REVISION.c.value + 1))
-        return self.revision()
+        return self._raise(_TRUST)
+
+    def firmware_revision(self) -> int:
+        """See `ports.Transaction.firmware_revision`."""
+        return 0 if self._firmware_raised else self._revision(_FIRMWARE)
+
+    def raise_firmware_revision(self) -> int:
+        """See `ports.Transaction.raise_firmware_revision`."""
+        self._firmware_raised = True
+        return self._raise(_FIRMWARE)
+
+    def _revision(self, of: int) -> int:
+        return int(self._rows.scalar(_NOW, {"of": of}) or 0)
+
+    def _raise(self, of: int) -> int:
+        return int(self._rows.scalar(_NEXT, {"of": of}))

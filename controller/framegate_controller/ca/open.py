@@ -1,0 +1,112 @@
+"""Make a fleet's keys, or open those of one that is there.
+
+One root, one issuing CA for each kind of certificate, one key for each kind of signature.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate_controller.ca.files import FileKeys, read_passphrase
+from framegate_controller.ca.generations import finish_switch, read_certificate, reread
+from framegate_controller.ca.issue import issue_ca, issue_root, issue_signing
+from framegate_controller.ca.keys import ISSUING, SIGNING, FleetKeys, KeyStore, SigningKey
+
+_FACTORS = "factors"
+"""Label of the key that seals operators' second factors."""
+
+
+def open_key_store(held: str, folder: Path, passphrase: bytes) -> KeyStore:
+    """The key store that `held` names.
+
+    Empty for files in `folder`, `pkcs11:module=FILE;token=LABEL;pin-file=FILE`, or `tpm:TCTI`; the
+    latter two are optional parts of the product, loaded where they are named. Raises Malformed,
+    Unavailable.
+    """
+    kind, _, rest = held.partition(":")
+    if not held:
+        return FileKeys(folder, passphrase)
+    if kind == "pkcs11":
+        from framegate_controller.ca.pkcs11 import Pkcs11Keys
+
+        parts = dict(p.partition("=")[::2] for p in rest.split(";"))
+        if set(parts) != {"module", "token", "pin-file"}:
+            wanted = "pkcs11:module=FILE;token=LABEL;pin-file=FILE"
+            raise Malformed.of(Reason.USAGE, wanted, ascii(held[:120]))
+        return Pkcs11Keys(parts["module"], parts["token"], Path(parts["pin-file"]))
+    if kind == "tpm" and rest:
+        from framegate_controller.ca.tpm import TpmKeys
+
+        return TpmKeys(rest, folder)
+    raise Malformed.of(Reason.USAGE, "pkcs11:… or tpm:TCTI", ascii(held[:80]))
+
+
+def found_fleet(
+    folder: Path, fleet: str, ca_keys: str = "", passphrase_file: Path | None = None
+) -> FleetKeys:
+    """Make a fleet's keys in `folder` (0700, keys 0600 and encrypted).
+
+    `ca_keys` says where the CAs' private keys are held (`open_key_store`); `passphrase_file` what
+    the files are encrypted with. Raises Refused where a fleet is there: keys are never overwritten.
+    """
+    if (folder / "root.pem").exists():
+        hint = "use another --state folder, or keep this fleet"
+        raise Refused.of(Reason.CONFLICT, f"no fleet in {folder}", "a root key", hint)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    passphrase = read_passphrase(folder, passphrase_file, make=True)
+    held, files = open_key_store(ca_keys, folder, passphrase), FileKeys(folder, passphrase)
+    now = datetime.now(UTC)
+    root = issue_root(fleet, held.make("root"), now)
+    (folder / "root.pem").write_bytes(root.pem)
+    for label in ISSUING:
+        key = held.make(label)
+        made = SigningKey(key, issue_ca(root, fleet, label, key.public_key(), now))
+        (folder / f"{label}.pem").write_bytes(made.pem)
+    for label in SIGNING:
+        key = files.make(label)
+        made = SigningKey(key, issue_signing(root, fleet, label, key.public_key(), now))
+        (folder / f"{label}.pem").write_bytes(made.pem)
+    files.make(_FACTORS)
+    (folder / "held").write_text(ca_keys)
+    (folder / "fleet").write_text(fleet)
+    return load_fleet(folder, passphrase_file)
+
+
+def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
+    """The fleet's keys in `folder`.
+
+    Raises Unavailable where there is none or its key store is away, Refused where others can read a
+    key.
+    """
+    if not (folder / "fleet").exists():
+        hint = f"framegate-controller init --state {folder}"
+        raise Unavailable.of(Reason.UNAVAILABLE, f"a fleet in {folder}", "none", hint)
+    passphrase = read_passphrase(folder, passphrase_file)
+    named = (folder / "held").read_text().strip() if (folder / "held").exists() else ""
+    held, files = open_key_store(named, folder, passphrase), FileKeys(folder, passphrase)
+    for label in ISSUING:
+        finish_switch(folder, label, held)
+    issuing = {n: SigningKey(held.load(n), read_certificate(folder, n)) for n in ISSUING}
+    signing = {n: SigningKey(files.load(n), read_certificate(folder, n)) for n in SIGNING}
+    keys = FleetKeys(
+        fleet=(folder / "fleet").read_text().strip(),
+        root=SigningKey(held.load("root"), read_certificate(folder, "root")),
+        issuing=MappingProxyType(issuing),
+        signing=MappingProxyType(signing),
+        factor_key=_factor_key(files.load(_FACTORS)),
+        held=held,
+        folder=folder,
+    )
+    return reread(keys)  # finds the generations that come and those that are gone
+
+
+def _factor_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    number = key.private_numbers().private_value.to_bytes(32, "big")
+    return HKDF(hashes.SHA256(), 32, None, b"framegate/v1/factors").derive(number)

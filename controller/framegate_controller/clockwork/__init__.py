@@ -1,0 +1,1 @@
+"""What has to happen by itself: silent machines, rollouts, rotations, housekeeping."""

@@ -1,0 +1,94 @@
+"""What is over by the clock is said here, and the record's heads are kept.
+
+Maintenance and roles end by themselves at once, whether or not anybody says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from framegate.errors import FramegateError
+from framegate.machines.request import RequestEvent
+from framegate.record.machine_events import MaintenanceEnded
+from framegate.record.people_events import RoleEnded
+from framegate_controller.context import Fleet
+from framegate_controller.events.notices import AccessChanged, DeviceChanged, Notice
+from framegate_controller.record.ledger import checkpoint
+from framegate_controller.store.ports import CONTROLLER, Store, Transaction
+from framegate_host.witness_file import write_head
+
+log = logging.getLogger(__name__)
+HEADS_WHOLE_MS: Final = 86_400_000
+HEAD_EVERY_MS: Final = 3_600_000
+"""Heads of the record are kept whole for a day, then one an hour."""
+
+
+def say_what_is_over(store: Store) -> tuple[Notice, ...]:
+    """Mark maintenance and roles whose time is over; where none is, no writer waits for it."""
+    with store.reading() as tx:
+        if not tx.devices.maintenance_over(tx.now_ms) and not tx.requests.roles_over(tx.now_ms):
+            return ()
+    with store.writing() as tx:
+        notices = (*end_maintenance(tx), *end_roles(tx))
+        if notices:
+            tx.raise_revision()
+        return notices
+
+
+def end_maintenance(tx: Transaction) -> tuple[Notice, ...]:
+    """Mark each machine whose maintenance has ended by its time."""
+    over = tx.devices.maintenance_over(tx.now_ms)
+    for device in over:
+        tx.devices.put(replace(device, maintenance_until_ms=0, maintenance=""))
+        tx.record(MaintenanceEnded(device=device.id, by_time=True), by=CONTROLLER)
+    return tuple(DeviceChanged(device.id) for device in over)
+
+
+def end_roles(tx: Transaction) -> tuple[Notice, ...]:
+    """Mark each role for a while whose while is over."""
+    over = tx.requests.roles_over(tx.now_ms)
+    for request in over:
+        tx.requests.put(request.after(RequestEvent.END))
+        ended = RoleEnded(request=request.id, requester=request.requester, summary=request.summary)
+        tx.record(ended, by=CONTROLLER)
+    return (AccessChanged(),) if over else ()
+
+
+class HeadKeeper:
+    """Keeps the record's signed head in files outside the store, and thins the heads inside it.
+
+    Whoever cuts the record or deletes the store is found out by the files at the next start.
+    """
+
+    def __init__(self, store: Store, fleet: Fleet, witnesses: Sequence[Path]) -> None:
+        self._store, self._fleet, self._witnesses = store, fleet, tuple(witnesses)
+        self._thinned_ms = 0
+
+    def keep(self) -> tuple[Notice, ...]:
+        """Sign a head where the record has grown; see that every file has it. Nobody is told."""
+        head = self._head()
+        for path in self._witnesses:
+            try:
+                write_head(path, head)
+            except (OSError, FramegateError) as error:
+                # another machine's disk may be away, or the file damaged; the record goes on
+                log.error("witness %s: %s", path, error)
+        return ()
+
+    def _head(self) -> bytes:
+        with self._store.reading() as tx:
+            kept = tx.log.head(tx.log.size())
+            thin = tx.now_ms - self._thinned_ms > HEAD_EVERY_MS
+        if kept is not None and not thin:
+            return kept
+        with self._store.writing() as tx:
+            head = checkpoint(tx, self._fleet.keys)
+            if thin:
+                tx.log.thin_heads(tx.now_ms - HEADS_WHOLE_MS, HEAD_EVERY_MS)
+        if thin:
+            self._thinned_ms = self._fleet.clock()
+        return head

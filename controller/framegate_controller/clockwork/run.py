@@ -1,0 +1,86 @@
+"""A controller's clockwork: it begins before the ports open and ends before the store is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from framegate_controller.clockwork import rollouts, rotation
+from framegate_controller.clockwork.housekeeping import HeadKeeper, say_what_is_over
+from framegate_controller.clockwork.rotation import move_on as rotate_on
+from framegate_controller.clockwork.staleness import Staleness
+from framegate_controller.context import Fleet
+from framegate_controller.events.bus import Bus
+from framegate_controller.events.notices import Notice
+from framegate_controller.store.ports import Store
+
+log = logging.getLogger(__name__)
+ROLLOUT_TICK_S: Final = 1.0
+HOUSEKEEPING_S: Final = 2.0
+"""Ended roles and maintenance are over by the clock at once; a CA on its way waits for minutes."""
+END_S: Final = 5.0
+"""How long the end waits for a chore: longer than any takes, unless a disk is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do every so many seconds: blocking `work`, which gives what is to be told."""
+
+    name: str
+    every_s: float
+    work: Callable[[], tuple[Notice, ...]]
+
+
+class Clockwork:
+    """Does chores, each in a task of its own, so that one that waits or fails holds up no other."""
+
+    def __init__(self, bus: Bus, staleness: Staleness, chores: Sequence[Chore]) -> None:
+        self.staleness = staleness
+        self._bus, self._chores = bus, tuple(chores)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ending = asyncio.Event()
+
+    async def start(self) -> None:
+        """Arm the timers of machines, and begin with the chores."""
+        await self.staleness.start()
+        self._tasks = [asyncio.create_task(self._keep_doing(c), name=c.name) for c in self._chores]
+
+    async def stop(self) -> None:
+        """Begin nothing more; returns once no chore is under way."""
+        self._ending.set()
+        self.staleness.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=END_S)
+            for task in late:
+                task.cancel()
+
+    async def _keep_doing(self, chore: Chore) -> None:
+        while not await self._ends_within(chore.every_s):
+            try:
+                await self._bus.publish(await asyncio.to_thread(chore.work))
+            except Exception:  # a store that is busy for once must not end it
+                log.exception("%s: left for the next time", chore.name)
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._ending.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+def clockwork_of(store: Store, fleet: Fleet, bus: Bus, witnesses: Sequence[Path]) -> Clockwork:
+    """The clockwork of this controller; `witnesses` are files that get every head of the record."""
+    chores = (
+        Chore("rollouts", ROLLOUT_TICK_S, partial(rollouts.move_on, store)),
+        Chore("rotations", HOUSEKEEPING_S, partial(rotation.move_on, store, fleet)),
+        Chore("what is over", HOUSEKEEPING_S, partial(say_what_is_over, store)),
+        Chore("rotations", HOUSEKEEPING_S, partial(rotate_on, store, fleet)),
+        Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
+    )
+    return Clockwork(bus, Staleness(store, fleet, bus), chores)

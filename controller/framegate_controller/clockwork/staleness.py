@@ -1,0 +1,147 @@
+"""Machines that are silent for too long become stale: a timer each, armed by every result."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from framegate.machines.lifecycle import Event as Edge
+from framegate.machines.lifecycle import State
+from framegate_controller.context import Fleet
+from framegate_controller.events.bus import Bus
+from framegate_controller.events.messages import DeviceTrust
+from framegate_controller.events.notices import DeviceChanged
+from framegate_controller.fleet.devices import change_state
+from framegate_controller.store.ports import CONTROLLER, Store, Transaction
+
+log = logging.getLogger(__name__)
+AGAIN_S: Final = 1.0
+"""After a look that failed: a store that is busy for once leaves no silent machine trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What a look at a machine came to: it was made `stale`, or its last result is of `result_ms`.
+
+    That is 0 where it is not trusted, and so not waited for.
+    """
+
+    stale: bool = False
+    result_ms: int = 0
+
+
+def look(tx: Transaction, device: str, stale_ms: int) -> Silence:
+    """Make `device` stale where it is trusted and has no result for `stale_ms`."""
+    found = tx.devices.get(device)
+    if found is None or found.state != State.TRUSTED:
+        return Silence()
+    last = found.standing.result_ms
+    if last + stale_ms > tx.now_ms:
+        return Silence(result_ms=last)
+    expected = ", expected: in maintenance" if found.serviced(tx.now_ms) else ""
+    why = f"no result for {(tx.now_ms - last) / 1000:.0f} s{expected}"
+    change_state(tx, found, Edge.LATE, why=why, by=CONTROLLER)
+    return Silence(stale=True)
+
+
+class Timers(Protocol):
+    """One timer for each name."""
+
+    def arm(self, name: str, delay_s: float) -> None:
+        """Fire for `name` after `delay_s`; an earlier timer of that name is gone."""
+
+    def armed(self, name: str) -> bool:
+        """Whether there is one that has not fired."""
+
+    def stop(self) -> None:
+        """Forget them all."""
+
+
+Fire = Callable[[str], Coroutine[Any, Any, None]]
+
+
+class LoopTimers:
+    """Timers of this process's event loop: they end with it, and are armed out of the store."""
+
+    def __init__(self, fire: Fire) -> None:
+        self._fire = fire
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._fired: set[asyncio.Task[None]] = set()
+
+    def arm(self, name: str, delay_s: float) -> None:
+        """See `Timers`."""
+        if (old := self._timers.pop(name, None)) is not None:
+            old.cancel()
+        self._timers[name] = asyncio.get_running_loop().call_later(
+            max(0.0, delay_s), self._run, name
+        )
+
+    def armed(self, name: str) -> bool:
+        """See `Timers`."""
+        return name in self._timers
+
+    def stop(self) -> None:
+        """See `Timers`."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for task in self._fired:
+            task.cancel()
+
+    def _run(self, name: str) -> None:
+        del self._timers[name]
+        task = asyncio.get_running_loop().create_task(self._fire(name))
+        self._fired.add(task)
+        task.add_done_callback(self._fired.discard)
+
+
+class Staleness:
+    """Arms a timer for every trusted machine, and looks when one fires."""
+
+    def __init__(
+        self, store: Store, fleet: Fleet, bus: Bus, timers: Callable[[Fire], Timers] = LoopTimers
+    ) -> None:
+        self._store, self._fleet, self._bus = store, fleet, bus
+        self.timers = timers(self.late)
+
+    async def start(self) -> None:
+        """Arm the timers of machines that were trusted when the last controller stopped."""
+        self._bus.follow(self.heard)
+        for device, result_ms in await asyncio.to_thread(self._trusted):
+            self.arm(device, result_ms)
+
+    def stop(self) -> None:
+        """Look at nothing more."""
+        self.timers.stop()
+
+    def heard(self, trust: DeviceTrust) -> None:
+        """A machine changed: where it is trusted, its time runs from its last result."""
+        if trust.state == State.TRUSTED:
+            self.arm(trust.device, trust.standing.result_ms)
+
+    def arm(self, device: str, result_ms: int) -> None:
+        """Look at `device` when a result of `result_ms` is too old."""
+        due_ms = result_ms + self._fleet.timing.stale_ms
+        self.timers.arm(device, (due_ms - self._fleet.clock()) / 1000)
+
+    async def late(self, device: str) -> None:
+        """A timer fired. What cannot be looked at now is looked at again."""
+        try:
+            found = await asyncio.to_thread(self._look, device)
+            if found.stale:
+                await self._bus.publish((DeviceChanged(device),))
+            elif found.result_ms:  # the timer fired a breath early, or a result came in between
+                self.arm(device, found.result_ms)
+        except Exception:
+            log.exception("%s: whether it is stale is not known", device)
+            self.timers.arm(device, AGAIN_S)
+
+    def _look(self, device: str) -> Silence:
+        with self._store.writing() as tx:
+            return look(tx, device, self._fleet.timing.stale_ms)
+
+    def _trusted(self) -> list[tuple[str, int]]:
+        with self._store.reading() as tx:
+            return [(str(device), result_ms) for device, result_ms in tx.devices.results()]

@@ -1,0 +1,1 @@
+"""The commands of framegate-controller: found and run, certificates, profiles, recovery."""

@@ -1,0 +1,65 @@
+"""Certificates that only the controller's own host gives out: for servers and for lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.identity.names import parse_name
+from framegate.identity.pem import private_pem
+from framegate_controller.ca.issue import issue_line, issue_server
+from framegate_controller.ca.open import load_fleet
+from framegate_controller.commands.options import DEFAULT_STATE, State, errors, keys_folder
+from framegate_host.console import talk
+from framegate_host.private_files import private_folder, write_private
+
+Out = Annotated[Path, typer.Option(help="Folder for key, certificate and CAs.")]
+
+
+def server_certificate(
+    name: Annotated[str, typer.Argument(help="Name of the server, for instance: broker")],
+    out: Out,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Issue a server certificate, for instance for the MQTT broker."""
+    with errors():
+        keys, key = load_fleet(keys_folder(state)), ec.generate_private_key(ec.SECP256R1())
+        certificate = issue_server(keys, parse_name(name), key.public_key())
+        out.mkdir(parents=True, exist_ok=True)
+        write_private(out / f"{name}.key", private_pem(key))
+        (out / f"{name}.pem").write_bytes(
+            certificate.public_bytes(Encoding.PEM) + keys.issuing["server-ca"].pem
+        )
+        (out / "root.pem").write_bytes(keys.root.pem)
+        clients = keys.generations_pem("gateway-ca", "broker-ca", "operator-ca")
+        (out / "clients.pem").write_bytes(clients + keys.root.pem)
+        talk.print(f"{out}/{name}.key, {name}.pem, root.pem, clients.pem")
+
+
+def line_certificate(
+    line: Annotated[str, typer.Argument(help="Name of the line; its PLC bridge is NAME-plc.")],
+    out: Out,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Issue the certificate of a line adapter (framegate-line), or of a line's PLC bridge,
+    which is called NAME-plc on the broker.
+    """
+    with errors():
+        keys, key = load_fleet(keys_folder(state)), ec.generate_private_key(ec.SECP256R1())
+        certificate = issue_line(keys, parse_name(line, "line"), key.public_key())
+        private_folder(out)
+        write_private(out / "line.key", private_pem(key))
+        (out / "line.pem").write_bytes(
+            certificate.public_bytes(Encoding.PEM) + keys.issuing["broker-ca"].pem
+        )
+        (out / "root.pem").write_bytes(keys.root.pem)
+        authorities = b"".join(c.public_bytes(Encoding.PEM) for c in keys.intermediates)
+        (out / "authorities.pem").write_bytes(authorities)
+        talk.print(
+            f"{out}: line.key, line.pem (30 days), root.pem, authorities.pem; "
+            f"next: framegate-line run --credentials {out}"
+        )

@@ -1,0 +1,115 @@
+"""Found a fleet: keys, registry, access policy, first operator.
+
+Nothing else makes any of these where there is none.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framegate.errors import Reason, Refused
+from framegate.identity.names import parse_name
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.open import found_fleet
+from framegate_controller.commands.options import (
+    DEFAULT_STATE,
+    Passphrase,
+    State,
+    errors,
+    keys_folder,
+    open_registry,
+)
+from framegate_controller.people.factors import hash_password
+from framegate_controller.people.policies import found_policy
+from framegate_controller.people.signin import found_operator
+from framegate_host.console import show_json, talk
+from framegate_host.operator_context import context_body
+from framegate_host.private_files import write_private
+from framegate_host.sign_in_prompts import ask_password, show_authenticator, show_recovery_codes
+
+
+def init(
+    state: State = DEFAULT_STATE,
+    fleet: Annotated[str, typer.Option(help="Name of the fleet.")] = "plant",
+    operator: Annotated[
+        str | None, typer.Option(help="Name of the first operator; default: your login name.")
+    ] = None,
+    join_address: Annotated[
+        str, typer.Option(help="host:port of the join port, where operators sign in.")
+    ] = "127.0.0.1:7443",
+    fleet_address: Annotated[
+        str, typer.Option(help="host:port of the fleet port, for the operators' context.")
+    ] = "127.0.0.1:7444",
+    context: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the operators' context; default: STATE/context.json"),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="The first operator's password; default: ask."
+        ),
+    ] = None,
+    ca_keys: Annotated[
+        str,
+        typer.Option(
+            help="Where CA keys are held: pkcs11:module=FILE;token=LABEL;pin-file=FILE, "
+            "or tpm:TCTI; default: encrypted files."
+        ),
+    ] = "",
+    passphrase_file: Passphrase = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
+) -> None:
+    """Make a fleet: its keys, registry, access policy and first operator, whose second factor and
+    recovery codes are shown once.
+    """
+    with errors():
+        name = parse_name(operator or getpass.getuser(), "operator name")
+        parse_name(fleet, "fleet")
+        if (keys_folder(state) / "root.pem").exists():
+            hint = "use another --state folder, or keep this fleet"
+            raise Refused.of(Reason.CONFLICT, f"no fleet in {state}", "a root key", hint)
+        password = ask_password(f"new password of {name}", password_file, new=True)
+        hash_password(password)  # before anything is made
+        keys = found_fleet(keys_folder(state), fleet, ca_keys, passphrase_file)
+        uri, codes = found_registry(state, keys, name, password)
+        path = context or state / "context.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        server, root = f"controller.{fleet}.framegate", keys.root.pem.decode()
+        write_private(
+            path, json.dumps(context_body(join_address, fleet_address, server, root)).encode()
+        )
+        if output == "json":
+            show_json(
+                {
+                    "fleet": fleet,
+                    "operator": name,
+                    "context": str(path),
+                    "totp_uri": uri,
+                    "recovery_codes": codes,
+                }
+            )
+            return
+        talk.print(f"fleet [bold]{fleet}[/] made in {state}; CA keys: {keys.held.words}")
+        show_authenticator(uri)
+        show_recovery_codes(codes)
+        talk.print(f"context for operators: {path}")
+        talk.print(
+            "next: framegate-controller profile add FILE; framegate-controller run; "
+            f"framegate login {name} --context {path}"
+        )
+
+
+def found_registry(state: Path, keys: FleetKeys, name: str, password: str) -> tuple[str, list[str]]:
+    """The registry's first transaction: the default policy, and the first operator.
+
+    What their authenticator app takes, and their recovery codes.
+    """
+    with open_registry(state) as store, store.writing() as tx:
+        found_policy(tx, keys)
+        return found_operator(tx, keys, name, password)

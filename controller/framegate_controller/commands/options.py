@@ -1,0 +1,63 @@
+"""What the commands share: options, errors as sentences, and who types them on this host."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from framegate.record.entry import Act
+from framegate_controller.ca.files import PASSPHRASE_ENV
+from framegate_controller.store.database import Database
+from framegate_controller.store.ports import Store, Transaction
+from framegate_host import console
+
+DEFAULT_STATE: Final = Path("/var/lib/framegate-controller")
+Passphrase = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        envvar=PASSPHRASE_ENV,
+        help="What the key files are encrypted with; default: a file beside them, made by init.",
+    ),
+]
+State = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        envvar="FRAMEGATE_CONTROLLER_STATE",
+        help="Folder of the controller's keys and registry.",
+    ),
+]
+
+
+def errors() -> AbstractContextManager[None]:
+    """As `console.errors`, each failure with the next command: its own hint, or this one's help."""
+    return console.errors(following={})
+
+
+def keys_folder(state: Path) -> Path:
+    """Where the fleet's keys lie."""
+    return state / "keys"
+
+
+@contextmanager
+def open_registry(state: Path) -> Iterator[Store]:
+    """The registry in `state`, open for one command; a running controller may have it open too."""
+    database = Database(state / "registry.db")
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def at_the_host(store: Store) -> Iterator[Transaction]:
+    """A transaction in the name of whoever is logged in here: its events are by `host.<user>`."""
+    with store.writing() as tx:
+        tx.act = Act(actor=f"host.{getpass.getuser()}")
+        yield tx

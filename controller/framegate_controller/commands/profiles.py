@@ -1,0 +1,91 @@
+"""Firmware profiles at the controller's host: its own key, large allowlists, keys of signers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.identity.names import parse_name
+from framegate.identity.pem import private_pem
+from framegate_controller.ca.issue import issue_profile_signer
+from framegate_controller.ca.open import load_fleet
+from framegate_controller.commands.options import (
+    DEFAULT_STATE,
+    State,
+    at_the_host,
+    errors,
+    keys_folder,
+    open_registry,
+)
+from framegate_controller.fleet.profiles import add_profile
+from framegate_host.console import talk
+from framegate_host.private_files import write_private
+
+profiles = typer.Typer(no_args_is_help=True, help="Firmware profiles.")
+
+
+@profiles.command("add")
+def profile_add(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    state: State = DEFAULT_STATE,
+    allowlist: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="An IMA allowlist that the profile names; may be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Sign a firmware profile with the controller's own key and put it in force."""
+    with errors():
+        keys = load_fleet(keys_folder(state))
+        with open_registry(state) as store, at_the_host(store) as tx:
+            for each in allowlist or ():
+                tx.evidence.add_allowlist(each.read_bytes(), tx.now_ms)
+            profile = add_profile(tx, keys, file.read_bytes())
+        talk.print(
+            f"profile {profile.name} {profile.version} revision {profile.revision} is in force"
+        )
+
+
+@profiles.command("allowlist")
+def profile_allowlist(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)],
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Put IMA allowlists into the store, before a profile that names them; large ones do not fit
+    through the operators' port.
+    """
+    with errors(), open_registry(state) as store:
+        for file in files:
+            with at_the_host(store) as tx:
+                found = tx.evidence.add_allowlist(file.read_bytes(), tx.now_ms)
+            talk.print(f"sha256:{found.digest.hex()}: {found.size} files")
+
+
+@profiles.command("signer")
+def profile_signer(
+    name: Annotated[str, typer.Argument(help="Who signs, for instance: carla")],
+    out: Annotated[Path, typer.Option(help="Where to write key and certificate (PEM).")],
+    state: State = DEFAULT_STATE,
+    days: Annotated[int, typer.Option(min=1, max=730)] = 365,
+) -> None:
+    """Make a profile signer: a key whose signature on a firmware profile counts in this fleet
+    until it is revoked. Use: framegate profile sign.
+    """
+    with errors():
+        keys, key = load_fleet(keys_folder(state)), ec.generate_private_key(ec.SECP256R1())
+        certificate = issue_profile_signer(
+            keys, parse_name(name, "signer"), key.public_key(), timedelta(days=days)
+        )
+        write_private(out, private_pem(key) + certificate.public_bytes(Encoding.PEM))
+        talk.print(
+            f"{out}: key and certificate of profile signer {name}, {days} days; "
+            f"next: framegate profile sign FILE --key {out}"
+        )

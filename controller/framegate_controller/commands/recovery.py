@@ -1,0 +1,72 @@
+"""For the day when nobody can sign in: a sealed credential; a new code for who lost all factors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framegate.errors import Reason, Refused
+from framegate_controller.ca.open import load_fleet
+from framegate_controller.commands.options import (
+    DEFAULT_STATE,
+    Passphrase,
+    State,
+    at_the_host,
+    errors,
+    keys_folder,
+    open_registry,
+)
+from framegate_controller.people.operators import quorum, reset_factors
+from framegate_controller.people.signin import seal_break_glass
+from framegate_host.console import talk
+from framegate_host.private_files import write_private
+
+
+def break_glass(
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Where to write the sealed credential; print it, put it into an envelope, "
+            "delete the file."
+        ),
+    ],
+    state: State = DEFAULT_STATE,
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Seal a credential for the day when nobody else can sign in or approve: admin and security
+    for an hour, once, and everybody is told.
+
+    Used with: framegate login NAME --break-glass FILE. A new one takes the place of the old.
+    """
+    with errors():
+        load_fleet(
+            keys_folder(state), passphrase_file
+        )  # whoever cannot open the fleet's keys seals nothing
+        with open_registry(state) as store, at_the_host(store) as tx:
+            code = seal_break_glass(tx)
+        write_private(out, code.encode() + b"\n")
+        talk.print(
+            f"{out}: a sealed credential, good once; whoever uses it is told to everybody "
+            "until somebody else has looked into it"
+        )
+
+
+def recover_operator(
+    name: Annotated[str, typer.Argument(help="The operator's name.")],
+    state: State = DEFAULT_STATE,
+) -> None:
+    """A new enrolment code for an operator who lost every factor, while nobody else can help.
+    Works only as long as the quorum is one; else use break-glass.
+    """
+    with errors():
+        with open_registry(state) as store, at_the_host(store) as tx:
+            people = quorum(tx)
+            if people > 1:
+                wanted = "a fleet whose decisions take one person"
+                hint = f"somebody else: framegate operator reset-mfa {name}"
+                raise Refused.of(Reason.APPROVAL_NEEDED, wanted, people, hint)
+            _, code = reset_factors(tx, tx.people.find(name))
+        talk.print(f"next, within 24 h: framegate login {name} --enrol")
+        print(code)

@@ -1,0 +1,221 @@
+"""Who listens at this controller, and how they hear of what was committed.
+
+Publishing takes turns, and each turn reads one snapshot of the store: so the revisions that a
+gateway sees never fall. A slow listener is cut off; it comes back and starts from a snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Generic, Protocol, TypeVar
+
+from framegate_controller.context import Fleet
+from framegate_controller.events.messages import (
+    DeviceTrust,
+    MachineEvent,
+    Message,
+    ToGateways,
+    ToMachines,
+    TrustUpdate,
+)
+from framegate_controller.events.notices import Notice
+from framegate_controller.events.snapshot import Teller
+from framegate_controller.store.ports import Store
+
+M = TypeVar("M")
+QUEUE: Final = 1024
+"""Messages a slow listener may lag behind before it is cut off and starts again from a snapshot."""
+Follower = Callable[[DeviceTrust], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """How many machines watch and how many gateways follow the feed, at this controller."""
+
+    watchers: int
+    feeds: int
+
+
+class Subscription(Generic[M]):
+    """One listener's bounded queue. Of the event loop alone."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[M] = asyncio.Queue(QUEUE)
+        self.open = True
+
+    def put(self, message: M) -> None:
+        """Queue a message; a listener whose queue is full is cut off."""
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self.open = False  # its stream notices, ends, and the peer comes back for a snapshot
+
+    async def next(self, within_s: float) -> M | None:
+        """The next message, None where none comes in time."""
+        try:
+            return await asyncio.wait_for(self._queue.get(), within_s)
+        except TimeoutError:
+            return None
+
+
+class Feed:
+    """One gateway's subscription: it begins with a snapshot, and nothing goes back behind that."""
+
+    def __init__(
+        self, updates: Subscription[TrustUpdate], heartbeat: Callable[[], TrustUpdate]
+    ) -> None:
+        self._updates, self._heartbeat = updates, heartbeat
+        self._told = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether it was not cut off."""
+        return self._updates.open
+
+    def begin(self, snapshot: TrustUpdate) -> TrustUpdate:
+        """The snapshot, read after the subscription was made: whatever is older is in it."""
+        self._told = snapshot.revision
+        return snapshot
+
+    async def next(self, within_s: float) -> TrustUpdate | None:
+        """The next update, None where none comes in time."""
+        while (update := await self._updates.next(within_s)) is not None:
+            if update.revision >= self._told:
+                self._told = update.revision
+                return update
+        return None
+
+    def heartbeat(self) -> TrustUpdate:
+        """The present revision and nothing else, out of memory."""
+        beat = self._heartbeat()
+        self._told = max(self._told, beat.revision)
+        return replace(beat, revision=self._told)
+
+
+class Bus(Protocol):
+    """Brings what was committed to whoever listens, wherever it was committed."""
+
+    async def publish(self, notices: tuple[Notice, ...]) -> None:
+        """Tell of a committed change, until it is on its way. `()` only looks at the revision."""
+
+    def watch(self, device: str) -> AbstractContextManager[Subscription[MachineEvent]]:
+        """What this machine is told from now on."""
+
+    def feed(self, zone: str) -> AbstractContextManager[Feed]:
+        """What gateways of this zone are told from now on."""
+
+    def follow(self, follower: Follower) -> None:
+        """Call `follower`, on the event loop, with every machine that changed."""
+
+    @property
+    def listening(self) -> Listening:
+        """Who listens now."""
+
+
+class InMemoryBus:
+    """The bus of a fleet with one controller: what it committed, for whoever listens at it."""
+
+    def __init__(self, store: Store, fleet: Fleet) -> None:
+        self._store, self._fleet = store, fleet
+        self._watchers: dict[str, set[Subscription[MachineEvent]]] = {}
+        self._feeds: dict[str, set[Subscription[TrustUpdate]]] = {}
+        self._followers: list[Follower] = []
+        self._turn = asyncio.Lock()
+        self._revision = 0
+
+    async def publish(self, notices: tuple[Notice, ...]) -> None:
+        """See `Bus`.
+
+        Where the store cannot be read everybody is cut off, and the next snapshot has it all.
+        """
+        async with self._turn:
+            try:
+                revision, messages = await asyncio.to_thread(
+                    self._read, notices, tuple(self._feeds)
+                )
+            except Exception:
+                self._cut_off()
+                raise
+            for message in messages:
+                self._deliver(message)
+            self._revision = revision
+
+    def heartbeat(self) -> TrustUpdate:
+        """The last known revision and nothing else: no lock, no store."""
+        return TrustUpdate(
+            revision=self._revision, now_ms=self._fleet.clock(), controller=self._fleet.controller
+        )
+
+    @contextmanager
+    def watch(self, device: str) -> Iterator[Subscription[MachineEvent]]:
+        """See `Bus`."""
+        with _member(self._watchers, device) as made:
+            yield made
+
+    @contextmanager
+    def feed(self, zone: str) -> Iterator[Feed]:
+        """See `Bus`."""
+        with _member(self._feeds, zone) as made:
+            yield Feed(made, self.heartbeat)
+
+    def follow(self, follower: Follower) -> None:
+        """See `Bus`."""
+        self._followers.append(follower)
+
+    @property
+    def listening(self) -> Listening:
+        """See `Bus`."""
+        return Listening(_open(self._watchers), _open(self._feeds))
+
+    def _read(
+        self, notices: tuple[Notice, ...], zones: Collection[str]
+    ) -> tuple[int, list[Message]]:
+        with self._store.reading() as tx:
+            return tx.revision(), list(Teller(tx, self._fleet).messages(notices, zones))
+
+    def _deliver(self, message: Message) -> None:
+        match message:
+            case ToMachines(machines, event):
+                for machine in list(self._watchers) if machines is None else machines:
+                    _put(self._watchers.get(machine), event)
+            case ToGateways(zone, update):
+                for each in list(self._feeds) if zone is None else (zone,):
+                    _put(self._feeds.get(each), update)
+                for trust in update.devices:
+                    for follower in self._followers:
+                        follower(trust)
+
+    def _cut_off(self) -> None:
+        _close(self._watchers)
+        _close(self._feeds)
+
+
+@contextmanager
+def _member(groups: dict[str, set[Subscription[M]]], name: str) -> Iterator[Subscription[M]]:
+    made: Subscription[M] = Subscription()
+    groups.setdefault(name, set()).add(made)
+    try:
+        yield made
+    finally:
+        groups[name].discard(made)
+        if not groups[name]:
+            del groups[name]
+
+
+def _open(groups: dict[str, set[Subscription[M]]]) -> int:
+    return sum(each.open for group in groups.values() for each in group)
+
+
+def _close(groups: dict[str, set[Subscription[M]]]) -> None:
+    for group in groups.values():
+        for each in group:
+            each.open = False
+
+
+def _put(group: set[Subscription[M]] | None, message: M) -> None:
+    for each in group or ():
+        if each.open:
+            each.put(message)

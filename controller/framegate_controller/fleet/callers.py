@@ -1,0 +1,77 @@
+"""Which machine is calling: asked anew for every call and every message of a stream."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from framegate.errors import Reason, Refused
+from framegate.identity.certificates import Purpose, request_key, spki_of
+from framegate.identity.names import Kind
+from framegate.machines.lifecycle import State
+from framegate.registry.device import Device
+from framegate.wire import GatewayPublics, sha256
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.peer import Peer, verify_peer
+from framegate_controller.store.ports import Transaction
+
+MAX_REMEMBERED = 1024
+"""Gateway processes whose request was read once; each is some hundred bytes."""
+
+
+def device_key(
+    certificate: x509.Certificate, address: str, keys: FleetKeys, now: datetime
+) -> bytes:
+    """SHA-256 of the key with which a machine opened its connection.
+
+    A certificate that has run out still names it: the connection may outlive it, and the handshake
+    proved the key. The caller MUST ask `standing_device` whether a later one for it is alive.
+    Raises Refused: no certificate of this fleet, or another purpose.
+    """
+    try:
+        return sha256(verify_peer(certificate, address, keys, now, Purpose.DEVICE).identity.spki)
+    except Refused as error:
+        if error.reason != Reason.CERTIFICATE_EXPIRED:
+            raise
+    return sha256(
+        certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    )
+
+
+def standing_device(tx: Transaction, key_sha256: bytes) -> Device:
+    """The machine whose present key this is. Raises Refused: replaced, retired, expired."""
+    found = tx.devices.by_tls_key(key_sha256)
+    if found is None or found.state == State.RETIRED:
+        raise Refused.of(
+            Reason.CERTIFICATE, "the present key of an enrolled device", "another", "join again"
+        )
+    if found.certificate_expires_ms < tx.now_ms:
+        hint = "rejoin on the join port"
+        raise Refused.of(Reason.CERTIFICATE_EXPIRED, "a certificate alive now", "expired", hint)
+    return found
+
+
+def gateway_host(tx: Transaction, peer: Peer) -> Device:
+    """The host of the calling gateway process, whose key the host's last result must vouch for.
+
+    That `peer` is a gateway of this fleet, the caller MUST have established.
+    Raises Refused (NOT_TRUSTED).
+    """
+    host = tx.devices.get(peer.name)
+    if host is None or host.kind != Kind.GATEWAY or host.state != State.TRUSTED:
+        state = host.state if host is not None else "unknown"
+        raise Refused.of(Reason.NOT_TRUSTED, "a gateway on a trusted host", f"{peer.name} {state}")
+    if peer.identity.spki not in {_tls_key(p.publics) for p in tx.gateways.of_host(host.id)}:
+        wanted = "a gateway process that its host vouches for now"
+        hint = "it was replaced; its successor is attested with the host"
+        raise Refused.of(Reason.NOT_TRUSTED, wanted, "another", hint)
+    return host
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _tls_key(publics: bytes) -> bytes:
+    """The key that a process's quoted request asks for: it is asked about every second."""
+    return spki_of(request_key(GatewayPublics.parse(publics).tls_csr))

@@ -1,0 +1,137 @@
+"""Evidence as it is kept: what came, once for each content, so that any decision can be replayed.
+
+Nothing is kept that is not needed for that.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from framegate.errors import FramegateError, Reason, Refused
+from framegate.evidence.appraise import AttestationResult
+from framegate.evidence.verify import Expectation, VerifiedEvidence
+from framegate.identity.names import DeviceId
+from framegate.profile.posture import parse_posture
+from framegate.registry.device import Device
+from framegate.registry.evidence import KeptEvidence
+from framegate.tpm.attest import PcrSelection
+from framegate.tpm.constants import Alg
+from framegate.tpm.public import parse_public
+from framegate.wire import sha256
+from framegate_controller.store.ports import Transaction
+
+KEEP_MS: Final = 30 * 86_400_000
+"""Evidence is kept for 30 days after it was last seen: a profile can be tried on a month's life."""
+
+
+def store_evidence(tx: Transaction, device: Device, expected: Expectation, evidence: VerifiedEvidence, result: AttestationResult, proof: bytes, profile: str) -> str:
+    """Keep what `evidence` came from; returns its id.
+
+    The same content, result and profile (its label) as the device's last only count as seen again.
+    """
+    _keep_list(tx, device.id, evidence)
+    boot_log = sha256(evidence.boot_log_bytes)
+    content = _content(boot_log, expected, evidence, result, profile)
+    last = tx.evidence.last_content(device.id)
+    if last is not None and last[1] == content:
+        tx.evidence.seen_again(last[0], tx.now_ms)
+        return last[0]
+    tx.evidence.keep_boot_log(boot_log, evidence.boot_log_bytes)
+    made = KeptEvidence(
+        id=secrets.token_hex(16),
+        device=device.id,
+        content_sha256=content,
+        first_ms=tx.now_ms,
+        last_ms=tx.now_ms,
+        count=1,
+        join=expected.join,
+        transcript=expected.transcript,
+        ak_public=expected.ak.raw,
+        tls_public=expected.tls.raw,
+        bank=expected.selection.bank,
+        pcrs=expected.selection.pcrs,
+        boot_log_sha256=boot_log,
+        ima_entries=_entries(evidence),
+        reset_count=evidence.clock.reset_count,
+        restart_count=evidence.clock.restart_count,
+        proof=proof,
+        profile=profile,
+        affirming=result.affirming,
+        failures=result.failures,
+        vector=dict(result.vector),
+    )
+    tx.evidence.add(made)
+    tx.evidence.prune(device.id, tx.now_ms - KEEP_MS)
+    return made.id
+
+
+def _content(boot_log: bytes, expected: Expectation, evidence: VerifiedEvidence, result: AttestationResult, profile: str) -> bytes:
+    """A digest of what makes evidence the same as the last.
+
+    Nonce, clock and what passes in a posture do not count.
+    """
+    try:
+        lasting = parse_posture(evidence.posture).lasting()
+    except FramegateError:
+        lasting = evidence.posture
+    clock = evidence.clock
+    parts = [
+        boot_log,
+        str((clock.reset_count, clock.restart_count, _entries(evidence))).encode(),
+        lasting,
+        profile.encode(),
+        json.dumps([[f.reason.value, f.expected, f.actual, f.hint] for f in result.failures]).encode(),
+        expected.ak.raw,
+        expected.tls.raw,
+    ]
+    return sha256(b"".join(sha256(p) for p in parts))
+
+
+def _entries(evidence: VerifiedEvidence) -> int:
+    return evidence.ima_prefix.entries if evidence.ima_prefix is not None else 0
+
+
+def _keep_list(tx: Transaction, device: DeviceId, evidence: VerifiedEvidence) -> None:
+    start = evidence.ima_from.entries if evidence.ima_from is not None else 0
+    if evidence.ima_prefix is None or (start and not evidence.ima):
+        return  # no list, or nothing new in it
+    clock = evidence.clock
+    tx.evidence.keep_ima(device, clock.reset_count, clock.restart_count, start, len(evidence.ima), evidence.ima_bytes)
+
+
+def whole_list(tx: Transaction, kept: KeptEvidence) -> bytes:
+    """The IMA list of the boot that `kept` evidence is of, binary; empty where there is none.
+
+    Raises Refused (NOT_FOUND) where it is not kept any more.
+    """
+    if not kept.ima_entries:
+        return b""
+    found = tx.evidence.ima_list(kept.device, kept.reset_count, kept.restart_count, kept.ima_entries)
+    return found or _gone()
+
+
+def stored_expectation(tx: Transaction, kept: KeptEvidence, quirks: frozenset[str], pinned: Mapping[int, frozenset[bytes]]) -> tuple[bytes, Expectation]:
+    """(proof, what it takes to verify it again) of kept evidence, with its boot's whole IMA list.
+
+    Raises Refused (NOT_FOUND) where parts are gone.
+    """
+    log = tx.evidence.boot_log(kept.boot_log_sha256)
+    expected = Expectation(
+        transcript=kept.transcript,
+        ak=parse_public(kept.ak_public),
+        tls=parse_public(kept.tls_public),
+        selection=PcrSelection(Alg(kept.bank), kept.pcrs),
+        join=kept.join,
+        stored_boot_log=log if log is not None else _gone(),
+        quirks=quirks,
+        pinned=pinned,
+        stored_ima=whole_list(tx, kept),
+    )
+    return kept.proof, expected
+
+
+def _gone() -> bytes:
+    raise Refused.of(Reason.NOT_FOUND, "the boot log and IMA list of that boot", "no longer kept")

@@ -1,0 +1,105 @@
+"""Tickets to join: for a machine that is registered with it, or for another in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from framegate.errors import Reason, Refused
+from framegate.identity.names import DeviceId, Kind, device_id, parse_name
+from framegate.machines.lifecycle import State
+from framegate.record.machine_events import Invited, ReplacementInvited
+from framegate.registry.device import Device
+from framegate.registry.ticket import Ticket
+from framegate.wire import sha256
+from framegate_controller.store.ports import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """Who is invited, by a ticket of `code` that lives for `life_s`.
+
+    `ek_sha256` binds it to one EK, None to none: then somebody has to approve who joined.
+    `replaces`: another machine, in the place of the one that has this name.
+    """
+
+    kind: Kind
+    zone: str
+    name: str
+    profile: str
+    code: bytes
+    life_s: int
+    ek_sha256: bytes | None = None
+    replaces: bool = False
+
+
+def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
+    """Register a machine, or take note of a replacement, and keep the ticket: by its hash.
+
+    Raises Malformed (USAGE), Refused where the name is taken or the profile unknown.
+    """
+    parse_name(invitation.profile, "profile")
+    identifier = device_id(invitation.kind, invitation.zone, invitation.name)
+    _require_profile(tx, invitation.profile)
+    held = tx.devices.named(invitation.name)
+    if invitation.replaces:
+        return _replacement(tx, invitation, held)
+    _require_free(tx, invitation.name, held)
+    device = Device(
+        id=identifier,
+        kind=invitation.kind,
+        zone=invitation.zone,
+        name=invitation.name,
+        state=State.INVITED,
+        since_ms=tx.now_ms,
+        profile=invitation.profile,
+    )
+    tx.devices.add(device)
+    tx.tickets.add(_ticket(tx, invitation, identifier))
+    tx.record(Invited(device=identifier, profile=invitation.profile))
+    return identifier
+
+
+def _require_profile(tx: Transaction, profile: str) -> None:
+    if tx.profiles.in_force(profile) is None:
+        wanted = f"a firmware profile ({', '.join(tx.profiles.names()) or 'none'})"
+        hint = "framegate-controller profile add FILE"
+        raise Refused.of(Reason.PROFILE_MISSING, wanted, profile, hint)
+
+
+def _require_free(tx: Transaction, name: str, held: Device | None) -> None:
+    """A retired machine gives its name up to whoever is invited under it."""
+    if held is None:
+        return
+    if held.state != State.RETIRED:
+        hint = f"framegate camera retire {name}, or choose another name"
+        raise Refused.of(Reason.NAME_TAKEN, "a name that is free", f"{name} ({held.state})", hint)
+    tx.devices.remove(held.id)
+
+
+def _replacement(tx: Transaction, invitation: Invitation, held: Device | None) -> DeviceId:
+    """The present machine keeps its place until the new one has proved itself to be the ticket's.
+
+    Whoever took a machine out of a quarantine by replacing it would need no operator's release:
+    there the ticket has to name the new one.
+    """
+    kind, name = invitation.kind, invitation.name
+    if held is None or held.kind != kind or held.state == State.RETIRED:
+        wanted = f"a {kind} of the registry to replace"
+        raise Refused.of(Reason.NOT_FOUND, wanted, ascii(name), f"framegate {kind} list")
+    if held.state == State.QUARANTINED and invitation.ek_sha256 is None:
+        wanted = "a ticket bound to the new machine's EK, as this device is held"
+        hint = f"framegate {kind} replace {name} --ek-hash HASH"
+        raise Refused.of(Reason.QUARANTINED, wanted, "no EK hash", hint)
+    tx.tickets.add(_ticket(tx, invitation, held.id))
+    tx.record(ReplacementInvited(device=held.id, bound=invitation.ek_sha256 is not None))
+    return held.id
+
+
+def _ticket(tx: Transaction, invitation: Invitation, device: DeviceId) -> Ticket:
+    return Ticket(
+        code_sha256=sha256(invitation.code),
+        device=device,
+        ek_sha256=invitation.ek_sha256,
+        expires_ms=tx.now_ms + invitation.life_s * 1000,
+        replaces=invitation.replaces,
+    )

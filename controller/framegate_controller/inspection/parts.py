@@ -1,0 +1,147 @@
+"""Parts of the fleet: which golden images a part is compared with, and how strictly.
+
+Each is signed, under versions that never fall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from framegate.errors import Malformed, Reason, Refused
+from framegate.record.fleet_events import PartRemoved, PartSet
+from framegate.registry.model import Part
+from framegate.signed.dsse import parse_envelope, strict_json
+from framegate.signed.part import MAX_GOLDEN_BYTES, MAX_GOLDENS, PartStatement, check_part
+from framegate.wire import sha256
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.store.ports import Transaction
+
+MAX_PARTS: Final = 2_000
+"""Parts of a fleet: their statements, a kilobyte each, are told to gateways as they connect."""
+MAX_GOLDENS_BYTES: Final = 3 * 1024 * 1024
+"""All golden images of one request: what a call may carry."""
+MAX_RULES_BYTES: Final = 64 * 1024
+"""Rules of a part: its thresholds and regions, as a person writes them."""
+MAX_SOURCE: Final = 200
+"""Characters that say where golden images are from."""
+PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""How PNG and JPEG files begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartChange:
+    """A part as it is to be signed, and its golden images; or that it is to go.
+
+    Version, time and who approved it are still open.
+    """
+
+    part: PartStatement
+    goldens: tuple[bytes, ...]
+
+    @property
+    def summary(self) -> str:
+        """For people."""
+        if self.part.removed:
+            return f"take part {self.part.part_type} away"
+        images = ", ".join(g[:16] for g in self.part.goldens)
+        count, source = len(self.goldens), self.part.source
+        return f"part {self.part.part_type}: {count} golden images ({images}) from {source}"
+
+
+def parse_change(part_type: str, goldens: Sequence[bytes], rules: bytes, source: str, *, remove: bool) -> PartChange:
+    """What is asked for. Raises Malformed (PART)."""
+    read = _parse_rules(rules)
+    if not remove:
+        _check_goldens(goldens, source)
+    part = PartStatement(
+        part_type=part_type,
+        version=1,
+        goldens=tuple(sha256(g).hex() for g in goldens),
+        thresholds=tuple(read["thresholds"]),
+        min_size_px=float(read["min_size_px"]),
+        ignore=tuple(read["ignore"]),
+        source=source[:MAX_SOURCE],
+        approved_by=(),
+        removed=int(remove),
+        issued_at_ms=0,
+    )
+    return PartChange(check_part(part), tuple(goldens))
+
+
+def _check_goldens(goldens: Sequence[bytes], source: str) -> None:
+    whole = sum(map(len, goldens))
+    if not 1 <= len(goldens) <= MAX_GOLDENS or any(len(g) > MAX_GOLDEN_BYTES for g in goldens) or whole > MAX_GOLDENS_BYTES:
+        wanted = f"1 to {MAX_GOLDENS} golden images, {MAX_GOLDENS_BYTES} bytes together"
+        raise Malformed.of(Reason.PART, wanted, f"{len(goldens)}, {whole} bytes")
+    if any(not g.startswith(PICTURES) for g in goldens):
+        raise Malformed.of(Reason.PART, "golden images as PNG or JPEG", "another file")
+    if not source.strip():
+        raise Malformed.of(Reason.PART, "where the golden images are from", "nothing", "--source TEXT")
+
+
+def _parse_rules(raw: bytes) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"thresholds": [], "min_size_px": 0.0, "ignore": []}
+    body = strict_json(raw) if raw else {}
+    if len(raw) > MAX_RULES_BYTES or type(body) is not dict or set(body) - set(defaults):
+        raise Malformed.of(Reason.PART, "rules with thresholds, min_size_px and ignore", ascii(body)[:80])
+    found = {**defaults, **body}
+    lists = type(found["thresholds"]) is list and type(found["ignore"]) is list
+    if not lists or type(found["min_size_px"]) not in {int, float}:
+        wanted = "lists of thresholds and regions, a number min_size_px"
+        raise Malformed.of(Reason.PART, wanted, ascii(found)[:80])
+    if any(type(row) is not dict for row in found["thresholds"]):
+        raise Malformed.of(Reason.PART, "thresholds as {kind, at_least}", ascii(found["thresholds"])[:80])
+    return found
+
+
+def set_part(tx: Transaction, keys: FleetKeys, change: PartChange, by: str, approved_by: tuple[str, ...]) -> Part:
+    """Sign a part under its next version, or take it away. Raises Refused (PART).
+
+    One that was taken away stays as such, so that its version never falls.
+    """
+    asked = change.part
+    held = tx.parts.get(asked.part_type)
+    if held is None and (asked.removed or tx.parts.count() >= MAX_PARTS):
+        wanted = f"a part there is, and at most {MAX_PARTS}"
+        raise Refused.of(Reason.PART, wanted, ascii(asked.part_type[:60]), "framegate part list")
+    for image in change.goldens:
+        tx.parts.keep_golden(image)
+    version = held.version + 1 if held is not None else 1
+    made = replace(asked, version=version, approved_by=(by, *approved_by), issued_at_ms=tx.now_ms)
+    signer = keys.signing["part"]
+    envelope = made.seal(signer.der, signer.sign)
+    part = Part(part_type=made.part_type, version=version, removed=bool(made.removed), envelope=envelope, by=by)
+    tx.parts.put(part)
+    tx.raise_revision()
+    event = PartRemoved if part.removed else PartSet
+    tx.record(event(part_type=part.part_type, summary=change.summary, version=version))
+    return part
+
+
+def part_envelopes(tx: Transaction) -> list[bytes]:
+    """Every part's envelope, removed ones too: a gateway that kept one learns that it is gone."""
+    return [p.envelope for p in tx.parts.all(removed=True)]
+
+
+def find_part(tx: Transaction, part_type: str) -> Part:
+    """A part that is there. Raises Refused (NOT_FOUND)."""
+    part = tx.parts.get(part_type)
+    if part is None or part.removed:
+        raise Refused.of(Reason.NOT_FOUND, "a part's id", ascii(part_type[:80]), "framegate part list")
+    return part
+
+
+def golden_images(tx: Transaction, part: Part) -> list[bytes]:
+    """Those of a part. Raises Refused (NOT_FOUND)."""
+    statement = PartStatement.parse_payload(parse_envelope(part.envelope, PartStatement.TYPE).payload)
+    return [golden_image(tx, bytes.fromhex(g)) for g in statement.goldens]
+
+
+def golden_image(tx: Transaction, digest: bytes) -> bytes:
+    """A golden image by its digest. Raises Refused (NOT_FOUND)."""
+    found = tx.parts.golden(digest)
+    if found is None:
+        raise Refused.of(Reason.NOT_FOUND, "a golden image's digest", digest.hex()[:64])
+    return found

@@ -1,0 +1,34 @@
+"""Rows of the operator's port: certificate authorities."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from framegate_controller.context import Fleet
+from framegate_controller.rpc.table import Rpc
+from framegate_controller.verbs.ca import Authorities, CaRow, ShowCa, parse_rotation
+from framegate_proto.v1 import framegate_pb2 as pb
+
+
+def _row(row: CaRow) -> pb.CaRow:
+    begins, ends = row.certificate.not_valid_before_utc, row.certificate.not_valid_after_utc
+    return pb.CaRow(
+        label=row.label,
+        state=row.state,
+        subject=row.certificate.subject.rfc4514_string(),
+        serial=f"{row.certificate.serial_number:x}",
+        held_in=row.held_in,
+        note=row.note,
+        not_before_ms=int(begins.timestamp() * 1000),
+        not_after_ms=int(ends.timestamp() * 1000),
+    )
+
+
+def _reply(found: Authorities, _fleet: Fleet) -> pb.CaReply:
+    return pb.CaReply(plan=found.plan, rows=[_row(r) for r in found.rows])
+
+
+ROWS: Final[tuple[Rpc[Any, Any, Any], ...]] = (
+    Rpc("ShowCa", ShowCa.parse, _reply),
+    Rpc("RotateCa", parse_rotation, _reply),
+)

@@ -1,0 +1,44 @@
+"""Whether the peer of a stream still stands: asked again and again, beside the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+ANSWER_S: Final = 0.1
+"""How long a message waits for the registry to say that its peer still stands."""
+
+
+class Recheck:
+    """Asks every so often, and ends the stream once the answer is no.
+
+    A registry that takes its time holds up no heartbeat: a gateway closes its gate where they stay
+    away, and that must not come of a slow disk.
+    """
+
+    def __init__(self, question: Callable[[], Coroutine[Any, Any, object]], every_s: float) -> None:
+        self._question, self._every_s = question, every_s
+        self._due_s = asyncio.get_running_loop().time() + every_s
+        self._asked: asyncio.Task[object] | None = None
+
+    async def ask(self) -> None:
+        """Ask where it is time; wait a moment for the answer, and no longer.
+
+        Raises what the question raised, once that is known.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if self._asked is None and now_s < self._due_s:
+            return
+        if self._asked is None:
+            self._due_s = now_s + self._every_s
+            self._asked = asyncio.create_task(self._question())
+            await asyncio.wait({self._asked}, timeout=ANSWER_S)
+        if self._asked.done():
+            answered, self._asked = self._asked, None
+            answered.result()
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._asked is not None:
+            self._asked.cancel()

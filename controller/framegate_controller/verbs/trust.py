@@ -1,0 +1,65 @@
+"""TPM makers whose word counts for the EKs of machines that join."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from cryptography import x509
+
+from framegate.errors import Malformed, Reason
+from framegate.identity.certificates import UNREADABLE
+from framegate.registry.device import TpmMaker
+from framegate_controller.fleet.makers import add_maker
+from framegate_controller.people.authority import Aim
+from framegate_controller.store.ports import Transaction
+from framegate_controller.verbs.verb import Call, Outcome, Verb
+from framegate_proto.v1 import framegate_pb2 as pb
+
+MAX_SUBJECT: Final = 200
+"""Characters of a certificate's subject, in what approvers read."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddTpmMaker(Verb[TpmMaker]):
+    """Trust a TPM maker's CA; `subject` as its certificate says it."""
+
+    certificate: x509.Certificate
+    subject: str
+
+    @classmethod
+    def parse(cls, request: pb.TpmCa) -> Self:
+        """Raises Malformed (CERTIFICATE)."""
+        try:
+            certificate = x509.load_der_x509_certificate(request.certificate)
+            return cls(certificate, certificate.subject.rfc4514_string()[:MAX_SUBJECT])
+        except UNREADABLE as error:
+            raise Malformed.of(
+                Reason.CERTIFICATE, "a DER certificate", type(error).__name__
+            ) from error
+
+    def aim(self, tx: Transaction) -> Aim:
+        """See `Verb.aim`."""
+        return Aim("trust.add", target=self.subject, summary=f"trust the TPM maker {self.subject}")
+
+    def run(self, tx: Transaction, call: Call) -> Outcome[TpmMaker]:
+        """See `Verb.run`."""
+        return Outcome(add_maker(tx, self.certificate))
+
+
+@dataclass(frozen=True, slots=True)
+class ListTpmMakers(Verb[list[TpmMaker]]):
+    """The makers' CAs that are trusted."""
+
+    @classmethod
+    def parse(cls, _request: pb.ListRequest) -> Self:
+        """Nothing is asked for."""
+        return cls()
+
+    def aim(self, tx: Transaction) -> Aim:
+        """See `Verb.aim`."""
+        return Aim("trust.show")
+
+    def run(self, tx: Transaction, call: Call) -> Outcome[list[TpmMaker]]:
+        """See `Verb.run`."""
+        return Outcome(tx.makers.all())
