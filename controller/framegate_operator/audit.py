@@ -18,8 +18,7 @@ from framegate.record.witness import head_line
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_host.witness_file import last_head, read_heads, write_head
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import read
+from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, ago_ms, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -11,7 +11,7 @@ import typer
 from framegate.identity.names import Kind, parse_name, split_device_id
 from framegate_host.console import talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context
+from framegate_operator.options import Context
 from framegate_operator.output import errors
 from framegate_proto.v1 import framegate_pb2 as pb
 

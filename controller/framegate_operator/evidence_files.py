@@ -9,7 +9,7 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from framegate.errors import Failure, FramegateError, Malformed, Reason
+from framegate.errors import FramegateError, Malformed, Reason
 from framegate.eventlog import parse_boot_log, structural_failures
 from framegate.eventlog.words import bank_names, event_rows
 from framegate.evidence.offline import verify_files
@@ -26,11 +26,11 @@ from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, TPM_GE
 from framegate.tpm.public import require_ek
 from framegate.wire import sha256
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_failures, show_json, talk
-from framegate_operator.output import data, errors, show_table
+from framegate_operator.options import Output
+from framegate_operator.output import data, errors, failure_json, show_table
 
 MAX_READ: Final = 64 * 1024 * 1024
 """No file of evidence is larger: an IMA list of 200,000 entries has some 25 MiB."""
-Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
 
 
 def read_file(path: Path) -> bytes:
@@ -110,7 +110,7 @@ def verify(
         show_json(
             {
                 "verdict": "affirming" if report.affirming else "untrusted", "vector": report.vector(), "checked": report.checked, "unchecked": report.unchecked,
-                "failures": [_failure(f) for f in report.failures], "findings": [_failure(f) for f in report.findings], "facts": report.facts,
+                "failures": [failure_json(f) for f in report.failures], "findings": [failure_json(f) for f in report.findings], "facts": report.facts,
             }
         )  # fmt: skip
     else:
@@ -129,14 +129,22 @@ def pcr_values(raw: bytes) -> dict[str, dict[int, bytes]]:
     """PCR values in JSON. Raises Malformed (USAGE)."""
     body: Any = strict_json(raw)
     table = body.get("pcrs", body) if isinstance(body, dict) else None
-    try:
-        found = {bank: {int(p): bytes.fromhex(v.removeprefix("0x")) for p, v in values.items()} for bank, values in table.items()}  # type: ignore[union-attr]
-    except (AttributeError, ValueError, TypeError) as error:
-        raise Malformed.of(Reason.USAGE, "{bank: {pcr: hex}}", type(error).__name__) from error
+    found = pcr_table(table, "{bank: {pcr: hex}}")
     wrong = [b for b in found if b not in BANK_BY_NAME]
     if wrong:
         raise Malformed.of(Reason.USAGE, f"banks {', '.join(BANK_BY_NAME)}", ascii(wrong[0][:20]))
     return found
+
+
+def pcr_table(table: Any, wanted: str) -> dict[str, dict[int, bytes]]:
+    """Bank to PCR to value. Raises Malformed (USAGE), saying that `wanted` was."""
+    try:
+        return {
+            bank: {int(p): bytes.fromhex(v.removeprefix("0x")) for p, v in values.items()}
+            for bank, values in table.items()
+        }
+    except (AttributeError, ValueError, TypeError) as error:
+        raise Malformed.of(Reason.USAGE, wanted, type(error).__name__) from error
 
 
 def show(file: Annotated[Path, typer.Argument(help="A TPM structure, boot log, IMA list, EK certificate or firmware profile.")], output: Output = "table") -> None:
@@ -264,7 +272,3 @@ def _boot_log(raw: bytes) -> _Shown:
         facts["structural findings"] = len(structural_failures(log, bank))
     rows: list[tuple[Any, ...]] = list(event_rows(log, bank))
     return "boot log", facts, ("#", "PCR", "type", HASH_NAME.get(bank, bank.name), "seems to be"), rows
-
-
-def _failure(failure: Failure) -> dict[str, str]:
-    return {"reason": failure.reason, "expected": failure.expected, "actual": failure.actual, "hint": failure.hint}

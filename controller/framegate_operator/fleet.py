@@ -13,8 +13,7 @@ from framegate.errors import Malformed, Reason
 from framegate.identity.endorsement import load_maker_certificate
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import read, write
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import STATE_STYLE, ago, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from framegate_host.console import show_json
 from framegate_operator.connection import gateway_stub, load_context
 from framegate_operator.connection import gateways as running_gateways
-from framegate_operator.devices import Context, Output, device_commands
-from framegate_operator.options import read
+from framegate_operator.devices import device_commands
+from framegate_operator.options import Context, Output, read
 from framegate_operator.output import errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -61,6 +61,7 @@ class Verbs(TyperGroup):
                 single.command(cmd_name)(found)
                 made = typer.main.get_command(single)
             made.name = cmd_name
+            _unwrap(made)
             self.commands[cmd_name] = made
         return self.commands[cmd_name]
 
@@ -78,6 +79,13 @@ class Verbs(TyperGroup):
         for left, right in itertools.zip_longest(*columns, fillvalue=blank):
             data.print(left + right.rstrip(), highlight=False)
         data.print("[dim]VERB --help: more. Reads: -o json, --watch. Changes: --dry-run, --reason, --wait[/]")
+
+
+def _unwrap(command: Any) -> None:
+    """A docstring's lines end where the source's do, a help text's where the terminal's do."""
+    command.help = (command.help or "").replace("\n", " ").strip() or None
+    for each in getattr(command, "commands", {}).values():
+        _unwrap(each)
 
 
 app = typer.Typer(no_args_is_help=True, cls=Verbs, help="Framegate: only cameras that prove themselves reach the model, and only then.", pretty_exceptions_enable=False)

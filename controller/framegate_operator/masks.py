@@ -14,8 +14,7 @@ from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskStatement, parse_regions
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import read, write
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

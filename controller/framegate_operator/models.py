@@ -16,8 +16,7 @@ from framegate.wire import sha256
 from framegate_host.console import safe, show_json, talk
 from framegate_host.key_files import read_private_key, read_public_key
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import read, write
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -1,4 +1,8 @@
-"""Options that every command of a kind has: --dry-run, --wait and --reason for what changes something, --watch for what shows something."""
+"""Options that commands share.
+
+--context and --output by name; --dry-run, --wait and --reason for whatever changes something, and
+--watch for whatever shows something, by `write` and `read`.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,26 @@ import contextlib
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from framegate_host.console import talk
 from framegate_operator.output import data
+
+Context = Annotated[
+    Path | None,
+    typer.Option(
+        "--context",
+        help="A context's name or file; default: FRAMEGATE_CONTEXT, else the one in use.",
+    ),
+]
+Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
+Command = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +43,33 @@ class WriteOptions:
 
 WRITE: ContextVar[WriteOptions] = ContextVar("write", default=WriteOptions())  # noqa: B039 - frozen
 _EXTRA: dict[str, tuple[Any, Any]] = {
-    "reason": (Annotated[str, typer.Option("--reason", help="Why; kept in the audit log, and read by whoever approves.")], ""),
-    "dry_run": (Annotated[bool, typer.Option("--dry-run", help="Only say whether it would be allowed and done.")], False),
-    "wait": (Annotated[bool, typer.Option("--wait", help="Where somebody has to approve, wait for it.")], False),
+    "reason": (
+        Annotated[
+            str,
+            typer.Option(
+                "--reason", help="Why; kept in the audit log, and read by whoever approves."
+            ),
+        ],
+        "",
+    ),
+    "dry_run": (
+        Annotated[
+            bool, typer.Option("--dry-run", help="Only say whether it would be allowed and done.")
+        ],
+        False,
+    ),
+    "wait": (
+        Annotated[bool, typer.Option("--wait", help="Where somebody has to approve, wait for it.")],
+        False,
+    ),
 }
-_WATCH = Annotated[float, typer.Option("--watch", "-w", min=0, help="Show again every so many seconds, until Ctrl-C.")]
+_WATCH = Annotated[
+    float,
+    typer.Option("--watch", "-w", min=0, help="Show again every so many seconds, until Ctrl-C."),
+]
 
 
-def write(work: Callable[..., Any]) -> Callable[..., Any]:
+def write(work: Command) -> Command:
     """A command that changes the fleet."""
     own = set(inspect.signature(work).parameters)
 
@@ -56,7 +90,7 @@ def write(work: Callable[..., Any]) -> Callable[..., Any]:
     return _with(run, work, {k: v for k, v in _EXTRA.items() if k not in own})
 
 
-def read(work: Callable[..., Any]) -> Callable[..., Any]:
+def read(work: Command) -> Command:
     """A command that shows something."""
 
     @functools.wraps(work)
@@ -77,12 +111,31 @@ def read(work: Callable[..., Any]) -> Callable[..., Any]:
     return _with(run, work, {"watch": (_WATCH, 0.0)})
 
 
-def _with(run: Callable[..., Any], work: Callable[..., Any], extra: dict[str, tuple[Any, Any]]) -> Callable[..., Any]:
+def for_kind(kind: str, work: Command) -> Command:
+    """`work`, a command for machines of any `kind`, as the one of this kind's group."""
+
+    def run(**given: Any) -> Any:
+        return work(kind=kind, **given)
+
+    run.__doc__ = work.__doc__
+    return _signed(run, [p for n, p in inspect.signature(work).parameters.items() if n != "kind"])
+
+
+def _with(run: Command, work: Command, extra: dict[str, tuple[Any, Any]]) -> Command:
     hints = get_type_hints(work, include_extras=True)
     mine = inspect.signature(work)
-    parameters = [p.replace(annotation=hints.get(n, p.annotation)) for n, p in mine.parameters.items()]
-    parameters += [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d, annotation=a) for n, (a, d) in extra.items()]
+    parameters = [
+        p.replace(annotation=hints.get(n, p.annotation)) for n, p in mine.parameters.items()
+    ]
+    parameters += [
+        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d, annotation=a)
+        for n, (a, d) in extra.items()
+    ]
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return _signed(run, parameters)
+
+
+def _signed(run: Command, parameters: Sequence[inspect.Parameter]) -> Command:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]
     return run

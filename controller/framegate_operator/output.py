@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -95,6 +95,16 @@ def _plain(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def _style(value: object) -> str | None:
     return STATE_STYLE.get(str(value)) or OUTCOME_STYLE.get(str(value))
+
+
+def failure_json(failure: Any) -> dict[str, str]:
+    """A failure as data: ours, or as the wire carries it."""
+    return {
+        "reason": failure.reason,
+        "expected": failure.expected,
+        "actual": failure.actual,
+        "hint": failure.hint,
+    }
 
 
 def ago(ms: int) -> str:

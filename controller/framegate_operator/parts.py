@@ -13,9 +13,8 @@ from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub, with_approval
-from framegate_operator.devices import Context, Output
 from framegate_operator.masks import read_regions
-from framegate_operator.options import WRITE, read, write
+from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -18,9 +18,8 @@ from framegate_host.operator_context import context_body
 from framegate_host.private_files import write_private
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import read, write
-from framegate_operator.output import ago, data, errors, seconds_of, show_table, until
+from framegate_operator.options import Context, Output, read, write
+from framegate_operator.output import ago, data, errors, failure_json, seconds_of, show_table, until
 from framegate_operator.policies import fetch_policy
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -233,7 +232,7 @@ def can_i(
                     "allow": reply.allow,
                     "policies": list(reply.policies),
                     "policy": reply.policy,
-                    "failures": [{"reason": f.reason, "expected": f.expected, "actual": f.actual, "hint": f.hint} for f in reply.failures],
+                    "failures": [failure_json(f) for f in reply.failures],
                 }
             )
         elif reply.allow:

@@ -17,8 +17,7 @@ from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import read, write
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -25,9 +25,8 @@ from framegate.tpm.constants import BANK_BY_NAME
 from framegate.wire import sha256
 from framegate_host.console import EXIT_FAILED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context, Output
 from framegate_operator.evidence_files import read_file
-from framegate_operator.options import read, write
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, data, errors, show_table
 from framegate_operator.reference_values import from_corim
 from framegate_proto.v1 import framegate_pb2 as pb

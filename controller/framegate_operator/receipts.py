@@ -18,8 +18,7 @@ from framegate.receipt_verifier import ReceiptRefused, VerifiedReceipt, missing_
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import read
+from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -14,9 +14,8 @@ from framegate.errors import Malformed, Reason
 from framegate.evidence.ear import MAX_EAR_BYTES, SUBMOD, verify_ear
 from framegate_host.console import EXIT_UNTRUSTED, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context, Output
 from framegate_operator.evidence_files import read_file
-from framegate_operator.options import read
+from framegate_operator.options import Context, Output, read
 from framegate_operator.output import data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

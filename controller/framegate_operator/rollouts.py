@@ -10,9 +10,8 @@ import typer
 from framegate.errors import Failure, Malformed, Reason
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context, Output
 from framegate_operator.evidence_files import read_file
-from framegate_operator.options import read, write
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, seconds_of, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -29,8 +29,7 @@ from framegate_host.sign_in_prompts import (
 )
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
 from framegate_operator.contexts import OperatorContext, read_context
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import read
+from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, errors, show_table, until
 from framegate_operator.security_key import Authenticator, find_authenticator
 from framegate_proto.v1 import framegate_pb2 as pb

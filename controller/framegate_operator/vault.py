@@ -20,8 +20,7 @@ from framegate.signed.dsse import envelope_certificate, parse_envelope, strict_j
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import approvals, first_answer, gateway_stub, gateways, load_context, with_approval
 from framegate_operator.contexts import OperatorContext
-from framegate_operator.devices import Context, Output
-from framegate_operator.options import WRITE, read, write
+from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.devices import Context, Name, Output
-from framegate_operator.options import read, write
+from framegate_operator.machines import Name
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import STATE_STYLE, ago, data, errors, in_words, seconds_of, show_table, until
 from framegate_proto.v1 import framegate_pb2 as pb
 

@@ -16,9 +16,10 @@ from framegate.machines.request import RequestKind
 from framegate.registry.operator import OperatorSession
 from framegate.registry.request import AccessRequest
 from framegate.signed.dsse import parse_envelope
+from framegate_controller.people.approvers import approved, approvers
 from framegate_controller.people.operators import NewOperator, add_operator, end_sessions, notices, parse_roles, quorum, roles_now, set_quorum
 from framegate_controller.people.policies import apply_policy, load_policy
-from framegate_controller.people.requests import MAX_MINUTES, MAX_PENDING, Asked, AskedRole, Word, approved, approvers, ask, ask_role, decide, expire, use
+from framegate_controller.people.requests import MAX_MINUTES, MAX_PENDING, Asked, AskedRole, Word, ask, ask_role, decide, expire, use
 from framegate_controller.store.shared.policies import InMemoryPolicies
 from framegate_simulators.fixtures.access import add_person
 
@@ -257,6 +258,18 @@ def role_asked(office, requester: str = "vera", role: str = "engineer", zone: st
     asked = AskedRole(requester=requester, role=role, zone=zone, minutes=minutes, reason=reason)
     with office.store.writing() as tx:
         return ask_role(tx, asked, office.policy(tx)).id
+
+
+def test_a_role_granted_late_lasts_as_long_as_it_was_granted_for(office):
+    """The request runs out a day after it was asked; the role that it gave does not."""
+    request = role_asked(office, minutes=120)
+    office.clock.pass_s(24 * 3600 - 60)
+    assert office.decide(request, "sara") == "approved"
+    office.clock.pass_s(120)
+    with office.store.writing() as tx:
+        expire(tx)
+        assert tx.requests.find(request).state == "approved"
+    assert office.roles("vera") == ["engineer", "viewer"]
 
 
 def test_a_role_for_a_while_ends_by_itself(office):

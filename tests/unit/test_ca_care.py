@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import FramegateError, Reason
 from framegate.identity.certificates import Purpose, from_ms, verify_certificate
-from framegate.identity.names import DeviceId, Kind
+from framegate.identity.names import DeviceId
 from framegate.machines.lifecycle import State
 from framegate.record.entry import Act
-from framegate.registry.device import Device, Standing
+from framegate.registry.device import Standing
 from framegate_controller.ca.files import FileKeys, read_passphrase
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_operator, issue_signing
@@ -26,6 +26,7 @@ from framegate_controller.store.database import Database
 from framegate_controller.store.ports import EntryQuery
 from framegate_controller.timing import Timing
 from framegate_controller.verbs.ca import ca_rows
+from framegate_simulators.fixtures.access import camera_of
 from framegate_simulators.machine.tpm import Swtpm
 
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
@@ -184,8 +185,7 @@ class House:
         self.database = Database(tmp_path / "registry.db", lambda: self.now)
         self.open(found_fleet(self.folder, "plant", held))
         with self.database.writing() as tx:
-            proved = Standing(result_ms=self.now)
-            tx.devices.add(Device(id=CAMERA, kind=Kind.CAMERA, zone="line-1", name="cam1", state=State.TRUSTED, since_ms=0, profile="p", standing=proved))
+            tx.devices.add(camera_of("cam1", State.TRUSTED, standing=Standing(result_ms=self.now)))
 
     def open(self, keys: FleetKeys) -> None:
         """As a controller does at its start."""

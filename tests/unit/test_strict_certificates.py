@@ -60,7 +60,15 @@ def every(keys) -> dict[str, Issued]:
     affirming = SimpleNamespace(affirming=True, failures=(), tls_spki=spki_of(public["device"]))
     csrs = request(own["gateway"]), request(own["verdict"])
     publics = GatewayPublics(
-        process_nonce=bytes(16), tls_csr=csrs[0], verdict_csr=csrs[1], hpke_kem="k", hpke_public=b"", address="h:1", operator_address="h:2", model_digest=bytes(32), code_digest=bytes(32)
+        process_nonce=bytes(16),
+        tls_csr=csrs[0],
+        verdict_csr=csrs[1],
+        hpke_kem="k",
+        hpke_public=b"",
+        address="h:1",
+        operator_address="h:2",
+        model_digest=bytes(32),
+        code_digest=bytes(32),
     )
     tls, verdict = issue_gateway(keys, HOST, publics, LIFE, now)
     found = {

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason, Refused
 from framegate.identity.endorsement import load_ek_certificate, verify_endorsement
-from framegate.identity.names import parse_name
+from framegate.identity.names import Kind, parse_name
 from framegate.wire import MAX_CERTIFICATE_BYTES, Challenge, Hello, parse_ticket, ticket_text
 from framegate.wire import Ticket as TicketRecord
 from framegate_simulators.forge.forge import Key
@@ -343,3 +343,19 @@ def test_ticket_text_roundtrip_and_damage():
     for bad in ("", "hello", text[:-4], text.replace("framegate", "framegait"), text[:30] + "!" + text[31:]):
         with pytest.raises(Malformed):
             parse_ticket(bad)
+
+
+@pytest.mark.parametrize(("zone", "name"), [("line-1", "c" * 63), ("z" * 51, "cam-17"), ("z" * 63, "c" * 63)])
+def test_an_identity_that_no_certificate_can_carry_is_refused_at_the_invitation(bench, zone, name):
+    from framegate_controller.fleet.tickets import Invitation, invite
+
+    with pytest.raises(Malformed) as caught, bench.store.writing() as tx:
+        invite(tx, Invitation(kind=Kind.CAMERA, zone=zone, name=name, profile="simulated-camera", code=b"c" * 16, life_s=60))
+    assert caught.value.reason == Reason.USAGE and "64" in caught.value.failures[0].expected
+
+
+def test_the_longest_identity_gets_its_certificate(bench):
+    name = "c" * (64 - len("camera.line-1."))
+    forge = bench.forge()
+    answer = bench.join(forge, bench.invite(name, ek=forge.ek_sha256))
+    assert answer.certificate is not None and len(answer.device) == 64

@@ -51,9 +51,8 @@ def reread(keys: FleetKeys) -> FleetKeys:
     coming = {n: found for n in issuing if (found := _coming(keys, n)) is not None}
     signing = {n: _signing(keys.folder, n, k) for n, k in keys.signing.items()}
     gone = [g for n in issuing for g in _gone(keys.folder, n)]
-    present = {
-        k.certificate for k in issuing.values()
-    }  # a switch that stopped half way left it twice
+    # a switch that stopped half way left the present certificate among those that are gone
+    present = {k.certificate for k in issuing.values()}
     made = replace(
         keys,
         issuing=MappingProxyType(issuing),

@@ -63,15 +63,14 @@ class KeyStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key and its certificate."""
+    """A private key and its certificate; `der` is the certificate's DER, which goes beside every signature."""
 
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
+    der: bytes = field(init=False, repr=False)
 
-    @property
-    def der(self) -> bytes:
-        """The certificate's DER."""
-        return self.certificate.public_bytes(serialization.Encoding.DER)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "der", self.certificate.public_bytes(serialization.Encoding.DER))
 
     @property
     def pem(self) -> bytes:

@@ -89,17 +89,15 @@ class Template:
             not_valid_after=self.ends,
         )
         is_ca = self.path_length is not None
-        made = made.add_extension(
-            x509.BasicConstraints(is_ca, self.path_length), critical=True
-        )  # 1
+        constraints = x509.BasicConstraints(is_ca, self.path_length)
+        made = made.add_extension(constraints, critical=True)  # 1
         made = made.add_extension(_key_usage(is_ca=is_ca), critical=True)
-        made = made.add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(self.key), critical=False
-        )  # 2
+        subject_id = x509.SubjectKeyIdentifier.from_public_key(self.key)
+        made = made.add_extension(subject_id, critical=False)  # 2
         if issuer is not None:
             held = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-            named = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(held)
-            made = made.add_extension(named, critical=False)
+            issuer_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(held)
+            made = made.add_extension(issuer_id, critical=False)
         if self.usages:
             made = made.add_extension(x509.ExtendedKeyUsage(self.usages), critical=False)
         if self.names:  # 3

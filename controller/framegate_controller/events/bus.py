@@ -46,12 +46,13 @@ class Subscription(Generic[M]):
         self._queue: asyncio.Queue[M] = asyncio.Queue(QUEUE)
         self.open = True
 
-    def put(self, message: M) -> None:
-        """Queue a message; a listener whose queue is full is cut off."""
+    def put(self, message: M) -> bool:
+        """Queue a message; False where the queue is full, and the listener is cut off."""
         try:
             self._queue.put_nowait(message)
         except asyncio.QueueFull:
             self.open = False  # its stream notices, ends, and the peer comes back for a snapshot
+        return self.open
 
     async def next(self, within_s: float) -> M | None:
         """The next message, None where none comes in time."""
@@ -115,13 +116,57 @@ class Bus(Protocol):
         """Who listens now."""
 
 
+class _Listeners(Generic[M]):
+    """Subscriptions by name; of the event loop alone, but for `count`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._by_name: dict[str, set[Subscription[M]]] = {}
+
+    @contextmanager
+    def joined(self, name: str) -> Iterator[Subscription[M]]:
+        """A new one."""
+        made: Subscription[M] = Subscription()
+        self._by_name.setdefault(name, set()).add(made)
+        self.count += 1
+        try:
+            yield made
+        finally:
+            self._leave(name, made)
+
+    def names(self) -> tuple[str, ...]:
+        """Under which somebody listens."""
+        return tuple(self._by_name)
+
+    def put(self, name: str, message: M) -> None:
+        """Queue a message for all of this name."""
+        for each in tuple(self._by_name.get(name, ())):
+            if not each.put(message):
+                self._leave(name, each)
+
+    def cut_off(self) -> None:
+        """Let everybody come back and start again."""
+        for name in self.names():
+            for each in tuple(self._by_name[name]):
+                each.open = False
+                self._leave(name, each)
+
+    def _leave(self, name: str, one: Subscription[M]) -> None:
+        group = self._by_name.get(name, set())
+        if one in group:
+            group.remove(one)
+            self.count -= 1
+            if not group:
+                del self._by_name[name]
+
+
 class InMemoryBus:
     """The bus of a fleet with one controller: what it committed, for whoever listens at it."""
 
     def __init__(self, store: Store, fleet: Fleet) -> None:
         self._store, self._fleet = store, fleet
-        self._watchers: dict[str, set[Subscription[MachineEvent]]] = {}
-        self._feeds: dict[str, set[Subscription[TrustUpdate]]] = {}
+        self._watchers: _Listeners[MachineEvent] = _Listeners()
+        self._feeds: _Listeners[TrustUpdate] = _Listeners()
         self._followers: list[Follower] = []
         self._turn = asyncio.Lock()
         self._revision = 0
@@ -133,11 +178,11 @@ class InMemoryBus:
         """
         async with self._turn:
             try:
-                revision, messages = await asyncio.to_thread(
-                    self._read, notices, tuple(self._feeds)
-                )
+                zones = self._feeds.names()
+                revision, messages = await asyncio.to_thread(self._read, notices, zones)
             except Exception:
-                self._cut_off()
+                self._watchers.cut_off()
+                self._feeds.cut_off()
                 raise
             for message in messages:
                 self._deliver(message)
@@ -152,13 +197,13 @@ class InMemoryBus:
     @contextmanager
     def watch(self, device: str) -> Iterator[Subscription[MachineEvent]]:
         """See `Bus`."""
-        with _member(self._watchers, device) as made:
+        with self._watchers.joined(device) as made:
             yield made
 
     @contextmanager
     def feed(self, zone: str) -> Iterator[Feed]:
         """See `Bus`."""
-        with _member(self._feeds, zone) as made:
+        with self._feeds.joined(zone) as made:
             yield Feed(made, self.heartbeat)
 
     def follow(self, follower: Follower) -> None:
@@ -167,8 +212,8 @@ class InMemoryBus:
 
     @property
     def listening(self) -> Listening:
-        """See `Bus`."""
-        return Listening(_open(self._watchers), _open(self._feeds))
+        """See `Bus`. Asked from any thread."""
+        return Listening(self._watchers.count, self._feeds.count)
 
     def _read(
         self, notices: tuple[Notice, ...], zones: Collection[str]
@@ -179,43 +224,11 @@ class InMemoryBus:
     def _deliver(self, message: Message) -> None:
         match message:
             case ToMachines(machines, event):
-                for machine in list(self._watchers) if machines is None else machines:
-                    _put(self._watchers.get(machine), event)
+                for machine in self._watchers.names() if machines is None else machines:
+                    self._watchers.put(machine, event)
             case ToGateways(zone, update):
-                for each in list(self._feeds) if zone is None else (zone,):
-                    _put(self._feeds.get(each), update)
+                for each in self._feeds.names() if zone is None else (zone,):
+                    self._feeds.put(each, update)
                 for trust in update.devices:
                     for follower in self._followers:
                         follower(trust)
-
-    def _cut_off(self) -> None:
-        _close(self._watchers)
-        _close(self._feeds)
-
-
-@contextmanager
-def _member(groups: dict[str, set[Subscription[M]]], name: str) -> Iterator[Subscription[M]]:
-    made: Subscription[M] = Subscription()
-    groups.setdefault(name, set()).add(made)
-    try:
-        yield made
-    finally:
-        groups[name].discard(made)
-        if not groups[name]:
-            del groups[name]
-
-
-def _open(groups: dict[str, set[Subscription[M]]]) -> int:
-    return sum(each.open for group in groups.values() for each in group)
-
-
-def _close(groups: dict[str, set[Subscription[M]]]) -> None:
-    for group in groups.values():
-        for each in group:
-            each.open = False
-
-
-def _put(group: set[Subscription[M]] | None, message: M) -> None:
-    for each in group or ():
-        if each.open:
-            each.put(message)

@@ -165,7 +165,7 @@ class Verifier:
         def taken(tx: Transaction) -> None:
             take_over(tx, claim(tx, opened, proof))  # looked at again: what a snapshot said may not hold any more
 
-        return self._settled(opened, proof, look, taken)
+        return self._settled(opened, look, taken)
 
     def complete_attest(self, sealed: bytes, proof: bytes, device_name: str) -> Answer:
         """What a proof on the fleet port leads to; the challenge must be this device's own. Raises Refused, EvidenceRejected."""
@@ -190,15 +190,14 @@ class Verifier:
             if opened.ima_offset and (prefix is None or prefix.entries != opened.ima_offset):  # moved by another session, or a new profile
                 again = Failure(Reason.IMA_REQUIRED, "the whole IMA list", f"entries from {opened.ima_offset}", "begin again")
                 answer = Answer(DeviceId(device.id), device.zone, device.state, (again,), retry_with_boot_log=True)
-                return Case(device=device, expected=expected), Weighed(device=device, answer=answer)
+                return Case(device=device, expected=expected, proof=proof), Weighed(device=device, answer=answer)
             return self._weighed(tx, device, expected, proof, accepted=accepted)
 
-        return self._settled(opened, proof, look)
+        return self._settled(opened, look)
 
     def _settled(
         self,
         opened: ChallengeState,
-        proof: bytes,
         look: Callable[[Transaction], tuple[Case, Weighed]],
         before: Callable[[Transaction], None] = lambda _tx: None,
     ) -> Answer:
@@ -209,7 +208,7 @@ class Verifier:
             try:
                 with self.store.writing() as tx:
                     before(tx)
-                    commit(tx, opened, case, weighed, proof)
+                    commit(tx, opened, case, weighed)
                     return weighed.answer
             except Moved:
                 if attempt + 1 == MAX_LOOKS:
@@ -217,7 +216,7 @@ class Verifier:
         raise AssertionError("the last look returns or raises")
 
     def _weighed(self, tx: Transaction, device: Device, expected: Expectation, proof: bytes, *, unpinned: bool = False, accepted: Accepted | None = None) -> tuple[Case, Weighed]:
-        case = Case(device=device, expected=expected, unpinned=unpinned)
+        case = Case(device=device, expected=expected, proof=proof, unpinned=unpinned)
         try:
             accepted = accepted or self.rules.for_device(tx, self.fleet, device)
             grounds = Grounds(

@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose, request_key, spki_of
@@ -27,18 +26,12 @@ def device_key(
 ) -> bytes:
     """SHA-256 of the key with which a machine opened its connection.
 
-    A certificate that has run out still names it: the connection may outlive it, and the handshake
-    proved the key. The caller MUST ask `standing_device` whether a later one for it is alive.
-    Raises Refused: no certificate of this fleet, or another purpose.
+    A connection outlives the certificate it was made with, which goes on naming its key: it is held
+    to what it was while it lived. The caller MUST ask `standing_device` whether a later one for the
+    same key is alive. Raises Refused: no certificate of this fleet, or for another purpose.
     """
-    try:
-        return sha256(verify_peer(certificate, address, keys, now, Purpose.DEVICE).identity.spki)
-    except Refused as error:
-        if error.reason != Reason.CERTIFICATE_EXPIRED:
-            raise
-    return sha256(
-        certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    )
+    lived = min(max(now, certificate.not_valid_before_utc), certificate.not_valid_after_utc)
+    return sha256(verify_peer(certificate, address, keys, lived, Purpose.DEVICE).identity.spki)
 
 
 def standing_device(tx: Transaction, key_sha256: bytes) -> Device:

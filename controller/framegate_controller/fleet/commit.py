@@ -15,7 +15,7 @@ from framegate_controller.fleet.weigh import Case, Weighed
 from framegate_controller.store.ports import Transaction
 
 
-def commit(tx: Transaction, opened: ChallengeState, case: Case, weighed: Weighed, proof: bytes) -> None:
+def commit(tx: Transaction, opened: ChallengeState, case: Case, weighed: Weighed) -> None:
     """Put what a proof led to into the store.
 
     1. its challenge was not answered before, at whatever controller; 2. the device's row is what it was when it was looked at (compare and set);
@@ -26,7 +26,7 @@ def commit(tx: Transaction, opened: ChallengeState, case: Case, weighed: Weighed
     after = step(device.state, weighed.edge) if weighed.edge is not None else device.state
     moved = after != device.state
     tx.devices.put(replace(device, state=after, since_ms=tx.now_ms if moved else device.since_ms))  # 2
-    _keep(tx, case, weighed, proof)  # 3
+    _keep(tx, case, weighed)  # 3
     if weighed.processes is not None and device.kind == Kind.GATEWAY:
         tx.gateways.replace(device.id, weighed.processes)
     for event in weighed.told:
@@ -42,16 +42,15 @@ def commit(tx: Transaction, opened: ChallengeState, case: Case, weighed: Weighed
         tx.record(event, by=device.id)
 
 
-def _keep(tx: Transaction, case: Case, weighed: Weighed, proof: bytes) -> None:
+def _keep(tx: Transaction, case: Case, weighed: Weighed) -> None:
     """Evidence that verified, with its signed result; only an affirming one has a result that receipts can name."""
-    judged, device = weighed.judged, weighed.device
-    if judged is None:
+    judged, made, device = weighed.judged, weighed.kept, weighed.device
+    if judged is None or made is None:
         return
-    kept = store_evidence(tx, device, case.expected, judged.evidence, judged.result, proof, judged.loaded.label)
-    tx.evidence.signed(kept, weighed.ear)
+    kept = store_evidence(tx, made, judged.evidence)
     if not judged.result.affirming:
         return
-    parts = Proof.parse(proof)
+    parts = Proof.parse(case.proof)
     tx.evidence.add_result(
         KeptResult(
             id=weighed.result_id,
@@ -64,6 +63,6 @@ def _keep(tx: Transaction, case: Case, weighed: Weighed, proof: bytes) -> None:
             profile=judged.loaded.label,
             profile_sha256=judged.loaded.sha256,
             evidence=kept,
-            ear=weighed.ear,
+            ear=made.ear,
         )
     )

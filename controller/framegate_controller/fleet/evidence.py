@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from framegate.errors import FramegateError, Reason, Refused
@@ -15,7 +16,6 @@ from framegate.evidence.appraise import AttestationResult
 from framegate.evidence.verify import Expectation, VerifiedEvidence
 from framegate.identity.names import DeviceId
 from framegate.profile.posture import parse_posture
-from framegate.registry.device import Device
 from framegate.registry.evidence import KeptEvidence
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
@@ -27,25 +27,29 @@ KEEP_MS: Final = 30 * 86_400_000
 """Evidence is kept for 30 days after it was last seen: a profile can be tried on a month's life."""
 
 
-def store_evidence(tx: Transaction, device: Device, expected: Expectation, evidence: VerifiedEvidence, result: AttestationResult, proof: bytes, profile: str) -> str:
-    """Keep what `evidence` came from; returns its id.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proved:
+    """Evidence of `device` that verified: what was expected of it, what it is and came to under the profile `label`, its bytes, its result signed."""
 
-    The same content, result and profile (its label) as the device's last only count as seen again.
-    """
-    _keep_list(tx, device.id, evidence)
+    device: DeviceId
+    expected: Expectation
+    evidence: VerifiedEvidence
+    result: AttestationResult
+    label: str
+    proof: bytes
+    ear: str
+
+
+def kept_evidence(proved: Proved, now_ms: int) -> KeptEvidence:
+    """As it is to be kept, under an id of its own. Touches no store: digests and JSON are made before anybody waits."""
+    expected, evidence, result = proved.expected, proved.evidence, proved.result
     boot_log = sha256(evidence.boot_log_bytes)
-    content = _content(boot_log, expected, evidence, result, profile)
-    last = tx.evidence.last_content(device.id)
-    if last is not None and last[1] == content:
-        tx.evidence.seen_again(last[0], tx.now_ms)
-        return last[0]
-    tx.evidence.keep_boot_log(boot_log, evidence.boot_log_bytes)
-    made = KeptEvidence(
+    return KeptEvidence(
         id=secrets.token_hex(16),
-        device=device.id,
-        content_sha256=content,
-        first_ms=tx.now_ms,
-        last_ms=tx.now_ms,
+        device=proved.device,
+        content_sha256=_content(boot_log, expected, evidence, result, proved.label),
+        first_ms=now_ms,
+        last_ms=now_ms,
         count=1,
         join=expected.join,
         transcript=expected.transcript,
@@ -57,14 +61,25 @@ def store_evidence(tx: Transaction, device: Device, expected: Expectation, evide
         ima_entries=_entries(evidence),
         reset_count=evidence.clock.reset_count,
         restart_count=evidence.clock.restart_count,
-        proof=proof,
-        profile=profile,
+        proof=proved.proof,
+        profile=proved.label,
         affirming=result.affirming,
         failures=result.failures,
         vector=dict(result.vector),
+        ear=proved.ear,
     )
+
+
+def store_evidence(tx: Transaction, made: KeptEvidence, evidence: VerifiedEvidence) -> str:
+    """Keep it; returns the id it is kept under. The same content as the device's last only counts as seen again."""
+    _keep_list(tx, made.device, evidence)
+    last = tx.evidence.last_content(made.device)
+    if last is not None and last[1] == made.content_sha256:
+        tx.evidence.seen_again(last[0], made.ear, tx.now_ms)
+        return last[0]
+    tx.evidence.keep_boot_log(made.boot_log_sha256, evidence.boot_log_bytes)
     tx.evidence.add(made)
-    tx.evidence.prune(device.id, tx.now_ms - KEEP_MS)
+    tx.evidence.prune(made.device, tx.now_ms - KEEP_MS)
     return made.id
 
 

@@ -13,7 +13,9 @@ from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
 
 
-def set_masks(tx: Transaction, keys: FleetKeys, camera: Device, regions: tuple[Mapping[str, Any], ...]) -> CameraMasks:
+def set_masks(
+    tx: Transaction, keys: FleetKeys, camera: Device, regions: tuple[Mapping[str, Any], ...]
+) -> CameraMasks:
     """`regions`, which MUST have been parsed, in force for `camera` from now on."""
     held = tx.masks.get(camera.id)
     statement = MaskStatement(

@@ -24,11 +24,13 @@ from framegate.profile.posture_limits import posture_changes
 from framegate.record.event import Event
 from framegate.record.machine_events import Attested, EvidenceRefused, PostureChanged
 from framegate.registry.device import Baseline, Device, GatewayProcess, Shown, Standing, TlsKey
+from framegate.registry.evidence import KeptEvidence
 from framegate.wire import GatewayPublics, sha256
 from framegate_controller import VERSION
 from framegate_controller.ca.issue import issue_device, issue_gateway
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.answer import Answer, GatewayWarrant, held_back
+from framegate_controller.fleet.evidence import Proved, kept_evidence
 from framegate_controller.fleet.judge import Judgement
 from framegate_controller.fleet.rollouts import ActiveRollout, Noticed
 
@@ -54,15 +56,16 @@ class Weighed:
     judged: Judgement | None = None
     noticed: Noticed | None = None
     result_id: str = ""
-    ear: str = ""
+    kept: KeptEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is weighed: the device as it was looked at, what was expected of its proof, the rollout that reaches it, how it came."""
+    """What is weighed: the device as it was looked at, its proof and what was expected of it, the rollout that reaches it, how it came."""
 
     device: Device
     expected: Expectation
+    proof: bytes
     rollout: ActiveRollout | None = None
     unpinned: bool = False
 
@@ -87,7 +90,7 @@ def weigh(fleet: Fleet, case: Case, judged: Judgement, now_ms: int) -> Weighed:
         noticed=noticed,
         result_id=secrets.token_hex(16),
     )
-    seen = replace(seen, ear=_ear(fleet, seen, judged, now_ms))
+    seen = replace(seen, kept=_kept(fleet, case, seen, judged, now_ms))
     return _affirmed(fleet, case, seen, publics, now_ms) if result.affirming else _lowered(seen, result.failures, now_ms)
 
 
@@ -195,6 +198,19 @@ def _shown(judged: Judgement, noticed: Noticed | None, now_ms: int) -> Shown:
         failures=result.failures,
         failures_ms=now_ms if result.failures else 0,
     )
+
+
+def _kept(fleet: Fleet, case: Case, seen: Weighed, judged: Judgement, now_ms: int) -> KeptEvidence:
+    proved = Proved(
+        device=case.device.id,
+        expected=case.expected,
+        evidence=judged.evidence,
+        result=judged.result,
+        label=judged.loaded.label,
+        proof=case.proof,
+        ear=_ear(fleet, seen, judged, now_ms),
+    )
+    return kept_evidence(proved, now_ms)
 
 
 def _ear(fleet: Fleet, seen: Weighed, judged: Judgement, now_ms: int) -> str:

@@ -12,8 +12,9 @@ from framegate.identity.names import split_device_id
 from framegate.record.people_events import ApprovalTaken
 from framegate.registry.request import AccessRequest
 from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.people.approvers import approved
 from framegate_controller.people.operators import quorum
-from framegate_controller.people.requests import approved, use
+from framegate_controller.people.requests import use
 from framegate_controller.store.ports import Transaction
 
 MAX_GATEWAYS: Final = 64

@@ -20,10 +20,11 @@ from framegate.registry.zone import KeptDecision
 from framegate.wire import sha256
 from framegate_controller.ca.peer import Peer
 from framegate_controller.context import Fleet
+from framegate_controller.people.approvers import approved
 from framegate_controller.people.decisions import kept
 from framegate_controller.people.operators import quorum, roles_now
 from framegate_controller.people.policies import load_policy
-from framegate_controller.people.requests import Asked, approved, ask, use
+from framegate_controller.people.requests import Asked, ask, use
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.looks import Look, QuietLooks
 from framegate_controller.store.shared.policies import PolicyCache

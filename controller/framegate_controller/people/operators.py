@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from framegate.access.caller import BREAK_GLASS_ROLES
+from framegate.access.caller import BREAK_GLASS_ROLES, OPERATOR_PREFIX
 from framegate.access.verbs import Role, Scoped, parse_scoped
 from framegate.errors import Reason, Refused
-from framegate.identity.names import parse_name
+from framegate.identity.names import parse_identifier, parse_name
 from framegate.machines.request import RequestKind, RequestState
 from framegate.record.people_events import FactorsReset, OperatorAdded, QuorumSet, SetUpEnded
 from framegate.registry.operator import Factors, Operator
@@ -90,6 +90,7 @@ def add_operator(tx: Transaction, new: NewOperator, *, by: str) -> tuple[Operato
     Raises Malformed; Refused where the name is taken, or there are too many.
     """
     name = parse_name(new.name, "operator name")
+    parse_identifier(f"{OPERATOR_PREFIX}{name}")
     if tx.people.get(name) is not None:
         hint = f"names are not used again; framegate operator enable {name} brings that person back"
         raise Refused.of(Reason.NAME_TAKEN, "a name that is free", name, hint)

@@ -9,10 +9,9 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Final
 
-from framegate.access.caller import OPERATOR_PREFIX, roles_in
+from framegate.access.caller import OPERATOR_PREFIX
 from framegate.access.policy import PolicySet
-from framegate.access.questions import verb_request
-from framegate.access.verbs import Role, Scoped, find_verb
+from framegate.access.verbs import Role, Scoped
 from framegate.errors import Malformed, Reason, Refused
 from framegate.machines.request import RequestEvent, RequestKind, RequestState
 from framegate.record.people_events import (
@@ -22,9 +21,9 @@ from framegate.record.people_events import (
     BreakGlassReviewed,
     RoleGranted,
 )
-from framegate.registry.operator import Operator
 from framegate.registry.request import AccessRequest, Approval
-from framegate_controller.people.operators import enrolled, quorum, roles_now
+from framegate_controller.people.approvers import OPEN, approvers
+from framegate_controller.people.operators import quorum
 from framegate_controller.store.ports import Transaction
 
 REQUEST_LIFE_MS: Final = 24 * 3_600_000
@@ -35,8 +34,6 @@ MAX_PENDING: Final = 50
 MAX_TARGET: Final = 200
 MAX_WORDS: Final = 500
 """Characters of a summary and of a reason."""
-OPEN: Final = (RequestState.PENDING, RequestState.APPROVED)
-"""Where a request still leads somewhere."""
 _ID_BYTES: Final = 4
 """An approver types the id, or its beginning."""
 
@@ -202,8 +199,9 @@ def as_of_now(tx: Transaction, request: AccessRequest) -> AccessRequest:
 
 
 def _runs_out(request: AccessRequest) -> bool:
-    """A review waits until somebody has looked."""
-    return request.kind != RequestKind.REVIEW
+    """A review waits until somebody has looked; a role that was granted ends by its own time, however late that was."""
+    granted = request.kind == RequestKind.ROLE and request.state == RequestState.APPROVED
+    return request.kind != RequestKind.REVIEW and not granted
 
 
 def _require_waiting(tx: Transaction, request: AccessRequest) -> None:

@@ -7,27 +7,16 @@ which factor was wrong.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import Final
-
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.access.caller import OPERATOR_PREFIX
 from framegate.access.questions import address_text
-from framegate.access.verbs import FLEET_WIDE
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.identity.certificates import from_ms, request_key, spki_of
-from framegate.machines.request import RequestKind
-from framegate.record import people_events as said
-from framegate.record.entry import Act
-from framegate.registry.operator import Operator, OperatorSession
-from framegate.registry.request import AccessRequest
-from framegate.wire import sha256
-from framegate_controller.ca.issue import issue_operator
+from framegate.identity.certificates import request_key
+from framegate.record.people_events import BreakGlassSealed, OperatorEnrolled, SignInFailed
+from framegate.registry.operator import Operator
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.context import Fleet
 from framegate_controller.people.factors import (
@@ -43,16 +32,9 @@ from framegate_controller.people.factors import (
     use_second_factor,
 )
 from framegate_controller.people.oidc import OidcProvider, authenticated_ms
-from framegate_controller.people.operators import (
-    FOUNDER_ROLES,
-    SESSION_LIFE_MS,
-    NewOperator,
-    add_operator,
-    after_first_sign_in,
-    notices,
-    roles_now,
-)
+from framegate_controller.people.operators import FOUNDER_ROLES, NewOperator, add_operator
 from framegate_controller.people.security_keys import KeyCeremony, SecurityKeys
+from framegate_controller.people.sessions import SEALED, Opening, SignedIn, open_session, shown
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.ceremonies import OpenCeremony, Waiting
 from framegate_controller.store.shared.limits import SignInLimits
@@ -63,8 +45,6 @@ STRANGER: Final = "stranger"
 """Who fails to sign in under a name that nobody has."""
 _SEALED: Final = "break-glass"
 """The setting that holds a sealed credential's hash."""
-
-
 _Proof = Callable[[Transaction, Operator], Operator | None]
 """Spends factors: the operator after that, None where they are wrong."""
 
@@ -171,7 +151,7 @@ class SignIn:
                 seen = authenticated_ms(claims, tx.now_ms)
                 opening = Opening(key=key, method="oidc", source=source, factor_ms=seen)
                 return open_session(tx, self.fleet, person, opening)
-            tx.record(said.SignInFailed(subject=subject[:100]), by=STRANGER)
+            tx.record(SignInFailed(subject=subject[:100]), by=STRANGER)
         raise Refused.of(
             Reason.SIGN_IN,
             "an operator of this fleet",
@@ -217,7 +197,7 @@ class SignIn:
                     enrolment="",
                     enrolment_expires_ms=0,
                 )
-                told = said.OperatorEnrolled(source=address_text(source))
+                told = OperatorEnrolled(source=address_text(source))
                 tx.record(told, by=OPERATOR_PREFIX + person.name)
                 opening = Opening(
                     key=key, method="enrolment", source=source, recovery_codes=codes
@@ -267,7 +247,7 @@ class SignIn:
         with self._store.writing() as tx:
             known = tx.people.get(operator) is not None
             claimed = None if known else operator
-            told = said.SignInFailed(what=what, source=address_text(source), claimed=claimed)
+            told = SignInFailed(what=what, source=address_text(source), claimed=claimed)
             tx.record(told, by=OPERATOR_PREFIX + operator if known else STRANGER)
         return Refused.of(
             Reason.SIGN_IN,
@@ -281,7 +261,7 @@ def seal_break_glass(tx: Transaction, *, by: str = "") -> str:
     """A new sealed credential in the place of the old; the code, which can never be told again."""
     code, hashed = new_code()
     tx.settings.put(_SEALED, hashed)
-    tx.record(said.BreakGlassSealed(), by=by)
+    tx.record(BreakGlassSealed(), by=by)
     return code
 
 

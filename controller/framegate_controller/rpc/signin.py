@@ -14,7 +14,8 @@ from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import AccessChanged
-from framegate_controller.people.signin import SignedIn, SignIn
+from framegate_controller.people.sessions import SignedIn
+from framegate_controller.people.signin import SignIn
 from framegate_controller.rpc.peer import address_of
 from framegate_controller.rpc.wire import Context, guarded, to_the_end
 from framegate_proto.v1 import framegate_pb2 as pb

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -13,7 +14,7 @@ from framegate.access.approvals import content_digest
 from framegate.identity.certificates import Purpose
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.peer import verify_peer
-from framegate_controller.rpc.wire import Context, guarded, guarded_stream
+from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_the_end
 from framegate_controller.verbs.desk import Asking, Desk, Done
 from framegate_controller.verbs.verb import MAX_REASON, StreamedVerb, Verb
 from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY
@@ -23,7 +24,10 @@ R = TypeVar("R")
 Row = TypeVar("Row")
 Asked = TypeVar("Asked", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
-_END: Final = object()
+SOME: Final = 64
+"""Rows fetched in one go off the event loop: a change of threads costs more than a row does."""
+SOON_S: Final = 0.05
+"""Rows that take long to make are sent on after this time, however few they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +81,23 @@ class Operators:
             verb = row.parse(request)
             done = await self._done(verb, request, context)
             rows: Iterator[Any] = verb.rows(self._desk.store, self._desk.fleet, done.value)
-            while (found := await asyncio.to_thread(next, rows, _END)) is not _END:
-                yield row.reply(found)
+            while some := await asyncio.to_thread(_some, rows):
+                for found in some:
+                    yield row.reply(found)
 
         handle.__name__ = row.name
         return guarded_stream(handle)
 
     async def _done(self, verb: Verb[R], request: Message, context: Context) -> Done[R]:
-        done = await asyncio.to_thread(self._perform, verb, request, context)
+        done = await to_the_end(self._told(verb, request, context))
         if done.notices:  # beside the answer, so that nobody overlooks it
             context.set_trailing_metadata(((NOTICE_KEY, "\n".join(done.notices).encode()),))
-        await self._publish(done.tell)
+        return done
+
+    async def _told(self, verb: Verb[R], request: Message, context: Context) -> Done[R]:
+        done = await asyncio.to_thread(self._perform, verb, request, context)
+        if done.tell:
+            await self._publish(done.tell)
         return done
 
     def _perform(self, verb: Verb[R], request: Message, context: Context) -> Done[R]:
@@ -101,3 +111,14 @@ class Operators:
             dry_run=given.get(DRY_RUN_KEY) == "1",
         )
         return self._desk.perform(verb, asking)
+
+
+def _some(rows: Iterator[Row]) -> list[Row]:
+    """The next rows; none are left where it is empty."""
+    found: list[Row] = []
+    until = time.monotonic() + SOON_S
+    for row in rows:
+        found.append(row)
+        if len(found) == SOME or time.monotonic() > until:
+            break
+    return found

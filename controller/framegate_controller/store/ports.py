@@ -184,11 +184,8 @@ class EvidenceKept(Protocol):
     def add(self, evidence: KeptEvidence) -> None:
         """New evidence."""
 
-    def seen_again(self, identifier: str, now_ms: int) -> None:
-        """The same came once more."""
-
-    def signed(self, identifier: str, ear: str) -> None:
-        """Its result as an EAR."""
+    def seen_again(self, identifier: str, ear: str, now_ms: int) -> None:
+        """The same came once more; `ear` is the result of this time, signed."""
 
     def prune(self, device: str, before_ms: int) -> None:
         """Forget a device's evidence last seen before."""

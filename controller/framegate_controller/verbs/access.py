@@ -13,14 +13,13 @@ from framegate.machines.request import RequestKind, RequestState
 from framegate.registry.request import AccessRequest
 from framegate_controller.events.notices import AccessChanged
 from framegate_controller.people.approvals import find_approved, sign_approvals
+from framegate_controller.people.approvers import OPEN, approvers
 from framegate_controller.people.authority import Aim
 from framegate_controller.people.operators import quorum
 from framegate_controller.people.requests import (
-    OPEN,
     Asked,
     AskedRole,
     Word,
-    approvers,
     as_of_now,
     ask,
     ask_role,

@@ -121,7 +121,7 @@ class ProvedEntry:
 
 @dataclass(frozen=True, slots=True)
 class ProveLog(Verb[ProvedEntry]):
-    """That entry `index` is in the record; with `from_size`, that the record only grew since then."""
+    """That entry `index` is in the record; with `from_size`, that it only grew since then."""
 
     WRITES: ClassVar[bool] = True  # as the head
 

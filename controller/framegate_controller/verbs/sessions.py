@@ -15,7 +15,7 @@ from framegate_controller.people.authority import Aim
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.operators import Elevation, elevations, notices, quorum
 from framegate_controller.people.security_keys import MAX_LABEL, KeyCeremony
-from framegate_controller.people.signin import shown
+from framegate_controller.people.sessions import shown
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
 from framegate_proto.v1 import framegate_pb2 as pb

@@ -24,7 +24,10 @@ MAX_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[R]):
-    """What a verb led to: the value its caller gets, and what machines and gateways are told once it is committed."""
+    """What a verb led to: the value its caller gets.
+
+    `tell` is what machines and gateways are told once it is committed.
+    """
 
     value: R
     tell: tuple[Notice, ...] = field(default=())
@@ -57,8 +60,8 @@ class Call:
 class Verb(ABC, Generic[R]):
     """One thing an operator does; a frozen dataclass whose members are what it asks for.
 
-    Classes that read it from a message have `parse(request)`, which raises Malformed or Refused before
-    anybody is asked anything.
+    Classes that read it from a message have `parse(request)`, which raises Malformed or Refused
+    before anybody is asked anything.
     """
 
     WRITES: ClassVar[bool] = False
@@ -74,18 +77,27 @@ class Verb(ABC, Generic[R]):
 
     @abstractmethod
     def aim(self, tx: Transaction) -> Aim:
-        """Verb, zone, target and words, as the policy and approvers are asked. Raises Refused (NOT_FOUND)."""
+        """Verb, zone, target and words, as the policy and approvers are asked.
+
+        Raises Refused (NOT_FOUND).
+        """
 
     @abstractmethod
     def run(self, tx: Transaction, call: Call) -> Outcome[R]:
-        """Do it, in the transaction in which it was allowed. Raises Malformed or Refused, which undo all of it."""
+        """Do it, in the transaction in which it was allowed.
+
+        Raises Malformed or Refused, which undo all of it.
+        """
 
     def refused(self, tx: Transaction, caller: Caller, error: Refused, people: PeopleDesk) -> None:
         """What stays where `run` refused, in a transaction of its own; after a dry run too."""
 
 
 class StreamedVerb(Verb[R], Generic[R, Row]):
-    """A verb whose rows are read after it was allowed, a chunk a transaction, so that others write in between."""
+    """A verb whose rows are read after it was allowed.
+
+    A chunk a transaction, so that others write in between.
+    """
 
     @abstractmethod
     def rows(self, store: Store, fleet: Fleet, start: R) -> Iterator[Row]:

@@ -13,6 +13,8 @@ Zone = NewType("Zone", str)
 DeviceId = NewType("DeviceId", str)
 """`<kind>.<zone>.<name>`: also the certificate's common name and the broker's identity."""
 
+MAX_COMMON_NAME: Final = 64
+"""Characters of what stands as a certificate's common name (ub-common-name, RFC 5280, A.1)."""
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -31,8 +33,16 @@ def parse_name(value: str, what: str = "name") -> DeviceName:
 
 
 def device_id(kind: Kind, zone: str, name: str) -> DeviceId:
-    """The device's id out of its three checked parts."""
-    return DeviceId(f"{kind}.{parse_name(zone, 'zone')}.{parse_name(name)}")
+    """The device's id out of its three checked parts. Raises Malformed (USAGE), also where it is too long for a certificate."""
+    return DeviceId(parse_identifier(f"{kind}.{parse_name(zone, 'zone')}.{parse_name(name)}"))
+
+
+def parse_identifier(identifier: str) -> str:
+    """`identifier`, which is to stand in a certificate as its common name. Raises Malformed (USAGE) where it is too long."""
+    if len(identifier) > MAX_COMMON_NAME:
+        expected = f"names that make an identity of at most {MAX_COMMON_NAME} characters"
+        raise Malformed.of(Reason.USAGE, expected, f"{len(identifier)}: {identifier[:80]}", "a shorter zone or name: it stands in the machine's certificate")
+    return identifier
 
 
 def split_device_id(value: str) -> tuple[Kind, Zone, DeviceName]:

@@ -1,37 +1,60 @@
-"""Learn a firmware profile from machines that are known to be good: the reference values are what they measured.
+"""Learn a firmware profile from machines known to be good: what they measured is the reference.
 
-What differs from machine to machine for no bad reason (boot entries, revocation lists that only grow, SBAT levels, commands) becomes a rule about its
-meaning; everything else is claimed by digest. The outcome is for a person to read and sign.
+What differs from machine to machine for no bad reason (boot entries, revocation lists that only
+grow, SBAT levels, commands) becomes a rule about its meaning; everything else is claimed by digest.
+The outcome is for a person to read and sign.
+
+Each machine's boot log is read (`reading`); from what all of them showed come the profile's rules,
+kind by kind; and those are written down as TOML.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from framegate.errors import FramegateError
-from framegate.eventlog.content import IMAGE_SECURITY, SHIM_LOCK, boot_variable, bound_text, bound_variable, revoked_hashes, sbat_levels
-from framegate.eventlog.parse import BootEvent, BootLog, EventType
-from framegate.eventlog.words import event_words
-from framegate.ima.allowlist import STRONG, allowlist_text
+from framegate.eventlog.parse import BootLog
+from framegate.ima.allowlist import STRONG, allowlist_text, parse_allowlist
 from framegate.ima.judge import BOOT_AGGREGATE
 from framegate.ima.parse import ImaEntry
 from framegate.ima.replay import IMA_PCR
+from framegate.profile.model import EventRule, SecureBoot, TextRule, VariableRule
 from framegate.profile.posture import Posture
+from framegate.profile.reading import (
+    FIRMWARE_PCRS,
+    BootReading,
+    BootSetting,
+    Command,
+    Generations,
+    Measured,
+    Revoked,
+    read_boot_log,
+)
 from framegate.tpm.constants import HASH_NAME, Alg
 from framegate.wire import sha256
 
 AGENT_FOLDER: Final = "/opt/framegate/"
-"""Where the packaged agent's files lie: the IMA rule that measures them is what ties a quote to our own code."""
-_SEPARATORS: Final = (b"\0\0\0\0", b"\xff\xff\xff\xff")
-_BOOT_NAMES: Final = ("BootOrder", "Boot####", "BootCurrent", "BootNext")
+"""Where the packaged agent's files lie.
+
+The IMA rule that measures them is what ties a quote to our own code.
+"""
+_DEBUG_PCR: Final = 16
+"""From here on PCRs can be reset while the system runs, and say nothing of its boot."""
+_OS_IDS: Final = ("debian", "ubuntu")
+"""What the agent is packaged for: demanded where no machine told its own."""
+
+_File: TypeAlias = tuple[str, bytes, bytes]
+"""Algorithm, digest and path, as allowlists have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one good machine showed: its boot log, IMA entries (empty: no IMA), posture, TPM firmware, and the quirks its replay took."""
+    """What one good machine showed.
+
+    Its boot log, IMA entries (empty: no IMA), posture, TPM firmware, and the quirks its replay took.
+    """
 
     log: BootLog
     ima: Sequence[ImaEntry] = ()
@@ -40,127 +63,216 @@ class Observation:
     quirks: tuple[str, ...] = ()
 
 
-def learn(machines: Sequence[Observation], *, name: str, version: str, revision: int, description: str, bank: Alg, base: bytes = b"") -> tuple[dict[str, Any], bytes]:
-    """(profile as TOML data, allowlist bytes or nothing) that all of `machines` satisfy; `base` is an allowlist whose files stay allowed.
+class Learnt(NamedTuple):
+    """A profile as TOML data, and its allowlist's bytes: nothing where no machine had IMA."""
 
-    An event is required where every machine has it. Machines must be of one model: a digest that only one of them has is allowed all the same.
-    Raises ValueError without machines.
+    profile: dict[str, Any]
+    allowlist: bytes
+
+
+def learn(
+    machines: Sequence[Observation],
+    *,
+    name: str,
+    version: str,
+    revision: int,
+    description: str,
+    bank: Alg,
+    base: bytes = b"",
+) -> Learnt:
+    """A profile that all of `machines` satisfy; `base` is an allowlist whose files stay allowed.
+
+    An event is required where every machine has it. Machines must be of one model: a digest that
+    only one of them has is allowed all the same. Raises ValueError without machines.
     """
     if not machines:
         raise ValueError("at least one machine")
-    pcrs = sorted(set(range(8)) | {e.pcr for m in machines for e in m.log.events if e.extends and e.pcr < 16})
-    events: dict[tuple[int, str], set[bytes]] = defaultdict(set)
-    present: Counter[tuple[int, str]] = Counter()
-    named: dict[tuple[int, bytes], tuple[int, str]] = {}
-    texts: dict[int, set[str]] = defaultdict(set)
-    with_text: Counter[int] = Counter()
-    boot_names: set[str] = set()
-    dbx: list[frozenset[bytes]] = []
-    sbat: list[dict[str, int]] = []
-    secure = []
+    rules = _rules([read_boot_log(m.log, bank) for m in machines])
+    files = _files(machines, base)
+    head = {
+        "name": name,
+        "version": version,
+        "revision": revision,
+        "description": description,
+        "bank": HASH_NAME[bank],
+        "pcrs": _pcrs(machines, with_ima=files is not None),
+    }
+    return Learnt(_toml(head, machines, rules, files), files.allowlist if files else b"")
+
+
+# what all showed, as the profile's rules
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What the boot logs make a profile demand."""
+
+    secure_boot: SecureBoot
+    variables: tuple[VariableRule, ...]
+    texts: tuple[TextRule, ...]
+    events: tuple[EventRule, ...]
+
+
+def _rules(machines: Sequence[BootReading]) -> _Rules:
+    return _Rules(_secure_boot(machines), _variables(machines), _texts(machines), _events(machines))
+
+
+def _secure_boot(machines: Sequence[BootReading]) -> SecureBoot:
+    """The least that all have; a minimum is demanded where there is one of each machine."""
+    revoked = [r.hashes for m in machines for r in m.every(Revoked)]
+    levels = [g.of for m in machines for g in m.every(Generations)]
+    dbx, sbat = None, None
+    if len(revoked) == len(machines):
+        dbx = frozenset.intersection(*revoked)
+    if len(levels) == len(machines):
+        common = set.intersection(*map(set, levels))
+        sbat = {c: min(of[c] for of in levels) for c in sorted(common)}
+    return SecureBoot(all(m.secure_boot for m in machines), dbx, sbat)
+
+
+def _variables(machines: Sequence[BootReading]) -> tuple[VariableRule, ...]:
+    names = {s.name for m in machines for s in m.every(BootSetting)}
+    return (VariableRule("boot order and entries", 1, tuple(sorted(names))),) if names else ()
+
+
+def _texts(machines: Sequence[BootReading]) -> tuple[TextRule, ...]:
+    commands = [set(m.every(Command)) for m in machines]
+    with_text = Counter(pcr for told in commands for pcr in {c.pcr for c in told})
+    return tuple(
+        TextRule(
+            f"boot commands in PCR {pcr}",
+            pcr,
+            tuple(sorted(c.text for c in set.union(*commands) if c.pcr == pcr)),
+            required=count == len(machines),
+        )
+        for pcr, count in sorted(with_text.items())
+    )
+
+
+def _events(machines: Sequence[BootReading]) -> tuple[EventRule, ...]:
+    names = _names(machines)
+    digests: dict[tuple[int, str], frozenset[bytes]] = {}
+    for (pcr, digest), name in names.items():
+        digests[pcr, name] = digests.get((pcr, name), frozenset()) | {digest}
+    present = Counter(
+        thing
+        for machine in machines
+        for thing in {(e.pcr, names[e.pcr, e.digest]) for e in machine.every(Measured)}
+    )
+    return tuple(
+        EventRule(f"{name} (PCR {pcr})", pcr, found, required=present[pcr, name] == len(machines))
+        for (pcr, name), found in sorted(digests.items())
+    )
+
+
+def _names(machines: Sequence[BootReading]) -> dict[tuple[int, bytes], str]:
+    """PCR and digest to what the thing is called: its words, numbered where several share them.
+
+    The same digest in a PCR is the same thing, in another order, twice, or in another machine; one
+    that only a later machine has is another version of that machine's first, second … of its words.
+    """
+    names: dict[tuple[int, bytes], str] = {}
     for machine in machines:
-        ordinal: Counter[tuple[int, str]] = Counter()
-        seen_text, seen = set(), set()
-        column = machine.log.column(bank)
-        secure.append(_secure_boot_on(machine.log, bank))
-        for event in machine.log.events:
-            if not event.extends or event.pcr in {IMA_PCR} or _separator(event, bank, column):
+        count: Counter[tuple[int, str]] = Counter()
+        for event in machine.every(Measured):
+            if (event.pcr, event.digest) in names:
                 continue
-            if _meaning(event, bank, column, texts, boot_names, dbx, sbat):
-                if event.pcr >= 8:
-                    seen_text.add(event.pcr)
-                continue
-            digest = event.digests[column]
-            key = named.get((event.pcr, digest))
-            if key is None:  # the same thing in another order, or twice, stays the same thing
-                words = event_words(event)
-                ordinal[event.pcr, words] += 1
-                number = ordinal[event.pcr, words]
-                key = named[event.pcr, digest] = (event.pcr, words if number == 1 else f"{words} #{number}")
-                events[key].add(digest)
-            seen.add(key)
-        present.update(seen)
-        with_text.update(seen_text)
-    ima = [m.ima for m in machines if m.ima]
+            count[event.pcr, event.words] += 1
+            number = count[event.pcr, event.words]
+            called = event.words if number == 1 else f"{event.words} #{number}"
+            names[event.pcr, event.digest] = called
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What the machines' IMA lists make a profile demand."""
+
+    allowlist: bytes
+    max_violations: int
+    measured: tuple[str, ...]
+
+
+def _files(machines: Sequence[Observation], base: bytes) -> _Files | None:
+    """None where no machine measures its files."""
+    lists = [m.ima for m in machines if m.ima]
+    if not lists:
+        return None
+    entries = [e for each in lists for e in each]
+    kept = parse_allowlist(base).files() if base else ()
+    ours = any(e.path.startswith(AGENT_FOLDER.encode()) for e in entries)
+    return _Files(
+        allowlist_text([*_strong(entries), *kept]),
+        max(sum(e.violation for e in each) for each in lists),
+        (AGENT_FOLDER,) if ours else (),
+    )
+
+
+def _strong(entries: Iterable[ImaEntry]) -> Iterator[_File]:
+    for entry in entries:
+        if entry.path == BOOT_AGGREGATE or entry.violation or entry.algorithm not in STRONG:
+            continue
+        yield entry.algorithm, entry.digest, entry.path
+
+
+def _pcrs(machines: Sequence[Observation], *, with_ima: bool) -> list[int]:
+    extended = {e.pcr for m in machines for e in m.log.events if e.extends and e.pcr < _DEBUG_PCR}
+    quoted = {*FIRMWARE_PCRS, *extended} - {IMA_PCR}
+    return sorted(quoted | {IMA_PCR} if with_ima else quoted)
+
+
+# the rules as TOML
+
+
+def _toml(
+    head: Mapping[str, Any],
+    machines: Sequence[Observation],
+    rules: _Rules,
+    files: _Files | None,
+) -> dict[str, Any]:
+    firmware = {f"{m.tpm_firmware:016x}" for m in machines if m.tpm_firmware is not None}
+    os_ids = {m.posture.os_id for m in machines if m.posture}
+    quirks = {q for m in machines for q in m.quirks}
     body: dict[str, Any] = {
-        "profile": {
-            "name": name, "version": version, "revision": revision, "description": description, "bank": HASH_NAME[bank],
-            "pcrs": sorted({*pcrs, IMA_PCR}) if ima else [p for p in pcrs if p != IMA_PCR],
-        },
-        "tpm": {"firmware": _versions(machines)},
-        "secure_boot": {"required": all(secure), **({"dbx_minimum": sorted(h.hex() for h in frozenset.intersection(*dbx))} if len(dbx) == len(machines) else {})},
-        "posture": {"os_ids": sorted({m.posture.os_id for m in machines if m.posture}) or ["debian", "ubuntu"]},
-    }  # fmt: skip
-    if len(sbat) == len(machines):
-        body["secure_boot"]["sbat_minimum"] = [f"{c},{min(s[c] for s in sbat)}" for c in sorted(set.intersection(*(set(s) for s in sbat)))]
-    allowlist = b""
-    if ima:
-        allowlist = allowlist_text([*_files(e for entries in ima for e in entries), *_files_of(base)])
-        measured = [AGENT_FOLDER] if any(e.path.startswith(AGENT_FOLDER.encode()) for entries in ima for e in entries) else []
-        violations = max(sum(e.violation for e in entries) for entries in ima)
-        body["ima"] = {"allowlists": [f"sha256:{sha256(allowlist).hex()}"], "max_violations": violations, **({"measured": measured} if measured else {})}
-    quirks = sorted({q for m in machines for q in m.quirks})
-    if quirks:
-        body["quirks"] = quirks
-    if boot_names:
-        body["variable"] = [{"name": "boot order and entries", "pcr": 1, "names": sorted(boot_names)}]
-    if texts:
-        body["text"] = [{"name": f"boot commands in PCR {p}", "pcr": p, "allow": sorted(t), "required": with_text[p] == len(machines)} for p, t in sorted(texts.items())]
-    body["event"] = [
-        {"name": f"{words} (PCR {pcr})", "pcr": pcr, "digests": sorted(d.hex() for d in digests), "required": present[pcr, words] == len(machines)}
-        for (pcr, words), digests in sorted(events.items())
-    ]
-    return body, allowlist
+        "profile": dict(head),
+        "tpm": {"firmware": sorted(firmware) or "any"},
+        "secure_boot": _secure_boot_table(rules.secure_boot),
+        "posture": {"os_ids": sorted(os_ids) or list(_OS_IDS)},
+        "ima": _ima_table(files) if files else None,
+        "quirks": sorted(quirks),
+        "variable": [_variable_table(v) for v in rules.variables],
+        "text": [_text_table(t) for t in rules.texts],
+    }
+    said = {key: value for key, value in body.items() if value}
+    return {**said, "event": [_event_table(e) for e in rules.events]}
 
 
-def _meaning(event: BootEvent, bank: Alg, column: int, texts: dict[int, set[str]], boot_names: set[str], dbx: list[frozenset[bytes]], sbat: list[dict[str, int]]) -> bool:
-    """Whether the event is better told by what it means than by its digest; if so it is noted."""
-    if event.pcr == 1:
-        name = boot_variable(event, bank, column)
-        if name is not None and (name in _BOOT_NAMES or (len(name) == 8 and name.startswith("Boot"))):
-            boot_names.add(name if name in _BOOT_NAMES else "Boot####")
-            return True
-    if event.pcr == 7:
-        variable = bound_variable(event, bank, column)
-        try:
-            if variable is not None and variable[:2] == (IMAGE_SECURITY, "dbx"):
-                dbx.append(revoked_hashes(variable[2]))
-                return True
-            if variable is not None and variable[:2] == (SHIM_LOCK, "SbatLevel"):
-                sbat.append(sbat_levels(variable[2]))
-                return True
-        except FramegateError:
-            return False
-    if event.pcr >= 8:
-        text = bound_text(event, bank, column)
-        if text is not None and "*" not in text:
-            texts[event.pcr].add(text)
-            return True
-    return False
+def _secure_boot_table(rule: SecureBoot) -> dict[str, Any]:
+    table: dict[str, Any] = {"required": rule.required}
+    if rule.dbx_minimum is not None:
+        table["dbx_minimum"] = sorted(h.hex() for h in rule.dbx_minimum)
+    if rule.sbat_minimum is not None:
+        table["sbat_minimum"] = [f"{c},{least}" for c, least in rule.sbat_minimum.items()]
+    return table
 
 
-def _separator(event: BootEvent, bank: Alg, column: int) -> bool:
-    import hashlib
-
-    return event.pcr < 8 and event.digests[column] in {hashlib.new(HASH_NAME[bank], s).digest() for s in _SEPARATORS}
-
-
-def _secure_boot_on(log: BootLog, bank: Alg) -> bool:
-    column = log.column(bank)
-    found = [bound_variable(e, bank, column) for e in log.events if e.pcr == 7 and e.type == EventType.EFI_VARIABLE_DRIVER_CONFIG]
-    return [v[2] for v in found if v is not None and v[1] == "SecureBoot"] == [b"\x01"]
+def _ima_table(files: _Files) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "allowlists": [f"sha256:{sha256(files.allowlist).hex()}"],
+        "max_violations": files.max_violations,
+    }
+    return {**table, "measured": list(files.measured)} if files.measured else table
 
 
-def _versions(machines: Sequence[Observation]) -> Any:
-    seen = {m.tpm_firmware for m in machines if m.tpm_firmware is not None}
-    return sorted(f"{v:016x}" for v in seen) or "any"
+def _variable_table(rule: VariableRule) -> dict[str, Any]:
+    return {"name": rule.name, "pcr": rule.pcr, "names": list(rule.names)}
 
 
-def _files(entries: Iterable[ImaEntry]) -> list[tuple[str, bytes, bytes]]:
-    return [(e.algorithm, e.digest, e.path) for e in entries if e.path != BOOT_AGGREGATE and not e.violation and e.algorithm in STRONG]
+def _text_table(rule: TextRule) -> dict[str, Any]:
+    allow = list(rule.allow)
+    return {"name": rule.name, "pcr": rule.pcr, "allow": allow, "required": rule.required}
 
 
-def _files_of(allowlist: bytes) -> list[tuple[str, bytes, bytes]]:
-    from framegate.ima.allowlist import parse_allowlist
-
-    return list(parse_allowlist(allowlist).files()) if allowlist else []
+def _event_table(rule: EventRule) -> dict[str, Any]:
+    digests = sorted(d.hex() for d in rule.digests or ())
+    return {"name": rule.name, "pcr": rule.pcr, "digests": digests, "required": rule.required}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
@@ -65,6 +66,12 @@ def parse_posture(data: bytes) -> Posture:
     """The posture in `data`: every member, each of its type, none else. Raises Malformed (POSTURE)."""
     if len(data) > MAX_POSTURE_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a posture of at most {MAX_POSTURE_BYTES} bytes", len(data))
+    return _parsed(data)
+
+
+@lru_cache(maxsize=16)
+def _parsed(data: bytes) -> Posture:
+    """Once for each text: one attestation looks at it four times. Nobody changes a posture that was parsed."""
     body = strict_json(data)
     if type(body) is not dict or body.keys() != _MEMBERS.keys():
         raise Malformed.of(Reason.POSTURE, "exactly the posture's members", "others")

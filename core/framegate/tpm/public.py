@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import or_
 from typing import Final
 
 from cryptography.hazmat.primitives import serialization
@@ -35,6 +36,9 @@ _EK_ATTRS_HIGH: Final = _EK_ATTRS_LOW | Attr.USER_WITH_AUTH
 AK_ATTRS: Final = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.USER_WITH_AUTH | Attr.NO_DA | Attr.RESTRICTED | Attr.SIGN
 TLS_ATTRS: Final = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.NO_DA | Attr.SIGN
 """userWithAuth is clear: only the PCR policy can use the key, so a TPM Restart into another system cannot sign (N116)."""
+
+
+_KNOWN_ATTRIBUTES: Final = reduce(or_, Attr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +99,16 @@ def parse_public(data: bytes) -> Public:
     """
     if len(data) > MAX_PUBLIC_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a public area of at most {MAX_PUBLIC_BYTES} bytes", len(data))
+    return _parsed(bytes(data))
+
+
+@lru_cache(maxsize=4096)  # as `_key`: the same areas come back every minute
+def _parsed(data: bytes) -> Public:
     b = Buffer(data, "TPMT_PUBLIC")
     kind = b.alg("type", Alg.RSA, Alg.ECC)
     name_alg = b.alg("nameAlg", Alg.SHA256, Alg.SHA384, Alg.SHA512)
     bits = b.u32("objectAttributes")
-    known = 0
-    for flag in Attr:
-        known |= flag
-    if bits & ~known:
+    if bits & ~_KNOWN_ATTRIBUTES:
         raise Malformed.of(Reason.MALFORMED, "known object attributes", f"0x{bits:08x}")
     policy = b.tpm2b("authPolicy", 64)
     symmetric = _symmetric(b)
@@ -127,7 +133,7 @@ def parse_public(data: bytes) -> Public:
         if len(modulus) * 8 != key_bits or not modulus[0] & 0x80:
             raise Malformed.of(Reason.MALFORMED, f"a modulus of {key_bits} bits", len(modulus) * 8)
     b.end()
-    return Public(bytes(data), kind, name_alg, Attr(bits), policy, symmetric, scheme, curve, x, y, modulus, exponent)
+    return Public(data, kind, name_alg, Attr(bits), policy, symmetric, scheme, curve, x, y, modulus, exponent)
 
 
 def _symmetric(b: Buffer) -> tuple[Alg, int, Alg] | None:

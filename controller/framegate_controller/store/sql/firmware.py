@@ -35,7 +35,6 @@ _LAST_CONTENT: Final = (
     select(_EVIDENCE.c.id, _EVIDENCE.c.content_sha256).where(_EVIDENCE.c.device == bindparam("of")).order_by(_EVIDENCE.c.last_ms.desc()).limit(1)
 )
 _SEEN_AGAIN: Final = update(_EVIDENCE).where(_EVIDENCE.c.id == bindparam("of")).values(count=_EVIDENCE.c.count + 1)
-_SIGNED: Final = update(_EVIDENCE).where(_EVIDENCE.c.id == bindparam("of"))
 _ADD_RESULT: Final = insert(_RESULTS)
 
 
@@ -194,13 +193,9 @@ class SqlEvidence:
         }
         self._rows.run(insert(_EVIDENCE).values(**{**fields_of(evidence), **packed}))
 
-    def seen_again(self, identifier: str, now_ms: int) -> None:
+    def seen_again(self, identifier: str, ear: str, now_ms: int) -> None:
         """The same came once more."""
-        self._rows.run(_SEEN_AGAIN, {"of": identifier, "last_ms": now_ms})
-
-    def signed(self, identifier: str, ear: str) -> None:
-        """Its result as an EAR."""
-        self._rows.run(_SIGNED, {"of": identifier, "ear": ear})
+        self._rows.run(_SEEN_AGAIN, {"of": identifier, "last_ms": now_ms, "ear": ear})
 
     def prune(self, device: str, before_ms: int) -> None:
         """Forget what was last seen before."""

@@ -1,0 +1,191 @@
+"""`framegate camera show` and `why`: one machine, in words and as data."""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import Any, Final
+
+import typer
+
+from framegate.errors import Failure, Reason
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json
+from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.machines import Name, detail_of, summary_json
+from framegate_operator.options import Context, Output, read
+from framegate_operator.output import ago, data, errors, failure_json, in_words, show_table, until
+from framegate_proto.v1 import framegate_pb2 as pb
+
+_WHAT_TRUST_MEANS: Final = MappingProxyType(
+    {
+        "invited": "a ticket is out and nobody has joined with it",
+        "pending": "it proved itself by a ticket without an EK hash; an operator has to approve it",
+        "trusted": "its last evidence affirms its firmware profile",
+        "stale": "no fresh evidence in time; it heals by itself when it attests again, "
+        "and its frames are refused until then",
+        "suspect": "its own TPM contradicts its firmware profile; it stays so until an operator "
+        "releases it and fresh evidence passes",
+        "quarantined": "an operator holds it; its frames are refused",
+        "retired": "it has left the fleet; only a new ticket brings it back",
+    }
+)
+_CLAIMS: Final = MappingProxyType(
+    {2: "affirming", 32: "warning", 96: "contraindicated", 0: "no claim"}
+)
+"""The values of a trustworthiness vector (draft-ietf-rats-ar4si) that Framegate gives."""
+_SHOWN_OF_A_LIST: Final = 8
+
+
+@read
+def show(kind: str, name: Name, output: Output = "table", context: Context = None) -> None:
+    """Everything known about one."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            detail = detail_of(stub, name, kind)
+        if output == "json":
+            show_json(_detail_json(detail))
+            return
+        show_table(("", ""), _facts(detail), empty="")
+        events = [
+            (ago(e.at_ms), e.event, e.actor, e.from_state, e.to_state, e.detail)
+            for e in detail.events
+        ]
+        columns = ("when", "event", "by", "from", "to", "detail")
+        show_table(columns, events, empty="no events")
+
+
+@read
+def why(kind: str, name: Name, output: Output = "table", context: Context = None) -> None:
+    """Why it is in its state: what differed, expected and seen, since when, what to do.
+    Exit code 6 unless trusted.
+    """
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            detail = detail_of(stub, name, kind)
+        if output == "json":
+            members = {"device", "state", "since_ms", "failures", "failures_ms"}
+            show_json({k: v for k, v in _detail_json(detail).items() if k in members})
+        else:
+            _tell_why(detail)
+        if detail.summary.state != "trusted":
+            raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _facts(detail: pb.DeviceDetail) -> list[tuple[str, object]]:
+    s = detail.summary
+    claims = sorted(detail.vector.items())
+    vector = ", ".join(f"{k} {_CLAIMS.get(v, str(v))}" for k, v in claims)
+    tpm = f"{detail.tpm} firmware {detail.tpm_firmware}" if detail.tpm else "not seen yet"
+    serviced = "no"
+    if s.maintenance_until_ms:
+        serviced = f"{until(s.maintenance_until_ms)}: {s.maintenance}"
+    return [
+        ("device", s.device),
+        ("state", s.state),
+        ("since", ago(s.since_ms)),
+        ("profile", s.profile),
+        ("last result", ago(s.last_result_ms)),
+        ("result stands", in_words(s.result_remaining_ms)),
+        ("maintenance", serviced),
+        ("result id", s.result_id or "none"),
+        ("trustworthiness", vector or "nothing appraised yet"),
+        ("TPM", tpm),
+        ("EK", detail.ek_sha256 or "not seen yet"),
+        ("endorsed by", detail.ek_endorsement or "nobody yet"),
+        ("resets, restarts", f"{detail.reset_count}, {detail.restart_count}"),
+        ("IMA entries", detail.ima_entries or "none"),
+        *(("finding", f"{f.reason}: {f.actual}; {f.hint}") for f in detail.findings),
+        *_posture_rows(detail.posture),
+        *((f"PCR {p}", v) for p, v in sorted(detail.pcrs.items(), key=lambda i: int(i[0]))),
+        *(("address", a) for a in s.gateway_addresses),
+    ]
+
+
+def _posture_rows(text: str) -> list[tuple[str, object]]:
+    """Posture, a fact a row, lists cut short; everything in it is the agent's own word."""
+    rows: list[tuple[str, object]] = []
+    for name, value in (json.loads(text) if text else {}).items():
+        if value in ("", -1, []):
+            continue
+        rows.append((f"says: {name.replace('_', ' ')}", _cut(value)))
+    return rows
+
+
+def _cut(value: Any) -> object:
+    if not isinstance(value, list):
+        return value
+    more = len(value) - _SHOWN_OF_A_LIST
+    shown = ", ".join(map(str, value[:_SHOWN_OF_A_LIST]))
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _tell_why(detail: pb.DeviceDetail) -> None:
+    s = detail.summary
+    means = _WHAT_TRUST_MEANS.get(s.state, "")
+    data.print(f"{safe(s.device)} is [bold]{s.state}[/], since {ago(s.since_ms)}: {means}.")
+    moves = (e for e in detail.events if e.to_state == s.state and e.from_state != s.state)
+    moved = next(moves, None)
+    if moved is not None:
+        origin, told = safe(moved.from_state or "nothing"), safe(moved.detail)
+        by = f"{safe(moved.actor)} ({safe(moved.event)})"
+        data.print(f"Moved from {origin} by {by}{f': {told}' if moved.detail else ''}.")
+    failures = [Failure(_reason(f.reason), f.expected, f.actual, f.hint) for f in detail.failures]
+    if failures:
+        checks = f"{len(failures)} check{'s' if len(failures) > 1 else ''}"
+        data.print(f"\nIts evidence of {ago(detail.failures_ms)} failed in {checks}:")
+        show_failures(failures, data)
+    data.print(f"\nNext: {_next(s, bool(failures))}")
+
+
+def _reason(value: str) -> Reason:
+    return Reason(value) if value in set(Reason) else Reason.INTERNAL
+
+
+def _next(s: pb.DeviceSummary, failed: bool) -> str:
+    def command(verb: str) -> str:
+        return f"framegate {s.kind} {verb} {s.name}"
+
+    if s.state == "trusted":
+        return "nothing to do"
+    if s.state == "invited":
+        return f"run framegate-agent join on the machine, or {command('retire')}"
+    if s.state == "pending":
+        return command("approve")
+    if s.state == "stale":
+        looked = "check that the machine runs and reaches the controller (framegate-agent doctor)"
+        return f"{looked}; {command('attest-now')}"
+    if s.state == "suspect" and failed:
+        mended = "put right what differs on the machine and restart it"
+        return f"{mended}, then {command('release')}; or {command('retire')}"
+    return command("release")
+
+
+def _detail_json(detail: pb.DeviceDetail) -> dict[str, Any]:
+    return {
+        **summary_json(detail.summary),
+        "failures": [failure_json(f) for f in detail.failures],
+        "failures_ms": detail.failures_ms,
+        "tpm": detail.tpm,
+        "tpm_firmware": detail.tpm_firmware,
+        "ek_sha256": detail.ek_sha256,
+        "ek_endorsement": detail.ek_endorsement,
+        "vector": dict(detail.vector),
+        "posture": json.loads(detail.posture) if detail.posture else None,
+        "findings": [failure_json(f) for f in detail.findings],
+        "ima_entries": detail.ima_entries,
+        "reset_count": detail.reset_count,
+        "restart_count": detail.restart_count,
+        "pcrs": dict(detail.pcrs),
+        "events": [_event_json(e) for e in detail.events],
+    }
+
+
+def _event_json(e: pb.EventRow) -> dict[str, Any]:
+    return {
+        "at_ms": e.at_ms,
+        "event": e.event,
+        "actor": e.actor,
+        "detail": e.detail,
+        "from": e.from_state,
+        "to": e.to_state,
+    }

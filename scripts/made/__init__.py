@@ -1,0 +1,1 @@
+"""The pages that are made from declarations: one module a kind of page, each with `pages()`."""

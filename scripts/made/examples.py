@@ -1,0 +1,88 @@
+"""Whether the commands in pages are commands that the programs have."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from made.commands import HANDED_OVER, PROGRAMS, Command, programs
+
+PAGES: Final = ("*.md", "docs/**/*.md", "docs/reasons.toml", "firmware_profiles/*.md", ".github/**/*.md")
+HISTORY: Final = ("CHANGELOG.md", "docs/adr/")
+"""What tells of the past names commands that may be gone."""
+_CODE: Final = re.compile(r"`([^`\n]+)`")
+_START: Final = re.compile(rf"(?<![\w/.-])({'|'.join(sorted(PROGRAMS, reverse=True))})(?=\s|$)")
+_ENDS: Final = {";", "&", "&&", "|", ">", ")"}
+
+
+def wrong(root: Path) -> list[str]:
+    """A line for each example that is no command, with its place."""
+    found = []
+    for pattern in PAGES:
+        for page in sorted(root.glob(pattern)):
+            name = str(page.relative_to(root))
+            if not name.startswith(HISTORY):
+                text = page.read_text("utf-8")
+                found += [f"{name}:{at}: {problem}" for at, problem in _problems(text)]
+    return found
+
+
+def _problems(text: str) -> Iterator[tuple[int, str]]:
+    for at, line in _code(text.splitlines()):
+        for match in _START.finditer(line):
+            problem = _problem(match[1], _words(line[match.end() :]))
+            if problem:
+                yield at, problem
+
+
+def _code(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Lines of code blocks, joined where they go on, and code within prose."""
+    fenced, going, start = False, "", 0
+    for at, line in enumerate(lines, start=1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            start = start if going else at
+            going += line.removesuffix("\\")
+            if not line.endswith("\\"):
+                yield start, re.sub(r"\s#\s.*", "", going)
+                going = ""
+        else:
+            yield from ((at, code) for code in _CODE.findall(line))
+
+
+def _words(rest: str) -> list[str]:
+    lexer = shlex.shlex(rest, posix=True, punctuation_chars=";&|>)")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    words: list[str] = []
+    try:
+        for word in lexer:
+            if word in _ENDS:
+                break
+            words.append(word)
+    except ValueError:  # a quote that ends on another line
+        pass
+    return words
+
+
+def _problem(program: str, words: list[str]) -> str:
+    command: Command = programs()[program]
+    while words and command.below:
+        word = words[0]
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", word):  # VERB, …, or an option of the group
+            return ""
+        if word not in command.below:
+            return f"{command.words} has no command {word}"
+        command = command.below[word]
+        words = words[1:]
+        if command.words in HANDED_OVER:
+            other, *more = HANDED_OVER[command.words].split()
+            return _problem(other, [*more, *words])
+    for word in words:
+        option = word.partition("=")[0]
+        if re.fullmatch(r"--?[a-z][a-z-]*", option) and option not in command.options:
+            return f"{command.words} has no option {option}"
+    return ""
