@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages model clean
+.PHONY: help setup demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SOURCE ?=
@@ -11,16 +11,16 @@ help: ## Show this help
 setup: ## Make .venv; install missing Debian packages where allowed
 	@PYTHON="$(PYTHON)" && export PYTHON="$${PYTHON:-python3}" && ./scripts/setup.sh
 
-demo: setup ## Tell the story on loopback in two minutes; SOURCE=DIR inspects a folder of your images too
+demo: setup ## Tell the story on loopback; SOURCE=DIR inspects a folder of your images too
 	@$(PY) -m framegate_simulators.demo.chain $(if $(SOURCE),--source "$(SOURCE)")
 
-demo-rollout: setup ## A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce; two minutes
+demo-rollout: setup ## A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce
 	@$(PY) -m framegate_simulators.demo.rollout
 
-demo-people: setup ## Roles, approvals by others, policy, break-glass, the record and what happens to an edited one; two minutes
+demo-people: setup ## Roles, approvals by others, policy, break-glass, the record and what happens to an edited one
 	@$(PY) -m framegate_simulators.demo.people
 
-demo-line: setup ## A line in the terminal: everything dies once, a gateway lies, an export is refused; three minutes
+demo-line: setup ## A line in the terminal: everything dies once, a gateway lies, an export is refused
 	@$(PY) -m framegate_simulators.demo.line
 
 test: check ## All checks, then all tests
@@ -31,7 +31,7 @@ check: setup ## Format, lint, types, layers, stale generated code
 	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
 	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
-	@$(PY) scripts/pages.py --check
+	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run
@@ -42,7 +42,7 @@ fuzz: setup ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the kept 
 attack: setup ## Try every threat of the list against a live controller
 	@.venv/bin/framegate-sim attack --all
 
-chaos-line: setup ## kill -9 at random, RUNS times (1000, half an hour): nothing uninspected is let through
+chaos-line: setup ## kill -9 at random, RUNS times (1000): nothing uninspected is let through
 	@$(PY) -m framegate_simulators.plant.chaos_line --runs $(RUNS)
 
 proto: setup ## Generate Python from proto/
@@ -51,8 +51,11 @@ proto: setup ## Generate Python from proto/
 pages: setup ## Write the reference pages that are made from declarations
 	@$(PY) scripts/pages.py
 
-model: setup ## Train the default model from nothing (MINUTES=66)
+docs: setup ## Build the documentation's site into build/site; strict
+	@./scripts/docs.sh
+
+model: setup ## Train the default model from nothing, for MINUTES (66)
 	@./scripts/model.sh
 
 clean: ## Remove what was built
-	rm -rf build .venv .venv-train .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build .venv .venv-docs .venv-train .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains the default model from nothing, on drawn boards alone, and puts it in place. Takes about MINUTES (66) and a PyTorch, which is installed into .venv-train by version
+# Trains the default model from nothing, on drawn boards alone, and puts it in place. Takes MINUTES (66 unless said otherwise) and a PyTorch, which is installed into .venv-train by version
 # alone: its builds differ from machine to machine, and nothing that Framegate runs needs it.
 set -eu
 cd "$(dirname "$0")/.."

@@ -29,6 +29,7 @@ from framegate.tpm.public import Public
 from framegate.wire import LABEL_CHALLENGE, MAX_IMA_BYTES, AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
 from framegate_agent.channel import server_authenticated
 from framegate_agent.posture import collect_posture
+from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import AgentState, TrustedClock
 from framegate_agent.tpm import Tpm
 from framegate_proto.edge import answered, from_failures
@@ -38,8 +39,6 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 RPC_TIMEOUT_S: Final = 20.0
 """A controller under load answers within a second; a dead one must not hold the agent."""
 UNREACHED: Final = "is the controller running and reachable? framegate-agent doctor"
-BOOT_LOG_PATH: Final = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
-IMA_PATH: Final = Path("/sys/kernel/security/ima/binary_runtime_measurements")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +175,9 @@ class Attester:
             return b""
         part = cut_entries(whole, challenge.ima_offset) if whole else b""
         if len(part) > MAX_IMA_BYTES:
-            raise Refused.of(
-                Reason.TOO_LARGE, f"an IMA list of at most {MAX_IMA_BYTES} bytes since the last attestation", len(part), "narrow the IMA policy: see docs/ima-policy.md"
-            )
+            wanted = f"an IMA list of at most {MAX_IMA_BYTES} bytes since the last attestation"
+            hint = "narrow the IMA policy: see docs/guides/operators/ima-policy.md"
+            raise Refused.of(Reason.TOO_LARGE, wanted, len(part), hint)
         return part
 
     def _outcome(self, state: AgentState, answer: pb.AttestationReply, tls: Public) -> Outcome:

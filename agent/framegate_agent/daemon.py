@@ -6,11 +6,11 @@ import asyncio
 import base64
 import contextlib
 import logging
+import os
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -20,7 +20,7 @@ from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.identity.certificates import from_ms, spki_of
 from framegate.signed.mask import verify_masks
 from framegate.wire import Warrant
-from framegate_agent.attestation import BOOT_LOG_PATH, IMA_PATH, RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
+from framegate_agent.attestation import RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
 from framegate_agent.camera.capture import Capture
 from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
 from framegate_agent.camera.heads import HeadSpool
@@ -29,6 +29,7 @@ from framegate_agent.camera.stream import CameraStream
 from framegate_agent.channel import with_tpm_key
 from framegate_agent.gateway_socket import GatewaySocket
 from framegate_agent.posture import glance
+from framegate_agent.settings import AgentSettings
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm import Tpm, TpmFailed
@@ -51,54 +52,22 @@ WATCH_SILENCE_S: Final = 5.0
 """Watch beats every second; five missed beats mean the connection is dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A camera source as the operator named it."""
-
-    address: str
-    part_type: str = "part"
-    rate: float = 0.0
-    repeat: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How this agent runs. `gateway_socket` is set on hosts of gateways; `gateway_uids` may connect to it."""
-
-    state: Path
-    tcti: str = "device:/dev/tpmrm0"
-    boot_log: Path = BOOT_LOG_PATH
-    sources: tuple[Source, ...] = ()
-    gateway_socket: Path | None = None
-    gateway_uids: tuple[int, ...] = ()
-    demands: Demands = field(default_factory=Demands)
-    broker: BrokerAddress | None = None
-    ima: Path = IMA_PATH
-    watched: tuple[Path, ...] = ()
-
-
 class Agent:
     """A running agent; `run` returns only when cancelled."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AgentSettings) -> None:
         self.settings = settings
         self.file = StateFile(settings.state)
         self.state: AgentState = self.file.load()
         self.clock = TrustedClock(self.state.seen_ms)
         self.tpm = Tpm(settings.tcti)
         self.tpm.flush_leftovers()
-        self.attester = Attester(self.tpm, settings.boot_log, self.clock, settings.ima, settings.watched)
+        self.attester = Attester(self.tpm, settings.boot_log, self.clock, settings.ima, settings.watch)
         self.failures: tuple[Failure, ...] = ()
-        self.streams = [
-            CameraStream(self, f"source-{number}", Capture(s.address, part_type=s.part_type, rate=s.rate, repeat=s.repeat)) for number, s in enumerate(settings.sources, start=1)
-        ]
-        self.socket = GatewaySocket(settings.gateway_socket, settings.gateway_uids, self.poke, self.tpm) if settings.gateway_socket else None
-        self.demands = settings.demands
-        self.broker: BrokerWay | None = None
-        if settings.broker is not None:
-            from framegate_agent.camera.mqtt import BrokerClient
-
-            self.broker = BrokerClient(settings.broker, self.state.device, self._server_ca, self._certify)
+        self.streams = self._streams()
+        self.socket = self._socket()
+        self.demands = Demands(frozenset(settings.model), frozenset(settings.gateway))
+        self.broker = self._broker()
         self._poke = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
         self._channel_expires_s = 0.0
@@ -114,6 +83,26 @@ class Agent:
     def key(self) -> KeyInTpm:
         """The TLS key in the TPM."""
         return self.tpm
+
+    def _streams(self) -> list[CameraStream]:
+        s, streams = self.settings, []
+        for number, address in enumerate(s.source, start=1):
+            capture = Capture(address, part_type=s.part_type, rate=s.rate, repeat=s.repeat)
+            streams.append(CameraStream(self, f"source-{number}", capture))
+        return streams
+
+    def _socket(self) -> GatewaySocket | None:
+        path, uids = self.settings.gateway_socket, self.settings.gateway_uid or (os.getuid(),)
+        return GatewaySocket(path, uids, self.poke, self.tpm) if path is not None else None
+
+    def _broker(self) -> BrokerWay | None:
+        if not self.settings.broker:
+            return None
+        # only an agent that has a broker needs an MQTT client
+        from framegate_agent.camera.mqtt import BrokerClient  # noqa: PLC0415 - optional
+
+        address = BrokerAddress(self.settings.broker, self.settings.broker_name)
+        return BrokerClient(address, self.state.device, self._server_ca, self._certify)
 
     def poke(self) -> None:
         """Attest now."""
@@ -299,10 +288,10 @@ class Agent:
 
     async def _posture_loop(self) -> None:
         """Attest at once when something must not wait for the next interval; not more often than `GLANCE_HOLD_S`, however much a machine flickers."""
-        before = await asyncio.to_thread(glance, self.settings.watched)
+        before = await asyncio.to_thread(glance, self.settings.watch)
         while True:
             await asyncio.sleep(GLANCE_S)
-            now = await asyncio.to_thread(glance, self.settings.watched)
+            now = await asyncio.to_thread(glance, self.settings.watch)
             if now != before:
                 before = now
                 log.info("listeners, devices or watched files changed: attesting")

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from framegate.errors import FramegateError
 from framegate.eventlog import parse_boot_log, replay
+from framegate.identity.endorsement import load_maker_certificate
 from framegate.ima import parse_ima
 from framegate.profile.learn import AGENT_FOLDER
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
-from framegate_agent.attestation import IMA_PATH
+from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import BUILD_MS, StateFile
 from framegate_agent.tpm import AK_HANDLE, Tpm
 
@@ -89,10 +92,6 @@ def _endorsement(tpm: Tpm, _log: Path) -> Finding:
     found = tpm.endorsement()
     if not found.certificates:
         return Finding("endorsement key", False, f"{found.words}", "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash HASH")
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    from framegate.identity.endorsement import load_maker_certificate
-
     read = load_maker_certificate(found.certificates[0])
     certificate, notes = read.certificate, read.notes
     same = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == found.public.spki()
@@ -117,10 +116,10 @@ def _boot(tpm: Tpm, log: Path) -> Finding:
 
 def _ima(path: Path) -> Finding:
     if not path.exists():
-        return Finding("IMA list", False, f"no {path}", "boot with an IMA policy (docs/ima-policy.md); without it nothing that runs after boot is measured")
+        return Finding("IMA list", False, f"no {path}", "boot with an IMA policy (docs/guides/operators/ima-policy.md); without it nothing that runs after boot is measured")
     found = parse_ima(path.read_bytes())
     own = sum(e.path.startswith(AGENT_FOLDER.encode()) for e in found.entries)
-    fix = "" if own else f"load the IMA rule that measures {AGENT_FOLDER}: docs/ima-policy.md"
+    fix = "" if own else f"load the IMA rule that measures {AGENT_FOLDER}: docs/guides/operators/ima-policy.md"
     return Finding("IMA list", bool(own), f"{len(found.entries)} entries, {own} of Framegate's own files", fix)
 
 

@@ -9,6 +9,8 @@ from framegate_controller.commands.found import init
 from framegate_controller.commands.profiles import profiles
 from framegate_controller.commands.recovery import break_glass, recover_operator
 from framegate_controller.commands.run import run
+from framegate_controller.settings import ControllerSettings
+from framegate_host.setting_commands import config_commands
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +24,7 @@ app.command("server-certificate")(server_certificate)
 app.command("line-certificate")(line_certificate)
 app.add_typer(profiles, name="profile")
 app.command()(run)
+app.add_typer(config_commands(ControllerSettings), name="config")
 
 
 def run_app() -> None:

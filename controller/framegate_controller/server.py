@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
 import grpc
@@ -31,13 +30,14 @@ from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.operator import TABLE
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.table import Operators
+from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.database import Database, now_ms
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
 from framegate_controller.store.shared.limits import InMemorySignInLimits
 from framegate_controller.store.shared.looks import InMemoryLooks
 from framegate_controller.store.shared.policies import InMemoryPolicies
-from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS, Timing
+from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -54,33 +54,10 @@ SERVER_OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
 )
+NAME: Final = "controller-1"
+"""What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where the controller keeps its state and listens; port 0 lets the system choose.
-
-    `advertise` is the host that tickets name; `witness` are files that get every head of the
-    record, beside the one in `state`.
-    """
-
-    state: Path
-    host: str = "127.0.0.1"
-    join_port: int = 7443
-    fleet_port: int = 7444
-    advertise: str = "127.0.0.1"
-    timing: Timing = field(default_factory=Timing)
-    controller: str = "controller-1"
-    passphrase_file: Path | None = None
-    oidc: OidcSettings | None = None
-    witness: tuple[Path, ...] = ()
-
-    @property
-    def witnesses(self) -> tuple[Path, ...]:
-        """Every file that gets the record's heads."""
-        return (self.state / "log-heads", *self.witness)
 
 
 class Controller:
@@ -89,16 +66,14 @@ class Controller:
     `start` binds both ports; `join_address` and `fleet_address` are then what tickets say.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ControllerSettings) -> None:
         """Raises Unavailable where there are no keys, Refused where record or policy is missing."""
         self.settings = settings
         ring = FolderKeyRing(load_fleet(settings.state / "keys", settings.passphrase_file))
         self.store = Database(settings.state / "registry.db")
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)
-        self.fleet = Fleet(
-            ring=ring, timing=settings.timing, clock=now_ms, controller=settings.controller
-        )
+        self.fleet = Fleet(ring=ring, timing=settings.timing, clock=now_ms, controller=NAME)
         self.policies, limits = InMemoryPolicies(), InMemorySignInLimits()
         self.verifier = Verifier(self.store, self.fleet)
         self.bus = InMemoryBus(self.store, self.fleet)
@@ -131,8 +106,8 @@ class Controller:
         join_port = _bind(join, f"{at.host}:{at.join_port}", grpc.ssl_server_credentials([pair]))
         fleet_port = _bind(fleet, f"{at.host}:{at.fleet_port}", self._credentials(pair))
         addresses = Addresses(
-            join=f"{at.advertise}:{join_port}",
-            fleet=f"{at.advertise}:{fleet_port}",
+            join=f"{at.advertised}:{join_port}",
+            fleet=f"{at.advertised}:{fleet_port}",
             server_name=f"controller.{self.fleet.name}.framegate",
         )
         self.fleet = replace(self.fleet, addresses=addresses)
@@ -182,8 +157,19 @@ def _require_founded(store: Store) -> None:
             raise Refused.of(Reason.POLICY_INVALID, "an access policy in force", "none", hint)
 
 
-def _provider(settings: Settings) -> OidcProvider | None:
-    return OidcProvider(settings.oidc, InMemoryWaiting(MAX_FLOWS)) if settings.oidc else None
+def _provider(settings: ControllerSettings) -> OidcProvider | None:
+    """Raises Unavailable where the client's secret cannot be read."""
+    if not settings.oidc_issuer:
+        return None
+    file, secret = settings.oidc_client_secret_file, ""
+    try:
+        secret = file.read_text().strip() if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        seen = type(error).__name__
+        raise Unavailable.of(Reason.USAGE, f"a client's secret in {file}", seen) from error
+    issuer, client = settings.oidc_issuer, settings.oidc_client_id
+    provider = OidcSettings(issuer, client, secret, settings.oidc_ca)
+    return OidcProvider(provider, InMemoryWaiting(MAX_FLOWS))
 
 
 def _server() -> grpc.aio.Server:

@@ -1,4 +1,4 @@
-"""One knob, the attest interval, and every deadline derived from it. The table stands in docs/protocol.md."""
+"""One knob, the attest interval, and every deadline derived from it. The table stands in docs/reference/protocol.md."""
 
 from __future__ import annotations
 

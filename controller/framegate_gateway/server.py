@@ -8,13 +8,9 @@ import functools
 import logging
 import secrets
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
@@ -34,23 +30,24 @@ from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
 from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.settings import GatewaySettings
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import TrustView, follow_feed
 from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.vault.egress import Egress, EgressRules
-from framegate_gateway.vault.frames import KEEP_DAYS, FrameVault
+from framegate_gateway.vault.frames import FrameVault
 from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
+from framegate_host.key_files import read_public_key
 from framegate_host.private_files import private_folder
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 log = logging.getLogger(__name__)
-DEFAULT_STATE: Final = Path("/var/lib/framegate-gateway")
 EXPIRE_S: Final = 600.0
 """How often retention is looked at; it counts in days."""
 SERVER_OPTIONS: Final = (
@@ -65,49 +62,26 @@ SERVER_OPTIONS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How this gateway runs. `advertise` is the host that grants name; ports must be fixed, because grants name them before they open."""
-
-    agent_socket: Path
-    golden: tuple[Path, ...] = ()
-    bundle: Path = DEFAULT_BUNDLE
-    host: str = "127.0.0.1"
-    advertise: str = "127.0.0.1"
-    port: int = 7445
-    operator_port: int = 7446
-    broker: str = ""
-    broker_name: str = ""
-    state: Path = DEFAULT_STATE
-    threads: int = 2
-    close: bool = False
-    advertise_port: int = 0
-    frames_over_broker: bool = False
-    egress: EgressRules = EgressRules()  # noqa: RUF009 - frozen
-    models: tuple[Path, ...] = ()
-    backend: Backend | None = None
-    inference_port: int = 0
-    golden_keys: tuple[ec.EllipticCurvePublicKey, ...] = ()
-    keep_days: Mapping[str, int] = field(default_factory=lambda: dict(KEEP_DAYS))
-
-
 class GatewayProcess:
     """Runs until cancelled."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
-        bundle = load_bundle(settings.bundle)
-        self.parts = FleetParts(settings.state / "golden", GoldenImages(settings.golden, signed_files(settings.golden, settings.golden_keys)))
-        self.models = Models(bundle, self.parts, settings.threads, settings.backend, self._model_failed)
-        address, operator = f"{settings.advertise}:{settings.advertise_port or settings.port}", f"{settings.advertise}:{settings.operator_port}"
-        self.keys = GatewayKeys(address, operator, bundle.digest)
+        shipped = settings.bundle or DEFAULT_BUNDLE
+        bundle = load_bundle(shipped)
+        self.parts = FleetParts(settings.state / "golden", _golden(settings))
+        backend = _backend(settings)
+        self.models = Models(bundle, self.parts, settings.threads, backend, self._model_failed)
+        host, port = settings.reached
+        operators = f"{host}:{settings.operator_port}"
+        self.keys = GatewayKeys(f"{host}:{port}", operators, bundle.digest)
         try:
             private_folder(settings.state)
         except OSError as error:
             raise Unavailable.of(Reason.UNAVAILABLE, f"a folder {settings.state} for receipts", error.strerror or error, "name one this user may write: --state DIR") from error
         access = AccessView(settings.state, lambda: self.keys.credentials.root if self.keys.credentials else None)
-        self.view = TrustView(settings.state / "feed-revision", access, close=settings.close, authorities=self.keys.know, inspection=self._inspection)
-        self.pinned = PinnedModel(settings.state, (settings.bundle, *settings.models), self.models, self.keys.use_model, self._model_event, lambda: from_ms(self.view.now_ms()))
+        self.view = TrustView(settings.state / "feed-revision", access, close=settings.feed_silence == "close", authorities=self.keys.know, inspection=self._inspection)
+        self.pinned = PinnedModel(settings.state, (shipped, *settings.models), self.models, self.keys.use_model, self._model_event, lambda: from_ms(self.view.now_ms()))
         self.journal = Journal()
         self.publisher = Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
         self.receipts = ReceiptStore(settings.state)
@@ -181,7 +155,7 @@ class GatewayProcess:
         if not (folder / "vault.json").exists():
             return None, "none: framegate-gateway vault init"
         try:
-            return FrameVault(folder, open_keys(folder, self.settings.agent_socket), self.settings.keep_days), ""
+            return FrameVault(folder, open_keys(folder, self.settings.agent_socket), self.settings.keep), ""
         except FramegateError as error:
             log.error("the vault stays shut, frames are not kept: %s", error)
             return None, f"shut: {error}"
@@ -207,7 +181,8 @@ class GatewayProcess:
         s = self.settings
         frames, operators = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
         rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.conversations), frames)
-        egress = Egress(self.vault, self.receipts, self.maker, self.models, self.keys, s.egress, self.journal, self.view.now_ms) if self.vault is not None else None
+        rules = EgressRules(frozenset(s.export_to), s.export_quota)
+        egress = Egress(self.vault, self.receipts, self.maker, self.models, self.keys, rules, self.journal, self.view.now_ms) if self.vault is not None else None
         service = GatewayOperatorService(self.keys, self.view, self.models, self.journal, self.receipts, self.vault, egress, self.locked, self.learner, self.pinned, self.parts)
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:
@@ -231,6 +206,20 @@ class GatewayProcess:
         if credentials is None:
             raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self.keys.refused or "no warrant")
         return grpc.ssl_server_certificate_configuration([self.keys.chain_pem()], credentials.authority(clients))
+
+
+def _golden(settings: GatewaySettings) -> GoldenImages:
+    """The golden images of this host. Raises where somebody else's signature, or none, is on them."""
+    keys = [read_public_key(path) for path in settings.golden_key]
+    return GoldenImages(settings.golden, signed_files(settings.golden, keys))
+
+
+def _backend(settings: GatewaySettings) -> Backend | None:
+    s, tls = settings, settings.backend_tls
+    if not s.backend or tls is None:
+        return None
+    root, certificate, key = tls / "root.pem", tls / "certificate.pem", tls / "key.pem"
+    return Backend(s.backend, s.backend_model, s.backend_name, root, certificate, key)
 
 
 def _require_free(host: str, port: int) -> None:

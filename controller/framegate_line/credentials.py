@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.certificates import common_name, load_authorities
+from framegate_host.broker_tls import named_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,7 @@ class Credentials:
 
     def context(self, server_name: str) -> ssl.SSLContext:
         """TLS 1.3 to the broker whose certificate is for `server_name`."""
-        context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.server_name = server_name
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context = named_context(server_name)
         context.load_verify_locations(cafile=str(self.folder / "authorities.pem"))
         context.load_cert_chain(str(self.folder / "line.pem"), str(self.folder / "line.key"))
         return context
@@ -63,14 +61,3 @@ def load_credentials(folder: Path, line: str) -> Credentials:
     if name != f"line.{line}" or not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != own:
         raise Refused.of(Reason.CERTIFICATE, f"a key and its certificate for line {line}", name, hint)
     return Credentials(folder, key, certificate, root, load_authorities([c.public_bytes(Encoding.DER) for c in issuing], root))
-
-
-class _NamedContext(ssl.SSLContext):
-    """Checks the broker's certificate for its fleet name, whatever address it is reached by."""
-
-    server_name: str
-
-    def wrap_socket(self, sock, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """As the base class, with the fleet's name."""
-        kwargs["server_hostname"] = self.server_name
-        return super().wrap_socket(sock, *args, **kwargs)

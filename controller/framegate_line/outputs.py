@@ -1,7 +1,7 @@
 """What the adapter drives. Every output diverts by itself: it opens for one decision on one part, and only while the adapter's heart beats.
 
 mqtt            decisions and notices, signed, on framegate/v1/lines/<line>/…
-modbus:HOST:PORT  coils and registers of a PLC (docs/protocol.md, section 9)
+modbus:HOST:PORT  coils and registers of a PLC (docs/reference/protocol.md, section 9)
 file:PATH       a line of JSON for each decision, for tests and for looking
 """
 
@@ -118,7 +118,7 @@ class ModbusOutput:
             raise Unavailable.of(Reason.LINE_OUTPUT, f"a PLC at {self._where}", error, "is it running? its watchdog diverts meanwhile") from error
         if answer.isError():
             wanted = f"coils 0 to {SLOTS - 1} and registers to {FIRST_SLOT + SLOTS * SLOT_SIZE - 1} at {self._where}"
-            raise Unavailable.of(Reason.LINE_OUTPUT, wanted, answer, "docs/protocol.md, section 9")
+            raise Unavailable.of(Reason.LINE_OUTPUT, wanted, answer, "docs/reference/protocol.md, section 9")
 
 
 class FileOutput:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +17,11 @@ from rich.table import Table
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.signed_folder import SIGNATURE, check_folder
 from framegate_host import console
 from framegate_host.console import safe, service_exit_code, talk
 from framegate_host.key_files import read_private_key, read_public_key
+from framegate_models.manifest import sign_folder
 
 models = typer.Typer(no_args_is_help=True, help="Model bundles: show, evaluate, train.")
 data = typer.Typer(no_args_is_help=True, help="Folders of images: sign and verify who vouches for them.")
@@ -61,9 +64,10 @@ def evaluate(
     output: Output = "table",
 ) -> None:  # fmt: skip
     """Measure a bundle on labelled pairs: mAP and F by DeepPCB's protocol, average precision per class, milliseconds per frame."""
-    from framegate_models.dataset import read_pair, read_split
-    from framegate_models.evaluate import inspector_of, measure
-    from framegate_models.report import worst_misses, write_report
+    # OpenCV and the runtime take a quarter of a second, and only measuring has use for them
+    from framegate_models.dataset import read_pair, read_split  # noqa: PLC0415 - start-up
+    from framegate_models.evaluate import inspector_of, measure  # noqa: PLC0415 - start-up
+    from framegate_models.report import worst_misses, write_report  # noqa: PLC0415 - start-up
 
     with errors():
         as_json = _json(output)
@@ -93,8 +97,11 @@ def train(
     device: Annotated[str, typer.Option(help="cpu or cuda; default: the faster one there is.")] = "", threads: Threads = 2, seed: int = 7,
 ) -> None:  # fmt: skip
     """Train on your own parts; writes an unsigned bundle and a report. Needs PyTorch. A data set whose signed manifest does not match is refused."""
-    from framegate_gateway.inference.signed_folder import check_folder
-    from framegate_models.train import Plan, require_torch, train_bundle
+    from framegate_models.train import (  # noqa: PLC0415 - start-up, as in `evaluate`
+        Plan,
+        require_torch,
+        train_bundle,
+    )
 
     with errors():
         require_torch()
@@ -119,9 +126,6 @@ def data_sign(
     approved_by: Annotated[str, typer.Option(help="Who approved them.")],
 ) -> None:  # fmt: skip
     """Sign a folder of images: every file with its digest, where they are from, who approved them."""
-    from framegate_gateway.inference.signed_folder import SIGNATURE
-    from framegate_models.manifest import sign_folder
-
     with errors():
         found = sign_folder(_folder(folder), read_private_key(key), source, approved_by)
         print(f"{found.files} files, digest {found.sha256}, signed by {found.signer}: {folder / SIGNATURE}")
@@ -130,10 +134,6 @@ def data_sign(
 @data.command("verify")
 def data_verify(folder: Path, key: Annotated[list[Path], typer.Option(help="Public key (PEM) that must have signed; may be repeated.")], output: Output = "table") -> None:
     """Check that a folder is what somebody you trust has signed."""
-    from dataclasses import asdict
-
-    from framegate_gateway.inference.signed_folder import check_folder
-
     with errors():
         as_json = _json(output)
         found = check_folder(_folder(folder), [read_public_key(path) for path in key])

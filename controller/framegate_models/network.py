@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import onnx
 import torch
 from torch import nn
 
@@ -93,8 +94,6 @@ def export(model: Detector) -> bytes:
 
 def load_weights(model: Detector, network: bytes) -> int:
     """Take over those weights of an exported detector that fit `model` by name and shape; returns how many. The head stays fresh where the classes are others."""
-    import onnx
-
     found = {i.name.removeprefix("detector."): onnx.numpy_helper.to_array(i) for i in onnx.load_model_from_string(network).graph.initializer}
     state = model.state_dict()
     fitting = {name: torch.from_numpy(found[name].copy()) for name, value in state.items() if name in found and tuple(found[name].shape) == tuple(value.shape)}

@@ -8,6 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import onnx
+import onnxruntime as ort
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
 
 from framegate_models.sampling import LabelledPair
 
@@ -22,21 +31,6 @@ def quantised(network: bytes, pairs: Sequence[LabelledPair]) -> bytes:
 
     Plain QuantizeLinear and DequantizeLinear around each layer, operators of the ONNX standard alone. Normalisation is folded into the convolutions first.
     """
-    import onnx
-    import onnxruntime as ort
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-
-    class Pairs(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._left = iter(pairs[:CALIBRATION_PAIRS])
-
-        def get_next(self) -> dict[str, Any] | None:
-            pair = next(self._left, None)
-            if pair is None:
-                return None
-            h, w = (side // 32 * 32 for side in pair.frame.shape)
-            return {"pair": np.stack([pair.frame[:h, :w], pair.golden[:h, :w]])[None].astype(np.float32) / 255}
-
     with tempfile.TemporaryDirectory() as folder:
         folded, done = Path(folder) / "folded.onnx", Path(folder) / "int8.onnx"
         options = ort.SessionOptions()
@@ -46,7 +40,7 @@ def quantised(network: bytes, pairs: Sequence[LabelledPair]) -> bytes:
         ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         head = [node.name for node in onnx.load(str(folded)).graph.node if node.op_type == "Conv"][-1]
         quantize_static(
-            str(folded), str(done), Pairs(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            str(folded), str(done), _Pairs(pairs), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             op_types_to_quantize=["Conv", "Add", "Relu"], nodes_to_exclude=[head], calibrate_method=CalibrationMethod.MinMax,
         )  # fmt: skip
         model = onnx.load(str(done))
@@ -55,3 +49,19 @@ def quantised(network: bytes, pairs: Sequence[LabelledPair]) -> bytes:
     del model.opset_import[:]
     model.opset_import.extend(kept)
     return bytes(model.SerializeToString())
+
+
+class _Pairs(CalibrationDataReader):  # type: ignore[misc]
+    """The pairs as the runtime asks for them."""
+
+    def __init__(self, pairs: Sequence[LabelledPair]) -> None:
+        self._left = iter(pairs[:CALIBRATION_PAIRS])
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The network's input of the next pair; None after the last."""
+        pair = next(self._left, None)
+        if pair is None:
+            return None
+        h, w = (side // 32 * 32 for side in pair.frame.shape)
+        stacked = np.stack([pair.frame[:h, :w], pair.golden[:h, :w]])
+        return {"pair": stacked[None].astype(np.float32) / 255}

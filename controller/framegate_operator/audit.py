@@ -1,4 +1,6 @@
-"""`framegate audit …`: the append-only log: read it, take it away, verify it with nothing but the file and a public key."""
+"""`framegate audit …`: the append-only log: read it, take it away, verify it with nothing but the
+file and a public key.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import base64
 import csv
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +16,16 @@ import typer
 
 from framegate.errors import Reason, Refused
 from framegate.receipt_verifier import leaf_hash, root_from_path
-from framegate.record.verify import FORMAT, AuditRefused, LogAnchor, VerifiedLog, consistent, load_anchor, verify_head, verify_log
+from framegate.record.verify import (
+    FORMAT,
+    AuditRefused,
+    LogAnchor,
+    VerifiedLog,
+    consistent,
+    load_anchor,
+    verify_head,
+    verify_log,
+)
 from framegate.record.witness import head_line
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_host.witness_file import last_head, read_heads, write_head
@@ -22,21 +34,57 @@ from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, ago_ms, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
-app = typer.Typer(no_args_is_help=True, help="The audit log: every allow, deny, state change and verb, provable to anybody.")
-_COLUMNS = ("index", "at_ms", "event", "actor", "device", "verb", "from", "to", "source", "approved_by", "reason", "policies", "detail")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The audit log: every allow, deny, state change and verb, provable to anybody.",
+)
+PROOF_FORMAT = "framegate-audit-proof-1"
+_FIRST_LINE_BYTES = 65_536
+"""An export's first line has some hundred; a proof may be one long line."""
+_COLUMNS = (
+    "index",
+    "at_ms",
+    "event",
+    "actor",
+    "device",
+    "verb",
+    "from",
+    "to",
+    "source",
+    "approved_by",
+    "reason",
+    "policies",
+    "detail",
+)
 
 
 @app.command("list")
 @read
 def list_(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000)] = 30, device: Annotated[str, typer.Option(help="Only of this device's id.")] = "",
-    event: Annotated[str, typer.Option(help="Only this event: denied, signed-in, quarantine, …")] = "",
-    actor: Annotated[str, typer.Option(help="Only by this actor: operator.anna, camera.line-1.cam1, …")] = "",
-    since: Annotated[str, typer.Option(help="Only of the last 90s, 8h, 7d.")] = "", output: Output = "table", context: Context = None,
-) -> None:  # fmt: skip
-    """The newest entries: who did what, from where, on whose approval, why, by which policies. -o csv for spreadsheets."""
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000)] = 30,
+    device: Annotated[str, typer.Option(help="Only of this device's id.")] = "",
+    event: Annotated[
+        str, typer.Option(help="Only this event: denied, signed-in, quarantine, …")
+    ] = "",
+    actor: Annotated[
+        str, typer.Option(help="Only by this actor: operator.anna, camera.line-1.cam1, …")
+    ] = "",
+    since: Annotated[str, typer.Option(help="Only of the last 90s, 8h, 7d.")] = "",
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """The newest entries: who did what, from where, on whose approval, why, by which policies. -o
+    csv for spreadsheets.
+    """
     with errors():
-        request = pb.ReadLogRequest(limit=limit, device=device, event=event, actor=actor, newest_first=True, since_ms=ago_ms(since) if since else 0)
+        request = pb.ReadLogRequest(
+            limit=limit,
+            device=device,
+            event=event,
+            actor=actor,
+            newest_first=True,
+            since_ms=ago_ms(since) if since else 0,
+        )
         with operator_stub(load_context(context)) as stub:
             rows = [json.loads(r.entry) for r in stub.ReadLog(request, stream=True)]
         if output == "json":
@@ -44,16 +92,44 @@ def list_(
         elif output == "csv":
             print(as_csv(rows), end="")
         else:
-            cells = [
-                (e["index"], ago(e["at_ms"]), e.get("event", e["kind"]), e.get("actor", e.get("gateway", "")), e.get("device", ""), _moved(e), e.get("source", ""),
-                 ", ".join(e.get("approved_by", [])), e.get("reason", ""), ", ".join(e.get("policies", [])), e.get("detail", ""))
-                for e in rows
-            ]  # fmt: skip
-            show_table(("entry", "when", "event", "by", "device", "state", "from", "approved by", "why", "policies", "detail"), cells, empty="nothing")
+            show_table(_TITLES, list(map(_row, rows)), empty="nothing")
+
+
+_TITLES = (
+    "entry",
+    "when",
+    "event",
+    "by",
+    "device",
+    "state",
+    "from",
+    "approved by",
+    "why",
+    "policies",
+    "detail",
+)
+
+
+def _row(e: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        e["index"],
+        ago(e["at_ms"]),
+        e.get("event", e["kind"]),
+        e.get("actor", e.get("gateway", "")),
+        e.get("device", ""),
+        _moved(e),
+        e.get("source", ""),
+        ", ".join(e.get("approved_by", [])),
+        e.get("reason", ""),
+        ", ".join(e.get("policies", [])),
+        e.get("detail", ""),
+    )
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows for a spreadsheet, in which nothing an attacker wrote is a formula or a control character (N29)."""
+    """Rows for a spreadsheet, in which nothing an attacker wrote is a formula or a control
+    character (N29).
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(_COLUMNS)
@@ -73,7 +149,11 @@ def _moved(e: dict[str, Any]) -> str:
 
 
 @app.command("show")
-def show(index: Annotated[int, typer.Argument(min=0, help="The entry's number.")], output: Output = "table", context: Context = None) -> None:
+def show(
+    index: Annotated[int, typer.Argument(min=0, help="The entry's number.")],
+    output: Output = "table",
+    context: Context = None,
+) -> None:
     """One entry, and the proof that it stands in the log."""
     with errors():
         found = load_context(context)
@@ -84,22 +164,36 @@ def show(index: Annotated[int, typer.Argument(min=0, help="The entry's number.")
         if output == "json":
             show_json({"entry": entry, "proof": _proof(reply)})
             return
-        show_table(("", ""), [(k, ", ".join(v) if isinstance(v, list) else v) for k, v in entry.items()], empty="")
-        talk.print(f"[green]stands in the log[/] of {head.size} entries, root {head.root[:16]}…, signed {ago(head.at_ms)}")
+        show_table(
+            ("", ""),
+            [(k, ", ".join(v) if isinstance(v, list) else v) for k, v in entry.items()],
+            empty="",
+        )
+        talk.print(
+            f"[green]stands in the log[/] of {head.size} entries, root {head.root[:16]}…, "
+            f"signed {ago(head.at_ms)}"
+        )
 
 
 @app.command("prove")
 def prove(
-    index: Annotated[int, typer.Argument(min=0, help="The entry's number.")], out: Annotated[Path | None, typer.Option(help="Default: standard output.")] = None,
-    from_size: Annotated[int, typer.Option(min=0, help="Also prove that the log only grew since it had so many entries.")] = 0, context: Context = None,
-) -> None:  # fmt: skip
-    """The proof that an entry is in the log (RFC 9162), for somebody else: framegate audit verify PROOF --root FILE."""
+    index: Annotated[int, typer.Argument(min=0, help="The entry's number.")],
+    out: Annotated[Path | None, typer.Option(help="Default: standard output.")] = None,
+    from_size: Annotated[
+        int,
+        typer.Option(min=0, help="Also prove that the log only grew since it had so many entries."),
+    ] = 0,
+    context: Context = None,
+) -> None:
+    """The proof that an entry is in the log (RFC 9162), for somebody else: framegate audit verify
+    PROOF --root FILE.
+    """
     with errors():
         found = load_context(context)
         with operator_stub(found) as stub:
             reply = stub.ProveLog(pb.ProveLogRequest(index=index, from_size=from_size))
         _proved(reply, LogAnchor(root=found.root_certificate))
-        text = json.dumps({"format": "framegate-audit-proof-1", **_proof(reply)}, indent=1)
+        text = json.dumps({"format": PROOF_FORMAT, **_proof(reply)}, indent=1)
         if out is None:
             print(text)
         else:
@@ -108,7 +202,15 @@ def prove(
 
 
 @app.command("export")
-def export(out: Annotated[Path, typer.Option(help="File to write; beside it the fleet's root certificate as FILE.root.pem.")], context: Context = None) -> None:
+def export(
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File to write; beside it the fleet's root certificate as FILE.root.pem."
+        ),
+    ],
+    context: Context = None,
+) -> None:
     """Take the whole log away, with its signed heads."""
     with errors():
         found = load_context(context)
@@ -116,8 +218,15 @@ def export(out: Annotated[Path, typer.Option(help="File to write; beside it the 
             head = stub.LogHead(pb.LogHeadRequest(all=True))
             temporary = out.with_name(f".{out.name}.part")
             with temporary.open("wb") as file:
-                file.write(json.dumps({"format": FORMAT, "fleet": head.fleet, "entries": head.size}).encode() + b"\n")
-                for count, row in enumerate(stub.ReadLog(pb.ReadLogRequest(limit=head.size), stream=True), start=1):
+                file.write(
+                    json.dumps(
+                        {"format": FORMAT, "fleet": head.fleet, "entries": head.size}
+                    ).encode()
+                    + b"\n"
+                )
+                for count, row in enumerate(
+                    stub.ReadLog(pb.ReadLogRequest(limit=head.size), stream=True), start=1
+                ):
                     file.write(row.entry + b"\n")
                     if count % 20_000 == 0:
                         talk.print(f"{count} of {head.size} entries")
@@ -125,55 +234,96 @@ def export(out: Annotated[Path, typer.Option(help="File to write; beside it the 
                     file.write(head_line(envelope) + b"\n")
             temporary.replace(out)
         out.with_name(out.name + ".root.pem").write_bytes(found.root)
-        talk.print(f"{out}: {head.size} entries, {len(head.earlier) + 1} signed heads; next: framegate audit verify {out} --root {out.name}.root.pem")
+        talk.print(
+            f"{out}: {head.size} entries, {len(head.earlier) + 1} signed heads; "
+            f"next: framegate audit verify {out} --root {out.name}.root.pem"
+        )
 
 
 @app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An export, or a proof of one entry.")],
-    root: Annotated[Path, typer.Option("--root", "--key", exists=True, dir_okay=False, help="The fleet's root certificate, or the log's public key (PEM).")],
-    witness: Annotated[list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Heads that somebody kept elsewhere; may be repeated.")] = None, output: Output = "table",
-) -> None:  # fmt: skip
-    """Verify a log, offline: finds any edit, drop, reorder or truncation, and names the first entry where it shows. Exit code 6 where one does."""
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="An export, or a proof of one entry."),
+    ],
+    root: Annotated[
+        Path,
+        typer.Option(
+            "--root",
+            "--key",
+            exists=True,
+            dir_okay=False,
+            help="The fleet's root certificate, or the log's public key (PEM).",
+        ),
+    ],
+    witness: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Heads that somebody kept elsewhere; may be repeated."
+        ),
+    ] = None,
+    output: Output = "table",
+) -> None:
+    """Verify a log, offline: finds any edit, drop, reorder or truncation, and names the first entry
+    where it shows. Exit code 6 where one does.
+    """
     with errors():
         heads = [head_line(e) for w in witness or () for e in read_heads(w)]
         try:
             anchor = load_anchor(root.read_bytes())
-            raw = file.open("rb")
-            with raw:
-                first = raw.readline(65_536)
-                if b"framegate-audit-1" in first:
-                    raw.seek(0)
-                    done: VerifiedLog | None = verify_log(raw, anchor, heads)
-                else:
-                    done = None
-                    entry = _verify_proof(file, anchor)
+            done, entry = _verified(file, anchor, heads)
         except AuditRefused as error:
-            if output == "json":
-                show_json({"verified": False, "check": error.check, "entry": error.entry if error.entry >= 0 else None, "text": str(error)})
-            else:
-                talk.print(f"[red]REFUSED[/] {safe(error)}", soft_wrap=True)
-                talk.print("next: keep this file; compare with an older export or another witness: framegate audit verify OLDER --root FILE")
+            _tell_refused(error, output)
             raise typer.Exit(EXIT_UNTRUSTED) from error
         if done is None:
             show_json({"verified": True, "entry": entry})
-            return
-        if output == "json":
-            show_json({
-                "verified": True, "fleet": done.fleet, "entries": done.entries, "signed": done.signed, "head_at_ms": done.head_at_ms, "heads": done.heads,
-                "witnessed": done.witnessed, "root": done.root,
-            })  # fmt: skip
-            return
-        talk.print(f"[green]verified[/]: {done.entries} entries of fleet {safe(done.fleet)}, signed up to entry {done.signed} {ago(done.head_at_ms)}, {done.heads} heads hold")
-        if done.entries > done.signed:
-            talk.print(f"[yellow]entries {done.signed} to {done.entries - 1} are chained, and no head covers them yet[/]")
-        if heads:
-            talk.print(f"{len(heads)} witnessed heads, up to entry {done.witnessed}")
+        elif output == "json":
+            show_json({"verified": True, **asdict(done)})
+        else:
+            _tell_verified(done, len(heads))
+
+
+def _verified(
+    file: Path, anchor: LogAnchor, heads: list[bytes]
+) -> tuple[VerifiedLog | None, dict[str, Any]]:
+    """(what holds of an export, or None; the entry of a proof). Raises AuditRefused."""
+    with file.open("rb") as raw:
+        if FORMAT.encode() in raw.readline(_FIRST_LINE_BYTES):
+            raw.seek(0)
+            return verify_log(raw, anchor, heads), {}
+    return None, _verify_proof(file, anchor)
+
+
+def _tell_refused(error: AuditRefused, output: str) -> None:
+    if output == "json":
+        entry = error.entry if error.entry >= 0 else None
+        show_json({"verified": False, "check": error.check, "entry": entry, "text": str(error)})
+        return
+    talk.print(f"[red]REFUSED[/] {safe(error)}", soft_wrap=True)
+    compare = "framegate audit verify OLDER --root FILE"
+    talk.print(f"next: keep this file; compare with an older export or another witness: {compare}")
+
+
+def _tell_verified(done: VerifiedLog, witnessed: int) -> None:
+    signed = f"signed up to entry {done.signed} {ago(done.head_at_ms)}, {done.heads} heads hold"
+    whole = f"{done.entries} entries of fleet {safe(done.fleet)}"
+    talk.print(f"[green]verified[/]: {whole}, {signed}")
+    if done.entries > done.signed:
+        rest = f"entries {done.signed} to {done.entries - 1}"
+        talk.print(f"[yellow]{rest} are chained, and no head covers them yet[/]")
+    if witnessed:
+        talk.print(f"{witnessed} witnessed heads, up to entry {done.witnessed}")
 
 
 @app.command("witness")
-def witness_(file: Annotated[Path, typer.Argument(help="A file of your own that only grows.")], output: Output = "table", context: Context = None) -> None:
-    """Keep the log's signed head in a file of your own, after proving that the log only grew since the last one there."""
+def witness_(
+    file: Annotated[Path, typer.Argument(help="A file of your own that only grows.")],
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """Keep the log's signed head in a file of your own, after proving that the log only grew since
+    the last one there.
+    """
     with errors():
         found = load_context(context)
         anchor = LogAnchor(root=found.root_certificate)
@@ -183,53 +333,98 @@ def witness_(file: Annotated[Path, typer.Argument(help="A file of your own that 
             with operator_stub(found) as stub:
                 size = stub.LogHead(pb.LogHeadRequest()).size
                 if last is not None and last.size > size:
-                    raise AuditRefused("truncated", size, f"expected at least {last.size} entries as {file} witnessed, got {size}")
-                reply = stub.ProveLog(pb.ProveLogRequest(index=0, from_size=last.size if last else 0))
+                    raise AuditRefused(
+                        "truncated",
+                        size,
+                        f"expected at least {last.size} entries as {file} witnessed, got {size}",
+                    )
+                reply = stub.ProveLog(
+                    pb.ProveLogRequest(index=0, from_size=last.size if last else 0)
+                )
             head = verify_head(reply.checkpoint, anchor)
-            if last is not None and not consistent(last.size, bytes.fromhex(last.root), head.size, bytes.fromhex(head.root), list(reply.growth)):
-                raise AuditRefused("root", last.size, f"the log is not the one of {last.size} entries that {file} witnessed, grown")
+            if last is not None and not consistent(
+                last.size,
+                bytes.fromhex(last.root),
+                head.size,
+                bytes.fromhex(head.root),
+                list(reply.growth),
+            ):
+                raise AuditRefused(
+                    "root",
+                    last.size,
+                    f"the log is not the one of {last.size} entries that {file} witnessed, grown",
+                )
         except AuditRefused as error:
             talk.print(f"[red]REFUSED[/] {safe(error)}", soft_wrap=True)
             raise typer.Exit(EXIT_UNTRUSTED) from error
         write_head(file, reply.checkpoint)
         if output == "json":
-            show_json({"size": head.size, "root": head.root, "at_ms": head.at_ms, "grew_from": last.size if last else 0})
+            show_json(
+                {
+                    "size": head.size,
+                    "root": head.root,
+                    "at_ms": head.at_ms,
+                    "grew_from": last.size if last else 0,
+                }
+            )
         else:
-            talk.print(f"{file}: {head.size} entries{f', grown from {last.size}' if last else ''}, root {head.root[:16]}…")
+            talk.print(
+                f"{file}: {head.size} entries{f', grown from {last.size}' if last else ''}, "
+                f"root {head.root[:16]}…"
+            )
 
 
 def _proof(reply: pb.ProveLogReply) -> dict[str, Any]:
     return {
-        "index": reply.index, "entry": base64.b64encode(reply.entry).decode(), "path": [p.hex() for p in reply.path], "checkpoint": json.loads(reply.checkpoint),
+        "index": reply.index,
+        "entry": base64.b64encode(reply.entry).decode(),
+        "path": [p.hex() for p in reply.path],
+        "checkpoint": json.loads(reply.checkpoint),
         "growth": [p.hex() for p in reply.growth],
-    }  # fmt: skip
+    }
 
 
 def _proved(reply: pb.ProveLogReply, anchor: LogAnchor) -> Any:
     try:
         head = verify_head(reply.checkpoint, anchor)
-        if root_from_path(leaf_hash(reply.entry), reply.index, head.size, list(reply.path)).hex() != head.root:
+        if (
+            root_from_path(leaf_hash(reply.entry), reply.index, head.size, list(reply.path)).hex()
+            != head.root
+        ):
             raise AuditRefused("root", reply.index, "the entry is not in the log that was signed")
     except (AuditRefused, ValueError) as error:
-        raise Refused.of(Reason.AUDIT, "an entry that the controller can prove", str(error), "framegate audit export --out FILE, and verify it") from error
+        raise Refused.of(
+            Reason.AUDIT,
+            "an entry that the controller can prove",
+            str(error),
+            "framegate audit export --out FILE, and verify it",
+        ) from error
     return head
 
 
 def _verify_proof(file: Path, anchor: LogAnchor) -> dict[str, Any]:
     try:
         body = json.loads(file.read_text())
-        if body["format"] != "framegate-audit-proof-1":
+        if body["format"] != PROOF_FORMAT:
             raise ValueError(body["format"])
-        entry, index, path = base64.b64decode(body["entry"], validate=True), int(body["index"]), [bytes.fromhex(p) for p in body["path"]]
+        entry, index, path = (
+            base64.b64decode(body["entry"], validate=True),
+            int(body["index"]),
+            [bytes.fromhex(p) for p in body["path"]],
+        )
         envelope = json.dumps(body["checkpoint"], separators=(",", ":")).encode()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AuditRefused("format", -1, f"expected an export or a proof, got {type(error).__name__}") from error
+        raise AuditRefused(
+            "format", -1, f"expected an export or a proof, got {type(error).__name__}"
+        ) from error
     head = verify_head(envelope, anchor)
     try:
         good = root_from_path(leaf_hash(entry), index, head.size, path).hex() == head.root
     except ValueError as error:
         raise AuditRefused("root", index, str(error)) from error
     if not good:
-        raise AuditRefused("root", index, "this entry is not at its place in the log that was signed")
+        raise AuditRefused(
+            "root", index, "this entry is not at its place in the log that was signed"
+        )
     found: dict[str, Any] = json.loads(entry)
     return found

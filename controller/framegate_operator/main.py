@@ -31,7 +31,7 @@ _RIGHT: Final = (
 _MODULES: Final = MappingProxyType({
     "access": ("people", "access"), "audit": ("audit", "app"), "auth": ("people", "auth"), "broker": ("broker", "app"), "ca": ("zones", "ca"), "camera": ("devices", "cameras"),
     "context": ("contexts", "app"), "data": ("vault", "vault"), "dataset": ("vault", "datasets"), "events": ("fleet", "events"), "evidence": ("evidence", "app"),
-    "fleet": ("fleet", "fleet"), "frame": ("vault", "frames"), "gateway": ("gateways", "app"), "lineage": ("vault", "lineages"), "login": ("signin", "login"),
+    "fleet": ("fleet", "fleet"), "frame": ("vault", "frames"), "gateway": ("gateways", "app"), "lineage": ("lineage", "app"), "login": ("signin", "login"),
     "logout": ("signin", "logout"), "maintenance": ("zones", "maintenance"), "mask": ("masks", "app"), "model": ("models", "app"),
     "operator": ("people", "operators"), "part": ("parts", "app"), "policy": ("policies", "app"),
     "profile": ("profiles", "app"), "receipt": ("receipts", "app"), "replay": ("rollouts", "replay"), "result": ("results", "app"), "rollout": ("rollouts", "app"),

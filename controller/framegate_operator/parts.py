@@ -12,39 +12,96 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement
 from framegate_host.console import safe, show_json, talk
-from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub, with_approval
+from framegate_operator.connection import (
+    gateway_stub,
+    gateways,
+    load_context,
+    operator_stub,
+    with_approval,
+)
+from framegate_operator.contexts import OperatorContext
 from framegate_operator.masks import read_regions
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
-app = typer.Typer(no_args_is_help=True, help="Parts: what frames of a part type are compared with, and how strictly.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Parts: what frames of a part type are compared with, and how strictly.",
+)
 PartType = Annotated[str, typer.Argument(help="The part type's id, as cameras send it.")]
+_Goldens = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--golden",
+        exists=True,
+        dir_okay=False,
+        help="Golden image (PNG or JPEG); may be repeated for variants.",
+    ),
+]
+_Thresholds = Annotated[
+    list[str] | None,
+    typer.Option("--threshold", help="CLASS=SCORE over the model's own; may be repeated."),
+]
+_Ignored = Annotated[
+    Path | None,
+    typer.Option(
+        "--ignore",
+        exists=True,
+        dir_okay=False,
+        help="TOML of regions that are not judged: [[region]] points = [[x, y], …].",
+    ),
+]
 
 
 @app.command()
 @write
 def add(
     part_type: PartType,
-    golden: Annotated[list[Path] | None, typer.Option("--golden", exists=True, dir_okay=False, help="Golden image (PNG or JPEG); may be repeated for variants.")] = None,
+    golden: _Goldens = None,
     source: Annotated[str, typer.Option("--source", help="Where the golden images are from.")] = "",
-    threshold: Annotated[list[str] | None, typer.Option("--threshold", help="CLASS=SCORE over the model's own; may be repeated.")] = None,
-    min_size: Annotated[float, typer.Option("--min-size", min=0, help="Longer side, in pixels, below which a box is no defect.")] = 0.0,
-    ignore: Annotated[Path | None, typer.Option("--ignore", exists=True, dir_okay=False, help="TOML of regions that are not judged: [[region]] points = [[x, y], …].")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the part away: its frames become UNINSPECTED.")] = False, output: Output = "table", context: Context = None,
-) -> None:  # fmt: skip
-    """Put golden images and rules of a part in force, signed, with their source and who approved them; gateways take them at once."""
+    threshold: _Thresholds = None,
+    min_size: Annotated[
+        float,
+        typer.Option(
+            "--min-size", min=0, help="Longer side, in pixels, below which a box is no defect."
+        ),
+    ] = 0.0,
+    ignore: _Ignored = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take the part away: its frames become UNINSPECTED.")
+    ] = False,
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """Put golden images and rules of a part in force, signed, with their source and who approved
+    them; gateways take them at once.
+    """
     with errors():
         if bool(golden) == remove:
-            raise Refused.of(Reason.USAGE, "--golden IMAGE, or --remove", "both" if remove else "neither")
-        rules = {"thresholds": [_threshold(t) for t in threshold or []], "min_size_px": min_size, "ignore": read_regions(ignore, Reason.PART) if ignore else []}
-        request = pb.AddPartRequest(part_type=part_type, goldens=[g.read_bytes() for g in golden or []], rules=json.dumps(rules).encode(), source=source, remove=remove)
+            raise Refused.of(
+                Reason.USAGE, "--golden IMAGE, or --remove", "both" if remove else "neither"
+            )
+        rules = {
+            "thresholds": [_threshold(t) for t in threshold or []],
+            "min_size_px": min_size,
+            "ignore": read_regions(ignore, Reason.PART) if ignore else [],
+        }
+        goldens = [g.read_bytes() for g in golden or []]
+        request = pb.AddPartRequest(
+            part_type=part_type,
+            goldens=goldens,
+            rules=json.dumps(rules).encode(),
+            source=source,
+            remove=remove,
+        )
         with operator_stub(load_context(context)) as stub:
             row = stub.AddPart(request)
         if output == "json":
             show_json(_shown(row))
             return
-        talk.print(f"part {safe(row.part_type)}: version {row.version}, {'taken away' if remove else f'{len(golden or [])} golden images'}")
+        done = "taken away" if remove else f"{len(goldens)} golden images"
+        talk.print(f"part {safe(row.part_type)}: version {row.version}, {done}")
 
 
 @app.command("list")
@@ -57,16 +114,34 @@ def list_(output: Output = "table", context: Context = None) -> None:
         if output == "json":
             show_json(rows)
             return
-        cells = [(r["part_type"], r["version"], len(r["goldens"]), _words(r), r["source"], ", ".join(r["approved_by"]), ago(r["issued_at_ms"])) for r in rows]
+        cells = [
+            (
+                r["part_type"],
+                r["version"],
+                len(r["goldens"]),
+                _words(r),
+                r["source"],
+                ", ".join(r["approved_by"]),
+                ago(r["issued_at_ms"]),
+            )
+            for r in rows
+        ]
         show_table(
-            ("part", "version", "golden images", "rules", "source", "approved by", "since"), cells, empty="no part yet: framegate part add PART --golden IMAGE --source TEXT"
+            ("part", "version", "golden images", "rules", "source", "approved by", "since"),
+            cells,
+            empty="no part yet: framegate part add PART --golden IMAGE --source TEXT",
         )
 
 
 @app.command()
 @read
 def show(
-    part_type: PartType, out: Annotated[Path | None, typer.Option("--out", help="Folder to write the golden images to.")] = None, output: Output = "table", context: Context = None
+    part_type: PartType,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write the golden images to.")
+    ] = None,
+    output: Output = "table",
+    context: Context = None,
 ) -> None:
     """One part, and its golden images as files."""
     with errors():
@@ -76,48 +151,93 @@ def show(
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             for digest, image in zip(body["goldens"], reply.goldens, strict=True):
-                (out / f"{digest[:16]}{'.png' if image.startswith(bytes([0x89])) else '.jpg'}").write_bytes(image)
+                (
+                    out / f"{digest[:16]}{'.png' if image.startswith(bytes([0x89])) else '.jpg'}"
+                ).write_bytes(image)
             talk.print(f"{len(reply.goldens)} golden images in {out}")
         if output == "json":
             show_json(body)
             return
         show_table(
             ("", ""),
-            [("part", body["part_type"]), ("version", f"{body['version']}, {ago(body['issued_at_ms'])}, by {body['by']}"),
-             ("golden images", " ".join(g[:16] for g in body["goldens"])),
-             ("rules", _words(body)), ("source", body["source"]), ("approved by", ", ".join(body["approved_by"]))],
+            [
+                ("part", body["part_type"]),
+                ("version", f"{body['version']}, {ago(body['issued_at_ms'])}, by {body['by']}"),
+                ("golden images", " ".join(g[:16] for g in body["goldens"])),
+                ("rules", _words(body)),
+                ("source", body["source"]),
+                ("approved by", ", ".join(body["approved_by"])),
+            ],
             empty="nothing is known of it",
-        )  # fmt: skip
+        )
 
 
 @app.command()
 @write
 def learn(
-    part_type: PartType, out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
+    part_type: PartType,
+    out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
     frames: Annotated[int, typer.Option(min=5, max=64, help="Good frames to learn from.")] = 12,
-    gateway: Annotated[str, typer.Option(help="The gateway that sees the part; default: the only one.")] = "",
-    wait_s: Annotated[int, typer.Option("--for", min=1, max=600, help="Seconds to wait for frames.")] = 60, context: Context = None,
-) -> None:  # fmt: skip
-    """Learn a golden image from the next good frames of a part on a gateway; look at it, then: framegate part add."""
+    gateway: Annotated[
+        str, typer.Option(help="The gateway that sees the part; default: the only one.")
+    ] = "",
+    wait_s: Annotated[
+        int, typer.Option("--for", min=1, max=600, help="Seconds to wait for frames.")
+    ] = 60,
+    context: Context = None,
+) -> None:
+    """Learn a golden image from the next good frames of a part on a gateway; look at it, then:
+    framegate part add.
+    """
     with errors():
         operator = load_context(context)
-        found = {device: address for device, address in gateways(operator) if gateway in {"", device, device.rsplit(".", 1)[-1]}}
-        if len(found) != 1:
-            raise Refused.of(Reason.USAGE, "one gateway: --gateway NAME", ", ".join(sorted(found)) or "none of that name")
-        device, address = next(iter(found.items()))
-        request = pb.LearnGoldenRequest(part_type=part_type, frames=frames, timeout_s=wait_s, reason=WRITE.get().reason)
-        talk.print(f"waiting for {frames} frames of {safe(part_type)} at {safe(device)}, at most {wait_s} s")
+        device, address = _one_gateway(operator, gateway)
+        request = pb.LearnGoldenRequest(
+            part_type=part_type, frames=frames, timeout_s=wait_s, reason=WRITE.get().reason
+        )
+        talk.print(
+            f"waiting for {frames} frames of {safe(part_type)} at {safe(device)}, "
+            f"at most {wait_s} s"
+        )
         with gateway_stub(operator, device, address, timeout_s=wait_s + 30) as stub:
-            reply = with_approval(operator, device, "part.learn", request, f"learn a golden image of {part_type}", stub.LearnGolden)
+            reply = with_approval(
+                operator,
+                device,
+                "part.learn",
+                request,
+                f"learn a golden image of {part_type}",
+                stub.LearnGolden,
+            )
         if WRITE.get().dry_run:
             return
         out.write_bytes(reply.image)
         facts = json.loads(reply.facts)
-        left = f", {len(facts['left_out'])} left out that show something else" if facts["left_out"] else ""
-        talk.print(
-            f"{out} from {facts['used']} frames{left}; largest shift {facts['largest_shift_px']} px; the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
+        left = (
+            f", {len(facts['left_out'])} left out that show something else"
+            if facts["left_out"]
+            else ""
         )
-        talk.print(f"look at it, then: framegate part add {safe(part_type)} --golden {out} --source TEXT")
+        talk.print(
+            f"{out} from {facts['used']} frames{left}; "
+            f"largest shift {facts['largest_shift_px']} px; "
+            f"the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
+        )
+        talk.print(
+            f"look at it, then: framegate part add {safe(part_type)} --golden {out} --source TEXT"
+        )
+
+
+def _one_gateway(operator: OperatorContext, named: str) -> tuple[str, str]:
+    """(device, address) of the gateway `named`, or of the only one. Raises Refused."""
+    found = {
+        device: address
+        for device, address in gateways(operator)
+        if named in {"", device, device.rsplit(".", 1)[-1]}
+    }
+    if len(found) != 1:
+        seen = ", ".join(sorted(found)) or "none of that name"
+        raise Refused.of(Reason.USAGE, "one gateway: --gateway NAME", seen)
+    return next(iter(found.items()))
 
 
 def _threshold(text: str) -> dict[str, Any]:
@@ -125,15 +245,25 @@ def _threshold(text: str) -> dict[str, Any]:
     try:
         return {"kind": kind, "at_least": float(value)}
     except ValueError as error:
-        raise Malformed.of(Reason.USAGE, "--threshold CLASS=SCORE, for instance open=0.6", ascii(text[:40])) from error
+        raise Malformed.of(
+            Reason.USAGE, "--threshold CLASS=SCORE, for instance open=0.6", ascii(text[:40])
+        ) from error
 
 
 def _shown(row: Any) -> dict[str, Any]:
     part = PartStatement.parse_payload(parse_envelope(row.envelope, PartStatement.TYPE).payload)
     return {
-        "part_type": part.part_type, "version": part.version, "goldens": list(part.goldens), "thresholds": {str(t["kind"]): t["at_least"] for t in part.thresholds},
-        "min_size_px": part.min_size_px, "ignore": len(part.ignore), "source": part.source, "approved_by": list(part.approved_by), "issued_at_ms": part.issued_at_ms, "by": row.by,
-    }  # fmt: skip
+        "part_type": part.part_type,
+        "version": part.version,
+        "goldens": list(part.goldens),
+        "thresholds": {str(t["kind"]): t["at_least"] for t in part.thresholds},
+        "min_size_px": part.min_size_px,
+        "ignore": len(part.ignore),
+        "source": part.source,
+        "approved_by": list(part.approved_by),
+        "issued_at_ms": part.issued_at_ms,
+        "by": row.by,
+    }
 
 
 def _words(body: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from framegate.access.verbs import FLEET_WIDE, Role, verbs
 from framegate_host.console import EXIT_DENIED, safe, show_json, talk
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import write_private
-from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.connection import load_context, operator_stub, sign_in_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, data, errors, failure_json, seconds_of, show_table, until
@@ -43,8 +43,6 @@ def add(
         found = load_context(context)
         issuer = oidc_issuer
         if oidc_subject and not issuer:
-            from framegate_operator.connection import sign_in_stub
-
             with sign_in_stub(found) as stub:
                 issuer = stub.Methods(pb.SignInMethodsRequest()).oidc_issuer
         with operator_stub(found) as stub:

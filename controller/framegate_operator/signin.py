@@ -1,13 +1,12 @@
-"""`framegate login`, `logout`, `whoami`: a person's factors for a credential of at most a shift, for a key made on this machine."""
+"""`framegate login`, `logout`, `whoami`: a person's factors for a credential of a shift at most.
+
+The credential is for a key made on this machine.
+"""
 
 from __future__ import annotations
 
-import http.server
 import sys
-import threading
-import time
-import urllib.parse
-import webbrowser
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -29,30 +28,100 @@ from framegate_host.sign_in_prompts import (
 )
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
 from framegate_operator.contexts import OperatorContext, read_context
+from framegate_operator.oidc import sign_in_at_provider
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, errors, show_table, until
 from framegate_operator.security_key import Authenticator, find_authenticator
 from framegate_proto.v1 import framegate_pb2 as pb
 
-BROWSER_WAIT_S: Final = 300.0
-_DONE: Final = b"<!doctype html><title>Framegate</title><p>Signed in. You may close this window and go back to the terminal."
+_YOUR_CODE: Final = "code of your authenticator"
+_Name = Annotated[str, typer.Argument(help="Your operator name; default: who signed in last.")]
+_SecurityKey = Annotated[
+    bool,
+    typer.Option("--security-key", help="Sign in with a registered FIDO2 security key alone."),
+]
+_Oidc = Annotated[bool, typer.Option("--oidc", help="Sign in at your provider, in the browser.")]
+_DeviceCode = Annotated[
+    bool,
+    typer.Option("--device-code", help="With --oidc: for a terminal without a browser."),
+]
+_Enrol = Annotated[
+    bool,
+    typer.Option(
+        "--enrol",
+        help="First time: set password and second factor with the code an admin gave you.",
+    ),
+]
+_Again = Annotated[
+    bool,
+    typer.Option(
+        "--again",
+        help="Only show your second factor again, for what asks for a fresh one.",
+    ),
+]
+_AddKey = Annotated[
+    str,
+    typer.Option(
+        "--add-key",
+        help="Register a security key under this label; you are signed in already.",
+    ),
+]
+_BreakGlass = Annotated[
+    Path | None,
+    typer.Option(
+        "--break-glass",
+        exists=True,
+        dir_okay=False,
+        help="The sealed credential, for an emergency; everybody is told.",
+    ),
+]
+_PasswordFile = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="Your password; default: ask."),
+]
+_Code = Annotated[
+    str,
+    typer.Option(help="A code of your authenticator, or a recovery code; default: ask."),
+]
+_EnrolmentFile = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="With --enrol: the admin's code; default: ask."),
+]
+_TotpUriOut = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --enrol: write the authenticator's otpauth:// address here instead of "
+        "showing it."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a person brought along; what is missing they are asked for."""
+
+    password_file: Path | None
+    code: str
+    enrolment_file: Path | None
+    totp_uri_out: Path | None
 
 
 def login(
-    name: Annotated[str, typer.Argument(help="Your operator name; default: who signed in last.")] = "",
-    security_key: Annotated[bool, typer.Option("--security-key", help="Sign in with a registered FIDO2 security key alone.")] = False,
-    oidc: Annotated[bool, typer.Option("--oidc", help="Sign in at your provider, in the browser.")] = False,
-    device_code: Annotated[bool, typer.Option("--device-code", help="With --oidc: for a terminal without a browser.")] = False,
-    enrol: Annotated[bool, typer.Option("--enrol", help="First time: set password and second factor with the code an admin gave you.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Only show your second factor again, for what asks for a fresh one.")] = False,
-    add_key: Annotated[str, typer.Option("--add-key", help="Register a security key under this label; you are signed in already.")] = "",
-    break_glass: Annotated[Path | None, typer.Option("--break-glass", exists=True, dir_okay=False, help="The sealed credential, for an emergency; everybody is told.")] = None,
-    password_file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Your password; default: ask.")] = None,
-    code: Annotated[str, typer.Option(help="A code of your authenticator, or a recovery code; default: ask.")] = "",
-    enrolment_file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="With --enrol: the admin's code; default: ask.")] = None,
-    totp_uri_out: Annotated[Path | None, typer.Option(help="With --enrol: write the authenticator's otpauth:// address here instead of showing it.")] = None,
-    output: Output = "table", context: Context = None,
-) -> None:  # fmt: skip
+    name: _Name = "",
+    security_key: _SecurityKey = False,
+    oidc: _Oidc = False,
+    device_code: _DeviceCode = False,
+    enrol: _Enrol = False,
+    again: _Again = False,
+    add_key: _AddKey = "",
+    break_glass: _BreakGlass = None,
+    password_file: _PasswordFile = None,
+    code: _Code = "",
+    enrolment_file: _EnrolmentFile = None,
+    totp_uri_out: _TotpUriOut = None,
+    output: Output = "table",
+    context: Context = None,
+) -> None:
     """Sign in for at most 8 hours, with a key made on this machine."""
     with errors():
         if again or add_key:
@@ -62,42 +131,75 @@ def login(
         operator = name or found.operator
         if not operator and not oidc:
             raise Refused.of(Reason.USAGE, "your operator name", "none", "framegate login NAME")
+        given = _Given(password_file, code, enrolment_file, totp_uri_out)
         key = ec.generate_private_key(ec.SECP256R1())
-        csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+        csr = _request(key)
         with sign_in_stub(found) as stub:
             if break_glass is not None:
-                made = stub.Password(pb.PasswordRequest(operator=operator, break_glass=break_glass.read_text().strip(), csr=csr))
+                made = _by_break_glass(stub, operator, csr, break_glass)
             elif oidc:
-                made = _oidc(stub, csr, device_code)
+                made = sign_in_at_provider(stub, csr, device_code=device_code)
             elif security_key:
-                made = _with_key(stub, operator, csr, find_authenticator(found.server_name))
+                made = _by_key(stub, operator, csr, find_authenticator(found.server_name))
             elif enrol:
-                made = _enrol(stub, operator, csr, enrolment_file, password_file, code, totp_uri_out)
+                made = _enrolled(stub, operator, csr, given)
             else:
-                made = stub.Password(pb.PasswordRequest(operator=operator, password=_password(password_file, operator), code=code or _ask("code of your authenticator"), csr=csr))
-        kept = keep_session(found, key, made)
-        if output == "json":
-            show_json(
-                {"operator": made.operator, "roles": list(made.roles), "expires_ms": made.expires_ms, "recovery_codes": list(made.recovery_codes), "notices": list(made.notices)}
-            )
-            return
-        if made.recovery_codes:
-            show_recovery_codes(made.recovery_codes)
-        talk.print(f"signed in as [bold]{safe(made.operator)}[/], {until(made.expires_ms)}; roles: {', '.join(made.roles) or 'none yet'}; {kept.path}")
-        for line in made.notices:
-            talk.print(f"[yellow]{safe(line)}[/]")
+                made = _by_password(stub, operator, csr, given)
+        _tell(made, keep_session(found, key, made), output)
 
 
-def keep_session(context: OperatorContext, key: ec.EllipticCurvePrivateKey, made: pb.SignedIn) -> OperatorContext:
-    """Write a session into its context, after checking that the certificate is of this fleet, for this key and this person. Raises Refused."""
+def _request(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A certificate request that names nobody: the controller knows who signs in."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def _tell(made: pb.SignedIn, kept: OperatorContext, output: str) -> None:
+    if output == "json":
+        show_json(
+            {
+                "operator": made.operator,
+                "roles": list(made.roles),
+                "expires_ms": made.expires_ms,
+                "recovery_codes": list(made.recovery_codes),
+                "notices": list(made.notices),
+            }
+        )
+        return
+    if made.recovery_codes:
+        show_recovery_codes(made.recovery_codes)
+    roles = ", ".join(made.roles) or "none yet"
+    who = f"signed in as [bold]{safe(made.operator)}[/], {until(made.expires_ms)}"
+    talk.print(f"{who}; roles: {roles}; {kept.path}")
+    for line in made.notices:
+        talk.print(f"[yellow]{safe(line)}[/]")
+
+
+def keep_session(
+    context: OperatorContext, key: ec.EllipticCurvePrivateKey, made: pb.SignedIn
+) -> OperatorContext:
+    """Write a session into its context, once its certificate is found to be of this fleet, for this
+    key and this person. Raises Refused.
+    """
     issuing = tuple(load_certificate(der) for der in made.authorities)
     certificate = load_certificate(made.certificate)
-    verified = verify_certificate(certificate, Purpose.OPERATOR, issuing, context.root_certificate, certificate.not_valid_before_utc)
-    if verified.key != key.public_key() or verified.common_name != f"operator.{made.operator}":
-        raise Refused.of(Reason.CERTIFICATE, f"a certificate for the key of this sign-in and {made.operator}", verified.common_name)
-    chain = certificate.public_bytes(Encoding.PEM) + load_certificate(made.issuer).public_bytes(Encoding.PEM)
-    authorities = b"".join(c.public_bytes(Encoding.PEM) for c in issuing)
-    return context.signed_in(operator=made.operator, certificate=chain, key=private_pem(key), authorities=authorities, expires_ms=made.expires_ms, fleet_address=made.fleet_address)
+    begins = certificate.not_valid_before_utc
+    verified = verify_certificate(
+        certificate, Purpose.OPERATOR, issuing, context.root_certificate, begins
+    )
+    name = f"operator.{made.operator}"
+    if verified.key != key.public_key() or verified.common_name != name:
+        wanted = f"a certificate for the key of this sign-in and {made.operator}"
+        raise Refused.of(Reason.CERTIFICATE, wanted, verified.common_name)
+    issuer = load_certificate(made.issuer)
+    return context.signed_in(
+        operator=made.operator,
+        certificate=certificate.public_bytes(Encoding.PEM) + issuer.public_bytes(Encoding.PEM),
+        key=private_pem(key),
+        authorities=b"".join(c.public_bytes(Encoding.PEM) for c in issuing),
+        expires_ms=made.expires_ms,
+        fleet_address=made.fleet_address,
+    )
 
 
 def logout(context: Context = None) -> None:
@@ -119,21 +221,48 @@ def whoami(output: Output = "table", context: Context = None) -> None:
         with operator_stub(load_context(context)) as stub:
             me = stub.WhoAmI(pb.WhoAmIRequest())
         if output == "json":
-            show_json({
-                "operator": me.operator, "fleet": me.fleet, "roles": list(me.roles), "session_expires_ms": me.session_expires_ms, "factor_ms": me.factor_ms, "method": me.method,
-                "quorum": me.quorum, "notices": list(me.notices), "totp": me.totp, "security_keys": list(me.security_keys),
-                "elevations": [{"request": e.id, "role": e.role, "zone": e.zone, "until_ms": e.until_ms} for e in me.elevations],
-            })  # fmt: skip
+            show_json(_json(me))
             return
-        rows: list[tuple[str, object]] = [
-            ("operator", me.operator), ("fleet", me.fleet), ("roles", ", ".join(me.roles) or "none: framegate access request --role ROLE --reason TEXT"),
-            *(("for a while", f"{e.role} in {e.zone}, {until(e.until_ms)} (request {e.id})") for e in me.elevations),
-            ("session", f"{until(me.session_expires_ms)}, by {me.method}"), ("second factor", f"shown {ago(me.factor_ms)}"),
-            ("factors", ", ".join([*(["TOTP"] if me.totp else []), *me.security_keys]) or "provider"), ("decisions take", f"{me.quorum} {'people' if me.quorum > 1 else 'person'}"),
-        ]  # fmt: skip
-        show_table(("", ""), rows, empty="")
+        show_table(("", ""), _facts(me), empty="")
         for line in me.notices:
             talk.print(f"[yellow]{safe(line)}[/]", soft_wrap=True)
+
+
+def _json(me: pb.WhoAmIReply) -> dict[str, Any]:
+    return {
+        "operator": me.operator,
+        "fleet": me.fleet,
+        "roles": list(me.roles),
+        "session_expires_ms": me.session_expires_ms,
+        "factor_ms": me.factor_ms,
+        "method": me.method,
+        "quorum": me.quorum,
+        "notices": list(me.notices),
+        "totp": me.totp,
+        "security_keys": list(me.security_keys),
+        "elevations": [
+            {"request": e.id, "role": e.role, "zone": e.zone, "until_ms": e.until_ms}
+            for e in me.elevations
+        ],
+    }
+
+
+def _facts(me: pb.WhoAmIReply) -> list[tuple[str, object]]:
+    ask = "none: framegate access request --role ROLE --reason TEXT"
+    factors = [*(["TOTP"] if me.totp else []), *me.security_keys]
+    return [
+        ("operator", me.operator),
+        ("fleet", me.fleet),
+        ("roles", ", ".join(me.roles) or ask),
+        *(
+            ("for a while", f"{e.role} in {e.zone}, {until(e.until_ms)} (request {e.id})")
+            for e in me.elevations
+        ),
+        ("session", f"{until(me.session_expires_ms)}, by {me.method}"),
+        ("second factor", f"shown {ago(me.factor_ms)}"),
+        ("factors", ", ".join(factors) or "provider"),
+        ("decisions take", f"{me.quorum} {'people' if me.quorum > 1 else 'person'}"),
+    ]
 
 
 def _prove(found: OperatorContext, code: str, security_key: bool, add_key: str) -> None:
@@ -141,100 +270,63 @@ def _prove(found: OperatorContext, code: str, security_key: bool, add_key: str) 
         if add_key:
             challenge = stub.AddKeyBegin(pb.WhoAmIRequest())
             response = find_authenticator(found.server_name).create(challenge.options)
-            me = stub.AddKeyComplete(pb.AddKeyRequest(state=challenge.state, response=response, label=add_key))
-            talk.print(f"registered; your security keys: {', '.join(map(safe, me.security_keys))}")
+            answer = pb.AddKeyRequest(state=challenge.state, response=response, label=add_key)
+            keys = ", ".join(map(safe, stub.AddKeyComplete(answer).security_keys))
+            talk.print(f"registered; your security keys: {keys}")
             return
         if security_key:
             challenge = stub.ProveFactor(pb.ProveFactorRequest()).challenge
             response = find_authenticator(found.server_name).get(challenge.options)
             stub.ProveFactor(pb.ProveFactorRequest(state=challenge.state, response=response))
         else:
-            stub.ProveFactor(pb.ProveFactorRequest(code=code or _ask("code of your authenticator")))
+            stub.ProveFactor(pb.ProveFactorRequest(code=code or _ask(_YOUR_CODE)))
     talk.print("second factor shown; good for 15 minutes by the default policy")
 
 
-def _with_key(stub: Any, operator: str, csr: bytes, authenticator: Authenticator) -> pb.SignedIn:
-    challenge = stub.KeyBegin(pb.KeyBeginRequest(operator=operator))
-    made: pb.SignedIn = stub.KeyComplete(pb.KeyCompleteRequest(state=challenge.state, response=authenticator.get(challenge.options), csr=csr))
+def _by_password(stub: Any, operator: str, csr: bytes, given: _Given) -> pb.SignedIn:
+    password = _password(given.password_file, operator)
+    code = given.code or _ask(_YOUR_CODE)
+    request = pb.PasswordRequest(operator=operator, password=password, code=code, csr=csr)
+    made: pb.SignedIn = stub.Password(request)
     return made
 
 
-def _enrol(stub: Any, operator: str, csr: bytes, enrolment_file: Path | None, password_file: Path | None, code: str, uri_out: Path | None) -> pb.SignedIn:
-    enrolment = enrolment_file.read_text().strip() if enrolment_file else _ask("the code an admin gave you")
+def _by_break_glass(stub: Any, operator: str, csr: bytes, sealed: Path) -> pb.SignedIn:
+    credential = sealed.read_text().strip()
+    request = pb.PasswordRequest(operator=operator, break_glass=credential, csr=csr)
+    made: pb.SignedIn = stub.Password(request)
+    return made
+
+
+def _by_key(stub: Any, operator: str, csr: bytes, authenticator: Authenticator) -> pb.SignedIn:
+    challenge = stub.KeyBegin(pb.KeyBeginRequest(operator=operator))
+    response = authenticator.get(challenge.options)
+    request = pb.KeyCompleteRequest(state=challenge.state, response=response, csr=csr)
+    made: pb.SignedIn = stub.KeyComplete(request)
+    return made
+
+
+def _enrolled(stub: Any, operator: str, csr: bytes, given: _Given) -> pb.SignedIn:
+    file, code = given.enrolment_file, given.code
+    enrolment = file.read_text().strip() if file else _ask("the code an admin gave you")
     if not code:  # with a code the authenticator is set up already
-        uri = stub.EnrolBegin(pb.EnrolBeginRequest(operator=operator, code=enrolment)).totp_uri
-        if uri_out is not None:
-            write_private(uri_out, uri.encode() + b"\n")
-            talk.print(f"{uri_out}: for your authenticator; then the same command with --code CODE")
+        begin = pb.EnrolBeginRequest(operator=operator, code=enrolment)
+        uri, out = stub.EnrolBegin(begin).totp_uri, given.totp_uri_out
+        if out is not None:
+            write_private(out, uri.encode() + b"\n")
+            talk.print(f"{out}: for your authenticator; then the same command with --code CODE")
             raise typer.Exit(0)
         show_authenticator(uri)
         code = _ask("a code of your authenticator")
-    password = _password(password_file, operator, new=True)
-    made: pb.SignedIn = stub.EnrolComplete(pb.EnrolCompleteRequest(operator=operator, code=enrolment, password=password, totp=code, csr=csr))
+    request = pb.EnrolCompleteRequest(
+        operator=operator,
+        code=enrolment,
+        password=_password(given.password_file, operator, new=True),
+        totp=code,
+        csr=csr,
+    )
+    made: pb.SignedIn = stub.EnrolComplete(request)
     return made
-
-
-def _oidc(stub: Any, csr: bytes, device_code: bool) -> pb.SignedIn:
-    if device_code:
-        flow = stub.OidcBegin(pb.OidcBeginRequest(flow="device"))
-        talk.print(f"on any device with a browser, open {safe(flow.url)} and enter the code [bold]{safe(flow.user_code)}[/]", soft_wrap=True)
-        end = time.monotonic() + flow.expires_s
-        while time.monotonic() < end:
-            made: pb.SignedIn = stub.OidcComplete(pb.OidcCompleteRequest(state=flow.state, csr=csr))
-            if not made.pending:
-                return made
-            time.sleep(max(1, flow.interval_s))
-        raise Refused.of(Reason.SIGN_IN, f"an answer at the provider within {flow.expires_s} s", "none", "framegate login --oidc --device-code")
-    with Loopback() as loopback:
-        flow = stub.OidcBegin(pb.OidcBeginRequest(flow="code", redirect_uri=loopback.uri))
-        talk.print(f"your browser opens; if it does not: {safe(flow.url)}", soft_wrap=True)
-        webbrowser.open(flow.url)
-        answer = loopback.wait(flow.state.hex())
-    done: pb.SignedIn = stub.OidcComplete(pb.OidcCompleteRequest(state=flow.state, answer=answer, csr=csr))
-    return done
-
-
-class Loopback:
-    """Where the provider sends the browser back to (RFC 8252, 7.3): a port of this machine, for one answer."""
-
-    def __enter__(self) -> Loopback:
-        self._answers: list[dict[str, list[str]]] = []
-        self._came = threading.Event()
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-                self.send_response(200)
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.end_headers()
-                self.wfile.write(_DONE)
-                if {"state"} <= set(query):
-                    outer._answers.append(query)
-                    outer._came.set()
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
-
-        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.uri = f"http://127.0.0.1:{self._server.server_port}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def wait(self, state: str) -> str:
-        """The provider's code for this very sign-in. Raises Refused."""
-        if not self._came.wait(BROWSER_WAIT_S):
-            raise Refused.of(Reason.SIGN_IN, f"the browser's return within {BROWSER_WAIT_S:g} s", "nothing", "framegate login --oidc --device-code, where there is no browser")
-        query = self._answers[0]
-        if query["state"] != [state]:
-            raise Refused.of(Reason.SIGN_IN, "the answer to this sign-in", "one to another", "framegate login --oidc")
-        if "code" not in query:
-            raise Refused.of(Reason.SIGN_IN, "the provider's consent", ascii(" ".join(query.get("error", ["nothing"]))[:80]), "framegate login --oidc")
-        return query["code"][0]
 
 
 def _password(file: Path | None, operator: str, *, new: bool = False) -> str:
@@ -243,5 +335,6 @@ def _password(file: Path | None, operator: str, *, new: bool = False) -> str:
 
 def _ask(what: str) -> str:
     if not sys.stdin.isatty():
-        raise Malformed.of(Reason.USAGE, f"a terminal to ask for {what}, or an option", "neither", "framegate login --help")
+        wanted = f"a terminal to ask for {what}, or an option"
+        raise Malformed.of(Reason.USAGE, wanted, "neither", "framegate login --help")
     return str(typer.prompt(what, err=True)).strip()

@@ -1,10 +1,9 @@
-"""`framegate data`, `frame`, `dataset`, `lineage`: what gateways keep, what may leave, what must go, and where a verdict comes from."""
+"""`framegate data`, `frame`, `dataset`: what gateways keep, what may leave, what must go."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,19 +17,29 @@ from framegate.identity.certificates import from_ms, verify_certificate
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
 from framegate.signed.dsse import envelope_certificate, parse_envelope, strict_json, verify_envelope
 from framegate_host.console import safe, show_json, talk
-from framegate_operator.connection import approvals, first_answer, gateway_stub, gateways, load_context, with_approval
+from framegate_operator.connection import (
+    approvals,
+    first_answer,
+    gateway_stub,
+    gateways,
+    load_context,
+    with_approval,
+)
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import WRITE, Context, Output, read, write
-from framegate_operator.output import ago, ago_ms, data, errors, show_table
+from framegate_operator.output import ago_ms, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 vault = typer.Typer(no_args_is_help=True, help="Frames that gateways keep, encrypted.")
 frames = typer.Typer(no_args_is_help=True, help="Single frames out of the vault.")
 datasets = typer.Typer(no_args_is_help=True, help="Data sets out of the vault.")
-lineages = typer.Typer(no_args_is_help=True, help="Where a verdict comes from.")
 DATASET_TYPE = "application/vnd.framegate.dataset+json"
+_HOUR_MS = 3_600_000
+"""The same command a little later asks for the same: an approval is of exactly that."""
 Reason_ = Annotated[str, typer.Option("--reason", help="Why; it is kept for ever.")]
-Destination = Annotated[str, typer.Option("--to", help="Where it goes; must be allowed on the gateway (--export-to).")]
+Destination = Annotated[
+    str, typer.Option("--to", help="Where it goes; must be allowed on the gateway (--export-to).")
+]
 
 
 @vault.command()
@@ -42,9 +51,20 @@ def status(output: Output = "table", context: Context = None) -> None:
         for device, address in gateways(operator):
             with gateway_stub(operator, device, address) as stub:
                 reply = stub.DataStatus(pb.ListRequest())
-            states[device] = reply.vault + (f", {reply.dropped} frames not kept" if reply.dropped else "")
+            states[device] = reply.vault + (
+                f", {reply.dropped} frames not kept" if reply.dropped else ""
+            )
             rows += [
-                {"gateway": device, "camera": r.camera, "day": r.day, "outcome": r.outcome, "frames": r.frames, "bytes": r.bytes, "erased": r.erased, "expires_ms": r.expires_ms}
+                {
+                    "gateway": device,
+                    "camera": r.camera,
+                    "day": r.day,
+                    "outcome": r.outcome,
+                    "frames": r.frames,
+                    "bytes": r.bytes,
+                    "erased": r.erased,
+                    "expires_ms": r.expires_ms,
+                }
                 for r in reply.rows
             ]
         if output == "json":
@@ -54,26 +74,43 @@ def status(output: Output = "table", context: Context = None) -> None:
             talk.print(f"{safe(device)}: vault {safe(state)}")
         show_table(
             ("camera", "day", "outcome", "frames", "size", "until"),
-            [(r["camera"], r["day"], r["outcome"], r["frames"], f"{r['bytes'] / 1e6:.1f} MB", _until(r)) for r in rows],
+            [
+                (
+                    r["camera"],
+                    r["day"],
+                    r["outcome"],
+                    r["frames"],
+                    f"{r['bytes'] / 1e6:.1f} MB",
+                    _until(r),
+                )
+                for r in rows
+            ],
             empty="no frames are kept",
-        )  # fmt: skip
+        )
 
 
 def _until(row: dict[str, Any]) -> str:
-    return "erased" if row["erased"] else f"{datetime.fromtimestamp(row['expires_ms'] / 1000, UTC):%F}"
+    return (
+        "erased" if row["erased"] else f"{datetime.fromtimestamp(row['expires_ms'] / 1000, UTC):%F}"
+    )
 
 
 @vault.command()
 @write
 def erase(
-    camera: Annotated[str, typer.Argument(help="The camera's id.")], reason: Reason_, day: Annotated[str, typer.Option(help="Only this day, YYYY-MM-DD (UTC).")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, context: Context = None,
-) -> None:  # fmt: skip
+    camera: Annotated[str, typer.Argument(help="The camera's id.")],
+    reason: Reason_,
+    day: Annotated[str, typer.Option(help="Only this day, YYYY-MM-DD (UTC).")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    context: Context = None,
+) -> None:
     """Erase a camera's keys on every gateway: its frames are gone, wherever copies of them lie."""
     with errors():
         operator, problem, keys, count = load_context(context), None, 0, 0
         if not yes:
-            typer.confirm(f"Erase all frames of {camera} {day or 'of every day'}, for ever?", abort=True)
+            typer.confirm(
+                f"Erase all frames of {camera} {day or 'of every day'}, for ever?", abort=True
+            )
         for device, address in gateways(operator):
             try:
                 with gateway_stub(operator, device, address) as stub:
@@ -84,24 +121,42 @@ def erase(
         if WRITE.get().dry_run and problem is None:
             return
         if not keys:
-            raise problem or Refused.of(Reason.NOT_FOUND, "frames of that camera", "none", "framegate data status")
+            raise problem or Refused.of(
+                Reason.NOT_FOUND, "frames of that camera", "none", "framegate data status"
+            )
         talk.print(f"{keys} keys erased, {count} frames are gone")
 
 
 @frames.command("export")
 @write
 def export_frame(
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="Verdict id.")], reason: Reason_, to: Destination,
-    out: Annotated[Path, typer.Option(help="PNG to write.")], context: Context = None,
-) -> None:  # fmt: skip
-    """Take one frame out: masked, counted against your quota, marked with its receipt, recorded for ever."""
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Verdict id.")],
+    reason: Reason_,
+    to: Destination,
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    context: Context = None,
+) -> None:
+    """Take one frame out: masked, counted against your quota, marked with its receipt, recorded for
+    ever.
+    """
     with errors():
         operator = load_context(context)
-        nothing = Refused.of(Reason.NOT_FOUND, "a gateway with that frame", "none", "framegate verdict list")
-        device, _ = first_answer(operator, lambda stub: stub.Lineage(pb.LineageRequest(id=identifier)), nothing)  # an approval is for one gateway: the one that has it
+        nothing = Refused.of(
+            Reason.NOT_FOUND, "a gateway with that frame", "none", "framegate verdict list"
+        )
+        device, _ = first_answer(
+            operator, lambda stub: stub.Lineage(pb.LineageRequest(id=identifier)), nothing
+        )  # an approval is for one gateway: the one that has it
         with gateway_stub(operator, device, dict(gateways(operator))[device]) as stub:
             request = pb.ExportRequest(id=identifier, reason=reason, destination=to)
-            reply = with_approval(operator, device, "frame.export", request, f"frame {identifier} to {to}", stub.ExportFrame)
+            reply = with_approval(
+                operator,
+                device,
+                "frame.export",
+                request,
+                f"frame {identifier} to {to}",
+                stub.ExportFrame,
+            )
         if WRITE.get().dry_run:
             return
         _require_receipt(reply.receipt, operator, None)
@@ -112,50 +167,92 @@ def export_frame(
 @datasets.command("export")
 @write
 def export_dataset(
-    camera: Annotated[str, typer.Argument(help="The camera's id.")], reason: Reason_, to: Destination, out: Annotated[Path, typer.Option(help="Folder to make.")],
-    trusted_only: Annotated[bool, typer.Option("--trusted-only", help="Must be given: only frames with a valid receipt leave.")] = False,
-    since: Annotated[str, typer.Option(help="How far back: 90s, 10m, 8h, 7d.")] = "1d", limit: Annotated[int, typer.Option(min=1, max=1000)] = 100, context: Context = None,
-) -> None:  # fmt: skip
-    """Take a camera's frames out as a data set: each with its receipt, verified here again, under a manifest that the gateway signed."""
+    camera: Annotated[str, typer.Argument(help="The camera's id.")],
+    reason: Reason_,
+    to: Destination,
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    trusted_only: Annotated[
+        bool,
+        typer.Option(
+            "--trusted-only", help="Must be given: only frames with a valid receipt leave."
+        ),
+    ] = False,
+    since: Annotated[str, typer.Option(help="How far back: 90s, 10m, 8h, 7d.")] = "1d",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    context: Context = None,
+) -> None:
+    """Take a camera's frames out as a data set: each with its receipt, verified here again, under a
+    manifest that the gateway signed.
+    """
     with errors():
         if not trusted_only:
-            raise Refused.of(Reason.USAGE, "--trusted-only", "nothing", "frames without a valid receipt never become training data; say so")
+            raise Refused.of(
+                Reason.USAGE,
+                "--trusted-only",
+                "nothing",
+                "frames without a valid receipt never become training data; say so",
+            )
         operator = load_context(context)
         found = gateways(operator)
         if out.exists() and any(out.iterdir()):
-            raise Refused.of(Reason.CONFLICT, f"an empty folder {out}", "files in it", "choose another")
+            raise Refused.of(
+                Reason.CONFLICT, f"an empty folder {out}", "files in it", "choose another"
+            )
         if not found:
-            raise Refused.of(Reason.NOT_FOUND, "a gateway in standing", "none", "framegate gateway list")
+            hint = "framegate gateway list"
+            raise Refused.of(Reason.NOT_FOUND, "a gateway in standing", "none", hint)
         out.mkdir(parents=True, exist_ok=True)
-        whole_hour = ago_ms(since) // 3_600_000 * 3_600_000  # the same command a little later asks for the same: an approval is of exactly that
-        request = pb.ExportRequest(camera=camera, since_ms=whole_hour, limit=limit, reason=reason, destination=to)
-        problem, total, given = None, 0, dict[str, bytes]()
-        for device, address in found:
-            part = partial(_dataset, operator, device, address, out)
-            beside = [d for d, _ in found if d.split(".")[1] == device.split(".")[1]]
-            request.approval = given.get(device, b"")
-            try:
-                try:
-                    total += part(request)
-                except Refused as error:
-                    if error.reason != Reason.APPROVAL_NEEDED or WRITE.get().dry_run or device in given:
-                        raise
-                    words = f"up to {limit} frames of {camera} to {to}, from {', '.join(beside)}"
-                    request.approval = b""
-                    given |= approvals(operator, beside, "dataset.export", request, words, error)  # one word for all gateways of the zone
-                    request.approval = given[device]
-                    total += part(request)
-            except FramegateError as error:
-                if error.reason != Reason.NOT_FOUND:
-                    raise
-                problem = error
+        request = pb.ExportRequest(
+            camera=camera,
+            since_ms=ago_ms(since) // _HOUR_MS * _HOUR_MS,
+            limit=limit,
+            reason=reason,
+            destination=to,
+        )
+        total, problem = _from_every(operator, found, request, out)
         if WRITE.get().dry_run:
             return
         if not total:
-            raise problem or Refused.of(Reason.NOT_FOUND, "frames with a valid receipt", "none", "framegate receipt verify says why")
+            hint = "framegate receipt verify says why"
+            nothing = Refused.of(Reason.NOT_FOUND, "frames with a valid receipt", "none", hint)
+            raise problem or nothing
 
 
-def _dataset(operator: OperatorContext, device: str, address: str, out: Path, request: pb.ExportRequest) -> int:
+def _from_every(
+    operator: OperatorContext, found: list[tuple[str, str]], request: pb.ExportRequest, out: Path
+) -> tuple[int, FramegateError | None]:
+    """(frames of all gateways, what the last gateway said that had none).
+
+    One approval serves all gateways of a zone, and is asked for at the first that wants it.
+    """
+    problem, total, given = None, 0, dict[str, bytes]()
+    for device, address in found:
+        part = partial(_dataset, operator, device, address, out)
+        request.approval = given.get(device, b"")
+        try:
+            try:
+                total += part(request)
+            except Refused as error:
+                asked = error.reason == Reason.APPROVAL_NEEDED and device not in given
+                if not asked or WRITE.get().dry_run:
+                    raise
+                beside = [d for d, _ in found if d.split(".")[1] == device.split(".")[1]]
+                frames = f"up to {request.limit} frames of {request.camera}"
+                words = f"{frames} to {request.destination}, from {', '.join(beside)}"
+                request.approval = b""
+                given |= approvals(operator, beside, "dataset.export", request, words, error)
+                request.approval = given[device]
+                total += part(request)
+        except FramegateError as error:
+            if error.reason != Reason.NOT_FOUND:
+                raise
+            problem = error
+    return total, problem
+
+
+def _dataset(
+    operator: OperatorContext, device: str, address: str, out: Path, request: pb.ExportRequest
+) -> int:
     """One gateway's part of a data set, written to `out`; how many frames."""
     digests: dict[str, str] = {}
     with gateway_stub(operator, device, address) as stub:
@@ -163,106 +260,67 @@ def _dataset(operator: OperatorContext, device: str, address: str, out: Path, re
             if reply.manifest:
                 count, refused = _manifest(reply.manifest, digests, operator)
                 (out / f"{device}.manifest.json").write_bytes(reply.manifest)
-                talk.print(f"{count} frames from {safe(device)} in {out}, {refused} left behind for want of a valid receipt; manifest {device}.manifest.json")
+                talk.print(
+                    f"{count} frames from {safe(device)} in {out}, {refused} left behind for want "
+                    f"of a valid receipt; manifest {device}.manifest.json"
+                )
                 continue
             verdict = _require_receipt(reply.receipt, operator, reply.image)
             name = Path(reply.name).name
             (out / name).write_bytes(reply.image)
             (out / name).with_suffix(".receipt.json").write_bytes(reply.receipt)
-            boxes = (" ".join(str(round(v)) for v in d["box"]) + f" {d['kind']}" for d in verdict["defects"])
+            boxes = (
+                " ".join(str(round(v)) for v in d["box"]) + f" {d['kind']}"
+                for d in verdict["defects"]
+            )
             (out / name).with_suffix(".txt").write_text("".join(f"{b}\n" for b in boxes))
             digests[reply.name] = hashlib.sha256(reply.image).hexdigest()
     return len(digests)
 
 
-@lineages.command("show")
-@read
-def lineage(
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="Verdict id or its unique beginning.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="table, json or openlineage")] = "table", context: Context = None,
-) -> None:  # fmt: skip
-    """From training manifest to verdict: every link with its digest."""
-    with errors():
-        if output not in {"table", "json", "openlineage"}:
-            raise Refused.of(Reason.USAGE, "-o table, json or openlineage", ascii(output[:20]))
-        nothing = Refused.of(Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list")
-        _, reply = first_answer(load_context(context), lambda stub: stub.Lineage(pb.LineageRequest(id=identifier)), nothing)
-        chain = json.loads(reply.lineage)
-        if output == "json":
-            show_json(chain)
-        elif output == "openlineage":
-            show_json(open_lineage(chain))
-        elif chain["kind"] == "event":
-            show_table(("what", "is"), [("event", chain["event"]["event"]), *((k, v) for k, v in chain["event"].items() if k != "event"), ("gateway", chain["gateway"])], empty="")
-        else:
-            _tree(chain)
-
-
-def open_lineage(chain: dict[str, Any]) -> dict[str, Any]:
-    """The chain as an OpenLineage run event (spec 2-0-2): the verdict is what the run wrote, everything else what it read."""
-    if chain["kind"] != "verdict":
-        raise Refused.of(Reason.NOT_FOUND, "a verdict's id", chain["kind"], "framegate verdict list")
-    space = f"framegate://{chain['gateway']['id']}"
-
-    def dataset(name: str, digest: str, **facets: Any) -> dict[str, Any]:
-        facet = {"_producer": "https://framegate.invalid", "_schemaURL": "https://framegate.invalid/digest", "sha256": digest, **facets}
-        return {"namespace": space, "name": name, "facets": {"framegate_digest": facet}}
-
-    frame = chain["frame"]
-    inputs = [
-        dataset(f"frame/{chain['camera']['id']}/{frame['session']}/{frame['counter']}", frame["sha256"], signedByCamera=frame["signed_by_camera"]),
-        dataset(f"golden/{chain['frame']['part_type']}", chain["golden"]["sha256"]), dataset(f"model/{chain['model']['id']}", chain["model"]["sha256"]),
-        dataset(f"training/{chain['model']['id']}", chain["training"]["sha256"]), dataset(f"evidence/{chain['camera']['result_id']}", chain["camera"]["evidence_sha256"]),
-        dataset(f"firmware-profile/{chain['firmware_profile']['name']}", chain["firmware_profile"]["sha256"]),
-        dataset(f"policy/{chain['policy']['name']}", chain["policy"]["decision_sha256"]),
-    ]  # fmt: skip
-    return {
-        "eventType": "COMPLETE", "eventTime": datetime.fromtimestamp(chain["at_ms"] / 1000, UTC).isoformat(), "producer": "https://framegate.invalid",
-        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/definitions/RunEvent", "run": {"runId": str(uuid.UUID(chain["id"][:32]))},
-        "job": {"namespace": space, "name": "inspect"}, "inputs": inputs,
-        "outputs": [dataset(f"verdict/{chain['id']}", chain["verdict"]["sha256"], outcome=chain["verdict"]["outcome"])],
-    }  # fmt: skip
-
-
-def _tree(chain: dict[str, Any]) -> None:
-    training, batch, frame = chain["training"], chain["receipt"]["batch"], chain["frame"]
-    what = (
-        ((training["manifest"] or {}).get("trained_on") or {}).get("source", "manifest not in the gateway's present bundle") if training["sha256"] else "no manifest in the bundle"
-    )
-    rows = [
-        (0, "verdict", f"{chain['verdict']['outcome']} {chain['verdict']['reason']}".strip(), chain["verdict"]["sha256"]),
-        (1, "part", f"{frame['part']} ({frame['part_type']}), {ago(chain['at_ms'])}", ""), (1, "model", chain["model"]["id"], chain["model"]["sha256"]),
-        (2, "trained on", what, training["sha256"]), (1, "frame", f"number {frame['counter']} of session {frame['session'][:12]}", frame["sha256"]),
-        (2, "masks", f"version {frame['mask_version']}" if frame["mask_version"] else "none", frame["mask_sha256"]),
-        (2, "camera", f"{chain['camera']['id']}, {'signed by its TPM' if frame['signed_by_camera'] else 'not signed by it yet'}", ""),
-        (3, "evidence", f"result {chain['camera']['result_id'][:12]}", chain["camera"]["evidence_sha256"]),
-        (3, "firmware profile", chain["firmware_profile"]["name"], chain["firmware_profile"]["sha256"]), (1, "golden image", frame["part_type"], chain["golden"]["sha256"]),
-        (1, "policy decision", chain["policy"]["name"], chain["policy"]["decision_sha256"]), (1, "gateway", chain["gateway"]["id"], chain["gateway"]["code_sha256"]),
-        (1, "receipt", f"batch {batch['number']}" if batch else "not signed yet", batch["root"] if batch else ""),
-        (2, "log", f"entry {batch['log_index']}" if batch and batch["log_index"] is not None else "not in the log yet", ""),
-    ]  # fmt: skip
-    for depth, name, text, digest in rows:
-        data.print(f"{'   ' * depth}{'└─ ' if depth else ''}[bold]{name}[/] {safe(text)}  [dim]{safe(digest[:16])}[/]")
-
-
 def _require_receipt(raw: bytes, operator: OperatorContext, image: bytes | None) -> dict[str, Any]:
-    """The verdict of a receipt that holds, over `image` where one is given. Raises EvidenceRejected."""
+    """The verdict of a receipt that holds, over `image` where one is given. Raises
+    EvidenceRejected.
+    """
     try:
-        found = verify_receipt(json.loads(raw), operator.root, need_camera=image is not None, need_log=image is not None)
+        found = verify_receipt(
+            json.loads(raw),
+            operator.root,
+            need_camera=image is not None,
+            need_log=image is not None,
+        )
         if image is not None and found.claims["request_hash"] != hashlib.sha256(image).hexdigest():
             raise ReceiptRefused("frame", "the receipt is for another frame")
     except (ReceiptRefused, ValueError) as error:
-        raise EvidenceRejected.of(Reason.RECEIPT, "a frame with a receipt that holds", error, "do not use what this gateway gives out") from error
+        raise EvidenceRejected.of(
+            Reason.RECEIPT,
+            "a frame with a receipt that holds",
+            error,
+            "do not use what this gateway gives out",
+        ) from error
     return found.verdict
 
 
 def _manifest(raw: bytes, digests: dict[str, str], operator: OperatorContext) -> tuple[int, int]:
-    """(frames, frames left behind) of a signed manifest that names exactly what came. Raises what verification says."""
+    """(frames, frames left behind) of a signed manifest that names exactly what came. Raises what
+    verification says.
+    """
     envelope = parse_envelope(raw, DATASET_TYPE)
     made = envelope_certificate(envelope)
     at = min(max(datetime.now(UTC), made.not_valid_before_utc), made.not_valid_after_utc)
-    signer = verify_certificate(made, P.VERDICT, operator.authority_certificates, operator.root_certificate, at)
+    signer = verify_certificate(
+        made, P.VERDICT, operator.authority_certificates, operator.root_certificate, at
+    )
     body = strict_json(verify_envelope(envelope, signer.key))
-    if {f["name"]: f["sha256"] for f in body["frames"]} != digests or not made.not_valid_before_utc <= from_ms(body["made_at_ms"]) <= made.not_valid_after_utc:
-        raise EvidenceRejected.of(Reason.EXPORT, "a manifest of exactly the frames that came", "another", "do not use this data set")
+    if {
+        f["name"]: f["sha256"] for f in body["frames"]
+    } != digests or not made.not_valid_before_utc <= from_ms(
+        body["made_at_ms"]
+    ) <= made.not_valid_after_utc:
+        raise EvidenceRejected.of(
+            Reason.EXPORT,
+            "a manifest of exactly the frames that came",
+            "another",
+            "do not use this data set",
+        )
     return len(digests), int(body["refused"])

@@ -1,4 +1,4 @@
-"""Framegate's own records: a label, then fields in a fixed order, one encoding per value. The bytes are set out in docs/protocol.md.
+"""Framegate's own records: a label, then fields in a fixed order, one encoding per value. The bytes are set out in docs/reference/protocol.md.
 
 A record class lists its fields with `u8`, `u32`, `u64`, `blob`, `text`, `blobs`, `numbers`; `marshal` and `parse` follow from
 that list, so that no record can encode one way and decode another. Parsing is strict: every byte is accounted for.

@@ -2,7 +2,7 @@
 
     python receipt_verifier.py --root fleet-root.pem receipt.json [more.json …]
 
-A receipt is JSON (docs/protocol.md, section 8): the gateway's leaf, the verdict's payload, the leaf's place in a signed batch, the batch's
+A receipt is JSON (docs/reference/protocol.md, section 8): the gateway's leaf, the verdict's payload, the leaf's place in a signed batch, the batch's
 place in the controller's log, the frame's metadata, and the camera's signed head over all frames of its session with this frame's place
 in it. Nothing is looked up anywhere; the only thing trusted from the start is the fleet's root certificate.
 """
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 ARC = "2.25.166232602958797428473494274907401116522"
-"""Framegate's arc of extended key usages; docs/protocol.md lists what each is for."""
+"""Framegate's arc of extended key usages; docs/reference/protocol.md lists what each is for."""
 DEVICE, VERDICT, LOG = f"{ARC}.1", f"{ARC}.8", f"{ARC}.9"
 FORMAT = "framegate-receipt-1"
 BATCH_TYPE = "application/vnd.framegate.receipt-batch+json"
@@ -271,7 +271,7 @@ _HEAD = (("session", "blob"), ("device", "text"), ("opening_info", "blob"), ("co
 
 
 def _record(data: bytes, label: bytes, fields: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """A record of docs/protocol.md, section 1, all of it. Raises ValueError or struct.error."""
+    """A record of docs/reference/protocol.md, section 1, all of it. Raises ValueError or struct.error."""
     prefix = bytes([len(label)]) + label
     if not data.startswith(prefix):
         raise ValueError(f"no record {label.decode()}")

@@ -1,4 +1,4 @@
-"""The records that cross the wire and are bound into signatures. docs/protocol.md sets out every byte.
+"""The records that cross the wire and are bound into signatures. docs/reference/protocol.md sets out every byte.
 
 Each is `Record.marshal`ed once by its sender; the receiver verifies over the bytes it got and parses from those same bytes.
 """

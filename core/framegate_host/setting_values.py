@@ -1,7 +1,8 @@
-"""What one setting may be: its meaning and limits, and how TOML, or a text, is read as its value."""
+"""What one setting may be: its meaning, its limits, and how TOML or a text is read as its value."""
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
@@ -15,11 +16,13 @@ from typing import Any, Final, Literal, TypeGuard, Union, get_args, get_origin
 
 MAX_TEXT: Final = 4096
 """Characters of one value: the longest path that Linux takes."""
+MAX_NAME: Final = 80
+"""Characters of an unknown name that are looked at, and shown."""
 _MOST_WHOLE: Final = 2**63 - 1
 """TOML promises no more."""
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}")
-_SECRET: Final = re.compile(r"-----BEGIN|://[^/@\s]*:[^/@\s]+@")
-"""A key in PEM, or a password in an address."""
+SECRET_TEXT: Final = re.compile(r"-----BEGIN|://[^/@\s]*:[^/@\s]+@")
+"""What no setting may hold: a key in PEM, a password in an address."""
 _MANY: Final = {
     "a path": "paths",
     "text": "texts",
@@ -37,6 +40,7 @@ class Form:
 
 
 HOST_PORT: Final = Form("host:port", r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}")
+MAX_PORT: Final = 65_535
 DIGEST: Final = Form("64 hex digits", r"[0-9a-f]{64}")
 
 
@@ -136,7 +140,9 @@ def from_toml(kind: Kind, setting: Setting, value: object, *, blank: bool = Fals
         if not isinstance(value, dict):
             raise Unfit(wanted, _seen(value))
         single = replace(kind, shape=Shape.ONE)
-        return MappingProxyType({_name(name, setting): from_toml(single, setting, each) for name, each in value.items()})
+        return MappingProxyType(
+            {_name(name, setting): from_toml(single, setting, each) for name, each in value.items()}
+        )
     return _one(kind, setting, value, blank=blank)
 
 
@@ -152,7 +158,9 @@ def from_texts(kind: Kind, setting: Setting, texts: Sequence[str], *, blank: boo
         return tuple(_from_text(single, setting, each) for each in texts)
     if kind.shape is Shape.TABLE:
         pairs = [each.partition("=") for text in texts for each in text.split()]
-        return MappingProxyType({_name(name, setting): _from_text(single, setting, text) for name, _, text in pairs})
+        return MappingProxyType(
+            {_name(name, setting): _from_text(single, setting, text) for name, _, text in pairs}
+        )
     return _from_text(kind, setting, texts[-1], blank=blank)
 
 
@@ -189,7 +197,7 @@ def _one_in_words(kind: Kind, setting: Setting) -> str:
 
 
 def _one(kind: Kind, setting: Setting, value: object, *, blank: bool) -> Any:
-    if isinstance(value, str) and _SECRET.search(value):
+    if isinstance(value, str) and SECRET_TEXT.search(value):
         hint = "keep it in a file that only the service reads, and name that file"
         raise Unfit(f"{words(kind, setting)}, and no secret", "one, which is not shown", hint)
     if not _fits(kind, setting, value, blank=blank):
@@ -257,7 +265,9 @@ def _array(text: str, wanted: str) -> object:
 
 def _name(name: str, setting: Setting) -> str:
     if name not in setting.names:
-        raise Unfit(f"a name of {', '.join(setting.names)}", _seen(name))
+        near = difflib.get_close_matches(name[:MAX_NAME], setting.names, 1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise Unfit(f"a name of {', '.join(setting.names)}", _seen(name), hint)
     return name
 
 
@@ -277,4 +287,4 @@ def _seen(value: object) -> str:
         return "a date or a time"
     if not value.isprintable():
         return "text with a line break or another control character"
-    return f"text of {len(value)} characters" if len(value) > 80 else ascii(value)
+    return f"text of {len(value)} characters" if len(value) > MAX_NAME else ascii(value)

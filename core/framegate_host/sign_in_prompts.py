@@ -29,7 +29,8 @@ def ask_password(what: str, file: Path | None, *, new: bool = False) -> str:
 def show_authenticator(uri: str) -> None:
     """What an authenticator app takes, to be scanned now."""
     if talk.is_terminal:
-        import segno  # only here is a picture drawn
+        # only here is a picture drawn, and hosts of agents and gateways have no need of it
+        import segno  # noqa: PLC0415 - optional
 
         segno.make(uri).terminal(out=sys.stderr, compact=True)
     talk.print(f"your authenticator app takes: {uri}", markup=False)

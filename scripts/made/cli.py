@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections import Counter
 from collections.abc import Iterable
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from framegate_host import console
 from made.commands import HANDED_OVER, PROGRAMS, Command, programs
 from made.markdown import code, plain, table, wrapped
-
-from framegate_host import console
 
 FOLDER: Final = "docs/reference/cli"
 ROOT: Final = Path(__file__).parents[2]
@@ -31,15 +28,8 @@ def pages() -> dict[str, str]:
 
 
 def _index() -> str:
-    rows = [
-        (f"[`{name}`]({name}.md)", str(len(list(top.leaves()))), plain(top.help.split("\n\n")[0]))
-        for name, top in programs().items()
-    ]
-    codes = sorted(
-        (value, name.removeprefix("EXIT_").lower().replace("_", " "))
-        for name, value in vars(console).items()
-        if name.startswith("EXIT_")
-    )
+    rows = [(f"[`{name}`]({name}.md)", str(len(list(top.leaves()))), plain(top.help.split("\n\n")[0])) for name, top in programs().items()]
+    codes = sorted((value, name.removeprefix("EXIT_").lower().replace("_", " ")) for name, value in vars(console).items() if name.startswith("EXIT_"))
     served = [f"| `{name}` | {_told_apart(module)} |" for name, module in PROGRAMS.items()]
     return (
         f"# Command line\n\n{NOTE}\n\n"
@@ -47,9 +37,7 @@ def _index() -> str:
         + "\n## Exit codes\n\n"
         + table(("code", "meaning"), [("0", "done"), *((str(v), _MEANS[n]) for v, n in codes)])
         + "\nWhich of them a program gives for a failure; [troubleshooting](../../troubleshooting.md)"
-        " has them by reason.\n\n| program | codes of failures |\n|---|---|\n"
-        + "\n".join(served)
-        + "\n"
+        " has them by reason.\n\n| program | codes of failures |\n|---|---|\n" + "\n".join(served) + "\n"
     )
 
 
@@ -73,8 +61,7 @@ def _told_apart(module: str) -> str:
             text = file.read_text("utf-8")
             if "service_exit_code(" in text:
                 return _service(text)
-    uses = "console" in inspect.getsource(import_module(module)) or package != "framegate_simulators"
-    return "all of them" if uses else "1; 6 where an attempt of `attack` was not refused"
+    return "all of them" if package != "framegate_simulators" else "2 usage, 6 untrusted; 1 for all else"
 
 
 def _service(text: str) -> str:
@@ -98,11 +85,10 @@ def _page(name: str, top: Command) -> str:
         ]
     parts.append("## Commands")
     groups = list(top.below.values()) or [top]
-    parts.append(", ".join(f"[{_name(g)}](#{_slug(g.words)})" for g in groups))
+    parts.append(wrapped(", ".join(f"[{_name(g)}](#{_slug(g.words)})" for g in groups)))
     for group in groups:
         parts += _group(group, shared)
-    text = "\n\n".join(p for p in parts if p) + "\n"
-    return text
+    return "\n\n".join(p for p in parts if p) + "\n"
 
 
 def _name(command: Command) -> str:

@@ -22,10 +22,10 @@ def code(text: str) -> str:
 
 
 def wrapped(text: str) -> str:
-    """A paragraph of prose."""
-    return textwrap.fill(
-        " ".join(text.split()), WIDE, break_long_words=False, break_on_hyphens=False
-    )
+    """A paragraph of prose; code in it stays on one line."""
+    whole = re.sub(r"`[^`]+`", lambda m: m[0].replace(" ", "\0"), " ".join(text.split()))
+    lines = textwrap.fill(whole, WIDE, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\0", " ")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

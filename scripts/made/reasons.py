@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from made.markdown import wrapped
-
 from framegate.access.policy import default_files
 from framegate.errors import (
     EvidenceRejected,
@@ -25,20 +23,19 @@ from framegate.errors import (
 )
 from framegate_host.console import exit_code
 from framegate_proto.edge import from_rpc_error, to_status
+from made.markdown import wrapped
 
 PAGE: Final = "docs/troubleshooting.md"
 WORDS: Final = "docs/reasons.toml"
 ROOT: Final = Path(__file__).parents[2]
 PRODUCT: Final = ("core", "agent", "controller", "proto")
-CLASSES: Final[dict[str, type[FramegateError]]] = {
-    c.__name__: c for c in (Malformed, EvidenceRejected, Refused, Unavailable)
-}
+CLASSES: Final[dict[str, type[FramegateError]]] = {c.__name__: c for c in (Malformed, EvidenceRejected, Refused, Unavailable)}
 HEAD: Final = """# Troubleshooting, by reason
 
 Made from docs/reasons.toml and `core/framegate/errors.py` by `make pages`; do not edit.
 
-Every failure has a reason, what was expected, what was seen and, where there is something to do, what to do. The reason is
-the same word on the screen, in the record, on the wire, in a verdict and here: look it up below.
+Every failure has a reason, what was expected, what was seen and, where there is something to do, what to do.
+The reason is the same word on the screen, in the record, on the wire, in a verdict and here: look it up below.
 
 | you see | look first at |
 |---|---|
@@ -50,7 +47,8 @@ the same word on the screen, in the record, on the wire, in a verdict and here: 
 | nothing that you would have expected | `framegate events`, `framegate top`, `framegate audit list` |
 
 *Exit code* is what `framegate` ends with where this reason comes first. Programs that serve tell fewer apart:
-[exit codes](reference/cli/index.md#exit-codes). A reason without one stands in verdicts, decisions or findings alone.
+[exit codes](reference/cli/index.md#exit-codes). A reason without one stands in verdicts, decisions or findings
+alone.
 """
 
 

@@ -15,14 +15,9 @@ from framegate_operator.main import app
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
+from support.evidence_command import run_evidence
 
 NONCE = bytes(range(32))
-
-
-def run(*argv: object, command: str = "verify"):
-    done = CliRunner().invoke(app, ["evidence", command, *map(str, argv), "-o", "json"])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, json.loads(done.stdout) if done.stdout else {}
 
 
 def reasons(body) -> set[str]:
@@ -56,7 +51,7 @@ def argv(files: dict[str, Path], *without: str, nonce: str = NONCE.hex()) -> lis
 
 
 def test_everything_given_affirms(files):
-    code, body = run(*argv(files))
+    code, body = run_evidence("verify", *argv(files))
     assert code == 0 and body["verdict"] == "affirming" and body["failures"] == []
     assert {"signature", "nonce", "PCR values", "boot log", "IMA list", "IMA allowlists", "firmware profile"} <= set(body["checked"])
     assert body["vector"] == {"instance-identity": 2, "executables": 2, "file-system": 2}
@@ -67,7 +62,7 @@ def test_everything_given_affirms(files):
     [("pcrs",), ("profile", "allowlist"), ("profile", "allowlist", "ima"), ("profile", "allowlist", "ima", "boot-log"), ("profile", "allowlist", "ima", "boot-log", "pcrs")],
 )
 def test_less_given_is_less_said(files, without):
-    code, body = run(*argv(files, *without))
+    code, body = run_evidence("verify", *argv(files, *without))
     assert code == 0 and (body["unchecked"] or len(without) == 2)
     if "profile" in without:
         assert body["vector"]["executables"] == 0 and body["vector"]["file-system"] == 0
@@ -75,7 +70,7 @@ def test_less_given_is_less_said(files, without):
 
 @pytest.mark.parametrize(("missing", "reason"), [("boot-log", "boot-log-missing"), ("ima", "ima-list-missing"), ("allowlist", "allowlist")])
 def test_n49_a_profile_demands_what_it_has_rules_for(files, missing, reason):
-    code, body = run(*argv(files, missing))
+    code, body = run_evidence("verify", *argv(files, missing))
     assert code == 6 and reason in reasons(body)
 
 
@@ -88,7 +83,7 @@ def test_n124_any_flipped_bit_is_refused(files, name):
         spoiled[at] ^= 1 << (at % 8)
         files[name].write_bytes(bytes(spoiled))
         for without in ((), ("profile", "allowlist", "ima", "boot-log", "pcrs")):
-            code, body = run(*argv(files, *without))
+            code, body = run_evidence("verify", *argv(files, *without))
             # an attribute that does not matter for signing changes the key's name, which an AK below another key does not show: a finding then
             assert code == 6 or (name == "ak" and "qualified-signer" in {f["reason"] for f in body["findings"]}), (name, at, body)
 
@@ -103,13 +98,13 @@ def test_a_changed_log_list_or_value_is_refused(files, name, reason):
     else:
         changed = raw[:-60] if name == "ima" else raw[: raw.rindex(b"Exit Boot Services Returned") - 4 - 12 - 2 - 20 - 2 - 32]
     files[name].write_bytes(changed)
-    code, body = run(*argv(files))
+    code, body = run_evidence("verify", *argv(files))
     assert code == 6 and any(r.startswith(reason) for r in reasons(body)), body["failures"]
 
 
 def test_n07_nonces(files):
     for nonce in ("", "00" * 32, NONCE.hex()[:-2], NONCE.hex() + "00", NONCE.hex().encode().hex()):
-        code, body = run(*argv(files, nonce=nonce))
+        code, body = run_evidence("verify", *argv(files, nonce=nonce))
         assert code == 6 and reasons(body) == {"extra-data"}
     assert CliRunner().invoke(app, ["evidence", "verify", *map(str, argv(files, nonce="xyz"))]).exit_code == 2
 
@@ -123,18 +118,18 @@ def test_forms_of_keys_and_structures(files, tmp_path, maker):
     forms = [key.public.raw, key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)]
     for form in forms:
         files["ak"].write_bytes(form)
-        assert run(*argv(files))[0] == 0
+        assert run_evidence("verify", *argv(files))[0] == 0
     from framegate.tpm.attest import parse_signature
 
     signature = parse_signature(files["signature"].read_bytes())
     files["signature"].write_bytes(signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big"))
-    assert run(*argv(files))[0] == 0
+    assert run_evidence("verify", *argv(files))[0] == 0
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
     files["signature"].write_bytes(encode_dss_signature(signature.r, signature.s))
-    assert run(*argv(files))[0] == 0
+    assert run_evidence("verify", *argv(files))[0] == 0
     files["attest"].write_bytes(tpm2b(files["attest"].read_bytes()))
-    assert run(*argv(files))[0] == 0
+    assert run_evidence("verify", *argv(files))[0] == 0
 
 
 def test_n11_an_unrestricted_key_is_no_attestation_key(files, maker):
@@ -142,7 +137,7 @@ def test_n11_an_unrestricted_key_is_no_attestation_key(files, maker):
     attest = parse_attest(files["attest"].read_bytes())
     files["ak"].write_bytes(forge.tls.public.raw)
     files["signature"].write_bytes(forge.tls.sign(marshal_attest(attest)))
-    code, body = run(*argv(files, "profile", "allowlist", "ima", "boot-log", "pcrs"))
+    code, body = run_evidence("verify", *argv(files, "profile", "allowlist", "ima", "boot-log", "pcrs"))
     assert code == 6 and reasons(body) == {"ak-template"}
 
 
@@ -150,24 +145,24 @@ def test_n04_values_nobody_quoted_are_not_used(files):
     body = json.loads(files["pcrs"].read_text())
     body["sha256"]["16"] = "11" * 32
     files["pcrs"].write_text(json.dumps(body))
-    code, report = run(*argv(files))
+    code, report = run_evidence("verify", *argv(files))
     assert code == 0 and any("1 others" in f["actual"] for f in report["findings"])
 
 
 def test_show_names_every_kind(files):
-    kinds = {name: run(path, command="show")[1]["kind"] for name, path in files.items() if name not in {"pcrs", "allowlist"}}
+    kinds = {name: run_evidence("show", path)[1]["kind"] for name, path in files.items() if name not in {"pcrs", "allowlist"}}
     assert kinds == {
         "ak": "TPM key (TPM2B_PUBLIC)", "attest": "TPM attestation", "signature": "TPM signature", "boot-log": "boot log", "ima": "IMA measurement list", "profile": "firmware profile",
     }  # fmt: skip
-    code, body = run(files["pcrs"], command="show")
+    code, body = run_evidence("show", files["pcrs"])
     assert code == 1 and body["kind"] == "unknown" and len(body["tried"]) == 7
 
 
 def test_show_and_verify_of_garbage_say_why(tmp_path):
     for content in (b"", b"\0", b"\xff" * 3000, b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82\x00\x00"):
         (tmp_path / "x").write_bytes(content)
-        assert run(tmp_path / "x", command="show")[0] == 1
-        code, body = run("--ak", tmp_path / "x", "--attest", tmp_path / "x", "--signature", tmp_path / "x", "--nonce", "00")
+        assert run_evidence("show", tmp_path / "x")[0] == 1
+        code, body = run_evidence("verify", "--ak", tmp_path / "x", "--attest", tmp_path / "x", "--signature", tmp_path / "x", "--nonce", "00")
         assert code == 6 and body["failures"][0]["expected"]
     done = CliRunner().invoke(app, ["evidence", "show", str(tmp_path / "missing")])
     assert done.exit_code == 2 and "readable file" in done.stderr
@@ -180,7 +175,7 @@ def quote(folder: Path, tmp_path: Path, ak: bytes, attest: bytes, signature: byt
     named = {"ak": ak, "attest": attest, "signature": signature, **more}
     for name, data in named.items():
         (tmp_path / name).write_bytes(data)
-    return run(*[x for name in named for x in (f"--{name.replace('_', '-')}", tmp_path / name)], "--nonce", nonce.hex())
+    return run_evidence("verify", *[x for name in named for x in (f"--{name.replace('_', '-')}", tmp_path / name)], "--nonce", nonce.hex())
 
 
 def test_a_real_quote_with_an_ak_certificate(real_data, tmp_path):

@@ -38,9 +38,10 @@ from framegate_simulators.fixtures.camera import SoftwareCamera
 from framegate_simulators.fixtures.gateway import CAMERA, warranted
 from framegate_simulators.fixtures.networks import network
 from framegate_simulators.plant.plant import free_port
+from support.paths import ROOT, TESTS
 
 pytestmark = pytest.mark.slow
-HERE = Path(__file__).parent.parent / "model_server"
+HERE = TESTS / "model_server"
 INSTALL_S = 300
 NAME = "models.plant.example"
 BAD = draw_board(77, design=1, defects=8, clean_capture=True)
@@ -49,7 +50,7 @@ BAD = draw_board(77, design=1, defects=8, clean_capture=True)
 @pytest.fixture(scope="module")
 def python() -> Path:
     """An environment with MLServer; made once, kept under build/, skipped where the package index is out of reach."""
-    root = Path(__file__).parents[2]
+    root = ROOT
     venv = root / "build" / "model-server"
     ready = venv / "ready"
     if not ready.exists():

@@ -22,12 +22,14 @@ from framegate_controller.people.oidc import OidcProvider, OidcSettings, authent
 from framegate_controller.people.operators import NewOperator, add_operator
 from framegate_controller.people.policies import found_policy
 from framegate_controller.people.signin import SignIn
-from framegate_controller.server import Controller, Settings
+from framegate_controller.server import Controller
+from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.database import Database
 from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
 from framegate_controller.store.shared.limits import InMemorySignInLimits
 from framegate_host.operator_context import context_body
 from framegate_simulators.fixtures.access import certificate_request, write_secret
+from support.refusals import refused
 
 sys.path.insert(0, str(Path(__file__).parent))
 from openid_browser import Browser
@@ -52,9 +54,7 @@ def provider_of(issuer: str, client: str = "framegate") -> OidcProvider:
 
 
 def anna(provider) -> NewOperator:
-    return NewOperator(
-        name="anna", roles=(parse_scoped("viewer"),), vouched=True, oidc_issuer=provider["issuer"], oidc_subject=provider["subjects"]["anna"]
-    )
+    return NewOperator(name="anna", roles=(parse_scoped("viewer"),), vouched=True, oidc_issuer=provider["issuer"], oidc_subject=provider["subjects"]["anna"])
 
 
 @pytest.fixture
@@ -90,12 +90,6 @@ def polled(sign_in: SignIn, flow, bench):
         if made is not None:
             return made
     raise AssertionError("the provider never answered")
-
-
-def refused(call) -> Reason:
-    with pytest.raises(FramegateError) as caught:
-        call()
-    return caught.value.reason
 
 
 def test_code_flow_with_pkce_signs_a_person_in_and_works_once(fleet, bench):
@@ -245,7 +239,7 @@ async def test_framegate_login_at_the_provider_from_a_terminal(provider, tmp_pat
         found_policy(tx, keys)
         add_operator(tx, anna(provider), by="host")
     store.close()
-    running = Controller(Settings(tmp_path, join_port=0, fleet_port=0, oidc=OidcSettings(provider["issuer"], "framegate")))
+    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0, oidc_issuer=provider["issuer"], oidc_client_id="framegate"))
     await running.start()
     try:
         context = write_secret(tmp_path / "anna.json", json.dumps(context_body(running.join_address, running.fleet_address, "controller.plant.framegate", keys.root.pem.decode())))

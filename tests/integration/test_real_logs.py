@@ -12,14 +12,9 @@ from typer.testing import CliRunner
 from framegate.errors import FramegateError
 from framegate.identity.endorsement import _verifier, load_ek_certificate
 from framegate_operator.main import app
+from support.evidence_command import run_evidence
 
 REJECTED = ("must be rejected", "must be rejected (or reported")
-
-
-def run(*argv: object):
-    done = CliRunner().invoke(app, ["evidence", "replay", *map(str, argv), "-o", "json"])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, json.loads(done.stdout)
 
 
 def logs(folder: Path) -> list[tuple[Path, str]]:
@@ -34,7 +29,7 @@ def test_every_real_log_has_the_outcome_beside_it(real_data):
         beside = path.with_name(path.name + ".expected.json")
         if beside.exists():
             verdict = json.loads(beside.read_text()).get("verdict", verdict)
-        code, body = run(path, *(["--expected", beside] if beside.exists() else []))
+        code, body = run_evidence("replay", path, *(["--expected", beside] if beside.exists() else []))
         has_pcrs = beside.exists() and json.loads(beside.read_text()).get("pcrs")
         if verdict.startswith(REJECTED):
             want = 1
@@ -52,10 +47,10 @@ def test_every_real_log_has_the_outcome_beside_it(real_data):
 def test_only_the_edited_pcr_differs(real_data):
     derived = real_data / "attestation" / "derived"
     for name, pcr in (("digest-flip.bin", 4), ("event-removed.bin", 7)):
-        _, body = run(derived / name, "--expected", derived / f"{name}.expected.json")
+        _, body = run_evidence("replay", derived / name, "--expected", derived / f"{name}.expected.json")
         assert [m["pcr"] for m in body["mismatches"]] == [pcr]
     for name, reason in (("secureboot-data-edited.bin", "event-data"), ("pcr7-duplicate-separator.bin", "separator"), ("no-action-with-digest.bin", "event-data")):
-        code, body = run(derived / name, "--expected", derived / f"{name}.expected.json")
+        code, body = run_evidence("replay", derived / name, "--expected", derived / f"{name}.expected.json")
         assert reason in {f["reason"] for f in body["findings"]} and body["match"], name
         assert code == (0 if name == "no-action-with-digest.bin" else 6), "edited after it was measured: refused although it replays"
 
@@ -70,7 +65,7 @@ def test_every_real_ima_list_has_the_outcome_beside_it(real_data):
         path = real_data / "attestation" / record["file"]
         beside = path.with_name(path.name + ".expected.json")
         verdict = json.loads(beside.read_text()).get("verdict", "") if beside.exists() else record["verdict"] or ""
-        code, body = run(path, *(["--expected", beside] if beside.exists() else []))
+        code, body = run_evidence("replay", path, *(["--expected", beside] if beside.exists() else []))
         bad = "must be rejected" in verdict or "cut one byte short" in verdict
         assert code == (1 if bad else 0), (path.name, verdict, body)
         wanted = json.loads(beside.read_text()).get("pcrs", {}) if beside.exists() else {}
@@ -151,7 +146,7 @@ def test_profiles_learnt_from_real_logs_affirm_them_and_tell_what_changed(real_d
 def test_every_bank_can_be_asked_for(real_data):
     log = real_data / "attestation" / "go-tpm-tools" / "rhel8-uefi.bin"
     for bank in ("sha1", "sha256", "sha384"):
-        code, body = run(log, "--bank", bank)
+        code, body = run_evidence("replay", log, "--bank", bank)
         assert code == 0 and body["bank"] == bank and body["match"] is None
     done = CliRunner().invoke(app, ["evidence", "replay", str(log), "--bank", "sha512"])
     assert done.exit_code == 2 and "sha256" in done.stderr
@@ -195,7 +190,7 @@ def test_a_real_makers_chain_endorses_its_ek_and_a_flipped_bit_does_not(real_dat
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 64, b"\xff" * 64])
 def test_files_that_are_no_log(tmp_path, content):
     (tmp_path / "log").write_bytes(content)
-    code, body = run(tmp_path / "log")
+    code, body = run_evidence("replay", tmp_path / "log")
     assert code == 1 and body["malformed"][0]["reason"] == "boot-log-malformed"
 
 
@@ -205,8 +200,8 @@ def test_expectations_that_are_none(tmp_path):
     (tmp_path / "log").write_bytes(boot_log(measurements(Firmware("x"))))
     for text in ("[]", "{", '{"pcrs": {"sha256": {"x": "y"}}}', '{"pcrs": 3}'):
         (tmp_path / "e.json").write_text(text)
-        assert run(tmp_path / "log", "--expected", tmp_path / "e.json")[0] == 1
+        assert run_evidence("replay", tmp_path / "log", "--expected", tmp_path / "e.json")[0] == 1
     (tmp_path / "e.json").write_text('{"verdict": "parses"}')
-    assert run(tmp_path / "log", "--expected", tmp_path / "e.json")[0] == 0
+    assert run_evidence("replay", tmp_path / "log", "--expected", tmp_path / "e.json")[0] == 0
     (tmp_path / "e.json").write_text(json.dumps({"pcrs": {"sha256": {"4": "00" * 32}}}))
-    assert run(tmp_path / "log", "--expected", tmp_path / "e.json")[0] == 6
+    assert run_evidence("replay", tmp_path / "log", "--expected", tmp_path / "e.json")[0] == 6

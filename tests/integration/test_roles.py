@@ -6,7 +6,6 @@ import json
 import re
 import sqlite3
 from dataclasses import replace
-from pathlib import Path
 
 import grpc
 import pytest
@@ -31,7 +30,8 @@ from framegate.signed.pin import key_anchor
 from framegate.wire import sha256
 from framegate_controller.events.messages import TrustUpdate
 from framegate_controller.inspection.models import pin_model
-from framegate_controller.server import Controller, Settings
+from framegate_controller.server import Controller
+from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.ports import EntryQuery
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_operator.people import role_table
@@ -41,8 +41,9 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.access import PASSWORD, access_update, add_person, camera_of, certificate_request, operator_pair, operator_trust, signed_in, totp_now
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.machine.boot import Firmware, profile_toml
+from support.paths import VECTORS
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "access" / "roles.json").read_text())
+GOLDEN = json.loads((VECTORS / "access" / "roles.json").read_text())
 NOT_ALLOWED = {Reason.POLICY_DENIED, Reason.APPROVAL_NEEDED, Reason.FACTOR_NEEDED, Reason.ZONE_FROZEN, Reason.POLICY_INVALID, Reason.SIGNED_OUT, Reason.WRONG_ROLE}
 DRY = (("framegate-dry-run", "1"), ("framegate-reason-bin", b"walking the table"))
 FILES = [pb.PolicyFile(name=n, text=t) for n, t in default_files().items()]
@@ -201,7 +202,7 @@ class Walk:
 @pytest.fixture
 async def walk(tmp_path):
     fleet = found_controller(tmp_path)
-    running = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
+    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
     await running.start()
     yield Walk(running, fleet)
     await running.stop(0)

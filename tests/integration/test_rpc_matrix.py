@@ -18,7 +18,8 @@ from framegate_controller.ca.template import leaf_template
 from framegate_controller.fleet.answer import Answer
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
-from framegate_controller.server import Controller, Settings
+from framegate_controller.server import Controller
+from framegate_controller.settings import ControllerSettings
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -40,7 +41,7 @@ STREAMS = {"Watch", "TrustFeed"}
 @pytest.fixture
 async def controller(tmp_path):
     fleet = found_controller(tmp_path)
-    running = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
+    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
     await running.start()
     yield running, fleet
     await running.stop(0)

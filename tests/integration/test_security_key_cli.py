@@ -4,34 +4,22 @@ import asyncio
 import json
 
 import pytest
-from soft_fido2 import Fido2Authenticator
 from typer.testing import CliRunner
 
-from framegate_controller.server import Controller, Settings
+from framegate_controller.server import Controller
+from framegate_controller.settings import ControllerSettings
 from framegate_host.operator_context import context_body
 from framegate_operator import security_key, signin
 from framegate_operator.main import app
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now, write_secret
 from framegate_simulators.fixtures.controller import found_controller
-
-
-class SoftKey:
-    """soft-fido2 behind the two calls that the command line makes of a key."""
-
-    def __init__(self) -> None:
-        self.device = Fido2Authenticator(counter=1)
-
-    def create(self, options: str) -> str:
-        return json.dumps(self.device.credential_create(json.loads(options)["publicKey"]))
-
-    def get(self, options: str) -> str:
-        return json.dumps(self.device.credential_request(json.loads(options)["publicKey"]))
+from support.security_key import SoftSecurityKey
 
 
 @pytest.fixture
 async def desk(tmp_path, monkeypatch):
     keys = found_controller(tmp_path)
-    running = Controller(Settings(tmp_path, join_port=0, fleet_port=0))
+    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
     await running.start()
     secret = add_person(running.store, keys, "anna", "viewer")
     password = write_secret(tmp_path / "pw", PASSWORD + "\n")
@@ -46,7 +34,7 @@ async def desk(tmp_path, monkeypatch):
 
 
 async def test_a_key_is_registered_signs_in_and_is_shown_again(desk, monkeypatch):
-    key, asked = SoftKey(), []
+    key, asked = SoftSecurityKey(), []
     monkeypatch.setattr(signin, "find_authenticator", lambda name: asked.append(name) or key)
     assert (await desk("login", "anna", "--password-file", "PW", "--code", "CODE")).exit_code == 0
     added = await desk("login", "--add-key", "blue")
@@ -63,7 +51,7 @@ async def test_a_key_is_registered_signs_in_and_is_shown_again(desk, monkeypatch
 
 
 async def test_somebody_elses_key_and_no_key_at_all(desk, monkeypatch):
-    monkeypatch.setattr(signin, "find_authenticator", lambda _name: SoftKey())
+    monkeypatch.setattr(signin, "find_authenticator", lambda _name: SoftSecurityKey())
     refused = await desk("login", "anna", "--security-key")
     assert refused.exit_code != 0 and "sign-in" in refused.output
     monkeypatch.setattr(signin, "find_authenticator", security_key.find_authenticator)

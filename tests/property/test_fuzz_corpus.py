@@ -1,7 +1,5 @@
 """What fuzzing found worth keeping runs through every parser; flipped bits of good evidence never verify."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +11,9 @@ from framegate.ima import cut_entries, parse_ima
 from framegate.ima.allowlist import allowlist_text, parse_allowlist
 from framegate_simulators.fuzz.run import replay_corpus, run_one, seeds, targets_cached
 from framegate_simulators.machine.ima import ImaMachine
+from support.paths import VECTORS
 
-CORPUS = Path(__file__).parents[1] / "vectors" / "corpus"
+CORPUS = VECTORS / "corpus"
 
 
 def test_the_kept_corpus_runs_through_every_target():

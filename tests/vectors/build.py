@@ -1,4 +1,4 @@
-"""Rebuild tests/vectors/protocol/: one worked example of every record and derivation of docs/protocol.md, from fixed inputs."""
+"""Rebuild tests/vectors/protocol/: one worked example of every record and derivation of docs/reference/protocol.md, from fixed inputs."""
 
 import json
 from pathlib import Path

@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from framegate.errors import Malformed, Reason, Unavailable
 from framegate.signed.statement import Grant
 from framegate_agent.camera.carrier import BrokerAddress, Carrier
-from framegate_proto.broker import broker_context
+from framegate_host.broker_tls import broker_context
 from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)

@@ -2,15 +2,18 @@
 
 A source yields pictures; the child blanks what the masks cover, encodes, and writes `Captured` records, each followed by the image, to its
 standard output. Masks come as lines on its standard input. Other sources (a maker's SDK, a simulator) are programs that write the same
-records and are named as `exec:COMMAND`; what they write passes through here too, so that no picture leaves unmasked.
+records and are named as `exec:COMMAND`; what they write passes through here too, so that no picture leaves unmasked. `address:FILE` is any of
+these, in a file: for an address with a password.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -24,7 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
 from framegate_agent.camera.masking import Masker
 
@@ -79,7 +82,9 @@ class VideoSource:
     def __iter__(self) -> Iterator[Shot]:
         capture = cv2.VideoCapture(int(self._address) if self._address.isdigit() else self._address)
         if not capture.isOpened():
-            raise Unavailable.of(Reason.UNAVAILABLE, f"a camera or video at {self._address}", "OpenCV cannot open it", "check the address and the user's rights (group video)")
+            wanted = f"a camera or video at {without_password(self._address)}"
+            hint = "check the address and the user's rights (group video)"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, "OpenCV cannot open it", hint)
         count = 0
         try:
             while True:
@@ -166,6 +171,31 @@ def _write(out: BinaryIO, head: Captured, data: bytes) -> None:
     out.flush()
 
 
+def named_source(text: str) -> str:
+    """`text`, or of address:FILE what the file says: an address with a password is in no argv.
+
+    Raises Unavailable where there is no such file, Refused where everybody can read it.
+    """
+    kind, _, name = text.partition(":")
+    if kind != "address":
+        return text
+    path = Path(name)
+    try:
+        mode, found = path.stat().st_mode, path.read_text().strip()
+    except (OSError, ValueError) as error:
+        wanted = f"the address of a camera in {path}"
+        raise Unavailable.of(Reason.USAGE, wanted, type(error).__name__) from error
+    if mode & stat.S_IRWXO:
+        wanted = f"{path} readable by its owner and group alone"
+        raise Refused.of(Reason.USAGE, wanted, oct(mode & 0o777), f"chmod 600 {path}")
+    return found
+
+
+def without_password(address: str) -> str:
+    """`address` as it may be shown."""
+    return re.sub(r"://[^/@\s]*@", "://…@", address)
+
+
 def open_source(text: str, part_type: str) -> FrameSource:
     """The source that `text` names: folder:PATH, video:PATH, device:N or rtsp://…; raises Unavailable for anything else."""
     kind, _, rest = text.partition(":")
@@ -175,7 +205,8 @@ def open_source(text: str, part_type: str) -> FrameSource:
         return VideoSource(rest, part_type)
     if kind in {"rtsp", "rtsps"}:
         return VideoSource(text, part_type)
-    raise Unavailable.of(Reason.USAGE, "folder:PATH, video:PATH, device:N, rtsp://… or exec:COMMAND", ascii(text[:80]))
+    wanted = "folder:PATH, video:PATH, device:N, rtsp://…, exec:COMMAND or address:FILE"
+    raise Unavailable.of(Reason.USAGE, wanted, without_password(ascii(text[:80])))
 
 
 def main() -> None:
@@ -192,10 +223,11 @@ def main() -> None:
         if line := sys.stdin.buffer.readline():  # the first line says what holds from the first frame on
             masker.take(line)
             masker.follow(sys.stdin.buffer, lambda: os.killpg(0, signal.SIGKILL))  # the agent has gone; a foreign program must not hold the camera
-        if args.source.startswith("exec:"):
-            relay(args.source.removeprefix("exec:"), sys.stdout.buffer, masker)
+        source = named_source(args.source)
+        if source.startswith("exec:"):
+            relay(source.removeprefix("exec:"), sys.stdout.buffer, masker)
         else:
-            write_shots(open_source(args.source, args.part_type), sys.stdout.buffer, rate=args.rate, repeat=args.repeat, masker=masker)
+            write_shots(open_source(source, args.part_type), sys.stdout.buffer, rate=args.rate, repeat=args.repeat, masker=masker)
         sys.stdout.buffer.flush()
     except FramegateError as error:
         print(f"framegate: {error}", file=sys.stderr, flush=True)

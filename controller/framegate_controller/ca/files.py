@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
@@ -13,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from framegate.errors import Reason, Refused, Unavailable
 from framegate_host.private_files import write_private
 
-PASSPHRASE_ENV: Final = "FRAMEGATE_KEY_PASSPHRASE_FILE"  # noqa: S105 - names a file
+PASSPHRASE_HINT: Final = "--passphrase-file FILE or FRAMEGATE_KEY_PASSPHRASE_FILE"  # noqa: S105
 MIN_PASSPHRASE: Final = 16
 """Bytes; PKCS#8's key derivation slows a guesser down, and no more than that."""
 _OTHERS: Final = 0o077
@@ -61,7 +60,7 @@ class FileKeys:
             key = serialization.load_pem_private_key(path.read_bytes(), self._passphrase)
         except (ValueError, TypeError) as error:
             wanted = f"{path} encrypted with the passphrase given"
-            hint = f"--passphrase-file FILE or {PASSPHRASE_ENV}"
+            hint = PASSPHRASE_HINT
             raise Refused.of(Reason.CONFLICT, wanted, str(error)[:80], hint) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise Refused.of(Reason.CONFLICT, f"an EC key in {path}", type(key).__name__)
@@ -78,17 +77,15 @@ class FileKeys:
 def read_passphrase(folder: Path, file: Path | None, *, make: bool = False) -> bytes:
     """What key files are encrypted with.
 
-    Out of `file`, else of the file that the environment names, else of `passphrase` in `folder`,
-    which `make` creates. Raises Unavailable where there is none, Refused where others can read it.
+    Out of `file`, else of `passphrase` in `folder`, which `make` creates. Raises Unavailable where there is none, Refused where others can read it.
     """
-    named = file or (Path(os.environ[PASSPHRASE_ENV]) if os.environ.get(PASSPHRASE_ENV) else None)
-    path = named or folder / "passphrase"
+    path = file or folder / "passphrase"
     if make and not path.exists():
         write_private(path, secrets.token_urlsafe(32).encode())
     try:
         mode, passphrase = path.stat().st_mode, path.read_bytes().strip()
     except OSError as error:
-        hint = f"--passphrase-file FILE or {PASSPHRASE_ENV}"
+        hint = PASSPHRASE_HINT
         wanted = f"the keys' passphrase in {path}"
         raise Unavailable.of(Reason.UNAVAILABLE, wanted, error.strerror or error, hint) from error
     _require_owners_alone(path, mode)

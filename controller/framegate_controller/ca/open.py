@@ -34,7 +34,7 @@ def open_key_store(held: str, folder: Path, passphrase: bytes) -> KeyStore:
     if not held:
         return FileKeys(folder, passphrase)
     if kind == "pkcs11":
-        from framegate_controller.ca.pkcs11 import Pkcs11Keys
+        from framegate_controller.ca.pkcs11 import Pkcs11Keys  # noqa: PLC0415 - optional
 
         parts = dict(p.partition("=")[::2] for p in rest.split(";"))
         if set(parts) != {"module", "token", "pin-file"}:
@@ -42,7 +42,7 @@ def open_key_store(held: str, folder: Path, passphrase: bytes) -> KeyStore:
             raise Malformed.of(Reason.USAGE, wanted, ascii(held[:120]))
         return Pkcs11Keys(parts["module"], parts["token"], Path(parts["pin-file"]))
     if kind == "tpm" and rest:
-        from framegate_controller.ca.tpm import TpmKeys
+        from framegate_controller.ca.tpm import TpmKeys  # noqa: PLC0415 - optional
 
         return TpmKeys(rest, folder)
     raise Malformed.of(Reason.USAGE, "pkcs11:… or tpm:TCTI", ascii(held[:80]))

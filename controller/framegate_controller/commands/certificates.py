@@ -13,21 +13,26 @@ from framegate.identity.names import parse_name
 from framegate.identity.pem import private_pem
 from framegate_controller.ca.issue import issue_line, issue_server
 from framegate_controller.ca.open import load_fleet
-from framegate_controller.commands.options import DEFAULT_STATE, State, errors, keys_folder
+from framegate_controller.commands.options import errors, keys_folder
+from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
 from framegate_host.private_files import private_folder, write_private
+from framegate_host.setting_flags import with_settings
 
 Out = Annotated[Path, typer.Option(help="Folder for key, certificate and CAs.")]
 
 
+@with_settings(ControllerSettings)
 def server_certificate(
     name: Annotated[str, typer.Argument(help="Name of the server, for instance: broker")],
     out: Out,
-    state: State = DEFAULT_STATE,
+    state: Path,
+    passphrase_file: Path | None,
 ) -> None:
     """Issue a server certificate, for instance for the MQTT broker."""
     with errors():
-        keys, key = load_fleet(keys_folder(state)), ec.generate_private_key(ec.SECP256R1())
+        keys = load_fleet(keys_folder(state), passphrase_file)
+        key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_server(keys, parse_name(name), key.public_key())
         out.mkdir(parents=True, exist_ok=True)
         write_private(out / f"{name}.key", private_pem(key))
@@ -40,16 +45,19 @@ def server_certificate(
         talk.print(f"{out}/{name}.key, {name}.pem, root.pem, clients.pem")
 
 
+@with_settings(ControllerSettings)
 def line_certificate(
     line: Annotated[str, typer.Argument(help="Name of the line; its PLC bridge is NAME-plc.")],
     out: Out,
-    state: State = DEFAULT_STATE,
+    state: Path,
+    passphrase_file: Path | None,
 ) -> None:
     """Issue the certificate of a line adapter (framegate-line), or of a line's PLC bridge,
     which is called NAME-plc on the broker.
     """
     with errors():
-        keys, key = load_fleet(keys_folder(state)), ec.generate_private_key(ec.SECP256R1())
+        keys = load_fleet(keys_folder(state), passphrase_file)
+        key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_line(keys, parse_name(line, "line"), key.public_key())
         private_folder(out)
         write_private(out / "line.key", private_pem(key))

@@ -17,9 +17,6 @@ from framegate.identity.names import parse_name
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.commands.options import (
-    DEFAULT_STATE,
-    Passphrase,
-    State,
     errors,
     keys_folder,
     open_registry,
@@ -27,14 +24,18 @@ from framegate_controller.commands.options import (
 from framegate_controller.people.factors import hash_password
 from framegate_controller.people.policies import found_policy
 from framegate_controller.people.signin import found_operator
+from framegate_controller.settings import ControllerSettings
 from framegate_host.console import show_json, talk
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import write_private
+from framegate_host.setting_flags import with_settings
 from framegate_host.sign_in_prompts import ask_password, show_authenticator, show_recovery_codes
 
 
+@with_settings(ControllerSettings)
 def init(
-    state: State = DEFAULT_STATE,
+    state: Path,
+    passphrase_file: Path | None,
     fleet: Annotated[str, typer.Option(help="Name of the fleet.")] = "plant",
     operator: Annotated[
         str | None, typer.Option(help="Name of the first operator; default: your login name.")
@@ -62,7 +63,6 @@ def init(
             "or tpm:TCTI; default: encrypted files."
         ),
     ] = "",
-    passphrase_file: Passphrase = None,
     output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
 ) -> None:
     """Make a fleet: its keys, registry, access policy and first operator, whose second factor and

@@ -1,4 +1,4 @@
-"""What the commands share: options, errors as sentences, and who types them on this host."""
+"""What the commands share: errors as sentences, the registry, and who types on this host."""
 
 from __future__ import annotations
 
@@ -6,33 +6,11 @@ import getpass
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated, Final
-
-import typer
 
 from framegate.record.entry import Act
-from framegate_controller.ca.files import PASSPHRASE_ENV
 from framegate_controller.store.database import Database
 from framegate_controller.store.ports import Store, Transaction
 from framegate_host import console
-
-DEFAULT_STATE: Final = Path("/var/lib/framegate-controller")
-Passphrase = Annotated[
-    Path | None,
-    typer.Option(
-        "--passphrase-file",
-        envvar=PASSPHRASE_ENV,
-        help="What the key files are encrypted with; default: a file beside them, made by init.",
-    ),
-]
-State = Annotated[
-    Path,
-    typer.Option(
-        "--state",
-        envvar="FRAMEGATE_CONTROLLER_STATE",
-        help="Folder of the controller's keys and registry.",
-    ),
-]
 
 
 def errors() -> AbstractContextManager[None]:

@@ -15,24 +15,26 @@ from framegate.identity.pem import private_pem
 from framegate_controller.ca.issue import issue_profile_signer
 from framegate_controller.ca.open import load_fleet
 from framegate_controller.commands.options import (
-    DEFAULT_STATE,
-    State,
     at_the_host,
     errors,
     keys_folder,
     open_registry,
 )
 from framegate_controller.fleet.profiles import add_profile
+from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
 from framegate_host.private_files import write_private
+from framegate_host.setting_flags import with_settings
 
 profiles = typer.Typer(no_args_is_help=True, help="Firmware profiles.")
 
 
 @profiles.command("add")
+@with_settings(ControllerSettings)
 def profile_add(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    state: State = DEFAULT_STATE,
+    state: Path,
+    passphrase_file: Path | None,
     allowlist: Annotated[
         list[Path] | None,
         typer.Option(
@@ -44,7 +46,7 @@ def profile_add(
 ) -> None:
     """Sign a firmware profile with the controller's own key and put it in force."""
     with errors():
-        keys = load_fleet(keys_folder(state))
+        keys = load_fleet(keys_folder(state), passphrase_file)
         with open_registry(state) as store, at_the_host(store) as tx:
             for each in allowlist or ():
                 tx.evidence.add_allowlist(each.read_bytes(), tx.now_ms)
@@ -55,9 +57,10 @@ def profile_add(
 
 
 @profiles.command("allowlist")
+@with_settings(ControllerSettings)
 def profile_allowlist(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)],
-    state: State = DEFAULT_STATE,
+    state: Path,
 ) -> None:
     """Put IMA allowlists into the store, before a profile that names them; large ones do not fit
     through the operators' port.
@@ -70,17 +73,20 @@ def profile_allowlist(
 
 
 @profiles.command("signer")
+@with_settings(ControllerSettings)
 def profile_signer(
     name: Annotated[str, typer.Argument(help="Who signs, for instance: carla")],
     out: Annotated[Path, typer.Option(help="Where to write key and certificate (PEM).")],
-    state: State = DEFAULT_STATE,
+    state: Path,
+    passphrase_file: Path | None,
     days: Annotated[int, typer.Option(min=1, max=730)] = 365,
 ) -> None:
     """Make a profile signer: a key whose signature on a firmware profile counts in this fleet
     until it is revoked. Use: framegate profile sign.
     """
     with errors():
-        keys, key = load_fleet(keys_folder(state)), ec.generate_private_key(ec.SECP256R1())
+        keys = load_fleet(keys_folder(state), passphrase_file)
+        key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_profile_signer(
             keys, parse_name(name, "signer"), key.public_key(), timedelta(days=days)
         )

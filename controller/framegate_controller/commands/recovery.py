@@ -10,9 +10,6 @@ import typer
 from framegate.errors import Reason, Refused
 from framegate_controller.ca.open import load_fleet
 from framegate_controller.commands.options import (
-    DEFAULT_STATE,
-    Passphrase,
-    State,
     at_the_host,
     errors,
     keys_folder,
@@ -20,10 +17,13 @@ from framegate_controller.commands.options import (
 )
 from framegate_controller.people.operators import quorum, reset_factors
 from framegate_controller.people.signin import seal_break_glass
+from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
 from framegate_host.private_files import write_private
+from framegate_host.setting_flags import with_settings
 
 
+@with_settings(ControllerSettings)
 def break_glass(
     out: Annotated[
         Path,
@@ -32,8 +32,8 @@ def break_glass(
             "delete the file."
         ),
     ],
-    state: State = DEFAULT_STATE,
-    passphrase_file: Passphrase = None,
+    state: Path,
+    passphrase_file: Path | None,
 ) -> None:
     """Seal a credential for the day when nobody else can sign in or approve: admin and security
     for an hour, once, and everybody is told.
@@ -53,9 +53,10 @@ def break_glass(
         )
 
 
+@with_settings(ControllerSettings)
 def recover_operator(
     name: Annotated[str, typer.Argument(help="The operator's name.")],
-    state: State = DEFAULT_STATE,
+    state: Path,
 ) -> None:
     """A new enrolment code for an operator who lost every factor, while nobody else can help.
     Works only as long as the quorum is one; else use break-glass.

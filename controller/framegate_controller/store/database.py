@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from alembic import command
@@ -23,7 +24,7 @@ class Database:
         self.path, self.clock = path, clock or now_ms
         url = f"sqlite:///{path}"
         self._writers, self._readers = _engine(url, writes=True), _engine(url, writes=False)
-        self._tail = InMemoryTail()
+        self._tail, self._turn = InMemoryTail(), Lock()  # threads of one process queue here: SQLite lets who waits sleep, and look again
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._writers.connect() as connection:
@@ -34,9 +35,11 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[SqlTransaction]:
         """A transaction: committed at the end of the block, rolled back by any exception."""
-        with self._writers.begin() as connection:
-            tx = SqlTransaction(connection, self._tail, self.clock())
-            yield tx
+        with self._turn:
+            with self._writers.begin() as connection:
+                tx = SqlTransaction(connection, self._tail, self.clock())
+                yield tx
+            tx.keep_tail()
         tx.committed()
 
     @contextmanager

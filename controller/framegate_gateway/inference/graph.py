@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
+import onnx
 
 from framegate.errors import Malformed, Reason
 
@@ -23,8 +24,6 @@ def verify_graph(model: bytes, classes: int) -> None:
     another; 4. every weight is a finite number; 5. one input, `pair` (n, 2, h, w) float32, and the outputs `heat` (n, classes, …) and `geometry` (n, 4, …), no others.
     Raises Malformed (MODEL_GRAPH).
     """
-    import onnx
-
     try:  # 1
         proto = onnx.load_model_from_string(model)
     except Exception as error:

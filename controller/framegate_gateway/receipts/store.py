@@ -12,8 +12,8 @@ import queue
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from typing import Any, Final
 from framegate.errors import Reason, Unavailable
 from framegate_host.file_lock import hold
 from framegate_host.private_files import private_folder, touch_private
+from framegate_host.sqlite_file import open_sqlite
 
 MAX_GROUP: Final = 512
 """Leaves of one commit: some ten milliseconds of inserts at most."""
@@ -80,7 +81,7 @@ class ReceiptStore:
         except BlockingIOError as error:
             raise Unavailable.of(Reason.RECEIPT, f"{folder} for this process alone", "another gateway process has it", "stop it, or choose another --state folder") from error
         touch_private(self.path)
-        self._connection = self._connect()
+        self._connection = open_sqlite(self.path)
         self._connection.executescript(_SCHEMA)
         with self._connection:
             self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('store', ?)", (secrets.token_hex(16),))
@@ -125,14 +126,9 @@ class ReceiptStore:
         self._queue.put(_Task(statement, (len(tree) // 32, head, signature, tree, session, device), done))
         await done
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection of one's own for one reader, in any thread."""
-        connection = self._connect()
-        try:
-            yield connection
-        finally:
-            connection.close()
+        return closing(open_sqlite(self.path))
 
     def unbatched(self, most: int) -> tuple[list[tuple[int, bytes]], tuple[int, int, bytes] | None]:
         """(leaves in no batch yet as (number, leaf), the last batch as (number, end, payload))."""
@@ -164,12 +160,6 @@ class ReceiptStore:
         self._thread.join(10)
         self._connection.close()
         os.close(self._lock)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
 
     def _commit_forever(self) -> None:
         ended = False

@@ -98,13 +98,8 @@ class Egress:
 
     async def dataset(self, request: ExportRequest) -> AsyncIterator[tuple[str, bytes, bytes, bytes]]:
         """(name, image, receipt JSON, manifest) of a camera's frames, each with a receipt that verifies here and now; the signed manifest comes last, alone."""
-        limit = min(request.limit or 100, MAX_DATASET)
         try:
-            await asyncio.to_thread(self._allowed, request, 1)
-            found = await asyncio.to_thread(self._vault.identifiers, request.camera, request.since_ms, limit)
-            if not found:
-                raise Refused.of(Reason.NOT_FOUND, f"frames of {request.camera} in the vault", "none", "framegate data status")
-            await asyncio.to_thread(self._allowed, request, len(found))
+            found = await asyncio.to_thread(self._asked_for, request)
         except FramegateError as error:
             await self._record("dataset-export-refused", request, reason_id=error.reason.value)
             raise
@@ -131,6 +126,17 @@ class Egress:
             raise Refused.of(Reason.NOT_TRUSTED, "a host in standing, to sign the manifest", self._keys.refused or "no warrant")
         manifest = DatasetManifest(credentials.device, request.actor, request.reason, request.destination, self._now_ms(), tuple(frames), refused)
         yield "", b"", b"", manifest.seal(credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict)
+
+    def _asked_for(self, request: ExportRequest) -> list[str]:
+        """Ids of the frames of a data set. Raises Refused where they may not leave, or there are none."""
+        self._allowed(request, 1)
+        limit = min(request.limit or 100, MAX_DATASET)
+        found = self._vault.identifiers(request.camera, request.since_ms, limit)
+        if not found:
+            wanted = f"frames of {request.camera} in the vault"
+            raise Refused.of(Reason.NOT_FOUND, wanted, "none", "framegate data status")
+        self._allowed(request, len(found))
+        return found
 
     async def erase(self, actor: str, camera: str, day: str, reason: str) -> tuple[int, int]:
         """Erase a camera's keys and say so for ever. (keys, frames)."""

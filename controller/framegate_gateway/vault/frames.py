@@ -7,8 +7,8 @@ import queue
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from framegate.signed.statement import Outcome, Verdict
 from framegate.wire import sha256
 from framegate_gateway.vault.keys import DayKey, VaultKeys
 from framegate_host.private_files import append_private, private_folder, touch_private
+from framegate_host.sqlite_file import open_sqlite
 
 QUEUE: Final = 256
 """Frames that wait to be written: 40 MB at 160 KB. The vault never holds up a verdict: past this a frame is dropped and counted."""
@@ -255,19 +256,11 @@ class FrameVault:
     def _segment(self, key: DayKey) -> Path:
         return self._folder / f"{key.stem}.sealed"
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=30)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        return closing(self._connect())
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connect()
-        try:
-            yield connection
-        finally:
-            connection.close()
+    def _connect(self) -> sqlite3.Connection:
+        return open_sqlite(self._path, power_cut=False)
 
 
 def _aad(identifier: str, key: DayKey, encoding: int) -> bytes:

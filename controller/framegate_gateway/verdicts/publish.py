@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from framegate.errors import Reason, Unavailable
 from framegate.signed.statement import Verdict
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
-from framegate_proto.broker import broker_context
+from framegate_host.broker_tls import broker_context
 
 log = logging.getLogger(__name__)
 QUEUED: Final = 10_000

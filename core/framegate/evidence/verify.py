@@ -101,7 +101,7 @@ def verify_evidence(proof_bytes: bytes, expected: Expectation) -> VerifiedEviden
 
     The caller MUST have consumed the session's nonce and, on the join port, verified the activation MAC over exactly these bytes.
 
-     1. the proof decodes, within its limits (docs/protocol.md, Proof);
+     1. the proof decodes, within its limits (docs/reference/protocol.md, Proof);
      2. the AK is Framegate's restricted key (Part 2, 8.3);
      3. quote: signature over the raw bytes with the scheme pinned in the AK (Part 1, 31);
      4. quote: magic is TPM_GENERATED (Part 2, 10.12.8);

@@ -96,10 +96,10 @@ def ima_failures(
     if more:
         failures.append(Failure(Reason.IMA_FILE, "files the profile allows", f"{more} more that it does not", "another system than the profile's? framegate profile diff"))
     if first:
+        hint = "load the IMA rule for Framegate's own files: see docs/guides/operators/ima-policy.md"
         failures += [  # 4
-            Failure(Reason.IMA_UNMEASURED, f"something measured under {p.decode()}", "nothing", "load the IMA rule that measures Framegate's own files: see docs/ima-policy")
-            for p in rules.measured if not any(e.path.startswith(p) for e in entries)
-        ]  # fmt: skip
+            Failure(Reason.IMA_UNMEASURED, f"something measured under {p.decode()}", "nothing", hint) for p in rules.measured if not any(e.path.startswith(p) for e in entries)
+        ]
     return failures
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.tpm.buffer import Buffer, tpm2b
@@ -184,8 +184,6 @@ def verify_signature(public: Public, message: bytes, data: bytes) -> None:
         if isinstance(key, ec.EllipticCurvePublicKey) and signature.scheme == Alg.ECDSA:
             key.verify(utils.encode_dss_signature(signature.r, signature.s), message, ec.ECDSA(hasher))
         elif isinstance(key, rsa.RSAPublicKey) and signature.scheme in {Alg.RSASSA, Alg.RSAPSS}:
-            from cryptography.hazmat.primitives.asymmetric import padding
-
             pad = padding.PKCS1v15() if signature.scheme == Alg.RSASSA else padding.PSS(padding.MGF1(hasher), padding.PSS.AUTO)
             key.verify(signature.value, message, pad, hasher)
         else:

@@ -11,7 +11,8 @@ from typing import Final
 
 from framegate_gateway.admission.link import Admitted
 from framegate_gateway.inference.engine import Inspection
-from framegate_gateway.server import GatewayProcess, Settings
+from framegate_gateway.server import GatewayProcess
+from framegate_gateway.settings import GatewaySettings
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_host.signals import run_service, until_stopped
 
@@ -59,7 +60,14 @@ def run_lying_gateway(lie: str, agent_socket: Path, golden: Path, port: int, ope
         raise SystemExit(f"expected a lie of {', '.join(LIES)}, got {lie!a}")
 
     async def main() -> None:
-        gateway = GatewayProcess(Settings(agent_socket, (golden,), port=port, operator_port=operator_port, state=state))
+        settings = GatewaySettings(
+            agent_socket=agent_socket,
+            golden=(golden,),
+            port=port,
+            operator_port=operator_port,
+            state=state,
+        )
+        gateway = GatewayProcess(settings)
         gateway.maker.__class__ = LyingMaker
         gateway.maker.lie = lie  # type: ignore[attr-defined]
         await until_stopped(gateway.run())

@@ -47,6 +47,7 @@ from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_operator.connection import gateway_stub, load_context, operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.bench.attestation import bench_attestation
 from framegate_simulators.bench.inspection import bench_inspection
 from framegate_simulators.bench.line import bench_line
 from framegate_simulators.bench.people import bench_people
@@ -337,7 +338,7 @@ def main() -> None:
     """make bench."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
-    parser.add_argument("--only", choices=["frames", "inspection", "verify", "alarms", "issue", "line", "people", "plant"])
+    parser.add_argument("--only", choices=["frames", "inspection", "verify", "alarms", "issue", "line", "people", "attestation", "plant"])
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -365,6 +366,8 @@ def main() -> None:
         say(f"line: {result['line']}")
     if args.only in {None, "people"}:
         result["people"] = bench_people(say)
+    if args.only in {None, "attestation"}:
+        result["attestation"] = bench_attestation(say)
     if args.only in {None, "plant"}:
         result |= bench_plant(say)
     (args.build / "bench.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -36,7 +36,7 @@ from framegate.signed.statement import Outcome, Verdict, verify_verdict
 WATCHDOG_S: Final = 1.5
 """Six missed heartbeats: the diverter then opens for nothing."""
 SLOTS, FIRST_SLOT, SLOT_SIZE, HEARTBEAT, STOP = 16, 16, 4, 0, 1
-"""The PLC's side of docs/protocol.md, section 9, written down again on purpose."""
+"""The PLC's side of docs/reference/protocol.md, section 9, written down again on purpose."""
 
 
 @dataclass

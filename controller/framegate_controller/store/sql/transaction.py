@@ -70,9 +70,12 @@ class SqlTransaction:
         """See `ports.Transaction.when_committed`."""
         self._after.append(act)
 
+    def keep_tail(self) -> None:
+        """This transaction's end of the record is the store's now; before the next writer looks for it."""
+        self._record.committed()
+
     def committed(self) -> None:
         """What was written is the store's now."""
-        self._record.committed()
         for act in self._after:
             act()
 

@@ -1,0 +1,117 @@
+"""What an agent can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+from framegate.errors import Failure
+from framegate_host.setting_records import Settings
+from framegate_host.setting_values import DIGEST, HOST_PORT, Setting
+
+BOOT_LOG_PATH: Final = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
+IMA_PATH: Final = Path("/sys/kernel/security/ima/binary_runtime_measurements")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings(Settings):
+    """How an agent runs: on a camera's machine with sources, on a gateway's host with a socket."""
+
+    PROGRAM: ClassVar[str] = "agent"
+
+    state: Annotated[Path, Setting("Folder of the agent's state.")] = Path(
+        "/var/lib/framegate-agent"
+    )
+    tcti: Annotated[
+        str,
+        Setting(
+            "TPM: device:/dev/tpmrm0, or swtpm:path=SOCKET for a simulated one.",
+            variable="FRAMEGATE_TCTI",
+        ),
+    ] = "device:/dev/tpmrm0"
+    boot_log: Annotated[
+        Path, Setting("The firmware's event log.", variable="FRAMEGATE_BOOT_LOG")
+    ] = BOOT_LOG_PATH
+    ima: Annotated[
+        Path, Setting("The kernel's IMA measurement list, binary.", variable="FRAMEGATE_IMA")
+    ] = IMA_PATH
+    source: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Where frames come from: folder:PATH, video:PATH, device:N, rtsp://…, exec:COMMAND, "
+            "or address:FILE, a file that holds any of these, for one with a password in it.",
+            example=("device:0",),
+        ),
+    ] = ()
+    part_type: Annotated[
+        str, Setting("What the line makes, for sources that do not say it themselves.")
+    ] = "part"
+    rate: Annotated[
+        float,
+        Setting("Frames a second; 0: as fast as the source gives them.", unit="frames/s", least=0),
+    ] = 0.0
+    repeat: Annotated[bool, Setting("Begin again at the end of a folder or video.")] = False
+    gateway_socket: Annotated[
+        Path | None,
+        Setting(
+            "On a gateway's host: the socket for gateway processes.",
+            variable="FRAMEGATE_GATEWAY_SOCKET",
+            example=Path("/run/framegate/agent.sock"),
+        ),
+    ] = None
+    gateway_uid: Annotated[
+        tuple[int, ...],
+        Setting(
+            "uid that may connect to the socket; default: the agent's own.",
+            least=0,
+            example=(990,),
+        ),
+    ] = ()
+    model: Annotated[
+        tuple[str, ...],
+        Setting(
+            "SHA-256 of a model that may see this camera's frames; default: whatever the "
+            "controller grants.",
+            form=DIGEST,
+            example=("1f" * 32,),
+        ),
+    ] = ()
+    gateway: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Id of a gateway's host that may have frames; default: whatever the controller grants.",
+            example=("gateway.line-1.gw1",),
+        ),
+    ] = ()
+    broker: Annotated[
+        str,
+        Setting(
+            "Send sealed frames through this MQTT broker instead of a stream.",
+            form=HOST_PORT,
+            example="broker.example.net:8883",
+        ),
+    ] = ""
+    broker_name: Annotated[
+        str,
+        Setting(
+            "The broker's certificate name, broker.<fleet>.framegate.",
+            example="broker.plant.framegate",
+        ),
+    ] = ""
+    watch: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "A file whose content is reported, and at once when it changes.",
+            example=(Path("/etc/ssh/sshd_config"),),
+        ),
+    ] = ()
+    verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
+
+    def problems(self) -> Iterator[Failure]:
+        """A broker is believed by its name alone."""
+        if self.broker and not self.broker_name:
+            yield self.beside("broker_name", "--broker", "broker.<fleet>.framegate")
+        if self.broker_name and not self.broker:
+            yield self.beside("broker", "--broker-name")

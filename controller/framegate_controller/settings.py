@@ -1,0 +1,128 @@
+"""What a controller can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+from framegate.errors import Failure
+from framegate_controller.timing import (
+    DEFAULT_INTERVAL_MS,
+    MAX_INTERVAL_MS,
+    MIN_INTERVAL_MS,
+    Timing,
+)
+from framegate_host.setting_records import Settings
+from framegate_host.setting_values import MAX_PORT, Setting
+
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - asked about, not bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings(Settings):
+    """Where a controller keeps its state, where it listens, and whom it asks about people."""
+
+    PROGRAM: ClassVar[str] = "controller"
+
+    state: Annotated[Path, Setting("Folder of the controller's keys and registry.")] = Path(
+        "/var/lib/framegate-controller"
+    )
+    host: Annotated[str, Setting("Address to listen on.")] = "127.0.0.1"
+    advertise: Annotated[
+        str, Setting("Host that tickets name; default: --host.", example="controller.example.net")
+    ] = ""
+    join_port: Annotated[
+        int,
+        Setting("Where machines join and people sign in; 0: any free one.", least=0, most=MAX_PORT),
+    ] = 7443
+    fleet_port: Annotated[
+        int,
+        Setting(
+            "Where machines attest and operators call; 0: any free one.", least=0, most=MAX_PORT
+        ),
+    ] = 7444
+    attest_interval: Annotated[
+        float,
+        Setting(
+            "How often a machine attests; other deadlines follow.",
+            unit="s",
+            least=MIN_INTERVAL_MS / 1000,
+            most=MAX_INTERVAL_MS / 1000,
+        ),
+    ] = DEFAULT_INTERVAL_MS / 1000
+    ready_file: Annotated[
+        Path | None,
+        Setting(
+            "Written as JSON once both ports are open.",
+            example=Path("/run/framegate/controller.json"),
+        ),
+    ] = None
+    passphrase_file: Annotated[
+        Path | None,
+        Setting(
+            "What the key files are encrypted with; default: a file beside them, made by init.",
+            variable="FRAMEGATE_KEY_PASSPHRASE_FILE",
+            example=Path("/etc/framegate/passphrase"),
+        ),
+    ] = None
+    witness: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "A file that gets every signed head of the log, best on another machine's disk.",
+            example=(Path("/mnt/witness/heads"),),
+        ),
+    ] = ()
+    oidc_issuer: Annotated[
+        str,
+        Setting(
+            "An OpenID Connect provider's issuer, for framegate login --oidc.",
+            example="https://login.example.net",
+        ),
+    ] = ""
+    oidc_client_id: Annotated[str, Setting("This fleet's client there.", example="framegate")] = ""
+    oidc_client_secret_file: Annotated[
+        Path | None,
+        Setting(
+            "Its secret, where it is a confidential client.",
+            there="file",
+            example=Path("/etc/framegate/oidc-secret"),
+        ),
+    ] = None
+    oidc_ca: Annotated[
+        Path | None,
+        Setting(
+            "PEM of the provider's CA, where it is not a public one.",
+            there="file",
+            example=Path("/etc/framegate/oidc-ca.pem"),
+        ),
+    ] = None
+    verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
+
+    def problems(self) -> Iterator[Failure]:
+        """An address that cameras reach; a provider and what we are there."""
+        if self.host in _EVERYWHERE and not self.advertise:
+            hint = "name the address that cameras reach"
+            yield self.beside("advertise", f"--host {self.host}", hint)
+        if self.oidc_issuer and not self.oidc_client_id:
+            yield self.beside("oidc_client_id", "--oidc-issuer")
+        if not self.oidc_issuer and (
+            self.oidc_client_id or self.oidc_client_secret_file or self.oidc_ca
+        ):
+            yield self.beside("oidc_issuer", "settings of a provider")
+
+    @property
+    def advertised(self) -> str:
+        """The host that tickets name."""
+        return self.advertise or self.host
+
+    @property
+    def timing(self) -> Timing:
+        """Every deadline that follows from the interval."""
+        return Timing(int(self.attest_interval * 1000))
+
+    @property
+    def witnesses(self) -> tuple[Path, ...]:
+        """Every file that gets the record's heads; one is in `state`."""
+        return (self.state / "log-heads", *self.witness)

@@ -1,0 +1,185 @@
+"""What the inference child does once its door is closed: one request, one answer.
+
+All of the libraries it needs are imported here and used once by `load`: behind the closed door no
+file can be read.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from framegate.signed.part import MIN_LESSON
+from framegate_gateway.inference import pictures
+from framegate_gateway.inference.bundle import KnownAnswer, parse_bundle
+from framegate_gateway.inference.decoding import decode_gray
+from framegate_gateway.inference.graph import verify_graph
+from framegate_gateway.inference.inspector import (
+    Floats,
+    Golden,
+    Inspector,
+    Prepared,
+    apply_masks,
+    golden_of,
+    known_pair,
+    new_session,
+    runner,
+    verify_known_answer,
+    verify_known_answers,
+)
+from framegate_gateway.inference.learning import learn_golden
+from framegate_gateway.inference.rules import apply_rules, least_threshold
+
+MAX_AWAY: Final = 256
+"""Frames whose tensors are with a model server.
+
+More than a gateway has in flight; a frame the server never answered is forgotten.
+"""
+NOT_BLACK: Final = 12.0
+"""Mean grey of regions that are masked: JPEG leaves a little noise in black."""
+
+
+def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
+    """The service of the model in the first message.
+
+    The head has the files' sizes and whether the network runs elsewhere, the body the files. The
+    graph is looked at before the runtime sees it; the threads and decoders that are needed later
+    start here, before the door closes. Raises Malformed.
+    """
+    cv2.setNumThreads(1)
+    names = [name for name, _ in head["files"]]
+    parts = _split(body, [size for _, size in head["files"]])
+    bundle = parse_bundle(dict(zip(names, parts, strict=True)))
+    verify_graph(bundle.model, len(bundle.recipe.classes))
+    session = None if head["elsewhere"] else runner(new_session(bundle.model, threads))
+    found = Inspector(bundle.recipe, session)
+    if not head["elsewhere"]:
+        side = bundle.recipe.multiple_px * 4
+        found.maps(np.zeros((1, 2, side, side), np.float32))
+    lesson = cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1]
+    learn_golden([bytes(lesson)] * MIN_LESSON)  # numpy imports parts of itself on first use
+    for kind in (".jpg", ".png"):
+        picture = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1]
+        cv2.imdecode(picture, cv2.IMREAD_GRAYSCALE)
+    return Service(found, bundle.known)
+
+
+class Service:
+    """Answers requests, and keeps the golden images that it was given."""
+
+    def __init__(self, inspector: Inspector, known: Sequence[KnownAnswer]) -> None:
+        self.inspector, self.known = inspector, known
+        self.goldens: dict[str, list[Golden]] = {}
+        self._prepared: OrderedDict[int, tuple[Any, ...]] = OrderedDict()
+
+    def verify(self) -> int:
+        """How many known answers the model gave as it must. Raises Refused (KNOWN_ANSWER)."""
+        return verify_known_answers(self.inspector, self.known)
+
+    def answer(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        """(answer, what goes with it) to a request of any kind. Raises FramegateError."""
+        kind = request["kind"]
+        if kind == "inspect":
+            which, prepared, size = self._prepare(request, body)
+            maps = self.inspector.maps(prepared.pair)
+            return self._defects(maps, request["rules"], size) | {"golden": which}, b""
+        if kind == "prepare":
+            return self._sent_away(request, body)
+        if kind == "finish":
+            rules, size, shape = self._prepared.pop(request["of"])
+            maps = self.inspector.checked(shape, *_tensors(request["shapes"], body))
+            return self._defects(maps, rules, size), b""
+        if kind in {"known-pair", "known-check"}:
+            return self._known(request, body)
+        if kind == "known":
+            return {"known_answers": self.verify()}, b""
+        if kind == "learn":
+            learned, facts = learn_golden(_split(body, request["sizes"]))
+            return facts, learned
+        return {}, _drawn(request, body)
+
+    def _prepare(
+        self, request: dict[str, Any], body: bytes
+    ) -> tuple[int, Prepared, tuple[int, int]]:
+        for old in request["forget"]:
+            self.goldens.pop(old, None)
+        part_type, sizes = request["part_type"], request["golden_bytes"]
+        if sizes:
+            self.goldens[part_type] = [golden_of(decode_gray(g)) for g in _split(body, sizes)]
+        claimed = (request["width"], request["height"])
+        frame = decode_gray(body[sum(sizes) :], request["encoding"], claimed)
+        goldens = self.goldens[part_type]
+        if request["masks"]:
+            goldens = [apply_masks(frame, g, request["masks"], NOT_BLACK) for g in goldens]
+        which, prepared = self.inspector.prepare_best(frame, goldens)
+        height, width = frame.shape
+        return which, prepared, (height, width)
+
+    def _sent_away(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        """A frame whose network runs elsewhere: its pair to send, and what waits for the maps."""
+        which, prepared, size = self._prepare(request, body)
+        self._prepared[request["id"]] = (request["rules"], size, prepared.pair.shape)
+        if len(self._prepared) > MAX_AWAY:
+            self._prepared.popitem(last=False)
+        return {"golden": which, "shape": list(prepared.pair.shape)}, prepared.pair.tobytes()
+
+    def _known(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        """One known answer, whose network runs elsewhere: its pair to send, or maps to check."""
+        answer = self.known[request["number"]]
+        pair = known_pair(self.inspector, answer)
+        if request["kind"] == "known-pair":
+            return {"shape": list(pair.shape)}, pair.tobytes()
+        heat, geometry = self.inspector.checked(pair.shape, *_tensors(request["shapes"], body))
+        verify_known_answer(self.inspector, answer, self.inspector.detections(heat[0], geometry[0]))
+        return {"known_answers": 1}, b""
+
+    def _defects(
+        self, maps: tuple[Floats, Floats], rules: dict[str, Any], size: tuple[int, int]
+    ) -> dict[str, Any]:
+        recipe, (heat, geometry) = self.inspector.recipe, maps
+        least = least_threshold(rules, recipe.classes, recipe.threshold)
+        found = self.inspector.detections(heat[0], geometry[0], least)
+        found = apply_rules(found, rules, recipe.classes, recipe.threshold, size)
+        defects = [
+            {
+                "kind": recipe.classes[int(c)],
+                "score": round(float(s), 4),
+                "box": [round(float(v), 1) for v in b],
+            }
+            for b, c, s in zip(found.boxes, found.classes, found.scores, strict=True)
+        ]
+        return {"defects": defects}
+
+
+def _drawn(request: dict[str, Any], body: bytes) -> bytes:
+    split = request.get("golden_size", 0)
+    frame = decode_gray(body[split:], request["encoding"])
+    if request["kind"] == "marked":
+        picture = pictures.marked(frame, request["lines"])
+    elif request["kind"] == "card":
+        golden = decode_gray(body[:split]) if split else None
+        defects, outcome, lines = request["defects"], request["outcome"], request["lines"]
+        picture = pictures.card(frame, golden, defects, outcome, lines)
+    else:
+        picture = pictures.boxes(frame, request["defects"])
+    return bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+def _tensors(shapes: list[list[int]], body: bytes) -> list[Floats]:
+    parts = _split(body, [4 * int(np.prod(shape)) for shape in shapes])
+    return [
+        np.frombuffer(part, np.float32).reshape(shape)
+        for part, shape in zip(parts, shapes, strict=True)
+    ]
+
+
+def _split(body: bytes, sizes: list[int]) -> list[bytes]:
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(body[at : at + size])
+        at += size
+    return parts

@@ -1,0 +1,197 @@
+"""What a gateway can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal
+
+from framegate.errors import Failure
+from framegate.signed.statement import Outcome
+from framegate_gateway.vault.frames import KEEP_DAYS
+from framegate_host.setting_records import Settings
+from framegate_host.setting_values import HOST_PORT, MAX_PORT, Form, Setting
+
+MAX_THREADS: Final = 64
+"""The cores of the largest machine beside a line; more threads than cores only wait."""
+MAX_DAYS: Final = 36_500
+_REACHED: Final = Form("host or host:port", rf"[^\s:/\[\]]+|{HOST_PORT.pattern}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings(Settings):
+    """How a gateway runs. Ports are fixed, because grants name them before they open."""
+
+    PROGRAM: ClassVar[str] = "gateway"
+
+    agent_socket: Annotated[
+        Path,
+        Setting(
+            "Socket of this host's agent (framegate-agent run --gateway-socket).",
+            variable="FRAMEGATE_GATEWAY_SOCKET",
+            example=Path("/run/framegate/agent.sock"),
+        ),
+    ]
+    golden: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "Folder of golden images, TYPE.png or TYPE.jpg.",
+            there="folder",
+            example=(Path("/etc/framegate/golden"),),
+        ),
+    ] = ()
+    golden_key: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "Public key (PEM) that must have signed those folders: framegate-gateway data sign.",
+            example=(Path("/etc/framegate/golden.pem"),),
+        ),
+    ] = ()
+    bundle: Annotated[
+        Path | None,
+        Setting(
+            "Model bundle until the controller pins one; default: the shipped one.",
+            example=Path("/var/lib/framegate-gateway/bundle"),
+        ),
+    ] = None
+    models: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "Folder of signed bundles that the controller may pin.",
+            example=(Path("/var/lib/framegate-gateway/models"),),
+        ),
+    ] = ()
+    host: Annotated[str, Setting("Address to listen on.")] = "127.0.0.1"
+    advertise: Annotated[
+        str,
+        Setting(
+            "Host, or host:port, that cameras reach; default: --host and --port.",
+            form=_REACHED,
+            example="gateway.example.net",
+        ),
+    ] = ""
+    port: Annotated[int, Setting("Where cameras send frames.", least=1, most=MAX_PORT)] = 7445
+    operator_port: Annotated[int, Setting("Where operators ask.", least=1, most=MAX_PORT)] = 7446
+    broker: Annotated[
+        str,
+        Setting(
+            "MQTT broker for signed verdicts; default: none.",
+            form=HOST_PORT,
+            example="broker.example.net:8883",
+        ),
+    ] = ""
+    broker_name: Annotated[
+        str,
+        Setting(
+            "The broker's certificate name, broker.<fleet>.framegate.",
+            example="broker.plant.framegate",
+        ),
+    ] = ""
+    frames_over_broker: Annotated[
+        bool, Setting("Take sealed frames from the broker too (framegate-agent run --broker).")
+    ] = False
+    state: Annotated[
+        Path, Setting("Folder of receipts, vault, and the highest feed revision seen.")
+    ] = Path("/var/lib/framegate-gateway")
+    export_to: Annotated[
+        tuple[str, ...],
+        Setting(
+            "A destination that frames may be exported to, for instance a department; "
+            "default: none.",
+            example=("quality",),
+        ),
+    ] = ()
+    export_quota: Annotated[
+        int, Setting("Frames one operator may export in 24 hours.", unit="frames", least=0)
+    ] = 100
+    keep: Annotated[
+        Mapping[str, int],
+        Setting(
+            "How long frames stay in the vault, by outcome.",
+            unit="days",
+            least=0,
+            most=MAX_DAYS,
+            names=tuple(Outcome),
+        ),
+    ] = field(default_factory=lambda: dict(KEEP_DAYS))
+    threads: Annotated[int, Setting("Threads of the model.", least=1, most=MAX_THREADS)] = 2
+    backend: Annotated[
+        str,
+        Setting(
+            "Model server (Open Inference Protocol, mutual TLS) that runs the network; "
+            "default: this host.",
+            form=HOST_PORT,
+            example="models.example.net:8001",
+        ),
+    ] = ""
+    backend_model: Annotated[str, Setting("The model's name there.", example="board-defects")] = ""
+    backend_name: Annotated[
+        str, Setting("The name in its certificate.", example="models.example.net")
+    ] = ""
+    backend_tls: Annotated[
+        Path | None,
+        Setting(
+            "Folder with root.pem, certificate.pem and key.pem for it.",
+            there="folder",
+            example=Path("/etc/framegate/backend"),
+        ),
+    ] = None
+    unattested_backend: Annotated[
+        bool, Setting("Accept that it attests nothing; receipts say so.")
+    ] = False
+    inference_port: Annotated[
+        int,
+        Setting(
+            "Serve the Open Inference Protocol to this zone's cameras; its answers are no "
+            "verdicts; 0: not.",
+            least=0,
+            most=MAX_PORT,
+        ),
+    ] = 0
+    feed_silence: Annotated[
+        Literal["zone", "close"],
+        Setting(
+            "When the controller is silent: the zone's rule (framegate zone set), or close at once."
+        ),
+    ] = "zone"
+    verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
+
+    def problems(self) -> Iterator[Failure]:
+        """A broker is believed by its name alone; a model server has to be accepted as it is."""
+        if self.broker and not self.broker_name:
+            hint = "the name in its certificate: framegate-controller server-certificate broker"
+            yield self.beside("broker_name", "--broker", hint)
+        for name, given in (
+            ("broker_name", self.broker_name),
+            ("frames_over_broker", self.frames_over_broker),
+        ):
+            if given and not self.broker:
+                yield self.beside("broker", f"--{name.replace('_', '-')}")
+        yield from self._backend_problems()
+
+    def _backend_problems(self) -> Iterator[Failure]:
+        named = {
+            "backend_model": self.backend_model,
+            "backend_name": self.backend_name,
+            "backend_tls": self.backend_tls,
+        }
+        if not self.backend:
+            if any(named.values()) or self.unattested_backend:
+                yield self.beside("backend", "settings of a model server")
+            return
+        yield from (self.beside(name, "--backend") for name, given in named.items() if not given)
+        if not self.unattested_backend:
+            hint = (
+                "a model server proves nothing of itself; say that this is accepted, "
+                "or run the model here"
+            )
+            yield self.beside("unattested_backend", "--backend", hint)
+
+    @property
+    def reached(self) -> tuple[str, int]:
+        """Host and port where cameras reach this gateway."""
+        host, _, port = self.advertise.partition(":")
+        if self.advertise.startswith("["):
+            host, _, port = self.advertise.rpartition(":")
+        return host or self.host, int(port or self.port)

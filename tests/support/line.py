@@ -1,0 +1,96 @@
+"""A line adapter without a broker."""
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.errors import Reason, Unavailable
+from framegate.identity.certificates import Purpose
+from framegate.identity.pem import private_pem
+from framegate.signed.statement import Verdict
+from framegate_controller.ca.issue import certify, issue_line
+from framegate_controller.ca.keys import SigningKey
+from framegate_controller.ca.template import leaf_template
+from framegate_line.adapter import Adapter
+from framegate_line.credentials import load_credentials
+from framegate_line.ledger import Ledger
+from framegate_line.rules import Rules, Trigger
+
+CAM1, CAM2 = "camera.line-1.cam1", "camera.line-1.cam2"
+
+
+RULES = Rules("press-7", "line-1", (CAM1, CAM2), deadline_ms=1000, stop_after=3, hold_ms=500)
+
+
+class RecordingOutput:
+    """An output that remembers, and can be made to fail."""
+
+    def __init__(self) -> None:
+        self.decisions, self.stops, self.beats, self.broken = [], [], 0, False
+
+    async def decide(self, decision, envelope):
+        if self.broken:
+            raise Unavailable.of(Reason.LINE_OUTPUT, "an output", "broken")
+        self.decisions.append((decision, envelope))
+
+    async def beat(self, count, envelope):
+        self.beats += 1
+
+    async def ask_stop(self, notice, envelope):
+        self.stops.append(notice)
+
+    async def close(self):
+        pass
+
+
+class LineBench:
+    def __init__(self, fleet, folder) -> None:
+        self.fleet, self.folder = fleet, folder
+        self.now = time.time_ns() // 1_000_000
+        key = ec.generate_private_key(ec.SECP256R1())
+        (folder / "line.key").touch(0o600)
+        (folder / "line.key").write_bytes(private_pem(key))
+        (folder / "line.pem").write_bytes(issue_line(fleet, "press-7", key.public_key()).public_bytes(Encoding.PEM))
+        (folder / "root.pem").write_bytes(fleet.root.pem)
+        (folder / "authorities.pem").write_bytes(b"".join(k.pem for k in fleet.issuing.values()))
+        self.output = RecordingOutput()
+        self.gateway = self.signer("gateway.line-1.gw1")
+        self.open()
+
+    def open(self) -> None:
+        self.ledger = Ledger(self.folder / "ledger.db", "press-7")
+        self.adapter = Adapter(RULES, self.ledger, load_credentials(self.folder, "press-7"), (self.output,), lambda: self.now)
+
+    def signer(self, name, purpose=Purpose.VERDICT, label="gateway-ca") -> SigningKey:
+        key = ec.generate_private_key(ec.SECP256R1())
+        return SigningKey(key, certify(self.fleet.issuing[label], leaf_template(purpose, name, key.public_key(), timedelta(minutes=10), datetime.now(UTC))))
+
+    def verdict(self, camera=CAM1, sequence=1, outcome="PASS", by=None, **changes) -> bytes:
+        by = by or self.gateway
+        made = Verdict(
+            verdict_id=f"{camera[-1]}{sequence}", gateway="gateway.line-1.gw1", device=camera, zone="line-1", part=f"p{sequence}", part_type="t", trigger_sequence=sequence, outcome=outcome,
+            reason="stale" if outcome == "UNINSPECTED" else "", defects=({"kind": "open", "score": 0.9, "box": [0, 0, 1, 1]},) if outcome == "DEFECT" else (),
+            model_sha256="aa", golden_sha256="bb", input_sha256="cc", result_id="r", session="s", counter=0, issued_at_ms=self.now, valid_until_ms=self.now + 30_000,
+        )  # fmt: skip
+        return replace(made, **changes).seal(by.der, by.sign)
+
+    def trigger(self, sequence=1, **changes) -> None:
+        self.adapter.trigger(Trigger(f"p{sequence}", "t", sequence, **changes))
+
+    async def settled(self):
+        while self.adapter._tasks:
+            await asyncio.gather(*self.adapter._tasks)
+        return [d.outcome for d, _ in self.output.decisions]
+
+
+@pytest.fixture
+def bench_line(keys, tmp_path):
+    """A line adapter of two cameras, its ledger and its output."""
+    made = LineBench(keys, tmp_path)
+    yield made
+    made.ledger.close()

@@ -1,0 +1,19 @@
+"""What a call was refused for."""
+
+from collections.abc import Callable
+
+import pytest
+
+from framegate.errors import FramegateError, Reason
+
+
+def refused(call: Callable[[], object], kind: type[FramegateError] = FramegateError) -> Reason:
+    """The reason that `call` is refused for; that it is refused at all, as `kind`, is asserted."""
+    with pytest.raises(kind) as caught:
+        call()
+    return caught.value.reason
+
+
+def refusal(desk, name: str, request: object) -> Reason:
+    """The reason for which the verb `name` is refused at a desk."""
+    return refused(lambda: desk.ask(name, request))

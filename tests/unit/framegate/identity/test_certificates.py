@@ -1,0 +1,78 @@
+"""What a certificate of the fleet is worth, and for what."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.errors import EvidenceRejected, Malformed, Reason, Refused
+from framegate.identity.certificates import Purpose, request_key, verify_certificate
+from framegate.identity.names import Kind, device_id
+from framegate.wire import GatewayPublics
+from framegate_controller.ca.issue import certify, issue_gateway
+from framegate_controller.ca.template import leaf_template
+from framegate_gateway.trust.keys import GatewayKeys
+
+NOW = datetime.now(UTC) + timedelta(hours=1)
+"""After the fleet of these tests was founded, however late in a run that is."""
+
+
+def certificate(keys, purpose=Purpose.DEVICE, label="device-ca", life=timedelta(minutes=3)):
+    return certify(keys.issuing[label], leaf_template(purpose, "camera.z.n", ec.generate_private_key(ec.SECP256R1()).public_key(), life, NOW))
+
+
+def test_every_purpose_is_worth_nothing_elsewhere(keys):
+    for purpose, label in (
+        (Purpose.DEVICE, "device-ca"),
+        (Purpose.GATEWAY, "gateway-ca"),
+        (Purpose.VERDICT, "gateway-ca"),
+        (Purpose.OPERATOR, "operator-ca"),
+        (Purpose.SERVER, "server-ca"),
+    ):
+        leaf = certificate(keys, purpose, label)
+        assert verify_certificate(leaf, purpose, keys.intermediates, keys.root.certificate, NOW).common_name == "camera.z.n"
+        for other in set(Purpose) - {purpose}:
+            with pytest.raises(Refused):
+                verify_certificate(leaf, other, keys.intermediates, keys.root.certificate, NOW)
+
+
+def test_an_issuing_ca_cannot_make_what_another_makes(keys):
+    for label in ("device-ca", "gateway-ca", "server-ca"):
+        with pytest.raises(Refused):
+            verify_certificate(certificate(keys, Purpose.OPERATOR, label), Purpose.OPERATOR, keys.intermediates, keys.root.certificate, NOW)
+
+
+def test_certificates_out_of_their_time_or_without_their_chain(keys):
+    leaf = certificate(keys)
+    for when in (NOW - timedelta(hours=1), NOW + timedelta(hours=1)):
+        with pytest.raises(Refused) as caught:
+            verify_certificate(leaf, Purpose.DEVICE, keys.intermediates, keys.root.certificate, when)
+        assert caught.value.reason == Reason.CERTIFICATE_EXPIRED
+    with pytest.raises(Refused):
+        verify_certificate(leaf, Purpose.DEVICE, (), keys.root.certificate, NOW)
+    with pytest.raises(Refused):  # a CA is no device
+        verify_certificate(keys.issuing["device-ca"].certificate, Purpose.DEVICE, (), keys.root.certificate, NOW)
+
+
+def test_gateway_certificates_need_two_keys_and_their_own_signatures(keys):
+    publics = GatewayPublics.parse(GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics)
+    host = device_id(Kind.GATEWAY, "line-1", "gw1")
+    tls, verdict = issue_gateway(keys, host, publics, timedelta(hours=5), NOW)
+    assert tls.not_valid_after_utc <= NOW + timedelta(minutes=10)
+    assert "gw1.line-1.gateway.framegate" in str(tls.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName))
+    assert verdict.public_key() != tls.public_key()
+    p384 = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(ec.generate_private_key(ec.SECP384R1()), hashes.SHA256()).public_bytes(Encoding.DER)
+    for change in ({"tls_csr": publics.verdict_csr}, {"tls_csr": b"junk"}, {"verdict_csr": p384}, {"verdict_csr": publics.verdict_csr[:-1] + bytes([publics.verdict_csr[-1] ^ 1])}):
+        with pytest.raises(EvidenceRejected) as caught:
+            issue_gateway(keys, host, dataclasses.replace(publics, **change), timedelta(minutes=3), NOW)
+        assert caught.value.reason == Reason.PUBLICS
+
+
+def test_request_keys():
+    for raw in (b"", b"\x30\x00", b"x" * 500):
+        with pytest.raises(Malformed):
+            request_key(raw)

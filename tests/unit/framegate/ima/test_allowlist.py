@@ -1,0 +1,45 @@
+"""Allowlists as text, and the limits of lists."""
+
+import pytest
+
+from framegate.errors import Malformed, Reason
+from framegate.ima import parse_ima
+from framegate.ima.allowlist import HEADER, parse_allowlist
+from framegate_simulators.machine.ima import ImaMachine
+from support.ima import ascii_line, digest_of
+
+
+def test_limits_of_lists_and_allowlists(monkeypatch):
+    import framegate.ima.allowlist as allowlists
+    import framegate.ima.parse as parsing
+
+    machine = ImaMachine()
+    for n in range(5):
+        machine.measure(b"/%d" % n, digest_of(b"x"))
+    monkeypatch.setattr(parsing, "MAX_IMA_ENTRIES", 4)
+    for data in (machine.list_from(), ascii_line(b"ima-ng", [b"sha256:\0" + digest_of(b"x"), b"/a\0"], [b"sha256:" + digest_of(b"x").hex().encode(), b"/a"]) * 5):
+        with pytest.raises(Malformed) as caught:
+            parse_ima(data)
+        assert caught.value.reason == Reason.TOO_LARGE
+    monkeypatch.setattr(allowlists, "MAX_ALLOWLIST_BYTES", 10)
+    with pytest.raises(Malformed) as caught:
+        parse_allowlist(HEADER.encode())
+    assert caught.value.reason == Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        HEADER + "\nsha256:00  /x",
+        HEADER + "\nmd5:" + "0" * 32 + "  /x",
+        HEADER + "\n" + "0" * 64 + "  /x",
+        HEADER + "\nsha256:" + "0" * 64 + " /x",
+        HEADER + "\nsha256:" + "0" * 64 + "  ",
+    ],
+)
+def test_allowlists_that_are_none(text):
+    with pytest.raises(Malformed) as caught:
+        parse_allowlist(text.encode())
+    assert caught.value.reason == Reason.ALLOWLIST

@@ -1,0 +1,46 @@
+"""What a camera signs for, through its death and restart."""
+
+import asyncio
+import time
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate_agent.camera.heads import HeadSpool, sign_owed
+from framegate_gateway.receipts.store import ReceiptStore
+from framegate_simulators.fixtures.gateway import CAMERA
+
+
+async def test_a_camera_that_died_signs_for_what_it_sealed(receipts_desk, tmp_path):
+    spki = b"this boot's key"
+    spool = HeadSpool(tmp_path / "heads", spki)
+    owed = spool.begin("gateway.line-1.gw1", b"s" * 16, CAMERA, bytes(32))
+    for number in range(3):
+        owed.sealed(bytes([number]) * 32)
+    owed.answered(1)
+    with next((tmp_path / "heads").glob("*.frames")).open("ab") as file:
+        file.write(b"L\0\0")  # a record that the power cut in half
+    again = HeadSpool(tmp_path / "heads", spki).owed[b"s" * 16]
+    assert (again.count, again.unanswered, again.host, again.live) == (3, {0, 2}, "gateway.line-1.gw1", False)
+    assert sign_owed(again, receipts_desk.camera, 1).leaves == bytes(32) + b"\1" * 32 + b"\2" * 32
+    spool.paid(b"s" * 16)
+    owed.answered(2)  # the answer comes after the head was taken: no file is written any more, least of all somebody else's
+    owed = spool.begin("gateway.line-1.gw1", b"t" * 16, CAMERA, bytes(32))
+    owed.sealed(bytes(32))
+    assert not HeadSpool(tmp_path / "heads", b"another boot's key").owed, "nobody can sign for another key's frames"
+    assert not list((tmp_path / "heads").glob("*"))
+
+
+def test_numbers_survive_restarts(tmp_path):
+    for expected in (1, 2):
+        store = ReceiptStore(tmp_path)
+        assert store.last == expected - 1
+
+        async def add(store=store):
+            from framegate_gateway.receipts.store import LeafRow
+
+            number = store.next_number()
+            await store.append(LeafRow(number, f"{number:032x}", "verdict", "d", b"", 0, "p", "PASS", 1, b"x"))
+
+        asyncio.run(add())
+        store.close()
+    assert time.time() and Encoding.DER

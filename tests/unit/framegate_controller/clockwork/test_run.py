@@ -1,0 +1,53 @@
+"""The clockwork itself: chores, their failures, and its end."""
+
+import asyncio
+import threading
+
+from framegate_controller.clockwork.run import Chore, Clockwork
+from framegate_controller.events.notices import DeviceChanged
+from support.clockwork import staleness_of
+from support.waiting import until
+
+CAMERA = "camera.line-1.cam1"
+
+
+async def test_a_chore_that_fails_is_done_again_and_its_notices_are_published(bench, caplog):
+    told, times = [], iter(range(100))
+
+    def work():
+        if next(times) == 0:
+            raise OSError("database is locked")
+        return (DeviceChanged(CAMERA),)
+
+    staleness, bus = staleness_of(bench)
+
+    async def publish(notices):
+        told.append(notices)
+
+    bus.publish = publish
+    clockwork = Clockwork(bus, staleness, [Chore("a chore", 0.01, work)])
+    await clockwork.start()
+    await until(lambda: told)
+    await clockwork.stop()
+    assert told[0] == (DeviceChanged(CAMERA),) and "a chore" in caplog.text
+
+
+async def test_no_chore_is_under_way_once_the_clockwork_has_stopped(bench):
+    begun, go_on, done = threading.Event(), threading.Event(), []
+
+    def work():
+        begun.set()
+        go_on.wait(5)
+        done.append(1)
+        return ()
+
+    staleness, bus = staleness_of(bench)
+    clockwork = Clockwork(bus, staleness, [Chore("slow", 0.001, work)])
+    await clockwork.start()
+    await asyncio.to_thread(begun.wait, 5)
+    stopping = asyncio.create_task(clockwork.stop())
+    await asyncio.sleep(0.05)
+    assert not stopping.done()
+    go_on.set()
+    await stopping
+    assert done == [1]

@@ -1,0 +1,90 @@
+"""Streams from cameras: sessions, grants, and who opens one."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from framegate.errors import FramegateError, Reason
+from framegate.signed.statement import verify_grant
+from framegate_gateway.admission.link import CameraLink
+from framegate_gateway.trust.keys import GatewayKeys
+from framegate_simulators.fixtures.gateway import warrant_for
+from support.frames import CAMERA, HEAD, HOST, SoftKey, replace_head
+from support.refusals import refused
+
+
+def test_a_sound_frame_is_admitted_once_and_in_order(door):
+    link, session = door.opened()
+    for number in range(3):
+        frame = session.seal(replace_head(trigger_sequence=number), b"image%d" % number)
+        admitted = link.admit(frame.metadata, frame.sealed)
+        assert (admitted.image, admitted.counter, admitted.missing, admitted.metadata.trigger_sequence) == (b"image%d" % number, number, 0, number)
+
+
+def test_old_secret_ends_after_its_successor(door):
+    link, first = door.opened()
+    second = door.session(link)
+    signed = second.opening(door.key)
+    link.open(signed.opening, signed.signature)
+    frame = first.seal(HEAD, b"on its way")
+    assert link.admit(frame.metadata, frame.sealed)
+    link._sessions[first.kid].closes_at_s = time.monotonic() - 1
+    late = first.seal(HEAD, b"late")
+    assert refused(lambda: link.admit(late.metadata, late.sealed)) == Reason.FRAME_SESSION
+
+
+def test_opening_signed_by_another_key_or_for_another_source(door):
+    link = door.link()
+    session = door.session(link)
+    signed = session.opening(SoftKey())
+    assert refused(lambda: link.open(signed.opening, signed.signature)) == Reason.OPENING
+    session = door.session(link)
+    signed = session.opening(door.key)
+    other = signed.opening.replace(b"source-1", b"source-2")
+    assert refused(lambda: link.open(other, signed.signature)) == Reason.OPENING
+
+
+def test_grant_with_one_flipped_bit(door):
+    envelope = door.grant()
+    for at in range(0, len(envelope), 37):
+        flipped = envelope[:at] + bytes([envelope[at] ^ 1]) + envelope[at + 1 :]
+        with pytest.raises(FramegateError):
+            door.hold(flipped)
+
+
+def test_gateways_view_of_a_grant_needs_no_nonce(door):
+    authorities = [k.certificate for k in door.fleet.issuing.values()]
+    assert verify_grant(door.grant(), CAMERA, authorities, door.fleet.root.certificate, datetime.now(UTC), nonce=None).ttl_s == 60
+
+
+def test_a_gateways_certificate_opens_no_stream(door):
+    assert refused(lambda: CameraLink(door.issue(HOST, door.key), door.keys, door.view)) == Reason.WRONG_ROLE
+
+
+def test_warrant_for_other_keys_is_refused(door, keys):
+    other = GatewayKeys("a:1", "a:2", b"m" * 32)
+    raw = other.newest.publics
+    assert refused(lambda: door.keys.accept(warrant_for(keys, raw), raw)) == Reason.CERTIFICATE
+
+
+def test_metadata_that_is_garbage(door):
+    link, session = door.opened()
+    sealed = session._sealer.seal(b"image", b"garbage")
+    assert refused(lambda: link.admit(b"garbage", sealed)) == Reason.MALFORMED
+    assert link.claimed(b"garbage") is None
+
+
+def test_frames_under_old_masks_leave_no_camera_and_enter_no_gateway(door):
+    digest = b"m" * 32
+    link = door.link()
+    session = door.session(link, mask_version=2, mask_sha256=digest.hex())
+    signed = session.opening(door.key)
+    link.open(signed.opening, signed.signature)
+    for old in ({}, {"mask_version": 1, "mask_sha256": b"o" * 32}, {"mask_version": 2, "mask_sha256": b"x" * 32}):
+        assert refused(lambda o=old: session.seal(replace_head(**o), b"image")) == Reason.MASK
+    frame = session.seal(replace_head(mask_version=2, mask_sha256=digest), b"image")
+    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.MASK, "the gateway has not seen these masks signed"
+    link._masks[digest] = (((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),)
+    frame = session.seal(replace_head(mask_version=2, mask_sha256=digest, trigger_sequence=2), b"image 2")
+    assert link.admit(frame.metadata, frame.sealed).masks == link._masks[digest]

@@ -1,0 +1,80 @@
+"""The engine and its child."""
+
+import asyncio
+import os
+import signal
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from framegate.errors import Reason, Refused
+from framegate.wire import ENCODING_JPEG, ENCODING_PNG, sha256
+from framegate_agent.camera.sources import encoded
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.parts import Part
+from framegate_simulators.boards.boards import CLASSES, draw_board
+from support.engine import refused_image
+
+
+async def test_boards_pass_and_fail_as_they_should(engine):
+    good = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
+    bad = draw_board(77, design=1, defects=8, clean_capture=True)
+    assert (await engine.inspect("cam", "drawn-1", good, ENCODING_JPEG, 640, 640)).defects == ()
+    found = await engine.inspect("cam", "drawn-1", encoded(bad.frame), ENCODING_JPEG, 640, 640)
+    assert len(found.defects) >= len(bad.defects) // 2
+    assert {d["kind"] for d in found.defects} <= set(CLASSES)
+    png = cv2.imencode(".png", bad.frame)[1].tobytes()
+    assert len((await engine.inspect("cam", "drawn-1", png, ENCODING_PNG, 640, 640)).defects) == len(found.defects)
+    picture = await engine.picture(png, ENCODING_PNG, found.defects)
+    assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (640, 640, 3)
+
+
+async def test_child_that_is_killed_is_replaced_and_its_frame_is_an_error(engine):
+    jpeg = encoded(draw_board(5, design=1, defects=0).frame)
+    os.kill(engine._child.pid, signal.SIGKILL)
+    assert await refused_image(engine, jpeg) == Reason.INFERENCE
+    assert (await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)) is not None
+
+
+BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
+
+
+class OnePart:
+    """A part with rules, as the engine asks for parts."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+
+    def __contains__(self, part_type: str) -> bool:
+        return part_type == self.part.part_type
+
+    def key(self, part_type: str) -> str:
+        return f"{self.part.version}"
+
+    def get(self, part_type: str) -> Part:
+        return self.part
+
+
+async def test_the_engine_takes_a_parts_variants_rules_and_their_change(tmp_path):
+    png = lambda image: cv2.imencode(".png", image)[1].tobytes()  # noqa: E731
+    other, own = png(draw_board(0, design=44, defects=0, clean_capture=True).golden), png(BOARD.golden)
+    parts = OnePart(Part("board", (other, own), version=1))
+    engine = Engine(load_bundle(DEFAULT_BUNDLE), parts, threads=1)
+    await engine.start()
+    task = asyncio.create_task(engine.run())
+    try:
+        whole = await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)
+        assert whole.golden_sha256 == sha256(own).hex(), "the variant that is like the frame"
+        assert len(whole.defects) >= 5
+        parts.part = replace(parts.part, ignore=(((0, 0), (1, 0), (1, 1), (0, 1)),), version=2)
+        assert (await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)).defects == ()
+        parts.part = Part("board", (other,), version=3)
+        with pytest.raises(Refused) as caught:
+            await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)
+        assert caught.value.reason == Reason.REGISTRATION
+    finally:
+        task.cancel()
+        await engine.stop()

@@ -1,0 +1,104 @@
+"""The line adapter: a part passes only by a verified PASS of every camera that comes in time."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framegate.errors import Malformed
+from framegate.identity.certificates import from_ms
+from framegate.signed.decision import verify_decision
+from framegate_line.adapter import parse_trigger, trigger_json
+from framegate_line.ledger import NOT_TAKEN, SENT
+from support.line import CAM1, CAM2, RULES, LineBench
+
+
+async def test_a_part_passes_when_every_camera_says_so(bench_line):
+    b = bench_line
+    b.trigger()
+    b.adapter.verdict(b.verdict(CAM1))
+    assert await b.settled() == []
+    b.adapter.verdict(b.verdict(CAM2))
+    assert await b.settled() == ["PASS"]
+    decision, envelope = b.output.decisions[0]
+    assert decision.verdicts == ("11", "21") and b.ledger.latest(1)[0].emitted == SENT
+    assert verify_decision(envelope, "press-7", b.fleet.intermediates, b.fleet.root.certificate, from_ms(b.now)) == decision
+
+
+@pytest.mark.parametrize("outcome", ["DEFECT", "UNINSPECTED"])
+async def test_one_view_that_is_not_pass_decides(bench_line, outcome):
+    b = bench_line
+    b.trigger()
+    b.adapter.verdict(b.verdict(CAM2, outcome=outcome))
+    b.adapter.verdict(b.verdict(CAM1))
+    assert await b.settled() == [outcome]
+    assert b.ledger.counts()[3] == 1, "the second verdict is logged as late"
+
+
+async def test_the_first_verdict_of_a_camera_stands(bench_line):
+    b = bench_line
+    b.trigger()
+    b.adapter.verdict(b.verdict(CAM1))
+    b.adapter.verdict(b.verdict(CAM1, outcome="DEFECT", verdict_id="second"))
+    b.adapter.verdict(b.verdict(CAM2))
+    assert await b.settled() == ["PASS"]
+
+
+async def test_verdicts_that_overtake_their_trigger(bench_line):
+    b = bench_line
+    b.adapter.verdict(b.verdict(CAM1))
+    b.adapter.verdict(b.verdict(CAM2))
+    assert await b.settled() == []
+    b.trigger()
+    assert await b.settled() == ["PASS"]
+
+
+async def test_the_deadline_fires_by_itself(keys, tmp_path):
+    b = LineBench(keys, tmp_path)
+    b.adapter.rules = replace(RULES, deadline_ms=20)
+    b.trigger()
+    await asyncio.sleep(0.1)
+    assert await b.settled() == ["UNINSPECTED"]
+    b.ledger.close()
+
+
+async def test_a_second_trigger_is_the_same_part(bench_line):
+    b = bench_line
+    b.trigger()
+    b.trigger()
+    for camera in (CAM1, CAM2):
+        b.adapter.verdict(b.verdict(camera))
+    b.trigger()
+    assert await b.settled() == ["PASS"] and b.adapter.duplicates == 2 and sum(b.ledger.counts()[0].values()) == 1
+
+
+async def test_n_in_a_row_ask_for_a_stop(bench_line):
+    b = bench_line
+    for sequence in range(1, 8):
+        b.trigger(sequence)
+        b.adapter.verdict(b.verdict(CAM1, sequence, outcome="PASS" if sequence == 4 else "UNINSPECTED"))
+        if sequence == 4:
+            b.adapter.verdict(b.verdict(CAM2, sequence))
+        await b.settled()
+    assert [n.count for n in b.output.stops] == [3, 3] and b.output.stops[0].reason == "stale"
+
+
+async def test_an_output_that_does_not_take_it_is_noted(bench_line):
+    b = bench_line
+    b.output.broken = True
+    b.trigger()
+    for camera in (CAM1, CAM2):
+        b.adapter.verdict(b.verdict(camera))
+    await b.settled()
+    assert b.ledger.latest(1)[0].emitted == NOT_TAKEN
+
+
+@given(st.binary(max_size=300))
+def test_triggers_that_are_anything(raw):
+    try:
+        found = parse_trigger(raw)
+    except Malformed:
+        return
+    assert parse_trigger(trigger_json(found)) == found

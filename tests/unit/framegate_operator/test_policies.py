@@ -1,0 +1,52 @@
+"""Folders of policies and their cases."""
+
+from pathlib import Path
+
+import pytest
+
+from framegate.access.policy import parse_policy
+from framegate.errors import FramegateError
+from framegate_operator.policies import read_folder, run_case
+from support.access import policy_files
+
+
+def folder(tmp_path: Path, texts: dict[str, str]) -> Path:
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_folders_of_files(tmp_path):
+    assert parse_policy(read_folder(folder(tmp_path, policy_files()))).sha256 == parse_policy(policy_files()).sha256
+
+
+@pytest.mark.parametrize("what", ["empty", "large", "binary", "link"])
+def test_folders_that_are_no_policy(tmp_path, what):
+    if what == "large":
+        folder(tmp_path, policy_files(more="//" + "x" * 2_000_000))
+    elif what == "binary":
+        folder(tmp_path, policy_files())
+        (tmp_path / "b.cedar").write_bytes(b"\xff\xfe\x00")
+    elif what == "link":
+        folder(tmp_path, policy_files())
+        (tmp_path / "b.cedar").symlink_to("/etc/hostname")
+    with pytest.raises(FramegateError):
+        parse_policy(read_folder(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [{}, {"given": {}}, {"given": {"verb": "x"}, "expect": "allow"}, {"given": {"verb": "device.list"}, "expect": "maybe"}, {"given": 5, "expect": "allow"},
+     {"given": {"device": 7}, "expect": "deny"}, {"given": {"request": {}}, "expect": "deny"}],
+)  # fmt: skip
+def test_cases_that_are_none(case):
+    with pytest.raises(FramegateError):
+        run_case(parse_policy(policy_files()), case, "x.json case 1")
+
+
+def test_cases_pass_and_fail():
+    policy = parse_policy(policy_files())
+    good = run_case(policy, {"name": "n", "given": {"verb": "device.list", "roles": ["viewer"]}, "expect": "allow", "by": ["viewers"]}, "x")
+    assert good["good"]
+    for wrong in ({"expect": "deny"}, {"expect": "allow", "by": ["operators"]}):
+        assert not run_case(policy, {"name": "n", "given": {"verb": "device.list", "roles": ["viewer"]}, **wrong}, "x")["good"]
