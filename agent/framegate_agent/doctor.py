@@ -91,11 +91,11 @@ def _handles(tpm: Tpm, _log: Path) -> Finding:
 def _endorsement(tpm: Tpm, _log: Path) -> Finding:
     found = tpm.endorsement()
     if not found.certificates:
-        return Finding("endorsement key", False, f"{found.words}", "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash HASH")
+        return Finding("endorsement key", False, f"{found.label}", "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash HASH")
     read = load_maker_certificate(found.certificates[0])
     certificate, notes = read.certificate, read.notes
     same = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == found.public.spki()
-    seen = f"{found.words}, certificate {'matches' if same else 'is of ANOTHER key'}{', ' + ' and '.join(notes) + ' put right' if notes else ''}"
+    seen = f"{found.label}, certificate {'matches' if same else 'is of ANOTHER key'}{', ' + ' and '.join(notes) + ' put right' if notes else ''}"
     return Finding("endorsement key", same, seen, "" if same else "the TPM was replaced or its endorsement seed changed (TPM2_ChangeEPS): pin the new EK by hash")
 
 

@@ -170,11 +170,11 @@ def ek(tcti: str, output: Output = "table") -> None:
             tpm.close()
         digest = sha256(found.public.spki()).hex()
         if output == "json":
-            body = {"ek_sha256": digest, "kind": found.words, "maker": facts.maker}
+            body = {"ek_sha256": digest, "kind": found.label, "maker": facts.maker}
             print(json.dumps({**body, "certificates": len(found.certificates)}))
         else:
             count = len(found.certificates)
-            talk.print(f"{facts.maker} TPM, {found.words}, {count} certificate(s)")
+            talk.print(f"{facts.maker} TPM, {found.label}, {count} certificate(s)")
             print(digest)
 
 

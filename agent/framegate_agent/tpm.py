@@ -65,7 +65,7 @@ EK_TEMPLATES: Final[dict[int, tuple[str, bytes]]] = {
     ),
     0x01C00002: ("RSA-2048, low range", marshal_public_rsa(attributes=_LOW, modulus=b"\0" * 256, auth_policy=EK_POLICY_SECRET, symmetric=_AES128)),
 }
-"""NV index of the certificate to (words, template), in the order of preference (TCG EK Credential Profile, table 2)."""
+"""NV index of the certificate to (label, template), in the order of preference (TCG EK Credential Profile, table 2)."""
 
 
 STORAGE_TEMPLATE: Final = marshal_public(
@@ -85,7 +85,7 @@ class Endorsement:
 
     public: Public
     template: bytes
-    words: str
+    label: str
     certificates: tuple[bytes, ...]
 
 
@@ -368,18 +368,18 @@ class Tpm:
         present = self._nv_indices()
         intermediates = tuple(self._nv_read(i) for i in present if 0x01C00100 <= i <= 0x01C001FF)
         problems: list[str] = []
-        for index, (words, template) in EK_TEMPLATES.items():
+        for index, (label, template) in EK_TEMPLATES.items():
             if index not in present:
                 continue
             try:
                 with self._flushed(self._primary(tss.ESYS_TR.ENDORSEMENT, template)) as handle:
-                    return Endorsement(self._public(handle), template, words, (self._nv_read(index), *intermediates)[:6])
+                    return Endorsement(self._public(handle), template, label, (self._nv_read(index), *intermediates)[:6])
             except tss.TSS2_Exception as error:
-                problems.append(f"{words}: {error}")
-        words, template = EK_TEMPLATES[0x01C0000A]
+                problems.append(f"{label}: {error}")
+        label, template = EK_TEMPLATES[0x01C0000A]
         try:
             with self._flushed(self._primary(tss.ESYS_TR.ENDORSEMENT, template)) as handle:
-                return Endorsement(self._public(handle), template, words + ", no certificate", ())
+                return Endorsement(self._public(handle), template, label + ", no certificate", ())
         except tss.TSS2_Exception as error:
             raise Unavailable.of(Reason.UNAVAILABLE, "an endorsement key", "; ".join([*problems, str(error)])) from error
 

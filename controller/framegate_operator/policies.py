@@ -64,7 +64,7 @@ def pull(
         made = fetch_policy(load_context(context), version)
         _write(out, made.files)
         (out / "VERSION").write_text(f"{made.version}\n")
-        talk.print(f"{out}: {made.words}; next: change it, then framegate policy validate {out}")
+        talk.print(f"{out}: {made.label}; next: change it, then framegate policy validate {out}")
 
 
 @app.command("validate")
@@ -186,7 +186,7 @@ def explain(
                 }
             )
             return
-        talk.print(f"{made.words}")
+        talk.print(f"{made.label}")
         for name in sorted(made.files):
             if name != SCHEMA:
                 data.print(f"[bold]{name}[/]")

@@ -34,7 +34,7 @@ def config_commands(record: type[Settings]) -> typer.Typer:
             show_failures(problems)
             talk.print(f"{safe(file)}: [red]{_count(len(problems), 'problem')}[/]")
             raise typer.Exit(EXIT_USAGE)
-        given = [f for f in resolved.found.values() if f.origin.place is Place.FILE]
+        given = [each for each in resolved.values.values() if each.origin.place is Place.FILE]
         talk.print(f"{safe(file)}: [green]{_count(len(given), 'setting')}, nothing wrong[/]")
         if lacking := ", ".join(one.flag for one in resolved.missing):
             talk.print(f"still needed, from flags or the environment: {lacking}")
@@ -59,8 +59,8 @@ def config_commands(record: type[Settings]) -> typer.Typer:
 
 def _as_json(resolved: Resolved[Any]) -> dict[str, Any]:
     body: dict[str, Any] = {one.name: None for one in resolved.missing}
-    for name, found in resolved.found.items():
-        value, origin = found.value, found.origin
+    for name, effective in resolved.values.items():
+        value, origin = effective.value, effective.origin
         body[name] = {"value": _plain(value), "from": origin.place.value, "name": origin.name}
     return body
 
@@ -82,12 +82,12 @@ def _print(resolved: Resolved[Any]) -> None:
 
 
 def _cells(one: Declared, resolved: Resolved[Any]) -> tuple[str, str]:
-    found = resolved.found.get(one.name)
-    if found is None:
+    effective = resolved.values.get(one.name)
+    if effective is None:
         return "[yellow]has to be given[/]", ""
-    empty = found.value in (None, "", ())
-    value = "[dim]none[/]" if empty else safe(toml_of(found.value))
-    return value, safe(found.origin)
+    empty = effective.value in (None, "", ())
+    value = "[dim]none[/]" if empty else safe(toml_of(effective.value))
+    return value, safe(effective.origin)
 
 
 def _count(number: int, what: str) -> str:

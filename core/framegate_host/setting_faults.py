@@ -28,7 +28,7 @@ def unfit(one: Declared, place: Place, where: str, error: Unfit) -> Failure:
 def lacking(one: Declared) -> Failure:
     """A setting that has to be given, and is not."""
     hint = f"{one.written(Place.FLAG)}, or {one.name} in a file, or {one.variables[0]}"
-    return Failure(Reason.USAGE, f"{one.flag}: {one.words}", "none", hint)
+    return Failure(Reason.USAGE, f"{one.flag}: {one.expectation}", "none", hint)
 
 
 def unknown_key(record: type[Settings], name: str, value: object, file: Path) -> Failure:

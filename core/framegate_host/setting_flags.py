@@ -114,15 +114,15 @@ def _texts(one: Declared, value: Any) -> tuple[str, ...]:
 
 def _flags(record: type[Settings], offered: Iterable[Declared]) -> list[inspect.Parameter]:
     """The parameters of typer for these settings, and for the file."""
-    made = [_parameter(CONFIG, Path | None, config_option(record), None)]
+    parameters = [_parameter(CONFIG, Path | None, config_option(record), None)]
     for one in offered:
-        made.append(_parameter(one.name, _type(one), _option(one), _default(one)))
+        parameters.append(_parameter(one.name, _type(one), _option(one), _default(one)))
         if one.kind.base is bool:
             name = _NOT + one.name
             back = typer.Option(f"--{name.replace('_', '-')}", hidden=True)
-            made.append(_parameter(name, bool, back, False))
-    made.append(_parameter(_CONTEXT, typer.Context, None, inspect.Parameter.empty))
-    return made
+            parameters.append(_parameter(name, bool, back, False))
+    parameters.append(_parameter(_CONTEXT, typer.Context, None, inspect.Parameter.empty))
+    return parameters
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
@@ -162,8 +162,8 @@ def _metavar(one: Declared) -> str:
     if one.setting.there:
         return f"<{one.setting.there}>"
     form = one.setting.form
-    if form is not None and " " not in form.words:
-        return f"<{form.words}>"
+    if form is not None and " " not in form.label:
+        return f"<{form.label}>"
     return f"<{one.kind.base.__name__.lower()}>"
 
 

@@ -23,12 +23,12 @@ from framegate_host.setting_values import (
     Kind,
     Setting,
     Shape,
+    expectation,
     from_texts,
     from_toml,
     kind_of,
     text_of,
     toml_of,
-    words,
 )
 
 CONFIG: Final = "config"
@@ -88,9 +88,9 @@ class Declared:
         return tuple(dict.fromkeys((own, self.setting.variable or own)))
 
     @property
-    def words(self) -> str:
+    def expectation(self) -> str:
         """What it takes."""
-        return words(self.kind, self.setting)
+        return expectation(self.kind, self.setting)
 
     @property
     def sample(self) -> Any:
@@ -125,8 +125,8 @@ def declared(record: type[Settings]) -> Mapping[str, Declared]:
     every = {}
     for member in dataclasses.fields(record):
         hint, setting = get_args(hints[member.name])
-        made = member.default_factory
-        default = member.default if made is dataclasses.MISSING else made()
+        make_default = member.default_factory
+        default = member.default if make_default is dataclasses.MISSING else make_default()
         kind = kind_of(hint)
         every[member.name] = Declared(record.PROGRAM, member.name, kind, setting, default)
     return MappingProxyType(every)

@@ -33,9 +33,9 @@ _MANY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a text has to look like: in words, and as an expression for all of it."""
+    """What a text has to look like: its label for people, and an expression for all of it."""
 
-    words: str
+    label: str
     pattern: str
 
 
@@ -108,9 +108,9 @@ def kind_of(hint: Any) -> Kind:
     raise TypeError(f"no setting is a {hint}")
 
 
-def words(kind: Kind, setting: Setting) -> str:
+def expectation(kind: Kind, setting: Setting) -> str:
     """What a setting takes, for people."""
-    one = _one_in_words(kind, setting)
+    one = _expectation_of_one(kind, setting)
     if kind.shape is Shape.TABLE:
         return f"a table of {', '.join(setting.names)}, each {one}"
     if kind.shape is Shape.MANY:
@@ -130,7 +130,7 @@ def limits(setting: Setting) -> str:
 
 def from_toml(kind: Kind, setting: Setting, value: object, *, blank: bool = False) -> Any:
     """`value`, as TOML has it, as the setting's. `blank`: an empty text is one. Raises Unfit."""
-    wanted = words(kind, setting)
+    wanted = expectation(kind, setting)
     if kind.shape is Shape.MANY:
         if not isinstance(value, list):
             raise Unfit(wanted, _seen(value))
@@ -154,7 +154,7 @@ def from_texts(kind: Kind, setting: Setting, texts: Sequence[str], *, blank: boo
     single = replace(kind, shape=Shape.ONE)
     if kind.shape is Shape.MANY:
         if len(texts) == 1 and texts[0].startswith("["):
-            return from_toml(kind, setting, _array(texts[0], words(kind, setting)))
+            return from_toml(kind, setting, _array(texts[0], expectation(kind, setting)))
         return tuple(_from_text(single, setting, each) for each in texts)
     if kind.shape is Shape.TABLE:
         pairs = [each.partition("=") for text in texts for each in text.split()]
@@ -184,7 +184,7 @@ def text_of(value: Any) -> str:
     return str(value) if isinstance(value, str | Path) else toml_of(value)
 
 
-def _one_in_words(kind: Kind, setting: Setting) -> str:
+def _expectation_of_one(kind: Kind, setting: Setting) -> str:
     if kind.choices:
         return " or ".join(kind.choices)
     if kind.base in {int, float}:
@@ -193,15 +193,15 @@ def _one_in_words(kind: Kind, setting: Setting) -> str:
         return f"{number}{', ' if limit[:1].isdigit() else ' '}{limit}" if limit else number
     if kind.base is bool:
         return "true or false"
-    return "a path" if kind.base is Path else setting.form.words if setting.form else "text"
+    return "a path" if kind.base is Path else setting.form.label if setting.form else "text"
 
 
 def _one(kind: Kind, setting: Setting, value: object, *, blank: bool) -> Any:
     if isinstance(value, str) and SECRET_TEXT.search(value):
         hint = "keep it in a file that only the service reads, and name that file"
-        raise Unfit(f"{words(kind, setting)}, and no secret", "one, which is not shown", hint)
+        raise Unfit(f"{expectation(kind, setting)}, and no secret", "one, which is not shown", hint)
     if not _fits(kind, setting, value, blank=blank):
-        raise Unfit(words(kind, setting), _seen(value))
+        raise Unfit(expectation(kind, setting), _seen(value))
     return kind.base(value)
 
 

@@ -44,7 +44,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Effective:
     """A setting's value and where it came from."""
 
     value: Any
@@ -68,14 +68,14 @@ class Resolved(Generic[S]):
     """
 
     record: type[S]
-    found: Mapping[str, Found]
+    values: Mapping[str, Effective]
     faults: tuple[Failure, ...]
     misread: bool
 
     @property
     def missing(self) -> tuple[Declared, ...]:
         """Settings that have to be given and are not."""
-        return tuple(one for one in declared(self.record).values() if one.name not in self.found)
+        return tuple(one for one in declared(self.record).values() if one.name not in self.values)
 
     @property
     def problems(self) -> tuple[Failure, ...]:
@@ -88,14 +88,14 @@ class Resolved(Generic[S]):
             return self.faults
         return (
             *self.faults,
-            *self._made({one.name: one.sample for one in self.missing}).problems(),
+            *self._build({one.name: one.sample for one in self.missing}).problems(),
         )
 
     def settings(self) -> S:
         """The record. Raises Refused with everything that is wrong."""
         if failures := (*map(lacking, self.missing), *self.problems):
             raise Refused(failures)
-        return self._made({})
+        return self._build({})
 
     def some(self, names: Iterable[str]) -> dict[str, Any]:
         """The values of `names`, for a command that needs no others. Raises Refused."""
@@ -103,17 +103,17 @@ class Resolved(Generic[S]):
         absent = [lacking(one) for one in self.missing if one.name in chosen]
         if failures := (*absent, *self.faults):
             raise Refused(failures)
-        return {name: self.found[name].value for name in chosen}
+        return {name: self.values[name].value for name in chosen}
 
-    def _made(self, samples: Mapping[str, Any]) -> S:
-        return self.record(**{name: one.value for name, one in self.found.items()}, **samples)
+    def _build(self, samples: Mapping[str, Any]) -> S:
+        return self.record(**{name: one.value for name, one in self.values.items()}, **samples)
 
 
 def resolve(record: type[S], given: Given) -> Resolved[S]:
     """What holds of all that was given, and what is wrong with it."""
     known, faults, misread = declared(record), list[Failure](), False
-    found = {
-        one.name: Found(one.default, Origin(Place.DEFAULT))
+    values = {
+        one.name: Effective(one.default, Origin(Place.DEFAULT))
         for one in known.values()
         if not one.required
     }
@@ -130,10 +130,11 @@ def resolve(record: type[S], given: Given) -> Resolved[S]:
             faults.append(unfit(one, entry.origin.place, str(entry.origin), error))
             continue
         if one.kind.shape is Shape.TABLE:  # each place adds to the weaker ones
-            value = MappingProxyType({**found[one.name].value, **value})
-        found[one.name] = Found(value, entry.origin)
+            weaker = values[one.name].value if one.name in values else {}
+            value = MappingProxyType({**weaker, **value})
+        values[one.name] = Effective(value, entry.origin)
     return Resolved(
-        record=record, found=MappingProxyType(found), faults=tuple(faults), misread=misread
+        record=record, values=MappingProxyType(values), faults=tuple(faults), misread=misread
     )
 
 

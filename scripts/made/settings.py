@@ -69,12 +69,12 @@ JSON_TYPES: Final = {
 
 def pages() -> dict[str, str]:
     """Every page by its path."""
-    made = {PAGE: HEAD + "".join(map(_section, RECORDS))}
+    texts = {PAGE: HEAD + "".join(map(_section, RECORDS))}
     for record in RECORDS:
         schema = json.dumps(schema_of(record), indent=1, ensure_ascii=False)
-        made[f"{SCHEMAS}/{record.PROGRAM}.schema.json"] = f"{schema}\n"
-        made[f"{EXAMPLES}/{record.PROGRAM}.toml"] = example_of(record)
-    return made
+        texts[f"{SCHEMAS}/{record.PROGRAM}.schema.json"] = f"{schema}\n"
+        texts[f"{EXAMPLES}/{record.PROGRAM}.toml"] = example_of(record)
+    return texts
 
 
 def schema_of(record: type[Settings]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _first_line(record: type[Settings]) -> str:
 
 
 def _type(one: Declared) -> str:
-    return one.words.removeprefix("a ")
+    return one.expectation.removeprefix("a ")
 
 
 def _default(one: Declared) -> str:

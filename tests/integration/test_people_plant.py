@@ -233,7 +233,8 @@ def test_contexts_watch_top_and_qr(site, tmp_path):
     assert len(seen) == 2
     p.framegate("camera", "invite", "qr-cam", "--profile", "simulated-camera", "--qr", "--out", p.folder / "qr.ticket")
     (picture,) = p.folder.glob("qr.ticket*.png")
-    read, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.resize(cv2.imread(str(picture)), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
+    # OpenCV's other reader fails on one sound code in four, drawn by whatever library
+    read, _, _ = cv2.QRCodeDetectorAruco().detectAndDecode(cv2.imread(str(picture)))
     assert read.strip() == (p.folder / "qr.ticket").read_text().strip()
 
 

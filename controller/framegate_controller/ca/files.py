@@ -25,7 +25,7 @@ class FileKeys:
     def __init__(self, folder: Path, passphrase: bytes) -> None:
         self._folder, self._passphrase = folder, passphrase
         beside = folder / "passphrase"
-        self.words = "encrypted file" + (", its passphrase beside it" if beside.exists() else "")
+        self.place = "encrypted file" + (", its passphrase beside it" if beside.exists() else "")
 
     def make(self, label: str) -> ec.EllipticCurvePrivateKey:
         """See `KeyStore`."""

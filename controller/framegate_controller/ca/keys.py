@@ -48,7 +48,7 @@ class KeyStore(Protocol):
     Whoever signs sees no difference.
     """
 
-    words: str
+    place: str
     """Where, for people."""
 
     def make(self, label: str) -> ec.EllipticCurvePrivateKey:

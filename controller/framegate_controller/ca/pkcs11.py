@@ -32,7 +32,7 @@ class Pkcs11Keys:
     """Keys of one token; `pin_file` holds the user's PIN. One session, one caller at a time."""
 
     def __init__(self, module: str, token: str, pin_file: Path) -> None:
-        self.words = f"PKCS#11 token {token}"
+        self.place = f"PKCS#11 token {token}"
         self._lock = threading.Lock()
         try:
             pin = pin_file.read_text().strip()

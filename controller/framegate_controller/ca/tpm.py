@@ -47,7 +47,7 @@ class TpmKeys:
     """
 
     def __init__(self, tcti: str, folder: Path) -> None:
-        self.words = "TPM"
+        self.place = "TPM"
         self._folder, self._lock = folder, threading.Lock()
         try:
             self._tpm = ESAPI(tcti)

@@ -110,7 +110,7 @@ def plan_rotation(tx: Transaction, fleet: Fleet, label: str) -> list[str]:
     machines = len(tx.devices.ids(states=(State.TRUSTED,)))
     until = keys.issuing[label].certificate.not_valid_after_utc
     return [
-        f"now: a new {label} is made ({keys.held.words}) and certified by the root; "
+        f"now: a new {label} is made ({keys.held.place}) and certified by the root; "
         f"the present one, until {until:%F}, goes on signing",
         f"within {interval_ms * 12 // 10_000} s: {machines} trusted machines attest and hear of "
         "it; those that are away hear of it when they come back",

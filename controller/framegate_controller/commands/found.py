@@ -95,7 +95,7 @@ def init(
                 }
             )
             return
-        talk.print(f"fleet [bold]{fleet}[/] made in {state}; CA keys: {keys.held.words}")
+        talk.print(f"fleet [bold]{fleet}[/] made in {state}; CA keys: {keys.held.place}")
         show_authenticator(uri)
         show_recovery_codes(codes)
         talk.print(f"context for operators: {path}")

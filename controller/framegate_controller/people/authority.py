@@ -110,7 +110,7 @@ class Denied(Refused):
             reason=reason,
             verb=self.aim.verb,
             policies=self.answer.decision.policies,
-            policy=self.policy.words,
+            policy=self.policy.label,
         )
 
     def decision(self, now_ms: int) -> KeptDecision:
@@ -185,7 +185,7 @@ class Authority:
             reason=reason,
             verb=aim.verb,
             policies=answer.decision.policies,
-            policy=policy.words,
+            policy=policy.label,
             request=spends.id if spends is not None else "",
         )
         decision = kept(answer.request, answer.decision, policy, tx.now_ms)

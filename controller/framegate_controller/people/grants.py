@@ -128,4 +128,4 @@ class _Composer:
         if decision.failure is not None:
             self.refused = (decision.failure,)
             return None
-        return f"{policy.words} {','.join(decision.policies)}"[:MAX_POLICY_WORDS]
+        return f"{policy.label} {','.join(decision.policies)}"[:MAX_POLICY_WORDS]

@@ -58,7 +58,7 @@ def apply_policy(
     applied = _signed(tx, keys, made, note[:MAX_NOTE])  # 4
     tx.policies.add(applied)
     tx.raise_revision()
-    tx.record(PolicyApplied(policy=made.words, note=applied.note))
+    tx.record(PolicyApplied(policy=made.label, note=applied.note))
     return applied
 
 

@@ -275,4 +275,4 @@ class CanI(Verb[Opinion]):
         zones = (self.zone,) if self.zone else wide
         said = [policy.decide(authority.question(tx, caller, aim, z, 0)) for z in zones]
         best = next((d for d in said if d.allow), said[0])
-        return Outcome(Opinion(best, policy.words))
+        return Outcome(Opinion(best, policy.label))

@@ -109,7 +109,7 @@ def parse_rotation(request: pb.RotateCaRequest) -> PlanRotation | RotateCa:
 
 def ca_rows(tx: Transaction, keys: FleetKeys) -> Iterator[CaRow]:
     """Root, generations and signing keys, as rows for people."""
-    yield CaRow(label="root", certificate=keys.root.certificate, held_in=keys.held.words)
+    yield CaRow(label="root", certificate=keys.root.certificate, held_in=keys.held.place)
     for label in ISSUING:
         for generation in keys.generations(label):
             yield _generation(tx, keys, generation)
@@ -127,7 +127,7 @@ def _generation(tx: Transaction, keys: FleetKeys, generation: Generation) -> CaR
     return CaRow(
         label=generation.label,
         certificate=generation.certificate,
-        held_in="destroyed" if gone else keys.held.words,
+        held_in="destroyed" if gone else keys.held.place,
         state=generation.state,
         note=_note(tx, keys, generation),
     )

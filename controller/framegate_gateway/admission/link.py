@@ -256,7 +256,7 @@ class CameraLink:
     def _decided(self) -> str:
         """The policy that admitted the last message, and which of its policies."""
         policy = self._view.access.policy
-        return f"{policy.words} {','.join(self.policies)}"[:200] if policy is not None else ""
+        return f"{policy.label} {','.join(self.policies)}"[:200] if policy is not None else ""
 
     @property
     def model(self) -> str:

@@ -150,7 +150,7 @@ class AccessView:
             raise Refused([decision.failure])
         if identifier:
             self._spend(identifier, now_ms)
-        return GatewayAllowed(decision.policies, self.policy.words, people, identifier)
+        return GatewayAllowed(decision.policies, self.policy.label, people, identifier)
 
     def _spend(self, identifier: str, now_ms: int) -> None:
         """Remember an approval until it could not be shown any more, over restarts too."""

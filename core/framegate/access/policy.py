@@ -120,7 +120,7 @@ class PolicySet:
         self.actions = frozenset(e["uid"]["id"] for e in json.loads(str(self._base)) if e["uid"]["type"] == "Action")
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """Version and digest."""
         return f"access-policy {self.version} {self.sha256.hex()[:16]}"
 

@@ -36,7 +36,9 @@ class Mill(Settings):
     log: Annotated[Path | None, Setting("Log.")] = None
     key_file: Annotated[Path | None, Setting("Its key.", there="file")] = None
     shed: Annotated[Path | None, Setting("A shed.", there="folder")] = None
-    keep: Annotated[Mapping[str, int], Setting("Days.", names=("flour", "bran"), least=0, most=99)] = field(default_factory=lambda: {"flour": 7, "bran": 1})
+    keep: Annotated[
+        Mapping[str, int], Setting("Days.", names=("flour", "bran"), least=0, most=99)
+    ] = field(default_factory=lambda: {"flour": 7, "bran": 1})
 
     def problems(self) -> Iterator[Failure]:
         if self.loud and self.log is None:
@@ -73,7 +75,7 @@ def test_a_flag_comes_before_a_variable_before_the_file_before_the_default(tmp_p
     settings = resolved.settings()
     assert (settings.stones, settings.speed, settings.mode) == (5, 4.5, "coarse")
     assert (settings.grain, settings.loud) == ("oats", False)
-    origins = {name: str(found.origin) for name, found in resolved.found.items()}
+    origins = {name: str(each.origin) for name, each in resolved.values.items()}
     assert origins["stones"] == "--stones" and origins["speed"] == "FRAMEGATE_MILL_SPEED"
     assert origins["mode"] == str(file) and origins["loud"] == "default"
 
@@ -118,7 +120,9 @@ def test_every_type_from_every_place(told):
 
 
 def test_each_place_adds_to_a_table(told):
-    settings = told("keep = {flour = 5}", {"FRAMEGATE_MILL_KEEP": "bran=2 flour=6"}, {"keep": ("flour=9",)})
+    settings = told(
+        "keep = {flour = 5}", {"FRAMEGATE_MILL_KEEP": "bran=2 flour=6"}, {"keep": ("flour=9",)}
+    )
     assert settings.keep == {"flour": 9, "bran": 2}
 
 
@@ -158,7 +162,9 @@ def test_unknown_keys_and_sections_name_the_nearest(told, text, near):
 
 
 def test_unknown_variables_name_the_nearest_and_those_of_others_are_none_of_ours(told):
-    assert "did you mean FRAMEGATE_MILL_STONES?" in said(told(environment={"FRAMEGATE_MILL_STONE": "3"}))
+    assert "did you mean FRAMEGATE_MILL_STONES?" in said(
+        told(environment={"FRAMEGATE_MILL_STONE": "3"})
+    )
     assert "unset it" in said(told(environment={"FRAMEGATE_MILL_ZZZZ": "3"}))
     assert told(environment={"FRAMEGATE_MILLER_X": "3", "FRAMEGATE_MILL_CONFIG": "x"}).stones == 2
 
@@ -199,7 +205,9 @@ def test_unknown_variables_name_the_nearest_and_those_of_others_are_none_of_ours
 def test_wrong_values_say_what_was_expected_where_and_what_to_do(told, name, value, wanted):
     failures = told(tomli_w.dumps({name: value}), grain=() if name == "grain" else ("rye",))
     (failure,) = [f for f in failures if f.actual != "none"]
-    assert failure.expected.startswith(f"{name}: ") and wanted.removeprefix("a ") in failure.expected
+    assert (
+        failure.expected.startswith(f"{name}: ") and wanted.removeprefix("a ") in failure.expected
+    )
     assert f"key {name} of " in failure.actual and "mill.toml" in failure.actual and failure.hint
 
 
@@ -242,7 +250,9 @@ def test_every_problem_is_said_at_once(told):
 
 
 def test_what_does_not_go_together_is_asked_once_each_value_is_right(told):
-    assert "--log beside --loud" in said(told("loud = true")) and "in a file: log" in said(told("loud = true"))
+    assert "--log beside --loud" in said(told("loud = true")) and "in a file: log" in said(
+        told("loud = true")
+    )
     assert "beside" not in said(told("loud = true\nstones = 0"))
 
 
@@ -347,13 +357,21 @@ def test_a_sample_is_read_back(name):
         assert not one.required
         return
     assert one.of_toml(_plain(one.sample)) == one.sample
-    assert one.written(Place.FILE).startswith(f"{name} = ") and one.written(Place.FLAG).startswith(one.flag) | (one.sample == ())
+    assert one.written(Place.FILE).startswith(f"{name} = ") and one.written(Place.FLAG).startswith(
+        one.flag
+    ) | (one.sample == ())
 
 
 def _plain(value):
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
-    return dict(value) if isinstance(value, Mapping) else str(value) if isinstance(value, Path) else value
+    return (
+        dict(value)
+        if isinstance(value, Mapping)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+    )
 
 
 texts = st.text(max_size=20)
@@ -368,7 +386,9 @@ names = st.sampled_from([*declared(Mill), "keep.flour", "ston", "secret", ""]) |
 def holds_or_ours(file: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
     """Settings or our error, and never another."""
     try:
-        assert isinstance(resolve(Mill, Given(file, environment, {"grain": ("rye",)})).settings(), Mill)
+        assert isinstance(
+            resolve(Mill, Given(file, environment, {"grain": ("rye",)})).settings(), Mill
+        )
     except FramegateError as error:
         assert all(f.expected and f.actual for f in error.failures)
 
@@ -419,7 +439,8 @@ def test_toml_that_is_meant_to_hurt_is_refused(tmp_path, data):
 def test_what_is_read_is_written_and_read_again(name, value):
     one = declared(Mill)[name]
     try:
-        found = one.of_toml(value)
+        taken = one.of_toml(value)
     except ValueError:
         return
-    assert from_toml(one.kind, one.setting, tomllib.loads(f"v = {toml_of(found)}")["v"]) == found
+    again = tomllib.loads(f"v = {toml_of(taken)}")["v"]
+    assert from_toml(one.kind, one.setting, again) == taken
