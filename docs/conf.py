@@ -1,7 +1,7 @@
-"""The documentation as a site, built by `make docs`: the same Markdown pages, at the same places, with the same links.
+"""The documentation as a site, built by `make docs`.
 
-What the navigation shows is the list of links in docs/index.md (and in docs/adr/index.md); a page that no list
-leads to fails the build.
+The same Markdown pages, at the same places, with the same links. The navigation is the list of
+links in docs/index.md (and in docs/adr/index.md); a page that no list leads to fails the build.
 """
 
 import posixpath
@@ -13,15 +13,24 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 project = "Framegate"
-version = release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-copyright = "the Framegate authors, Apache-2.0"  # noqa: A001 - Sphinx's name
+version = release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+    "version"
+]
+copyright = "the Framegate authors, Apache-2.0"
 
 extensions = ["myst_parser"]
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/*.md", "docs/**/*.md", "firmware_profiles/*.md", "tests/vectors/README.md"]
+include_patterns = [
+    "*.md",
+    "docs/*.md",
+    "docs/**/*.md",
+    "firmware_profiles/*.md",
+    "tests/vectors/README.md",
+]
 exclude_patterns = ["build", ".*", "**/__pycache__"]
 myst_heading_anchors = 4
 highlight_language = "none"
+smartquotes = False
 
 html_theme = "furo"
 html_title = f"Framegate {version}"
@@ -51,7 +60,11 @@ def _navigation(_app: Any, page: str, source: list[str]) -> None:
             name = posixpath.normpath(posixpath.join(folder, target))
             if name not in seen and not (page != "docs/index" and not name.startswith(folder)):
                 seen.add(name)
-                entries.append(f"{words.strip('`')} </{name}>" if page == "docs/index" else f"/{name}")
+                entries.append(
+                    f"{words.strip('`')} </{name}>" if page == "docs/index" else f"/{name}"
+                )
         if entries:
             caption = f":caption: {title[1]}\n" if title else ""
-            source[0] += "\n\n```{toctree}\n:hidden:\n" + caption + "\n" + "\n".join(entries) + "\n```\n"
+            source[0] += (
+                "\n\n```{toctree}\n:hidden:\n" + caption + "\n" + "\n".join(entries) + "\n```\n"
+            )

@@ -1,4 +1,4 @@
-"""Check every Markdown page: links and anchors resolve, files and names it speaks of exist, lines fit.
+"""Check every Markdown page: links and anchors resolve, lines fit, what it speaks of exists.
 
 Also that source files send people only to pages that exist. Needs nothing but Python.
 """
@@ -23,10 +23,14 @@ FOLDERS: Final = "agent|controller|core|docs|firmware_profiles|proto|scripts|sim
 HISTORY: Final = ("docs/adr/", "CHANGELOG.md")
 """Pages that tell of the past: files they speak of may be gone."""
 _FENCE: Final = re.compile(r"\s*(```|~~~)")
-_LINK: Final = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+_LINK: Final = re.compile(
+    r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)"
+)
 _HTML: Final = re.compile(r"<(?:img|a|source)\b[^>]*?\b(?:src|srcset|href)=\"([^\"]+)\"")
 _CODE: Final = re.compile(r"`([^`\n]+)`")
-_FILE: Final = re.compile(r"(?:[\w.-]+/)*[\w.*-]+\.(?:py|toml|sh|proto|md|cedar|json|svg)(?::([A-Za-z_]\w*))?")
+_FILE: Final = re.compile(
+    r"(?:[\w.-]+/)*[\w.*-]+\.(?:py|toml|sh|proto|md|cedar|json|svg)(?::([A-Za-z_]\w*))?"
+)
 _PAGE: Final = re.compile(rf"(?<![\w/.-])(?:(?:{FOLDERS})/[\w/.-]+\.md)\b")
 
 
@@ -40,7 +44,7 @@ def main() -> int:
 
 @cache
 def files() -> tuple[Path, ...]:
-    """Every file of the repository but what is hidden, built or skipped; templates of .github are in."""
+    """Every file of the repository but what is hidden or built; .github's are in."""
     found: list[Path] = []
     waiting = [ROOT]
     while waiting:
@@ -122,7 +126,7 @@ def _anchors(page: Path) -> frozenset[str]:
 
 
 def _spoken_of(code: str) -> str:
-    """What is wrong with a file, or `file.py:name`, that prose speaks of; short forms of paths will do."""
+    """What is wrong with a file, or `file.py:name`, that prose speaks of by its path's end."""
     spelled = _FILE.fullmatch(code)
     path = code.partition(":")[0]
     if spelled is None or path.startswith("build/") or not ("/" in path or path.endswith(".py")):

@@ -1,4 +1,6 @@
-"""The Attester: proves with the machine's TPM what it is and what it booted, and seals frames for gateways that hold a grant."""
+"""The Attester: proves with the machine's TPM what it is and what it booted, and seals frames for
+gateways that hold a grant.
+"""
 
 from typing import Final
 

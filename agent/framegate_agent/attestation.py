@@ -18,7 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Failure, Malformed, Reason, Refused
 from framegate.evidence.activation import activation_mac
-from framegate.identity.certificates import Purpose, from_ms, load_authorities, load_certificate, verify_certificate
+from framegate.identity.certificates import (
+    Purpose,
+    from_ms,
+    load_authorities,
+    load_certificate,
+    verify_certificate,
+)
 from framegate.identity.device_identity import iak_certify_data
 from framegate.identity.foreign_key import ForeignKey
 from framegate.ima import cut_entries
@@ -26,7 +32,18 @@ from framegate.ima.replay import IMA_PCR
 from framegate.tpm.attest import PcrSelection, parse_attest
 from framegate.tpm.constants import HASH_NAME, Alg
 from framegate.tpm.public import Public
-from framegate.wire import LABEL_CHALLENGE, MAX_IMA_BYTES, AttestHello, Challenge, Hello, Proof, certify_data, quote_data, sha256, transcript
+from framegate.wire import (
+    LABEL_CHALLENGE,
+    MAX_IMA_BYTES,
+    AttestHello,
+    Challenge,
+    Hello,
+    Proof,
+    certify_data,
+    quote_data,
+    sha256,
+    transcript,
+)
 from framegate_agent.channel import server_authenticated
 from framegate_agent.posture import collect_posture
 from framegate_agent.settings import IMA_PATH
@@ -43,7 +60,9 @@ UNREACHED: Final = "is the controller running and reachable? framegate-agent doc
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The controller's answer: the new state, and gateways' certificates by the digest of their publics."""
+    """The controller's answer: the new state, and gateways' certificates by the digest of their
+    publics.
+    """
 
     state: AgentState
     failures: tuple[Failure, ...]
@@ -52,49 +71,101 @@ class Outcome:
 
 
 class Attester:
-    """Proves this machine to a controller. `boot_log` and `ima` are where firmware and kernel put their logs; what is missing is refused there."""
+    """Proves this machine to a controller. `boot_log` and `ima` are where firmware and kernel put
+    their logs; what is missing is refused there.
+    """
 
-    def __init__(self, tpm: Tpm, boot_log: Path, clock: TrustedClock, ima: Path = IMA_PATH, watched: tuple[Path, ...] = ()) -> None:
-        self.tpm, self.boot_log, self.clock, self.ima, self.watched = tpm, boot_log, clock, ima, watched
+    def __init__(
+        self,
+        tpm: Tpm,
+        boot_log: Path,
+        clock: TrustedClock,
+        ima: Path = IMA_PATH,
+        watched: tuple[Path, ...] = (),
+    ) -> None:
+        self.tpm, self.boot_log, self.clock, self.ima, self.watched = (
+            tpm,
+            boot_log,
+            clock,
+            ima,
+            watched,
+        )
         self._counters = (0, 0)
 
     async def join(self, state: AgentState, code: bytes, publics: tuple[bytes, ...]) -> Outcome:
-        """Enrol by the ticket's `code`, or rejoin with an empty one. Raises FramegateError with the controller's reasons."""
-        endorsement, ak, tls = await asyncio.to_thread(lambda: (self.tpm.endorsement(), self.tpm.attestation_key(), self.tpm.tls_key()))
-        iak = await asyncio.to_thread(self.tpm.initial_attestation_key) if code and not endorsement.certificates else None
+        """Enrol by the ticket's `code`, or rejoin with an empty one. Raises FramegateError with the
+        controller's reasons.
+        """
+        endorsement, ak, tls = await asyncio.to_thread(
+            lambda: (self.tpm.endorsement(), self.tpm.attestation_key(), self.tpm.tls_key())
+        )
+        iak = (
+            await asyncio.to_thread(self.tpm.initial_attestation_key)
+            if code and not endorsement.certificates
+            else None
+        )
         facts, log = await asyncio.to_thread(lambda: (self.tpm.facts(), self._log()))
         hello = Hello(
-            client_nonce=secrets.token_bytes(32), ticket_code=code, ek_certificates=endorsement.certificates, ek_public=endorsement.public.raw,
-            ak_public=ak.raw, tls_public=tls.raw, manufacturer=facts.manufacturer, firmware_version=facts.firmware_version,
-            boot_log_size=len(log), ima_log_size=self._ima_size(),
-            iak_public=iak.public.raw if iak else b"", iak_certificates=iak.certificates if iak else (),
-        ).marshal()  # fmt: skip
-        async with server_authenticated(state.join_address, state.server_name, [state.root_certificate]) as channel:
+            client_nonce=secrets.token_bytes(32),
+            ticket_code=code,
+            ek_certificates=endorsement.certificates,
+            ek_public=endorsement.public.raw,
+            ak_public=ak.raw,
+            tls_public=tls.raw,
+            manufacturer=facts.manufacturer,
+            firmware_version=facts.firmware_version,
+            boot_log_size=len(log),
+            ima_log_size=self._ima_size(),
+            iak_public=iak.public.raw if iak else b"",
+            iak_certificates=iak.certificates if iak else (),
+        ).marshal()
+        async with server_authenticated(
+            state.join_address, state.server_name, [state.root_certificate]
+        ) as channel:
             stub = rpc.JoinStub(channel)
             reply = await _call(stub.Begin, pb.BeginRequest(hello=hello))
             challenge = self._verified_challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
 
             def prove() -> tuple[bytes, bytes]:
-                secret = self.tpm.activate(endorsement, challenge.credential, challenge.encrypted_secret)
+                secret = self.tpm.activate(
+                    endorsement, challenge.credential, challenge.encrypted_secret
+                )
                 certified = self.tpm.certify_tls_key(certify_data(t, tls.spki()))
-                vouched = self.tpm.certify_ak(iak, iak_certify_data(t, ak.name)) if iak else (b"", b"")
-                proof = self._proof(challenge, t, tls, log, publics, certified=certified, csr=self._csr(tls), vouched=vouched)
+                vouched = (
+                    self.tpm.certify_ak(iak, iak_certify_data(t, ak.name)) if iak else (b"", b"")
+                )
+                proof = self._proof(
+                    challenge,
+                    t,
+                    tls,
+                    log,
+                    publics,
+                    certified=certified,
+                    csr=self._csr(tls),
+                    vouched=vouched,
+                )
                 return activation_mac(secret, t, proof), proof
 
             mac, proof = await asyncio.to_thread(prove)
-            answer = await _call(stub.Complete, pb.CompleteRequest(state=reply.state, mac=mac, proof=proof))
+            answer = await _call(
+                stub.Complete, pb.CompleteRequest(state=reply.state, mac=mac, proof=proof)
+            )
         return self._outcome(state, answer, tls)
 
-    async def attest(self, state: AgentState, channel: grpc.aio.Channel, publics: tuple[bytes, ...]) -> Outcome:
+    async def attest(
+        self, state: AgentState, channel: grpc.aio.Channel, publics: tuple[bytes, ...]
+    ) -> Outcome:
         """Attest again on the fleet port's `channel`. Raises FramegateError."""
         stub: Any = rpc.FleetStub(channel)
         tls, log = await asyncio.to_thread(lambda: (self.tpm.tls_key(), self._log()))
         for everything in (False, True):
             hello = AttestHello(
-                client_nonce=secrets.token_bytes(32), reset_count=self._counters[0], restart_count=self._counters[1],
+                client_nonce=secrets.token_bytes(32),
+                reset_count=self._counters[0],
+                restart_count=self._counters[1],
                 boot_log_sha256=bytes(32) if everything else sha256(log),
-            ).marshal()  # fmt: skip
+            ).marshal()
             reply = await _call(stub.Begin, pb.BeginRequest(hello=hello))
             challenge = self._verified_challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
@@ -104,29 +175,55 @@ class Attester:
                 break
         return self._outcome(state, answer, tls)
 
-    def _verified_challenge(self, state: AgentState, hello: bytes, reply: pb.ChallengeReply) -> Challenge:
+    def _verified_challenge(
+        self, state: AgentState, hello: bytes, reply: pb.ChallengeReply
+    ) -> Challenge:
         """The challenge, before the TPM is touched.
 
-        1. it answers exactly our Hello; 2. it is not older than anything signed that we have seen; 3. its certificate is a challenge key of
-        our fleet at that time; 4. the signature holds over the bytes that came. Then it is also what time it is. Raises Refused.
+        1. it answers exactly our Hello;
+        2. it is not older than anything signed that we have seen;
+        3. its certificate is a challenge key of our fleet at that time;
+        4. the signature holds over the bytes that came.
+
+        Then it is also what time it is. Raises Refused.
         """
         challenge = Challenge.parse(reply.challenge)
         if challenge.hello_sha256 != sha256(hello):  # 1
             raise Refused.of(Reason.SESSION_UNKNOWN, "a challenge to our Hello", "another")
         if challenge.issued_at_ms + 60_000 < self.clock.floor_ms:  # 2
-            raise Refused.of(Reason.SESSION_EXPIRED, "a challenge of now", "one from the past", "the controller's clock is behind")
+            raise Refused.of(
+                Reason.SESSION_EXPIRED,
+                "a challenge of now",
+                "one from the past",
+                "the controller's clock is behind",
+            )
         certificate = load_certificate(reply.certificate)
-        signer = verify_certificate(certificate, Purpose.CHALLENGE, (), state.root_certificate, from_ms(challenge.issued_at_ms))  # 3
+        signer = verify_certificate(
+            certificate,
+            Purpose.CHALLENGE,
+            (),
+            state.root_certificate,
+            from_ms(challenge.issued_at_ms),
+        )  # 3
         try:
-            signer.key.verify(reply.signature, LABEL_CHALLENGE + reply.challenge, ec.ECDSA(hashes.SHA256()))  # 4
+            signer.key.verify(
+                reply.signature, LABEL_CHALLENGE + reply.challenge, ec.ECDSA(hashes.SHA256())
+            )  # 4
         except InvalidSignature as error:
-            raise Refused.of(Reason.SIGNATURE, "the challenge key's signature", "another", "this is not your fleet's controller") from error
+            raise Refused.of(
+                Reason.SIGNATURE,
+                "the challenge key's signature",
+                "another",
+                "this is not your fleet's controller",
+            ) from error
         if challenge.bank not in HASH_NAME or not challenge.pcrs:
-            raise Malformed.of(Reason.PCR_SELECTION, "a PCR bank and PCRs", (challenge.bank, challenge.pcrs))
+            raise Malformed.of(
+                Reason.PCR_SELECTION, "a PCR bank and PCRs", (challenge.bank, challenge.pcrs)
+            )
         self.clock.correct(challenge.issued_at_ms)
         return challenge
 
-    def _proof(
+    def _proof(  # noqa: PLR0913 - members of a record
         self,
         challenge: Challenge,
         t: bytes,
@@ -140,18 +237,34 @@ class Attester:
     ) -> bytes:
         posture = collect_posture(self.watched).marshal()
         selection = PcrSelection(Alg(challenge.bank), challenge.pcrs)
-        attest, signature = self.tpm.quote(selection, quote_data(t, tls.spki(), sha256(log), posture, publics))
+        attest, signature = self.tpm.quote(
+            selection, quote_data(t, tls.spki(), sha256(log), posture, publics)
+        )
         clock = parse_attest(attest).clock_info
         self._counters = (clock.reset_count, clock.restart_count)
         return Proof(
-            certify_attest=certified[0], certify_signature=certified[1], quote_attest=attest, quote_signature=signature,
-            boot_log=log if challenge.want_boot_log else b"", boot_log_sha256=sha256(log), ima_log=self._ima(challenge), posture=posture, gateway_publics=publics, csr=csr,
-            iak_attest=vouched[0], iak_signature=vouched[1],
-        ).marshal()  # fmt: skip
+            certify_attest=certified[0],
+            certify_signature=certified[1],
+            quote_attest=attest,
+            quote_signature=signature,
+            boot_log=log if challenge.want_boot_log else b"",
+            boot_log_sha256=sha256(log),
+            ima_log=self._ima(challenge),
+            posture=posture,
+            gateway_publics=publics,
+            csr=csr,
+            iak_attest=vouched[0],
+            iak_signature=vouched[1],
+        ).marshal()
 
     def _csr(self, tls: Public) -> bytes:
         key = _signing(self.tpm, tls)
-        return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+        return (
+            x509.CertificateSigningRequestBuilder()
+            .subject_name(x509.Name([]))
+            .sign(key, hashes.SHA256())
+            .public_bytes(Encoding.DER)
+        )
 
     def _log(self) -> bytes:
         try:
@@ -166,7 +279,9 @@ class Attester:
             return 0
 
     def _ima(self, challenge: Challenge) -> bytes:
-        """The kernel's list from the entry asked for, read after the quote, so that it holds at least what was quoted; nothing where none is asked for."""
+        """The kernel's list from the entry asked for, read after the quote, so that it holds at
+        least what was quoted; nothing where none is asked for.
+        """
         if IMA_PCR not in challenge.pcrs:
             return b""
         try:
@@ -182,22 +297,33 @@ class Attester:
 
     def _outcome(self, state: AgentState, answer: pb.AttestationReply, tls: Public) -> Outcome:
         failures = from_failures(answer.failures)
-        gateways = {g.publics_sha256: (g.tls_certificate, g.verdict_certificate) for g in answer.gateways}
+        gateways = {
+            g.publics_sha256: (g.tls_certificate, g.verdict_certificate) for g in answer.gateways
+        }
         certificate = ""
         authorities = load_authorities(answer.authorities, state.root_certificate)
         if answer.certificate:
             own = verify_certificate(
-                load_certificate(answer.certificate), Purpose.DEVICE, authorities, state.root_certificate,
+                load_certificate(answer.certificate),
+                Purpose.DEVICE,
+                authorities,
+                state.root_certificate,
                 from_ms(self.clock.now_ms()),
-            )  # fmt: skip
+            )
             if own.spki != tls.spki():
                 raise Refused.of(Reason.CERTIFICATE, "a certificate for our TLS key", "another")
             certificate = base64.b64encode(answer.certificate).decode()
         new = replace(
-            state, device=answer.device, zone=answer.zone, state=answer.state, certificate=certificate, result_id=answer.result_id,
-            authorities=tuple(base64.b64encode(a).decode() for a in answer.authorities), seen_ms=self.clock.now_ms(),
+            state,
+            device=answer.device,
+            zone=answer.zone,
+            state=answer.state,
+            certificate=certificate,
+            result_id=answer.result_id,
+            authorities=tuple(base64.b64encode(a).decode() for a in answer.authorities),
+            seen_ms=self.clock.now_ms(),
             attest_interval_ms=max(1000, answer.attest_interval_ms),
-        )  # fmt: skip
+        )
         return Outcome(new, failures, gateways, answer.result_life_ms)
 
 

@@ -1,4 +1,6 @@
-"""gRPC channels of the agent: to the join port without, to the fleet port and gateways with the TPM's key. TLS 1.3 either way."""
+"""gRPC channels of the agent: to the join port without, to the fleet port and gateways with the
+TPM's key. TLS 1.3 either way.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from grpc import experimental  # the one use of gRPC's experimental API
 from framegate.wire import MAX_FRAME_BYTES, MAX_PROOF_BYTES
 from framegate_agent.signing import KeyInTpm, TlsSigner
 
-warnings.filterwarnings("ignore", category=experimental.ExperimentalApiWarning)  # known, and pinned for
+warnings.filterwarnings(
+    "ignore", category=experimental.ExperimentalApiWarning
+)  # known, and pinned for
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_PROOF_BYTES),
@@ -24,23 +28,45 @@ _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),  # channels with other credentials must never share a connection
+    (
+        "grpc.use_local_subchannel_pool",
+        1,
+    ),  # channels with other credentials must never share a connection
 )
 
 
-def server_authenticated(address: str, server_name: str, anchors: Sequence[x509.Certificate]) -> grpc.aio.Channel:
-    """A channel that proves nothing of ours; the server must chain to `anchors` and be `server_name`."""
+def server_authenticated(
+    address: str, server_name: str, anchors: Sequence[x509.Certificate]
+) -> grpc.aio.Channel:
+    """A channel that proves nothing of ours; the server must chain to `anchors` and be
+    `server_name`.
+    """
     credentials = grpc.ssl_channel_credentials(_pem(anchors))
-    return grpc.aio.secure_channel(address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name)))
+    return grpc.aio.secure_channel(
+        address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name))
+    )
 
 
 def with_tpm_key(
-    address: str, server_name: str, anchors: Sequence[x509.Certificate], key: KeyInTpm, chain: Sequence[x509.Certificate], now_s: Callable[[], float]
+    address: str,
+    server_name: str,
+    anchors: Sequence[x509.Certificate],
+    key: KeyInTpm,
+    chain: Sequence[x509.Certificate],
+    now_s: Callable[[], float],
 ) -> grpc.aio.Channel:
-    """A mutual TLS channel whose client key stays in the TPM; `chain[0]` is the certificate of that key."""
+    """A mutual TLS channel whose client key stays in the TPM; `chain[0]` is the certificate of that
+    key.
+    """
     signer = TlsSigner(key, chain[0], now_s)
-    credentials = experimental.ssl_channel_credentials_with_custom_signer(private_key_sign_fn=signer.for_grpc, root_certificates=_pem(anchors), certificate_chain=_pem(chain))
-    return grpc.aio.secure_channel(address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name)))
+    credentials = experimental.ssl_channel_credentials_with_custom_signer(
+        private_key_sign_fn=signer.for_grpc,
+        root_certificates=_pem(anchors),
+        certificate_chain=_pem(chain),
+    )
+    return grpc.aio.secure_channel(
+        address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name))
+    )
 
 
 def _pem(certificates: Sequence[x509.Certificate]) -> bytes:

@@ -1,4 +1,6 @@
-"""The agent daemon: attest on a timer, on events and on demand; rejoin when the fleet port fails; stream frames while granted."""
+"""The agent daemon: attest on a timer, on events and on demand; rejoin when the fleet port fails;
+stream frames while granted.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ TPM_TRIES: Final = 5
 """TPM errors in a row after which the daemon ends with exit code 7."""
 FIRST_BACKOFF_S: Final = 0.5
 GLANCE_S: Final = 2.0
-"""How soon a new listener, device or changed watched file is noticed. A look costs up to 7 ms where the kernel's socket tables are large."""
+"""How soon a new listener, device or changed watched file is noticed. A look costs up to 7 ms where
+the kernel's socket tables are large.
+"""
 GLANCE_HOLD_S: Final = 4.0
 MAX_BACKOFF_S: Final = 30.0
 WATCH_SILENCE_S: Final = 5.0
@@ -62,7 +66,9 @@ class Agent:
         self.clock = TrustedClock(self.state.seen_ms)
         self.tpm = Tpm(settings.tcti)
         self.tpm.flush_leftovers()
-        self.attester = Attester(self.tpm, settings.boot_log, self.clock, settings.ima, settings.watch)
+        self.attester = Attester(
+            self.tpm, settings.boot_log, self.clock, settings.ima, settings.watch
+        )
         self.failures: tuple[Failure, ...] = ()
         self.streams = self._streams()
         self.socket = self._socket()
@@ -113,7 +119,13 @@ class Agent:
         await asyncio.to_thread(self.tpm.tls_key)
         if self.socket is not None:
             await self.socket.start()
-        tasks = [self._attest_loop(), self._watch_loop(), self._status_loop(), self._posture_loop(), *(s.run() for s in self.streams)]
+        tasks = [
+            self._attest_loop(),
+            self._watch_loop(),
+            self._status_loop(),
+            self._posture_loop(),
+            *(s.run() for s in self.streams),
+        ]
         try:
             async with asyncio.TaskGroup() as group:
                 for task in tasks:
@@ -128,18 +140,29 @@ class Agent:
     async def fetch_grants(self, nonce: bytes) -> tuple[list[bytes], tuple[Failure, ...]]:
         """Ask the controller for grants; part of `camera.stream.Identity`."""
         stub: Any = rpc.FleetStub(await self._fleet())
-        reply = await answered(stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S), UNREACHED)
+        reply = await answered(
+            stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S), UNREACHED
+        )
         if reply.masks:
             self._take_masks(reply.masks)
         return list(reply.grants), from_failures(reply.failures)
 
     def _take_masks(self, envelope: bytes) -> None:
-        """Verified masks reach every capture child and the disk, so that they hold from the first frame after a restart on. Raises what verification says."""
+        """Verified masks reach every capture child and the disk, so that they hold from the first
+        frame after a restart on. Raises what verification says.
+        """
         held = self.file.load_masks()
         if envelope == held:
             return
         s = self.state
-        masks = verify_masks(envelope, s.device, self._mask_version, s.authority_certificates, s.root_certificate, from_ms(self.clock.now_ms()))
+        masks = verify_masks(
+            envelope,
+            s.device,
+            self._mask_version,
+            s.authority_certificates,
+            s.root_certificate,
+            from_ms(self.clock.now_ms()),
+        )
         self.file.save_masks(envelope)
         self.masks = envelope
         self._mask_version = masks.version
@@ -151,18 +174,32 @@ class Agent:
         envelope = self.file.load_masks()
         if envelope:
             s = self.state
-            masks = verify_masks(envelope, s.device, 0, s.authority_certificates, s.root_certificate, from_ms(self.clock.now_ms()))
+            masks = verify_masks(
+                envelope,
+                s.device,
+                0,
+                s.authority_certificates,
+                s.root_certificate,
+                from_ms(self.clock.now_ms()),
+            )
             self._mask_version, self.masks = masks.version, envelope
             for stream in self.streams:
                 stream.capture.set_masks(masks)
 
     def _server_ca(self) -> bytes:
-        found = [a for a in self.state.authority_certificates if "server-ca" in a.subject.rfc4514_string()]
+        found = [
+            a
+            for a in self.state.authority_certificates
+            if "server-ca" in a.subject.rfc4514_string()
+        ]
         return b"".join(a.public_bytes(Encoding.PEM) for a in found)
 
     async def _certify(self, csr: bytes) -> tuple[bytes, bytes]:
         stub: Any = rpc.FleetStub(await self._fleet())
-        reply = await answered(stub.BrokerCertificate(pb.BrokerCertificateRequest(csr=csr), timeout=RPC_TIMEOUT_S), UNREACHED)
+        reply = await answered(
+            stub.BrokerCertificate(pb.BrokerCertificateRequest(csr=csr), timeout=RPC_TIMEOUT_S),
+            UNREACHED,
+        )
         return reply.certificate, reply.issuer
 
     async def _attest_loop(self) -> None:
@@ -176,25 +213,35 @@ class Agent:
                 log.warning("not attested: %s", error)
                 tpm_failed = tpm_failed + 1 if isinstance(error, TpmFailed) else 0
                 if tpm_failed >= TPM_TRIES:
-                    raise  # a connection to the TPM that is gone does not come back in this process: the supervisor starts another
-                delay = random.uniform(0.5, 1.0) * min(backoff, MAX_BACKOFF_S, self.state.attest_interval_ms / 1000)  # noqa: S311 - jitter
+                    # a connection to the TPM that is gone does not come back in this process: the
+                    # supervisor starts another
+                    raise
+                most_s = min(backoff, MAX_BACKOFF_S, self.state.attest_interval_ms / 1000)
+                delay = random.uniform(0.5, 1.0) * most_s  # noqa: S311 - jitter
                 backoff = min(2 * backoff, MAX_BACKOFF_S)
             else:
                 backoff, tpm_failed = FIRST_BACKOFF_S, 0
                 self._took(outcome)
-                delay = self.state.attest_interval_ms / 1000 * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter
+                jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+                delay = self.state.attest_interval_ms / 1000 * jitter
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poke.wait(), delay)
 
     async def _attest(self) -> Outcome:
-        """On the fleet port while the certificate lives; else, or after three failures there, by rejoining."""
+        """On the fleet port while the certificate lives; else, or after three failures there, by
+        rejoining.
+        """
         publics = self.socket.publics if self.socket else ()
         if self._certificate_life_s() > 1 and self._fleet_failed < FLEET_TRIES:
             try:
                 outcome = await self.attester.attest(self.state, await self._fleet(), publics)
             except FramegateError as error:
                 self._fleet_failed += 1
-                if error.reason in {Reason.CERTIFICATE, Reason.CERTIFICATE_EXPIRED, Reason.DEVICE_UNKNOWN}:
+                if error.reason in {
+                    Reason.CERTIFICATE,
+                    Reason.CERTIFICATE_EXPIRED,
+                    Reason.DEVICE_UNKNOWN,
+                }:
                     self._fleet_failed = FLEET_TRIES
                 raise
         else:
@@ -211,11 +258,24 @@ class Agent:
         self.failures = outcome.failures
         if outcome.state.certificate:
             self.state = outcome.state
-        else:  # refused: the old certificate, if any, runs out by itself and is no use without a trusted state
-            self.state = replace(held, state=outcome.state.state, device=outcome.state.device, zone=outcome.state.zone, seen_ms=outcome.state.seen_ms)
+        # refused: the old certificate, if any, runs out by itself and is no use without a trusted
+        # state
+        else:
+            self.state = replace(
+                held,
+                state=outcome.state.state,
+                device=outcome.state.device,
+                zone=outcome.state.zone,
+                seen_ms=outcome.state.seen_ms,
+            )
         self.file.save(self.state)
         if self.state.state != held.state:
-            log.warning("state %s -> %s%s", held.state, self.state.state, "".join(f"; {f}" for f in self.failures))
+            log.warning(
+                "state %s -> %s%s",
+                held.state,
+                self.state.state,
+                "".join(f"; {f}" for f in self.failures),
+            )
         for stream in self.streams:
             stream.refresh()
         if self.socket is not None:
@@ -227,10 +287,17 @@ class Agent:
     def _warrant(self, tls: bytes, verdict: bytes, reason: str) -> Warrant:
         s = self.state
         return Warrant(
-            device=s.device, zone=s.zone, tls_certificate=tls, verdict_certificate=verdict, root=base64.b64decode(s.root),
-            authorities=tuple(base64.b64decode(a) for a in s.authorities), result_id=s.result_id, fleet_address=s.fleet_address,
-            server_name=s.server_name, reason=reason,
-        )  # fmt: skip
+            device=s.device,
+            zone=s.zone,
+            tls_certificate=tls,
+            verdict_certificate=verdict,
+            root=base64.b64decode(s.root),
+            authorities=tuple(base64.b64decode(a) for a in s.authorities),
+            result_id=s.result_id,
+            fleet_address=s.fleet_address,
+            server_name=s.server_name,
+            reason=reason,
+        )
 
     def _certificate_life_s(self) -> float:
         certificate = self.state.own_certificate
@@ -242,17 +309,31 @@ class Agent:
         return certificate.not_valid_after_utc.timestamp() - self.clock.now_s()
 
     async def _fleet(self) -> grpc.aio.Channel:
-        """The fleet port's channel; made anew where its certificate has ended and the connection is gone too."""
+        """The fleet port's channel; made anew where its certificate has ended and the connection is
+        gone too.
+        """
         if self._channel is not None:
             alive = self._channel_expires_s > self.clock.now_s() + 1
             if alive or self._channel.get_state() == grpc.ChannelConnectivity.READY:
                 return self._channel
         certificate = self.state.own_certificate
         if certificate is None or self._certificate_life_s() <= 0:
-            raise Unavailable.of(Reason.CERTIFICATE, "a certificate for this boot's key", "none", "it comes with the next attestation")
+            raise Unavailable.of(
+                Reason.CERTIFICATE,
+                "a certificate for this boot's key",
+                "none",
+                "it comes with the next attestation",
+            )
         await self._drop_channel()
         authorities = self.state.authority_certificates
-        self._channel = with_tpm_key(self.state.fleet_address, self.state.server_name, [self.state.root_certificate], self.tpm, (certificate, *authorities), self.clock.now_s)
+        self._channel = with_tpm_key(
+            self.state.fleet_address,
+            self.state.server_name,
+            [self.state.root_certificate],
+            self.tpm,
+            (certificate, *authorities),
+            self.clock.now_s,
+        )
         self._channel_expires_s = certificate.not_valid_after_utc.timestamp()
         return self._channel
 
@@ -266,11 +347,16 @@ class Agent:
             try:
                 stub: Any = rpc.FleetStub(await self._fleet())
                 call = stub.Watch(pb.WatchRequest())
-                while (event := await asyncio.wait_for(answered(call.read(), UNREACHED), WATCH_SILENCE_S)) is not grpc.aio.EOF:
+                while (
+                    event := await asyncio.wait_for(
+                        answered(call.read(), UNREACHED), WATCH_SILENCE_S
+                    )
+                ) is not grpc.aio.EOF:
                     self._watched(event)
             except (FramegateError, TimeoutError) as error:
                 log.info("watch: %s", error)
-            await asyncio.sleep(random.uniform(0.3, 1.0))  # noqa: S311 - jitter, so that a fleet does not come back as one
+            # jitter, so that a fleet does not come back as one
+            await asyncio.sleep(random.uniform(0.3, 1.0))  # noqa: S311
 
     def _watched(self, event: pb.WatchEvent) -> None:
         if event.kind == pb.WatchEvent.ATTEST_NOW:
@@ -287,7 +373,9 @@ class Agent:
             self.poke()
 
     async def _posture_loop(self) -> None:
-        """Attest at once when something must not wait for the next interval; not more often than `GLANCE_HOLD_S`, however much a machine flickers."""
+        """Attest at once when something must not wait for the next interval; not more often than
+        `GLANCE_HOLD_S`, however much a machine flickers.
+        """
         before = await asyncio.to_thread(glance, self.settings.watch)
         while True:
             await asyncio.sleep(GLANCE_S)
@@ -312,18 +400,38 @@ class Agent:
         latest = [v for s in self.streams for v in s.tally.latest]
         self.file.write_status(
             {
-                "running": running, "at": time.time(), "device": self.state.device, "zone": self.state.zone, "state": self.state.state,
-                "certificate_s": round(self._life_for_status(), 1), "attested": self._attested, "rejoined": self._rejoined,
+                "running": running,
+                "at": time.time(),
+                "device": self.state.device,
+                "zone": self.state.zone,
+                "state": self.state.state,
+                "certificate_s": round(self._life_for_status(), 1),
+                "attested": self._attested,
+                "rejoined": self._rejoined,
                 "failures": [[f.reason, f.expected, f.actual, f.hint] for f in self.failures],
                 "streams": [
-                    {"source": s.source, "gateway": s.held.grant.host if s.held else "", "problem": [str(f) for f in s.problem]} for s in self.streams
+                    {
+                        "source": s.source,
+                        "gateway": s.held.grant.host if s.held else "",
+                        "problem": [str(f) for f in s.problem],
+                    }
+                    for s in self.streams
                 ],
-                "masks": self._mask_version, "resent": sum(s.resent for s in self.streams), "outcomes": dict(outcomes), "uninspected": dict(uninspected),
-                "latest": [[v.verdict_id, v.part, v.outcome, v.reason, len(v.defects)] for v in latest[-5:]],
+                "masks": self._mask_version,
+                "resent": sum(s.resent for s in self.streams),
+                "outcomes": dict(outcomes),
+                "uninspected": dict(uninspected),
+                "latest": [
+                    [v.verdict_id, v.part, v.outcome, v.reason, len(v.defects)] for v in latest[-5:]
+                ],
                 "gateways": len(self.socket.publics) if self.socket else 0,
             }
-        )  # fmt: skip
+        )
 
     def _life_for_status(self) -> float:
         certificate = self.state.own_certificate
-        return max(0.0, certificate.not_valid_after_utc.timestamp() - self.clock.now_s()) if certificate else 0.0
+        return (
+            max(0.0, certificate.not_valid_after_utc.timestamp() - self.clock.now_s())
+            if certificate
+            else 0.0
+        )

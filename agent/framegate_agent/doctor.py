@@ -43,11 +43,20 @@ def examine(file: StateFile, tcti: str, boot_log: Path, ima: Path = IMA_PATH) ->
         tpm = Tpm(tcti)
     except FramegateError as error:
         findings.append(
-            Finding("TPM answers", False, error.failures[0].actual, "is another program holding the simulated TPM? is the user in group tss? is the TPM enabled in the firmware?")
+            Finding(
+                "TPM answers",
+                False,
+                error.failures[0].actual,
+                "is another program holding the simulated TPM? is the user in group tss? is the TPM"
+                " enabled in the firmware?",
+            )
         )
     else:
         try:
-            findings += [_guard(check, lambda c=check: _CHECKS[c](tpm, boot_log)) for check in _CHECKS]  # type: ignore[misc]
+            findings += [
+                _guard(check, lambda c=check: _CHECKS[c](tpm, boot_log))  # type: ignore[misc]
+                for check in _CHECKS
+            ]
         finally:
             tpm.close()
     findings.append(_guard("IMA list", lambda: _ima(ima)))
@@ -58,7 +67,12 @@ def _guard(check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except Exception as error:  # noqa: BLE001 - a doctor that dies of what it finds helps nobody
-        return Finding(check, False, f"{type(error).__name__}: {error}", "see the message; the TPM or file could not be examined")
+        return Finding(
+            check,
+            False,
+            f"{type(error).__name__}: {error}",
+            "see the message; the TPM or file could not be examined",
+        )
 
 
 def _device(tcti: str) -> Finding:
@@ -67,36 +81,87 @@ def _device(tcti: str) -> Finding:
         return Finding("TPM device", True, f"{tcti} (not a hardware device)")
     path = Path(rest or "/dev/tpmrm0")
     if not path.exists():
-        return Finding("TPM device", False, f"{path} does not exist", "enable the TPM in the firmware; check: ls /dev/tpm*")
+        return Finding(
+            "TPM device",
+            False,
+            f"{path} does not exist",
+            "enable the TPM in the firmware; check: ls /dev/tpm*",
+        )
     try:
         path.open("r+b", buffering=0).close()
     except OSError as error:
-        return Finding("TPM device", False, str(error), f"add the agent's user to the group of {path} (tss)")
-    note = "" if path.name.startswith("tpmrm") else "use /dev/tpmrm0: without the resource manager other programs lock us out"
+        return Finding(
+            "TPM device", False, str(error), f"add the agent's user to the group of {path} (tss)"
+        )
+    note = (
+        ""
+        if path.name.startswith("tpmrm")
+        else "use /dev/tpmrm0: without the resource manager other programs lock us out"
+    )
     return Finding("TPM device", not note, str(path), note)
 
 
 def _lockout(tpm: Tpm, _log: Path) -> Finding:
     f = tpm.facts()
-    fix = "wait for lockout recovery or: tpm2_dictionarylockout --clear-lockout; find what uses wrong passwords" if f.in_lockout else ""
-    return Finding("lockout", not f.in_lockout, f"{f.lockout_counter} of {f.max_auth_fail} failures{', LOCKED' if f.in_lockout else ''}", fix)
+    fix = (
+        "wait for lockout recovery or: tpm2_dictionarylockout --clear-lockout; find what uses wrong"
+        " passwords"
+        if f.in_lockout
+        else ""
+    )
+    return Finding(
+        "lockout",
+        not f.in_lockout,
+        f"{f.lockout_counter} of {f.max_auth_fail} failures{', LOCKED' if f.in_lockout else ''}",
+        fix,
+    )
 
 
 def _handles(tpm: Tpm, _log: Path) -> Finding:
     stale = tpm.transient_handles()
-    fix = "another program left objects in the TPM: tpm2_flushcontext --transient-object, or use /dev/tpmrm0" if stale else ""
-    return Finding("stale handles", not stale, ", ".join(f"0x{h:08x}" for h in stale) or "none", fix)
+    fix = (
+        "another program left objects in the TPM: tpm2_flushcontext --transient-object, or use"
+        " /dev/tpmrm0"
+        if stale
+        else ""
+    )
+    return Finding(
+        "stale handles", not stale, ", ".join(f"0x{h:08x}" for h in stale) or "none", fix
+    )
 
 
 def _endorsement(tpm: Tpm, _log: Path) -> Finding:
     found = tpm.endorsement()
     if not found.certificates:
-        return Finding("endorsement key", False, f"{found.label}", "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash HASH")
+        return Finding(
+            "endorsement key",
+            False,
+            f"{found.label}",
+            "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash"
+            " HASH",
+        )
     read = load_maker_certificate(found.certificates[0])
     certificate, notes = read.certificate, read.notes
-    same = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == found.public.spki()
-    seen = f"{found.label}, certificate {'matches' if same else 'is of ANOTHER key'}{', ' + ' and '.join(notes) + ' put right' if notes else ''}"
-    return Finding("endorsement key", same, seen, "" if same else "the TPM was replaced or its endorsement seed changed (TPM2_ChangeEPS): pin the new EK by hash")
+    same = (
+        certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        == found.public.spki()
+    )
+    fits = "matches" if same else "is of ANOTHER key"
+    put_right = f", {' and '.join(notes)} put right" if notes else ""
+    seen = f"{found.label}, certificate {fits}{put_right}"
+    return Finding(
+        "endorsement key",
+        same,
+        seen,
+        (
+            ""
+            if same
+            else (
+                "the TPM was replaced or its endorsement seed changed (TPM2_ChangeEPS): pin the new"
+                " EK by hash"
+            )
+        ),
+    )
 
 
 def _ak(tpm: Tpm, _log: Path) -> Finding:
@@ -106,26 +171,57 @@ def _ak(tpm: Tpm, _log: Path) -> Finding:
 
 def _boot(tpm: Tpm, log: Path) -> Finding:
     if not log.exists():
-        return Finding("boot log", False, f"no {log}", "mount securityfs (mount -t securityfs none /sys/kernel/security) and give the agent read access")
+        return Finding(
+            "boot log",
+            False,
+            f"no {log}",
+            "mount securityfs (mount -t securityfs none /sys/kernel/security) and give the agent"
+            " read access",
+        )
     values = replay(parse_boot_log(log.read_bytes()), Alg.SHA256)
     now = tpm.pcrs(PcrSelection(Alg.SHA256, tuple(range(8))))
     differ = [p for p in now if values.get(p) != now[p]]
-    fix = "the log is not of this boot, or the firmware leaves events out: it will be refused" if differ else ""
-    return Finding("boot log", not differ, f"replays to PCR 0-7{' except ' + ', '.join(map(str, differ)) if differ else ''}", fix)
+    fix = (
+        "the log is not of this boot, or the firmware leaves events out: it will be refused"
+        if differ
+        else ""
+    )
+    return Finding(
+        "boot log",
+        not differ,
+        f"replays to PCR 0-7{' except ' + ', '.join(map(str, differ)) if differ else ''}",
+        fix,
+    )
 
 
 def _ima(path: Path) -> Finding:
     if not path.exists():
-        return Finding("IMA list", False, f"no {path}", "boot with an IMA policy (docs/guides/operators/ima-policy.md); without it nothing that runs after boot is measured")
+        return Finding(
+            "IMA list",
+            False,
+            f"no {path}",
+            "boot with an IMA policy (docs/guides/operators/ima-policy.md); without it nothing that"
+            " runs after boot is measured",
+        )
     found = parse_ima(path.read_bytes())
     own = sum(e.path.startswith(AGENT_FOLDER.encode()) for e in found.entries)
-    fix = "" if own else f"load the IMA rule that measures {AGENT_FOLDER}: docs/guides/operators/ima-policy.md"
-    return Finding("IMA list", bool(own), f"{len(found.entries)} entries, {own} of Framegate's own files", fix)
+    fix = (
+        ""
+        if own
+        else f"load the IMA rule that measures {AGENT_FOLDER}: docs/guides/operators/ima-policy.md"
+    )
+    return Finding(
+        "IMA list", bool(own), f"{len(found.entries)} entries, {own} of Framegate's own files", fix
+    )
 
 
 _CHECKS: Final[dict[str, Callable[[Tpm, Path], Finding]]] = {
-    "stale handles": _handles, "lockout": _lockout, "endorsement key": _endorsement, "attestation key": _ak, "boot log": _boot,
-}  # fmt: skip
+    "stale handles": _handles,
+    "lockout": _lockout,
+    "endorsement key": _endorsement,
+    "attestation key": _ak,
+    "boot log": _boot,
+}
 
 
 def _clock(file: StateFile) -> Finding:
@@ -135,7 +231,12 @@ def _clock(file: StateFile) -> Finding:
         floor = BUILD_MS
     lag = floor / 1000 - time.time()
     if lag > MAX_CLOCK_LAG_S:
-        return Finding("clock", False, f"{lag:.0f} s behind what signed messages said", "set the clock: timedatectl set-ntp true")
+        return Finding(
+            "clock",
+            False,
+            f"{lag:.0f} s behind what signed messages said",
+            "set the clock: timedatectl set-ntp true",
+        )
     return Finding("clock", True, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
 
 
@@ -151,5 +252,12 @@ def _reach(file: StateFile) -> list[Finding]:
             socket.create_connection((host.strip("[]"), int(port)), REACH_TIMEOUT_S).close()
             found.append(Finding(label, True, f"{address} answers"))
         except (OSError, ValueError) as error:
-            found.append(Finding(label, False, f"{address}: {error}", "is the controller running? does a firewall stand between?"))
+            found.append(
+                Finding(
+                    label,
+                    False,
+                    f"{address}: {error}",
+                    "is the controller running? does a firewall stand between?",
+                )
+            )
     return found

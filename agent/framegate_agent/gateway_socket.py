@@ -1,6 +1,8 @@
-"""The Unix socket on which gateway processes of this host hand over their public keys and get their certificates.
+"""The Unix socket on which gateway processes of this host hand over their public keys and get their
+certificates.
 
-The agent vouches for a process by putting the digest of its publics into the next quote. Frames on the socket: 32-bit length, record.
+The agent vouches for a process by putting the digest of its publics into the next quote. Frames on
+the socket: 32-bit length, record.
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.wire import MAX_PUBLICS, MAX_PUBLICS_BYTES, GatewayPublics, VaultBlob, VaultSecret, Warrant, sha256
+from framegate.wire import (
+    MAX_PUBLICS,
+    MAX_PUBLICS_BYTES,
+    GatewayPublics,
+    VaultBlob,
+    VaultSecret,
+    Warrant,
+    sha256,
+)
 from framegate_proto.edge import read_record, write_record
 
 log = logging.getLogger(__name__)
@@ -34,9 +44,13 @@ class Sealer(Protocol):
 
 
 class GatewaySocket:
-    """Serves gateway processes whose uid is in `uids`; `changed` is called whenever the set of publics changes."""
+    """Serves gateway processes whose uid is in `uids`; `changed` is called whenever the set of
+    publics changes.
+    """
 
-    def __init__(self, path: Path, uids: Collection[int], changed: Callable[[], None], sealer: Sealer) -> None:
+    def __init__(
+        self, path: Path, uids: Collection[int], changed: Callable[[], None], sealer: Sealer
+    ) -> None:
         self.path, self._uids, self._changed, self._sealer = path, frozenset(uids), changed, sealer
         self._clients: dict[asyncio.StreamWriter, bytes] = {}
         self._server: asyncio.Server | None = None
@@ -87,7 +101,11 @@ class GatewaySocket:
                     continue
                 GatewayPublics.parse(raw)
                 if writer not in self._clients and len(self._clients) >= MAX_PUBLICS:
-                    raise Refused.of(Reason.TOO_MANY_TRIES, f"at most {MAX_PUBLICS} gateway processes", "one more")
+                    raise Refused.of(
+                        Reason.TOO_MANY_TRIES,
+                        f"at most {MAX_PUBLICS} gateway processes",
+                        "one more",
+                    )
                 self._clients[writer] = raw
                 self._changed()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -100,17 +118,30 @@ class GatewaySocket:
                 self._changed()
 
     def _vault(self, raw: bytes) -> bytes:
-        """Seal a gateway's vault secret to this TPM, or unseal it: the key of a copied disk stays here."""
+        """Seal a gateway's vault secret to this TPM, or unseal it: the key of a copied disk stays
+        here.
+        """
         try:
             if raw[1:].startswith(VaultSecret.LABEL.encode()):
-                return VaultBlob(sealed=self._sealer.seal(VaultSecret.parse(raw).secret), reason="").marshal()
+                return VaultBlob(
+                    sealed=self._sealer.seal(VaultSecret.parse(raw).secret), reason=""
+                ).marshal()
             return VaultSecret(secret=self._sealer.unseal(VaultBlob.parse(raw).sealed)).marshal()
         except FramegateError as error:
             log.error("vault: %s", ascii(str(error)))
-            return VaultBlob(sealed=b"", reason="".join(c for c in str(error) if c.isprintable())[:1000]).marshal()
+            return VaultBlob(
+                sealed=b"", reason="".join(c for c in str(error) if c.isprintable())[:1000]
+            ).marshal()
 
     def _check_peer(self, writer: asyncio.StreamWriter) -> None:
-        raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        raw = writer.get_extra_info("socket").getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+        )
         uid = struct.unpack("3i", raw)[1]
         if uid not in self._uids:
-            raise Refused.of(Reason.UNAUTHENTICATED, f"a process of uid {sorted(self._uids)}", f"uid {uid}", "start the agent with --gateway-uid")
+            raise Refused.of(
+                Reason.UNAUTHENTICATED,
+                f"a process of uid {sorted(self._uids)}",
+                f"uid {uid}",
+                "start the agent with --gateway-uid",
+            )

@@ -1,4 +1,6 @@
-"""The agent's own word about its machine, read from /proc, /sys and /etc; and a cheap look that tells when something of it changed."""
+"""The agent's own word about its machine, read from /proc, /sys and /etc; and a cheap look that
+tells when something of it changed.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +20,62 @@ from typing import Final
 from framegate.profile.posture import MAX_LIST, MAX_TEXT, Posture
 from framegate_agent import VERSION
 
-_NO_SHELL: Final = frozenset({"/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync", ""})
+_NO_SHELL: Final = frozenset(
+    {
+        "/usr/sbin/nologin",
+        "/sbin/nologin",
+        "/bin/false",
+        "/usr/bin/false",
+        "/bin/sync",
+        "/usr/bin/sync",
+        "",
+    }
+)
 _EFI: Final = Path("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
 FIREWALL_EVERY_S: Final = 300.0
 """Counting firewall rules starts a program; rules change with configuration, not by the minute."""
 _LISTENING: Final = {
-    n: re.compile(rf"^ *\d+: ([0-9A-F]{{8,32}}):([0-9A-F]{{4}}) \S+ {s} ", re.MULTILINE) for n, s in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07"))
+    n: re.compile(rf"^ *\d+: ([0-9A-F]{{8,32}}):([0-9A-F]{{4}}) \S+ {s} ", re.MULTILINE)
+    for n, s in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07"))
 }
-"""Lines of /proc/net whose socket state means: waits for whoever comes. One search, because a busy machine has thousands of others."""
+"""Lines of /proc/net whose socket state means: waits for whoever comes. One search, because a busy
+machine has thousands of others.
+"""
 
 
 def collect_posture(watched: Sequence[Path] = (), *, root: Path = Path("/")) -> Posture:
-    """The facts of this moment; what cannot be read is empty or -1. `root` is where /proc, /sys and /etc hang."""
+    """The facts of this moment; what cannot be read is empty or -1. `root` is where /proc, /sys and
+    /etc hang.
+    """
     release = _os_release(root)
     return Posture(
-        agent_version=VERSION, agent_sha256=agent_digest(), os_id=release.get("ID", "unknown"), os_version=release.get("VERSION_ID", "unknown"),
-        kernel=platform.release(), architecture=platform.machine(), uptime_s=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
-        reboot_pending=(root / "run/reboot-required").exists(), secure_boot=_secure_boot(root), lockdown=_lockdown(root), encrypted_root=_encrypted_root(root),
-        firewall=_firewall(int(time.monotonic() / FIREWALL_EVERY_S)), clock_ms=time.time_ns() // 1_000_000,
-        clock_synchronised=(root / "run/systemd/timesync/synchronized").exists(), listeners=_listeners(root), modules=_modules(root), usb=_usb(root), video=_video(root),
-        shells=_shells(root), watched=_watched(watched),
-    )  # fmt: skip
+        agent_version=VERSION,
+        agent_sha256=agent_digest(),
+        os_id=release.get("ID", "unknown"),
+        os_version=release.get("VERSION_ID", "unknown"),
+        kernel=platform.release(),
+        architecture=platform.machine(),
+        uptime_s=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
+        reboot_pending=(root / "run/reboot-required").exists(),
+        secure_boot=_secure_boot(root),
+        lockdown=_lockdown(root),
+        encrypted_root=_encrypted_root(root),
+        firewall=_firewall(int(time.monotonic() / FIREWALL_EVERY_S)),
+        clock_ms=time.time_ns() // 1_000_000,
+        clock_synchronised=(root / "run/systemd/timesync/synchronized").exists(),
+        listeners=_listeners(root),
+        modules=_modules(root),
+        usb=_usb(root),
+        video=_video(root),
+        shells=_shells(root),
+        watched=_watched(watched),
+    )
 
 
 def glance(watched: Sequence[Path] = (), *, root: Path = Path("/")) -> bytes:
-    """A digest of what must be told at once when it changes: listeners, USB and video devices, watched files. Most of its cost is the kernel's: it walks its whole socket table."""
+    """A digest of what must be told at once when it changes: listeners, USB and video devices,
+    watched files. Most of its cost is the kernel's: it walks its whole socket table.
+    """
     stats = []
     for path in watched:
         try:
@@ -50,7 +83,9 @@ def glance(watched: Sequence[Path] = (), *, root: Path = Path("/")) -> bytes:
             stats.append((str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino))
         except OSError:
             stats.append((str(path), 0, 0, 0))
-    return hashlib.sha256(repr((_listeners(root), _usb(root), _video(root), stats)).encode()).digest()
+    return hashlib.sha256(
+        repr((_listeners(root), _usb(root), _video(root), stats)).encode()
+    ).digest()
 
 
 def _text(path: Path) -> str:
@@ -67,7 +102,10 @@ def _clean(values: list[str]) -> list[str]:
 
 
 def _os_release(root: Path) -> dict[str, str]:
-    return {k: v.strip('"') for k, v in re.findall(r"^([A-Z_]+)=(.*)$", _text(root / "etc/os-release"), re.MULTILINE)}
+    return {
+        k: v.strip('"')
+        for k, v in re.findall(r"^([A-Z_]+)=(.*)$", _text(root / "etc/os-release"), re.MULTILINE)
+    }
 
 
 def _secure_boot(root: Path) -> int:
@@ -105,7 +143,9 @@ def _encrypted_root(root: Path) -> int:
 def _firewall(_when: int) -> int:
     """Rules that nft lists; -1 where it is missing or may not."""
     try:
-        done = subprocess.run(["nft", "-j", "list", "ruleset"], capture_output=True, timeout=5, check=True)
+        done = subprocess.run(
+            ["nft", "-j", "list", "ruleset"], capture_output=True, timeout=5, check=True
+        )
         return sum("rule" in item for item in json.loads(done.stdout).get("nftables", []))
     except (OSError, subprocess.SubprocessError, ValueError):
         return -1
@@ -138,12 +178,18 @@ def _usb(root: Path) -> list[str]:
     for device in _children(root / "sys/bus/usb/devices"):
         vendor = _text(device / "idVendor").strip()
         if vendor:
-            found.append(f"{vendor}:{_text(device / 'idProduct').strip()} {_text(device / 'serial').strip()}".strip())
+            product, serial = (_text(device / n).strip() for n in ("idProduct", "serial"))
+            found.append(f"{vendor}:{product} {serial}".strip())
     return _clean(found)
 
 
 def _video(root: Path) -> list[str]:
-    return _clean([f"{d.name} {_text(d / 'name').strip()}".strip() for d in _children(root / "sys/class/video4linux")])
+    return _clean(
+        [
+            f"{d.name} {_text(d / 'name').strip()}".strip()
+            for d in _children(root / "sys/class/video4linux")
+        ]
+    )
 
 
 def _children(folder: Path) -> list[Path]:
@@ -174,5 +220,9 @@ def agent_digest() -> str:
     """SHA-256 over the agent's own Python files, in path order."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.relative_to(Path(__file__).parent).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(
+            path.relative_to(Path(__file__).parent).as_posix().encode()
+            + b"\0"
+            + hashlib.sha256(path.read_bytes()).digest()
+        )
     return digest.hexdigest()

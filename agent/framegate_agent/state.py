@@ -1,4 +1,6 @@
-"""What the agent keeps on disk: addresses, the fleet's root, its certificate. No secret that works without this machine's TPM."""
+"""What the agent keeps on disk: addresses, the fleet's root, its certificate. No secret that works
+without this machine's TPM.
+"""
 
 from __future__ import annotations
 
@@ -63,14 +65,26 @@ class StateFile:
         private_folder(folder)
 
     def load(self) -> AgentState:
-        """The state. Raises Unavailable where this machine has not joined, Refused where the file is damaged."""
+        """The state. Raises Unavailable where this machine has not joined, Refused where the file
+        is damaged.
+        """
         try:
             body = json.loads(self.path.read_text())
             return AgentState(**{**body, "authorities": tuple(body["authorities"])})
         except FileNotFoundError as error:
-            raise Unavailable.of(Reason.UNAVAILABLE, "a machine that has joined a fleet", f"no {self.path}", "framegate-agent join TICKET") from error
+            raise Unavailable.of(
+                Reason.UNAVAILABLE,
+                "a machine that has joined a fleet",
+                f"no {self.path}",
+                "framegate-agent join TICKET",
+            ) from error
         except (ValueError, TypeError, KeyError) as error:
-            raise Refused.of(Reason.MALFORMED, f"a state file in {self.path}", type(error).__name__, "remove it and rejoin: framegate-agent join TICKET") from error
+            raise Refused.of(
+                Reason.MALFORMED,
+                f"a state file in {self.path}",
+                type(error).__name__,
+                "remove it and rejoin: framegate-agent join TICKET",
+            ) from error
 
     def save(self, state: AgentState) -> None:
         """Replace the state; a power cut leaves the old or the new one."""
@@ -91,7 +105,9 @@ class StateFile:
 
 
 class TrustedClock:
-    """Wall clock that never goes below what signed messages have said; corrected by every verified challenge."""
+    """Wall clock that never goes below what signed messages have said; corrected by every verified
+    challenge.
+    """
 
     def __init__(self, floor_ms: int) -> None:
         self.floor_ms, self._offset_ms = max(floor_ms, BUILD_MS), 0

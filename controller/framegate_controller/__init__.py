@@ -1,4 +1,6 @@
-"""The controller: verifier, registrar and certificate authority of a fleet. It never sees a frame or a frame key."""
+"""The controller: verifier, registrar and certificate authority of a fleet. It never sees a frame
+or a frame key.
+"""
 
 from typing import Final
 

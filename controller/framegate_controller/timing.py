@@ -1,4 +1,6 @@
-"""One knob, the attest interval, and every deadline derived from it. The table stands in docs/reference/protocol.md."""
+"""One knob, the attest interval, and every deadline derived from it. The table stands in
+docs/reference/protocol.md.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ TICKET_LIFE_S: Final = 86_400
 RESERVATION_MS: Final = 60_000
 TICKET_TRIES: Final = 5
 TICKET_WINDOW_S: Final = 60.0
-"""Five tries a minute from one address: no plant joins faster by hand, no guesser gets through 128 bits."""
+"""Five tries a minute from one address: no plant joins faster by hand, no guesser gets through 128
+bits.
+"""
 
 
 @dataclass(frozen=True, slots=True)

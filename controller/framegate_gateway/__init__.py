@@ -1,1 +1,3 @@
-"""The gateway: admits sealed frames from devices that are trusted now, inspects them, and signs what it found."""
+"""The gateway: admits sealed frames from devices that are trusted now, inspects them, and signs
+what it found.
+"""

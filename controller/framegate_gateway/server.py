@@ -78,38 +78,80 @@ class GatewayProcess:
         try:
             private_folder(settings.state)
         except OSError as error:
-            raise Unavailable.of(Reason.UNAVAILABLE, f"a folder {settings.state} for receipts", error.strerror or error, "name one this user may write: --state DIR") from error
-        access = AccessView(settings.state, lambda: self.keys.credentials.root if self.keys.credentials else None)
-        self.view = TrustView(settings.state / "feed-revision", access, close=settings.feed_silence == "close", authorities=self.keys.know, inspection=self._inspection)
-        self.pinned = PinnedModel(settings.state, (shipped, *settings.models), self.models, self.keys.use_model, self._model_event, lambda: from_ms(self.view.now_ms()))
+            raise Unavailable.of(
+                Reason.UNAVAILABLE,
+                f"a folder {settings.state} for receipts",
+                error.strerror or error,
+                "name one this user may write: --state DIR",
+            ) from error
+        access = AccessView(
+            settings.state, lambda: self.keys.credentials.root if self.keys.credentials else None
+        )
+        self.view = TrustView(
+            settings.state / "feed-revision",
+            access,
+            close=settings.feed_silence == "close",
+            authorities=self.keys.know,
+            inspection=self._inspection,
+        )
+        self.pinned = PinnedModel(
+            settings.state,
+            (shipped, *settings.models),
+            self.models,
+            self.keys.use_model,
+            self._model_event,
+            lambda: from_ms(self.view.now_ms()),
+        )
         self.journal = Journal()
-        self.publisher = Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
+        self.publisher = (
+            Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
+        )
         self.receipts = ReceiptStore(settings.state)
         self.vault, self.locked = self._open_vault()
-        self.maker = VerdictMaker(self.keys, self.view, self.models, self.journal, self.publisher, self.receipts, self.vault)
+        self.maker = VerdictMaker(
+            self.keys,
+            self.view,
+            self.models,
+            self.journal,
+            self.publisher,
+            self.receipts,
+            self.vault,
+        )
         self.learner = GoldenLearner()
-        self.conversations = Conversations(self.view, self.models, self.maker, self.receipts, self.learner)
+        self.conversations = Conversations(
+            self.view, self.models, self.maker, self.receipts, self.learner
+        )
         self._first, self._signed = asyncio.Event(), asyncio.Event()
         self._mqtt: MqttFrames | None = None
 
     async def run(self) -> None:
         """Start the engine, wait for the first warrant, open the ports, serve."""
-        for port in filter(None, (self.settings.port, self.settings.operator_port, self.settings.inference_port)):
+        for port in filter(
+            None, (self.settings.port, self.settings.operator_port, self.settings.inference_port)
+        ):
             _require_free(self.settings.host, port)
         await self.models.start()
         engine = self.models.engine
         log.warning(
-            "model %s, %d known answers given, inference child: %s, %d golden images", engine.bundle.digest.hex()[:16], engine.known_answers, engine.isolation, len(self.parts)
+            "model %s, %d known answers given, inference child: %s, %d golden images",
+            engine.bundle.digest.hex()[:16],
+            engine.known_answers,
+            engine.isolation,
+            len(self.parts),
         )
         servers: list[grpc.aio.Server] = []
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(follow_agent(self.settings.agent_socket, self.keys, self._changed))
+                group.create_task(
+                    follow_agent(self.settings.agent_socket, self.keys, self._changed)
+                )
                 await self._first.wait()
                 group.create_task(self.pinned.follow())
                 group.create_task(self.parts.follow(self.keys))
                 group.create_task(follow_feed(self.view, self.keys))
-                group.create_task(sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed))
+                group.create_task(
+                    sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed)
+                )
                 group.create_task(follow_log(self.receipts, self.keys, self._signed))
                 if self.vault is not None:
                     group.create_task(self._expire(self.vault))
@@ -127,22 +169,35 @@ class GatewayProcess:
             await asyncio.to_thread(self.receipts.close)
 
     async def _model_failed(self, bundle: Bundle, error: FramegateError) -> None:
-        """A model deviated and is stopped: a leaf among the receipts says so, beside the UNINSPECTED verdicts that follow."""
-        await self._model_event("model-stopped", {"model_sha256": bundle.digest.hex(), "reason": error.reason.value, "what": str(error)[:400]})
+        """A model deviated and is stopped: a leaf among the receipts says so, beside the
+        UNINSPECTED verdicts that follow.
+        """
+        await self._model_event(
+            "model-stopped",
+            {
+                "model_sha256": bundle.digest.hex(),
+                "reason": error.reason.value,
+                "what": str(error)[:400],
+            },
+        )
 
     async def _model_event(self, event: str, detail: dict[str, Any]) -> None:
         with contextlib.suppress(FramegateError):
             await self.maker.event(secrets.token_hex(16), event, "gateway", detail)
 
     def _inspection(self, update: pb.TrustUpdate) -> None:
-        """Model pin and parts of the trust feed. Raises Malformed or Refused: the feed is then worth nothing."""
+        """Model pin and parts of the trust feed. Raises Malformed or Refused: the feed is then
+        worth nothing.
+        """
         credentials = self.keys.credentials
         if credentials is None:
             return
         if update.HasField("access"):
             self.pinned.apply(update.access.model_pin, credentials.zone, credentials.root)
         if update.HasField("parts"):
-            self.parts.apply(list(update.parts.parts), credentials.root, from_ms(self.view.now_ms()))
+            self.parts.apply(
+                list(update.parts.parts), credentials.root, from_ms(self.view.now_ms())
+            )
 
     def _sign_rest(self) -> None:
         """What is left unsigned at an orderly end is signed now, not recovered later."""
@@ -150,12 +205,19 @@ class GatewayProcess:
             pass
 
     def _open_vault(self) -> tuple[FrameVault | None, str]:
-        """The host's vault, or why there is none. A vault that does not open never stops inspection: frames are then not kept, and it says so."""
+        """The host's vault, or why there is none. A vault that does not open never stops
+        inspection: frames are then not kept, and it says so.
+        """
         folder = self.settings.state / "vault"
         if not (folder / "vault.json").exists():
             return None, "none: framegate-gateway vault init"
         try:
-            return FrameVault(folder, open_keys(folder, self.settings.agent_socket), self.settings.keep), ""
+            return (
+                FrameVault(
+                    folder, open_keys(folder, self.settings.agent_socket), self.settings.keep
+                ),
+                "",
+            )
         except FramegateError as error:
             log.error("the vault stays shut, frames are not kept: %s", error)
             return None, f"shut: {error}"
@@ -174,16 +236,48 @@ class GatewayProcess:
         if not self._first.is_set():
             log.warning("warranted by %s, zone %s", credentials.device, credentials.zone)
             self._first.set()
-        if self.publisher is not None and (self._mqtt is not None or not self.settings.frames_over_broker):
+        if self.publisher is not None and (
+            self._mqtt is not None or not self.settings.frames_over_broker
+        ):
             self.publisher.renewed(credentials)
 
     async def _serve(self) -> list[grpc.aio.Server]:
         s = self.settings
-        frames, operators = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
-        rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, self.conversations), frames)
+        frames, operators = (
+            grpc.aio.server(options=SERVER_OPTIONS),
+            grpc.aio.server(options=SERVER_OPTIONS),
+        )
+        rpc.add_FramesServicer_to_server(
+            FramesService(self.keys, self.view, self.conversations), frames
+        )
         rules = EgressRules(frozenset(s.export_to), s.export_quota)
-        egress = Egress(self.vault, self.receipts, self.maker, self.models, self.keys, rules, self.journal, self.view.now_ms) if self.vault is not None else None
-        service = GatewayOperatorService(self.keys, self.view, self.models, self.journal, self.receipts, self.vault, egress, self.locked, self.learner, self.pinned, self.parts)
+        egress = (
+            Egress(
+                self.vault,
+                self.receipts,
+                self.maker,
+                self.models,
+                self.keys,
+                rules,
+                self.journal,
+                self.view.now_ms,
+            )
+            if self.vault is not None
+            else None
+        )
+        service = GatewayOperatorService(
+            self.keys,
+            self.view,
+            self.models,
+            self.journal,
+            self.receipts,
+            self.vault,
+            egress,
+            self.locked,
+            self.learner,
+            self.pinned,
+            self.parts,
+        )
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:
             self._mqtt = MqttFrames(self.keys, self.view, self.conversations, self.publisher)
@@ -191,25 +285,37 @@ class GatewayProcess:
         ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
         if s.inference_port:
             usual = grpc.aio.server(options=SERVER_OPTIONS)
-            oip_rpc.add_GRPCInferenceServiceServicer_to_server(OpenInferenceService(self.keys, self.view, self.models), usual)
+            oip_rpc.add_GRPCInferenceServiceServicer_to_server(
+                OpenInferenceService(self.keys, self.view, self.models), usual
+            )
             ports.append((usual, s.inference_port, "device-ca"))
         for server, port, clients in ports:
             fetch = functools.partial(self._configuration, clients)
-            credentials = grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=True)
+            credentials = grpc.dynamic_ssl_server_credentials(
+                fetch(), fetch, require_client_authentication=True
+            )
             server.add_secure_port(f"{s.host}:{port}", credentials)
             await server.start()
         return [server for server, _, _ in ports]
 
     def _configuration(self, clients: str) -> grpc.ServerCertificateConfiguration:
-        """Present key and chain for new connections. Raises Refused while the host has no standing; gRPC then keeps the last, whose time runs out."""
+        """Present key and chain for new connections. Raises Refused while the host has no standing;
+        gRPC then keeps the last, whose time runs out.
+        """
         credentials = self.keys.credentials
         if credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self.keys.refused or "no warrant")
-        return grpc.ssl_server_certificate_configuration([self.keys.chain_pem()], credentials.authority(clients))
+            raise Refused.of(
+                Reason.NOT_TRUSTED, "a host in standing", self.keys.refused or "no warrant"
+            )
+        return grpc.ssl_server_certificate_configuration(
+            [self.keys.chain_pem()], credentials.authority(clients)
+        )
 
 
 def _golden(settings: GatewaySettings) -> GoldenImages:
-    """The golden images of this host. Raises where somebody else's signature, or none, is on them."""
+    """The golden images of this host. Raises where somebody else's signature, or none, is on
+    them.
+    """
     keys = [read_public_key(path) for path in settings.golden_key]
     return GoldenImages(settings.golden, signed_files(settings.golden, keys))
 
@@ -229,5 +335,8 @@ def _require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise Unavailable.of(
-                Reason.UNAVAILABLE, f"{host}:{port} free to listen on", error.strerror or error, "another gateway may be running; choose --port and --operator-port"
+                Reason.UNAVAILABLE,
+                f"{host}:{port} free to listen on",
+                error.strerror or error,
+                "another gateway may be running; choose --port and --operator-port",
             ) from error

@@ -1,4 +1,6 @@
-"""The adapter: triggers and verdicts in, one decision for each part out, a heartbeat beside them. What it does not say in time is not said at all."""
+"""The adapter: triggers and verdicts in, one decision for each part out, a heartbeat beside them.
+What it does not say in time is not said at all.
+"""
 
 from __future__ import annotations
 
@@ -25,22 +27,40 @@ log = logging.getLogger(__name__)
 BEAT_S: Final = 0.25
 """Between two heartbeats; a PLC's watchdog waits for a few of them."""
 EARLY: Final = 256
-"""Verdicts that came before their trigger and wait for it: a fast camera overtakes a slow PLC by a few parts."""
+"""Verdicts that came before their trigger and wait for it: a fast camera overtakes a slow PLC by a
+few parts.
+"""
 EARLY_MS: Final = 5_000
 
 
 class PartSource(Protocol):
-    """Where parts are born: a PLC on the broker, a photo-eye, a test. `done` is called once a trigger is in the ledger."""
+    """Where parts are born: a PLC on the broker, a photo-eye, a test. `done` is called once a
+    trigger is in the ledger.
+    """
 
     def triggers(self) -> AsyncIterator[tuple[Trigger, Callable[[], None]]]:
         """Triggers as they come."""
 
 
 class Adapter:
-    """One line. `trigger` and `verdict` may be called by whoever brings them; `run` keeps the heart beating."""
+    """One line. `trigger` and `verdict` may be called by whoever brings them; `run` keeps the heart
+    beating.
+    """
 
-    def __init__(self, rules: Rules, ledger: Ledger, credentials: Credentials, outputs: Sequence[Output], now_ms: Callable[[], int] | None = None) -> None:
-        self.rules, self.ledger, self._credentials, self._outputs = rules, ledger, credentials, outputs
+    def __init__(
+        self,
+        rules: Rules,
+        ledger: Ledger,
+        credentials: Credentials,
+        outputs: Sequence[Output],
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self.rules, self.ledger, self._credentials, self._outputs = (
+            rules,
+            ledger,
+            credentials,
+            outputs,
+        )
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.duplicates = self.refused = 0
         self._in_a_row = 0
@@ -59,7 +79,9 @@ class Adapter:
                 done()
 
     async def settle(self) -> None:
-        """After a restart: parts past their time are UNINSPECTED, parts within it wait on, decisions still in time are handed over again."""
+        """After a restart: parts past their time are UNINSPECTED, parts within it wait on,
+        decisions still in time are handed over again.
+        """
         now, unsent = self.now_ms(), self.ledger.left_unsent()
         for part in self.ledger.left_open():
             if part.deadline_ms <= now:
@@ -72,10 +94,15 @@ class Adapter:
     def trigger(self, trigger: Trigger) -> None:
         """A part has entered. In the ledger when this returns."""
         now = self.now_ms()
-        deadline, key = deadline_of(self.rules, trigger, now), PartKey(trigger.part, trigger.trigger_sequence)
+        deadline, key = (
+            deadline_of(self.rules, trigger, now),
+            PartKey(trigger.part, trigger.trigger_sequence),
+        )
         if not self.ledger.open_part(trigger, now, deadline):
             self.duplicates += 1
-            log.info("trigger %d of part %s came twice", trigger.trigger_sequence, ascii(trigger.part))
+            log.info(
+                "trigger %d of part %s came twice", trigger.trigger_sequence, ascii(trigger.part)
+            )
             return
         self._arm(key, deadline)
         for camera in self.rules.cameras:
@@ -84,9 +111,16 @@ class Adapter:
                 self._view(early[0])
 
     def verdict(self, envelope: bytes) -> None:
-        """A verdict, from anyone: acted on only where it verifies, belongs here, and comes in time. Never raises."""
+        """A verdict, from anyone: acted on only where it verifies, belongs here, and comes in time.
+        Never raises.
+        """
         try:
-            found = verify_verdict(envelope, self._credentials.authorities, self._credentials.root, from_ms(self.now_ms()))
+            found = verify_verdict(
+                envelope,
+                self._credentials.authorities,
+                self._credentials.root,
+                from_ms(self.now_ms()),
+            )
             belongs(self.rules, found)
         except FramegateError as error:
             self.refused += 1
@@ -121,7 +155,9 @@ class Adapter:
             self.ledger.note_late(held, "no trigger came for it", now)
 
     def _decide(self, key: PartKey, ruling: Ruling) -> None:
-        """Decide a part; in the ledger when this returns, on its way to the outputs soon after. The first decision stands."""
+        """Decide a part; in the ledger when this returns, on its way to the outputs soon after. The
+        first decision stands.
+        """
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -134,15 +170,24 @@ class Adapter:
         await self._count(decided.ruling)
 
     async def _emit(self, decided: DecidedPart) -> None:
-        """Hand a decision to every output. A PASS past its part's deadline is never handed over: by then the part has been diverted."""
+        """Hand a decision to every output. A PASS past its part's deadline is never handed over: by
+        then the part has been diverted.
+        """
         now = self.now_ms()
         if now >= decided.deadline_ms and decided.ruling.outcome == Outcome.PASS:
             self.ledger.emitted(decided.key, NOT_TAKEN)
             return
         decision = Decision(
-            decision_id=secrets.token_hex(16), line=self.rules.line, part=decided.key.part, trigger_sequence=decided.key.sequence, outcome=decided.ruling.outcome.value,
-            reason=decided.ruling.reason, verdicts=decided.verdicts, issued_at_ms=now, valid_until_ms=max(decided.deadline_ms, now) + self.rules.hold_ms,
-        )  # fmt: skip
+            decision_id=secrets.token_hex(16),
+            line=self.rules.line,
+            part=decided.key.part,
+            trigger_sequence=decided.key.sequence,
+            outcome=decided.ruling.outcome.value,
+            reason=decided.ruling.reason,
+            verdicts=decided.verdicts,
+            issued_at_ms=now,
+            valid_until_ms=max(decided.deadline_ms, now) + self.rules.hold_ms,
+        )
         envelope = decision.seal(self._credentials.der, self._credentials.sign)
         state = SENT
         for output in self._outputs:
@@ -156,14 +201,23 @@ class Adapter:
     async def _count(self, ruling: Ruling) -> None:
         self._in_a_row = self._in_a_row + 1 if ruling.outcome == Outcome.UNINSPECTED else 0
         if self._in_a_row and self._in_a_row % self.rules.stop_after == 0:
-            notice = Notice(self.rules.line, "line-stop", self._in_a_row, ruling.reason, self.now_ms())
-            log.error("%d parts UNINSPECTED in a row (%s): asking for the line to be stopped", self._in_a_row, ruling.reason)
+            notice = Notice(
+                self.rules.line, "line-stop", self._in_a_row, ruling.reason, self.now_ms()
+            )
+            log.error(
+                "%d parts UNINSPECTED in a row (%s): asking for the line to be stopped",
+                self._in_a_row,
+                ruling.reason,
+            )
             await self._tell(lambda output, envelope: output.ask_stop(notice, envelope), notice)
 
     async def _beat(self) -> None:
         while True:
             self._beats += 1
-            await self._tell(lambda output, envelope: output.beat(self._beats, envelope), Notice(self.rules.line, "heartbeat", self._beats, "", self.now_ms()))
+            await self._tell(
+                lambda output, envelope: output.beat(self._beats, envelope),
+                Notice(self.rules.line, "heartbeat", self._beats, "", self.now_ms()),
+            )
             await asyncio.sleep(BEAT_S)
 
     async def _tell(self, call: Callable[[Output, bytes], Awaitable[None]], notice: Notice) -> None:
@@ -176,7 +230,9 @@ class Adapter:
 
     def _arm(self, key: PartKey, deadline_ms: int) -> None:
         delay = max(0.0, (deadline_ms - self.now_ms()) / 1000)
-        self._timers[key] = asyncio.get_running_loop().call_later(delay, self._decide, key, Ruling(Outcome.UNINSPECTED, Reason.TIMEOUT))
+        self._timers[key] = asyncio.get_running_loop().call_later(
+            delay, self._decide, key, Ruling(Outcome.UNINSPECTED, Reason.TIMEOUT)
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -185,16 +241,35 @@ class Adapter:
 
 
 def parse_trigger(payload: bytes) -> Trigger:
-    """A trigger's JSON: {part, part_type, trigger_sequence, at_ms}, the last one optional. Raises Malformed."""
+    """A trigger's JSON: {part, part_type, trigger_sequence, at_ms}, the last one optional. Raises
+    Malformed.
+    """
     body = strict_json(payload[:4096])
     members = {"part": str, "part_type": str, "trigger_sequence": int, "at_ms": int}
-    if type(body) is not dict or set(body) - set(members) or not {"part", "part_type", "trigger_sequence"} <= set(body):
-        raise Malformed.of(Reason.MALFORMED, "a trigger {part, part_type, trigger_sequence, at_ms}", ascii(payload[:80]))
+    if (
+        type(body) is not dict
+        or set(body) - set(members)
+        or not {"part", "part_type", "trigger_sequence"} <= set(body)
+    ):
+        raise Malformed.of(
+            Reason.MALFORMED,
+            "a trigger {part, part_type, trigger_sequence, at_ms}",
+            ascii(payload[:80]),
+        )
     if any(type(body[m]) is not members[m] for m in body):
-        raise Malformed.of(Reason.MALFORMED, "texts and whole numbers in a trigger", ascii(payload[:80]))
+        raise Malformed.of(
+            Reason.MALFORMED, "texts and whole numbers in a trigger", ascii(payload[:80])
+        )
     return Trigger(body["part"], body["part_type"], body["trigger_sequence"], body.get("at_ms", 0))
 
 
 def trigger_json(trigger: Trigger) -> bytes:
     """The JSON that `parse_trigger` reads."""
-    return json.dumps({"part": trigger.part, "part_type": trigger.part_type, "trigger_sequence": trigger.trigger_sequence, "at_ms": trigger.at_ms}).encode()
+    return json.dumps(
+        {
+            "part": trigger.part,
+            "part_type": trigger.part_type,
+            "trigger_sequence": trigger.trigger_sequence,
+            "at_ms": trigger.at_ms,
+        }
+    ).encode()

@@ -1,4 +1,6 @@
-"""What an adapter holds: its key and certificate, and the fleet's root and issuing CAs to verify verdicts with."""
+"""What an adapter holds: its key and certificate, and the fleet's root and issuing CAs to verify
+verdicts with.
+"""
 
 from __future__ import annotations
 
@@ -48,16 +50,38 @@ def load_credentials(folder: Path, line: str) -> Credentials:
     hint = f"framegate-controller line-certificate {line} --out {folder}"
     try:
         if (folder / "line.key").stat().st_mode & 0o077:
-            raise Refused.of(Reason.USAGE, f"{folder / 'line.key'} readable by its owner alone", "others can read it", f"chmod 600 {folder / 'line.key'}")
+            raise Refused.of(
+                Reason.USAGE,
+                f"{folder / 'line.key'} readable by its owner alone",
+                "others can read it",
+                f"chmod 600 {folder / 'line.key'}",
+            )
         key = load_pem_private_key((folder / "line.key").read_bytes(), None)
         certificate = x509.load_pem_x509_certificates((folder / "line.pem").read_bytes())[0]
         root = x509.load_pem_x509_certificate((folder / "root.pem").read_bytes())
         issuing = x509.load_pem_x509_certificates((folder / "authorities.pem").read_bytes())
     except OSError as error:
-        raise Unavailable.of(Reason.UNAVAILABLE, f"line.key, line.pem, root.pem, authorities.pem in {folder}", error, hint) from error
+        raise Unavailable.of(
+            Reason.UNAVAILABLE,
+            f"line.key, line.pem, root.pem, authorities.pem in {folder}",
+            error,
+            hint,
+        ) from error
     except ValueError as error:
         raise Refused.of(Reason.CERTIFICATE, f"PEM files in {folder}", error, hint) from error
     name, own = common_name(certificate), certificate.public_key()
-    if name != f"line.{line}" or not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != own:
-        raise Refused.of(Reason.CERTIFICATE, f"a key and its certificate for line {line}", name, hint)
-    return Credentials(folder, key, certificate, root, load_authorities([c.public_bytes(Encoding.DER) for c in issuing], root))
+    if (
+        name != f"line.{line}"
+        or not isinstance(key, ec.EllipticCurvePrivateKey)
+        or key.public_key() != own
+    ):
+        raise Refused.of(
+            Reason.CERTIFICATE, f"a key and its certificate for line {line}", name, hint
+        )
+    return Credentials(
+        folder,
+        key,
+        certificate,
+        root,
+        load_authorities([c.public_bytes(Encoding.DER) for c in issuing], root),
+    )

@@ -1,4 +1,5 @@
-"""What the adapter drives. Every output diverts by itself: it opens for one decision on one part, and only while the adapter's heart beats.
+"""What the adapter drives. Every output diverts by itself: it opens for one decision on one part,
+and only while the adapter's heart beats.
 
 mqtt            decisions and notices, signed, on framegate/v1/lines/<line>/…
 modbus:HOST:PORT  coils and registers of a PLC (docs/reference/protocol.md, section 9)
@@ -25,16 +26,24 @@ from framegate.signed.statement import Outcome
 from framegate_host.private_files import append_private
 
 SLOTS: Final = 16
-"""Parts that may be between camera and diverter at once; a part's slot is its trigger sequence modulo this."""
+"""Parts that may be between camera and diverter at once; a part's slot is its trigger sequence
+modulo this.
+"""
 HEARTBEAT, STOP, FIRST_SLOT, SLOT_SIZE = 0, 1, 16, 4
-"""Holding registers: a count that rises with every beat; parts in a row when a stop is asked for, else 0; then four registers a slot."""
+"""Holding registers: a count that rises with every beat; parts in a row when a stop is asked for,
+else 0; then four registers a slot.
+"""
 OUTCOME_CODE: Final = {Outcome.PASS: 1, Outcome.DEFECT: 2, Outcome.UNINSPECTED: 3}
 MODBUS_TIMEOUT_S: Final = 0.5
-"""A PLC on the same network answers in milliseconds; one that does not has diverted by its own watchdog long before."""
+"""A PLC on the same network answers in milliseconds; one that does not has diverted by its own
+watchdog long before.
+"""
 
 
 class Output(Protocol):
-    """Something that lets parts through. All methods raise Unavailable where it did not take the message: the part is then diverted by itself."""
+    """Something that lets parts through. All methods raise Unavailable where it did not take the
+    message: the part is then diverted by itself.
+    """
 
     async def decide(self, decision: Decision, envelope: bytes) -> None:
         """Hand over a decision."""
@@ -50,7 +59,9 @@ class Output(Protocol):
 
 
 class MqttOutput:
-    """Signed decisions and notices on the broker. `publish` hands (topic, payload) to a client and raises Unavailable where it is not connected."""
+    """Signed decisions and notices on the broker. `publish` hands (topic, payload) to a client and
+    raises Unavailable where it is not connected.
+    """
 
     def __init__(self, line: str, publish: Callable[[str, bytes], None]) -> None:
         self._line, self._publish = line, publish
@@ -74,15 +85,23 @@ class MqttOutput:
 class ModbusOutput:
     """A PLC's coils and registers over Modbus/TCP.
 
-    For each part: its slot's coil is cleared, the slot's registers get the trigger sequence (two words, high first) and the outcome, and only
-    for PASS is the coil set. The PLC opens where coil, sequence and outcome agree and the heartbeat moves; a crash between any two of these
-    writes leaves the coil clear. Modbus has no authentication: this cable belongs inside the cabinet.
+    For each part: its slot's coil is cleared, the slot's registers get the trigger sequence (two
+    words, high first) and the outcome, and only for PASS is the coil set. The PLC opens where coil,
+    sequence and outcome agree and the heartbeat moves; a crash between any two of these writes
+    leaves the coil clear. Modbus has no authentication: this cable belongs inside the cabinet.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._where = f"{host}:{port}"
         self._turn = asyncio.Lock()
-        self._client = AsyncModbusTcpClient(host, port=port, timeout=MODBUS_TIMEOUT_S, retries=0, reconnect_delay=0.1, reconnect_delay_max=1.0)
+        self._client = AsyncModbusTcpClient(
+            host,
+            port=port,
+            timeout=MODBUS_TIMEOUT_S,
+            retries=0,
+            reconnect_delay=0.1,
+            reconnect_delay_max=1.0,
+        )
 
     async def decide(self, decision: Decision, envelope: bytes) -> None:
         """See `Output`."""
@@ -91,7 +110,12 @@ class ModbusOutput:
         outcome = Outcome(decision.outcome)
         async with self._turn:  # one part's writes are not mixed with another's
             await self._write(lambda c: c.write_coil(slot, False))
-            await self._write(lambda c: c.write_registers(FIRST_SLOT + SLOT_SIZE * slot, [sequence >> 16, sequence & 0xFFFF, OUTCOME_CODE[outcome], 0]))
+            await self._write(
+                lambda c: c.write_registers(
+                    FIRST_SLOT + SLOT_SIZE * slot,
+                    [sequence >> 16, sequence & 0xFFFF, OUTCOME_CODE[outcome], 0],
+                )
+            )
             if outcome == Outcome.PASS:
                 await self._write(lambda c: c.write_coil(slot, True))
 
@@ -112,13 +136,28 @@ class ModbusOutput:
     async def _write(self, call: Callable[[AsyncModbusTcpClient], Awaitable[Any]]) -> None:
         try:
             if not self._client.connected and not await self._client.connect():
-                raise Unavailable.of(Reason.LINE_OUTPUT, f"a PLC at {self._where}", "no connection", "is it running? its watchdog diverts meanwhile")
+                raise Unavailable.of(
+                    Reason.LINE_OUTPUT,
+                    f"a PLC at {self._where}",
+                    "no connection",
+                    "is it running? its watchdog diverts meanwhile",
+                )
             answer = await call(self._client)
         except (ModbusException, OSError, TimeoutError) as error:
-            raise Unavailable.of(Reason.LINE_OUTPUT, f"a PLC at {self._where}", error, "is it running? its watchdog diverts meanwhile") from error
+            raise Unavailable.of(
+                Reason.LINE_OUTPUT,
+                f"a PLC at {self._where}",
+                error,
+                "is it running? its watchdog diverts meanwhile",
+            ) from error
         if answer.isError():
-            wanted = f"coils 0 to {SLOTS - 1} and registers to {FIRST_SLOT + SLOTS * SLOT_SIZE - 1} at {self._where}"
-            raise Unavailable.of(Reason.LINE_OUTPUT, wanted, answer, "docs/reference/protocol.md, section 9")
+            wanted = (
+                f"coils 0 to {SLOTS - 1} and registers to {FIRST_SLOT + SLOTS * SLOT_SIZE - 1} at"
+                f" {self._where}"
+            )
+            raise Unavailable.of(
+                Reason.LINE_OUTPUT, wanted, answer, "docs/reference/protocol.md, section 9"
+            )
 
 
 class FileOutput:
@@ -147,4 +186,6 @@ class FileOutput:
             os.write(self._file, json.dumps(body).encode() + b"\n")
             os.fsync(self._file)
         except OSError as error:
-            raise Unavailable.of(Reason.LINE_OUTPUT, "a file that takes decisions", error) from error
+            raise Unavailable.of(
+                Reason.LINE_OUTPUT, "a file that takes decisions", error
+            ) from error

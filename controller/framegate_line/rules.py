@@ -1,4 +1,6 @@
-"""The rules of a line, pure: what a part needs, and what becomes of it. No clock, no file, no network."""
+"""The rules of a line, pure: what a part needs, and what becomes of it. No clock, no file, no
+network.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,18 @@ MAX_DEADLINE_MS: Final = 60_000
 """A part on a conveyor is at its diverter within a minute; a verdict lives no longer either."""
 MAX_VIEWS: Final = 16
 CLOCK_TRUST_MS: Final = 3_600_000
-"""A trigger's own time counts only within an hour of ours: past that somebody's clock is wrong and the time of arrival counts."""
+"""A trigger's own time counts only within an hour of ours: past that somebody's clock is wrong and
+the time of arrival counts.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """One line: its cameras (each sees every part), the deadline of a part in ms, and how many UNINSPECTED in a row ask for a stop.
+    """One line: its cameras (each sees every part), the deadline of a part in ms, and how many
+    UNINSPECTED in a row ask for a stop.
 
-    `hold_ms`: how long after its deadline a part may still be on its way to the diverter; its decision is worth nothing past that.
+    `hold_ms`: how long after its deadline a part may still be on its way to the diverter; its
+    decision is worth nothing past that.
     """
 
     line: str
@@ -36,19 +42,32 @@ class Rules:
         parse_name(self.line, "line")
         parse_name(self.zone, "zone")
         if not 1 <= len(set(self.cameras)) == len(self.cameras) <= MAX_VIEWS:
-            raise Malformed.of(Reason.USAGE, f"1 to {MAX_VIEWS} different cameras", len(self.cameras))
+            raise Malformed.of(
+                Reason.USAGE, f"1 to {MAX_VIEWS} different cameras", len(self.cameras)
+            )
         for camera in self.cameras:
             kind, zone, _ = split_device_id(camera)
             if kind != Kind.CAMERA or zone != self.zone:
                 raise Malformed.of(Reason.USAGE, f"cameras of zone {self.zone}", camera)
-        if not 1 <= self.deadline_ms <= MAX_DEADLINE_MS or not 0 <= self.hold_ms <= MAX_DEADLINE_MS or self.stop_after < 1:
-            wanted = f"a deadline of 1 to {MAX_DEADLINE_MS} ms, a hold of at most as much, a stop after 1 or more"
-            raise Malformed.of(Reason.USAGE, wanted, (self.deadline_ms, self.hold_ms, self.stop_after))
+        if (
+            not 1 <= self.deadline_ms <= MAX_DEADLINE_MS
+            or not 0 <= self.hold_ms <= MAX_DEADLINE_MS
+            or self.stop_after < 1
+        ):
+            wanted = (
+                f"a deadline of 1 to {MAX_DEADLINE_MS} ms, a hold of at most as much, a stop after"
+                " 1 or more"
+            )
+            raise Malformed.of(
+                Reason.USAGE, wanted, (self.deadline_ms, self.hold_ms, self.stop_after)
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A part has entered: numbered outside the camera. `at_ms` is the source's own time, 0 where it has none."""
+    """A part has entered: numbered outside the camera. `at_ms` is the source's own time, 0 where it
+    has none.
+    """
 
     part: str
     part_type: str
@@ -56,9 +75,18 @@ class Trigger:
     at_ms: int = 0
 
     def __post_init__(self) -> None:
-        good = 0 < len(self.part.encode()) <= MAX_TEXT and self.part.isprintable() and len(self.part_type) <= 64 and 0 <= self.trigger_sequence < 2**63
+        good = (
+            0 < len(self.part.encode()) <= MAX_TEXT
+            and self.part.isprintable()
+            and len(self.part_type) <= 64
+            and 0 <= self.trigger_sequence < 2**63
+        )
         if not good or not 0 <= self.at_ms < 2**63:
-            raise Malformed.of(Reason.MALFORMED, "a part of 1 to 256 printable bytes and a trigger sequence", ascii(self)[:120])
+            raise Malformed.of(
+                Reason.MALFORMED,
+                "a part of 1 to 256 printable bytes and a trigger sequence",
+                ascii(self)[:120],
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +98,35 @@ class Ruling:
 
 
 def deadline_of(rules: Rules, trigger: Trigger, now_ms: int) -> int:
-    """Until when the part may be passed: counted from its trigger where that says when it was, never later than from its arrival here."""
+    """Until when the part may be passed: counted from its trigger where that says when it was,
+    never later than from its arrival here.
+    """
     own = trigger.at_ms if abs(trigger.at_ms - now_ms) < CLOCK_TRUST_MS else now_ms
     return min(own, now_ms) + rules.deadline_ms
 
 
 def belongs(rules: Rules, verdict: Verdict) -> None:
-    """That a verified verdict is one this line acts on: of one of its cameras, by a gateway of its zone. Raises Refused (VERDICT)."""
+    """That a verified verdict is one this line acts on: of one of its cameras, by a gateway of its
+    zone. Raises Refused (VERDICT).
+    """
     kind, zone, _ = split_device_id(verdict.gateway)
-    if verdict.device not in rules.cameras or verdict.zone != rules.zone or (kind, zone) != (Kind.GATEWAY, rules.zone):
-        raise Refused.of(Reason.VERDICT, f"a verdict by a gateway of zone {rules.zone} on {', '.join(rules.cameras)}", f"{verdict.gateway} on {verdict.device}")
+    if (
+        verdict.device not in rules.cameras
+        or verdict.zone != rules.zone
+        or (kind, zone) != (Kind.GATEWAY, rules.zone)
+    ):
+        raise Refused.of(
+            Reason.VERDICT,
+            f"a verdict by a gateway of zone {rules.zone} on {', '.join(rules.cameras)}",
+            f"{verdict.gateway} on {verdict.device}",
+        )
 
 
 def rule(rules: Rules, views: Mapping[str, Ruling]) -> Ruling | None:
     """What the views so far make of a part, None while one is still awaited.
 
-    A view that is not PASS decides at once, the first such in the order of the line's cameras; PASS needs every view.
+    A view that is not PASS decides at once, the first such in the order of the line's cameras; PASS
+    needs every view.
     """
     for camera in rules.cameras:
         found = views.get(camera)

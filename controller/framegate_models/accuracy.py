@@ -1,9 +1,11 @@
 """How well boxes match the truth.
 
-Two rules side by side. *DeepPCB's protocol*: in each image each true box, in file order, takes the first unused detection (best score first) of any class
-whose overlap is above 0.33, and only then is the class compared; one average precision over all classes and images, not interpolated; precision, recall
-and F at the bundle's threshold. *Class-aware*: per class, detections of all images in order of score, each taking the best unused true box of its class.
-Source: Tang et al., arXiv:1902.06197, and its evaluation script's rule.
+Two rules side by side. *DeepPCB's protocol*: in each image each true box, in file order, takes the
+first unused detection (best score first) of any class whose overlap is above 0.33, and only then is
+the class compared; one average precision over all classes and images, not interpolated; precision,
+recall and F at the bundle's threshold. *Class-aware*: per class, detections of all images in order
+of score, each taking the best unused true box of its class. Source: Tang et al., arXiv:1902.06197,
+and its evaluation script's rule.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ class Truth:
 class Score:
     """Figures over a set of images, in [0, 1].
 
-    `pooled_ap`, `precision`, `recall`, `f` by DeepPCB's protocol; `class_ap` and `class_ap_strict` per class at IoU 0.33 and 0.50; `confusion`
-    (classes + 1, classes + 1): rows the truth, columns what was said at the threshold, the last row and column are "nothing".
+    `pooled_ap`, `precision`, `recall`, `f` by DeepPCB's protocol; `class_ap` and `class_ap_strict`
+    per class at IoU 0.33 and 0.50; `confusion` (classes + 1, classes + 1): rows the truth, columns
+    what was said at the threshold, the last row and column are "nothing".
     """
 
     classes: tuple[str, ...]
@@ -55,39 +58,82 @@ class Score:
     bad_images_missed: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain JSON values, rounded to four digits. `map` and `f` are DeepPCB's own figures."""
+        """The same as plain JSON values, rounded to four digits. `map` and `f` are DeepPCB's own
+        figures.
+        """
         return {
-            "images": self.images, "defects": self.defects, "threshold": self.threshold, "map": round(self.pooled_ap, 4), "f": round(self.f, 4),
-            "precision": round(self.precision, 4), "recall": round(self.recall, 4),
-            "class_ap_iou33": {k: round(v, 4) for k, v in self.class_ap.items()}, "class_map_iou33": round(_mean(self.class_ap), 4),
-            "class_ap_iou50": {k: round(v, 4) for k, v in self.class_ap_strict.items()}, "class_map_iou50": round(_mean(self.class_ap_strict), 4),
-            "confusion": {"classes": [*self.classes, "nothing"], "rows_are": "truth", "counts": self.confusion.tolist()},
-            "good_images": self.good_images, "good_images_flagged": self.good_images_flagged, "bad_images": self.bad_images, "bad_images_missed": self.bad_images_missed,
-        }  # fmt: skip
+            "images": self.images,
+            "defects": self.defects,
+            "threshold": self.threshold,
+            "map": round(self.pooled_ap, 4),
+            "f": round(self.f, 4),
+            "precision": round(self.precision, 4),
+            "recall": round(self.recall, 4),
+            "class_ap_iou33": {k: round(v, 4) for k, v in self.class_ap.items()},
+            "class_map_iou33": round(_mean(self.class_ap), 4),
+            "class_ap_iou50": {k: round(v, 4) for k, v in self.class_ap_strict.items()},
+            "class_map_iou50": round(_mean(self.class_ap_strict), 4),
+            "confusion": {
+                "classes": [*self.classes, "nothing"],
+                "rows_are": "truth",
+                "counts": self.confusion.tolist(),
+            },
+            "good_images": self.good_images,
+            "good_images_flagged": self.good_images_flagged,
+            "bad_images": self.bad_images,
+            "bad_images_missed": self.bad_images_missed,
+        }
 
 
-def score(truths: Sequence[Truth], found: Sequence[Detections], classes: tuple[str, ...], threshold: float) -> Score:
+def score(
+    truths: Sequence[Truth], found: Sequence[Detections], classes: tuple[str, ...], threshold: float
+) -> Score:
     """Figures of detections against truths, image by image in the same order."""
-    rows = [row for truth, boxes in zip(truths, found, strict=True) for row in pooled_matches(truth, boxes)]
+    rows = [
+        row
+        for truth, boxes in zip(truths, found, strict=True)
+        for row in pooled_matches(truth, boxes)
+    ]
     total = sum(len(t.kinds) for t in truths)
-    kept = [hit for truth, boxes in zip(truths, found, strict=True) for _, hit in pooled_matches(truth, at_least(boxes, threshold))]
+    kept = [
+        hit
+        for truth, boxes in zip(truths, found, strict=True)
+        for _, hit in pooled_matches(truth, at_least(boxes, threshold))
+    ]
     hits = sum(kept)
     precision, recall = hits / max(len(kept), 1), hits / max(total, 1)
     flagged = [bool((boxes.scores >= threshold).any()) for boxes in found]
     good = [len(t.kinds) == 0 for t in truths]
     return Score(
-        classes, threshold, len(truths), total, average_precision(rows, total), precision, recall, 2 * precision * recall / max(precision + recall, 1e-9),
-        {name: class_ap(truths, found, k, MIN_IOU) for k, name in enumerate(classes)}, {name: class_ap(truths, found, k, STRICT_IOU) for k, name in enumerate(classes)},
+        classes,
+        threshold,
+        len(truths),
+        total,
+        average_precision(rows, total),
+        precision,
+        recall,
+        2 * precision * recall / max(precision + recall, 1e-9),
+        {name: class_ap(truths, found, k, MIN_IOU) for k, name in enumerate(classes)},
+        {name: class_ap(truths, found, k, STRICT_IOU) for k, name in enumerate(classes)},
         confusion(truths, [at_least(boxes, threshold) for boxes in found], len(classes)),
-        sum(good), sum(g and f for g, f in zip(good, flagged, strict=True)), len(good) - sum(good), sum(not g and not f for g, f in zip(good, flagged, strict=True)),
-    )  # fmt: skip
+        sum(good),
+        sum(g and f for g, f in zip(good, flagged, strict=True)),
+        len(good) - sum(good),
+        sum(not g and not f for g, f in zip(good, flagged, strict=True)),
+    )
 
 
 def best_threshold(truths: Sequence[Truth], found: Sequence[Detections]) -> float:
-    """The threshold, in hundredths, with the best F by DeepPCB's protocol; the middle of those that share it."""
+    """The threshold, in hundredths, with the best F by DeepPCB's protocol; the middle of those that
+    share it.
+    """
     total, best, at = sum(len(t.kinds) for t in truths), -1.0, [0.5]
     for hundredth in range(10, 90):
-        kept = [hit for truth, boxes in zip(truths, found, strict=True) for _, hit in pooled_matches(truth, at_least(boxes, hundredth / 100))]
+        kept = [
+            hit
+            for truth, boxes in zip(truths, found, strict=True)
+            for _, hit in pooled_matches(truth, at_least(boxes, hundredth / 100))
+        ]
         f = 2 * sum(kept) / max(len(kept) + total, 1)
         if f > best + 1e-9:
             best, at = f, []
@@ -111,8 +157,12 @@ def pooled_matches(truth: Truth, found: Detections) -> list[tuple[float, bool]]:
     return [(float(s), bool(r)) for s, r in zip(found.scores, right, strict=True)]
 
 
-def confusion(truths: Sequence[Truth], found: Sequence[Detections], classes: int) -> NDArray[np.int64]:
-    """Counts (classes + 1, classes + 1) by the same matching: truth by row, detection by column, "nothing" last."""
+def confusion(
+    truths: Sequence[Truth], found: Sequence[Detections], classes: int
+) -> NDArray[np.int64]:
+    """Counts (classes + 1, classes + 1) by the same matching: truth by row, detection by column,
+    "nothing" last.
+    """
     table = np.zeros((classes + 1, classes + 1), np.int64)
     for truth, boxes in zip(truths, found, strict=True):
         taken_by, used = takers(truth, boxes)
@@ -122,8 +172,12 @@ def confusion(truths: Sequence[Truth], found: Sequence[Detections], classes: int
     return table
 
 
-def class_ap(truths: Sequence[Truth], found: Sequence[Detections], kind: int, least: float) -> float:
-    """Average precision of one class at overlap above `least`; 1.0 where neither truth nor detections have it."""
+def class_ap(
+    truths: Sequence[Truth], found: Sequence[Detections], kind: int, least: float
+) -> float:
+    """Average precision of one class at overlap above `least`; 1.0 where neither truth nor
+    detections have it.
+    """
     rows: list[tuple[float, bool]] = []
     total = 0
     for truth, boxes in zip(truths, found, strict=True):
@@ -142,7 +196,9 @@ def class_ap(truths: Sequence[Truth], found: Sequence[Detections], kind: int, le
 
 
 def average_precision(rows: Sequence[tuple[float, bool]], total: int) -> float:
-    """Mean over `total` true boxes of the precision at each hit, detections in order of falling score; not interpolated."""
+    """Mean over `total` true boxes of the precision at each hit, detections in order of falling
+    score; not interpolated.
+    """
     hits, area = 0, 0.0
     for rank, (_, hit) in enumerate(sorted(rows, key=lambda r: -r[0]), start=1):
         if hit:
@@ -152,20 +208,37 @@ def average_precision(rows: Sequence[tuple[float, bool]], total: int) -> float:
 
 
 def precision_recall(truths: Sequence[Truth], found: Sequence[Detections]) -> NDArray[np.float64]:
-    """(n, 3): recall, precision and score after each detection in order of falling score, pooled."""
-    rows = sorted((row for truth, boxes in zip(truths, found, strict=True) for row in pooled_matches(truth, boxes)), key=lambda r: -r[0])
+    """(n, 3): recall, precision and score after each detection in order of falling score,
+    pooled.
+    """
+    rows = sorted(
+        (
+            row
+            for truth, boxes in zip(truths, found, strict=True)
+            for row in pooled_matches(truth, boxes)
+        ),
+        key=lambda r: -r[0],
+    )
     hits = np.cumsum([hit for _, hit in rows]).astype(float)
     ranks = np.arange(1, len(rows) + 1)
     total = max(sum(len(t.kinds) for t in truths), 1)
-    return np.stack([hits / total, hits / np.maximum(ranks, 1), np.array([s for s, _ in rows])], 1).reshape(-1, 3)
+    return np.stack(
+        [hits / total, hits / np.maximum(ranks, 1), np.array([s for s, _ in rows])], 1
+    ).reshape(-1, 3)
 
 
 def takers(truth: Truth, found: Detections) -> tuple[list[int | None], NDArray[np.bool_]]:
-    """By DeepPCB's protocol: for each true box the detection it takes, None where there is none; and which detections (n,) are taken."""
+    """By DeepPCB's protocol: for each true box the detection it takes, None where there is none;
+    and which detections (n,) are taken.
+    """
     used = np.zeros(len(found), bool)
     rows: list[int | None] = []
     for box in truth.boxes:
-        free = np.nonzero(~used & (iou(box, found.boxes) > MIN_IOU))[0] if len(found) else np.zeros(0, int)
+        free = (
+            np.nonzero(~used & (iou(box, found.boxes) > MIN_IOU))[0]
+            if len(found)
+            else np.zeros(0, int)
+        )
         rows.append(int(free[0]) if len(free) else None)
         if len(free):
             used[free[0]] = True

@@ -12,33 +12,61 @@ import numpy as np
 from framegate.errors import Reason, Refused
 from framegate.wire import sha256
 from framegate_gateway.inference.bundle import MIN_KNOWN, KnownAnswer, Recipe
-from framegate_gateway.inference.inspector import Inspector, golden_of, new_session, runner, verify_known_answers
+from framegate_gateway.inference.inspector import (
+    Inspector,
+    golden_of,
+    new_session,
+    runner,
+    verify_known_answers,
+)
 from framegate_models.accuracy import Truth, best_threshold, pooled_matches
 from framegate_models.evaluate import FLOOR, measure
 from framegate_models.quantise import MAX_LOSS, quantised
 from framegate_models.sampling import LabelledPair
 
 KNOWN_PX: Final = 192
-"""Side of a known-answer frame: a few defects with their surroundings, at a tenth of a whole frame's cost."""
+"""Side of a known-answer frame: a few defects with their surroundings, at a tenth of a whole
+frame's cost.
+"""
 KNOWN_FRAMES: Final = 24
 CLEAR: Final = 0.12
 """How far a known answer's scores keep from the threshold, so that rounding never decides."""
 
 
-def calibrated(network: bytes, name: str, version: int, classes: tuple[str, ...], multiple_px: int, pairs: Sequence[LabelledPair], threads: int = 2) -> Recipe:
-    """A recipe for `network` whose scores are probabilities and whose threshold has the best F, both on `pairs`, which it must not have been trained on."""
-    plain = Inspector(Recipe(name, version, classes, 0.5, multiple_px), runner(new_session(network, threads)))
+def calibrated(
+    network: bytes,
+    name: str,
+    version: int,
+    classes: tuple[str, ...],
+    multiple_px: int,
+    pairs: Sequence[LabelledPair],
+    threads: int = 2,
+) -> Recipe:
+    """A recipe for `network` whose scores are probabilities and whose threshold has the best F,
+    both on `pairs`, which it must not have been trained on.
+    """
+    plain = Inspector(
+        Recipe(name, version, classes, 0.5, multiple_px), runner(new_session(network, threads))
+    )
     truths = [Truth(p.boxes, p.kinds) for p in pairs]
     found = [plain.inspect(p.frame, golden_of(p.golden), FLOOR, gate=False) for p in pairs]
-    rows = [row for truth, boxes in zip(truths, found, strict=True) for row in pooled_matches(truth, boxes)]
+    rows = [
+        row
+        for truth, boxes in zip(truths, found, strict=True)
+        for row in pooled_matches(truth, boxes)
+    ]
     slope, offset = platt(np.array([s for s, _ in rows]), np.array([h for _, h in rows]))
     fitted = Inspector(Recipe(name, version, classes, 0.5, multiple_px, (slope, offset)), plain.run)
     again = [fitted.inspect(p.frame, golden_of(p.golden), FLOOR, gate=False) for p in pairs]
-    return Recipe(name, version, classes, best_threshold(truths, again), multiple_px, (slope, offset))
+    return Recipe(
+        name, version, classes, best_threshold(truths, again), multiple_px, (slope, offset)
+    )
 
 
 def platt(scores: Any, hits: Any) -> tuple[float, float]:
-    """(slope, offset) of a logistic curve from a score's logit to the share of hits (Platt 1999), by Newton's method with a little shrinkage towards (1, 0)."""
+    """(slope, offset) of a logistic curve from a score's logit to the share of hits (Platt 1999),
+    by Newton's method with a little shrinkage towards (1, 0).
+    """
     if len(scores) < 10 or hits.all() or not hits.any():
         return 1.0, 0.0
     clipped = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
@@ -54,18 +82,31 @@ def platt(scores: Any, hits: Any) -> tuple[float, float]:
     return (round(float(at[0]), 4), round(float(at[1]), 4)) if at[0] > 0.05 else (1.0, 0.0)
 
 
-def leaner(network: bytes, training: Sequence[LabelledPair], held_out: Sequence[LabelledPair], classes: tuple[str, ...], threads: int = 2) -> tuple[bytes, dict[str, float]]:
-    """(the network to run, what was weighed): the quantised one where its pooled average precision on `held_out` is within `MAX_LOSS` of the other's, else `network`."""
+def leaner(
+    network: bytes,
+    training: Sequence[LabelledPair],
+    held_out: Sequence[LabelledPair],
+    classes: tuple[str, ...],
+    threads: int = 2,
+) -> tuple[bytes, dict[str, float]]:
+    """(the network to run, what was weighed): the quantised one where its pooled average precision
+    on `held_out` is within `MAX_LOSS` of the other's, else `network`.
+    """
     small = quantised(network, training)
     precision = {}
     for name, candidate in (("float32", network), ("int8", small)):
-        inspector = Inspector(Recipe("candidate", 1, classes, 0.5, 32), runner(new_session(candidate, threads)))
+        inspector = Inspector(
+            Recipe("candidate", 1, classes, 0.5, 32), runner(new_session(candidate, threads))
+        )
         precision[name] = round(measure(inspector, held_out).score.pooled_ap, 4)
     return (small if precision["float32"] - precision["int8"] <= MAX_LOSS else network), precision
 
 
-def known_answers(network: bytes, recipe: Recipe, pairs: Sequence[LabelledPair], seed: int = 11, threads: int = 2) -> list[KnownAnswer]:
-    """`KNOWN_FRAMES` crops of `pairs` with what the model says to them now: each class present, every score clear of the threshold, answered twice alike.
+def known_answers(
+    network: bytes, recipe: Recipe, pairs: Sequence[LabelledPair], seed: int = 11, threads: int = 2
+) -> list[KnownAnswer]:
+    """`KNOWN_FRAMES` crops of `pairs` with what the model says to them now: each class present,
+    every score clear of the threshold, answered twice alike.
 
     Raises Refused (KNOWN_ANSWER) where the pairs do not give enough of them.
     """
@@ -81,31 +122,60 @@ def known_answers(network: bytes, recipe: Recipe, pairs: Sequence[LabelledPair],
         if crop is None:
             continue
         frame, golden = crop
-        loose = inspector.inspect(frame, golden_of(golden), max(FLOOR, recipe.threshold - CLEAR), gate=False)
+        loose = inspector.inspect(
+            frame, golden_of(golden), max(FLOOR, recipe.threshold - CLEAR), gate=False
+        )
         kinds = {recipe.classes[int(k)] for k in loose.classes}
         rare = min(seen.values())
-        if not len(loose) or bool((np.abs(loose.scores - recipe.threshold) < CLEAR).any()) or (attempt < 40 * KNOWN_FRAMES and not any(seen[k] == rare for k in kinds)):
+        if (
+            not len(loose)
+            or bool((np.abs(loose.scores - recipe.threshold) < CLEAR).any())
+            or (attempt < 40 * KNOWN_FRAMES and not any(seen[k] == rare for k in kinds))
+        ):
             continue
         for kind in kinds:
             seen[kind] += 1
         defects = tuple(
-            {"kind": recipe.classes[int(c)], "score": round(float(s), 4), "box": [round(float(v), 1) for v in b]}
+            {
+                "kind": recipe.classes[int(c)],
+                "score": round(float(s), 4),
+                "box": [round(float(v), 1) for v in b],
+            }
             for b, c, s in zip(loose.boxes, loose.classes, loose.scores, strict=True)
         )
-        png = [cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes() for image in (frame, golden)]
+        png = [
+            cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+            for image in (frame, golden)
+        ]
         found.append(KnownAnswer(f"{len(found):02d}", png[0], png[1], defects))
     if len(found) < MIN_KNOWN:
-        raise Refused.of(Reason.KNOWN_ANSWER, f"{MIN_KNOWN} frames that the model answers clearly", len(found), "train longer, or on more data")
+        raise Refused.of(
+            Reason.KNOWN_ANSWER,
+            f"{MIN_KNOWN} frames that the model answers clearly",
+            len(found),
+            "train longer, or on more data",
+        )
     verify_known_answers(inspector, found)
     return found
 
 
-def bundle_files(network: bytes, recipe: Recipe, known: Sequence[KnownAnswer], card: Mapping[str, Any], weights: bytes) -> dict[str, bytes]:
+def bundle_files(
+    network: bytes,
+    recipe: Recipe,
+    known: Sequence[KnownAnswer],
+    card: Mapping[str, Any],
+    weights: bytes,
+) -> dict[str, bytes]:
     """The files of an unsigned bundle; `weights` is the network before quantisation."""
     body = {
-        "name": recipe.name, "version": recipe.version, "classes": list(recipe.classes), "threshold": recipe.threshold, "multiple_px": recipe.multiple_px,
-        "calibration": list(recipe.calibration), "model_sha256": sha256(network).hex(),
-    }  # fmt: skip
+        "name": recipe.name,
+        "version": recipe.version,
+        "classes": list(recipe.classes),
+        "threshold": recipe.threshold,
+        "multiple_px": recipe.multiple_px,
+        "calibration": list(recipe.calibration),
+        "model_sha256": sha256(network).hex(),
+    }
     files = {
         "model.onnx": network,
         "recipe.json": _json(body),
@@ -126,7 +196,10 @@ def _crop(rng: np.random.Generator, pair: LabelledPair) -> tuple[Any, Any] | Non
     b = pair.boxes[int(rng.integers(0, len(pair.boxes)))]
     x = int(np.clip((b[0] + b[2]) / 2 - KNOWN_PX / 2 + rng.uniform(-40, 40), 0, w - KNOWN_PX))
     y = int(np.clip((b[1] + b[3]) / 2 - KNOWN_PX / 2 + rng.uniform(-40, 40), 0, h - KNOWN_PX))
-    return tuple(np.ascontiguousarray(image[y : y + KNOWN_PX, x : x + KNOWN_PX]) for image in (pair.frame, pair.golden))  # type: ignore[return-value]
+    return tuple(
+        np.ascontiguousarray(image[y : y + KNOWN_PX, x : x + KNOWN_PX])
+        for image in (pair.frame, pair.golden)
+    )  # type: ignore[return-value]
 
 
 def _json(body: Any) -> bytes:

@@ -1,4 +1,6 @@
-"""Measuring a bundle on labelled pairs: accuracy by `accuracy`, and where the milliseconds of a frame go."""
+"""Measuring a bundle on labelled pairs: accuracy by `accuracy`, and where the milliseconds of a
+frame go.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,17 @@ from framegate_models.dataset import Listed, read_pair
 from framegate_models.sampling import LabelledPair
 
 FLOOR: Final = 0.02
-"""Detections below this calibrated score are not counted at all: average precision would hardly notice them, and they are many."""
+"""Detections below this calibrated score are not counted at all: average precision would hardly
+notice them, and they are many.
+"""
 WARM_UP: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A bundle on a set: its score, the detections behind it, the median and 99th percentile of each stage in milliseconds, and what the quality gate would have refused."""
+    """A bundle on a set: its score, the detections behind it, the median and 99th percentile of
+    each stage in milliseconds, and what the quality gate would have refused.
+    """
 
     score: Score
     truths: tuple[Truth, ...]
@@ -36,11 +42,15 @@ class Measured:
     gated: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON: the score, `ms_per_frame` medians, `ms_p99`, and `would_be_refused` by reason."""
+        """As JSON: the score, `ms_per_frame` medians, `ms_p99`, and `would_be_refused` by
+        reason.
+        """
         return {
-            **self.score.as_dict(), "ms_per_frame": {k: round(v[0], 2) for k, v in self.stages_ms.items()}, "ms_p99": {k: round(v[1], 2) for k, v in self.stages_ms.items()},
+            **self.score.as_dict(),
+            "ms_per_frame": {k: round(v[0], 2) for k, v in self.stages_ms.items()},
+            "ms_p99": {k: round(v[1], 2) for k, v in self.stages_ms.items()},
             "would_be_refused": self.gated,
-        }  # fmt: skip
+        }
 
 
 def inspector_of(bundle: Bundle, threads: int = 2) -> Inspector:
@@ -49,10 +59,23 @@ def inspector_of(bundle: Bundle, threads: int = 2) -> Inspector:
     return Inspector(bundle.recipe, runner(new_session(bundle.model, threads)))
 
 
-def measure(inspector: Inspector, listed: Sequence[Listed | LabelledPair], *, threshold: float | None = None, said: Callable[[int, int], None] = lambda _a, _b: None) -> Measured:
-    """Inspect every pair, one at a time, and score it. A frame that the gate would refuse is inspected all the same, and counted. Raises Malformed or Unavailable (DATA_SET)."""
+def measure(
+    inspector: Inspector,
+    listed: Sequence[Listed | LabelledPair],
+    *,
+    threshold: float | None = None,
+    said: Callable[[int, int], None] = lambda _a, _b: None,
+) -> Measured:
+    """Inspect every pair, one at a time, and score it. A frame that the gate would refuse is
+    inspected all the same, and counted. Raises Malformed or Unavailable (DATA_SET).
+    """
     truths, found, names = [], [], []
-    times: dict[str, list[float]] = {"preprocess": [], "inference": [], "postprocess": [], "whole": []}
+    times: dict[str, list[float]] = {
+        "preprocess": [],
+        "inference": [],
+        "postprocess": [],
+        "whole": [],
+    }
     gated: dict[str, int] = {}
     classes = inspector.recipe.classes
     for number, one in enumerate(listed):
@@ -60,7 +83,9 @@ def measure(inspector: Inspector, listed: Sequence[Listed | LabelledPair], *, th
         golden = golden_of(pair.golden)
         encoded = cv2.imencode(".jpg", pair.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         begun = time.perf_counter()
-        cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)  # the cost of decoding; what is judged is the frame as it lies on disk
+        cv2.imdecode(
+            encoded, cv2.IMREAD_GRAYSCALE
+        )  # the cost of decoding; what is judged is the frame as it lies on disk
         try:
             prepared = inspector.prepare(pair.frame, golden)
         except Refused as error:
@@ -72,12 +97,19 @@ def measure(inspector: Inspector, listed: Sequence[Listed | LabelledPair], *, th
         boxes = inspector.detections(heat[0], geometry[0], FLOOR)
         done = time.perf_counter()
         if number >= min(WARM_UP, len(listed) - 1):
-            for name, value in zip(times, (ready - begun, ran - ready, done - ran, done - begun), strict=True):
+            for name, value in zip(
+                times, (ready - begun, ran - ready, done - ran, done - begun), strict=True
+            ):
                 times[name].append(1000 * value)
         truths.append(Truth(pair.boxes, pair.kinds))
         found.append(boxes)
         names.append(pair.name)
         said(number + 1, len(listed))
-    figures = score(truths, found, classes, inspector.recipe.threshold if threshold is None else threshold)
-    stages = {k: (float(np.median(v)), float(np.quantile(v, 0.99))) if v else (0.0, 0.0) for k, v in times.items()}
+    figures = score(
+        truths, found, classes, inspector.recipe.threshold if threshold is None else threshold
+    )
+    stages = {
+        k: (float(np.median(v)), float(np.quantile(v, 0.99))) if v else (0.0, 0.0)
+        for k, v in times.items()
+    }
     return Measured(figures, tuple(truths), tuple(found), tuple(names), stages, gated)

@@ -19,7 +19,9 @@ from framegate_models.sampling import LabelledPair, mirror_of, sample
 BATCH: Final = 16
 WARM_UP_STEPS: Final = 200
 AVERAGED: Final = 0.998
-"""Decay of the running average of the weights, which is what is kept: it is steadier than the last step."""
+"""Decay of the running average of the weights, which is what is kept: it is steadier than the last
+step.
+"""
 SHAPE_WEIGHT: Final = 0.5
 
 
@@ -33,11 +35,21 @@ class Progress:
     loss: float
 
 
-def loss_of(logits: torch.Tensor, geometry: torch.Tensor, heat: torch.Tensor, want: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Focal loss of the heat (Zhou et al., Objects as Points, equation 1) plus L1 of the geometry."""
+def loss_of(
+    logits: torch.Tensor,
+    geometry: torch.Tensor,
+    heat: torch.Tensor,
+    want: torch.Tensor,
+    mask: torch.Tensor,
+) -> torch.Tensor:
+    """Focal loss of the heat (Zhou et al., Objects as Points, equation 1) plus L1 of the
+    geometry.
+    """
     p = torch.sigmoid(logits).clamp(1e-4, 1 - 1e-4)
     peak = heat > 0.99
-    focal = torch.where(peak, (1 - p) ** 2 * torch.log(p), (1 - heat) ** 4 * p**2 * torch.log(1 - p))
+    focal = torch.where(
+        peak, (1 - p) ** 2 * torch.log(p), (1 - heat) ** 4 * p**2 * torch.log(1 - p)
+    )
     count = peak.sum().clamp(min=1)
     shape = ((geometry - want).abs() * mask[:, None]).sum() / mask.sum().clamp(min=1)
     return -focal.sum() / count + SHAPE_WEIGHT * shape
@@ -48,11 +60,20 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fit(
-    model: Detector, pairs: Sequence[LabelledPair], classes: tuple[str, ...], minutes: float, *, seed: int = 7, rate: float = 3e-3, device: str = "cpu",
+def fit(  # noqa: PLR0913 - members of a record
+    model: Detector,
+    pairs: Sequence[LabelledPair],
+    classes: tuple[str, ...],
+    minutes: float,
+    *,
+    seed: int = 7,
+    rate: float = 3e-3,
+    device: str = "cpu",
     said: Callable[[Progress], None] = lambda _: None,
-) -> Detector:  # fmt: skip
-    """`model` fitted to `pairs` for `minutes` of wall time on `device`; calls `said` about four times a minute. Raises ValueError where there is no pair."""
+) -> Detector:
+    """`model` fitted to `pairs` for `minutes` of wall time on `device`; calls `said` about four
+    times a minute. Raises ValueError where there is no pair.
+    """
     if not pairs:
         raise ValueError("expected labelled pairs to train on, got none")
     torch.manual_seed(seed)
@@ -63,7 +84,10 @@ def fit(
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
 
     def batch() -> list[torch.Tensor]:
-        rows = [sample(rng, pairs[int(i)], len(classes), mirror) for i in rng.integers(0, len(pairs), BATCH)]
+        rows = [
+            sample(rng, pairs[int(i)], len(classes), mirror)
+            for i in rng.integers(0, len(pairs), BATCH)
+        ]
         return [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
 
     begun, step, running, told = time.monotonic(), 0, 0.0, 0.0
@@ -71,10 +95,15 @@ def fit(
         coming = ahead.submit(batch)
         while (passed := (time.monotonic() - begun) / 60) < minutes:
             for group in optimiser.param_groups:
-                group["lr"] = rate * min(1.0, (step + 1) / WARM_UP_STEPS) * (0.5 * (1 + np.cos(np.pi * passed / minutes)) + 0.002)
+                group["lr"] = (
+                    rate
+                    * min(1.0, (step + 1) / WARM_UP_STEPS)
+                    * (0.5 * (1 + np.cos(np.pi * passed / minutes)) + 0.002)
+                )
             crops, light, heat, geometry, mask = (t.to(device) for t in coming.result())
             coming = ahead.submit(batch)
-            # half precision of sixteen bits halves the time where the processor has it, and harms nothing: the weights stay whole
+            # half precision of sixteen bits halves the time where the processor has it, and harms
+            # nothing: the weights stay whole
             pair = crops.float().div_(255) * light[:, :, 0, None, None] + light[:, :, 1, None, None]
             with torch.autocast(device, torch.bfloat16):
                 found = model(pair.contiguous(memory_format=torch.channels_last))
@@ -104,7 +133,11 @@ def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
 
 
 def maps_of(model: nn.Module, pair: LabelledPair) -> tuple[Any, Any]:
-    """Peak heat (classes, h/8, w/8) and geometry (4, h/8, w/8) of a whole pair by `Exported`, as arrays."""
+    """Peak heat (classes, h/8, w/8) and geometry (4, h/8, w/8) of a whole pair by `Exported`, as
+    arrays.
+    """
     with torch.no_grad():
-        heat, geometry = model(torch.from_numpy(np.stack([pair.frame, pair.golden])[None].astype(np.float32) / 255))
+        heat, geometry = model(
+            torch.from_numpy(np.stack([pair.frame, pair.golden])[None].astype(np.float32) / 255)
+        )
     return heat[0].numpy(), geometry[0].numpy()

@@ -1,4 +1,6 @@
-"""Signing a folder of images: whoever vouches for them says where they are from and who approved them."""
+"""Signing a folder of images: whoever vouches for them says where they are from and who approved
+them.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,22 @@ from framegate_gateway.inference.signed_folder import (
 )
 
 
-def sign_folder(folder: Path, key: ec.EllipticCurvePrivateKey, source: str, approved_by: str) -> Provenance:
+def sign_folder(
+    folder: Path, key: ec.EllipticCurvePrivateKey, source: str, approved_by: str
+) -> Provenance:
     """Write manifest and signature into `folder`."""
     if not source or not approved_by:
-        raise Refused.of(Reason.DATA_SET, "where the data is from and who approved it", "neither or one", "--source TEXT --approved-by NAME")
-    (folder / MANIFEST).write_text(json.dumps({"source": source, "approved_by": approved_by}, indent=1) + "\n")
+        raise Refused.of(
+            Reason.DATA_SET,
+            "where the data is from and who approved it",
+            "neither or one",
+            "--source TEXT --approved-by NAME",
+        )
+    (folder / MANIFEST).write_text(
+        json.dumps({"source": source, "approved_by": approved_by}, indent=1) + "\n"
+    )
     digests = file_digests(folder)
     (folder / SIGNATURE).write_bytes(sign_model(folder.resolve().name or "dataset", digests, key))
-    return Provenance(bundle_digest(digests).hex(), len(digests), source, approved_by, key_words(key.public_key()))
+    return Provenance(
+        bundle_digest(digests).hex(), len(digests), source, approved_by, key_words(key.public_key())
+    )

@@ -1,4 +1,6 @@
-"""The detector: a small convolutional network over frame and golden image, and its export to ONNX."""
+"""The detector: a small convolutional network over frame and golden image, and its export to
+ONNX.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,15 @@ from torch import nn
 WIDTH = 64
 STEM_WIDTH = 32
 DILATIONS = (1, 2, 4, 2, 1)
-"""Reach of the trunk's blocks: a cell sees some 200 pixels around it, enough to follow a track past a defect."""
+"""Reach of the trunk's blocks: a cell sees some 200 pixels around it, enough to follow a track past
+a defect.
+"""
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut; dilation widens what a cell sees, which connectivity needs."""
+    """Two 3x3 convolutions around a shortcut; dilation widens what a cell sees, which connectivity
+    needs.
+    """
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
@@ -33,9 +39,13 @@ class Residual(nn.Module):
 
 
 class Detector(nn.Module):
-    """Frame and golden image, (n, 2, h, w) in [0, 1] with h, w multiples of 32, to centre heat (n, classes, h/8, w/8) and geometry (n, 4, h/8, w/8)."""
+    """Frame and golden image, (n, 2, h, w) in [0, 1] with h, w multiples of 32, to centre heat (n,
+    classes, h/8, w/8) and geometry (n, 4, h/8, w/8).
+    """
 
-    def __init__(self, classes: int, width: int = WIDTH, dilations: tuple[int, ...] = DILATIONS) -> None:
+    def __init__(
+        self, classes: int, width: int = WIDTH, dilations: tuple[int, ...] = DILATIONS
+    ) -> None:
         super().__init__()
         self.classes = classes
         self.stem = nn.Sequential(
@@ -75,7 +85,9 @@ class Exported(nn.Module):
 
 
 def export(model: Detector) -> bytes:
-    """The ONNX file, with free batch, height and width. Weights keep their names and normalisation stays apart, so that `load_weights` can go on from it."""
+    """The ONNX file, with free batch, height and width. Weights keep their names and normalisation
+    stays apart, so that `load_weights` can go on from it.
+    """
     file = io.BytesIO()
     torch.onnx.export(
         Exported(model).eval(),
@@ -83,7 +95,11 @@ def export(model: Detector) -> bytes:
         file,
         input_names=["pair"],
         output_names=["heat", "geometry"],
-        dynamic_axes={"pair": {0: "n", 2: "h", 3: "w"}, "heat": {0: "n", 2: "h8", 3: "w8"}, "geometry": {0: "n", 2: "h8", 3: "w8"}},
+        dynamic_axes={
+            "pair": {0: "n", 2: "h", 3: "w"},
+            "heat": {0: "n", 2: "h8", 3: "w8"},
+            "geometry": {0: "n", 2: "h8", 3: "w8"},
+        },
         dynamo=False,
         opset_version=17,
         training=torch.onnx.TrainingMode.PRESERVE,
@@ -93,9 +109,18 @@ def export(model: Detector) -> bytes:
 
 
 def load_weights(model: Detector, network: bytes) -> int:
-    """Take over those weights of an exported detector that fit `model` by name and shape; returns how many. The head stays fresh where the classes are others."""
-    found = {i.name.removeprefix("detector."): onnx.numpy_helper.to_array(i) for i in onnx.load_model_from_string(network).graph.initializer}
+    """Take over those weights of an exported detector that fit `model` by name and shape; returns
+    how many. The head stays fresh where the classes are others.
+    """
+    found = {
+        i.name.removeprefix("detector."): onnx.numpy_helper.to_array(i)
+        for i in onnx.load_model_from_string(network).graph.initializer
+    }
     state = model.state_dict()
-    fitting = {name: torch.from_numpy(found[name].copy()) for name, value in state.items() if name in found and tuple(found[name].shape) == tuple(value.shape)}
+    fitting = {
+        name: torch.from_numpy(found[name].copy())
+        for name, value in state.items()
+        if name in found and tuple(found[name].shape) == tuple(value.shape)
+    }
     model.load_state_dict({**state, **fitting})
     return len(fitting)

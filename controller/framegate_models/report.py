@@ -1,4 +1,6 @@
-"""What a person looks at after training: precision against recall, the confusion table, the worst misses as pictures, and a page of figures."""
+"""What a person looks at after training: precision against recall, the confusion table, the worst
+misses as pictures, and a page of figures.
+"""
 
 from __future__ import annotations
 
@@ -26,22 +28,47 @@ Colour = NDArray[np.uint8]  # (h, w, 3) BGR
 _TRUE, _FOUND = (60, 160, 0), (0, 80, 255)
 
 
-def write_report(folder: Path, measured: Measured, pairs: Mapping[str, LabelledPair], extra: Mapping[str, Any]) -> None:
-    """`report.json`, `report.md`, `precision-recall.png`, `confusion.png` and `misses/NN.png` into `folder`; `pairs` by name."""
+def write_report(
+    folder: Path, measured: Measured, pairs: Mapping[str, LabelledPair], extra: Mapping[str, Any]
+) -> None:
+    """`report.json`, `report.md`, `precision-recall.png`, `confusion.png` and `misses/NN.png` into
+    `folder`; `pairs` by name.
+    """
     (folder / "misses").mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(folder / "precision-recall.png"), curve(precision_recall(measured.truths, measured.found), measured.score.recall, measured.score.precision))
-    cv2.imwrite(str(folder / "confusion.png"), table(measured.score.confusion, [*measured.score.classes, "nothing"]))
+    cv2.imwrite(
+        str(folder / "precision-recall.png"),
+        curve(
+            precision_recall(measured.truths, measured.found),
+            measured.score.recall,
+            measured.score.precision,
+        ),
+    )
+    cv2.imwrite(
+        str(folder / "confusion.png"),
+        table(measured.score.confusion, [*measured.score.classes, "nothing"]),
+    )
     misses = worst_misses(measured)
     for number, (name, box, words) in enumerate(misses):
         if name in pairs:
-            cv2.imwrite(str(folder / "misses" / f"{number:02d}.png"), miss(pairs[name], measured.found[measured.names.index(name)], box, words, measured))
-    body = {**measured.as_dict(), **extra, "worst_misses": [{"pair": n, "box": [round(float(v), 1) for v in b], "what": w} for n, b, w in misses]}
+            cv2.imwrite(
+                str(folder / "misses" / f"{number:02d}.png"),
+                miss(pairs[name], measured.found[measured.names.index(name)], box, words, measured),
+            )
+    body = {
+        **measured.as_dict(),
+        **extra,
+        "worst_misses": [
+            {"pair": n, "box": [round(float(v), 1) for v in b], "what": w} for n, b, w in misses
+        ],
+    }
     (folder / "report.json").write_text(json.dumps(body, indent=1) + "\n")
     (folder / "report.md").write_text(_page(body, measured))
 
 
 def worst_misses(measured: Measured) -> list[tuple[str, NDArray[np.float32], str]]:
-    """(pair, box, what is wrong) of at most `WORST` errors at the threshold: wrong classes and false alarms by score, then defects with no box at all."""
+    """(pair, box, what is wrong) of at most `WORST` errors at the threshold: wrong classes and
+    false alarms by score, then defects with no box at all.
+    """
     classes, rows = measured.score.classes, []
     for name, truth, loose in zip(measured.names, measured.truths, measured.found, strict=True):
         found = at_least(loose, measured.score.threshold)
@@ -49,11 +76,31 @@ def worst_misses(measured: Measured) -> list[tuple[str, NDArray[np.float32], str
         for box, kind, taken in zip(truth.boxes, truth.kinds, taken_by, strict=True):
             if taken is None:
                 weak = loose.scores[iou(box, loose.boxes) > MIN_IOU] if len(loose) else np.zeros(0)
-                rows.append((1.0 - float(weak.max(initial=0.0)), name, box, f"{classes[int(kind)]}: not found"))
+                rows.append(
+                    (
+                        1.0 - float(weak.max(initial=0.0)),
+                        name,
+                        box,
+                        f"{classes[int(kind)]}: not found",
+                    )
+                )
             elif found.classes[taken] != kind:
-                rows.append((float(found.scores[taken]), name, box, f"{classes[int(kind)]}: called {classes[int(found.classes[taken])]} {found.scores[taken]:.2f}"))
+                rows.append(
+                    (
+                        float(found.scores[taken]),
+                        name,
+                        box,
+                        (
+                            f"{classes[int(kind)]}: called {classes[int(found.classes[taken])]}"
+                            f" {found.scores[taken]:.2f}"
+                        ),
+                    )
+                )
         rows += [
-            (float(s), name, b, f"nothing there: called {classes[int(c)]} {s:.2f}") for b, c, s in zip(found.boxes[~used], found.classes[~used], found.scores[~used], strict=True)
+            (float(s), name, b, f"nothing there: called {classes[int(c)]} {s:.2f}")
+            for b, c, s in zip(
+                found.boxes[~used], found.classes[~used], found.scores[~used], strict=True
+            )
         ]
     rows.sort(key=lambda row: (-row[0], row[1]))
     return [(name, box, words) for _, name, box, words in rows[:WORST]]
@@ -65,70 +112,201 @@ def curve(rows: NDArray[np.float64], recall: float, precision: float) -> Colour:
     picture: Colour = np.full((side, side, 3), 255, np.uint8)
 
     def at(r: float, p: float) -> tuple[int, int]:
-        return _MARGIN_PX + int((np.clip(r, 0.5, 1) - 0.5) * 2 * _SIZE_PX), side - _MARGIN_PX - int((np.clip(p, 0.5, 1) - 0.5) * 2 * _SIZE_PX)
+        return _MARGIN_PX + int((np.clip(r, 0.5, 1) - 0.5) * 2 * _SIZE_PX), side - _MARGIN_PX - int(
+            (np.clip(p, 0.5, 1) - 0.5) * 2 * _SIZE_PX
+        )
 
     for tick in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
         cv2.line(picture, at(tick, 0.5), at(tick, 1), (225, 225, 225), 1)
         cv2.line(picture, at(0.5, tick), at(1, tick), (225, 225, 225), 1)
-        cv2.putText(picture, f"{tick:.1f}", (at(tick, 0.5)[0] - 12, side - _MARGIN_PX + 22), _FONT, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
-        cv2.putText(picture, f"{tick:.1f}", (_MARGIN_PX - 40, at(0.5, tick)[1] + 5), _FONT, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
+        cv2.putText(
+            picture,
+            f"{tick:.1f}",
+            (at(tick, 0.5)[0] - 12, side - _MARGIN_PX + 22),
+            _FONT,
+            0.5,
+            (60, 60, 60),
+            1,
+            cv2.LINE_AA,
+        )
+        cv2.putText(
+            picture,
+            f"{tick:.1f}",
+            (_MARGIN_PX - 40, at(0.5, tick)[1] + 5),
+            _FONT,
+            0.5,
+            (60, 60, 60),
+            1,
+            cv2.LINE_AA,
+        )
     if len(rows):
-        cv2.polylines(picture, [np.array([at(r, p) for r, p, _ in rows], np.int32)], False, (160, 60, 0), 2, cv2.LINE_AA)
+        cv2.polylines(
+            picture,
+            [np.array([at(r, p) for r, p, _ in rows], np.int32)],
+            False,
+            (160, 60, 0),
+            2,
+            cv2.LINE_AA,
+        )
     cv2.circle(picture, at(recall, precision), 6, _FOUND, -1, cv2.LINE_AA)
-    cv2.putText(picture, f"precision over recall; the dot is the threshold: {precision:.3f}, {recall:.3f}", (_MARGIN_PX, 30), _FONT, 0.55, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(
+        picture,
+        f"precision over recall; the dot is the threshold: {precision:.3f}, {recall:.3f}",
+        (_MARGIN_PX, 30),
+        _FONT,
+        0.55,
+        (0, 0, 0),
+        1,
+        cv2.LINE_AA,
+    )
     return picture
 
 
 def table(counts: NDArray[np.int64], names: Sequence[str]) -> Colour:
-    """The confusion table: truth by row, what was said by column; the darker, the larger its share of the row."""
+    """The confusion table: truth by row, what was said by column; the darker, the larger its share
+    of the row.
+    """
     cell, left, top = 84, 120, 70
     n = len(names)
     picture: Colour = np.full((top + n * cell + 10, left + n * cell + 10, 3), 255, np.uint8)
-    cv2.putText(picture, "rows: truth, columns: said", (8, 22), _FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(
+        picture, "rows: truth, columns: said", (8, 22), _FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA
+    )
     for i in range(n):
-        cv2.putText(picture, names[i][:11], (8, top + i * cell + cell // 2), _FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-        cv2.putText(picture, names[i][:9], (left + i * cell + 4, top - 10), _FONT, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(
+            picture,
+            names[i][:11],
+            (8, top + i * cell + cell // 2),
+            _FONT,
+            0.5,
+            (0, 0, 0),
+            1,
+            cv2.LINE_AA,
+        )
+        cv2.putText(
+            picture,
+            names[i][:9],
+            (left + i * cell + 4, top - 10),
+            _FONT,
+            0.45,
+            (0, 0, 0),
+            1,
+            cv2.LINE_AA,
+        )
         for j in range(n):
             share = float(counts[i, j]) / max(int(counts[i].sum()), 1)
-            colour = (255 - int(120 * share), 255 - int(200 * share), 255 - int(200 * share)) if i == j else (255 - int(220 * share), 255 - int(220 * share), 255)
+            colour = (
+                (255 - int(120 * share), 255 - int(200 * share), 255 - int(200 * share))
+                if i == j
+                else (255 - int(220 * share), 255 - int(220 * share), 255)
+            )
             a = (left + j * cell, top + i * cell)
             cv2.rectangle(picture, a, (a[0] + cell - 2, a[1] + cell - 2), colour, -1)
             ink = (255, 255, 255) if i == j and share > 0.5 else (0, 0, 0)
-            cv2.putText(picture, str(int(counts[i, j])), (a[0] + 12, a[1] + cell // 2 + 6), _FONT, 0.6, ink, 1, cv2.LINE_AA)
+            cv2.putText(
+                picture,
+                str(int(counts[i, j])),
+                (a[0] + 12, a[1] + cell // 2 + 6),
+                _FONT,
+                0.6,
+                ink,
+                1,
+                cv2.LINE_AA,
+            )
     return picture
 
 
-def miss(pair: LabelledPair, found: Detections, box: NDArray[np.float32], words: str, measured: Measured) -> Colour:
+def miss(
+    pair: LabelledPair, found: Detections, box: NDArray[np.float32], words: str, measured: Measured
+) -> Colour:
     """Golden image and frame around `box`, twice as large: truth in green, what was said in red."""
     cx, cy = int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)
-    x, y = (max(0, min(c - VIEW_PX // 2, side - VIEW_PX)) for c, side in ((cx, pair.frame.shape[1]), (cy, pair.frame.shape[0])))
+    x, y = (
+        max(0, min(c - VIEW_PX // 2, side - VIEW_PX))
+        for c, side in ((cx, pair.frame.shape[1]), (cy, pair.frame.shape[0]))
+    )
     said = at_least(found, measured.score.threshold)
     views = []
-    for image, drawn in ((pair.golden, ()), (pair.frame, ((pair.boxes, _TRUE), (said.boxes, _FOUND)))):
-        view = np.asarray(cv2.cvtColor(cv2.resize(image[y : y + VIEW_PX, x : x + VIEW_PX], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR), np.uint8)
+    for image, drawn in (
+        (pair.golden, ()),
+        (pair.frame, ((pair.boxes, _TRUE), (said.boxes, _FOUND))),
+    ):
+        view = np.asarray(
+            cv2.cvtColor(
+                cv2.resize(
+                    image[y : y + VIEW_PX, x : x + VIEW_PX],
+                    None,
+                    fx=2,
+                    fy=2,
+                    interpolation=cv2.INTER_NEAREST,
+                ),
+                cv2.COLOR_GRAY2BGR,
+            ),
+            np.uint8,
+        )
         for boxes, colour in drawn:
             for b in boxes:
-                cv2.rectangle(view, (int((b[0] - x) * 2), int((b[1] - y) * 2)), (int((b[2] - x) * 2), int((b[3] - y) * 2)), colour, 2)
-        views.append(cv2.copyMakeBorder(view, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(200, 200, 200)))
+                cv2.rectangle(
+                    view,
+                    (int((b[0] - x) * 2), int((b[1] - y) * 2)),
+                    (int((b[2] - x) * 2), int((b[3] - y) * 2)),
+                    colour,
+                    2,
+                )
+        views.append(
+            cv2.copyMakeBorder(view, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(200, 200, 200))
+        )
     strip = np.full((28, views[0].shape[1] * 2, 3), 255, np.uint8)
-    cv2.putText(strip, f"{pair.name.rsplit('/', 1)[-1][-32:]}  {words}", (6, 19), _FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(
+        strip,
+        f"{pair.name.rsplit('/', 1)[-1][-32:]}  {words}",
+        (6, 19),
+        _FONT,
+        0.5,
+        (0, 0, 0),
+        1,
+        cv2.LINE_AA,
+    )
     width = min(v.shape[1] for v in views)
-    return np.asarray(np.vstack([strip[:, : 2 * width], np.hstack([v[:, :width] for v in views])]), np.uint8)
+    return np.asarray(
+        np.vstack([strip[:, : 2 * width], np.hstack([v[:, :width] for v in views])]), np.uint8
+    )
 
 
 def _page(body: Mapping[str, Any], measured: Measured) -> str:
     s = measured.score
     lines = [
-        "# Report", "", f"{s.images} pairs with {s.defects} defects, threshold {s.threshold:.2f}.", "",
-        "| | |", "|---|---|", f"| mAP (DeepPCB's protocol) | {100 * s.pooled_ap:.2f} % |",
-        f"| F, precision, recall | {100 * s.f:.2f}, {100 * s.precision:.2f}, {100 * s.recall:.2f} % |",
-        *(f"| AP {name} | {100 * value:.2f} % |" for name, value in s.class_ap.items()), "",
-        "![precision over recall](precision-recall.png)", "", "![confusion](confusion.png)", "",
-    ]  # fmt: skip
+        "# Report",
+        "",
+        f"{s.images} pairs with {s.defects} defects, threshold {s.threshold:.2f}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| mAP (DeepPCB's protocol) | {100 * s.pooled_ap:.2f} % |",
+        (
+            f"| F, precision, recall | {100 * s.f:.2f}, {100 * s.precision:.2f},"
+            f" {100 * s.recall:.2f} % |"
+        ),
+        *(f"| AP {name} | {100 * value:.2f} % |" for name, value in s.class_ap.items()),
+        "",
+        "![precision over recall](precision-recall.png)",
+        "",
+        "![confusion](confusion.png)",
+        "",
+    ]
     if "near_duplicates" in body:
         duplicates, outliers = body["near_duplicates"], body["label_outliers"]
-        lines += [f"Near duplicates in the training set: {len(duplicates)}; labels that the model disputes: {len(outliers)}. Both are listed in report.json.", ""]
+        lines += [
+            (
+                f"Near duplicates in the training set: {len(duplicates)}; labels that the model"
+                f" disputes: {len(outliers)}. Both are listed in report.json."
+            ),
+            "",
+        ]
         lines += [f"- `{row['pair']}` {row['what']}" for row in outliers[:20]] + [""]
     lines += ["Worst misses (green: truth, red: said):", ""]
-    lines += [f"![{row['what']}](misses/{number:02d}.png)" for number, row in enumerate(body["worst_misses"])]
+    lines += [
+        f"![{row['what']}](misses/{number:02d}.png)"
+        for number, row in enumerate(body["worst_misses"])
+    ]
     return "\n".join(lines) + "\n"

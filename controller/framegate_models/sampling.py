@@ -1,4 +1,6 @@
-"""From labelled pairs to what a network trains on: crops, turned and re-lit, and the maps it should answer with."""
+"""From labelled pairs to what a network trains on: crops, turned and re-lit, and the maps it should
+answer with.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ CROP_PX: Final = 320
 """Half a frame's side: sixteen crops of sixteen boards teach more than four whole boards."""
 MISPLACED: Final = 0.2
 """Share of crops whose golden image is moved by a pixel or some."""
-POLARITY: Final = {"open": "short", "short": "open", "mousebite": "spur", "spur": "mousebite", "copper": "pin-hole", "pin-hole": "copper"}
+POLARITY: Final = {
+    "open": "short",
+    "short": "open",
+    "mousebite": "spur",
+    "spur": "mousebite",
+    "copper": "pin-hole",
+    "pin-hole": "copper",
+}
 """What a defect is called when copper and ground change places: each class has its mirror."""
 
 Floats = NDArray[np.float32]
@@ -22,7 +31,9 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class LabelledPair:
-    """One inspected image: `golden` and `frame` (h, w) uint8 grey; `boxes` (n, 4) float32 x1 y1 x2 y2 in pixels; `kinds` (n,) int64 index into the classes."""
+    """One inspected image: `golden` and `frame` (h, w) uint8 grey; `boxes` (n, 4) float32 x1 y1 x2
+    y2 in pixels; `kinds` (n,) int64 index into the classes.
+    """
 
     name: str
     golden: NDArray[np.uint8]
@@ -32,18 +43,33 @@ class LabelledPair:
 
 
 def mirror_of(classes: tuple[str, ...]) -> NDArray[np.int64] | None:
-    """For each class the index of its mirror under `POLARITY`, or None where a class has none among `classes`."""
+    """For each class the index of its mirror under `POLARITY`, or None where a class has none among
+    `classes`.
+    """
     if any(POLARITY.get(c) not in classes for c in classes):
         return None
     return np.array([classes.index(POLARITY[c]) for c in classes], np.int64)
 
 
-def targets(boxes: Floats, kinds: NDArray[np.int64], classes: int, size: int = CROP_PX) -> tuple[Floats, Floats, Floats]:
-    """Heat (classes, s, s), geometry (4, s, s) and its mask (s, s) for boxes (n, 4) inside a crop of `size` pixels; s = size / 8."""
+def targets(
+    boxes: Floats, kinds: NDArray[np.int64], classes: int, size: int = CROP_PX
+) -> tuple[Floats, Floats, Floats]:
+    """Heat (classes, s, s), geometry (4, s, s) and its mask (s, s) for boxes (n, 4) inside a crop
+    of `size` pixels; s = size / 8.
+    """
     s = size // STRIDE_PX
-    heat, geometry, mask = np.zeros((classes, s, s), np.float32), np.zeros((4, s, s), np.float32), np.zeros((s, s), np.float32)
+    heat, geometry, mask = (
+        np.zeros((classes, s, s), np.float32),
+        np.zeros((4, s, s), np.float32),
+        np.zeros((s, s), np.float32),
+    )
     for (x1, y1, x2, y2), kind in zip(boxes, kinds, strict=True):
-        cx, cy, w, h = (x1 + x2) / 2 / STRIDE_PX, (y1 + y2) / 2 / STRIDE_PX, (x2 - x1) / STRIDE_PX, (y2 - y1) / STRIDE_PX
+        cx, cy, w, h = (
+            (x1 + x2) / 2 / STRIDE_PX,
+            (y1 + y2) / 2 / STRIDE_PX,
+            (x2 - x1) / STRIDE_PX,
+            (y2 - y1) / STRIDE_PX,
+        )
         ix, iy = int(cx), int(cy)
         if not (0 <= cx < s and 0 <= cy < s) or w <= 0 or h <= 0:
             continue
@@ -57,8 +83,12 @@ def targets(boxes: Floats, kinds: NDArray[np.int64], classes: int, size: int = C
     return heat, geometry, mask
 
 
-def sample(rng: np.random.Generator, pair: LabelledPair, classes: int, mirror: NDArray[np.int64] | None) -> tuple[NDArray[Any], ...]:
-    """A random crop of one pair, turned, mirrored, its polarity sometimes changed: crop (2, c, c) uint8, gain and offset of its light (2, 2), and its targets."""
+def sample(
+    rng: np.random.Generator, pair: LabelledPair, classes: int, mirror: NDArray[np.int64] | None
+) -> tuple[NDArray[Any], ...]:
+    """A random crop of one pair, turned, mirrored, its polarity sometimes changed: crop (2, c, c)
+    uint8, gain and offset of its light (2, 2), and its targets.
+    """
     h, w = pair.frame.shape
     boxes, kinds = pair.boxes, pair.kinds
     x, y = int(rng.integers(0, w - CROP_PX + 1)), int(rng.integers(0, h - CROP_PX + 1))
@@ -69,11 +99,22 @@ def sample(rng: np.random.Generator, pair: LabelledPair, classes: int, mirror: N
     gx, gy = x, y
     if rng.random() < MISPLACED:
         # what registration left over, or a part that is bent
-        gx, gy = (int(np.clip(v + round(rng.normal(0, 1.7)), 0, side - CROP_PX)) for v, side in ((x, w), (y, h)))
-    both = np.stack([pair.frame[y : y + CROP_PX, x : x + CROP_PX], pair.golden[gy : gy + CROP_PX, gx : gx + CROP_PX]])
+        gx, gy = (
+            int(np.clip(v + round(rng.normal(0, 1.7)), 0, side - CROP_PX))
+            for v, side in ((x, w), (y, h))
+        )
+    both = np.stack(
+        [
+            pair.frame[y : y + CROP_PX, x : x + CROP_PX],
+            pair.golden[gy : gy + CROP_PX, gx : gx + CROP_PX],
+        ]
+    )
     boxes = boxes - np.array([x, y, x, y], np.float32)
     if rng.random() < 0.5:
-        both, boxes = both[:, :, ::-1], np.stack([CROP_PX - boxes[:, 2], boxes[:, 1], CROP_PX - boxes[:, 0], boxes[:, 3]], 1)
+        both, boxes = (
+            both[:, :, ::-1],
+            np.stack([CROP_PX - boxes[:, 2], boxes[:, 1], CROP_PX - boxes[:, 0], boxes[:, 3]], 1),
+        )
     if rng.random() < 0.5:
         both, boxes = both.transpose(0, 2, 1), boxes[:, [1, 0, 3, 2]]
     if mirror is not None and rng.random() < 0.35:

@@ -1,4 +1,6 @@
-"""What training data is looked at for: pairs that are nearly the same, and labels that a model trained on them still disputes (N105)."""
+"""What training data is looked at for: pairs that are nearly the same, and labels that a model
+trained on them still disputes (N105).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from framegate_models.sampling import LabelledPair
 HASH_PX: Final = 24
 """Side of the picture that a pair is compared by."""
 ALIKE: Final = 0.985
-"""Correlation of two such pictures, of frame and of golden image both, above which the pairs count as near duplicates."""
+"""Correlation of two such pictures, of frame and of golden image both, above which the pairs count
+as near duplicates.
+"""
 SURE: Final = 0.9
 """Calibrated score from which a detection disputes a label."""
 MAX_LISTED: Final = 200
@@ -25,12 +29,18 @@ _BLOCK: Final = 512
 
 
 def thumbnails(pairs: Sequence[LabelledPair]) -> NDArray[np.float32]:
-    """(n, 2 * HASH_PX²) float32: frame and golden image made small, each of mean 0 and length 1; a flat image is 0."""
+    """(n, 2 * HASH_PX²) float32: frame and golden image made small, each of mean 0 and length 1; a
+    flat image is 0.
+    """
     rows = []
     for pair in pairs:
         parts = []
         for image in (pair.frame, pair.golden):
-            small = cv2.resize(image, (HASH_PX, HASH_PX), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+            small = (
+                cv2.resize(image, (HASH_PX, HASH_PX), interpolation=cv2.INTER_AREA)
+                .astype(np.float32)
+                .ravel()
+            )
             small -= small.mean()
             length = float(np.linalg.norm(small))
             parts.append(small / length if length > 1 else np.zeros_like(small))
@@ -39,7 +49,9 @@ def thumbnails(pairs: Sequence[LabelledPair]) -> NDArray[np.float32]:
 
 
 def near_duplicates(pairs: Sequence[LabelledPair]) -> list[tuple[str, str, float]]:
-    """(name, name, likeness in [0, 1]) of pairs of pairs whose frames and golden images are both `ALIKE`, the likest first, at most `MAX_LISTED`."""
+    """(name, name, likeness in [0, 1]) of pairs of pairs whose frames and golden images are both
+    `ALIKE`, the likest first, at most `MAX_LISTED`.
+    """
     rows = thumbnails(pairs)
     half = rows.shape[1] // 2
     found: list[tuple[str, str, float]] = []
@@ -48,13 +60,17 @@ def near_duplicates(pairs: Sequence[LabelledPair]) -> list[tuple[str, str, float
         like = np.minimum(block[:, :half] @ rows[:, :half].T, block[:, half:] @ rows[:, half:].T)
         for i, j in zip(*np.nonzero(like > ALIKE), strict=True):
             if start + i < j:
-                found.append((pairs[start + int(i)].name, pairs[int(j)].name, round(float(like[i, j]), 4)))
+                found.append(
+                    (pairs[start + int(i)].name, pairs[int(j)].name, round(float(like[i, j]), 4))
+                )
     return sorted(found, key=lambda row: -row[2])[:MAX_LISTED]
 
 
 def label_outliers(measured: Measured) -> list[dict[str, Any]]:
-    """Labels that the model disputes although it was trained on them, [{pair, box, what}]: another class said with certainty, a certain defect without a label, a label
-    where the model sees nothing at all. Poisoned or careless labels stand out so; rare but true defects too: a person decides. At most `MAX_LISTED`.
+    """Labels that the model disputes although it was trained on them, [{pair, box, what}]: another
+    class said with certainty, a certain defect without a label, a label where the model sees
+    nothing at all. Poisoned or careless labels stand out so; rare but true defects too: a person
+    decides. At most `MAX_LISTED`.
     """
     classes, rows = measured.score.classes, []
     for name, truth, found in zip(measured.names, measured.truths, measured.found, strict=True):
@@ -62,12 +78,37 @@ def label_outliers(measured: Measured) -> list[dict[str, Any]]:
             near = iou(box, found.boxes) > MIN_IOU if len(found) else np.zeros(0, bool)
             best = int(np.argmax(np.where(near, found.scores, -1))) if near.any() else None
             if best is None:
-                rows.append((1.0, {"pair": name, "box": box.tolist(), "what": f"labelled {classes[int(kind)]}, the model sees nothing"}))
+                rows.append(
+                    (
+                        1.0,
+                        {
+                            "pair": name,
+                            "box": box.tolist(),
+                            "what": f"labelled {classes[int(kind)]}, the model sees nothing",
+                        },
+                    )
+                )
             elif found.classes[best] != kind and found.scores[best] >= SURE:
-                what = f"labelled {classes[int(kind)]}, the model says {classes[int(found.classes[best])]} ({found.scores[best]:.2f})"
-                rows.append((float(found.scores[best]), {"pair": name, "box": box.tolist(), "what": what}))
+                what = (
+                    f"labelled {classes[int(kind)]}, the model says"
+                    f" {classes[int(found.classes[best])]} ({found.scores[best]:.2f})"
+                )
+                rows.append(
+                    (float(found.scores[best]), {"pair": name, "box": box.tolist(), "what": what})
+                )
         for box, kind, value in zip(found.boxes, found.classes, found.scores, strict=True):
-            if value >= SURE and not (len(truth.boxes) and (iou(box, truth.boxes) > MIN_IOU / 2).any()):
-                rows.append((float(value), {"pair": name, "box": [round(float(v), 1) for v in box], "what": f"no label, the model says {classes[int(kind)]} ({value:.2f})"}))
+            if value >= SURE and not (
+                len(truth.boxes) and (iou(box, truth.boxes) > MIN_IOU / 2).any()
+            ):
+                rows.append(
+                    (
+                        float(value),
+                        {
+                            "pair": name,
+                            "box": [round(float(v), 1) for v in box],
+                            "what": f"no label, the model says {classes[int(kind)]} ({value:.2f})",
+                        },
+                    )
+                )
     rows.sort(key=lambda row: -row[0])
     return [row for _, row in rows[:MAX_LISTED]]

@@ -1,4 +1,6 @@
-"""The operator's connection: a context file with address, root and credential; calls whose errors are ours again."""
+"""The operator's connection: a context file with address, root and credential; calls whose errors
+are ours again.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,29 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 T = TypeVar("T")
 CALL_TIMEOUT_S: Final = 15.0
 WAIT_S: Final = 1.0
-_HINT: Final = "is it running and reachable? framegate-controller run; does your session stand? framegate login NAME"
+_HINT: Final = (
+    "is it running and reachable? framegate-controller run; does your session stand? framegate"
+    " login NAME"
+)
 
 
 def load_context(path: Path | None) -> OperatorContext:
-    """The context, signed in. Raises Unavailable where there is none, Refused where nobody is signed in or the session is over."""
+    """The context, signed in. Raises Unavailable where there is none, Refused where nobody is
+    signed in or the session is over.
+    """
     context = read_context(path)
     name = context.operator or "NAME"
     if not context.key:
-        raise Refused.of(Reason.SIGNED_OUT, "a session", "nobody is signed in", f"framegate login {name}")
+        raise Refused.of(
+            Reason.SIGNED_OUT, "a session", "nobody is signed in", f"framegate login {name}"
+        )
     if context.expires_ms <= time.time() * 1000:
-        raise Refused.of(Reason.SIGNED_OUT, "a session that still runs", "one that ended", f"framegate login {name}")
+        raise Refused.of(
+            Reason.SIGNED_OUT,
+            "a session that still runs",
+            "one that ended",
+            f"framegate login {name}",
+        )
     return context
 
 
@@ -45,7 +59,10 @@ def load_context(path: Path | None) -> OperatorContext:
 def sign_in_stub(context: OperatorContext) -> Iterator[Any]:
     """A stub of the controller's sign-in service, for somebody without a session."""
     credentials = grpc.ssl_channel_credentials(context.root)
-    options = (("grpc.ssl_target_name_override", context.server_name), ("grpc.enable_http_proxy", 0))
+    options = (
+        ("grpc.ssl_target_name_override", context.server_name),
+        ("grpc.enable_http_proxy", 0),
+    )
     with grpc.secure_channel(context.join_address, credentials, options=options) as channel:
         yield Calls(rpc.SignInStub(channel))
 
@@ -58,10 +75,14 @@ def operator_stub(context: OperatorContext) -> Iterator[Any]:
 
 
 @contextmanager
-def gateway_stub(context: OperatorContext, device: str, address: str, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[Any]:
+def gateway_stub(
+    context: OperatorContext, device: str, address: str, timeout_s: float = CALL_TIMEOUT_S
+) -> Iterator[Any]:
     """A stub of a gateway's operator service, whose calls may take `timeout_s`."""
     _, zone, name = device.split(".")
-    with _channel(context, address, f"{name}.{zone}.gateway.framegate", context.authorities) as channel:
+    with _channel(
+        context, address, f"{name}.{zone}.gateway.framegate", context.authorities
+    ) as channel:
         yield Calls(rpc.GatewayOperatorStub(channel), timeout_s=timeout_s)
 
 
@@ -72,8 +93,12 @@ def gateways(context: OperatorContext) -> list[tuple[str, str]]:
     return [(d.device, a) for d in devices for a in d.operator_addresses if a]
 
 
-def first_answer(context: OperatorContext, ask: Callable[[Any], T], nothing: Refused) -> tuple[str, T]:
-    """(device, answer) of the first gateway whose stub answers `ask`. Raises what the last one said, or `nothing` where no gateway stands."""
+def first_answer(
+    context: OperatorContext, ask: Callable[[Any], T], nothing: Refused
+) -> tuple[str, T]:
+    """(device, answer) of the first gateway whose stub answers `ask`. Raises what the last one
+    said, or `nothing` where no gateway stands.
+    """
     problem: FramegateError = nothing
     for device, address in gateways(context):
         try:
@@ -84,8 +109,16 @@ def first_answer(context: OperatorContext, ask: Callable[[Any], T], nothing: Ref
     raise problem
 
 
-def with_approval(context: OperatorContext, device: str, verb: str, request: Any, summary: str, call: Callable[[Any], T]) -> T:
-    """`call(request)` at a gateway; where that takes somebody else's approval, with the one the controller has of exactly this, or after asking for it.
+def with_approval(
+    context: OperatorContext,
+    device: str,
+    verb: str,
+    request: Any,
+    summary: str,
+    call: Callable[[Any], T],
+) -> T:
+    """`call(request)` at a gateway; where that takes somebody else's approval, with the one the
+    controller has of exactly this, or after asking for it.
 
     Raises Refused (APPROVAL_NEEDED), saying who has to do what, where nobody approved yet.
     """
@@ -98,39 +131,69 @@ def with_approval(context: OperatorContext, device: str, verb: str, request: Any
     return call(request)
 
 
-def approvals(context: OperatorContext, devices: Sequence[str], verb: str, request: Any, summary: str, needed: Refused) -> dict[str, bytes]:
-    """The controller's approvals of exactly `request` for these gateways of one zone, all by one request; asked for where there is none yet.
+def approvals(
+    context: OperatorContext,
+    devices: Sequence[str],
+    verb: str,
+    request: Any,
+    summary: str,
+    needed: Refused,
+) -> dict[str, bytes]:
+    """The controller's approvals of exactly `request` for these gateways of one zone, all by one
+    request; asked for where there is none yet.
 
-    Raises Refused (`needed`, saying who has to do what) where nobody approved and the command does not wait.
+    Raises Refused (`needed`, saying who has to do what) where nobody approved and the command does
+    not wait.
     """
-    digest = content_digest(verb, type(request).DESCRIPTOR.name, request.SerializeToString(deterministic=True))
+    digest = content_digest(
+        verb, type(request).DESCRIPTOR.name, request.SerializeToString(deterministic=True)
+    )
     named = sorted(set(devices))
     with operator_stub(context) as stub:
         while True:
             try:
-                found = stub.TakeApproval(pb.TakeApprovalRequest(verb=verb, content_sha256=digest, gateways=named)).approvals
+                found = stub.TakeApproval(
+                    pb.TakeApprovalRequest(verb=verb, content_sha256=digest, gateways=named)
+                ).approvals
                 return dict(zip(named, found, strict=True))
             except Refused as absent:
                 if absent.reason != Reason.NOT_FOUND:
                     raise
-            asked = pb.VerbRequest(verb=verb, zone=named[0].split(".")[1], target=", ".join(named)[:200], content_sha256=digest, summary=summary, reason=request.reason)
+            asked = pb.VerbRequest(
+                verb=verb,
+                zone=named[0].split(".")[1],
+                target=", ".join(named)[:200],
+                content_sha256=digest,
+                summary=summary,
+                reason=request.reason,
+            )
             row = stub.RequestVerb(asked)
             if not WRITE.get().wait:
-                hint = f"somebody else: framegate access approve {row.id}; then run this command again"
+                hint = (
+                    f"somebody else: framegate access approve {row.id}; then run this command again"
+                )
                 raise Refused([replace(needed.failures[0], hint=hint)])
             time.sleep(WAIT_S)
 
 
 @contextmanager
-def _channel(context: OperatorContext, address: str, server_name: str, anchors: bytes) -> Iterator[grpc.Channel]:
+def _channel(
+    context: OperatorContext, address: str, server_name: str, anchors: bytes
+) -> Iterator[grpc.Channel]:
     credentials = grpc.ssl_channel_credentials(anchors, context.key, context.certificate)
-    options = (("grpc.ssl_target_name_override", server_name), ("grpc.max_receive_message_length", 64 * 1024 * 1024), ("grpc.enable_http_proxy", 0))
+    options = (
+        ("grpc.ssl_target_name_override", server_name),
+        ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+        ("grpc.enable_http_proxy", 0),
+    )
     with grpc.secure_channel(address, credentials, options=options) as channel:
         yield channel
 
 
 class _OnRefusal:
-    """What the command line does about a refusal that a person can mend on the spot: a fresh factor, an approval worth waiting for."""
+    """What the command line does about a refusal that a person can mend on the spot: a fresh
+    factor, an approval worth waiting for.
+    """
 
     def __init__(self, stub: Any) -> None:
         self._stub = stub
@@ -138,18 +201,31 @@ class _OnRefusal:
     def mended(self, error: FramegateError) -> bool:
         """Whether to try again."""
         if error.reason == Reason.FACTOR_NEEDED and sys.stdin.isatty():
-            code = typer.prompt("this needs a fresh second factor; code of your authenticator", hide_input=True, err=True)
+            code = typer.prompt(
+                "this needs a fresh second factor; code of your authenticator",
+                hide_input=True,
+                err=True,
+            )
             self._call(self._stub.ProveFactor, pb.ProveFactorRequest(code=code))
             return True
         if error.reason == Reason.APPROVAL_NEEDED and WRITE.get().wait and not WRITE.get().dry_run:
-            (identifier,) = re.findall(r"access approve ([0-9a-f]{8})", error.failures[0].hint) or [""]
+            (identifier,) = re.findall(r"access approve ([0-9a-f]{8})", error.failures[0].hint) or [
+                ""
+            ]
             return bool(identifier) and self._approved(identifier)
         return False
 
     def _approved(self, identifier: str) -> bool:
-        talk.print(f"waiting for somebody else: framegate access approve {identifier} (Ctrl-C ends the waiting, not the request)")
+        talk.print(
+            f"waiting for somebody else: framegate access approve {identifier} (Ctrl-C ends the"
+            " waiting, not the request)"
+        )
         while True:
-            rows = [r for r in self._call(self._stub.ListAccess, pb.ListAccessRequest(all=True)).rows if r.id == identifier]
+            rows = [
+                r
+                for r in self._call(self._stub.ListAccess, pb.ListAccessRequest(all=True)).rows
+                if r.id == identifier
+            ]
             if not rows or rows[0].state in {"denied", "expired", "used"}:
                 return False
             if rows[0].state == "approved":
@@ -166,7 +242,9 @@ class _OnRefusal:
 class Calls:
     """A stub whose calls have a deadline, carry the options of a change, and raise our errors."""
 
-    def __init__(self, stub: Any, on_refusal: _OnRefusal | None = None, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def __init__(
+        self, stub: Any, on_refusal: _OnRefusal | None = None, timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
         self._stub, self._on_refusal, self._timeout_s = stub, on_refusal, timeout_s
 
     def __getattr__(self, name: str) -> Any:
@@ -174,12 +252,17 @@ class Calls:
 
         def call(request: Any, *, stream: bool = False) -> Any:
             options = WRITE.get()
-            metadata = ((REASON_KEY, options.reason.encode()), *((((DRY_RUN_KEY, "1"),)) if options.dry_run else ()))
+            metadata = (
+                (REASON_KEY, options.reason.encode()),
+                *((((DRY_RUN_KEY, "1"),)) if options.dry_run else ()),
+            )
             if stream:
                 return _items(method(request, metadata=metadata))
             while True:
                 try:
-                    reply, done = method.with_call(request, timeout=self._timeout_s, metadata=metadata)
+                    reply, done = method.with_call(
+                        request, timeout=self._timeout_s, metadata=metadata
+                    )
                 except grpc.RpcError as error:
                     found = from_rpc_error(error, _HINT)
                     if self._on_refusal is not None and self._on_refusal.mended(found):

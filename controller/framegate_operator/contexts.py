@@ -1,4 +1,6 @@
-"""Contexts: a fleet's addresses and root, and after sign-in a person's credential for it. One file each; names for several fleets."""
+"""Contexts: a fleet's addresses and root, and after sign-in a person's credential for it. One file
+each; names for several fleets.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ FOLDER: Final = Path.home() / ".config/framegate"
 
 @dataclass(frozen=True, slots=True)
 class OperatorContext:
-    """Where the fleet is and who the operator is; the credential's members are empty before sign-in. PEM texts."""
+    """Where the fleet is and who the operator is; the credential's members are empty before
+    sign-in. PEM texts.
+    """
 
     path: Path
     join_address: str
@@ -46,9 +50,26 @@ class OperatorContext:
         """Issuing CAs, to verify verdicts with."""
         return tuple(x509.load_pem_x509_certificates(self.authorities))
 
-    def signed_in(self, *, operator: str, certificate: bytes, key: bytes, authorities: bytes, expires_ms: int, fleet_address: str) -> OperatorContext:
+    def signed_in(
+        self,
+        *,
+        operator: str,
+        certificate: bytes,
+        key: bytes,
+        authorities: bytes,
+        expires_ms: int,
+        fleet_address: str,
+    ) -> OperatorContext:
         """The same with a credential, written to its file."""
-        made = replace(self, operator=operator, certificate=certificate, key=key, authorities=authorities, expires_ms=expires_ms, fleet_address=fleet_address or self.fleet_address)
+        made = replace(
+            self,
+            operator=operator,
+            certificate=certificate,
+            key=key,
+            authorities=authorities,
+            expires_ms=expires_ms,
+            fleet_address=fleet_address or self.fleet_address,
+        )
         made.write()
         return made
 
@@ -58,14 +79,22 @@ class OperatorContext:
 
     def write(self) -> None:
         """To its file, readable by its owner alone."""
-        body: dict[str, Any] = context_body(self.join_address, self.fleet_address, self.server_name, self.root.decode())
+        body: dict[str, Any] = context_body(
+            self.join_address, self.fleet_address, self.server_name, self.root.decode()
+        )
         if self.key:
-            body |= {"operator": self.operator, "expires_ms": self.expires_ms, **{m: getattr(self, m).decode() for m in ("certificate", "key", "authorities")}}
+            body |= {
+                "operator": self.operator,
+                "expires_ms": self.expires_ms,
+                **{m: getattr(self, m).decode() for m in ("certificate", "key", "authorities")},
+            }
         write_private(self.path, json.dumps(body, indent=1).encode())
 
 
 def context_path(chosen: Path | str | None) -> Path:
-    """The file that `chosen` names: a path, or a name among the kept ones; else FRAMEGATE_CONTEXT; else the one in use."""
+    """The file that `chosen` names: a path, or a name among the kept ones; else FRAMEGATE_CONTEXT;
+    else the one in use.
+    """
     text = str(chosen) if chosen else os.environ.get("FRAMEGATE_CONTEXT", "")
     if not text:
         current = FOLDER / "current"
@@ -82,16 +111,36 @@ def read_context(chosen: Path | str | None) -> OperatorContext:
         mode = path.stat().st_mode & 0o077
         body = json.loads(path.read_text())
         found = OperatorContext(
-            path, str(body["join_address"]), str(body["fleet_address"]), str(body["server_name"]), body["root"].encode(), str(body.get("operator", "")),
-            body.get("certificate", "").encode(), body.get("key", "").encode(), body.get("authorities", "").encode(), int(body.get("expires_ms", 0)),
-        )  # fmt: skip
+            path,
+            str(body["join_address"]),
+            str(body["fleet_address"]),
+            str(body["server_name"]),
+            body["root"].encode(),
+            str(body.get("operator", "")),
+            body.get("certificate", "").encode(),
+            body.get("key", "").encode(),
+            body.get("authorities", "").encode(),
+            int(body.get("expires_ms", 0)),
+        )
     except FileNotFoundError as error:
-        hint = "set FRAMEGATE_CONTEXT or --context to the file that framegate-controller init wrote, or: framegate context add NAME FILE"
-        raise Unavailable.of(Reason.UNAVAILABLE, f"an operator's context in {path}", "no file", hint) from error
+        hint = (
+            "set FRAMEGATE_CONTEXT or --context to the file that framegate-controller init wrote,"
+            " or: framegate context add NAME FILE"
+        )
+        raise Unavailable.of(
+            Reason.UNAVAILABLE, f"an operator's context in {path}", "no file", hint
+        ) from error
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise Refused.of(Reason.USAGE, f"an operator's context in {path}", type(error).__name__, "framegate-controller init writes one; framegate context add NAME FILE") from error
+        raise Refused.of(
+            Reason.USAGE,
+            f"an operator's context in {path}",
+            type(error).__name__,
+            "framegate-controller init writes one; framegate context add NAME FILE",
+        ) from error
     if mode and found.key:
-        raise Refused.of(Reason.USAGE, f"{path} readable by you alone", oct(mode), f"chmod 600 {path}")
+        raise Refused.of(
+            Reason.USAGE, f"{path} readable by you alone", oct(mode), f"chmod 600 {path}"
+        )
     return found
 
 
@@ -101,9 +150,15 @@ NameArgument = Annotated[str, typer.Argument(help="Name of the context.")]
 
 @app.command("add")
 def add(
-    name: NameArgument, file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A context file, as init or operator add wrote it.")],
+    name: NameArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, help="A context file, as init or operator add wrote it."
+        ),
+    ],
     use: Annotated[bool, typer.Option(help="Use it from now on.")] = True,
-) -> None:  # fmt: skip
+) -> None:
     """Keep a fleet's context under a name."""
     with errors():
         found = read_context(file.absolute())
@@ -112,7 +167,10 @@ def add(
         kept.write()
         if use:
             (FOLDER / "current").write_text(name)
-        talk.print(f"context {name}: {kept.server_name} at {kept.fleet_address}; next: framegate login NAME")
+        talk.print(
+            f"context {name}: {kept.server_name} at {kept.fleet_address}; next: framegate login"
+            " NAME"
+        )
 
 
 @app.command("use")
@@ -125,7 +183,9 @@ def use(name: NameArgument) -> None:
 
 
 @app.command("list")
-def list_(output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table") -> None:
+def list_(
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
+) -> None:
     """Contexts that are kept, and which is in use."""
     with errors():
         current = context_path(None)
@@ -134,9 +194,33 @@ def list_(output: Annotated[str, typer.Option("--output", "-o", help="table or j
             context = read_context(path)
             found.append((path.stem, path == current, context))
         if output == "json":
-            show_json([
-                {"name": n, "in_use": used, "fleet": c.server_name, "address": c.fleet_address, "operator": c.operator, "expires_ms": c.expires_ms} for n, used, c in found
-            ])  # fmt: skip
+            show_json(
+                [
+                    {
+                        "name": n,
+                        "in_use": used,
+                        "fleet": c.server_name,
+                        "address": c.fleet_address,
+                        "operator": c.operator,
+                        "expires_ms": c.expires_ms,
+                    }
+                    for n, used, c in found
+                ]
+            )
             return
-        rows = [("*" if used else "", n, c.server_name, c.fleet_address, c.operator or "signed out", until(c.expires_ms) if c.operator else "") for n, used, c in found]
-        show_table(("", "name", "fleet", "address", "operator", "until"), rows, empty="none: framegate context add NAME FILE")
+        rows = [
+            (
+                "*" if used else "",
+                n,
+                c.server_name,
+                c.fleet_address,
+                c.operator or "signed out",
+                until(c.expires_ms) if c.operator else "",
+            )
+            for n, used, c in found
+        ]
+        show_table(
+            ("", "name", "fleet", "address", "operator", "until"),
+            rows,
+            empty="none: framegate context add NAME FILE",
+        )

@@ -114,7 +114,7 @@ def replay_ima(
         raise typer.Exit(EXIT_UNTRUSTED)
 
 
-def verify(
+def verify(  # noqa: PLR0913 - a command's options
     ak: Annotated[
         Path,
         typer.Option(

@@ -1,4 +1,6 @@
-"""`framegate fleet`, `events`, `trust …`: the fleet as a whole, what happened in it, and whose TPMs count."""
+"""`framegate fleet`, `events`, `trust …`: the fleet as a whole, what happened in it, and whose TPMs
+count.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +31,25 @@ def fleet(output: Output = "table", context: Context = None) -> None:
         if output == "json":
             show_json(
                 {
-                    "fleet": status.fleet, "controller": status.controller, "states": dict(status.states), "revision": status.revision,
-                    "attest_interval_ms": status.attest_interval_ms, "watchers": status.watchers, "feeds": status.feeds,
+                    "fleet": status.fleet,
+                    "controller": status.controller,
+                    "states": dict(status.states),
+                    "revision": status.revision,
+                    "attest_interval_ms": status.attest_interval_ms,
+                    "watchers": status.watchers,
+                    "feeds": status.feeds,
                 }
-            )  # fmt: skip
+            )
             return
         data.print(
-            f"fleet {safe(status.fleet)}, {status.controller}, attest interval {status.attest_interval_ms / 1000:g} s, "
-            f"{status.watchers} agents and {status.feeds} gateways connected"
+            f"fleet {safe(status.fleet)}, {status.controller}, attest interval"
+            f" {status.attest_interval_ms / 1000:g} s, {status.watchers} agents and {status.feeds}"
+            " gateways connected"
         )
         show_table(
-            ("state", "machines"), [(s, status.states[s]) for s in STATE_STYLE if status.states.get(s)], empty="no machines yet: framegate camera invite NAME --profile PROFILE"
+            ("state", "machines"),
+            [(s, status.states[s]) for s in STATE_STYLE if status.states.get(s)],
+            empty="no machines yet: framegate camera invite NAME --profile PROFILE",
         )
 
 
@@ -78,21 +88,38 @@ def events(
             return
         show_table(
             ("when", "device", "event", "by", "from", "to", "detail"),
-            [(ago(e.at_ms), e.device, e.event, e.actor, e.from_state, e.to_state, e.detail) for e in rows],
+            [
+                (ago(e.at_ms), e.device, e.event, e.actor, e.from_state, e.to_state, e.detail)
+                for e in rows
+            ],
             empty="nothing yet",
         )
 
 
 @trust.command("add-tpm-ca")
 @write
-def add_tpm_ca(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="PEM or DER; a PEM file may hold several.")], context: Context = None) -> None:
+def add_tpm_ca(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, help="PEM or DER; a PEM file may hold several."
+        ),
+    ],
+    context: Context = None,
+) -> None:
     """Trust a TPM maker's CA: its endorsement certificates then count."""
     with errors():
         raw = file.read_bytes()
         try:
-            found = x509.load_pem_x509_certificates(raw) if b"-----BEGIN" in raw else [load_maker_certificate(raw).certificate]
+            found = (
+                x509.load_pem_x509_certificates(raw)
+                if b"-----BEGIN" in raw
+                else [load_maker_certificate(raw).certificate]
+            )
         except (ValueError, Malformed) as error:
-            raise Malformed.of(Reason.USAGE, "a certificate in PEM or DER", f"{file}: {error}") from error
+            raise Malformed.of(
+                Reason.USAGE, "a certificate in PEM or DER", f"{file}: {error}"
+            ) from error
         with operator_stub(load_context(context)) as stub:
             for certificate in found:
                 row = stub.AddTpmCa(pb.TpmCa(certificate=certificate.public_bytes(Encoding.DER)))
@@ -107,10 +134,22 @@ def list_tpm_cas(output: Output = "table", context: Context = None) -> None:
         with operator_stub(load_context(context)) as stub:
             rows = stub.ListTpmCas(pb.ListRequest()).authorities
         if output == "json":
-            show_json([{"subject": r.subject, "sha256": r.sha256, "added_ms": r.added_ms, "expires_ms": r.expires_ms} for r in rows])
+            show_json(
+                [
+                    {
+                        "subject": r.subject,
+                        "sha256": r.sha256,
+                        "added_ms": r.added_ms,
+                        "expires_ms": r.expires_ms,
+                    }
+                    for r in rows
+                ]
+            )
             return
         show_table(
             ("subject", "sha256", "added"),
             [(r.subject, r.sha256, ago(r.added_ms)) for r in rows],
-            empty="none: only tickets with an EK hash work; add one: framegate trust add-tpm-ca FILE",
+            empty=(
+                "none: only tickets with an EK hash work; add one: framegate trust add-tpm-ca FILE"
+            ),
         )

@@ -22,19 +22,50 @@ def status(output: Output = "table", context: Context = None) -> None:
         for device, address in running_gateways(operator):
             with gateway_stub(operator, device, address) as stub:
                 reply = stub.Status(pb.ListRequest())
-            rows.append({
-                "gateway": device, "model": reply.model, "model_sha256": reply.model_sha256, "model_state": reply.model_state, "known_answers": reply.known_answers,
-                "parts": reply.parts, "outcomes": dict(reply.outcomes), "refusals": dict(reply.refusals), "gate_open": reply.gate_open, "isolation": reply.isolation,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "gateway": device,
+                    "model": reply.model,
+                    "model_sha256": reply.model_sha256,
+                    "model_state": reply.model_state,
+                    "known_answers": reply.known_answers,
+                    "parts": reply.parts,
+                    "outcomes": dict(reply.outcomes),
+                    "refusals": dict(reply.refusals),
+                    "gate_open": reply.gate_open,
+                    "isolation": reply.isolation,
+                }
+            )
         if output == "json":
             show_json(rows)
             return
         cells = [
-            (r["gateway"], f"{r['model']} {r['model_sha256'][:16]}", r["model_state"], r["known_answers"], r["parts"], _counts(r["outcomes"]), _counts(r["refusals"]),
-             "open" if r["gate_open"] else "SHUT")
+            (
+                r["gateway"],
+                f"{r['model']} {r['model_sha256'][:16]}",
+                r["model_state"],
+                r["known_answers"],
+                r["parts"],
+                _counts(r["outcomes"]),
+                _counts(r["refusals"]),
+                "open" if r["gate_open"] else "SHUT",
+            )
             for r in rows
-        ]  # fmt: skip
-        show_table(("gateway", "model", "state", "known answers", "parts", "verdicts", "refused for", "gate"), cells, empty="no gateway process stands now")
+        ]
+        show_table(
+            (
+                "gateway",
+                "model",
+                "state",
+                "known answers",
+                "parts",
+                "verdicts",
+                "refused for",
+                "gate",
+            ),
+            cells,
+            empty="no gateway process stands now",
+        )
 
 
 def _counts(found: dict[str, int]) -> str:

@@ -1,4 +1,6 @@
-"""framegate: the operator's command line. A verb's module is imported when the verb is used: a read over a thousand machines is mostly start-up."""
+"""framegate: the operator's command line. A verb's module is imported when the verb is used: a read
+over a thousand machines is mostly start-up.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +15,111 @@ from typer.core import TyperGroup
 from framegate_operator.output import data
 
 _LEFT: Final = (
-    ("see", {"fleet": "how many stand where", "top": "the fleet, live", "events": "what happened", "camera": "invite, look, steer", "gateway": "the same for hosts",
-             "zone": "rules, freezing", "verdict": "what the model said", "lineage": "what is behind it"}),
-    ("sign in, give rights", {"login": "and logout, whoami", "operator": "people and roles", "access": "for a while; approve",
-                              "auth": "who may do what", "policy": "the rules (Cedar)"}),
-    ("frames and privacy", {"mask": "never shown to anyone", "data": "what is kept; erase", "frame": "take one out", "dataset": "take many out"}),
-)  # fmt: skip
+    (
+        "see",
+        {
+            "fleet": "how many stand where",
+            "top": "the fleet, live",
+            "events": "what happened",
+            "camera": "invite, look, steer",
+            "gateway": "the same for hosts",
+            "zone": "rules, freezing",
+            "verdict": "what the model said",
+            "lineage": "what is behind it",
+        },
+    ),
+    (
+        "sign in, give rights",
+        {
+            "login": "and logout, whoami",
+            "operator": "people and roles",
+            "access": "for a while; approve",
+            "auth": "who may do what",
+            "policy": "the rules (Cedar)",
+        },
+    ),
+    (
+        "frames and privacy",
+        {
+            "mask": "never shown to anyone",
+            "data": "what is kept; erase",
+            "frame": "take one out",
+            "dataset": "take many out",
+        },
+    ),
+)
 _RIGHT: Final = (
-    ("bring in machines", {"trust": "TPM makers", "profile": "what they must be", "rollout": "updates, in waves", "replay": "a profile on the past",
-                           "maintenance": "being worked on"}),
+    (
+        "bring in machines",
+        {
+            "trust": "TPM makers",
+            "profile": "what they must be",
+            "rollout": "updates, in waves",
+            "replay": "a profile on the past",
+            "maintenance": "being worked on",
+        },
+    ),
     ("inspect", {"model": "sign, approve, promote", "part": "golden images, rules"}),
-    ("prove", {"audit": "the record, verified", "receipt": "proofs of verdicts", "result": "attestation results", "evidence": "quotes, logs, files"}),
-    ("care for the fleet", {"ca": "authorities, rotation", "broker": "MQTT access list", "context": "several fleets"}),
-)  # fmt: skip
+    (
+        "prove",
+        {
+            "audit": "the record, verified",
+            "receipt": "proofs of verdicts",
+            "result": "attestation results",
+            "evidence": "quotes, logs, files",
+        },
+    ),
+    (
+        "care for the fleet",
+        {"ca": "authorities, rotation", "broker": "MQTT access list", "context": "several fleets"},
+    ),
+)
 """What people want, and the verbs for it, in two columns."""
 
-_MODULES: Final = MappingProxyType({
-    "access": ("people", "access"), "audit": ("audit", "app"), "auth": ("people", "auth"), "broker": ("broker", "app"), "ca": ("zones", "ca"), "camera": ("devices", "cameras"),
-    "context": ("contexts", "app"), "data": ("vault", "vault"), "dataset": ("vault", "datasets"), "events": ("fleet", "events"), "evidence": ("evidence", "app"),
-    "fleet": ("fleet", "fleet"), "frame": ("vault", "frames"), "gateway": ("gateways", "app"), "lineage": ("lineage", "app"), "login": ("signin", "login"),
-    "logout": ("signin", "logout"), "maintenance": ("zones", "maintenance"), "mask": ("masks", "app"), "model": ("models", "app"),
-    "operator": ("people", "operators"), "part": ("parts", "app"), "policy": ("policies", "app"),
-    "profile": ("profiles", "app"), "receipt": ("receipts", "app"), "replay": ("rollouts", "replay"), "result": ("results", "app"), "rollout": ("rollouts", "app"),
-    "top": ("zones", "top"), "trust": ("fleet", "trust"), "verdict": ("verdicts", "app"), "whoami": ("signin", "whoami"), "zone": ("zones", "zones"),
-})  # fmt: skip
+_MODULES: Final = MappingProxyType(
+    {
+        "access": ("people", "access"),
+        "audit": ("audit", "app"),
+        "auth": ("people", "auth"),
+        "broker": ("broker", "app"),
+        "ca": ("zones", "ca"),
+        "camera": ("devices", "cameras"),
+        "context": ("contexts", "app"),
+        "data": ("vault", "vault"),
+        "dataset": ("vault", "datasets"),
+        "events": ("fleet", "events"),
+        "evidence": ("evidence", "app"),
+        "fleet": ("fleet", "fleet"),
+        "frame": ("vault", "frames"),
+        "gateway": ("gateways", "app"),
+        "lineage": ("lineage", "app"),
+        "login": ("signin", "login"),
+        "logout": ("signin", "logout"),
+        "maintenance": ("zones", "maintenance"),
+        "mask": ("masks", "app"),
+        "model": ("models", "app"),
+        "operator": ("people", "operators"),
+        "part": ("parts", "app"),
+        "policy": ("policies", "app"),
+        "profile": ("profiles", "app"),
+        "receipt": ("receipts", "app"),
+        "replay": ("rollouts", "replay"),
+        "result": ("results", "app"),
+        "rollout": ("rollouts", "app"),
+        "top": ("zones", "top"),
+        "trust": ("fleet", "trust"),
+        "verdict": ("verdicts", "app"),
+        "whoami": ("signin", "whoami"),
+        "zone": ("zones", "zones"),
+    }
+)
 """Verb to module and name in it: a group of commands, or the command itself."""
 
 
 class Verbs(TyperGroup):
-    """Verbs by what people want, each imported when it is used; a help text that fits a screen of 80 by 24."""
+    """Verbs by what people want, each imported when it is used; a help text that fits a screen of
+    80 by 24.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All verbs."""
@@ -67,7 +145,9 @@ class Verbs(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print it."""
-        data.print("Usage: [bold]framegate VERB …[/]   only cameras that prove themselves reach the model")
+        data.print(
+            "Usage: [bold]framegate VERB …[/]   only cameras that prove themselves reach the model"
+        )
         columns = []
         for side in (_LEFT, _RIGHT):
             lines = []
@@ -78,7 +158,10 @@ class Verbs(TyperGroup):
         blank = " " * 39
         for left, right in itertools.zip_longest(*columns, fillvalue=blank):
             data.print(left + right.rstrip(), highlight=False)
-        data.print("[dim]VERB --help: more. Reads: -o json, --watch. Changes: --dry-run, --reason, --wait[/]")
+        data.print(
+            "[dim]VERB --help: more. Reads: -o json, --watch. Changes: --dry-run, --reason,"
+            " --wait[/]"
+        )
 
 
 def _unwrap(command: Any) -> None:
@@ -88,7 +171,12 @@ def _unwrap(command: Any) -> None:
         _unwrap(each)
 
 
-app = typer.Typer(no_args_is_help=True, cls=Verbs, help="Framegate: only cameras that prove themselves reach the model, and only then.", pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    cls=Verbs,
+    help="Framegate: only cameras that prove themselves reach the model, and only then.",
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback()

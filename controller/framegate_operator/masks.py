@@ -38,15 +38,29 @@ def read_regions(file: Path, reason: Reason) -> list[Any]:
 @write
 def set_(
     camera: str,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="TOML: [[region]] points = [[x, y], …], fractions of width and height.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="TOML: [[region]] points = [[x, y], …], fractions of width and height.",
+        ),
+    ],
     context: Context = None,
 ) -> None:
-    """Put masks in force. There is no unmasking: what is blanked is gone before the frame leaves the camera."""
+    """Put masks in force. There is no unmasking: what is blanked is gone before the frame leaves
+    the camera.
+    """
     with errors():
         regions = read_regions(file, Reason.MASK)
         with operator_stub(load_context(context)) as stub:
-            reply = stub.SetMasks(pb.SetMasksRequest(device=camera, regions=json.dumps(regions).encode()))
-        talk.print(f"{safe(reply.device)}: masks version {reply.version}, {len(regions)} regions; frames under older masks are refused from its next grant on")
+            reply = stub.SetMasks(
+                pb.SetMasksRequest(device=camera, regions=json.dumps(regions).encode())
+            )
+        talk.print(
+            f"{safe(reply.device)}: masks version {reply.version}, {len(regions)} regions; frames"
+            " under older masks are refused from its next grant on"
+        )
 
 
 @app.command()
@@ -56,11 +70,22 @@ def show(camera: str, output: Output = "table", context: Context = None) -> None
     with errors():
         with operator_stub(load_context(context)) as stub:
             reply = stub.ShowMasks(pb.DeviceRequest(device=camera))
-        regions = MaskStatement.parse_payload(parse_envelope(reply.envelope, MaskStatement.TYPE).payload).regions if reply.envelope else ()
+        regions = (
+            MaskStatement.parse_payload(
+                parse_envelope(reply.envelope, MaskStatement.TYPE).payload
+            ).regions
+            if reply.envelope
+            else ()
+        )
         if output == "json":
             show_json({"camera": reply.device, "version": reply.version, "regions": list(regions)})
             return
         talk.print(f"{safe(reply.device)}: version {reply.version}")
         show_table(
-            ("region", "corners"), [(n, " ".join(f"{x:g},{y:g}" for x, y in r["points"])) for n, r in enumerate(regions, start=1)], empty="nothing is masked: framegate mask set"
+            ("region", "corners"),
+            [
+                (n, " ".join(f"{x:g},{y:g}" for x, y in r["points"]))
+                for n, r in enumerate(regions, start=1)
+            ],
+            empty="nothing is masked: framegate mask set",
         )

@@ -1,4 +1,6 @@
-"""How the operator's commands speak: tables, times in words, errors with the next command, notices."""
+"""How the operator's commands speak: tables, times in words, errors with the next command,
+notices.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +23,44 @@ from framegate_host.console import ROWS_READ, printable, safe, talk
 WIDE: Final = 240
 """Columns where standard output is no terminal: nothing is cut off in a file or pipe."""
 data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-STATE_STYLE: Final = {"trusted": "green", "suspect": "red", "quarantined": "red", "stale": "yellow", "pending": "yellow", "invited": "cyan", "retired": "dim"}
+STATE_STYLE: Final = {
+    "trusted": "green",
+    "suspect": "red",
+    "quarantined": "red",
+    "stale": "yellow",
+    "pending": "yellow",
+    "invited": "cyan",
+    "retired": "dim",
+}
 OUTCOME_STYLE: Final = {"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow"}
 
 
 _NOTICES: list[str] = []
 """What the controller wants everybody to know; told once, after what was asked for."""
 _NEXT: Final = {
-    Reason.UNAVAILABLE: "framegate fleet", Reason.NOT_FOUND: "framegate camera list", Reason.CERTIFICATE: "framegate login NAME", Reason.UNAUTHENTICATED: "framegate login NAME",
-    Reason.CERTIFICATE_EXPIRED: "framegate login NAME", Reason.SIGNED_OUT: "framegate login NAME", Reason.SIGN_IN: "framegate login NAME", Reason.WRONG_ROLE: "framegate whoami",
-    Reason.POLICY_DENIED: "framegate whoami", Reason.APPROVAL_NEEDED: "framegate access list", Reason.FACTOR_NEEDED: "framegate login --again",
-    Reason.POLICY_INVALID: "framegate policy validate DIR", Reason.AUDIT: "framegate audit verify FILE --root FILE",
+    Reason.UNAVAILABLE: "framegate fleet",
+    Reason.NOT_FOUND: "framegate camera list",
+    Reason.CERTIFICATE: "framegate login NAME",
+    Reason.UNAUTHENTICATED: "framegate login NAME",
+    Reason.CERTIFICATE_EXPIRED: "framegate login NAME",
+    Reason.SIGNED_OUT: "framegate login NAME",
+    Reason.SIGN_IN: "framegate login NAME",
+    Reason.WRONG_ROLE: "framegate whoami",
+    Reason.POLICY_DENIED: "framegate whoami",
+    Reason.APPROVAL_NEEDED: "framegate access list",
+    Reason.FACTOR_NEEDED: "framegate login --again",
+    Reason.POLICY_INVALID: "framegate policy validate DIR",
+    Reason.AUDIT: "framegate audit verify FILE --root FILE",
     Reason.PROFILE_INVALID: "framegate profile lint FILE",
-    Reason.PROFILE_MISSING: "framegate profile list", Reason.TRANSITION: "framegate camera why NAME", Reason.ZONE_FROZEN: "framegate zone list",
+    Reason.PROFILE_MISSING: "framegate profile list",
+    Reason.TRANSITION: "framegate camera why NAME",
+    Reason.ZONE_FROZEN: "framegate zone list",
     Reason.LOCKED: "framegate login NAME",
-    Reason.RECEIPT: "framegate receipt show ID", Reason.EXPORT: "framegate data status", Reason.VAULT: "framegate data status", Reason.INTERNAL: "framegate fleet",
-}  # fmt: skip
+    Reason.RECEIPT: "framegate receipt show ID",
+    Reason.EXPORT: "framegate data status",
+    Reason.VAULT: "framegate data status",
+    Reason.INTERNAL: "framegate fleet",
+}
 """What to run next where the failure itself names no command."""
 
 
@@ -61,7 +85,9 @@ def errors() -> Iterator[None]:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """A table on stdout; `empty` on stderr where there is nothing. States and outcomes are coloured on a terminal."""
+    """A table on stdout; `empty` on stderr where there is nothing. States and outcomes are coloured
+    on a terminal.
+    """
     if not rows:
         talk.print(empty)
         return
@@ -128,7 +154,15 @@ def until(ms: int) -> str:
     seconds = round(ms / 1000 - time.time())
     if seconds <= 0:
         return "over"
-    parts = [(n, unit) for n, unit in ((seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s"))]
+    parts = [
+        (n, unit)
+        for n, unit in (
+            (seconds // 86400, "d"),
+            (seconds // 3600 % 24, "h"),
+            (seconds // 60 % 60, "min"),
+            (seconds % 60, "s"),
+        )
+    ]
     while parts[0][0] == 0:
         parts.pop(0)
     return " ".join(f"{n} {unit}" for n, unit in parts[:2] if n) + " left"

@@ -56,7 +56,7 @@ _Ignored = Annotated[
 
 @app.command()
 @write
-def add(
+def add(  # noqa: PLR0913 - a command's options
     part_type: PartType,
     golden: _Goldens = None,
     source: Annotated[str, typer.Option("--source", help="Where the golden images are from.")] = "",

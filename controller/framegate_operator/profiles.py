@@ -43,7 +43,7 @@ File = Annotated[
 
 
 @app.command("learn")
-def learn_(
+def learn_(  # noqa: PLR0913 - a command's options
     name: Annotated[
         str, typer.Option(help="Name of the profile, for instance the machine's model.")
     ],
@@ -292,7 +292,7 @@ def _signer(pem: bytes) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
 
 @app.command("import")
 @write
-def import_(
+def import_(  # noqa: PLR0913 - a command's options
     file: Annotated[
         Path,
         typer.Argument(

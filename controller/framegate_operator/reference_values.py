@@ -1,6 +1,7 @@
 """Vendors' reference values as firmware profiles: CoRIM (draft-ietf-rats-corim, CBOR).
 
-A CoMID names measured elements by a key; which PCR one belongs to is told by an `integer` or `pcr…` key, or by integrity registers.
+A CoMID names measured elements by a key; which PCR one belongs to is told by an `integer` or `pcr…`
+key, or by integrity registers.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ _ALG: Final = {1: 32, 7: 48, 8: 64, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 
 
 def from_corim(raw: bytes, name: str) -> dict[str, Any]:
-    """A profile (TOML data) with the SHA-256 reference values of a CoRIM. A COSE signature around it is taken off and not checked.
+    """A profile (TOML data) with the SHA-256 reference values of a CoRIM. A COSE signature around
+    it is taken off and not checked.
 
     Raises Malformed: no CBOR, no CoRIM, no SHA-256 digest that names a PCR.
     """
     if len(raw) > MAX_CORIM_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"a CoRIM of at most {MAX_CORIM_BYTES} bytes", len(raw))
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"a CoRIM of at most {MAX_CORIM_BYTES} bytes", len(raw)
+        )
     body = _untag(_load(raw), _TAG_SIGNED)
-    if isinstance(body, list | tuple) and len(body) == 4 and isinstance(body[2], bytes):  # COSE_Sign1: the payload
+    if (
+        isinstance(body, list | tuple) and len(body) == 4 and isinstance(body[2], bytes)
+    ):  # COSE_Sign1: the payload
         body = _load(body[2])
     corim = _untag(body, _TAG_UNSIGNED)
     if not isinstance(corim, Mapping) or not isinstance(corim.get(1), list | tuple):
@@ -36,32 +42,65 @@ def from_corim(raw: bytes, name: str) -> dict[str, Any]:
     values: dict[int, set[bytes]] = {}
     try:
         _collect(corim[1], rules, values)
-    except (TypeError, AttributeError) as error:  # CBOR of another shape than CoRIM's, at whatever depth
+    except (
+        TypeError,
+        AttributeError,
+    ) as error:  # CBOR of another shape than CoRIM's, at whatever depth
         raise _bad("reference-triples as CoRIM has them", type(error).__name__) from error
     if not rules and not values:
         raise _bad("reference values with SHA-256 digests of PCRs", "none")
     pcrs = sorted(set(range(8)) | {p for p, _ in rules} | set(values))
     body_out: dict[str, Any] = {
-        "profile": {"name": name, "version": "1", "revision": 1, "description": "from the vendor's CoRIM", "bank": "sha256", "pcrs": pcrs},
-        "tpm": {"firmware": "any"}, "secure_boot": {"required": True}, "posture": {"os_ids": ["debian", "ubuntu"]},
-        "event": [{"name": f"{words} (PCR {p})", "pcr": p, "digests": sorted(d.hex() for d in found), "required": True} for (p, words), found in sorted(rules.items())],
-    }  # fmt: skip
+        "profile": {
+            "name": name,
+            "version": "1",
+            "revision": 1,
+            "description": "from the vendor's CoRIM",
+            "bank": "sha256",
+            "pcrs": pcrs,
+        },
+        "tpm": {"firmware": "any"},
+        "secure_boot": {"required": True},
+        "posture": {"os_ids": ["debian", "ubuntu"]},
+        "event": [
+            {
+                "name": f"{words} (PCR {p})",
+                "pcr": p,
+                "digests": sorted(d.hex() for d in found),
+                "required": True,
+            }
+            for (p, words), found in sorted(rules.items())
+        ],
+    }
     if values:
-        body_out |= {"quirks": ["pcr-by-value"], "pcr_values": {str(p): sorted(v.hex() for v in found) for p, found in sorted(values.items())}}
+        body_out |= {
+            "quirks": ["pcr-by-value"],
+            "pcr_values": {
+                str(p): sorted(v.hex() for v in found) for p, found in sorted(values.items())
+            },
+        }
     return body_out
 
 
-def _collect(tags: Any, rules: dict[tuple[int, str], set[bytes]], values: dict[int, set[bytes]]) -> None:
+def _collect(
+    tags: Any, rules: dict[tuple[int, str], set[bytes]], values: dict[int, set[bytes]]
+) -> None:
     for tagged in tags:
-        comid = tagged.value if isinstance(tagged, cbor2.CBORTag) and tagged.tag == _TAG_COMID else None
+        comid = (
+            tagged.value if isinstance(tagged, cbor2.CBORTag) and tagged.tag == _TAG_COMID else None
+        )
         content = _load(comid) if isinstance(comid, bytes) else comid
         triples = content.get(4, {}) if isinstance(content, Mapping) else {}
         for triple in triples.get(0, []) if isinstance(triples, Mapping) else []:
-            for measurement in triple[1] if isinstance(triple, list | tuple) and len(triple) > 1 else []:
+            for measurement in (
+                triple[1] if isinstance(triple, list | tuple) and len(triple) > 1 else []
+            ):
                 _measurement(measurement, rules, values)
 
 
-def _measurement(measurement: Any, rules: dict[tuple[int, str], set[bytes]], values: dict[int, set[bytes]]) -> None:
+def _measurement(
+    measurement: Any, rules: dict[tuple[int, str], set[bytes]], values: dict[int, set[bytes]]
+) -> None:
     if not isinstance(measurement, Mapping) or not isinstance(measurement.get(1), Mapping):
         return
     key, content = measurement.get(0), measurement[1]
@@ -69,7 +108,9 @@ def _measurement(measurement: Any, rules: dict[tuple[int, str], set[bytes]], val
     pcr, words = _pcr_of(key)
     if digests and pcr is not None:
         rules.setdefault((pcr, words), set()).update(digests)
-    for index, found in (content.get(14) or {}).items() if isinstance(content.get(14), Mapping) else ():  # integrity-registers
+    for index, found in (
+        (content.get(14) or {}).items() if isinstance(content.get(14), Mapping) else ()
+    ):  # integrity-registers
         pcr, _ = _pcr_of(index)
         if pcr is not None:
             values.setdefault(pcr, set()).update(d for d in map(_sha256, found) if d)
@@ -88,7 +129,13 @@ def _pcr_of(key: Any) -> tuple[int | None, str]:
 
 
 def _sha256(digest: Any) -> bytes:
-    if isinstance(digest, list | tuple) and len(digest) == 2 and _ALG.get(digest[0]) == 32 and isinstance(digest[1], bytes) and len(digest[1]) == 32:
+    if (
+        isinstance(digest, list | tuple)
+        and len(digest) == 2
+        and _ALG.get(digest[0]) == 32
+        and isinstance(digest[1], bytes)
+        and len(digest[1]) == 32
+    ):
         return digest[1]
     return b""
 
@@ -109,4 +156,9 @@ def _untag(value: Any, tag: int) -> Any:
 
 
 def _bad(expected: str, actual: object) -> Malformed:
-    return Malformed.of(Reason.PROFILE_INVALID, expected, actual, "is this a CoRIM? corim-map, draft-ietf-rats-corim")
+    return Malformed.of(
+        Reason.PROFILE_INVALID,
+        expected,
+        actual,
+        "is this a CoRIM? corim-map, draft-ietf-rats-corim",
+    )

@@ -1,4 +1,6 @@
-"""`framegate result …`: Attestation Results as signed EARs, shown and checked by anybody who has the fleet's root."""
+"""`framegate result …`: Attestation Results as signed EARs, shown and checked by anybody who has
+the fleet's root.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,29 @@ from framegate_operator.options import Context, Output, read
 from framegate_operator.output import data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
-app = typer.Typer(no_args_is_help=True, help="Attestation Results as signed EARs (JWT): show, verify.")
+app = typer.Typer(
+    no_args_is_help=True, help="Attestation Results as signed EARs (JWT): show, verify."
+)
 _WORDS = {0: "no claim", 2: "affirming", 32: "warning", 96: "contraindicated"}
 
 
 @app.command()
 @read
 def show(
-    result: Annotated[str, typer.Argument(help="A result's id, as `camera show` and receipts name it; or a device, for its last one, whatever came of it.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="table, json, or jwt: the signed EAR itself")] = "table", context: Context = None,
-) -> None:  # fmt: skip
+    result: Annotated[
+        str,
+        typer.Argument(
+            help=(
+                "A result's id, as `camera show` and receipts name it; or a device, for its last"
+                " one, whatever came of it."
+            )
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="table, json, or jwt: the signed EAR itself")
+    ] = "table",
+    context: Context = None,
+) -> None:
     """A result: who, when, by which profile, on which evidence, with which trustworthiness."""
     with errors():
         fleet = load_context(context)
@@ -39,7 +54,12 @@ def show(
                 detail = stub.Show(pb.DeviceRequest(device=result))
                 ear = detail.ear.decode()
                 if not ear:
-                    raise Malformed.of(Reason.NOT_FOUND, "a device whose evidence was appraised", f"{detail.summary.device} is {detail.summary.state}", "framegate camera why NAME")
+                    raise Malformed.of(
+                        Reason.NOT_FOUND,
+                        "a device whose evidence was appraised",
+                        f"{detail.summary.device} is {detail.summary.state}",
+                        "framegate camera why NAME",
+                    )
         if output == "jwt":
             print(ear)
             return
@@ -49,15 +69,25 @@ def show(
 @app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="An EAR in a file, or - for standard input.")],
-    root: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The fleet's root certificate (PEM).")], output: Output = "table",
-) -> None:  # fmt: skip
-    """Check an EAR offline. Exit code 0 where it is genuine and affirming or a warning, 6 where it is genuine and contraindicated."""
+    root: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="The fleet's root certificate (PEM).")
+    ],
+    output: Output = "table",
+) -> None:
+    """Check an EAR offline. Exit code 0 where it is genuine and affirming or a warning, 6 where it
+    is genuine and contraindicated.
+    """
     with errors():
         raw = sys.stdin.buffer.read(MAX_EAR_BYTES + 1) if str(file) == "-" else read_file(file)
         try:
-            certificate, token = x509.load_pem_x509_certificate(read_file(root)), raw.decode("ascii").strip()
+            certificate, token = (
+                x509.load_pem_x509_certificate(read_file(root)),
+                raw.decode("ascii").strip(),
+            )
         except ValueError as error:
-            raise Malformed.of(Reason.USAGE, "an EAR in ASCII and a root certificate in PEM", type(error).__name__) from error
+            raise Malformed.of(
+                Reason.USAGE, "an EAR in ASCII and a root certificate in PEM", type(error).__name__
+            ) from error
         claims = verify_ear(token, certificate)
         _tell(claims, output)
         if claims["submods"][SUBMOD]["ear.status"] == "contraindicated":
@@ -70,14 +100,25 @@ def _tell(claims: dict[str, Any], output: str) -> None:
         return
     submod, left = claims["submods"][SUBMOD], claims["exp"] - time.time()
     rows: list[tuple[str, object]] = [
-        ("device", claims["sub"]), ("result", claims["jti"]), ("status", submod["ear.status"]), ("made", time.strftime("%F %TZ", time.gmtime(claims["iat"]))),
-        ("stands", f"{left:.0f} s more" if left > 0 else f"no longer, ended {-left:.0f} s ago"), ("by", claims["ear.verifier-id"]["build"]),
-        ("firmware profile", submod["ear.appraisal-policy-id"]), ("evidence", f"sha256:{submod['framegate.evidence-sha256']}"),
-    ]  # fmt: skip
+        ("device", claims["sub"]),
+        ("result", claims["jti"]),
+        ("status", submod["ear.status"]),
+        ("made", time.strftime("%F %TZ", time.gmtime(claims["iat"]))),
+        ("stands", f"{left:.0f} s more" if left > 0 else f"no longer, ended {-left:.0f} s ago"),
+        ("by", claims["ear.verifier-id"]["build"]),
+        ("firmware profile", submod["ear.appraisal-policy-id"]),
+        ("evidence", f"sha256:{submod['framegate.evidence-sha256']}"),
+    ]
     rows += [(f"  {k}", _WORDS.get(v, v)) for k, v in submod["ear.trustworthiness-vector"].items()]
     rows += [(f"  TPM {k}", v) for k, v in submod["framegate.tpm"].items()]
-    rows += [("failure", f"{f['reason']}: expected {f['expected']}, got {f['actual']}") for f in submod["framegate.failures"][:20]]
-    rows += [("finding", f"{f['reason']}: {f['actual']}; {f['hint']}") for f in submod["framegate.findings"]]
+    rows += [
+        ("failure", f"{f['reason']}: expected {f['expected']}, got {f['actual']}")
+        for f in submod["framegate.failures"][:20]
+    ]
+    rows += [
+        ("finding", f"{f['reason']}: {f['actual']}; {f['hint']}")
+        for f in submod["framegate.findings"]
+    ]
     data.print("signature and certificate hold")
     show_table(("", ""), rows, empty="")
     if left <= 0:

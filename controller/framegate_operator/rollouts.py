@@ -28,7 +28,7 @@ Id = Annotated[str, typer.Argument(help="The rollout's id or a unique prefix.")]
 
 @app.command()
 @write
-def start(
+def start(  # noqa: PLR0913 - a command's options
     profile: Annotated[
         str, typer.Argument(help="The profile's name; its newest imported revision is what comes.")
     ],

@@ -106,7 +106,7 @@ class _Given:
     totp_uri_out: Path | None
 
 
-def login(
+def login(  # noqa: PLR0913 - a command's options
     name: _Name = "",
     security_key: _SecurityKey = False,
     oidc: _Oidc = False,

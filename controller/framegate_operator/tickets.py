@@ -36,7 +36,7 @@ Qr = Annotated[
 
 
 @write
-def invite(
+def invite(  # noqa: PLR0913 - a command's options
     kind: str,
     name: Annotated[str, typer.Argument(help="a-z, 0-9 and '-'.")],
     profile: Annotated[str, typer.Option(help="Firmware profile that it must satisfy.")],
@@ -65,7 +65,7 @@ def invite(
 
 
 @write
-def replace(
+def replace(  # noqa: PLR0913 - a command's options
     kind: str,
     name: Name,
     ek_hash: Annotated[

@@ -166,7 +166,7 @@ def export_frame(
 
 @datasets.command("export")
 @write
-def export_dataset(
+def export_dataset(  # noqa: PLR0913 - a command's options
     camera: Annotated[str, typer.Argument(help="The camera's id.")],
     reason: Reason_,
     to: Destination,

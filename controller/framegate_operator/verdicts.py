@@ -1,4 +1,6 @@
-"""`framegate verdict …`: verdicts out of the gateways' operator ports, each verified here before it is shown."""
+"""`framegate verdict …`: verdicts out of the gateways' operator ports, each verified here before it
+is shown.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,12 @@ app = typer.Typer(no_args_is_help=True, help="Verdicts on parts.")
 @app.command("list")
 @read
 def list_(
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 20, camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "",
-    outcome: Annotated[str, typer.Option(help="PASS, DEFECT or UNINSPECTED")] = "", output: Output = "table", context: Context = None,
-) -> None:  # fmt: skip
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "",
+    outcome: Annotated[str, typer.Option(help="PASS, DEFECT or UNINSPECTED")] = "",
+    output: Output = "table",
+    context: Context = None,
+) -> None:
     """The latest verdicts of all gateways, newest first."""
     with errors():
         operator = load_context(context)
@@ -38,7 +43,12 @@ def list_(
         for device, address in gateways(operator):
             try:
                 with gateway_stub(operator, device, address) as stub:
-                    found += _verified(operator, stub.ListVerdicts(pb.ListVerdictsRequest(limit=limit, device=camera, outcome=outcome)).verdicts)
+                    found += _verified(
+                        operator,
+                        stub.ListVerdicts(
+                            pb.ListVerdictsRequest(limit=limit, device=camera, outcome=outcome)
+                        ).verdicts,
+                    )
             except Unavailable as error:
                 talk.print(f"{safe(device)} does not answer at {safe(address)}")
                 show_failures(error.failures)
@@ -51,15 +61,19 @@ def list_(
 
 @app.command()
 def watch(
-    camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "", seconds: Annotated[float, typer.Option(min=0, help="End after so long; 0 = never.")] = 0,
-    output: Output = "table", context: Context = None,
-) -> None:  # fmt: skip
+    camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "",
+    seconds: Annotated[float, typer.Option(min=0, help="End after so long; 0 = never.")] = 0,
+    output: Output = "table",
+    context: Context = None,
+) -> None:
     """Verdicts as they are made, of the first gateway that answers; end with Ctrl-C."""
     with errors():
         operator = load_context(context)
         found = gateways(operator)
         if not found:
-            raise Unavailable.of(Reason.UNAVAILABLE, "a trusted gateway", "none", "framegate gateway list")
+            raise Unavailable.of(
+                Reason.UNAVAILABLE, "a trusted gateway", "none", "framegate gateway list"
+            )
         device, address = found[0]
         talk.print(f"watching {safe(device)}")
         end = time.monotonic() + seconds if seconds else float("inf")
@@ -70,8 +84,13 @@ def watch(
                         if output == "json":
                             print(json.dumps(asdict(verdict)), flush=True)
                         else:
-                            _, part, camera_name, outcome, what, identifier = (safe(c) for c in _row(verdict))
-                            data.print(f"{part:20}  {camera_name:12}  [{OUTCOME_STYLE[outcome]}]{outcome:11}[/]  {identifier}  {what}")
+                            _, part, camera_name, outcome, what, identifier = (
+                                safe(c) for c in _row(verdict)
+                            )
+                            data.print(
+                                f"{part:20}  {camera_name:12} "
+                                f" [{OUTCOME_STYLE[outcome]}]{outcome:11}[/]  {identifier}  {what}"
+                            )
                     if time.monotonic() > end:
                         return
         except KeyboardInterrupt:
@@ -80,12 +99,25 @@ def watch(
 
 @app.command()
 def picture(
-    verdict_id: Annotated[str, typer.Argument(help="Id of a recent DEFECT verdict.")], out: Annotated[Path, typer.Option(help="PNG file to write.")], context: Context = None
+    verdict_id: Annotated[str, typer.Argument(help="Id of a recent DEFECT verdict.")],
+    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    context: Context = None,
 ) -> None:
-    """Save the picture of a recently found defect: the frame with its boxes. Gateways keep the last few in memory only."""
+    """Save the picture of a recently found defect: the frame with its boxes. Gateways keep the last
+    few in memory only.
+    """
     with errors():
-        nothing = Refused.of(Reason.NOT_FOUND, "a gateway with that picture", "none", "framegate verdict list --outcome DEFECT")
-        device, reply = first_answer(load_context(context), lambda stub: stub.Picture(pb.PictureRequest(verdict_id=verdict_id)), nothing)
+        nothing = Refused.of(
+            Reason.NOT_FOUND,
+            "a gateway with that picture",
+            "none",
+            "framegate verdict list --outcome DEFECT",
+        )
+        device, reply = first_answer(
+            load_context(context),
+            lambda stub: stub.Picture(pb.PictureRequest(verdict_id=verdict_id)),
+            nothing,
+        )
         out.write_bytes(reply.png)
         talk.print(f"{out} from {safe(device)}")
 
@@ -93,32 +125,60 @@ def picture(
 @app.command()
 def show(
     verdict_id: Annotated[str, typer.Argument(help="Verdict id or its unique beginning.")],
-    picture: Annotated[Path, typer.Option("--picture", help="PNG to write: golden image, frame with boxes, receipt badge.")], context: Context = None,
-) -> None:  # fmt: skip
-    """Draw one verdict: golden image beside the frame with its boxes, under a badge that says what proves it."""
+    picture: Annotated[
+        Path,
+        typer.Option(
+            "--picture", help="PNG to write: golden image, frame with boxes, receipt badge."
+        ),
+    ],
+    context: Context = None,
+) -> None:
+    """Draw one verdict: golden image beside the frame with its boxes, under a badge that says what
+    proves it.
+    """
     with errors():
-        nothing = Refused.of(Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list")
-        device, reply = first_answer(load_context(context), lambda stub: stub.ShowVerdict(pb.PictureRequest(verdict_id=verdict_id)), nothing)
+        nothing = Refused.of(
+            Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list"
+        )
+        device, reply = first_answer(
+            load_context(context),
+            lambda stub: stub.ShowVerdict(pb.PictureRequest(verdict_id=verdict_id)),
+            nothing,
+        )
         picture.write_bytes(reply.png)
-        talk.print(f"{picture} from {safe(device)}; what proves it: framegate receipt show {verdict_id}")
+        talk.print(
+            f"{picture} from {safe(device)}; what proves it: framegate receipt show {verdict_id}"
+        )
 
 
 _COLUMNS = ("when", "part", "camera", "outcome", "what", "verdict")
 
 
 def _row(v: Verdict) -> tuple[str, ...]:
-    what = v.reason or ", ".join(f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]) + (" …" if len(v.defects) > 4 else "")
+    what = v.reason or ", ".join(
+        f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]
+    ) + (" …" if len(v.defects) > 4 else "")
     return ago(v.issued_at_ms), v.part, v.device.split(".")[-1], v.outcome, what, v.verdict_id
 
 
 def _verified(operator: OperatorContext, envelopes: Any) -> list[Verdict]:
-    """Verdicts whose signature holds, judged at the time each was made; one that does not verify is an error, not a gap."""
+    """Verdicts whose signature holds, judged at the time each was made; one that does not verify is
+    an error, not a gap.
+    """
     found = []
     for envelope in envelopes:
         made = envelope_certificate(parse_envelope(envelope, Verdict.TYPE))
         at = min(max(datetime.now(UTC), made.not_valid_before_utc), made.not_valid_after_utc)
-        verdict, _ = Verdict.verify(envelope, operator.authority_certificates, operator.root_certificate, at)
-        if not made.not_valid_before_utc <= from_ms(verdict.issued_at_ms) <= made.not_valid_after_utc:
-            raise Refused.of(Reason.VERDICT, "a verdict made while its key's certificate lived", "another")
+        verdict, _ = Verdict.verify(
+            envelope, operator.authority_certificates, operator.root_certificate, at
+        )
+        if (
+            not made.not_valid_before_utc
+            <= from_ms(verdict.issued_at_ms)
+            <= made.not_valid_after_utc
+        ):
+            raise Refused.of(
+                Reason.VERDICT, "a verdict made while its key's certificate lived", "another"
+            )
         found.append(verdict)
     return found

@@ -1,1 +1,3 @@
-"""Framegate's core: what attester, verifier and relying parties must agree on. Pure: bytes, keys, policy and time in, verdicts out."""
+"""Framegate's core: what attester, verifier and relying parties must agree on. Pure: bytes, keys,
+policy and time in, verdicts out.
+"""

@@ -1,7 +1,9 @@
-"""Framegate's own records: a label, then fields in a fixed order, one encoding per value. The bytes are set out in docs/reference/protocol.md.
+"""Framegate's own records: a label, then fields in a fixed order, one encoding per value. The bytes
+are set out in docs/reference/protocol.md.
 
-A record class lists its fields with `u8`, `u32`, `u64`, `blob`, `text`, `blobs`, `numbers`; `marshal` and `parse` follow from
-that list, so that no record can encode one way and decode another. Parsing is strict: every byte is accounted for.
+A record class lists its fields with `u8`, `u32`, `u64`, `blob`, `text`, `blobs`, `numbers`;
+`marshal` and `parse` follow from that list, so that no record can encode one way and decode
+another. Parsing is strict: every byte is accounted for.
 """
 
 from __future__ import annotations
@@ -52,7 +54,11 @@ def numbers(count: int) -> Any:
     return dataclasses.field(metadata={"codec": ("numbers", 0, count)})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(u8, u32, u64, blob, text, blobs, numbers))
+@dataclass_transform(
+    frozen_default=True,
+    kw_only_default=True,
+    field_specifiers=(u8, u32, u64, blob, text, blobs, numbers),
+)
 class Record:
     """Base of all records. Subclasses are frozen dataclasses with a `LABEL`."""
 
@@ -70,13 +76,20 @@ class Record:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """The record in `data`, all of it. Raises Malformed on a wrong label, a broken limit, short or trailing bytes."""
+        """The record in `data`, all of it. Raises Malformed on a wrong label, a broken limit, short
+        or trailing bytes.
+        """
         reader = _Reader(bytes(data), cls.LABEL)
         if reader.take(reader.number("u8", "label"), "label") != cls.LABEL.encode():
             raise Malformed.of(Reason.MALFORMED, f"a record {cls.LABEL}", "another label")
-        values = {f.name: _get(reader, f.name, f.metadata["codec"]) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        values = {
+            f.name: _get(reader, f.name, f.metadata["codec"])
+            for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        }
         if reader.left:
-            raise Malformed.of(Reason.TRAILING_BYTES, f"{cls.LABEL} to end", f"{reader.left} bytes more")
+            raise Malformed.of(
+                Reason.TRAILING_BYTES, f"{cls.LABEL} to end", f"{reader.left} bytes more"
+            )
         return cls(**values)
 
 
@@ -90,7 +103,9 @@ class _Reader:
 
     def take(self, size: int, name: str) -> bytes:
         if size > self.left:
-            raise Malformed.of(Reason.MALFORMED, f"{size} bytes for {self._label} {name}", f"{self.left} left")
+            raise Malformed.of(
+                Reason.MALFORMED, f"{size} bytes for {self._label} {name}", f"{self.left} left"
+            )
         self._at += size
         return self._data[self._at - size : self._at]
 
@@ -101,7 +116,11 @@ class _Reader:
     def sized(self, most: int, exactly: int, name: str) -> bytes:
         size = self.number("u32", name)
         if size > most or (exactly and size != exactly):
-            raise Malformed.of(Reason.TOO_LARGE, f"{'exactly' if exactly else 'at most'} {most} bytes of {self._label} {name}", size)
+            raise Malformed.of(
+                Reason.TOO_LARGE,
+                f"{'exactly' if exactly else 'at most'} {most} bytes of {self._label} {name}",
+                size,
+            )
         return self.take(size, name)
 
 
@@ -118,7 +137,11 @@ def _put(out: list[bytes], label: str, name: str, codec: tuple[str, int, int], v
         if kind == "text":
             _clean(value, label, name)
         if len(data) > most or (kind == "blob" and extra and len(data) != extra):
-            raise Malformed.of(Reason.TOO_LARGE, f"{'exactly' if extra else 'at most'} {most} bytes of {label} {name}", len(data))
+            raise Malformed.of(
+                Reason.TOO_LARGE,
+                f"{'exactly' if extra else 'at most'} {most} bytes of {label} {name}",
+                len(data),
+            )
         out += [struct.pack(">I", len(data)), data]
         return
     if len(value) > extra:
@@ -130,7 +153,9 @@ def _put(out: list[bytes], label: str, name: str, codec: tuple[str, int, int], v
         return
     for item in value:
         if len(item) > most:
-            raise Malformed.of(Reason.TOO_LARGE, f"at most {most} bytes of {label} {name}", len(item))
+            raise Malformed.of(
+                Reason.TOO_LARGE, f"at most {most} bytes of {label} {name}", len(item)
+            )
         out += [struct.pack(">I", len(item)), item]
 
 
@@ -160,7 +185,9 @@ def _get(reader: _Reader, name: str, codec: tuple[str, int, int]) -> Any:
 
 def _clean(value: str, label: str, name: str) -> None:
     if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in value):
-        raise Malformed.of(Reason.MALFORMED, f"no control characters in {label} {name}", ascii(value))
+        raise Malformed.of(
+            Reason.MALFORMED, f"no control characters in {label} {name}", ascii(value)
+        )
 
 
 def _ascending(values: tuple[int, ...], label: str, name: str) -> None:

@@ -6,8 +6,8 @@
     ├── Refused              a request that the rules deny (ticket, lifecycle, role, grant, frame)
     └── Unavailable          something needed is not there now; try again
 
-Every error has a `Reason`, which is also the value on the wire, what was `expected`, what came (`actual`), and a `hint`
-for the person who has to mend it. An error is never a return value.
+Every error has a `Reason`, which is also the value on the wire, what was `expected`, what came
+(`actual`), and a `hint` for the person who has to mend it. An error is never a return value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import Self
 
 
 class Reason(StrEnum):
-    """Why something was refused. Stable: these strings are wire values, table columns and test expectations."""
+    """Why something was refused. Stable: these strings are wire values, table columns and test
+    expectations.
+    """
 
     # structures and sizes
     MALFORMED = "malformed"
@@ -168,7 +170,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failed check: its stable id, what was expected, what came, and what to do. Text may hold attacker's words: escape it on output."""
+    """One failed check: its stable id, what was expected, what came, and what to do. Text may hold
+    attacker's words: escape it on output.
+    """
 
     reason: Reason
     expected: str
@@ -177,7 +181,12 @@ class Failure:
 
     def as_dict(self) -> dict[str, str]:
         """As JSON members."""
-        return {"reason": self.reason.value, "expected": self.expected, "actual": self.actual, "hint": self.hint}
+        return {
+            "reason": self.reason.value,
+            "expected": self.expected,
+            "actual": self.actual,
+            "hint": self.hint,
+        }
 
     def __str__(self) -> str:
         text = f"{self.reason}: expected {self.expected}, got {self.actual}"
@@ -209,7 +218,9 @@ class Malformed(FramegateError):
 
 
 class EvidenceRejected(FramegateError):
-    """Evidence that parses and does not hold. `authenticated` tells whether the device's own TPM said so, which alone may lower its state."""
+    """Evidence that parses and does not hold. `authenticated` tells whether the device's own TPM
+    said so, which alone may lower its state.
+    """
 
     def __init__(self, failures: Sequence[Failure], *, authenticated: bool = False) -> None:
         super().__init__(failures)

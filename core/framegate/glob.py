@@ -1,4 +1,6 @@
-"""Matching a text against a pattern with `*`, without backtracking: an attacker chooses the text, so time must not depend on its cunning."""
+"""Matching a text against a pattern with `*`, without backtracking: an attacker chooses the text,
+so time must not depend on its cunning.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,13 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def matches(text: str, pattern: str, *, digits: bool = False) -> bool:
-    """Whether all of `text` is `pattern`, in which `*` stands for any characters and, with `digits`, `#` for one hexadecimal digit."""
+    """Whether all of `text` is `pattern`, in which `*` stands for any characters and, with
+    `digits`, `#` for one hexadecimal digit.
+    """
     if digits and "#" in pattern:
-        return len(text) == len(pattern) and all(t == p or (p == "#" and t in _HEX) for t, p in zip(text, pattern, strict=True))
+        return len(text) == len(pattern) and all(
+            t == p or (p == "#" and t in _HEX) for t, p in zip(text, pattern, strict=True)
+        )
     head, *middle = pattern.split("*")
     if not middle:
         return text == pattern

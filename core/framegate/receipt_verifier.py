@@ -1,10 +1,13 @@
-"""Verify Framegate receipts offline. One file that imports nothing but `cryptography`: copy it anywhere and read it whole.
+"""Verify Framegate receipts offline. One file that imports nothing but `cryptography`: copy it
+anywhere and read it whole.
 
     python receipt_verifier.py --root fleet-root.pem receipt.json [more.json …]
 
-A receipt is JSON (docs/reference/protocol.md, section 8): the gateway's leaf, the verdict's payload, the leaf's place in a signed batch, the batch's
-place in the controller's log, the frame's metadata, and the camera's signed head over all frames of its session with this frame's place
-in it. Nothing is looked up anywhere; the only thing trusted from the start is the fleet's root certificate.
+A receipt is JSON (docs/reference/protocol.md, section 8): the gateway's leaf, the verdict's
+payload, the leaf's place in a signed batch, the batch's place in the controller's log, the frame's
+metadata, and the camera's signed head over all frames of its session with this frame's place in it.
+Nothing is looked up anywhere; the only thing trusted from the start is the fleet's root
+certificate.
 """
 
 from __future__ import annotations
@@ -40,13 +43,26 @@ MAX_RECEIPT_BYTES = 512 * 1024
 MAX_PATH = 64
 
 _UNREADABLE = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, OSError, struct.error, RecursionError, UnsupportedAlgorithm, x509.InvalidVersion,
-    x509.ExtensionNotFound, x509.DuplicateExtension,
-)  # fmt: skip
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    OSError,
+    struct.error,
+    RecursionError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+)
 
 
 class ReceiptRefused(Exception):
-    """The receipt proves nothing: `check` is the stable id of the check that failed, the text says what was expected and what came."""
+    """The receipt proves nothing: `check` is the stable id of the check that failed, the text says
+    what was expected and what came.
+    """
 
     def __init__(self, check: str, text: str) -> None:
         super().__init__(f"{check}: {text}")
@@ -55,7 +71,9 @@ class ReceiptRefused(Exception):
 
 @dataclass(frozen=True)
 class VerifiedReceipt:
-    """What a receipt proves; made by `verify_receipt` only. `claims` and `verdict` are parsed from verified bytes."""
+    """What a receipt proves; made by `verify_receipt` only. `claims` and `verdict` are parsed from
+    verified bytes.
+    """
 
     claims: dict[str, Any]
     verdict: dict[str, Any]
@@ -79,7 +97,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
-    """Root of a tree of `size` leaves that has the hash `leaf` at `index` (RFC 9162, 2.1.3.2). Raises ValueError on a path that does not fit."""
+    """Root of a tree of `size` leaves that has the hash `leaf` at `index` (RFC 9162, 2.1.3.2).
+    Raises ValueError on a path that does not fit.
+    """
     if not 0 <= index < size or len(path) > MAX_PATH:
         raise ValueError(f"leaf {index} of {size}")
     at, last, found = index, size - 1, leaf
@@ -98,32 +118,47 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
     return found
 
 
-def verify_receipt(receipt: dict[str, Any], root_pem: bytes, *, need_camera: bool = True, need_log: bool = True) -> VerifiedReceipt:
-    """What `receipt` proves, after these checks in this order; each has the id that stands before it.
+def verify_receipt(
+    receipt: dict[str, Any], root_pem: bytes, *, need_camera: bool = True, need_log: bool = True
+) -> VerifiedReceipt:
+    """What `receipt` proves, after these checks in this order; each has the id that stands before
+    it.
 
     1. `format`: it is a receipt of this format, every part decodes, sizes are within limits;
-    2. `batch-signer`: the batch's certificate chains to the root, is for verdicts, and lived when the batch was closed; unless the batch is marked
-       recovered it also lived when the leaf was made;
-    3. `batch-signature`: its signature holds over the batch statement; 4. `batch-path`: the leaf is in that batch, at the place its sequence number says;
+    2. `batch-signer`: the batch's certificate chains to the root, is for verdicts, and lived when
+       the batch was closed; unless the batch is marked recovered it also lived when the leaf was
+       made;
+    3. `batch-signature`: its signature holds over the batch statement; 4. `batch-path`: the leaf is
+       in that batch, at the place its sequence number says;
     5. `leaf`: leaf and batch are of the same gateway, which is the one in the certificate;
-    6. `verdict`: the verdict's payload is the one whose digest the leaf has, and both say the same of part, camera, model, frame and outcome;
-    7. `log-signer`, `log-signature`, `log-path`: a checkpoint by the fleet's log key, and in it an entry that names exactly this batch. Without it
-       nothing says when the batch was made; a receipt without one is refused unless `need_log` is False;
-    8. `frame`: the metadata, by digest in the leaf, names the same camera, session, part and trigger;
-    9. `camera-signer`: the camera's certificate chains to the root, is for devices, names the leaf's camera, and lived when the frame was inspected;
-    10. `camera-head`: that camera's signature over the head of this session; 11. `camera-path`: this very frame, metadata and image, stands in the
-       head's tree at the frame's counter. A gateway cannot invent or alter a frame past this. Refused where it is absent unless `need_camera` is False;
-       a verdict on a frame that could not be read (no image digest) has no such proof and passes without one only if it is UNINSPECTED.
+    6. `verdict`: the verdict's payload is the one whose digest the leaf has, and both say the same
+       of part, camera, model, frame and outcome;
+    7. `log-signer`, `log-signature`, `log-path`: a checkpoint by the fleet's log key, and in it an
+       entry that names exactly this batch. Without it nothing says when the batch was made; a
+       receipt without one is refused unless `need_log` is False;
+    8. `frame`: the metadata, by digest in the leaf, names the same camera, session, part and
+       trigger;
+    9. `camera-signer`: the camera's certificate chains to the root, is for devices, names the
+       leaf's camera, and lived when the frame was inspected;
+    10. `camera-head`: that camera's signature over the head of this session; 11. `camera-path`:
+        this very frame, metadata and image, stands in the head's tree at the frame's counter. A
+        gateway cannot invent or alter a frame past this. Refused where it is absent unless
+        `need_camera` is False; a verdict on a frame that could not be read (no image digest) has no
+        such proof and passes without one only if it is UNINSPECTED.
 
     Raises ReceiptRefused, and nothing else whatever the receipt is made of.
     """
     try:
         return _verified(receipt, root_pem, need_camera, need_log)
     except _UNREADABLE as error:  # a member that is absent or of another type, anywhere
-        raise ReceiptRefused("format", f"expected a {FORMAT} receipt, got {type(error).__name__}: {error}") from error
+        raise ReceiptRefused(
+            "format", f"expected a {FORMAT} receipt, got {type(error).__name__}: {error}"
+        ) from error
 
 
-def _verified(receipt: dict[str, Any], root_pem: bytes, need_camera: bool, need_log: bool) -> VerifiedReceipt:
+def _verified(
+    receipt: dict[str, Any], root_pem: bytes, need_camera: bool, need_log: bool
+) -> VerifiedReceipt:
     notes: list[str] = []
     try:
         if receipt["format"] != FORMAT:
@@ -135,48 +170,110 @@ def _verified(receipt: dict[str, Any], root_pem: bytes, need_camera: bool, need_
         batch = _json(envelope[0])
         authorities = _authorities(tuple(receipt["authorities"]))
         made_ms, closed_ms = int(claims["iat_ms"]), int(batch["closed_at_ms"])
-        log_part, camera_part, metadata = receipt.get("log"), receipt.get("camera"), _raw(receipt.get("metadata", ""))
+        log_part, camera_part, metadata = (
+            receipt.get("log"),
+            receipt.get("camera"),
+            _raw(receipt.get("metadata", "")),
+        )
     except _UNREADABLE as error:
-        raise ReceiptRefused("format", f"expected a {FORMAT} receipt, got {type(error).__name__}: {error}") from error
+        raise ReceiptRefused(
+            "format", f"expected a {FORMAT} receipt, got {type(error).__name__}: {error}"
+        ) from error
 
-    signer, gateway = _certificate("batch-signer", envelope[2], authorities, root_pem, VERDICT, closed_ms)  # 2
+    signer, gateway = _certificate(
+        "batch-signer", envelope[2], authorities, root_pem, VERDICT, closed_ms
+    )  # 2
     if not batch["recovered"] and not _lived(signer, made_ms):
-        raise ReceiptRefused("batch-signer", "the signing certificate did not live when the leaf was made, and the batch is not marked recovered")
+        raise ReceiptRefused(
+            "batch-signer",
+            "the signing certificate did not live when the leaf was made, and the batch is not"
+            " marked recovered",
+        )
     if batch["recovered"]:
         notes.append("recovered: signed after a crash by the gateway's next process")
     _signature("batch-signature", signer, envelope[1], _pae(BATCH_TYPE, envelope[0]))  # 3
     try:  # 4
-        found = root_from_path(leaf_hash(leaf), int(batch_part["index"]), int(batch["count"]), [_raw(p) for p in batch_part["path"]])
+        found = root_from_path(
+            leaf_hash(leaf),
+            int(batch_part["index"]),
+            int(batch["count"]),
+            [_raw(p) for p in batch_part["path"]],
+        )
     except _UNREADABLE as error:
-        raise ReceiptRefused("batch-path", f"expected a path to the batch's root, got {error}") from error
-    if found.hex() != batch["root"] or claims["sequence_number"] != batch["first"] + batch_part["index"]:
+        raise ReceiptRefused(
+            "batch-path", f"expected a path to the batch's root, got {error}"
+        ) from error
+    if (
+        found.hex() != batch["root"]
+        or claims["sequence_number"] != batch["first"] + batch_part["index"]
+    ):
         raise ReceiptRefused("batch-path", "the leaf is not in the signed batch at its place")
     if not claims["iss"] == batch["gateway"] == gateway:  # 5
-        raise ReceiptRefused("leaf", f"leaf of {claims['iss']}, batch of {batch['gateway']}, signed by {gateway}")
+        raise ReceiptRefused(
+            "leaf", f"leaf of {claims['iss']}, batch of {batch['gateway']}, signed by {gateway}"
+        )
     _same_verdict(claims, fg, verdict, payload)  # 6
     logged_ms = _logged(log_part, envelope[0], authorities, root_pem, need_log)  # 7
     if not logged_ms:
-        notes.append("not in the controller's log yet: the time of this receipt is the gateway's word")
-    return _camera(receipt, claims, verdict, batch, metadata, camera_part, authorities, root_pem, logged_ms, notes, need_camera)
+        notes.append(
+            "not in the controller's log yet: the time of this receipt is the gateway's word"
+        )
+    return _camera(
+        receipt,
+        claims,
+        verdict,
+        batch,
+        metadata,
+        camera_part,
+        authorities,
+        root_pem,
+        logged_ms,
+        notes,
+        need_camera,
+    )
 
 
-def _same_verdict(claims: dict[str, Any], fg: dict[str, Any], verdict: dict[str, Any], payload: bytes) -> None:
+def _same_verdict(
+    claims: dict[str, Any], fg: dict[str, Any], verdict: dict[str, Any], payload: bytes
+) -> None:
     if hashlib.sha256(payload).hexdigest() != claims["response_hash"]:
         raise ReceiptRefused("verdict", "the verdict is not the one the leaf was made for")
     pairs = [
-        ("cti", claims["cti"], verdict.get("verdict_id")), ("iss", claims["iss"], verdict.get("gateway")), ("model_hash", claims["model_hash"], verdict.get("model_sha256")),
-        ("request_hash", claims["request_hash"], verdict.get("input_sha256")), ("session", fg["session"], verdict.get("session")),
-        *((n, fg[n], verdict.get(n)) for n in ("device", "part", "part_type", "trigger_sequence", "counter", "outcome", "reason", "result_id", "golden_sha256")),
-    ]  # fmt: skip
+        ("cti", claims["cti"], verdict.get("verdict_id")),
+        ("iss", claims["iss"], verdict.get("gateway")),
+        ("model_hash", claims["model_hash"], verdict.get("model_sha256")),
+        ("request_hash", claims["request_hash"], verdict.get("input_sha256")),
+        ("session", fg["session"], verdict.get("session")),
+        *(
+            (n, fg[n], verdict.get(n))
+            for n in (
+                "device",
+                "part",
+                "part_type",
+                "trigger_sequence",
+                "counter",
+                "outcome",
+                "reason",
+                "result_id",
+                "golden_sha256",
+            )
+        ),
+    ]
     for name, ours, theirs in pairs:
         if ours != theirs:
-            raise ReceiptRefused("verdict", f"leaf and verdict differ in {name}: {ours!r} and {theirs!r}")
+            raise ReceiptRefused(
+                "verdict", f"leaf and verdict differ in {name}: {ours!r} and {theirs!r}"
+            )
 
 
-def _logged(part: Any, batch_payload: bytes, authorities: tuple[bytes, ...], root_pem: bytes, need: bool) -> int:
+def _logged(
+    part: Any, batch_payload: bytes, authorities: tuple[bytes, ...], root_pem: bytes, need: bool
+) -> int:
     if not part:
         if need:
-            raise ReceiptRefused("log-path", "expected the batch's place in the controller's log, got none")
+            raise ReceiptRefused(
+                "log-path", "expected the batch's place in the controller's log, got none"
+            )
         return 0
     try:
         payload, signature, der = _envelope(part["checkpoint"], CHECKPOINT_TYPE)
@@ -184,26 +281,54 @@ def _logged(part: Any, batch_payload: bytes, authorities: tuple[bytes, ...], roo
         entry = _json(entry_bytes)
         at_ms = int(checkpoint["at_ms"])
     except _UNREADABLE as error:
-        raise ReceiptRefused("format", f"expected a log proof, got {type(error).__name__}: {error}") from error
+        raise ReceiptRefused(
+            "format", f"expected a log proof, got {type(error).__name__}: {error}"
+        ) from error
     signer, _ = _certificate("log-signer", der, authorities, root_pem, LOG, at_ms)
     _signature("log-signature", signer, signature, _pae(CHECKPOINT_TYPE, payload))
     try:
-        found = root_from_path(leaf_hash(entry_bytes), int(part["index"]), int(checkpoint["size"]), [_raw(p) for p in part["path"]])
+        found = root_from_path(
+            leaf_hash(entry_bytes),
+            int(part["index"]),
+            int(checkpoint["size"]),
+            [_raw(p) for p in part["path"]],
+        )
     except _UNREADABLE as error:
-        raise ReceiptRefused("log-path", f"expected a path to the checkpoint's root, got {error}") from error
-    if found.hex() != checkpoint["root"] or entry.get("kind") != "receipt-batch" or entry.get("batch_sha256") != hashlib.sha256(batch_payload).hexdigest():
+        raise ReceiptRefused(
+            "log-path", f"expected a path to the checkpoint's root, got {error}"
+        ) from error
+    if (
+        found.hex() != checkpoint["root"]
+        or entry.get("kind") != "receipt-batch"
+        or entry.get("batch_sha256") != hashlib.sha256(batch_payload).hexdigest()
+    ):
         raise ReceiptRefused("log-path", "this batch is not in the log at its place")
     return int(entry["at_ms"])
 
 
-def _camera(
-    receipt: dict[str, Any], claims: dict[str, Any], verdict: dict[str, Any], batch: dict[str, Any], metadata: bytes, part: Any, authorities: tuple[bytes, ...],
-    root_pem: bytes, logged_ms: int, notes: list[str], need: bool,
-) -> VerifiedReceipt:  # fmt: skip
-    fg, session, counter = claims["fg"], bytes.fromhex(claims["fg"]["session"]), claims["fg"]["counter"]
+def _camera(  # noqa: C901, PLR0913 - ordered checks of a record
+    receipt: dict[str, Any],
+    claims: dict[str, Any],
+    verdict: dict[str, Any],
+    batch: dict[str, Any],
+    metadata: bytes,
+    part: Any,
+    authorities: tuple[bytes, ...],
+    root_pem: bytes,
+    logged_ms: int,
+    notes: list[str],
+    need: bool,
+) -> VerifiedReceipt:
+    fg, session, counter = (
+        claims["fg"],
+        bytes.fromhex(claims["fg"]["session"]),
+        claims["fg"]["counter"],
+    )
 
     def result(count: int = 0, unanswered: tuple[int, ...] = ()) -> VerifiedReceipt:
-        return VerifiedReceipt(claims, verdict, batch, logged_ms, session, counter, count, unanswered, tuple(notes))
+        return VerifiedReceipt(
+            claims, verdict, batch, logged_ms, session, counter, count, unanswered, tuple(notes)
+        )
 
     if not claims["request_hash"]:
         if fg["outcome"] != "UNINSPECTED":
@@ -214,44 +339,72 @@ def _camera(
         frame = _record(metadata, METADATA_LABEL, _METADATA)
     except _UNREADABLE as error:
         raise ReceiptRefused("frame", f"expected the frame's metadata, got {error}") from error
-    if hashlib.sha256(metadata).hexdigest() != fg["frame_metadata_sha256"] or frame["session"] != session:
+    if (
+        hashlib.sha256(metadata).hexdigest() != fg["frame_metadata_sha256"]
+        or frame["session"] != session
+    ):
         raise ReceiptRefused("frame", "the metadata is not that of the leaf")
     for name in ("device", "part", "part_type", "trigger_sequence", "mask_version"):
         if frame[name] != fg[name]:
-            raise ReceiptRefused("frame", f"metadata and leaf differ in {name}: {frame[name]!r} and {fg[name]!r}")
+            raise ReceiptRefused(
+                "frame", f"metadata and leaf differ in {name}: {frame[name]!r} and {fg[name]!r}"
+            )
     if not part:
         if need:
-            raise ReceiptRefused("camera-head", "expected the camera's signed head over this frame, got none: the camera has not signed yet, or never saw this frame")
+            raise ReceiptRefused(
+                "camera-head",
+                "expected the camera's signed head over this frame, got none: the camera has not"
+                " signed yet, or never saw this frame",
+            )
         notes.append("no camera's head: that the camera made this frame is the gateway's word")
         return result()
     try:
-        head_bytes, signature, der = _raw(part["head"]), _raw(part["signature"]), _raw(part["certificate"])
+        head_bytes, signature, der = (
+            _raw(part["head"]),
+            _raw(part["signature"]),
+            _raw(part["certificate"]),
+        )
         head = _record(head_bytes, HEAD_LABEL, _HEAD)
         unanswered = struct.unpack(f">{len(head['unanswered']) // 4}I", head["unanswered"])
     except _UNREADABLE as error:
         raise ReceiptRefused("camera-head", f"expected the camera's head, got {error}") from error
     signer, device = _certificate("camera-signer", der, authorities, root_pem, DEVICE, None)  # 9
     if device != fg["device"]:
-        raise ReceiptRefused("camera-signer", f"a certificate of {device}, a frame of {fg['device']}")
+        raise ReceiptRefused(
+            "camera-signer", f"a certificate of {device}, a frame of {fg['device']}"
+        )
     if not _lived(signer, int(claims["iat_ms"])):
-        raise ReceiptRefused("camera-signer", "the camera's certificate did not live when the frame was inspected")
+        raise ReceiptRefused(
+            "camera-signer", "the camera's certificate did not live when the frame was inspected"
+        )
     _signature("camera-head", signer, signature, SIGN_HEAD + head_bytes)  # 10
     if head["session"] != session or head["device"] != device:
         raise ReceiptRefused("camera-head", "a head of another session")
     try:  # 11
-        frame_leaf = leaf_hash(hashlib.sha256(metadata).digest() + bytes.fromhex(claims["request_hash"]))
-        found = root_from_path(frame_leaf, int(counter), head["count"], [_raw(p) for p in part["path"]])
+        frame_leaf = leaf_hash(
+            hashlib.sha256(metadata).digest() + bytes.fromhex(claims["request_hash"])
+        )
+        found = root_from_path(
+            frame_leaf, int(counter), head["count"], [_raw(p) for p in part["path"]]
+        )
     except _UNREADABLE as error:
-        raise ReceiptRefused("camera-path", f"expected a path to the camera's head, got {error}") from error
+        raise ReceiptRefused(
+            "camera-path", f"expected a path to the camera's head, got {error}"
+        ) from error
     if found != head["root"]:
-        raise ReceiptRefused("camera-path", "the camera did not sign for this frame at this place: it was invented or altered")
+        raise ReceiptRefused(
+            "camera-path",
+            "the camera did not sign for this frame at this place: it was invented or altered",
+        )
     return result(head["count"], unanswered)
 
 
 def missing_frames(receipts: Iterable[VerifiedReceipt]) -> dict[str, tuple[int, ...]]:
-    """Session (hex) to the counters for which the camera signed, got an answer, and no receipt is here: frames that a gateway dropped.
+    """Session (hex) to the counters for which the camera signed, got an answer, and no receipt is
+    here: frames that a gateway dropped.
 
-    Give it *all* receipts of the sessions in question. Frames the camera itself calls unanswered were lost on the way and are not listed.
+    Give it *all* receipts of the sessions in question. Frames the camera itself calls unanswered
+    were lost on the way and are not listed.
     """
     seen: dict[str, set[int]] = defaultdict(set)
     heads: dict[str, tuple[int, tuple[int, ...]]] = {}
@@ -259,19 +412,42 @@ def missing_frames(receipts: Iterable[VerifiedReceipt]) -> dict[str, tuple[int, 
         seen[receipt.session.hex()].add(receipt.counter)
         if receipt.head_count:
             heads[receipt.session.hex()] = (receipt.head_count, receipt.unanswered)
-    found = {s: tuple(sorted(set(range(count)) - seen[s] - set(lost))) for s, (count, lost) in heads.items()}
+    found = {
+        s: tuple(sorted(set(range(count)) - seen[s] - set(lost)))
+        for s, (count, lost) in heads.items()
+    }
     return {s: gone for s, gone in found.items() if gone}
 
 
 _METADATA = (
-    ("session", "blob"), ("device", "text"), ("part", "text"), ("part_type", "text"), ("trigger_sequence", "Q"), ("captured_at_ms", "Q"), ("uncertainty_ms", "I"),
-    ("encoding", "B"), ("width", "I"), ("height", "I"), ("mask_version", "I"), ("mask_sha256", "blob"),
-)  # fmt: skip
-_HEAD = (("session", "blob"), ("device", "text"), ("opening_info", "blob"), ("count", "Q"), ("root", "blob"), ("unanswered", "blob"), ("signed_at_ms", "Q"))
+    ("session", "blob"),
+    ("device", "text"),
+    ("part", "text"),
+    ("part_type", "text"),
+    ("trigger_sequence", "Q"),
+    ("captured_at_ms", "Q"),
+    ("uncertainty_ms", "I"),
+    ("encoding", "B"),
+    ("width", "I"),
+    ("height", "I"),
+    ("mask_version", "I"),
+    ("mask_sha256", "blob"),
+)
+_HEAD = (
+    ("session", "blob"),
+    ("device", "text"),
+    ("opening_info", "blob"),
+    ("count", "Q"),
+    ("root", "blob"),
+    ("unanswered", "blob"),
+    ("signed_at_ms", "Q"),
+)
 
 
 def _record(data: bytes, label: bytes, fields: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """A record of docs/reference/protocol.md, section 1, all of it. Raises ValueError or struct.error."""
+    """A record of docs/reference/protocol.md, section 1, all of it. Raises ValueError or
+    struct.error.
+    """
     prefix = bytes([len(label)]) + label
     if not data.startswith(prefix):
         raise ValueError(f"no record {label.decode()}")
@@ -349,35 +525,72 @@ def _lived(certificate: x509.Certificate, at_ms: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def _life_ms(certificate: x509.Certificate) -> tuple[float, float]:
-    return certificate.not_valid_before_utc.timestamp() * 1000, certificate.not_valid_after_utc.timestamp() * 1000
+    return (
+        certificate.not_valid_before_utc.timestamp() * 1000,
+        certificate.not_valid_after_utc.timestamp() * 1000,
+    )
 
 
-def _certificate(check: str, der: bytes, authorities: tuple[bytes, ...], root_pem: bytes, purpose: str, at_ms: int | None) -> tuple[x509.Certificate, str]:
-    """(certificate, common name): for exactly `purpose`, issued by the root or by one issuing CA of the root for that purpose, alive at `at_ms`."""
+def _certificate(
+    check: str,
+    der: bytes,
+    authorities: tuple[bytes, ...],
+    root_pem: bytes,
+    purpose: str,
+    at_ms: int | None,
+) -> tuple[x509.Certificate, str]:
+    """(certificate, common name): for exactly `purpose`, issued by the root or by one issuing CA of
+    the root for that purpose, alive at `at_ms`.
+    """
     try:
         certificate, name = _chained(der, authorities, root_pem, purpose)
     except (InvalidSignature, *_UNREADABLE) as error:
-        raise ReceiptRefused(check, f"expected a certificate of this fleet for {purpose}, got {error}") from error
+        raise ReceiptRefused(
+            check, f"expected a certificate of this fleet for {purpose}, got {error}"
+        ) from error
     if at_ms is not None and not _lived(certificate, at_ms):
-        raise ReceiptRefused(check, f"the certificate did not live at {datetime.fromtimestamp(at_ms / 1000, UTC):%FT%TZ}")
+        raise ReceiptRefused(
+            check,
+            f"the certificate did not live at {datetime.fromtimestamp(at_ms / 1000, UTC):%FT%TZ}",
+        )
     return certificate, name
 
 
 @lru_cache(maxsize=4096)
-def _chained(der: bytes, authorities: tuple[bytes, ...], root_pem: bytes, purpose: str) -> tuple[x509.Certificate, str]:
+def _chained(
+    der: bytes, authorities: tuple[bytes, ...], root_pem: bytes, purpose: str
+) -> tuple[x509.Certificate, str]:
     leaf, root = x509.load_der_x509_certificate(der), x509.load_pem_x509_certificate(root_pem)
-    usages = {o.dotted_string for o in leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value}
-    if {u for u in usages if u.startswith(ARC + ".")} != {purpose} or leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+    usages = {
+        o.dotted_string
+        for o in leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    }
+    if {u for u in usages if u.startswith(ARC + ".")} != {
+        purpose
+    } or leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
         raise ValueError("another purpose")
     if leaf.issuer == root.subject:
         leaf.verify_directly_issued_by(root)
     else:
-        issuer = next((a for a in map(x509.load_der_x509_certificate, authorities) if a.subject == leaf.issuer), None)
+        issuer = next(
+            (
+                a
+                for a in map(x509.load_der_x509_certificate, authorities)
+                if a.subject == leaf.issuer
+            ),
+            None,
+        )
         if issuer is None:
             raise ValueError("no issuing CA")
         issuer.verify_directly_issued_by(root)
-        allowed = {o.dotted_string for o in issuer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value}
-        if not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca or purpose not in allowed:
+        allowed = {
+            o.dotted_string
+            for o in issuer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        }
+        if (
+            not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+            or purpose not in allowed
+        ):
             raise ValueError("an issuing CA for something else")
         leaf.verify_directly_issued_by(issuer)
     (name,) = leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
@@ -385,7 +598,9 @@ def _chained(der: bytes, authorities: tuple[bytes, ...], root_pem: bytes, purpos
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command line; 0 where every receipt holds and no frame is missing, 6 otherwise, 2 for wrong usage."""
+    """The command line; 0 where every receipt holds and no frame is missing, 6 otherwise, 2 for
+    wrong usage.
+    """
     if len(argv) < 3 or argv[0] != "--root":
         print("usage: receipt_verifier.py --root FLEET-ROOT.pem RECEIPT.json …", file=sys.stderr)
         return 2
@@ -405,10 +620,18 @@ def main(argv: Sequence[str]) -> int:
                 continue
             good.append(found)
             fg = found.claims["fg"]
-            print(ascii(f"{name}:{number} holds: {fg['outcome']} {fg['part']} of {fg['device']} by {found.claims['iss']}; {'; '.join(found.notes) or 'complete'}")[1:-1])
+            print(
+                ascii(
+                    f"{name}:{number} holds: {fg['outcome']} {fg['part']} of {fg['device']} by"
+                    f" {found.claims['iss']}; {'; '.join(found.notes) or 'complete'}"
+                )[1:-1]
+            )
     for session, counters in missing_frames(good).items():
         bad += 1
-        print(f"session {session}: no receipt for frames {', '.join(map(str, counters[:20]))}: the gateway dropped them, or this is not the whole session")
+        print(
+            f"session {session}: no receipt for frames {', '.join(map(str, counters[:20]))}: the"
+            " gateway dropped them, or this is not the whole session"
+        )
     return 6 if bad else 0
 
 

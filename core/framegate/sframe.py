@@ -1,6 +1,8 @@
-"""SFrame (RFC 9605) with the AES-GCM suites: one encryptor a key, a counter that never repeats, a window that forgets nothing.
+"""SFrame (RFC 9605) with the AES-GCM suites: one encryptor a key, a counter that never repeats, a
+window that forgets nothing.
 
-The header is RFC 9605 4.3, key derivation 4.4.2, encryption 4.4.3 and 4.4.4; `metadata` is authenticated beside the header.
+The header is RFC 9605 4.3, key derivation 4.4.2, encryption 4.4.3 and 4.4.4; `metadata` is
+authenticated beside the header.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from framegate.errors import Malformed, Reason, Refused
 
 MAX_COUNTER: Final = 2**32 - 1
-"""Frames one secret may seal: far below AES-GCM's limit; a new grant brings a new secret within minutes."""
+"""Frames one secret may seal: far below AES-GCM's limit; a new grant brings a new secret within
+minutes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ AES_256_GCM_SHA512_128: Final = Suite(0x0005, 32, hashes.SHA512())
 
 
 def encode_header(kid: int, counter: int) -> bytes:
-    """The header of key id and counter: config byte, then each number in as few bytes as it needs where it exceeds 7."""
+    """The header of key id and counter: config byte, then each number in as few bytes as it needs
+    where it exceeds 7.
+    """
     config, tail = 0, b""
     for shift, value in ((4, kid), (0, counter)):
         if value < 8:
@@ -49,7 +55,9 @@ def encode_header(kid: int, counter: int) -> bytes:
 
 
 def parse_header(data: bytes) -> tuple[int, int, int]:
-    """(kid, counter, header size). Raises Malformed on short input and on numbers not in their shortest form."""
+    """(kid, counter, header size). Raises Malformed on short input and on numbers not in their
+    shortest form.
+    """
     if not data:
         raise Malformed.of(Reason.MALFORMED, "an SFrame header", "nothing")
     numbers, at = [], 1
@@ -62,7 +70,11 @@ def parse_header(data: bytes) -> tuple[int, int, int]:
         raw = data[at : at + size]
         at += size
         if len(raw) != size or raw[0] == 0 or (size == 1 and raw[0] < 8):
-            raise Malformed.of(Reason.MALFORMED, f"{size} bytes of SFrame number in shortest form", raw.hex() or "nothing")
+            raise Malformed.of(
+                Reason.MALFORMED,
+                f"{size} bytes of SFrame number in shortest form",
+                raw.hex() or "nothing",
+            )
         numbers.append(int.from_bytes(raw, "big"))
     return numbers[0], numbers[1], at
 
@@ -95,17 +107,26 @@ class Sealer(_Keyed):
     def seal(self, plaintext: bytes | memoryview, metadata: bytes) -> bytes:
         """Header and ciphertext of the next frame. Raises Refused when the secret is used up."""
         if self.counter > MAX_COUNTER:
-            raise Refused.of(Reason.FRAME_SESSION, f"at most {MAX_COUNTER + 1} frames a secret", "one more", "open a new frame session")
+            raise Refused.of(
+                Reason.FRAME_SESSION,
+                f"at most {MAX_COUNTER + 1} frames a secret",
+                "one more",
+                "open a new frame session",
+            )
         header = encode_header(self.kid, self.counter)
-        sealed = header + self._aead.encrypt(self._nonce(self.counter), plaintext, header + metadata)
+        sealed = header + self._aead.encrypt(
+            self._nonce(self.counter), plaintext, header + metadata
+        )
         self.counter += 1
         return sealed
 
 
 class Opener(_Keyed):
-    """Decrypts one sender's frames, each counter once and in ascending order; gaps are reported, not filled.
+    """Decrypts one sender's frames, each counter once and in ascending order; gaps are reported,
+    not filled.
 
-    gRPC and MQTT with one publisher keep order, so the reordering window is zero and a lower counter is always a replay.
+    gRPC and MQTT with one publisher keep order, so the reordering window is zero and a lower
+    counter is always a replay.
     """
 
     def __init__(self, base_key: bytes, kid: int, suite: Suite = AES_256_GCM_SHA512_128) -> None:
@@ -115,8 +136,11 @@ class Opener(_Keyed):
     def open(self, sealed: bytes | memoryview, metadata: bytes) -> tuple[int, int, bytes]:
         """(counter, frames missing before it, plaintext).
 
-        1. the header parses and names this key; 2. the counter has not been reached before; 3. the tag holds over header, metadata and
-        ciphertext; only then does the counter advance, so that a forged frame cannot push real ones out.
+        1. the header parses and names this key;
+        2. the counter has not been reached before;
+        3. the tag holds over header, metadata and ciphertext; only then does the counter advance,
+           so that a forged frame cannot push real ones out.
+
         Raises Malformed or Refused (FRAME_SESSION, FRAME_REPLAYED, FRAME_AUTHENTICATION).
         """
         kid, counter, size = parse_header(bytes(sealed[:17]))
@@ -125,8 +149,14 @@ class Opener(_Keyed):
         if counter < self.next:
             raise Refused.of(Reason.FRAME_REPLAYED, f"counter {self.next} or later", counter)
         try:
-            plaintext = self._aead.decrypt(self._nonce(counter), sealed[size:], bytes(sealed[:size]) + metadata)
+            plaintext = self._aead.decrypt(
+                self._nonce(counter), sealed[size:], bytes(sealed[:size]) + metadata
+            )
         except InvalidTag as error:
-            raise Refused.of(Reason.FRAME_AUTHENTICATION, "a frame sealed in this session with this metadata", "another") from error
+            raise Refused.of(
+                Reason.FRAME_AUTHENTICATION,
+                "a frame sealed in this session with this metadata",
+                "another",
+            ) from error
         missing, self.next = counter - self.next, counter + 1
         return counter, missing, plaintext

@@ -1,6 +1,8 @@
-"""The records that cross the wire and are bound into signatures. docs/reference/protocol.md sets out every byte.
+"""The records that cross the wire and are bound into signatures. docs/reference/protocol.md sets
+out every byte.
 
-Each is `Record.marshal`ed once by its sender; the receiver verifies over the bytes it got and parses from those same bytes.
+Each is `Record.marshal`ed once by its sender; the receiver verifies over the bytes it got and
+parses from those same bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ MAX_TEXT: Final = 256
 
 
 class Hello(Record):
-    """Who wants to join: the ticket's code (enrol) or nothing (rejoin), and the TPM's public keys. Names are not part of it."""
+    """Who wants to join: the ticket's code (enrol) or nothing (rejoin), and the TPM's public keys.
+    Names are not part of it.
+    """
 
     LABEL = "framegate/v1/hello"
     client_nonce: bytes = blob(NONCE_BYTES, exactly=True)
@@ -47,7 +51,9 @@ class Hello(Record):
 
 
 class AttestHello(Record):
-    """An enrolled device asks to be attested; who it is comes from its TLS connection. Counters are a hint that nothing is decided on."""
+    """An enrolled device asks to be attested; who it is comes from its TLS connection. Counters are
+    a hint that nothing is decided on.
+    """
 
     LABEL = "framegate/v1/attest-hello"
     client_nonce: bytes = blob(NONCE_BYTES, exactly=True)
@@ -57,7 +63,9 @@ class AttestHello(Record):
 
 
 class Challenge(Record):
-    """What the controller asks for. `credential` and `encrypted_secret` are empty on the fleet port."""
+    """What the controller asks for. `credential` and `encrypted_secret` are empty on the fleet
+    port.
+    """
 
     LABEL = "framegate/v1/challenge"
     hello_sha256: bytes = blob(32, exactly=True)
@@ -76,9 +84,12 @@ class Challenge(Record):
 
 
 class Proof(Record):
-    """The evidence. `csr`, `certify_attest` and `certify_signature` are empty on the fleet port, where the key is the connection's.
+    """The evidence. `csr`, `certify_attest` and `certify_signature` are empty on the fleet port,
+    where the key is the connection's.
 
-    `iak_attest` and `iak_signature` are there where an IAK vouches for the AK, which is where a maker certified no EK."""
+    `iak_attest` and `iak_signature` are there where an IAK vouches for the AK, which is where a
+    maker certified no EK.
+    """
 
     LABEL = "framegate/v1/proof"
     certify_attest: bytes = blob(1024)
@@ -96,7 +107,9 @@ class Proof(Record):
 
 
 class GatewayPublics(Record):
-    """The public halves of one gateway process, handed to the agent of its host; `digest` of these bytes names the process."""
+    """The public halves of one gateway process, handed to the agent of its host; `digest` of these
+    bytes names the process.
+    """
 
     LABEL = "framegate/v1/gateway-publics"
     process_nonce: bytes = blob(16, exactly=True)
@@ -149,9 +162,11 @@ class FrameMetadata(Record):
 
 
 class FrameHead(Record):
-    """The camera's word on all frames it sealed in a session: how many, the root of their tree, and which of them got no answer.
+    """The camera's word on all frames it sealed in a session: how many, the root of their tree, and
+    which of them got no answer.
 
-    `unanswered` holds counters as 32-bit numbers, ascending. The root is over `frame_leaf` of each frame, in the order of counters.
+    `unanswered` holds counters as 32-bit numbers, ascending. The root is over `frame_leaf` of each
+    frame, in the order of counters.
     """
 
     LABEL = "framegate/v1/frame-head"
@@ -217,9 +232,17 @@ def publics_sha256(publics: tuple[bytes, ...]) -> bytes:
     return sha256(b"framegate/v1/publics" + b"".join(sha256(p) for p in publics))
 
 
-def quote_data(t: bytes, tls_spki: bytes, boot_log_sha256: bytes, posture: bytes, publics: tuple[bytes, ...]) -> bytes:
+def quote_data(
+    t: bytes, tls_spki: bytes, boot_log_sha256: bytes, posture: bytes, publics: tuple[bytes, ...]
+) -> bytes:
     """The quote's qualifyingData, 32 bytes."""
-    record = _QuoteData(transcript=t, tls_spki=tls_spki, boot_log_sha256=boot_log_sha256, posture_sha256=sha256(posture), publics_sha256=publics_sha256(publics))
+    record = _QuoteData(
+        transcript=t,
+        tls_spki=tls_spki,
+        boot_log_sha256=boot_log_sha256,
+        posture_sha256=sha256(posture),
+        publics_sha256=publics_sha256(publics),
+    )
     return sha256(record.marshal())
 
 
@@ -229,13 +252,20 @@ def certify_data(t: bytes, tls_spki: bytes) -> bytes:
 
 
 def frame_leaf(metadata: bytes, image_sha256: bytes) -> bytes:
-    """Hash of a frame as a leaf of its session's tree: over the digests of its exact metadata and of the encoded image."""
+    """Hash of a frame as a leaf of its session's tree: over the digests of its exact metadata and
+    of the encoded image.
+    """
     return leaf_hash(sha256(metadata) + image_sha256)
 
 
 def opening_info(offer: bytes, grant_payload: bytes, camera_spki: bytes, source: str) -> bytes:
     """HPKE info of an opening, 32 bytes: what the frame secret is bound to."""
-    record = _OpeningInfo(offer=offer, grant_sha256=sha256(grant_payload), camera_spki_sha256=sha256(camera_spki), source=source)
+    record = _OpeningInfo(
+        offer=offer,
+        grant_sha256=sha256(grant_payload),
+        camera_spki_sha256=sha256(camera_spki),
+        source=source,
+    )
     return sha256(record.marshal())
 
 
@@ -246,7 +276,9 @@ LABEL_HEAD: Final = SIGN_HEAD
 
 
 class Ticket(Record):
-    """All a machine needs to join: where, whom to trust, and a code that works once. Handed over as text or file; treat it like a password."""
+    """All a machine needs to join: where, whom to trust, and a code that works once. Handed over as
+    text or file; treat it like a password.
+    """
 
     LABEL = "framegate/v1/ticket"
     join_address: str = text(MAX_TEXT)
@@ -258,7 +290,9 @@ class Ticket(Record):
 
 
 class Warrant(Record):
-    """Agent to gateway process on its host's socket: certificates for its keys, or empty ones and why not."""
+    """Agent to gateway process on its host's socket: certificates for its keys, or empty ones and
+    why not.
+    """
 
     LABEL = "framegate/v1/warrant"
     device: str = text(MAX_TEXT)
@@ -274,14 +308,18 @@ class Warrant(Record):
 
 
 class VaultSecret(Record):
-    """On a host's socket: gateway to agent, seal this to the TPM; agent to gateway, this is what a blob held."""
+    """On a host's socket: gateway to agent, seal this to the TPM; agent to gateway, this is what a
+    blob held.
+    """
 
     LABEL = "framegate/v1/vault-secret"
     secret: bytes = blob(64)
 
 
 class VaultBlob(Record):
-    """On a host's socket: agent to gateway, the sealed secret; gateway to agent, unseal this. `reason` says why there is none."""
+    """On a host's socket: agent to gateway, the sealed secret; gateway to agent, unseal this.
+    `reason` says why there is none.
+    """
 
     LABEL = "framegate/v1/vault-blob"
     sealed: bytes = blob(4096)
@@ -289,7 +327,9 @@ class VaultBlob(Record):
 
 
 class Captured(Record):
-    """Capture child to agent, followed by `size` bytes of encoded image: one frame and the part it shows."""
+    """Capture child to agent, followed by `size` bytes of encoded image: one frame and the part it
+    shows.
+    """
 
     LABEL = "framegate/v1/captured"
     part: str = text(MAX_TEXT)
@@ -324,10 +364,17 @@ def parse_ticket(line: str) -> Ticket:
     """The ticket in a line of text. Raises Malformed."""
     line = line.strip()
     if not line.startswith(_TICKET_PREFIX):
-        raise Malformed.of(Reason.USAGE, f"a ticket that begins with {_TICKET_PREFIX}", ascii(line[:24]), "paste the whole line that framegate camera invite printed")
+        raise Malformed.of(
+            Reason.USAGE,
+            f"a ticket that begins with {_TICKET_PREFIX}",
+            ascii(line[:24]),
+            "paste the whole line that framegate camera invite printed",
+        )
     body = line.removeprefix(_TICKET_PREFIX)
     try:
         raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
     except ValueError as error:
-        raise Malformed.of(Reason.USAGE, "a whole ticket", "a damaged one", "copy it again") from error
+        raise Malformed.of(
+            Reason.USAGE, "a whole ticket", "a damaged one", "copy it again"
+        ) from error
     return Ticket.parse(raw)

@@ -38,6 +38,8 @@ def show_authenticator(uri: str) -> None:
 
 def show_recovery_codes(codes: Sequence[str]) -> None:
     """Recovery codes, an even number of them, told this once."""
-    talk.print("[bold]recovery codes[/], each good once, told only now; keep them where your phone is not:")
+    talk.print(
+        "[bold]recovery codes[/], each good once, told only now; keep them where your phone is not:"
+    )
     for first, second in zip(codes[::2], codes[1::2], strict=True):
         talk.print(f"  {first}   {second}")

@@ -50,6 +50,8 @@ def read_heads(path: Path) -> list[bytes]:
     """The envelopes in a witness file, oldest first, unverified. Raises Malformed."""
     size = path.stat().st_size
     if size > MAX_WITNESS_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"a witness file of at most {MAX_WITNESS_BYTES} bytes", size)
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"a witness file of at most {MAX_WITNESS_BYTES} bytes", size
+        )
     lines = path.read_bytes().splitlines()
     return [parse_head_line(line, f"line {n} of {path}") for n, line in enumerate(lines, start=1)]

@@ -1,4 +1,6 @@
-"""What every edge of the wire shares: failures in and out of calls, and the certificate at the other end of a connection."""
+"""What every edge of the wire shares: failures in and out of calls, and the certificate at the
+other end of a connection.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,22 @@ from typing import Any, Final, TypeVar
 import grpc
 from cryptography import x509
 
-from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate.errors import (
+    EvidenceRejected,
+    Failure,
+    FramegateError,
+    Malformed,
+    Reason,
+    Refused,
+    Unavailable,
+)
 from framegate_proto.v1 import framegate_pb2 as pb
 
 T = TypeVar("T")
 FAILURES_KEY: Final = "framegate-failures-bin"
-"""Trailing metadata of a refused call: its failures, as an AttestationReply with nothing else in it."""
+"""Trailing metadata of a refused call: its failures, as an AttestationReply with nothing else in
+it.
+"""
 REASON_KEY: Final = "framegate-reason-bin"
 """Metadata of an operator's call: why, in UTF-8."""
 DRY_RUN_KEY: Final = "framegate-dry-run"
@@ -26,30 +38,51 @@ MAX_FAILURES: Final = 16
 """Failures that fit the peer's header limit; the registry keeps them all."""
 
 _STATUS: Final = {
-    Reason.NOT_FOUND: grpc.StatusCode.NOT_FOUND, Reason.CONFLICT: grpc.StatusCode.ALREADY_EXISTS, Reason.NAME_TAKEN: grpc.StatusCode.ALREADY_EXISTS,
-    Reason.USAGE: grpc.StatusCode.INVALID_ARGUMENT, Reason.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
-    Reason.CERTIFICATE_EXPIRED: grpc.StatusCode.UNAUTHENTICATED, Reason.TOO_MANY_TRIES: grpc.StatusCode.RESOURCE_EXHAUSTED,
-}  # fmt: skip
+    Reason.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.NAME_TAKEN: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.USAGE: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.CERTIFICATE_EXPIRED: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.TOO_MANY_TRIES: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 _BY_CLASS: Final[tuple[tuple[type[FramegateError], grpc.StatusCode], ...]] = (
-    (Malformed, grpc.StatusCode.INVALID_ARGUMENT), (Unavailable, grpc.StatusCode.UNAVAILABLE), (EvidenceRejected, grpc.StatusCode.FAILED_PRECONDITION),
-)  # fmt: skip
+    (Malformed, grpc.StatusCode.INVALID_ARGUMENT),
+    (Unavailable, grpc.StatusCode.UNAVAILABLE),
+    (EvidenceRejected, grpc.StatusCode.FAILED_PRECONDITION),
+)
 
 
 def to_failures(failures: tuple[Failure, ...]) -> list[pb.Failure]:
     """Failures as messages."""
-    return [pb.Failure(reason=f.reason, expected=f.expected, actual=f.actual, hint=f.hint) for f in failures]
+    return [
+        pb.Failure(reason=f.reason, expected=f.expected, actual=f.actual, hint=f.hint)
+        for f in failures
+    ]
 
 
 def from_failures(messages: Any) -> tuple[Failure, ...]:
     """Failures out of messages; an id this program does not know reads as `internal`."""
     known = set(Reason)
-    return tuple(Failure(Reason(m.reason) if m.reason in known else Reason.INTERNAL, m.expected, m.actual, m.hint) for m in messages)
+    return tuple(
+        Failure(
+            Reason(m.reason) if m.reason in known else Reason.INTERNAL, m.expected, m.actual, m.hint
+        )
+        for m in messages
+    )
 
 
 def to_status(error: FramegateError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
-    """(status, details, trailing metadata) of a refused call: ids, expectations and hints, never a cause or a traceback."""
-    default = next((code for kind, code in _BY_CLASS if isinstance(error, kind)), grpc.StatusCode.PERMISSION_DENIED)
-    raw = pb.AttestationReply(failures=to_failures(error.failures[:MAX_FAILURES])).SerializeToString()
+    """(status, details, trailing metadata) of a refused call: ids, expectations and hints, never a
+    cause or a traceback.
+    """
+    default = next(
+        (code for kind, code in _BY_CLASS if isinstance(error, kind)),
+        grpc.StatusCode.PERMISSION_DENIED,
+    )
+    raw = pb.AttestationReply(
+        failures=to_failures(error.failures[:MAX_FAILURES])
+    ).SerializeToString()
     return _STATUS.get(error.reason, default), error.reason.value, ((FAILURES_KEY, raw),)
 
 
@@ -58,17 +91,22 @@ def from_rpc_error(error: Any, hint: str) -> FramegateError:
     for key, value in error.trailing_metadata() or ():
         if key == FAILURES_KEY and isinstance(value, bytes):
             failures = from_failures(pb.AttestationReply.FromString(value).failures)
-            kinds: dict[grpc.StatusCode, type[FramegateError]] = {code: kind for kind, code in _BY_CLASS}
+            kinds: dict[grpc.StatusCode, type[FramegateError]] = {
+                code: kind for kind, code in _BY_CLASS
+            }
             if failures:
                 return kinds.get(error.code(), Refused)(failures)
-    return Unavailable.of(Reason.UNAVAILABLE, "an answer", f"{error.code().name}: {error.details()}", hint)
+    return Unavailable.of(
+        Reason.UNAVAILABLE, "an answer", f"{error.code().name}: {error.details()}", hint
+    )
 
 
 async def answered(call: Awaitable[T], hint: str) -> T:
     """The result of a client's call or read, with errors that are ours.
 
-    grpc.aio reports a channel that was closed under a call as CancelledError, which would silently end the task that waits; here only a
-    cancellation of this very task stays one. Raises what `from_rpc_error` gives, or Unavailable.
+    grpc.aio reports a channel that was closed under a call as CancelledError, which would silently
+    end the task that waits; here only a cancellation of this very task stays one. Raises what
+    `from_rpc_error` gives, or Unavailable.
     """
     try:
         return await call
@@ -78,16 +116,22 @@ async def answered(call: Awaitable[T], hint: str) -> T:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise Unavailable.of(Reason.UNAVAILABLE, "an answer", "the connection was closed", hint) from error
+        raise Unavailable.of(
+            Reason.UNAVAILABLE, "an answer", "the connection was closed", hint
+        ) from error
 
 
 def write_record(writer: asyncio.StreamWriter, record: bytes) -> None:
-    """Queue one record on the socket between an agent and its host's gateways: 32-bit length, record."""
+    """Queue one record on the socket between an agent and its host's gateways: 32-bit length,
+    record.
+    """
     writer.write(struct.pack(">I", len(record)) + record)
 
 
 async def read_record(reader: asyncio.StreamReader, most: int, what: str) -> bytes:
-    """The next record, of at most `most` bytes. Raises Malformed, or IncompleteReadError at the end."""
+    """The next record, of at most `most` bytes. Raises Malformed, or IncompleteReadError at the
+    end.
+    """
     size = int.from_bytes(await reader.readexactly(4), "big")
     if size > most:
         raise Malformed.of(Reason.TOO_LARGE, f"at most {most} bytes of {what}", size)
@@ -95,15 +139,25 @@ async def read_record(reader: asyncio.StreamReader, most: int, what: str) -> byt
 
 
 def presented_certificate(context: Any) -> x509.Certificate:
-    """The certificate the peer of a servicer `context` presented over TLS 1.3. Unverified beyond TLS: the caller MUST establish its purpose.
+    """The certificate the peer of a servicer `context` presented over TLS 1.3. Unverified beyond
+    TLS: the caller MUST establish its purpose.
 
     Raises Refused where there is none, or the connection is older than TLS 1.3.
     """
     auth = context.auth_context()
-    version = [v.decode() if isinstance(v, bytes) else str(v) for v in auth.get("ssl_tls_version", [])]
+    version = [
+        v.decode() if isinstance(v, bytes) else str(v) for v in auth.get("ssl_tls_version", [])
+    ]
     if version != ["TLSv1.3"]:
         raise Refused.of(Reason.TLS_VERSION, "TLS 1.3", ", ".join(version) or "no TLS")
     pems = list(auth.get("x509_pem_cert", []))
     if len(pems) != 1:
-        raise Refused.of(Reason.UNAUTHENTICATED, "a client certificate", "none", "join the fleet, or sign in as an operator")
-    return x509.load_pem_x509_certificate(pems[0] if isinstance(pems[0], bytes) else pems[0].encode())
+        raise Refused.of(
+            Reason.UNAUTHENTICATED,
+            "a client certificate",
+            "none",
+            "join the fleet, or sign in as an operator",
+        )
+    return x509.load_pem_x509_certificate(
+        pems[0] if isinstance(pems[0], bytes) else pems[0].encode()
+    )

@@ -28,17 +28,28 @@ def pages() -> dict[str, str]:
 
 
 def _index() -> str:
-    rows = [(f"[`{name}`]({name}.md)", str(len(list(top.leaves()))), plain(top.help.split("\n\n")[0])) for name, top in programs().items()]
-    codes = sorted((value, name.removeprefix("EXIT_").lower().replace("_", " ")) for name, value in vars(console).items() if name.startswith("EXIT_"))
-    served = [f"| `{name}` | {_told_apart(module)} |" for name, module in PROGRAMS.items()]
-    return (
-        f"# Command line\n\n{NOTE}\n\n"
-        + table(("program", "commands", "what it is"), rows)
-        + "\n## Exit codes\n\n"
-        + table(("code", "meaning"), [("0", "done"), *((str(v), _MEANS[n]) for v, n in codes)])
-        + "\nWhich of them a program gives for a failure; [troubleshooting](../../troubleshooting.md)"
-        " has them by reason.\n\n| program | codes of failures |\n|---|---|\n" + "\n".join(served) + "\n"
+    rows = [
+        (f"[`{name}`]({name}.md)", str(len(list(top.leaves()))), plain(top.help.split("\n\n")[0]))
+        for name, top in programs().items()
+    ]
+    codes = sorted(
+        (value, name.removeprefix("EXIT_").lower().replace("_", " "))
+        for name, value in vars(console).items()
+        if name.startswith("EXIT_")
     )
+    served = [(code(name), _told_apart(module)) for name, module in PROGRAMS.items()]
+    means = [("0", "done"), *((str(value), _MEANS[name]) for value, name in codes)]
+    parts = [
+        "# Command line",
+        NOTE,
+        table(("program", "commands", "what it is"), rows).rstrip(),
+        "## Exit codes",
+        table(("code", "meaning"), means).rstrip(),
+        "Which of them a program gives for a failure. "
+        "[Troubleshooting](../../troubleshooting.md) has them by reason.",
+        table(("program", "codes of failures"), served).rstrip(),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 _MEANS: Final = {
@@ -61,14 +72,20 @@ def _told_apart(module: str) -> str:
             text = file.read_text("utf-8")
             if "service_exit_code(" in text:
                 return _service(text)
-    return "all of them" if package != "framegate_simulators" else "2 usage, 6 untrusted; 1 for all else"
+    return (
+        "all of them"
+        if package != "framegate_simulators"
+        else "2 usage, 6 untrusted; 1 for all else"
+    )
 
 
 def _service(text: str) -> str:
     names: list[str] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "service_exit_code":
-            names = [a.attr.lower().replace("_", " ") for a in node.args if isinstance(a, ast.Attribute)]
+            names = [
+                a.attr.lower().replace("_", " ") for a in node.args if isinstance(a, ast.Attribute)
+            ]
     apart = [f"{getattr(console, 'EXIT_' + n.upper().replace(' ', '_'))} {n}" for n in names]
     return ", ".join(["7 unavailable", *apart]) + "; 1 for all else that fails"
 
@@ -115,7 +132,9 @@ def _leaf(leaf: Command, shared: dict[Any, Any]) -> list[str]:
     also = [p.opts[0] for p in leaf.parameters if _key(p) in shared]
     usage = [leaf.words]
     usage += [_metavar(p) for p in leaf.parameters if p.param_type_name == "argument"]
-    usage += [f"{p.opts[0]} {_kind(p)}" for p in own if p.param_type_name == "option" and p.required]
+    usage += [
+        f"{p.opts[0]} {_kind(p)}" for p in own if p.param_type_name == "option" and p.required
+    ]
     parts = [f"    {' '.join(usage)}", wrapped(plain(leaf.help))]
     if leaf.words in HANDED_OVER:
         other = HANDED_OVER[leaf.words]
@@ -137,7 +156,9 @@ def _row(p: Any) -> tuple[str, ...]:
         spelled = code(_metavar(p))
     else:
         kind = "" if p.is_flag else f" {_kind(p)}"
-        spelled = ", ".join(code(o + (kind if o == p.opts[0] else "")) for o in (*p.opts, *p.secondary_opts))
+        spelled = ", ".join(
+            code(o + (kind if o == p.opts[0] else "")) for o in (*p.opts, *p.secondary_opts)
+        )
     words = plain(getattr(p, "help", None) or "")
     if p.envvar:
         words += f"{' ' if words else ''}Or {code(p.envvar)} in the environment."

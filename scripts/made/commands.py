@@ -59,7 +59,12 @@ class Command:
 @cache
 def programs() -> MappingProxyType[str, Command]:
     """Every program by its name."""
-    return MappingProxyType({name: _read(typer.main.get_command(import_module(m).app), name) for name, m in PROGRAMS.items()})
+    return MappingProxyType(
+        {
+            name: _read(typer.main.get_command(import_module(m).app), name)
+            for name, m in PROGRAMS.items()
+        }
+    )
 
 
 def _read(command: Any, words: str) -> Command:

@@ -12,12 +12,14 @@ FOLDER: Final = Path(__file__).parents[2] / "docs/adr"
 PAGE: Final = "docs/adr/index.md"
 HEAD: Final = """# Decisions
 
-Made from the files of this folder by `make pages`; do not edit. One decision a page: what it was about, what
-was decided, what follows. A decision that is overtaken stays, and its status names the one that took its place.
-CONTRIBUTING.md says how to write one.
+Made from the files of this folder by `make pages`; do not edit. One decision a page: what it was
+about, what was decided, what follows. A decision that is overtaken stays, and its status names the
+one that took its place. CONTRIBUTING.md says how to write one.
 
 """
-STATUS: Final = re.compile(r"Status: (in force|in force, changed by (?:\d+)|replaced by (?:\d+)|proposed)\.")
+STATUS: Final = re.compile(
+    r"Status: (in force|in force, changed by (?:\d+)|replaced by (?:\d+)|proposed)\."
+)
 
 
 def pages() -> dict[str, str]:

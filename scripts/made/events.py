@@ -15,11 +15,12 @@ HEAD: Final = """# Events of the record
 
 Made from the declarations in `core/framegate/record/*_events.py` by `make pages`; do not edit.
 
-Every entry of kind `event` in the record has `at_ms`, `event`, `actor`, where it applies `device`, `from`,
-`to`, in words `detail`, as typed values `members`, and, where a person's verb did it, `source`, `verb`,
-`reason`, `approved_by`, `request`, `policies`, `policy`. *Seen by* is who gets an event from
-`framegate events`: `zone`, whoever sees the machine's zone; `fleet`, whoever sees every zone. The whole record
-is the auditors' (`framegate audit list`). Routine events are left out of `framegate events`.
+Every entry of kind `event` in the record has `at_ms`, `event`, `actor`, where it applies `device`,
+`from`, `to`, in words `detail`, as typed values `members`, and, where a person's verb did it,
+`source`, `verb`, `reason`, `approved_by`, `request`, `policies`, `policy`. *Seen by* is who gets
+an event from `framegate events`: `zone`, whoever sees the machine's zone; `fleet`, whoever sees
+every zone. The whole record is the auditors' (`framegate audit list`). Routine events are left out
+of `framegate events`.
 
 """
 

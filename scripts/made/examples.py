@@ -10,7 +10,13 @@ from typing import Final
 
 from made.commands import HANDED_OVER, PROGRAMS, Command, programs
 
-PAGES: Final = ("*.md", "docs/**/*.md", "docs/reasons.toml", "firmware_profiles/*.md", ".github/**/*.md")
+PAGES: Final = (
+    "*.md",
+    "docs/**/*.md",
+    "docs/reasons.toml",
+    "firmware_profiles/*.md",
+    ".github/**/*.md",
+)
 HISTORY: Final = ("CHANGELOG.md", "docs/adr/")
 """What tells of the past names commands that may be gone."""
 _CODE: Final = re.compile(r"`([^`\n]+)`")

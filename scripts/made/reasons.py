@@ -23,33 +23,53 @@ from framegate.errors import (
 )
 from framegate_host.console import exit_code
 from framegate_proto.edge import from_rpc_error, to_status
-from made.markdown import wrapped
+from made.markdown import table, wrapped
 
 PAGE: Final = "docs/troubleshooting.md"
 WORDS: Final = "docs/reasons.toml"
 ROOT: Final = Path(__file__).parents[2]
 PRODUCT: Final = ("core", "agent", "controller", "proto")
-CLASSES: Final[dict[str, type[FramegateError]]] = {c.__name__: c for c in (Malformed, EvidenceRejected, Refused, Unavailable)}
+CLASSES: Final[dict[str, type[FramegateError]]] = {
+    c.__name__: c for c in (Malformed, EvidenceRejected, Refused, Unavailable)
+}
 HEAD: Final = """# Troubleshooting, by reason
 
 Made from docs/reasons.toml and `core/framegate/errors.py` by `make pages`; do not edit.
 
-Every failure has a reason, what was expected, what was seen and, where there is something to do, what to do.
-The reason is the same word on the screen, in the record, on the wire, in a verdict and here: look it up below.
+Every failure has a reason, what was expected, what was seen and, where there is something to do,
+what to do. The reason is the same word on the screen, in the record, on the wire, in a verdict and
+here: look it up below.
 
-| you see | look first at |
-|---|---|
-| a machine that is not trusted | `framegate camera why NAME` or `framegate gateway why NAME` |
-| verdicts that are UNINSPECTED | `framegate verdict list --outcome UNINSPECTED`, then `framegate gateway status` |
-| an agent that does not get on | on the machine: `framegate-agent status`, then `framegate-agent doctor` |
-| a command that is denied | `framegate auth can-i VERB ZONE`, then `framegate access list` |
-| parts that all divert | `framegate-line status` beside the PLC, then the verdicts |
-| nothing that you would have expected | `framegate events`, `framegate top`, `framegate audit list` |
+SEEN
 
-*Exit code* is what `framegate` ends with where this reason comes first. Programs that serve tell fewer apart:
-[exit codes](reference/cli/index.md#exit-codes). A reason without one stands in verdicts, decisions or findings
-alone.
+*Exit code* is what `framegate` ends with where this reason comes first. Programs that serve tell
+fewer apart: [exit codes](reference/cli/index.md#exit-codes). A reason without one stands in
+verdicts, decisions or findings alone.
 """
+
+SEEN: Final = (
+    (
+        "a machine that is not trusted",
+        "`framegate camera why NAME` or `framegate gateway why NAME`",
+    ),
+    (
+        "verdicts that are UNINSPECTED",
+        "`framegate verdict list --outcome UNINSPECTED`, then `framegate gateway status`",
+    ),
+    (
+        "an agent that does not get on",
+        "on the machine: `framegate-agent status`, then `framegate-agent doctor`",
+    ),
+    (
+        "a command that is denied",
+        "`framegate auth can-i VERB ZONE`, then `framegate access list`",
+    ),
+    ("parts that all divert", "`framegate-line status` beside the PLC, then the verdicts"),
+    (
+        "nothing that you would have expected",
+        "`framegate events`, `framegate top`, `framegate audit list`",
+    ),
+)
 
 
 def pages() -> dict[str, str]:
@@ -57,9 +77,11 @@ def pages() -> dict[str, str]:
     words = tomllib.loads((ROOT / WORDS).read_text("utf-8"))
     known = {r.value for r in Reason}
     if set(words) != known:
-        raise ValueError(f"{WORDS}: without words, or without a reason: {sorted(set(words) ^ known)}")
+        raise ValueError(
+            f"{WORDS}: without words, or without a reason: {sorted(set(words) ^ known)}"
+        )
     raised = _raised()
-    parts = [HEAD.rstrip()]
+    parts = [HEAD.rstrip().replace("SEEN", table(("you see", "look first at"), SEEN).rstrip())]
     for title, reasons in _groups():
         parts.append(f"## {title[0].upper()}{title[1:]}")
         for reason in reasons:
@@ -89,7 +111,7 @@ def _groups() -> Iterator[tuple[str, list[Reason]]]:
 
 
 def _raised() -> dict[Reason, set[type[FramegateError]]]:
-    """By which classes of error each reason is raised, read from the code and the default policy."""
+    """By which classes of error each reason is raised: from the code and the default policy."""
     found: dict[Reason, set[type[FramegateError]]] = {}
     for folder in PRODUCT:
         for file in sorted((ROOT / folder).rglob("*.py")):
@@ -113,7 +135,11 @@ def _in(tree: ast.AST) -> Iterator[tuple[type[FramegateError], Reason]]:
 
 def _kind(called: Any) -> type[FramegateError] | None:
     """The class of error that a call makes; failures of evidence are what `Failure` stands for."""
-    if isinstance(called, ast.Attribute) and called.attr == "of" and isinstance(called.value, ast.Name):
+    if (
+        isinstance(called, ast.Attribute)
+        and called.attr == "of"
+        and isinstance(called.value, ast.Name)
+    ):
         return CLASSES.get(called.value.id)
     name = called.id if isinstance(called, ast.Name) else ""
     return EvidenceRejected if name in {"Failure", "_rejected", "_at"} else None

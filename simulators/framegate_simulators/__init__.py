@@ -1,1 +1,3 @@
-"""Simulated machines, boots, cameras and adversaries that speak Framegate's production interfaces."""
+"""Simulated machines, boots, cameras and adversaries that speak Framegate's production
+interfaces.
+"""

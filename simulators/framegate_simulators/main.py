@@ -21,41 +21,77 @@ from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.machine import Machine
 from framegate_simulators.machine.tpm import EK_KINDS, TpmMaker
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Simulators for testers. Everything here is SIMULATED hardware around real Framegate programs.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help=(
+        "Simulators for testers. Everything here is SIMULATED hardware around real Framegate"
+        " programs."
+    ),
+)
 
 
 @app.command()
 def camera(
-    design: Annotated[int, typer.Option(help="Board design to photograph.")] = 1, first: Annotated[int, typer.Option(help="Seed of the first board.")] = 0,
-    rate: Annotated[float, typer.Option(min=0, help="Boards a second; 0 = as fast as they are drawn.")] = 2.0,
+    design: Annotated[int, typer.Option(help="Board design to photograph.")] = 1,
+    first: Annotated[int, typer.Option(help="Seed of the first board.")] = 0,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Boards a second; 0 = as fast as they are drawn.")
+    ] = 2.0,
     good_every: Annotated[int, typer.Option(min=1, help="Every N-th board is good.")] = 3,
-    trigger: Annotated[Path | None, typer.Option(help="Photograph when triggered on this Unix datagram socket, not by --rate.")] = None,
+    trigger: Annotated[
+        Path | None,
+        typer.Option(help="Photograph when triggered on this Unix datagram socket, not by --rate."),
+    ] = None,
     count: Annotated[int, typer.Option(min=0, help="How many; 0 = endless.")] = 0,
-) -> None:  # fmt: skip
-    """Be a capture child: write photographs of drawn boards to standard output. Use: framegate-agent run --source 'exec:framegate-sim camera'."""
+) -> None:
+    """Be a capture child: write photographs of drawn boards to standard output. Use:
+    framegate-agent run --source 'exec:framegate-sim camera'.
+    """
     if sys.stdout.isatty():
-        raise typer.BadParameter("this writes frames for an agent; run: framegate-agent run --source 'exec:framegate-sim camera'")
+        raise typer.BadParameter(
+            "this writes frames for an agent; run: framegate-agent run --source 'exec:framegate-sim"
+            " camera'"
+        )
     try:
-        source: FrameSource = TriggeredBoards(design, trigger) if trigger else DrawnBoards(design, first, good_every=good_every, count=count)
+        source: FrameSource = (
+            TriggeredBoards(design, trigger)
+            if trigger
+            else DrawnBoards(design, first, good_every=good_every, count=count)
+        )
         write_shots(source, sys.stdout.buffer, rate=0 if trigger else rate, repeat=False)
     except (BrokenPipeError, KeyboardInterrupt):
         raise typer.Exit(0) from None
 
 
 @app.command()
-def code(uri: Annotated[str, typer.Argument(help="otpauth://… as init or login --enrol showed it, or a file with it.")]) -> None:
-    """Stand for the authenticator app on somebody's phone: print the code of this moment. For trying things out; a real second factor is another device."""
-    text = Path(uri).read_text().strip() if not uri.startswith("otpauth://") and Path(uri).is_file() else uri
+def code(
+    uri: Annotated[
+        str,
+        typer.Argument(help="otpauth://… as init or login --enrol showed it, or a file with it."),
+    ],
+) -> None:
+    """Stand for the authenticator app on somebody's phone: print the code of this moment. For
+    trying things out; a real second factor is another device.
+    """
+    text = (
+        Path(uri).read_text().strip()
+        if not uri.startswith("otpauth://") and Path(uri).is_file()
+        else uri
+    )
     try:
         print(totp_now(text))
     except ValueError as error:
-        raise typer.BadParameter(f"expected otpauth://totp/…?secret=…, got {text[:40]!a}: {error}") from error
+        raise typer.BadParameter(
+            f"expected otpauth://totp/…?secret=…, got {text[:40]!a}: {error}"
+        ) from error
 
 
 @app.command()
 def link(
-    listen: Annotated[int, typer.Option(help="Port to listen on.")], to: Annotated[int, typer.Option(help="Port to pass on to, on this machine.")],
-) -> None:  # fmt: skip
+    listen: Annotated[int, typer.Option(help="Port to listen on.")],
+    to: Annotated[int, typer.Option(help="Port to pass on to, on this machine.")],
+) -> None:
     """Be a network link: pass TCP connections on. Killing it cuts every connection on it."""
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,10 +121,16 @@ def link(
 
 @app.command("lying-gateway")
 def lying_gateway(
-    lie: Annotated[str, typer.Option(help="alter, invent or drop")], agent_socket: Annotated[Path, typer.Option()], golden: Annotated[Path, typer.Option()],
-    port: Annotated[int, typer.Option()], operator_port: Annotated[int, typer.Option()], state: Annotated[Path, typer.Option()],
-) -> None:  # fmt: skip
-    """Be a gateway that lies, on an honest host: what its receipts are worth is for framegate receipt verify to say."""
+    lie: Annotated[str, typer.Option(help="alter, invent or drop")],
+    agent_socket: Annotated[Path, typer.Option()],
+    golden: Annotated[Path, typer.Option()],
+    port: Annotated[int, typer.Option()],
+    operator_port: Annotated[int, typer.Option()],
+    state: Annotated[Path, typer.Option()],
+) -> None:
+    """Be a gateway that lies, on an honest host: what its receipts are worth is for framegate
+    receipt verify to say.
+    """
     from framegate_simulators.attack.adversary import run_lying_gateway
 
     run_lying_gateway(lie, agent_socket, golden, port, operator_port, state)
@@ -96,12 +138,18 @@ def lying_gateway(
 
 @app.command()
 def boards(
-    out: Annotated[Path, typer.Option(help="Folder to write.")], count: Annotated[int, typer.Option(min=1)] = 10, first: Annotated[int, typer.Option(help="First seed.")] = 0,
-    defects: Annotated[int | None, typer.Option(min=0, help="Defects on each; default: by chance.")] = None,
-) -> None:  # fmt: skip
-    """Write drawn boards in DeepPCB's format: N_test.jpg, N_temp.jpg (golden image), N.txt with x1 y1 x2 y2 class a line, and trainval.txt that lists them.
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    count: Annotated[int, typer.Option(min=1)] = 10,
+    first: Annotated[int, typer.Option(help="First seed.")] = 0,
+    defects: Annotated[
+        int | None, typer.Option(min=0, help="Defects on each; default: by chance.")
+    ] = None,
+) -> None:
+    """Write drawn boards in DeepPCB's format: N_test.jpg, N_temp.jpg (golden image), N.txt with x1
+    y1 x2 y2 class a line, and trainval.txt that lists them.
 
-    Classes: 1 open, 2 short, 3 mousebite, 4 spur, 5 copper, 6 pin-hole. The same seed draws the same board.
+    Classes: 1 open, 2 short, 3 mousebite, 4 spur, 5 copper, 6 pin-hole. The same seed draws the
+    same board.
     """
     write_boards(out, range(first, first + count), defects)
     typer.echo(f"{count} boards in {out}", err=True)
@@ -109,16 +157,29 @@ def boards(
 
 @app.command()
 def attack(
-    threat: Annotated[list[str] | None, typer.Argument(help="Ids such as N03; with --all, every one.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every threat of the list; those without an attempt are shown as untried.")] = False,
+    threat: Annotated[
+        list[str] | None, typer.Argument(help="Ids such as N03; with --all, every one.")
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Every threat of the list; those without an attempt are shown as untried."
+        ),
+    ] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
-) -> None:  # fmt: skip
-    """Try the threats against a live controller. Exit code 0 only where every attempt was refused; 6 where one was not."""
+) -> None:
+    """Try the threats against a live controller. Exit code 0 only where every attempt was refused;
+    6 where one was not.
+    """
     from framegate_simulators.attack.campaign import THREATS, run_campaign
 
     chosen = frozenset(t.upper() for t in threat or ())
     if not everything and (not chosen or chosen - set(THREATS)):
-        typer.echo(f"expected --all, or ids out of {THREATS[0]} to {THREATS[-1]}; got {sorted(chosen - set(THREATS)) or 'nothing'}", err=True)
+        typer.echo(
+            f"expected --all, or ids out of {THREATS[0]} to {THREATS[-1]}; got"
+            f" {sorted(chosen - set(THREATS)) or 'nothing'}",
+            err=True,
+        )
         raise typer.Exit(2)
 
     def say(row: dict[str, object]) -> None:
@@ -126,23 +187,34 @@ def attack(
             word = {True: "refused", False: "NOT REFUSED", None: "untried"}[row["refused"]]  # type: ignore[index]
             if row["id"] == "control":
                 word = "as it should" if row["refused"] else "BROKEN"
-            typer.echo(f"{row['id']:8} {word:12} {row['attempt']}\n{'':21} {row['observed']}" if row["attempt"] else f"{row['id']:8} {word}")
+            typer.echo(
+                f"{row['id']:8} {word:12} {row['attempt']}\n{'':21} {row['observed']}"
+                if row["attempt"]
+                else f"{row['id']:8} {word}"
+            )
 
     rows = run_campaign(say, frozenset() if everything else chosen)
     if output == "json":
         print(json.dumps(rows, indent=1))
     tried = [r for r in rows if r["refused"] is not None and r["id"] != "control"]
     bad = [r["id"] for r in rows if r["refused"] is False]
-    typer.echo(f"{len(tried)} threats tried, {len(tried) - len([b for b in bad if b != 'control'])} refused, {sum(r['refused'] is None for r in rows)} untried", err=True)
+    typer.echo(
+        f"{len(tried)} threats tried, {len(tried) - len([b for b in bad if b != 'control'])}"
+        f" refused, {sum(r['refused'] is None for r in rows)} untried",
+        err=True,
+    )
     if bad:
         raise typer.Exit(6)
 
 
 @app.command()
 def profile(
-    model: Annotated[str, typer.Argument(help="Machine model, for instance simulated-camera.")], revision: int = 1,
-    allowlist: Annotated[Path | None, typer.Option(help="Write the IMA allowlist that the profile names here.")] = None,
-) -> None:  # fmt: skip
+    model: Annotated[str, typer.Argument(help="Machine model, for instance simulated-camera.")],
+    revision: int = 1,
+    allowlist: Annotated[
+        Path | None, typer.Option(help="Write the IMA allowlist that the profile names here.")
+    ] = None,
+) -> None:
     """Print the firmware profile of a simulated machine."""
     if allowlist is not None:
         allowlist.write_bytes(allowlist_of(model, Firmware(model).release))
@@ -151,19 +223,38 @@ def profile(
 
 @app.command()
 def machine(
-    folder: Annotated[Path, typer.Argument(help="The machine's folder; a short path, it holds Unix sockets.")],
-    maker: Annotated[Path, typer.Option(help="Folder of the TPM maker's CA; founded on first use.")] = Path("maker"),
-    model: str = "simulated-camera", ek: Annotated[str, typer.Option(help=f"Kind of EK: {', '.join(EK_KINDS)}")] = "p256",
-    tampered: Annotated[bool, typer.Option("--tampered", help="Boot with another boot loader.")] = False,
-) -> None:  # fmt: skip
+    folder: Annotated[
+        Path, typer.Argument(help="The machine's folder; a short path, it holds Unix sockets.")
+    ],
+    maker: Annotated[
+        Path, typer.Option(help="Folder of the TPM maker's CA; founded on first use.")
+    ] = Path("maker"),
+    model: str = "simulated-camera",
+    ek: Annotated[str, typer.Option(help=f"Kind of EK: {', '.join(EK_KINDS)}")] = "p256",
+    tampered: Annotated[
+        bool, typer.Option("--tampered", help="Boot with another boot loader.")
+    ] = False,
+) -> None:
     """Power a simulated machine on (swtpm, measured boot) and keep it on until Ctrl-C."""
     firmware = Firmware(model)
-    simulated = Machine(folder, TpmMaker.load_or_found(maker), firmware.tampered() if tampered else firmware, ek=ek)
+    simulated = Machine(
+        folder, TpmMaker.load_or_found(maker), firmware.tampered() if tampered else firmware, ek=ek
+    )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     simulated.power_on()
-    print(json.dumps({"tcti": simulated.tcti, "boot_log": str(simulated.boot_log_path), "ima": str(simulated.ima_path), "maker_ca": str(maker / "maker.pem")}), flush=True)
+    print(
+        json.dumps(
+            {
+                "tcti": simulated.tcti,
+                "boot_log": str(simulated.boot_log_path),
+                "ima": str(simulated.ima_path),
+                "maker_ca": str(maker / "maker.pem"),
+            }
+        ),
+        flush=True,
+    )
     try:
         stop.wait()
     finally:

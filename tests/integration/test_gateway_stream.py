@@ -26,7 +26,12 @@ from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.edge import from_failures, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.fixtures.access import access_update, facts_text, operator_pair, operator_trust
+from framegate_simulators.fixtures.access import (
+    access_update,
+    facts_text,
+    operator_pair,
+    operator_trust,
+)
 from framegate_simulators.fixtures.camera import SoftwareCamera
 from framegate_simulators.fixtures.gateway import CAMERA, HOST, warranted
 

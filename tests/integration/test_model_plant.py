@@ -9,7 +9,12 @@ import cv2
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_simulators.boards.boards import draw_board

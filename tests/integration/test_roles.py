@@ -38,7 +38,17 @@ from framegate_operator.people import role_table
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.fixtures.access import PASSWORD, access_update, add_person, camera_of, certificate_request, operator_pair, operator_trust, signed_in, totp_now
+from framegate_simulators.fixtures.access import (
+    PASSWORD,
+    access_update,
+    add_person,
+    camera_of,
+    certificate_request,
+    operator_pair,
+    operator_trust,
+    signed_in,
+    totp_now,
+)
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from support.paths import VECTORS

@@ -346,7 +346,11 @@ def test_the_vaults_secret_opens_only_on_this_tpm_in_this_boot_state(machine, sh
 
 def test_an_iak_out_of_nv_certifies_the_ak(short, maker):
     """A TPM with an IAK and its certificate, and no EK certificate: the maker vouches through it."""
-    from framegate.identity.device_identity import iak_certify_data, verify_iak, verify_iak_certification
+    from framegate.identity.device_identity import (
+        iak_certify_data,
+        verify_iak,
+        verify_iak_certification,
+    )
     from framegate_simulators.machine.tpm import Swtpm, manufacture_iak
 
     chip = Swtpm(short / "iak")

@@ -18,7 +18,15 @@ from framegate.profile.posture import Posture, parse_posture
 from framegate.sframe import encode_header, parse_header
 from framegate.signed.dsse import parse_envelope, strict_json
 from framegate.signed.statement import Grant, Verdict
-from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, marshal_attest, marshal_ecdsa_signature, parse_attest, parse_signature
+from framegate.tpm.attest import (
+    Attest,
+    ClockInfo,
+    PcrSelection,
+    marshal_attest,
+    marshal_ecdsa_signature,
+    parse_attest,
+    parse_signature,
+)
 from framegate.tpm.constants import Alg, St
 from framegate.tpm.public import AK_ATTRS, parse_public
 from framegate_simulators.forge.forge import Key

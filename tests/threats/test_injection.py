@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed
 from framegate.identity.names import parse_name
-from framegate.record.entry import entry_bytes, event_body
+from framegate.record.entry import entry_bytes
 from framegate_line.adapter import parse_trigger
 from framegate_operator.audit import as_csv
 from framegate_operator.broker import mosquitto_acl
@@ -32,7 +32,7 @@ def test_n29_spreadsheets_of_anything(text, items):
 
 @given(st.text(max_size=200))
 def test_n29_an_entry_is_one_line_whatever_is_in_it(text):
-    raw = entry_bytes(0, None, event_body(at_ms=1, event="x", actor=text, detail=text, reason=text))
+    raw = entry_bytes(0, None, {"kind": "event", "at_ms": 1, "event": "x", "actor": text, "detail": text, "reason": text})
     assert b"\n" not in raw and raw.isascii() and json.loads(raw).get("detail", "") == text
 
 

@@ -19,7 +19,13 @@ from framegate.signed.model import SIGNATURE_NAME, sign_model, verify_model
 from framegate.signed.pin import anchor_of, verify_model_pin
 from framegate.wire import sha256
 from framegate_agent.camera.sources import encoded
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, MIN_KNOWN, load_bundle, parse_bundle, read_bundle_files
+from framegate_gateway.inference.bundle import (
+    DEFAULT_BUNDLE,
+    MIN_KNOWN,
+    load_bundle,
+    parse_bundle,
+    read_bundle_files,
+)
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.graph import verify_graph
 from framegate_gateway.inference.models import Models

@@ -7,7 +7,13 @@ from dataclasses import replace as changed
 import pytest
 
 from framegate.errors import EvidenceRejected, Malformed, Reason, Refused
-from framegate.tpm.attest import ClockInfo, PcrSelection, marshal_ecdsa_signature, parse_attest, parse_signature
+from framegate.tpm.attest import (
+    ClockInfo,
+    PcrSelection,
+    marshal_ecdsa_signature,
+    parse_attest,
+    parse_signature,
+)
 from framegate.tpm.constants import TPM_RH_OWNER, Alg, Attr, Curve, St
 from framegate.tpm.public import AK_ATTRS, TLS_ATTRS, marshal_public, parse_public, require_ak
 from framegate_controller.fleet.challenges import Demand

@@ -1,1 +1,3 @@
-"""Frames: captured and encoded in a child process, sealed here, sent to a gateway that holds a grant."""
+"""Frames: captured and encoded in a child process, sealed here, sent to a gateway that holds a
+grant.
+"""

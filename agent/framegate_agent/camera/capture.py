@@ -1,4 +1,6 @@
-"""The capture child as the agent sees it: a process without the TPM's address or any secret, that writes frames to a pipe and is told the masks."""
+"""The capture child as the agent sees it: a process without the TPM's address or any secret, that
+writes frames to a pipe and is told the masks.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,23 @@ _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTU
 
 
 class Capture:
-    """One source's capture child. `frames` runs it; `set_masks` holds from the next frame on, for this child and its successors."""
+    """One source's capture child. `frames` runs it; `set_masks` holds from the next frame on, for
+    this child and its successors.
+    """
 
     def __init__(self, source: str, *, part_type: str, rate: float, repeat: bool) -> None:
         self._source = source
-        self._argv = [sys.executable, "-m", "framegate_agent.camera.sources", source, "--part-type", part_type, "--rate", str(rate), *(["--repeat"] if repeat else [])]
+        self._argv = [
+            sys.executable,
+            "-m",
+            "framegate_agent.camera.sources",
+            source,
+            "--part-type",
+            part_type,
+            "--rate",
+            str(rate),
+            *(["--repeat"] if repeat else []),
+        ]
         self._line = mask_line(0, b"", ())
         self._child: asyncio.subprocess.Process | None = None
 
@@ -37,10 +51,17 @@ class Capture:
             child.stdin.write(self._line)
 
     async def frames(self) -> AsyncIterator[tuple[Captured, bytes]]:
-        """Frames until the child ends. Raises Malformed on a child that does not keep the protocol."""
+        """Frames until the child ends. Raises Malformed on a child that does not keep the
+        protocol.
+        """
         environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
         child = await asyncio.create_subprocess_exec(
-            *self._argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment, close_fds=True, start_new_session=True
+            *self._argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment,
+            close_fds=True,
+            start_new_session=True,
         )
         if child.stdout is None or child.stdin is None:
             raise RuntimeError("the child has no pipes")
@@ -53,10 +74,16 @@ class Capture:
                 except asyncio.IncompleteReadError:
                     return
                 if size > _MAX_HEAD:
-                    raise Malformed.of(Reason.TOO_LARGE, f"a head of at most {_MAX_HEAD} bytes from the capture child", size)
+                    raise Malformed.of(
+                        Reason.TOO_LARGE,
+                        f"a head of at most {_MAX_HEAD} bytes from the capture child",
+                        size,
+                    )
                 head = Captured.parse(await child.stdout.readexactly(size))
                 if head.size > MAX_FRAME_BYTES:
-                    raise Malformed.of(Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size)
+                    raise Malformed.of(
+                        Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size
+                    )
                 yield head, await child.stdout.readexactly(head.size)
         finally:
             self._child = None

@@ -1,4 +1,6 @@
-"""What carries a camera's messages to a gateway: a gRPC stream, or topics of an MQTT broker. The messages are the same; neither is trusted with a pixel."""
+"""What carries a camera's messages to a gateway: a gRPC stream, or topics of an MQTT broker. The
+messages are the same; neither is trusted with a pixel.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class BrokerAddress:
 class BrokerWay(Protocol):
     """The way over an MQTT broker (`camera.mqtt`); a camera that streams does not load it."""
 
-    def to(self, grant: Grant, certificate: x509.Certificate) -> AbstractAsyncContextManager[Carrier]:
+    def to(
+        self, grant: Grant, certificate: x509.Certificate
+    ) -> AbstractAsyncContextManager[Carrier]:
         """A conversation with the granted gateway over the broker."""
 
 
@@ -58,10 +62,23 @@ class _GrpcCarrier:
 
 
 @asynccontextmanager
-async def over_grpc(grant: Grant, key: KeyInTpm, certificate: x509.Certificate, authorities: tuple[x509.Certificate, ...], now_s: Callable[[], float]) -> AsyncIterator[Carrier]:
+async def over_grpc(
+    grant: Grant,
+    key: KeyInTpm,
+    certificate: x509.Certificate,
+    authorities: tuple[x509.Certificate, ...],
+    now_s: Callable[[], float],
+) -> AsyncIterator[Carrier]:
     """A stream to the granted gateway, over TLS with the key in the TPM."""
     _, zone, name = split_device_id(grant.host)
-    channel = with_tpm_key(grant.address, f"{name}.{zone}.gateway.framegate", authorities, key, (certificate, *authorities), now_s)
+    channel = with_tpm_key(
+        grant.address,
+        f"{name}.{zone}.gateway.framegate",
+        authorities,
+        key,
+        (certificate, *authorities),
+        now_s,
+    )
     async with channel:
         call: Any = rpc.FramesStub(channel).Stream()
         try:

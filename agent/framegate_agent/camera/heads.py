@@ -1,7 +1,9 @@
-"""Sessions whose heads are owed: what was sealed and answered, on disk as it happens, so that a camera process that dies still signs for its frames.
+"""Sessions whose heads are owed: what was sealed and answered, on disk as it happens, so that a
+camera process that dies still signs for its frames.
 
-The TLS key is the same for every agent process of one boot, so the next process can sign what the last one sealed. After a reboot that key is
-gone and so is the proof: those frames' receipts say that the camera has not signed. Nothing is synced; only a power cut loses the tail.
+The TLS key is the same for every agent process of one boot, so the next process can sign what the
+last one sealed. After a reboot that key is gone and so is the proof: those frames' receipts say
+that the camera has not signed. Nothing is synced; only a power cut loses the tail.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ _SEALED, _ANSWERED = b"L", b"A"
 
 @dataclass
 class OwedSession:
-    """One session: which gateway's, what was sealed (leaf hashes, 32 bytes each), which counters have had no answer.
+    """One session: which gateway's, what was sealed (leaf hashes, 32 bytes each), which counters
+    have had no answer.
 
     `live`: frames are still sealed in it, so its head is not due.
     """
@@ -63,7 +66,9 @@ class OwedSession:
 
 
 class HeadSpool:
-    """Owed sessions in `folder`, of the key whose SubjectPublicKeyInfo is `spki`; those of another key are dropped, nobody can sign for them."""
+    """Owed sessions in `folder`, of the key whose SubjectPublicKeyInfo is `spki`; those of another
+    key are dropped, nobody can sign for them.
+    """
 
     def __init__(self, folder: Path, spki: bytes) -> None:
         self._folder, self._spki = folder, sha256(spki).hex()
@@ -81,7 +86,12 @@ class HeadSpool:
         while len(self.owed) >= KEPT:
             self.paid(next(iter(self.owed)))
         made = OwedSession(host, session, device, info, live=True)
-        head = json.dumps({"host": host, "device": device, "info": info.hex(), "spki": self._spki}).encode() + b"\n"
+        head = (
+            json.dumps(
+                {"host": host, "device": device, "info": info.hex(), "spki": self._spki}
+            ).encode()
+            + b"\n"
+        )
         made._file = append_private(self._path(session))
         os.write(made._file, head)
         self.owed[session] = made
@@ -92,18 +102,24 @@ class HeadSpool:
         found = self.owed.pop(session, None)
         if found is not None and found._file >= 0:
             os.close(found._file)
-            found._file = -1  # an answer that comes after its head was taken is not written anywhere
+            found._file = (
+                -1
+            )  # an answer that comes after its head was taken is not written anywhere
         self._path(session).unlink(missing_ok=True)
 
     def _path(self, session: bytes) -> Path:
         return self._folder / f"{session.hex()}.frames"
 
     def _load(self, path: Path) -> OwedSession | None:
-        """A session that an earlier process left; a record that was cut off at the end is not there."""
+        """A session that an earlier process left; a record that was cut off at the end is not
+        there.
+        """
         head, _, records = path.read_bytes().partition(b"\n")
         try:
             body = json.loads(head)
-            found = OwedSession(body["host"], bytes.fromhex(path.stem), body["device"], bytes.fromhex(body["info"]))
+            found = OwedSession(
+                body["host"], bytes.fromhex(path.stem), body["device"], bytes.fromhex(body["info"])
+            )
             mine = body["spki"] == self._spki
         except (ValueError, KeyError, TypeError):
             return None
@@ -125,8 +141,15 @@ def sign_owed(owed: OwedSession, key: KeyInTpm, now_ms: int) -> pb.SignedHead:
     if owed.signed is None:
         leaves = bytes(owed.leaves)
         record = FrameHead(
-            session=owed.session, device=owed.device, opening_info=owed.info, count=owed.count, root=packed_tree(leaves).root,
-            unanswered=b"".join(c.to_bytes(4, "big") for c in sorted(owed.unanswered)[:MAX_UNANSWERED]), signed_at_ms=now_ms,
-        ).marshal()  # fmt: skip
+            session=owed.session,
+            device=owed.device,
+            opening_info=owed.info,
+            count=owed.count,
+            root=packed_tree(leaves).root,
+            unanswered=b"".join(
+                c.to_bytes(4, "big") for c in sorted(owed.unanswered)[:MAX_UNANSWERED]
+            ),
+            signed_at_ms=now_ms,
+        ).marshal()
         owed.signed = pb.SignedHead(head=record, signature=sign_head(key, record), leaves=leaves)
     return owed.signed

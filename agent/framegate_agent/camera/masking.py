@@ -1,4 +1,6 @@
-"""Privacy masks inside the capture child: the masked pixels are gone before an image is encoded. The agent has verified what arrives here."""
+"""Privacy masks inside the capture child: the masked pixels are gone before an image is encoded.
+The agent has verified what arrives here.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,16 @@ class Masker:
     def take(self, line: bytes) -> None:
         """New masks as the agent writes them (`capture.mask_line`)."""
         body = json.loads(line)
-        polygons = tuple(tuple((float(x), float(y)) for x, y in points) for points in body["polygons"])
+        polygons = tuple(
+            tuple((float(x), float(y)) for x, y in points) for points in body["polygons"]
+        )
         with self._lock:
             self._masks = (int(body["version"]), bytes.fromhex(body["sha256"]), polygons)
 
     def follow(self, source: BinaryIO, ended: Callable[[], None]) -> None:
-        """Read masks from `source` in a thread; `ended` is called at its end, when the agent has gone."""
+        """Read masks from `source` in a thread; `ended` is called at its end, when the agent has
+        gone.
+        """
 
         def read() -> None:
             for line in source:
@@ -50,7 +56,9 @@ class Masker:
         threading.Thread(target=read, daemon=True, name="masks").start()
 
     def apply(self, image: NDArray[np.uint8]) -> tuple[int, bytes]:
-        """Blank the masked regions of `image` (h, w) or (h, w, 3), in place; returns (version, digest) of the masks it was done under."""
+        """Blank the masked regions of `image` (h, w) or (h, w, 3), in place; returns (version,
+        digest) of the masks it was done under.
+        """
         with self._lock:
             version, digest, polygons = self._masks
         blank(image, polygons)

@@ -1,4 +1,6 @@
-"""A frame session: verify the grant, open the session, seal frames, read verdicts. Nothing is sealed before the grant holds."""
+"""A frame session: verify the grant, open the session, seal frames, read verdicts. Nothing is
+sealed before the grant holds.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,31 @@ from framegate.identity.names import Kind, split_device_id
 from framegate.sframe import Sealer
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.statement import Grant, verify_grant
-from framegate.wire import Captured, FrameMetadata, Opening, SessionOffer, frame_leaf, opening_info, sha256
+from framegate.wire import (
+    Captured,
+    FrameMetadata,
+    Opening,
+    SessionOffer,
+    frame_leaf,
+    opening_info,
+    sha256,
+)
 from framegate_agent.camera.heads import HeadSpool, OwedSession
 from framegate_agent.signing import KeyInTpm, sign_opening
 from framegate_proto.v1 import framegate_pb2 as pb
 
 KEM_HYBRID: Final = "MLKEM768-X25519"
-"""The only KEM a camera accepts: a recorded stream stays closed to a later quantum computer. There is no silent fallback."""
+"""The only KEM a camera accepts: a recorded stream stays closed to a later quantum computer. There
+is no silent fallback.
+"""
 _MLKEM_PUBLIC: Final = 1184
 
 
 @dataclass(frozen=True, slots=True)
 class HeldGrant:
-    """A verified grant, its envelope, and the monotonic time at which it ends, counted from when the camera drew its nonce."""
+    """A verified grant, its envelope, and the monotonic time at which it ends, counted from when
+    the camera drew its nonce.
+    """
 
     grant: Grant
     envelope: bytes
@@ -43,13 +57,15 @@ class HeldGrant:
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What this camera asks of a gateway beyond the controller's word; empty: nothing more. `models` in hex, `hosts` as device ids."""
+    """What this camera asks of a gateway beyond the controller's word; empty: nothing more.
+    `models` in hex, `hosts` as device ids.
+    """
 
     models: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
 
 
-def hold_grant(
+def hold_grant(  # noqa: PLR0913 - members of a record
     envelope: bytes,
     camera: str,
     nonce: bytes,
@@ -59,60 +75,129 @@ def hold_grant(
     now_ms: int,
     demands: Demands = Demands(),
 ) -> HeldGrant:
-    """The grant after `verify_grant` and this camera's own demands: zone, host, model, its KEM, a key of the right size. Raises Malformed or Refused."""
+    """The grant after `verify_grant` and this camera's own demands: zone, host, model, its KEM, a
+    key of the right size. Raises Malformed or Refused.
+    """
     grant = verify_grant(envelope, camera, intermediates, root, from_ms(now_ms), nonce=nonce)
     zone = split_device_id(camera)[1]
     if grant.zone != zone or split_device_id(grant.host)[:2] != (Kind.GATEWAY, zone):
-        raise Refused.of(Reason.GRANT, f"a gateway of zone {zone}", f"{grant.host} of zone {grant.zone}", "the controller granted across zones")
+        raise Refused.of(
+            Reason.GRANT,
+            f"a gateway of zone {zone}",
+            f"{grant.host} of zone {grant.zone}",
+            "the controller granted across zones",
+        )
     if demands.models and grant.model_sha256 not in demands.models:
         raise Refused.of(
-            Reason.MODEL, "a gateway with an approved model", f"{grant.host} runs {grant.model_sha256[:16]}", "approve it on the camera: framegate-agent run --model SHA256"
+            Reason.MODEL,
+            "a gateway with an approved model",
+            f"{grant.host} runs {grant.model_sha256[:16]}",
+            "approve it on the camera: framegate-agent run --model SHA256",
         )
     if demands.hosts and grant.host not in demands.hosts:
-        raise Refused.of(Reason.GRANT, f"a gateway on {' or '.join(sorted(demands.hosts))}", grant.host, "approve it on the camera: framegate-agent run --gateway ID")
+        raise Refused.of(
+            Reason.GRANT,
+            f"a gateway on {' or '.join(sorted(demands.hosts))}",
+            grant.host,
+            "approve it on the camera: framegate-agent run --gateway ID",
+        )
     if grant.hpke_kem != KEM_HYBRID:
-        raise Refused.of(Reason.GRANT, f"KEM {KEM_HYBRID}", grant.hpke_kem, "the gateway is too old for this camera")
+        raise Refused.of(
+            Reason.GRANT,
+            f"KEM {KEM_HYBRID}",
+            grant.hpke_kem,
+            "the gateway is too old for this camera",
+        )
     _hpke_key(grant)
     return HeldGrant(grant, envelope, drawn_at_s + grant.ttl_s)
 
 
 class FrameSession:
-    """One frame secret towards one gateway. Use `opening()` once, then `seal()` for every frame; `owed` is then to be signed for.
+    """One frame secret towards one gateway. Use `opening()` once, then `seal()` for every frame;
+    `owed` is then to be signed for.
 
-    Each sealed frame is a leaf of a tree; the head that the TPM signs at the end says which frames this camera really made, and in what order.
+    Each sealed frame is a leaf of a tree; the head that the TPM signs at the end says which frames
+    this camera really made, and in what order.
     """
 
-    def __init__(self, held: HeldGrant, offer: bytes, source: str, camera: str, camera_spki: bytes, spool: HeadSpool | None = None) -> None:
+    def __init__(
+        self,
+        held: HeldGrant,
+        offer: bytes,
+        source: str,
+        camera: str,
+        camera_spki: bytes,
+        spool: HeadSpool | None = None,
+    ) -> None:
         self.held, self._source, self._camera = held, source, camera
         parsed = SessionOffer.parse(offer)
         if parsed.publics_sha256.hex() != held.grant.publics_sha256:
-            raise Refused.of(Reason.GRANT, "an offer of the granted gateway process", "another process", "wait for a new grant")
+            raise Refused.of(
+                Reason.GRANT,
+                "an offer of the granted gateway process",
+                "another process",
+                "wait for a new grant",
+            )
         self.session, self.kid = parsed.session, parsed.kid
         payload = parse_envelope(held.envelope, Grant.TYPE).payload
         self._info = opening_info(offer, payload, camera_spki, source)
         self._secret = secrets.token_bytes(32)
         self._sealer = Sealer(self._secret, self.kid)
-        self.owed = spool.begin(held.grant.host, self.session, camera, self._info) if spool else OwedSession(held.grant.host, self.session, camera, self._info)
+        self.owed = (
+            spool.begin(held.grant.host, self.session, camera, self._info)
+            if spool
+            else OwedSession(held.grant.host, self.session, camera, self._info)
+        )
 
     def opening(self, key: KeyInTpm) -> pb.SignedOpening:
         """The opening, signed by the TPM. Blocks for one signature."""
         suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
         sealed = suite.encrypt(self._secret, _hpke_key(self.held.grant), self._info)
-        record = Opening(session=self.session, grant=self.held.envelope, source=self._source, sealed_secret=sealed)
-        return pb.SignedOpening(opening=record.marshal(), signature=sign_opening(key, self._info, sha256(sealed)))
+        record = Opening(
+            session=self.session,
+            grant=self.held.envelope,
+            source=self._source,
+            sealed_secret=sealed,
+        )
+        return pb.SignedOpening(
+            opening=record.marshal(), signature=sign_opening(key, self._info, sha256(sealed))
+        )
 
     def seal(self, head: Captured, image: bytes) -> pb.SealedFrame:
-        """The frame, sealed with exactly the metadata it carries. Raises Refused where the grant has ended."""
+        """The frame, sealed with exactly the metadata it carries. Raises Refused where the grant
+        has ended.
+        """
         if not self.held.alive:
-            raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended", "a new one comes with the gateway's next attestation")
+            raise Refused.of(
+                Reason.GRANT_EXPIRED,
+                "a grant that runs",
+                "ended",
+                "a new one comes with the gateway's next attestation",
+            )
         grant = self.held.grant
-        if head.mask_version < grant.mask_version or (head.mask_version == grant.mask_version and head.mask_sha256.hex() != grant.mask_sha256):
-            raise Refused.of(Reason.MASK, f"a frame under masks of version {grant.mask_version}", f"version {head.mask_version}", "the next frame has them")
+        if head.mask_version < grant.mask_version or (
+            head.mask_version == grant.mask_version and head.mask_sha256.hex() != grant.mask_sha256
+        ):
+            raise Refused.of(
+                Reason.MASK,
+                f"a frame under masks of version {grant.mask_version}",
+                f"version {head.mask_version}",
+                "the next frame has them",
+            )
         metadata = FrameMetadata(
-            session=self.session, device=self._camera, part=head.part, part_type=head.part_type, trigger_sequence=head.trigger_sequence,
-            captured_at_ms=head.captured_at_ms, uncertainty_ms=head.uncertainty_ms, encoding=head.encoding, width=head.width, height=head.height,
-            mask_version=head.mask_version, mask_sha256=head.mask_sha256,
-        ).marshal()  # fmt: skip
+            session=self.session,
+            device=self._camera,
+            part=head.part,
+            part_type=head.part_type,
+            trigger_sequence=head.trigger_sequence,
+            captured_at_ms=head.captured_at_ms,
+            uncertainty_ms=head.uncertainty_ms,
+            encoding=head.encoding,
+            width=head.width,
+            height=head.height,
+            mask_version=head.mask_version,
+            mask_sha256=head.mask_sha256,
+        ).marshal()
         sealed = self._sealer.seal(image, metadata)
         self.owed.sealed(frame_leaf(metadata, sha256(image)))
         return pb.SealedFrame(metadata=metadata, sealed=sealed)
@@ -122,7 +207,12 @@ def _hpke_key(grant: Grant) -> hpke.MLKEM768X25519PublicKey:
     try:
         raw = bytes.fromhex(grant.hpke_public)
     except ValueError as error:
-        raise Malformed.of(Reason.GRANT, "an HPKE key in hexadecimal", "other characters") from error
+        raise Malformed.of(
+            Reason.GRANT, "an HPKE key in hexadecimal", "other characters"
+        ) from error
     if len(raw) != _MLKEM_PUBLIC + 32:
         raise Malformed.of(Reason.GRANT, f"an HPKE key of {_MLKEM_PUBLIC + 32} bytes", len(raw))
-    return hpke.MLKEM768X25519PublicKey(mlkem.MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC]), x25519.X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC:]))
+    return hpke.MLKEM768X25519PublicKey(
+        mlkem.MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC]),
+        x25519.X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC:]),
+    )

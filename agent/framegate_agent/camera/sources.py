@@ -1,9 +1,11 @@
-"""Frame sources, run inside the capture child: a folder of images, a video, an OpenCV device or an RTSP address.
+"""Frame sources, run inside the capture child: a folder of images, a video, an OpenCV device or an
+RTSP address.
 
-A source yields pictures; the child blanks what the masks cover, encodes, and writes `Captured` records, each followed by the image, to its
-standard output. Masks come as lines on its standard input. Other sources (a maker's SDK, a simulator) are programs that write the same
-records and are named as `exec:COMMAND`; what they write passes through here too, so that no picture leaves unmasked. `address:FILE` is any of
-these, in a file: for an address with a password.
+A source yields pictures; the child blanks what the masks cover, encodes, and writes `Captured`
+records, each followed by the image, to its standard output. Masks come as lines on its standard
+input. Other sources (a maker's SDK, a simulator) are programs that write the same records and are
+named as `exec:COMMAND`; what they write passes through here too, so that no picture leaves
+unmasked. `address:FILE` is any of these, in a file: for an address with a password.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ _IMAGES: Final = {".jpg", ".jpeg", ".png", ".bmp"}
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture of one part: (h, w) uint8 grey. `trigger` is its trigger sequence, 0 where the source has no trigger and frames are counted."""
+    """One picture of one part: (h, w) uint8 grey. `trigger` is its trigger sequence, 0 where the
+    source has no trigger and frames are counted.
+    """
 
     part: str
     part_type: str
@@ -55,26 +59,42 @@ class FrameSource(Protocol):
 
 
 class FolderSource:
-    """Every image of a folder, by name. `X_test.jpg` beside `X_temp.jpg` (DeepPCB's way) is a part of type X; the templates are not frames."""
+    """Every image of a folder, by name. `X_test.jpg` beside `X_temp.jpg` (DeepPCB's way) is a part
+    of type X; the templates are not frames.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __iter__(self) -> Iterator[Shot]:
-        files = [p for p in sorted(self._folder.rglob("*")) if p.suffix.lower() in _IMAGES and not p.stem.endswith("_temp")]
+        files = [
+            p
+            for p in sorted(self._folder.rglob("*"))
+            if p.suffix.lower() in _IMAGES and not p.stem.endswith("_temp")
+        ]
         if not files:
-            raise Unavailable.of(Reason.UNAVAILABLE, f"images in {self._folder}", "none", "JPEG, PNG or BMP files are read")
+            raise Unavailable.of(
+                Reason.UNAVAILABLE,
+                f"images in {self._folder}",
+                "none",
+                "JPEG, PNG or BMP files are read",
+            )
         for path in files:
             image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
             if image is None:
-                print(f"framegate: {path.name!a} is no image that OpenCV reads; skipped", file=sys.stderr)
+                print(
+                    f"framegate: {path.name!a} is no image that OpenCV reads; skipped",
+                    file=sys.stderr,
+                )
                 continue
             stem = path.stem.removesuffix("_test")
             yield Shot(stem, stem, np.asarray(image, np.uint8))
 
 
 class VideoSource:
-    """A video file, a device number or an RTSP address, through OpenCV. `part_type` is what the line makes."""
+    """A video file, a device number or an RTSP address, through OpenCV. `part_type` is what the
+    line makes.
+    """
 
     def __init__(self, address: str, part_type: str) -> None:
         self._address, self._part_type = address, part_type
@@ -93,7 +113,9 @@ class VideoSource:
                     return
                 count += 1
                 grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
-                yield Shot(f"{self._part_type}-{count:06d}", self._part_type, np.asarray(grey, np.uint8))
+                yield Shot(
+                    f"{self._part_type}-{count:06d}", self._part_type, np.asarray(grey, np.uint8)
+                )
         finally:
             capture.release()
 
@@ -106,8 +128,18 @@ def encoded(image: NDArray[np.uint8]) -> bytes:
     return data.tobytes()
 
 
-def write_shots(source: FrameSource, out: BinaryIO, *, rate: float, repeat: bool, first_sequence: int = 1, masker: Masker | None = None) -> None:
-    """Write the source's parts at `rate` a second (0: as fast as they are read); again from the start where `repeat`."""
+def write_shots(
+    source: FrameSource,
+    out: BinaryIO,
+    *,
+    rate: float,
+    repeat: bool,
+    first_sequence: int = 1,
+    masker: Masker | None = None,
+) -> None:
+    """Write the source's parts at `rate` a second (0: as fast as they are read); again from the
+    start where `repeat`.
+    """
     sequence, due, masker = first_sequence, time.monotonic(), masker or Masker()
     while True:
         for shot in source:
@@ -119,9 +151,18 @@ def write_shots(source: FrameSource, out: BinaryIO, *, rate: float, repeat: bool
             data = encoded(shot.image)
             h, w = shot.image.shape
             head = Captured(
-                part=shot.part, part_type=shot.part_type, trigger_sequence=shot.trigger or sequence, captured_at_ms=captured_at_ms, uncertainty_ms=50,
-                encoding=ENCODING_JPEG, width=w, height=h, mask_version=version, mask_sha256=digest, size=len(data),
-            )  # fmt: skip
+                part=shot.part,
+                part_type=shot.part_type,
+                trigger_sequence=shot.trigger or sequence,
+                captured_at_ms=captured_at_ms,
+                uncertainty_ms=50,
+                encoding=ENCODING_JPEG,
+                width=w,
+                height=h,
+                mask_version=version,
+                mask_sha256=digest,
+                size=len(data),
+            )
             _write(out, head, data)
             sequence += 1
         if not repeat:
@@ -129,18 +170,26 @@ def write_shots(source: FrameSource, out: BinaryIO, *, rate: float, repeat: bool
 
 
 def relay(command: str, out: BinaryIO, masker: Masker) -> None:
-    """Pass on what a foreign capture program writes. While masks are in force its images are decoded, blanked and encoded again.
+    """Pass on what a foreign capture program writes. While masks are in force its images are
+    decoded, blanked and encoded again.
 
-    Whatever that program says of masks is not believed. Raises Malformed where it does not keep the protocol.
+    Whatever that program says of masks is not believed. Raises Malformed where it does not keep the
+    protocol.
     """
-    with subprocess.Popen(shlex.split(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as program:
+    with subprocess.Popen(
+        shlex.split(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as program:
         if program.stdout is None:
             raise RuntimeError("the program has no standard output")
         try:
             while size := program.stdout.read(4):
-                head = Captured.parse(program.stdout.read(min(int.from_bytes(size, "big"), MAX_HEAD_BYTES)))
+                head = Captured.parse(
+                    program.stdout.read(min(int.from_bytes(size, "big"), MAX_HEAD_BYTES))
+                )
                 if head.size > MAX_FRAME_BYTES:
-                    raise Malformed.of(Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size)
+                    raise Malformed.of(
+                        Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size
+                    )
                 data = program.stdout.read(head.size)
                 if len(data) != head.size:
                     return
@@ -153,7 +202,9 @@ def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, byte
     if not masker.active:
         return replace(head, mask_version=0, mask_sha256=b""), data
     if not 0 < head.width * head.height <= MAX_FRAME_PIXELS:
-        raise Malformed.of(Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{head.width}x{head.height}")
+        raise Malformed.of(
+            Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{head.width}x{head.height}"
+        )
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise Malformed.of(Reason.IMAGE, "an image that can be masked", "one that does not decode")
@@ -161,7 +212,15 @@ def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, byte
     version, digest = masker.apply(grey)
     made = encoded(grey)
     h, w = grey.shape
-    return replace(head, encoding=ENCODING_JPEG, width=w, height=h, mask_version=version, mask_sha256=digest, size=len(made)), made
+    return replace(
+        head,
+        encoding=ENCODING_JPEG,
+        width=w,
+        height=h,
+        mask_version=version,
+        mask_sha256=digest,
+        size=len(made),
+    ), made
 
 
 def _write(out: BinaryIO, head: Captured, data: bytes) -> None:
@@ -197,7 +256,9 @@ def without_password(address: str) -> str:
 
 
 def open_source(text: str, part_type: str) -> FrameSource:
-    """The source that `text` names: folder:PATH, video:PATH, device:N or rtsp://…; raises Unavailable for anything else."""
+    """The source that `text` names: folder:PATH, video:PATH, device:N or rtsp://…; raises
+    Unavailable for anything else.
+    """
     kind, _, rest = text.partition(":")
     if kind == "folder":
         return FolderSource(Path(rest))
@@ -211,7 +272,9 @@ def open_source(text: str, part_type: str) -> FrameSource:
 
 def main() -> None:
     """The capture child's entry: python -m framegate_agent.camera.sources SOURCE."""
-    parser = argparse.ArgumentParser(description="Framegate capture child: writes frames to standard output.")
+    parser = argparse.ArgumentParser(
+        description="Framegate capture child: writes frames to standard output."
+    )
     parser.add_argument("source")
     parser.add_argument("--part-type", default="part")
     parser.add_argument("--rate", type=float, default=0.0)
@@ -220,21 +283,36 @@ def main() -> None:
     code = 0
     try:
         masker = Masker()
-        if line := sys.stdin.buffer.readline():  # the first line says what holds from the first frame on
+        if (
+            line := sys.stdin.buffer.readline()
+        ):  # the first line says what holds from the first frame on
             masker.take(line)
-            masker.follow(sys.stdin.buffer, lambda: os.killpg(0, signal.SIGKILL))  # the agent has gone; a foreign program must not hold the camera
+            masker.follow(
+                sys.stdin.buffer, lambda: os.killpg(0, signal.SIGKILL)
+            )  # the agent has gone; a foreign program must not hold the camera
         source = named_source(args.source)
         if source.startswith("exec:"):
             relay(source.removeprefix("exec:"), sys.stdout.buffer, masker)
         else:
-            write_shots(open_source(source, args.part_type), sys.stdout.buffer, rate=args.rate, repeat=args.repeat, masker=masker)
+            write_shots(
+                open_source(source, args.part_type),
+                sys.stdout.buffer,
+                rate=args.rate,
+                repeat=args.repeat,
+                masker=masker,
+            )
         sys.stdout.buffer.flush()
     except FramegateError as error:
         print(f"framegate: {error}", file=sys.stderr, flush=True)
         code = 1
     except (BrokenPipeError, KeyboardInterrupt):
         code = 0
-    os._exit(code)  # a thread waits on standard input for masks: an orderly end of the interpreter would trip over it
+    os._exit(
+        code
+        # a thread waits on standard input for masks: an orderly end of the interpreter would trip
+        # over
+        # it
+    )
 
 
 if __name__ == "__main__":

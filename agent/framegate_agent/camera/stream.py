@@ -1,4 +1,6 @@
-"""From captured frames to verdicts: keeps one stream to a granted gateway alive, and says UNINSPECTED for every frame it could not send."""
+"""From captured frames to verdicts: keeps one stream to a granted gateway alive, and says
+UNINSPECTED for every frame it could not send.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +33,24 @@ from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
 QUEUE: Final = 64
-"""Frames waiting to be sealed while a gateway is sought: some two seconds of a fast camera, ten megabytes; one more and the oldest is UNINSPECTED."""
+"""Frames waiting to be sealed while a gateway is sought: some two seconds of a fast camera, ten
+megabytes; one more and the oldest is UNINSPECTED.
+"""
 PATIENCE_S: Final = 2.0
-"""How long a frame waits for a gateway, or is sent again to another after its first went away; parts on a line do not wait longer."""
+"""How long a frame waits for a gateway, or is sent again to another after its first went away;
+parts on a line do not wait longer.
+"""
 MAX_IN_FLIGHT: Final = 16
 """Frames sent and not answered; the gateway cuts a device off at 64."""
 OPEN_TIMEOUT_S: Final = 10.0
 MAX_LINK_S: Final = 240.0
-"""A connection is given up in peace before the gateway's connection age (5 min) cuts it with frames on the way."""
+"""A connection is given up in peace before the gateway's connection age (5 min) cuts it with frames
+on the way.
+"""
 HEAD_PATIENCE_S: Final = 3.0
-"""How long an ended session waits for its last answers before its head is signed; past the overlap of two secrets."""
+"""How long an ended session waits for its last answers before its head is signed; past the overlap
+of two secrets.
+"""
 SHUNNED_S: Final = 5.0
 """A gateway that failed is tried last for so long."""
 KEPT_VERDICTS: Final = 50
@@ -96,7 +106,9 @@ class Tally:
         """Count a frame that never left this machine: uninspected, so its part is not good."""
         self.outcomes[Outcome.UNINSPECTED] += 1
         self.uninspected[reason] += 1
-        log.warning("part %s (trigger %d) UNINSPECTED: %s", ascii(head.part), head.trigger_sequence, reason)
+        log.warning(
+            "part %s (trigger %d) UNINSPECTED: %s", ascii(head.part), head.trigger_sequence, reason
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +130,9 @@ class _Sent:
 
 
 class CameraStream:
-    """One source of one camera. `wake` is set when grants may have changed, `revoked` when this stream's gateway lost its standing."""
+    """One source of one camera. `wake` is set when grants may have changed, `revoked` when this
+    stream's gateway lost its standing.
+    """
 
     def __init__(self, identity: Identity, source: str, capture: FrameCapture) -> None:
         self._identity, self.source, self.capture = identity, source, capture
@@ -159,7 +173,13 @@ class CameraStream:
                     self.problem = error.failures
                     log.warning("stream of %s: %s", self.source, error)
                 except TimeoutError:
-                    self.problem = (Failure(Reason.UNAVAILABLE, f"an answer of the gateway within {OPEN_TIMEOUT_S:g} s", "silence"),)
+                    self.problem = (
+                        Failure(
+                            Reason.UNAVAILABLE,
+                            f"an answer of the gateway within {OPEN_TIMEOUT_S:g} s",
+                            "silence",
+                        ),
+                    )
                 self._lost()
                 self._drop_stale()
                 if self._others:
@@ -188,12 +208,20 @@ class CameraStream:
         return self.problem[0].reason if self.problem else Reason.NO_GRANT
 
     def _drop_stale(self) -> None:
-        """Without a gateway a part waits `PATIENCE_S` and is then UNINSPECTED, not when a gateway comes back."""
-        while self._waiting and self.held is None and self._waiting[0].came_at_s < time.monotonic() - PATIENCE_S:
+        """Without a gateway a part waits `PATIENCE_S` and is then UNINSPECTED, not when a gateway
+        comes back.
+        """
+        while (
+            self._waiting
+            and self.held is None
+            and self._waiting[0].came_at_s < time.monotonic() - PATIENCE_S
+        ):
             self.tally.unsealed(self._waiting.popleft().head, self._reason())
 
     def _lost(self) -> None:
-        """The stream ended: what was sent and not answered is sent again, first of all; a part that then gets two verdicts goes by its first."""
+        """The stream ended: what was sent and not answered is sent again, first of all; a part that
+        then gets two verdicts goes by its first.
+        """
         self.held = None
         for sent in reversed(self._flying.values()):
             self._waiting.appendleft(sent.frame)
@@ -201,7 +229,9 @@ class CameraStream:
         self._flying.clear()
 
     async def _grants(self) -> list[HeldGrant]:
-        """Grants that hold, those of gateways that did not fail lately first. Raises Unavailable with every reason where there is none."""
+        """Grants that hold, those of gateways that did not fail lately first. Raises Unavailable
+        with every reason where there is none.
+        """
         identity, nonce, drawn = self._identity, secrets.token_bytes(NONCE_BYTES), time.monotonic()
         envelopes, failures = await identity.fetch_grants(nonce)
         state = identity.state
@@ -210,13 +240,27 @@ class CameraStream:
             try:
                 found.append(
                     hold_grant(
-                        envelope, state.device, nonce, drawn, state.authority_certificates, state.root_certificate, identity.clock.now_ms(), identity.demands
+                        envelope,
+                        state.device,
+                        nonce,
+                        drawn,
+                        state.authority_certificates,
+                        state.root_certificate,
+                        identity.clock.now_ms(),
+                        identity.demands,
                     )
-                )  # fmt: skip
+                )
             except FramegateError as error:
                 problems += error.failures
         if not found:
-            raise Unavailable(problems or [Failure(Reason.NO_GRANT, "a grant for a gateway", "none", "framegate gateway list")])
+            raise Unavailable(
+                problems
+                or [
+                    Failure(
+                        Reason.NO_GRANT, "a grant for a gateway", "none", "framegate gateway list"
+                    )
+                ]
+            )
         return sorted(found, key=lambda h: self._shunned.get(h.grant.host + h.grant.address, 0.0))
 
     async def _connect(self, capture: asyncio.Task[None]) -> None:
@@ -226,7 +270,12 @@ class CameraStream:
         held = grants[0]
         certificate = identity.state.own_certificate
         if certificate is None:
-            raise Unavailable.of(Reason.CERTIFICATE, "a certificate of this machine", "none", "it comes with the next attestation")
+            raise Unavailable.of(
+                Reason.CERTIFICATE,
+                "a certificate of this machine",
+                "none",
+                "it comes with the next attestation",
+            )
         name = held.grant.host + held.grant.address
         try:
             async with self._carrier(held, certificate) as carrier:
@@ -234,16 +283,33 @@ class CameraStream:
         except (FramegateError, TimeoutError):
             now = time.monotonic()
             self._shunned[name] = now
-            self._others = sum(self._shunned.get(h.grant.host + h.grant.address, 0.0) < now - SHUNNED_S for h in grants)
+            self._others = sum(
+                self._shunned.get(h.grant.host + h.grant.address, 0.0) < now - SHUNNED_S
+                for h in grants
+            )
             raise
 
-    def _carrier(self, held: HeldGrant, certificate: x509.Certificate) -> AbstractAsyncContextManager[Carrier]:
+    def _carrier(
+        self, held: HeldGrant, certificate: x509.Certificate
+    ) -> AbstractAsyncContextManager[Carrier]:
         identity, broker = self._identity, self._identity.broker
         if broker is not None:
             return broker.to(held.grant, certificate)
-        return over_grpc(held.grant, identity.key, certificate, identity.state.authority_certificates, identity.clock.now_s)
+        return over_grpc(
+            held.grant,
+            identity.key,
+            certificate,
+            identity.state.authority_certificates,
+            identity.clock.now_s,
+        )
 
-    async def _converse(self, carrier: Carrier, held: HeldGrant, certificate: x509.Certificate, capture: asyncio.Task[None]) -> None:
+    async def _converse(
+        self,
+        carrier: Carrier,
+        held: HeldGrant,
+        certificate: x509.Certificate,
+        capture: asyncio.Task[None],
+    ) -> None:
         self._revoked.clear()
         first = await asyncio.wait_for(carrier.read(), OPEN_TIMEOUT_S)
         session = await self._open(carrier, first, held)
@@ -253,13 +319,22 @@ class CameraStream:
         self.held, self.problem = held, ()
         link = _Link(carrier, session, certificate.public_bytes(Encoding.DER))
         await self._pay(carrier, held.grant.host)
-        tasks = [asyncio.create_task(self._send(link, capture)), asyncio.create_task(self._receive(link)), asyncio.create_task(self._revoked.wait())]
+        tasks = [
+            asyncio.create_task(self._send(link, capture)),
+            asyncio.create_task(self._receive(link)),
+            asyncio.create_task(self._revoked.wait()),
+        ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
             if self._revoked.is_set():
-                raise Unavailable.of(Reason.NO_GRANT, "a gateway in standing", "the controller withdrew it", "framegate gateway list")
+                raise Unavailable.of(
+                    Reason.NO_GRANT,
+                    "a gateway in standing",
+                    "the controller withdrew it",
+                    "framegate gateway list",
+                )
         finally:
             for task in tasks:
                 task.cancel()
@@ -268,14 +343,23 @@ class CameraStream:
                 if ended is not None:
                     ended.owed.live = False
 
-    async def _open(self, carrier: Carrier, message: pb.GatewayMessage | None, held: HeldGrant) -> FrameSession:
+    async def _open(
+        self, carrier: Carrier, message: pb.GatewayMessage | None, held: HeldGrant
+    ) -> FrameSession:
         if message is None or message.WhichOneof("kind") != "offer":
             raise self._refusal(message)
         state = self._identity.state
         certificate = state.own_certificate
         if certificate is None:
             raise Unavailable.of(Reason.CERTIFICATE, "a certificate of this machine", "none")
-        session = FrameSession(held, message.offer, self.source, state.device, spki_of(certificate.public_key()), self._identity.spool)  # type: ignore[arg-type]
+        session = FrameSession(
+            held,
+            message.offer,
+            self.source,
+            state.device,
+            spki_of(certificate.public_key()),  # type: ignore[arg-type]
+            self._identity.spool,
+        )
         signed = await asyncio.to_thread(session.opening, self._identity.key)
         await carrier.write(pb.CameraMessage(opening=signed))
         return session
@@ -283,7 +367,9 @@ class CameraStream:
     def _refusal(self, message: pb.GatewayMessage | None) -> FramegateError:
         if message is not None and message.WhichOneof("kind") == "refusal":
             return Refused(from_failures(message.refusal.failures))
-        return Unavailable.of(Reason.UNAVAILABLE, "an answer of the gateway", "the end of the stream")
+        return Unavailable.of(
+            Reason.UNAVAILABLE, "an answer of the gateway", "the end of the stream"
+        )
 
     async def _send(self, link: _Link, capture: asyncio.Task[None]) -> None:
         while True:
@@ -327,7 +413,9 @@ class CameraStream:
         await link.carrier.write(pb.CameraMessage(frame=sealed))
 
     async def _renew(self, link: _Link) -> None:
-        """In-band: a fresh certificate and new masks when there are any, a fresh grant and secret from half of the old grant's life on."""
+        """In-band: a fresh certificate and new masks when there are any, a fresh grant and secret
+        from half of the old grant's life on.
+        """
         certificate = self._identity.state.own_certificate
         der = certificate.public_bytes(Encoding.DER) if certificate else b""
         if der and der != link.certificate:
@@ -337,16 +425,30 @@ class CameraStream:
             link.masks = self._identity.masks
             await link.carrier.write(pb.CameraMessage(masks=link.masks))
         held = link.session.held
-        if link.renewing is None and time.monotonic() > held.ends_at_s - held.grant.ttl_s / 2 and time.monotonic() > link.retry_at_s:
+        if (
+            link.renewing is None
+            and time.monotonic() > held.ends_at_s - held.grant.ttl_s / 2
+            and time.monotonic() > link.retry_at_s
+        ):
             link.retry_at_s = time.monotonic() + max(0.5, held.grant.ttl_s / 10)
             try:
                 grants = await self._grants()
             except FramegateError as error:
                 log.info("no new grant yet: %s", error)
                 return
-            same = [g for g in grants if (g.grant.address, g.grant.tls_spki_sha256) == (held.grant.address, held.grant.tls_spki_sha256)]
+            same = [
+                g
+                for g in grants
+                if (g.grant.address, g.grant.tls_spki_sha256)
+                == (held.grant.address, held.grant.tls_spki_sha256)
+            ]
             if not same:
-                raise Unavailable.of(Reason.GRANT, "a grant for the connected gateway", "one for another", "the stream moves there")
+                raise Unavailable.of(
+                    Reason.GRANT,
+                    "a grant for the connected gateway",
+                    "one for another",
+                    "the stream moves there",
+                )
             link.renewing = same[0]
             self._run_errands(grants, held)
             await link.carrier.write(pb.CameraMessage(renew=pb.Renew()))
@@ -354,7 +456,10 @@ class CameraStream:
     async def _end_sessions(self, link: _Link) -> None:
         """Sign the heads of sessions that are over: all answered, or waited for long enough."""
         for session in list(link.ending):
-            if not session.owed.unanswered or time.monotonic() > link.ending[session] + HEAD_PATIENCE_S:
+            if (
+                not session.owed.unanswered
+                or time.monotonic() > link.ending[session] + HEAD_PATIENCE_S
+            ):
                 del link.ending[session]
                 task = asyncio.create_task(self._pay_one(link.carrier, session.owed))
                 link.signing.add(task)
@@ -372,7 +477,9 @@ class CameraStream:
             self._identity.spool.paid(owed.session)
             return
         try:
-            head = await asyncio.to_thread(sign_owed, owed, self._identity.key, self._identity.clock.now_ms())
+            head = await asyncio.to_thread(
+                sign_owed, owed, self._identity.key, self._identity.clock.now_ms()
+            )
         except FramegateError as error:
             log.warning("frames of a session stay without this camera's signature: %s", error)
             return
@@ -380,7 +487,9 @@ class CameraStream:
 
     def _run_errands(self, grants: list[HeldGrant], present: HeldGrant) -> None:
         """Bring heads to gateways that this stream has left: their receipts wait for them."""
-        owed = {o.host for o in self._identity.spool.owed.values() if not o.live} - {present.grant.host}
+        owed = {o.host for o in self._identity.spool.owed.values() if not o.live} - {
+            present.grant.host
+        }
         certificate = self._identity.state.own_certificate
         for grant in grants:
             if grant.grant.host in owed and certificate is not None and not self._errands:
@@ -401,14 +510,19 @@ class CameraStream:
             log.info("heads for %s stay here: %s", held.grant.host, error)
 
     async def _part(self, link: _Link) -> None:
-        """Leave in peace: the gateway gets the heads of all its sessions before the connection ends."""
+        """Leave in peace: the gateway gets the heads of all its sessions before the connection
+        ends.
+        """
         for task in list(link.signing):
             await task
         link.session.owed.live = False
         owed = await self._pay(link.carrier, link.session.held.grant.host)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEAD_PATIENCE_S if owed else 0):
-                while any(o.host == link.session.held.grant.host and not o.live for o in self._identity.spool.owed.values()):
+                while any(
+                    o.host == link.session.held.grant.host and not o.live
+                    for o in self._identity.spool.owed.values()
+                ):
                     self._paid.clear()
                     await self._paid.wait()
 
@@ -425,7 +539,8 @@ class CameraStream:
             elif kind == "offer" and link.renewing is not None:
                 try:
                     link.opened = await self._open(link.carrier, message, link.renewing)
-                except Refused as error:  # the gateway's newest keys are not yet in a grant; the old secret serves until then
+                # the gateway's newest keys are not yet in a grant; the old secret serves until then
+                except Refused as error:
                     log.info("renewal put off: %s", error)
                     link.renewing = None
             elif kind == "accepted" and link.opened is not None and link.renewing is not None:
@@ -437,21 +552,43 @@ class CameraStream:
                 raise self._refusal(message)
 
     def _answer(self, envelope: bytes, held: HeldGrant) -> None:
-        """One verdict: signed, fresh, by the granted host, from the granted model, on a frame that is on its way."""
+        """One verdict: signed, fresh, by the granted host, from the granted model, on a frame that
+        is on its way.
+        """
         state = self._identity.state
-        verdict = verify_verdict(envelope, state.authority_certificates, state.root_certificate, from_ms(self._identity.clock.now_ms()))
+        verdict = verify_verdict(
+            envelope,
+            state.authority_certificates,
+            state.root_certificate,
+            from_ms(self._identity.clock.now_ms()),
+        )
         sent = self._flying.pop(verdict.trigger_sequence, None)
-        if (verdict.gateway, verdict.device) != (held.grant.host, state.device) or sent is None or sent.frame.head.part != verdict.part:
-            raise Refused.of(Reason.VERDICT, f"a verdict of {held.grant.host} on a frame we sent", f"{verdict.gateway} {verdict.device} {verdict.part}")
+        if (
+            (verdict.gateway, verdict.device) != (held.grant.host, state.device)
+            or sent is None
+            or sent.frame.head.part != verdict.part
+        ):
+            raise Refused.of(
+                Reason.VERDICT,
+                f"a verdict of {held.grant.host} on a frame we sent",
+                f"{verdict.gateway} {verdict.device} {verdict.part}",
+            )
         if verdict.model_sha256 != held.grant.model_sha256:
-            raise Refused.of(Reason.MODEL, f"a verdict of the granted model {held.grant.model_sha256[:16]}", verdict.model_sha256[:16], "the gateway swapped its model")
+            raise Refused.of(
+                Reason.MODEL,
+                f"a verdict of the granted model {held.grant.model_sha256[:16]}",
+                verdict.model_sha256[:16],
+                "the gateway swapped its model",
+            )
         sent.session.owed.answered(sent.counter)
         self.tally.verdict(verdict)
 
 
 @dataclass
 class _Link:
-    """A live conversation: its present frame session, a renewal under way, sessions whose heads are due."""
+    """A live conversation: its present frame session, a renewal under way, sessions whose heads are
+    due.
+    """
 
     carrier: Carrier
     session: FrameSession

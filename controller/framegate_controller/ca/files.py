@@ -77,7 +77,8 @@ class FileKeys:
 def read_passphrase(folder: Path, file: Path | None, *, make: bool = False) -> bytes:
     """What key files are encrypted with.
 
-    Out of `file`, else of `passphrase` in `folder`, which `make` creates. Raises Unavailable where there is none, Refused where others can read it.
+    Out of `file`, else of `passphrase` in `folder`, which `make` creates. Raises Unavailable where
+    there is none, Refused where others can read it.
     """
     path = file or folder / "passphrase"
     if make and not path.exists():

@@ -63,7 +63,9 @@ class KeyStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key and its certificate; `der` is the certificate's DER, which goes beside every signature."""
+    """A private key and its certificate; `der` is the certificate's DER, which goes beside every
+    signature.
+    """
 
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate

@@ -33,7 +33,7 @@ from framegate_host.sign_in_prompts import ask_password, show_authenticator, sho
 
 
 @with_settings(ControllerSettings)
-def init(
+def init(  # noqa: PLR0913 - a command's options
     state: Path,
     passphrase_file: Path | None,
     fleet: Annotated[str, typer.Option(help="Name of the fleet.")] = "plant",

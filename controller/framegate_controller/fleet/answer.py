@@ -37,7 +37,11 @@ class Answer:
 
 def held_back(device: Device, state: State) -> Failure:
     """Why evidence that passes does not make this device trusted."""
-    reasons = {State.SUSPECT: Reason.SUSPECT, State.QUARANTINED: Reason.QUARANTINED, State.PENDING: Reason.APPROVAL_NEEDED}
+    reasons = {
+        State.SUSPECT: Reason.SUSPECT,
+        State.QUARANTINED: Reason.QUARANTINED,
+        State.PENDING: Reason.APPROVAL_NEEDED,
+    }
     verb = "approve" if state == State.PENDING else "release"
     hint = f"evidence passes; an operator decides: framegate {device.kind} {verb} {device.name}"
     return Failure(reasons.get(state, Reason.NOT_TRUSTED), "a trusted device", state.value, hint)

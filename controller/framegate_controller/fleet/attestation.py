@@ -1,8 +1,9 @@
 """Challenge and proof on both ports: who may begin, what is asked, and what a proof leads to.
 
-A proof is decoded, verified, appraised and signed on a snapshot, outside the store's one write transaction; what came of it is written by
-comparing and setting the device's row, and looked at again where that has moved meanwhile. An exception anywhere leaves the device as it was;
-only authenticated evidence, or an operator, lowers its state.
+A proof is decoded, verified, appraised and signed on a snapshot, outside the store's one write
+transaction; what came of it is written by comparing and setting the device's row, and looked at
+again where that has moved meanwhile. An exception anywhere leaves the device as it was; only
+authenticated evidence, or an operator, lowers its state.
 """
 
 from __future__ import annotations
@@ -29,18 +30,34 @@ from framegate_controller.context import Fleet
 from framegate_controller.fleet.answer import Answer
 from framegate_controller.fleet.challenges import Challenges, Demand, SignedChallenge, selection_of
 from framegate_controller.fleet.commit import commit
-from framegate_controller.fleet.enrolment import Keys, claim, endorsed, present, require_unowned, reserve, standing, take_over
+from framegate_controller.fleet.enrolment import (
+    Keys,
+    claim,
+    endorsed,
+    present,
+    require_unowned,
+    reserve,
+    standing,
+    take_over,
+)
 from framegate_controller.fleet.firmware import Accepted, FirmwareRules
 from framegate_controller.fleet.judge import Grounds, judge, known_prefix
 from framegate_controller.fleet.weigh import Case, Weighed, weigh, weigh_refusal
 from framegate_controller.store.ports import Moved, Store, Transaction
 from framegate_controller.store.shared.content import ContentCache, InMemoryContent
 from framegate_controller.store.shared.spent import InMemorySpentSessions, SpentSessions
-from framegate_controller.store.shared.tries import InMemoryOpenChallenges, InMemoryTicketTries, OpenChallenges, TicketTries
+from framegate_controller.store.shared.tries import (
+    InMemoryOpenChallenges,
+    InMemoryTicketTries,
+    OpenChallenges,
+    TicketTries,
+)
 from framegate_controller.timing import NONCE_LIFE_MS
 
 MAX_LOOKS: Final = 5
-"""How often a proof is looked at again because its device moved meanwhile: an operator and a timer may each move it once."""
+"""How often a proof is looked at again because its device moved meanwhile: an operator and a timer
+may each move it once.
+"""
 SECRET_BYTES: Final = 32
 
 
@@ -57,32 +74,56 @@ class VerifierState:
 class Verifier:
     """Begins and completes attestations."""
 
-    def __init__(self, store: Store, fleet: Fleet, rules: FirmwareRules | None = None, state: VerifierState | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fleet: Fleet,
+        rules: FirmwareRules | None = None,
+        state: VerifierState | None = None,
+    ) -> None:
         self.store, self.fleet = store, fleet
         self.rules = rules or FirmwareRules()
         self._state = state or VerifierState()
         self._challenges = Challenges(fleet, self._state.spent)
 
     def begin_join(self, hello_bytes: bytes, address: str) -> SignedChallenge:
-        """A challenge for a Hello, in this order: decoding and key templates; ticket or known EK; endorsement; ownership; how many are open.
+        """A challenge for a Hello, in this order: decoding and key templates; ticket or known EK;
+        endorsement; ownership; how many are open.
 
-        Changes nothing about any device: a stranger may have sent it (N111). A ticket is reserved for its EK, not consumed.
-        Raises Malformed, EvidenceRejected, Refused.
+        Changes nothing about any device: a stranger may have sent it (N111). A ticket is reserved
+        for its EK, not consumed. Raises Malformed, EvidenceRejected, Refused.
         """
         hello = Hello.parse(hello_bytes)
-        keys = Keys(parse_public(hello.ek_public), parse_public(hello.ak_public), parse_public(hello.tls_public))
+        keys = Keys(
+            parse_public(hello.ek_public),
+            parse_public(hello.ak_public),
+            parse_public(hello.tls_public),
+        )
         require_ek(keys.ek)
         require_ak(keys.ak)
-        require_tls_key(keys.tls, keys.tls.auth_policy)  # which policy it must be is known only after replay
+        require_tls_key(
+            keys.tls, keys.tls.auth_policy
+        )  # which policy it must be is known only after replay
         with self.store.reading() as tx:
             applicant = present(tx, hello, keys, address, self._state.tries)
             endorsement = endorsed(tx, applicant)
-            require_unowned(tx, applicant.device, applicant.ek_sha256, keys.ak.name, replaces=applicant.replaces)
-            selection = self.rules.for_device(tx, self.fleet, applicant.device).profiles[0].profile.selection
+            require_unowned(
+                tx, applicant.device, applicant.ek_sha256, keys.ak.name, replaces=applicant.replaces
+            )
+            selection = (
+                self.rules.for_device(tx, self.fleet, applicant.device)
+                .profiles[0]
+                .profile.selection
+            )
             now = tx.now_ms
         secret = secrets.token_bytes(SECRET_BYTES)
         credential, encrypted = _credential(keys.ek, keys.ak, secret)
-        demand = Demand(selection=selection, want_boot_log=True, credential=credential, encrypted_secret=encrypted)
+        demand = Demand(
+            selection=selection,
+            want_boot_log=True,
+            credential=credential,
+            encrypted_secret=encrypted,
+        )
         challenge = self._challenges.make(hello_bytes, demand, now)
         self._state.challenges.opened(address, challenge.session, now)
         if applicant.ticket is not None:
@@ -111,7 +152,9 @@ class Verifier:
         return self._challenges.signed(challenge, state)
 
     def begin_attest(self, hello_bytes: bytes, device_name: str) -> SignedChallenge:
-        """A challenge for an enrolled device on its own TLS connection. Raises Malformed, Refused."""
+        """A challenge for an enrolled device on its own TLS connection. Raises Malformed,
+        Refused.
+        """
         hello = AttestHello.parse(hello_bytes)
         with self.store.reading() as tx:
             device = tx.devices.get(device_name)
@@ -120,11 +163,22 @@ class Verifier:
             accepted = self.rules.for_device(tx, self.fleet, device)
             now = tx.now_ms
         clock = device.baseline.clock
-        known = bool(device.baseline.boot_log_sha256) and clock is not None and device.baseline.boot_log_sha256 == hello.boot_log_sha256
-        moved = clock is None or (clock.reset_count, clock.restart_count) != (hello.reset_count, hello.restart_count)
+        known = (
+            bool(device.baseline.boot_log_sha256)
+            and clock is not None
+            and device.baseline.boot_log_sha256 == hello.boot_log_sha256
+        )
+        moved = clock is None or (clock.reset_count, clock.restart_count) != (
+            hello.reset_count,
+            hello.restart_count,
+        )
         prefix = None if moved else known_prefix(device.baseline, accepted.profiles)
         selection = accepted.profiles[0].profile.selection
-        demand = Demand(selection=selection, want_boot_log=moved or not known, ima_offset=prefix.entries if prefix else 0)
+        demand = Demand(
+            selection=selection,
+            want_boot_log=moved or not known,
+            ima_offset=prefix.entries if prefix else 0,
+        )
         challenge = self._challenges.make(hello_bytes, demand, now)
         state = ChallengeState(
             session=challenge.session,
@@ -148,9 +202,11 @@ class Verifier:
         return self._challenges.signed(challenge, state)
 
     def complete_join(self, sealed: bytes, mac: bytes, proof: bytes) -> Answer:
-        """What a join proof leads to: the MAC decides whether this is the TPM it claims to be, before anything else is read.
+        """What a join proof leads to: the MAC decides whether this is the TPM it claims to be,
+        before anything else is read.
 
-        Only after that does anything in the proof count, for or against the device. Raises Refused, EvidenceRejected (unauthenticated).
+        Only after that does anything in the proof count, for or against the device. Raises Refused,
+        EvidenceRejected (unauthenticated).
         """
         opened = self._challenges.opened(sealed, join=True)
         self._state.challenges.closed(opened.session)
@@ -159,22 +215,34 @@ class Verifier:
 
         def look(tx: Transaction) -> tuple[Case, Weighed]:
             claimed = claim(tx, opened, proof)
-            expected = Expectation(transcript=opened.transcript, ak=ak, tls=tls, selection=selection_of(opened), join=True)
+            expected = Expectation(
+                transcript=opened.transcript,
+                ak=ak,
+                tls=tls,
+                selection=selection_of(opened),
+                join=True,
+            )
             return self._weighed(tx, claimed.device, expected, proof, unpinned=claimed.unpinned)
 
         def taken(tx: Transaction) -> None:
-            take_over(tx, claim(tx, opened, proof))  # looked at again: what a snapshot said may not hold any more
+            take_over(
+                tx, claim(tx, opened, proof)
+            )  # looked at again: what a snapshot said may not hold any more
 
         return self._settled(opened, look, taken)
 
     def complete_attest(self, sealed: bytes, proof: bytes, device_name: str) -> Answer:
-        """What a proof on the fleet port leads to; the challenge must be this device's own. Raises Refused, EvidenceRejected."""
+        """What a proof on the fleet port leads to; the challenge must be this device's own. Raises
+        Refused, EvidenceRejected.
+        """
         opened = self._challenges.opened(sealed, join=False, device=device_name)
 
         def look(tx: Transaction) -> tuple[Case, Weighed]:
             device = standing(tx, opened.device)
             if device.tpm is None or device.tls is None:
-                raise Refused.of(Reason.DEVICE_UNKNOWN, "an enrolled device", device.id, "join again")
+                raise Refused.of(
+                    Reason.DEVICE_UNKNOWN, "an enrolled device", device.id, "join again"
+                )
             accepted = self.rules.for_device(tx, self.fleet, device)
             prefix = known_prefix(device.baseline, accepted.profiles) if opened.ima_offset else None
             ak, tls = parse_public(device.tpm.ak_public), parse_public(device.tls.public)
@@ -187,10 +255,25 @@ class Verifier:
                 stored_boot_log=self._boot_log(tx, device),
                 ima_prefix=prefix,
             )
-            if opened.ima_offset and (prefix is None or prefix.entries != opened.ima_offset):  # moved by another session, or a new profile
-                again = Failure(Reason.IMA_REQUIRED, "the whole IMA list", f"entries from {opened.ima_offset}", "begin again")
-                answer = Answer(DeviceId(device.id), device.zone, device.state, (again,), retry_with_boot_log=True)
-                return Case(device=device, expected=expected, proof=proof), Weighed(device=device, answer=answer)
+            if opened.ima_offset and (
+                prefix is None or prefix.entries != opened.ima_offset
+            ):  # moved by another session, or a new profile
+                again = Failure(
+                    Reason.IMA_REQUIRED,
+                    "the whole IMA list",
+                    f"entries from {opened.ima_offset}",
+                    "begin again",
+                )
+                answer = Answer(
+                    DeviceId(device.id),
+                    device.zone,
+                    device.state,
+                    (again,),
+                    retry_with_boot_log=True,
+                )
+                return Case(device=device, expected=expected, proof=proof), Weighed(
+                    device=device, answer=answer
+                )
             return self._weighed(tx, device, expected, proof, accepted=accepted)
 
         return self._settled(opened, look)
@@ -215,7 +298,16 @@ class Verifier:
                     raise
         raise AssertionError("the last look returns or raises")
 
-    def _weighed(self, tx: Transaction, device: Device, expected: Expectation, proof: bytes, *, unpinned: bool = False, accepted: Accepted | None = None) -> tuple[Case, Weighed]:
+    def _weighed(
+        self,
+        tx: Transaction,
+        device: Device,
+        expected: Expectation,
+        proof: bytes,
+        *,
+        unpinned: bool = False,
+        accepted: Accepted | None = None,
+    ) -> tuple[Case, Weighed]:
         case = Case(device=device, expected=expected, proof=proof, unpinned=unpinned)
         try:
             accepted = accepted or self.rules.for_device(tx, self.fleet, device)
@@ -223,7 +315,9 @@ class Verifier:
                 baseline=device.baseline,
                 profiles=accepted.profiles,
                 allowlists=self.rules.allowlists(tx, [p.profile for p in accepted.profiles]),
-                earlier=lambda known: tx.evidence.ima_list(device.id, known.reset_count, known.restart_count, known.entries),
+                earlier=lambda known: tx.evidence.ima_list(
+                    device.id, known.reset_count, known.restart_count, known.entries
+                ),
             )
             judged = judge(grounds, proof, expected, tx.now_ms)
         except (Malformed, EvidenceRejected, Refused) as error:
@@ -242,7 +336,13 @@ class Verifier:
 
 
 def _credential(ek: Public, ak: Public, secret: bytes) -> tuple[bytes, bytes]:
-    """(credential, encrypted secret) that only the TPM with this EK and an AK of this name opens."""
+    """(credential, encrypted secret) that only the TPM with this EK and an AK of this name
+    opens.
+    """
     key = ek.key()
-    ephemeral = ec.generate_private_key(key.curve) if isinstance(key, ec.EllipticCurvePublicKey) else None
-    return make_credential(ek, ak.name, secret, seed=secrets.token_bytes(DIGEST_SIZE[ek.name_alg]), ephemeral=ephemeral)
+    ephemeral = (
+        ec.generate_private_key(key.curve) if isinstance(key, ec.EllipticCurvePublicKey) else None
+    )
+    return make_credential(
+        ek, ak.name, secret, seed=secrets.token_bytes(DIGEST_SIZE[ek.name_alg]), ephemeral=ephemeral
+    )

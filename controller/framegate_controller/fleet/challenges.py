@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from framegate.errors import Reason, Refused
-from framegate.evidence.challenge import SEAL_NONCE_BYTES, ChallengeState, open_state, seal_state, state_key
+from framegate.evidence.challenge import (
+    SEAL_NONCE_BYTES,
+    ChallengeState,
+    open_state,
+    seal_state,
+    state_key,
+)
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate.wire import LABEL_CHALLENGE, Challenge, sha256, transcript
@@ -21,7 +27,9 @@ CHALLENGE_NONCE_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class SignedChallenge:
-    """Challenge bytes, the challenge key's signature over them, its certificate (DER), and the sealed state that comes back with the proof."""
+    """Challenge bytes, the challenge key's signature over them, its certificate (DER), and the
+    sealed state that comes back with the proof.
+    """
 
     challenge: bytes
     signature: bytes
@@ -31,7 +39,9 @@ class SignedChallenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What a challenge asks for. `credential` and `encrypted_secret` are empty on the fleet port."""
+    """What a challenge asks for. `credential` and `encrypted_secret` are empty on the fleet
+    port.
+    """
 
     selection: PcrSelection
     want_boot_log: bool
@@ -78,13 +88,21 @@ class Challenges:
     def opened(self, sealed: bytes, *, join: bool, device: str = "") -> ChallengeState:
         """The state of a challenge that is answered now, once.
 
-        1. sealed by a controller of this fleet, and not too late; 2. for this port, and on the fleet port for this device; 3. not answered at this
-        process before. Raises Refused.
+        1. sealed by a controller of this fleet, and not too late;
+        2. for this port, and on the fleet port for this device;
+        3. not answered at this process before.
+
+        Raises Refused.
         """
         now = self._fleet.clock()
         state = open_state(self._key, sealed, now)  # 1
         if bool(state.join) != join or (device and state.device != device):  # 2
-            raise Refused.of(Reason.SESSION_UNKNOWN, "a session of this device that waits for its proof", "none, or one already used", "begin again")
+            raise Refused.of(
+                Reason.SESSION_UNKNOWN,
+                "a session of this device that waits for its proof",
+                "none, or one already used",
+                "begin again",
+            )
         self._spent.take(state.session, state.expires_ms, now)  # 3
         return state
 

@@ -1,4 +1,6 @@
-"""Write what was weighed: one short transaction, in which the challenge is spent and the device must still be what it was."""
+"""Write what was weighed: one short transaction, in which the challenge is spent and the device
+must still be what it was.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,18 @@ from framegate_controller.store.ports import Transaction
 def commit(tx: Transaction, opened: ChallengeState, case: Case, weighed: Weighed) -> None:
     """Put what a proof led to into the store.
 
-    1. its challenge was not answered before, at whatever controller; 2. the device's row is what it was when it was looked at (compare and set);
-    3. then result, evidence and the gateway processes it vouches for, and what happened. Raises Refused (SESSION_UNKNOWN), Moved: nothing is written.
+    1. its challenge was not answered before, at whatever controller;
+    2. the device's row is what it was when it was looked at (compare and set);
+    3. then result, evidence and the gateway processes it vouches for, and what happened. Raises
+       Refused (SESSION_UNKNOWN), Moved: nothing is written.
     """
     tx.challenges.spend(opened.session, opened.expires_ms)  # 1
     device = weighed.device
     after = step(device.state, weighed.edge) if weighed.edge is not None else device.state
     moved = after != device.state
-    tx.devices.put(replace(device, state=after, since_ms=tx.now_ms if moved else device.since_ms))  # 2
+    tx.devices.put(
+        replace(device, state=after, since_ms=tx.now_ms if moved else device.since_ms)
+    )  # 2
     _keep(tx, case, weighed)  # 3
     if weighed.processes is not None and device.kind == Kind.GATEWAY:
         tx.gateways.replace(device.id, weighed.processes)
@@ -36,14 +42,18 @@ def commit(tx: Transaction, opened: ChallengeState, case: Case, weighed: Weighed
     if moved or (after == State.TRUSTED and weighed.answer.certificate is not None):
         tx.raise_revision()
     if moved and weighed.edge is not None:
-        told = DeviceMoved(device=device.id, edge=weighed.edge, before=device.state, after=after, why=weighed.why)
+        told = DeviceMoved(
+            device=device.id, edge=weighed.edge, before=device.state, after=after, why=weighed.why
+        )
         tx.record(told, by=device.id)
     for event in weighed.after:
         tx.record(event, by=device.id)
 
 
 def _keep(tx: Transaction, case: Case, weighed: Weighed) -> None:
-    """Evidence that verified, with its signed result; only an affirming one has a result that receipts can name."""
+    """Evidence that verified, with its signed result; only an affirming one has a result that
+    receipts can name.
+    """
     judged, made, device = weighed.judged, weighed.kept, weighed.device
     if judged is None or made is None:
         return

@@ -1,4 +1,6 @@
-"""A machine's state in the store: every edge it takes goes through here, so that each is recorded and told."""
+"""A machine's state in the store: every edge it takes goes through here, so that each is recorded
+and told.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,11 @@ from framegate.registry.device import Device
 from framegate_controller.store.ports import Transaction
 
 
-def change_state(tx: Transaction, device: Device, edge: Edge, *, why: str = "", by: str = "") -> Device:
-    """The device after `edge`, put back; the move is recorded, and the trust revision raised, where its state moves.
+def change_state(
+    tx: Transaction, device: Device, edge: Edge, *, why: str = "", by: str = ""
+) -> Device:
+    """The device after `edge`, put back; the move is recorded, and the trust revision raised, where
+    its state moves.
 
     `by` is who did it, by default who acts. Raises Refused (TRANSITION), Moved.
     """
@@ -21,5 +26,7 @@ def change_state(tx: Transaction, device: Device, edge: Edge, *, why: str = "", 
         return device
     moved = tx.devices.put(replace(device, state=after, since_ms=tx.now_ms))
     tx.raise_revision()
-    tx.record(DeviceMoved(device=device.id, edge=edge, before=device.state, after=after, why=why), by=by)
+    tx.record(
+        DeviceMoved(device=device.id, edge=edge, before=device.state, after=after, why=why), by=by
+    )
     return moved

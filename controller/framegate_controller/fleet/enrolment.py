@@ -1,4 +1,6 @@
-"""Joining: whose ticket or EK it is, what vouches for the EK, and whose keys they are. Who may begin, and what a proof then takes over."""
+"""Joining: whose ticket or EK it is, what vouches for the EK, and whose keys they are. Who may
+begin, and what a proof then takes over.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ EK_CHARACTERS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who wants to join: the Hello, its parsed keys, the EK's digest, the device it is for, and the ticket it came with, if any."""
+    """Who wants to join: the Hello, its parsed keys, the EK's digest, the device it is for, and the
+    ticket it came with, if any.
+    """
 
     hello: Hello
     ek: Public
@@ -54,43 +58,82 @@ class Keys:
     tls: Public
 
 
-def present(tx: Transaction, hello: Hello, keys: Keys, address: str, tries: TicketTries) -> Applicant:
-    """The device that this Hello is for: by its ticket, or by its EK where it has none. Raises Refused."""
+def present(
+    tx: Transaction, hello: Hello, keys: Keys, address: str, tries: TicketTries
+) -> Applicant:
+    """The device that this Hello is for: by its ticket, or by its EK where it has none. Raises
+    Refused.
+    """
     ek_sha256 = sha256(keys.ek.spki())
     if not hello.ticket_code:
         known = tx.devices.by_ek(ek_sha256)
         if known is None or known.state == State.RETIRED:
-            raise Refused.of(Reason.EK_UNKNOWN, "the EK of an enrolled device", ek_sha256.hex(), "this TPM has not joined: ask an operator for a ticket")
+            raise Refused.of(
+                Reason.EK_UNKNOWN,
+                "the EK of an enrolled device",
+                ek_sha256.hex(),
+                "this TPM has not joined: ask an operator for a ticket",
+            )
         return Applicant(hello, keys.ek, keys.ak, ek_sha256, known, None)
     tries.check(address, tx.now_ms)
     ticket = tx.tickets.get(sha256(hello.ticket_code))
     if ticket is None or len(hello.ticket_code) != TICKET_CODE_BYTES:
         tries.failed(address, tx.now_ms)
-        raise Refused.of(Reason.TICKET_UNKNOWN, "a ticket of this fleet", "another code", "ask an operator: framegate camera invite NAME")
+        raise Refused.of(
+            Reason.TICKET_UNKNOWN,
+            "a ticket of this fleet",
+            "another code",
+            "ask an operator: framegate camera invite NAME",
+        )
     _good(ticket, ek_sha256, tx.now_ms)
     device = standing(tx, ticket.device)
     zone = tx.zones.get(device.zone)
     if zone.frozen:
         hint = "join when it is thawed; the ticket stays good until it ends"
-        raise Refused.of(Reason.ZONE_FROZEN, f"zone {device.zone} open for changes", f"frozen: {zone.reason}", hint)
+        raise Refused.of(
+            Reason.ZONE_FROZEN,
+            f"zone {device.zone} open for changes",
+            f"frozen: {zone.reason}",
+            hint,
+        )
     return Applicant(hello, keys.ek, keys.ak, ek_sha256, device, ticket)
 
 
 def _good(ticket: Ticket, ek_sha256: bytes, now_ms: int) -> None:
     state = ticket.state(now_ms)
     if state == TicketState.USED:
-        raise Refused.of(Reason.TICKET_USED, "a ticket not used yet", "a used one", "a machine that has joined comes back without a ticket")
+        raise Refused.of(
+            Reason.TICKET_USED,
+            "a ticket not used yet",
+            "a used one",
+            "a machine that has joined comes back without a ticket",
+        )
     if state == TicketState.EXPIRED:
-        raise Refused.of(Reason.TICKET_EXPIRED, "a ticket still valid", f"expired {(now_ms - ticket.expires_ms) // 60000} min ago", "ask for a new one")
+        raise Refused.of(
+            Reason.TICKET_EXPIRED,
+            "a ticket still valid",
+            f"expired {(now_ms - ticket.expires_ms) // 60000} min ago",
+            "ask for a new one",
+        )
     if state == TicketState.RESERVED and ticket.reserved_ek != ek_sha256:
-        raise Refused.of(Reason.TICKET_RESERVED, "a ticket no other machine is using", "another TPM began with it", "wait a minute")
+        raise Refused.of(
+            Reason.TICKET_RESERVED,
+            "a ticket no other machine is using",
+            "another TPM began with it",
+            "wait a minute",
+        )
 
 
 def reserve(tx: Transaction, code_sha256: bytes, ek_sha256: bytes) -> None:
     """Hold the ticket for this EK. Raises Refused where another was quicker."""
     ticket = tx.tickets.get(code_sha256)
     if ticket is None:
-        raise Refused.of(Reason.TICKET_UNKNOWN, "a ticket of this fleet", "one that was withdrawn", "ask an operator: framegate camera invite NAME")
+        raise Refused.of(
+            Reason.TICKET_UNKNOWN,
+            "a ticket of this fleet",
+            "one that was withdrawn",
+            "ask an operator: framegate camera invite NAME",
+        )
     _good(ticket, ek_sha256, tx.now_ms)
     tx.tickets.put(ticket.reserved(ek_sha256, tx.now_ms, RESERVATION_MS))
 
@@ -99,28 +142,46 @@ def standing(tx: Transaction, device: str) -> Device:
     """A device that is not retired. Raises Refused (DEVICE_RETIRED)."""
     found = tx.devices.get(device)
     if found is None or found.state == State.RETIRED:
-        raise Refused.of(Reason.DEVICE_RETIRED, "an enrolled device", f"{device} is retired", "an operator has to invite it anew")
+        raise Refused.of(
+            Reason.DEVICE_RETIRED,
+            "an enrolled device",
+            f"{device} is retired",
+            "an operator has to invite it anew",
+        )
     return found
 
 
 def endorsed(tx: Transaction, applicant: Applicant) -> str:
-    """In words, what vouches for the EK: the hash an operator pinned, or a maker's chain. Raises EvidenceRejected, Refused."""
+    """In words, what vouches for the EK: the hash an operator pinned, or a maker's chain. Raises
+    EvidenceRejected, Refused.
+    """
     ticket, hello = applicant.ticket, applicant.hello
     if ticket is None:
         return applicant.device.tpm.endorsement if applicant.device.tpm is not None else ""
     if ticket.ek_sha256 is not None:
         if ticket.ek_sha256 != applicant.ek_sha256:
-            raise Refused.of(Reason.EK_NOT_PINNED, f"the EK {ticket.ek_sha256.hex()}", applicant.ek_sha256.hex(), "this ticket is for another machine")
+            raise Refused.of(
+                Reason.EK_NOT_PINNED,
+                f"the EK {ticket.ek_sha256.hex()}",
+                applicant.ek_sha256.hex(),
+                "this ticket is for another machine",
+            )
         return "EK hash pinned by an operator"
     roots = [x509.load_der_x509_certificate(m.certificate) for m in tx.makers.all()]
     at = from_ms(tx.now_ms)
-    if not hello.ek_certificates and hello.iak_certificates:  # that it vouches for this AK is shown by the proof
+    if (
+        not hello.ek_certificates and hello.iak_certificates
+    ):  # that it vouches for this AK is shown by the proof
         leaf = verify_iak(parse_public(hello.iak_public), hello.iak_certificates, roots, at)
-        return _printable(f"IAK certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}")
+        return _printable(
+            f"IAK certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}"
+        )
     leaf = verify_endorsement(applicant.ek, hello.ek_certificates, roots, at)
     put_right = sorted({n for c in load_chain(hello.ek_certificates) for n in c.notes})
     flags = f" (put right: {', '.join(put_right)})" if put_right else ""
-    return _printable(f"certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}{flags}")
+    return _printable(
+        f"certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}{flags}"
+    )
 
 
 def _printable(text: str) -> str:
@@ -129,15 +190,24 @@ def _printable(text: str) -> str:
     return shown.encode()[:MAX_ENDORSEMENT].decode(errors="ignore")
 
 
-def require_unowned(tx: Transaction, device: Device, ek_sha256: bytes, ak_name: bytes, *, replaces: bool) -> list[Device]:
-    """That no other device owns this EK or AK; returns retired ones that have them still, and give them up to a new ticket. Raises Refused (KEY_OWNED)."""
+def require_unowned(
+    tx: Transaction, device: Device, ek_sha256: bytes, ak_name: bytes, *, replaces: bool
+) -> list[Device]:
+    """That no other device owns this EK or AK; returns retired ones that have them still, and give
+    them up to a new ticket. Raises Refused (KEY_OWNED).
+    """
     others = [d for d in tx.devices.owners(ek_sha256, ak_name) if d.id != device.id]
     for other in others:
         if other.state != State.RETIRED:
             hint = f"framegate camera retire {other.name}, then invite anew"
-            raise Refused.of(Reason.KEY_OWNED, "a TPM that is no other device's", f"that of {other.id}", hint)
+            raise Refused.of(
+                Reason.KEY_OWNED, "a TPM that is no other device's", f"that of {other.id}", hint
+            )
     if device.tpm is not None and device.tpm.ek_sha256 != ek_sha256 and not replaces:
-        hint = f"is its mainboard another one? framegate {device.kind} replace {device.name}; a copied disk does not carry an identity"
+        hint = (
+            f"is its mainboard another one? framegate {device.kind} replace {device.name}; a copied"
+            " disk does not carry an identity"
+        )
         raise Refused.of(Reason.KEY_OWNED, f"the TPM that {device.id} joined with", "another", hint)
     return others
 
@@ -162,10 +232,15 @@ class Claim:
 
 
 def claim(tx: Transaction, state: ChallengeState, proof: bytes) -> Claim:
-    """What the holder of the challenge takes over, looked at and not yet taken. The caller MUST have verified the activation MAC.
+    """What the holder of the challenge takes over, looked at and not yet taken. The caller MUST
+    have verified the activation MAC.
 
-    1. the device stands; 2. its ticket is still held for this EK, or the EK is the device's own; 3. where no EK certificate stood behind the
-    ticket, the IAK vouches for this AK; 4. nobody else owns the keys. Raises Refused, EvidenceRejected, Malformed.
+    1. the device stands;
+    2. its ticket is still held for this EK, or the EK is the device's own;
+    3. where no EK certificate stood behind the ticket, the IAK vouches for this AK;
+    4. nobody else owns the keys.
+
+    Raises Refused, EvidenceRejected, Malformed.
     """
     before = standing(tx, state.device)  # 1
     ek, ak = parse_public(state.ek_public), parse_public(state.ak_public)
@@ -173,7 +248,13 @@ def claim(tx: Transaction, state: ChallengeState, proof: bytes) -> Claim:
     ticket = _held_ticket(tx, state, ek_sha256, before)  # 2
     if ticket is not None and ticket.ek_sha256 is None and not state.ek_certified:  # 3
         body = Proof.parse(proof)
-        verify_iak_certification(parse_public(state.iak_public), ak, body.iak_attest, body.iak_signature, state.transcript)
+        verify_iak_certification(
+            parse_public(state.iak_public),
+            ak,
+            body.iak_attest,
+            body.iak_signature,
+            state.transcript,
+        )
     replaces = ticket is not None and ticket.replaces
     require_unowned(tx, before, ek_sha256, ak.name, replaces=replaces)  # 4
     tpm = TpmIdentity(
@@ -188,24 +269,40 @@ def claim(tx: Transaction, state: ChallengeState, proof: bytes) -> Claim:
     return Claim(replace(_emptied(before) if gives_way else before, tpm=tpm), before, ticket)
 
 
-def _held_ticket(tx: Transaction, state: ChallengeState, ek_sha256: bytes, device: Device) -> Ticket | None:
+def _held_ticket(
+    tx: Transaction, state: ChallengeState, ek_sha256: bytes, device: Device
+) -> Ticket | None:
     if not state.ticket:
         if device.tpm is None or device.tpm.ek_sha256 != ek_sha256:
             raise Refused.of(Reason.EK_UNKNOWN, "this device's EK", "another")
         return None
     ticket = tx.tickets.get(state.ticket)
     if ticket is None or ticket.used_ms or ticket.reserved_ek != ek_sha256:
-        raise Refused.of(Reason.TICKET_USED, "a ticket not used yet", "a used one", "exactly one machine joins by a ticket")
+        raise Refused.of(
+            Reason.TICKET_USED,
+            "a ticket not used yet",
+            "a used one",
+            "exactly one machine joins by a ticket",
+        )
     return ticket
 
 
 def _emptied(device: Device) -> Device:
-    """The place of a machine that gives way: keys, certificate, result, log and list of the old one are gone."""
-    return replace(device, state=step(device.state, Edge.REPLACED), tls=None, standing=Standing(), baseline=Baseline())
+    """The place of a machine that gives way: keys, certificate, result, log and list of the old one
+    are gone.
+    """
+    return replace(
+        device,
+        state=step(device.state, Edge.REPLACED),
+        tls=None,
+        standing=Standing(),
+        baseline=Baseline(),
+    )
 
 
 def take_over(tx: Transaction, claimed: Claim) -> None:
-    """Write what was claimed, but for the device's own row: the ticket is spent, retired owners give their keys up, the old machine is told of.
+    """Write what was claimed, but for the device's own row: the ticket is spent, retired owners
+    give their keys up, the old machine is told of.
 
     In the transaction of the proof, with the checks of `claim` done in it. Raises Refused.
     """
@@ -215,7 +312,9 @@ def take_over(tx: Transaction, claimed: Claim) -> None:
         tx.record(TicketUsed(device=ticket.device), by=ticket.device)
     tpm = device.tpm
     if tpm is not None:
-        for retired in require_unowned(tx, claimed.before, tpm.ek_sha256, tpm.ak_name, replaces=claimed.replaces):
+        for retired in require_unowned(
+            tx, claimed.before, tpm.ek_sha256, tpm.ak_name, replaces=claimed.replaces
+        ):
             tx.devices.put(replace(retired, tpm=None))
     old = claimed.before.tpm
     if claimed.replaces and old is not None and tpm is not None and old.ek_sha256 != tpm.ek_sha256:
@@ -223,5 +322,10 @@ def take_over(tx: Transaction, claimed: Claim) -> None:
         before = claimed.before.state
         if device.state != before:
             tx.raise_revision()
-            tx.record(DeviceMoved(device=device.id, edge=Edge.REPLACED, before=before, after=device.state, why=why), by=device.id)
+            tx.record(
+                DeviceMoved(
+                    device=device.id, edge=Edge.REPLACED, before=before, after=device.state, why=why
+                ),
+                by=device.id,
+            )
         tx.gateways.replace(device.id, ())

@@ -29,7 +29,9 @@ KEEP_MS: Final = 30 * 86_400_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proved:
-    """Evidence of `device` that verified: what was expected of it, what it is and came to under the profile `label`, its bytes, its result signed."""
+    """Evidence of `device` that verified: what was expected of it, what it is and came to under the
+    profile `label`, its bytes, its result signed.
+    """
 
     device: DeviceId
     expected: Expectation
@@ -41,7 +43,9 @@ class Proved:
 
 
 def kept_evidence(proved: Proved, now_ms: int) -> KeptEvidence:
-    """As it is to be kept, under an id of its own. Touches no store: digests and JSON are made before anybody waits."""
+    """As it is to be kept, under an id of its own. Touches no store: digests and JSON are made
+    before anybody waits.
+    """
     expected, evidence, result = proved.expected, proved.evidence, proved.result
     boot_log = sha256(evidence.boot_log_bytes)
     return KeptEvidence(
@@ -71,7 +75,9 @@ def kept_evidence(proved: Proved, now_ms: int) -> KeptEvidence:
 
 
 def store_evidence(tx: Transaction, made: KeptEvidence, evidence: VerifiedEvidence) -> str:
-    """Keep it; returns the id it is kept under. The same content as the device's last only counts as seen again."""
+    """Keep it; returns the id it is kept under. The same content as the device's last only counts
+    as seen again.
+    """
     _keep_list(tx, made.device, evidence)
     last = tx.evidence.last_content(made.device)
     if last is not None and last[1] == made.content_sha256:
@@ -83,7 +89,13 @@ def store_evidence(tx: Transaction, made: KeptEvidence, evidence: VerifiedEviden
     return made.id
 
 
-def _content(boot_log: bytes, expected: Expectation, evidence: VerifiedEvidence, result: AttestationResult, profile: str) -> bytes:
+def _content(
+    boot_log: bytes,
+    expected: Expectation,
+    evidence: VerifiedEvidence,
+    result: AttestationResult,
+    profile: str,
+) -> bytes:
     """A digest of what makes evidence the same as the last.
 
     Nonce, clock and what passes in a posture do not count.
@@ -98,7 +110,9 @@ def _content(boot_log: bytes, expected: Expectation, evidence: VerifiedEvidence,
         str((clock.reset_count, clock.restart_count, _entries(evidence))).encode(),
         lasting,
         profile.encode(),
-        json.dumps([[f.reason.value, f.expected, f.actual, f.hint] for f in result.failures]).encode(),
+        json.dumps(
+            [[f.reason.value, f.expected, f.actual, f.hint] for f in result.failures]
+        ).encode(),
         expected.ak.raw,
         expected.tls.raw,
     ]
@@ -114,7 +128,9 @@ def _keep_list(tx: Transaction, device: DeviceId, evidence: VerifiedEvidence) ->
     if evidence.ima_prefix is None or (start and not evidence.ima):
         return  # no list, or nothing new in it
     clock = evidence.clock
-    tx.evidence.keep_ima(device, clock.reset_count, clock.restart_count, start, len(evidence.ima), evidence.ima_bytes)
+    tx.evidence.keep_ima(
+        device, clock.reset_count, clock.restart_count, start, len(evidence.ima), evidence.ima_bytes
+    )
 
 
 def whole_list(tx: Transaction, kept: KeptEvidence) -> bytes:
@@ -124,11 +140,18 @@ def whole_list(tx: Transaction, kept: KeptEvidence) -> bytes:
     """
     if not kept.ima_entries:
         return b""
-    found = tx.evidence.ima_list(kept.device, kept.reset_count, kept.restart_count, kept.ima_entries)
+    found = tx.evidence.ima_list(
+        kept.device, kept.reset_count, kept.restart_count, kept.ima_entries
+    )
     return found or _gone()
 
 
-def stored_expectation(tx: Transaction, kept: KeptEvidence, quirks: frozenset[str], pinned: Mapping[int, frozenset[bytes]]) -> tuple[bytes, Expectation]:
+def stored_expectation(
+    tx: Transaction,
+    kept: KeptEvidence,
+    quirks: frozenset[str],
+    pinned: Mapping[int, frozenset[bytes]],
+) -> tuple[bytes, Expectation]:
     """(proof, what it takes to verify it again) of kept evidence, with its boot's whole IMA list.
 
     Raises Refused (NOT_FOUND) where parts are gone.

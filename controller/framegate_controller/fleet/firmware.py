@@ -15,9 +15,23 @@ from framegate.registry.device import Device
 from framegate.registry.rollout import RolloutRecord
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.profiles import load_profile
-from framegate_controller.fleet.rollouts import LIVE, ActiveRollout, Revisions, latest_rollout, load_revisions, place_in
+from framegate_controller.fleet.rollouts import (
+    LIVE,
+    ActiveRollout,
+    Revisions,
+    latest_rollout,
+    load_revisions,
+    place_in,
+)
 from framegate_controller.store.ports import Transaction
-from framegate_controller.store.shared.firmware import AtRevision, InMemoryAllowlists, InMemoryAtRevision, InMemoryProfiles, ParsedAllowlists, VerifiedProfiles
+from framegate_controller.store.shared.firmware import (
+    AtRevision,
+    InMemoryAllowlists,
+    InMemoryAtRevision,
+    InMemoryProfiles,
+    ParsedAllowlists,
+    VerifiedProfiles,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +94,9 @@ class FirmwareRules:
         rollout = ActiveRollout(counts.rollout, mine, pair.old, pair.new)
         return Accepted((counts.current, rollout.other), rollout)
 
-    def allowlists(self, tx: Transaction, profiles: Iterable[FirmwareProfile]) -> dict[bytes, Allowlist]:
+    def allowlists(
+        self, tx: Transaction, profiles: Iterable[FirmwareProfile]
+    ) -> dict[bytes, Allowlist]:
         """See `read_allowlists`; parsed once for the whole process."""
         return read_allowlists(tx, profiles, self._allowlists)
 
@@ -92,14 +108,18 @@ class FirmwareRules:
         current = load_profile(tx, fleet.keys, profile, self._verified)
         rollout = latest_rollout(tx, profile)
         pair = None
-        if rollout is not None and rollout.state in LIVE:  # an aborted one is read only for those that it had reached
+        if (
+            rollout is not None and rollout.state in LIVE
+        ):  # an aborted one is read only for those that it had reached
             pair = load_revisions(tx, fleet.keys, rollout, self._verified)
         counts = InForce(fleet.keys.root.der, current, rollout, pair)
         self._in_force.keep(profile, revision, counts)
         return counts
 
 
-def read_allowlists(tx: Transaction, profiles: Iterable[FirmwareProfile], held: ParsedAllowlists) -> dict[bytes, Allowlist]:
+def read_allowlists(
+    tx: Transaction, profiles: Iterable[FirmwareProfile], held: ParsedAllowlists
+) -> dict[bytes, Allowlist]:
     """The allowlists that `profiles` name, as far as they are kept.
 
     Raises Refused (ALLOWLIST) where one was edited in the store.

@@ -1,4 +1,6 @@
-"""Judge a proof: verify it, and appraise it by the profile in force and, while a rollout runs, by the one that is coming. Reads; changes nothing."""
+"""Judge a proof: verify it, and appraise it by the profile in force and, while a rollout runs, by
+the one that is coming. Reads; changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from framegate.wire import Proof
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grounds:
-    """What a proof is judged by: the device's baseline, the profiles that count for it, their allowlists, and how to read earlier IMA entries."""
+    """What a proof is judged by: the device's baseline, the profiles that count for it, their
+    allowlists, and how to read earlier IMA entries.
+    """
 
     baseline: Baseline
     profiles: tuple[LoadedProfile, ...]
@@ -36,12 +40,15 @@ class Judgement:
 
 
 def known_prefix(baseline: Baseline, profiles: tuple[LoadedProfile, ...]) -> ImaPrefix | None:
-    """Where the device's IMA list may go on: what was judged by a profile that still counts, allowlists and all (N125)."""
+    """Where the device's IMA list may go on: what was judged by a profile that still counts,
+    allowlists and all (N125).
+    """
     return baseline.ima if baseline.ima_profile_sha256 in {p.sha256 for p in profiles} else None
 
 
 def judge(grounds: Grounds, proof: bytes, expected: Expectation, now_ms: int) -> Judgement:
-    """Verify `proof` and appraise it; the first profile it affirms counts, the one its IMA prefix was judged by being asked first.
+    """Verify `proof` and appraise it; the first profile it affirms counts, the one its IMA prefix
+    was judged by being asked first.
 
     Raises Malformed, EvidenceRejected, Refused as `verify_evidence` does.
     """
@@ -52,11 +59,19 @@ def judge(grounds: Grounds, proof: bytes, expected: Expectation, now_ms: int) ->
     judged: list[tuple[LoadedProfile, VerifiedEvidence, AttestationResult]] = []
     for loaded in grounds.profiles:
         chosen = evidence
-        if base and loaded.sha256 != base and loaded.profile.ima is not None:  # its allowlists have not judged the earlier entries
+        if (
+            base and loaded.sha256 != base and loaded.profile.ima is not None
+        ):  # its allowlists have not judged the earlier entries
             whole = whole or _whole(grounds, proof, expected, evidence)
             chosen = whole
         allowlists = grounds.allowlists if loaded.profile.ima else {}
-        judged.append((loaded, chosen, appraise(chosen, loaded.profile, grounds.baseline.clock, allowlists, now_ms)))
+        judged.append(
+            (
+                loaded,
+                chosen,
+                appraise(chosen, loaded.profile, grounds.baseline.clock, allowlists, now_ms),
+            )
+        )
     loaded, chosen, result = next((j for j in judged if j[2].affirming), judged[0])
     return Judgement(chosen, result, loaded, {j[0].sha256: j[2].affirming for j in judged})
 
@@ -73,12 +88,18 @@ def _pinned(profiles: tuple[LoadedProfile, ...]) -> dict[int, frozenset[bytes]]:
     return pinned
 
 
-def _whole(grounds: Grounds, proof: bytes, expected: Expectation, evidence: VerifiedEvidence) -> VerifiedEvidence:
-    """The same proof with the list from its first entry: what the store holds of this boot, and what came now."""
+def _whole(
+    grounds: Grounds, proof: bytes, expected: Expectation, evidence: VerifiedEvidence
+) -> VerifiedEvidence:
+    """The same proof with the list from its first entry: what the store holds of this boot, and
+    what came now.
+    """
     earlier = grounds.earlier(evidence.ima_from) if evidence.ima_from else b""
     if not earlier:
         return evidence
-    return verify_evidence(proof, replace(expected, stored_ima=earlier + Proof.parse(proof).ima_log))
+    return verify_evidence(
+        proof, replace(expected, stored_ima=earlier + Proof.parse(proof).ima_log)
+    )
 
 
 def failures_text(failures: tuple[Failure, ...]) -> str:

@@ -28,7 +28,9 @@ def add_profile(tx: Transaction, keys: FleetKeys, toml: bytes) -> FirmwareProfil
     return import_profile(tx, keys, envelope, in_force=True).profile
 
 
-def import_profile(tx: Transaction, keys: FleetKeys, envelope: bytes, *, in_force: bool) -> LoadedProfile:
+def import_profile(
+    tx: Transaction, keys: FleetKeys, envelope: bytes, *, in_force: bool
+) -> LoadedProfile:
     """Keep a signed profile.
 
     With `in_force` it counts from now on for every device that names it, else a rollout brings it.
@@ -49,7 +51,9 @@ def import_profile(tx: Transaction, keys: FleetKeys, envelope: bytes, *, in_forc
     for digest in profile.ima.allowlists if profile.ima else ():  # 3
         if not tx.evidence.has_allowlist(digest):
             wanted = f"the allowlist sha256:{digest.hex()} in the store"
-            raise Refused.of(Reason.ALLOWLIST, wanted, "nothing", "give its file along: --allowlist FILE")
+            raise Refused.of(
+                Reason.ALLOWLIST, wanted, "nothing", "give its file along: --allowlist FILE"
+            )
     tx.profiles.add_revision(
         ProfileRevision(
             name=profile.name,
@@ -73,10 +77,14 @@ def put_in_force(tx: Transaction, name: str, revision: int, envelope: bytes) -> 
 
     The caller MUST raise the firmware revision.
     """
-    tx.profiles.put_in_force(ProfileInForce(name=name, revision=revision, envelope=envelope, added_ms=tx.now_ms))
+    tx.profiles.put_in_force(
+        ProfileInForce(name=name, revision=revision, envelope=envelope, added_ms=tx.now_ms)
+    )
 
 
-def load_profile(tx: Transaction, keys: FleetKeys, name: str, held: VerifiedProfiles | None = None) -> LoadedProfile:
+def load_profile(
+    tx: Transaction, keys: FleetKeys, name: str, held: VerifiedProfiles | None = None
+) -> LoadedProfile:
     """The profile in force. Raises Refused (PROFILE_MISSING) or what verification says."""
     row = tx.profiles.in_force(name)
     if row is None:
@@ -85,7 +93,9 @@ def load_profile(tx: Transaction, keys: FleetKeys, name: str, held: VerifiedProf
     return _named(verify_profile(tx, keys, row.envelope, held), name, row.revision)
 
 
-def load_revision(tx: Transaction, keys: FleetKeys, name: str, revision: int, held: VerifiedProfiles | None = None) -> LoadedProfile:
+def load_revision(
+    tx: Transaction, keys: FleetKeys, name: str, revision: int, held: VerifiedProfiles | None = None
+) -> LoadedProfile:
     """A revision that was imported, in force or not. Raises as `load_profile`."""
     row = tx.profiles.revision(name, revision)
     if row is None:
@@ -102,7 +112,9 @@ def _named(loaded: LoadedProfile, name: str, revision: int) -> LoadedProfile:
     return loaded
 
 
-def verify_profile(tx: Transaction, keys: FleetKeys, envelope: bytes, held: VerifiedProfiles | None = None) -> LoadedProfile:
+def verify_profile(
+    tx: Transaction, keys: FleetKeys, envelope: bytes, held: VerifiedProfiles | None = None
+) -> LoadedProfile:
     """Check 1 of `import_profile`.
 
     With `held` the certificate chain and the signature of the same envelope are verified once while
@@ -123,13 +135,17 @@ def verify_profile(tx: Transaction, keys: FleetKeys, envelope: bytes, held: Veri
     return loaded
 
 
-def revoke_signer(tx: Transaction, keys: FleetKeys, certificate: x509.Certificate, why: str) -> RevokedSigner:
+def revoke_signer(
+    tx: Transaction, keys: FleetKeys, certificate: x509.Certificate, why: str
+) -> RevokedSigner:
     """From now on a profile signer's word counts no more, for what is signed already too.
 
     One whose certificate has ended may be revoked as well. Raises Refused where it never was a
     profile signer of this fleet.
     """
-    living = max(certificate.not_valid_before_utc, min(from_ms(tx.now_ms), certificate.not_valid_after_utc))
+    living = max(
+        certificate.not_valid_before_utc, min(from_ms(tx.now_ms), certificate.not_valid_after_utc)
+    )
     signer = verify_certificate(certificate, Purpose.PROFILE, (), keys.root.certificate, living)
     known = tx.profiles.revoked(signer_digest(signer))
     if known is not None:
@@ -149,5 +165,10 @@ def revoke_signer(tx: Transaction, keys: FleetKeys, certificate: x509.Certificat
 def _require_word(tx: Transaction, signer_sha256: bytes, signer: str) -> None:
     revoked = tx.profiles.revoked(signer_sha256)
     if revoked is not None:
-        wanted, hint = "a profile signer whose word counts", "sign the profile anew with another key"
-        raise Refused.of(Reason.PROFILE_INVALID, wanted, f"{signer}, revoked: {revoked.reason}", hint)
+        wanted, hint = (
+            "a profile signer whose word counts",
+            "sign the profile anew with another key",
+        )
+        raise Refused.of(
+            Reason.PROFILE_INVALID, wanted, f"{signer}, revoked: {revoked.reason}", hint
+        )

@@ -38,7 +38,13 @@ class Replayed:
     problem: str = ""
 
 
-def replay(tx: Transaction, kept: KeptEvidence, profile: FirmwareProfile, held: ParsedAllowlists, given: Mapping[bytes, Allowlist]) -> Replayed:
+def replay(
+    tx: Transaction,
+    kept: KeptEvidence,
+    profile: FirmwareProfile,
+    held: ParsedAllowlists,
+    given: Mapping[bytes, Allowlist],
+) -> Replayed:
     """Verify kept evidence again and appraise it by `profile`.
 
     `given` allowlists go before those in the store.
@@ -46,7 +52,9 @@ def replay(tx: Transaction, kept: KeptEvidence, profile: FirmwareProfile, held: 
     try:
         proof, expected = stored_expectation(tx, kept, profile.quirks, profile.pinned)
         evidence = verify_evidence(proof, expected)
-        result = appraise(evidence, profile, None, {**read_allowlists(tx, [profile], held), **given})
+        result = appraise(
+            evidence, profile, None, {**read_allowlists(tx, [profile], held), **given}
+        )
     except FramegateError as error:
         return Replayed(kept, problem=str(error.failures[0]))
     return Replayed(kept, result.affirming, result.failures)
@@ -64,7 +72,12 @@ def reconsider(tx: Transaction, profile: FirmwareProfile) -> list[DeviceId]:
         if kept is None or not _a_question_of_profiles(kept, device):
             continue
         if replay(tx, kept, profile, held, {}).affirming:
-            change_state(tx, device, Edge.RECONSIDERED, why=f"stored evidence passes revision {profile.revision}")
+            change_state(
+                tx,
+                device,
+                Edge.RECONSIDERED,
+                why=f"stored evidence passes revision {profile.revision}",
+            )
             freed.append(device.id)
     return freed
 
@@ -72,4 +85,6 @@ def reconsider(tx: Transaction, profile: FirmwareProfile) -> list[DeviceId]:
 def _a_question_of_profiles(kept: KeptEvidence, device: Device) -> bool:
     if kept.affirming or kept.last_ms < device.shown.failures_ms:
         return False  # what made it suspect was no evidence that verified
-    return all(f.reason != Reason.COUNTERS for f in kept.failures)  # of a cleared or rolled back TPM an operator decides
+    return all(
+        f.reason != Reason.COUNTERS for f in kept.failures
+    )  # of a cleared or rolled back TPM an operator decides

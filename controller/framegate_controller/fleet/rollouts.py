@@ -12,7 +12,16 @@ from typing import Final
 
 from framegate.errors import Failure, Reason, Refused
 from framegate.machines.lifecycle import State
-from framegate.machines.rollout import Plan, Rollout, RolloutState, Seen, advance, assign, classify, command
+from framegate.machines.rollout import (
+    Plan,
+    Rollout,
+    RolloutState,
+    Seen,
+    advance,
+    assign,
+    classify,
+    command,
+)
 from framegate.profile.signed import LoadedProfile
 from framegate.record.fleet_events import RolloutMoved, RolloutStarted
 from framegate.record.machine_events import RolloutSeen
@@ -23,7 +32,12 @@ from framegate_controller.fleet.profiles import load_revision, put_in_force
 from framegate_controller.store.ports import CONTROLLER, Moved, Transaction
 from framegate_controller.store.shared.firmware import VerifiedProfiles
 
-LIVE: Final = (RolloutState.SHADOW, RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.ENFORCED)
+LIVE: Final = (
+    RolloutState.SHADOW,
+    RolloutState.RUNNING,
+    RolloutState.PAUSED,
+    RolloutState.ENFORCED,
+)
 """States in which a profile has a rollout under way."""
 _TAKEN: Final = frozenset({RolloutState.ENFORCED, RolloutState.RETIRED})
 
@@ -70,8 +84,15 @@ class ActiveRollout:
         mine, state = self.device, self.record.state
         old, new = affirmed.get(self.old.sha256, False), affirmed.get(self.new.sha256, False)
         if state == RolloutState.ABORTED:
-            return Noticed(None, new, (self._put_back(),) if mine.seen == Seen.UPDATED and not old else ())
-        seen = classify(old=old, new=new, reached=self.record.rollout.reaches(mine.step), enforced=state in _TAKEN)
+            return Noticed(
+                None, new, (self._put_back(),) if mine.seen == Seen.UPDATED and not old else ()
+            )
+        seen = classify(
+            old=old,
+            new=new,
+            reached=self.record.rollout.reaches(mine.step),
+            enforced=state in _TAKEN,
+        )
         return Noticed(seen, new, tuple(self._told(seen)))
 
     def note(self, tx: Transaction, noticed: Noticed) -> None:
@@ -85,8 +106,15 @@ class ActiveRollout:
         if seen is None:
             return
         if seen != mine.seen:
-            tx.record(RolloutSeen(device=mine.device, rollout=self.record.id, before=mine.seen, after=seen), by=CONTROLLER)
-        tx.rollouts.put_device(replace(mine, seen=seen, shadow="pass" if noticed.new else "fail", at_ms=tx.now_ms))
+            tx.record(
+                RolloutSeen(
+                    device=mine.device, rollout=self.record.id, before=mine.seen, after=seen
+                ),
+                by=CONTROLLER,
+            )
+        tx.rollouts.put_device(
+            replace(mine, seen=seen, shadow="pass" if noticed.new else "fail", at_ms=tx.now_ms)
+        )
         tick(tx, self.record)
 
     def _told(self, seen: Seen) -> list[Failure]:
@@ -110,7 +138,9 @@ def latest_rollout(tx: Transaction, profile: str) -> RolloutRecord | None:
     return found if found is not None and found.state != RolloutState.RETIRED else None
 
 
-def load_revisions(tx: Transaction, keys: FleetKeys, record: RolloutRecord, held: VerifiedProfiles | None = None) -> Revisions:
+def load_revisions(
+    tx: Transaction, keys: FleetKeys, record: RolloutRecord, held: VerifiedProfiles | None = None
+) -> Revisions:
     """The two revisions of a rollout. Raises as `load_revision`."""
     return Revisions(
         load_revision(tx, keys, record.profile, record.from_revision, held),
@@ -122,8 +152,14 @@ def place_in(tx: Transaction, record: RolloutRecord, device: Device) -> RolloutD
     """Where `device` stands in a rollout, None where that means nothing for it."""
     mine = tx.rollouts.device(record.id, device.id)
     if mine is None and record.state in LIVE:  # it joined while the rollout ran: last
-        return RolloutDevice(rollout=record.id, device=device.id, step=record.plan.steps - 1, seen=Seen.WAITING)
-    if mine is not None and record.state == RolloutState.ABORTED and mine.seen not in {Seen.UPDATED, Seen.EARLY}:
+        return RolloutDevice(
+            rollout=record.id, device=device.id, step=record.plan.steps - 1, seen=Seen.WAITING
+        )
+    if (
+        mine is not None
+        and record.state == RolloutState.ABORTED
+        and mine.seen not in {Seen.UPDATED, Seen.EARLY}
+    ):
         return None
     return mine
 
@@ -137,7 +173,12 @@ def start_rollout(tx: Transaction, keys: FleetKeys, name: str, plan: Plan) -> Ro
     running = next(iter(tx.rollouts.in_state(LIVE, name)), None)
     if running is not None:
         hint = f"framegate rollout abort {running.id}, or retire it"
-        raise Refused.of(Reason.CONFLICT, f"no rollout of {name} under way", f"{running.id} is {running.state}", hint)
+        raise Refused.of(
+            Reason.CONFLICT,
+            f"no rollout of {name} under way",
+            f"{running.id} is {running.state}",
+            hint,
+        )
     _same_pcrs(load_revision(tx, keys, name, before), load_revision(tx, keys, name, after))
     devices = tx.devices.ids(profile=name, but=[State.RETIRED])
     record = RolloutRecord(
@@ -150,14 +191,26 @@ def start_rollout(tx: Transaction, keys: FleetKeys, name: str, plan: Plan) -> Ro
         step=0,
         step_ms=tx.now_ms,
         started_ms=tx.now_ms,
-        note="shadow: the new revision is only tried" if plan.shadow else f"{plan.step_name(0)} begins",
+        note="shadow: the new revision is only tried"
+        if plan.shadow
+        else f"{plan.step_name(0)} begins",
     )
     tx.rollouts.put(record)
     steps = assign(record.id, plan, devices)
     for device in devices:
-        tx.rollouts.put_device(RolloutDevice(rollout=record.id, device=device, step=steps[device], seen=Seen.WAITING))
+        tx.rollouts.put_device(
+            RolloutDevice(rollout=record.id, device=device, step=steps[device], seen=Seen.WAITING)
+        )
     tx.raise_firmware_revision()
-    tx.record(RolloutStarted(rollout=record.id, profile=name, from_revision=before, to_revision=after, devices=len(devices)))
+    tx.record(
+        RolloutStarted(
+            rollout=record.id,
+            profile=name,
+            from_revision=before,
+            to_revision=after,
+            devices=len(devices),
+        )
+    )
     return record
 
 
@@ -165,10 +218,14 @@ def _next_revision(tx: Transaction, name: str) -> tuple[int, int]:
     current, newest = tx.profiles.in_force(name), tx.profiles.newest(name)
     if current is None or not newest:
         hint = "framegate profile list"
-        raise Refused.of(Reason.NOT_FOUND, "a firmware profile of the fleet", ascii(name[:63]), hint)
+        raise Refused.of(
+            Reason.NOT_FOUND, "a firmware profile of the fleet", ascii(name[:63]), hint
+        )
     if newest <= current.revision:
         wanted = f"a revision above {current.revision} that is imported and not in force"
-        raise Refused.of(Reason.CONFLICT, wanted, "none", "framegate profile import FILE --for-rollout")
+        raise Refused.of(
+            Reason.CONFLICT, wanted, "none", "framegate profile import FILE --for-rollout"
+        )
     return current.revision, newest
 
 
@@ -203,7 +260,9 @@ def change_rollout(tx: Transaction, record: RolloutRecord, verb: str, by: str) -
     return _move(tx, record, after, f"{verb} by {by}", by)
 
 
-def _move(tx: Transaction, record: RolloutRecord, after: Rollout, what: str, by: str) -> RolloutRecord:
+def _move(
+    tx: Transaction, record: RolloutRecord, after: Rollout, what: str, by: str
+) -> RolloutRecord:
     moved = replace(record, state=after.state, step=after.step, step_ms=after.step_ms, note=what)
     tx.rollouts.put(moved)
     target = tx.profiles.revision(record.profile, record.to_revision)

@@ -1,7 +1,8 @@
-"""What a judgement means for a device: its next state, its result, its certificates, worked out on a value and written nowhere.
+"""What a judgement means for a device: its next state, its result, its certificates, worked out on
+a value and written nowhere.
 
-All that costs time, signing above all, is done here, outside the store's one write transaction; `fleet.commit` only
-writes what was worked out, if the device is still what it was.
+All that costs time, signing above all, is done here, outside the store's one write transaction;
+`fleet.commit` only writes what was worked out, if the device is still what it was.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ ASK_AGAIN: Final = frozenset({Reason.BOOT_LOG_REQUIRED, Reason.IMA_REQUIRED})
 class Weighed:
     """What is to be written if the device is still as it was looked at.
 
-    `device` stands as it will but for `edge`; `told` are events before the edge, `after` those after it. `processes`: the gateway processes
-    its host vouches for from now on, None for as before.
+    `device` stands as it will but for `edge`; `told` are events before the edge, `after` those
+    after it. `processes`: the gateway processes its host vouches for from now on, None for as
+    before.
     """
 
     device: Device
@@ -61,7 +63,9 @@ class Weighed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is weighed: the device as it was looked at, its proof and what was expected of it, the rollout that reaches it, how it came."""
+    """What is weighed: the device as it was looked at, its proof and what was expected of it, the
+    rollout that reaches it, how it came.
+    """
 
     device: Device
     expected: Expectation
@@ -78,7 +82,9 @@ def weigh(fleet: Fleet, case: Case, judged: Judgement, now_ms: int) -> Weighed:
         try:
             publics = _publics(device, result.gateway_publics)
         except (Malformed, EvidenceRejected) as error:
-            return weigh_refusal(device, EvidenceRejected(error.failures, authenticated=True), now_ms)
+            return weigh_refusal(
+                device, EvidenceRejected(error.failures, authenticated=True), now_ms
+            )
     noticed = case.rollout.look(judged.affirmed) if case.rollout is not None else None
     told = _posture_told(device, evidence.posture)
     shown = _shown(judged, noticed, now_ms)
@@ -91,15 +97,28 @@ def weigh(fleet: Fleet, case: Case, judged: Judgement, now_ms: int) -> Weighed:
         result_id=secrets.token_hex(16),
     )
     seen = replace(seen, kept=_kept(fleet, case, seen, judged, now_ms))
-    return _affirmed(fleet, case, seen, publics, now_ms) if result.affirming else _lowered(seen, result.failures, now_ms)
+    return (
+        _affirmed(fleet, case, seen, publics, now_ms)
+        if result.affirming
+        else _lowered(seen, result.failures, now_ms)
+    )
 
 
 def weigh_refusal(device: Device, error: FramegateError, now_ms: int) -> Weighed:
-    """What evidence that did not hold means: only where the device's own TPM vouches for what was sent, its state falls."""
+    """What evidence that did not hold means: only where the device's own TPM vouches for what was
+    sent, its state falls.
+    """
     answer = Answer(device.id, device.zone, device.state, error.failures)
     if error.reason in ASK_AGAIN:
-        forgotten = replace(device.baseline, ima=None) if error.reason == Reason.IMA_REQUIRED else device.baseline
-        return Weighed(device=replace(device, baseline=forgotten), answer=replace(answer, retry_with_boot_log=True))
+        forgotten = (
+            replace(device.baseline, ima=None)
+            if error.reason == Reason.IMA_REQUIRED
+            else device.baseline
+        )
+        return Weighed(
+            device=replace(device, baseline=forgotten),
+            answer=replace(answer, retry_with_boot_log=True),
+        )
     shown = replace(device.shown, failures=error.failures, failures_ms=now_ms)
     refused = EvidenceRefused(device=device.id, reasons=tuple(f.reason for f in error.failures))
     seen = Weighed(device=replace(device, shown=shown), answer=answer, told=(refused,))
@@ -109,7 +128,9 @@ def weigh_refusal(device: Device, error: FramegateError, now_ms: int) -> Weighed
 
 
 def _lowered(seen: Weighed, failures: tuple[Failure, ...], now_ms: int) -> Weighed:
-    """Authenticated evidence contradicts policy: no gateway process of it stands, no result of it goes on."""
+    """Authenticated evidence contradicts policy: no gateway process of it stands, no result of it
+    goes on.
+    """
     device = seen.device
     ended = replace(device.standing, expires_ms=min(device.standing.expires_ms, now_ms))
     return replace(
@@ -122,8 +143,12 @@ def _lowered(seen: Weighed, failures: tuple[Failure, ...], now_ms: int) -> Weigh
     )
 
 
-def _affirmed(fleet: Fleet, case: Case, seen: Weighed, publics: tuple[GatewayPublics, ...], now_ms: int) -> Weighed:
-    """A passed appraisal: the result stands, and a device that nobody holds back gets certificates for as long."""
+def _affirmed(
+    fleet: Fleet, case: Case, seen: Weighed, publics: tuple[GatewayPublics, ...], now_ms: int
+) -> Weighed:
+    """A passed appraisal: the result stands, and a device that nobody holds back gets certificates
+    for as long.
+    """
     judged = seen.judged
     assert judged is not None  # noqa: S101 - weigh() gives it
     result, loaded, device = judged.result, judged.loaded, seen.device
@@ -151,33 +176,62 @@ def _affirmed(fleet: Fleet, case: Case, seen: Weighed, publics: tuple[GatewayPub
         tls=TlsKey(public=case.expected.tls.raw, spki_sha256=spki, certificate_expires_ms=before),
     )
     if state != State.TRUSTED:
-        return replace(seen, device=proved, edge=edge, answer=replace(seen.answer, state=state, failures=(held_back(device, state),)))
+        return replace(
+            seen,
+            device=proved,
+            edge=edge,
+            answer=replace(seen.answer, state=state, failures=(held_back(device, state),)),
+        )
     life, at = timedelta(milliseconds=fleet.timing.result_life_ms), from_ms(now_ms)
     identifier = DeviceId(device.id)
     certificate = issue_device(fleet.keys, identifier, result, life, at)
     ends = int(certificate.not_valid_after_utc.timestamp() * 1000)
     raws = judged.evidence.gateway_publics
-    warrants = tuple(GatewayWarrant(sha256(raw), *issue_gateway(fleet.keys, identifier, p, life, at)) for raw, p in zip(raws, publics, strict=True))
-    processes = tuple(GatewayProcess(publics_sha256=sha256(raw), host=identifier, publics=raw, result_id=seen.result_id) for raw in raws)
+    warrants = tuple(
+        GatewayWarrant(sha256(raw), *issue_gateway(fleet.keys, identifier, p, life, at))
+        for raw, p in zip(raws, publics, strict=True)
+    )
+    processes = tuple(
+        GatewayProcess(
+            publics_sha256=sha256(raw), host=identifier, publics=raw, result_id=seen.result_id
+        )
+        for raw in raws
+    )
     return replace(
         seen,
-        device=replace(proved, tls=TlsKey(public=case.expected.tls.raw, spki_sha256=spki, certificate_expires_ms=ends)),
+        device=replace(
+            proved,
+            tls=TlsKey(public=case.expected.tls.raw, spki_sha256=spki, certificate_expires_ms=ends),
+        ),
         edge=edge,
-        after=(Attested(device=device.id, result=seen.result_id, evidence_sha256=evidence_sha256, profile=loaded.label),),
+        after=(
+            Attested(
+                device=device.id,
+                result=seen.result_id,
+                evidence_sha256=evidence_sha256,
+                profile=loaded.label,
+            ),
+        ),
         processes=processes,
-        answer=Answer(identifier, device.zone, State.TRUSTED, (), certificate, seen.result_id, warrants),
+        answer=Answer(
+            identifier, device.zone, State.TRUSTED, (), certificate, seen.result_id, warrants
+        ),
     )
 
 
 def _publics(device: Device, raws: tuple[bytes, ...]) -> tuple[GatewayPublics, ...]:
     if raws and device.kind != Kind.GATEWAY:
         hint = "enrol the host with: framegate gateway invite"
-        raise EvidenceRejected([Failure(Reason.PUBLICS, f"no gateway keys from a {device.kind}", f"{len(raws)}", hint)])
+        raise EvidenceRejected(
+            [Failure(Reason.PUBLICS, f"no gateway keys from a {device.kind}", f"{len(raws)}", hint)]
+        )
     return tuple(GatewayPublics.parse(raw) for raw in raws)
 
 
 def _posture_told(device: Device, raw: bytes) -> tuple[Event, ...]:
-    """What changed on the machine since it last reported: its own word, told because people want to know, not because it is proof."""
+    """What changed on the machine since it last reported: its own word, told because people want to
+    know, not because it is proof.
+    """
     if not device.shown.posture:
         return ()
     try:

@@ -8,7 +8,13 @@ from typing import Any, Final
 
 from framegate.errors import Failure, Malformed, Reason, Refused
 from framegate.machines.model import ModelEvent, ModelState
-from framegate.record.fleet_events import ModelApproved, ModelPromoted, ModelRegistered, ModelRolledBack, ModelWithdrawn
+from framegate.record.fleet_events import (
+    ModelApproved,
+    ModelPromoted,
+    ModelRegistered,
+    ModelRolledBack,
+    ModelWithdrawn,
+)
 from framegate.registry.model import Model, ZonePin
 from framegate.signed.dsse import strict_json
 from framegate.signed.model import bundle_digest, verify_model
@@ -72,12 +78,20 @@ def verify_bundle(bundle: Bundle, now: datetime) -> SignedBundle:
     """
     keys, roots = anchor_of(bundle.anchor)
     files = dict(bundle.files)
-    signed = verify_model(bundle.signature, files, keys=keys, roots=roots, signers=(bundle.signer,), now=now)  # 1
+    signed = verify_model(
+        bundle.signature, files, keys=keys, roots=roots, signers=(bundle.signer,), now=now
+    )  # 1
     for file, content in (("recipe.json", bundle.recipe), ("card.json", bundle.card)):  # 2
         if files.get(file, sha256(b"")) != sha256(content):
             raise Refused.of(Reason.MODEL, f"the signed {file}", "another")
     name, version = _named(strict_json(bundle.recipe))  # 3
-    return SignedBundle(bundle=bundle, digest=bundle_digest(files).hex(), name=name, version=version, signer=signed.signer)
+    return SignedBundle(
+        bundle=bundle,
+        digest=bundle_digest(files).hex(),
+        name=name,
+        version=version,
+        signer=signed.signer,
+    )
 
 
 def _named(recipe: Any) -> tuple[str, int]:
@@ -131,7 +145,12 @@ def withdraw_model(tx: Transaction, model: Model) -> Model:
     running = tx.models.zones_of(model.digest)
     if running:
         actual = f"in force in {', '.join(running[:8])}"
-        raise Refused.of(Reason.CONFLICT, "a model that no zone runs", actual, f"framegate model rollback {running[0]}")
+        raise Refused.of(
+            Reason.CONFLICT,
+            "a model that no zone runs",
+            actual,
+            f"framegate model rollback {running[0]}",
+        )
     tx.models.put(withdrawn)
     tx.record(ModelWithdrawn(model=_label(model), digest=model.digest))
     return withdrawn
@@ -155,17 +174,23 @@ def unapproved(tx: Transaction, zone: str, digest: str) -> Failure | None:
     if model is not None and model.state == ModelState.APPROVED:
         return None  # on its way to the pinned one
     wanted = f"a gateway with an approved model, {pin.digest[:16]}"
-    return Failure(Reason.MODEL, wanted, f"one that runs {digest[:16]}", "framegate gateway status says why")
+    return Failure(
+        Reason.MODEL, wanted, f"one that runs {digest[:16]}", "framegate gateway status says why"
+    )
 
 
-def pin_model(tx: Transaction, keys: FleetKeys, zone: str, model: Model, *, rollback: bool) -> ModelPin:
+def pin_model(
+    tx: Transaction, keys: FleetKeys, zone: str, model: Model, *, rollback: bool
+) -> ModelPin:
     """Sign the zone's next pin: from now on `model` is in force there.
 
     It must be approved, and newer than the present one of its name unless it is a roll-back. Raises
     Refused (MODEL, MODEL_ROLLBACK, CONFLICT).
     """
     before = tx.models.pin(zone)
-    _may_follow(zone, model, parse_pin(before.envelope) if before is not None else None, rollback=rollback)
+    _may_follow(
+        zone, model, parse_pin(before.envelope) if before is not None else None, rollback=rollback
+    )
     pin = ModelPin(
         zone=zone,
         sequence=before.sequence + 1 if before is not None else 1,
@@ -180,7 +205,9 @@ def pin_model(tx: Transaction, keys: FleetKeys, zone: str, model: Model, *, roll
     )
     signer = keys.signing["model"]
     envelope = pin.seal(signer.der, signer.sign)
-    tx.models.add_pin(ZonePin(zone=zone, sequence=pin.sequence, digest=model.digest, envelope=envelope))
+    tx.models.add_pin(
+        ZonePin(zone=zone, sequence=pin.sequence, digest=model.digest, envelope=envelope)
+    )
     tx.raise_revision()
     event = ModelRolledBack if rollback else ModelPromoted
     tx.record(event(zone=zone, model=_label(model), digest=model.digest, pin=pin.sequence))
@@ -194,10 +221,14 @@ def _may_follow(zone: str, model: Model, present: ModelPin | None, *, rollback: 
     if present is None:
         return
     if present.model_sha256 == model.digest:
-        raise Refused.of(Reason.CONFLICT, f"another model than the present one of {zone}", _label(model))
+        raise Refused.of(
+            Reason.CONFLICT, f"another model than the present one of {zone}", _label(model)
+        )
     if present.name == model.name and model.version <= present.version and not rollback:
         hint = f"framegate model rollback {zone} says that it is meant"
-        raise Refused.of(Reason.MODEL_ROLLBACK, f"a version above {present.version}", model.version, hint)
+        raise Refused.of(
+            Reason.MODEL_ROLLBACK, f"a version above {present.version}", model.version, hint
+        )
 
 
 def earlier_model(tx: Transaction, zone: str) -> Model:
@@ -210,7 +241,9 @@ def earlier_model(tx: Transaction, zone: str) -> Model:
         found = tx.models.get(digest)
         if digest != pins[0].digest and found is not None and found.state == ModelState.APPROVED:
             return found
-    raise Refused.of(Reason.NOT_FOUND, f"an earlier approved model of {zone}", "none", "framegate model list")
+    raise Refused.of(
+        Reason.NOT_FOUND, f"an earlier approved model of {zone}", "none", "framegate model list"
+    )
 
 
 def _label(model: Model) -> str:

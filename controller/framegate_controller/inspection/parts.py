@@ -50,7 +50,9 @@ class PartChange:
         return f"part {self.part.part_type}: {count} golden images ({images}) from {source}"
 
 
-def parse_change(part_type: str, goldens: Sequence[bytes], rules: bytes, source: str, *, remove: bool) -> PartChange:
+def parse_change(
+    part_type: str, goldens: Sequence[bytes], rules: bytes, source: str, *, remove: bool
+) -> PartChange:
     """What is asked for. Raises Malformed (PART)."""
     read = _parse_rules(rules)
     if not remove:
@@ -72,31 +74,43 @@ def parse_change(part_type: str, goldens: Sequence[bytes], rules: bytes, source:
 
 def _check_goldens(goldens: Sequence[bytes], source: str) -> None:
     whole = sum(map(len, goldens))
-    if not 1 <= len(goldens) <= MAX_GOLDENS or any(len(g) > MAX_GOLDEN_BYTES for g in goldens) or whole > MAX_GOLDENS_BYTES:
+    if (
+        not 1 <= len(goldens) <= MAX_GOLDENS
+        or any(len(g) > MAX_GOLDEN_BYTES for g in goldens)
+        or whole > MAX_GOLDENS_BYTES
+    ):
         wanted = f"1 to {MAX_GOLDENS} golden images, {MAX_GOLDENS_BYTES} bytes together"
         raise Malformed.of(Reason.PART, wanted, f"{len(goldens)}, {whole} bytes")
     if any(not g.startswith(PICTURES) for g in goldens):
         raise Malformed.of(Reason.PART, "golden images as PNG or JPEG", "another file")
     if not source.strip():
-        raise Malformed.of(Reason.PART, "where the golden images are from", "nothing", "--source TEXT")
+        raise Malformed.of(
+            Reason.PART, "where the golden images are from", "nothing", "--source TEXT"
+        )
 
 
 def _parse_rules(raw: bytes) -> dict[str, Any]:
     defaults: dict[str, Any] = {"thresholds": [], "min_size_px": 0.0, "ignore": []}
     body = strict_json(raw) if raw else {}
     if len(raw) > MAX_RULES_BYTES or type(body) is not dict or set(body) - set(defaults):
-        raise Malformed.of(Reason.PART, "rules with thresholds, min_size_px and ignore", ascii(body)[:80])
+        raise Malformed.of(
+            Reason.PART, "rules with thresholds, min_size_px and ignore", ascii(body)[:80]
+        )
     found = {**defaults, **body}
     lists = type(found["thresholds"]) is list and type(found["ignore"]) is list
     if not lists or type(found["min_size_px"]) not in {int, float}:
         wanted = "lists of thresholds and regions, a number min_size_px"
         raise Malformed.of(Reason.PART, wanted, ascii(found)[:80])
     if any(type(row) is not dict for row in found["thresholds"]):
-        raise Malformed.of(Reason.PART, "thresholds as {kind, at_least}", ascii(found["thresholds"])[:80])
+        raise Malformed.of(
+            Reason.PART, "thresholds as {kind, at_least}", ascii(found["thresholds"])[:80]
+        )
     return found
 
 
-def set_part(tx: Transaction, keys: FleetKeys, change: PartChange, by: str, approved_by: tuple[str, ...]) -> Part:
+def set_part(
+    tx: Transaction, keys: FleetKeys, change: PartChange, by: str, approved_by: tuple[str, ...]
+) -> Part:
     """Sign a part under its next version, or take it away. Raises Refused (PART).
 
     One that was taken away stays as such, so that its version never falls.
@@ -112,7 +126,13 @@ def set_part(tx: Transaction, keys: FleetKeys, change: PartChange, by: str, appr
     made = replace(asked, version=version, approved_by=(by, *approved_by), issued_at_ms=tx.now_ms)
     signer = keys.signing["part"]
     envelope = made.seal(signer.der, signer.sign)
-    part = Part(part_type=made.part_type, version=version, removed=bool(made.removed), envelope=envelope, by=by)
+    part = Part(
+        part_type=made.part_type,
+        version=version,
+        removed=bool(made.removed),
+        envelope=envelope,
+        by=by,
+    )
     tx.parts.put(part)
     tx.raise_revision()
     event = PartRemoved if part.removed else PartSet
@@ -129,13 +149,17 @@ def find_part(tx: Transaction, part_type: str) -> Part:
     """A part that is there. Raises Refused (NOT_FOUND)."""
     part = tx.parts.get(part_type)
     if part is None or part.removed:
-        raise Refused.of(Reason.NOT_FOUND, "a part's id", ascii(part_type[:80]), "framegate part list")
+        raise Refused.of(
+            Reason.NOT_FOUND, "a part's id", ascii(part_type[:80]), "framegate part list"
+        )
     return part
 
 
 def golden_images(tx: Transaction, part: Part) -> list[bytes]:
     """Those of a part. Raises Refused (NOT_FOUND)."""
-    statement = PartStatement.parse_payload(parse_envelope(part.envelope, PartStatement.TYPE).payload)
+    statement = PartStatement.parse_payload(
+        parse_envelope(part.envelope, PartStatement.TYPE).payload
+    )
     return [golden_image(tx, bytes.fromhex(g)) for g in statement.goldens]
 
 

@@ -251,9 +251,7 @@ class Authority:
         aim, failure = denied.aim, denied.failure
         tx.act = denied.act(reason)
         tx.policies.keep_decision(denied.decision(tx.now_ms))
-        told = VerbDenied(
-            device=aim.device, verb=aim.verb, about=aim.about, reason=failure.reason
-        )
+        told = VerbDenied(device=aim.device, verb=aim.verb, about=aim.about, reason=failure.reason)
         tx.record(told)
         if failure.reason != Reason.APPROVAL_NEEDED or dry:
             return Refused(denied.failures)

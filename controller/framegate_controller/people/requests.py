@@ -155,9 +155,7 @@ class Word:
     remark: str
 
 
-def decide(
-    tx: Transaction, request: AccessRequest, word: Word, policy: PolicySet
-) -> AccessRequest:
+def decide(tx: Transaction, request: AccessRequest, word: Word, policy: PolicySet) -> AccessRequest:
     """Somebody says yes or no. That they may, the policy has said.
 
     1. it waits, and has not run out; 2. nobody approves their own, nor twice; 3. the policy under
@@ -199,7 +197,9 @@ def as_of_now(tx: Transaction, request: AccessRequest) -> AccessRequest:
 
 
 def _runs_out(request: AccessRequest) -> bool:
-    """A review waits until somebody has looked; a role that was granted ends by its own time, however late that was."""
+    """A review waits until somebody has looked; a role that was granted ends by its own time,
+    however late that was.
+    """
     granted = request.kind == RequestKind.ROLE and request.state == RequestState.APPROVED
     return request.kind != RequestKind.REVIEW and not granted
 

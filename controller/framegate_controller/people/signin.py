@@ -129,9 +129,7 @@ class SignIn:
 
         return self._proved(self.security_keys.whose(state), opening, prove)
 
-    def oidc_complete(
-        self, state: bytes, answer: str, csr: bytes, source: str
-    ) -> SignedIn | None:
+    def oidc_complete(self, state: bytes, answer: str, csr: bytes, source: str) -> SignedIn | None:
         """A session for what the provider says of the person; None while it is still asked.
 
         A person whom the provider saw long ago has shown no fresh factor. Raises Malformed,
@@ -199,9 +197,7 @@ class SignIn:
                 )
                 told = OperatorEnrolled(source=address_text(source))
                 tx.record(told, by=OPERATOR_PREFIX + person.name)
-                opening = Opening(
-                    key=key, method="enrolment", source=source, recovery_codes=codes
-                )
+                opening = Opening(key=key, method="enrolment", source=source, recovery_codes=codes)
                 return open_session(tx, self.fleet, replace(person, factors=factors), opening)
         raise self._wrong(operator, source, "enrolment")
 

@@ -57,11 +57,18 @@ def record_batch(tx: Transaction, keys: FleetKeys, host: str, envelope: bytes) -
 def _verified(keys: FleetKeys, host: str, envelope: bytes, now_ms: int) -> ReceiptBatch:
     made = envelope_certificate(parse_envelope(envelope, ReceiptBatch.TYPE))
     born, ends = made.not_valid_before_utc, made.not_valid_after_utc
-    batch, signer = ReceiptBatch.verify(envelope, keys.intermediates, keys.root.certificate, min(max(from_ms(now_ms), born), ends))
-    if not born <= from_ms(batch.closed_at_ms) <= ends or batch.closed_at_ms > now_ms + CLOCK_SLACK_MS:
+    batch, signer = ReceiptBatch.verify(
+        envelope, keys.intermediates, keys.root.certificate, min(max(from_ms(now_ms), born), ends)
+    )
+    if (
+        not born <= from_ms(batch.closed_at_ms) <= ends
+        or batch.closed_at_ms > now_ms + CLOCK_SLACK_MS
+    ):
         wanted = "a batch closed in the past, while its signer's certificate lived"
         raise Refused.of(Reason.RECEIPT, wanted, f"closed at {batch.closed_at_ms}, now {now_ms}")
     name = common_name(signer, Reason.RECEIPT)
     if batch.gateway != host or name != host:
-        raise Refused.of(Reason.RECEIPT, f"a batch of {host}", f"one of {batch.gateway}, signed by {name}")
+        raise Refused.of(
+            Reason.RECEIPT, f"a batch of {host}", f"one of {batch.gateway}, signed by {name}"
+        )
     return batch

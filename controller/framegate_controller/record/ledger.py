@@ -1,4 +1,6 @@
-"""The record's tree: prove an entry, sign a head, hold a head kept elsewhere against it. Hashing is RFC 9162's; all cost a logarithm."""
+"""The record's tree: prove an entry, sign a head, hold a head kept elsewhere against it. Hashing is
+RFC 9162's; all cost a logarithm.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from framegate.signed.receipt import Checkpoint
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
 
-RESTORE: Final = "restore the registry from its backup; framegate audit verify on an export names the entry"
+RESTORE: Final = (
+    "restore the registry from its backup; framegate audit verify on an export names the entry"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ def prove(tx: Transaction, keys: FleetKeys, index: int) -> LogProof:
 
 
 def prove_growth(tx: Transaction, first: int, second: int) -> list[bytes]:
-    """That the log of `second` entries is the one of `first` grown (RFC 9162, 2.1.4). Raises ValueError."""
+    """That the log of `second` entries is the one of `first` grown (RFC 9162, 2.1.4). Raises
+    ValueError.
+    """
     if second > tx.log.size():
         raise ValueError(f"a log of {second} entries")
     return consistency_path(first, second, tx.log.node)
@@ -47,20 +53,34 @@ def checkpoint(tx: Transaction, keys: FleetKeys) -> bytes:
     if kept is not None:
         return kept
     signer = keys.signing["log"]
-    envelope = Checkpoint(fleet=keys.fleet, size=size, root=tx.log.root(), at_ms=tx.now_ms).seal(signer.der, signer.sign)
+    envelope = Checkpoint(fleet=keys.fleet, size=size, root=tx.log.root(), at_ms=tx.now_ms).seal(
+        signer.der, signer.sign
+    )
     tx.log.add_head(size, tx.now_ms, envelope)
     return envelope
 
 
 def require_whole(tx: Transaction, witnessed: bytes) -> None:
-    """That the log still holds what the head `witnessed` was signed over: checked at every start, against a head kept outside the store.
+    """That the log still holds what the head `witnessed` was signed over: checked at every start,
+    against a head kept outside the store.
 
-    Raises Refused (AUDIT): the log was cut, deleted or rewritten. The caller MUST have verified the head's signature.
+    Raises Refused (AUDIT): the log was cut, deleted or rewritten. The caller MUST have verified the
+    head's signature.
     """
     head = Checkpoint.parse_payload(witnessed)
     size = tx.log.size()
     if head.size > size:
-        raise Refused.of(Reason.AUDIT, f"a log of at least {head.size} entries, as its last head says", f"{size}", RESTORE)
+        raise Refused.of(
+            Reason.AUDIT,
+            f"a log of at least {head.size} entries, as its last head says",
+            f"{size}",
+            RESTORE,
+        )
     found = Frontier.resume(head.size, tx.log.node).root.hex()
     if head.size and found != head.root:
-        raise Refused.of(Reason.AUDIT, f"the log whose first {head.size} entries have the root {head.root[:16]}…", f"{found[:16]}…", RESTORE)
+        raise Refused.of(
+            Reason.AUDIT,
+            f"the log whose first {head.size} entries have the root {head.root[:16]}…",
+            f"{found[:16]}…",
+            RESTORE,
+        )

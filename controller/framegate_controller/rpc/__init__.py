@@ -1,1 +1,3 @@
-"""gRPC services: thin. `wire` and `peer` are the only readers of requests' envelopes and of who sent them."""
+"""gRPC services: thin. `wire` and `peer` are the only readers of requests' envelopes and of who
+sent them.
+"""

@@ -6,7 +6,14 @@ from typing import Any, Final
 
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.table import Rpc
-from framegate_controller.verbs.models import ApproveModel, ListModels, ModelView, RegisterModel, ShowModel, ShownModel
+from framegate_controller.verbs.models import (
+    ApproveModel,
+    ListModels,
+    ModelView,
+    RegisterModel,
+    ShowModel,
+    ShownModel,
+)
 from framegate_controller.verbs.pins import PromoteModel, RollBackModel
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -34,7 +41,9 @@ def _shown(shown: ShownModel, fleet: Fleet) -> pb.ModelReply:
     model = shown.view.model
     files = [pb.FileDigest(name=n, sha256=bytes.fromhex(d)) for n, d in model.files.items()]
     row = _model(shown.view, fleet)
-    return pb.ModelReply(row=row, recipe=model.recipe, card=model.card, files=files, pins=shown.pins)
+    return pb.ModelReply(
+        row=row, recipe=model.recipe, card=model.card, files=files, pins=shown.pins
+    )
 
 
 ROWS: Final[tuple[Rpc[Any, Any, Any], ...]] = (

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from framegate_controller.rpc import access, ca, devices, evidence, fleet_views, models, parts, people, policy, profiles, record, rollouts, zones
+from framegate_controller.rpc import (
+    access,
+    ca,
+    devices,
+    evidence,
+    fleet_views,
+    models,
+    parts,
+    people,
+    policy,
+    profiles,
+    record,
+    rollouts,
+    zones,
+)
 from framegate_controller.rpc.table import Rpc, StreamRpc
 
 TABLE: Final[tuple[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any], ...]] = (

@@ -12,7 +12,9 @@ from framegate_proto.v1 import framegate_pb2 as pb
 
 
 def _part(part: Part, _fleet: Fleet) -> pb.PartRow:
-    return pb.PartRow(part_type=part.part_type, version=part.version, envelope=part.envelope, by=part.by)
+    return pb.PartRow(
+        part_type=part.part_type, version=part.version, envelope=part.envelope, by=part.by
+    )
 
 
 def _parts(parts: list[Part], fleet: Fleet) -> pb.PartsReply:

@@ -14,7 +14,9 @@ from framegate_proto.edge import presented_certificate
 
 def verify_peer(context: Context, keys: FleetKeys, *purposes: Purpose) -> Peer:
     """See `ca.peer.verify_peer`; at this moment."""
-    return verify(presented_certificate(context), address_of(context), keys, datetime.now(UTC), *purposes)
+    return verify(
+        presented_certificate(context), address_of(context), keys, datetime.now(UTC), *purposes
+    )
 
 
 def address_of(context: Context) -> str:

@@ -7,7 +7,13 @@ from typing import Any, Final
 from framegate.registry.rollout import RevokedSigner
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.table import Rpc
-from framegate_controller.verbs.profiles import ImportProfile, ListProfiles, ProfileView, ShownProfile, ShowProfile
+from framegate_controller.verbs.profiles import (
+    ImportProfile,
+    ListProfiles,
+    ProfileView,
+    ShownProfile,
+    ShowProfile,
+)
 from framegate_controller.verbs.signers import RevokeSigner
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -32,7 +38,9 @@ def _profiles(views: list[ProfileView], fleet: Fleet) -> pb.ProfilesReply:
 
 
 def _shown(shown: ShownProfile, fleet: Fleet) -> pb.ProfileReply:
-    return pb.ProfileReply(row=_profile(shown.view, fleet), toml=shown.toml, envelope=shown.view.revision.envelope)
+    return pb.ProfileReply(
+        row=_profile(shown.view, fleet), toml=shown.toml, envelope=shown.view.revision.envelope
+    )
 
 
 def _signer(signer: RevokedSigner, _fleet: Fleet) -> pb.ProfileSigner:

@@ -6,7 +6,12 @@ from typing import Any, Final
 
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.table import Rpc
-from framegate_controller.verbs.rollouts import ChangeRollout, RolloutView, ShowRollouts, StartRollout
+from framegate_controller.verbs.rollouts import (
+    ChangeRollout,
+    RolloutView,
+    ShowRollouts,
+    StartRollout,
+)
 from framegate_proto.v1 import framegate_pb2 as pb
 
 

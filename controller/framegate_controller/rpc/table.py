@@ -1,4 +1,6 @@
-"""The operator's port as a table: which call reads which verb out of its request, and how what came of it is written into the reply."""
+"""The operator's port as a table: which call reads which verb out of its request, and how what came
+of it is written into the reply.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ SOON_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Rpc(Generic[Asked, R, Reply]):
-    """A call of the operator's service: its name, how its request is read, how its value is written."""
+    """A call of the operator's service: its name, how its request is read, how its value is
+    written.
+    """
 
     name: str
     parse: Callable[[Asked], Verb[R]]
@@ -57,18 +61,29 @@ class Operators:
     def __init__(self, desk: Desk, publish: Publish) -> None:
         self._desk, self._publish = desk, publish
 
-    def service(self, table: Iterable[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any]]) -> rpc.OperatorServicer:
-        """A servicer with a handler for each row. Raises ValueError where a row names no call of the service, or a call has no row."""
-        handlers = {row.name: self._unary(row) if isinstance(row, Rpc) else self._stream(row) for row in table}
+    def service(
+        self, table: Iterable[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any]]
+    ) -> rpc.OperatorServicer:
+        """A servicer with a handler for each row. Raises ValueError where a row names no call of
+        the service, or a call has no row.
+        """
+        handlers = {
+            row.name: self._unary(row) if isinstance(row, Rpc) else self._stream(row)
+            for row in table
+        }
         known = {name for name in vars(rpc.OperatorServicer) if not name.startswith("_")}
         if set(handlers) != known:
-            raise ValueError(f"calls without a row, or rows without a call: {sorted(set(handlers) ^ known)}")
+            raise ValueError(
+                f"calls without a row, or rows without a call: {sorted(set(handlers) ^ known)}"
+            )
         made: rpc.OperatorServicer = type("OperatorService", (rpc.OperatorServicer,), handlers)()
         return made
 
     def _unary(self, row: Rpc[Any, Any, Any]) -> Any:
         async def handle(_service: Any, request: Any, context: Context) -> Any:
-            verify_peer(context, self._desk.fleet.keys, Purpose.OPERATOR)  # before anything in the request is read
+            verify_peer(
+                context, self._desk.fleet.keys, Purpose.OPERATOR
+            )  # before anything in the request is read
             done = await self._done(row.parse(request), request, context)
             return row.reply(done.value, self._desk.fleet)
 
@@ -106,7 +121,9 @@ class Operators:
         reason = raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
         asking = Asking(
             peer=verify_peer(context, self._desk.fleet.keys, Purpose.OPERATOR),
-            content=lambda name: content_digest(name, request.DESCRIPTOR.name, request.SerializeToString(deterministic=True)),
+            content=lambda name: content_digest(
+                name, request.DESCRIPTOR.name, request.SerializeToString(deterministic=True)
+            ),
             reason=reason[:MAX_REASON],
             dry_run=given.get(DRY_RUN_KEY) == "1",
         )

@@ -19,7 +19,9 @@ F = TypeVar("F")
 
 
 async def to_the_end(work: Coroutine[Any, Any, F]) -> F:
-    """What `work` gives; it goes on though its caller hangs up, so that what is committed is also told."""
+    """What `work` gives; it goes on though its caller hangs up, so that what is committed is also
+    told.
+    """
     return await asyncio.shield(asyncio.create_task(work))
 
 
@@ -31,14 +33,19 @@ async def abort(context: Context, error: FramegateError) -> NoReturn:
 
 
 async def _refuse(name: str, error: Exception, context: Context) -> NoReturn:
-    """End a call with what the client may know of `error`; anything unforeseen is logged here and says `internal` there."""
+    """End a call with what the client may know of `error`; anything unforeseen is logged here and
+    says `internal` there.
+    """
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, FramegateError):
         log.info("%s refused: %s", name, ascii(str(error)))
         await abort(context, error)
     log.error("%s failed", name, exc_info=error)
-    await abort(context, Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the controller, see its log"))
+    await abort(
+        context,
+        Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the controller, see its log"),
+    )
 
 
 def guarded(method: Callable[..., Awaitable[F]]) -> Callable[..., Awaitable[F]]:

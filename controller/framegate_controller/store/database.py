@@ -1,4 +1,6 @@
-"""Open the registry's database and bring its schema up to date. SQLite by default: WAL, full durability, one writer at a time."""
+"""Open the registry's database and bring its schema up to date. SQLite by default: WAL, full
+durability, one writer at a time.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,18 @@ from framegate_controller.store.sql.transaction import SqlTransaction
 
 
 class Database:
-    """An open registry (`ports.Store`): `writing` waits for its turn and commits as a whole or not at all, `reading` waits for nobody."""
+    """An open registry (`ports.Store`): `writing` waits for its turn and commits as a whole or not
+    at all, `reading` waits for nobody.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], int] | None = None) -> None:
         self.path, self.clock = path, clock or now_ms
         url = f"sqlite:///{path}"
         self._writers, self._readers = _engine(url, writes=True), _engine(url, writes=False)
-        self._tail, self._turn = InMemoryTail(), Lock()  # threads of one process queue here: SQLite lets who waits sleep, and look again
+        self._tail, self._turn = (
+            InMemoryTail(),
+            Lock(),
+        )  # threads of one process queue here: SQLite lets who waits sleep, and look again
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._writers.connect() as connection:
@@ -62,7 +69,9 @@ def now_ms() -> int:
 def _engine(url: str, *, writes: bool) -> Engine:
     made = create_engine(url)
     pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"]
-    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"  # a reader that turns writer would otherwise fail instead of waiting
+    begin = (
+        "BEGIN IMMEDIATE" if writes else "BEGIN"
+    )  # a reader that turns writer would otherwise fail instead of waiting
 
     def connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the BEGIN below is the only one

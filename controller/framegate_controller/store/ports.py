@@ -1,7 +1,8 @@
 """What a controller asks of its store: repositories of frozen values, gathered on a transaction.
 
-Nothing above this room knows a database. A `Transaction` commits as a whole or not at all; its values are
-frozen, so a change is a new value that is put back. Reads see the transaction's own writes.
+Nothing above this room knows a database. A `Transaction` commits as a whole or not at all; its
+values are frozen, so a change is a new value that is put back. Reads see the transaction's own
+writes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from framegate.registry.evidence import KeptEvidence, KeptResult
 from framegate.registry.model import Model, Part, ReceiptBatchEntry, ZonePin
 from framegate.registry.operator import Operator, OperatorSession, SecurityKey
 from framegate.registry.request import AccessRequest
-from framegate.registry.rollout import ProfileInForce, ProfileRevision, RevokedSigner, RolloutDevice, RolloutRecord
+from framegate.registry.rollout import (
+    ProfileInForce,
+    ProfileRevision,
+    RevokedSigner,
+    RolloutDevice,
+    RolloutRecord,
+)
 from framegate.registry.ticket import Ticket
 from framegate.registry.zone import AppliedPolicy, KeptDecision, Zone
 
@@ -38,7 +45,9 @@ class Moved(Refused):
     @classmethod
     def of_what(cls, what: str) -> Moved:
         """That `what` is not as it was looked at."""
-        made = Refused.of(Reason.CONFLICT, f"{what} as it was looked at", "changed meanwhile", "try again")
+        made = Refused.of(
+            Reason.CONFLICT, f"{what} as it was looked at", "changed meanwhile", "try again"
+        )
         return cls(made.failures)
 
 
@@ -59,7 +68,9 @@ class Devices(Protocol):
         """By id."""
 
     def find(self, text: str, kind: str = "") -> Device:
-        """With this id or name, or the only one it is a prefix of. Raises Refused (NOT_FOUND, USAGE)."""
+        """With this id or name, or the only one it is a prefix of. Raises Refused (NOT_FOUND,
+        USAGE).
+        """
 
     def named(self, name: str) -> Device | None:
         """By name."""
@@ -73,10 +84,20 @@ class Devices(Protocol):
     def owners(self, ek_sha256: bytes, ak_name: bytes) -> list[Device]:
         """Those that have this EK or this AK."""
 
-    def all(self, *, kind: str = "", zone: str = "", profile: str = "", states: Sequence[State] = ()) -> list[Device]:
+    def all(
+        self, *, kind: str = "", zone: str = "", profile: str = "", states: Sequence[State] = ()
+    ) -> list[Device]:
         """Those that match every condition given, by zone and name."""
 
-    def ids(self, *, kind: str = "", zone: str = "", profile: str = "", states: Sequence[State] = (), but: Sequence[State] = ()) -> list[DeviceId]:
+    def ids(
+        self,
+        *,
+        kind: str = "",
+        zone: str = "",
+        profile: str = "",
+        states: Sequence[State] = (),
+        but: Sequence[State] = (),
+    ) -> list[DeviceId]:
         """Their ids alone; `but` leaves out what stands in those states."""
 
     def count(self, profile: str) -> int:
@@ -98,7 +119,9 @@ class Devices(Protocol):
         """A new one."""
 
     def put(self, device: Device) -> Device:
-        """Keep a changed value; returns it with its new `version`. Raises Moved where somebody changed it since it was read."""
+        """Keep a changed value; returns it with its new `version`. Raises Moved where somebody
+        changed it since it was read.
+        """
 
     def remove(self, device: str) -> None:
         """Forget a row, so that its name is free."""
@@ -167,7 +190,9 @@ class Masks(Protocol):
 
 
 class EvidenceKept(Protocol):
-    """Evidence, results, boot logs, IMA lists, allowlists: what it takes to look at a decision again."""
+    """Evidence, results, boot logs, IMA lists, allowlists: what it takes to look at a decision
+    again.
+    """
 
     def get(self, identifier: str) -> KeptEvidence | None:
         """By id."""
@@ -178,8 +203,12 @@ class EvidenceKept(Protocol):
     def last_content(self, device: str) -> tuple[str, bytes] | None:
         """(id, digest of the content) of the device's last evidence that verified."""
 
-    def ids_since(self, since_ms: int, *, device: str = "", profile: str = "") -> list[tuple[str, str]]:
-        """(id, zone) of evidence seen since, of one device, or of a profile's devices; by device and time."""
+    def ids_since(
+        self, since_ms: int, *, device: str = "", profile: str = ""
+    ) -> list[tuple[str, str]]:
+        """(id, zone) of evidence seen since, of one device, or of a profile's devices; by device
+        and time.
+        """
 
     def add(self, evidence: KeptEvidence) -> None:
         """New evidence."""
@@ -203,10 +232,22 @@ class EvidenceKept(Protocol):
         """Keep it; the same bytes again change nothing."""
 
     def ima_list(self, device: str, reset_count: int, restart_count: int, entries: int) -> bytes:
-        """The first `entries` entries of a boot's verified list, binary; empty where they are not kept any more."""
+        """The first `entries` entries of a boot's verified list, binary; empty where they are not
+        kept any more.
+        """
 
-    def keep_ima(self, device: str, reset_count: int, restart_count: int, start: int, entries: int, content: bytes) -> None:
-        """Entries from `start` on; from 0 they replace what was kept of this boot, and boots that no evidence names are forgotten."""
+    def keep_ima(
+        self,
+        device: str,
+        reset_count: int,
+        restart_count: int,
+        start: int,
+        entries: int,
+        content: bytes,
+    ) -> None:
+        """Entries from `start` on; from 0 they replace what was kept of this boot, and boots that
+        no evidence names are forgotten.
+        """
 
     def has_allowlist(self, sha256: bytes) -> bool:
         """Whether an IMA allowlist with this digest is kept."""
@@ -215,7 +256,9 @@ class EvidenceKept(Protocol):
         """An IMA allowlist by its digest. Raises Refused (ALLOWLIST) where the row was edited."""
 
     def add_allowlist(self, content: bytes, now_ms: int) -> Allowlist:
-        """Keep an allowlist by its digest; the same bytes again change nothing. Raises Malformed."""
+        """Keep an allowlist by its digest; the same bytes again change nothing. Raises
+        Malformed.
+        """
 
 
 class Profiles(Protocol):
@@ -344,7 +387,9 @@ class Requests(Protocol):
     def of(self, requester: str, states: Sequence[RequestState]) -> list[AccessRequest]:
         """One's requests in these states, newest first."""
 
-    def in_state(self, states: Sequence[RequestState], kind: RequestKind | None = None) -> list[AccessRequest]:
+    def in_state(
+        self, states: Sequence[RequestState], kind: RequestKind | None = None
+    ) -> list[AccessRequest]:
         """Everybody's, of one kind where that is given, newest first."""
 
     def overdue(self, now_ms: int) -> list[AccessRequest]:
@@ -473,7 +518,9 @@ class LoggedEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryQuery:
-    """Which entries: of a device, an event, an actor, since a time; empty members match everything."""
+    """Which entries: of a device, an event, an actor, since a time; empty members match
+    everything.
+    """
 
     device: str = ""
     event: str = ""
@@ -484,7 +531,9 @@ class EntryQuery:
 
 
 class RecordStore(Protocol):
-    """The append-only record as rows: entries, tree nodes, signed heads. `framegate_controller.record` gives them their meaning."""
+    """The append-only record as rows: entries, tree nodes, signed heads.
+    `framegate_controller.record` gives them their meaning.
+    """
 
     def append(self, body: Mapping[str, Any]) -> int:
         """Add an entry in this transaction; its index."""
@@ -492,7 +541,9 @@ class RecordStore(Protocol):
     def entry(self, index: int) -> LoggedEntry | None:
         """One entry."""
 
-    def entries(self, query: EntryQuery, *, first: int, below: int, most: int, newest_first: bool = False) -> list[LoggedEntry]:
+    def entries(
+        self, query: EntryQuery, *, first: int, below: int, most: int, newest_first: bool = False
+    ) -> list[LoggedEntry]:
         """At most `most` entries with `first` <= index < `below` that match."""
 
     def size(self) -> int:
@@ -518,7 +569,9 @@ class RecordStore(Protocol):
 
 
 class SettingsKept(Protocol):
-    """Single values of the fleet: the quorum, a sealed credential's hash, what a restart must not forget."""
+    """Single values of the fleet: the quorum, a sealed credential's hash, what a restart must not
+    forget.
+    """
 
     def get(self, name: str) -> str | None:
         """One."""
@@ -533,8 +586,8 @@ class SettingsKept(Protocol):
 class Transaction(Protocol):
     """One transaction: committed at the end of its block, rolled back by any exception.
 
-    `now_ms` is its one moment. `act` is who acts in it, once the access policy has allowed it; `recorded` counts the
-    events by who acts.
+    `now_ms` is its one moment. `act` is who acts in it, once the access policy has allowed it;
+    `recorded` counts the events by who acts.
     """
 
     now_ms: int
@@ -563,7 +616,8 @@ class Transaction(Protocol):
     def record(self, event: Event, *, by: str = "") -> int:
         """Log what happened, in the transaction of the change it tells of; its index.
 
-        `by` is who did it, by default who acts. Events of who acts carry source, approvals, reason and policies.
+        `by` is who did it, by default who acts. Events of who acts carry source, approvals, reason
+        and policies.
         """
 
     def when_committed(self, act: Callable[[], object]) -> None:
@@ -581,11 +635,14 @@ class Transaction(Protocol):
     def firmware_revision(self) -> int:
         """The revision of what machines are appraised by: profiles, signers, rollouts.
 
-        What was read under it may be remembered; not under 0, which a transaction sees that raised it itself and may be undone.
+        What was read under it may be remembered; not under 0, which a transaction sees that raised
+        it itself and may be undone.
         """
 
     def raise_firmware_revision(self) -> int:
-        """The next one: nobody may go on with what they remember of profiles, signers or rollouts."""
+        """The next one: nobody may go on with what they remember of profiles, signers or
+        rollouts.
+        """
 
 
 class Store(Protocol):

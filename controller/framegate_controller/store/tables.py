@@ -1,4 +1,6 @@
-"""Tables of the registry. Times are milliseconds since the epoch, digests raw bytes, lists JSON text."""
+"""Tables of the registry. Times are milliseconds since the epoch, digests raw bytes, lists JSON
+text.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ class Ticket(Base):
 
 
 class SpentChallenge(Base):
-    """A challenge that was answered, until it would have expired anyway: it is good once, at whatever controller."""
+    """A challenge that was answered, until it would have expired anyway: it is good once, at
+    whatever controller.
+    """
 
     __tablename__ = "spent_challenges"
     id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
@@ -96,7 +100,9 @@ class Profile(Base):
 
 
 class ProfileRevision(Base):
-    """Every revision of a firmware profile that was ever signed for this fleet, so that a decision can be looked at again."""
+    """Every revision of a firmware profile that was ever signed for this fleet, so that a decision
+    can be looked at again.
+    """
 
     __tablename__ = "profile_revisions"
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -119,7 +125,9 @@ class RevokedSigner(Base):
 
 
 class AllowlistRow(Base):
-    """An IMA allowlist by the digest of its bytes, compressed: one copy, however many profiles and devices use it."""
+    """An IMA allowlist by the digest of its bytes, compressed: one copy, however many profiles and
+    devices use it.
+    """
 
     __tablename__ = "allowlists"
     sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
@@ -137,7 +145,9 @@ class BootLogRow(Base):
 
 
 class ImaSegment(Base):
-    """The verified entries of a device's IMA list from `start` on, in one boot, compressed; together they are the list."""
+    """The verified entries of a device's IMA list from `start` on, in one boot, compressed;
+    together they are the list.
+    """
 
     __tablename__ = "ima_segments"
     device: Mapped[str] = mapped_column(String(200), primary_key=True)
@@ -149,7 +159,9 @@ class ImaSegment(Base):
 
 
 class EvidenceRow(Base):
-    """Evidence as it came, with what it takes to verify it again; later evidence that says the same only moves `last_ms` and `count`."""
+    """Evidence as it came, with what it takes to verify it again; later evidence that says the same
+    only moves `last_ms` and `count`.
+    """
 
     __tablename__ = "evidence"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -215,7 +227,9 @@ class Gateway(Base):
 
 
 class Result(Base):
-    """What an affirming Attestation Result rested on; receipts name it by its id for as long as receipts live."""
+    """What an affirming Attestation Result rested on; receipts name it by its id for as long as
+    receipts live.
+    """
 
     __tablename__ = "results"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -242,7 +256,9 @@ class MaskRow(Base):
 
 
 class ModelRow(Base):
-    """A registered model bundle: who must have signed it (`anchor`, `signer`), its files' digests as JSON, whether it is approved."""
+    """A registered model bundle: who must have signed it (`anchor`, `signer`), its files' digests
+    as JSON, whether it is approved.
+    """
 
     __tablename__ = "models"
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -301,7 +317,9 @@ class BatchRow(Base):
 
 
 class LogEntry(Base):
-    """An entry of the append-only log; ids are its indices, from 0 without a gap. `device`, `event` and `actor` repeat what the entry says, to look it up by."""
+    """An entry of the append-only log; ids are its indices, from 0 without a gap. `device`, `event`
+    and `actor` repeat what the entry says, to look it up by.
+    """
 
     __tablename__ = "log_entries"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -333,8 +351,9 @@ class LogNode(Base):
 
 
 class OperatorRow(Base):
-    """A person. `roles` is a JSON list of [role, zone]; `totp` and `recovery` are sealed or hashed, never plain. `vouched`: somebody
-    besides who added them approved it, or it was in set-up."""
+    """A person. `roles` is a JSON list of [role, zone]; `totp` and `recovery` are sealed or hashed,
+    never plain. `vouched`: somebody besides who added them approved it, or it was in set-up.
+    """
 
     __tablename__ = "operators"
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -357,7 +376,9 @@ class OperatorRow(Base):
 
 
 class SecurityKey(Base):
-    """A WebAuthn credential of an operator: what the authenticator gave at registration, and its signature counter."""
+    """A WebAuthn credential of an operator: what the authenticator gave at registration, and its
+    signature counter.
+    """
 
     __tablename__ = "security_keys"
     credential: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
@@ -369,7 +390,9 @@ class SecurityKey(Base):
 
 
 class OperatorSession(Base):
-    """A sign-in: the key that the certificate is for, until when, and when the second factor was last shown. `break_glass` names the sealed credential used."""
+    """A sign-in: the key that the certificate is for, until when, and when the second factor was
+    last shown. `break_glass` names the sealed credential used.
+    """
 
     __tablename__ = "operator_sessions"
     spki_sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
@@ -384,7 +407,9 @@ class OperatorSession(Base):
 
 
 class AccessRequest(Base):
-    """Somebody asks for a role for a while, or for others' approval of one exact act. `approvals` is a JSON list of [operator, at_ms]."""
+    """Somebody asks for a role for a while, or for others' approval of one exact act. `approvals`
+    is a JSON list of [operator, at_ms].
+    """
 
     __tablename__ = "access_requests"
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
@@ -419,7 +444,9 @@ class PolicyRow(Base):
 
 
 class DecisionRow(Base):
-    """A decision of the access policy with what was asked, once for each content, so that it can be asked of another policy."""
+    """A decision of the access policy with what was asked, once for each content, so that it can be
+    asked of another policy.
+    """
 
     __tablename__ = "decisions"
     sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
@@ -446,7 +473,9 @@ class ZoneRow(Base):
 
 
 class Setting(Base):
-    """One value for the fleet: the quorum, sealed credentials that were used, what a restart must not forget."""
+    """One value for the fleet: the quorum, sealed credentials that were used, what a restart must
+    not forget.
+    """
 
     __tablename__ = "settings"
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -454,7 +483,9 @@ class Setting(Base):
 
 
 class Revision(Base):
-    """Revisions: row 1 of trust, raised by every change that a relying party must see; row 2 of firmware, by every change of profiles, signers, rollouts."""
+    """Revisions: row 1 of trust, raised by every change that a relying party must see; row 2 of
+    firmware, by every change of profiles, signers, rollouts.
+    """
 
     __tablename__ = "revision"
     id: Mapped[int] = mapped_column(primary_key=True)

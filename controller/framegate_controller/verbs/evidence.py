@@ -57,10 +57,14 @@ class Observe(Verb[Observed]):
         kept = tx.evidence.last(device.id)
         if kept is None:
             hint = f"framegate {device.kind} attest-now {device.name}"
-            raise Refused.of(Reason.NOT_FOUND, f"evidence of {device.id} that verified", "none kept", hint)
+            raise Refused.of(
+                Reason.NOT_FOUND, f"evidence of {device.id} that verified", "none kept", hint
+            )
         _, expected = stored_expectation(tx, kept, frozenset(), {})
         quirks = tuple(f.actual for f in device.shown.findings if f.reason == Reason.QUIRK)
-        return Outcome(Observed(device, kept, expected.stored_boot_log, expected.stored_ima, quirks))
+        return Outcome(
+            Observed(device, kept, expected.stored_boot_log, expected.stored_ima, quirks)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ class Replay(StreamedVerb[list[str], Replayed]):
         for identifier in start:
             with store.reading() as tx:
                 kept = tx.evidence.get(identifier)
-                found = replay(tx, kept, self.profile, held, self.given) if kept is not None else None
+                found = (
+                    replay(tx, kept, self.profile, held, self.given) if kept is not None else None
+                )
             if found is not None:
                 yield found

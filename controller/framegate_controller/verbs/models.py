@@ -7,7 +7,13 @@ from typing import Final, Self
 
 from framegate.identity.certificates import from_ms
 from framegate.registry.model import Model
-from framegate_controller.inspection.models import Bundle, approve_model, register_model, verify_bundle, withdraw_model
+from framegate_controller.inspection.models import (
+    Bundle,
+    approve_model,
+    register_model,
+    verify_bundle,
+    withdraw_model,
+)
 from framegate_controller.people.authority import Aim
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
@@ -89,7 +95,9 @@ class ApproveModel(Verb[ModelView]):
         model = tx.models.find(self.digest)
         if self.withdraw:
             return Outcome(view_of(tx, withdraw_model(tx, model)))
-        return Outcome(view_of(tx, approve_model(tx, model, (call.actor, *call.allowed.act.approved_by))))
+        return Outcome(
+            view_of(tx, approve_model(tx, model, (call.actor, *call.allowed.act.approved_by)))
+        )
 
 
 @dataclass(frozen=True, slots=True)

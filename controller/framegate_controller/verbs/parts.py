@@ -7,7 +7,13 @@ from typing import Final, Self
 
 from framegate.registry.model import Part
 from framegate_controller.events.notices import PartChanged
-from framegate_controller.inspection.parts import PartChange, find_part, golden_images, parse_change, set_part
+from framegate_controller.inspection.parts import (
+    PartChange,
+    find_part,
+    golden_images,
+    parse_change,
+    set_part,
+)
 from framegate_controller.people.authority import Aim
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
@@ -34,11 +40,21 @@ class AddPart(Verb[Part]):
     @classmethod
     def parse(cls, request: pb.AddPartRequest) -> Self:
         """Raises Malformed (PART)."""
-        return cls(parse_change(request.part_type, request.goldens, request.rules, request.source, remove=request.remove))
+        return cls(
+            parse_change(
+                request.part_type,
+                request.goldens,
+                request.rules,
+                request.source,
+                remove=request.remove,
+            )
+        )
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
-        return Aim("part.add", target=self.change.part.part_type[:MAX_TARGET], summary=self.change.summary)
+        return Aim(
+            "part.add", target=self.change.part.part_type[:MAX_TARGET], summary=self.change.summary
+        )
 
     def run(self, tx: Transaction, call: Call) -> Outcome[Part]:
         """See `Verb.run`."""

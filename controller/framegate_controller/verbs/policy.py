@@ -125,9 +125,7 @@ class SimulatePolicy(StreamedVerb[list[KeptDecision], Simulated]):
         """See `Verb.run`."""
         return Outcome(tx.policies.decisions(self.since_ms))
 
-    def rows(
-        self, store: Store, fleet: Fleet, start: list[KeptDecision]
-    ) -> Iterator[Simulated]:
+    def rows(self, store: Store, fleet: Fleet, start: list[KeptDecision]) -> Iterator[Simulated]:
         """See `StreamedVerb.rows`."""
         for kept in start:
             yield self._again(kept)

@@ -60,7 +60,9 @@ class ImportProfile(Verb[ProfileView]):
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
         claimed, when = self.claimed, "" if self.for_rollout else ", in force at once"
-        summary = f"firmware profile {claimed.name} {claimed.version} revision {claimed.revision}{when}"
+        summary = (
+            f"firmware profile {claimed.name} {claimed.version} revision {claimed.revision}{when}"
+        )
         return Aim("profile.import", target=claimed.name, summary=summary)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[ProfileView]:
@@ -121,7 +123,9 @@ class ShowProfile(Verb[ShownProfile]):
     def run(self, tx: Transaction, call: Call) -> Outcome[ShownProfile]:
         """See `Verb.run`."""
         current = tx.profiles.in_force(self.name)
-        kept = _kept(tx, self.name, self.revision or (current.revision if current is not None else 0))
+        kept = _kept(
+            tx, self.name, self.revision or (current.revision if current is not None else 0)
+        )
         loaded = load_revision(tx, call.fleet.keys, kept.name, kept.revision)
         return Outcome(ShownProfile(_view(tx, kept), loaded.toml))
 
@@ -130,7 +134,9 @@ def _kept(tx: Transaction, name: str, revision: int) -> ProfileRevision:
     found = tx.profiles.revision(name, revision)
     if found is None:
         actual = f"{name[:63]!a} {revision}"
-        raise Refused.of(Reason.NOT_FOUND, "a firmware profile and revision", actual, "framegate profile list")
+        raise Refused.of(
+            Reason.NOT_FOUND, "a firmware profile and revision", actual, "framegate profile list"
+        )
     return found
 
 

@@ -48,7 +48,9 @@ class StartRollout(Verb[RolloutView]):
         """Raises Malformed (USAGE)."""
         if len(request.waves) > MAX_WAVES:
             raise Malformed.of(Reason.USAGE, f"at most {MAX_WAVES} waves", len(request.waves))
-        plan = Plan(request.canary, tuple(request.waves), request.max_fail, request.soak_s, request.shadow)
+        plan = Plan(
+            request.canary, tuple(request.waves), request.max_fail, request.soak_s, request.shadow
+        )
         return cls(request.profile, plan)
 
     def aim(self, tx: Transaction) -> Aim:
@@ -101,9 +103,16 @@ class ShowRollouts(Verb[list[RolloutView]]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[list[RolloutView]]:
         """See `Verb.run`."""
-        records = [tx.rollouts.find(self.rollout)] if self.rollout else tx.rollouts.all(MAX_ROLLOUTS)
+        records = (
+            [tx.rollouts.find(self.rollout)] if self.rollout else tx.rollouts.all(MAX_ROLLOUTS)
+        )
         views = [_view(tx, r) for r in records]
-        return Outcome([RolloutView(v.record, tuple(d for d in v.devices if call.sees(_zone(d[0])))) for v in views])
+        return Outcome(
+            [
+                RolloutView(v.record, tuple(d for d in v.devices if call.sees(_zone(d[0]))))
+                for v in views
+            ]
+        )
 
 
 def _view(tx: Transaction, record: RolloutRecord) -> RolloutView:

@@ -37,7 +37,9 @@ class RevokeSigner(Verb[RevokedSigner]):
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`. That the name is a signer's of this fleet, `run` establishes."""
-        return Aim("signer.revoke", target=self.name, summary=f"revoke the profile signer {self.name}")
+        return Aim(
+            "signer.revoke", target=self.name, summary=f"revoke the profile signer {self.name}"
+        )
 
     def run(self, tx: Transaction, call: Call) -> Outcome[RevokedSigner]:
         """See `Verb.run`."""

@@ -1,4 +1,6 @@
-"""Zones and their rules: what gateways do when the controller is silent, and whether changes are barred."""
+"""Zones and their rules: what gateways do when the controller is silent, and whether changes are
+barred.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,16 @@ class ListZones(Verb[list[ZoneView]]):
         machines: dict[str, Counter[Kind | State]] = {}
         for row in tx.devices.census():
             if row.state != State.RETIRED:
-                machines.setdefault(row.zone, Counter()).update({row.kind: row.count, row.state: row.count})
-        return Outcome([_view(rules.get(name) or ZoneRules(name=name), machines.get(name)) for name in sorted({*rules, *machines}) if call.sees(name)])
+                machines.setdefault(row.zone, Counter()).update(
+                    {row.kind: row.count, row.state: row.count}
+                )
+        return Outcome(
+            [
+                _view(rules.get(name) or ZoneRules(name=name), machines.get(name))
+                for name in sorted({*rules, *machines})
+                if call.sees(name)
+            ]
+        )
 
 
 def _view(rules: ZoneRules, machines: Counter[Kind | State] | None) -> ZoneView:
@@ -60,7 +70,9 @@ def _view(rules: ZoneRules, machines: Counter[Kind | State] | None) -> ZoneView:
 
 @dataclass(frozen=True, slots=True)
 class SetZone(Verb[ZoneView]):
-    """A zone's rules: `grace` is what its gateways do when the controller is silent, None for as it is; `remark` likewise."""
+    """A zone's rules: `grace` is what its gateways do when the controller is silent, None for as it
+    is; `remark` likewise.
+    """
 
     zone: Zone
     grace: bool | None
@@ -72,7 +84,11 @@ class SetZone(Verb[ZoneView]):
         if request.feed_silence not in {"", "close", "grace"}:
             raise Malformed.of(Reason.USAGE, "close or grace", ascii(request.feed_silence[:20]))
         grace = request.feed_silence == "grace" if request.feed_silence else None
-        return cls(Zone(parse_name(request.zone, "zone")), grace, request.words[:MAX_REMARK] if request.set_words else None)
+        return cls(
+            Zone(parse_name(request.zone, "zone")),
+            grace,
+            request.words[:MAX_REMARK] if request.set_words else None,
+        )
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
@@ -97,7 +113,8 @@ class SetZone(Verb[ZoneView]):
 
 @dataclass(frozen=True, slots=True)
 class FreezeZone(Verb[ZoneView]):
-    """Bar changes in a zone, or allow them again: no machine joins, is released, replaced, retired or masked.
+    """Bar changes in a zone, or allow them again: no machine joins, is released, replaced, retired
+    or masked.
 
     Inspection goes on, and holding a machine stays possible.
     """
@@ -111,7 +128,9 @@ class FreezeZone(Verb[ZoneView]):
         """Raises Malformed (USAGE)."""
         zone = Zone(parse_name(request.zone, "zone"))
         if request.frozen and not request.reason.strip():
-            raise Malformed.of(Reason.USAGE, "a reason", "none", "--reason TEXT; whoever is refused reads it")
+            raise Malformed.of(
+                Reason.USAGE, "a reason", "none", "--reason TEXT; whoever is refused reads it"
+            )
         return cls(zone, request.frozen, request.reason[:MAX_REASON])
 
     @property
@@ -125,7 +144,13 @@ class FreezeZone(Verb[ZoneView]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[ZoneView]:
         """See `Verb.run`."""
-        rules = replace(tx.zones.get(self.zone), frozen=self.frozen, reason=self.why, by=call.actor, since_ms=tx.now_ms)
+        rules = replace(
+            tx.zones.get(self.zone),
+            frozen=self.frozen,
+            reason=self.why,
+            by=call.actor,
+            since_ms=tx.now_ms,
+        )
         tx.zones.put(rules)
         tx.raise_revision()
         tx.record((ZoneFrozen if self.frozen else ZoneThawed)(zone=self.zone, why=self.why))

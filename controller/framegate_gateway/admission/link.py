@@ -1,4 +1,6 @@
-"""One camera's connection: its certificate, its frame sessions, and the checks that every message passes."""
+"""One camera's connection: its certificate, its frame sessions, and the checks that every message
+passes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Malformed, Reason, Refused
-from framegate.identity.certificates import Purpose, VerifiedCertificate, from_ms, load_certificate, verify_certificate
+from framegate.identity.certificates import (
+    Purpose,
+    VerifiedCertificate,
+    from_ms,
+    load_certificate,
+    verify_certificate,
+)
 from framegate.identity.names import Kind, split_device_id
 from framegate.record.merkle import packed_tree
 from framegate.sframe import Opener, parse_header
@@ -42,9 +50,13 @@ from framegate_gateway.trust.feed import Standing, TrustView
 from framegate_gateway.trust.keys import GatewayKeys, HpkeKey
 
 OVERLAP_S: Final = 2.0
-"""How long an old frame secret still opens frames after its successor is accepted: those already on the way."""
+"""How long an old frame secret still opens frames after its successor is accepted: those already on
+the way.
+"""
 RECENT_FRAMES: Final = 64
-"""Digests of a session's latest frames: a stuck driver repeats its last buffers, a replayed loop is longer than any line's memory should be."""
+"""Digests of a session's latest frames: a stuck driver repeats its last buffers, a replayed loop is
+longer than any line's memory should be.
+"""
 MAX_SESSION_FRAMES: Final = 32_768
 """Frames one head may cover: 120 s at 240 frames a second and some."""
 KEPT_MASKS: Final = 4
@@ -66,7 +78,9 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A frame that passed every check: its authenticated metadata, encoded image, counter, and the sender's standing."""
+    """A frame that passed every check: its authenticated metadata, encoded image, counter, and the
+    sender's standing.
+    """
 
     metadata: FrameMetadata
     metadata_bytes: bytes
@@ -93,7 +107,9 @@ class _Session:
 
 @dataclass(frozen=True, slots=True)
 class TakenHead:
-    """A camera's head over an ended session, after its checks; `tree` is the leaf hashes, 32 bytes each."""
+    """A camera's head over an ended session, after its checks; `tree` is the leaf hashes, 32 bytes
+    each.
+    """
 
     session: bytes
     head: bytes
@@ -102,13 +118,17 @@ class TakenHead:
 
 
 class CameraLink:
-    """Admission for one connection of one camera. Every method raises Malformed or Refused and then leaves the link as it was."""
+    """Admission for one connection of one camera. Every method raises Malformed or Refused and then
+    leaves the link as it was.
+    """
 
     def __init__(self, certificate: x509.Certificate, keys: GatewayKeys, view: TrustView) -> None:
         self._keys, self._view = keys, view
         self._identity = self._verified(certificate)
         if split_device_id(self._identity.common_name)[0] != Kind.CAMERA:
-            raise Refused.of(Reason.WRONG_ROLE, "a camera's certificate", self._identity.common_name)
+            raise Refused.of(
+                Reason.WRONG_ROLE, "a camera's certificate", self._identity.common_name
+            )
         self.device = self._identity.common_name
         self._spki_sha256 = sha256(self._identity.spki)
         self.source = ""
@@ -122,7 +142,12 @@ class CameraLink:
     def offer(self) -> bytes:
         """A fresh session offer; it replaces one that was not answered, so at most one waits."""
         digest, key = self._keys.offered
-        record = SessionOffer(session=secrets.token_bytes(16), nonce=secrets.token_bytes(32), kid=next(_KIDS), publics_sha256=digest)
+        record = SessionOffer(
+            session=secrets.token_bytes(16),
+            nonce=secrets.token_bytes(32),
+            kid=next(_KIDS),
+            publics_sha256=digest,
+        )
         raw = record.marshal()
         self._offers = {record.session: (raw, key)}
         return raw
@@ -130,127 +155,252 @@ class CameraLink:
     def open(self, opening_bytes: bytes, signature: bytes) -> int:
         """Accept an opening; returns its key id.
 
-        1. the sender stands (`standing`); 2. it answers the offer that waits, which is spent by this; 3. its grant is the controller's, for
-        this camera, runs, and names this process, host, model and zone; 4. the camera's TPM key signed label, info and encapsulation;
-        5. the encapsulation was not seen before and opens under that info; 6. older secrets close within `OVERLAP_S`.
+        1. the sender stands (`standing`);
+        2. it answers the offer that waits, which is spent by this;
+        3. its grant is the controller's, for this camera, runs, and names this process, host, model
+           and zone;
+        4. the camera's TPM key signed label, info and encapsulation;
+        5. the encapsulation was not seen before and opens under that info; 6. older secrets close
+           within `OVERLAP_S`.
         """
         self.standing()  # 1
         opening = Opening.parse(opening_bytes)
         waiting = self._offers.pop(opening.session, None)
         if waiting is None:  # 2
-            raise Refused.of(Reason.OPENING_REPLAYED, "an answer to the offer that waits", "another session", "open the stream again")
+            raise Refused.of(
+                Reason.OPENING_REPLAYED,
+                "an answer to the offer that waits",
+                "another session",
+                "open the stream again",
+            )
         raw_offer, key = waiting
         offer = SessionOffer.parse(raw_offer)
         credentials = self._keys.credentials
         if credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant")
+            raise Refused.of(
+                Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant"
+            )
         now = self._now()
-        grant = verify_grant(opening.grant, self.device, credentials.authorities, credentials.root, now, nonce=None)  # 3
+        grant = verify_grant(
+            opening.grant, self.device, credentials.authorities, credentials.root, now, nonce=None
+        )  # 3
         wanted = (offer.publics_sha256.hex(), credentials.device, credentials.zone)
         if (grant.publics_sha256, grant.host, grant.zone) != wanted:
-            raise Refused.of(Reason.GRANT, "a grant for this gateway process", f"{grant.host} {grant.publics_sha256[:16]}")
+            raise Refused.of(
+                Reason.GRANT,
+                "a grant for this gateway process",
+                f"{grant.host} {grant.publics_sha256[:16]}",
+            )
         payload = parse_envelope(opening.grant, Grant.TYPE).payload
         info = opening_info(raw_offer, payload, self._identity.spki, opening.source)
         try:  # 4
-            self._identity.key.verify(signature, LABEL_OPENING + info + sha256(opening.sealed_secret), ec.ECDSA(hashes.SHA256()))
+            self._identity.key.verify(
+                signature,
+                LABEL_OPENING + info + sha256(opening.sealed_secret),
+                ec.ECDSA(hashes.SHA256()),
+            )
         except InvalidSignature as error:
-            raise Refused.of(Reason.OPENING, "the camera's signature over this opening", "another") from error
+            raise Refused.of(
+                Reason.OPENING, "the camera's signature over this opening", "another"
+            ) from error
         secret = key.open(opening.sealed_secret, info)  # 5
         closing = time.monotonic() + OVERLAP_S
         for old in self._sessions.values():  # 6
             old.closes_at_s = min(old.closes_at_s, closing)
-        self._sessions = {k: s for k, s in self._sessions.items() if s.closes_at_s > time.monotonic()}
+        self._sessions = {
+            k: s for k, s in self._sessions.items() if s.closes_at_s > time.monotonic()
+        }
         self.source = opening.source
-        facts = GrantFacts(grant.policy, sha256(payload).hex(), grant.mask_version, grant.mask_sha256, grant.model_sha256)
+        facts = GrantFacts(
+            grant.policy,
+            sha256(payload).hex(),
+            grant.mask_version,
+            grant.mask_sha256,
+            grant.model_sha256,
+        )
         self._model = grant.model_sha256
-        self._sessions[offer.kid] = _Session(offer.session, Opener(secret, offer.kid), opening.source, grant.issued_at_ms + grant.ttl_s * 1000, facts)
+        self._sessions[offer.kid] = _Session(
+            offer.session,
+            Opener(secret, offer.kid),
+            opening.source,
+            grant.issued_at_ms + grant.ttl_s * 1000,
+            facts,
+        )
         self.opened = offer.session
         return offer.kid
 
     def head(self, head_bytes: bytes, signature: bytes, tree: bytes) -> TakenHead:
-        """A head that this camera signed over one of its sessions, which may be an earlier connection's.
+        """A head that this camera signed over one of its sessions, which may be an earlier
+        connection's.
 
-        1. it parses and names this camera; 2. as many leaf hashes as it counts, at most `MAX_SESSION_FRAMES`; 3. the camera's key signed it;
-        4. the leaves have its root. That the session was this camera's, the store knows. Raises Malformed or Refused (FRAME_HEAD).
+        1. it parses and names this camera;
+        2. as many leaf hashes as it counts, at most `MAX_SESSION_FRAMES`;
+        3. the camera's key signed it;
+        4. the leaves have its root. That the session was this camera's, the store knows. Raises
+           Malformed or Refused (FRAME_HEAD).
         """
         head = FrameHead.parse(head_bytes)
         if head.device != self.device:  # 1
             raise Refused.of(Reason.FRAME_HEAD, f"a head of {self.device}", head.device)
         if head.count > MAX_SESSION_FRAMES or len(tree) != 32 * head.count:  # 2
-            raise Refused.of(Reason.FRAME_HEAD, f"{head.count} leaf hashes, at most {MAX_SESSION_FRAMES}", len(tree) // 32)
+            raise Refused.of(
+                Reason.FRAME_HEAD,
+                f"{head.count} leaf hashes, at most {MAX_SESSION_FRAMES}",
+                len(tree) // 32,
+            )
         try:  # 3
             self._identity.key.verify(signature, LABEL_HEAD + head_bytes, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
-            raise Refused.of(Reason.FRAME_HEAD, "the camera's signature over its frames", "another") from error
+            raise Refused.of(
+                Reason.FRAME_HEAD, "the camera's signature over its frames", "another"
+            ) from error
         if packed_tree(tree).root != head.root:  # 4
             raise Refused.of(Reason.FRAME_HEAD, "leaf hashes of the signed root", "others")
         return TakenHead(head.session, head_bytes, signature, tree)
 
     def refresh(self, der: bytes) -> None:
-        """A fresh certificate in-band: of the same device and the same key, alive now. Raises Refused."""
+        """A fresh certificate in-band: of the same device and the same key, alive now. Raises
+        Refused.
+        """
         fresh = self._verified(load_certificate(der))
         if fresh.common_name != self.device or fresh.spki != self._identity.spki:
-            raise Refused.of(Reason.CERTIFICATE, "a certificate of this device and key", fresh.common_name)
+            raise Refused.of(
+                Reason.CERTIFICATE, "a certificate of this device and key", fresh.common_name
+            )
         self._identity = fresh
 
     def take_masks(self, envelope: bytes) -> None:
-        """Masks this camera takes frames under, as the controller signed them. Raises Malformed or Refused."""
+        """Masks this camera takes frames under, as the controller signed them. Raises Malformed or
+        Refused.
+        """
         credentials = self._keys.credentials
         if credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
-        masks = verify_masks(envelope, self.device, 0, credentials.authorities, credentials.root, self._now())
+            raise Refused.of(
+                Reason.NOT_TRUSTED,
+                "a gateway's host in standing",
+                self._keys.refused or "no warrant",
+            )
+        masks = verify_masks(
+            envelope, self.device, 0, credentials.authorities, credentials.root, self._now()
+        )
         self._masks[masks.sha256] = masks.polygons
         if len(self._masks) > KEPT_MASKS:
             self._masks.popitem(last=False)
 
     def standing(self) -> Standing:
-        """That the sender may send now: host in standing, certificate alive, feed heard, device trusted by its present key, allowed by policy. Raises Refused."""
+        """That the sender may send now: host in standing, certificate alive, feed heard, device
+        trusted by its present key, allowed by policy. Raises Refused.
+        """
         credentials = self._keys.credentials
         if credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
+            raise Refused.of(
+                Reason.NOT_TRUSTED,
+                "a gateway's host in standing",
+                self._keys.refused or "no warrant",
+            )
         now = self._now()
-        for certificate, whose in ((credentials.tls, "gateway"), (self._identity.certificate, "camera")):
+        for certificate, whose in (
+            (credentials.tls, "gateway"),
+            (self._identity.certificate, "camera"),
+        ):
             if certificate.not_valid_after_utc <= now:
-                raise Refused.of(Reason.CERTIFICATE_EXPIRED, f"a {whose} certificate that lives", "expired", "it is renewed with the next attestation")
+                raise Refused.of(
+                    Reason.CERTIFICATE_EXPIRED,
+                    f"a {whose} certificate that lives",
+                    "expired",
+                    "it is renewed with the next attestation",
+                )
         self._view.require(credentials.device)
         standing = self._view.require(self.device, self._spki_sha256)
-        self.policies = self._view.access.inspect(self.device, standing.facts, self.model, credentials.zone)
+        self.policies = self._view.access.inspect(
+            self.device, standing.facts, self.model, credentials.zone
+        )
         return standing
 
     def admit(self, metadata_bytes: bytes, sealed: bytes) -> Admitted:
         """Admit one sealed frame, in this order; nothing is decoded before the last check.
 
-        1. the sender stands now; 2. size; 3. a session of this link, whose grant runs; 4. counter, tag over header and exact metadata
-        (`Opener.open`); 5. metadata, out of the authenticated bytes: this device, this session; 6. encoding and claimed dimensions;
-        7. taken under the masks the grant names, or later ones, which this link has seen signed; 8. not the very bytes of a recent frame under another trigger: no sensor
-        gives one image twice (N109). The worker reads the dimensions from the image's own header before decoding and compares.
+        1. the sender stands now;
+        2. size;
+        3. a session of this link, whose grant runs;
+        4. counter, tag over header and exact metadata (`Opener.open`);
+        5. metadata, out of the authenticated bytes: this device, this session;
+        6. encoding and claimed dimensions;
+        7. taken under the masks the grant names, or later ones, which this link has seen signed; 8.
+           not the very bytes of a recent frame under another trigger: no sensor gives one image
+           twice (N109). The worker reads the dimensions from the image's own header before decoding
+           and compares.
         """
         standing = self.standing()  # 1
         if len(sealed) > MAX_FRAME_BYTES:  # 2
-            raise Refused.of(Reason.FRAME_TOO_LARGE, f"at most {MAX_FRAME_BYTES} bytes", len(sealed))
+            raise Refused.of(
+                Reason.FRAME_TOO_LARGE, f"at most {MAX_FRAME_BYTES} bytes", len(sealed)
+            )
         kid = parse_header(sealed[:17])[0]
         session = self._sessions.get(kid)
         if session is None or session.closes_at_s <= time.monotonic():  # 3
-            raise Refused.of(Reason.FRAME_SESSION, "an open frame session of this connection", f"key id {kid}")
+            raise Refused.of(
+                Reason.FRAME_SESSION, "an open frame session of this connection", f"key id {kid}"
+            )
         if session.grant_ends_ms <= self._view.now_ms():
             raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended")
         counter, missing, image = session.opener.open(sealed, metadata_bytes)  # 4
         metadata = FrameMetadata.parse(metadata_bytes)
         if metadata.device != self.device or metadata.session != session.session:  # 5
-            raise Refused.of(Reason.FRAME_LABEL, f"a frame of {self.device} in this session", metadata.device)
-        if metadata.encoding not in {ENCODING_JPEG, ENCODING_PNG} or not 0 < metadata.width * metadata.height <= MAX_FRAME_PIXELS:  # 6
-            raise Refused.of(Reason.IMAGE, f"JPEG or PNG of at most {MAX_FRAME_PIXELS} pixels", f"{metadata.width}x{metadata.height}")
+            raise Refused.of(
+                Reason.FRAME_LABEL, f"a frame of {self.device} in this session", metadata.device
+            )
+        if (
+            metadata.encoding not in {ENCODING_JPEG, ENCODING_PNG}
+            or not 0 < metadata.width * metadata.height <= MAX_FRAME_PIXELS
+        ):  # 6
+            raise Refused.of(
+                Reason.IMAGE,
+                f"JPEG or PNG of at most {MAX_FRAME_PIXELS} pixels",
+                f"{metadata.width}x{metadata.height}",
+            )
         grant = session.grant
         polygons = self._masks.get(metadata.mask_sha256)
-        stale = polygons is None or metadata.mask_version < grant.mask_version or (metadata.mask_version == grant.mask_version and metadata.mask_sha256.hex() != grant.mask_sha256)
+        stale = (
+            polygons is None
+            or metadata.mask_version < grant.mask_version
+            or (
+                metadata.mask_version == grant.mask_version
+                and metadata.mask_sha256.hex() != grant.mask_sha256
+            )
+        )
         if stale or polygons is None:  # 7
-            raise Refused.of(Reason.MASK, f"masks of version {grant.mask_version}", f"version {metadata.mask_version}", "the camera takes them with its next grant")
+            raise Refused.of(
+                Reason.MASK,
+                f"masks of version {grant.mask_version}",
+                f"version {metadata.mask_version}",
+                "the camera takes them with its next grant",
+            )
         digest = sha256(image)
-        if session.recent.setdefault(digest, metadata.trigger_sequence) != metadata.trigger_sequence:  # 8
-            raise Refused.of(Reason.FRAME_FROZEN, "a new image for a new trigger", "the bytes of an earlier frame", "look at the camera: its picture stands still")
+        if (
+            session.recent.setdefault(digest, metadata.trigger_sequence)
+            != metadata.trigger_sequence
+        ):  # 8
+            raise Refused.of(
+                Reason.FRAME_FROZEN,
+                "a new image for a new trigger",
+                "the bytes of an earlier frame",
+                "look at the camera: its picture stands still",
+            )
         if len(session.recent) > RECENT_FRAMES:
             session.recent.popitem(last=False)
-        return Admitted(metadata, metadata_bytes, image, digest, counter, missing, standing, grant, polygons, self._decided)
+        return Admitted(
+            metadata,
+            metadata_bytes,
+            image,
+            digest,
+            counter,
+            missing,
+            standing,
+            grant,
+            polygons,
+            self._decided,
+        )
 
     @property
     def _decided(self) -> str:
@@ -260,7 +410,9 @@ class CameraLink:
 
     @property
     def model(self) -> str:
-        """Digest (hex) of the model that this camera's latest grant names; before the first, of the one in force."""
+        """Digest (hex) of the model that this camera's latest grant names; before the first, of the
+        one in force.
+        """
         return self._model or self._keys.model
 
     def session_certificate(self) -> bytes:
@@ -268,7 +420,9 @@ class CameraLink:
         return self._identity.certificate.public_bytes(Encoding.DER)
 
     def claimed(self, metadata_bytes: bytes) -> FrameMetadata | None:
-        """What a refused frame says of itself, for its UNINSPECTED verdict; None where it does not parse or names another device."""
+        """What a refused frame says of itself, for its UNINSPECTED verdict; None where it does not
+        parse or names another device.
+        """
         try:
             metadata = FrameMetadata.parse(metadata_bytes)
         except Malformed:
@@ -278,8 +432,14 @@ class CameraLink:
     def _verified(self, certificate: x509.Certificate) -> VerifiedCertificate:
         credentials = self._keys.credentials
         if credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
-        return verify_certificate(certificate, Purpose.DEVICE, credentials.authorities, credentials.root, self._now())
+            raise Refused.of(
+                Reason.NOT_TRUSTED,
+                "a gateway's host in standing",
+                self._keys.refused or "no warrant",
+            )
+        return verify_certificate(
+            certificate, Purpose.DEVICE, credentials.authorities, credentials.root, self._now()
+        )
 
     def _now(self) -> datetime:
         return from_ms(self._view.now_ms())

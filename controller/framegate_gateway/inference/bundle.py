@@ -1,12 +1,13 @@
-"""The model bundle: a folder of a few named files, read once into memory; what is hashed is what runs.
+"""The model bundle: a folder of a few named files, read once into memory; what is hashed is what
+runs.
 
-model.onnx            the network as it runs
-weights.onnx          the same network before quantisation, which training can go on from; never run by a gateway
-recipe.json           its classes, threshold, calibration: what `Recipe` says
-known-answers.json    what the model must say to the frames in known/, wherever and whenever it runs
-known/NN_test.png     those frames, and NN_temp.png their golden images
-card.json             figures and the data it was trained on, for people and for the lineage of verdicts
-model.sig             an OpenSSF model-signing signature over all of these, where the bundle is signed
+model.onnx            the network as it runs weights.onnx          the same network before
+quantisation, which training can go on from; never run by a gateway recipe.json           its
+classes, threshold, calibration: what `Recipe` says known-answers.json    what the model must say to
+the frames in known/, wherever and whenever it runs known/NN_test.png     those frames, and
+NN_temp.png their golden images card.json             figures and the data it was trained on, for
+people and for the lineage of verdicts model.sig             an OpenSSF model-signing signature over
+all of these, where the bundle is signed
 """
 
 from __future__ import annotations
@@ -35,13 +36,19 @@ MIN_KNOWN: Final = 20
 DEFAULT_BUNDLE: Final = Path(__file__).parent / "default_bundle"
 MODEL_NAME: Final = "model.onnx"
 WEIGHTS_NAME: Final = "weights.onnx"
-_NAMES: Final = re.compile(r"model\.onnx|weights\.onnx|recipe\.json|known-answers\.json|card\.json|model\.sig|known/[0-9]{2,4}_(?:test|temp)\.png")
-_RECIPE_MEMBERS: Final = frozenset({"name", "version", "classes", "threshold", "multiple_px", "model_sha256", "calibration"})
+_NAMES: Final = re.compile(
+    r"model\.onnx|weights\.onnx|recipe\.json|known-answers\.json|card\.json|model\.sig|known/[0-9]{2,4}_(?:test|temp)\.png"
+)
+_RECIPE_MEMBERS: Final = frozenset(
+    {"name", "version", "classes", "threshold", "multiple_px", "model_sha256", "calibration"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the model is used. `calibration` (slope, offset) turns a raw score's logit into a calibrated one's; `threshold` is in calibrated scores."""
+    """How the model is used. `calibration` (slope, offset) turns a raw score's logit into a
+    calibrated one's; `threshold` is in calibrated scores.
+    """
 
     name: str
     version: int
@@ -53,7 +60,9 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class KnownAnswer:
-    """One frame with its golden image, PNG bytes, and the defects the model must find in it: [{kind, score, box}]."""
+    """One frame with its golden image, PNG bytes, and the defects the model must find in it:
+    [{kind, score, box}].
+    """
 
     name: str
     frame: bytes
@@ -63,7 +72,9 @@ class KnownAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle's bytes and what they say. `digest` covers every file but the signature: it is what grants, pins and verdicts name."""
+    """A bundle's bytes and what they say. `digest` covers every file but the signature: it is what
+    grants, pins and verdicts name.
+    """
 
     files: Mapping[str, bytes]
     recipe: Recipe
@@ -102,12 +113,19 @@ class Bundle:
 
 
 def read_bundle_files(folder: Path) -> tuple[dict[str, bytes], bytes]:
-    """The bundle's files, name to bytes, and its signature (empty where there is none), each read once.
+    """The bundle's files, name to bytes, and its signature (empty where there is none), each read
+    once.
 
-    Refused by name, before anything of it is used: files of other names, links, devices, files too large, too many of them. Raises Malformed or Unavailable (MODEL).
+    Refused by name, before anything of it is used: files of other names, links, devices, files too
+    large, too many of them. Raises Malformed or Unavailable (MODEL).
     """
     if folder.is_symlink() or not (folder / MODEL_NAME).exists():
-        raise Unavailable.of(Reason.MODEL, f"a folder {folder} with {MODEL_NAME} and recipe.json", "a link" if folder.is_symlink() else "none", "name a bundle: --bundle DIR")
+        raise Unavailable.of(
+            Reason.MODEL,
+            f"a folder {folder} with {MODEL_NAME} and recipe.json",
+            "a link" if folder.is_symlink() else "none",
+            "name a bundle: --bundle DIR",
+        )
     found: dict[str, bytes] = {}
     for place, folders, names in os.walk(folder, followlinks=False):
         here = Path(place)
@@ -117,29 +135,55 @@ def read_bundle_files(folder: Path) -> tuple[dict[str, bytes], bytes]:
             kind = path.lstat().st_mode
             if stat.S_ISDIR(kind):
                 if relative != "known":
-                    raise Malformed.of(Reason.MODEL, "a bundle of the files a bundle has", f"a folder {ascii(relative)[:120]}", "take it out")
+                    raise Malformed.of(
+                        Reason.MODEL,
+                        "a bundle of the files a bundle has",
+                        f"a folder {ascii(relative)[:120]}",
+                        "take it out",
+                    )
                 continue
             if not stat.S_ISREG(kind) or not _NAMES.fullmatch(relative):
                 what = "a link or device" if not stat.S_ISREG(kind) else "an extra file"
-                raise Malformed.of(Reason.MODEL, "a bundle of the files a bundle has", f"{what} {ascii(relative)[:120]}", "take it out")
+                raise Malformed.of(
+                    Reason.MODEL,
+                    "a bundle of the files a bundle has",
+                    f"{what} {ascii(relative)[:120]}",
+                    "take it out",
+                )
             if len(found) >= MAX_FILES:
                 raise Malformed.of(Reason.MODEL, f"at most {MAX_FILES} files", "more")
-            found[relative] = _read(path, MAX_MODEL_BYTES if relative in {MODEL_NAME, WEIGHTS_NAME} else MAX_PART_BYTES, relative)
+            found[relative] = _read(
+                path,
+                MAX_MODEL_BYTES if relative in {MODEL_NAME, WEIGHTS_NAME} else MAX_PART_BYTES,
+                relative,
+            )
     return found, found.pop(SIGNATURE_NAME, b"")
 
 
 def parse_bundle(files: Mapping[str, bytes], signature: bytes = b"") -> Bundle:
     """The bundle that these files are.
 
-    1. every name is one a bundle has; 2. the recipe has exactly its members, in range; 3. it names this model; 4. each known answer has both its images, and no image
-    is left over. Raises Malformed or Unavailable (MODEL). The network itself is looked at by `graph.verify_graph`, in the process that runs it.
+    1. every name is one a bundle has;
+    2. the recipe has exactly its members, in range;
+    3. it names this model;
+    4. each known answer has both its images, and no image is left over.
+
+    Raises Malformed or Unavailable (MODEL). The network itself is looked at by
+    `graph.verify_graph`, in the process that runs it.
     """
     for name in files:
         if not _NAMES.fullmatch(name) or name == SIGNATURE_NAME:
-            raise Malformed.of(Reason.MODEL, "a bundle of the files a bundle has", ascii(name)[:120])
+            raise Malformed.of(
+                Reason.MODEL, "a bundle of the files a bundle has", ascii(name)[:120]
+            )
     missing = {MODEL_NAME, "recipe.json"} - set(files)
     if missing:
-        raise Unavailable.of(Reason.MODEL, f"{MODEL_NAME} and recipe.json", f"no {sorted(missing)[0]}", "name a bundle: --bundle DIR")
+        raise Unavailable.of(
+            Reason.MODEL,
+            f"{MODEL_NAME} and recipe.json",
+            f"no {sorted(missing)[0]}",
+            "name a bundle: --bundle DIR",
+        )
     recipe = _recipe(files["recipe.json"], sha256(files[MODEL_NAME]).hex())
     digest = bundle_digest({n: sha256(d) for n, d in files.items()})
     return Bundle(dict(files), recipe, _known(files, recipe), digest, signature)
@@ -151,10 +195,17 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes]) -> Bundle:
-    """Write a bundle's files into a new or empty folder. Raises Malformed where they are no bundle, Unavailable where the folder holds something already."""
+    """Write a bundle's files into a new or empty folder. Raises Malformed where they are no bundle,
+    Unavailable where the folder holds something already.
+    """
     bundle = parse_bundle(files)
     if folder.exists() and any(folder.iterdir()):
-        raise Unavailable.of(Reason.MODEL, f"an empty folder {folder}", "one with files in it", "choose another name; nothing is overwritten")
+        raise Unavailable.of(
+            Reason.MODEL,
+            f"an empty folder {folder}",
+            "one with files in it",
+            "choose another name; nothing is overwritten",
+        )
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +218,9 @@ def _read(path: Path, limit: int, name: str) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as opened:
             data = opened.read(limit + 1)
     except OSError as error:
-        raise Unavailable.of(Reason.MODEL, f"{name!a} of the bundle", error.strerror or error) from error
+        raise Unavailable.of(
+            Reason.MODEL, f"{name!a} of the bundle", error.strerror or error
+        ) from error
     if len(data) > limit:
         raise Malformed.of(Reason.MODEL, f"{name!a} of at most {limit} bytes", "more")
     return data
@@ -179,17 +232,45 @@ def _recipe(data: bytes, model_sha256: str) -> Recipe:
         if type(body) is not dict or not set(body) <= _RECIPE_MEMBERS:
             raise ValueError("other members")
         slope, offset = (float(v) for v in body.get("calibration", (1.0, 0.0)))
-        recipe = Recipe(str(body["name"]), int(body["version"]), tuple(map(str, body["classes"])), float(body["threshold"]), int(body["multiple_px"]), (slope, offset))
+        recipe = Recipe(
+            str(body["name"]),
+            int(body["version"]),
+            tuple(map(str, body["classes"])),
+            float(body["threshold"]),
+            int(body["multiple_px"]),
+            (slope, offset),
+        )
         named = str(body["model_sha256"])
     except (KeyError, TypeError, ValueError) as error:
-        raise Malformed.of(Reason.MODEL, f"a recipe with {', '.join(sorted(_RECIPE_MEMBERS))}", error) from error
-    if named != model_sha256:
-        raise Malformed.of(Reason.MODEL, f"the model {named[:64]} that the recipe names", model_sha256, "the model file was changed or belongs to another recipe")
-    sane = MODEL_NAMES.fullmatch(recipe.name) and 0 < recipe.version < 2**31 and 0 < slope <= 100 and abs(offset) <= 100
-    if not sane or not 0 < len(recipe.classes) <= 256 or not 0 < recipe.threshold < 1 or not 1 <= recipe.multiple_px <= 1024 or len(set(recipe.classes)) != len(recipe.classes):
         raise Malformed.of(
-            Reason.MODEL, "a name of a-z 0-9 . -, a version from 1, classes, a threshold in (0, 1), multiple_px in 1 to 1024, calibration (slope > 0, offset)", ascii(recipe)[:200]
-        )  # fmt: skip
+            Reason.MODEL, f"a recipe with {', '.join(sorted(_RECIPE_MEMBERS))}", error
+        ) from error
+    if named != model_sha256:
+        raise Malformed.of(
+            Reason.MODEL,
+            f"the model {named[:64]} that the recipe names",
+            model_sha256,
+            "the model file was changed or belongs to another recipe",
+        )
+    sane = (
+        MODEL_NAMES.fullmatch(recipe.name)
+        and 0 < recipe.version < 2**31
+        and 0 < slope <= 100
+        and abs(offset) <= 100
+    )
+    if (
+        not sane
+        or not 0 < len(recipe.classes) <= 256
+        or not 0 < recipe.threshold < 1
+        or not 1 <= recipe.multiple_px <= 1024
+        or len(set(recipe.classes)) != len(recipe.classes)
+    ):
+        raise Malformed.of(
+            Reason.MODEL,
+            "a name of a-z 0-9 . -, a version from 1, classes, a threshold in (0, 1), multiple_px"
+            " in 1 to 1024, calibration (slope > 0, offset)",
+            ascii(recipe)[:200],
+        )
     return recipe
 
 
@@ -200,14 +281,27 @@ def _known(files: Mapping[str, bytes], recipe: Recipe) -> tuple[KnownAnswer, ...
     try:
         for answer in answers:
             name = str(answer["name"])
-            defects: tuple[dict[str, Any], ...] = tuple({"kind": str(d["kind"]), "score": float(d["score"]), "box": [float(v) for v in d["box"]]} for d in answer["defects"])
+            defects: tuple[dict[str, Any], ...] = tuple(
+                {
+                    "kind": str(d["kind"]),
+                    "score": float(d["score"]),
+                    "box": [float(v) for v in d["box"]],
+                }
+                for d in answer["defects"]
+            )
             if any(d["kind"] not in recipe.classes or len(d["box"]) != 4 for d in defects):
                 raise ValueError(f"{name}: a defect of another class or shape")
             frame, golden = f"known/{name}_test.png", f"known/{name}_temp.png"
             known.append(KnownAnswer(name, files[frame], files[golden], defects))
             images -= {frame, golden}
     except (KeyError, TypeError, ValueError) as error:
-        raise Malformed.of(Reason.MODEL, "known answers as [{name, defects: [{kind, score, box}]}], each with its two images", error) from error
+        raise Malformed.of(
+            Reason.MODEL,
+            "known answers as [{name, defects: [{kind, score, box}]}], each with its two images",
+            error,
+        ) from error
     if images:
-        raise Malformed.of(Reason.MODEL, "a known answer for every image in known/", ascii(sorted(images)[0]))
+        raise Malformed.of(
+            Reason.MODEL, "a known answer for every image in known/", ascii(sorted(images)[0])
+        )
     return tuple(known)

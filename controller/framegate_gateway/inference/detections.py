@@ -19,8 +19,8 @@ MAX_DETECTIONS: Final = 100
 class Detections:
     """Boxes found in one frame, best score first.
 
-    boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the frame; classes: (n,) int64, index into the recipe's classes;
-    scores: (n,) float32 in [0, 1]. Raises ValueError where the shapes disagree.
+    boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the frame; classes: (n,) int64, index into the
+    recipe's classes; scores: (n,) float32 in [0, 1]. Raises ValueError where the shapes disagree.
     """
 
     boxes: NDArray[np.float32]
@@ -30,18 +30,23 @@ class Detections:
     def __post_init__(self) -> None:
         n = len(self.scores)
         if self.boxes.shape != (n, 4) or self.classes.shape != (n,) or self.scores.shape != (n,):
-            raise ValueError(f"expected boxes (n, 4), classes (n,), scores (n,); got {self.boxes.shape}, {self.classes.shape}, {self.scores.shape}")
+            raise ValueError(
+                f"expected boxes (n, 4), classes (n,), scores (n,); got {self.boxes.shape},"
+                f" {self.classes.shape}, {self.scores.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.scores)
 
 
-def detections_from_maps(heat: NDArray[np.float32], geometry: NDArray[np.float32], threshold: float) -> Detections:
+def detections_from_maps(
+    heat: NDArray[np.float32], geometry: NDArray[np.float32], threshold: float
+) -> Detections:
     """Boxes from one image's maps.
 
-    heat: (classes, h, w), peak scores in [0, 1] with non-peaks at 0. geometry: (4, h, w): offset of the centre inside the cell
-    (x, y, in cells) and log of width and height in cells. Overlapping boxes of any class are merged to the best one, because
-    one place on a part has one defect.
+    heat: (classes, h, w), peak scores in [0, 1] with non-peaks at 0. geometry: (4, h, w): offset of
+    the centre inside the cell (x, y, in cells) and log of width and height in cells. Overlapping
+    boxes of any class are merged to the best one, because one place on a part has one defect.
     """
     classes, ys, xs = np.nonzero(heat >= threshold)
     scores = heat[classes, ys, xs]
@@ -50,7 +55,11 @@ def detections_from_maps(heat: NDArray[np.float32], geometry: NDArray[np.float32
     dx, dy, lw, lh = geometry[:, ys, xs]
     cx, cy = (xs + dx) * STRIDE_PX, (ys + dy) * STRIDE_PX
     w, h = np.exp(np.clip(lw, -3, 5)) * STRIDE_PX, np.exp(np.clip(lh, -3, 5)) * STRIDE_PX
-    boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], axis=1).astype(np.float32).reshape(-1, 4)
+    boxes = (
+        np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], axis=1)
+        .astype(np.float32)
+        .reshape(-1, 4)
+    )
     keep = _suppress(boxes)
     return Detections(boxes[keep], classes[keep].astype(np.int64), scores[keep].astype(np.float32))
 
@@ -60,7 +69,11 @@ def iou(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.floa
     left, top = np.maximum(box[0], boxes[:, 0]), np.maximum(box[1], boxes[:, 1])
     right, bottom = np.minimum(box[2], boxes[:, 2]), np.minimum(box[3], boxes[:, 3])
     inter = np.clip(right - left, 0, None) * np.clip(bottom - top, 0, None)
-    area = (box[2] - box[0]) * (box[3] - box[1]) + (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) - inter
+    area = (
+        (box[2] - box[0]) * (box[3] - box[1])
+        + (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        - inter
+    )
     return np.asarray(inter / np.maximum(area, 1e-6), dtype=np.float32)
 
 
@@ -68,7 +81,10 @@ def _suppress(boxes: NDArray[np.float32], most: float = 0.35) -> list[int]:
     if not len(boxes):
         return []
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    low, high = np.maximum(boxes[:, None, :2], boxes[None, :, :2]), np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    low, high = (
+        np.maximum(boxes[:, None, :2], boxes[None, :, :2]),
+        np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]),
+    )
     inter = np.clip(high - low, 0, None).prod(axis=2)
     clash = inter >= most * np.maximum(area[:, None] + area[None, :] - inter, 1e-6)
     keep: list[int] = []

@@ -1,4 +1,6 @@
-"""The parent's side of the inference child: starts it, asks it one frame at a time, shares it fairly, replaces it when it dies."""
+"""The parent's side of the inference child: starts it, asks it one frame at a time, shares it
+fairly, replaces it when it dies.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,17 @@ START_TIMEOUT_S: Final = 30.0
 ANSWER_TIMEOUT_S: Final = 10.0
 """A frame takes some tens of ms; a child that is silent this long is stuck and is replaced."""
 DEPTH: Final = 2
-"""Frames with the child at once: while it works on one the next is already there, so that it never waits for us; more would only queue unfairly."""
+"""Frames with the child at once: while it works on one the next is already there, so that it never
+waits for us; more would only queue unfairly.
+"""
 GOLDEN_KEPT: Final = 64
-"""Part types whose golden images the child keeps decoded: 130 MB at 640 x 640 with what registration needs of them."""
+"""Part types whose golden images the child keeps decoded: 130 MB at 640 x 640 with what
+registration needs of them.
+"""
 WATCH_S: Final = 60.0
-"""How often known answers are asked again and the bundle's bytes hashed again: 24 small frames take a tenth of a second."""
+"""How often known answers are asked again and the bundle's bytes hashed again: 24 small frames take
+a tenth of a second.
+"""
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
 
 
@@ -60,9 +68,13 @@ class _Sent:
 
 
 class Engine:
-    """Inference as a service of this process. Devices take turns, so that none starves another (N108)."""
+    """Inference as a service of this process. Devices take turns, so that none starves another
+    (N108).
+    """
 
-    def __init__(self, bundle: Bundle, parts: Parts, threads: int = 2, *, remote: bool = False) -> None:
+    def __init__(
+        self, bundle: Bundle, parts: Parts, threads: int = 2, *, remote: bool = False
+    ) -> None:
         self.bundle, self._parts, self._threads, self._elsewhere = bundle, parts, threads, remote
         self.isolation, self.known_answers = "", 0
         self.stopped: FramegateError | None = None
@@ -76,11 +88,25 @@ class Engine:
         self._ids = 0
 
     async def start(self) -> None:
-        """Start the child, give it the model, have it prove itself by its known answers. Raises Unavailable or Refused (MODEL, MODEL_GRAPH, KNOWN_ANSWER)."""
+        """Start the child, give it the model, have it prove itself by its known answers. Raises
+        Unavailable or Refused (MODEL, MODEL_GRAPH, KNOWN_ANSWER).
+        """
         ours, theirs = socket.socketpair()
         environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
-        argv = [sys.executable, "-m", "framegate_gateway.inference.worker", str(theirs.fileno()), str(self._threads)]
-        self._child = subprocess.Popen(argv, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
+        argv = [
+            sys.executable,
+            "-m",
+            "framegate_gateway.inference.worker",
+            str(theirs.fileno()),
+            str(self._threads),
+        ]
+        self._child = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
+            argv,
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         theirs.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
         self._known.clear()
@@ -91,16 +117,26 @@ class Engine:
             answer, _ = await asyncio.wait_for(self._receive(), START_TIMEOUT_S)
         except (EOFError, OSError, TimeoutError) as error:
             self._kill()
-            raise Unavailable.of(Reason.MODEL, "an inference child that loads the model", type(error).__name__, "see its message above") from error
+            raise Unavailable.of(
+                Reason.MODEL,
+                "an inference child that loads the model",
+                type(error).__name__,
+                "see its message above",
+            ) from error
         if "failed" in answer:
             self._kill()
             raise Refused.of(Reason(answer["failed"]), "a model that may run", answer["why"])
         self.isolation, self.known_answers = answer["isolation"], answer["known_answers"]
 
     async def run(self) -> None:
-        """Serve jobs forever. A child that dies or hangs is replaced; the frames it had are errors, never verdicts."""
+        """Serve jobs forever. A child that dies or hangs is replaced; the frames it had are errors,
+        never verdicts.
+        """
         while True:
-            tasks = [asyncio.create_task(self._send_jobs()), asyncio.create_task(self._read_answers())]
+            tasks = [
+                asyncio.create_task(self._send_jobs()),
+                asyncio.create_task(self._read_answers()),
+            ]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
                 error = next((e for t in done if (e := t.exception()) is not None), None)
@@ -118,8 +154,12 @@ class Engine:
             except Unavailable as unavailable:
                 log.error("inference child: %s", unavailable)
 
-    async def watch(self, failed: Callable[[FramegateError], Awaitable[None]], every_s: float = WATCH_S) -> None:
-        """Forever: hash the bundle's bytes and ask the known answers again. A deviation stops this engine for good and tells `failed` (N105)."""
+    async def watch(
+        self, failed: Callable[[FramegateError], Awaitable[None]], every_s: float = WATCH_S
+    ) -> None:
+        """Forever: hash the bundle's bytes and ask the known answers again. A deviation stops this
+        engine for good and tells `failed` (N105).
+        """
         while self.stopped is None:
             await asyncio.sleep(every_s)
             try:
@@ -129,12 +169,21 @@ class Engine:
                 log.error("the model is stopped: %s", error)
                 await failed(error)
             except FramegateError as error:
-                log.info("known answers put off: %s", error)  # the child was being replaced: it proves itself when it starts
+                log.info(
+                    "known answers put off: %s", error
+                )  # the child was being replaced: it proves itself when it starts
 
     async def prove(self) -> int:
-        """How many known answers the model gave as it must, its bytes unchanged. Raises Refused (MODEL, KNOWN_ANSWER, INFERENCE)."""
+        """How many known answers the model gave as it must, its bytes unchanged. Raises Refused
+        (MODEL, KNOWN_ANSWER, INFERENCE).
+        """
         if not await asyncio.to_thread(self.bundle.rehash):
-            raise Refused.of(Reason.MODEL, f"the model {self.bundle.digest.hex()[:16]} in memory", "other bytes", "restart this host; if it happens again, look at its memory")
+            raise Refused.of(
+                Reason.MODEL,
+                f"the model {self.bundle.digest.hex()[:16]} in memory",
+                "other bytes",
+                "restart this host; if it happens again, look at its memory",
+            )
         return await self._known_answers()
 
     async def _known_answers(self) -> int:
@@ -144,25 +193,58 @@ class Engine:
         return int(answer["known_answers"])
 
     async def learn(self, frames: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
-        """(PNG, facts) of a golden image learnt from good frames; see `learning.learn_golden`. Raises Refused."""
-        answer, png = await self._submit("", {"kind": "learn", "sizes": [len(f) for f in frames]}, b"".join(frames))
+        """(PNG, facts) of a golden image learnt from good frames; see `learning.learn_golden`.
+        Raises Refused.
+        """
+        answer, png = await self._submit(
+            "", {"kind": "learn", "sizes": [len(f) for f in frames]}, b"".join(frames)
+        )
         if "failed" in answer:
             raise Refused.of(Reason(answer["failed"]), "good frames of one part", answer["why"])
-        return png, {k: v for k, v in answer.items() if k in {"used", "left_out", "largest_shift_px", "differing_share"}}
+        return png, {
+            k: v
+            for k, v in answer.items()
+            if k in {"used", "left_out", "largest_shift_px", "differing_share"}
+        }
 
-    async def inspect(self, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int, masks: tuple[Polygon, ...] = ()) -> Inspection:
-        """Inspect one encoded frame of `device`, taken under `masks`, which the golden image gets too.
+    async def inspect(
+        self,
+        device: str,
+        part_type: str,
+        image: bytes,
+        encoding: int,
+        width: int,
+        height: int,
+        masks: tuple[Polygon, ...] = (),
+    ) -> Inspection:
+        """Inspect one encoded frame of `device`, taken under `masks`, which the golden image gets
+        too.
 
-        Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS, REGISTRATION, MASK, KNOWN_ANSWER) or Unavailable (INFERENCE).
+        Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
+        REGISTRATION, MASK, KNOWN_ANSWER) or Unavailable (INFERENCE).
         """
         if self.stopped is not None:
             raise Refused(self.stopped.failures)
         if part_type not in self._parts:
-            raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "framegate part add")
-        head = {"kind": "inspect", "part_type": part_type, "encoding": encoding, "width": width, "height": height, "masks": masks}
+            raise Refused.of(
+                Reason.PART_UNKNOWN,
+                "a part type with a golden image",
+                ascii(part_type),
+                "framegate part add",
+            )
+        head = {
+            "kind": "inspect",
+            "part_type": part_type,
+            "encoding": encoding,
+            "width": width,
+            "height": height,
+            "masks": masks,
+        }
         answer = await self._inspected(device, head, image)
         if "failed" in answer:
-            raise Refused.of(Reason(answer["failed"]), "an image the model can inspect", answer["why"])
+            raise Refused.of(
+                Reason(answer["failed"]), "an image the model can inspect", answer["why"]
+            )
         if self.stopped is not None:  # it deviated while this frame was on its way
             raise Refused(self.stopped.failures)
         return Inspection(tuple(answer["defects"]), answer["golden_sha256"])
@@ -170,14 +252,33 @@ class Engine:
     async def _inspected(self, device: str, head: dict[str, Any], image: bytes) -> dict[str, Any]:
         return (await self._submit(device, head, image))[0]
 
-    async def picture(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...]) -> bytes:
+    async def picture(
+        self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...]
+    ) -> bytes:
         """A PNG of the frame with its boxes drawn in."""
-        return await self._drawn({"kind": "picture", "encoding": encoding, "defects": defects}, image)
+        return await self._drawn(
+            {"kind": "picture", "encoding": encoding, "defects": defects}, image
+        )
 
-    async def card(self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...], part_type: str, outcome: str, lines: list[str]) -> bytes:
+    async def card(
+        self,
+        image: bytes,
+        encoding: int,
+        defects: tuple[dict[str, Any], ...],
+        part_type: str,
+        outcome: str,
+        lines: list[str],
+    ) -> bytes:
         """A PNG of golden image and frame side by side, the frame with its boxes, under `lines`."""
         golden = self._parts.get(part_type).goldens[0] if part_type in self._parts else b""
-        head = {"kind": "card", "encoding": encoding, "defects": defects, "golden_size": len(golden), "outcome": outcome, "lines": lines}
+        head = {
+            "kind": "card",
+            "encoding": encoding,
+            "defects": defects,
+            "golden_size": len(golden),
+            "outcome": outcome,
+            "lines": lines,
+        }
         return await self._drawn(head, golden + image)
 
     async def marked(self, image: bytes, encoding: int, lines: list[str]) -> bytes:
@@ -231,7 +332,9 @@ class Engine:
                 job.done.set_result(({**head, "golden_sha256": golden}, body))
 
     def _prepared(self, job: _Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-        """The message for a job; the golden image goes along where the child does not have it, decided now because jobs change places."""
+        """The message for a job; the golden image goes along where the child does not have it,
+        decided now because jobs change places.
+        """
         if job.head["kind"] not in {"inspect", "prepare"}:
             return job.head, (job.body,)
         part_type, forget = job.head["part_type"], []
@@ -246,12 +349,24 @@ class Engine:
                     forget.append(self._known.popitem(last=False)[0])
                 sent = self._known[part_type] = _Sent(key, digest_of(goldens), part.rules)
         except KeyError as error:
-            raise Refused.of(Reason.PART_UNKNOWN, "a part type with a golden image", ascii(part_type), "it was taken away a moment ago") from error
+            raise Refused.of(
+                Reason.PART_UNKNOWN,
+                "a part type with a golden image",
+                ascii(part_type),
+                "it was taken away a moment ago",
+            ) from error
         job.goldens = sent.goldens
-        head = {**job.head, "golden_bytes": [len(g) for g in goldens], "forget": forget, "rules": sent.rules}
+        head = {
+            **job.head,
+            "golden_bytes": [len(g) for g in goldens],
+            "forget": forget,
+            "rules": sent.rules,
+        }
         return head, (*goldens, job.body)
 
-    async def _submit(self, device: str, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    async def _submit(
+        self, device: str, head: dict[str, Any], body: bytes
+    ) -> tuple[dict[str, Any], bytes]:
         self._ids += 1
         job = _Job({"id": self._ids, **head}, body, asyncio.get_running_loop().create_future())
         self._turns.setdefault(device, deque()).append(job)
@@ -293,7 +408,12 @@ class Engine:
         self._writer = self._reader = self._child = None
         self._known.clear()
         for job in self._flying:
-            _fail(job, Unavailable.of(Reason.INFERENCE, "an answer of the model", "the inference child ended"))
+            _fail(
+                job,
+                Unavailable.of(
+                    Reason.INFERENCE, "an answer of the model", "the inference child ended"
+                ),
+            )
         self._flying.clear()
 
 

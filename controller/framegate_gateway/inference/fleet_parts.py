@@ -1,4 +1,6 @@
-"""Parts as the controller signs them: taken from the trust feed, golden images fetched by digest and kept on disk; folders given locally serve what the fleet does not know."""
+"""Parts as the controller signs them: taken from the trust feed, golden images fetched by digest
+and kept on disk; folders given locally serve what the fleet does not know.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ FETCH_TIMEOUT_S: Final = 10.0
 
 
 class FleetParts:
-    """Parts of the fleet, and those of local folders behind them. A part counts as known once all its golden images are here."""
+    """Parts of the fleet, and those of local folders behind them. A part counts as known once all
+    its golden images are here.
+    """
 
     def __init__(self, folder: Path, local: GoldenImages) -> None:
         self._folder, self._local = folder, local
@@ -38,7 +42,9 @@ class FleetParts:
         self._wanted = asyncio.Event()
 
     def __len__(self) -> int:
-        return len({*self._local.names, *self._parts} - {n for n, p in self._parts.items() if p.removed})
+        return len(
+            {*self._local.names, *self._parts} - {n for n, p in self._parts.items() if p.removed}
+        )
 
     def __contains__(self, part_type: str) -> bool:
         part = self._parts.get(part_type)
@@ -47,7 +53,9 @@ class FleetParts:
         return not part.removed and all(g in self._images for g in part.goldens)
 
     def key(self, part_type: str) -> str:
-        """Version and digests of a fleet's part; the file of a local one. KeyError for an unknown part."""
+        """Version and digests of a fleet's part; the file of a local one. KeyError for an unknown
+        part.
+        """
         part = self._parts.get(part_type)
         if part is None:
             return self._local.key(part_type)
@@ -56,17 +64,28 @@ class FleetParts:
         return f"{part.version} {' '.join(part.goldens)}"
 
     def get(self, part_type: str) -> Part:
-        """The part. KeyError for one that is unknown, removed, or whose golden images are not here yet."""
+        """The part. KeyError for one that is unknown, removed, or whose golden images are not here
+        yet.
+        """
         part = self._parts.get(part_type)
         if part is None:
             return self._local.get(part_type)
         if part_type not in self:
             raise KeyError(part_type)
         thresholds = {str(row["kind"]): float(row["at_least"]) for row in part.thresholds}
-        return Part(part_type, tuple(self._images[g] for g in part.goldens), thresholds, part.min_size_px, parse_regions(part.ignore), part.version)
+        return Part(
+            part_type,
+            tuple(self._images[g] for g in part.goldens),
+            thresholds,
+            part.min_size_px,
+            parse_regions(part.ignore),
+            part.version,
+        )
 
     def apply(self, envelopes: Sequence[bytes], root: x509.Certificate, now: datetime) -> None:
-        """Take in parts of the feed, each verified (`verify_part`), none older than the one held. Raises Malformed or Refused for the first that is not."""
+        """Take in parts of the feed, each verified (`verify_part`), none older than the one held.
+        Raises Malformed or Refused for the first that is not.
+        """
         for envelope in envelopes:
             part = verify_part(envelope, root, now, held=self._parts)
             self._parts[part.part_type] = part
@@ -90,7 +109,11 @@ class FleetParts:
     async def _fetch(self, keys: GatewayKeys) -> None:
         for digest in self._missing():  # what an earlier process kept
             kept = self._folder / digest
-            if kept.is_file() and kept.stat().st_size <= MAX_GOLDEN_BYTES and sha256(data := kept.read_bytes()).hex() == digest:
+            if (
+                kept.is_file()
+                and kept.stat().st_size <= MAX_GOLDEN_BYTES
+                and sha256(data := kept.read_bytes()).hex() == digest
+            ):
                 self._images[digest] = data
         credentials = keys.credentials
         missing = self._missing()
@@ -98,7 +121,12 @@ class FleetParts:
             return
         async with fleet_stub(keys, credentials) as stub:
             for digest in missing:
-                reply = await answered(stub.GoldenImage(pb.GoldenImageRequest(sha256=bytes.fromhex(digest)), timeout=FETCH_TIMEOUT_S), "is the controller running?")
+                reply = await answered(
+                    stub.GoldenImage(
+                        pb.GoldenImageRequest(sha256=bytes.fromhex(digest)), timeout=FETCH_TIMEOUT_S
+                    ),
+                    "is the controller running?",
+                )
                 if sha256(reply.image).hex() != digest:
                     log.error("golden image %s: the controller sent other bytes", digest[:16])
                     continue
@@ -111,7 +139,10 @@ class FleetParts:
         write_whole(self._folder / digest, image)
 
     def _missing(self) -> list[str]:
-        return sorted({g for p in self._parts.values() if not p.removed for g in p.goldens} - set(self._images))
+        return sorted(
+            {g for p in self._parts.values() if not p.removed for g in p.goldens}
+            - set(self._images)
+        )
 
     def _drop_unused(self) -> None:
         used = {g for p in self._parts.values() if not p.removed for g in p.goldens}

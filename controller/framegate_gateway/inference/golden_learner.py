@@ -17,7 +17,9 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 
 
 class GoldenLearner:
-    """One lesson at a time: admitted frames of one part type, whatever their verdict; they live in memory until the lesson ends."""
+    """One lesson at a time: admitted frames of one part type, whatever their verdict; they live in
+    memory until the lesson ends.
+    """
 
     def __init__(self) -> None:
         self._part_type, self._wanted, self._bytes = "", 0, 0
@@ -33,12 +35,30 @@ class GoldenLearner:
                 self._full.set()
 
     @asynccontextmanager
-    async def lesson(self, part_type: str, frames: int, timeout_s: float) -> AsyncIterator[list[bytes]]:
-        """The next `frames` frames of `part_type`. Raises Refused (USAGE, CONFLICT), Unavailable (TIMEOUT) where too few come."""
-        if not MIN_LESSON <= frames <= MAX_LESSON or not 0 < timeout_s <= MAX_WAIT_S or not part_type:
-            raise Refused.of(Reason.USAGE, f"a part type, {MIN_LESSON} to {MAX_LESSON} frames, a wait of at most {MAX_WAIT_S} s", f"{frames} frames, {timeout_s:g} s")
+    async def lesson(
+        self, part_type: str, frames: int, timeout_s: float
+    ) -> AsyncIterator[list[bytes]]:
+        """The next `frames` frames of `part_type`. Raises Refused (USAGE, CONFLICT), Unavailable
+        (TIMEOUT) where too few come.
+        """
+        if (
+            not MIN_LESSON <= frames <= MAX_LESSON
+            or not 0 < timeout_s <= MAX_WAIT_S
+            or not part_type
+        ):
+            raise Refused.of(
+                Reason.USAGE,
+                f"a part type, {MIN_LESSON} to {MAX_LESSON} frames, a wait of at most"
+                f" {MAX_WAIT_S} s",
+                f"{frames} frames, {timeout_s:g} s",
+            )
         if self._part_type:
-            raise Refused.of(Reason.CONFLICT, "one lesson at a time", f"one of {ascii(self._part_type)[:60]} is on", "wait for it to end")
+            raise Refused.of(
+                Reason.CONFLICT,
+                "one lesson at a time",
+                f"one of {ascii(self._part_type)[:60]} is on",
+                "wait for it to end",
+            )
         self._part_type, self._wanted, self._bytes = part_type, frames, 0
         try:
             try:
@@ -46,7 +66,12 @@ class GoldenLearner:
             except TimeoutError as error:
                 if len(self._frames) < MIN_LESSON:
                     came = f"{len(self._frames)} in {timeout_s:g} s"
-                    raise Unavailable.of(Reason.TIMEOUT, f"{frames} frames of {ascii(part_type)[:60]}", came, "does a camera send this part type here?") from error
+                    raise Unavailable.of(
+                        Reason.TIMEOUT,
+                        f"{frames} frames of {ascii(part_type)[:60]}",
+                        came,
+                        "does a camera send this part type here?",
+                    ) from error
             yield list(self._frames)
         finally:
             self._part_type, self._wanted = "", 0

@@ -1,4 +1,6 @@
-"""A golden image learnt from good frames: each registered to the others, then the middle grey level of every pixel."""
+"""A golden image learnt from good frames: each registered to the others, then the middle grey level
+of every pixel.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,15 @@ DIFFERS: Final = 40
 def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
     """(PNG, facts) out of `MIN_LESSON` to `MAX_LESSON` encoded frames of one size.
 
-    The facts: `used`, `left_out` (numbers of frames that show something else), `largest_shift_px`, `differing_share` (the largest share of pixels by which a used frame
-    differs from the result: a defect in one good frame shows here). Raises Refused (REGISTRATION) where too few frames agree, Malformed (IMAGE).
+    The facts: `used`, `left_out` (numbers of frames that show something else), `largest_shift_px`,
+    `differing_share` (the largest share of pixels by which a used frame differs from the result: a
+    defect in one good frame shows here). Raises Refused (REGISTRATION) where too few frames agree,
+    Malformed (IMAGE).
     """
     if not MIN_LESSON <= len(encoded) <= MAX_LESSON:
-        raise Refused.of(Reason.REGISTRATION, f"{MIN_LESSON} to {MAX_LESSON} good frames", len(encoded))
+        raise Refused.of(
+            Reason.REGISTRATION, f"{MIN_LESSON} to {MAX_LESSON} good frames", len(encoded)
+        )
     frames = [decode_gray(data) for data in encoded]
     size = frames[0].shape
     ready = [reference(f) if f.shape == size else None for f in frames]
@@ -42,17 +48,40 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
         kept.append(moved.golden)
         shifts.append(float(np.hypot(*moved.shift)))
     if len(kept) < MIN_LESSON:
-        raise Refused.of(Reason.REGISTRATION, f"{MIN_LESSON} frames that show the same part", len(kept), "one part type, one place, one light")
+        raise Refused.of(
+            Reason.REGISTRATION,
+            f"{MIN_LESSON} frames that show the same part",
+            len(kept),
+            "one part type, one place, one light",
+        )
     learned = np.median(np.stack(kept), axis=0).astype(np.uint8)
     differing = [float((cv2.absdiff(f, learned) > DIFFERS).mean()) for f in kept]
-    facts = {"used": len(kept), "left_out": left_out, "largest_shift_px": round(max(shifts), 2), "differing_share": round(max(differing), 5)}
+    facts = {
+        "used": len(kept),
+        "left_out": left_out,
+        "largest_shift_px": round(max(shifts), 2),
+        "differing_share": round(max(differing), 5),
+    }
     return bytes(cv2.imencode(".png", learned)[1].tobytes()), facts
 
 
 def _most_typical(frames: Sequence[Gray], ready: Sequence[Any]) -> int:
-    """The frame that is most like the others, so that one foreign frame does not become the measure."""
+    """The frame that is most like the others, so that one foreign frame does not become the
+    measure.
+    """
     likeness = [
-        float(np.median([register(ready[i], f).likeness for j, f in enumerate(frames) if j != i and ready[j] is not None] or [-1.0])) if ready[i] is not None else -2.0
+        float(
+            np.median(
+                [
+                    register(ready[i], f).likeness
+                    for j, f in enumerate(frames)
+                    if j != i and ready[j] is not None
+                ]
+                or [-1.0]
+            )
+        )
+        if ready[i] is not None
+        else -2.0
         for i in range(min(len(frames), 8))
     ]
     return int(np.argmax(likeness))

@@ -1,7 +1,8 @@
 """The models of a gateway process: one in force, one on its way out while grants still name it.
 
-A swap drops no frame: the coming model proves itself in a child of its own first; then new grants name it, and each frame is inspected by the model its
-camera's grant names, until the last grant of the old one has run out.
+A swap drops no frame: the coming model proves itself in a child of its own first; then new grants
+name it, and each frame is inspected by the model its camera's grant names, until the last grant of
+the old one has run out.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from framegate_gateway.inference.remote import Backend, RemoteEngine
 
 log = logging.getLogger(__name__)
 OUTGOING_S: Final = 180.0
-"""How long a model that was replaced stays ready: as long as a grant that names it may run (120 s), and a little for frames on the way."""
+"""How long a model that was replaced stays ready: as long as a grant that names it may run (120 s),
+and a little for frames on the way.
+"""
 
 
 class Models:
-    """Engines by the digest of their bundle. `failed` is told when one deviates from its known answers and is stopped.
+    """Engines by the digest of their bundle. `failed` is told when one deviates from its known
+    answers and is stopped.
 
     `allowed`: digests (hex) that may inspect, None before the first pin.
     """
@@ -38,7 +42,13 @@ class Models:
         failed: Callable[[Bundle, FramegateError], Awaitable[None]] | None = None,
         watch_s: float = WATCH_S,
     ) -> None:
-        self._parts, self._threads, self._backend, self._failed, self._watch_s = parts, threads, backend, failed, watch_s
+        self._parts, self._threads, self._backend, self._failed, self._watch_s = (
+            parts,
+            threads,
+            backend,
+            failed,
+            watch_s,
+        )
         self.engine = self._engine(bundle)
         self.allowed: frozenset[str] | None = None
         self._engines: dict[str, Engine] = {bundle.digest.hex(): self.engine}
@@ -52,7 +62,9 @@ class Models:
 
     @property
     def barred(self) -> FramegateError | None:
-        """Why the model in force inspects nothing: it is not allowed, or was stopped. None where it does."""
+        """Why the model in force inspects nothing: it is not allowed, or was stopped. None where it
+        does.
+        """
         if self.allowed is not None and self.bundle.digest.hex() not in self.allowed:
             return _unapproved(self.bundle.digest.hex())
         return self.engine.stopped
@@ -62,12 +74,20 @@ class Models:
         return (self._engines.get(digest) or self.engine).bundle
 
     def name_of(self, digest: str) -> str:
-        """The model's name and version as receipts have it, and where it ran if that was elsewhere, unattested (N122)."""
+        """The model's name and version as receipts have it, and where it ran if that was elsewhere,
+        unattested (N122).
+        """
         name = self.bundle_of(digest).name
-        return name if self._backend is None else f"{name} unattested-backend {self._backend.address}"
+        return (
+            name if self._backend is None else f"{name} unattested-backend {self._backend.address}"
+        )
 
     def _engine(self, bundle: Bundle) -> Engine:
-        return Engine(bundle, self._parts, self._threads) if self._backend is None else RemoteEngine(bundle, self._parts, self._threads, self._backend)
+        return (
+            Engine(bundle, self._parts, self._threads)
+            if self._backend is None
+            else RemoteEngine(bundle, self._parts, self._threads, self._backend)
+        )
 
     async def start(self) -> None:
         """Start the first model. Raises Unavailable or Refused where it does not prove itself."""
@@ -75,7 +95,8 @@ class Models:
         self._serve(self.engine)
 
     async def replace(self, bundle: Bundle, switched: Callable[[], None]) -> None:
-        """Put another bundle in force: it starts and proves itself beside the present one, then `switched` is called between two frames.
+        """Put another bundle in force: it starts and proves itself beside the present one, then
+        `switched` is called between two frames.
 
         Raises Unavailable or Refused where it does not; the present model then goes on.
         """
@@ -96,13 +117,32 @@ class Models:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def inspect(self, digest: str, device: str, part_type: str, image: bytes, encoding: int, width: int, height: int, masks: tuple[Polygon, ...] = ()) -> Inspection:
-        """Inspect by the model with this digest (hex), which a grant names. Raises as `Engine.inspect`, and Refused (MODEL) where it is no longer ready here."""
-        if self.allowed is not None and digest not in self.allowed:  # a grant from before the pin: its model may have been swapped for good reason
+    async def inspect(  # noqa: PLR0913 - members of a record
+        self,
+        digest: str,
+        device: str,
+        part_type: str,
+        image: bytes,
+        encoding: int,
+        width: int,
+        height: int,
+        masks: tuple[Polygon, ...] = (),
+    ) -> Inspection:
+        """Inspect by the model with this digest (hex), which a grant names. Raises as
+        `Engine.inspect`, and Refused (MODEL) where it is no longer ready here.
+        """
+        if (
+            self.allowed is not None and digest not in self.allowed
+        ):  # a grant from before the pin: its model may have been swapped for good reason
             raise _unapproved(digest)
         engine = self._engines.get(digest)
         if engine is None:
-            raise Refused.of(Reason.MODEL, f"the model {self.bundle.digest.hex()[:16]} in force", f"a grant for {digest[:16]}", "the camera gets a new grant")
+            raise Refused.of(
+                Reason.MODEL,
+                f"the model {self.bundle.digest.hex()[:16]} in force",
+                f"a grant for {digest[:16]}",
+                "the camera gets a new grant",
+            )
         return await engine.inspect(device, part_type, image, encoding, width, height, masks)
 
     async def stop(self) -> None:
@@ -117,7 +157,10 @@ class Models:
             if self._failed is not None:
                 await self._failed(engine.bundle, error)
 
-        self._tasks[engine.bundle.digest.hex()] = [asyncio.create_task(engine.run()), asyncio.create_task(engine.watch(failed, self._watch_s))]
+        self._tasks[engine.bundle.digest.hex()] = [
+            asyncio.create_task(engine.run()),
+            asyncio.create_task(engine.watch(failed, self._watch_s)),
+        ]
 
     async def _end(self, engine: Engine) -> None:
         await asyncio.sleep(OUTGOING_S)
@@ -132,4 +175,9 @@ class Models:
 
 
 def _unapproved(digest: str) -> Refused:
-    return Refused.of(Reason.MODEL, "an approved model", f"{digest[:16]}, which nobody approved", "put the pinned bundle in --models; cameras get new grants by themselves")
+    return Refused.of(
+        Reason.MODEL,
+        "an approved model",
+        f"{digest[:16]}, which nobody approved",
+        "put the pinned bundle in --models; cameras get new grants by themselves",
+    )

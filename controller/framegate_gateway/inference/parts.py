@@ -1,4 +1,6 @@
-"""Parts as the inference knows them: what a frame of a part type is compared with, and how strictly."""
+"""Parts as the inference knows them: what a frame of a part type is compared with, and how
+strictly.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from framegate.wire import sha256
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part type: encoded `goldens`; `thresholds` by class name over the model's own; boxes whose longer side is below `min_size_px`, or whose centre lies in a region of
-    `ignore` (fractions of width and height), are no defects.
+    """One part type: encoded `goldens`; `thresholds` by class name over the model's own; boxes
+    whose longer side is below `min_size_px`, or whose centre lies in a region of `ignore`
+    (fractions of width and height), are no defects.
     """
 
     part_type: str
@@ -28,7 +31,11 @@ class Part:
     @property
     def rules(self) -> dict[str, Any]:
         """What the inference child is told with each frame."""
-        return {"thresholds": dict(self.thresholds), "min_size_px": self.min_size_px, "ignore": self.ignore}
+        return {
+            "thresholds": dict(self.thresholds),
+            "min_size_px": self.min_size_px,
+            "ignore": self.ignore,
+        }
 
 
 class Parts(Protocol):
@@ -37,22 +44,32 @@ class Parts(Protocol):
     def __contains__(self, part_type: str) -> bool: ...
 
     def key(self, part_type: str) -> str:
-        """What names a part's golden images now; another key means other images. KeyError for an unknown part."""
+        """What names a part's golden images now; another key means other images. KeyError for an
+        unknown part.
+        """
 
     def get(self, part_type: str) -> Part:
         """The part with its images. KeyError for an unknown part."""
 
 
 class GoldenImages:
-    """Parts from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`. Read when first asked for."""
+    """Parts from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`. Read when first
+    asked for.
+    """
 
-    def __init__(self, folders: tuple[Path, ...], signed: Mapping[Path, bytes] | None = None) -> None:
+    def __init__(
+        self, folders: tuple[Path, ...], signed: Mapping[Path, bytes] | None = None
+    ) -> None:
         """With `signed`, file to SHA-256, only those files count, and only with those bytes."""
         self._paths: dict[str, Path] = {}
         self._signed = signed
         for folder in folders:
             for path in sorted(folder.rglob("*")):
-                if path.suffix.lower() in {".png", ".jpg", ".jpeg"} and not path.stem.endswith("_test") and (signed is None or path in signed):
+                if (
+                    path.suffix.lower() in {".png", ".jpg", ".jpeg"}
+                    and not path.stem.endswith("_test")
+                    and (signed is None or path in signed)
+                ):
                     self._paths[path.stem.removesuffix("_temp")] = path
 
     def __len__(self) -> int:
@@ -71,13 +88,24 @@ class GoldenImages:
         return str(self._paths[part_type])
 
     def get(self, part_type: str) -> Part:
-        """The part, read from its file. KeyError for an unknown part type, Unavailable (PART_UNKNOWN) where the file is gone."""
+        """The part, read from its file. KeyError for an unknown part type, Unavailable
+        (PART_UNKNOWN) where the file is gone.
+        """
         try:
             image = self._paths[part_type].read_bytes()
         except OSError as error:
-            raise Unavailable.of(Reason.PART_UNKNOWN, f"the golden image {self._paths[part_type]}", error.strerror or error) from error
+            raise Unavailable.of(
+                Reason.PART_UNKNOWN,
+                f"the golden image {self._paths[part_type]}",
+                error.strerror or error,
+            ) from error
         if self._signed is not None and sha256(image) != self._signed[self._paths[part_type]]:
-            raise Refused.of(Reason.PART, f"the golden image of {ascii(part_type)[:60]} as it was signed", "another", "somebody changed it; sign the folder again if that is right")
+            raise Refused.of(
+                Reason.PART,
+                f"the golden image of {ascii(part_type)[:60]} as it was signed",
+                "another",
+                "somebody changed it; sign the folder again if that is right",
+            )
         return Part(part_type, (image,))
 
 

@@ -1,7 +1,10 @@
-"""Registration: by how much a frame lies beside its golden image, to a fraction of a pixel, and the golden image moved to fit it.
+"""Registration: by how much a frame lies beside its golden image, to a fraction of a pixel, and the
+golden image moved to fit it.
 
-Phase correlation at half resolution (Kuglin and Hines 1975) with the golden image's spectrum kept, refined by least squares on the gradients. A frame
-that lies nearly where it should needs no correlation. The golden image is what moves: the frame, which verdicts are about, is judged as it came.
+Phase correlation at half resolution (Kuglin and Hines 1975) with the golden image's spectrum kept,
+refined by least squares on the gradients. A frame that lies nearly where it should needs no
+correlation. The golden image is what moves: the frame, which verdicts are about, is judged as it
+came.
 """
 
 from __future__ import annotations
@@ -17,9 +20,13 @@ Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 MAX_SHIFT_PX: Final = 24.0
-"""A part that lies further off its place is not where the fixture holds parts; and a repeating pattern a pitch away must not be taken for it."""
+"""A part that lies further off its place is not where the fixture holds parts; and a repeating
+pattern a pitch away must not be taken for it.
+"""
 MIN_LIKENESS: Final = 0.45
-"""Correlation of frame and moved golden image below which they do not show the same thing; a real board with fifteen defects stays above 0.8."""
+"""Correlation of frame and moved golden image below which they do not show the same thing; a real
+board with fifteen defects stays above 0.8.
+"""
 FLAT: Final = 2.0
 """Standard deviation of grey values below which an image has nothing to be registered by."""
 NOTHING_PX: Final = 0.04
@@ -27,18 +34,24 @@ NOTHING_PX: Final = 0.04
 _PEAK_PX: Final = 2
 """Half width of the window whose centroid is the peak."""
 STEPS: Final = 2
-"""Steps of least squares on the gradients (Lucas and Kanade 1981): from where the part should lie, or from the correlation's peak, which lies between pixels only roughly."""
+"""Steps of least squares on the gradients (Lucas and Kanade 1981): from where the part should lie,
+or from the correlation's peak, which lies between pixels only roughly.
+"""
 SETTLED_PX: Final = 0.15
 """A last step, at half resolution, below which the least squares have settled."""
 CERTAIN: Final = 0.85
-"""Likeness at which a settled small shift is believed without a correlation: most frames lie so, and cost a third."""
+"""Likeness at which a settled small shift is believed without a correlation: most frames lie so,
+and cost a third.
+"""
 MIN_HALF_PX: Final = 8
 """Images that are smaller, halved, have nothing to be registered by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A golden image ready to be compared: `image` (h, w) uint8, `half` at half resolution float32, its gradients, and the conjugate spectrum of it under `window`."""
+    """A golden image ready to be compared: `image` (h, w) uint8, `half` at half resolution float32,
+    its gradients, and the conjugate spectrum of it under `window`.
+    """
 
     image: Gray
     half: Floats
@@ -49,7 +62,9 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """`golden` (h, w) uint8 moved by `shift` (x, y in pixels) to lie under the frame; `likeness` in [-1, 1] is their correlation then, 0 for a flat image."""
+    """`golden` (h, w) uint8 moved by `shift` (x, y in pixels) to lie under the frame; `likeness` in
+    [-1, 1] is their correlation then, 0 for a flat image.
+    """
 
     golden: Gray
     shift: tuple[float, float]
@@ -62,19 +77,30 @@ def reference(image: Gray) -> Reference:
     if min(half.shape) < MIN_HALF_PX:
         return Reference(image, half, (half, half), half, np.zeros((0, 0), np.complex64))
     window = np.asarray(cv2.createHanningWindow(half.shape[::-1], cv2.CV_32F), np.float32)
-    return Reference(image, half, _gradients(half), window, np.asarray(np.fft.rfft2(_centred(half) * window).conj(), np.complex64))
+    return Reference(
+        image,
+        half,
+        _gradients(half),
+        window,
+        np.asarray(np.fft.rfft2(_centred(half) * window).conj(), np.complex64),
+    )
 
 
 def halved(image: Gray) -> Floats:
     """The image at half resolution, float32, sides rounded down to even ones."""
     h, w = image.shape
-    return np.asarray(cv2.resize(image, (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(
+        cv2.resize(image, (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA),
+        np.float32,
+    )
 
 
 def register(golden: Reference, frame: Gray, half: Floats | None = None) -> Registered:
-    """The golden image moved under the frame, of the same shape; `half` is `halved(frame)` where the caller has it.
+    """The golden image moved under the frame, of the same shape; `half` is `halved(frame)` where
+    the caller has it.
 
-    Where no shift makes the two more alike than none, none is taken. Whether they are alike enough to be compared is for the caller: `MIN_LIKENESS`.
+    Where no shift makes the two more alike than none, none is taken. Whether they are alike enough
+    to be compared is for the caller: `MIN_LIKENESS`.
     """
     half = halved(frame) if half is None else half
     still = _likeness(golden.half, half)
@@ -92,8 +118,15 @@ def register(golden: Reference, frame: Gray, half: Floats | None = None) -> Regi
     return Registered(_moved(golden.image, shift), shift, likeness)
 
 
-def _settled(golden: Reference, half: Floats, at: tuple[float, float], gradients: tuple[Floats, Floats] | None) -> tuple[tuple[float, float] | None, float]:
-    """(shift at half resolution after `STEPS` of least squares from `at`, None where they did not settle; likeness there). `gradients` where moving does not change them much."""
+def _settled(
+    golden: Reference,
+    half: Floats,
+    at: tuple[float, float],
+    gradients: tuple[Floats, Floats] | None,
+) -> tuple[tuple[float, float] | None, float]:
+    """(shift at half resolution after `STEPS` of least squares from `at`, None where they did not
+    settle; likeness there). `gradients` where moving does not change them much.
+    """
     (x, y), moved = at, golden.half if at == (0.0, 0.0) else _moved(golden.half, at)
     more = (1.0, 1.0)
     for _ in range(STEPS):
@@ -105,7 +138,9 @@ def _settled(golden: Reference, half: Floats, at: tuple[float, float], gradients
 
 
 def _shift(golden: Reference, half: Floats) -> tuple[float, float]:
-    """The frame's offset from the golden image at half resolution, x and y, at most half of `MAX_SHIFT_PX` each, good to half a pixel."""
+    """The frame's offset from the golden image at half resolution, x and y, at most half of
+    `MAX_SHIFT_PX` each, good to half a pixel.
+    """
     cross = np.fft.rfft2(_centred(half) * golden.window)
     cross *= golden.spectrum
     size = np.abs(cross)
@@ -113,11 +148,17 @@ def _shift(golden: Reference, half: Floats) -> tuple[float, float]:
     cross /= size + (float(size.mean()) * 0.1 + 1e-6)
     surface = np.fft.irfft2(cross, half.shape)
     h, w = surface.shape
-    reach_x, reach_y = min(int(MAX_SHIFT_PX / 2), (w - 1) // 2), min(int(MAX_SHIFT_PX / 2), (h - 1) // 2)
+    reach_x, reach_y = (
+        min(int(MAX_SHIFT_PX / 2), (w - 1) // 2),
+        min(int(MAX_SHIFT_PX / 2), (h - 1) // 2),
+    )
     rows, columns = np.arange(-reach_y, reach_y + 1), np.arange(-reach_x, reach_x + 1)
     near = surface[np.ix_(rows % h, columns % w)]
     y, x = np.unravel_index(int(near.argmax()), near.shape)
-    ys, xs = slice(max(0, y - _PEAK_PX), y + _PEAK_PX + 1), slice(max(0, x - _PEAK_PX), x + _PEAK_PX + 1)
+    ys, xs = (
+        slice(max(0, y - _PEAK_PX), y + _PEAK_PX + 1),
+        slice(max(0, x - _PEAK_PX), x + _PEAK_PX + 1),
+    )
     peak = np.clip(near[ys, xs], 0, None)
     total = float(peak.sum())
     if total <= 0:
@@ -126,19 +167,28 @@ def _shift(golden: Reference, half: Floats) -> tuple[float, float]:
 
 
 def _gradients(image: Floats) -> tuple[Floats, Floats]:
-    x, y = (np.asarray(cv2.Sobel(image, cv2.CV_32F, *order, ksize=3, scale=0.125), np.float32) for order in ((1, 0), (0, 1)))
+    x, y = (
+        np.asarray(cv2.Sobel(image, cv2.CV_32F, *order, ksize=3, scale=0.125), np.float32)
+        for order in ((1, 0), (0, 1))
+    )
     return x, y
 
 
-def _remainder(gradients: tuple[Floats, Floats], moved: Floats, half: Floats) -> tuple[float, float]:
-    """What is left of the shift between two nearly aligned images, at most a pixel each way: one step of least squares, damped where an image has edges of one direction alone."""
+def _remainder(
+    gradients: tuple[Floats, Floats], moved: Floats, half: Floats
+) -> tuple[float, float]:
+    """What is left of the shift between two nearly aligned images, at most a pixel each way: one
+    step of least squares, damped where an image has edges of one direction alone.
+    """
     gx, gy, off = gradients[0].ravel(), gradients[1].ravel(), (half - moved).ravel()
     a, b, c = float(gx @ gx), float(gx @ gy), float(gy @ gy)
     damping = 1e-3 * (a + c) + 1e-6
     a, c = a + damping, c + damping
     p, q = float(gx @ off), float(gy @ off)
     determinant = a * c - b * b
-    return float(np.clip(-(c * p - b * q) / determinant, -1, 1)), float(np.clip(-(a * q - b * p) / determinant, -1, 1))
+    return float(np.clip(-(c * p - b * q) / determinant, -1, 1)), float(
+        np.clip(-(a * q - b * p) / determinant, -1, 1)
+    )
 
 
 def _centred(image: Floats) -> Floats:
@@ -148,7 +198,9 @@ def _centred(image: Floats) -> Floats:
 def _moved(image: Any, shift: tuple[float, float]) -> Any:
     h, w = image.shape
     matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
-    return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def _likeness(a: Floats, b: Floats) -> float:
@@ -156,4 +208,7 @@ def _likeness(a: Floats, b: Floats) -> float:
     (mean_a, dev_a), (mean_b, dev_b) = (cv2.meanStdDev(image) for image in (a, b))
     if dev_a[0, 0] < FLAT or dev_b[0, 0] < FLAT:
         return 0.0
-    return float((np.dot(a.ravel(), b.ravel()) / a.size - mean_a[0, 0] * mean_b[0, 0]) / (dev_a[0, 0] * dev_b[0, 0]))
+    return float(
+        (np.dot(a.ravel(), b.ravel()) / a.size - mean_a[0, 0] * mean_b[0, 0])
+        / (dev_a[0, 0] * dev_b[0, 0])
+    )

@@ -1,7 +1,9 @@
-"""A model server elsewhere as the backend: any server of the Open Inference Protocol over gRPC with mutual TLS.
+"""A model server elsewhere as the backend: any server of the Open Inference Protocol over gRPC with
+mutual TLS.
 
-The inference child decodes hostile images and draws conclusions, as always; only the tensor goes to the server. What the server runs is checked by the digest its
-metadata names, and by the known answers, at the start and on the timer. It attests nothing: receipts say so (N122).
+The inference child decodes hostile images and draws conclusions, as always; only the tensor goes to
+the server. What the server runs is checked by the digest its metadata names, and by the known
+answers, at the start and on the timer. It attests nothing: receipts say so (N122).
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ OUTPUTS: Final = ("heat", "geometry")
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where the server is (`host:port`), the model's name there, the certificate name it must have, and PEM files: its root, our certificate, our key."""
+    """Where the server is (`host:port`), the model's name there, the certificate name it must have,
+    and PEM files: its root, our certificate, our key.
+    """
 
     address: str
     model: str
@@ -49,30 +53,58 @@ class RemoteModel:
         self._channel: grpc.aio.Channel | None = None
 
     async def open(self, bundle: Bundle) -> None:
-        """Connect. The server must be ready, and name the bundle's digest as the model's version or in its name. Raises Unavailable or Refused (MODEL)."""
+        """Connect. The server must be ready, and name the bundle's digest as the model's version or
+        in its name. Raises Unavailable or Refused (MODEL).
+        """
         b = self._backend
         try:
-            credentials = grpc.ssl_channel_credentials(b.root.read_bytes(), b.key.read_bytes(), b.certificate.read_bytes())
+            credentials = grpc.ssl_channel_credentials(
+                b.root.read_bytes(), b.key.read_bytes(), b.certificate.read_bytes()
+            )
         except OSError as error:
-            raise Unavailable.of(Reason.UNAVAILABLE, "the backend's root, our certificate and key", error) from error
+            raise Unavailable.of(
+                Reason.UNAVAILABLE, "the backend's root, our certificate and key", error
+            ) from error
         options = (
-            ("grpc.ssl_target_name_override", b.server_name), ("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", MAX_TENSOR_BYTES),
-            ("grpc.max_send_message_length", MAX_TENSOR_BYTES), ("grpc.use_local_subchannel_pool", 1),
-        )  # fmt: skip
+            ("grpc.ssl_target_name_override", b.server_name),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.max_receive_message_length", MAX_TENSOR_BYTES),
+            ("grpc.max_send_message_length", MAX_TENSOR_BYTES),
+            ("grpc.use_local_subchannel_pool", 1),
+        )
         await self.close()
         self._channel = grpc.aio.secure_channel(b.address, credentials, options=options)
         stub = self._stub()
-        if not (await self._call(stub.ModelReady(oip.ModelReadyRequest(name=b.model), timeout=INFER_TIMEOUT_S))).ready:
-            raise Unavailable.of(Reason.MODEL, f"the model {b.model} ready at {b.address}", "not ready")
-        found = await self._call(stub.ModelMetadata(oip.ModelMetadataRequest(name=b.model), timeout=INFER_TIMEOUT_S))
+        if not (
+            await self._call(
+                stub.ModelReady(oip.ModelReadyRequest(name=b.model), timeout=INFER_TIMEOUT_S)
+            )
+        ).ready:
+            raise Unavailable.of(
+                Reason.MODEL, f"the model {b.model} ready at {b.address}", "not ready"
+            )
+        found = await self._call(
+            stub.ModelMetadata(oip.ModelMetadataRequest(name=b.model), timeout=INFER_TIMEOUT_S)
+        )
         digest = bundle.digest.hex()
-        named = [v for v in (*found.versions, *found.name.split("-")) if len(v) >= DIGEST_DIGITS and digest.startswith(v)]
+        named = [
+            v
+            for v in (*found.versions, *found.name.split("-"))
+            if len(v) >= DIGEST_DIGITS and digest.startswith(v)
+        ]
         if not named:
             versions = ", ".join(found.versions)[:200] or "none"
-            raise Refused.of(Reason.MODEL, f"version {digest[:DIGEST_DIGITS]}… of {b.model}", ascii(versions), "deploy the approved bundle's model there, its digest as version")
+            raise Refused.of(
+                Reason.MODEL,
+                f"version {digest[:DIGEST_DIGITS]}… of {b.model}",
+                ascii(versions),
+                "deploy the approved bundle's model there, its digest as version",
+            )
 
     async def infer(self, shape: list[int], pair: bytes) -> tuple[dict[str, Any], bytes]:
-        """Heat and geometry of one pair (n, 2, h, w), float32 as bytes: ({shapes: both}, bytes of both). Raises Unavailable (INFERENCE)."""
+        """Heat and geometry of one pair (n, 2, h, w), float32 as bytes: ({shapes: both}, bytes of
+        both). Raises Unavailable (INFERENCE).
+        """
         request = oip.ModelInferRequest(model_name=self._backend.model, raw_input_contents=[pair])
         request.inputs.add(name="pair", datatype="FP32", shape=shape)
         for name in OUTPUTS:
@@ -80,14 +112,33 @@ class RemoteModel:
         answer = await self._call(self._stub().ModelInfer(request, timeout=INFER_TIMEOUT_S))
         tensors: dict[str, tuple[list[int], bytes]] = {}
         for number, output in enumerate(answer.outputs):
-            raw = answer.raw_output_contents[number] if number < len(answer.raw_output_contents) else array("f", output.contents.fp32_contents).tobytes()
+            raw = (
+                answer.raw_output_contents[number]
+                if number < len(answer.raw_output_contents)
+                else array("f", output.contents.fp32_contents).tobytes()
+            )
             sides = list(output.shape)
-            if output.datatype != "FP32" or len(sides) != 4 or min(sides) < 0 or len(raw) != 4 * math.prod(sides):
-                raise Unavailable.of(Reason.INFERENCE, f"{ascii(output.name)[:40]} as FP32 of its shape", f"{output.datatype} {sides[:6]}, {len(raw)} bytes")
+            if (
+                output.datatype != "FP32"
+                or len(sides) != 4
+                or min(sides) < 0
+                or len(raw) != 4 * math.prod(sides)
+            ):
+                raise Unavailable.of(
+                    Reason.INFERENCE,
+                    f"{ascii(output.name)[:40]} as FP32 of its shape",
+                    f"{output.datatype} {sides[:6]}, {len(raw)} bytes",
+                )
             tensors[output.name] = sides, raw
         if set(OUTPUTS) - set(tensors):
-            raise Unavailable.of(Reason.INFERENCE, f"the outputs {', '.join(OUTPUTS)}", ", ".join(sorted(tensors))[:100] or "none")
-        return {"shapes": [tensors[name][0] for name in OUTPUTS]}, b"".join(tensors[name][1] for name in OUTPUTS)
+            raise Unavailable.of(
+                Reason.INFERENCE,
+                f"the outputs {', '.join(OUTPUTS)}",
+                ", ".join(sorted(tensors))[:100] or "none",
+            )
+        return {"shapes": [tensors[name][0] for name in OUTPUTS]}, b"".join(
+            tensors[name][1] for name in OUTPUTS
+        )
 
     async def close(self) -> None:
         """End the connection."""
@@ -105,18 +156,27 @@ class RemoteModel:
             return await call
         except grpc.aio.AioRpcError as error:
             what = f"{error.code().name}: {error.details()}"[:200]
-            raise Unavailable.of(Reason.INFERENCE, f"an answer of the backend {self._backend.address}", what, "is it running, and does it know our certificate?") from error
+            raise Unavailable.of(
+                Reason.INFERENCE,
+                f"an answer of the backend {self._backend.address}",
+                what,
+                "is it running, and does it know our certificate?",
+            ) from error
 
 
 class RemoteEngine(Engine):
-    """An engine whose network runs on a server; decoding, the gate, registration and boxes stay in the child."""
+    """An engine whose network runs on a server; decoding, the gate, registration and boxes stay in
+    the child.
+    """
 
     def __init__(self, bundle: Bundle, parts: Parts, threads: int, backend: Backend) -> None:
         super().__init__(bundle, parts, threads, remote=True)
         self._remote = RemoteModel(backend)
 
     async def start(self) -> None:
-        """Start the child, connect, and have the server give the known answers. Raises as `Engine.start`, and Unavailable where the server does not answer."""
+        """Start the child, connect, and have the server give the known answers. Raises as
+        `Engine.start`, and Unavailable where the server does not answer.
+        """
         await super().start()
         reading = asyncio.gather(self._send_jobs(), self._read_answers())  # until `run` serves
         try:
@@ -139,7 +199,9 @@ class RemoteEngine(Engine):
         if "failed" in prepared:
             return prepared
         shapes, maps = await self._remote.infer(prepared["shape"], pair)
-        finished, _ = await self._submit(device, {"kind": "finish", "of": prepared["id"], **shapes}, maps)
+        finished, _ = await self._submit(
+            device, {"kind": "finish", "of": prepared["id"], **shapes}, maps
+        )
         return {**finished, "golden_sha256": prepared["golden_sha256"]}
 
     async def _known_answers(self) -> int:
@@ -147,7 +209,9 @@ class RemoteEngine(Engine):
         for number in range(len(self.bundle.known)):
             prepared, pair = await self._submit("", {"kind": "known-pair", "number": number}, b"")
             shapes, maps = await self._remote.infer(prepared["shape"], pair)
-            checked, _ = await self._submit("", {"kind": "known-check", "number": number, **shapes}, maps)
+            checked, _ = await self._submit(
+                "", {"kind": "known-check", "number": number, **shapes}, maps
+            )
             if "failed" in checked:
                 raise Refused.of(Reason(checked["failed"]), "the known answers", checked["why"])
         return len(self.bundle.known)

@@ -1,4 +1,6 @@
-"""A part's rules, applied to what the model found. In the inference child alone: it needs OpenCV, which the process that holds keys does not load."""
+"""A part's rules, applied to what the model found. In the inference child alone: it needs OpenCV,
+which the process that holds keys does not load.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,29 @@ import numpy as np
 from framegate_gateway.inference.detections import Detections
 
 
-def apply_rules(found: Detections, rules: Mapping[str, Any], classes: tuple[str, ...], threshold: float, size: tuple[int, int]) -> Detections:
+def apply_rules(
+    found: Detections,
+    rules: Mapping[str, Any],
+    classes: tuple[str, ...],
+    threshold: float,
+    size: tuple[int, int],
+) -> Detections:
     """The detections that count as defects of a part; `size` is the frame's (h, w)."""
     own = rules.get("thresholds") or {}
     least = np.array([float(own.get(c, threshold)) for c in classes])
     keep = found.scores >= least[found.classes]
     if rules.get("min_size_px"):
-        keep &= np.maximum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1]) >= rules["min_size_px"]
+        keep &= (
+            np.maximum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1])
+            >= rules["min_size_px"]
+        )
     for polygon in rules.get("ignore") or ():
         corners = (np.array(polygon) * (size[1], size[0])).astype(np.float32)
         centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-        keep &= np.array([cv2.pointPolygonTest(corners, (float(x), float(y)), False) < 0 for x, y in centres], bool).reshape(-1)
+        keep &= np.array(
+            [cv2.pointPolygonTest(corners, (float(x), float(y)), False) < 0 for x, y in centres],
+            bool,
+        ).reshape(-1)
     return Detections(found.boxes[keep], found.classes[keep], found.scores[keep])
 
 

@@ -33,4 +33,8 @@ class FramesService(rpc.FramesServicer):
                 raise ConnectionError("the stream broke off") from error
             return None if message is grpc.aio.EOF else message
 
-        await self._conversations.converse(lambda: CameraLink(presented_certificate(context), self._keys, self._view), read, context.write)
+        await self._conversations.converse(
+            lambda: CameraLink(presented_certificate(context), self._keys, self._view),
+            read,
+            context.write,
+        )

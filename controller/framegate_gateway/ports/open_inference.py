@@ -1,7 +1,9 @@
-"""The gateway as a server of the Open Inference Protocol: existing clients inspect a frame by the usual call.
+"""The gateway as a server of the Open Inference Protocol: existing clients inspect a frame by the
+usual call.
 
-A client is a camera of this zone: mutual TLS with its device certificate, trusted now, allowed by policy, like any sender of frames. What it gets are boxes, no verdict:
-nothing is signed, no receipt is made, and no line acts on it.
+A client is a camera of this zone: mutual TLS with its device certificate, trusted now, allowed by
+policy, like any sender of frames. What it gets are boxes, no verdict: nothing is signed, no receipt
+is made, and no line acts on it.
 """
 
 from __future__ import annotations
@@ -32,37 +34,57 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
     def __init__(self, keys: GatewayKeys, view: TrustView, models: Models) -> None:
         self._keys, self._view, self._models = keys, view, models
 
-    async def ServerLive(self, request: oip.ServerLiveRequest, context: Context) -> oip.ServerLiveResponse:
+    async def ServerLive(
+        self, request: oip.ServerLiveRequest, context: Context
+    ) -> oip.ServerLiveResponse:
         """That it answers."""
         return oip.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: oip.ServerReadyRequest, context: Context) -> oip.ServerReadyResponse:
+    async def ServerReady(
+        self, request: oip.ServerReadyRequest, context: Context
+    ) -> oip.ServerReadyResponse:
         """Whether a frame would be inspected now."""
         return oip.ServerReadyResponse(ready=self._ready())
 
-    async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:
+    async def ModelReady(
+        self, request: oip.ModelReadyRequest, context: Context
+    ) -> oip.ModelReadyResponse:
         """Whether the model in force is the one asked for, and runs."""
-        return oip.ModelReadyResponse(ready=request.name == MODEL and request.version in {"", self._digest} and self._ready())
+        return oip.ModelReadyResponse(
+            ready=request.name == MODEL and request.version in {"", self._digest} and self._ready()
+        )
 
-    async def ServerMetadata(self, request: oip.ServerMetadataRequest, context: Context) -> oip.ServerMetadataResponse:
+    async def ServerMetadata(
+        self, request: oip.ServerMetadataRequest, context: Context
+    ) -> oip.ServerMetadataResponse:
         """Name and version."""
         return oip.ServerMetadataResponse(name="framegate-gateway", version="1")
 
-    async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Context) -> oip.ModelMetadataResponse:
+    async def ModelMetadata(
+        self, request: oip.ModelMetadataRequest, context: Context
+    ) -> oip.ModelMetadataResponse:
         """Digest, inputs and outputs."""
         try:
             self._caller(context)
             self._named(request.name, request.version)
         except FramegateError as error:
             await _abort(context, error)
-        answer = oip.ModelMetadataResponse(name=MODEL, versions=[self._digest], platform="framegate")
+        answer = oip.ModelMetadataResponse(
+            name=MODEL, versions=[self._digest], platform="framegate"
+        )
         for name in ("frame", "part_type"):
             answer.inputs.add(name=name, datatype="BYTES", shape=[1])
-        for name, kind, shape in (("boxes", "FP32", [-1, 4]), ("scores", "FP32", [-1]), ("classes", "BYTES", [-1])):
+        for name, kind, shape in (
+            ("boxes", "FP32", [-1, 4]),
+            ("scores", "FP32", [-1]),
+            ("classes", "BYTES", [-1]),
+        ):
             answer.outputs.add(name=name, datatype=kind, shape=shape)
         return answer
 
-    async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:
+    async def ModelInfer(
+        self, request: oip.ModelInferRequest, context: Context
+    ) -> oip.ModelInferResponse:
         """Boxes of one encoded frame of a part type."""
         try:
             device = self._caller(context)
@@ -71,18 +93,28 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
             encoding = encoding_of(frame)
             width, height = image_size(frame, encoding)
             if not 0 < width * height <= MAX_FRAME_PIXELS:
-                raise Malformed.of(Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{width}x{height}")
+                raise Malformed.of(
+                    Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{width}x{height}"
+                )
             digest = self._digest
-            found = await self._models.inspect(digest, device, part_type, frame, encoding, width, height)
+            found = await self._models.inspect(
+                digest, device, part_type, frame, encoding, width, height
+            )
             self._caller(context)  # trust that ended while the frame was in the model ends here
         except FramegateError as error:
             await _abort(context, error)
         answer = oip.ModelInferResponse(model_name=MODEL, model_version=digest, id=request.id)
         answer.parameters["golden_sha256"].string_param = found.golden_sha256
         n = len(found.defects)
-        answer.outputs.add(name="boxes", datatype="FP32", shape=[n, 4]).contents.fp32_contents.extend(side for d in found.defects for side in d["box"])
-        answer.outputs.add(name="scores", datatype="FP32", shape=[n]).contents.fp32_contents.extend(d["score"] for d in found.defects)
-        answer.outputs.add(name="classes", datatype="BYTES", shape=[n]).contents.bytes_contents.extend(d["kind"].encode() for d in found.defects)
+        answer.outputs.add(
+            name="boxes", datatype="FP32", shape=[n, 4]
+        ).contents.fp32_contents.extend(side for d in found.defects for side in d["box"])
+        answer.outputs.add(name="scores", datatype="FP32", shape=[n]).contents.fp32_contents.extend(
+            d["score"] for d in found.defects
+        )
+        answer.outputs.add(
+            name="classes", datatype="BYTES", shape=[n]
+        ).contents.bytes_contents.extend(d["kind"].encode() for d in found.defects)
         return answer
 
     @property
@@ -90,22 +122,40 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
         return self._models.bundle.digest.hex()
 
     def _ready(self) -> bool:
-        return self._view.open and self._keys.credentials is not None and self._models.barred is None
+        return (
+            self._view.open and self._keys.credentials is not None and self._models.barred is None
+        )
 
     def _named(self, name: str, version: str) -> None:
         if name != MODEL or version not in {"", self._digest}:
-            raise Refused.of(Reason.NOT_FOUND, f"the model {MODEL}, version {self._digest[:16]}…", ascii(f"{name} {version}")[:100])
+            raise Refused.of(
+                Reason.NOT_FOUND,
+                f"the model {MODEL}, version {self._digest[:16]}…",
+                ascii(f"{name} {version}")[:100],
+            )
 
     def _caller(self, context: Context) -> str:
         """A camera that stands: certificate, trust, policy. Raises Refused."""
         credentials = self._keys.credentials
         if credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
+            raise Refused.of(
+                Reason.NOT_TRUSTED,
+                "a gateway's host in standing",
+                self._keys.refused or "no warrant",
+            )
         now = from_ms(self._view.now_ms())
-        identity = verify_certificate(presented_certificate(context), Purpose.DEVICE, credentials.authorities, credentials.root, now)
+        identity = verify_certificate(
+            presented_certificate(context),
+            Purpose.DEVICE,
+            credentials.authorities,
+            credentials.root,
+            now,
+        )
         self._view.require(credentials.device)
         standing = self._view.require(identity.common_name, sha256(identity.spki))
-        self._view.access.inspect(identity.common_name, standing.facts, self._digest, credentials.zone)
+        self._view.access.inspect(
+            identity.common_name, standing.facts, self._digest, credentials.zone
+        )
         return identity.common_name
 
     @staticmethod
@@ -114,17 +164,31 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
         found: dict[str, bytes] = {}
         for number, tensor in enumerate(request.inputs):
             if tensor.datatype != "BYTES" or list(tensor.shape) not in ([1], [1, 1]):
-                raise Malformed.of(Reason.IMAGE, f"{ascii(tensor.name)[:40]} as BYTES of shape [1]", f"{tensor.datatype} {list(tensor.shape)[:6]}")
+                raise Malformed.of(
+                    Reason.IMAGE,
+                    f"{ascii(tensor.name)[:40]} as BYTES of shape [1]",
+                    f"{tensor.datatype} {list(tensor.shape)[:6]}",
+                )
             if number < len(request.raw_input_contents):
-                raw = request.raw_input_contents[number]  # one element: its length in four bytes, little-endian, then the bytes
+                raw = request.raw_input_contents[
+                    number
+                ]  # one element: its length in four bytes, little-endian, then the bytes
                 size = int.from_bytes(raw[:4], "little")
                 if len(raw) != size + 4:
-                    raise Malformed.of(Reason.IMAGE, f"{ascii(tensor.name)[:40]}: a length and as many bytes", f"{size} and {len(raw) - 4}")
+                    raise Malformed.of(
+                        Reason.IMAGE,
+                        f"{ascii(tensor.name)[:40]}: a length and as many bytes",
+                        f"{size} and {len(raw) - 4}",
+                    )
                 found[tensor.name] = raw[4:]
             elif len(tensor.contents.bytes_contents) == 1:
                 found[tensor.name] = tensor.contents.bytes_contents[0]
         if set(found) != {"frame", "part_type"} or len(found["frame"]) > MAX_FRAME_BYTES:
-            raise Malformed.of(Reason.IMAGE, f"the inputs frame (at most {MAX_FRAME_BYTES} bytes) and part_type", ", ".join(sorted(found))[:100] or "none")
+            raise Malformed.of(
+                Reason.IMAGE,
+                f"the inputs frame (at most {MAX_FRAME_BYTES} bytes) and part_type",
+                ", ".join(sorted(found))[:100] or "none",
+            )
         return found["frame"], found["part_type"].decode(errors="replace")[:256]
 
 

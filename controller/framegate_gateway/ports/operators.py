@@ -1,4 +1,6 @@
-"""The gateway's port for operators: verdicts, pictures, receipts, lineage; and what of the vault may leave or must be erased."""
+"""The gateway's port for operators: verdicts, pictures, receipts, lineage; and what of the vault
+may leave or must be erased.
+"""
 
 from __future__ import annotations
 
@@ -39,29 +41,55 @@ WATCH_BEAT_S: Final = 1.0
 
 
 class GatewayOperatorService(rpc.GatewayOperatorServicer):
-    """Every call establishes that the caller is an operator of this fleet. `vault` and `egress` are None where this host has no vault; `locked` says why."""
+    """Every call establishes that the caller is an operator of this fleet. `vault` and `egress` are
+    None where this host has no vault; `locked` says why.
+    """
 
-    def __init__(
-        self, keys: GatewayKeys, view: TrustView, models: Models, journal: Journal, store: ReceiptStore, vault: FrameVault | None = None, egress: Egress | None = None,
-        locked: str = "", learner: GoldenLearner | None = None, pinned: PinnedModel | None = None, parts: FleetParts | None = None,
-    ) -> None:  # fmt: skip
-        self._keys, self._view, self._models, self._journal, self._store = keys, view, models, journal, store
+    def __init__(  # noqa: PLR0913 - members of a record
+        self,
+        keys: GatewayKeys,
+        view: TrustView,
+        models: Models,
+        journal: Journal,
+        store: ReceiptStore,
+        vault: FrameVault | None = None,
+        egress: Egress | None = None,
+        locked: str = "",
+        learner: GoldenLearner | None = None,
+        pinned: PinnedModel | None = None,
+        parts: FleetParts | None = None,
+    ) -> None:
+        self._keys, self._view, self._models, self._journal, self._store = (
+            keys,
+            view,
+            models,
+            journal,
+            store,
+        )
         self._vault, self._egress, self._locked = vault, egress, locked
         self._learner, self._pinned, self._parts = learner, pinned, parts
 
     async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
         """The latest verdicts, newest first."""
         await self._operator(context, "verdict.show", request)
-        rows = [e for v, e in reversed(self._journal.rows) if request.device in {"", v.device} and request.outcome in {"", v.outcome}]
+        rows = [
+            e
+            for v, e in reversed(self._journal.rows)
+            if request.device in {"", v.device} and request.outcome in {"", v.outcome}
+        ]
         return pb.Verdicts(verdicts=rows[: min(request.limit or 20, 500)])
 
-    async def WatchVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> AsyncIterator[pb.Verdicts]:
+    async def WatchVerdicts(
+        self, request: pb.ListVerdictsRequest, context: Context
+    ) -> AsyncIterator[pb.Verdicts]:
         """Verdicts as they are made, and an empty message every second."""
         await self._operator(context, "verdict.show", request)
         queue, asked = self._journal.watch(), time.monotonic()
         try:
             while not queue.full():
-                if time.monotonic() - asked > WATCH_BEAT_S:  # on a busy line, too: whoever is disabled sees no more
+                if (
+                    time.monotonic() - asked > WATCH_BEAT_S
+                ):  # on a busy line, too: whoever is disabled sees no more
                     await self._operator(context, "verdict.show", request)
                     asked = time.monotonic()
                 try:
@@ -69,7 +97,10 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 except TimeoutError:
                     yield pb.Verdicts()
                     continue
-                if request.device in {"", verdict.device} and request.outcome in {"", verdict.outcome}:
+                if request.device in {"", verdict.device} and request.outcome in {
+                    "",
+                    verdict.outcome,
+                }:
                     yield pb.Verdicts(verdicts=[envelope])
         finally:
             self._journal.unwatch(queue)
@@ -81,21 +112,43 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         async def run() -> pb.PictureReply:
             frame = self._journal.frame(request.verdict_id)
             if frame is None:
-                raise Refused.of(Reason.NOT_FOUND, "a DEFECT verdict of the last few", ascii(request.verdict_id[:80]), "framegate verdict list --outcome DEFECT")
-            return pb.PictureReply(png=await self._models.engine.picture(frame.image, frame.encoding, frame.defects))
+                raise Refused.of(
+                    Reason.NOT_FOUND,
+                    "a DEFECT verdict of the last few",
+                    ascii(request.verdict_id[:80]),
+                    "framegate verdict list --outcome DEFECT",
+                )
+            return pb.PictureReply(
+                png=await self._models.engine.picture(frame.image, frame.encoding, frame.defects)
+            )
 
         return await _answered(context, run)
 
     async def ShowVerdict(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
-        """Frame, golden image, boxes and receipt badge of one verdict, out of the vault or of memory."""
+        """Frame, golden image, boxes and receipt badge of one verdict, out of the vault or of
+        memory.
+        """
         await self._operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
-            chain = await asyncio.to_thread(lineage, self._store, self._models.bundle, request.verdict_id)
+            chain = await asyncio.to_thread(
+                lineage, self._store, self._models.bundle, request.verdict_id
+            )
             if chain["kind"] != "verdict":
-                raise Refused.of(Reason.NOT_FOUND, "a verdict", chain["kind"], "framegate verdict list")
+                raise Refused.of(
+                    Reason.NOT_FOUND, "a verdict", chain["kind"], "framegate verdict list"
+                )
             frame = await self._frame(chain)
-            return pb.PictureReply(png=await self._models.engine.card(frame.image, frame.encoding, frame.defects, frame.part_type, chain["verdict"]["outcome"], _badge(chain)))
+            return pb.PictureReply(
+                png=await self._models.engine.card(
+                    frame.image,
+                    frame.encoding,
+                    frame.defects,
+                    frame.part_type,
+                    chain["verdict"]["outcome"],
+                    _badge(chain),
+                )
+            )
 
         return await _answered(context, run)
 
@@ -104,11 +157,18 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         await self._operator(context, "gateway.status", request)
         credentials = self._keys.credentials
         return pb.GatewayStatus(
-            gateway=credentials.device if credentials else "", model_sha256=self._models.bundle.digest.hex(), outcomes=dict(self._journal.outcomes),
-            refusals=dict(self._journal.refusals), gate_open=self._view.open and credentials is not None, isolation=self._models.engine.isolation,
-            last_accept_ms=self._journal.last_accept_ms, model=self._models.bundle.name, model_state=self._model_state(),
-            known_answers=self._models.engine.known_answers, parts=len(self._parts) if self._parts is not None else 0,
-        )  # fmt: skip
+            gateway=credentials.device if credentials else "",
+            model_sha256=self._models.bundle.digest.hex(),
+            outcomes=dict(self._journal.outcomes),
+            refusals=dict(self._journal.refusals),
+            gate_open=self._view.open and credentials is not None,
+            isolation=self._models.engine.isolation,
+            last_accept_ms=self._journal.last_accept_ms,
+            model=self._models.bundle.name,
+            model_state=self._model_state(),
+            known_answers=self._models.engine.known_answers,
+            parts=len(self._parts) if self._parts is not None else 0,
+        )
 
     def _model_state(self) -> str:
         """In words: pinned or not, stopped and why, or waiting for the pinned one."""
@@ -118,14 +178,26 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         if self._pinned is None or self._pinned.pin is None:
             return "not pinned: framegate model promote"
         if self._pinned.problem is not None:
-            return f"{self._pinned.pin.name} {self._pinned.pin.version} is pinned and not in force: {self._pinned.problem}"
+            return (
+                f"{self._pinned.pin.name} {self._pinned.pin.version} is pinned and not in force:"
+                f" {self._pinned.problem}"
+            )
         return f"pinned, signed by {self._pinned.pin.signer}"
 
-    async def Receipts(self, request: pb.ReceiptsRequest, context: Context) -> AsyncIterator[pb.ReceiptReply]:
+    async def Receipts(
+        self, request: pb.ReceiptsRequest, context: Context
+    ) -> AsyncIterator[pb.ReceiptReply]:
         """Receipts, as far as they are signed."""
         credentials = await self._operator(context, "receipt.show", request)
         authorities = [a.public_bytes(Encoding.DER) for a in credentials.authorities]
-        wanted = Wanted(request.id, request.part, request.camera, request.session, request.since_ms, request.limit)
+        wanted = Wanted(
+            request.id,
+            request.part,
+            request.camera,
+            request.session,
+            request.since_ms,
+            request.limit,
+        )
         found = receipts(self._store, wanted, authorities)
         try:
             while (receipt := await asyncio.to_thread(_next, found)) is not None:
@@ -140,7 +212,11 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         await self._operator(context, "receipt.show", request)
 
         async def run() -> pb.LineageReply:
-            return pb.LineageReply(lineage=json.dumps(await asyncio.to_thread(lineage, self._store, self._models.bundle, request.id)).encode())
+            return pb.LineageReply(
+                lineage=json.dumps(
+                    await asyncio.to_thread(lineage, self._store, self._models.bundle, request.id)
+                ).encode()
+            )
 
         return await _answered(context, run)
 
@@ -153,17 +229,23 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             if dry:
                 return pb.ExportReply()
             image, receipt, left = await egress.frame(_export(request, caller, allowed))
-            return pb.ExportReply(image=image, name=f"{request.id[:32]}.png", receipt=receipt, quota_left=left)
+            return pb.ExportReply(
+                image=image, name=f"{request.id[:32]}.png", receipt=receipt, quota_left=left
+            )
 
         return await _answered(context, run)
 
-    async def ExportDataset(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportReply]:
+    async def ExportDataset(
+        self, request: pb.ExportRequest, context: Context
+    ) -> AsyncIterator[pb.ExportReply]:
         """Frames with valid receipts, and a signed manifest last."""
         caller, allowed, dry = await self._may(context, "dataset.export", request)
         if dry:
             return
         try:
-            async for name, image, receipt, manifest in self._require_egress().dataset(_export(request, caller, allowed)):
+            async for name, image, receipt, manifest in self._require_egress().dataset(
+                _export(request, caller, allowed)
+            ):
                 self._standing(context)  # whoever is disabled while it runs takes no more with them
                 yield pb.ExportReply(name=name, image=image, receipt=receipt, manifest=manifest)
         except FramegateError as error:
@@ -177,13 +259,19 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             egress = self._require_egress()
             if dry:
                 return pb.EraseReply()
-            keys, frames = await egress.erase(caller.actor, request.camera, request.day, request.reason)
+            keys, frames = await egress.erase(
+                caller.actor, request.camera, request.day, request.reason
+            )
             return pb.EraseReply(keys=keys, frames=frames)
 
         return await _answered(context, run)
 
-    async def LearnGolden(self, request: pb.LearnGoldenRequest, context: Context) -> pb.LearnGoldenReply:
-        """A golden image out of the next good frames of a part type; it leaves the gateway, so it is a leaf, as exports are, where this host has a vault."""
+    async def LearnGolden(
+        self, request: pb.LearnGoldenRequest, context: Context
+    ) -> pb.LearnGoldenReply:
+        """A golden image out of the next good frames of a part type; it leaves the gateway, so it
+        is a leaf, as exports are, where this host has a vault.
+        """
         caller, _, dry = await self._may(context, "part.learn", request)
 
         async def run() -> pb.LearnGoldenReply:
@@ -191,9 +279,15 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 raise Unavailable.of(Reason.UNAVAILABLE, "a gateway that learns", "none")
             if dry:
                 return pb.LearnGoldenReply()
-            async with self._learner.lesson(request.part_type, request.frames, float(request.timeout_s)) as frames:
+            async with self._learner.lesson(
+                request.part_type, request.frames, float(request.timeout_s)
+            ) as frames:
                 image, facts = await self._models.engine.learn(frames)
-            detail = {"part_type": request.part_type, "sha256": sha256(image).hex(), "frames": facts["used"]}
+            detail = {
+                "part_type": request.part_type,
+                "sha256": sha256(image).hex(),
+                "frames": facts["used"],
+            }
             await self._maker_event("golden-learnt", caller.actor, detail)
             return pb.LearnGoldenReply(image=image, facts=json.dumps(facts).encode())
 
@@ -205,10 +299,20 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         if self._vault is None:
             return pb.DataStatusReply(vault=self._locked or "none")
         rows = [
-            pb.DataRow(camera=h.key.device, day=h.key.day, outcome=h.key.outcome, frames=h.frames, bytes=h.bytes, erased=h.erased, expires_ms=h.expires_ms)
+            pb.DataRow(
+                camera=h.key.device,
+                day=h.key.day,
+                outcome=h.key.outcome,
+                frames=h.frames,
+                bytes=h.bytes,
+                erased=h.erased,
+                expires_ms=h.expires_ms,
+            )
             for h in await asyncio.to_thread(self._vault.holdings)
         ]
-        return pb.DataStatusReply(rows=rows, vault=self._vault.problem or "open", dropped=self._vault.dropped)
+        return pb.DataStatusReply(
+            rows=rows, vault=self._vault.problem or "open", dropped=self._vault.dropped
+        )
 
     async def _frame(self, chain: dict[str, Any]) -> KeptFrame:
         defects, part_type = tuple(chain["verdict"]["defects"]), chain["frame"]["part_type"]
@@ -220,12 +324,22 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 pass  # not kept there: memory may still have it
         frame = self._journal.frame(chain["id"])
         if frame is None:
-            raise Refused.of(Reason.NOT_FOUND, "the frame of this verdict", "none kept: no vault, past its time, or erased", "framegate data status")
+            raise Refused.of(
+                Reason.NOT_FOUND,
+                "the frame of this verdict",
+                "none kept: no vault, past its time, or erased",
+                "framegate data status",
+            )
         return frame
 
     def _require_egress(self) -> Egress:
         if self._egress is None:
-            raise Unavailable.of(Reason.VAULT, "a vault on this gateway's host", self._locked or "none", "framegate-gateway vault init")
+            raise Unavailable.of(
+                Reason.VAULT,
+                "a vault on this gateway's host",
+                self._locked or "none",
+                "framegate-gateway vault init",
+            )
         return self._egress
 
     async def _operator(self, context: Context, verb: str, request: Any) -> Credentials:
@@ -234,8 +348,12 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         assert credentials is not None  # noqa: S101 - `_may` had them
         return credentials
 
-    async def _may(self, context: Context, verb: str, request: Any) -> tuple[Caller, GatewayAllowed, bool]:
-        """Who is calling, that the policy lets them do exactly this here, and whether it is a dry run. A denial of what changes or takes something is a leaf."""
+    async def _may(
+        self, context: Context, verb: str, request: Any
+    ) -> tuple[Caller, GatewayAllowed, bool]:
+        """Who is calling, that the policy lets them do exactly this here, and whether it is a dry
+        run. A denial of what changes or takes something is a leaf.
+        """
         caller: Caller | None = None
 
         async def run() -> tuple[Caller, GatewayAllowed, bool]:
@@ -245,7 +363,15 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             assert credentials is not None  # noqa: S101 - `_standing` had them
             now = self._view.now_ms()
             dry = dict(context.invocation_metadata() or ()).get(DRY_RUN_KEY) == "1"
-            allowed = self._view.access.authorise(caller, verb, request, zone=credentials.zone, gateway=credentials.device, now_ms=now, target=credentials.device)
+            allowed = self._view.access.authorise(
+                caller,
+                verb,
+                request,
+                zone=credentials.zone,
+                gateway=credentials.device,
+                now_ms=now,
+                target=credentials.device,
+            )
             return caller, allowed, dry
 
         async def told() -> tuple[Caller, GatewayAllowed, bool]:
@@ -253,7 +379,12 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 return await run()
             except Refused as error:
                 if caller is not None and "view" not in find_verb(verb).groups:
-                    detail = {"verb": verb, "reason_id": error.reason.value, "reason": getattr(request, "reason", "")[:MAX_REASON], "asked": str(getattr(request, "id", ""))[:64]}
+                    detail = {
+                        "verb": verb,
+                        "reason_id": error.reason.value,
+                        "reason": getattr(request, "reason", "")[:MAX_REASON],
+                        "asked": str(getattr(request, "id", ""))[:64],
+                    }
                     await self._maker_event("denied", caller.actor, detail)
                 raise
 
@@ -263,10 +394,25 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         """The operator at the other end, whose session stands now. Raises Refused."""
         credentials, now = self._keys.credentials, self._view.now_ms()
         if credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", self._keys.refused or "no warrant")
-        found = verify_certificate(presented_certificate(context), Purpose.OPERATOR, credentials.authorities, credentials.root, from_ms(now))
+            raise Refused.of(
+                Reason.NOT_TRUSTED,
+                "a gateway's host in standing",
+                self._keys.refused or "no warrant",
+            )
+        found = verify_certificate(
+            presented_certificate(context),
+            Purpose.OPERATOR,
+            credentials.authorities,
+            credentials.root,
+            from_ms(now),
+        )
         if not self._view.open:
-            raise Refused.of(Reason.TRUST_FEED, "a trust feed that says who is signed in", "silence", "when the controller is back")
+            raise Refused.of(
+                Reason.TRUST_FEED,
+                "a trust feed that says who is signed in",
+                "silence",
+                "when the controller is back",
+            )
         return self._view.access.caller(found, context.peer(), credentials.zone, now)
 
     async def _maker_event(self, event: str, actor: str, detail: dict[str, Any]) -> None:
@@ -277,13 +423,29 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 def _badge(chain: dict[str, Any]) -> list[str]:
     """Three lines on what proves this verdict."""
     batch, frame = chain["receipt"]["batch"], chain["frame"]
-    signed = f"signed in batch {batch['number']}{' (recovered)' if batch['recovered'] else ''}" if batch else "not signed yet"
-    logged = f"log entry {batch['log_index']}" if batch and batch["log_index"] is not None else "not in the log yet"
-    camera = "frame signed by the camera's TPM" if frame["signed_by_camera"] else "camera has not signed yet"
+    signed = (
+        f"signed in batch {batch['number']}{' (recovered)' if batch['recovered'] else ''}"
+        if batch
+        else "not signed yet"
+    )
+    logged = (
+        f"log entry {batch['log_index']}"
+        if batch and batch["log_index"] is not None
+        else "not in the log yet"
+    )
+    camera = (
+        "frame signed by the camera's TPM"
+        if frame["signed_by_camera"]
+        else "camera has not signed yet"
+    )
     return [
-        f"{chain['verdict']['outcome']} {chain['verdict']['reason']}  part {frame['part']}  {chain['camera']['id']}", f"receipt {chain['id']}",
+        (
+            f"{chain['verdict']['outcome']} {chain['verdict']['reason']}  part {frame['part']} "
+            f" {chain['camera']['id']}"
+        ),
+        f"receipt {chain['id']}",
         f"{signed}, {logged}, {camera}",
-    ]  # fmt: skip
+    ]
 
 
 def _export(request: pb.ExportRequest, caller: Caller, allowed: GatewayAllowed) -> ExportRequest:

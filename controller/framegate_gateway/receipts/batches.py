@@ -1,4 +1,6 @@
-"""Sign what has gathered, and have the controller's log date it. Both go on by themselves and catch up after any interruption."""
+"""Sign what has gathered, and have the controller's log date it. Both go on by themselves and catch
+up after any interruption.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,19 @@ from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
 BATCH_S: Final = 1.0
-"""How long a leaf waits for its signature: one signature and one log entry a second, however many frames."""
+"""How long a leaf waits for its signature: one signature and one log entry a second, however many
+frames.
+"""
 RETRY_S: Final = 2.0
 RECORD_TIMEOUT_S: Final = 10.0
 
 
-async def sign_batches(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int], signed: asyncio.Event) -> None:
-    """Sign unsigned leaves every `BATCH_S`, forever; those of an earlier process first, in batches marked recovered. Sets `signed`."""
+async def sign_batches(
+    store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int], signed: asyncio.Event
+) -> None:
+    """Sign unsigned leaves every `BATCH_S`, forever; those of an earlier process first, in batches
+    marked recovered. Sets `signed`.
+    """
     while True:
         store.appended.clear()  # before looking: what is appended while we look must wake us
         if not await asyncio.to_thread(sign_one, store, keys, now_ms):
@@ -41,16 +49,25 @@ async def sign_batches(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[
 
 
 def sign_one(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int]) -> bool:
-    """Sign the next batch, if there are leaves and the host has standing; whether one was signed. Blocks."""
+    """Sign the next batch, if there are leaves and the host has standing; whether one was signed.
+    Blocks.
+    """
     rows, last = store.unbatched(MAX_BATCH)
     credentials = keys.credentials
     if not rows or credentials is None:
         return False
     first, count = rows[0][0], len(rows)
     batch = ReceiptBatch(
-        gateway=credentials.device, store=store.id, number=last[0] + 1 if last else 1, first=first, count=count, root=data_tree([r[1] for r in rows]).root.hex(),
-        previous=sha256(last[2]).hex() if last else "", recovered=int(first <= store.orphans_end), closed_at_ms=now_ms(),
-    )  # fmt: skip
+        gateway=credentials.device,
+        store=store.id,
+        number=last[0] + 1 if last else 1,
+        first=first,
+        count=count,
+        root=data_tree([r[1] for r in rows]).root.hex(),
+        previous=sha256(last[2]).hex() if last else "",
+        recovered=int(first <= store.orphans_end),
+        closed_at_ms=now_ms(),
+    )
     envelope = batch.seal(credentials.verdict.public_bytes(Encoding.DER), keys.sign_verdict)
     store.add_batch(batch.number, first, count, batch.payload(), envelope)
     if batch.recovered:
@@ -81,8 +98,18 @@ async def _record(store: ReceiptStore, keys: GatewayKeys) -> bool:
     async with fleet_stub(keys, credentials) as stub:
         while waiting:
             for number, envelope in waiting:
-                reply = await answered(stub.RecordBatch(pb.RecordBatchRequest(batch=envelope), timeout=RECORD_TIMEOUT_S), "is the controller running?")
-                proof = {"entry": b64(reply.entry), "index": reply.index, "path": [b64(p) for p in reply.path], "checkpoint": b64(reply.checkpoint)}
+                reply = await answered(
+                    stub.RecordBatch(
+                        pb.RecordBatchRequest(batch=envelope), timeout=RECORD_TIMEOUT_S
+                    ),
+                    "is the controller running?",
+                )
+                proof = {
+                    "entry": b64(reply.entry),
+                    "index": reply.index,
+                    "path": [b64(p) for p in reply.path],
+                    "checkpoint": b64(reply.checkpoint),
+                }
                 await asyncio.to_thread(store.add_log, number, json.dumps(proof))
             waiting = await asyncio.to_thread(store.unlogged)
             if not waiting:

@@ -1,4 +1,6 @@
-"""Where a verdict comes from: training manifest, model, gateway, frame, camera, evidence, profile, policy, golden image, batch, log."""
+"""Where a verdict comes from: training manifest, model, gateway, frame, camera, evidence, profile,
+policy, golden image, batch, log.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from framegate_gateway.receipts.store import ReceiptStore
 
 
 def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, Any]:
-    """The chain behind one verdict, by its id or unique beginning: each link with its digest. Two index look-ups, however many receipts there are.
+    """The chain behind one verdict, by its id or unique beginning: each link with its digest. Two
+    index look-ups, however many receipts there are.
 
     Raises Refused (NOT_FOUND).
     """
@@ -22,35 +25,79 @@ def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, A
     fg = claims["fg"]
     with store.reading() as connection:
         batch = connection.execute(
-            "SELECT number, payload, log FROM batches WHERE first <= ? AND first + count > ? ORDER BY first DESC LIMIT 1", (row["number"], row["number"])
+            "SELECT number, payload, log FROM batches WHERE first <= ? AND first + count > ? ORDER"
+            " BY first DESC LIMIT 1",
+            (row["number"], row["number"]),
         ).fetchone()
-        session = connection.execute("SELECT count, head IS NOT NULL FROM sessions WHERE session = ?", (row["session"],)).fetchone()
+        session = connection.execute(
+            "SELECT count, head IS NOT NULL FROM sessions WHERE session = ?", (row["session"],)
+        ).fetchone()
     if row["kind"] != "verdict":
-        return {"id": claims["cti"], "kind": "event", "event": fg, "gateway": claims["iss"], "at_ms": claims["iat_ms"], "batch": _batch(batch)}
-    # the manifest is shown only where it is the one this verdict's leaf names: a model that was swapped since has another
+        return {
+            "id": claims["cti"],
+            "kind": "event",
+            "event": fg,
+            "gateway": claims["iss"],
+            "at_ms": claims["iat_ms"],
+            "batch": _batch(batch),
+        }
+    # the manifest is shown only where it is the one this verdict's leaf names: a model that was
+    # swapped since has another
     known = bool(bundle.training) and fg["training_sha256"] == bundle.training_sha256
     verdict = json.loads(row["payload"])
     return {
-        "id": claims["cti"], "kind": "verdict", "at_ms": claims["iat_ms"],
-        "training": {"sha256": fg["training_sha256"], "manifest": strict_json(bundle.training) if known else None},
+        "id": claims["cti"],
+        "kind": "verdict",
+        "at_ms": claims["iat_ms"],
+        "training": {
+            "sha256": fg["training_sha256"],
+            "manifest": strict_json(bundle.training) if known else None,
+        },
         "model": {"id": claims["model_id"], "sha256": claims["model_hash"]},
-        "gateway": {"id": claims["iss"], "result_id": fg["gateway_result_id"], "code_sha256": fg["code_sha256"]},
-        "camera": {"id": fg["device"], "result_id": fg["result_id"], "evidence_sha256": claims["attestation_doc_hash"]},
-        "firmware_profile": {"name": fg["firmware_profile"], "sha256": fg["firmware_profile_sha256"]},
+        "gateway": {
+            "id": claims["iss"],
+            "result_id": fg["gateway_result_id"],
+            "code_sha256": fg["code_sha256"],
+        },
+        "camera": {
+            "id": fg["device"],
+            "result_id": fg["result_id"],
+            "evidence_sha256": claims["attestation_doc_hash"],
+        },
+        "firmware_profile": {
+            "name": fg["firmware_profile"],
+            "sha256": fg["firmware_profile_sha256"],
+        },
         "policy": {"name": claims["policy_version"], "decision_sha256": fg["grant_sha256"]},
         "frame": {
-            "sha256": claims["request_hash"], "part": fg["part"], "part_type": fg["part_type"], "trigger_sequence": fg["trigger_sequence"], "session": fg["session"],
-            "counter": fg["counter"], "mask_version": fg["mask_version"], "mask_sha256": fg["mask_sha256"],
+            "sha256": claims["request_hash"],
+            "part": fg["part"],
+            "part_type": fg["part_type"],
+            "trigger_sequence": fg["trigger_sequence"],
+            "session": fg["session"],
+            "counter": fg["counter"],
+            "mask_version": fg["mask_version"],
+            "mask_sha256": fg["mask_sha256"],
             "signed_by_camera": bool(session and session[1] and fg["counter"] < session[0]),
         },
         "golden": {"sha256": fg["golden_sha256"]},
-        "verdict": {"outcome": fg["outcome"], "reason": fg["reason"], "defects": verdict["defects"], "sha256": claims["response_hash"]},
+        "verdict": {
+            "outcome": fg["outcome"],
+            "reason": fg["reason"],
+            "defects": verdict["defects"],
+            "sha256": claims["response_hash"],
+        },
         "receipt": {"sequence_number": claims["sequence_number"], "batch": _batch(batch)},
-    }  # fmt: skip
+    }
 
 
 def _batch(batch: Any) -> dict[str, Any] | None:
     if batch is None:
         return None
     body = strict_json(batch[1])
-    return {"number": batch[0], "root": body["root"], "recovered": bool(body["recovered"]), "log_index": json.loads(batch[2])["index"] if batch[2] else None}
+    return {
+        "number": batch[0],
+        "root": body["root"],
+        "recovered": bool(body["recovered"]),
+        "log_index": json.loads(batch[2])["index"] if batch[2] else None,
+    }

@@ -1,4 +1,6 @@
-"""Receipts out of the store: found by id, part, camera, time or session, and put together with every proof that exists by now."""
+"""Receipts out of the store: found by id, part, camera, time or session, and put together with
+every proof that exists by now.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _LEAF: Final = "number, leaf, payload, metadata, session, counter, id"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which receipts: by `id` (or its unique beginning), else by `part`, `session`, or `camera` and time; newest first, at most `limit`."""
+    """Which receipts: by `id` (or its unique beginning), else by `part`, `session`, or `camera` and
+    time; newest first, at most `limit`.
+    """
 
     id: str = ""
     part: str = ""
@@ -40,28 +44,50 @@ class _Trees:
 
     def batch(self, number: int, first: int, count: int) -> Tree:
         if number not in self._batches:
-            rows = self._connection.execute("SELECT leaf FROM leaves WHERE number >= ? AND number < ? ORDER BY number", (first, first + count)).fetchall()
+            rows = self._connection.execute(
+                "SELECT leaf FROM leaves WHERE number >= ? AND number < ? ORDER BY number",
+                (first, first + count),
+            ).fetchall()
             self._batches[number] = data_tree([r[0] for r in rows])
         return self._batches[number]
 
     def session(self, session: bytes) -> tuple[bytes, bytes, bytes, Tree] | None:
         """(certificate, head, signature, tree) where the camera has signed."""
         if session not in self._sessions:
-            row = self._connection.execute("SELECT certificate, head, signature, tree FROM sessions WHERE session = ? AND head IS NOT NULL", (session,)).fetchone()
-            self._sessions[session] = None if row is None else (row[0], row[1], row[2], packed_tree(row[3]))
+            row = self._connection.execute(
+                "SELECT certificate, head, signature, tree FROM sessions WHERE session = ? AND head"
+                " IS NOT NULL",
+                (session,),
+            ).fetchone()
+            self._sessions[session] = (
+                None if row is None else (row[0], row[1], row[2], packed_tree(row[3]))
+            )
         return self._sessions[session]
 
 
-def receipts(store: ReceiptStore, wanted: Wanted, authorities: list[bytes]) -> Iterator[dict[str, Any]]:
-    """Receipts as JSON values. Raises Refused (NOT_FOUND) for an id that is unknown, ambiguous or not signed yet."""
+def receipts(
+    store: ReceiptStore, wanted: Wanted, authorities: list[bytes]
+) -> Iterator[dict[str, Any]]:
+    """Receipts as JSON values. Raises Refused (NOT_FOUND) for an id that is unknown, ambiguous or
+    not signed yet.
+    """
     with store.reading() as connection:
         trees = _Trees(connection)
         for row in _rows(connection, wanted):
             number, leaf, payload, metadata, session, counter, identifier = row
-            batch = connection.execute("SELECT number, first, count, envelope, log FROM batches WHERE first <= ? ORDER BY first DESC LIMIT 1", (number,)).fetchone()
+            batch = connection.execute(
+                "SELECT number, first, count, envelope, log FROM batches WHERE first <= ? ORDER BY"
+                " first DESC LIMIT 1",
+                (number,),
+            ).fetchone()
             if batch is None or number >= batch[1] + batch[2]:
                 if wanted.id:
-                    raise Refused.of(Reason.NOT_FOUND, "a receipt that is signed", f"{identifier} is durable and waits for its batch", "ask again in a second")
+                    raise Refused.of(
+                        Reason.NOT_FOUND,
+                        "a receipt that is signed",
+                        f"{identifier} is durable and waits for its batch",
+                        "ask again in a second",
+                    )
                 continue
             if not payload:
                 continue  # events are not receipts of frames; the log has their batch
@@ -72,11 +98,21 @@ def receipts(store: ReceiptStore, wanted: Wanted, authorities: list[bytes]) -> I
             tree = trees.batch(batch[0], batch[1], batch[2])
             index = number - batch[1]
             log = json.loads(batch[4]) if batch[4] else None
-            yield assemble(leaf, payload, metadata, (batch[3], index, tree.path(index)), camera, log, authorities)
+            yield assemble(
+                leaf,
+                payload,
+                metadata,
+                (batch[3], index, tree.path(index)),
+                camera,
+                log,
+                authorities,
+            )
 
 
 def find(store: ReceiptStore, identifier: str) -> sqlite3.Row:
-    """The leaf with this id or unique beginning of one, as a row with names. Raises Refused (NOT_FOUND)."""
+    """The leaf with this id or unique beginning of one, as a row with names. Raises Refused
+    (NOT_FOUND).
+    """
     with store.reading() as connection:
         connection.row_factory = sqlite3.Row
         return _one(connection, "*", identifier)  # type: ignore[no-any-return]
@@ -84,10 +120,23 @@ def find(store: ReceiptStore, identifier: str) -> sqlite3.Row:
 
 def _one(connection: sqlite3.Connection, columns: str, identifier: str) -> Any:
     if not identifier or not all(c in "0123456789abcdef" for c in identifier):
-        raise Refused.of(Reason.NOT_FOUND, "a receipt's id: hexadecimal digits", ascii(identifier[:80]), "framegate verdict list")
-    rows = connection.execute(f"SELECT {columns} FROM leaves WHERE id >= ? AND id < ? LIMIT 2", (identifier, identifier + "g")).fetchall()
+        raise Refused.of(
+            Reason.NOT_FOUND,
+            "a receipt's id: hexadecimal digits",
+            ascii(identifier[:80]),
+            "framegate verdict list",
+        )
+    rows = connection.execute(
+        f"SELECT {columns} FROM leaves WHERE id >= ? AND id < ? LIMIT 2",
+        (identifier, identifier + "g"),
+    ).fetchall()
     if len(rows) != 1:
-        raise Refused.of(Reason.NOT_FOUND, "a receipt's id or unique beginning", f"{identifier[:64]}: {'none' if not rows else 'several'}", "framegate verdict list")
+        raise Refused.of(
+            Reason.NOT_FOUND,
+            "a receipt's id or unique beginning",
+            f"{identifier[:64]}: {'none' if not rows else 'several'}",
+            "framegate verdict list",
+        )
     return rows[0]
 
 
@@ -96,14 +145,28 @@ def _rows(connection: sqlite3.Connection, wanted: Wanted) -> list[Any]:
     if wanted.id:
         return [_one(connection, _LEAF, wanted.id)]
     if wanted.part:
-        return connection.execute(f"SELECT {_LEAF} FROM leaves WHERE part = ? ORDER BY number DESC LIMIT ?", (wanted.part, limit)).fetchall()
+        return connection.execute(
+            f"SELECT {_LEAF} FROM leaves WHERE part = ? ORDER BY number DESC LIMIT ?",
+            (wanted.part, limit),
+        ).fetchall()
     if wanted.session:
         try:
             session = bytes.fromhex(wanted.session)
         except ValueError as error:
-            raise Refused.of(Reason.NOT_FOUND, "a session in hexadecimal", ascii(wanted.session[:80])) from error
-        return connection.execute(f"SELECT {_LEAF} FROM leaves WHERE session = ? ORDER BY counter LIMIT ?", (session, limit)).fetchall()
+            raise Refused.of(
+                Reason.NOT_FOUND, "a session in hexadecimal", ascii(wanted.session[:80])
+            ) from error
+        return connection.execute(
+            f"SELECT {_LEAF} FROM leaves WHERE session = ? ORDER BY counter LIMIT ?",
+            (session, limit),
+        ).fetchall()
     if wanted.camera:
-        query = f"SELECT {_LEAF} FROM leaves WHERE device = ? AND at_ms >= ? ORDER BY at_ms DESC LIMIT ?"
+        query = (
+            f"SELECT {_LEAF} FROM leaves WHERE device = ? AND at_ms >= ? ORDER BY at_ms DESC"
+            " LIMIT ?"
+        )
         return connection.execute(query, (wanted.camera, wanted.since_ms, limit)).fetchall()
-    return connection.execute(f"SELECT {_LEAF} FROM leaves WHERE at_ms >= ? ORDER BY number DESC LIMIT ?", (wanted.since_ms, limit)).fetchall()
+    return connection.execute(
+        f"SELECT {_LEAF} FROM leaves WHERE at_ms >= ? ORDER BY number DESC LIMIT ?",
+        (wanted.since_ms, limit),
+    ).fetchall()

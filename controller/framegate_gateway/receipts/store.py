@@ -1,7 +1,9 @@
-"""Leaves on disk before their verdict leaves. One SQLite file, one thread that commits whatever has gathered while it was committing.
+"""Leaves on disk before their verdict leaves. One SQLite file, one thread that commits whatever has
+gathered while it was committing.
 
-Group commit costs the frame path a queue and a wake-up; the disk's own time is waited for outside the event loop. A store that once failed
-to commit takes nothing more, because its numbers would have a gap: the gateway then says UNINSPECTED until it is started again.
+Group commit costs the frame path a queue and a wake-up; the disk's own time is waited for outside
+the event loop. A store that once failed to commit takes nothing more, because its numbers would
+have a gap: the gateway then says UNINSPECTED until it is started again.
 """
 
 from __future__ import annotations
@@ -28,22 +30,29 @@ MAX_GROUP: Final = 512
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS leaves (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, device TEXT NOT NULL, session BLOB NOT NULL, counter INTEGER NOT NULL,
-    part TEXT NOT NULL, outcome TEXT NOT NULL, at_ms INTEGER NOT NULL, leaf BLOB NOT NULL, payload BLOB NOT NULL, metadata BLOB NOT NULL, envelope BLOB NOT NULL);
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, device TEXT NOT NULL,
+    session BLOB NOT NULL, counter INTEGER NOT NULL,
+    part TEXT NOT NULL, outcome TEXT NOT NULL, at_ms INTEGER NOT NULL, leaf BLOB NOT NULL,
+    payload BLOB NOT NULL, metadata BLOB NOT NULL, envelope BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS leaves_by_part ON leaves (part) WHERE part <> '';
 CREATE INDEX IF NOT EXISTS leaves_by_device ON leaves (device, at_ms);
 CREATE INDEX IF NOT EXISTS leaves_by_session ON leaves (session, counter);
 CREATE TABLE IF NOT EXISTS batches (
-    number INTEGER PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL, payload BLOB NOT NULL, envelope BLOB NOT NULL, log TEXT);
+    number INTEGER PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL,
+    payload BLOB NOT NULL, envelope BLOB NOT NULL, log TEXT);
 CREATE INDEX IF NOT EXISTS batches_by_first ON batches (first);
 CREATE TABLE IF NOT EXISTS sessions (
-    session BLOB PRIMARY KEY, device TEXT NOT NULL, certificate BLOB NOT NULL, opened_ms INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 0, head BLOB, signature BLOB, tree BLOB);
+    session BLOB PRIMARY KEY, device TEXT NOT NULL, certificate BLOB NOT NULL,
+    opened_ms INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 0, head BLOB, signature BLOB,
+    tree BLOB);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class LeafRow:
-    """One leaf and what is kept beside it; `envelope` is the signed verdict as it left, empty for events."""
+    """One leaf and what is kept beside it; `envelope` is the signed verdict as it left, empty for
+    events.
+    """
 
     number: int
     id: str
@@ -71,7 +80,9 @@ _INSERT_LEAF: Final = "INSERT INTO leaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
 class ReceiptStore:
-    """The receipts of one gateway host, in `folder`. One process at a time; raises Unavailable where another holds it."""
+    """The receipts of one gateway host, in `folder`. One process at a time; raises Unavailable
+    where another holds it.
+    """
 
     def __init__(self, folder: Path) -> None:
         private_folder(folder)
@@ -79,16 +90,29 @@ class ReceiptStore:
         try:
             self._lock = hold(folder / "receipts.lock")
         except BlockingIOError as error:
-            raise Unavailable.of(Reason.RECEIPT, f"{folder} for this process alone", "another gateway process has it", "stop it, or choose another --state folder") from error
+            raise Unavailable.of(
+                Reason.RECEIPT,
+                f"{folder} for this process alone",
+                "another gateway process has it",
+                "stop it, or choose another --state folder",
+            ) from error
         touch_private(self.path)
         self._connection = open_sqlite(self.path)
         self._connection.executescript(_SCHEMA)
         with self._connection:
-            self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('store', ?)", (secrets.token_hex(16),))
-        self.id: str = self._connection.execute("SELECT value FROM meta WHERE name = 'store'").fetchone()[0]
-        self.last = int(self._connection.execute("SELECT coalesce(max(number), 0) FROM leaves").fetchone()[0])
+            self._connection.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('store', ?)", (secrets.token_hex(16),)
+            )
+        self.id: str = self._connection.execute(
+            "SELECT value FROM meta WHERE name = 'store'"
+        ).fetchone()[0]
+        self.last = int(
+            self._connection.execute("SELECT coalesce(max(number), 0) FROM leaves").fetchone()[0]
+        )
         self.orphans_end = self.last
-        """Leaves up to this number were here when the process started: those not in a batch yet are another process's, to be marked recovered."""
+        """Leaves up to this number were here when the process started: those not in a batch yet are
+        another process's, to be marked recovered.
+        """
         self.failed = ""
         self.appended = asyncio.Event()
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -97,9 +121,16 @@ class ReceiptStore:
         self._thread.start()
 
     def next_number(self) -> int:
-        """The number of the next leaf, which the caller MUST append. Raises Unavailable (RECEIPT) where the store has failed."""
+        """The number of the next leaf, which the caller MUST append. Raises Unavailable (RECEIPT)
+        where the store has failed.
+        """
         if self.failed:
-            raise Unavailable.of(Reason.RECEIPT, "a store that keeps receipts", self.failed, "free the disk, then start the gateway again")
+            raise Unavailable.of(
+                Reason.RECEIPT,
+                "a store that keeps receipts",
+                self.failed,
+                "free the disk, then start the gateway again",
+            )
         self.last += 1
         return self.last
 
@@ -108,22 +139,52 @@ class ReceiptStore:
         self._loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = self._loop.create_future()
         values = (
-            row.number, row.id, row.kind, row.device, row.session, row.counter, row.part, row.outcome, row.at_ms, row.leaf, row.payload, row.metadata, row.envelope,
-        )  # fmt: skip
+            row.number,
+            row.id,
+            row.kind,
+            row.device,
+            row.session,
+            row.counter,
+            row.part,
+            row.outcome,
+            row.at_ms,
+            row.leaf,
+            row.payload,
+            row.metadata,
+            row.envelope,
+        )
         self._queue.put(_Task(_INSERT_LEAF, values, done))
         await done
         self.appended.set()
 
     def opened(self, session: bytes, device: str, certificate: bytes, at_ms: int) -> None:
-        """A frame session began under this certificate of the camera's; nobody waits for it to be written."""
-        self._queue.put(_Task("INSERT OR IGNORE INTO sessions (session, device, certificate, opened_ms) VALUES (?,?,?,?)", (session, device, certificate, at_ms), None))
+        """A frame session began under this certificate of the camera's; nobody waits for it to be
+        written.
+        """
+        self._queue.put(
+            _Task(
+                "INSERT OR IGNORE INTO sessions (session, device, certificate, opened_ms) VALUES"
+                " (?,?,?,?)",
+                (session, device, certificate, at_ms),
+                None,
+            )
+        )
 
-    async def take_head(self, session: bytes, device: str, head: bytes, signature: bytes, tree: bytes) -> None:
-        """Keep a camera's head over a session; the first one stays. The caller MUST have verified it."""
+    async def take_head(
+        self, session: bytes, device: str, head: bytes, signature: bytes, tree: bytes
+    ) -> None:
+        """Keep a camera's head over a session; the first one stays. The caller MUST have verified
+        it.
+        """
         self._loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = self._loop.create_future()
-        statement = "UPDATE sessions SET count = ?, head = ?, signature = ?, tree = ? WHERE session = ? AND device = ? AND head IS NULL"
-        self._queue.put(_Task(statement, (len(tree) // 32, head, signature, tree, session, device), done))
+        statement = (
+            "UPDATE sessions SET count = ?, head = ?, signature = ?, tree = ? WHERE session = ? AND"
+            " device = ? AND head IS NULL"
+        )
+        self._queue.put(
+            _Task(statement, (len(tree) // 32, head, signature, tree, session, device), done)
+        )
         await done
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -133,21 +194,34 @@ class ReceiptStore:
     def unbatched(self, most: int) -> tuple[list[tuple[int, bytes]], tuple[int, int, bytes] | None]:
         """(leaves in no batch yet as (number, leaf), the last batch as (number, end, payload))."""
         with self.reading() as connection:
-            last = connection.execute("SELECT number, first + count, payload FROM batches ORDER BY number DESC LIMIT 1").fetchone()
+            last = connection.execute(
+                "SELECT number, first + count, payload FROM batches ORDER BY number DESC LIMIT 1"
+            ).fetchone()
             first = last[1] if last else 1
             end = self.orphans_end if first <= self.orphans_end else first + most
-            rows = connection.execute("SELECT number, leaf FROM leaves WHERE number >= ? AND number <= ? ORDER BY number LIMIT ?", (first, end, most)).fetchall()
+            rows = connection.execute(
+                "SELECT number, leaf FROM leaves WHERE number >= ? AND number <= ? ORDER BY number"
+                " LIMIT ?",
+                (first, end, most),
+            ).fetchall()
             return rows, last
 
-    def add_batch(self, number: int, first: int, count: int, payload: bytes, envelope: bytes) -> None:
+    def add_batch(
+        self, number: int, first: int, count: int, payload: bytes, envelope: bytes
+    ) -> None:
         """Keep a signed batch. Blocks; call from a thread."""
         with self.reading() as connection, connection:
-            connection.execute("INSERT INTO batches VALUES (?,?,?,?,?,NULL)", (number, first, count, payload, envelope))
+            connection.execute(
+                "INSERT INTO batches VALUES (?,?,?,?,?,NULL)",
+                (number, first, count, payload, envelope),
+            )
 
     def unlogged(self) -> list[tuple[int, bytes]]:
         """(number, envelope) of the oldest batches that are not in the controller's log."""
         with self.reading() as connection:
-            return connection.execute("SELECT number, envelope FROM batches WHERE log IS NULL ORDER BY number LIMIT 64").fetchall()
+            return connection.execute(
+                "SELECT number, envelope FROM batches WHERE log IS NULL ORDER BY number LIMIT 64"
+            ).fetchall()
 
     def add_log(self, number: int, proof: str) -> None:
         """Keep the log's proof of a batch."""
@@ -198,6 +272,13 @@ def _finish(waiting: Sequence[asyncio.Future[None]], problem: str) -> None:
         if future.done():
             continue
         if problem:
-            future.set_exception(Unavailable.of(Reason.RECEIPT, "a leaf on disk before its verdict leaves", problem, "free the disk, then start the gateway again"))
+            future.set_exception(
+                Unavailable.of(
+                    Reason.RECEIPT,
+                    "a leaf on disk before its verdict leaves",
+                    problem,
+                    "free the disk, then start the gateway again",
+                )
+            )
         else:
             future.set_result(None)

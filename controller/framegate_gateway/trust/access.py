@@ -1,4 +1,6 @@
-"""People and policy as this gateway knows them: out of the trust feed, evaluated here, parsed once for each version."""
+"""People and policy as this gateway knows them: out of the trust feed, evaluated here, parsed once
+for each version.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class GatewayAllowed:
 
 
 class AccessView:
-    """Policy, operators and the zone's rule. Nothing is allowed before the first policy came. `folder` keeps the highest version, and used approvals."""
+    """Policy, operators and the zone's rule. Nothing is allowed before the first policy came.
+    `folder` keeps the highest version, and used approvals.
+    """
 
     def __init__(self, folder: Path | None, root: Callable[[], x509.Certificate | None]) -> None:
         self._folder, self._root = folder, root
@@ -50,13 +54,18 @@ class AccessView:
         self._floor = (0, b"")
         if folder is not None and (folder / "access.json").exists():
             body = json.loads((folder / "access.json").read_text())
-            self._floor, self._used = (int(body["version"]), bytes.fromhex(body["sha256"])), {str(k): int(v) for k, v in body["used"].items()}
+            self._floor, self._used = (
+                (int(body["version"]), bytes.fromhex(body["sha256"])),
+                {str(k): int(v) for k, v in body["used"].items()},
+            )
 
     def apply(self, update: pb.AccessUpdate) -> None:
         """Take in what the feed says.
 
-        1. the policy is signed by this fleet's policy key; 2. its version is not below the highest seen, and the same version is the same policy;
-        3. it parses. Then people, quorum and rule with it. Raises Malformed or Refused: the feed is then worth nothing, and the gate closes.
+        1. the policy is signed by this fleet's policy key;
+        2. its version is not below the highest seen, and the same version is the same policy;
+        3. it parses. Then people, quorum and rule with it. Raises Malformed or Refused: the feed is
+           then worth nothing, and the gate closes.
         """
         root = self._root()
         if root is None or not update.policy:
@@ -64,8 +73,15 @@ class AccessView:
         if self.policy is None or sha256(update.policy) != self._envelope:
             policy = verify_policy(update.policy, root)  # 1, 3
             floor, digest = self._floor
-            if policy.version < floor or (policy.version == floor and digest not in {b"", policy.sha256}):  # 2
-                raise Refused.of(Reason.POLICY_INVALID, f"access policy {floor} or later", f"version {policy.version}", "restore the controller's registry")
+            if policy.version < floor or (
+                policy.version == floor and digest not in {b"", policy.sha256}
+            ):  # 2
+                raise Refused.of(
+                    Reason.POLICY_INVALID,
+                    f"access policy {floor} or later",
+                    f"version {policy.version}",
+                    "restore the controller's registry",
+                )
             self.policy, self._envelope = policy, sha256(update.policy)
             self._decided.clear()
             if policy.version > floor or not digest:
@@ -75,18 +91,30 @@ class AccessView:
         self.quorum, self.grace, self.frozen = max(1, update.quorum), update.grace, update.frozen
 
     def inspect(self, device: str, facts: str, model: str, zone: str) -> tuple[str, ...]:
-        """The policies that let `device`, with these facts, use the model with this digest here; decided once for the same question. Raises Refused."""
+        """The policies that let `device`, with these facts, use the model with this digest here;
+        decided once for the same question. Raises Refused.
+        """
         key = (device, facts, model, zone)
         found = self._decided.get(key)
         if found is None:
             if self.policy is None:
-                raise Refused.of(Reason.POLICY_INVALID, "an access policy", "none heard yet", "the gate opens when the controller is back")
+                raise Refused.of(
+                    Reason.POLICY_INVALID,
+                    "an access policy",
+                    "none heard yet",
+                    "the gate opens when the controller is back",
+                )
             try:
                 body = json.loads(facts)
             except ValueError as error:
-                raise Malformed.of(Reason.TRUST_FEED, "facts of a device as JSON", type(error).__name__) from error
+                raise Malformed.of(
+                    Reason.TRUST_FEED, "facts of a device as JSON", type(error).__name__
+                ) from error
             decision = self.policy.decide(inspect_request(body, device, model, zone))
-            found = (decision.policies, Refused([decision.failure]) if decision.failure is not None else None)
+            found = (
+                decision.policies,
+                Refused([decision.failure]) if decision.failure is not None else None,
+            )
             if len(self._decided) >= MAX_CACHED:
                 self._decided.clear()
             self._decided[key] = found
@@ -95,7 +123,9 @@ class AccessView:
         return found[0]
 
     def caller(self, identity: VerifiedCertificate, source: str, zone: str, now_ms: int) -> Caller:
-        """The operator whose certificate this is, if their session stands by the feed. Raises Refused (SIGNED_OUT)."""
+        """The operator whose certificate this is, if their session stands by the feed. Raises
+        Refused (SIGNED_OUT).
+        """
         name = identity.common_name.removeprefix(OPERATOR_PREFIX)
         key, person = sha256(identity.spki), self._operators.get(name)
         sessions = person.sessions if person is not None else ()
@@ -119,8 +149,19 @@ class AccessView:
             source=source,
         )
 
-    def authorise(self, caller: Caller, verb: str, request: Any, *, zone: str, gateway: str, now_ms: int, target: str = "") -> GatewayAllowed:
-        """Ask the policy whether `caller` may do exactly `request` here; an approval that came along counts if it verifies, its approvers stand, and it was not used.
+    def authorise(
+        self,
+        caller: Caller,
+        verb: str,
+        request: Any,
+        *,
+        zone: str,
+        gateway: str,
+        now_ms: int,
+        target: str = "",
+    ) -> GatewayAllowed:
+        """Ask the policy whether `caller` may do exactly `request` here; an approval that came
+        along counts if it verifies, its approvers stand, and it was not used.
 
         Raises Refused (APPROVAL_NEEDED, FACTOR_NEEDED, POLICY_DENIED, …).
         """
@@ -136,15 +177,31 @@ class AccessView:
             if root is None:
                 raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", "no warrant")
             found = verify_approval(
-                approval, verb=verb, content_sha256=content_digest(verb, type(request).DESCRIPTOR.name, bare.SerializeToString(deterministic=True)), requester=caller.name,
-                gateway=gateway, zone=zone, policy_sha256=self.policy.sha256, root=root, now=from_ms(now_ms),
-            )  # fmt: skip
+                approval,
+                verb=verb,
+                content_sha256=content_digest(
+                    verb, type(request).DESCRIPTOR.name, bare.SerializeToString(deterministic=True)
+                ),
+                requester=caller.name,
+                gateway=gateway,
+                zone=zone,
+                policy_sha256=self.policy.sha256,
+                root=root,
+                now=from_ms(now_ms),
+            )
             people = tuple(p for p in found.approvers if p in self._operators)
             identifier = found.request_id
             if identifier in self._used:
-                raise Refused.of(Reason.APPROVAL_NEEDED, "an approval not used yet", f"{identifier}, used", "ask anew: it counts once")
+                raise Refused.of(
+                    Reason.APPROVAL_NEEDED,
+                    "an approval not used yet",
+                    f"{identifier}, used",
+                    "ask anew: it counts once",
+                )
         place = Place(zone=zone, frozen=self.frozen, fleet="", quorum=self.quorum)
-        asked = question(caller, find_verb(verb), place, approvals=len(people), target=target, now_ms=now_ms)
+        asked = question(
+            caller, find_verb(verb), place, approvals=len(people), target=target, now_ms=now_ms
+        )
         decision = self.policy.decide(asked)
         if decision.failure is not None:
             raise Refused([decision.failure])
@@ -162,4 +219,9 @@ class AccessView:
     def _keep(self) -> None:
         if self._folder is None:
             return
-        write_whole(self._folder / "access.json", json.dumps({"version": self._floor[0], "sha256": self._floor[1].hex(), "used": self._used}).encode())
+        write_whole(
+            self._folder / "access.json",
+            json.dumps(
+                {"version": self._floor[0], "sha256": self._floor[1].hex(), "used": self._used}
+            ).encode(),
+        )

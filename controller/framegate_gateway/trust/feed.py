@@ -1,4 +1,6 @@
-"""The trust feed as the gateway sees it: who is trusted now. Silence, a lower revision or a lost connection close the gate."""
+"""The trust feed as the gateway sees it: who is trusted now. Silence, a lower revision or a lost
+connection close the gate.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ RETRY_S: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A device's trust: until when (monotonic seconds) its result stands, and the SHA-256 of its TLS key."""
+    """A device's trust: until when (monotonic seconds) its result stands, and the SHA-256 of its
+    TLS key.
+    """
 
     state: str
     result_id: str
@@ -41,17 +45,31 @@ class Standing:
 
 
 class TrustView:
-    """Trust of a zone, out of the feed. `monotonic` is the clock; `revision_file` keeps the highest revision over restarts (N115).
+    """Trust of a zone, out of the feed. `monotonic` is the clock; `revision_file` keeps the highest
+    revision over restarts (N115).
 
-    `access` is people and policy of the same feed; `close` closes the gate at once when the controller is silent, whatever the zone's rule; `inspection` takes
-    in the model pin and the parts of each message, or raises.
+    `access` is people and policy of the same feed; `close` closes the gate at once when the
+    controller is silent, whatever the zone's rule; `inspection` takes in the model pin and the
+    parts of each message, or raises.
     """
 
     def __init__(
-        self, revision_file: Path | None, access: AccessView, *, close: bool = False, monotonic: Callable[[], float] = time.monotonic,
-        authorities: Callable[[Sequence[bytes]], None] | None = None, inspection: Callable[[pb.TrustUpdate], None] | None = None,
-    ) -> None:  # fmt: skip
-        self._file, self.access, self._close, self._monotonic, self._authorities = revision_file, access, close, monotonic, authorities
+        self,
+        revision_file: Path | None,
+        access: AccessView,
+        *,
+        close: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+        authorities: Callable[[Sequence[bytes]], None] | None = None,
+        inspection: Callable[[pb.TrustUpdate], None] | None = None,
+    ) -> None:
+        self._file, self.access, self._close, self._monotonic, self._authorities = (
+            revision_file,
+            access,
+            close,
+            monotonic,
+            authorities,
+        )
         self._inspection = inspection
         self._devices: dict[str, Standing] = {}
         self._heard_at_s = float("-inf")
@@ -61,11 +79,18 @@ class TrustView:
         if revision_file is not None and revision_file.exists():
             self.revision = int(revision_file.read_text() or "0")
 
-    def apply(self, update: pb.TrustUpdate) -> None:
-        """Take in one message. The first after `disconnected` must be a snapshot; the revision never falls. Raises Refused (TRUST_FEED)."""
+    def apply(self, update: pb.TrustUpdate) -> None:  # noqa: C901 - ordered steps, read best in one piece
+        """Take in one message. The first after `disconnected` must be a snapshot; the revision
+        never falls. Raises Refused (TRUST_FEED).
+        """
         if update.revision < self.revision:
             self.disconnected()
-            raise Refused.of(Reason.TRUST_FEED, f"revision {self.revision} or later", update.revision, "this controller is behind, or not ours: restore its registry")
+            raise Refused.of(
+                Reason.TRUST_FEED,
+                f"revision {self.revision} or later",
+                update.revision,
+                "this controller is behind, or not ours: restore its registry",
+            )
         if not self._snapshot and not update.snapshot:
             raise Refused.of(Reason.TRUST_FEED, "a snapshot first", "a change")
         if update.snapshot and not update.HasField("access"):
@@ -90,8 +115,15 @@ class TrustView:
         now = self._monotonic()
         for d in update.devices:
             self._devices[d.device] = Standing(
-                d.state, d.result_id, now + d.remaining_ms / 1000, d.spki_sha256, d.evidence_sha256.hex(), d.firmware_profile, d.firmware_profile_sha256.hex(), d.facts
-            )  # fmt: skip
+                d.state,
+                d.result_id,
+                now + d.remaining_ms / 1000,
+                d.spki_sha256,
+                d.evidence_sha256.hex(),
+                d.firmware_profile,
+                d.firmware_profile_sha256.hex(),
+                d.facts,
+            )
         self._heard_at_s = now
         if update.now_ms:
             self.clock_offset_ms = update.now_ms - time.time_ns() // 1_000_000
@@ -105,19 +137,32 @@ class TrustView:
 
     @property
     def open(self) -> bool:
-        """Whether the gate may admit anyone: the feed was heard within `SILENCE_S`, or the zone's rule is `grace` (results still run out)."""
+        """Whether the gate may admit anyone: the feed was heard within `SILENCE_S`, or the zone's
+        rule is `grace` (results still run out).
+        """
         heard = self._monotonic() - self._heard_at_s <= SILENCE_S
         return heard or (self.access.grace and not self._close and self._heard_at_s > float("-inf"))
 
     def require(self, device: str, spki_sha256: bytes | None = None) -> Standing:
-        """The standing of a device that is trusted now, by its present key where `spki_sha256` is given. Raises Refused."""
+        """The standing of a device that is trusted now, by its present key where `spki_sha256` is
+        given. Raises Refused.
+        """
         if not self.open:
-            raise Refused.of(Reason.TRUST_FEED, f"a trust feed heard within {SILENCE_S:g} s", "silence", "the gate opens when the controller is back")
+            raise Refused.of(
+                Reason.TRUST_FEED,
+                f"a trust feed heard within {SILENCE_S:g} s",
+                "silence",
+                "the gate opens when the controller is back",
+            )
         found = self._devices.get(device)
         if found is None:
             raise Refused.of(Reason.DEVICE_UNKNOWN, "a device of this zone", device)
         if found.state != "trusted":
-            reason = {"quarantined": Reason.QUARANTINED, "suspect": Reason.SUSPECT, "stale": Reason.STALE}.get(found.state, Reason.NOT_TRUSTED)
+            reason = {
+                "quarantined": Reason.QUARANTINED,
+                "suspect": Reason.SUSPECT,
+                "stale": Reason.STALE,
+            }.get(found.state, Reason.NOT_TRUSTED)
             raise Refused.of(reason, "a trusted device", found.state)
         if found.ends_at_s <= self._monotonic():
             raise Refused.of(Reason.STALE, "a result in force", "one that ran out")
@@ -126,7 +171,9 @@ class TrustView:
         return found
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch by the controller's clock: a gateway's own clock may be wrong (N73)."""
+        """Milliseconds since the epoch by the controller's clock: a gateway's own clock may be
+        wrong (N73).
+        """
         return time.time_ns() // 1_000_000 + self.clock_offset_ms
 
     def _keep(self) -> None:
@@ -135,7 +182,9 @@ class TrustView:
 
 
 async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
-    """Keep the feed connected forever, with this process's own certificate; a new connection for every new one that is needed."""
+    """Keep the feed connected forever, with this process's own certificate; a new connection for
+    every new one that is needed.
+    """
     while True:
         credentials = keys.credentials
         if credentials is None:
@@ -144,12 +193,19 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
         try:
             async with fleet_stub(keys, credentials) as stub:
                 call = stub.TrustFeed(pb.TrustFeedRequest())
-                while (update := await asyncio.wait_for(answered(call.read(), "is the controller running?"), SILENCE_S)) is not grpc.aio.EOF:
+                while (
+                    update := await asyncio.wait_for(
+                        answered(call.read(), "is the controller running?"), SILENCE_S
+                    )
+                ) is not grpc.aio.EOF:
                     view.apply(update)
         except TimeoutError:
             log.info("trust feed: silence")
         except FramegateError as error:
-            routine = error.reason in {Reason.UNAVAILABLE, Reason.CERTIFICATE_EXPIRED}  # the next connection has the renewed certificate
+            routine = error.reason in {
+                Reason.UNAVAILABLE,
+                Reason.CERTIFICATE_EXPIRED,
+            }  # the next connection has the renewed certificate
             log.log(logging.INFO if routine else logging.ERROR, "trust feed: %s", error)
         view.disconnected()
         await asyncio.sleep(RETRY_S)

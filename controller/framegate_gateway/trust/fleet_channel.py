@@ -14,9 +14,15 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 @asynccontextmanager
 async def fleet_stub(keys: GatewayKeys, credentials: Credentials) -> AsyncIterator[Any]:
-    """A stub of the controller's fleet service, under `credentials`. Raises Refused where `keys` have none any more."""
+    """A stub of the controller's fleet service, under `credentials`. Raises Refused where `keys`
+    have none any more.
+    """
     key, chain = keys.chain_pem()
     tls = grpc.ssl_channel_credentials(credentials.authority("server-ca"), key, chain)
-    options = (("grpc.ssl_target_name_override", credentials.server_name), ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+    options = (
+        ("grpc.ssl_target_name_override", credentials.server_name),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+    )
     async with grpc.aio.secure_channel(credentials.fleet_address, tls, options=options) as channel:
         yield rpc.FleetStub(channel)

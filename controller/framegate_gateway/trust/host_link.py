@@ -1,4 +1,6 @@
-"""The link to the local agent: hand over public keys, take warrants. While it is down, the last warrant runs out by itself."""
+"""The link to the local agent: hand over public keys, take warrants. While it is down, the last
+warrant runs out by itself.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,12 @@ MAX_WARRANT_BYTES: Final = 2 * 1024 * 1024
 RETRY_S: Final = 0.5
 
 
-async def follow_agent(path: Path, keys: GatewayKeys, changed: Callable[[Credentials | None], None]) -> None:
-    """Keep the link up forever; `changed` gets new credentials, or None when the host lost its standing."""
+async def follow_agent(
+    path: Path, keys: GatewayKeys, changed: Callable[[Credentials | None], None]
+) -> None:
+    """Keep the link up forever; `changed` gets new credentials, or None when the host lost its
+    standing.
+    """
     while True:
         try:
             reader, writer = await asyncio.open_unix_connection(str(path))
@@ -38,7 +44,12 @@ async def follow_agent(path: Path, keys: GatewayKeys, changed: Callable[[Credent
         await asyncio.sleep(RETRY_S)
 
 
-async def _follow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, keys: GatewayKeys, changed: Callable[[Credentials | None], None]) -> None:
+async def _follow(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    keys: GatewayKeys,
+    changed: Callable[[Credentials | None], None],
+) -> None:
     sent = keys.newest.publics
     write_record(writer, sent)
     loop = asyncio.get_running_loop()
@@ -47,7 +58,11 @@ async def _follow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ke
     announce = asyncio.ensure_future(keys.announce.wait())
     try:
         while True:
-            await asyncio.wait([reading, announce], timeout=max(0.0, rotate_at - loop.time()), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [reading, announce],
+                timeout=max(0.0, rotate_at - loop.time()),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             if reading.done():
                 warrant = Warrant.parse(reading.result())
                 if warrant.tls_certificate:

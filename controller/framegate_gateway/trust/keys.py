@@ -1,4 +1,6 @@
-"""A gateway process's own keys: TLS and verdict keys for its life, an HPKE key that rotates. All in memory, none on disk."""
+"""A gateway process's own keys: TLS and verdict keys for its life, an HPKE key that rotates. All in
+memory, none on disk.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,24 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose as P
-from framegate.identity.certificates import from_ms, load_authorities, load_certificate, verify_certificate
+from framegate.identity.certificates import (
+    from_ms,
+    load_authorities,
+    load_certificate,
+    verify_certificate,
+)
 from framegate.wire import GatewayPublics, Warrant, sha256
 
 KEM: Final = "MLKEM768-X25519"
 SUITE: Final = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 HPKE_LIFE_S: Final = 150.0
-"""A key opens sessions as long as a grant that names it may run (120 s) and a little for the way."""
+"""A key opens sessions as long as a grant that names it may run (120 s) and a little for the way.
+"""
 ROTATE_S: Final = 60.0
 MAX_OPENINGS: Final = 100_000
-"""Openings remembered for one HPKE key: 32 bytes each, far more than the cameras of a zone make in its life."""
+"""Openings remembered for one HPKE key: 32 bytes each, far more than the cameras of a zone make in
+its life.
+"""
 
 
 @dataclass
@@ -44,14 +54,22 @@ class HpkeKey:
     opened: set[bytes] = field(default_factory=set)
 
     def open(self, sealed: bytes, info: bytes) -> bytes:
-        """The frame secret. Each encapsulation opens once in this key's life (N112). Raises Refused."""
+        """The frame secret. Each encapsulation opens once in this key's life (N112). Raises
+        Refused.
+        """
         digest = sha256(sealed)
         if digest in self.opened or len(self.opened) >= MAX_OPENINGS:
-            raise Refused.of(Reason.OPENING_REPLAYED, "an opening not seen before", "a repeated one")
+            raise Refused.of(
+                Reason.OPENING_REPLAYED, "an opening not seen before", "a repeated one"
+            )
         try:
             secret = SUITE.decrypt(sealed, self.private, info)
         except (InvalidTag, ValueError) as error:
-            raise Refused.of(Reason.OPENING, "a secret sealed for this session, grant, certificate and source", "another") from error
+            raise Refused.of(
+                Reason.OPENING,
+                "a secret sealed for this session, grant, certificate and source",
+                "another",
+            ) from error
         if len(secret) != 32:
             raise Refused.of(Reason.OPENING, "a secret of 32 bytes", len(secret))
         self.opened.add(digest)
@@ -82,7 +100,10 @@ class GatewayKeys:
     """The keys of this process and the certificates its host's attestation earned them."""
 
     def __init__(self, address: str, operator_address: str, model_digest: bytes) -> None:
-        self.tls_key, self.verdict_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        self.tls_key, self.verdict_key = (
+            ec.generate_private_key(ec.SECP256R1()),
+            ec.generate_private_key(ec.SECP256R1()),
+        )
         self._fixed = (address, operator_address, model_digest, secrets.token_bytes(16))
         self.model = model_digest.hex()
         self._csrs = tuple(_csr(k) for k in (self.tls_key, self.verdict_key))
@@ -93,22 +114,33 @@ class GatewayKeys:
         self.rotate()
 
     def rotate(self) -> bytes:
-        """Make a new HPKE key and return the publics that announce it; keys past their life are dropped."""
+        """Make a new HPKE key and return the publics that announce it; keys past their life are
+        dropped.
+        """
         now = time.monotonic()
         for digest in [d for d, k in self.hpke.items() if k.made_at_s < now - HPKE_LIFE_S]:
             del self.hpke[digest]
         first, second = mlkem.MLKEM768PrivateKey.generate(), x25519.X25519PrivateKey.generate()
         address, operator_address, model_digest, nonce = self._fixed
         raw = GatewayPublics(
-            process_nonce=nonce, tls_csr=self._csrs[0], verdict_csr=self._csrs[1], hpke_kem=KEM,
-            hpke_public=first.public_key().public_bytes_raw() + second.public_key().public_bytes_raw(), address=address,
-            operator_address=operator_address, model_digest=model_digest, code_digest=code_digest(),
-        ).marshal()  # fmt: skip
+            process_nonce=nonce,
+            tls_csr=self._csrs[0],
+            verdict_csr=self._csrs[1],
+            hpke_kem=KEM,
+            hpke_public=first.public_key().public_bytes_raw()
+            + second.public_key().public_bytes_raw(),
+            address=address,
+            operator_address=operator_address,
+            model_digest=model_digest,
+            code_digest=code_digest(),
+        ).marshal()
         self.hpke[sha256(raw)] = HpkeKey(hpke.MLKEM768X25519PrivateKey(first, second), raw, now)
         return raw
 
     def use_model(self, digest: bytes) -> None:
-        """From here on new publics name this model; they are announced at once. Sessions under earlier publics keep the model those name."""
+        """From here on new publics name this model; they are announced at once. Sessions under
+        earlier publics keep the model those name.
+        """
         if digest.hex() == self.model:
             return
         address, operator_address, _, nonce = self._fixed
@@ -122,35 +154,62 @@ class GatewayKeys:
 
     @property
     def offered(self) -> tuple[bytes, HpkeKey]:
-        """(digest of publics, key) that new frame sessions use: the newest one the controller knows of."""
+        """(digest of publics, key) that new frame sessions use: the newest one the controller knows
+        of.
+        """
         for digest, key in reversed(self.hpke.items()):
             if key.warranted:
                 return digest, key
-        raise Refused.of(Reason.NO_GRANT, "keys that the controller has certified", "none yet", "the host has to be attested")
+        raise Refused.of(
+            Reason.NO_GRANT,
+            "keys that the controller has certified",
+            "none yet",
+            "the host has to be attested",
+        )
 
     def accept(self, warrant: Warrant, publics: bytes) -> Credentials:
-        """Credentials out of a warrant for `publics`, after verifying both certificates against the keys they are for. Raises Refused."""
+        """Credentials out of a warrant for `publics`, after verifying both certificates against the
+        keys they are for. Raises Refused.
+        """
         root = load_certificate(warrant.root)
         authorities = load_authorities(warrant.authorities, root)
         now = from_ms(time.time_ns() // 1_000_000)
-        tls = verify_certificate(load_certificate(warrant.tls_certificate), P.GATEWAY, authorities, root, now)
-        verdict = verify_certificate(load_certificate(warrant.verdict_certificate), P.VERDICT, authorities, root, now)
+        tls = verify_certificate(
+            load_certificate(warrant.tls_certificate), P.GATEWAY, authorities, root, now
+        )
+        verdict = verify_certificate(
+            load_certificate(warrant.verdict_certificate), P.VERDICT, authorities, root, now
+        )
         if tls.key != self.tls_key.public_key() or verdict.key != self.verdict_key.public_key():
             raise Refused.of(Reason.CERTIFICATE, "certificates for this process's keys", "others")
         key = self.hpke.get(sha256(publics))
         if key is not None:
             key.warranted = True
         self.credentials = Credentials(
-            warrant.device, warrant.zone, tls.certificate, verdict.certificate, root, authorities, warrant.result_id, warrant.fleet_address, warrant.server_name
+            warrant.device,
+            warrant.zone,
+            tls.certificate,
+            verdict.certificate,
+            root,
+            authorities,
+            warrant.result_id,
+            warrant.fleet_address,
+            warrant.server_name,
         )
         self.refused = ""
         return self.credentials
 
     def know(self, authorities: Sequence[bytes]) -> None:
-        """Issuing CAs that the feed names, each signed by the root; a coming one is known before anything it signed arrives. Raises Malformed, Refused."""
-        if self.credentials is None or {a.public_bytes(Encoding.DER) for a in self.credentials.authorities} == set(authorities):
+        """Issuing CAs that the feed names, each signed by the root; a coming one is known before
+        anything it signed arrives. Raises Malformed, Refused.
+        """
+        if self.credentials is None or {
+            a.public_bytes(Encoding.DER) for a in self.credentials.authorities
+        } == set(authorities):
             return
-        self.credentials = replace(self.credentials, authorities=load_authorities(authorities, self.credentials.root))
+        self.credentials = replace(
+            self.credentials, authorities=load_authorities(authorities, self.credentials.root)
+        )
 
     def chain_pem(self) -> tuple[bytes, bytes]:
         """(key PEM, certificate chain PEM) for TLS. Raises Refused without credentials."""
@@ -158,7 +217,9 @@ class GatewayKeys:
             raise Refused.of(Reason.CERTIFICATE, "a warrant of the host's agent", "none")
         key = self.tls_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         issuer = next(a for a in self.credentials.authorities if _issued(self.credentials.tls, a))
-        return key, self.credentials.tls.public_bytes(Encoding.PEM) + issuer.public_bytes(Encoding.PEM)
+        return key, self.credentials.tls.public_bytes(Encoding.PEM) + issuer.public_bytes(
+            Encoding.PEM
+        )
 
     def sign_verdict(self, message: bytes) -> bytes:
         """DER ECDSA-SHA256 signature by the verdict key."""
@@ -175,14 +236,23 @@ def _issued(certificate: x509.Certificate, by: x509.Certificate) -> bool:
 
 
 def _csr(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
 
 
 @lru_cache(maxsize=1)
 def code_digest() -> bytes:
-    """SHA-256 over the gateway's own Python files, in path order: which gateway this is, quoted by its host."""
+    """SHA-256 over the gateway's own Python files, in path order: which gateway this is, quoted by
+    its host.
+    """
     digest = _sha256()
     folder = Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + sha256(path.read_bytes()))
+        digest.update(
+            path.relative_to(folder).as_posix().encode() + b"\0" + sha256(path.read_bytes())
+        )
     return digest.digest()

@@ -1,4 +1,6 @@
-"""The vault's frames: appended, encrypted, to one file for each key; an index says where. One thread writes, the frame path only queues."""
+"""The vault's frames: appended, encrypted, to one file for each key; an index says where. One
+thread writes, the frame path only queues.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +26,28 @@ from framegate_host.private_files import append_private, private_folder, touch_p
 from framegate_host.sqlite_file import open_sqlite
 
 QUEUE: Final = 256
-"""Frames that wait to be written: 40 MB at 160 KB. The vault never holds up a verdict: past this a frame is dropped and counted."""
+"""Frames that wait to be written: 40 MB at 160 KB. The vault never holds up a verdict: past this a
+frame is dropped and counted.
+"""
 GROUP: Final = 64
 """Frames of one index commit."""
 MAX_OPEN: Final = 64
 """Files kept open."""
 KEEP_DAYS: Final[Mapping[str, int]] = {Outcome.PASS: 7, Outcome.DEFECT: 90, Outcome.UNINSPECTED: 7}
-"""Retention where nothing else is said: defects as long as a claim takes, everything else a week."""
+"""Retention where nothing else is said: defects as long as a claim takes, everything else a week.
+"""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS frames (
-    id TEXT PRIMARY KEY, device TEXT NOT NULL, day TEXT NOT NULL, outcome TEXT NOT NULL, part TEXT NOT NULL, at_ms INTEGER NOT NULL, mask_version INTEGER NOT NULL,
-    encoding INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL, sha256 BLOB NOT NULL);
+    id TEXT PRIMARY KEY, device TEXT NOT NULL, day TEXT NOT NULL, outcome TEXT NOT NULL,
+    part TEXT NOT NULL, at_ms INTEGER NOT NULL, mask_version INTEGER NOT NULL,
+    encoding INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL,
+    sha256 BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS frames_by_device ON frames (device, at_ms);
 CREATE INDEX IF NOT EXISTS frames_by_key ON frames (device, day, outcome);
-CREATE TABLE IF NOT EXISTS erased (device TEXT, day TEXT, outcome TEXT, at_ms INTEGER, frames INTEGER, actor TEXT, PRIMARY KEY (device, day, outcome, at_ms));
-CREATE TABLE IF NOT EXISTS exports (at_ms INTEGER NOT NULL, actor TEXT NOT NULL, frames INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS erased (device TEXT, day TEXT, outcome TEXT, at_ms INTEGER,
+    frames INTEGER, actor TEXT, PRIMARY KEY (device, day, outcome, at_ms));
+CREATE TABLE IF NOT EXISTS exports (at_ms INTEGER NOT NULL, actor TEXT NOT NULL,
+    frames INTEGER NOT NULL);
 """
 
 
@@ -76,9 +85,13 @@ class _Keep:
 
 
 class FrameVault:
-    """An open vault in `folder`. `keep` never waits; everything else blocks and is called from threads."""
+    """An open vault in `folder`. `keep` never waits; everything else blocks and is called from
+    threads.
+    """
 
-    def __init__(self, folder: Path, keys: VaultKeys, keep_days: Mapping[str, int] = KEEP_DAYS) -> None:
+    def __init__(
+        self, folder: Path, keys: VaultKeys, keep_days: Mapping[str, int] = KEEP_DAYS
+    ) -> None:
         self._folder, self._keys, self._keep_days = folder / "frames", keys, dict(keep_days)
         private_folder(self._folder)
         self._path = folder / "vault.db"
@@ -100,11 +113,22 @@ class FrameVault:
             self.dropped += 1
 
     def get(self, identifier: str) -> StoredFrame:
-        """The frame of a verdict. Raises Refused: NOT_FOUND, or VAULT where its key was erased or its bytes are damaged."""
+        """The frame of a verdict. Raises Refused: NOT_FOUND, or VAULT where its key was erased or
+        its bytes are damaged.
+        """
         with self._reading() as index:
-            row = index.execute("SELECT id, device, day, outcome, part, at_ms, mask_version, encoding, offset, size, sha256 FROM frames WHERE id = ?", (identifier,)).fetchone()
+            row = index.execute(
+                "SELECT id, device, day, outcome, part, at_ms, mask_version, encoding, offset,"
+                " size, sha256 FROM frames WHERE id = ?",
+                (identifier,),
+            ).fetchone()
         if row is None:
-            raise Refused.of(Reason.NOT_FOUND, "a frame in the vault", f"none of verdict {identifier[:64]}", "framegate data status")
+            raise Refused.of(
+                Reason.NOT_FOUND,
+                "a frame in the vault",
+                f"none of verdict {identifier[:64]}",
+                "framegate data status",
+            )
         key = DayKey(row[1], row[2], row[3])
         cipher = self._keys.get(key)
         try:
@@ -113,7 +137,12 @@ class FrameVault:
                 raw = file.read(row[9])
             image = cipher.decrypt(raw[:12], raw[12:], _aad(row[0], key, row[7]))
         except (OSError, InvalidTag, ValueError) as error:
-            raise Refused.of(Reason.VAULT, f"the frame of verdict {identifier[:64]} as it was written", type(error).__name__, "the disk was damaged or edited") from error
+            raise Refused.of(
+                Reason.VAULT,
+                f"the frame of verdict {identifier[:64]} as it was written",
+                type(error).__name__,
+                "the disk was damaged or edited",
+            ) from error
         if sha256(image) != row[10]:
             raise Refused.of(Reason.VAULT, "the frame that was inspected", "another")
         return StoredFrame(row[0], row[1], row[4], row[3], row[5], row[6], row[7], image)
@@ -121,18 +150,30 @@ class FrameVault:
     def identifiers(self, device: str, since_ms: int, limit: int) -> list[str]:
         """Verdict ids of a camera's frames since a time, oldest first."""
         with self._reading() as index:
-            rows = index.execute("SELECT id FROM frames WHERE device = ? AND at_ms >= ? ORDER BY at_ms LIMIT ?", (device, since_ms, limit)).fetchall()
+            rows = index.execute(
+                "SELECT id FROM frames WHERE device = ? AND at_ms >= ? ORDER BY at_ms LIMIT ?",
+                (device, since_ms, limit),
+            ).fetchall()
         return [r[0] for r in rows]
 
     def newest_masks(self, device: str) -> int:
         """The highest mask version any frame of this camera was taken under."""
         with self._reading() as index:
-            return int(index.execute("SELECT coalesce(max(mask_version), 0) FROM frames WHERE device = ?", (device,)).fetchone()[0])
+            return int(
+                index.execute(
+                    "SELECT coalesce(max(mask_version), 0) FROM frames WHERE device = ?", (device,)
+                ).fetchone()[0]
+            )
 
     def exported_since(self, actor: str, since_ms: int) -> int:
         """Frames this operator has taken out since a time."""
         with self._reading() as index:
-            return int(index.execute("SELECT coalesce(sum(frames), 0) FROM exports WHERE actor = ? AND at_ms >= ?", (actor, since_ms)).fetchone()[0])
+            return int(
+                index.execute(
+                    "SELECT coalesce(sum(frames), 0) FROM exports WHERE actor = ? AND at_ms >= ?",
+                    (actor, since_ms),
+                ).fetchone()[0]
+            )
 
     def count_export(self, actor: str, frames: int, at_ms: int) -> None:
         """Count frames against an operator's quota, durably, before they leave."""
@@ -141,20 +182,45 @@ class FrameVault:
             index.execute("INSERT INTO exports VALUES (?, ?, ?)", (at_ms, actor, frames))
 
     def erase(self, device: str, day: str, actor: str, now_ms: int) -> tuple[int, int]:
-        """Erase the keys of a camera's day (`day` empty: all days), then its files. (keys, frames) erased. Waits for frames under way."""
-        return self._on_writer(lambda: self._erase([k for k in self._keys.present() if k.device == device and day in {"", k.day}], actor, now_ms))
+        """Erase the keys of a camera's day (`day` empty: all days), then its files. (keys, frames)
+        erased. Waits for frames under way.
+        """
+        return self._on_writer(
+            lambda: self._erase(
+                [k for k in self._keys.present() if k.device == device and day in {"", k.day}],
+                actor,
+                now_ms,
+            )
+        )
 
     def expire(self, now_ms: int) -> tuple[int, int]:
         """Erase what is past its time. (keys, frames) erased."""
-        return self._on_writer(lambda: self._erase([k for k in self._keys.present() if self._expires_ms(k) <= now_ms], "retention", now_ms))
+        return self._on_writer(
+            lambda: self._erase(
+                [k for k in self._keys.present() if self._expires_ms(k) <= now_ms],
+                "retention",
+                now_ms,
+            )
+        )
 
     def holdings(self) -> list[Holding]:
         """What there is, and what there was, by camera, day and outcome."""
         with self._reading() as index:
-            rows = index.execute("SELECT device, day, outcome, count(*), sum(size) FROM frames GROUP BY device, day, outcome").fetchall()
-            gone = index.execute("SELECT device, day, outcome, sum(frames) FROM erased GROUP BY device, day, outcome").fetchall()
-        held = [Holding(DayKey(*r[:3]), r[3], r[4], False, self._expires_ms(DayKey(*r[:3]))) for r in rows]
-        return sorted(held + [Holding(DayKey(*r[:3]), r[3], 0, True, 0) for r in gone], key=lambda h: (h.key, h.erased))
+            rows = index.execute(
+                "SELECT device, day, outcome, count(*), sum(size) FROM frames GROUP BY device, day,"
+                " outcome"
+            ).fetchall()
+            gone = index.execute(
+                "SELECT device, day, outcome, sum(frames) FROM erased GROUP BY device, day, outcome"
+            ).fetchall()
+        held = [
+            Holding(DayKey(*r[:3]), r[3], r[4], False, self._expires_ms(DayKey(*r[:3])))
+            for r in rows
+        ]
+        return sorted(
+            held + [Holding(DayKey(*r[:3]), r[3], 0, True, 0) for r in gone],
+            key=lambda h: (h.key, h.erased),
+        )
 
     def close(self) -> None:
         """Write what waits, then close."""
@@ -169,12 +235,22 @@ class FrameVault:
         for key in keys:
             if (file := self._files.pop(key, None)) is not None:
                 file.close()
-            self._keys.erase(key)  # from here on the frames are gone, whatever happens to their files
+            self._keys.erase(
+                key
+            )  # from here on the frames are gone, whatever happens to their files
             where = (key.device, key.day, key.outcome)
             with self._index:
-                (count,) = self._index.execute("SELECT count(*) FROM frames WHERE device = ? AND day = ? AND outcome = ?", where).fetchone()
-                self._index.execute("DELETE FROM frames WHERE device = ? AND day = ? AND outcome = ?", where)
-                self._index.execute("INSERT OR REPLACE INTO erased VALUES (?,?,?,?,?,?)", (*where, now_ms, count, actor))
+                (count,) = self._index.execute(
+                    "SELECT count(*) FROM frames WHERE device = ? AND day = ? AND outcome = ?",
+                    where,
+                ).fetchone()
+                self._index.execute(
+                    "DELETE FROM frames WHERE device = ? AND day = ? AND outcome = ?", where
+                )
+                self._index.execute(
+                    "INSERT OR REPLACE INTO erased VALUES (?,?,?,?,?,?)",
+                    (*where, now_ms, count, actor),
+                )
             self._segment(key).unlink(missing_ok=True)
             frames += count
         return len(keys), frames
@@ -196,7 +272,9 @@ class FrameVault:
         return found[0]
 
     def _expires_ms(self, key: DayKey) -> int:
-        end = datetime.fromisoformat(key.day).replace(tzinfo=UTC) + timedelta(days=1 + self._keep_days.get(key.outcome, 7))
+        end = datetime.fromisoformat(key.day).replace(tzinfo=UTC) + timedelta(
+            days=1 + self._keep_days.get(key.outcome, 7)
+        )
         return int(end.timestamp() * 1000)
 
     def _write_forever(self) -> None:
@@ -229,21 +307,42 @@ class FrameVault:
             file.flush()
         try:
             with self._index:
-                self._index.executemany("INSERT OR IGNORE INTO frames VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+                self._index.executemany(
+                    "INSERT OR IGNORE INTO frames VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows
+                )
         except sqlite3.Error as error:
             self.dropped += len(rows)
             self.problem = str(error)
 
     def _write(self, item: _Keep) -> tuple[object, ...]:
         v = item.verdict
-        key = DayKey(v.device, datetime.fromtimestamp(v.issued_at_ms / 1000, UTC).strftime("%Y-%m-%d"), v.outcome)
+        key = DayKey(
+            v.device,
+            datetime.fromtimestamp(v.issued_at_ms / 1000, UTC).strftime("%Y-%m-%d"),
+            v.outcome,
+        )
         cipher, nonce = self._keys.get(key, make=True), secrets.token_bytes(12)
         file = self._file(key)
-        offset, sealed = file.tell(), cipher.encrypt(nonce, item.image, _aad(v.verdict_id, key, item.encoding))
+        offset, sealed = (
+            file.tell(),
+            cipher.encrypt(nonce, item.image, _aad(v.verdict_id, key, item.encoding)),
+        )
         file.write(nonce)
         file.write(sealed)
         digest = bytes.fromhex(v.input_sha256)
-        return v.verdict_id, v.device, key.day, key.outcome, v.part, v.issued_at_ms, item.mask_version, item.encoding, offset, 12 + len(sealed), digest
+        return (
+            v.verdict_id,
+            v.device,
+            key.day,
+            key.outcome,
+            v.part,
+            v.issued_at_ms,
+            item.mask_version,
+            item.encoding,
+            offset,
+            12 + len(sealed),
+            digest,
+        )
 
     def _file(self, key: DayKey) -> BinaryIO:
         if key not in self._files:

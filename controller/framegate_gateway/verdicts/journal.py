@@ -1,4 +1,6 @@
-"""Verdicts made lately, in memory: for operators to list and watch, with pictures of the last few defects. Nothing of a frame reaches a disk."""
+"""Verdicts made lately, in memory: for operators to list and watch, with pictures of the last few
+defects. Nothing of a frame reaches a disk.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Make and sign verdicts: the receipt's leaf is durable first, then everyone who is owed the verdict gets it."""
+"""Make and sign verdicts: the receipt's leaf is durable first, then everyone who is owed the
+verdict gets it.
+"""
 
 from __future__ import annotations
 
@@ -46,100 +48,245 @@ class _Frame:
 
 
 class VerdictMaker:
-    """Signs verdicts for one gateway process. PASS and DEFECT need an admitted frame and an inspection; everything else is UNINSPECTED."""
+    """Signs verdicts for one gateway process. PASS and DEFECT need an admitted frame and an
+    inspection; everything else is UNINSPECTED.
+    """
 
     def __init__(
-        self, keys: GatewayKeys, view: TrustView, models: Models, journal: Journal, publisher: Publisher | None, receipts: ReceiptStore, vault: FrameKeeper | None = None
+        self,
+        keys: GatewayKeys,
+        view: TrustView,
+        models: Models,
+        journal: Journal,
+        publisher: Publisher | None,
+        receipts: ReceiptStore,
+        vault: FrameKeeper | None = None,
     ) -> None:
-        self._keys, self._view, self._journal, self._publisher, self._receipts, self._vault = keys, view, journal, publisher, receipts, vault
+        self._keys, self._view, self._journal, self._publisher, self._receipts, self._vault = (
+            keys,
+            view,
+            journal,
+            publisher,
+            receipts,
+            vault,
+        )
         self._models = models
         self._last: Credentials | None = None
 
     async def inspected(self, admitted: Admitted, inspection: Inspection, took_ms: float) -> bytes:
-        """The signed verdict on an inspected frame. Raises Unavailable (RECEIPT) where its receipt cannot be kept: then it does not exist."""
+        """The signed verdict on an inspected frame. Raises Unavailable (RECEIPT) where its receipt
+        cannot be kept: then it does not exist.
+        """
         outcome = Outcome.DEFECT if inspection.defects else Outcome.PASS
-        frame = _Frame(admitted.metadata, admitted.metadata_bytes, admitted.image_sha256.hex(), admitted.counter, admitted)
-        verdict, envelope = await self._made(frame, outcome, "", inspection.defects, inspection.golden_sha256, took_ms)
-        kept = KeptFrame(admitted.image, admitted.metadata.encoding, inspection.defects, admitted.metadata.part_type) if inspection.defects else None
+        frame = _Frame(
+            admitted.metadata,
+            admitted.metadata_bytes,
+            admitted.image_sha256.hex(),
+            admitted.counter,
+            admitted,
+        )
+        verdict, envelope = await self._made(
+            frame, outcome, "", inspection.defects, inspection.golden_sha256, took_ms
+        )
+        kept = (
+            KeptFrame(
+                admitted.image,
+                admitted.metadata.encoding,
+                inspection.defects,
+                admitted.metadata.part_type,
+            )
+            if inspection.defects
+            else None
+        )
         if self._vault is not None:
-            self._vault.keep(verdict, admitted.image, admitted.metadata.encoding, admitted.metadata.mask_version)
+            self._vault.keep(
+                verdict, admitted.image, admitted.metadata.encoding, admitted.metadata.mask_version
+            )
         self._journal.add(verdict, envelope, kept)
         return envelope
 
-    async def uninspected(self, metadata: FrameMetadata, reason: Reason, counter: int = 0, admitted: Admitted | None = None, model: str = "") -> bytes:
-        """The signed verdict on a frame that was refused or could not be inspected; without `admitted`, `metadata` is no more than a claim.
+    async def uninspected(
+        self,
+        metadata: FrameMetadata,
+        reason: Reason,
+        counter: int = 0,
+        admitted: Admitted | None = None,
+        model: str = "",
+    ) -> bytes:
+        """The signed verdict on a frame that was refused or could not be inspected; without
+        `admitted`, `metadata` is no more than a claim.
 
         `model` is the digest (hex) that the sender's grant names, where there is one.
         """
         if admitted is None:
             frame = _Frame(metadata, counter=counter, model=model)
         else:
-            frame = _Frame(metadata, admitted.metadata_bytes, admitted.image_sha256.hex(), admitted.counter, admitted)
+            frame = _Frame(
+                metadata,
+                admitted.metadata_bytes,
+                admitted.image_sha256.hex(),
+                admitted.counter,
+                admitted,
+            )
         try:
-            verdict, envelope = await self._made(frame, Outcome.UNINSPECTED, reason.value, (), "", 0.0)
+            verdict, envelope = await self._made(
+                frame, Outcome.UNINSPECTED, reason.value, (), "", 0.0
+            )
         except Unavailable as error:
             if error.reason != Reason.RECEIPT:
                 raise
-            # a full disk must not silence the gateway: what diverts the part may leave without a receipt, what lets it pass may not
-            verdict, envelope = self._signed(frame, Outcome.UNINSPECTED, Reason.RECEIPT.value, (), "")
+            # a full disk must not silence the gateway: what diverts the part may leave without a
+            # receipt, what lets it pass may not
+            verdict, envelope = self._signed(
+                frame, Outcome.UNINSPECTED, Reason.RECEIPT.value, (), ""
+            )
             self._publish(verdict, envelope)
         self._journal.add(verdict, envelope, None)
         return envelope
 
-    async def event(self, identifier: str, event: str, actor: str, detail: Mapping[str, Any]) -> None:
-        """A leaf for something else that happened here: an export, an erasure. Raises Unavailable (RECEIPT) where it cannot be kept."""
+    async def event(
+        self, identifier: str, event: str, actor: str, detail: Mapping[str, Any]
+    ) -> None:
+        """A leaf for something else that happened here: an export, an erasure. Raises Unavailable
+        (RECEIPT) where it cannot be kept.
+        """
         credentials = self._credentials()
         number, now = self._receipts.next_number(), self._view.now_ms()
         leaf = event_leaf(number, identifier, credentials.device, now, event, actor, detail)
-        await self._receipts.append(LeafRow(number, identifier, "event", str(detail.get("device", "")), b"", 0, str(detail.get("part", "")), event, now, leaf))
+        await self._receipts.append(
+            LeafRow(
+                number,
+                identifier,
+                "event",
+                str(detail.get("device", "")),
+                b"",
+                0,
+                str(detail.get("part", "")),
+                event,
+                now,
+                leaf,
+            )
+        )
 
-    async def _made(self, frame: _Frame, outcome: Outcome, reason: str, defects: tuple[dict[str, Any], ...], golden: str, took_ms: float) -> tuple[Verdict, bytes]:
+    async def _made(
+        self,
+        frame: _Frame,
+        outcome: Outcome,
+        reason: str,
+        defects: tuple[dict[str, Any], ...],
+        golden: str,
+        took_ms: float,
+    ) -> tuple[Verdict, bytes]:
         verdict, envelope = self._signed(frame, outcome, reason, defects, golden)
         payload = verdict.payload()
         number = self._receipts.next_number()
-        leaf = verdict_leaf(number, verdict, payload, frame.metadata_bytes, self._provenance(frame), took_ms)
-        await self._receipts.append(LeafRow(
-            number, verdict.verdict_id, "verdict", verdict.device, frame.metadata.session, verdict.counter, verdict.part, verdict.outcome, verdict.issued_at_ms, leaf,
-            payload, frame.metadata_bytes, envelope,
-        ))  # fmt: skip
+        leaf = verdict_leaf(
+            number, verdict, payload, frame.metadata_bytes, self._provenance(frame), took_ms
+        )
+        await self._receipts.append(
+            LeafRow(
+                number,
+                verdict.verdict_id,
+                "verdict",
+                verdict.device,
+                frame.metadata.session,
+                verdict.counter,
+                verdict.part,
+                verdict.outcome,
+                verdict.issued_at_ms,
+                leaf,
+                payload,
+                frame.metadata_bytes,
+                envelope,
+            )
+        )
         self._publish(verdict, envelope)
         return verdict, envelope
 
-    def _signed(self, frame: _Frame, outcome: Outcome, reason: str, defects: tuple[dict[str, Any], ...], golden: str) -> tuple[Verdict, bytes]:
+    def _signed(
+        self,
+        frame: _Frame,
+        outcome: Outcome,
+        reason: str,
+        defects: tuple[dict[str, Any], ...],
+        golden: str,
+    ) -> tuple[Verdict, bytes]:
         credentials = self._credentials()
         if outcome != Outcome.UNINSPECTED and self._keys.credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant")
+            raise Refused.of(
+                Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant"
+            )
         now, m = self._view.now_ms(), frame.metadata
         verdict = Verdict(
-            verdict_id=secrets.token_hex(16), gateway=credentials.device, device=m.device, zone=credentials.zone, part=m.part, part_type=m.part_type,
-            trigger_sequence=m.trigger_sequence, outcome=outcome.value, reason=reason, defects=defects, model_sha256=self._model(frame), golden_sha256=golden,
-            input_sha256=frame.image_sha256, result_id=frame.admitted.standing.result_id if frame.admitted else "", session=m.session.hex(), counter=frame.counter,
-            issued_at_ms=now, valid_until_ms=now + VERDICT_LIFE_MS,
-        )  # fmt: skip
-        return verdict, verdict.seal(credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict)
+            verdict_id=secrets.token_hex(16),
+            gateway=credentials.device,
+            device=m.device,
+            zone=credentials.zone,
+            part=m.part,
+            part_type=m.part_type,
+            trigger_sequence=m.trigger_sequence,
+            outcome=outcome.value,
+            reason=reason,
+            defects=defects,
+            model_sha256=self._model(frame),
+            golden_sha256=golden,
+            input_sha256=frame.image_sha256,
+            result_id=frame.admitted.standing.result_id if frame.admitted else "",
+            session=m.session.hex(),
+            counter=frame.counter,
+            issued_at_ms=now,
+            valid_until_ms=now + VERDICT_LIFE_MS,
+        )
+        return verdict, verdict.seal(
+            credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict
+        )
 
     def _credentials(self) -> Credentials:
         credentials = self._keys.credentials or self._last
         if credentials is None:
-            raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant")
-        self._last = credentials  # a host that lost its standing may still say UNINSPECTED while its certificate lives
+            raise Refused.of(
+                Reason.NOT_TRUSTED, "a host in standing", self._keys.refused or "no warrant"
+            )
+        # a host that lost its standing may still say UNINSPECTED while its certificate lives
+        self._last = credentials
         return credentials
 
     def _model(self, frame: _Frame) -> str:
-        """The digest a verdict names: that of the model the frame's grant is for, which is the one that inspected it."""
-        return frame.admitted.grant.model_sha256 if frame.admitted is not None else frame.model or self._models.bundle.digest.hex()
+        """The digest a verdict names: that of the model the frame's grant is for, which is the one
+        that inspected it.
+        """
+        return (
+            frame.admitted.grant.model_sha256
+            if frame.admitted is not None
+            else frame.model or self._models.bundle.digest.hex()
+        )
 
     def _provenance(self, frame: _Frame) -> Provenance:
         admitted, credentials, own = frame.admitted, self._credentials(), code_digest().hex()
-        bundle, name = self._models.bundle_of(self._model(frame)), self._models.name_of(self._model(frame))
+        bundle, name = (
+            self._models.bundle_of(self._model(frame)),
+            self._models.name_of(self._model(frame)),
+        )
         if admitted is None:
-            return Provenance(gateway_result_id=credentials.result_id, model_id=name, code_sha256=own, training_sha256=bundle.training_sha256)
+            return Provenance(
+                gateway_result_id=credentials.result_id,
+                model_id=name,
+                code_sha256=own,
+                training_sha256=bundle.training_sha256,
+            )
         standing, grant = admitted.standing, admitted.grant
         return Provenance(
-            evidence_sha256=standing.evidence_sha256, firmware_profile=standing.firmware_profile, firmware_profile_sha256=standing.firmware_profile_sha256,
-            gateway_result_id=credentials.result_id, policy=admitted.policy or grant.policy, grant_sha256=grant.grant_sha256, model_id=name, code_sha256=own,
-            mask_sha256=admitted.metadata.mask_sha256.hex(), training_sha256=bundle.training_sha256,
-        )  # fmt: skip
+            evidence_sha256=standing.evidence_sha256,
+            firmware_profile=standing.firmware_profile,
+            firmware_profile_sha256=standing.firmware_profile_sha256,
+            gateway_result_id=credentials.result_id,
+            policy=admitted.policy or grant.policy,
+            grant_sha256=grant.grant_sha256,
+            model_id=name,
+            code_sha256=own,
+            mask_sha256=admitted.metadata.mask_sha256.hex(),
+            training_sha256=bundle.training_sha256,
+        )
 
     def _publish(self, verdict: Verdict, envelope: bytes) -> None:
         if self._publisher is not None:

@@ -1,4 +1,6 @@
-"""This gateway on an MQTT broker: signed verdicts out, QoS 1, never retained; and, where cameras send that way, sealed frames in."""
+"""This gateway on an MQTT broker: signed verdicts out, QoS 1, never retained; and, where cameras
+send that way, sealed frames in.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,16 @@ KEEPALIVE_S: Final = 10
 
 
 def topic_of(verdict: Verdict) -> str:
-    """framegate/v1/verdicts/<gateway>/<device>: the broker lets nobody but that gateway write there."""
+    """framegate/v1/verdicts/<gateway>/<device>: the broker lets nobody but that gateway write
+    there.
+    """
     return f"framegate/v1/verdicts/{verdict.gateway}/{verdict.device}"
 
 
 class Publisher:
-    """One MQTT client, made anew when its certificate has been renewed and the connection is gone."""
+    """One MQTT client, made anew when its certificate has been renewed and the connection is
+    gone.
+    """
 
     def __init__(self, address: str, server_name: str, keys: GatewayKeys) -> None:
         host, _, port = address.rpartition(":")
@@ -37,7 +43,9 @@ class Publisher:
         self._arrived: Callable[[str, bytes], None] | None = None
 
     def receive(self, arrived: Callable[[str, bytes], None]) -> None:
-        """Call `arrived` with topic and payload of every sealed frame message for this gateway, in the client's thread."""
+        """Call `arrived` with topic and payload of every sealed frame message for this gateway, in
+        the client's thread.
+        """
         self._arrived = arrived
 
     def renewed(self, credentials: Credentials | None) -> None:
@@ -45,10 +53,14 @@ class Publisher:
         if credentials is None or (self._client is not None and self._client.is_connected()):
             return
         self.stop()
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=credentials.device, protocol=mqtt.MQTTv5)
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=credentials.device, protocol=mqtt.MQTTv5
+        )
         client.max_queued_messages_set(QUEUED)
         key, chain = self._keys.chain_pem()
-        client.tls_set_context(broker_context(self._server_name, credentials.authority("server-ca"), key + chain))
+        client.tls_set_context(
+            broker_context(self._server_name, credentials.authority("server-ca"), key + chain)
+        )
         client.on_connect_fail = lambda *_: log.info("broker does not answer")
         client.on_connect = lambda c, *_: self._connected(c, credentials.device)
         client.on_message = lambda _c, _u, message: self._message(message)

@@ -19,7 +19,9 @@ APPROVAL_LIFE_MS: Final = 300_000
 
 @dataclass(frozen=True, slots=True)
 class ApprovalStatement(Statement):
-    """`approvers` approve that `requester` does `verb` with exactly the content of this digest (hex), under this policy, at this gateway, once."""
+    """`approvers` approve that `requester` does `verb` with exactly the content of this digest
+    (hex), under this policy, at this gateway, once.
+    """
 
     request_id: str
     verb: str
@@ -37,28 +39,66 @@ class ApprovalStatement(Statement):
 
 
 def content_digest(verb: str, kind: str, content: bytes) -> bytes:
-    """What an approval is of: the verb, the message's type and its bytes (protobuf, deterministic), so that nothing can be swapped afterwards."""
-    return sha256(b"framegate/v1/content\0" + b"".join(len(p).to_bytes(4, "big") + p for p in (verb.encode(), kind.encode(), content)))
+    """What an approval is of: the verb, the message's type and its bytes (protobuf, deterministic),
+    so that nothing can be swapped afterwards.
+    """
+    return sha256(
+        b"framegate/v1/content\0"
+        + b"".join(len(p).to_bytes(4, "big") + p for p in (verb.encode(), kind.encode(), content))
+    )
 
 
-def verify_approval(
-    data: bytes, *, verb: str, content_sha256: bytes, requester: str, gateway: str, zone: str, policy_sha256: bytes, root: x509.Certificate, now: datetime
+def verify_approval(  # noqa: PLR0913 - members of a record
+    data: bytes,
+    *,
+    verb: str,
+    content_sha256: bytes,
+    requester: str,
+    gateway: str,
+    zone: str,
+    policy_sha256: bytes,
+    root: x509.Certificate,
+    now: datetime,
 ) -> ApprovalStatement:
     """An approval that counts here and now.
 
-    1. to 4. as `Statement.verify`; 5. it is of this verb and this content; 6. by this requester, at this gateway of this zone, and no approver is the
-    requester;
-    7. under the policy in force here; 8. not older than `APPROVAL_LIFE_MS`. That it was not used before, and that approvers still stand, the caller
-    MUST check. Raises Malformed or Refused (APPROVAL_NEEDED).
+    1. to 4. as `Statement.verify`; 5. it is of this verb and this content; 6. by this requester, at
+       this gateway of this zone, and no approver is the requester;
+    7. under the policy in force here; 8. not older than `APPROVAL_LIFE_MS`. That it was not used
+       before, and that approvers still stand, the caller MUST check. Raises Malformed or Refused
+       (APPROVAL_NEEDED).
     """
     found, _ = ApprovalStatement.verify(data, (), root, now)
     if found.verb != verb or found.content_sha256 != content_sha256.hex():  # 5
-        raise Refused.of(Reason.APPROVAL_NEEDED, f"an approval of exactly this {verb}", f"one of another {found.verb}", "ask anew: what was approved is not what is asked")
-    if found.requester != requester or (found.gateway, found.zone) != (gateway, zone) or requester in found.approvers or not found.approvers:  # 6
-        raise Refused.of(Reason.APPROVAL_NEEDED, f"an approval of what {requester} asks of {gateway}", f"one for {found.requester} at {found.gateway} of {found.zone}")
+        raise Refused.of(
+            Reason.APPROVAL_NEEDED,
+            f"an approval of exactly this {verb}",
+            f"one of another {found.verb}",
+            "ask anew: what was approved is not what is asked",
+        )
+    if (
+        found.requester != requester
+        or (found.gateway, found.zone) != (gateway, zone)
+        or requester in found.approvers
+        or not found.approvers
+    ):  # 6
+        raise Refused.of(
+            Reason.APPROVAL_NEEDED,
+            f"an approval of what {requester} asks of {gateway}",
+            f"one for {found.requester} at {found.gateway} of {found.zone}",
+        )
     if found.policy_sha256 != policy_sha256.hex():  # 7
-        raise Refused.of(Reason.APPROVAL_NEEDED, "an approval under the policy in force", "one under another", "the policy changed since: ask anew")
+        raise Refused.of(
+            Reason.APPROVAL_NEEDED,
+            "an approval under the policy in force",
+            "one under another",
+            "the policy changed since: ask anew",
+        )
     age = int(now.timestamp() * 1000) - found.issued_at_ms
     if not -CLOCK_SLACK_MS <= age <= APPROVAL_LIFE_MS:  # 8
-        raise Refused.of(Reason.APPROVAL_NEEDED, f"an approval of the last {APPROVAL_LIFE_MS // 1000} s", f"{age / 1000:.0f} s old")
+        raise Refused.of(
+            Reason.APPROVAL_NEEDED,
+            f"an approval of the last {APPROVAL_LIFE_MS // 1000} s",
+            f"{age / 1000:.0f} s old",
+        )
     return found

@@ -70,7 +70,9 @@ class Place:
     quorum: int
 
 
-def question(caller: Caller, verb: Verb, place: Place, *, approvals: int, target: str, now_ms: int) -> Request:
+def question(
+    caller: Caller, verb: Verb, place: Place, *, approvals: int, target: str, now_ms: int
+) -> Request:
     """What is put to the policy. Whoever broke the glass decides alone, so their quorum is one."""
     return verb_request(
         verb,

@@ -1,6 +1,8 @@
-"""Access policies: a set of Cedar files and a schema, parsed once, evaluated many times. Default deny; `forbid` wins; an error anywhere denies.
+"""Access policies: a set of Cedar files and a schema, parsed once, evaluated many times. Default
+deny; `forbid` wins; an error anywhere denies.
 
-Source: Cedar policy language reference, 4; evaluation by cedarpy. Ours is what surrounds it: stable ids, limits, names for what is missing.
+Source: Cedar policy language reference, 4; evaluation by cedarpy. Ours is what surrounds it: stable
+ids, limits, names for what is missing.
 """
 
 from __future__ import annotations
@@ -32,13 +34,17 @@ _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}\.cedar")
 _MISSING: Final = re.compile(r"does not have the attribute `([^`]+)`|have an attribute `([^`]+)`")
 _OPTIONAL: Final = re.compile(r"\b(posture|trustworthiness)\s+has\s+(\w+)")
 _MENDED_LAST: Final[dict[str, int]] = {Reason.FACTOR_NEEDED: 1, Reason.APPROVAL_NEEDED: 2}
-"""Of several reasons the one that nothing mends is told first, and others are asked for their approval only where that is all that is missing."""
+"""Of several reasons the one that nothing mends is told first, and others are asked for their
+approval only where that is all that is missing.
+"""
 _POLICY: Final = re.compile(r"`(policy\d+)`")
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatement(Statement):
-    """An access policy as the controller signs it: `files` [{name, text}]; `version` only ever rises."""
+    """An access policy as the controller signs it: `files` [{name, text}]; `version` only ever
+    rises.
+    """
 
     version: int
     files: tuple[dict[str, Any], ...]
@@ -54,12 +60,16 @@ class PolicyStatement(Statement):
         try:
             return {str(f["name"]): str(f["text"]) for f in self.files}
         except (KeyError, TypeError) as error:
-            raise Malformed.of(Reason.POLICY_INVALID, "files with name and text", type(error).__name__) from error
+            raise Malformed.of(
+                Reason.POLICY_INVALID, "files with name and text", type(error).__name__
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks to do what to what: type and id of each, attributes, the roles a principal holds here, and context. JSON values, as Cedar reads them."""
+    """Who asks to do what to what: type and id of each, attributes, the roles a principal holds
+    here, and context. JSON values, as Cedar reads them.
+    """
 
     principal: tuple[str, str]
     action: str
@@ -71,28 +81,49 @@ class Request:
 
     def marshal(self) -> str:
         """As JSON, to be kept and decided again."""
-        return json.dumps({
-            "principal": list(self.principal), "action": self.action, "resource": list(self.resource), "principal_attributes": dict(self.principal_attributes),
-            "resource_attributes": dict(self.resource_attributes), "roles": list(self.roles), "context": dict(self.context),
-        }, sort_keys=True)  # fmt: skip
+        return json.dumps(
+            {
+                "principal": list(self.principal),
+                "action": self.action,
+                "resource": list(self.resource),
+                "principal_attributes": dict(self.principal_attributes),
+                "resource_attributes": dict(self.resource_attributes),
+                "roles": list(self.roles),
+                "context": dict(self.context),
+            },
+            sort_keys=True,
+        )
 
     @classmethod
     def parse(cls, text: str) -> Request:
-        """Out of `marshal`'s JSON, or a test's: only principal, action and resource must be there. Raises Malformed."""
+        """Out of `marshal`'s JSON, or a test's: only principal, action and resource must be there.
+        Raises Malformed.
+        """
         try:
             body = json.loads(text)
             (pt, pi), (rt, ri) = body["principal"], body["resource"]
             return cls(
-                (str(pt), str(pi)), str(body["action"]), (str(rt), str(ri)), dict(body.get("principal_attributes", {})), dict(body.get("resource_attributes", {})),
-                tuple(map(str, body.get("roles", ()))), dict(body.get("context", {})),
-            )  # fmt: skip
+                (str(pt), str(pi)),
+                str(body["action"]),
+                (str(rt), str(ri)),
+                dict(body.get("principal_attributes", {})),
+                dict(body.get("resource_attributes", {})),
+                tuple(map(str, body.get("roles", ()))),
+                dict(body.get("context", {})),
+            )
         except (ValueError, KeyError, TypeError) as error:
-            raise Malformed.of(Reason.POLICY_INVALID, "a request: principal [type, id], action, resource [type, id]", f"{type(error).__name__}: {error}") from error
+            raise Malformed.of(
+                Reason.POLICY_INVALID,
+                "a request: principal [type, id], action, resource [type, id]",
+                f"{type(error).__name__}: {error}",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a policy says. `policies` are the ids that decided; `failure` is set exactly where it denies."""
+    """What a policy says. `policies` are the ids that decided; `failure` is set exactly where it
+    denies.
+    """
 
     allow: bool
     policies: tuple[str, ...]
@@ -111,13 +142,25 @@ class PolicySet:
         parsed = json.loads(cedarpy.policies_to_json_str(joined))
         static = parsed.get("staticPolicies", {})
         permits = {key: p for key, p in static.items() if p["effect"] == "permit"}
-        self._permits = cedarpy.PolicySet.from_json_str(json.dumps({**parsed, "staticPolicies": permits}))
-        self._notes: dict[str, dict[str, str]] = {key: dict(p.get("annotations") or {}) for key, p in static.items()}
-        self.effects: Mapping[str, str] = MappingProxyType({self._notes[k].get("id", k): p["effect"] for k, p in static.items()})
+        self._permits = cedarpy.PolicySet.from_json_str(
+            json.dumps({**parsed, "staticPolicies": permits})
+        )
+        self._notes: dict[str, dict[str, str]] = {
+            key: dict(p.get("annotations") or {}) for key, p in static.items()
+        }
+        self.effects: Mapping[str, str] = MappingProxyType(
+            {self._notes[k].get("id", k): p["effect"] for k, p in static.items()}
+        )
         self._optional = sorted(set(_OPTIONAL.findall(joined)))
-        roles = json.dumps([{"uid": {"type": "Role", "id": r}, "attrs": {}, "parents": []} for r in Role])
-        self._base = cedarpy.Entities.from_json_str(roles, self.schema)  # and the schema's actions and their groups
-        self.actions = frozenset(e["uid"]["id"] for e in json.loads(str(self._base)) if e["uid"]["type"] == "Action")
+        roles = json.dumps(
+            [{"uid": {"type": "Role", "id": r}, "attrs": {}, "parents": []} for r in Role]
+        )
+        self._base = cedarpy.Entities.from_json_str(
+            roles, self.schema
+        )  # and the schema's actions and their groups
+        self.actions = frozenset(
+            e["uid"]["id"] for e in json.loads(str(self._base)) if e["uid"]["type"] == "Action"
+        )
 
     @property
     def label(self) -> str:
@@ -125,23 +168,42 @@ class PolicySet:
         return f"access-policy {self.version} {self.sha256.hex()[:16]}"
 
     def decide(self, request: Request) -> Decision:
-        """What this set says to `request`. An error in any policy denies, whatever the others say: a `forbid` that cannot be evaluated forbids."""
-        principal, resource = ({"type": t, "id": i} for t, i in (request.principal, request.resource))
+        """What this set says to `request`. An error in any policy denies, whatever the others say:
+        a `forbid` that cannot be evaluated forbids.
+        """
+        principal, resource = (
+            {"type": t, "id": i} for t, i in (request.principal, request.resource)
+        )
         roles = [{"type": "Role", "id": r} for r in request.roles]
         entities = [
-            {"uid": principal, "attrs": dict(request.principal_attributes), "parents": roles}, {"uid": resource, "attrs": dict(request.resource_attributes), "parents": []},
-        ]  # fmt: skip
-        asked = {"principal": principal, "action": {"type": "Action", "id": request.action}, "resource": resource, "context": dict(request.context)}
+            {"uid": principal, "attrs": dict(request.principal_attributes), "parents": roles},
+            {"uid": resource, "attrs": dict(request.resource_attributes), "parents": []},
+        ]
+        asked = {
+            "principal": principal,
+            "action": {"type": "Action", "id": request.action},
+            "resource": resource,
+            "context": dict(request.context),
+        }
         known = self._base.with_added_json_str(json.dumps(entities))
         answer = cedarpy.is_authorized(asked, self._set, known, self.schema)
         errors = list(answer.diagnostics.errors)
-        deciding = tuple(sorted(self._notes.get(r, {}).get("id", r) for r in answer.diagnostics.reasons))
+        deciding = tuple(
+            sorted(self._notes.get(r, {}).get("id", r) for r in answer.diagnostics.reasons)
+        )
         if errors:
             return Decision(False, (), self._broken(errors))
         if answer.decision == cedarpy.Decision.Allow:
             return Decision(True, deciding)
-        permitted = cedarpy.is_authorized(asked, self._permits, known, self.schema).decision == cedarpy.Decision.Allow
-        return Decision(False, deciding, self._denied(request, list(answer.diagnostics.reasons) if permitted else []))
+        permitted = (
+            cedarpy.is_authorized(asked, self._permits, known, self.schema).decision
+            == cedarpy.Decision.Allow
+        )
+        return Decision(
+            False,
+            deciding,
+            self._denied(request, list(answer.diagnostics.reasons) if permitted else []),
+        )
 
     def _broken(self, errors: list[str]) -> Failure:
         text = " ".join(errors)
@@ -149,34 +211,86 @@ class PolicySet:
         named = sorted({self._notes.get(p, {}).get("id", p) for p in _POLICY.findall(text)})
         where = f" (asked for by {', '.join(named)})" if named else ""
         if missing:
-            return Failure(Reason.POLICY_DENIED, f"the attribute {', '.join(missing)}{where}", "not known of it", "framegate policy explain")
-        return Failure(Reason.POLICY_DENIED, "a request this policy can decide", text[:300], "framegate policy validate")
+            return Failure(
+                Reason.POLICY_DENIED,
+                f"the attribute {', '.join(missing)}{where}",
+                "not known of it",
+                "framegate policy explain",
+            )
+        return Failure(
+            Reason.POLICY_DENIED,
+            "a request this policy can decide",
+            text[:300],
+            "framegate policy validate",
+        )
 
     def _denied(self, request: Request, reasons: list[str]) -> Failure:
         held = ", ".join(request.roles) or "none"
-        absent = [f"{group}.{name}" for group, name in self._optional if request.principal[0] == "Device" and name not in request.principal_attributes.get(group, {})]
+        absent = [
+            f"{group}.{name}"
+            for group, name in self._optional
+            if request.principal[0] == "Device"
+            and name not in request.principal_attributes.get(group, {})
+        ]
         unknown = f"; not known of it: {', '.join(absent)}" if absent else ""
         if not reasons:
-            what = f"a permit for {request.action}" + (f" on {request.resource[0]} {request.resource[1]}" if request.resource[1] else "")
-            return Failure(Reason.POLICY_DENIED, what, f"none; roles held here: {held}" if request.principal[0] == "Operator" else f"none{unknown}", "framegate auth can-i VERB")
-        named = [n for n in (self._notes.get(key, {}) for key in reasons) if n.get("reason") in set(Reason)]
+            what = f"a permit for {request.action}" + (
+                f" on {request.resource[0]} {request.resource[1]}" if request.resource[1] else ""
+            )
+            return Failure(
+                Reason.POLICY_DENIED,
+                what,
+                (
+                    f"none; roles held here: {held}"
+                    if request.principal[0] == "Operator"
+                    else f"none{unknown}"
+                ),
+                "framegate auth can-i VERB",
+            )
+        named = [
+            n
+            for n in (self._notes.get(key, {}) for key in reasons)
+            if n.get("reason") in set(Reason)
+        ]
         if named:
             first = min(named, key=lambda n: (_MENDED_LAST.get(n["reason"], 0), n["id"]))
-            return Failure(Reason(first["reason"]), f"{request.action} allowed by policy", f"forbidden by {first['id']}", first.get("hint", ""))
+            return Failure(
+                Reason(first["reason"]),
+                f"{request.action} allowed by policy",
+                f"forbidden by {first['id']}",
+                first.get("hint", ""),
+            )
         ids = ", ".join(self._notes.get(k, {}).get("id", k) for k in reasons)
-        return Failure(Reason.POLICY_DENIED, f"{request.action} allowed by policy", f"forbidden by {ids}{unknown}", "framegate policy explain")
+        return Failure(
+            Reason.POLICY_DENIED,
+            f"{request.action} allowed by policy",
+            f"forbidden by {ids}{unknown}",
+            "framegate policy explain",
+        )
 
 
 def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
     """The set of `texts` (file name to text).
 
-    1. a schema and at least one .cedar file, plain names, within limits; 2. schema and policies parse; 3. every policy has an @id, and no two
-    the same; 4. the policies fit the schema; 5. the schema knows every verb and `inspect`, so that each request can be asked.
+    1. a schema and at least one .cedar file, plain names, within limits;
+    2. schema and policies parse;
+    3. every policy has an @id, and no two the same;
+    4. the policies fit the schema;
+    5. the schema knows every verb and `inspect`, so that each request can be asked.
+
     Raises Malformed (POLICY_INVALID), saying where.
     """
-    if SCHEMA not in texts or len(texts) < 2 or len(texts) > MAX_FILES or any(not _FILE.fullmatch(n) for n in texts if n != SCHEMA):  # 1
+    if (
+        SCHEMA not in texts
+        or len(texts) < 2
+        or len(texts) > MAX_FILES
+        or any(not _FILE.fullmatch(n) for n in texts if n != SCHEMA)
+    ):  # 1
         raise Malformed.of(
-            Reason.POLICY_INVALID, f"{SCHEMA} and up to {MAX_FILES - 1} files NAME.cedar", ", ".join(sorted(texts))[:200] or "nothing", "framegate policy init --out DIR"
+            Reason.POLICY_INVALID,
+            f"{SCHEMA} and up to {MAX_FILES - 1} files NAME.cedar",
+            ", ".join(sorted(texts))[:200] or "nothing",
+            "framegate policy init --out DIR",
         )
     size = sum(len(t.encode()) for t in texts.values())
     if size > MAX_POLICY_BYTES:
@@ -184,15 +298,28 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
     try:  # 2
         made = PolicySet(version, texts)
     except ValueError as error:
-        raise Malformed.of(Reason.POLICY_INVALID, "Cedar policies and a schema", str(error)[:500], "framegate policy validate DIR") from error
+        raise Malformed.of(
+            Reason.POLICY_INVALID,
+            "Cedar policies and a schema",
+            str(error)[:500],
+            "framegate policy validate DIR",
+        ) from error
     notes = [n.get("id", "") for n in made._notes.values()]
     if not notes or "" in notes or len(set(notes)) != len(notes):  # 3
         twice = sorted({n for n in notes if n and notes.count(n) > 1})
-        raise Malformed.of(Reason.POLICY_INVALID, '@id("…") on every policy, each once', f"twice: {', '.join(twice)}" if twice else "one without", "the id is what decisions name")
+        raise Malformed.of(
+            Reason.POLICY_INVALID,
+            '@id("…") on every policy, each once',
+            f"twice: {', '.join(twice)}" if twice else "one without",
+            "the id is what decisions name",
+        )
     found = cedarpy.validate_policies(_joined(texts), texts[SCHEMA])
     if not found.validation_passed:  # 4
         raise Malformed.of(
-            Reason.POLICY_INVALID, "policies that fit the schema", "; ".join(str(getattr(e, "error", e)) for e in found.errors)[:800], "framegate policy validate DIR"
+            Reason.POLICY_INVALID,
+            "policies that fit the schema",
+            "; ".join(str(getattr(e, "error", e)) for e in found.errors)[:800],
+            "framegate policy validate DIR",
         )
     missing = [v for v in (*verbs(), "inspect") if v not in made.actions]
     if missing:  # 5
@@ -208,10 +335,13 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
 def verify_policy(data: bytes, root: x509.Certificate) -> PolicySet:
     """The set in a signed policy.
 
-    1. to 4. as `Statement.verify`, at the time when it says it was applied: it stays in force after its key's certificate ended; 5. `parse_policy` of
-    its files. That it is the newest, the caller MUST check: versions only rise. Raises Malformed or Refused.
+    1. to 4. as `Statement.verify`, at the time when it says it was applied: it stays in force after
+       its key's certificate ended; 5. `parse_policy` of its files. That it is the newest, the
+       caller MUST check: versions only rise. Raises Malformed or Refused.
     """
-    applied = PolicyStatement.parse_payload(parse_envelope(data, PolicyStatement.TYPE).payload).applied_at_ms
+    applied = PolicyStatement.parse_payload(
+        parse_envelope(data, PolicyStatement.TYPE).payload
+    ).applied_at_ms
     statement, _ = PolicyStatement.verify(data, (), root, from_ms(applied))
     return parse_policy(statement.texts, statement.version)
 
@@ -226,7 +356,9 @@ def default_files() -> Mapping[str, str]:
     """The set that a fleet begins with."""
     folder = resources("framegate.access") / "default"
     texts = {n: (folder / n).read_text("utf-8") for n in ("operators.cedar", "devices.cedar")}
-    return MappingProxyType({SCHEMA: (folder / "types.cedarschema").read_text("utf-8") + "\n" + _actions(), **texts})
+    return MappingProxyType(
+        {SCHEMA: (folder / "types.cedarschema").read_text("utf-8") + "\n" + _actions(), **texts}
+    )
 
 
 def _actions() -> str:
@@ -236,8 +368,19 @@ def _actions() -> str:
     for verb in verbs().values():
         resource = {"zone": "Zone", "any": "Zone", "fleet": "Fleet"}[verb.on]
         within = ", ".join(f'"{g}"' for g in verb.groups)
-        lines.append(f'// {verb.words}\naction "{verb.name}" in [{within}] appliesTo {{ principal: [Operator], resource: [{resource}], context: Asking }};')
-    lines += ["", "// devices and models", 'action "inspect" appliesTo { principal: [Device], resource: [Model], context: { zone: String } };', ""]
+        lines.append(
+            f'// {verb.words}\naction "{verb.name}" in [{within}] appliesTo {{ principal:'
+            f" [Operator], resource: [{resource}], context: Asking }};"
+        )
+    lines += [
+        "",
+        "// devices and models",
+        (
+            'action "inspect" appliesTo { principal: [Device], resource: [Model], context: { zone:'
+            " String } };"
+        ),
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -31,7 +31,9 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One thing an operator does: its groups, what it is done to (zone, any, fleet), the calls that do it, and words."""
+    """One thing an operator does: its groups, what it is done to (zone, any, fleet), the calls that
+    do it, and words.
+    """
 
     name: str
     groups: tuple[str, ...]
@@ -64,15 +66,24 @@ def parse_scoped(text: str) -> Scoped:
     """`role` or `role@zone`. Raises Malformed (USAGE)."""
     role, _, zone = text.partition("@")
     if role not in set(Role):
-        raise Malformed.of(Reason.USAGE, f"a role: {', '.join(Role)}, with @ZONE for one zone", ascii(text[:60]))
-    return Scoped(role, parse_name(zone, "zone") if "@" in text and zone != FLEET_WIDE else FLEET_WIDE)
+        raise Malformed.of(
+            Reason.USAGE, f"a role: {', '.join(Role)}, with @ZONE for one zone", ascii(text[:60])
+        )
+    return Scoped(
+        role, parse_name(zone, "zone") if "@" in text and zone != FLEET_WIDE else FLEET_WIDE
+    )
 
 
 @lru_cache(maxsize=1)
 def verbs() -> Mapping[str, Verb]:
     """All verbs by name."""
     body = tomllib.loads((files("framegate.access") / "verbs.toml").read_text("utf-8"))["verb"]
-    return MappingProxyType({n: Verb(n, tuple(v["groups"]), v["on"], tuple(v["rpc"]), v["words"]) for n, v in body.items()})
+    return MappingProxyType(
+        {
+            n: Verb(n, tuple(v["groups"]), v["on"], tuple(v["rpc"]), v["words"])
+            for n, v in body.items()
+        }
+    )
 
 
 def find_verb(name: str) -> Verb:
@@ -80,5 +91,10 @@ def find_verb(name: str) -> Verb:
     found = verbs().get(name)
     if found is None:
         near = [n for n in verbs() if name[:4] and (n.startswith(name[:4]) or name in n)][:8]
-        raise Malformed.of(Reason.USAGE, f"a verb{': ' + ', '.join(near) if near else ''}", ascii(name[:60]), "framegate auth table")
+        raise Malformed.of(
+            Reason.USAGE,
+            f"a verb{': ' + ', '.join(near) if near else ''}",
+            ascii(name[:60]),
+            "framegate auth table",
+        )
     return found

@@ -4,4 +4,12 @@ from framegate.eventlog.parse import BootEvent, BootLog, EventType, parse_boot_l
 from framegate.eventlog.replay import replay
 from framegate.eventlog.structure import edited_after_measuring, structural_failures
 
-__all__ = ["BootEvent", "BootLog", "EventType", "edited_after_measuring", "parse_boot_log", "replay", "structural_failures"]
+__all__ = [
+    "BootEvent",
+    "BootLog",
+    "EventType",
+    "edited_after_measuring",
+    "parse_boot_log",
+    "replay",
+    "structural_failures",
+]

@@ -1,6 +1,8 @@
-"""What a boot event's data says, where its digest covers that data: texts of boot loaders, UEFI variables, signature lists, SBAT levels.
+"""What a boot event's data says, where its digest covers that data: texts of boot loaders, UEFI
+variables, signature lists, SBAT levels.
 
-Each function gets the digest and tells what is bound to it, or None: nothing here is believed for its type or its looks (N40, N41).
+Each function gets the digest and tells what is bound to it, or None: nothing here is believed for
+its type or its looks (N40, N41).
 """
 
 from __future__ import annotations
@@ -20,15 +22,30 @@ MAX_TEXT_BYTES: Final = 64 * 1024
 GLOBAL_VARIABLE: Final = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c")
 IMAGE_SECURITY: Final = bytes.fromhex("cbb219d73a3d9645a3bcdad00e67656f")
 SHIM_LOCK: Final = bytes.fromhex("50ab5d6046e00043abb63dd810dd8b23")
-_PREFIXES: Final = (b"", b"grub_cmd: ", b"grub_cmd ", b"kernel_cmdline: ", b"grub_kernel_cmdline ", b"module_cmdline: ", b"grub_module_cmdline ")
-"""What GRUB puts in front of a measured text without hashing it (grub-core/kern/verifiers, GRUB 2.02 to 2.12)."""
-EXIT_BOOT_SERVICES: Final = (b"Exit Boot Services Invocation", b"Exit Boot Services Returned with Success")
+_PREFIXES: Final = (
+    b"",
+    b"grub_cmd: ",
+    b"grub_cmd ",
+    b"kernel_cmdline: ",
+    b"grub_kernel_cmdline ",
+    b"module_cmdline: ",
+    b"grub_module_cmdline ",
+)
+"""What GRUB puts in front of a measured text without hashing it (grub-core/kern/verifiers, GRUB
+2.02 to 2.12).
+"""
+EXIT_BOOT_SERVICES: Final = (
+    b"Exit Boot Services Invocation",
+    b"Exit Boot Services Returned with Success",
+)
 """PFP 9.2.5: what firmware extends into PCR 5 when the operating system takes over."""
 _SHA256_GUID: Final = bytes.fromhex("2616c4c14c509240aca941f936934328")
 
 
 def bound_text(event: BootEvent, bank: Alg, column: int) -> str | None:
-    """The text whose hash is the event's digest in `bank`: a boot loader's command or a kernel command line, UTF-8 or UTF-16; else None."""
+    """The text whose hash is the event's digest in `bank`: a boot loader's command or a kernel
+    command line, UTF-8 or UTF-16; else None.
+    """
     data, digest = event.data, event.digests[column]
     if len(data) > MAX_TEXT_BYTES or not data:
         return None
@@ -54,17 +71,24 @@ def _readable(covered: bytes) -> str | None:
 
 
 def bound_variable(event: BootEvent, bank: Alg, column: int) -> tuple[bytes, str, bytes] | None:
-    """(vendor GUID, name, value) of a UEFI variable whose whole record is what the digest covers; else None."""
+    """(vendor GUID, name, value) of a UEFI variable whose whole record is what the digest covers;
+    else None.
+    """
     data = variable_record(event.data)
     name = variable_name(data)
     value = variable_value(data)
-    if not name or value is None or getattr(hashlib, HASH_NAME[bank])(data).digest() != event.digests[column]:
+    if (
+        not name
+        or value is None
+        or getattr(hashlib, HASH_NAME[bank])(data).digest() != event.digests[column]
+    ):
         return None
     return name[:16], name[16:].decode("utf-16-le", "replace"), value
 
 
 def boot_variable(event: BootEvent, bank: Alg, column: int) -> str | None:
-    """Name of a variable of which the digest covers the record, or only the value, as EV_EFI_VARIABLE_BOOT does in older firmware; else None.
+    """Name of a variable of which the digest covers the record, or only the value, as
+    EV_EFI_VARIABLE_BOOT does in older firmware; else None.
 
     In the second case the name is the log's word: use it only where any value is allowed.
     """
@@ -72,11 +96,17 @@ def boot_variable(event: BootEvent, bank: Alg, column: int) -> str | None:
     if not name or value is None:
         return None
     digest, new = event.digests[column], getattr(hashlib, HASH_NAME[bank])
-    return name[16:].decode("utf-16-le", "replace") if digest in {new(event.data).digest(), new(value).digest()} else None
+    return (
+        name[16:].decode("utf-16-le", "replace")
+        if digest in {new(event.data).digest(), new(value).digest()}
+        else None
+    )
 
 
 def signature_database(value: bytes) -> list[tuple[bytes, bytes]]:
-    """(type GUID, data) of every entry of EFI_SIGNATURE_LISTs (UEFI 2.10, 32.4.1). Raises Malformed on sizes that do not fit (N46)."""
+    """(type GUID, data) of every entry of EFI_SIGNATURE_LISTs (UEFI 2.10, 32.4.1). Raises Malformed
+    on sizes that do not fit (N46).
+    """
     found: list[tuple[bytes, bytes]] = []
     at = 0
     while at < len(value):
@@ -87,7 +117,11 @@ def signature_database(value: bytes) -> list[tuple[bytes, bytes]]:
         if size < 28 + header or size > len(value) - at or each < 16 or (size - 28 - header) % each:
             raise _bad("signature list sizes that fit", (size, header, each))
         if len(found) + (size - 28 - header) // each > MAX_SIGNATURES:
-            raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_SIGNATURES} signatures", (size - 28 - header) // each)
+            raise Malformed.of(
+                Reason.TOO_LARGE,
+                f"at most {MAX_SIGNATURES} signatures",
+                (size - 28 - header) // each,
+            )
         start = at + 28 + header
         found += [(kind, value[p + 16 : p + each]) for p in range(start, at + size, each)]
         at += size
@@ -96,16 +130,24 @@ def signature_database(value: bytes) -> list[tuple[bytes, bytes]]:
 
 def revoked_hashes(value: bytes) -> frozenset[bytes]:
     """SHA-256 hashes in a dbx value. Raises Malformed."""
-    return frozenset(data for kind, data in signature_database(value) if kind == _SHA256_GUID and len(data) == 32)
+    return frozenset(
+        data for kind, data in signature_database(value) if kind == _SHA256_GUID and len(data) == 32
+    )
 
 
 def signature_list(hashes: list[bytes]) -> bytes:
     """One EFI_SIGNATURE_LIST of SHA-256 hashes, without an owner."""
-    return _SHA256_GUID + struct.pack("<III", 28 + 48 * len(hashes), 0, 48) + b"".join(bytes(16) + h for h in hashes)
+    return (
+        _SHA256_GUID
+        + struct.pack("<III", 28 + 48 * len(hashes), 0, 48)
+        + b"".join(bytes(16) + h for h in hashes)
+    )
 
 
 def sbat_levels(value: bytes) -> dict[str, int]:
-    """Component to generation of an SBAT level (shim, SBAT.md): lines `component,generation[,date]`. Raises Malformed."""
+    """Component to generation of an SBAT level (shim, SBAT.md): lines
+    `component,generation[,date]`. Raises Malformed.
+    """
     levels: dict[str, int] = {}
     for line in value.rstrip(b"\0").decode("ascii", "replace").split("\n"):
         if line.strip():

@@ -1,6 +1,8 @@
-"""Parse a TCG boot event log, crypto-agile or of the SHA-1 era. Nothing in it is trusted until it replays to a quote.
+"""Parse a TCG boot event log, crypto-agile or of the SHA-1 era. Nothing in it is trusted until it
+replays to a quote.
 
-Source: TCG PC Client Platform Firmware Profile (PFP) 1.06, section 10 (event logging); all numbers are little-endian.
+Source: TCG PC Client Platform Firmware Profile (PFP) 1.06, section 10 (event logging); all numbers
+are little-endian.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ _SPEC_ID_OLD: Final = (b"Spec ID Event00\0", b"Spec ID Event02\0")
 
 
 class EventType(IntEnum):
-    """Event types with a meaning here (PFP 10.4.1). A type is *not* covered by any digest: never decide on it alone."""
+    """Event types with a meaning here (PFP 10.4.1). A type is *not* covered by any digest: never
+    decide on it alone.
+    """
 
     POST_CODE = 0x01
     NO_ACTION = 0x03
@@ -50,9 +54,11 @@ class EventType(IntEnum):
 
 
 class BootEvent(NamedTuple):
-    """One event; `type` and `data` are the device's word until a check has bound them to a digest. A tuple, because logs have thousands.
+    """One event; `type` and `data` are the device's word until a check has bound them to a digest.
+    A tuple, because logs have thousands.
 
-    `digests` stand in the order of the log's `banks`, empty where the event has none for a bank: `BootLog.column` gives the place.
+    `digests` stand in the order of the log's `banks`, empty where the event has none for a bank:
+    `BootLog.column` gives the place.
     """
 
     number: int
@@ -65,7 +71,11 @@ class BootEvent(NamedTuple):
     @property
     def type_name(self) -> str:
         """EV_… name, or the number in hex."""
-        return f"EV_{EventType(self.type).name}" if self.type in set(EventType) else f"0x{self.type:08x}"
+        return (
+            f"EV_{EventType(self.type).name}"
+            if self.type in set(EventType)
+            else f"0x{self.type:08x}"
+        )
 
     @property
     def extends(self) -> bool:
@@ -75,7 +85,9 @@ class BootEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BootLog:
-    """A parsed log: `banks` in the order the log declares them, `startup_locality` or None, `padding` bytes ignored at the end."""
+    """A parsed log: `banks` in the order the log declares them, `startup_locality` or None,
+    `padding` bytes ignored at the end.
+    """
 
     banks: tuple[Alg, ...]
     events: tuple[BootEvent, ...]
@@ -84,19 +96,24 @@ class BootLog:
     padding: int
 
     def column(self, bank: Alg) -> int:
-        """Where in an event's `digests` those of `bank` stand. Raises ValueError for a bank the log does not declare."""
+        """Where in an event's `digests` those of `bank` stand. Raises ValueError for a bank the log
+        does not declare.
+        """
         return self.banks.index(bank)
 
 
-def parse_boot_log(data: bytes) -> BootLog:
+def parse_boot_log(data: bytes) -> BootLog:  # noqa: C901 - ordered steps, read best in one piece
     """The log in `data`.
 
-    Padding of zeros or 0xFF to the end of the area is allowed. Raises Malformed (BOOT_LOG_MALFORMED), with the offset, on: more than
-    `MAX_LOG_BYTES` or `MAX_EVENTS`; sizes past the end; an unknown, repeated or missing digest algorithm; a PCR index past 23; a short,
-    unknown or second Spec ID event; a StartupLocality event that is repeated, out of range or not in PCR 0.
+    Padding of zeros or 0xFF to the end of the area is allowed. Raises Malformed
+    (BOOT_LOG_MALFORMED), with the offset, on: more than `MAX_LOG_BYTES` or `MAX_EVENTS`; sizes past
+    the end; an unknown, repeated or missing digest algorithm; a PCR index past 23; a short, unknown
+    or second Spec ID event; a StartupLocality event that is repeated, out of range or not in PCR 0.
     """
     if len(data) > MAX_LOG_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"a boot log of at most {MAX_LOG_BYTES} bytes", len(data))
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"a boot log of at most {MAX_LOG_BYTES} bytes", len(data)
+        )
     cursor = _Cursor(bytes(data))
     if not data or cursor.padding_only():
         raise _bad(0, "a boot log", "padding only" if data else "nothing")
@@ -108,9 +125,15 @@ def parse_boot_log(data: bytes) -> BootLog:
     first = _legacy_event(cursor, 0)
     if first.type == EventType.NO_ACTION and first.data[:16] == _SPEC_ID_AGILE:
         banks, short = _spec_id(first.data, first.offset)
-        cursor.take(short, "vendor information")  # firmware exists that leaves the vendor bytes out of the event's size
+        cursor.take(
+            short, "vendor information"
+        )  # firmware exists that leaves the vendor bytes out of the event's size
         agile = True
-    elif first.type == EventType.NO_ACTION and first.data[:8] == b"Spec ID " and first.data[:16] not in _SPEC_ID_OLD:
+    elif (
+        first.type == EventType.NO_ACTION
+        and first.data[:8] == b"Spec ID "
+        and first.data[:16] not in _SPEC_ID_OLD
+    ):
         raise _bad(first.offset, "Spec ID Event03, 02 or 00", ascii(first.data[:16]))
     else:
         events.append(first)
@@ -123,7 +146,9 @@ def parse_boot_log(data: bytes) -> BootLog:
             if not cursor.left or cursor.padding_only():
                 break
         if len(events) >= MAX_EVENTS:
-            raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_EVENTS} events", f"more at offset {cursor.at}")
+            raise Malformed.of(
+                Reason.TOO_LARGE, f"at most {MAX_EVENTS} events", f"more at offset {cursor.at}"
+            )
         event = careful(cursor, len(events))
         if event.type == EventType.NO_ACTION:
             if event.data[:8] == b"Spec ID ":
@@ -141,7 +166,8 @@ def parse_boot_log(data: bytes) -> BootLog:
 class _Cursor:
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
-        # from here on only zeros, only 0xFF: looked for once, because a log may hold thousands of events that begin with a zero
+        # from here on only zeros, only 0xFF: looked for once, because a log may hold thousands of
+        # events that begin with a zero
         self.zeros, self.ones = len(data.rstrip(b"\0")), len(data.rstrip(b"\xff"))
 
     @property
@@ -165,7 +191,12 @@ class _Cursor:
 
 
 def _bad(offset: int, expected: str, actual: object) -> Malformed:
-    return Malformed.of(Reason.BOOT_LOG_MALFORMED, expected, f"{actual} at offset {offset} (0x{offset:x})", "read the log again from the firmware")
+    return Malformed.of(
+        Reason.BOOT_LOG_MALFORMED,
+        expected,
+        f"{actual} at offset {offset} (0x{offset:x})",
+        "read the log again from the firmware",
+    )
 
 
 def _pcr(cursor: _Cursor) -> int:
@@ -183,13 +214,19 @@ def _legacy_event(cursor: _Cursor, index: int) -> BootEvent:
 
 
 def _agile_layout(banks: tuple[Alg, ...]) -> Callable[[_Cursor, list[BootEvent]], None]:
-    """A reader that takes in plain events for as long as they come: every declared digest in order, measured, within the log.
+    """A reader that takes in plain events for as long as they come: every declared digest in order,
+    measured, within the log.
 
-    It stops, having changed nothing, before the first event that is anything else; that one is read, or refused, with care.
+    It stops, having changed nothing, before the first event that is anything else; that one is
+    read, or refused, with care.
     """
     layout = struct.Struct("<III" + "".join(f"H{DIGEST_SIZE[b]}s" for b in banks) + "I")
     head, unpack = layout.size, layout.unpack_from
-    count, ids, careful_ones = len(banks), tuple(int(b) for b in banks), frozenset({int(EventType.NO_ACTION), _HCRTM})
+    count, ids, careful_ones = (
+        len(banks),
+        tuple(int(b) for b in banks),
+        frozenset({int(EventType.NO_ACTION), _HCRTM}),
+    )
 
     def read(cursor: _Cursor, events: list[BootEvent]) -> None:
         at, data, size = cursor.at, cursor.data, len(cursor.data)
@@ -200,7 +237,13 @@ def _agile_layout(banks: tuple[Alg, ...]) -> Callable[[_Cursor, list[BootEvent]]
             pcr, kind = fields[0], fields[1]
             start = at + head
             end = start + fields[-1]
-            if fields[2] != count or fields[3:-1:2] != ids or end > size or (pcr >= PCR_COUNT and pcr != NEVER_EXTENDED) or kind in careful_ones:
+            if (
+                fields[2] != count
+                or fields[3:-1:2] != ids
+                or end > size
+                or (pcr >= PCR_COUNT and pcr != NEVER_EXTENDED)
+                or kind in careful_ones
+            ):
                 break
             append(BootEvent(number, at, pcr, kind, fields[4:-1:2], data[start:end]))
             at, number = end, number + 1
@@ -225,7 +268,9 @@ def _agile_event(cursor: _Cursor, index: int, banks: tuple[Alg, ...]) -> BootEve
 
 
 def _spec_id(data: bytes, offset: int) -> tuple[tuple[Alg, ...], int]:
-    """Digest algorithms of TCG_EfiSpecIdEvent (PFP 10.4.5.1), and how many vendor bytes stand behind the event instead of in it."""
+    """Digest algorithms of TCG_EfiSpecIdEvent (PFP 10.4.5.1), and how many vendor bytes stand
+    behind the event instead of in it.
+    """
     if len(data) < 28:
         raise _bad(offset, "a Spec ID event of at least 28 bytes", len(data))
     minor, major, count = data[20], data[21], int(struct.unpack_from("<I", data, 24)[0])
@@ -236,7 +281,11 @@ def _spec_id(data: bytes, offset: int) -> tuple[tuple[Alg, ...], int]:
     banks: list[Alg] = []
     for alg, size in struct.iter_unpack("<HH", data[28 : 28 + 4 * count]):
         if alg not in DIGEST_SIZE or DIGEST_SIZE[Alg(alg)] != size or alg in banks:
-            raise _bad(offset, "known digest algorithms with their sizes, each once", f"0x{alg:04x} of {size} bytes")
+            raise _bad(
+                offset,
+                "known digest algorithms with their sizes, each once",
+                f"0x{alg:04x} of {size} bytes",
+            )
         banks.append(Alg(alg))
     vendor = 28 + 4 * count
     missing = vendor + 1 + data[vendor] - len(data)
@@ -250,5 +299,7 @@ def _locality(event: BootEvent) -> int | None:
     if event.type != EventType.NO_ACTION or event.data[:16] != b"StartupLocality\0":
         return None
     if len(event.data) != 17 or event.pcr != 0 or event.data[16] not in {0, 3, 4}:
-        raise _bad(event.offset, "StartupLocality 0, 3 or 4 in PCR 0", event.data[16:].hex() or "nothing")
+        raise _bad(
+            event.offset, "StartupLocality 0, 3 or 4 in PCR 0", event.data[16:].hex() or "nothing"
+        )
     return event.data[16]

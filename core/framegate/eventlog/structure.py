@@ -1,4 +1,6 @@
-"""What must hold in every boot log whatever the machine: separators, data that matches its digest, no smuggled markers."""
+"""What must hold in every boot log whatever the machine: separators, data that matches its digest,
+no smuggled markers.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +14,35 @@ from framegate.tpm.constants import HASH_NAME, Alg
 SEPARATED_PCRS: Final = range(8)
 """PCRs in which the firmware marks the hand-over to the operating system (PFP 3.3.4)."""
 _SEPARATORS: Final = (b"\0\0\0\0", b"\xff\xff\xff\xff")
-_HASHED: Final = frozenset({EventType.SEPARATOR, EventType.EFI_VARIABLE_DRIVER_CONFIG, EventType.EFI_VARIABLE_AUTHORITY, EventType.EFI_ACTION})
-"""Event types whose digest is the hash of their data; for boot applications and firmware blobs the data only describes."""
+_HASHED: Final = frozenset(
+    {
+        EventType.SEPARATOR,
+        EventType.EFI_VARIABLE_DRIVER_CONFIG,
+        EventType.EFI_VARIABLE_AUTHORITY,
+        EventType.EFI_ACTION,
+    }
+)
+"""Event types whose digest is the hash of their data; for boot applications and firmware blobs the
+data only describes.
+"""
 
 
-BOOT_POLICY: Final = frozenset({"SecureBoot", "PK", "KEK", "db", "dbx", "dbt", "dbr", "SetupMode", "AuditMode", "DeployedMode"})
+BOOT_POLICY: Final = frozenset(
+    {"SecureBoot", "PK", "KEK", "db", "dbx", "dbt", "dbr", "SetupMode", "AuditMode", "DeployedMode"}
+)
 """Variables that decide what may boot: fixed once PCR 7's separator is measured (PFP 3.3.4.8)."""
 
 
 def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     """Every structural fault of `log` as seen in `bank`, in the order met; empty for a sound log.
 
-    1. each of PCR 0 to 7 has exactly one separator, found by its *digest*, since types are not covered (N40, N43, N47);
-    2. in PCR 0 to 7 nothing calls itself a separator without being one (error separators included; above, operating systems have their own);
-    3. separators, UEFI variables and UEFI actions have data that hashes to their digest (N41), variables but for the byte that old
-       versions of shim logged behind the record without hashing it;
+    1. each of PCR 0 to 7 has exactly one separator, found by its *digest*, since types are not
+       covered (N40, N43, N47);
+    2. in PCR 0 to 7 nothing calls itself a separator without being one (error separators included;
+       above, operating systems have their own);
+    3. separators, UEFI variables and UEFI actions have data that hashes to their digest (N41),
+       variables but for the byte that old versions of shim logged behind the record without hashing
+       it;
     4. the boot-policy variables come before PCR 7's separator, each once (N43);
     5. EV_NO_ACTION events carry no digest (N42), outside the pseudo PCR.
     """
@@ -40,50 +56,108 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
         digest, kind = event.digests[column], event.type
         if kind == EventType.NO_ACTION:
             if event.pcr != NEVER_EXTENDED and any(any(d) for d in event.digests):  # 5
-                failures.append(_at(event, Reason.EVENT_DATA, "no digest in EV_NO_ACTION", "a digest"))
+                failures.append(
+                    _at(event, Reason.EVENT_DATA, "no digest in EV_NO_ACTION", "a digest")
+                )
             continue
         if event.pcr == NEVER_EXTENDED:
             continue
         if digest in separator_digests and event.pcr in count:
             count[event.pcr] += 1  # 1
         elif kind == EventType.SEPARATOR and event.pcr in count:  # 2
-            failures.append(_at(event, Reason.SEPARATOR, "separator value 00000000 or ffffffff", event.data[:8].hex() or "nothing"))
-        if kind in _HASHED and new(event.data).digest() != digest and new(variable_record(event.data)).digest() != digest:  # 3
-            failures.append(_at(event, Reason.EVENT_DATA, f"data that hashes to {digest.hex()[:16]}…", f"{new(event.data).hexdigest()[:16]}…"))
+            failures.append(
+                _at(
+                    event,
+                    Reason.SEPARATOR,
+                    "separator value 00000000 or ffffffff",
+                    event.data[:8].hex() or "nothing",
+                )
+            )
+        if (
+            kind in _HASHED
+            and new(event.data).digest() != digest
+            and new(variable_record(event.data)).digest() != digest
+        ):  # 3
+            failures.append(
+                _at(
+                    event,
+                    Reason.EVENT_DATA,
+                    f"data that hashes to {digest.hex()[:16]}…",
+                    f"{new(event.data).hexdigest()[:16]}…",
+                )
+            )
         if kind == EventType.EFI_VARIABLE_DRIVER_CONFIG and event.pcr == 7:  # 4
             name = variable_name(event.data)
-            if (count[7] or name in variables) and name[16:].decode("utf-16-le", "replace") in BOOT_POLICY:
-                failures.append(_at(event, Reason.SEPARATOR, "boot-policy variables once, before the separator", ascii(name[16:].decode("utf-16-le", "replace"))))
+            if (count[7] or name in variables) and name[16:].decode(
+                "utf-16-le", "replace"
+            ) in BOOT_POLICY:
+                failures.append(
+                    _at(
+                        event,
+                        Reason.SEPARATOR,
+                        "boot-policy variables once, before the separator",
+                        ascii(name[16:].decode("utf-16-le", "replace")),
+                    )
+                )
             variables.add(name)
     failures += [
-        Failure(Reason.SEPARATOR, f"one separator in PCR {pcr}", f"{seen}", "the firmware did not hand over as it must, or the bank is not in use")
-        for pcr, seen in count.items() if seen != 1
-    ]  # fmt: skip
+        Failure(
+            Reason.SEPARATOR,
+            f"one separator in PCR {pcr}",
+            f"{seen}",
+            "the firmware did not hand over as it must, or the bank is not in use",
+        )
+        for pcr, seen in count.items()
+        if seen != 1
+    ]
     return tuple(failures)
 
 
 def edited_after_measuring(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
-    """The structural faults that no firmware makes and an editor of the log does, whatever the replay says: grounds to refuse it without a profile.
+    """The structural faults that no firmware makes and an editor of the log does, whatever the
+    replay says: grounds to refuse it without a profile.
 
-    1. a boot-policy variable's data does not hash to its digest; 2. some of PCR 0 to 7 have two separators and others one.
+    1. a boot-policy variable's data does not hash to its digest;
+    2. some of PCR 0 to 7 have two separators and others one.
     """
     new, column = getattr(hashlib, HASH_NAME[bank]), log.column(bank)
-    separators, count, found = {new(s).digest() for s in _SEPARATORS}, dict.fromkeys(SEPARATED_PCRS, 0), []
+    separators, count, found = (
+        {new(s).digest() for s in _SEPARATORS},
+        dict.fromkeys(SEPARATED_PCRS, 0),
+        [],
+    )
     for event in log.events:
         digest = event.digests[column]
         if event.extends and event.pcr in count and digest in separators:
             count[event.pcr] += 1
-        if event.pcr == 7 and event.type == EventType.EFI_VARIABLE_DRIVER_CONFIG and new(event.data).digest() != digest:
+        if (
+            event.pcr == 7
+            and event.type == EventType.EFI_VARIABLE_DRIVER_CONFIG
+            and new(event.data).digest() != digest
+        ):
             name = variable_name(event.data)[16:].decode("utf-16-le", "replace")
             if name in BOOT_POLICY:
-                found.append(_at(event, Reason.EVENT_DATA, f"{name} as it was measured, {digest.hex()[:16]}…", f"{new(event.data).hexdigest()[:16]}…"))
+                found.append(
+                    _at(
+                        event,
+                        Reason.EVENT_DATA,
+                        f"{name} as it was measured, {digest.hex()[:16]}…",
+                        f"{new(event.data).hexdigest()[:16]}…",
+                    )
+                )
     if 1 in count.values() and max(count.values()) > 1:
-        found += [Failure(Reason.SEPARATOR, f"one separator in PCR {p}, as in the others", f"{n}") for p, n in count.items() if n > 1]
+        found += [
+            Failure(Reason.SEPARATOR, f"one separator in PCR {p}, as in the others", f"{n}")
+            for p, n in count.items()
+            if n > 1
+        ]
     return tuple(found)
 
 
 def variable_name(data: bytes) -> bytes:
-    """GUID and UTF-16 name at the front of UEFI_VARIABLE_DATA (PFP 10.4.2.6), as raw bytes; empty where the sizes do not fit."""
+    """GUID and UTF-16 name at the front of UEFI_VARIABLE_DATA (PFP 10.4.2.6), as raw bytes; empty
+    where the sizes do not fit.
+    """
     if len(data) < 32:
         return b""
     size = int.from_bytes(data[16:24], "little") * 2
@@ -93,11 +167,16 @@ def variable_name(data: bytes) -> bytes:
 def variable_record(data: bytes) -> bytes:
     """What a digest covers of a logged UEFI variable: all of `data`, but where an old shim made it.
 
-    Versions of shim until 2021 took the C structure's size for that of its head: they hashed five zero bytes behind the record and logged one more,
-    whatever stood in memory. Seen on Google COS, Super Micro and Lenovo machines of those years; the value is the record's own all the same.
+    Versions of shim until 2021 took the C structure's size for that of its head: they hashed five
+    zero bytes behind the record and logged one more, whatever stood in memory. Seen on Google COS,
+    Super Micro and Lenovo machines of those years; the value is the record's own all the same.
     """
     end = _end(data)
-    return data[: end + 5] if len(data) == end + 6 and data[end : end + 5] == bytes(5) and variable_name(data) else data
+    return (
+        data[: end + 5]
+        if len(data) == end + 6 and data[end : end + 5] == bytes(5) and variable_name(data)
+        else data
+    )
 
 
 def _end(data: bytes) -> int:
@@ -105,11 +184,19 @@ def _end(data: bytes) -> int:
 
 
 def variable_value(data: bytes) -> bytes | None:
-    """The value in UEFI_VARIABLE_DATA, or None where the two sizes do not account for every byte."""
+    """The value in UEFI_VARIABLE_DATA, or None where the two sizes do not account for every
+    byte.
+    """
     name, end = variable_name(data), _end(data)
     start = 32 + len(name) - 16
-    return data[start:end] if name and len(variable_record(data)) in {end, end + 5} and len(data) in {end, end + 6} else None
+    return (
+        data[start:end]
+        if name and len(variable_record(data)) in {end, end + 5} and len(data) in {end, end + 6}
+        else None
+    )
 
 
 def _at(event: BootEvent, reason: Reason, expected: str, actual: str) -> Failure:
-    return Failure(reason, f"{expected} (event {event.number}, PCR {event.pcr}, {event.type_name})", actual)
+    return Failure(
+        reason, f"{expected} (event {event.number}, PCR {event.pcr}, {event.type_name})", actual
+    )

@@ -1,4 +1,6 @@
-"""Boot events in words, for people and for the names of learnt rules. Words come from unhashed data where need be: never decide on them."""
+"""Boot events in words, for people and for the names of learnt rules. Words come from unhashed data
+where need be: never decide on them.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,17 @@ from framegate.eventlog.structure import variable_name
 from framegate.tpm.constants import HASH_NAME, Alg
 
 _PLAIN: Final = {
-    EventType.S_CRTM_VERSION: "CRTM version", EventType.S_CRTM_CONTENTS: "CRTM contents", EventType.POST_CODE: "firmware code", EventType.SEPARATOR: "separator",
-    EventType.EFI_PLATFORM_FIRMWARE_BLOB: "firmware blob", EventType.EFI_HANDOFF_TABLES: "handoff tables", EventType.EFI_GPT_EVENT: "partition table",
-    EventType.PLATFORM_CONFIG_FLAGS: "platform configuration", EventType.EFI_HCRTM_EVENT: "H-CRTM", EventType.EFI_BOOT_SERVICES_DRIVER: "driver",
-}  # fmt: skip
+    EventType.S_CRTM_VERSION: "CRTM version",
+    EventType.S_CRTM_CONTENTS: "CRTM contents",
+    EventType.POST_CODE: "firmware code",
+    EventType.SEPARATOR: "separator",
+    EventType.EFI_PLATFORM_FIRMWARE_BLOB: "firmware blob",
+    EventType.EFI_HANDOFF_TABLES: "handoff tables",
+    EventType.EFI_GPT_EVENT: "partition table",
+    EventType.PLATFORM_CONFIG_FLAGS: "platform configuration",
+    EventType.EFI_HCRTM_EVENT: "H-CRTM",
+    EventType.EFI_BOOT_SERVICES_DRIVER: "driver",
+}
 _UTF16_PATH: Final = re.compile(rb"(?:[\x20-\x7e]\x00){4,}")
 MAX_WORDS: Final = 80
 
@@ -21,9 +30,18 @@ MAX_WORDS: Final = 80
 def event_words(event: BootEvent) -> str:
     """A few words for `event`: what it seems to be."""
     name = variable_name(event.data) if event.type >= EventType.EFI_VARIABLE_DRIVER_CONFIG else b""
-    if name and event.type in {EventType.EFI_VARIABLE_DRIVER_CONFIG, EventType.EFI_VARIABLE_BOOT, EventType.EFI_VARIABLE_AUTHORITY, 0x8000000C}:
+    if name and event.type in {
+        EventType.EFI_VARIABLE_DRIVER_CONFIG,
+        EventType.EFI_VARIABLE_BOOT,
+        EventType.EFI_VARIABLE_AUTHORITY,
+        0x8000000C,
+    }:
         words = ascii(name[16:].decode("utf-16-le", "replace"))[1:-1]
-        return (f"signer checked against {words}" if event.type == EventType.EFI_VARIABLE_AUTHORITY else f"variable {words}")[:MAX_WORDS]
+        return (
+            f"signer checked against {words}"
+            if event.type == EventType.EFI_VARIABLE_AUTHORITY
+            else f"variable {words}"
+        )[:MAX_WORDS]
     if event.type == EventType.EFI_BOOT_SERVICES_APPLICATION:
         found = _UTF16_PATH.findall(event.data)
         path = max(found, key=len).decode("utf-16-le") if found else ""
@@ -32,13 +50,19 @@ def event_words(event: BootEvent) -> str:
         text = event.data.rstrip(b"\0").decode("utf-8", "replace")
         if text.isprintable() and text:
             return text[:MAX_WORDS]
-    return _PLAIN.get(EventType(event.type), event.type_name) if event.type in set(EventType) else event.type_name
+    return (
+        _PLAIN.get(EventType(event.type), event.type_name)
+        if event.type in set(EventType)
+        else event.type_name
+    )
 
 
 def event_rows(log: BootLog, bank: Alg) -> list[tuple[int, int, str, str, str]]:
     """(number, PCR, type, digest in `bank`, words) of every event."""
     column = log.column(bank)
-    return [(e.number, e.pcr, e.type_name, e.digests[column].hex(), event_words(e)) for e in log.events]
+    return [
+        (e.number, e.pcr, e.type_name, e.digests[column].hex(), event_words(e)) for e in log.events
+    ]
 
 
 def bank_names(log: BootLog) -> list[str]:

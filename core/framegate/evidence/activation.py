@@ -1,4 +1,6 @@
-"""The activation MAC: proof that the sender's TPM opened the credential made for exactly this EK and AK."""
+"""The activation MAC: proof that the sender's TPM opened the credential made for exactly this EK
+and AK.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,27 @@ _LABEL = b"framegate/v1/activation"
 
 
 def activation_mac(secret: bytes, t: bytes, proof: bytes) -> bytes:
-    """HMAC-SHA256 under HKDF(secret, salt T) over label, T and the digest of the proof's bytes: 32 bytes."""
+    """HMAC-SHA256 under HKDF(secret, salt T) over label, T and the digest of the proof's bytes: 32
+    bytes.
+    """
     key = HKDF(hashes.SHA256(), 32, t, _LABEL).derive(secret)
     return hmac.digest(key, _LABEL + b"\0" + t + sha256(proof), "sha256")
 
 
 def verify_activation(secret: bytes, t: bytes, proof: bytes, mac: bytes) -> None:
-    """`mac` is the activation MAC, compared in constant time before anything in `proof` is read. Raises EvidenceRejected (MAC).
+    """`mac` is the activation MAC, compared in constant time before anything in `proof` is read.
+    Raises EvidenceRejected (MAC).
 
     One reason for every failure: the answer must not tell a stranger which part was wrong (N14).
     """
     if not hmac.compare_digest(activation_mac(secret, t, proof), mac):
-        raise EvidenceRejected([Failure(Reason.MAC, "the MAC of the TPM that holds this EK and AK", "another", "join again; if it persists, run framegate-agent doctor")])
+        raise EvidenceRejected(
+            [
+                Failure(
+                    Reason.MAC,
+                    "the MAC of the TPM that holds this EK and AK",
+                    "another",
+                    "join again; if it persists, run framegate-agent doctor",
+                )
+            ]
+        )

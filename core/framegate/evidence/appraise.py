@@ -1,6 +1,8 @@
-"""Appraisal: verified evidence against a firmware profile, to an Attestation Result with every reason.
+"""Appraisal: verified evidence against a firmware profile, to an Attestation Result with every
+reason.
 
-Vocabulary: RFC 9334; the trustworthiness vector: AR4SI (draft-ietf-rats-ar4si), 2 affirming, 32 warning, 96 contraindicated, 0 no claim.
+Vocabulary: RFC 9334; the trustworthiness vector: AR4SI (draft-ietf-rats-ar4si), 2 affirming, 32
+warning, 96 contraindicated, 0 no claim.
 """
 
 from __future__ import annotations
@@ -14,7 +16,15 @@ from typing import Final, final
 
 from framegate.errors import Failure, FramegateError, Reason
 from framegate.eventlog import EventType, structural_failures
-from framegate.eventlog.content import IMAGE_SECURITY, SHIM_LOCK, boot_variable, bound_text, bound_variable, revoked_hashes, sbat_levels
+from framegate.eventlog.content import (
+    IMAGE_SECURITY,
+    SHIM_LOCK,
+    boot_variable,
+    bound_text,
+    bound_variable,
+    revoked_hashes,
+    sbat_levels,
+)
 from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog
 from framegate.eventlog.structure import variable_name, variable_record, variable_value
 from framegate.evidence.verify import REMEMBERED, REMEMBERED_BYTES, VerifiedEvidence, replayed_log
@@ -32,7 +42,9 @@ AFFIRMING: Final = 2
 WARNING: Final = 32
 CONTRAINDICATED: Final = 96
 NO_CLAIM: Final = 0
-_SECURE_BOOT: Final = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c") + "SecureBoot".encode("utf-16-le")
+_SECURE_BOOT: Final = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c") + "SecureBoot".encode(
+    "utf-16-le"
+)
 _DBX: Final = IMAGE_SECURITY + "dbx".encode("utf-16-le")
 _SBAT: Final = SHIM_LOCK + "SbatLevel".encode("utf-16-le")
 _SEPARATORS: Final = (b"\0\0\0\0", b"\xff\xff\xff\xff")
@@ -48,9 +60,11 @@ _WITNESS: Final = _Witness()
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttestationResult:
-    """The verdict on one piece of evidence; made by `appraise` only. `vector`: AR4SI claim to value. `failures` empty = affirming.
+    """The verdict on one piece of evidence; made by `appraise` only. `vector`: AR4SI claim to
+    value. `failures` empty = affirming.
 
-    `findings` are worth telling and no failures, such as a quirk that was needed. `ima_prefix` is where the next list may go on.
+    `findings` are worth telling and no failures, such as a quirk that was needed. `ima_prefix` is
+    where the next list may go on.
     """
 
     profile: str
@@ -78,69 +92,130 @@ class AttestationResult:
 
 
 def appraise(
-    evidence: VerifiedEvidence, profile: FirmwareProfile, previous: ClockInfo | None, allowlists: Mapping[bytes, Allowlist] = MappingProxyType({}), now_ms: int | None = None
+    evidence: VerifiedEvidence,
+    profile: FirmwareProfile,
+    previous: ClockInfo | None,
+    allowlists: Mapping[bytes, Allowlist] = MappingProxyType({}),
+    now_ms: int | None = None,
 ) -> AttestationResult:
-    """Appraise `evidence` by `profile`; `previous` is the clock of the device's last accepted evidence. Every failure is collected.
+    """Appraise `evidence` by `profile`; `previous` is the clock of the device's last accepted
+    evidence. Every failure is collected.
 
-    1. the profile asks for exactly the PCRs that were quoted, and grants the quirks that the replay took;
+    1. the profile asks for exactly the PCRs that were quoted, and grants the quirks that the replay
+       took;
     2. log structure: separators, hashed data (`structural_failures`);
-    3. every measured event lies in a quoted PCR and is a separator or claimed by a rule: by digest; by a text, variable, revocation list or SBAT
-       level that its digest covers; never by its type;
+    3. every measured event lies in a quoted PCR and is a separator or claimed by a rule: by digest;
+       by a text, variable, revocation list or SBAT level that its digest covers; never by its type;
     4. every required event and text is present;
-    5. Secure Boot is 1, from a variable whose data hashes to its digest, and what was booted was checked against a key, where the profile demands it;
-       the revocation list holds at least the profile's minimum, no SBAT generation is below it;
-    6. resetCount never falls; within one reset restartCount and clock never fall; safe = 0 alone is no failure;
+    5. Secure Boot is 1, from a variable whose data hashes to its digest, and what was booted was
+       checked against a key, where the profile demands it; the revocation list holds at least the
+       profile's minimum, no SBAT generation is below it;
+    6. resetCount never falls; within one reset restartCount and clock never fall; safe = 0 alone is
+       no failure;
     7. TPM firmware is one the profile lists;
     8. posture parses and lies within the profile's limits;
-    9. the IMA entries this quote covers: `ima_failures`, with every allowlist the profile names at hand (`allowlists`, by digest).
+    9. the IMA entries this quote covers: `ima_failures`, with every allowlist the profile names at
+       hand (`allowlists`, by digest).
     """
     configuration: list[Failure] = []
     boot: list[Failure] = []
     hardware: list[Failure] = []
     if evidence.selection != profile.selection:  # 1
-        configuration.append(Failure(Reason.PCR_SELECTION, str(profile.selection.pcrs), str(evidence.selection.pcrs), "attest again"))
+        configuration.append(
+            Failure(
+                Reason.PCR_SELECTION,
+                str(profile.selection.pcrs),
+                str(evidence.selection.pcrs),
+                "attest again",
+            )
+        )
     if set(evidence.quirks) - profile.quirks:
-        boot.append(Failure(Reason.QUIRK, f"quirks {', '.join(sorted(profile.quirks)) or 'none'}", ", ".join(evidence.quirks)))
+        boot.append(
+            Failure(
+                Reason.QUIRK,
+                f"quirks {', '.join(sorted(profile.quirks)) or 'none'}",
+                ", ".join(evidence.quirks),
+            )
+        )
     if evidence.quirks:  # the log is not quite the one that came
         events, secure = _log_failures(evidence.boot_log, evidence.selection.bank, profile)
     else:
-        remember = _remembered if len(evidence.boot_log_bytes) <= REMEMBERED_BYTES else _remembered.__wrapped__
+        remember = (
+            _remembered
+            if len(evidence.boot_log_bytes) <= REMEMBERED_BYTES
+            else _remembered.__wrapped__
+        )
         events, secure = remember(evidence.boot_log_bytes, evidence.selection.bank, profile)
     boot += events
     configuration += secure
     hardware += _counters(evidence.clock, previous)  # 6
-    if profile.tpm_firmware is not None and evidence.firmware_version not in profile.tpm_firmware:  # 7
+    if (
+        profile.tpm_firmware is not None and evidence.firmware_version not in profile.tpm_firmware
+    ):  # 7
         known = ", ".join(f"{v:016x}" for v in sorted(profile.tpm_firmware))
-        hardware.append(Failure(Reason.TPM_FIRMWARE, known, f"{evidence.firmware_version:016x}", "update the TPM, or sign a profile that lists its firmware"))
+        hardware.append(
+            Failure(
+                Reason.TPM_FIRMWARE,
+                known,
+                f"{evidence.firmware_version:016x}",
+                "update the TPM, or sign a profile that lists its firmware",
+            )
+        )
     configuration += _posture(evidence, profile, now_ms)  # 8
     files = _ima(evidence, profile, allowlists)  # 9
     claim = {False: AFFIRMING, True: CONTRAINDICATED}
-    findings = tuple(Failure(Reason.QUIRK, "a log that replays as it is", q, "the profile grants this quirk") for q in evidence.quirks)
+    findings = tuple(
+        Failure(Reason.QUIRK, "a log that replays as it is", q, "the profile grants this quirk")
+        for q in evidence.quirks
+    )
     vector = (
-        ("hardware", claim[bool(hardware)]), ("executables", WARNING if findings and not boot else claim[bool(boot)]), ("configuration", claim[bool(configuration)]),
-        ("instance-identity", AFFIRMING), ("runtime-opaque", NO_CLAIM), ("file-system", claim[bool(files)] if profile.ima else NO_CLAIM),
-    )  # fmt: skip
+        ("hardware", claim[bool(hardware)]),
+        ("executables", WARNING if findings and not boot else claim[bool(boot)]),
+        ("configuration", claim[bool(configuration)]),
+        ("instance-identity", AFFIRMING),
+        ("runtime-opaque", NO_CLAIM),
+        ("file-system", claim[bool(files)] if profile.ima else NO_CLAIM),
+    )
     return AttestationResult(
-        profile=profile.name, profile_version=profile.version, profile_revision=profile.revision, evidence_digest=evidence.digest,
-        vector=vector, failures=tuple(boot + configuration + hardware + files),
-        findings=findings, ima_prefix=evidence.ima_prefix, clock=evidence.clock, firmware_version=evidence.firmware_version,
-        tls_spki=evidence.tls_spki, gateway_publics=evidence.gateway_publics, witness=_WITNESS,
-    )  # fmt: skip
+        profile=profile.name,
+        profile_version=profile.version,
+        profile_revision=profile.revision,
+        evidence_digest=evidence.digest,
+        vector=vector,
+        failures=tuple(boot + configuration + hardware + files),
+        findings=findings,
+        ima_prefix=evidence.ima_prefix,
+        clock=evidence.clock,
+        firmware_version=evidence.firmware_version,
+        tls_spki=evidence.tls_spki,
+        gateway_publics=evidence.gateway_publics,
+        witness=_WITNESS,
+    )
 
 
 @lru_cache(maxsize=2 * REMEMBERED)
-def _remembered(raw: bytes, bank: Alg, profile: FirmwareProfile) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
-    """`_log_failures`, remembered by the log's very bytes and the very profile: pure, so that a changed profile is another question (N125)."""
+def _remembered(
+    raw: bytes, bank: Alg, profile: FirmwareProfile
+) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
+    """`_log_failures`, remembered by the log's very bytes and the very profile: pure, so that a
+    changed profile is another question (N125).
+    """
     return _log_failures(replayed_log(raw, bank)[0], bank, profile)
 
 
-def _log_failures(log: BootLog, bank: Alg, profile: FirmwareProfile) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
+def _log_failures(
+    log: BootLog, bank: Alg, profile: FirmwareProfile
+) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
     """What checks 2 to 4, and check 5, have against `log`."""
-    return structural_failures(log, bank) + tuple(event_failures(log, profile)), tuple(secure_boot_failures(log, profile))  # 2, 3, 4, 5
+    return structural_failures(log, bank) + tuple(event_failures(log, profile)), tuple(
+        secure_boot_failures(log, profile)
+    )  # 2, 3, 4, 5
 
 
 def event_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:
-    """Checks 3 and 4 of `appraise`, on a log that was replayed, or that somebody wants an opinion on."""
+    """Checks 3 and 4 of `appraise`, on a log that was replayed, or that somebody wants an opinion
+    on.
+    """
     bank = profile.selection.bank
     new = getattr(hashlib, HASH_NAME[bank])
     separators = {new(s).digest() for s in _SEPARATORS}
@@ -153,7 +228,14 @@ def event_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:
             continue
         digest = event.digests[column]
         if pcr not in quoted:
-            failures.append(Failure(Reason.EVENT_UNCLAIMED, "measurements in quoted PCRs only", f"event {event.number} in PCR {pcr}", "quote that PCR in the profile"))
+            failures.append(
+                Failure(
+                    Reason.EVENT_UNCLAIMED,
+                    "measurements in quoted PCRs only",
+                    f"event {event.number} in PCR {pcr}",
+                    "quote that PCR in the profile",
+                )
+            )
             continue
         rule = claim(pcr, digest)
         if rule is not None:
@@ -166,26 +248,50 @@ def event_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:
         if rule.required and rule.name not in met:
             wanted = " or ".join(d.hex() for d in sorted(rule.digests or ()))
             failures.append(
-                Failure(Reason.EVENT_ABSENT, f"{rule.name} in PCR {rule.pcr}: {wanted}", "absent", "the machine did not start this, or started something else in its place")
+                Failure(
+                    Reason.EVENT_ABSENT,
+                    f"{rule.name} in PCR {rule.pcr}: {wanted}",
+                    "absent",
+                    "the machine did not start this, or started something else in its place",
+                )
             )
     failures += [
-        Failure(Reason.EVENT_ABSENT, f"{t.name} in PCR {t.pcr}", "absent", "the boot loader measured no such text") for t in profile.texts if t.required and t.name not in met
+        Failure(
+            Reason.EVENT_ABSENT,
+            f"{t.name} in PCR {t.pcr}",
+            "absent",
+            "the boot loader measured no such text",
+        )
+        for t in profile.texts
+        if t.required and t.name not in met
     ]
     return failures
 
 
-def _by_content(event: BootEvent, column: int, profile: FirmwareProfile, met: set[str]) -> Failure | None:
-    """Whether an event that no digest claims is claimed by what its digest covers; adds the rule's name to `met`, or says why not."""
+def _by_content(
+    event: BootEvent, column: int, profile: FirmwareProfile, met: set[str]
+) -> Failure | None:
+    """Whether an event that no digest claims is claimed by what its digest covers; adds the rule's
+    name to `met`, or says why not.
+    """
     bank = profile.selection.bank
     if event.pcr == 1:
         name = boot_variable(event, bank, column)
-        if name is not None and any(matches(name, n, digits=True) for v in profile.variables for n in v.names):
+        if name is not None and any(
+            matches(name, n, digits=True) for v in profile.variables for n in v.names
+        ):
             return None
-    if event.pcr == 7 and (profile.secure_boot.dbx_minimum is not None or profile.secure_boot.sbat_minimum is not None):
+    if event.pcr == 7 and (
+        profile.secure_boot.dbx_minimum is not None or profile.secure_boot.sbat_minimum is not None
+    ):
         found = bound_variable(event, bank, column)
-        if found is not None and (found[:2] == (IMAGE_SECURITY, "dbx") and profile.secure_boot.dbx_minimum is not None):
+        if found is not None and (
+            found[:2] == (IMAGE_SECURITY, "dbx") and profile.secure_boot.dbx_minimum is not None
+        ):
             return None  # which hashes it must hold is check 5
-        if found is not None and (found[:2] == (SHIM_LOCK, "SbatLevel") and profile.secure_boot.sbat_minimum is not None):
+        if found is not None and (
+            found[:2] == (SHIM_LOCK, "SbatLevel") and profile.secure_boot.sbat_minimum is not None
+        ):
             return None
     rules = [t for t in profile.texts if t.pcr == event.pcr]
     if rules:
@@ -195,16 +301,24 @@ def _by_content(event: BootEvent, column: int, profile: FirmwareProfile, met: se
                 if any(matches(text, pattern) for pattern in rule.allow):
                     met.add(rule.name)
                     return None
-            return Failure(Reason.COMMAND_LINE, f"in PCR {event.pcr}: {' or '.join(r.name for r in rules)}", text[:300], "a changed boot command? sign a profile that allows it")
+            return Failure(
+                Reason.COMMAND_LINE,
+                f"in PCR {event.pcr}: {' or '.join(r.name for r in rules)}",
+                text[:300],
+                "a changed boot command? sign a profile that allows it",
+            )
     return _unclaimed(event.number, event.pcr, event.type_name, event.digests[column], profile)
 
 
 def _unclaimed(index: int, pcr: int, kind: str, digest: bytes, profile: FirmwareProfile) -> Failure:
     names = ", ".join(r.name for r in profile.rules if r.pcr == pcr) or "no event"
     return Failure(
-        Reason.EVENT_UNCLAIMED, f"in PCR {pcr}: {names}", f"event {index} ({kind}) {digest.hex()}",
-        "if this firmware is meant to run, sign a profile that lists it; if not, restore the machine and attest again",
-    )  # fmt: skip
+        Reason.EVENT_UNCLAIMED,
+        f"in PCR {pcr}: {names}",
+        f"event {index} ({kind}) {digest.hex()}",
+        "if this firmware is meant to run, sign a profile that lists it; if not, restore the"
+        " machine and attest again",
+    )
 
 
 def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:
@@ -213,14 +327,37 @@ def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure
     column, new = log.column(bank), getattr(hashlib, HASH_NAME[bank])
     failures: list[Failure] = []
     events = [e for e in log.events if e.pcr == 7 and e.extends]
-    bound = [e for e in events if len(e.data) >= 32 and new(variable_record(e.data)).digest() == e.digests[column]]
+    bound = [
+        e
+        for e in events
+        if len(e.data) >= 32 and new(variable_record(e.data)).digest() == e.digests[column]
+    ]
     if rules.required:
         values = [variable_value(e.data) for e in bound if variable_name(e.data) == _SECURE_BOOT]
         if values != [b"\x01"]:
-            seen = ", ".join("unreadable" if v is None else v.hex() or "empty" for v in values) or "no SecureBoot variable"
-            failures.append(Failure(Reason.SECURE_BOOT, "SecureBoot 01, once", seen, "enable Secure Boot in the firmware set-up"))
-        separator = next((e.number for e in events if e.digests[column] in {new(s).digest() for s in _SEPARATORS}), None)
-        if separator is None or not any(e.number > separator and variable_name(e.data) for e in bound):
+            seen = (
+                ", ".join("unreadable" if v is None else v.hex() or "empty" for v in values)
+                or "no SecureBoot variable"
+            )
+            failures.append(
+                Failure(
+                    Reason.SECURE_BOOT,
+                    "SecureBoot 01, once",
+                    seen,
+                    "enable Secure Boot in the firmware set-up",
+                )
+            )
+        separator = next(
+            (
+                e.number
+                for e in events
+                if e.digests[column] in {new(s).digest() for s in _SEPARATORS}
+            ),
+            None,
+        )
+        if separator is None or not any(
+            e.number > separator and variable_name(e.data) for e in bound
+        ):
             failures.append(
                 Failure(
                     Reason.SECURE_BOOT,
@@ -230,9 +367,15 @@ def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure
                 )
             )
     if rules.dbx_minimum is not None:
-        failures += _revocations([variable_value(e.data) or b"" for e in bound if variable_name(e.data) == _DBX], rules.dbx_minimum)
+        failures += _revocations(
+            [variable_value(e.data) or b"" for e in bound if variable_name(e.data) == _DBX],
+            rules.dbx_minimum,
+        )
     if rules.sbat_minimum is not None:
-        failures += _sbat([variable_value(e.data) or b"" for e in bound if variable_name(e.data) == _SBAT], rules.sbat_minimum)
+        failures += _sbat(
+            [variable_value(e.data) or b"" for e in bound if variable_name(e.data) == _SBAT],
+            rules.sbat_minimum,
+        )
     return failures
 
 
@@ -245,7 +388,14 @@ def _revocations(values: list[bytes], minimum: frozenset[bytes]) -> list[Failure
     if not missing:
         return []
     seen = f"{len(missing)} missing, such as {min(missing).hex()}" if values else "no dbx measured"
-    return [Failure(Reason.DBX, f"a dbx with the {len(minimum)} revocations of the profile", seen, "install the firmware's revocation update: fwupdmgr update")]
+    return [
+        Failure(
+            Reason.DBX,
+            f"a dbx with the {len(minimum)} revocations of the profile",
+            seen,
+            "install the firmware's revocation update: fwupdmgr update",
+        )
+    ]
 
 
 def _sbat(values: list[bytes], minimum: Mapping[str, int]) -> list[Failure]:
@@ -254,9 +404,15 @@ def _sbat(values: list[bytes], minimum: Mapping[str, int]) -> list[Failure]:
     except FramegateError as error:
         return list(error.failures)
     return [
-        Failure(Reason.SBAT, f"SBAT {name} of {generation} or more", str(held.get(name, "none")), "update shim: mokutil --set-sbat-policy latest")
-        for name, generation in sorted(minimum.items()) if held.get(name, 0) < generation
-    ]  # fmt: skip
+        Failure(
+            Reason.SBAT,
+            f"SBAT {name} of {generation} or more",
+            str(held.get(name, "none")),
+            "update shim: mokutil --set-sbat-policy latest",
+        )
+        for name, generation in sorted(minimum.items())
+        if held.get(name, 0) < generation
+    ]
 
 
 def _counters(now: ClockInfo, before: ClockInfo | None) -> list[Failure]:
@@ -264,15 +420,33 @@ def _counters(now: ClockInfo, before: ClockInfo | None) -> list[Failure]:
         return []
     hint = "the TPM was cleared or its state rolled back: an operator must decide"
     if now.reset_count < before.reset_count:
-        return [Failure(Reason.COUNTERS, f"resetCount {before.reset_count} or more", str(now.reset_count), hint)]
+        return [
+            Failure(
+                Reason.COUNTERS,
+                f"resetCount {before.reset_count} or more",
+                str(now.reset_count),
+                hint,
+            )
+        ]
     if now.restart_count < before.restart_count:
-        return [Failure(Reason.COUNTERS, f"restartCount {before.restart_count} or more", str(now.restart_count), hint)]
+        return [
+            Failure(
+                Reason.COUNTERS,
+                f"restartCount {before.restart_count} or more",
+                str(now.restart_count),
+                hint,
+            )
+        ]
     if now.restart_count == before.restart_count and now.clock < before.clock:
-        return [Failure(Reason.COUNTERS, f"clock {before.clock} ms or more", f"{now.clock} ms", hint)]
+        return [
+            Failure(Reason.COUNTERS, f"clock {before.clock} ms or more", f"{now.clock} ms", hint)
+        ]
     return []
 
 
-def _posture(evidence: VerifiedEvidence, profile: FirmwareProfile, now_ms: int | None) -> list[Failure]:
+def _posture(
+    evidence: VerifiedEvidence, profile: FirmwareProfile, now_ms: int | None
+) -> list[Failure]:
     try:
         posture = parse_posture(evidence.posture)
     except FramegateError as error:
@@ -280,14 +454,31 @@ def _posture(evidence: VerifiedEvidence, profile: FirmwareProfile, now_ms: int |
     return posture_failures(posture, profile.posture, now_ms)
 
 
-def _ima(evidence: VerifiedEvidence, profile: FirmwareProfile, allowlists: Mapping[bytes, Allowlist]) -> list[Failure]:
+def _ima(
+    evidence: VerifiedEvidence, profile: FirmwareProfile, allowlists: Mapping[bytes, Allowlist]
+) -> list[Failure]:
     rules = profile.ima
     if rules is None:
         return []
     missing = [d for d in rules.allowlists if d not in allowlists]
     if missing or evidence.ima_prefix is None:
         seen = f"{missing[0].hex()} is not in the store" if missing else "no list quoted"
-        return [Failure(Reason.ALLOWLIST, "every allowlist that the profile names", seen, "framegate profile import FILE --allowlist FILE")]
+        return [
+            Failure(
+                Reason.ALLOWLIST,
+                "every allowlist that the profile names",
+                seen,
+                "framegate profile import FILE --allowlist FILE",
+            )
+        ]
     known = evidence.ima_from
     chosen = [allowlists[d] for d in rules.allowlists]
-    return ima_failures(evidence.ima, rules, chosen, evidence.selection.bank, evidence.pcrs, first=known is None, violations=known.violations if known else 0)
+    return ima_failures(
+        evidence.ima,
+        rules,
+        chosen,
+        evidence.selection.bank,
+        evidence.pcrs,
+        first=known is None,
+        violations=known.violations if known else 0,
+    )

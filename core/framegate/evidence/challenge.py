@@ -1,7 +1,8 @@
-"""What a controller has to remember of a challenge, sealed so that it can travel with it: no row waits for a proof.
+"""What a controller has to remember of a challenge, sealed so that it can travel with it: no row
+waits for a proof.
 
-Any controller that holds the fleet's key opens it; nobody else can read or change it. That it is good once is for
-the store: the challenge's id is spent in the transaction that the proof commits.
+Any controller that holds the fleet's key opens it; nobody else can read or change it. That it is
+good once is for the store: the challenge's id is spent in the transaction that the proof commits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _LABEL: Final = b"framegate/v1/challenge-state"
 
 
 class ChallengeState(Record):
-    """What proof and MAC are checked against. On the fleet port the public areas, secret and ticket are empty: the device's row has them."""
+    """What proof and MAC are checked against. On the fleet port the public areas, secret and ticket
+    are empty: the device's row has them.
+    """
 
     LABEL = "framegate/v1/challenge-state"
     session: bytes = blob(16, exactly=True)
@@ -49,7 +52,9 @@ class ChallengeState(Record):
 
 
 def state_key(secret: bytes) -> bytes:
-    """The sealing key of a fleet's controllers, 32 bytes, out of a secret that they share (HKDF, RFC 5869)."""
+    """The sealing key of a fleet's controllers, 32 bytes, out of a secret that they share (HKDF,
+    RFC 5869).
+    """
     return HKDF(SHA256(), 32, None, _LABEL).derive(secret)
 
 
@@ -62,18 +67,29 @@ def seal_state(key: bytes, state: ChallengeState, nonce: bytes) -> bytes:
 
 
 def open_state(key: bytes, sealed: bytes, now_ms: int) -> ChallengeState:
-    """The state, after: 1. it was sealed by a controller of this fleet; 2. its deadline is not over.
+    """The state, after: 1. it was sealed by a controller of this fleet; 2. its deadline is not
+    over.
 
-    That it was not answered before, the caller MUST establish. Raises Refused (SESSION_UNKNOWN, SESSION_EXPIRED).
+    That it was not answered before, the caller MUST establish. Raises Refused (SESSION_UNKNOWN,
+    SESSION_EXPIRED).
     """
-    unknown = Refused.of(Reason.SESSION_UNKNOWN, "a session that waits for its proof", "none, or one already used", "begin again")
+    unknown = Refused.of(
+        Reason.SESSION_UNKNOWN,
+        "a session that waits for its proof",
+        "none, or one already used",
+        "begin again",
+    )
     if not SEAL_NONCE_BYTES < len(sealed) <= MAX_STATE_BYTES:
         raise unknown
     try:
-        state = ChallengeState.parse(AESGCMSIV(key).decrypt(sealed[:SEAL_NONCE_BYTES], sealed[SEAL_NONCE_BYTES:], _LABEL))  # 1
+        state = ChallengeState.parse(
+            AESGCMSIV(key).decrypt(sealed[:SEAL_NONCE_BYTES], sealed[SEAL_NONCE_BYTES:], _LABEL)
+        )  # 1
     except (InvalidTag, ValueError, FramegateError) as error:
         raise unknown from error
     if state.expires_ms < now_ms:  # 2
         late = f"{(now_ms - state.expires_ms) / 1000:.0f} s late"
-        raise Refused.of(Reason.SESSION_EXPIRED, "a proof before the challenge's deadline", late, "begin again")
+        raise Refused.of(
+            Reason.SESSION_EXPIRED, "a proof before the challenge's deadline", late, "begin again"
+        )
     return state

@@ -1,6 +1,8 @@
-"""Quotes as TPM tools leave them in files: public keys, attestations and signatures in any of the usual forms, read strictly.
+"""Quotes as TPM tools leave them in files: public keys, attestations and signatures in any of the
+usual forms, read strictly.
 
-`tpm2_readpublic`, `tpm2_quote` and go-tpm write TPM2B or TPMT structures, PEM keys, AK certificates, and signatures as TPMT_SIGNATURE or bare.
+`tpm2_readpublic`, `tpm2_quote` and go-tpm write TPM2B or TPMT structures, PEM keys, AK
+certificates, and signatures as TPMT_SIGNATURE or bare.
 """
 
 from __future__ import annotations
@@ -22,13 +24,21 @@ from framegate.tpm.public import MAX_RSA_BITS, Public, parse_public
 
 MAX_FILE_BYTES: Final = 64 * 1024
 """A key, an attestation or a signature; the largest, an AK certificate, has some 2 KiB."""
-_HASHER: Final[dict[Alg, Any]] = {Alg.SHA256: hashes.SHA256, Alg.SHA384: hashes.SHA384, Alg.SHA512: hashes.SHA512}
-_AK: Final = Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.RESTRICTED | Attr.SIGN
+_HASHER: Final[dict[Alg, Any]] = {
+    Alg.SHA256: hashes.SHA256,
+    Alg.SHA384: hashes.SHA384,
+    Alg.SHA512: hashes.SHA512,
+}
+_AK: Final = (
+    Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.RESTRICTED | Attr.SIGN
+)
 
 
 @dataclass(frozen=True, slots=True)
 class AttestationKey:
-    """An AK out of a file. `public` is None where the file holds a bare key or a certificate: then nothing is known of its attributes."""
+    """An AK out of a file. `public` is None where the file holds a bare key or a certificate: then
+    nothing is known of its attributes.
+    """
 
     key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
     public: Public | None
@@ -36,18 +46,24 @@ class AttestationKey:
 
 
 def load_ak(raw: bytes) -> AttestationKey:
-    """The AK in `raw`: TPM2B_PUBLIC, TPMT_PUBLIC, PEM or DER public key or certificate. Raises Malformed (AK_TEMPLATE)."""
+    """The AK in `raw`: TPM2B_PUBLIC, TPMT_PUBLIC, PEM or DER public key or certificate. Raises
+    Malformed (AK_TEMPLATE).
+    """
     if len(raw) > MAX_FILE_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"a key file of at most {MAX_FILE_BYTES} bytes", len(raw))
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"a key file of at most {MAX_FILE_BYTES} bytes", len(raw)
+        )
     sized = len(raw) > 2 and raw[:2] == (len(raw) - 2).to_bytes(2, "big")
     for data, form in ((raw[2:] if sized else b"", "TPM2B_PUBLIC"), (raw, "TPMT_PUBLIC")):
         if data[:2] in {b"\x00\x01", b"\x00\x23"}:
             public = parse_public(data)
             return AttestationKey(public.key(), public, form)
     loaders: tuple[tuple[Callable[[], Any], str], ...] = (
-        (lambda: x509.load_pem_x509_certificate(raw).public_key(), "certificate, PEM"), (lambda: serialization.load_pem_public_key(raw), "public key, PEM"),
-        (lambda: x509.load_der_x509_certificate(raw).public_key(), "certificate, DER"), (lambda: serialization.load_der_public_key(raw), "public key, DER"),
-    )  # fmt: skip
+        (lambda: x509.load_pem_x509_certificate(raw).public_key(), "certificate, PEM"),
+        (lambda: serialization.load_pem_public_key(raw), "public key, PEM"),
+        (lambda: x509.load_der_x509_certificate(raw).public_key(), "certificate, DER"),
+        (lambda: serialization.load_der_public_key(raw), "public key, DER"),
+    )
     for load, form in loaders:
         try:
             key = load()
@@ -57,8 +73,17 @@ def load_ak(raw: bytes) -> AttestationKey:
             return AttestationKey(key, None, form)
         if isinstance(key, ec.EllipticCurvePublicKey):
             return AttestationKey(key, None, form)
-        raise Malformed.of(Reason.AK_TEMPLATE, f"an RSA key of 2048 to {MAX_RSA_BITS} bits, or an ECC key", type(key).__name__)
-    raise Malformed.of(Reason.AK_TEMPLATE, "an AK as TPM2B_PUBLIC, TPMT_PUBLIC, PEM or DER key or certificate", raw[:8].hex() or "nothing", "tpm2_readpublic -f pem writes one")
+        raise Malformed.of(
+            Reason.AK_TEMPLATE,
+            f"an RSA key of 2048 to {MAX_RSA_BITS} bits, or an ECC key",
+            type(key).__name__,
+        )
+    raise Malformed.of(
+        Reason.AK_TEMPLATE,
+        "an AK as TPM2B_PUBLIC, TPMT_PUBLIC, PEM or DER key or certificate",
+        raw[:8].hex() or "nothing",
+        "tpm2_readpublic -f pem writes one",
+    )
 
 
 def load_attest(raw: bytes) -> Attest:
@@ -68,19 +93,30 @@ def load_attest(raw: bytes) -> Attest:
 
 
 def check_ak(ak: AttestationKey) -> list[Failure]:
-    """Why the key is no attestation key; nothing where it is one, or where its attributes are unknown."""
+    """Why the key is no attestation key; nothing where it is one, or where its attributes are
+    unknown.
+    """
     if ak.public is None:
         return []
     missing = _AK & ~ak.public.attributes
     if missing or ak.public.attributes & Attr.DECRYPT:
-        return [Failure(Reason.AK_TEMPLATE, f"a key with {_AK!r}", repr(ak.public.attributes), "an unrestricted key signs whatever it is given, forged quotes too")]
+        return [
+            Failure(
+                Reason.AK_TEMPLATE,
+                f"a key with {_AK!r}",
+                repr(ak.public.attributes),
+                "an unrestricted key signs whatever it is given, forged quotes too",
+            )
+        ]
     return []
 
 
 def verify_quote_signature(ak: AttestationKey, message: bytes, raw: bytes) -> Alg:
-    """`raw` is `ak`'s signature over exactly `message`; returns its hash, which is also that of the quote's pcrDigest.
+    """`raw` is `ak`'s signature over exactly `message`; returns its hash, which is also that of the
+    quote's pcrDigest.
 
-    1. TPMT_SIGNATURE, bare RSASSA, or bare ECDSA (DER or r ‖ s); a bare one is taken for SHA-256 or the key's own scheme;
+    1. TPMT_SIGNATURE, bare RSASSA, or bare ECDSA (DER or r ‖ s); a bare one is taken for SHA-256 or
+       the key's own scheme;
     2. a key that pins its scheme is held to it (N10); SHA-1 never counts;
     3. the signature verifies.
 
@@ -105,30 +141,53 @@ def verify_quote_signature(ak: AttestationKey, message: bytes, raw: bytes) -> Al
     else:
         bare = signature.value
     if (signature.scheme == Alg.ECDSA) != isinstance(ak.key, ec.EllipticCurvePublicKey):
-        raise EvidenceRejected([Failure(Reason.SIGNATURE_SCHEME, f"a scheme for {_kind(ak)}", signature.scheme.name)])
+        raise EvidenceRejected(
+            [Failure(Reason.SIGNATURE_SCHEME, f"a scheme for {_kind(ak)}", signature.scheme.name)]
+        )
     _verify_bare(ak, message, bare, signature.hash, signature.scheme)
     return signature.hash
 
 
-def _verify_bare(ak: AttestationKey, message: bytes, value: bytes, hash_alg: Alg, scheme: Alg | None) -> None:
+def _verify_bare(
+    ak: AttestationKey, message: bytes, value: bytes, hash_alg: Alg, scheme: Alg | None
+) -> None:
     if hash_alg not in _HASHER:  # 2
-        raise EvidenceRejected([Failure(Reason.SIGNATURE_SCHEME, "a signature with SHA-256 or stronger", hash_alg.name, "make an AK with another scheme")])
+        raise EvidenceRejected(
+            [
+                Failure(
+                    Reason.SIGNATURE_SCHEME,
+                    "a signature with SHA-256 or stronger",
+                    hash_alg.name,
+                    "make an AK with another scheme",
+                )
+            ]
+        )
     hasher = _HASHER[hash_alg]()
     try:
         if isinstance(ak.key, rsa.RSAPublicKey):
             pss = padding.PSS(padding.MGF1(hasher), padding.PSS.AUTO)
-            ak.key.verify(value, message, pss if scheme == Alg.RSAPSS else padding.PKCS1v15(), hasher)
+            ak.key.verify(
+                value, message, pss if scheme == Alg.RSAPSS else padding.PKCS1v15(), hasher
+            )
         else:
             half = (ak.key.curve.key_size + 7) // 8
             if len(value) == 2 * half and value[:1] != b"\x30":
-                value = utils.encode_dss_signature(int.from_bytes(value[:half], "big"), int.from_bytes(value[half:], "big"))
+                value = utils.encode_dss_signature(
+                    int.from_bytes(value[:half], "big"), int.from_bytes(value[half:], "big")
+                )
             ak.key.verify(value, message, ec.ECDSA(hasher))
     except (InvalidSignature, ValueError) as error:
-        raise EvidenceRejected([Failure(Reason.SIGNATURE, "the key's signature over these bytes", "another")]) from error
+        raise EvidenceRejected(
+            [Failure(Reason.SIGNATURE, "the key's signature over these bytes", "another")]
+        ) from error
 
 
 def _kind(ak: AttestationKey) -> str:
-    return f"ECC {ak.key.curve.name}" if isinstance(ak.key, ec.EllipticCurvePublicKey) else f"RSA-{ak.key.key_size}"
+    return (
+        f"ECC {ak.key.curve.name}"
+        if isinstance(ak.key, ec.EllipticCurvePublicKey)
+        else f"RSA-{ak.key.key_size}"
+    )
 
 
 def key_words(ak: AttestationKey) -> str:

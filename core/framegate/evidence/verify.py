@@ -1,6 +1,8 @@
-"""From unverified to verified evidence: the ordered checks of a quote, its log and the certified TLS key.
+"""From unverified to verified evidence: the ordered checks of a quote, its log and the certified
+TLS key.
 
-`UnverifiedEvidence` is what came; `VerifiedEvidence` can only be made by `verify_evidence`; appraisal and issuance take the latter.
+`UnverifiedEvidence` is what came; `VerifiedEvidence` can only be made by `verify_evidence`;
+appraisal and issuance take the latter.
 """
 
 from __future__ import annotations
@@ -28,9 +30,13 @@ from framegate.tpm.public import Public, require_ak, require_tls_key
 from framegate.wire import Proof, certify_data, quote_data, sha256
 
 REMEMBERED: Final = 256
-"""Boot logs kept parsed: some 100 KiB each, one for each machine, or for a whole model where its machines log alike."""
+"""Boot logs kept parsed: some 100 KiB each, one for each machine, or for a whole model where its
+machines log alike.
+"""
 REMEMBERED_BYTES: Final = 128 * 1024
-"""Real logs are smaller; a machine that sends a different 2 MiB each time must not fill the controller's memory."""
+"""Real logs are smaller; a machine that sends a different 2 MiB each time must not fill the
+controller's memory.
+"""
 
 
 _PCR: Final = attrgetter("pcr")
@@ -38,7 +44,9 @@ _VIOLATION: Final = attrgetter("violation")
 
 
 class _Witness:
-    """Held by this module alone; without it no VerifiedEvidence can be made, not even by dataclasses.replace()."""
+    """Held by this module alone; without it no VerifiedEvidence can be made, not even by
+    dataclasses.replace().
+    """
 
 
 _WITNESS: Final = _Witness()
@@ -46,10 +54,12 @@ _WITNESS: Final = _Witness()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What the controller knows and asked for. `join` is True where the TLS key must be certified and requested (join port).
+    """What the controller knows and asked for. `join` is True where the TLS key must be certified
+    and requested (join port).
 
-    `quirks` and `pinned` are the profile's. `ima_prefix` is what is known of the machine's IMA list and was asked to go on from; without it the
-    whole list is due. Where stored evidence is appraised again, `stored_ima` is the whole list of that boot and stands in for the proof's part.
+    `quirks` and `pinned` are the profile's. `ima_prefix` is what is known of the machine's IMA list
+    and was asked to go on from; without it the whole list is due. Where stored evidence is
+    appraised again, `stored_ima` is the whole list of that boot and stands in for the proof's part.
     """
 
     transcript: bytes
@@ -67,10 +77,12 @@ class Expectation:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedEvidence:
-    """Evidence whose signatures, nonce, selection, replay and key bindings hold together; made by `verify_evidence` only.
+    """Evidence whose signatures, nonce, selection, replay and key bindings hold together; made by
+    `verify_evidence` only.
 
-    `pcrs`: the *replayed* values of the quoted bank, equal to the quoted digest. `posture` is the device's own word, bound to the quote.
-    `quirks`: what it took for the replay to come out. `ima`: the entries this quote covers, in `ima_bytes`, after `ima_from` (None: from the first);
+    `pcrs`: the *replayed* values of the quoted bank, equal to the quoted digest. `posture` is the
+    device's own word, bound to the quote. `quirks`: what it took for the replay to come out. `ima`:
+    the entries this quote covers, in `ima_bytes`, after `ima_from` (None: from the first);
     `ima_prefix` is where the list stands now, None where PCR 10 is not quoted.
     """
 
@@ -99,55 +111,85 @@ class VerifiedEvidence:
 def verify_evidence(proof_bytes: bytes, expected: Expectation) -> VerifiedEvidence:
     """Verify a proof against what was asked, in this order; the first failure ends it.
 
-    The caller MUST have consumed the session's nonce and, on the join port, verified the activation MAC over exactly these bytes.
+    The caller MUST have consumed the session's nonce and, on the join port, verified the activation
+    MAC over exactly these bytes.
 
-     1. the proof decodes, within its limits (docs/reference/protocol.md, Proof);
-     2. the AK is Framegate's restricted key (Part 2, 8.3);
-     3. quote: signature over the raw bytes with the scheme pinned in the AK (Part 1, 31);
-     4. quote: magic is TPM_GENERATED (Part 2, 10.12.8);
-     5. quote: type is ATTEST_QUOTE (Part 2, 6.9);
-     6. quote: qualifiedSigner is the AK's name under the endorsement hierarchy, recomputed (Part 1, 16.2);
-     7. quote: extraData is H(label, T, TLS key, boot log, posture, publics), 32 bytes, constant time;
-     8. quote: signed PCR selection equals the requested one, one bank, not empty (Part 2, 10.6.2);
-     9. a boot log is there, is the one whose digest was quoted, and parses;
-    10. replay covers every selected PCR, and the quote's pcrDigest is the hash of the *replayed* values, as they are or by a quirk the profile
-        grants; PCR 10 is replayed from the IMA list, which goes on from the known prefix of the same boot or is whole, and of which the quote
+    1. the proof decodes, within its limits (docs/reference/protocol.md, Proof);
+    2. the AK is Framegate's restricted key (Part 2, 8.3);
+    3. quote: signature over the raw bytes with the scheme pinned in the AK (Part 1, 31);
+    4. quote: magic is TPM_GENERATED (Part 2, 10.12.8);
+    5. quote: type is ATTEST_QUOTE (Part 2, 6.9);
+    6. quote: qualifiedSigner is the AK's name under the endorsement hierarchy, recomputed (Part 1,
+       16.2);
+    7. quote: extraData is H(label, T, TLS key, boot log, posture, publics), 32 bytes, constant
+       time;
+    8. quote: signed PCR selection equals the requested one, one bank, not empty (Part 2, 10.6.2);
+    9. a boot log is there, is the one whose digest was quoted, and parses;
+    10. replay covers every selected PCR, and the quote's pcrDigest is the hash of the *replayed*
+        values, as they are or by a quirk the profile
+        grants; PCR 10 is replayed from the IMA list, which goes on from the known prefix of the
+        same boot or is whole, and of which the quote
         covers one prefix, found within a bound;
-    11. TLS key: exact attributes, and its authPolicy is PolicyPCR over the replayed PCR 0 to 7 (Part 3, 23.7);
-    12. on the join port, certify: signature, magic, type, qualifiedSigner, extraData as in 3 to 7; certified name is the TLS key's;
-        its qualified name puts it under the NULL hierarchy; the CSR's own signature holds and its key is the TLS key.
+    11. TLS key: exact attributes, and its authPolicy is PolicyPCR over the replayed PCR 0 to 7
+        (Part 3, 23.7);
+    12. on the join port, certify: signature, magic, type, qualifiedSigner, extraData as in 3 to 7;
+        certified name is the TLS key's;
+        its qualified name puts it under the NULL hierarchy; the CSR's own signature holds and its
+        key is the TLS key.
     13. no IMA log where none was asked for.
 
-    From check 7 on the device's TPM vouches for what was sent: failures of 9 to 13 carry `authenticated`, and may lower its state.
-    Raises Malformed or EvidenceRejected.
+    From check 7 on the device's TPM vouches for what was sent: failures of 9 to 13 carry
+    `authenticated`, and may lower its state. Raises Malformed or EvidenceRejected.
     """
     proof = Proof.parse(proof_bytes)  # 1
     require_ak(expected.ak)  # 2
     spki = expected.tls.spki()
     quote = _signed(expected.ak, proof.quote_attest, proof.quote_signature, St.ATTEST_QUOTE)  # 3-6
-    nonce = quote_data(expected.transcript, spki, proof.boot_log_sha256, proof.posture, proof.gateway_publics)
+    nonce = quote_data(
+        expected.transcript, spki, proof.boot_log_sha256, proof.posture, proof.gateway_publics
+    )
     _extra_data(quote, nonce)  # 7
     try:
         if quote.selections != (expected.selection,) or not expected.selection.pcrs:  # 8
-            raise _rejected(Reason.PCR_SELECTION, _words((expected.selection,)), _words(quote.selections))
+            raise _rejected(
+                Reason.PCR_SELECTION, _words((expected.selection,)), _words(quote.selections)
+            )
         raw_log, log = _boot_log(proof, expected)  # 9
         found = _replayed(raw_log, log, proof, expected, quote)  # 10
         pcrs, log = found.pcrs, found.log
-        require_tls_key(expected.tls, policy_pcr(PcrSelection(expected.selection.bank, TLS_KEY_PCRS), pcrs))  # 11
+        require_tls_key(
+            expected.tls, policy_pcr(PcrSelection(expected.selection.bank, TLS_KEY_PCRS), pcrs)
+        )  # 11
         if expected.join:
             _certified(proof, expected, spki)  # 12
         if proof.ima_log and IMA_PCR not in expected.selection.pcrs:  # 13
-            raise _rejected(Reason.IMA_UNEXPECTED, "no IMA log, as the firmware profile has no rule for it", f"{len(proof.ima_log)} bytes")
+            raise _rejected(
+                Reason.IMA_UNEXPECTED,
+                "no IMA log, as the firmware profile has no rule for it",
+                f"{len(proof.ima_log)} bytes",
+            )
     except EvidenceRejected as error:
         raise EvidenceRejected(error.failures, authenticated=True) from error
     except Malformed as error:
         raise EvidenceRejected(error.failures, authenticated=True) from error
     return VerifiedEvidence(
-        selection=expected.selection, pcrs=pcrs, boot_log=log, boot_log_bytes=raw_log, clock=quote.clock_info,
-        firmware_version=quote.firmware_version, posture=proof.posture, gateway_publics=proof.gateway_publics, tls_spki=spki,
-        digest=sha256(proof_bytes), quirks=found.quirks, ima=found.entries, ima_bytes=found.ima_bytes,
-        ima_from=None if expected.stored_ima else expected.ima_prefix, ima_prefix=found.prefix, witness=_WITNESS,
-    )  # fmt: skip
+        selection=expected.selection,
+        pcrs=pcrs,
+        boot_log=log,
+        boot_log_bytes=raw_log,
+        clock=quote.clock_info,
+        firmware_version=quote.firmware_version,
+        posture=proof.posture,
+        gateway_publics=proof.gateway_publics,
+        tls_spki=spki,
+        digest=sha256(proof_bytes),
+        quirks=found.quirks,
+        ima=found.entries,
+        ima_bytes=found.ima_bytes,
+        ima_from=None if expected.stored_ima else expected.ima_prefix,
+        ima_prefix=found.prefix,
+        witness=_WITNESS,
+    )
 
 
 def _rejected(reason: Reason, expected: str, actual: str, hint: str = "") -> EvidenceRejected:
@@ -155,7 +197,10 @@ def _rejected(reason: Reason, expected: str, actual: str, hint: str = "") -> Evi
 
 
 def _words(selections: tuple[PcrSelection, ...]) -> str:
-    return " + ".join(f"{s.bank.name.lower()}:{','.join(map(str, s.pcrs))}" for s in selections) or "nothing"
+    return (
+        " + ".join(f"{s.bank.name.lower()}:{','.join(map(str, s.pcrs))}" for s in selections)
+        or "nothing"
+    )
 
 
 def _signed(ak: Public, attest_bytes: bytes, signature: bytes, kind: St) -> Attest:
@@ -163,24 +208,44 @@ def _signed(ak: Public, attest_bytes: bytes, signature: bytes, kind: St) -> Atte
     verify_signature(ak, attest_bytes, signature)  # 3
     attest = parse_attest(attest_bytes)
     if attest.magic != TPM_GENERATED:  # 4
-        raise _rejected(Reason.MAGIC, f"0x{TPM_GENERATED:08x}", f"0x{attest.magic:08x}", "this was not made by a TPM")
+        raise _rejected(
+            Reason.MAGIC,
+            f"0x{TPM_GENERATED:08x}",
+            f"0x{attest.magic:08x}",
+            "this was not made by a TPM",
+        )
     if attest.type != kind:  # 5
         raise _rejected(Reason.ATTEST_TYPE, kind.name, f"0x{attest.type:04x}")
     if attest.qualified_signer != ak.qualified_name():  # 6
-        raise _rejected(Reason.QUALIFIED_SIGNER, ak.qualified_name().hex(), attest.qualified_signer.hex(), "the AK must be a primary of the endorsement hierarchy")
+        raise _rejected(
+            Reason.QUALIFIED_SIGNER,
+            ak.qualified_name().hex(),
+            attest.qualified_signer.hex(),
+            "the AK must be a primary of the endorsement hierarchy",
+        )
     return attest
 
 
 def _extra_data(attest: Attest, nonce: bytes) -> None:
     if not hmac.compare_digest(attest.extra_data, nonce):
-        raise _rejected(Reason.EXTRA_DATA, "the nonce of this session", "another", "evidence of another session, or altered on its way")
+        raise _rejected(
+            Reason.EXTRA_DATA,
+            "the nonce of this session",
+            "another",
+            "evidence of another session, or altered on its way",
+        )
 
 
 def _boot_log(proof: Proof, expected: Expectation) -> tuple[bytes, BootLog]:
     raw = proof.boot_log or expected.stored_boot_log
     if not raw:
         reason = Reason.BOOT_LOG_MISSING if expected.join else Reason.BOOT_LOG_REQUIRED
-        raise _rejected(reason, "the boot log", "none", "the kernel exposes it at /sys/kernel/security/tpm0/binary_bios_measurements")
+        raise _rejected(
+            reason,
+            "the boot log",
+            "none",
+            "the kernel exposes it at /sys/kernel/security/tpm0/binary_bios_measurements",
+        )
     if sha256(raw) != proof.boot_log_sha256:
         reason = Reason.BOOT_LOG_REPLAY if proof.boot_log else Reason.BOOT_LOG_REQUIRED
         raise _rejected(reason, "the log whose digest was quoted", "another", "send the whole log")
@@ -188,8 +253,14 @@ def _boot_log(proof: Proof, expected: Expectation) -> tuple[bytes, BootLog]:
 
 
 def replayed_log(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, bytes]]:
-    """The parsed log and its replay, remembered by its very bytes: a machine shows the same log once a minute until it restarts."""
-    return remembered_log(raw, bank) if len(raw) <= REMEMBERED_BYTES else _parsed_and_replayed(raw, bank)
+    """The parsed log and its replay, remembered by its very bytes: a machine shows the same log
+    once a minute until it restarts.
+    """
+    return (
+        remembered_log(raw, bank)
+        if len(raw) <= REMEMBERED_BYTES
+        else _parsed_and_replayed(raw, bank)
+    )
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -213,40 +284,85 @@ class _Replayed:
     prefix: ImaPrefix | None = None
 
 
-def _replayed(raw_log: bytes, log: BootLog, proof: Proof, expected: Expectation, quote: Attest) -> _Replayed:
+def _replayed(
+    raw_log: bytes, log: BootLog, proof: Proof, expected: Expectation, quote: Attest
+) -> _Replayed:
     selection, values = expected.selection, replayed_log(raw_log, expected.selection.bank)[1]
     ima = IMA_PCR in selection.pcrs
-    elsewhere = {*expected.pinned, *((IMA_PCR,) if ima else ()), *((11,) if PHASES in expected.quirks else ())}
+    elsewhere = {
+        *expected.pinned,
+        *((IMA_PCR,) if ima else ()),
+        *((11,) if PHASES in expected.quirks else ()),
+    }
     absent = [p for p in selection.pcrs if p not in values and p not in elsewhere]
     if absent:
-        raise _rejected(Reason.BANK_UNUSED, f"measurements in PCR {','.join(map(str, absent))}", "none in the log")
+        raise _rejected(
+            Reason.BANK_UNUSED,
+            f"measurements in PCR {','.join(map(str, absent))}",
+            "none in the log",
+        )
     if ima:
         return _with_ima(log, values, proof, expected, quote)
     first = None
     for candidate in candidates(log, values, selection.bank, expected.quirks, expected.pinned):
         digest = pcr_digest(selection, candidate.values)
         if hmac.compare_digest(digest, quote.pcr_digest):
-            return _Replayed(MappingProxyType({p: candidate.values[p] for p in selection.pcrs}), candidate.log, candidate.quirks)
+            return _Replayed(
+                MappingProxyType({p: candidate.values[p] for p in selection.pcrs}),
+                candidate.log,
+                candidate.quirks,
+            )
         first = first or digest
     raise _rejected(
-        Reason.PCR_DIGEST, f"pcrDigest {(first or b'').hex()} of the replayed log", quote.pcr_digest.hex(),
+        Reason.PCR_DIGEST,
+        f"pcrDigest {(first or b'').hex()} of the replayed log",
+        quote.pcr_digest.hex(),
         "the log is not the whole story of this boot: longer, shorter or altered",
-    )  # fmt: skip
+    )
 
 
-def _with_ima(log: BootLog, values: Mapping[int, bytes], proof: Proof, expected: Expectation, quote: Attest) -> _Replayed:
-    """As without, for a list whose PCR stands among the others in one digest: every candidate is tried with every prefix within the bound."""
-    known, raw = (None, expected.stored_ima) if expected.stored_ima else (expected.ima_prefix, proof.ima_log)
+def _with_ima(
+    log: BootLog, values: Mapping[int, bytes], proof: Proof, expected: Expectation, quote: Attest
+) -> _Replayed:
+    """As without, for a list whose PCR stands among the others in one digest: every candidate is
+    tried with every prefix within the bound.
+    """
+    known, raw = (
+        (None, expected.stored_ima) if expected.stored_ima else (expected.ima_prefix, proof.ima_log)
+    )
     clock, bank = quote.clock_info, expected.selection.bank
-    if known is not None and (known.reset_count, known.restart_count) != (clock.reset_count, clock.restart_count):
-        raise _rejected(Reason.IMA_REQUIRED, "the whole IMA list after a reset", "a part of it", "send it from the first entry")
+    if known is not None and (known.reset_count, known.restart_count) != (
+        clock.reset_count,
+        clock.restart_count,
+    ):
+        raise _rejected(
+            Reason.IMA_REQUIRED,
+            "the whole IMA list after a reset",
+            "a part of it",
+            "send it from the first entry",
+        )
     if known is None and not raw:
-        raise _rejected(Reason.IMA_MISSING, "the IMA measurement list", "none", "boot with an IMA policy; the kernel exposes the list at /sys/kernel/security/ima")
+        raise _rejected(
+            Reason.IMA_MISSING,
+            "the IMA measurement list",
+            "none",
+            "boot with an IMA policy; the kernel exposes the list at /sys/kernel/security/ima",
+        )
     if raw[:1].isdigit():
-        raise _rejected(Reason.IMA_MALFORMED, "the kernel's binary list", "its ASCII form", "binary_runtime_measurements, not ascii_runtime_measurements")
+        raise _rejected(
+            Reason.IMA_MALFORMED,
+            "the kernel's binary list",
+            "its ASCII form",
+            "binary_runtime_measurements, not ascii_runtime_measurements",
+        )
     found = parse_ima(raw) if raw else ImaList((), bank, 0)
     if not set(map(_PCR, found.entries)) <= {IMA_PCR}:
-        raise _rejected(Reason.IMA_MALFORMED, f"entries of PCR {IMA_PCR}", "another", "an IMA policy with pcr= is not supported")
+        raise _rejected(
+            Reason.IMA_MALFORMED,
+            f"entries of PCR {IMA_PCR}",
+            "another",
+            "an IMA policy with pcr= is not supported",
+        )
     start = known.value if known is not None else values.get(IMA_PCR, bytes(DIGEST_SIZE[bank]))
     running = running_values(found, bank, start, padded_sha1=PADDED in expected.quirks)
     for candidate in candidates(log, values, bank, expected.quirks, expected.pinned):
@@ -255,22 +371,51 @@ def _with_ima(log: BootLog, values: Mapping[int, bytes], proof: Proof, expected:
         except EvidenceRejected:
             continue
         violations = sum(map(_VIOLATION, found.entries[:count]))
-        prefix = ImaPrefix((known.entries if known else 0) + count, (known.violations if known else 0) + violations, running[count], clock.reset_count, clock.restart_count)
-        pcrs = {p: running[count] if p == IMA_PCR else candidate.values[p] for p in expected.selection.pcrs}
+        prefix = ImaPrefix(
+            (known.entries if known else 0) + count,
+            (known.violations if known else 0) + violations,
+            running[count],
+            clock.reset_count,
+            clock.restart_count,
+        )
+        pcrs = {
+            p: running[count] if p == IMA_PCR else candidate.values[p]
+            for p in expected.selection.pcrs
+        }
         covered = raw if count == len(found.entries) else cut_entries(raw, 0, count)
-        return _Replayed(MappingProxyType(pcrs), candidate.log, candidate.quirks, found.entries[:count], covered, prefix)
+        return _Replayed(
+            MappingProxyType(pcrs),
+            candidate.log,
+            candidate.quirks,
+            found.entries[:count],
+            covered,
+            prefix,
+        )
     if known is not None:  # whatever went wrong with the part, the whole list decides
-        raise _rejected(Reason.IMA_REQUIRED, "the whole IMA list, as its part does not replay", "a part of it", "send it from the first entry")
+        raise _rejected(
+            Reason.IMA_REQUIRED,
+            "the whole IMA list, as its part does not replay",
+            "a part of it",
+            "send it from the first entry",
+        )
     raise _rejected(
-        Reason.PCR_DIGEST, f"pcrDigest of the replayed boot log and of a prefix of the IMA list, at most {MAX_AHEAD} entries short", quote.pcr_digest.hex(),
-        "the log or the list is not the whole story of this boot: longer, shorter, altered, or of another boot",
-    )  # fmt: skip
+        Reason.PCR_DIGEST,
+        f"pcrDigest of the replayed boot log and of a prefix of the IMA list, at most {MAX_AHEAD}"
+        " entries short",
+        quote.pcr_digest.hex(),
+        "the log or the list is not the whole story of this boot: longer, shorter, altered, or of"
+        " another boot",
+    )
 
 
-def _covering(candidate: Candidate, selection: PcrSelection, quoted: bytes) -> Callable[[bytes], bool]:
+def _covering(
+    candidate: Candidate, selection: PcrSelection, quoted: bytes
+) -> Callable[[bytes], bool]:
     before = b"".join(candidate.values[p] for p in selection.pcrs if p < IMA_PCR)
     after = b"".join(candidate.values[p] for p in selection.pcrs if p > IMA_PCR)
-    head = hashlib.sha256(before)  # a quote's pcrDigest is of the signing scheme's hash, whatever the bank
+    head = hashlib.sha256(
+        before
+    )  # a quote's pcrDigest is of the signing scheme's hash, whatever the bank
 
     def covers(value: bytes) -> bool:
         hasher = head.copy()
@@ -284,8 +429,18 @@ def _certified(proof: Proof, expected: Expectation, spki: bytes) -> None:
     certify = _signed(expected.ak, proof.certify_attest, proof.certify_signature, St.ATTEST_CERTIFY)
     _extra_data(certify, certify_data(expected.transcript, spki))
     if certify.name != expected.tls.name:
-        raise _rejected(Reason.CERTIFIED_NAME, expected.tls.name.hex(), certify.name.hex(), "the certified key is not the TLS key of the Hello")
+        raise _rejected(
+            Reason.CERTIFIED_NAME,
+            expected.tls.name.hex(),
+            certify.name.hex(),
+            "the certified key is not the TLS key of the Hello",
+        )
     if certify.certified_qualified_name != expected.tls.qualified_name(TPM_RH_NULL):
-        raise _rejected(Reason.TLS_TEMPLATE, "a primary key of the NULL hierarchy", "a key elsewhere", "the TLS key must die with the boot")
+        raise _rejected(
+            Reason.TLS_TEMPLATE,
+            "a primary key of the NULL hierarchy",
+            "a key elsewhere",
+            "the TLS key must die with the boot",
+        )
     if spki_of(request_key(proof.csr)) != spki:
         raise _rejected(Reason.CSR_KEY, "a request signed by the certified TLS key", "another key")

@@ -1,1 +1,3 @@
-"""Who somebody is: names as types, certificates and their purposes, makers' endorsements, keys from files and tokens."""
+"""Who somebody is: names as types, certificates and their purposes, makers' endorsements, keys from
+files and tokens.
+"""

@@ -1,7 +1,8 @@
 """Framegate's certificates: which key may do what, and the one way to establish it.
 
-The fleet root signs issuing CAs and signing keys; each certificate carries exactly one Framegate purpose as an extended key usage, so
-that a key of one purpose is worthless for another. Chains are built and checked by `cryptography.x509.verification`.
+The fleet root signs issuing CAs and signing keys; each certificate carries exactly one Framegate
+purpose as an extended key usage, so that a key of one purpose is worthless for another. Chains are
+built and checked by `cryptography.x509.verification`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
 
 from framegate.errors import Malformed, Reason, Refused
 
@@ -64,7 +72,9 @@ TLS_USAGE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCertificate:
-    """A certificate that chains to the fleet root, lives now and carries its purpose; made by `verify_certificate`."""
+    """A certificate that chains to the fleet root, lives now and carries its purpose; made by
+    `verify_certificate`.
+    """
 
     certificate: x509.Certificate
     purpose: Purpose
@@ -79,7 +89,9 @@ class VerifiedCertificate:
 
 def spki_of(key: ec.EllipticCurvePublicKey) -> bytes:
     """DER SubjectPublicKeyInfo of `key`."""
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
@@ -91,7 +103,8 @@ def load_certificate(der: bytes) -> x509.Certificate:
 
 
 def load_authorities(ders: Sequence[bytes], root: x509.Certificate) -> tuple[x509.Certificate, ...]:
-    """The issuing CAs in `ders`, each signed by `root` itself: somebody's list of authorities is worth nothing until this has passed.
+    """The issuing CAs in `ders`, each signed by `root` itself: somebody's list of authorities is
+    worth nothing until this has passed.
 
     Raises Malformed or Refused (CERTIFICATE).
     """
@@ -100,12 +113,17 @@ def load_authorities(ders: Sequence[bytes], root: x509.Certificate) -> tuple[x50
         try:
             authority.verify_directly_issued_by(root)
         except (InvalidSignature, *UNREADABLE) as error:
-            raise Refused.of(Reason.CERTIFICATE, "issuing CAs signed by the fleet's root", authority.subject.rfc4514_string()) from error
+            raise Refused.of(
+                Reason.CERTIFICATE,
+                "issuing CAs signed by the fleet's root",
+                authority.subject.rfc4514_string(),
+            ) from error
     return found
 
 
 def request_key(der: bytes) -> ec.EllipticCurvePublicKey:
-    """The P-256 key of a certificate request that is signed by that key; names in the request are not read (N28).
+    """The P-256 key of a certificate request that is signed by that key; names in the request are
+    not read (N28).
 
     Raises Malformed (CSR_KEY) for anything else, whatever `cryptography` thinks of it.
     """
@@ -113,51 +131,89 @@ def request_key(der: bytes) -> ec.EllipticCurvePublicKey:
         csr = x509.load_der_x509_csr(der)
         key, good = csr.public_key(), csr.is_signature_valid
     except UNREADABLE as error:
-        raise Malformed.of(Reason.CSR_KEY, "a DER certificate request", type(error).__name__) from error
-    if not good or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise Malformed.of(
+            Reason.CSR_KEY, "a DER certificate request", type(error).__name__
+        ) from error
+    if (
+        not good
+        or not isinstance(key, ec.EllipticCurvePublicKey)
+        or not isinstance(key.curve, ec.SECP256R1)
+    ):
         raise Malformed.of(Reason.CSR_KEY, "a request signed by its own P-256 key", "another")
     return key
 
 
-def verify_certificate(leaf: x509.Certificate, purpose: Purpose, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime) -> VerifiedCertificate:
+def verify_certificate(  # noqa: C901 - ordered steps, read best in one piece
+    leaf: x509.Certificate,
+    purpose: Purpose,
+    intermediates: Sequence[x509.Certificate],
+    root: x509.Certificate,
+    now: datetime,
+) -> VerifiedCertificate:
     """Establish that `leaf` may act for `purpose` at `now` (aware datetime).
 
-    1. a chain of valid signatures, all alive at `now`, from `leaf` over `intermediates` to `root`; CAs are CAs;
-    2. the leaf's extended key usage names exactly one Framegate purpose, and it is `purpose`; every issuing CA on the way that names
-       purposes names this one (a device CA cannot make operators);
+    1. a chain of valid signatures, all alive at `now`, from `leaf` over `intermediates` to `root`;
+       CAs are CAs;
+    2. the leaf's extended key usage names exactly one Framegate purpose, and it is `purpose`; every
+       issuing CA on the way that names purposes names this one (a device CA cannot make operators);
     3. the leaf is no CA, its key is P-256, its common name is one string.
 
     Raises Refused (CERTIFICATE, or CERTIFICATE_EXPIRED where only its time is wrong).
     """
     wanted = purpose.value
 
-    def leaf_usage(_policy: Policy, _cert: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
+    def leaf_usage(
+        _policy: Policy, _cert: x509.Certificate, usage: x509.ExtendedKeyUsage | None
+    ) -> None:
         named = [o for o in usage or () if o.dotted_string.startswith(OID_ARC + ".")]
         if named != [wanted]:
             raise ValueError(f"extended key usage {purpose.name}")
 
-    def not_a_ca(_policy: Policy, _cert: x509.Certificate, constraints: x509.BasicConstraints | None) -> None:
+    def not_a_ca(
+        _policy: Policy, _cert: x509.Certificate, constraints: x509.BasicConstraints | None
+    ) -> None:
         if constraints is not None and constraints.ca:
             raise ValueError("an end-entity certificate")
 
-    def a_ca(_policy: Policy, _cert: x509.Certificate, constraints: x509.BasicConstraints | None) -> None:
+    def a_ca(
+        _policy: Policy, _cert: x509.Certificate, constraints: x509.BasicConstraints | None
+    ) -> None:
         if constraints is None or not constraints.ca:
             raise ValueError("a CA")
 
-    def ca_usage(_policy: Policy, _cert: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
+    def ca_usage(
+        _policy: Policy, _cert: x509.Certificate, usage: x509.ExtendedKeyUsage | None
+    ) -> None:
         if usage is not None and wanted not in list(usage):
             raise ValueError(f"an issuing CA for {purpose.name}")
 
-    ee = ExtensionPolicy.permit_all().require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, leaf_usage).may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, not_a_ca)
-    ca = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca).may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, ca_usage)
+    ee = (
+        ExtensionPolicy.permit_all()
+        .require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, leaf_usage)
+        .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, not_a_ca)
+    )
+    ca = (
+        ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca)
+        .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, ca_usage)
+    )
     builder = PolicyBuilder().store(Store([root])).time(now).max_chain_depth(3)
     try:
-        builder.extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier().verify(leaf, list(intermediates))  # 1, 2, 3
+        builder.extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier().verify(
+            leaf, list(intermediates)
+        )  # 1, 2, 3
     except (VerificationError, *UNREADABLE) as error:
         if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
             life = f"{leaf.not_valid_before_utc:%FT%TZ} to {leaf.not_valid_after_utc:%FT%TZ}"
-            raise Refused.of(Reason.CERTIFICATE_EXPIRED, f"a certificate alive at {now:%FT%TZ}", life, "attest again; check both clocks") from error
-        raise Refused.of(Reason.CERTIFICATE, f"a {purpose.name.lower()} certificate of this fleet", str(error)) from error
+            raise Refused.of(
+                Reason.CERTIFICATE_EXPIRED,
+                f"a certificate alive at {now:%FT%TZ}",
+                life,
+                "attest again; check both clocks",
+            ) from error
+        raise Refused.of(
+            Reason.CERTIFICATE, f"a {purpose.name.lower()} certificate of this fleet", str(error)
+        ) from error
     name = common_name(leaf)  # 3
     try:
         key = leaf.public_key()
@@ -184,7 +240,9 @@ def common_name(certificate: x509.Certificate, reason: Reason = Reason.CERTIFICA
 
 
 def from_ms(ms: int) -> datetime:
-    """Aware UTC datetime of milliseconds since the epoch. Raises Malformed past the year 9999: such a number is nobody's clock."""
+    """Aware UTC datetime of milliseconds since the epoch. Raises Malformed past the year 9999: such
+    a number is nobody's clock.
+    """
     try:
         return datetime.fromtimestamp(ms / 1000, UTC)
     except (ValueError, OverflowError, OSError) as error:

@@ -1,6 +1,7 @@
 """Endorsement: the TPM maker's certificate for an EK, and the proof that it is for *this* EK.
 
-Source: TCG EK Credential Profile 2.5, section 3. Trust anchors are the makers' CAs that an operator added; nothing is fetched.
+Source: TCG EK Credential Profile 2.5, section 3. Trust anchors are the makers' CAs that an operator
+added; nothing is fetched.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
@@ -25,14 +33,18 @@ EK_USAGE: Final = x509.ObjectIdentifier("2.23.133.8.1")
 MAX_CHAIN: Final = 6
 """Real chains have two or three intermediates."""
 _NV_HEADER: Final = bytes.fromhex("1001")
-"""TPM 1.2 and some 2.0 parts wrap the DER in TCG_FULL_CERT: tag 1001, type 00, 16-bit length, then 1002 for a full certificate."""
+"""TPM 1.2 and some 2.0 parts wrap the DER in TCG_FULL_CERT: tag 1001, type 00, 16-bit length, then
+1002 for a full certificate.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MakerCertificate:
-    """A certificate of a TPM maker. `strict` tells whether `cryptography` reads it; where it does not, `lenient` is how it was read all the same.
+    """A certificate of a TPM maker. `strict` tells whether `cryptography` reads it; where it does
+    not, `lenient` is how it was read all the same.
 
-    `notes` say what had to be taken off or put right: wrapper, padding, order of a SET, RSAES-OAEP key.
+    `notes` say what had to be taken off or put right: wrapper, padding, order of a SET, RSAES-OAEP
+    key.
     """
 
     der: bytes
@@ -47,19 +59,28 @@ class MakerCertificate:
 
 
 def load_ek_certificate(raw: bytes) -> tuple[x509.Certificate, tuple[str, ...]]:
-    """The certificate in the bytes of an NV index, strictly read, and what had to be taken off: ("wrapper",), ("padding",), both or none.
+    """The certificate in the bytes of an NV index, strictly read, and what had to be taken off:
+    ("wrapper",), ("padding",), both or none.
 
-    Raises Malformed (EK_CHAIN) where no DER certificate is inside. The signature is never skipped, whatever was taken off.
+    Raises Malformed (EK_CHAIN) where no DER certificate is inside. The signature is never skipped,
+    whatever was taken off.
     """
     data, notes = _unwrapped(raw)
     try:
         return x509.load_der_x509_certificate(data), notes
     except UNREADABLE as error:
-        raise Malformed.of(Reason.EK_CHAIN, "a certificate in strict DER", str(error), "pin this EK by its hash instead: framegate camera invite --ek-hash") from error
+        raise Malformed.of(
+            Reason.EK_CHAIN,
+            "a certificate in strict DER",
+            str(error),
+            "pin this EK by its hash instead: framegate camera invite --ek-hash",
+        ) from error
 
 
 def load_maker_certificate(raw: bytes) -> MakerCertificate:
-    """The certificate in `raw`, strictly read where that works, else leniently (N21). Raises Malformed (EK_CHAIN) where neither does."""
+    """The certificate in `raw`, strictly read where that works, else leniently (N21). Raises
+    Malformed (EK_CHAIN) where neither does.
+    """
     data, notes = _unwrapped(raw)
     try:
         certificate = x509.load_der_x509_certificate(data)
@@ -78,18 +99,25 @@ def _unwrapped(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
         data = data[7 : 7 + size]
         notes.append("wrapper")
     if len(data) < 4 or data[0] != 0x30 or data[1] != 0x82:
-        raise Malformed.of(Reason.EK_CHAIN, "a DER certificate in the EK's NV index", data[:4].hex() or "nothing")
+        raise Malformed.of(
+            Reason.EK_CHAIN, "a DER certificate in the EK's NV index", data[:4].hex() or "nothing"
+        )
     size = 4 + int.from_bytes(data[2:4], "big")
     if len(data) > size:
         if data[size:].strip(b"\xff") and data[size:].strip(b"\0"):
-            raise Malformed.of(Reason.TRAILING_BYTES, f"a certificate of {size} bytes", f"{len(data) - size} more that are no padding")
+            raise Malformed.of(
+                Reason.TRAILING_BYTES,
+                f"a certificate of {size} bytes",
+                f"{len(data) - size} more that are no padding",
+            )
         data = data[:size]
         notes.append("padding")
     return data, tuple(notes)
 
 
 def load_chain(raw: Sequence[bytes]) -> list[MakerCertificate]:
-    """The certificates in NV contents: the leaf's first, then intermediates, several of which may stand in one index behind one another.
+    """The certificates in NV contents: the leaf's first, then intermediates, several of which may
+    stand in one index behind one another.
 
     Raises Malformed (EK_CHAIN, TOO_LARGE) past `MAX_CHAIN` certificates (N22).
     """
@@ -98,7 +126,12 @@ def load_chain(raw: Sequence[bytes]) -> list[MakerCertificate]:
         rest = data
         while rest:
             size = 4 + int.from_bytes(rest[2:4], "big")
-            if number and rest[:2] == b"\x30\x82" and len(rest) > size and rest[size : size + 2] == b"\x30\x82":
+            if (
+                number
+                and rest[:2] == b"\x30\x82"
+                and len(rest) > size
+                and rest[size : size + 2] == b"\x30\x82"
+            ):
                 part, rest = rest[:size], rest[size:]
             else:
                 part, rest = rest, b""
@@ -108,50 +141,88 @@ def load_chain(raw: Sequence[bytes]) -> list[MakerCertificate]:
     return found
 
 
-def verify_endorsement(ek: Public, chain: Sequence[bytes], roots: Sequence[x509.Certificate], now: datetime) -> x509.Certificate:
-    """Establish that a TPM maker vouches for `ek`; `chain[0]` is the EK's certificate, the rest intermediates. Returns that certificate.
+def verify_endorsement(
+    ek: Public, chain: Sequence[bytes], roots: Sequence[x509.Certificate], now: datetime
+) -> x509.Certificate:
+    """Establish that a TPM maker vouches for `ek`; `chain[0]` is the EK's certificate, the rest
+    intermediates. Returns that certificate.
 
     1. the EK is a TCG template, so that it can only decrypt credentials (`require_ek`);
-    2. the certificate and intermediates parse, leniently where they must; no RSA key exceeds 4096 bits;
+    2. the certificate and intermediates parse, leniently where they must; no RSA key exceeds 4096
+       bits;
     3. a chain of valid signatures, alive at `now`, leads to one of `roots`; CAs are CAs;
-    4. the leaf is no CA and has EKU 2.23.133.8.1; a key usage, which makers' older certificates lack, is for encryption or agreement; makers
-       mark their certificate policies critical: they are allowed and decide nothing; a self-signed EK never passes;
+    4. the leaf is no CA and has EKU 2.23.133.8.1; a key usage, which makers' older certificates
+       lack, is for encryption or agreement; makers mark their certificate policies critical: they
+       are allowed and decide nothing; a self-signed EK never passes;
     5. the certificate's key *is* the EK used for activation.
 
-    Where a certificate of the chain is one that strict readers refuse, checks 3 and 4 are those of `lenient.verify_leniently`.
+    Where a certificate of the chain is one that strict readers refuse, checks 3 and 4 are those of
+    `lenient.verify_leniently`.
 
     Raises Malformed or EvidenceRejected (EK_TEMPLATE, EK_CHAIN, EK_CERTIFICATE_KEY).
     """
     require_ek(ek)  # 1
     if not chain:
-        raise _rejected("an EK certificate", "none", "pin this EK by its hash: framegate camera invite --ek-hash")
+        raise _rejected(
+            "an EK certificate",
+            "none",
+            "pin this EK by its hash: framegate camera invite --ek-hash",
+        )
     leaf = verify_maker_chain(load_chain(chain), roots, now, EK_USAGE, signing=False)  # 2, 3, 4
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if leaf.public_key().public_bytes(*form) != ek.key().public_bytes(*form):  # 5
-        raise EvidenceRejected([Failure(Reason.EK_CERTIFICATE_KEY, "the certificate's own EK", "another key", "the EK template does not reproduce this certificate's key")])
+        raise EvidenceRejected(
+            [
+                Failure(
+                    Reason.EK_CERTIFICATE_KEY,
+                    "the certificate's own EK",
+                    "another key",
+                    "the EK template does not reproduce this certificate's key",
+                )
+            ]
+        )
     return leaf
 
 
-def verify_maker_chain(chain: Sequence[MakerCertificate], roots: Sequence[x509.Certificate], now: datetime, usage: x509.ObjectIdentifier, *, signing: bool) -> x509.Certificate:
-    """Checks 2 to 4 of `verify_endorsement`, for a leaf with `usage`; `signing` for a key that signs. Returns the leaf."""
+def verify_maker_chain(
+    chain: Sequence[MakerCertificate],
+    roots: Sequence[x509.Certificate],
+    now: datetime,
+    usage: x509.ObjectIdentifier,
+    *,
+    signing: bool,
+) -> x509.Certificate:
+    """Checks 2 to 4 of `verify_endorsement`, for a leaf with `usage`; `signing` for a key that
+    signs. Returns the leaf.
+    """
     leaf, *others = [c.certificate for c in chain]
     for certificate in (leaf, *others):
         try:
             key = certificate.public_key()
         except UNREADABLE as error:
-            raise _rejected("a key that can be read", type(error).__name__, "pin this EK by its hash: framegate camera invite --ek-hash") from error
+            raise _rejected(
+                "a key that can be read",
+                type(error).__name__,
+                "pin this EK by its hash: framegate camera invite --ek-hash",
+            ) from error
         if isinstance(key, rsa.RSAPublicKey) and key.key_size > MAX_RSA_BITS:
             raise _rejected(f"RSA of at most {MAX_RSA_BITS} bits", str(key.key_size))
     if leaf.subject == leaf.issuer and leaf.subject.rdns:
         raise _rejected("a certificate by a TPM maker", "a self-signed one")
     if not roots:
-        raise _rejected("a TPM maker's CA in the registry", "none", "add it: framegate trust add-tpm-ca FILE")
+        raise _rejected(
+            "a TPM maker's CA in the registry", "none", "add it: framegate trust add-tpm-ca FILE"
+        )
     if not all(c.strict for c in chain):
         return verify_leniently([c.lenient for c in chain], roots, now, usage, signing=signing)
     try:
         _verifier(roots, now, usage, signing=signing).verify(leaf, others)  # 3, 4
     except (VerificationError, *UNREADABLE) as error:
-        raise _rejected("a chain to a trusted TPM maker", str(error), "framegate trust list shows the makers; add the missing CA or intermediate") from error
+        raise _rejected(
+            "a chain to a trusted TPM maker",
+            str(error),
+            "framegate trust list shows the makers; add the missing CA or intermediate",
+        ) from error
     return leaf
 
 
@@ -159,17 +230,32 @@ def _rejected(expected: str, actual: str, hint: str = "") -> EvidenceRejected:
     return EvidenceRejected([Failure(Reason.EK_CHAIN, expected, actual, hint)])
 
 
-def _verifier(roots: Sequence[x509.Certificate], now: datetime, wanted: x509.ObjectIdentifier = EK_USAGE, *, signing: bool = False) -> x509.verification.ClientVerifier:
-    def usage(_policy: Policy, _cert: x509.Certificate, value: x509.ExtendedKeyUsage | None) -> None:
+def _verifier(
+    roots: Sequence[x509.Certificate],
+    now: datetime,
+    wanted: x509.ObjectIdentifier = EK_USAGE,
+    *,
+    signing: bool = False,
+) -> x509.verification.ClientVerifier:
+    def usage(
+        _policy: Policy, _cert: x509.Certificate, value: x509.ExtendedKeyUsage | None
+    ) -> None:
         if value is None or wanted not in list(value):
             raise ValueError(f"extended key usage {wanted.dotted_string}")
 
     def key_usage(_policy: Policy, _cert: x509.Certificate, value: x509.KeyUsage | None) -> None:
-        good = value is None or (value.digital_signature if signing else value.key_encipherment or value.key_agreement)
+        good = value is None or (
+            value.digital_signature if signing else value.key_encipherment or value.key_agreement
+        )
         if not good or (value is not None and value.key_cert_sign):
-            raise ValueError("key usage " + ("digitalSignature" if signing else "keyEncipherment or keyAgreement"))
+            raise ValueError(
+                "key usage "
+                + ("digitalSignature" if signing else "keyEncipherment or keyAgreement")
+            )
 
-    def not_a_ca(_policy: Policy, _cert: x509.Certificate, value: x509.BasicConstraints | None) -> None:
+    def not_a_ca(
+        _policy: Policy, _cert: x509.Certificate, value: x509.BasicConstraints | None
+    ) -> None:
         if value is not None and value.ca:
             raise ValueError("no CA")
 
@@ -177,7 +263,9 @@ def _verifier(roots: Sequence[x509.Certificate], now: datetime, wanted: x509.Obj
         if value is None or not value.ca:
             raise ValueError("a CA")
 
-    def directory_name(_policy: Policy, _cert: x509.Certificate, value: x509.SubjectAlternativeName | None) -> None:
+    def directory_name(
+        _policy: Policy, _cert: x509.Certificate, value: x509.SubjectAlternativeName | None
+    ) -> None:
         if value is not None and len(value.get_values_for_type(x509.DirectoryName)) != 1:
             raise ValueError("one directory name with the TPM's maker, model and version")
 
@@ -189,5 +277,16 @@ def _verifier(roots: Sequence[x509.Certificate], now: datetime, wanted: x509.Obj
         .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, not_a_ca)
         .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, directory_name)
     )
-    ca = ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca).may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
-    return PolicyBuilder().store(Store(list(roots))).time(now).max_chain_depth(6).extension_policies(ca_policy=ca, ee_policy=ee).build_client_verifier()
+    ca = (
+        ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, a_ca)
+        .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
+    )
+    return (
+        PolicyBuilder()
+        .store(Store(list(roots)))
+        .time(now)
+        .max_chain_depth(6)
+        .extension_policies(ca_policy=ca, ee_policy=ee)
+        .build_client_verifier()
+    )

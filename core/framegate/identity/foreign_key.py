@@ -1,4 +1,6 @@
-"""A P-256 key that only its holder can use, a TPM or a token: `cryptography` builds requests and certificates with it by asking it to sign."""
+"""A P-256 key that only its holder can use, a TPM or a token: `cryptography` builds requests and
+certificates with it by asking it to sign.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,16 @@ class ForeignKey(ec.EllipticCurvePrivateKey):
         self._public, self._sign = public, sign
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
-        """DER ECDSA-SHA256 signature. Raises Refused (SIGNING_ORACLE) for anything but a whole message under SHA-256."""
+        """DER ECDSA-SHA256 signature. Raises Refused (SIGNING_ORACLE) for anything but a whole
+        message under SHA-256.
+        """
         asked = signature_algorithm.algorithm if isinstance(signature_algorithm, ec.ECDSA) else None
         if not isinstance(asked, hashes.SHA256):
-            raise Refused.of(Reason.SIGNING_ORACLE, "a whole message, to be signed with ECDSA and SHA-256", type(asked).__name__)
+            raise Refused.of(
+                Reason.SIGNING_ORACLE,
+                "a whole message, to be signed with ECDSA and SHA-256",
+                type(asked).__name__,
+            )
         return self._sign(bytes(data))
 
     def public_key(self) -> ec.EllipticCurvePublicKey:

@@ -26,22 +26,37 @@ class Kind(StrEnum):
 
 
 def parse_name(value: str, what: str = "name") -> DeviceName:
-    """`value` as a name: a DNS label of 1 to 63 of a-z, 0-9 and inner hyphens. Raises Malformed (USAGE)."""
+    """`value` as a name: a DNS label of 1 to 63 of a-z, 0-9 and inner hyphens. Raises Malformed
+    (USAGE).
+    """
     if not _NAME.fullmatch(value):
-        raise Malformed.of(Reason.USAGE, f"a {what} of 1 to 63 characters a-z, 0-9 and '-', not at its ends", ascii(value[:80]))
+        raise Malformed.of(
+            Reason.USAGE,
+            f"a {what} of 1 to 63 characters a-z, 0-9 and '-', not at its ends",
+            ascii(value[:80]),
+        )
     return DeviceName(value)
 
 
 def device_id(kind: Kind, zone: str, name: str) -> DeviceId:
-    """The device's id out of its three checked parts. Raises Malformed (USAGE), also where it is too long for a certificate."""
+    """The device's id out of its three checked parts. Raises Malformed (USAGE), also where it is
+    too long for a certificate.
+    """
     return DeviceId(parse_identifier(f"{kind}.{parse_name(zone, 'zone')}.{parse_name(name)}"))
 
 
 def parse_identifier(identifier: str) -> str:
-    """`identifier`, which is to stand in a certificate as its common name. Raises Malformed (USAGE) where it is too long."""
+    """`identifier`, which is to stand in a certificate as its common name. Raises Malformed (USAGE)
+    where it is too long.
+    """
     if len(identifier) > MAX_COMMON_NAME:
         expected = f"names that make an identity of at most {MAX_COMMON_NAME} characters"
-        raise Malformed.of(Reason.USAGE, expected, f"{len(identifier)}: {identifier[:80]}", "a shorter zone or name: it stands in the machine's certificate")
+        raise Malformed.of(
+            Reason.USAGE,
+            expected,
+            f"{len(identifier)}: {identifier[:80]}",
+            "a shorter zone or name: it stands in the machine's certificate",
+        )
     return identifier
 
 
@@ -55,5 +70,7 @@ def split_device_id(value: str) -> tuple[Kind, Zone, DeviceName]:
 
 
 def spiffe_id(device: DeviceId, fleet: str) -> str:
-    """The SPIFFE ID of a device: spiffe://<fleet>.framegate/<kind>/<zone>/<name> (SPIFFE-ID 2.1)."""
+    """The SPIFFE ID of a device: spiffe://<fleet>.framegate/<kind>/<zone>/<name> (SPIFFE-ID
+    2.1).
+    """
     return f"spiffe://{fleet}.framegate/" + "/".join(device.split("."))

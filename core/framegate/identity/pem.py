@@ -1,4 +1,6 @@
-"""Elliptic-curve keys and certificates as PEM that a person names: bytes in, one clear error out."""
+"""Elliptic-curve keys and certificates as PEM that a person names: bytes in, one clear error
+out.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,14 @@ T = TypeVar("T")
 
 
 def private_key(pem: bytes, where: object) -> ec.EllipticCurvePrivateKey:
-    """The private key in `pem`, without a passphrase; `where` names it in errors. Raises Malformed or Refused (USAGE)."""
+    """The private key in `pem`, without a passphrase; `where` names it in errors. Raises Malformed
+    or Refused (USAGE).
+    """
     key = _read(lambda: load_pem_private_key(pem, None), where)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Refused.of(Reason.USAGE, f"an elliptic-curve private key in {where}", type(key).__name__)
+        raise Refused.of(
+            Reason.USAGE, f"an elliptic-curve private key in {where}", type(key).__name__
+        )
     return key
 
 
@@ -33,7 +39,9 @@ def public_key(pem: bytes, where: object) -> ec.EllipticCurvePublicKey:
     """The public key in `pem`; `where` names it in errors. Raises Malformed or Refused (USAGE)."""
     key = _read(lambda: load_pem_public_key(pem), where)
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise Refused.of(Reason.USAGE, f"an elliptic-curve public key in {where}", type(key).__name__)
+        raise Refused.of(
+            Reason.USAGE, f"an elliptic-curve public key in {where}", type(key).__name__
+        )
     return key
 
 
@@ -51,4 +59,8 @@ def _read(load: Callable[[], T], where: object) -> T:
     try:
         return load()
     except UNREADABLE as error:
-        raise Malformed.of(Reason.USAGE, f"a PEM key or certificate in {where}, without a passphrase", type(error).__name__) from error
+        raise Malformed.of(
+            Reason.USAGE,
+            f"a PEM key or certificate in {where}, without a passphrase",
+            type(error).__name__,
+        ) from error

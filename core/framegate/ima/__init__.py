@@ -1,6 +1,17 @@
-"""Linux IMA measurement lists: parse, replay to PCR 10, judge against allowlists. Nothing in a list is trusted until it replays to a quote."""
+"""Linux IMA measurement lists: parse, replay to PCR 10, judge against allowlists. Nothing in a list
+is trusted until it replays to a quote.
+"""
 
 from framegate.ima.parse import ImaEntry, ImaList, cut_entries, parse_ima
 from framegate.ima.replay import ImaPrefix, boot_aggregates, find_prefix, running_values
 
-__all__ = ["ImaEntry", "ImaList", "ImaPrefix", "boot_aggregates", "cut_entries", "find_prefix", "parse_ima", "running_values"]
+__all__ = [
+    "ImaEntry",
+    "ImaList",
+    "ImaPrefix",
+    "boot_aggregates",
+    "cut_entries",
+    "find_prefix",
+    "parse_ima",
+    "running_values",
+]

@@ -1,10 +1,12 @@
-"""Allowlists: which file contents may be measured, as a text file named by its own digest, so that thousands of devices share one copy.
+"""Allowlists: which file contents may be measured, as a text file named by its own digest, so that
+thousands of devices share one copy.
 
     # framegate allowlist v1
     sha256:0b9f…  /usr/bin/python3.11
     sha256:77aa…  *
 
-`*` allows the content under any name. Bytes of a path outside printable ASCII, and `%`, stand as %XX.
+`*` allows the content under any name. Bytes of a path outside printable ASCII, and `%`, stand as
+%XX.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ ANYWHERE: Final = b"*"
 class Allowlist:
     """One allowlist. `digest` is SHA-256 of its bytes.
 
-    `keys` holds each file as the template data that a kernel would measure for it (`key_of`): the smallest set Python has, and a measured entry is looked
-    up as it is. `anywhere` holds `algorithm:digest` of contents allowed under any name.
+    `keys` holds each file as the template data that a kernel would measure for it (`key_of`): the
+    smallest set Python has, and a measured entry is looked up as it is. `anywhere` holds
+    `algorithm:digest` of contents allowed under any name.
     """
 
     digest: bytes
@@ -41,12 +44,19 @@ class Allowlist:
 
     def allows(self, algorithm: str, digest: bytes, path: bytes) -> bool:
         """Whether this content may be there."""
-        return key_of(algorithm, digest, path) in self.keys or algorithm.encode() + b":" + digest in self.anywhere
+        return (
+            key_of(algorithm, digest, path) in self.keys
+            or algorithm.encode() + b":" + digest in self.anywhere
+        )
 
     def known(self, path: bytes) -> list[str]:
         """Digests allowed at `path`, for a person; looks at every entry."""
         tail = struct.pack("<I", len(path) + 1) + path + b"\0"
-        return sorted(f"{a}:{d.hex()}" for a, d, p in self.files() if p == path) if any(k.endswith(tail) for k in self.keys) else []
+        return (
+            sorted(f"{a}:{d.hex()}" for a, d, p in self.files() if p == path)
+            if any(k.endswith(tail) for k in self.keys)
+            else []
+        )
 
     def files(self) -> Iterator[tuple[str, bytes, bytes]]:
         """(algorithm, digest, path) of every file; path `*` for contents allowed anywhere."""
@@ -71,12 +81,21 @@ def key_of(algorithm: str, digest: bytes, path: bytes) -> bytes:
 
 
 def parse_allowlist(data: bytes) -> Allowlist:
-    """The allowlist in `data`. Raises Malformed (ALLOWLIST) naming the line; the same digest for the same path twice is allowed and says nothing."""
+    """The allowlist in `data`. Raises Malformed (ALLOWLIST) naming the line; the same digest for
+    the same path twice is allowed and says nothing.
+    """
     if len(data) > MAX_ALLOWLIST_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"an allowlist of at most {MAX_ALLOWLIST_BYTES} bytes", len(data))
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"an allowlist of at most {MAX_ALLOWLIST_BYTES} bytes", len(data)
+        )
     lines = data.decode("ascii", "replace").split("\n")
     if lines[0] != HEADER:
-        raise Malformed.of(Reason.ALLOWLIST, f"the first line {HEADER!r}", ascii(lines[0][:60]), "make one: framegate profile allowlist FILE…")
+        raise Malformed.of(
+            Reason.ALLOWLIST,
+            f"the first line {HEADER!r}",
+            ascii(lines[0][:60]),
+            "make one: framegate profile allowlist FILE…",
+        )
     keys, anywhere = set[bytes](), set[bytes]()
     for number, line in enumerate(lines[1:], 2):
         if not line or line.startswith("#"):
@@ -88,7 +107,11 @@ def parse_allowlist(data: bytes) -> Allowlist:
         except ValueError:
             digest = b""
         if STRONG.get(algorithm) != len(digest) or not path or not digest:
-            raise Malformed.of(Reason.ALLOWLIST, f"sha256|sha384|sha512:HEX, two spaces, path, in line {number}", ascii(line[:80]))
+            raise Malformed.of(
+                Reason.ALLOWLIST,
+                f"sha256|sha384|sha512:HEX, two spaces, path, in line {number}",
+                ascii(line[:80]),
+            )
         if path == "*":
             anywhere.add(algorithm.encode() + b":" + digest)
         else:
@@ -97,6 +120,13 @@ def parse_allowlist(data: bytes) -> Allowlist:
 
 
 def allowlist_text(files: Iterable[tuple[str, bytes, bytes]]) -> bytes:
-    """An allowlist's bytes from (algorithm, digest, path), sorted, each once: the same files give the same digest."""
-    lines = {f"{algorithm}:{digest.hex()}  {quote_from_bytes(path, safe=_SAFE)}" for algorithm, digest, path in files}
-    return "\n".join([HEADER, *sorted(lines, key=lambda line: (line.partition("  ")[2], line)), ""]).encode()
+    """An allowlist's bytes from (algorithm, digest, path), sorted, each once: the same files give
+    the same digest.
+    """
+    lines = {
+        f"{algorithm}:{digest.hex()}  {quote_from_bytes(path, safe=_SAFE)}"
+        for algorithm, digest, path in files
+    }
+    return "\n".join(
+        [HEADER, *sorted(lines, key=lambda line: (line.partition("  ")[2], line)), ""]
+    ).encode()

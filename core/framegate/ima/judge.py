@@ -18,16 +18,24 @@ from framegate.ima.replay import boot_aggregates
 from framegate.tpm.constants import HASH_NAME, Alg
 
 MAX_SHOWN: Final = 20
-"""Failed files told one by one; a machine with another system on it fails in thousands, which one sentence says as well."""
+"""Failed files told one by one; a machine with another system on it fails in thousands, which one
+sentence says as well.
+"""
 BOOT_AGGREGATE: Final = b"boot_aggregate"
 _SIGNATURE_HASH: Final = {4: "sha256", 5: "sha384", 6: "sha512"}
 """Kernel hash_algo numbers (include/uapi/linux/hash_info.h) of hashes strong enough to sign."""
-_HASHER: Final[Mapping[str, Any]] = {"sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
+_HASHER: Final[Mapping[str, Any]] = {
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ImaRules:
-    """A profile's `[ima]`: see firmware_profiles/README.md. Paths are bytes; prefixes end in `/`; `keys` maps a 4-byte key id to the public key."""
+    """A profile's `[ima]`: see firmware_profiles/README.md. Paths are bytes; prefixes end in `/`;
+    `keys` maps a 4-byte key id to the public key.
+    """
 
     allowlists: tuple[bytes, ...]
     max_violations: int
@@ -39,40 +47,69 @@ class ImaRules:
 
 
 def key_id(pem: bytes) -> tuple[bytes, Any]:
-    """(key id as an IMA signature names it, public key) of a PEM key: the last four bytes of its subject key identifier. Raises ValueError."""
+    """(key id as an IMA signature names it, public key) of a PEM key: the last four bytes of its
+    subject key identifier. Raises ValueError.
+    """
     key: Any = serialization.load_pem_public_key(pem)
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise ValueError("an RSA or ECC key")
     return SubjectKeyIdentifier.from_public_key(key).digest[-4:], key
 
 
-def ima_failures(
-    entries: Sequence[ImaEntry], rules: ImaRules, allowlists: Sequence[Allowlist], bank: Alg, pcrs: Mapping[int, bytes], *, first: bool, violations: int
+def ima_failures(  # noqa: C901 - ordered steps, read best in one piece
+    entries: Sequence[ImaEntry],
+    rules: ImaRules,
+    allowlists: Sequence[Allowlist],
+    bank: Alg,
+    pcrs: Mapping[int, bytes],
+    *,
+    first: bool,
+    violations: int,
 ) -> list[Failure]:
     """Every way in which `entries` fail `rules`.
 
-    1. from the first entry of a boot (`first`): it is boot_aggregate, over the verified `pcrs`, in `bank` (N64); any later one too;
+    1. from the first entry of a boot (`first`): it is boot_aggregate, over the verified `pcrs`, in
+       `bank` (N64); any later one too;
     2. with `violations` counted before, there are at most `max_violations` (N61);
-    3. every file is excluded by an honest path (N65), or allowed by content and name with a strong hash, or signed under a listed key where
-       signatures count;
+    3. every file is excluded by an honest path (N65), or allowed by content and name with a strong
+       hash, or signed under a listed key where signatures count;
     4. from the first entry: under each prefix of `measured` something was measured.
     """
     failures, bad, more = list[Failure](), list[ImaEntry](), 0
     algorithm = HASH_NAME[bank]
     aggregates = boot_aggregates(pcrs, algorithm)
     if first and (not entries or entries[0].path != BOOT_AGGREGATE):  # 1
-        failures.append(Failure(Reason.IMA_BOOT_AGGREGATE, "boot_aggregate first", ascii(entries[0].path[:80]) if entries else "no entry", "the list was cut at its front"))
+        failures.append(
+            Failure(
+                Reason.IMA_BOOT_AGGREGATE,
+                "boot_aggregate first",
+                ascii(entries[0].path[:80]) if entries else "no entry",
+                "the list was cut at its front",
+            )
+        )
     exclude = rules.exclude
     left: Sequence[ImaEntry] = entries
     for allowlist in allowlists:  # nearly every entry is allowed as it is
         keys = allowlist.keys
-        left = [e for e in left if e.violation or e.data not in keys]  # what a violation shows is not covered by what was extended
+        left = [
+            e for e in left if e.violation or e.data not in keys
+        ]  # what a violation shows is not covered by what was extended
     for entry in left:
         path = entry.path
         if path == BOOT_AGGREGATE:
             if entry.algorithm != algorithm or entry.digest not in aggregates:
-                wanted = " or ".join(sorted(f"{algorithm}:{a.hex()}" for a in aggregates)) or f"{algorithm} over PCR 0 to 7"
-                failures.append(Failure(Reason.IMA_BOOT_AGGREGATE, wanted, f"{entry.algorithm}:{entry.digest.hex()}", "another boot's list; or boot with ima_hash=" + algorithm))
+                wanted = (
+                    " or ".join(sorted(f"{algorithm}:{a.hex()}" for a in aggregates))
+                    or f"{algorithm} over PCR 0 to 7"
+                )
+                failures.append(
+                    Failure(
+                        Reason.IMA_BOOT_AGGREGATE,
+                        wanted,
+                        f"{entry.algorithm}:{entry.digest.hex()}",
+                        "another boot's list; or boot with ima_hash=" + algorithm,
+                    )
+                )
         elif entry.violation:
             violations += 1
         else:
@@ -80,7 +117,12 @@ def ima_failures(
                 continue
             if exclude and path.startswith(exclude) and honest(path):
                 continue
-            if rules.signed and path.startswith(rules.signed) and honest(path) and signature_holds(entry, rules.keys):
+            if (
+                rules.signed
+                and path.startswith(rules.signed)
+                and honest(path)
+                and signature_holds(entry, rules.keys)
+            ):
                 continue
             if len(bad) < MAX_SHOWN:
                 bad.append(entry)
@@ -89,33 +131,62 @@ def ima_failures(
     if violations > rules.max_violations:  # 2
         failures.append(
             Failure(
-                Reason.IMA_VIOLATION, f"at most {rules.max_violations} violations", str(violations), "a file was open for writing while it was measured: its content is unknown"
+                Reason.IMA_VIOLATION,
+                f"at most {rules.max_violations} violations",
+                str(violations),
+                "a file was open for writing while it was measured: its content is unknown",
             )
         )
     failures += [_file(e, allowlists, rules) for e in bad]  # 3
     if more:
-        failures.append(Failure(Reason.IMA_FILE, "files the profile allows", f"{more} more that it does not", "another system than the profile's? framegate profile diff"))
+        failures.append(
+            Failure(
+                Reason.IMA_FILE,
+                "files the profile allows",
+                f"{more} more that it does not",
+                "another system than the profile's? framegate profile diff",
+            )
+        )
     if first:
-        hint = "load the IMA rule for Framegate's own files: see docs/guides/operators/ima-policy.md"
+        hint = (
+            "load the IMA rule for Framegate's own files: see docs/guides/operators/ima-policy.md"
+        )
         failures += [  # 4
-            Failure(Reason.IMA_UNMEASURED, f"something measured under {p.decode()}", "nothing", hint) for p in rules.measured if not any(e.path.startswith(p) for e in entries)
+            Failure(
+                Reason.IMA_UNMEASURED, f"something measured under {p.decode()}", "nothing", hint
+            )
+            for p in rules.measured
+            if not any(e.path.startswith(p) for e in entries)
         ]
     return failures
 
 
 def honest(path: bytes) -> bool:
-    """Whether `path` is an absolute path that says where it leads: printable UTF-8, no `..`, `.` or empty part."""
+    """Whether `path` is an absolute path that says where it leads: printable UTF-8, no `..`, `.` or
+    empty part.
+    """
     try:
         text = path.decode()
     except UnicodeDecodeError:
         return False
-    return text.isprintable() and text.startswith("/") and not any(part in {"", ".", ".."} for part in text[1:].split("/"))
+    return (
+        text.isprintable()
+        and text.startswith("/")
+        and not any(part in {"", ".", ".."} for part in text[1:].split("/"))
+    )
 
 
 def signature_holds(entry: ImaEntry, keys: Mapping[bytes, Any]) -> bool:
-    """Whether the entry's appraisal signature (version 2, security/integrity/digsig.c) is one of `keys`' over the file's digest."""
+    """Whether the entry's appraisal signature (version 2, security/integrity/digsig.c) is one of
+    `keys`' over the file's digest.
+    """
     raw = entry.signature
-    if len(raw) < 9 or raw[0] != 0x03 or raw[1] != 0x02 or _SIGNATURE_HASH.get(raw[2]) != entry.algorithm:
+    if (
+        len(raw) < 9
+        or raw[0] != 0x03
+        or raw[1] != 0x02
+        or _SIGNATURE_HASH.get(raw[2]) != entry.algorithm
+    ):
         return False
     key, value = keys.get(raw[3:7]), raw[9:]
     if key is None or len(value) != int.from_bytes(raw[7:9], "big"):
@@ -132,13 +203,36 @@ def signature_holds(entry: ImaEntry, keys: Mapping[bytes, Any]) -> bool:
 
 
 def _file(entry: ImaEntry, allowlists: Sequence[Allowlist], rules: ImaRules) -> Failure:
-    seen = f"{entry.path.decode(errors='backslashreplace')[:200]!a} {entry.algorithm}:{entry.digest.hex()}"
+    seen = (
+        f"{entry.path.decode(errors='backslashreplace')[:200]!a}"
+        f" {entry.algorithm}:{entry.digest.hex()}"
+    )
     if entry.algorithm not in STRONG:
-        return Failure(Reason.IMA_FILE, f"file hashes {', '.join(STRONG)}", seen, "boot with ima_hash=sha256")
+        return Failure(
+            Reason.IMA_FILE, f"file hashes {', '.join(STRONG)}", seen, "boot with ima_hash=sha256"
+        )
     if entry.path.startswith(rules.signed or (b"\0",)) and entry.signature:
-        return Failure(Reason.IMA_SIGNATURE, "a signature by a key the profile lists", seen, "sign the file with that key, or list its digest")
+        return Failure(
+            Reason.IMA_SIGNATURE,
+            "a signature by a key the profile lists",
+            seen,
+            "sign the file with that key, or list its digest",
+        )
     if entry.path.startswith(rules.exclude or (b"\0",)):
-        return Failure(Reason.IMA_PATH, "a path without .., empty parts or unprintable bytes under an excluded folder", seen)
+        return Failure(
+            Reason.IMA_PATH,
+            "a path without .., empty parts or unprintable bytes under an excluded folder",
+            seen,
+        )
     known = sorted({d for a in allowlists for d in a.known(entry.path)})
-    wanted = f"{' or '.join(known[:3])} at that path" if known else "a file the profile's allowlists know"
-    return Failure(Reason.IMA_FILE, wanted, seen, "an update? learn it: framegate profile learn. Not one? treat the machine as compromised")
+    wanted = (
+        f"{' or '.join(known[:3])} at that path"
+        if known
+        else "a file the profile's allowlists know"
+    )
+    return Failure(
+        Reason.IMA_FILE,
+        wanted,
+        seen,
+        "an update? learn it: framegate profile learn. Not one? treat the machine as compromised",
+    )

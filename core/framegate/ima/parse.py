@@ -1,7 +1,9 @@
-"""Parse an IMA measurement list, binary or ASCII, of any template, with template hashes of any bank's width.
+"""Parse an IMA measurement list, binary or ASCII, of any template, with template hashes of any
+bank's width.
 
-Source: Linux Documentation/security/IMA-templates.rst, security/integrity/ima/ima_fs.c and ima_template_lib.c. Numbers are little-endian, as the
-kernel writes them on x86 and ARM and, with ima_canonical_fmt, everywhere.
+Source: Linux Documentation/security/IMA-templates.rst, security/integrity/ima/ima_fs.c and
+ima_template_lib.c. Numbers are little-endian, as the kernel writes them on x86 and ARM and, with
+ima_canonical_fmt, everywhere.
 """
 
 from __future__ import annotations
@@ -15,31 +17,68 @@ from framegate.errors import Malformed, Reason
 from framegate.tpm.constants import Alg
 
 MAX_IMA_ENTRIES: Final = 200_000
-"""A full desktop measured with the kernel's tcb policy reaches some 50,000; with the 4 MiB of a chunk this bounds time and memory."""
+"""A full desktop measured with the kernel's tcb policy reaches some 50,000; with the 4 MiB of a
+chunk this bounds time and memory.
+"""
 MAX_TEMPLATE_BYTES: Final = 64 * 1024
-"""A path of 4 KiB, a signature of 1 KiB, a measured buffer (kexec command line, keys) of some KiB."""
+"""A path of 4 KiB, a signature of 1 KiB, a measured buffer (kexec command line, keys) of some KiB.
+"""
 MAX_TEMPLATE_NAME: Final = 128
 _OLD_NAME_BYTES: Final = 256
 _NG_SHA256: Final = struct.pack("<I", 40) + b"sha256:\0"
 _NG_HEAD: Final = 48
 """Where the name begins in the data of an ima-ng entry with a SHA-256 digest."""
 _WIDTHS: Final = {20: Alg.SHA1, 32: Alg.SHA256, 48: Alg.SHA384, 64: Alg.SHA512}
-_HASHES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64, "sha224": 28, "md5": 16, "sm3_256": 32, "sm3": 32, "sm3-256": 32, "rmd160": 20, "wp512": 64,
-                  "streebog256": 32, "streebog512": 64, "sha3-256": 32, "sha3-384": 48, "sha3-512": 64}  # fmt: skip
+_HASHES: Final = {
+    "sha1": 20,
+    "sha256": 32,
+    "sha384": 48,
+    "sha512": 64,
+    "sha224": 28,
+    "md5": 16,
+    "sm3_256": 32,
+    "sm3": 32,
+    "sm3-256": 32,
+    "rmd160": 20,
+    "wp512": 64,
+    "streebog256": 32,
+    "streebog512": 64,
+    "sha3-256": 32,
+    "sha3-384": 48,
+    "sha3-512": 64,
+}
 TEMPLATES: Final = {
-    "ima": ("d", "n"), "ima-ng": ("d-ng", "n-ng"), "ima-sig": ("d-ng", "n-ng", "sig"), "ima-buf": ("d-ng", "n-ng", "buf"),
-    "ima-modsig": ("d-ng", "n-ng", "sig", "d-modsig", "modsig"), "ima-ngv2": ("d-ngv2", "n-ng"), "ima-sigv2": ("d-ngv2", "n-ng", "sig"),
-    "evm-sig": ("d-ng", "n-ng", "evmsig", "xattrnames", "xattrlengths", "xattrvalues", "iuid", "igid", "imode"),
-}  # fmt: skip
-"""Template name to its fields. Any other name is read as a list of fields joined by `|`, as ima_template_fmt= makes them."""
+    "ima": ("d", "n"),
+    "ima-ng": ("d-ng", "n-ng"),
+    "ima-sig": ("d-ng", "n-ng", "sig"),
+    "ima-buf": ("d-ng", "n-ng", "buf"),
+    "ima-modsig": ("d-ng", "n-ng", "sig", "d-modsig", "modsig"),
+    "ima-ngv2": ("d-ngv2", "n-ng"),
+    "ima-sigv2": ("d-ngv2", "n-ng", "sig"),
+    "evm-sig": (
+        "d-ng",
+        "n-ng",
+        "evmsig",
+        "xattrnames",
+        "xattrlengths",
+        "xattrvalues",
+        "iuid",
+        "igid",
+        "imode",
+    ),
+}
+"""Template name to its fields. Any other name is read as a list of fields joined by `|`, as
+ima_template_fmt= makes them.
+"""
 _FIELDS: Final = frozenset(f for fields in TEMPLATES.values() for f in fields)
 
 
 class ImaEntry(NamedTuple):
-    """One entry. `data` is what the template hash covers; `path` the raw bytes of the name; `digest` of the file's content under `algorithm`.
+    """One entry. `data` is what the template hash covers; `path` the raw bytes of the name;
+    `digest` of the file's content under `algorithm`.
 
-    `violation`: the kernel saw the file open for writing while measured; such an entry has a zero template hash and says nothing of content.
-    A tuple, because lists have tens of thousands.
+    `violation`: the kernel saw the file open for writing while measured; such an entry has a zero
+    template hash and says nothing of content. A tuple, because lists have tens of thousands.
     """
 
     pcr: int
@@ -55,7 +94,9 @@ class ImaEntry(NamedTuple):
 
 
 class _TemplateHash:
-    """The hash that made the list's template hashes: told by their width, except that SM3 is as wide as SHA-256 and shows at the first entry."""
+    """The hash that made the list's template hashes: told by their width, except that SM3 is as
+    wide as SHA-256 and shows at the first entry.
+    """
 
     def __init__(self, width: int) -> None:
         self.algorithm, self._sure = _WIDTHS[width], False
@@ -66,14 +107,25 @@ class _TemplateHash:
         if self.new(body).digest() == template_hash:
             self._sure = True
             return True
-        if not self._sure and self.algorithm == Alg.SHA256 and "sm3" in hashlib.algorithms_available and hashlib.new("sm3", body).digest() == template_hash:
-            self.algorithm, self.new, self._sure = Alg.SM3_256, lambda data: hashlib.new("sm3", data), True
+        if (
+            not self._sure
+            and self.algorithm == Alg.SHA256
+            and "sm3" in hashlib.algorithms_available
+            and hashlib.new("sm3", body).digest() == template_hash
+        ):
+            self.algorithm, self.new, self._sure = (
+                Alg.SM3_256,
+                lambda data: hashlib.new("sm3", data),
+                True,
+            )
             return True
         return False
 
 
 class ImaList(NamedTuple):
-    """A parsed list: `width` is the algorithm of its template hashes; `padding` bytes after the last entry (a newline some tools leave)."""
+    """A parsed list: `width` is the algorithm of its template hashes; `padding` bytes after the
+    last entry (a newline some tools leave).
+    """
 
     entries: tuple[ImaEntry, ...]
     width: Alg
@@ -83,8 +135,9 @@ class ImaList(NamedTuple):
 def parse_ima(data: bytes) -> ImaList:
     """The list in `data`, binary or ASCII; the width of its template hashes is found out, not told.
 
-    Every template hash is recomputed in its own algorithm. Raises Malformed (IMA_MALFORMED): a hash that does not match (N60), unknown templates or
-    algorithms, sizes past the end, digests of the wrong width, more than `MAX_IMA_ENTRIES`. An empty list is malformed too.
+    Every template hash is recomputed in its own algorithm. Raises Malformed (IMA_MALFORMED): a hash
+    that does not match (N60), unknown templates or algorithms, sizes past the end, digests of the
+    wrong width, more than `MAX_IMA_ENTRIES`. An empty list is malformed too.
     """
     if not data.strip(b"\n\0"):
         raise _bad(0, "an IMA measurement list", "padding only" if data else "nothing")
@@ -93,7 +146,9 @@ def parse_ima(data: bytes) -> ImaList:
 
 
 def cut_entries(data: bytes, skip: int, take: int | None = None) -> bytes:
-    """The bytes of a *binary* list from entry number `skip` on, `take` of them or all: walked by sizes, without hashing. Raises Malformed."""
+    """The bytes of a *binary* list from entry number `skip` on, `take` of them or all: walked by
+    sizes, without hashing. Raises Malformed.
+    """
     bounds, at = [0], 0
     width = next((w for w in _WIDTHS if _template_at(data, w)), 0)
     last = None if take is None else skip + take
@@ -107,7 +162,12 @@ def cut_entries(data: bytes, skip: int, take: int | None = None) -> bytes:
             raise _bad(bounds[-1], "whole IMA entries", f"{len(data) - bounds[-1]} bytes")
         bounds.append(at)
     if skip >= len(bounds):
-        raise Malformed.of(Reason.IMA_OFFSET, f"a list of at least {skip} entries", len(bounds) - 1, "the list was cut or belongs to another boot")
+        raise Malformed.of(
+            Reason.IMA_OFFSET,
+            f"a list of at least {skip} entries",
+            len(bounds) - 1,
+            "the list was cut or belongs to another boot",
+        )
     return data[bounds[skip] : bounds[-1]]
 
 
@@ -118,7 +178,12 @@ def _template_at(data: bytes, width: int) -> bool:
 
 
 def _bad(at: int, expected: str, actual: object) -> Malformed:
-    return Malformed.of(Reason.IMA_MALFORMED, expected, f"{actual} at offset {at}", "read the list again from /sys/kernel/security/ima")
+    return Malformed.of(
+        Reason.IMA_MALFORMED,
+        expected,
+        f"{actual} at offset {at}",
+        "read the list again from /sys/kernel/security/ima",
+    )
 
 
 def _binary(data: bytes) -> ImaList:
@@ -128,10 +193,14 @@ def _binary(data: bytes) -> ImaList:
     raise _bad(0, "a template name behind a hash of 20, 32, 48 or 64 bytes", data[:12].hex())
 
 
-def _binary_of(data: bytes, width: int) -> ImaList:
+def _binary_of(data: bytes, width: int) -> ImaList:  # noqa: C901 - ordered steps, read best in one piece
     at, end, entries = 0, len(data), list[ImaEntry]()
     head, u32 = struct.Struct(f"<I{width}sI"), struct.Struct("<I").unpack_from
-    hashed, zero, names = _TemplateHash(width), bytes(width), dict[bytes, tuple[str, tuple[str, ...]]]()
+    hashed, zero, names = (
+        _TemplateHash(width),
+        bytes(width),
+        dict[bytes, tuple[str, tuple[str, ...]]](),
+    )
     append, plain = entries.append, (b"ima-ng", b"ima-sig")
     while at < end:
         at = _usual(data, at, width, hashed, entries)
@@ -142,7 +211,9 @@ def _binary_of(data: bytes, width: int) -> ImaList:
                 return ImaList(tuple(entries), hashed.algorithm, end - at)
             raise _bad(at, f"an entry of at least {head.size} bytes", f"{end - at} left")
         if len(entries) >= MAX_IMA_ENTRIES:
-            raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_IMA_ENTRIES} IMA entries", f"more at offset {at}")
+            raise Malformed.of(
+                Reason.TOO_LARGE, f"at most {MAX_IMA_ENTRIES} IMA entries", f"more at offset {at}"
+            )
         pcr, template_hash, size = head.unpack_from(data, at)
         start = at + head.size + size
         if size > MAX_TEMPLATE_NAME or start > end:
@@ -162,7 +233,11 @@ def _binary_of(data: bytes, width: int) -> ImaList:
             (length,) = u32(data, start)
             start += 4
             if length > MAX_TEMPLATE_BYTES or length > end - start:
-                raise _bad(at, f"template data of at most {min(MAX_TEMPLATE_BYTES, end - start)} bytes", length)
+                raise _bad(
+                    at,
+                    f"template data of at most {min(MAX_TEMPLATE_BYTES, end - start)} bytes",
+                    length,
+                )
             stop = start + length
             body = data[start:stop]
             values = _split(body, len(known[1]), at)
@@ -172,7 +247,20 @@ def _binary_of(data: bytes, width: int) -> ImaList:
             raise _bad(at, f"template data that hashes to {template_hash.hex()}", "other data")
         if raw in plain:  # the usual case, without a dictionary for every entry
             kind, digest = _digest(values[0], at, violation)
-            append(ImaEntry(pcr, template_hash, known[0], body, kind, digest, _name(values[1], at), values[2] if len(values) == 3 else b"", b"", violation))
+            append(
+                ImaEntry(
+                    pcr,
+                    template_hash,
+                    known[0],
+                    body,
+                    kind,
+                    digest,
+                    _name(values[1], at),
+                    values[2] if len(values) == 3 else b"",
+                    b"",
+                    violation,
+                )
+            )
         else:
             append(_entry(pcr, template_hash, known, body, values, violation, at))
         at = start
@@ -180,11 +268,15 @@ def _binary_of(data: bytes, width: int) -> ImaList:
 
 
 def _usual(data: bytes, at: int, width: int, hashed: _TemplateHash, entries: list[ImaEntry]) -> int:
-    """Take in entries as nearly all are (ima-ng, a SHA-256 digest, no violation) for as long as they come; returns where the first other one begins.
+    """Take in entries as nearly all are (ima-ng, a SHA-256 digest, no violation) for as long as
+    they come; returns where the first other one begins.
 
-    It changes nothing for that one, which is read, or refused, with care: this loop only saves time.
+    It changes nothing for that one, which is read, or refused, with care: this loop only saves
+    time.
     """
-    layout = struct.Struct(f"<I{width}sI6sI12s32sI")  # the entry's head, and the head of its data up to the name
+    layout = struct.Struct(
+        f"<I{width}sI6sI12s32sI"
+    )  # the entry's head, and the head of its data up to the name
     unpack, head = layout.unpack_from, layout.size - _NG_HEAD
     append, make, new = entries.append, tuple.__new__, hashed.new
     end, room = len(data), MAX_IMA_ENTRIES - len(entries)
@@ -193,18 +285,43 @@ def _usual(data: bytes, at: int, width: int, hashed: _TemplateHash, entries: lis
         pcr, template_hash, name_size, name, length, prefix, digest, path_size = unpack(data, at)
         start = at + head
         stop = start + length
-        if name_size != 6 or name != b"ima-ng" or prefix != _NG_SHA256 or _NG_HEAD + path_size != length or length > MAX_TEMPLATE_BYTES or stop > end:
+        if (
+            name_size != 6
+            or name != b"ima-ng"
+            or prefix != _NG_SHA256
+            or _NG_HEAD + path_size != length
+            or length > MAX_TEMPLATE_BYTES
+            or stop > end
+        ):
             break
         body = data[start:stop]
         if new(body).digest() != template_hash or body.find(0, _NG_HEAD) != length - 1:
             break
-        append(make(ImaEntry, (pcr, template_hash, "ima-ng", body, "sha256", digest, body[_NG_HEAD:-1], b"", b"", False)))
+        append(
+            make(
+                ImaEntry,
+                (
+                    pcr,
+                    template_hash,
+                    "ima-ng",
+                    body,
+                    "sha256",
+                    digest,
+                    body[_NG_HEAD:-1],
+                    b"",
+                    b"",
+                    False,
+                ),
+            )
+        )
         at, room = stop, room - 1
     return at
 
 
 def _old(data: bytes, start: int, at: int) -> tuple[bytes, list[bytes], int]:
-    """The `ima` template: a bare SHA-1 digest, a sized name; hashed with the name padded to 256 bytes, and no size of the whole."""
+    """The `ima` template: a bare SHA-1 digest, a sized name; hashed with the name padded to 256
+    bytes, and no size of the whole.
+    """
     if len(data) - start < 24:
         raise _bad(at, "a digest and a name", f"{len(data) - start} bytes left")
     size = int.from_bytes(data[start + 20 : start + 24], "little")
@@ -231,15 +348,40 @@ def _split(body: bytes, count: int, at: int) -> list[bytes]:
     return values
 
 
-def _entry(pcr: int, template_hash: bytes, known: tuple[str, tuple[str, ...]], body: bytes, values: list[bytes], violation: bool, at: int) -> ImaEntry:
+def _entry(
+    pcr: int,
+    template_hash: bytes,
+    known: tuple[str, tuple[str, ...]],
+    body: bytes,
+    values: list[bytes],
+    violation: bool,
+    at: int,
+) -> ImaEntry:
     by = dict(zip(known[1], values, strict=True))
-    algorithm, digest = ("sha1", by["d"]) if "d" in by else _digest(by.get("d-ng") or by.get("d-ngv2") or b"", at, violation)
+    algorithm, digest = (
+        ("sha1", by["d"])
+        if "d" in by
+        else _digest(by.get("d-ng") or by.get("d-ngv2") or b"", at, violation)
+    )
     signature = by.get("sig") or by.get("evmsig") or b""
-    return ImaEntry(pcr, template_hash, known[0], body, algorithm, digest, _name(by.get("n-ng") or by.get("n") or b"", at), signature, by.get("buf", b""), violation)
+    return ImaEntry(
+        pcr,
+        template_hash,
+        known[0],
+        body,
+        algorithm,
+        digest,
+        _name(by.get("n-ng") or by.get("n") or b"", at),
+        signature,
+        by.get("buf", b""),
+        violation,
+    )
 
 
 def _digest(value: bytes, at: int, violation: bool) -> tuple[str, bytes]:
-    """`sha256:` NUL digest, or with a type in front (`ima:sha256:`, `verity:sha256:`, which keeps its type: it is no hash of the file)."""
+    """`sha256:` NUL digest, or with a type in front (`ima:sha256:`, `verity:sha256:`, which keeps
+    its type: it is no hash of the file).
+    """
     name, mark, digest = value.partition(b":\0")
     if not mark:
         raise _bad(at, "an algorithm and a digest", ascii(value[:20]))
@@ -262,7 +404,14 @@ def _fields(name: bytes) -> tuple[str, ...] | None:
     if text in TEMPLATES:
         return TEMPLATES[text]
     parts = tuple(text.split("|"))
-    return parts if set(parts) <= _FIELDS - {"d", "n"} and len(set(parts)) == len(parts) and {"d-ng", "d-ngv2"} & set(parts) and "n-ng" in parts else None
+    return (
+        parts
+        if set(parts) <= _FIELDS - {"d", "n"}
+        and len(set(parts)) == len(parts)
+        and {"d-ng", "d-ngv2"} & set(parts)
+        and "n-ng" in parts
+        else None
+    )
 
 
 def _ascii(data: bytes) -> ImaList:
@@ -270,9 +419,17 @@ def _ascii(data: bytes) -> ImaList:
     for line in data.split(b"\n"):
         if line.strip(b"\0 "):
             if len(entries) >= MAX_IMA_ENTRIES:
-                raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_IMA_ENTRIES} IMA entries", f"more at offset {at}")
+                raise Malformed.of(
+                    Reason.TOO_LARGE,
+                    f"at most {MAX_IMA_ENTRIES} IMA entries",
+                    f"more at offset {at}",
+                )
             if not entries:
-                width = len(line.lstrip(b" ").split(b" ", 2)[1]) // 2 if line.lstrip(b" ").count(b" ") >= 2 else 0
+                width = (
+                    len(line.lstrip(b" ").split(b" ", 2)[1]) // 2
+                    if line.lstrip(b" ").count(b" ") >= 2
+                    else 0
+                )
                 if width not in _WIDTHS:
                     raise _bad(at, "a template hash of 20, 32, 48 or 64 bytes", ascii(line[:60]))
                 hashed = _TemplateHash(width)
@@ -282,24 +439,36 @@ def _ascii(data: bytes) -> ImaList:
 
 
 def _ascii_entry(line: bytes, at: int, hashed: _TemplateHash, width: int) -> ImaEntry:
-    """An ASCII line holds less than its hash covers (where a name ends, whether a signature follows): of the readings, the one that hashes right is taken."""
+    """An ASCII line holds less than its hash covers (where a name ends, whether a signature
+    follows): of the readings, the one that hashes right is taken.
+    """
     parts = line.lstrip(b" ").split(b" ", 3)
     if len(parts) != 4:
         raise _bad(at, "PCR, template hash, template, fields", ascii(line[:60]))
     try:
-        pcr, template_hash, digest_text, name = int(parts[0]), bytes.fromhex(parts[1].decode()), *_first_field(parts[3])
+        pcr, template_hash, digest_text, name = (
+            int(parts[0]),
+            bytes.fromhex(parts[1].decode()),
+            *_first_field(parts[3]),
+        )
         fields, template = _fields(parts[2]), parts[2].decode()
         algorithm, _, value = digest_text.rpartition(":")
         digest = bytes.fromhex(value)
     except ValueError as error:
-        raise _bad(at, "PCR, template hash, template, algorithm:digest, name", ascii(line[:60])) from error
+        raise _bad(
+            at, "PCR, template hash, template, algorithm:digest, name", ascii(line[:60])
+        ) from error
     if fields is None or len(template_hash) != width or not 0 <= pcr < 24:
-        raise _bad(at, f"a known template, a hash of {width} bytes, a PCR below 24", ascii(line[:60]))
+        raise _bad(
+            at, f"a known template, a hash of {width} bytes, a PCR below 24", ascii(line[:60])
+        )
     violation = not any(template_hash)
     if template == "ima":
         body = digest + name[: _OLD_NAME_BYTES - 1].ljust(_OLD_NAME_BYTES, b"\0")
         if violation or hashed.made(template_hash, body):
-            return ImaEntry(pcr, template_hash, template, body, "sha1", digest, name, b"", b"", violation)
+            return ImaEntry(
+                pcr, template_hash, template, body, "sha1", digest, name, b"", b"", violation
+            )
         raise _bad(at, f"fields that hash to {template_hash.hex()}", "other fields")
     head = (algorithm + ":").encode() + b"\0" + digest
     for path, rest in _readings(name, len(fields) - 2):
@@ -307,11 +476,17 @@ def _ascii_entry(line: bytes, at: int, hashed: _TemplateHash, width: int) -> Ima
         body = b"".join(struct.pack("<I", len(v)) + v for v in values)
         if violation or hashed.made(template_hash, body):
             return _entry(pcr, template_hash, (template, fields), body, values, violation, at)
-    raise _bad(at, f"fields that hash to {template_hash.hex()}", "other fields, or a name with escapes: read the binary list")
+    raise _bad(
+        at,
+        f"fields that hash to {template_hash.hex()}",
+        "other fields, or a name with escapes: read the binary list",
+    )
 
 
 def _field(text: bytes) -> bytes:
-    """A field as the kernel prints it: hexadecimal, or algorithm:hexadecimal for a digest (d-modsig)."""
+    """A field as the kernel prints it: hexadecimal, or algorithm:hexadecimal for a digest
+    (d-modsig).
+    """
     algorithm, mark, value = text.rpartition(b":")
     return (algorithm + b":\0" if mark else b"") + bytes.fromhex(value.decode())
 
@@ -324,7 +499,9 @@ def _first_field(rest: bytes) -> tuple[str, bytes]:
 
 
 def _readings(text: bytes, extra: int) -> list[tuple[bytes, list[bytes]]]:
-    """Ways to split name and `extra` hexadecimal fields, of which the kernel prints an empty one as nothing."""
+    """Ways to split name and `extra` hexadecimal fields, of which the kernel prints an empty one as
+    nothing.
+    """
     found: list[tuple[bytes, list[bytes]]] = []
     if extra == 0:
         return [(text, [])]

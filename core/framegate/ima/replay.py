@@ -1,6 +1,7 @@
 """Replay an IMA list to the value of its PCR, and find the prefix of it that a quote covers.
 
-The list is read after the quote, so it may be ahead of it (N62); what counts is the one prefix whose PCR value was quoted.
+The list is read after the quote, so it may be ahead of it (N62); what counts is the one prefix
+whose PCR value was quoted.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
 IMA_PCR: Final = 10
 MAX_AHEAD: Final = 4096
-"""Entries a list may be ahead of its quote: a machine that starts a few thousand programs between quote and reading is attested again."""
+"""Entries a list may be ahead of its quote: a machine that starts a few thousand programs between
+quote and reading is attested again.
+"""
 
 
 class ImaPrefix(NamedTuple):
-    """What a controller has verified of a machine's list: how many entries and violations, and PCR 10 after them, in one boot and one bank."""
+    """What a controller has verified of a machine's list: how many entries and violations, and PCR
+    10 after them, in one boot and one bank.
+    """
 
     entries: int
     violations: int
@@ -28,10 +33,14 @@ class ImaPrefix(NamedTuple):
     restart_count: int
 
 
-def running_values(found: ImaList, bank: Alg, start: bytes, *, padded_sha1: bool = False) -> list[bytes]:
-    """PCR 10 after 0, 1, … all entries: one value more than entries; template hashes are recomputed in `bank`, never taken from the list (N60).
+def running_values(
+    found: ImaList, bank: Alg, start: bytes, *, padded_sha1: bool = False
+) -> list[bytes]:
+    """PCR 10 after 0, 1, … all entries: one value more than entries; template hashes are recomputed
+    in `bank`, never taken from the list (N60).
 
-    A violation extends all ones. `padded_sha1`: kernels before 5.8 extend every bank with the SHA-1 template hash and zeros.
+    A violation extends all ones. `padded_sha1`: kernels before 5.8 extend every bank with the SHA-1
+    template hash and zeros.
     """
     name, size = HASH_NAME[bank], DIGEST_SIZE[bank]
     new, ones = getattr(hashlib, name), b"\xff" * size
@@ -44,7 +53,9 @@ def running_values(found: ImaList, bank: Alg, start: bytes, *, padded_sha1: bool
         elif padded_sha1:
             digest = hashlib.sha1(entry.data, usedforsecurity=False).digest().ljust(size, b"\0")
         elif checked:
-            digest = entry.template_hash  # recomputed over the data by the parser, in this very algorithm
+            digest = (
+                entry.template_hash
+            )  # recomputed over the data by the parser, in this very algorithm
         else:
             digest = new(entry.data).digest()
         value = new(value + digest).digest()
@@ -53,7 +64,8 @@ def running_values(found: ImaList, bank: Alg, start: bytes, *, padded_sha1: bool
 
 
 def find_prefix(values: Sequence[bytes], covers: Callable[[bytes], bool]) -> int:
-    """How many entries the quote covers: the longest prefix for whose PCR value `covers` is true, at most `MAX_AHEAD` back from the end.
+    """How many entries the quote covers: the longest prefix for whose PCR value `covers` is true,
+    at most `MAX_AHEAD` back from the end.
 
     Raises EvidenceRejected (IMA_REPLAY).
     """
@@ -61,13 +73,23 @@ def find_prefix(values: Sequence[bytes], covers: Callable[[bytes], bool]) -> int
         if covers(values[count]):
             return count
     raise EvidenceRejected(
-        [Failure(Reason.IMA_REPLAY, f"a prefix, at most {MAX_AHEAD} entries short, that replays to the quoted PCR {IMA_PCR}", f"none in {len(values) - 1} entries",
-                 "the list is not the whole story since boot: shortened, altered, or of another boot")]
-    )  # fmt: skip
+        [
+            Failure(
+                Reason.IMA_REPLAY,
+                f"a prefix, at most {MAX_AHEAD} entries short, that replays to the quoted PCR"
+                f" {IMA_PCR}",
+                f"none in {len(values) - 1} entries",
+                "the list is not the whole story since boot: shortened, altered, or of another"
+                " boot",
+            )
+        ]
+    )
 
 
 def boot_aggregates(pcrs: Mapping[int, bytes], algorithm: str) -> frozenset[bytes]:
-    """What `boot_aggregate` may be, from verified boot PCRs of the same algorithm: over PCR 0 to 7, and over 0 to 9 for kernels that do so (N64)."""
+    """What `boot_aggregate` may be, from verified boot PCRs of the same algorithm: over PCR 0 to 7,
+    and over 0 to 9 for kernels that do so (N64).
+    """
     sums = []
     for last in (7, 9):
         if all(p in pcrs for p in range(last + 1)):

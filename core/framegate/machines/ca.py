@@ -1,4 +1,6 @@
-"""Generations of an issuing CA as a state machine: one is made, signs, stops signing, is forgotten. None comes back."""
+"""Generations of an issuing CA as a state machine: one is made, signs, stops signing, is forgotten.
+None comes back.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A device's states as a table. There is no path to TRUSTED but a fresh affirming result (PROVED)."""
+"""A device's states as a table. There is no path to TRUSTED but a fresh affirming result
+(PROVED).
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,20 @@ class Event(StrEnum):
     """What can happen to it; also the reason code of the edge."""
 
     PROVED = "proved"  # a fresh affirming result
-    PROVED_UNPINNED = "proved-unpinned"  # the same by a ticket without an EK hash: an operator has to approve
+    PROVED_UNPINNED = (  # the same by a ticket without an EK hash: an operator has to approve
+        "proved-unpinned"
+    )
     CONTRADICTED = "contradicted"  # authenticated evidence contradicts policy
     LATE = "late"  # two intervals without a result
     APPROVED = "approved"
     QUARANTINE = "quarantine"
     RELEASE = "release"
-    RECONSIDERED = "reconsidered"  # a changed profile affirms the stored evidence that made it suspect; a fresh quote has to pass too
+    # a changed profile affirms the stored evidence that made it suspect; a fresh quote has to pass
+    # too
+    RECONSIDERED = "reconsidered"
     RETIRE = "retire"
-    REPLACED = "replaced"  # another machine takes its place by an operator's ticket; it has proved nothing yet
+    # another machine takes its place by an operator's ticket; it has proved nothing yet
+    REPLACED = "replaced"
 
 
 _S, _E = State, Event
@@ -75,7 +82,9 @@ TABLE = MappingProxyType(
         (_S.QUARANTINED, _E.RETIRE): _S.RETIRED,
     }
 )
-"""(state, event) to next state; what is not here is refused. RETIRED has no way out: the name and EK come back only by a new ticket."""
+"""(state, event) to next state; what is not here is refused. RETIRED has no way out: the name and
+EK come back only by a new ticket.
+"""
 
 
 def step(state: State, event: Event) -> State:
@@ -84,4 +93,6 @@ def step(state: State, event: Event) -> State:
         return TABLE[state, event]
     except KeyError:
         allowed = ", ".join(e for s, e in TABLE if s == state) or "nothing"
-        raise Refused.of(Reason.TRANSITION, f"for a device that is {state}: {allowed}", event) from None
+        raise Refused.of(
+            Reason.TRANSITION, f"for a device that is {state}: {allowed}", event
+        ) from None

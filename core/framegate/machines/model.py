@@ -1,4 +1,6 @@
-"""A registered model as a state machine. Only an approved one can be put in force; approval can be withdrawn and given again."""
+"""A registered model as a state machine. Only an approved one can be put in force; approval can be
+withdrawn and given again.
+"""
 
 from __future__ import annotations
 

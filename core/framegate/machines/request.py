@@ -1,7 +1,8 @@
-"""Requests as a state machine: a role for a while, others' approval of one exact act, a review of what cannot be undone.
+"""Requests as a state machine: a role for a while, others' approval of one exact act, a review of
+what cannot be undone.
 
-A request counts once: no event leads out of USED, DENIED, EXPIRED or ENDED, and APPROVED goes back to PENDING only where
-an approver does not count any more before it was used.
+A request counts once: no event leads out of USED, DENIED, EXPIRED or ENDED, and APPROVED goes back
+to PENDING only where an approver does not count any more before it was used.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ TABLE = MappingProxyType(
         (_S.PENDING, _E.APPROVE): _S.APPROVED,
         (_S.PENDING, _E.DENY): _S.DENIED,
         (_S.PENDING, _E.EXPIRE): _S.EXPIRED,
-        (_S.PENDING, _E.USE): _S.USED,  # enough approvals count at this moment, though it was not marked so
+        (
+            _S.PENDING,
+            _E.USE,
+        ): _S.USED,  # enough approvals count at this moment, though it was not marked so
         (_S.APPROVED, _E.REOPEN): _S.PENDING,
         (_S.APPROVED, _E.USE): _S.USED,
         (_S.APPROVED, _E.EXPIRE): _S.EXPIRED,

@@ -13,9 +13,13 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def move(table: Mapping[tuple[S, E], S], state: S, event: E, what: str) -> S:
-    """The state after `event`. Raises Refused (TRANSITION), saying what is allowed for `what` in this state."""
+    """The state after `event`. Raises Refused (TRANSITION), saying what is allowed for `what` in
+    this state.
+    """
     try:
         return table[state, event]
     except KeyError:
         allowed = ", ".join(e for s, e in table if s == state) or "nothing"
-        raise Refused.of(Reason.TRANSITION, f"for {what} that is {state}: {allowed}", event) from None
+        raise Refused.of(
+            Reason.TRANSITION, f"for {what} that is {state}: {allowed}", event
+        ) from None

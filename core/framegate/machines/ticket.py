@@ -9,7 +9,9 @@ from framegate.machines.table import move
 
 
 class TicketState(StrEnum):
-    """Where a ticket stands. That a reservation or the ticket itself ran out, the clock says (`Ticket.state`)."""
+    """Where a ticket stands. That a reservation or the ticket itself ran out, the clock says
+    (`Ticket.state`).
+    """
 
     OPEN = "open"
     RESERVED = "reserved"
@@ -30,7 +32,11 @@ TABLE = MappingProxyType(
         (_S.OPEN, _E.RESERVE): _S.RESERVED,
         (_S.RESERVED, _E.RESERVE): _S.RESERVED,  # by the same TPM, which began again
         (_S.RESERVED, _E.USE): _S.USED,
-        (_S.OPEN, _E.USE): _S.USED,  # its reservation ran out while the proof was on its way, and nobody else took it
+        (
+            _S.OPEN,
+            _E.USE,
+            # its reservation ran out while the proof was on its way, and nobody else took it
+        ): _S.USED,
     }
 )
 

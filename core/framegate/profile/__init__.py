@@ -1,1 +1,3 @@
-"""Firmware profiles: reference values and limits as data, how they are learned, and how people read them."""
+"""Firmware profiles: reference values and limits as data, how they are learned, and how people read
+them.
+"""

@@ -53,7 +53,8 @@ _File: TypeAlias = tuple[str, bytes, bytes]
 class Observation:
     """What one good machine showed.
 
-    Its boot log, IMA entries (empty: no IMA), posture, TPM firmware, and the quirks its replay took.
+    Its boot log, IMA entries (empty: no IMA), posture, TPM firmware, and the quirks its replay
+    took.
     """
 
     log: BootLog

@@ -1,6 +1,8 @@
-"""Firmware profiles: reference values for one machine model and firmware, as data (TOML), and their strict reading.
+"""Firmware profiles: reference values for one machine model and firmware, as data (TOML), and their
+strict reading.
 
-A profile says which PCRs are quoted and which boot events may, and which must, be found in them. What it does not mention is not allowed.
+A profile says which PCRs are quoted and which boot events may, and which must, be found in them.
+What it does not mention is not allowed.
 """
 
 from __future__ import annotations
@@ -26,14 +28,18 @@ _T = TypeVar("_T")
 PROFILE_TYPE: Final = "application/vnd.framegate.firmware-profile+toml"
 """What signatures on profiles are of; the payload is the TOML as it was written."""
 MAX_PROFILE_BYTES: Final = 256 * 1024
-"""Some thousand digests with names; a profile is read by people too. File contents live in allowlists."""
+"""Some thousand digests with names; a profile is read by people too. File contents live in
+allowlists.
+"""
 NEVER_ANY: Final = frozenset({0, 2, 4, 7, 8, 9})
 """PCRs of code and of Secure Boot: a rule that claims whatever comes there would be no rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventRule:
-    """Events that this profile claims: in `pcr`, with one of `digests`; None claims any event there. `name` is for people."""
+    """Events that this profile claims: in `pcr`, with one of `digests`; None claims any event
+    there. `name` is for people.
+    """
 
     name: str
     pcr: int
@@ -43,7 +49,9 @@ class EventRule:
 
 @dataclass(frozen=True, slots=True)
 class TextRule:
-    """Boot loader commands or kernel command lines claimed by their text, which the event's digest must cover. `*` in `allow` stands for any characters."""
+    """Boot loader commands or kernel command lines claimed by their text, which the event's digest
+    must cover. `*` in `allow` stands for any characters.
+    """
 
     name: str
     pcr: int
@@ -53,7 +61,9 @@ class TextRule:
 
 @dataclass(frozen=True, slots=True)
 class VariableRule:
-    """UEFI boot variables (BootOrder, Boot0001, …) whose value may be anything, by name; `#` stands for a hexadecimal digit."""
+    """UEFI boot variables (BootOrder, Boot0001, …) whose value may be anything, by name; `#` stands
+    for a hexadecimal digit.
+    """
 
     name: str
     pcr: int
@@ -62,7 +72,9 @@ class VariableRule:
 
 @dataclass(frozen=True, slots=True)
 class SecureBoot:
-    """Secure Boot as demanded. `dbx_minimum`: SHA-256 hashes that the revocation list must hold at least; `sbat_minimum`: component to generation."""
+    """Secure Boot as demanded. `dbx_minimum`: SHA-256 hashes that the revocation list must hold at
+    least; `sbat_minimum`: component to generation.
+    """
 
     required: bool
     dbx_minimum: frozenset[bytes] | None
@@ -71,7 +83,9 @@ class SecureBoot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirmwareProfile:
-    """A parsed profile, compared by identity. `tpm_firmware` None means any version, said so in words in the file; `ima` None means no IMA list is asked for."""
+    """A parsed profile, compared by identity. `tpm_firmware` None means any version, said so in
+    words in the file; `ima` None means no IMA list is asked for.
+    """
 
     name: str
     version: str
@@ -91,28 +105,49 @@ class FirmwareProfile:
     by_pcr: Mapping[int, EventRule]
 
     def claim(self, pcr: int, digest: bytes) -> EventRule | None:
-        """The rule that claims `digest` in `pcr`, if any; two look-ups, however many rules there are."""
+        """The rule that claims `digest` in `pcr`, if any; two look-ups, however many rules there
+        are.
+        """
         return self.by_digest.get((pcr, digest)) or self.by_pcr.get(pcr)
 
 
 def parse_profile(data: bytes) -> FirmwareProfile:
-    """The profile in `data` (TOML, UTF-8). Raises Malformed (PROFILE_INVALID) naming the member; unknown members are errors."""
+    """The profile in `data` (TOML, UTF-8). Raises Malformed (PROFILE_INVALID) naming the member;
+    unknown members are errors.
+    """
     if len(data) > MAX_PROFILE_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"a profile of at most {MAX_PROFILE_BYTES} bytes", len(data))
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"a profile of at most {MAX_PROFILE_BYTES} bytes", len(data)
+        )
     try:
         body = tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise _bad("TOML in UTF-8", error) from error
     head = _table(body, "profile", {"name", "version", "revision", "bank", "pcrs", "description"})
     tpm = _table(body, "tpm", {"firmware"})
-    known = {"profile", "tpm", "secure_boot", "posture", "event", "text", "variable", "quirks", "pcr_values", "ima"}
+    known = {
+        "profile",
+        "tpm",
+        "secure_boot",
+        "posture",
+        "event",
+        "text",
+        "variable",
+        "quirks",
+        "pcr_values",
+        "ima",
+    }
     if set(body) - known:
         raise _bad(f"tables {', '.join(sorted(known))}", sorted(set(body) - known))
     bank = BANK_BY_NAME.get(_get(head, "bank", str))
     pcrs = _get(head, "pcrs", list)
     if bank is None or bank.name == "SHA1":
         raise _bad("bank sha256, sha384 or sha512", head["bank"])
-    if not all(type(p) is int and 0 <= p < 24 for p in pcrs) or pcrs != sorted(set(pcrs)) or not set(TLS_KEY_PCRS) <= set(pcrs):
+    if (
+        not all(type(p) is int and 0 <= p < 24 for p in pcrs)
+        or pcrs != sorted(set(pcrs))
+        or not set(TLS_KEY_PCRS) <= set(pcrs)
+    ):
         raise _bad("pcrs ascending, 0 to 23, with 0 to 7 among them", pcrs)
     rules = tuple(_rule(e, DIGEST_SIZE[bank], pcrs) for e in _get(body, "event", list))
     texts = tuple(_text(e, pcrs) for e in _optional(body, "text"))
@@ -132,11 +167,23 @@ def parse_profile(data: bytes) -> FirmwareProfile:
     if PHASES in quirks and 11 not in pcrs:
         raise _bad(f"PCR 11 in pcrs with quirk {PHASES}", pcrs)
     return FirmwareProfile(
-        parse_name(_get(head, "name", str), "profile name"), _get(head, "version", str), revision, str(head.get("description", "")), PcrSelection(bank, tuple(pcrs)),
-        _secure_boot(body), _firmware(tpm), parse_limits(_get(body, "posture", dict)), rules, texts, tuple(_variable(v, pcrs) for v in _optional(body, "variable")),
-        quirks, pinned, _ima(body, PADDED in quirks) if "ima" in body else None,
-        MappingProxyType({(r.pcr, d): r for r in reversed(rules) for d in r.digests or ()}), MappingProxyType({r.pcr: r for r in rules if r.digests is None}),
-    )  # fmt: skip
+        parse_name(_get(head, "name", str), "profile name"),
+        _get(head, "version", str),
+        revision,
+        str(head.get("description", "")),
+        PcrSelection(bank, tuple(pcrs)),
+        _secure_boot(body),
+        _firmware(tpm),
+        parse_limits(_get(body, "posture", dict)),
+        rules,
+        texts,
+        tuple(_variable(v, pcrs) for v in _optional(body, "variable")),
+        quirks,
+        pinned,
+        _ima(body, PADDED in quirks) if "ima" in body else None,
+        MappingProxyType({(r.pcr, d): r for r in reversed(rules) for d in r.digests or ()}),
+        MappingProxyType({r.pcr: r for r in rules if r.digests is None}),
+    )
 
 
 def _bad(expected: str, actual: object) -> Malformed:
@@ -146,14 +193,18 @@ def _bad(expected: str, actual: object) -> Malformed:
 def _table(body: dict[str, Any], name: str, members: set[str]) -> dict[str, Any]:
     table = _get(body, name, dict)
     if set(table) - members:
-        raise _bad(f"members {', '.join(sorted(members))} in [{name}]", sorted(set(table) - members))
+        raise _bad(
+            f"members {', '.join(sorted(members))} in [{name}]", sorted(set(table) - members)
+        )
     return dict(table)
 
 
 def _get(table: dict[str, Any], name: str, kind: type[_T]) -> _T:
     value = table.get(name)
     if type(value) is not kind:
-        raise _bad(f"{name} as {kind.__name__}", "nothing" if value is None else type(value).__name__)
+        raise _bad(
+            f"{name} as {kind.__name__}", "nothing" if value is None else type(value).__name__
+        )
     return value
 
 
@@ -184,37 +235,61 @@ def _firmware(tpm: dict[str, Any]) -> frozenset[int] | None:
     try:
         return frozenset(int(v, 16) for v in _strings(tpm, "firmware"))
     except ValueError as error:
-        raise _bad('firmware = "any" or a list of hexadecimal versions', tpm.get("firmware")) from error
+        raise _bad(
+            'firmware = "any" or a list of hexadecimal versions', tpm.get("firmware")
+        ) from error
 
 
 def _secure_boot(body: dict[str, Any]) -> SecureBoot:
     table = _table(body, "secure_boot", {"required", "dbx_minimum", "sbat_minimum"})
-    dbx = _hex([str(v) for v in _get(table, "dbx_minimum", list)], 32, "dbx hashes") if "dbx_minimum" in table else None
+    dbx = (
+        _hex([str(v) for v in _get(table, "dbx_minimum", list)], 32, "dbx hashes")
+        if "dbx_minimum" in table
+        else None
+    )
     sbat = None
     if "sbat_minimum" in table:
         try:
-            sbat = MappingProxyType(sbat_levels("\n".join(_strings(table, "sbat_minimum")).encode()))
+            sbat = MappingProxyType(
+                sbat_levels("\n".join(_strings(table, "sbat_minimum")).encode())
+            )
         except Malformed as error:
-            raise _bad('sbat_minimum = ["component,generation", …]', error.failures[0].actual) from error
+            raise _bad(
+                'sbat_minimum = ["component,generation", …]', error.failures[0].actual
+            ) from error
     return SecureBoot(_get(table, "required", bool), dbx, sbat)
 
 
 def _rule(event: Any, size: int, pcrs: list[int]) -> EventRule:
     if type(event) is not dict or set(event) != {"name", "pcr", "digests", "required"}:
-        raise _bad("[[event]] with name, pcr, digests, required", event if type(event) is not dict else sorted(event))
-    pcr, name, required = _get(event, "pcr", int), _get(event, "name", str), _get(event, "required", bool)
+        raise _bad(
+            "[[event]] with name, pcr, digests, required",
+            event if type(event) is not dict else sorted(event),
+        )
+    pcr, name, required = (
+        _get(event, "pcr", int),
+        _get(event, "name", str),
+        _get(event, "required", bool),
+    )
     if pcr not in pcrs:
         raise _bad(f"an event in a quoted PCR with digests of {size} bytes", (pcr, name))
     if event["digests"] == "any":
         if pcr in NEVER_ANY or required:
-            raise _bad(f'digests = "any" not required and outside PCR {sorted(NEVER_ANY)}', (pcr, name))
+            raise _bad(
+                f'digests = "any" not required and outside PCR {sorted(NEVER_ANY)}', (pcr, name)
+            )
         return EventRule(name, pcr, None, False)
-    return EventRule(name, pcr, _hex(_strings(event, "digests"), size, f"digests of {name!r}"), required)
+    return EventRule(
+        name, pcr, _hex(_strings(event, "digests"), size, f"digests of {name!r}"), required
+    )
 
 
 def _text(table: Any, pcrs: list[int]) -> TextRule:
     if type(table) is not dict or set(table) != {"name", "pcr", "allow", "required"}:
-        raise _bad("[[text]] with name, pcr, allow, required", table if type(table) is not dict else sorted(table))
+        raise _bad(
+            "[[text]] with name, pcr, allow, required",
+            table if type(table) is not dict else sorted(table),
+        )
     pcr = _get(table, "pcr", int)
     allow = tuple(_strings(table, "allow"))
     if pcr not in pcrs or pcr < 8 or "*" in allow:
@@ -223,8 +298,16 @@ def _text(table: Any, pcrs: list[int]) -> TextRule:
 
 
 def _variable(table: Any, pcrs: list[int]) -> VariableRule:
-    if type(table) is not dict or set(table) != {"name", "pcr", "names"} or table["pcr"] != 1 or 1 not in pcrs:
-        raise _bad("[[variable]] with name, pcr = 1, names", table if type(table) is not dict else sorted(table))
+    if (
+        type(table) is not dict
+        or set(table) != {"name", "pcr", "names"}
+        or table["pcr"] != 1
+        or 1 not in pcrs
+    ):
+        raise _bad(
+            "[[variable]] with name, pcr = 1, names",
+            table if type(table) is not dict else sorted(table),
+        )
     return VariableRule(_get(table, "name", str), 1, tuple(_strings(table, "names")))
 
 
@@ -239,8 +322,13 @@ def _pinned(body: dict[str, Any], size: int, pcrs: list[int]) -> Mapping[int, fr
 
 
 def _ima(body: dict[str, Any], padded: bool) -> ImaRules:
-    table = _table(body, "ima", {"allowlists", "max_violations", "exclude", "signed", "keys", "measured"})
-    folders = {name: tuple(_folder(v) for v in (_strings(table, name) if name in table else [])) for name in ("exclude", "signed", "measured")}
+    table = _table(
+        body, "ima", {"allowlists", "max_violations", "exclude", "signed", "keys", "measured"}
+    )
+    folders = {
+        name: tuple(_folder(v) for v in (_strings(table, name) if name in table else []))
+        for name in ("exclude", "signed", "measured")
+    }
     keys: dict[bytes, Any] = {}
     for pem in _strings(table, "keys") if "keys" in table else []:
         try:
@@ -257,11 +345,23 @@ def _ima(body: dict[str, Any], padded: bool) -> ImaRules:
     if any(len(v) != 64 for v in lists):
         raise _bad("allowlists as sha256:HEX", lists[0])
     return ImaRules(
-        tuple(sorted(_hex(lists, 32, "allowlists"))), most, folders["exclude"], folders["signed"], MappingProxyType(keys), folders["measured"], padded,
-    )  # fmt: skip
+        tuple(sorted(_hex(lists, 32, "allowlists"))),
+        most,
+        folders["exclude"],
+        folders["signed"],
+        MappingProxyType(keys),
+        folders["measured"],
+        padded,
+    )
 
 
 def _folder(text: str) -> bytes:
-    if not text.startswith("/") or not text.endswith("/") or ".." in text or "//" in text or text == "/":
+    if (
+        not text.startswith("/")
+        or not text.endswith("/")
+        or ".." in text
+        or "//" in text
+        or text == "/"
+    ):
         raise _bad("a folder as /…/", text)
     return text.encode()

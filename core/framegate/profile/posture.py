@@ -1,4 +1,6 @@
-"""Posture: what an agent reports of its own machine. Self-reported: bound to the quote, so attributable, but only as true as the agent."""
+"""Posture: what an agent reports of its own machine. Self-reported: bound to the quote, so
+attributable, but only as true as the agent.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,12 @@ VOLATILE: Final = frozenset({"uptime_s", "clock_ms", "clock_synchronised"})
 class Posture:
     """Typed facts. Empty text or -1 where the agent could not tell; lists are sorted, each once.
 
-    `agent_sha256` of the agent's own installed files; `uptime_s` since boot; `secure_boot`: 1 on, 0 off, -1 unknown (the log decides; this is for
-    people); `lockdown`: none, integrity, confidentiality; `encrypted_root`: 1 or 0; `listeners`: `tcp 0.0.0.0:22`; `modules`: loaded kernel modules;
-    `usb`: `vendor:product serial`; `video`: `video0 name`; `shells`: users who can log in; `firewall`: number of rules loaded, -1 unknown;
-    `clock_ms`: the machine's clock; `watched`: `path sha256` of files the agent is told to watch.
+    `agent_sha256` of the agent's own installed files; `uptime_s` since boot; `secure_boot`: 1 on, 0
+    off, -1 unknown (the log decides; this is for people); `lockdown`: none, integrity,
+    confidentiality; `encrypted_root`: 1 or 0; `listeners`: `tcp 0.0.0.0:22`; `modules`: loaded
+    kernel modules; `usb`: `vendor:product serial`; `video`: `video0 name`; `shells`: users who can
+    log in; `firewall`: number of rules loaded, -1 unknown; `clock_ms`: the machine's clock;
+    `watched`: `path sha256` of files the agent is told to watch.
     """
 
     agent_version: str
@@ -54,8 +58,12 @@ class Posture:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
 
     def lasting(self) -> bytes:
-        """As `marshal`, without what changes by itself: equal where nothing happened to the machine."""
-        return json.dumps({k: v for k, v in asdict(self).items() if k not in VOLATILE}, sort_keys=True).encode()
+        """As `marshal`, without what changes by itself: equal where nothing happened to the
+        machine.
+        """
+        return json.dumps(
+            {k: v for k, v in asdict(self).items() if k not in VOLATILE}, sort_keys=True
+        ).encode()
 
 
 _KINDS: Final[dict[str, type]] = {"str": str, "int": int, "bool": bool, "list[str]": list}
@@ -63,15 +71,21 @@ _MEMBERS: Final = {f.name: _KINDS[str(f.type)] for f in fields(Posture)}
 
 
 def parse_posture(data: bytes) -> Posture:
-    """The posture in `data`: every member, each of its type, none else. Raises Malformed (POSTURE)."""
+    """The posture in `data`: every member, each of its type, none else. Raises Malformed
+    (POSTURE).
+    """
     if len(data) > MAX_POSTURE_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"a posture of at most {MAX_POSTURE_BYTES} bytes", len(data))
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"a posture of at most {MAX_POSTURE_BYTES} bytes", len(data)
+        )
     return _parsed(data)
 
 
 @lru_cache(maxsize=16)
 def _parsed(data: bytes) -> Posture:
-    """Once for each text: one attestation looks at it four times. Nobody changes a posture that was parsed."""
+    """Once for each text: one attestation looks at it four times. Nobody changes a posture that was
+    parsed.
+    """
     body = strict_json(data)
     if type(body) is not dict or body.keys() != _MEMBERS.keys():
         raise Malformed.of(Reason.POSTURE, "exactly the posture's members", "others")
@@ -80,6 +94,12 @@ def _parsed(data: bytes) -> Posture:
         if type(value) is not kind:
             raise Malformed.of(Reason.POSTURE, f"{name} as {kind.__name__}", type(value).__name__)
         texts = value if type(value) is list else [value] if type(value) is str else []
-        if len(texts) > MAX_LIST or not all(type(t) is str and len(t) <= MAX_TEXT and t.isprintable() for t in texts):
-            raise Malformed.of(Reason.POSTURE, f"{name}: at most {MAX_LIST} printable texts of {MAX_TEXT} characters", "something else")
+        if len(texts) > MAX_LIST or not all(
+            type(t) is str and len(t) <= MAX_TEXT and t.isprintable() for t in texts
+        ):
+            raise Malformed.of(
+                Reason.POSTURE,
+                f"{name}: at most {MAX_LIST} printable texts of {MAX_TEXT} characters",
+                "something else",
+            )
     return Posture(**body)

@@ -1,8 +1,11 @@
-"""Firmware profiles as people read them: what is weak in one (`lint`), what changed between two (`diff`), what one demands (`explain`)."""
+"""Firmware profiles as people read them: what is weak in one (`lint`), what changed between two
+(`diff`), what one demands (`explain`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -10,9 +13,23 @@ from framegate.eventlog.quirks import QUIRKS
 from framegate.ima.replay import IMA_PCR
 from framegate.profile.model import EventRule, FirmwareProfile
 
-_TOPIC: Final = {0: "firmware code", 1: "platform configuration", 2: "option ROMs", 3: "their configuration", 4: "boot applications", 5: "partition table and hand-over",
-                 6: "machine states", 7: "Secure Boot", 8: "boot commands and command line", 9: "files the boot loader read", 10: "IMA", 11: "unified kernel image",
-                 12: "its command line and credentials", 13: "its extensions", 14: "shim's keys"}  # fmt: skip
+_TOPIC: Final = {
+    0: "firmware code",
+    1: "platform configuration",
+    2: "option ROMs",
+    3: "their configuration",
+    4: "boot applications",
+    5: "partition table and hand-over",
+    6: "machine states",
+    7: "Secure Boot",
+    8: "boot commands and command line",
+    9: "files the boot loader read",
+    10: "IMA",
+    11: "unified kernel image",
+    12: "its command line and credentials",
+    13: "its extensions",
+    14: "shim's keys",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,83 +43,182 @@ class Remark:
 
 def lint(profile: FirmwareProfile) -> list[Remark]:
     """What an attacker would thank this profile for, errors first."""
-    found: list[Remark] = []
+    remarks = [
+        *_unmeasured(profile),
+        *_named_twice(profile),
+        *_unrequired(profile),
+        *_loose_secure_boot(profile),
+        *_unasked(profile),
+        *_wide_claims(profile),
+        *_ima_gaps(profile),
+    ]
+    return sorted(remarks, key=lambda r: not r.error)
 
-    def say(error: bool, about: str, words: str) -> None:
-        found.append(Remark(error, about, words))
 
+def _unmeasured(profile: FirmwareProfile) -> Iterator[Remark]:
+    """What runs after boot and nobody looks at."""
     if profile.ima is None:
-        say(True, "[ima]", "missing: nothing that runs after boot is measured, Framegate's own Python files included; ship the IMA policy and learn again")
+        yield Remark(
+            True,
+            "[ima]",
+            "missing: nothing that runs after boot is measured, Framegate's own Python files"
+            " included; ship the IMA policy and learn again",
+        )
     elif not profile.ima.measured:
-        say(True, "[ima] measured", 'missing: a measured python3 says nothing about our code; add measured = ["/opt/framegate/"] and the IMA rule that measures it')
+        yield Remark(
+            True,
+            "[ima] measured",
+            "missing: a measured python3 says nothing about our code; add measured ="
+            ' ["/opt/framegate/"] and the IMA rule that measures it',
+        )
+
+
+def _named_twice(profile: FirmwareProfile) -> Iterator[Remark]:
     names = Counter([r.name for r in profile.rules] + [t.name for t in profile.texts])
     for name, count in sorted(names.items()):
         if count > 1:
-            say(True, name, f"{count} rules have this name: a required one could be met by another")
+            says = f"{count} rules have this name: a required one could be met by another"
+            yield Remark(True, name, says)
+
+
+def _unrequired(profile: FirmwareProfile) -> Iterator[Remark]:
+    required = {r.pcr for r in profile.rules if r.required}
     for pcr, why in ((0, "any firmware code"), (4, "no boot application")):
-        if pcr not in profile.pinned and not any(r.required and r.pcr == pcr for r in profile.rules):
-            say(True, f"PCR {pcr}", f"nothing is required there: {why} at all would pass")
-    if not profile.secure_boot.required:
-        say(False, "[secure_boot] required", "false: the machine may start with Secure Boot off")
-    if profile.secure_boot.dbx_minimum is None:
-        say(False, "[secure_boot] dbx_minimum", "missing: revocations are pinned by digest and every update of them is an alarm")
-    if profile.secure_boot.required and profile.secure_boot.sbat_minimum is None:
-        say(False, "[secure_boot] sbat_minimum", "missing: a boot loader with a known hole that shim would refuse is not noticed")
+        if pcr not in profile.pinned and pcr not in required:
+            says = f"nothing is required there: {why} at all would pass"
+            yield Remark(True, f"PCR {pcr}", says)
+
+
+def _loose_secure_boot(profile: FirmwareProfile) -> Iterator[Remark]:
+    rules = profile.secure_boot
+    if not rules.required:
+        says = "false: the machine may start with Secure Boot off"
+        yield Remark(False, "[secure_boot] required", says)
+    if rules.dbx_minimum is None:
+        says = "missing: revocations are pinned by digest and every update of them is an alarm"
+        yield Remark(False, "[secure_boot] dbx_minimum", says)
+    if rules.required and rules.sbat_minimum is None:
+        says = "missing: a boot loader with a known hole that shim would refuse is not noticed"
+        yield Remark(False, "[secure_boot] sbat_minimum", says)
+
+
+def _unasked(profile: FirmwareProfile) -> Iterator[Remark]:
+    """What the quote leaves out, or need not show."""
+    quoted = set(profile.selection.pcrs)
     if profile.tpm_firmware is None:
-        say(False, "[tpm] firmware", '"any": a TPM with a known hole passes')
-    if not {8, 9} & set(profile.selection.pcrs) and not {11, 12} & set(profile.selection.pcrs):
-        say(False, "pcrs", "neither 8 and 9 nor 11 and 12: kernel command line and initrd are not appraised")
+        yield Remark(False, "[tpm] firmware", '"any": a TPM with a known hole passes')
+    if not {8, 9} & quoted and not {11, 12} & quoted:
+        says = "neither 8 and 9 nor 11 and 12: kernel command line and initrd are not appraised"
+        yield Remark(False, "pcrs", says)
     if not any(r.required and r.pcr == 5 for r in profile.rules):
-        say(False, "PCR 5", "ExitBootServices is not required: whether the firmware handed over is not known")
+        says = "ExitBootServices is not required: whether the firmware handed over is not known"
+        yield Remark(False, "PCR 5", says)
+
+
+def _wide_claims(profile: FirmwareProfile) -> Iterator[Remark]:
     for rule in profile.rules:
         if rule.digests is None:
-            say(False, rule.name, f"claims any event in PCR {rule.pcr}")
+            yield Remark(False, rule.name, f"claims any event in PCR {rule.pcr}")
     for text in profile.texts:
-        say_wide = [a for a in text.allow if a.startswith("*") or a.endswith(" *")]
-        if say_wide:
-            say(False, text.name, f"{say_wide[0]!r} lets arguments be added, such as init=/bin/sh")
+        wide = [a for a in text.allow if a.startswith("*") or a.endswith(" *")]
+        if wide:
+            says = f"{wide[0]!r} lets arguments be added, such as init=/bin/sh"
+            yield Remark(False, text.name, says)
     for quirk in sorted(profile.quirks):
-        say(False, quirk, f"granted: {QUIRKS[quirk].allows}")
-    if profile.ima is not None:
-        if profile.ima.max_violations:
-            say(False, "[ima] max_violations", f"{profile.ima.max_violations}: that many files may have unknown content")
-        for folder in profile.ima.exclude:
-            say(False, "[ima] exclude", f"{folder.decode()}: anything may run from there")
-    return sorted(found, key=lambda r: not r.error)
+        yield Remark(False, quirk, f"granted: {QUIRKS[quirk].allows}")
+
+
+def _ima_gaps(profile: FirmwareProfile) -> Iterator[Remark]:
+    if profile.ima is None:
+        return
+    if profile.ima.max_violations:
+        says = f"{profile.ima.max_violations}: that many files may have unknown content"
+        yield Remark(False, "[ima] max_violations", says)
+    for folder in profile.ima.exclude:
+        yield Remark(False, "[ima] exclude", f"{folder.decode()}: anything may run from there")
+
+
+def _digests(rule: EventRule) -> str:
+    """How many digests a rule names, in words."""
+    if rule.digests is None:
+        return "anything"
+    return f"{len(rule.digests)} digest" + "s" * (len(rule.digests) > 1)
 
 
 def explain(profile: FirmwareProfile) -> list[str]:
     """What `profile` demands, a sentence a line."""
     bank = profile.selection.bank.name.lower()
-    lines = [f"{profile.name} {profile.version}, revision {profile.revision}{': ' + profile.description if profile.description else ''}"]
-    lines.append(f"A quote over {bank} PCR {', '.join(map(str, profile.selection.pcrs))}; the boot log must replay to exactly these.")
+    lines = [
+        f"{profile.name} {profile.version}, revision"
+        f" {profile.revision}{': ' + profile.description if profile.description else ''}"
+    ]
+    lines.append(
+        f"A quote over {bank} PCR {', '.join(map(str, profile.selection.pcrs))}; the boot log must"
+        " replay to exactly these."
+    )
     for pcr in profile.selection.pcrs:
         rules = [r for r in profile.rules if r.pcr == pcr]
         texts = [t for t in profile.texts if t.pcr == pcr]
         variables = [n for v in profile.variables if v.pcr == pcr for n in v.names]
         if pcr in profile.pinned:
-            lines.append(f"PCR {pcr} ({_TOPIC.get(pcr, 'other')}): one of {len(profile.pinned[pcr])} whole values, by quirk.")
+            lines.append(
+                f"PCR {pcr} ({_TOPIC.get(pcr, 'other')}): one of {len(profile.pinned[pcr])} whole"
+                " values, by quirk."
+            )
             continue
-        said = [f"{'must' if r.required else 'may'} hold {r.name} ({'anything' if r.digests is None else f'{len(r.digests)} digest' + 's' * (len(r.digests) > 1)})" for r in rules]
-        said += [f"{'must' if t.required else 'may'} hold {t.name} as {' | '.join(t.allow[:3])}{' …' if len(t.allow) > 3 else ''}" for t in texts]
+        said = [f"{'must' if r.required else 'may'} hold {r.name} ({_digests(r)})" for r in rules]
+        said += [
+            f"{'must' if t.required else 'may'} hold {t.name} as"
+            f" {' | '.join(t.allow[:3])}{' …' if len(t.allow) > 3 else ''}"
+            for t in texts
+        ]
         said += [f"may hold any {', '.join(variables)}"] if variables else []
         if said or pcr != IMA_PCR:
-            lines.append(f"PCR {pcr} ({_TOPIC.get(pcr, 'other')}): {'; '.join(said) or 'nothing but the separator'}.")
+            lines.append(
+                f"PCR {pcr} ({_TOPIC.get(pcr, 'other')}):"
+                f" {'; '.join(said) or 'nothing but the separator'}."
+            )
     secure = profile.secure_boot
     lines.append(f"Secure Boot {'must be on' if secure.required else 'may be off'}.")
     if secure.dbx_minimum is not None:
-        lines.append(f"The revocation list holds at least {len(secure.dbx_minimum)} given hashes; more is welcome.")
+        lines.append(
+            f"The revocation list holds at least {len(secure.dbx_minimum)} given hashes; more is"
+            " welcome."
+        )
     if secure.sbat_minimum is not None:
-        lines.append("SBAT generations at least " + ", ".join(f"{n} {g}" for n, g in sorted(secure.sbat_minimum.items())) + ".")
-    lines.append("TPM firmware " + ("of any version." if profile.tpm_firmware is None else "one of " + ", ".join(f"{v:016x}" for v in sorted(profile.tpm_firmware)) + "."))
+        lines.append(
+            "SBAT generations at least "
+            + ", ".join(f"{n} {g}" for n, g in sorted(secure.sbat_minimum.items()))
+            + "."
+        )
+    lines.append(
+        "TPM firmware "
+        + (
+            "of any version."
+            if profile.tpm_firmware is None
+            else "one of " + ", ".join(f"{v:016x}" for v in sorted(profile.tpm_firmware)) + "."
+        )
+    )
     if profile.ima is not None:
         ima = profile.ima
-        signed = ", or is signed under " + ", ".join(p.decode() for p in ima.signed) if ima.signed else ""
-        lines.append(f"Every measured file stands in {len(ima.allowlists)} allowlist(s){signed}; "
-                     f"at most {ima.max_violations} violations; boot_aggregate fits the boot PCRs.")  # fmt: skip
+        signed = (
+            ", or is signed under " + ", ".join(p.decode() for p in ima.signed)
+            if ima.signed
+            else ""
+        )
+        lines.append(
+            f"Every measured file stands in {len(ima.allowlists)} allowlist(s){signed}; "
+            f"at most {ima.max_violations} violations; boot_aggregate fits the boot PCRs."
+        )
         if ima.measured:
-            lines.append(f"Something was measured under {', '.join(p.decode() for p in ima.measured)}.")
-    limits = [f"{f.name} {', '.join(v) if isinstance(v, tuple) else v}" for f in fields(profile.posture) if (v := getattr(profile.posture, f.name)) not in (None, "", False)]
+            lines.append(
+                f"Something was measured under {', '.join(p.decode() for p in ima.measured)}."
+            )
+    limits = [
+        f"{f.name} {', '.join(v) if isinstance(v, tuple) else v}"
+        for f in fields(profile.posture)
+        if (v := getattr(profile.posture, f.name)) not in (None, "", False)
+    ]
     lines.append("By the agent's own word: " + "; ".join(limits) + ".")
     lines += [f"Quirk {q}: {QUIRKS[q].allows}." for q in sorted(profile.quirks)]
     return lines
@@ -112,21 +228,39 @@ def diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
     """What `new` demands otherwise than `old`, in words; empty where they mean the same."""
     lines: list[str] = []
     if old.selection != new.selection:
-        lines.append(f"quotes {new.selection.bank.name.lower()} PCR {_set(new.selection.pcrs)} instead of {old.selection.bank.name.lower()} PCR {_set(old.selection.pcrs)}")
-    same = {(r.pcr, r.digests, r.required) for r in old.rules} & {(r.pcr, r.digests, r.required) for r in new.rules}  # another name alone is no change
-    before, after = ({r.name: r for r in p.rules if (r.pcr, r.digests, r.required) not in same} for p in (old, new))
-    for name in sorted(before.keys() | after.keys(), key=lambda n: ((after.get(n) or before[n]).pcr, n)):
+        lines.append(
+            f"quotes {new.selection.bank.name.lower()} PCR {_set(new.selection.pcrs)} instead of"
+            f" {old.selection.bank.name.lower()} PCR {_set(old.selection.pcrs)}"
+        )
+    same = {(r.pcr, r.digests, r.required) for r in old.rules} & {
+        (r.pcr, r.digests, r.required) for r in new.rules
+    }  # another name alone is no change
+    before, after = (
+        {r.name: r for r in p.rules if (r.pcr, r.digests, r.required) not in same}
+        for p in (old, new)
+    )
+    for name in sorted(
+        before.keys() | after.keys(), key=lambda n: ((after.get(n) or before[n]).pcr, n)
+    ):
         lines += _rule_diff(name, before.get(name), after.get(name))
     told, tells = ({(t.pcr, text) for t in p.texts for text in t.allow} for p in (old, new))
-    lines += [f"text in PCR {p}: allows {t!r}" for p, t in sorted(tells - told)] + [f"text in PCR {p}: no longer allows {t!r}" for p, t in sorted(told - tells)]
+    lines += [f"text in PCR {p}: allows {t!r}" for p, t in sorted(tells - told)] + [
+        f"text in PCR {p}: no longer allows {t!r}" for p, t in sorted(told - tells)
+    ]
     needed, needs = ({t.pcr for t in p.texts if t.required} for p in (old, new))
-    lines += [f"text in PCR {p}: now required" for p in sorted(needs - needed)] + [f"text in PCR {p}: no longer required" for p in sorted(needed - needs)]
+    lines += [f"text in PCR {p}: now required" for p in sorted(needs - needed)] + [
+        f"text in PCR {p}: no longer required" for p in sorted(needed - needs)
+    ]
     free, frees = ({(v.pcr, n) for v in p.variables for n in v.names} for p in (old, new))
-    lines += [f"variable {n} in PCR {p} may be anything" for p, n in sorted(frees - free)] + [f"variable {n} in PCR {p} may no longer be anything" for p, n in sorted(free - frees)]
+    lines += [f"variable {n} in PCR {p} may be anything" for p, n in sorted(frees - free)] + [
+        f"variable {n} in PCR {p} may no longer be anything" for p, n in sorted(free - frees)
+    ]
     lines += _secure_diff(old, new)
     if old.tpm_firmware != new.tpm_firmware:
         lines.append(f"TPM firmware {_firmware(new)} instead of {_firmware(old)}")
-    lines += [f"grants quirk {q}: {QUIRKS[q].allows}" for q in sorted(new.quirks - old.quirks)] + [f"no longer grants quirk {q}" for q in sorted(old.quirks - new.quirks)]
+    lines += [f"grants quirk {q}: {QUIRKS[q].allows}" for q in sorted(new.quirks - old.quirks)] + [
+        f"no longer grants quirk {q}" for q in sorted(old.quirks - new.quirks)
+    ]
     if old.pinned != new.pinned:
         lines.append("other whole PCR values")
     lines += _ima_diff(old, new)
@@ -147,12 +281,19 @@ def _rule_diff(name: str, a: EventRule | None, b: EventRule | None) -> list[str]
     lines = []
     if a.pcr != b.pcr:
         lines.append(f"{name}: in PCR {b.pcr} instead of {a.pcr}")
-    gone, come = (a.digests or frozenset()) - (b.digests or frozenset()), (b.digests or frozenset()) - (a.digests or frozenset())
-    lines += [f"{name}: allows {d.hex()[:16]}…" for d in sorted(come)] + [f"{name}: no longer allows {d.hex()[:16]}…" for d in sorted(gone)]
+    gone, come = (
+        (a.digests or frozenset()) - (b.digests or frozenset()),
+        (b.digests or frozenset()) - (a.digests or frozenset()),
+    )
+    lines += [f"{name}: allows {d.hex()[:16]}…" for d in sorted(come)] + [
+        f"{name}: no longer allows {d.hex()[:16]}…" for d in sorted(gone)
+    ]
     if a.required != b.required:
         lines.append(f"{name}: {'now required' if b.required else 'no longer required'}")
     if (a.digests is None) != (b.digests is None):
-        lines.append(f"{name}: {'claims anything' if b.digests is None else 'claims only given digests'}")
+        lines.append(
+            f"{name}: {'claims anything' if b.digests is None else 'claims only given digests'}"
+        )
     return lines
 
 
@@ -161,10 +302,15 @@ def _secure_diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
     if a.required != b.required:
         lines.append(f"Secure Boot {'must now be on' if b.required else 'may now be off'}")
     if a.dbx_minimum != b.dbx_minimum:
-        more, less = (b.dbx_minimum or frozenset()) - (a.dbx_minimum or frozenset()), (a.dbx_minimum or frozenset()) - (b.dbx_minimum or frozenset())
+        more, less = (
+            (b.dbx_minimum or frozenset()) - (a.dbx_minimum or frozenset()),
+            (a.dbx_minimum or frozenset()) - (b.dbx_minimum or frozenset()),
+        )
         lines.append(f"revocation list: {len(more)} more hashes demanded, {len(less)} no longer")
     if a.sbat_minimum != b.sbat_minimum:
-        lines.append(f"SBAT minimum {dict(b.sbat_minimum or {})} instead of {dict(a.sbat_minimum or {})}")
+        lines.append(
+            f"SBAT minimum {dict(b.sbat_minimum or {})} instead of {dict(a.sbat_minimum or {})}"
+        )
     return lines
 
 
@@ -176,12 +322,18 @@ def _ima_diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
         return []
     lines = []
     if a.allowlists != b.allowlists:
-        lines.append(f"allowlists {', '.join(d.hex()[:12] for d in b.allowlists)} instead of {', '.join(d.hex()[:12] for d in a.allowlists)}")
+        lines.append(
+            f"allowlists {', '.join(d.hex()[:12] for d in b.allowlists)} instead of"
+            f" {', '.join(d.hex()[:12] for d in a.allowlists)}"
+        )
     for name in ("max_violations", "exclude", "signed", "measured"):
         if getattr(a, name) != getattr(b, name):
             lines.append(f"[ima] {name}: {getattr(b, name)} instead of {getattr(a, name)}")
     if set(a.keys) != set(b.keys):
-        lines.append(f"[ima] keys: {', '.join(k.hex() for k in sorted(b.keys))} instead of {', '.join(k.hex() for k in sorted(a.keys))}")
+        lines.append(
+            f"[ima] keys: {', '.join(k.hex() for k in sorted(b.keys))} instead of"
+            f" {', '.join(k.hex() for k in sorted(a.keys))}"
+        )
     return lines
 
 
@@ -190,4 +342,8 @@ def _set(pcrs: tuple[int, ...]) -> str:
 
 
 def _firmware(profile: FirmwareProfile) -> str:
-    return "any" if profile.tpm_firmware is None else ", ".join(f"{v:016x}" for v in sorted(profile.tpm_firmware))
+    return (
+        "any"
+        if profile.tpm_firmware is None
+        else ", ".join(f"{v:016x}" for v in sorted(profile.tpm_firmware))
+    )

@@ -39,7 +39,9 @@ class LoadedProfile:
         return self.since_ms <= now_ms <= self.until_ms
 
 
-def profile_signer(envelope: Envelope, root: x509.Certificate, now: datetime) -> VerifiedCertificate:
+def profile_signer(
+    envelope: Envelope, root: x509.Certificate, now: datetime
+) -> VerifiedCertificate:
     """The signer that `envelope` claims: a profile signer of this `root`'s fleet, alive at `now`.
 
     That the signer was not revoked, the caller MUST establish. Raises Malformed, Refused.
@@ -52,7 +54,9 @@ def signer_digest(signer: VerifiedCertificate) -> bytes:
     return sha256(signer.spki)
 
 
-def open_profile(envelope: Envelope, signer: VerifiedCertificate, root: x509.Certificate) -> LoadedProfile:
+def open_profile(
+    envelope: Envelope, signer: VerifiedCertificate, root: x509.Certificate
+) -> LoadedProfile:
     """The profile in `envelope`, after `signer`'s signature held over the bytes that are parsed.
 
     Raises Refused (SIGNATURE), Malformed.

@@ -1,4 +1,6 @@
-"""Entries of the append-only log. Each names its index and the hash of the entry before it, so that an edit shows where it was made."""
+"""Entries of the append-only log. Each names its index and the hash of the entry before it, so that
+an edit shows where it was made.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +19,26 @@ NO_ENTRY: Final = "0" * 64
 
 
 def entry_bytes(index: int, previous: bytes | None, body: Mapping[str, Any]) -> bytes:
-    """The bytes that are logged: canonical JSON of `body` with its place. One line, so that an export is a text file. Raises Malformed where it is too long."""
-    raw = json.dumps({**body, "index": index, "previous": previous.hex() if previous else NO_ENTRY}, separators=(",", ":"), sort_keys=True).encode()
-    if len(raw) > MAX_ENTRY_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"a log entry of at most {MAX_ENTRY_BYTES} bytes", len(raw))
-    return raw
-
-
-def event_body(
-    *, at_ms: int, event: str, actor: str, device: str = "", detail: str = "", before: str = "", after: str = "", source: str = "", approved_by: tuple[str, ...] = (),
-    reason: str = "", verb: str = "", policies: tuple[str, ...] = (), policy: str = "", request: str = "", members: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """An event: who (`actor`), from where (`source`), on whose approval, why (`reason`), and by which policies; empty members are left out.
-
-    `members` are the typed ones that `detail` tells of in words.
+    """The bytes that are logged: canonical JSON of `body` with its place. One line, so that an
+    export is a text file. Raises Malformed where it is too long.
     """
-    members = {
-        "device": device, "detail": detail, "from": before, "to": after, "source": source, "approved_by": list(approved_by), "reason": reason, "verb": verb,
-        "policies": list(policies), "policy": policy, "request": request, "members": dict(members or {}),
-    }  # fmt: skip
-    return {"kind": "event", "at_ms": at_ms, "event": event, "actor": actor, **{k: v for k, v in members.items() if v}}
+    raw = json.dumps(
+        {**body, "index": index, "previous": previous.hex() if previous else NO_ENTRY},
+        separators=(",", ":"),
+        sort_keys=True,
+    ).encode()
+    if len(raw) > MAX_ENTRY_BYTES:
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"a log entry of at most {MAX_ENTRY_BYTES} bytes", len(raw)
+        )
+    return raw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """Who acts: whose verb was allowed, from where, on whose approval, why, by which policies. Events by `actor` carry it."""
+    """Who acts: whose verb was allowed, from where, on whose approval, why, by which policies.
+    Events by `actor` carry it.
+    """
 
     actor: str
     source: str = ""
@@ -54,7 +51,9 @@ class Act:
 
 
 def event_entry(event: Event, act: Act, at_ms: int) -> dict[str, Any]:
-    """The body of `event` by `act`; empty members are left out. `members` are the typed ones that `detail` tells of in words."""
+    """The body of `event` by `act`; empty members are left out. `members` are the typed ones that
+    `detail` tells of in words.
+    """
     before, after = event.states
     told = {
         "device": event.device,
@@ -70,4 +69,10 @@ def event_entry(event: Event, act: Act, at_ms: int) -> dict[str, Any]:
         "policy": act.policy,
         "request": act.request,
     }
-    return {"kind": "event", "at_ms": at_ms, "event": event.name, "actor": act.actor, **{k: v for k, v in told.items() if v}}
+    return {
+        "kind": "event",
+        "at_ms": at_ms,
+        "event": event.name,
+        "actor": act.actor,
+        **{k: v for k, v in told.items() if v},
+    }

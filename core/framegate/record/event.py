@@ -1,7 +1,8 @@
-"""What an event of the record is, and how one is declared: name, severity, who sees it, and typed members, all in one place.
+"""What an event of the record is, and how one is declared: name, severity, who sees it, and typed
+members, all in one place.
 
-The record's entries, the reference page and every sink are made from these declarations; an event that is not
-declared cannot be recorded.
+The record's entries, the reference page and every sink are made from these declarations; an event
+that is not declared cannot be recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ MAX_DETAIL: Final = 4_000
 
 
 class Severity(IntEnum):
-    """How much an event asks of people, with OCSF's `severity_id` as values (OCSF 1.8.0, base event)."""
+    """How much an event asks of people, with OCSF's `severity_id` as values (OCSF 1.8.0, base
+    event).
+    """
 
     INFORMATIONAL = 1
     LOW = 2
@@ -35,7 +38,9 @@ class Audience(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What is known of an event before it happens. `routine` ones are left out of `framegate events` unless asked for."""
+    """What is known of an event before it happens. `routine` ones are left out of `framegate
+    events` unless asked for.
+    """
 
     names: tuple[str, ...]
     severity: Severity
@@ -72,8 +77,14 @@ class Event:
         return "", ""
 
     def members(self) -> dict[str, Any]:
-        """The typed members, as JSON values, for whoever must not read words; empty ones are left out."""
-        found = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "device"}
+        """The typed members, as JSON values, for whoever must not read words; empty ones are left
+        out.
+        """
+        found = {
+            f.name: _plain(getattr(self, f.name))
+            for f in dataclasses.fields(self)
+            if f.name != "device"
+        }
         return {name: value for name, value in found.items() if value not in ("", [], None)}
 
 
@@ -82,8 +93,12 @@ _DECLARED: dict[str, type[Event]] = {}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def event(*names: str, severity: Severity, seen_by: Audience, routine: bool = False) -> Callable[[type[E]], type[E]]:
-    """Declare an event; its class is a frozen, keyword-only dataclass. ValueError where a name is declared twice."""
+def event(
+    *names: str, severity: Severity, seen_by: Audience, routine: bool = False
+) -> Callable[[type[E]], type[E]]:
+    """Declare an event; its class is a frozen, keyword-only dataclass. ValueError where a name is
+    declared twice.
+    """
 
     def declare(cls: type[E]) -> type[E]:
         made = dataclass(frozen=True, slots=True, kw_only=True)(cls)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from framegate.record import fleet_events, machine_events, people_events  # noqa: F401 - importing declares
+# importing declares
+from framegate.record import fleet_events, machine_events, people_events  # noqa: F401
 from framegate.record.event import Event, declared
 
 

@@ -1,4 +1,6 @@
-"""Events about the fleet as a whole: zones, policy, firmware profiles, rollouts, models, parts, certificate authorities."""
+"""Events about the fleet as a whole: zones, policy, firmware profiles, rollouts, models, parts,
+certificate authorities.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ class ZoneSet(Event):
 
     @property
     def detail(self) -> str:
-        return f"{self.zone}: feed silence {'grace' if self.grace else 'close'}" + (f", {self.remark}" if self.remark else "")
+        return f"{self.zone}: feed silence {'grace' if self.grace else 'close'}" + (
+            f", {self.remark}" if self.remark else ""
+        )
 
 
 @event("zone-frozen", severity=Severity.LOW, seen_by=Audience.FLEET)
@@ -76,7 +80,9 @@ class ProfileAdded(Event):
 
     @property
     def detail(self) -> str:
-        return f"{self.profile}, signed by {self.signer}" + ("" if self.in_force else ", not in force")
+        return f"{self.profile}, signed by {self.signer}" + (
+            "" if self.in_force else ", not in force"
+        )
 
 
 @event("profile-signer-revoked", severity=Severity.HIGH, seen_by=Audience.FLEET)
@@ -103,7 +109,10 @@ class RolloutStarted(Event):
 
     @property
     def detail(self) -> str:
-        return f"{self.rollout}: {self.profile} revision {self.from_revision} -> {self.to_revision}, {self.devices} devices"
+        return (
+            f"{self.rollout}: {self.profile} revision {self.from_revision} -> {self.to_revision},"
+            f" {self.devices} devices"
+        )
 
 
 @event(*(f"rollout-{s}" for s in RolloutState), severity=Severity.LOW, seen_by=Audience.FLEET)

@@ -44,7 +44,11 @@ class TicketUsed(Event):
     """A TPM proved itself with the machine's ticket, which is spent."""
 
 
-_ALARMING = {Edge.CONTRADICTED: Severity.HIGH, Edge.QUARANTINE: Severity.HIGH, Edge.LATE: Severity.LOW}
+_ALARMING = {
+    Edge.CONTRADICTED: Severity.HIGH,
+    Edge.QUARANTINE: Severity.HIGH,
+    Edge.LATE: Severity.LOW,
+}
 
 
 @event(*(e.value for e in Edge), severity=Severity.INFORMATIONAL, seen_by=Audience.ZONE)
@@ -196,7 +200,9 @@ class ReceiptStoreNew(Event):
 
 @event("receipts-recovered", severity=Severity.LOW, seen_by=Audience.ZONE)
 class ReceiptsRecovered(Event):
-    """Receipts of a process that ended before it signed them were signed by its successor, and say so."""
+    """Receipts of a process that ended before it signed them were signed by its successor, and say
+    so.
+    """
 
     count: int
 

@@ -1,7 +1,9 @@
-"""Merkle trees as RFC 9162 hashes them: append, root, inclusion path, consistency path. Verification stands in `receipt_verifier`.
+"""Merkle trees as RFC 9162 hashes them: append, root, inclusion path, consistency path.
+Verification stands in `receipt_verifier`.
 
-One shape serves three uses: a camera's frames of a session, a gateway's receipts of a batch, and the controller's log, whose nodes live in
-its database. So paths are computed from a function that gives the hash of a complete subtree, wherever that is kept.
+One shape serves three uses: a camera's frames of a session, a gateway's receipts of a batch, and
+the controller's log, whose nodes live in its database. So paths are computed from a function that
+gives the hash of a complete subtree, wherever that is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from collections.abc import Callable, Sequence
 from framegate.receipt_verifier import leaf_hash, node_hash
 
 Node = Callable[[int, int], bytes]
-"""(level, index) to the hash of the complete subtree over leaves [index * 2**level, (index + 1) * 2**level)."""
+"""(level, index) to the hash of the complete subtree over leaves [index * 2**level, (index + 1) *
+2**level).
+"""
 
 EMPTY_ROOT = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 """Root of a tree without leaves: SHA-256 of nothing."""
@@ -25,7 +29,9 @@ class Frontier:
         self._peaks: list[tuple[int, bytes]] = []
 
     def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
-        """Add a leaf by its hash; returns the complete nodes that came to be, as (level, index, hash), the leaf first."""
+        """Add a leaf by its hash; returns the complete nodes that came to be, as (level, index,
+        hash), the leaf first.
+        """
         made = [(0, self.size, leaf)]
         level, index, found = made[0]
         while self._peaks and self._peaks[-1][0] == level:
@@ -37,7 +43,9 @@ class Frontier:
         return made
 
     def append_subtree(self, level: int, root: bytes) -> None:
-        """Add a complete subtree over the next 2**`level` leaves by its root; the size must be a multiple of that."""
+        """Add a complete subtree over the next 2**`level` leaves by its root; the size must be a
+        multiple of that.
+        """
         found, at = root, level
         while self._peaks and self._peaks[-1][0] == at:
             found = node_hash(self._peaks.pop()[1], found)
@@ -81,7 +89,9 @@ class Tree:
         self.size = len(leaves)
         while len(self._levels[-1]) > 1:
             below = self._levels[-1]
-            self._levels.append([node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)])
+            self._levels.append(
+                [node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)]
+            )
 
     def node(self, level: int, index: int) -> bytes:
         """See `Node`."""
@@ -108,7 +118,9 @@ def data_tree(items: Sequence[bytes]) -> Tree:
 
 
 def subtree(first: int, end: int, node: Node) -> bytes:
-    """Hash over leaves [first, end): MTH of RFC 9162, 2.1.1. `first` must be a multiple of the largest power of two below the width."""
+    """Hash over leaves [first, end): MTH of RFC 9162, 2.1.1. `first` must be a multiple of the
+    largest power of two below the width.
+    """
     width = end - first
     if width <= 0:
         return EMPTY_ROOT
@@ -120,7 +132,9 @@ def subtree(first: int, end: int, node: Node) -> bytes:
 
 
 def inclusion_path(index: int, size: int, node: Node) -> list[bytes]:
-    """PATH(index, D[size]) of RFC 9162, 2.1.3.1. Raises ValueError where the leaf is not in the tree."""
+    """PATH(index, D[size]) of RFC 9162, 2.1.3.1. Raises ValueError where the leaf is not in the
+    tree.
+    """
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} of a tree of {size}")
 
@@ -137,7 +151,9 @@ def inclusion_path(index: int, size: int, node: Node) -> list[bytes]:
 
 
 def consistency_path(first: int, second: int, node: Node) -> list[bytes]:
-    """PROOF(first, D[second]) of RFC 9162, 2.1.4.1: that the tree of `second` leaves is that of `first` grown. Raises ValueError unless 0 < first <= second."""
+    """PROOF(first, D[second]) of RFC 9162, 2.1.4.1: that the tree of `second` leaves is that of
+    `first` grown. Raises ValueError unless 0 < first <= second.
+    """
     if not 0 < first <= second:
         raise ValueError(f"a tree of {first} in one of {second}")
 
@@ -147,7 +163,13 @@ def consistency_path(first: int, second: int, node: Node) -> list[bytes]:
             return [] if whole else [subtree(begin, end, node)]
         split = 1 << (width - 1).bit_length() - 1
         if at <= split:
-            return [*proof(at, begin, begin + split, whole=whole), subtree(begin + split, end, node)]
-        return [*proof(at - split, begin + split, end, whole=False), subtree(begin, begin + split, node)]
+            return [
+                *proof(at, begin, begin + split, whole=whole),
+                subtree(begin + split, end, node),
+            ]
+        return [
+            *proof(at - split, begin + split, end, whole=False),
+            subtree(begin, begin + split, node),
+        ]
 
     return proof(first, 0, second, whole=True)

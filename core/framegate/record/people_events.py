@@ -49,7 +49,9 @@ class BreakGlassReviewed(Event):
 
 @event("sign-in-failed", severity=Severity.MEDIUM, seen_by=Audience.FLEET)
 class SignInFailed(Event):
-    """Factors that do not belong together, or a provider's `subject` who is no operator. `claimed` is the stranger's own word."""
+    """Factors that do not belong together, or a provider's `subject` who is no operator. `claimed`
+    is the stranger's own word.
+    """
 
     what: str = ""
     source: str = ""
@@ -59,8 +61,12 @@ class SignInFailed(Event):
     @property
     def detail(self) -> str:
         if self.subject:
-            return f"the provider vouches for subject {self.subject[:100]!a}, who is no operator here"
-        return f"{self.what} from {self.source}" + (f" as {self.claimed[:63]!a}" if self.claimed is not None else "")
+            return (
+                f"the provider vouches for subject {self.subject[:100]!a}, who is no operator here"
+            )
+        return f"{self.what} from {self.source}" + (
+            f" as {self.claimed[:63]!a}" if self.claimed is not None else ""
+        )
 
 
 @event("signed-out", severity=Severity.INFORMATIONAL, seen_by=Audience.FLEET)
@@ -135,7 +141,10 @@ class OperatorRolesChanged(Event):
 
     @property
     def detail(self) -> str:
-        return f"{self.operator}: {', '.join(self.before) or 'none'} -> {', '.join(self.after) or 'none'}"
+        return (
+            f"{self.operator}: {', '.join(self.before) or 'none'} ->"
+            f" {', '.join(self.after) or 'none'}"
+        )
 
 
 @event("operator-enabled", severity=Severity.MEDIUM, seen_by=Audience.FLEET)
@@ -273,7 +282,10 @@ class ApprovalTaken(Event):
 
     @property
     def detail(self) -> str:
-        return f"{self.request}: {self.summary}, for {', '.join(self.gateways)}, approved by {', '.join(self.approvers)}"
+        return (
+            f"{self.request}: {self.summary}, for {', '.join(self.gateways)}, approved by"
+            f" {', '.join(self.approvers)}"
+        )
 
 
 @event("allowed", severity=Severity.INFORMATIONAL, seen_by=Audience.FLEET, routine=True)

@@ -1,9 +1,11 @@
-"""Verify an export of the audit log offline: nothing but the file and a public key, or the fleet's root certificate.
+"""Verify an export of the audit log offline: nothing but the file and a public key, or the fleet's
+root certificate.
 
     framegate audit verify LOG --root fleet-root.pem [--witness heads.jsonl]
 
-An export is text, a JSON value a line: a header, the entries exactly as they were logged, and signed heads of the log (DSSE). Names of checks
-are stable; a refusal names the first entry where it shows.
+An export is text, a JSON value a line: a header, the entries exactly as they were logged, and
+signed heads of the log (DSSE). Names of checks are stable; a refusal names the first entry where it
+shows.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ FORMAT: Final = "framegate-audit-1"
 
 
 class AuditRefused(Exception):
-    """The log does not hold. `check` is the stable id, `entry` the first index where it shows, -1 where that cannot be told."""
+    """The log does not hold. `check` is the stable id, `entry` the first index where it shows, -1
+    where that cannot be told.
+    """
 
     def __init__(self, check: str, entry: int, text: str) -> None:
         super().__init__(f"{check}{f' at entry {entry}' if entry >= 0 else ''}: {text}")
@@ -41,7 +45,9 @@ class AuditRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedLog:
-    """What an export proves; made by `verify_log` only. Entries past `signed` are chained, and no head covers them yet."""
+    """What an export proves; made by `verify_log` only. Entries past `signed` are chained, and no
+    head covers them yet.
+    """
 
     fleet: str
     entries: int
@@ -54,21 +60,28 @@ class VerifiedLog:
 
 @dataclass(frozen=True, slots=True)
 class LogAnchor:
-    """What is trusted from the start: the fleet's root certificate, or the log's public key itself."""
+    """What is trusted from the start: the fleet's root certificate, or the log's public key
+    itself.
+    """
 
     root: x509.Certificate | None = None
     key: ec.EllipticCurvePublicKey | None = None
 
 
-def verify_log(lines: Iterable[bytes], anchor: LogAnchor, witness: Sequence[bytes] = ()) -> VerifiedLog:
-    """What the export in `lines` proves, after these checks; the first that fails is raised with the first entry where it shows.
+def verify_log(
+    lines: Iterable[bytes], anchor: LogAnchor, witness: Sequence[bytes] = ()
+) -> VerifiedLog:
+    """What the export in `lines` proves, after these checks; the first that fails is raised with
+    the first entry where it shows.
 
     1. `format`: a header of this format; every line is JSON within limits;
     2. `order`: entry n says that it is entry n: nothing was dropped, repeated, inserted or moved;
     3. `chain`: each entry names the hash of the one before it: that one was edited otherwise;
-    4. `head-signature`: every head, the export's own and the witness's, is signed by the log's key, for this fleet;
+    4. `head-signature`: every head, the export's own and the witness's, is signed by the log's key,
+       for this fleet;
     5. `truncated`: no head speaks of more entries than there are;
-    6. `root`: at the size of each head, the entries have its root: otherwise they were rewritten after the last head that holds;
+    6. `root`: at the size of each head, the entries have its root: otherwise they were rewritten
+       after the last head that holds;
     7. `unsigned`: there is at least one head, and the header's count is the entries'.
 
     Raises AuditRefused and nothing else, whatever the lines are.
@@ -82,22 +95,45 @@ def verify_log(lines: Iterable[bytes], anchor: LogAnchor, witness: Sequence[byte
         claimed.setdefault(head.size, set()).add(head.root)
     sizes = sorted(claimed)
     if sizes[-1] > len(leaves):  # 5
-        raise AuditRefused("truncated", len(leaves), f"expected {sizes[-1]} entries as a signed head says, got {len(leaves)}")
+        raise AuditRefused(
+            "truncated",
+            len(leaves),
+            f"expected {sizes[-1]} entries as a signed head says, got {len(leaves)}",
+        )
     good = 0
     found = _roots(sizes, leaves)
     for size in sizes:  # 6
-        if claimed[size] != {found[size].hex()}:  # two heads of one size that differ are a rewriting, too
-            raise AuditRefused("root", good, f"entries {good} to {size - 1} are not those that were signed: something in them was rewritten after a head over {good}")
+        if claimed[size] != {
+            found[size].hex()
+        }:  # two heads of one size that differ are a rewriting, too
+            raise AuditRefused(
+                "root",
+                good,
+                f"entries {good} to {size - 1} are not those that were signed: something in them"
+                f" was rewritten after a head over {good}",
+            )
         good = size
     last = max(heads, key=lambda h: (h.size, h.at_ms))
-    return VerifiedLog(fleet, len(leaves), last.size, last.at_ms, len(heads), max((h.size for h in _heads(witness, anchor, fleet)), default=0), last.root)
+    return VerifiedLog(
+        fleet,
+        len(leaves),
+        last.size,
+        last.at_ms,
+        len(heads),
+        max((h.size for h in _heads(witness, anchor, fleet)), default=0),
+        last.root,
+    )
 
 
 def _walk(lines: Iterable[bytes]) -> tuple[str, list[bytes], list[bytes]]:
     """(fleet, leaf hashes, heads) of checks 1 to 3."""
     source: Iterator[bytes] = iter(lines)
     header = _json(next(source, b""), -1)
-    if header.get("format") != FORMAT or type(header.get("entries")) is not int or type(header.get("fleet")) is not str:
+    if (
+        header.get("format") != FORMAT
+        or type(header.get("entries")) is not int
+        or type(header.get("fleet")) is not str
+    ):
         raise AuditRefused("format", -1, f"expected a {FORMAT} header")
     count = header["entries"]
     leaves: list[bytes] = []
@@ -110,28 +146,48 @@ def _walk(lines: Iterable[bytes]) -> tuple[str, list[bytes], list[bytes]]:
             heads.append(line)
             continue
         if heads:
-            raise AuditRefused("format", index, "expected heads after the entries, got an entry after a head")
+            raise AuditRefused(
+                "format", index, "expected heads after the entries, got an entry after a head"
+            )
         if len(line) > MAX_ENTRY_BYTES:
-            raise AuditRefused("format", index, f"expected at most {MAX_ENTRY_BYTES} bytes, got {len(line)}")
+            raise AuditRefused(
+                "format", index, f"expected at most {MAX_ENTRY_BYTES} bytes, got {len(line)}"
+            )
         try:
             body = loads(line)
             said, before = body["index"], body["previous"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise AuditRefused("format", index, f"expected an entry, got {type(error).__name__}") from error
+            raise AuditRefused(
+                "format", index, f"expected an entry, got {type(error).__name__}"
+            ) from error
         if said != index:  # 2
-            raise AuditRefused("order", index, f"expected entry {index}, got one that says {str(said)[:20]}: entries were dropped, inserted or moved")
+            raise AuditRefused(
+                "order",
+                index,
+                f"expected entry {index}, got one that says {str(said)[:20]}: entries were dropped,"
+                " inserted or moved",
+            )
         if before != previous:  # 3
-            raise AuditRefused("chain", max(0, index - 1), f"entry {index} was made after another entry {index - 1} than this one: it was edited")
+            raise AuditRefused(
+                "chain",
+                max(0, index - 1),
+                f"entry {index} was made after another entry {index - 1} than this one: it was"
+                " edited",
+            )
         hashed = digest(b"\0" + line).digest()
         leaves.append(hashed)
         previous, index = hashed.hex(), index + 1
     if count != index:  # 7
-        raise AuditRefused("truncated", index, f"expected {count} entries as the header says, got {index}")
+        raise AuditRefused(
+            "truncated", index, f"expected {count} entries as the header says, got {index}"
+        )
     return header["fleet"], leaves, heads
 
 
 def _roots(sizes: Sequence[int], leaves: Sequence[bytes]) -> dict[int, bytes]:
-    """Roots of the tree at `sizes` (ascending): built once, level by level over what lies between two sizes."""
+    """Roots of the tree at `sizes` (ascending): built once, level by level over what lies between
+    two sizes.
+    """
     frontier, found = Frontier(), {}
     at = 0
     for size in sizes:
@@ -151,7 +207,11 @@ def _heads(lines: Sequence[bytes], anchor: LogAnchor, fleet: str) -> list[Checkp
     found = []
     for line in lines:
         body = _json(line, -1)
-        raw = json.dumps(body["checkpoint"], separators=(",", ":")).encode() if isinstance(body.get("checkpoint"), dict) else b""
+        raw = (
+            json.dumps(body["checkpoint"], separators=(",", ":")).encode()
+            if isinstance(body.get("checkpoint"), dict)
+            else b""
+        )
         found.append(verify_head(raw, anchor, fleet))
     return found
 
@@ -159,8 +219,13 @@ def _heads(lines: Sequence[bytes], anchor: LogAnchor, fleet: str) -> list[Checkp
 def verify_head(envelope: bytes, anchor: LogAnchor, fleet: str = "") -> Checkpoint:
     """A signed head of the log.
 
-    1. the envelope is a checkpoint; 2. its certificate is a log key of the fleet whose root is trusted, and lived when the head was made, or its
-    key is the trusted one; 3. the signature holds; 4. it is of `fleet`, where one is named. Raises AuditRefused.
+    1. the envelope is a checkpoint;
+    2. its certificate is a log key of the fleet whose root is trusted, and lived when the head was
+       made, or its key is the trusted one;
+    3. the signature holds;
+    4. it is of `fleet`, where one is named.
+
+    Raises AuditRefused.
     """
     try:
         parsed = parse_envelope(envelope, Checkpoint.TYPE)  # 1
@@ -168,21 +233,33 @@ def verify_head(envelope: bytes, anchor: LogAnchor, fleet: str = "") -> Checkpoi
         claimed = Checkpoint.parse_payload(parsed.payload)
         if anchor.root is not None:  # 2
             when = datetime.fromtimestamp(claimed.at_ms / 1000, UTC)
-            key = verify_certificate(load_certificate(parsed.certificate), Purpose.LOG, (), anchor.root, when).key
+            key = verify_certificate(
+                load_certificate(parsed.certificate), Purpose.LOG, (), anchor.root, when
+            ).key
         else:
             known = certificate.public_key()
             if anchor.key is None or known != anchor.key:
-                raise AuditRefused("head-signature", -1, "expected a head by the given key, got one by another")
+                raise AuditRefused(
+                    "head-signature", -1, "expected a head by the given key, got one by another"
+                )
             key = anchor.key
         head = Checkpoint.parse_payload(verify_envelope(parsed, key))  # 3
     except (FramegateError, ValueError, OverflowError, OSError, InvalidSignature) as error:
-        raise AuditRefused("head-signature", -1, f"expected a head signed by the log's key: {error}") from error
+        raise AuditRefused(
+            "head-signature", -1, f"expected a head signed by the log's key: {error}"
+        ) from error
     if fleet and head.fleet != fleet:  # 4
-        raise AuditRefused("head-signature", -1, f"expected a head of fleet {fleet}, got one of {head.fleet[:60]!a}")
+        raise AuditRefused(
+            "head-signature",
+            -1,
+            f"expected a head of fleet {fleet}, got one of {head.fleet[:60]!a}",
+        )
     return head
 
 
-def consistent(first_size: int, first_root: bytes, second_size: int, second_root: bytes, path: Sequence[bytes]) -> bool:
+def consistent(
+    first_size: int, first_root: bytes, second_size: int, second_root: bytes, path: Sequence[bytes]
+) -> bool:
     """Whether a tree of `second_size` is the one of `first_size` grown (RFC 9162, 2.1.4.2)."""
     if first_size == second_size:
         return not path and first_root == second_root
@@ -217,7 +294,9 @@ def load_anchor(pem: bytes) -> LogAnchor:
             return LogAnchor(root=x509.load_pem_x509_certificate(pem))
         key = load_pem_public_key(pem)
     except ValueError as error:
-        raise AuditRefused("format", -1, "expected a root certificate or a public key in PEM") from error
+        raise AuditRefused(
+            "format", -1, "expected a root certificate or a public key in PEM"
+        ) from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise AuditRefused("format", -1, "expected an EC public key")
     return LogAnchor(key=key)

@@ -15,7 +15,9 @@ from framegate.tpm.attest import ClockInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TpmIdentity:
-    """The TPM that proved itself: marshalled public areas, digests, and in words what vouches for its EK."""
+    """The TPM that proved itself: marshalled public areas, digests, and in words what vouches for
+    its EK.
+    """
 
     ek_sha256: bytes
     ek_public: bytes
@@ -27,7 +29,9 @@ class TpmIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsKey:
-    """The TLS key that the AK certified last: public area, SHA-256 of its SPKI, the certificate's end (0: none)."""
+    """The TLS key that the AK certified last: public area, SHA-256 of its SPKI, the certificate's
+    end (0: none).
+    """
 
     public: bytes
     spki_sha256: bytes
@@ -36,7 +40,9 @@ class TlsKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The last affirming result, until when it stands, and what it rested on. `result_id` is empty where there was none."""
+    """The last affirming result, until when it stands, and what it rested on. `result_id` is empty
+    where there was none.
+    """
 
     result_id: str = ""
     result_ms: int = 0
@@ -48,7 +54,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What the last evidence that verified showed, affirming or not. `vector` is the AR4SI trustworthiness vector, `posture` the agent's JSON."""
+    """What the last evidence that verified showed, affirming or not. `vector` is the AR4SI
+    trustworthiness vector, `posture` the agent's JSON.
+    """
 
     firmware_version: str = ""
     pcrs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -61,7 +69,9 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """What the next evidence is held against: clock and boot log of the last accepted one, and how far its IMA list was judged, by which profile."""
+    """What the next evidence is held against: clock and boot log of the last accepted one, and how
+    far its IMA list was judged, by which profile.
+    """
 
     clock: ClockInfo | None = None
     boot_log_sha256: bytes = b""
@@ -73,8 +83,9 @@ class Baseline:
 class Device:
     """A machine of the fleet; `id` is `<kind>.<zone>.<name>`.
 
-    `tpm` is None until a TPM proved itself, `tls` until a key of it was accepted. `version` is the store's:
-    it rises with every change, and putting a value back that somebody else changed meanwhile is refused.
+    `tpm` is None until a TPM proved itself, `tls` until a key of it was accepted. `version` is the
+    store's: it rises with every change, and putting a value back that somebody else changed
+    meanwhile is refused.
     """
 
     id: DeviceId
@@ -105,7 +116,9 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayProcess:
-    """A gateway process that its host's last result vouches for; `publics` as they were quoted (`GatewayPublics`)."""
+    """A gateway process that its host's last result vouches for; `publics` as they were quoted
+    (`GatewayPublics`).
+    """
 
     publics_sha256: bytes
     host: DeviceId

@@ -11,7 +11,9 @@ from framegate.identity.names import DeviceId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptEvidence:
-    """Evidence as it came, with what it takes to verify it again; later evidence that says the same only moves `last_ms` and `count`."""
+    """Evidence as it came, with what it takes to verify it again; later evidence that says the same
+    only moves `last_ms` and `count`.
+    """
 
     id: str
     device: DeviceId
@@ -39,7 +41,9 @@ class KeptEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptResult:
-    """What an affirming Attestation Result rested on; receipts name it by its id for as long as receipts live."""
+    """What an affirming Attestation Result rested on; receipts name it by its id for as long as
+    receipts live.
+    """
 
     id: str
     device: DeviceId

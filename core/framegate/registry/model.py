@@ -1,4 +1,6 @@
-"""Registered models, the pins that put them in force, parts and golden images, as the controller keeps them."""
+"""Registered models, the pins that put them in force, parts and golden images, as the controller
+keeps them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from framegate.machines.model import ModelEvent, ModelState, step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A registered bundle by its digest (hex): who must have signed it (`anchor`, `signer`), its files' SHA-256 in hex, who approved it."""
+    """A registered bundle by its digest (hex): who must have signed it (`anchor`, `signer`), its
+    files' SHA-256 in hex, who approved it.
+    """
 
     digest: str
     name: str

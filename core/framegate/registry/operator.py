@@ -1,4 +1,6 @@
-"""People, their factors and sessions, as the controller keeps them. Secrets are hashed or sealed before they come here."""
+"""People, their factors and sessions, as the controller keeps them. Secrets are hashed or sealed
+before they come here.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,11 @@ from framegate.access.verbs import Role, Scoped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
-    """What a person signs in with: an argon2id hash, a sealed TOTP secret and its last step used, hashes of recovery codes, a provider's subject.
+    """What a person signs in with: an argon2id hash, a sealed TOTP secret and its last step used,
+    hashes of recovery codes, a provider's subject.
 
-    `enrolment` is the hash of a code that lets the person set the first two, until `enrolment_expires_ms`.
+    `enrolment` is the hash of a code that lets the person set the first two, until
+    `enrolment_expires_ms`.
     """
 
     password: str = ""
@@ -26,7 +30,9 @@ class Factors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
-    """A person. `vouched`: somebody besides who added them approved it, or it was in set-up; `setup_admin`: admin until a second operator is there."""
+    """A person. `vouched`: somebody besides who added them approved it, or it was in set-up;
+    `setup_admin`: admin until a second operator is there.
+    """
 
     name: str
     remark: str
@@ -47,7 +53,9 @@ class Operator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityKey:
-    """A WebAuthn credential: what the authenticator gave at registration, and its signature counter."""
+    """A WebAuthn credential: what the authenticator gave at registration, and its signature
+    counter.
+    """
 
     credential: bytes
     operator: str
@@ -59,7 +67,9 @@ class SecurityKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorSession:
-    """A sign-in: the key its certificate is for, until when, when a factor was last shown. `break_glass` names the review of a sealed credential's use."""
+    """A sign-in: the key its certificate is for, until when, when a factor was last shown.
+    `break_glass` names the review of a sealed credential's use.
+    """
 
     spki_sha256: bytes
     operator: str

@@ -1,4 +1,6 @@
-"""A request as the controller keeps it: what was asked never changes after it was asked; its state moves by its table."""
+"""A request as the controller keeps it: what was asked never changes after it was asked; its state
+moves by its table.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRequest:
-    """Somebody asks for a role for `minutes`, for approval of `verb` with exactly `content_sha256`, or for a review."""
+    """Somebody asks for a role for `minutes`, for approval of `verb` with exactly `content_sha256`,
+    or for a review.
+    """
 
     id: str
     kind: RequestKind

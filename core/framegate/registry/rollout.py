@@ -43,7 +43,9 @@ class RevokedSigner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutRecord:
-    """A rollout as it is kept: from which revision to which, and where its machine stands (`rollout`)."""
+    """A rollout as it is kept: from which revision to which, and where its machine stands
+    (`rollout`).
+    """
 
     id: str
     profile: str

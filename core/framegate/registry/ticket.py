@@ -10,7 +10,9 @@ from framegate.machines.ticket import TicketEvent, TicketState, step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """`ek_sha256` is the one EK it is for, None for any (somebody has to approve then); `replaces`: another machine in a device's place."""
+    """`ek_sha256` is the one EK it is for, None for any (somebody has to approve then); `replaces`:
+    another machine in a device's place.
+    """
 
     code_sha256: bytes
     device: DeviceId
@@ -30,7 +32,9 @@ class Ticket:
         return TicketState.RESERVED if self.reserved_until_ms > now_ms else TicketState.OPEN
 
     def reserved(self, ek_sha256: bytes, now_ms: int, life_ms: int) -> Ticket:
-        """Held for one EK for `life_ms`. Raises Refused (TRANSITION). That it is the holder's, the caller has established."""
+        """Held for one EK for `life_ms`. Raises Refused (TRANSITION). That it is the holder's, the
+        caller has established.
+        """
         step(self.state(now_ms), TicketEvent.RESERVE)
         return replace(self, reserved_ek=ek_sha256, reserved_until_ms=now_ms + life_ms)
 

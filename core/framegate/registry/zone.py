@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """`grace`: gateways stay open for a while when the controller is silent; `frozen`: no changes, for `reason`."""
+    """`grace`: gateways stay open for a while when the controller is silent; `frozen`: no changes,
+    for `reason`.
+    """
 
     name: str
     grace: bool = False
@@ -20,7 +22,9 @@ class Zone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedPolicy:
-    """An access policy that was put in force, as its signed envelope; the highest version is in force."""
+    """An access policy that was put in force, as its signed envelope; the highest version is in
+    force.
+    """
 
     version: int
     sha256: bytes
@@ -32,7 +36,9 @@ class AppliedPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptDecision:
-    """What the access policy was asked and answered, once for each content, to be asked of another policy. `request` as `Request.marshal` writes it."""
+    """What the access policy was asked and answered, once for each content, to be asked of another
+    policy. `request` as `Request.marshal` writes it.
+    """
 
     sha256: bytes
     request: str

@@ -1,4 +1,6 @@
-"""What a line adapter signs: a decision on each part, and notices (heartbeat, line-stop request). A diverter opens for a decision and nothing else."""
+"""What a line adapter signs: a decision on each part, and notices (heartbeat, line-stop request). A
+diverter opens for a decision and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ MAX_DECISION_LIFE_S: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Decision(Statement):
-    """What becomes of one part. `verdicts` are ids of the verdicts it rests on; `reason` is empty unless UNINSPECTED."""
+    """What becomes of one part. `verdicts` are ids of the verdicts it rests on; `reason` is empty
+    unless UNINSPECTED.
+    """
 
     decision_id: str
     line: str
@@ -37,7 +41,9 @@ class Decision(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Notice(Statement):
-    """A heartbeat (`kind` heartbeat, `count` rising) or a request to stop the line (`kind` line-stop, `count` parts in a row)."""
+    """A heartbeat (`kind` heartbeat, `count` rising) or a request to stop the line (`kind`
+    line-stop, `count` parts in a row).
+    """
 
     line: str
     kind: str
@@ -49,21 +55,38 @@ class Notice(Statement):
     PURPOSE: ClassVar[Purpose] = Purpose.LINE
 
 
-def verify_decision(data: bytes, line: str, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime) -> Decision:
+def verify_decision(
+    data: bytes,
+    line: str,
+    intermediates: Sequence[x509.Certificate],
+    root: x509.Certificate,
+    now: datetime,
+) -> Decision:
     """A decision of `line` that a diverter may act on.
 
-    1. to 4. as `Statement.verify`; 5. it is of this line, and its signer's certificate is that line's; 6. PASS rests on verdicts and has no
-    reason; 7. it was issued in the past, lives at most `MAX_DECISION_LIFE_S` and has not run out. Raises Malformed or Refused (DECISION).
+    1. to 4. as `Statement.verify`; 5. it is of this line, and its signer's certificate is that
+       line's; 6. PASS rests on verdicts and has no reason; 7. it was issued in the past, lives at
+       most `MAX_DECISION_LIFE_S` and has not run out. Raises Malformed or Refused (DECISION).
     """
     decision, signer = Decision.verify(data, intermediates, root, now)
     name = common_name(signer)
     if decision.line != line or name != f"line.{line}":  # 5
         seen = f"{decision.line}, signed by {name}"
         raise Refused.of(Reason.DECISION, f"a decision of line {line}", seen)
-    if decision.outcome not in set(Outcome) or (decision.outcome == Outcome.PASS and (not decision.verdicts or decision.reason)):  # 6
+    if decision.outcome not in set(Outcome) or (
+        decision.outcome == Outcome.PASS and (not decision.verdicts or decision.reason)
+    ):  # 6
         raise Refused.of(Reason.DECISION, "an outcome with what belongs to it", decision.outcome)
     now_ms = int(now.timestamp() * 1000)
     life = decision.valid_until_ms - decision.issued_at_ms
-    if not 0 < life <= MAX_DECISION_LIFE_S * 1000 or now_ms > decision.valid_until_ms or decision.issued_at_ms > now_ms + CLOCK_SLACK_MS:  # 7
-        raise Refused.of(Reason.DECISION, "a decision of now", f"valid until {decision.valid_until_ms}, now {now_ms}")
+    if (
+        not 0 < life <= MAX_DECISION_LIFE_S * 1000
+        or now_ms > decision.valid_until_ms
+        or decision.issued_at_ms > now_ms + CLOCK_SLACK_MS
+    ):  # 7
+        raise Refused.of(
+            Reason.DECISION,
+            "a decision of now",
+            f"valid until {decision.valid_until_ms}, now {now_ms}",
+        )
     return decision

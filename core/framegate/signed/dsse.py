@@ -1,6 +1,7 @@
 """DSSE: signed envelopes whose payload is read only after the signature over it held.
 
-Source: secure-systems-lab/dsse, protocol.md v1.0.2. ECDSA P-256 with SHA-256; the signer's certificate travels beside the signature.
+Source: secure-systems-lab/dsse, protocol.md v1.0.2. ECDSA P-256 with SHA-256; the signer's
+certificate travels beside the signature.
 """
 
 from __future__ import annotations
@@ -43,10 +44,18 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def seal_envelope(payload_type: str, payload: bytes, certificate_der: bytes, sign: Callable[[bytes], bytes]) -> bytes:
-    """The JSON envelope of `payload`; `sign` gives a DER ECDSA-SHA256 signature over the bytes handed to it."""
+def seal_envelope(
+    payload_type: str, payload: bytes, certificate_der: bytes, sign: Callable[[bytes], bytes]
+) -> bytes:
+    """The JSON envelope of `payload`; `sign` gives a DER ECDSA-SHA256 signature over the bytes
+    handed to it.
+    """
     signature = sign(pae(payload_type, payload))
-    body = {"payloadType": payload_type, "payload": _b64(payload), "signatures": [{"sig": _b64(signature), "cert": _b64(certificate_der)}]}
+    body = {
+        "payloadType": payload_type,
+        "payload": _b64(payload),
+        "signatures": [{"sig": _b64(signature), "cert": _b64(certificate_der)}],
+    }
     return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -62,28 +71,52 @@ def _raw(text: str) -> bytes:
 
 
 def parse_envelope(data: bytes, payload_type: str) -> Envelope:
-    """The envelope in `data`, which must be of `payload_type` with exactly one signature. Raises Malformed. Nothing is verified."""
+    """The envelope in `data`, which must be of `payload_type` with exactly one signature. Raises
+    Malformed. Nothing is verified.
+    """
     if len(data) > MAX_ENVELOPE_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"an envelope of at most {MAX_ENVELOPE_BYTES} bytes", len(data))
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"an envelope of at most {MAX_ENVELOPE_BYTES} bytes", len(data)
+        )
     body = strict_json(data)
     try:
         (signature,) = body["signatures"]
-        if set(body) != {"payloadType", "payload", "signatures"} or set(signature) != {"sig", "cert"}:
+        if set(body) != {"payloadType", "payload", "signatures"} or set(signature) != {
+            "sig",
+            "cert",
+        }:
             raise KeyError("members")
-        envelope = Envelope(str(body["payloadType"]), _raw(body["payload"]), _raw(signature["sig"]), _raw(signature["cert"]))
+        envelope = Envelope(
+            str(body["payloadType"]),
+            _raw(body["payload"]),
+            _raw(signature["sig"]),
+            _raw(signature["cert"]),
+        )
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
-        raise Malformed.of(Reason.ENVELOPE, "a DSSE envelope with one signature and its certificate", type(error).__name__) from error
+        raise Malformed.of(
+            Reason.ENVELOPE,
+            "a DSSE envelope with one signature and its certificate",
+            type(error).__name__,
+        ) from error
     if envelope.payload_type != payload_type:
         raise Malformed.of(Reason.ENVELOPE, payload_type, ascii(envelope.payload_type[:80]))
     return envelope
 
 
 def verify_envelope(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> bytes:
-    """The payload, after its signature by `key` held. The caller MUST have established whose `key` that is and what it may sign."""
+    """The payload, after its signature by `key` held. The caller MUST have established whose `key`
+    that is and what it may sign.
+    """
     try:
-        key.verify(envelope.signature, pae(envelope.payload_type, envelope.payload), ec.ECDSA(hashes.SHA256()))
+        key.verify(
+            envelope.signature,
+            pae(envelope.payload_type, envelope.payload),
+            ec.ECDSA(hashes.SHA256()),
+        )
     except InvalidSignature as error:
-        raise Refused.of(Reason.SIGNATURE, f"a signature of the {envelope.payload_type} key", "another") from error
+        raise Refused.of(
+            Reason.SIGNATURE, f"a signature of the {envelope.payload_type} key", "another"
+        ) from error
     return envelope.payload
 
 
@@ -96,7 +129,9 @@ def envelope_certificate(envelope: Envelope) -> x509.Certificate:
 
 
 def strict_json(data: bytes) -> Any:
-    """The JSON value in `data`: UTF-8, no repeated member, no NaN, at most 32 levels. Raises Malformed."""
+    """The JSON value in `data`: UTF-8, no repeated member, no NaN, at most 32 levels. Raises
+    Malformed.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -107,7 +142,9 @@ def strict_json(data: bytes) -> Any:
     def no_constant(name: str) -> Any:
         raise Malformed.of(Reason.MALFORMED, "JSON numbers", name)
 
-    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH:  # else it cannot be deeper, however it is nested
+    if (
+        data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH
+    ):  # else it cannot be deeper, however it is nested
         depth = deepest = 0
         for byte in data:
             if byte in b"[{":
@@ -116,7 +153,9 @@ def strict_json(data: bytes) -> Any:
             elif byte in b"]}":
                 depth -= 1
         if deepest > MAX_JSON_DEPTH:
-            raise Malformed.of(Reason.MALFORMED, f"at most {MAX_JSON_DEPTH} levels of JSON", deepest)
+            raise Malformed.of(
+                Reason.MALFORMED, f"at most {MAX_JSON_DEPTH} levels of JSON", deepest
+            )
     try:
         return json.loads(data.decode(), object_pairs_hook=unique, parse_constant=no_constant)
     except FramegateError:

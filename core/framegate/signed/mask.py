@@ -1,7 +1,9 @@
-"""Privacy masks: signed, versioned polygons that a camera blanks before it encodes, let alone seals.
+"""Privacy masks: signed, versioned polygons that a camera blanks before it encodes, let alone
+seals.
 
-There is no unmasking: the pixels never leave the camera. Frames carry version and digest of the masks they were taken under in their
-authenticated metadata; camera and gateway both refuse a frame taken under older masks than the grant names.
+There is no unmasking: the pixels never leave the camera. Frames carry version and digest of the
+masks they were taken under in their authenticated metadata; camera and gateway both refuse a frame
+taken under older masks than the grant names.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ Polygon = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class MaskStatement(Statement):
-    """Masks as they are signed. `regions`: [{points: [[x, y], …]}], in fractions of width and height from the upper left corner."""
+    """Masks as they are signed. `regions`: [{points: [[x, y], …]}], in fractions of width and
+    height from the upper left corner.
+    """
 
     camera: str
     version: int
@@ -42,7 +46,9 @@ class MaskStatement(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Verified masks of one camera; `sha256` is the digest of the signed payload, `version` counts up from 1. Made by `verify_masks`."""
+    """Verified masks of one camera; `sha256` is the digest of the signed payload, `version` counts
+    up from 1. Made by `verify_masks`.
+    """
 
     version: int
     sha256: bytes
@@ -55,27 +61,56 @@ def parse_regions(regions: Sequence[Any]) -> tuple[Polygon, ...]:
         raise Malformed.of(Reason.MASK, f"at most {MAX_REGIONS} regions", len(regions))
     found: list[Polygon] = []
     for number, region in enumerate(regions, start=1):
-        points = region.get("points") if type(region) is dict and set(region) == {"points"} else None
+        points = (
+            region.get("points") if type(region) is dict and set(region) == {"points"} else None
+        )
         if type(points) is not list or not 3 <= len(points) <= MAX_POINTS:
-            raise Malformed.of(Reason.MASK, f"region {number} as {{points: 3 to {MAX_POINTS} corners}}", ascii(region)[:80])
+            raise Malformed.of(
+                Reason.MASK,
+                f"region {number} as {{points: 3 to {MAX_POINTS} corners}}",
+                ascii(region)[:80],
+            )
         for point in points:
-            good = type(point) is list and len(point) == 2 and all(type(v) in {int, float} and 0 <= v <= 1 for v in point)
+            good = (
+                type(point) is list
+                and len(point) == 2
+                and all(type(v) in {int, float} and 0 <= v <= 1 for v in point)
+            )
             if not good:
-                raise Malformed.of(Reason.MASK, f"corners of region {number} as [x, y], each a fraction from 0 to 1", ascii(point)[:80])
+                raise Malformed.of(
+                    Reason.MASK,
+                    f"corners of region {number} as [x, y], each a fraction from 0 to 1",
+                    ascii(point)[:80],
+                )
         found.append(tuple((float(x), float(y)) for x, y in points))
     return tuple(found)
 
 
-def verify_masks(data: bytes, camera: str, held_version: int, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime) -> Masks:
+def verify_masks(
+    data: bytes,
+    camera: str,
+    held_version: int,
+    intermediates: Sequence[x509.Certificate],
+    root: x509.Certificate,
+    now: datetime,
+) -> Masks:
     """Masks that `camera` may take frames under.
 
-    1. to 4. as `Statement.verify`; 5. they are this camera's; 6. their version is at least `held_version`, the highest this camera has ever
-    held (0: none); 7. every region is a polygon inside the image. Raises Malformed or Refused (MASK).
+    1. to 4. as `Statement.verify`; 5. they are this camera's; 6. their version is at least
+       `held_version`, the highest this camera has ever held (0: none); 7. every region is a polygon
+       inside the image. Raises Malformed or Refused (MASK).
     """
     statement, _ = MaskStatement.verify(data, intermediates, root, now)
     if statement.camera != camera:  # 5
         raise Refused.of(Reason.MASK, f"masks for {camera}", f"masks for {statement.camera}")
     if statement.version < max(held_version, 1):  # 6
-        raise Refused.of(Reason.MASK, f"version {max(held_version, 1)} or later", statement.version, "masks never go back; set them anew: framegate mask set")
+        raise Refused.of(
+            Reason.MASK,
+            f"version {max(held_version, 1)} or later",
+            statement.version,
+            "masks never go back; set them anew: framegate mask set",
+        )
     polygons = parse_regions(statement.regions)  # 7
-    return Masks(statement.version, sha256(parse_envelope(data, MaskStatement.TYPE).payload), polygons)
+    return Masks(
+        statement.version, sha256(parse_envelope(data, MaskStatement.TYPE).payload), polygons
+    )

@@ -1,4 +1,6 @@
-"""Parts: which golden images a part type is compared with, and how strictly, as the controller signs it."""
+"""Parts: which golden images a part type is compared with, and how strictly, as the controller
+signs it.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,18 @@ MAX_GOLDEN_BYTES: Final = 2 * 1024 * 1024
 """One golden image: a PNG of 4 megapixels of circuit board has a quarter of that."""
 MAX_CLASSES: Final = 256
 MIN_LESSON: Final = 5
-"""Good frames that a golden image is learnt from: the middle of fewer is no better than one of them, and one with a defect would show through."""
+"""Good frames that a golden image is learnt from: the middle of fewer is no better than one of
+them, and one with a defect would show through.
+"""
 MAX_LESSON: Final = 64
 _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
 class PartStatement(Statement):
-    """One part as it is signed. `goldens`: hex SHA-256 of each golden image; `thresholds`: [{kind, at_least}]; `ignore`: [{points}] as masks have them;
-    `source` and `approved_by` say where the images are from and who stands for them.
+    """One part as it is signed. `goldens`: hex SHA-256 of each golden image; `thresholds`: [{kind,
+    at_least}]; `ignore`: [{points}] as masks have them; `source` and `approved_by` say where the
+    images are from and who stands for them.
     """
 
     part_type: str
@@ -49,29 +54,58 @@ class PartStatement(Statement):
 
 
 def check_part(part: PartStatement) -> PartStatement:
-    """The part, after its members were found in range: a printable id, 1 to `MAX_GOLDENS` digests, thresholds in (0, 1), regions inside the image. Raises Malformed (PART)."""
+    """The part, after its members were found in range: a printable id, 1 to `MAX_GOLDENS` digests,
+    thresholds in (0, 1), regions inside the image. Raises Malformed (PART).
+    """
     if not _PART.fullmatch(part.part_type) or ".." in part.part_type or part.version < 1:
-        raise Malformed.of(Reason.PART, "a part id of letters, digits and . _ - /, at most 128", ascii(part.part_type[:80]))
-    if not (part.removed or 1 <= len(part.goldens) <= MAX_GOLDENS) or any(not re.fullmatch(r"[0-9a-f]{64}", g) for g in part.goldens):
+        raise Malformed.of(
+            Reason.PART,
+            "a part id of letters, digits and . _ - /, at most 128",
+            ascii(part.part_type[:80]),
+        )
+    if not (part.removed or 1 <= len(part.goldens) <= MAX_GOLDENS) or any(
+        not re.fullmatch(r"[0-9a-f]{64}", g) for g in part.goldens
+    ):
         raise Malformed.of(Reason.PART, f"1 to {MAX_GOLDENS} golden images", len(part.goldens))
     for row in part.thresholds:
-        if set(row) != {"kind", "at_least"} or type(row["at_least"]) not in {int, float} or not 0 < row["at_least"] < 1:
-            raise Malformed.of(Reason.PART, "thresholds as {kind, at_least in (0, 1)}", ascii(row)[:80])
+        if (
+            set(row) != {"kind", "at_least"}
+            or type(row["at_least"]) not in {int, float}
+            or not 0 < row["at_least"] < 1
+        ):
+            raise Malformed.of(
+                Reason.PART, "thresholds as {kind, at_least in (0, 1)}", ascii(row)[:80]
+            )
     if len(part.thresholds) > MAX_CLASSES or not 0 <= part.min_size_px <= 10_000:
-        raise Malformed.of(Reason.PART, f"at most {MAX_CLASSES} thresholds, a smallest size of 0 to 10000 pixels", f"{len(part.thresholds)}, {part.min_size_px}")
+        raise Malformed.of(
+            Reason.PART,
+            f"at most {MAX_CLASSES} thresholds, a smallest size of 0 to 10000 pixels",
+            f"{len(part.thresholds)}, {part.min_size_px}",
+        )
     parse_regions(part.ignore)
     return part
 
 
-def verify_part(data: bytes, root: x509.Certificate, now: datetime, *, held: Mapping[str, PartStatement] = MappingProxyType({})) -> PartStatement:
+def verify_part(
+    data: bytes,
+    root: x509.Certificate,
+    now: datetime,
+    *,
+    held: Mapping[str, PartStatement] = MappingProxyType({}),
+) -> PartStatement:
     """A part that inspection acts on.
 
-    1. to 4. as `Statement.verify`; 5. its members are in range (`check_part`); 6. its version is not below that of the part `held` under
-    its id. Raises Malformed or Refused (PART).
+    1. to 4. as `Statement.verify`; 5. its members are in range (`check_part`); 6. its version is
+       not below that of the part `held` under its id. Raises Malformed or Refused (PART).
     """
     part, _ = PartStatement.verify(data, (), root, now)
     check_part(part)  # 5
     before = held.get(part.part_type)
     if before is not None and part.version < before.version:  # 6
-        raise Refused.of(Reason.PART, f"version {before.version} of {part.part_type} or later", part.version, "restore the controller's registry")
+        raise Refused.of(
+            Reason.PART,
+            f"version {before.version} of {part.part_type} or later",
+            part.version,
+            "restore the controller's registry",
+        )
     return part

@@ -27,9 +27,11 @@ MAX_APPROVED: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class ModelPin(Statement):
-    """A zone's model. `sequence` counts the zone's pins; `signer` and `anchor` say who must have signed the bundle: anchor is "key:" and the base64 DER of a public key, or
-    "root:" and that of a certificate which `signer`'s own must chain to. `rollback` 1 lets an older version of the same name follow a newer one; `approved` are the digests
-    (hex) that may run until the pinned one is at hand.
+    """A zone's model. `sequence` counts the zone's pins; `signer` and `anchor` say who must have
+    signed the bundle: anchor is "key:" and the base64 DER of a public key, or "root:" and that of a
+    certificate which `signer`'s own must chain to. `rollback` 1 lets an older version of the same
+    name follow a newer one; `approved` are the digests (hex) that may run until the pinned one is
+    at hand.
     """
 
     zone: str
@@ -47,25 +49,48 @@ class ModelPin(Statement):
     PURPOSE: ClassVar[Purpose] = Purpose.MODEL
 
 
-def verify_model_pin(data: bytes, zone: str, root: x509.Certificate, now: datetime, *, least: tuple[int, str] = (0, "")) -> ModelPin:
+def verify_model_pin(
+    data: bytes,
+    zone: str,
+    root: x509.Certificate,
+    now: datetime,
+    *,
+    least: tuple[int, str] = (0, ""),
+) -> ModelPin:
     """The pin that `zone`'s gateways act on.
 
-    1. to 4. as `Statement.verify`; 5. it is for this zone; 6. its sequence is not below `least`, and the same sequence is the same digest; 7. digest and anchor are
-    readable. Raises Malformed or Refused (MODEL, MODEL_ROLLBACK).
+    1. to 4. as `Statement.verify`; 5. it is for this zone; 6. its sequence is not below `least`,
+       and the same sequence is the same digest; 7. digest and anchor are readable. Raises Malformed
+       or Refused (MODEL, MODEL_ROLLBACK).
     """
     pin, _ = ModelPin.verify(data, (), root, now)
     if pin.zone != zone:  # 5
         raise Refused.of(Reason.MODEL, f"a model pin of zone {zone}", ascii(pin.zone)[:80])
-    if pin.sequence < least[0] or (pin.sequence == least[0] and least[1] not in {"", pin.model_sha256}):  # 6
-        raise Refused.of(Reason.MODEL_ROLLBACK, f"pin {least[0]} of {zone} or later", f"{pin.sequence} for {pin.model_sha256[:16]}", "restore the controller's registry")
-    if len(pin.model_sha256) != 64 or pin.sequence < 1 or pin.version < 1 or len(pin.approved) > MAX_APPROVED:  # 7
-        raise Malformed.of(Reason.MODEL, "a digest, a sequence and a version", ascii(pin.model_sha256[:80]))
+    if pin.sequence < least[0] or (
+        pin.sequence == least[0] and least[1] not in {"", pin.model_sha256}
+    ):  # 6
+        raise Refused.of(
+            Reason.MODEL_ROLLBACK,
+            f"pin {least[0]} of {zone} or later",
+            f"{pin.sequence} for {pin.model_sha256[:16]}",
+            "restore the controller's registry",
+        )
+    if (
+        len(pin.model_sha256) != 64
+        or pin.sequence < 1
+        or pin.version < 1
+        or len(pin.approved) > MAX_APPROVED
+    ):  # 7
+        raise Malformed.of(
+            Reason.MODEL, "a digest, a sequence and a version", ascii(pin.model_sha256[:80])
+        )
     anchor_of(pin.anchor)
     return pin
 
 
 def parse_pin(envelope: bytes) -> ModelPin:
-    """The pin in an envelope that this program, or the controller it trusts, signed. Nothing is verified.
+    """The pin in an envelope that this program, or the controller it trusts, signed. Nothing is
+    verified.
 
     Raises Malformed.
     """
@@ -82,8 +107,12 @@ def root_anchor(root: x509.Certificate) -> str:
     return "root:" + base64.b64encode(root.public_bytes(Encoding.DER)).decode()
 
 
-def anchor_of(anchor: str) -> tuple[Sequence[ec.EllipticCurvePublicKey], Sequence[x509.Certificate]]:
-    """(keys, roots) that a bundle's signature is verified against: one of either. Raises Malformed (MODEL)."""
+def anchor_of(
+    anchor: str,
+) -> tuple[Sequence[ec.EllipticCurvePublicKey], Sequence[x509.Certificate]]:
+    """(keys, roots) that a bundle's signature is verified against: one of either. Raises Malformed
+    (MODEL).
+    """
     kind, _, text = anchor.partition(":")
     try:
         raw = base64.b64decode(text.encode(), validate=True)
@@ -91,7 +120,9 @@ def anchor_of(anchor: str) -> tuple[Sequence[ec.EllipticCurvePublicKey], Sequenc
             return (), (x509.load_der_x509_certificate(raw),)
         key = load_der_public_key(raw)
     except (binascii.Error, *UNREADABLE) as error:
-        raise Malformed.of(Reason.MODEL, "key: or root: and base64 DER", type(error).__name__) from error
+        raise Malformed.of(
+            Reason.MODEL, "key: or root: and base64 DER", type(error).__name__
+        ) from error
     if kind != "key" or not isinstance(key, ec.EllipticCurvePublicKey):
         raise Malformed.of(Reason.MODEL, "an elliptic-curve key", ascii(kind)[:20])
     return (key,), ()

@@ -1,7 +1,9 @@
-"""Receipts: the leaf that is durable before a verdict leaves, the batch that signs many leaves at once, and the log that dates batches.
+"""Receipts: the leaf that is durable before a verdict leaves, the batch that signs many leaves at
+once, and the log that dates batches.
 
-What a receipt proves, and how, stands in `receipt_verifier`, which needs none of this. Claim names follow the IETF draft on attested
-inference receipts (model_hash, request_hash, response_hash, attestation_doc_hash, …) where that has one; Framegate's own stand under `fg`.
+What a receipt proves, and how, stands in `receipt_verifier`, which needs none of this. Claim names
+follow the IETF draft on attested inference receipts (model_hash, request_hash, response_hash,
+attestation_doc_hash, …) where that has one; Framegate's own stand under `fg`.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ MAX_BATCH: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class ReceiptBatch(Statement):
-    """A gateway's signature over `count` leaves from sequence number `first` on. `previous` is the digest of the batch before, in hex, empty for
-    the first of a `store`; `recovered` is 1 where a process signs what another left behind.
+    """A gateway's signature over `count` leaves from sequence number `first` on. `previous` is the
+    digest of the batch before, in hex, empty for the first of a `store`; `recovered` is 1 where a
+    process signs what another left behind.
     """
 
     gateway: str
@@ -59,7 +62,9 @@ class Checkpoint(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What stands behind a frame beside its verdict, for the leaf: digests in hex, empty where there is nothing."""
+    """What stands behind a frame beside its verdict, for the leaf: digests in hex, empty where
+    there is nothing.
+    """
 
     evidence_sha256: str = ""
     firmware_profile: str = ""
@@ -73,63 +78,147 @@ class Provenance:
     training_sha256: str = ""
 
 
-def verdict_leaf(number: int, verdict: Verdict, payload: bytes, metadata: bytes, behind: Provenance, took_ms: float) -> bytes:
-    """The leaf of a verdict: canonical JSON. `payload` is the verdict's signed JSON, `metadata` the frame's record or empty."""
+def verdict_leaf(
+    number: int,
+    verdict: Verdict,
+    payload: bytes,
+    metadata: bytes,
+    behind: Provenance,
+    took_ms: float,
+) -> bytes:
+    """The leaf of a verdict: canonical JSON. `payload` is the verdict's signed JSON, `metadata` the
+    frame's record or empty.
+    """
     mask_version = FrameMetadata.parse(metadata).mask_version if metadata else 0
     fg = {
-        "device": verdict.device, "zone": verdict.zone, "part": verdict.part, "part_type": verdict.part_type, "trigger_sequence": verdict.trigger_sequence,
-        "session": verdict.session, "counter": verdict.counter, "outcome": verdict.outcome, "reason": verdict.reason, "result_id": verdict.result_id,
-        "golden_sha256": verdict.golden_sha256, "frame_metadata_sha256": sha256(metadata).hex() if metadata else "", "mask_version": mask_version,
-        "firmware_profile": behind.firmware_profile, "firmware_profile_sha256": behind.firmware_profile_sha256, "gateway_result_id": behind.gateway_result_id,
-        "grant_sha256": behind.grant_sha256, "code_sha256": behind.code_sha256, "mask_sha256": behind.mask_sha256, "training_sha256": behind.training_sha256,
-    }  # fmt: skip
-    return _canonical({
-        "eat_profile": EAT_PROFILE, "kind": "verdict", "iss": verdict.gateway, "cti": verdict.verdict_id, "iat_ms": verdict.issued_at_ms, "sequence_number": number,
-        "model_id": behind.model_id, "model_hash": verdict.model_sha256, "request_hash": verdict.input_sha256, "response_hash": sha256(payload).hex(),
-        "attestation_doc_hash": behind.evidence_sha256, "policy_version": behind.policy, "execution_time_ms": round(took_ms, 2), "fg": fg,
-    })  # fmt: skip
+        "device": verdict.device,
+        "zone": verdict.zone,
+        "part": verdict.part,
+        "part_type": verdict.part_type,
+        "trigger_sequence": verdict.trigger_sequence,
+        "session": verdict.session,
+        "counter": verdict.counter,
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "result_id": verdict.result_id,
+        "golden_sha256": verdict.golden_sha256,
+        "frame_metadata_sha256": sha256(metadata).hex() if metadata else "",
+        "mask_version": mask_version,
+        "firmware_profile": behind.firmware_profile,
+        "firmware_profile_sha256": behind.firmware_profile_sha256,
+        "gateway_result_id": behind.gateway_result_id,
+        "grant_sha256": behind.grant_sha256,
+        "code_sha256": behind.code_sha256,
+        "mask_sha256": behind.mask_sha256,
+        "training_sha256": behind.training_sha256,
+    }
+    return _canonical(
+        {
+            "eat_profile": EAT_PROFILE,
+            "kind": "verdict",
+            "iss": verdict.gateway,
+            "cti": verdict.verdict_id,
+            "iat_ms": verdict.issued_at_ms,
+            "sequence_number": number,
+            "model_id": behind.model_id,
+            "model_hash": verdict.model_sha256,
+            "request_hash": verdict.input_sha256,
+            "response_hash": sha256(payload).hex(),
+            "attestation_doc_hash": behind.evidence_sha256,
+            "policy_version": behind.policy,
+            "execution_time_ms": round(took_ms, 2),
+            "fg": fg,
+        }
+    )
 
 
-def event_leaf(number: int, identifier: str, gateway: str, at_ms: int, event: str, actor: str, detail: Mapping[str, Any]) -> bytes:
-    """The leaf of something else that a gateway must account for: an export, a refused export, an erasure."""
-    body = {"eat_profile": EAT_PROFILE, "kind": "event", "iss": gateway, "cti": identifier, "iat_ms": at_ms, "sequence_number": number}
+def event_leaf(
+    number: int,
+    identifier: str,
+    gateway: str,
+    at_ms: int,
+    event: str,
+    actor: str,
+    detail: Mapping[str, Any],
+) -> bytes:
+    """The leaf of something else that a gateway must account for: an export, a refused export, an
+    erasure.
+    """
+    body = {
+        "eat_profile": EAT_PROFILE,
+        "kind": "event",
+        "iss": gateway,
+        "cti": identifier,
+        "iat_ms": at_ms,
+        "sequence_number": number,
+    }
     return _canonical({**body, "fg": {"event": event, "actor": actor, **detail}})
 
 
 def assemble(
-    leaf: bytes, payload: bytes, metadata: bytes, batch: tuple[bytes, int, Sequence[bytes]], camera: tuple[bytes, bytes, bytes, Sequence[bytes]] | None,
-    log: Mapping[str, Any] | None, authorities: Sequence[bytes],
-) -> dict[str, Any]:  # fmt: skip
-    """A receipt as JSON values. `batch`: envelope, index, path; `camera`: certificate DER, head, signature, path."""
+    leaf: bytes,
+    payload: bytes,
+    metadata: bytes,
+    batch: tuple[bytes, int, Sequence[bytes]],
+    camera: tuple[bytes, bytes, bytes, Sequence[bytes]] | None,
+    log: Mapping[str, Any] | None,
+    authorities: Sequence[bytes],
+) -> dict[str, Any]:
+    """A receipt as JSON values. `batch`: envelope, index, path; `camera`: certificate DER, head,
+    signature, path.
+    """
     return {
-        "format": FORMAT, "leaf": b64(leaf), "verdict": b64(payload), "metadata": b64(metadata),
+        "format": FORMAT,
+        "leaf": b64(leaf),
+        "verdict": b64(payload),
+        "metadata": b64(metadata),
         "batch": {"envelope": b64(batch[0]), "index": batch[1], "path": [b64(p) for p in batch[2]]},
-        "camera": None if camera is None else {"certificate": b64(camera[0]), "head": b64(camera[1]), "signature": b64(camera[2]), "path": [b64(p) for p in camera[3]]},
-        "log": None if log is None else dict(log), "authorities": [b64(a) for a in authorities],
-    }  # fmt: skip
+        "camera": None
+        if camera is None
+        else {
+            "certificate": b64(camera[0]),
+            "head": b64(camera[1]),
+            "signature": b64(camera[2]),
+            "path": [b64(p) for p in camera[3]],
+        },
+        "log": None if log is None else dict(log),
+        "authorities": [b64(a) for a in authorities],
+    }
 
 
 def log_body(batch: ReceiptBatch, payload: bytes, at_ms: int) -> dict[str, Any]:
     """What the controller's log keeps of a batch, beside its place."""
     return {
-        "kind": "receipt-batch", "gateway": batch.gateway, "store": batch.store, "number": batch.number, "first": batch.first, "count": batch.count,
-        "recovered": batch.recovered, "batch_sha256": sha256(payload).hex(), "at_ms": at_ms,
-    }  # fmt: skip
+        "kind": "receipt-batch",
+        "gateway": batch.gateway,
+        "store": batch.store,
+        "number": batch.number,
+        "first": batch.first,
+        "count": batch.count,
+        "recovered": batch.recovered,
+        "batch_sha256": sha256(payload).hex(),
+        "at_ms": at_ms,
+    }
 
 
 def continues(batch: ReceiptBatch, last: ReceiptBatch | None, last_sha256: str) -> None:
     """That `batch` is the next after `last` of the same store, or the first of a new store.
 
-    1. it has 1 to `MAX_BATCH` leaves; 2. number, first and previous follow on. Raises Refused (RECEIPT): the gateway's store was cut or forked.
+    1. it has 1 to `MAX_BATCH` leaves;
+    2. number, first and previous follow on.
+
+    Raises Refused (RECEIPT): the gateway's store was cut or forked.
     """
     if not 1 <= batch.count <= MAX_BATCH:
         raise Refused.of(Reason.RECEIPT, f"1 to {MAX_BATCH} leaves", batch.count)
     want = (1, 1, "") if last is None else (last.number + 1, last.first + last.count, last_sha256)
     if (batch.number, batch.first, batch.previous) != want:
         raise Refused.of(
-            Reason.RECEIPT, f"batch {want[0]} from leaf {want[1]} on after {want[2][:16] or 'nothing'}", f"batch {batch.number} from {batch.first}, after {batch.previous[:16]}",
+            Reason.RECEIPT,
+            f"batch {want[0]} from leaf {want[1]} on after {want[2][:16] or 'nothing'}",
+            f"batch {batch.number} from {batch.first}, after {batch.previous[:16]}",
             "this gateway's receipts were cut or forked; look into its host",
-        )  # fmt: skip
+        )
 
 
 def parse_leaf(leaf: bytes) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""Signed statements people and machines act on: grants and verdicts. JSON inside DSSE; parsed only from verified bytes.
+"""Signed statements people and machines act on: grants and verdicts. JSON inside DSSE; parsed only
+from verified bytes.
 
-One shape for both: a frozen dataclass, `payload()` to JSON, and a `verify_…` function that returns it or raises.
+One shape for both: a frozen dataclass, `payload()` to JSON, and a `verify_…` function that returns
+it or raises.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from cryptography import x509
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose, common_name, verify_certificate
-from framegate.signed.dsse import envelope_certificate, parse_envelope, seal_envelope, strict_json, verify_envelope
+from framegate.signed.dsse import (
+    envelope_certificate,
+    parse_envelope,
+    seal_envelope,
+    strict_json,
+    verify_envelope,
+)
 
 MAX_GRANT_TTL_S: Final = 120
 """A camera seals for a gateway no longer than this on one word of the controller."""
@@ -51,39 +59,65 @@ class Statement:
 
     @classmethod
     def parse_payload(cls, payload: bytes) -> Self:
-        """The statement in `payload`. The caller MUST have verified the signature over these bytes. Raises Malformed."""
+        """The statement in `payload`. The caller MUST have verified the signature over these bytes.
+        Raises Malformed.
+        """
         body = strict_json(payload)
         names = [f.name for f in fields(cls)]
         if type(body) is not dict or set(body) != set(names):
-            raise Malformed.of(Reason.ENVELOPE, f"the members of {cls.TYPE}", sorted(body) if type(body) is dict else type(body).__name__)
+            raise Malformed.of(
+                Reason.ENVELOPE,
+                f"the members of {cls.TYPE}",
+                sorted(body) if type(body) is dict else type(body).__name__,
+            )
         hints = get_type_hints(cls)
         return cls(**{name: _typed(hints[name], body[name], name) for name in names})
 
     @classmethod
-    def verify(cls, data: bytes, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime) -> tuple[Self, x509.Certificate]:
+    def verify(
+        cls,
+        data: bytes,
+        intermediates: Sequence[x509.Certificate],
+        root: x509.Certificate,
+        now: datetime,
+    ) -> tuple[Self, x509.Certificate]:
         """The statement in the envelope `data` and its signer's certificate.
 
-        1. the envelope is of this type; 2. its certificate chains to `root`, lives at `now` and is for this purpose; 3. the signature
-        holds; 4. the payload, out of the verified bytes, has exactly its members. Raises Malformed or Refused.
+        1. the envelope is of this type;
+        2. its certificate chains to `root`, lives at `now` and is for this purpose;
+        3. the signature holds;
+        4. the payload, out of the verified bytes, has exactly its members.
+
+        Raises Malformed or Refused.
         """
         envelope = parse_envelope(data, cls.TYPE)
-        signer = verify_certificate(envelope_certificate(envelope), cls.PURPOSE, intermediates, root, now)
+        signer = verify_certificate(
+            envelope_certificate(envelope), cls.PURPOSE, intermediates, root, now
+        )
         return cls.parse_payload(verify_envelope(envelope, signer.key)), signer.certificate
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:
-    if kind in {str, int, float} and (type(value) is kind or (kind is float and type(value) is int)):
+    if kind in {str, int, float} and (
+        type(value) is kind or (kind is float and type(value) is int)
+    ):
         return kind(value)
     if kind == tuple[str, ...] and type(value) is list and all(type(v) is str for v in value):
         return tuple(value)
-    if kind == tuple[dict[str, Any], ...] and type(value) is list and all(type(v) is dict for v in value):
+    if (
+        kind == tuple[dict[str, Any], ...]
+        and type(value) is list
+        and all(type(v) is dict for v in value)
+    ):
         return tuple(value)
     raise Malformed.of(Reason.ENVELOPE, f"{name} as {kind}", type(value).__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant(Statement):
-    """The controller lets `camera` seal frames for one gateway process. Digests in hex; `nonce` is the camera's own, `ttl_s` counts from when it drew that."""
+    """The controller lets `camera` seal frames for one gateway process. Digests in hex; `nonce` is
+    the camera's own, `ttl_s` counts from when it drew that.
+    """
 
     grant_id: str
     camera: str
@@ -109,7 +143,9 @@ class Grant(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Statement):
-    """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}]; `reason` is empty unless UNINSPECTED."""
+    """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}]; `reason` is
+    empty unless UNINSPECTED.
+    """
 
     verdict_id: str
     gateway: str
@@ -134,40 +170,78 @@ class Verdict(Statement):
     PURPOSE: ClassVar[Purpose] = Purpose.VERDICT
 
 
-def verify_grant(data: bytes, camera: str, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime, *, nonce: bytes | None) -> Grant:
+def verify_grant(
+    data: bytes,
+    camera: str,
+    intermediates: Sequence[x509.Certificate],
+    root: x509.Certificate,
+    now: datetime,
+    *,
+    nonce: bytes | None,
+) -> Grant:
     """A grant that `camera` may act on.
 
-    1. to 4. as `Statement.verify`; 5. it is for this camera; 6. it answers `nonce` where the caller drew one (a gateway, which did not,
-    passes None and relies on 7); 7. it was issued in the past and its ttl, at most `MAX_GRANT_TTL_S`, has not run out at `now`.
-    Raises Malformed or Refused (GRANT, GRANT_EXPIRED).
+    1. to 4. as `Statement.verify`; 5. it is for this camera; 6. it answers `nonce` where the caller
+       drew one (a gateway, which did not, passes None and relies on 7); 7. it was issued in the
+       past and its ttl, at most `MAX_GRANT_TTL_S`, has not run out at `now`. Raises Malformed or
+       Refused (GRANT, GRANT_EXPIRED).
     """
     grant, _ = Grant.verify(data, intermediates, root, now)
     if grant.camera != camera or (nonce is not None and grant.nonce != nonce.hex()):  # 5, 6
-        raise Refused.of(Reason.GRANT, f"a grant for {camera} that answers its nonce", f"one for {grant.camera}")
+        raise Refused.of(
+            Reason.GRANT, f"a grant for {camera} that answers its nonce", f"one for {grant.camera}"
+        )
     now_ms = int(now.timestamp() * 1000)
     age = now_ms - grant.issued_at_ms
-    if not 0 < grant.ttl_s <= MAX_GRANT_TTL_S or age < -CLOCK_SLACK_MS or age > grant.ttl_s * 1000:  # 7
-        raise Refused.of(Reason.GRANT_EXPIRED, f"a grant of at most {MAX_GRANT_TTL_S} s that still runs", f"{grant.ttl_s} s, {age / 1000:.1f} s old")
+    if (
+        not 0 < grant.ttl_s <= MAX_GRANT_TTL_S or age < -CLOCK_SLACK_MS or age > grant.ttl_s * 1000
+    ):  # 7
+        raise Refused.of(
+            Reason.GRANT_EXPIRED,
+            f"a grant of at most {MAX_GRANT_TTL_S} s that still runs",
+            f"{grant.ttl_s} s, {age / 1000:.1f} s old",
+        )
     return grant
 
 
-def verify_verdict(data: bytes, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime) -> Verdict:
+def verify_verdict(
+    data: bytes, intermediates: Sequence[x509.Certificate], root: x509.Certificate, now: datetime
+) -> Verdict:
     """A verdict that may be acted on.
 
-    1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has none and a model, UNINSPECTED a reason;
-    6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's certificate names the gateway it claims to be of.
-    Raises Malformed or Refused (VERDICT). An expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
+    1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has
+       none and a model, UNINSPECTED a reason;
+    6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's
+       certificate names the gateway it claims to be of. Raises Malformed or Refused (VERDICT). An
+       expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
     """
     verdict, signer = Verdict.verify(data, intermediates, root, now)
-    want = {Outcome.PASS: (False, False), Outcome.DEFECT: (True, False), Outcome.UNINSPECTED: (False, True)}
-    if verdict.outcome not in set(Outcome) or (bool(verdict.defects), bool(verdict.reason)) != want[Outcome(verdict.outcome)]:  # 5
+    want = {
+        Outcome.PASS: (False, False),
+        Outcome.DEFECT: (True, False),
+        Outcome.UNINSPECTED: (False, True),
+    }
+    if (
+        verdict.outcome not in set(Outcome)
+        or (bool(verdict.defects), bool(verdict.reason)) != want[Outcome(verdict.outcome)]
+    ):  # 5
         raise Refused.of(Reason.VERDICT, "an outcome with what belongs to it", verdict.outcome)
-    if verdict.outcome != Outcome.UNINSPECTED and not (verdict.model_sha256 and verdict.input_sha256 and verdict.golden_sha256):
+    if verdict.outcome != Outcome.UNINSPECTED and not (
+        verdict.model_sha256 and verdict.input_sha256 and verdict.golden_sha256
+    ):
         raise Refused.of(Reason.VERDICT, "digests of model, frame and golden image", "none")
     now_ms = int(now.timestamp() * 1000)
     life = verdict.valid_until_ms - verdict.issued_at_ms
-    if not 0 < life <= MAX_VERDICT_LIFE_S * 1000 or now_ms > verdict.valid_until_ms or verdict.issued_at_ms > now_ms + CLOCK_SLACK_MS:  # 6
-        raise Refused.of(Reason.VERDICT, "a verdict of now", f"valid until {verdict.valid_until_ms}, now {now_ms}")
+    if (
+        not 0 < life <= MAX_VERDICT_LIFE_S * 1000
+        or now_ms > verdict.valid_until_ms
+        or verdict.issued_at_ms > now_ms + CLOCK_SLACK_MS
+    ):  # 6
+        raise Refused.of(
+            Reason.VERDICT,
+            "a verdict of now",
+            f"valid until {verdict.valid_until_ms}, now {now_ms}",
+        )
     name = common_name(signer)
     if name != verdict.gateway:  # 7
         raise Refused.of(Reason.VERDICT, f"a signature of {verdict.gateway}", name)

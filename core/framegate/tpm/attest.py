@@ -44,7 +44,9 @@ def marshal_selections(selections: tuple[PcrSelection, ...]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ClockInfo:
-    """TPMS_CLOCK_INFO: `clock` in ms of powered time; `safe` False after a loss of power, which is no offence."""
+    """TPMS_CLOCK_INFO: `clock` in ms of powered time; `safe` False after a loss of power, which is
+    no offence.
+    """
 
     clock: int
     reset_count: int
@@ -54,7 +56,8 @@ class ClockInfo:
 
 @dataclass(frozen=True, slots=True)
 class Attest:
-    """A parsed TPMS_ATTEST. For a quote `selections` and `pcr_digest` are set, for a certify `name` and `qualified_name`.
+    """A parsed TPMS_ATTEST. For a quote `selections` and `pcr_digest` are set, for a certify `name`
+    and `qualified_name`.
 
     Parsing says nothing about truth: `verify.py` holds the checks.
     """
@@ -75,11 +78,14 @@ class Attest:
 def parse_attest(data: bytes) -> Attest:
     """The TPMS_ATTEST in `data`, all of it.
 
-    A wrong magic or a type other than quote or certify is reported by the caller's ordered checks, so it parses here as far as the
-    common header goes. Raises Malformed on short buffers, trailing bytes, sizeofSelect other than 3, duplicate or unknown banks.
+    A wrong magic or a type other than quote or certify is reported by the caller's ordered checks,
+    so it parses here as far as the common header goes. Raises Malformed on short buffers, trailing
+    bytes, sizeofSelect other than 3, duplicate or unknown banks.
     """
     if len(data) > MAX_ATTEST_BYTES:
-        raise Malformed.of(Reason.TOO_LARGE, f"an attestation of at most {MAX_ATTEST_BYTES} bytes", len(data))
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"an attestation of at most {MAX_ATTEST_BYTES} bytes", len(data)
+        )
     b = Buffer(data, "TPMS_ATTEST")
     magic, kind = b.u32("magic"), b.u16("type")
     signer, extra = b.tpm2b("qualifiedSigner", 66), b.tpm2b("extraData", 64)
@@ -93,7 +99,17 @@ def parse_attest(data: bytes) -> Attest:
     if kind == St.ATTEST_CERTIFY:
         name, qualified = b.tpm2b("name", 66), b.tpm2b("qualifiedName", 66)
         b.end()
-        return Attest(bytes(data), magic, kind, signer, extra, clock, firmware, name=name, certified_qualified_name=qualified)
+        return Attest(
+            bytes(data),
+            magic,
+            kind,
+            signer,
+            extra,
+            clock,
+            firmware,
+            name=name,
+            certified_qualified_name=qualified,
+        )
     return Attest(bytes(data), magic, kind, signer, extra, clock, firmware)
 
 
@@ -121,10 +137,18 @@ def _selections(b: Buffer) -> tuple[PcrSelection, ...]:
 
 
 def marshal_attest(attest: Attest) -> bytes:
-    """TPMS_ATTEST bytes of a quote or certify; the inverse of `parse_attest` (its `raw` is ignored)."""
+    """TPMS_ATTEST bytes of a quote or certify; the inverse of `parse_attest` (its `raw` is
+    ignored).
+    """
     c = attest.clock_info
-    head = struct.pack(">IH", attest.magic, attest.type) + tpm2b(attest.qualified_signer) + tpm2b(attest.extra_data)
-    head += struct.pack(">QIIBQ", c.clock, c.reset_count, c.restart_count, c.safe, attest.firmware_version)
+    head = (
+        struct.pack(">IH", attest.magic, attest.type)
+        + tpm2b(attest.qualified_signer)
+        + tpm2b(attest.extra_data)
+    )
+    head += struct.pack(
+        ">QIIBQ", c.clock, c.reset_count, c.restart_count, c.safe, attest.firmware_version
+    )
     if attest.type == St.ATTEST_QUOTE:
         return head + marshal_selections(attest.selections) + tpm2b(attest.pcr_digest)
     if attest.type == St.ATTEST_CERTIFY:
@@ -159,13 +183,18 @@ def parse_signature(data: bytes) -> Signature:
 
 def marshal_ecdsa_signature(r: int, s: int, hash_alg: Alg = Alg.SHA256) -> bytes:
     """TPMT_SIGNATURE of an ECDSA signature on P-256."""
-    return struct.pack(">HH", Alg.ECDSA, hash_alg) + tpm2b(r.to_bytes(32, "big")) + tpm2b(s.to_bytes(32, "big"))
+    return (
+        struct.pack(">HH", Alg.ECDSA, hash_alg)
+        + tpm2b(r.to_bytes(32, "big"))
+        + tpm2b(s.to_bytes(32, "big"))
+    )
 
 
 def verify_signature(public: Public, message: bytes, data: bytes) -> None:
     """`data` (TPMT_SIGNATURE) is `public`'s own signature over exactly `message`.
 
-    1. the scheme and hash are those pinned in the *key's* public area, never those the signature names (N10);
+    1. the scheme and hash are those pinned in the *key's* public area, never those the signature
+       names (N10);
     2. the hash is not SHA-1;
     3. the signature verifies.
 
@@ -174,19 +203,58 @@ def verify_signature(public: Public, message: bytes, data: bytes) -> None:
     signature = parse_signature(data)
     if public.scheme is not None and public.scheme[1] == Alg.SHA1:  # 2
         hint = "SHA-1 collides: make the AK anew with SHA-256"
-        raise EvidenceRejected([Failure(Reason.SIGNATURE_SCHEME, "a key whose scheme has SHA-256 or stronger", f"{public.scheme[0].name}-SHA1", hint)])
+        raise EvidenceRejected(
+            [
+                Failure(
+                    Reason.SIGNATURE_SCHEME,
+                    "a key whose scheme has SHA-256 or stronger",
+                    f"{public.scheme[0].name}-SHA1",
+                    hint,
+                )
+            ]
+        )
     if public.scheme is None or (signature.scheme, signature.hash) != public.scheme:  # 1
-        want = "-".join(a.name for a in public.scheme) if public.scheme else "a key with a fixed scheme"
-        raise EvidenceRejected([Failure(Reason.SIGNATURE_SCHEME, want, f"{signature.scheme.name}-{signature.hash.name}")])
-    hasher = {Alg.SHA256: hashes.SHA256(), Alg.SHA384: hashes.SHA384(), Alg.SHA512: hashes.SHA512()}[signature.hash]
+        want = (
+            "-".join(a.name for a in public.scheme)
+            if public.scheme
+            else "a key with a fixed scheme"
+        )
+        raise EvidenceRejected(
+            [
+                Failure(
+                    Reason.SIGNATURE_SCHEME, want, f"{signature.scheme.name}-{signature.hash.name}"
+                )
+            ]
+        )
+    hasher = {
+        Alg.SHA256: hashes.SHA256(),
+        Alg.SHA384: hashes.SHA384(),
+        Alg.SHA512: hashes.SHA512(),
+    }[signature.hash]
     key = public.key()
     try:  # 3
         if isinstance(key, ec.EllipticCurvePublicKey) and signature.scheme == Alg.ECDSA:
-            key.verify(utils.encode_dss_signature(signature.r, signature.s), message, ec.ECDSA(hasher))
+            key.verify(
+                utils.encode_dss_signature(signature.r, signature.s), message, ec.ECDSA(hasher)
+            )
         elif isinstance(key, rsa.RSAPublicKey) and signature.scheme in {Alg.RSASSA, Alg.RSAPSS}:
-            pad = padding.PKCS1v15() if signature.scheme == Alg.RSASSA else padding.PSS(padding.MGF1(hasher), padding.PSS.AUTO)
+            pad = (
+                padding.PKCS1v15()
+                if signature.scheme == Alg.RSASSA
+                else padding.PSS(padding.MGF1(hasher), padding.PSS.AUTO)
+            )
             key.verify(signature.value, message, pad, hasher)
         else:
-            raise EvidenceRejected([Failure(Reason.SIGNATURE_SCHEME, f"a scheme for {public.type.name}", signature.scheme.name)])
+            raise EvidenceRejected(
+                [
+                    Failure(
+                        Reason.SIGNATURE_SCHEME,
+                        f"a scheme for {public.type.name}",
+                        signature.scheme.name,
+                    )
+                ]
+            )
     except InvalidSignature as error:
-        raise EvidenceRejected([Failure(Reason.SIGNATURE, "the key's signature over these bytes", "another")]) from error
+        raise EvidenceRejected(
+            [Failure(Reason.SIGNATURE, "the key's signature over these bytes", "another")]
+        ) from error

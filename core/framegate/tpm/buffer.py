@@ -9,7 +9,9 @@ from framegate.tpm.constants import Alg
 
 
 class Buffer:
-    """Reads `data` from the front; every short read is Malformed, with what was wanted and where."""
+    """Reads `data` from the front; every short read is Malformed, with what was wanted and
+    where.
+    """
 
     def __init__(self, data: bytes, what: str) -> None:
         self.data, self.at, self.what = bytes(data), 0, what
@@ -22,7 +24,11 @@ class Buffer:
     def take(self, size: int, name: str) -> bytes:
         """The next `size` bytes."""
         if size > self.left:
-            raise Malformed.of(Reason.MALFORMED, f"{size} bytes for {name} at offset {self.at} of {self.what}", f"{self.left} left")
+            raise Malformed.of(
+                Reason.MALFORMED,
+                f"{size} bytes for {name} at offset {self.at} of {self.what}",
+                f"{self.left} left",
+            )
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -53,13 +59,19 @@ class Buffer:
         """A TPM_ALG_ID out of `allowed`."""
         value = self.u16(name)
         if value not in allowed:
-            raise Malformed.of(Reason.UNKNOWN_ALGORITHM, f"{name} of {'/'.join(a.name for a in allowed)}", f"0x{value:04x}")
+            raise Malformed.of(
+                Reason.UNKNOWN_ALGORITHM,
+                f"{name} of {'/'.join(a.name for a in allowed)}",
+                f"0x{value:04x}",
+            )
         return Alg(value)
 
     def end(self) -> None:
         """Nothing may be left."""
         if self.left:
-            raise Malformed.of(Reason.TRAILING_BYTES, f"{self.what} of {self.at} bytes", f"{self.left} bytes more")
+            raise Malformed.of(
+                Reason.TRAILING_BYTES, f"{self.what} of {self.at} bytes", f"{self.left} bytes more"
+            )
 
 
 def tpm2b(data: bytes) -> bytes:

@@ -6,7 +6,9 @@ from enum import IntEnum, IntFlag
 from typing import Final
 
 TPM_GENERATED: Final = 0xFF544347
-"""Part 2, 6.2: starts every structure a TPM made itself; a TPM never signs outside data that starts so with a restricted key."""
+"""Part 2, 6.2: starts every structure a TPM made itself; a TPM never signs outside data that starts
+so with a restricted key.
+"""
 TPM_RH_OWNER: Final = 0x40000001
 TPM_RH_NULL: Final = 0x40000007
 TPM_RH_ENDORSEMENT: Final = 0x4000000B
@@ -71,6 +73,11 @@ class Attr(IntFlag):
 
 
 DIGEST_SIZE: Final = {Alg.SHA1: 20, Alg.SHA256: 32, Alg.SHA384: 48, Alg.SHA512: 64, Alg.SM3_256: 32}
-HASH_NAME: Final = {Alg.SHA1: "sha1", Alg.SHA256: "sha256", Alg.SHA384: "sha384", Alg.SHA512: "sha512"}
+HASH_NAME: Final = {
+    Alg.SHA1: "sha1",
+    Alg.SHA256: "sha256",
+    Alg.SHA384: "sha384",
+    Alg.SHA512: "sha512",
+}
 """Hashes that Python can compute everywhere; SM3 logs parse but do not replay."""
 BANK_BY_NAME: Final = {name: alg for alg, name in HASH_NAME.items()}

@@ -1,7 +1,9 @@
-"""TPM2_MakeCredential in software: a secret that only the TPM holding both the EK and the named AK can open.
+"""TPM2_MakeCredential in software: a secret that only the TPM holding both the EK and the named AK
+can open.
 
-Source: TPM 2.0 Library Part 1, 24 (credential protection), B.10 (RSA secret sharing), C.6 (ECC secret sharing), 11.4.10 (KDFa, KDFe).
-The primitives (HMAC, AES-CFB, ECDH, OAEP, the SP 800-108 and SP 800-56A derivations) are `cryptography`'s.
+Source: TPM 2.0 Library Part 1, 24 (credential protection), B.10 (RSA secret sharing), C.6 (ECC
+secret sharing), 11.4.10 (KDFa, KDFe). The primitives (HMAC, AES-CFB, ECDH, OAEP, the SP 800-108 and
+SP 800-56A derivations) are `cryptography`'s.
 """
 
 from __future__ import annotations
@@ -24,14 +26,29 @@ from framegate.tpm.public import Public
 _HASH = {Alg.SHA256: hashes.SHA256, Alg.SHA384: hashes.SHA384}
 
 
-def make_credential(ek: Public, object_name: bytes, secret: bytes, *, seed: bytes, ephemeral: ec.EllipticCurvePrivateKey | None) -> tuple[bytes, bytes]:
-    """(TPM2B_ID_OBJECT content, TPM2B_ENCRYPTED_SECRET content) that release `secret` to the TPM with `ek` and an object named `object_name`.
+def make_credential(
+    ek: Public,
+    object_name: bytes,
+    secret: bytes,
+    *,
+    seed: bytes,
+    ephemeral: ec.EllipticCurvePrivateKey | None,
+) -> tuple[bytes, bytes]:
+    """(TPM2B_ID_OBJECT content, TPM2B_ENCRYPTED_SECRET content) that release `secret` to the TPM
+    with `ek` and an object named `object_name`.
 
-    `seed`: fresh random bytes of the EK's name hash's size (used for RSA EKs); `ephemeral`: a fresh key on the EK's curve (used for ECC
-    EKs). Both come from the caller because this module draws no randomness. Raises EvidenceRejected for an EK that cannot do this.
+    `seed`: fresh random bytes of the EK's name hash's size (used for RSA EKs); `ephemeral`: a fresh
+    key on the EK's curve (used for ECC EKs). Both come from the caller because this module draws no
+    randomness. Raises EvidenceRejected for an EK that cannot do this.
     """
     if ek.symmetric is None or ek.name_alg not in _HASH:
-        raise EvidenceRejected([Failure(Reason.EK_TEMPLATE, "a storage key with SHA-256 or SHA-384 names", "another key")])
+        raise EvidenceRejected(
+            [
+                Failure(
+                    Reason.EK_TEMPLATE, "a storage key with SHA-256 or SHA-384 names", "another key"
+                )
+            ]
+        )
     hasher, size = _HASH[ek.name_alg](), DIGEST_SIZE[ek.name_alg]
     key = ek.key()
     if isinstance(key, rsa.RSAPublicKey):
@@ -56,7 +73,13 @@ def make_credential(ek: Public, object_name: bytes, secret: bytes, *, seed: byte
     return tpm2b(outer) + identity, encrypted
 
 
-def _kdfa(hasher: hashes.HashAlgorithm, key: bytes, label: bytes, context: bytes, size: int) -> bytes:
-    """KDFa (Part 1, 11.4.10.2): SP 800-108 counter mode, 32-bit counter in front, label with its zero byte, 32-bit bit length behind."""
+def _kdfa(
+    hasher: hashes.HashAlgorithm, key: bytes, label: bytes, context: bytes, size: int
+) -> bytes:
+    """KDFa (Part 1, 11.4.10.2): SP 800-108 counter mode, 32-bit counter in front, label with its
+    zero byte, 32-bit bit length behind.
+    """
     fixed = label + b"\0" + context + struct.pack(">I", size * 8)
-    return KBKDFHMAC(hasher, Mode.CounterMode, size, 4, None, CounterLocation.BeforeFixed, None, None, fixed).derive(key)
+    return KBKDFHMAC(
+        hasher, Mode.CounterMode, size, 4, None, CounterLocation.BeforeFixed, None, None, fixed
+    ).derive(key)

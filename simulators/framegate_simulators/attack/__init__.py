@@ -1,1 +1,3 @@
-"""The attack campaign: every threat of the list tried against a live controller and gateway. See `campaign.py`."""
+"""The attack campaign: every threat of the list tried against a live controller and gateway. See
+`campaign.py`.
+"""

@@ -1,4 +1,6 @@
-"""An adversary with a gateway of his own: the process on an honest, attested host is replaced by one that lies in its verdicts and receipts."""
+"""An adversary with a gateway of his own: the process on an honest, attested host is replaced by
+one that lies in its verdicts and receipts.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ LIES: Final = ("alter", "invent", "drop")
 class LyingMaker(VerdictMaker):
     """Makes verdicts that are signed, and untrue.
 
-    alter: every part passes, on the strength of another image; invent: beside each real verdict stands a PASS on a part that no camera ever saw;
-    drop: every third frame gets its answer and no receipt.
+    alter: every part passes, on the strength of another image; invent: beside each real verdict
+    stands a PASS on a part that no camera ever saw; drop: every third frame gets its answer and no
+    receipt.
     """
 
     lie = ""
@@ -34,10 +37,24 @@ class LyingMaker(VerdictMaker):
         self._count += 1
         if self.lie == "alter":
             other = hashlib.sha256(b"a good part" + os.urandom(8)).digest()
-            return await super().inspected(replace(admitted, image_sha256=other), Inspection((), inspection.golden_sha256), took_ms)
+            return await super().inspected(
+                replace(admitted, image_sha256=other),
+                Inspection((), inspection.golden_sha256),
+                took_ms,
+            )
         if self.lie == "invent":
-            invented = replace(admitted.metadata, part=f"ghost-{secrets.token_hex(3)}", trigger_sequence=10**9 + self._count)
-            ghost = replace(admitted, metadata=invented, metadata_bytes=invented.marshal(), image_sha256=secrets.token_bytes(32), counter=admitted.counter + 10**6)
+            invented = replace(
+                admitted.metadata,
+                part=f"ghost-{secrets.token_hex(3)}",
+                trigger_sequence=10**9 + self._count,
+            )
+            ghost = replace(
+                admitted,
+                metadata=invented,
+                metadata_bytes=invented.marshal(),
+                image_sha256=secrets.token_bytes(32),
+                counter=admitted.counter + 10**6,
+            )
             await super().inspected(ghost, Inspection((), inspection.golden_sha256), took_ms)
         if self.lie == "drop" and self._count % 3 == 0:
             frame_verdict, envelope = self._signed_only(admitted, inspection)
@@ -49,12 +66,20 @@ class LyingMaker(VerdictMaker):
         from framegate.signed.statement import Outcome
         from framegate_gateway.verdicts.maker import _Frame
 
-        frame = _Frame(admitted.metadata, admitted.metadata_bytes, admitted.image_sha256.hex(), admitted.counter, admitted)
+        frame = _Frame(
+            admitted.metadata,
+            admitted.metadata_bytes,
+            admitted.image_sha256.hex(),
+            admitted.counter,
+            admitted,
+        )
         outcome = Outcome.DEFECT if inspection.defects else Outcome.PASS
         return self._signed(frame, outcome, "", inspection.defects, inspection.golden_sha256)
 
 
-def run_lying_gateway(lie: str, agent_socket: Path, golden: Path, port: int, operator_port: int, state: Path) -> None:
+def run_lying_gateway(
+    lie: str, agent_socket: Path, golden: Path, port: int, operator_port: int, state: Path
+) -> None:
     """Serve until ended."""
     if lie not in LIES:
         raise SystemExit(f"expected a lie of {', '.join(LIES)}, got {lie!a}")

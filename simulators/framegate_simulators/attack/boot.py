@@ -1,4 +1,6 @@
-"""N40 to N50 and N60 to N73: boot logs, measurement lists and counters that lie. The forged TPM really measured what each log says, unless said otherwise."""
+"""N40 to N50 and N60 to N73: boot logs, measurement lists and counters that lie. The forged TPM
+really measured what each log says, unless said otherwise.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from framegate.eventlog.parse import EventType
 from framegate.tpm.attest import ClockInfo
 from framegate.tpm.constants import Alg
 from framegate_simulators.attack.target import Seen, Target, attempt
-from framegate_simulators.machine.boot import BANKS, Firmware, Measurement, boot_log, measurements, profile_toml
+from framegate_simulators.machine.boot import (
+    BANKS,
+    Firmware,
+    Measurement,
+    boot_log,
+    measurements,
+    profile_toml,
+)
 from framegate_simulators.machine.ima import ImaMachine, files_of
 
 CAMERA = Firmware("simulated-camera")
@@ -24,7 +33,8 @@ def _with_log(t: Target, *logs: bytes) -> Seen:
         forge = t.forge()
         try:
             forge.boot(log)
-        except Exception:  # noqa: BLE001 - a log that nobody can replay: claim it over an honest boot
+        # a log that nobody can replay: claim it over an honest boot
+        except Exception:  # noqa: BLE001
             forge.boot()
             forge.log = log
         seen.append(t.try_join(forge))
@@ -37,27 +47,49 @@ def _events(**changes: object) -> list[Measurement]:
 
 @attempt("N40", "an implanted boot loader relabelled as an unknown type; a forged event appended")
 def n40(t: Target) -> Seen:
-    relabelled = [replace(m, type=0x12345678) if m.name == "boot loader" else m for m in measurements(CAMERA.tampered())]
-    return _with_log(t, boot_log(relabelled), boot_log([*_events(), Measurement("x", 4, EventType.ACTION, b"evil", b"evil")]))
+    relabelled = [
+        replace(m, type=0x12345678) if m.name == "boot loader" else m
+        for m in measurements(CAMERA.tampered())
+    ]
+    return _with_log(
+        t,
+        boot_log(relabelled),
+        boot_log([*_events(), Measurement("x", 4, EventType.ACTION, b"evil", b"evil")]),
+    )
 
 
 @attempt("N41", "Secure Boot off, shown as on; a command line shown as another")
 def n41(t: Target) -> Seen:
     on = {m.name: m for m in _events()}
-    lying = [replace(m, data=on[m.name].data) if m.name == "variable SecureBoot" else m for m in _events(secure_boot=False)]
-    cmdline = [replace(m, data=on[m.name].data) if m.name == "command line" else m for m in _events(command_line="/vmlinuz init=/bin/sh")]
+    lying = [
+        replace(m, data=on[m.name].data) if m.name == "variable SecureBoot" else m
+        for m in _events(secure_boot=False)
+    ]
+    cmdline = [
+        replace(m, data=on[m.name].data) if m.name == "command line" else m
+        for m in _events(command_line="/vmlinuz init=/bin/sh")
+    ]
     return _with_log(t, boot_log(lying), boot_log(cmdline))
 
 
-@attempt("N42", "a forged startup locality; EV_NO_ACTION with a digest; a second, a short, no Spec ID event")
+@attempt(
+    "N42",
+    "a forged startup locality; EV_NO_ACTION with a digest; a second, a short, no Spec ID event",
+)
 def n42(t: Target) -> Seen:
     good = boot_log(_events())
     head = 32 + int.from_bytes(good[28:32], "little")
     action = (
-        struct.pack("<III", 4, EventType.NO_ACTION, len(BANKS)) + b"".join(struct.pack("<H", b) + b"\x01" * (20 if b == Alg.SHA1 else 32) for b in BANKS) + struct.pack("<I", 0)
+        struct.pack("<III", 4, EventType.NO_ACTION, len(BANKS))
+        + b"".join(struct.pack("<H", b) + b"\x01" * (20 if b == Alg.SHA1 else 32) for b in BANKS)
+        + struct.pack("<I", 0)
     )
     short = good[:28] + struct.pack("<I", 20) + good[32:52] + good[head:]
-    spec = struct.pack("<III", 0, EventType.NO_ACTION, len(BANKS)) + b"".join(struct.pack("<H", b) + bytes(20 if b == Alg.SHA1 else 32) for b in BANKS) + good[28:head]
+    spec = (
+        struct.pack("<III", 0, EventType.NO_ACTION, len(BANKS))
+        + b"".join(struct.pack("<H", b) + bytes(20 if b == Alg.SHA1 else 32) for b in BANKS)
+        + good[28:head]
+    )
     forge = t.forge()
     forge.log = boot_log(_events(), locality=3)
     located = t.try_join(forge)
@@ -70,18 +102,31 @@ def n43(t: Target) -> Seen:
     events = _events()
     missing = [m for m in events if m.name != "separator 4"]
     doubled = [*events, next(m for m in events if m.name == "separator 7")]
-    error = [replace(m, content=b"\0\0\0\1", data=b"\0\0\0\1") if m.name == "separator 2" else m for m in events]
-    late = [m for m in events if m.name != "variable db"] + [next(m for m in events if m.name == "variable db")]
+    error = [
+        replace(m, content=b"\0\0\0\1", data=b"\0\0\0\1") if m.name == "separator 2" else m
+        for m in events
+    ]
+    late = [m for m in events if m.name != "variable db"] + [
+        next(m for m in events if m.name == "variable db")
+    ]
     return _with_log(t, *(boot_log(e) for e in (missing, doubled, error, late)))
 
 
 @attempt("N44", "ExitBootServices missing; events hidden behind it in PCR 5")
 def n44(t: Target) -> Seen:
     events = _events()
-    return _with_log(t, boot_log([m for m in events if "exit boot" not in m.name]), boot_log([*events, Measurement("x", 5, EventType.EFI_ACTION, b"after", b"after")]))
+    return _with_log(
+        t,
+        boot_log([m for m in events if "exit boot" not in m.name]),
+        boot_log([*events, Measurement("x", 5, EventType.EFI_ACTION, b"after", b"after")]),
+    )
 
 
-@attempt("N45", "SecureBoot 0, empty, of two bytes; on without anything having been checked; UEFI debug mode; DMA protection off")
+@attempt(
+    "N45",
+    "SecureBoot 0, empty, of two bytes; on without anything having been checked; UEFI debug mode;"
+    " DMA protection off",
+)
 def n45(t: Target) -> Seen:
     def secure(value: bytes) -> bytes:
         def change(m: Measurement) -> Measurement:
@@ -92,16 +137,24 @@ def n45(t: Target) -> Seen:
 
     events = _events()
     unchecked = [m for m in events if m.name not in {"signer of the boot loader", "SBAT level"}]
-    extra = [boot_log([*events[:8], Measurement("x", 7, EventType.EFI_ACTION, text, text), *events[8:]]) for text in (b"UEFI Debug Mode", b"DMA Protection Disabled")]
+    extra = [
+        boot_log([*events[:8], Measurement("x", 7, EventType.EFI_ACTION, text, text), *events[8:]])
+        for text in (b"UEFI Debug Mode", b"DMA Protection Disabled")
+    ]
     return _with_log(t, secure(b"\0"), secure(b""), secure(b"\1\1"), boot_log(unchecked), *extra)
 
 
-@attempt("N46", "sizes that claim gigabytes, 100,000 events, a dbx whose list is larger than itself")
+@attempt(
+    "N46", "sizes that claim gigabytes, 100,000 events, a dbx whose list is larger than itself"
+)
 def n46(t: Target) -> Seen:
     good = boot_log(_events())
     huge = good[:-4] + b"\xff\xff\xff\xff"
     many = good + good[32 + int.from_bytes(good[28:32], "little") :] * 200
-    dbx = [replace(m, content=m.data[:-100], data=m.data[:-100]) if m.name == "variable dbx" else m for m in _events()]
+    dbx = [
+        replace(m, content=m.data[:-100], data=m.data[:-100]) if m.name == "variable dbx" else m
+        for m in _events()
+    ]
     return _with_log(t, huge, many[: 2 * 1024 * 1024 - 1], boot_log(dbx))
 
 
@@ -117,13 +170,19 @@ def n48(t: Target) -> Seen:
         forge = t.forge()
         forge.log = boot_log(change(_events()))
         seen.append(t.try_join(forge))
-    seen += [t.try_join(t.forge().with_proof(boot_log=lambda raw: raw[:-7])), t.try_join(t.forge().with_proof(boot_log=lambda raw: raw + raw[-60:]))]
+    seen += [
+        t.try_join(t.forge().with_proof(boot_log=lambda raw: raw[:-7])),
+        t.try_join(t.forge().with_proof(boot_log=lambda raw: raw + raw[-60:])),
+    ]
     return Seen(all(s.refused for s in seen), "; ".join(dict.fromkeys(s.reason for s in seen)))
 
 
 @attempt("N49", "no boot log, no IMA list")
 def n49(t: Target) -> Seen:
-    a, b = t.try_join(t.forge().with_proof(boot_log=b"")), t.try_join(t.forge().with_proof(ima_log=b""))
+    a, b = (
+        t.try_join(t.forge().with_proof(boot_log=b"")),
+        t.try_join(t.forge().with_proof(ima_log=b"")),
+    )
     return Seen(a.refused and b.refused, f"{a.reason}; {b.reason}")
 
 
@@ -144,7 +203,9 @@ def _digest(text: bytes) -> bytes:
 
 @attempt("N60", "an IMA entry whose template hash is not that of its data")
 def n60(t: Target) -> Seen:
-    return t.try_join(t.forge().with_proof(ima_log=lambda raw: raw[:6] + bytes([raw[6] ^ 1]) + raw[7:]))
+    return t.try_join(
+        t.forge().with_proof(ima_log=lambda raw: raw[:6] + bytes([raw[6] ^ 1]) + raw[7:])
+    )
 
 
 @attempt("N61", "a file changed while it was measured: a violation")
@@ -154,11 +215,16 @@ def n61(t: Target) -> Seen:
     return t.try_join(forge)
 
 
-@attempt("N62", "a list that was cut before the implant it measured; one so far ahead that nobody could tell")
+@attempt(
+    "N62",
+    "a list that was cut before the implant it measured; one so far ahead that nobody could tell",
+)
 def n62(t: Target) -> Seen:
     forge = t.forge()
     forge.ima.measure(b"/tmp/implant", _digest(b"implant"))
-    cut = t.try_join(forge.with_proof(ima_log=lambda _: forge.ima.list_from()[: -len(forge.ima.entries[-1])]))
+    cut = t.try_join(
+        forge.with_proof(ima_log=lambda _: forge.ima.list_from()[: -len(forge.ima.entries[-1])])
+    )
     far, padding = t.forge(), ImaMachine()
     for n in range(5000):
         padding.measure(b"/x%d" % n, _digest(b"x"))
@@ -174,7 +240,10 @@ def n63(t: Target) -> Seen:
     forge.change_proof = lambda p: p
     forge.clock = ClockInfo(9, 1, 0, True)
     reset = t.attest(forge, certificate, known_log=True)
-    return Seen(back.certificate is None and reset.certificate is None, f"{', '.join(back.reasons)}; {', '.join(reset.reasons)}; {t.state(device)}")
+    return Seen(
+        back.certificate is None and reset.certificate is None,
+        f"{', '.join(back.reasons)}; {', '.join(reset.reasons)}; {t.state(device)}",
+    )
 
 
 @attempt("N64", "the list of another boot; a list without its front")
@@ -187,10 +256,20 @@ def n64(t: Target) -> Seen:
     return Seen(a.refused and b.refused, f"{a.reason}; {b.reason}")
 
 
-@attempt("N65", "paths with newlines, NUL, .. and bytes that are no text; a weak hash; a known content under another name")
+@attempt(
+    "N65",
+    "paths with newlines, NUL, .. and bytes that are no text; a weak hash; a known content under"
+    " another name",
+)
 def n65(t: Target) -> Seen:
     seen = []
-    for path in (b"/usr/bin/x\n10 aa", b"/usr/../tmp/x", b"/usr/bin/\xff", b"/usr/bin/a\0b", b"/usr/bin/new"):
+    for path in (
+        b"/usr/bin/x\n10 aa",
+        b"/usr/../tmp/x",
+        b"/usr/bin/\xff",
+        b"/usr/bin/a\0b",
+        b"/usr/bin/new",
+    ):
         forge = t.forge()
         forge.ima.measure(path, GOOD[1])
         seen.append(t.try_join(forge))
@@ -200,7 +279,10 @@ def n65(t: Target) -> Seen:
     return Seen(all(s.refused for s in seen), "; ".join(dict.fromkeys(s.reason for s in seen)))
 
 
-@attempt("N70", "resetCount falls, the clock goes back within one reset; and a power cut, which must pass")
+@attempt(
+    "N70",
+    "resetCount falls, the clock goes back within one reset; and a power cut, which must pass",
+)
 def n70(t: Target) -> Seen:
     seen = []
     for clock in (ClockInfo(1000, 0, 0, True), ClockInfo(10, 1, 0, True)):
@@ -211,7 +293,10 @@ def n70(t: Target) -> Seen:
     cut.clock = ClockInfo(3, 2, 0, False)
     cut.boot()
     passed = t.join(cut).certificate is not None
-    return Seen(all(s.refused for s in seen) and passed, f"{seen[0].reason}; a power cut {'passes' if passed else 'IS REFUSED'}")
+    return Seen(
+        all(s.refused for s in seen) and passed,
+        f"{seen[0].reason}; a power cut {'passes' if passed else 'IS REFUSED'}",
+    )
 
 
 @attempt("N71", "a reset nobody announced, under the old log")
@@ -251,7 +336,11 @@ def n73(t: Target) -> Seen:
 
     forge.change_proof = keep
     t.attest(forge, certificate)
-    forge.change_proof = lambda p: {**p, "quote_attest": kept["quote_attest"], "quote_signature": kept["quote_signature"]}
+    forge.change_proof = lambda p: {
+        **p,
+        "quote_attest": kept["quote_attest"],
+        "quote_signature": kept["quote_signature"],
+    }
     return t.attest(forge, certificate).seen
 
 
@@ -260,15 +349,23 @@ def n117(t: Target) -> Seen:
     forge, device, _ = t.enrol()
     forge.clock = ClockInfo(50, 0, 0, True)
     answer = t.join(forge)
-    return Seen(answer.certificate is None and t.state(device) == "suspect", f"{', '.join(answer.reasons)}: suspect")
+    return Seen(
+        answer.certificate is None and t.state(device) == "suspect",
+        f"{', '.join(answer.reasons)}: suspect",
+    )
 
 
-@attempt("N125", "a policy that changed after the first attestation: is it applied, or only ever to newcomers?")
+@attempt(
+    "N125",
+    "a policy that changed after the first attestation: is it applied, or only ever to newcomers?",
+)
 def n125(t: Target) -> Seen:
     def put(firmware: Firmware, revision: int) -> None:
         file = t.plant.folder / "changing.toml"
         file.write_text(profile_toml(firmware, "changing", revision))
-        t.plant.command("framegate-controller", "profile", "add", file, "--state", t.plant.folder / "controller")
+        t.plant.command(
+            "framegate-controller", "profile", "add", file, "--state", t.plant.folder / "controller"
+        )
 
     put(CAMERA, 1)
     forge = t.forge()
@@ -278,4 +375,7 @@ def n125(t: Target) -> Seen:
         return Seen(False, "the control failed: sound evidence was refused")
     put(replace(CAMERA, kernel="kernel 6.12.10"), 2)
     answer = t.attest(forge, certificate, known_log=True)
-    return Seen(answer.certificate is None and t.state(device) == "suspect", f"{', '.join(dict.fromkeys(answer.reasons))}: suspect")
+    return Seen(
+        answer.certificate is None and t.state(device) == "suspect",
+        f"{', '.join(dict.fromkeys(answer.reasons))}: suspect",
+    )

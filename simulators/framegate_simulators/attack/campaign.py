@@ -1,7 +1,9 @@
-"""Run the campaign: each threat against a live target, with what was attempted, what came back, and whether the attacker got nothing.
+"""Run the campaign: each threat against a live target, with what was attempted, what came back, and
+whether the attacker got nothing.
 
-A threat without an attempt is `untried`, never passed. First of all a sound machine must be trusted, and at the end another: a target that refuses
-everybody, or has fallen over, refuses nobody's attack.
+A threat without an attempt is `untried`, never passed. First of all a sound machine must be
+trusted, and at the end another: a target that refuses everybody, or has fallen over, refuses
+nobody's attack.
 """
 
 from __future__ import annotations
@@ -15,9 +17,13 @@ from framegate_simulators.attack.target import ATTEMPTS, Seen, Target
 from framegate_simulators.plant.plant import Plant
 
 THREATS: Final = (
-    *(f"N{n:02}" for n in range(1, 19)), *(f"N{n}" for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))),
+    *(f"N{n:02}" for n in range(1, 19)),
+    *(
+        f"N{n}"
+        for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
+    ),
     *(f"N{n}" for n in (*range(100, 111), *range(111, 126))),
-)  # fmt: skip
+)
 """Every line of the threat list."""
 LAST: Final = ("N31",)
 """Attempts after which the controller rightly holds off this machine's address for a minute."""
@@ -25,8 +31,12 @@ MODULES: Final = (structures, enrolment, boot, service, people)
 """Importing them registers their attempts."""
 
 
-def run_campaign(say: Callable[[dict[str, Any]], None], only: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
-    """One row a threat: id, attempt, observed, refused (True, False or None where untried), seconds. `say` gets each as it comes."""
+def run_campaign(
+    say: Callable[[dict[str, Any]], None], only: frozenset[str] = frozenset()
+) -> list[dict[str, Any]]:
+    """One row a threat: id, attempt, observed, refused (True, False or None where untried),
+    seconds. `say` gets each as it comes.
+    """
     rows: list[dict[str, Any]] = []
     with Plant(interval_s=60.0) as plant:
         plant.found_fleet()
@@ -46,10 +56,18 @@ def _rows(target: Target, only: frozenset[str]) -> Iterator[dict[str, Any]]:
         if only and threat not in only:
             continue
         if threat == LAST[0]:
-            yield _row("control", "a sound machine still joins after all that", lambda: _control(target))
+            yield _row(
+                "control", "a sound machine still joins after all that", lambda: _control(target)
+            )
         found = by_threat.get(threat)
         if found is None:
-            yield {"id": threat, "attempt": "", "observed": "untried", "refused": None, "seconds": 0.0}
+            yield {
+                "id": threat,
+                "attempt": "",
+                "observed": "untried",
+                "refused": None,
+                "seconds": 0.0,
+            }
         else:
             yield _row(threat, found.words, lambda f=found: f.run(target))  # type: ignore[misc]
 
@@ -60,7 +78,13 @@ def _row(threat: str, words: str, run: Callable[[], Seen]) -> dict[str, Any]:
         seen = run()
     except Exception as error:  # noqa: BLE001 - an attempt that breaks proves nothing, and says so
         seen = Seen(False, f"the attempt itself failed: {type(error).__name__}: {error}"[:300])
-    return {"id": threat, "attempt": words, "observed": seen.reason, "refused": seen.refused, "seconds": round(time.monotonic() - begun, 2)}
+    return {
+        "id": threat,
+        "attempt": words,
+        "observed": seen.reason,
+        "refused": seen.refused,
+        "seconds": round(time.monotonic() - begun, 2),
+    }
 
 
 def _control(target: Target) -> Seen:

@@ -28,28 +28,60 @@ def _by_certificate(t: Target, certificates: tuple[bytes, ...], forge: Forge | N
     return t.join(forge, code).seen
 
 
-@attempt("N20", "EK certificates: self-signed, a CA, expired, without the EK usage, of another EK, of an unknown maker")
+@attempt(
+    "N20",
+    "EK certificates: self-signed, a CA, expired, without the EK usage, of another EK, of an"
+    " unknown maker",
+)
 def n20(t: Target) -> Seen:
     maker, seen = t.plant.maker, []
-    for certificate in (lambda k: maker.issue(k, ca=True), lambda k: maker.issue(k, days=-1), lambda k: maker.issue(k, eku=False), TpmMaker.found("Nobody").issue):
+    for certificate in (
+        lambda k: maker.issue(k, ca=True),
+        lambda k: maker.issue(k, days=-1),
+        lambda k: maker.issue(k, eku=False),
+        TpmMaker.found("Nobody").issue,
+    ):
         forge = t.forge()
         seen.append(_by_certificate(t, (certificate(forge.ek.private.public_key()),), forge))
-    seen.append(_by_certificate(t, (maker.issue(ec.generate_private_key(ec.SECP256R1()).public_key()),)))
+    seen.append(
+        _by_certificate(t, (maker.issue(ec.generate_private_key(ec.SECP256R1()).public_key()),))
+    )
     forge = t.forge()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "self")])
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(forge.ek.private.public_key()).serial_number(1)
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1)).add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
-    seen.append(_by_certificate(t, (builder.sign(forge.ek.private, hashes.SHA256()).public_bytes(Encoding.DER),), forge))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(forge.ek.private.public_key())
+        .serial_number(1)
+    )
+    builder = (
+        builder.not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
+    )
+    seen.append(
+        _by_certificate(
+            t, (builder.sign(forge.ek.private, hashes.SHA256()).public_bytes(Encoding.DER),), forge
+        )
+    )
     return Seen(all(s.refused for s in seen), "; ".join(dict.fromkeys(s.reason for s in seen)))
 
 
-@attempt("N21", "an EK certificate in its TPM 1.2 wrapper with padding, one bit of its signature flipped")
+@attempt(
+    "N21", "an EK certificate in its TPM 1.2 wrapper with padding, one bit of its signature flipped"
+)
 def n21(t: Target) -> Seen:
     forge = t.forge()
     der = t.plant.maker.issue(forge.ek.private.public_key())
     spoiled = der[:-3] + bytes([der[-3] ^ 1]) + der[-2:]
-    wrapped = bytes.fromhex("100100") + (len(spoiled) + 2).to_bytes(2, "big") + bytes.fromhex("1002") + spoiled
+    wrapped = (
+        bytes.fromhex("100100")
+        + (len(spoiled) + 2).to_bytes(2, "big")
+        + bytes.fromhex("1002")
+        + spoiled
+    )
     return _by_certificate(t, (wrapped + b"\xff" * 40,), forge)
 
 
@@ -76,22 +108,47 @@ def n23(t: Target) -> Seen:
     thread.start()
     key, forge, now = ec.generate_private_key(ec.SECP256R1()), t.forge(), datetime.now(UTC)
     url = x509.UniformResourceIdentifier(f"http://127.0.0.1:{listener.getsockname()[1]}/ca.crt")
-    builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "far away")]))
-    builder = builder.public_key(forge.ek.private.public_key()).serial_number(7).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "far away")]))
+    )
+    builder = (
+        builder.public_key(forge.ek.private.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+    )
     builder = builder.add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
-    builder = builder.add_extension(x509.AuthorityInformationAccess([x509.AccessDescription(x509.oid.AuthorityInformationAccessOID.CA_ISSUERS, url)]), critical=False)
-    seen = _by_certificate(t, (builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER),), forge)
+    builder = builder.add_extension(
+        x509.AuthorityInformationAccess(
+            [x509.AccessDescription(x509.oid.AuthorityInformationAccessOID.CA_ISSUERS, url)]
+        ),
+        critical=False,
+    )
+    seen = _by_certificate(
+        t, (builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER),), forge
+    )
     thread.join()
     listener.close()
-    return Seen(seen.refused and not caught, f"{seen.reason}; {'FETCHED' if caught else 'nothing fetched'}")
+    return Seen(
+        seen.refused and not caught, f"{seen.reason}; {'FETCHED' if caught else 'nothing fetched'}"
+    )
 
 
-@attempt("N24", "another TPM takes over the name of a trusted device, by its ticket and without one")
+@attempt(
+    "N24", "another TPM takes over the name of a trusted device, by its ticket and without one"
+)
 def n24(t: Target) -> Seen:
     forge, device, _ = t.enrol()
     thief = t.forge()
     seen = [t.join(thief).seen, reason_of(lambda: t.invite(thief, name=device.rsplit(".", 1)[1]))]
-    return Seen(all(s.refused for s in seen) and t.state(device) == "trusted" and t.join(forge).certificate is not None, "; ".join(s.reason for s in seen))
+    return Seen(
+        all(s.refused for s in seen)
+        and t.state(device) == "trusted"
+        and t.join(forge).certificate is not None,
+        "; ".join(s.reason for s in seen),
+    )
 
 
 @attempt("N25", "a ticket used by two machines at the same time")
@@ -110,7 +167,10 @@ def n25(t: Target) -> Seen:
         thread.join()
     won = [a for a in answers if a is not None and a.state != "refused"]  # type: ignore[attr-defined]
     lost = [a for a in answers if a not in won]
-    return Seen(len(won) == 1 and t.state(device) == "pending", f"one is pending; the other: {', '.join(lost[0].reasons) if lost else ''}")  # type: ignore[attr-defined]
+    return Seen(
+        len(won) == 1 and t.state(device) == "pending",
+        f"one is pending; the other: {', '.join(lost[0].reasons) if lost else ''}",  # type: ignore[attr-defined]
+    )
 
 
 @attempt("N26", "a proof changed after its MAC was made")
@@ -122,7 +182,9 @@ def n26(t: Target) -> Seen:
     mac, _ = forge.answer(t.fleet, hello, begun.challenge)
     _, other = forge.answer(t.fleet, hello, begun.challenge)
     answer = t.complete(begun.state, mac, other)
-    return Seen(answer.certificate is None and t.state(device) == "invited", ", ".join(answer.reasons))
+    return Seen(
+        answer.certificate is None and t.state(device) == "invited", ", ".join(answer.reasons)
+    )
 
 
 @attempt("N27", "Complete without Begin, and with another machine's session")
@@ -135,7 +197,11 @@ def n27(t: Target) -> Seen:
     with t.fleet_channel(t.pair(forge, certificate)) as channel:
         from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
-        b = reason_of(lambda: rpc.FleetStub(channel).Complete(pb.CompleteRequest(state=state, proof=b"p"), timeout=TIMEOUT_S))
+        b = reason_of(
+            lambda: rpc.FleetStub(channel).Complete(
+                pb.CompleteRequest(state=state, proof=b"p"), timeout=TIMEOUT_S
+            )
+        )
     return Seen(a.certificate is None and b.refused, f"{', '.join(a.reasons)}; {b.reason}")
 
 
@@ -143,32 +209,57 @@ def n27(t: Target) -> Seen:
 def n28(t: Target) -> Seen:
     forge = t.forge()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "operator.anna")])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(forge.tls.private, hashes.SHA256()).public_bytes(Encoding.DER)
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(name)
+        .sign(forge.tls.private, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
     code, device = t.invite(forge)
     answer = t.join(forge.with_proof(csr=csr), code)
     got = answer.certificate.subject.rfc4514_string() if answer.certificate else "nothing"
-    return Seen(got in {f"CN={device}", "nothing"}, f"the certificate says {got}: the registry's name, not the request's")
+    return Seen(
+        got in {f"CN={device}", "nothing"},
+        f"the certificate says {got}: the registry's name, not the request's",
+    )
 
 
 @attempt("N29", "device names with terminal escapes, newlines and formulas")
 def n29(t: Target) -> Seen:
-    seen = [reason_of(partial(t.invite, name=name)) for name in ("x\x1b[2J", "a\nb", "=cmd()", "../../etc", "a b", "é", "x" * 64)]
+    seen = [
+        reason_of(partial(t.invite, name=name))
+        for name in ("x\x1b[2J", "a\nb", "=cmd()", "../../etc", "a b", "é", "x" * 64)
+    ]
     return Seen(all(s.refused for s in seen), "; ".join(dict.fromkeys(s.reason for s in seen)))
 
 
 @attempt("N30", "a compressed message that unfolds to 200 MiB")
 def n30(t: Target) -> Seen:
     with t.joining(compression=grpc.Compression.Gzip) as stub:
-        return reason_of(lambda: stub.Begin(pb.BeginRequest(hello=bytes(200 * 1024 * 1024)), timeout=TIMEOUT_S))
+        return reason_of(
+            lambda: stub.Begin(pb.BeginRequest(hello=bytes(200 * 1024 * 1024)), timeout=TIMEOUT_S)
+        )
 
 
 @attempt("N31", "empty, default and guessed ticket codes, until the address is held off")
 def n31(t: Target) -> Seen:
     seen = []
-    for code in (b"", bytes(16), b"framegate\0\0\0\0\0\0\0", os.urandom(16), os.urandom(16), os.urandom(16), os.urandom(16), os.urandom(16)):
+    for code in (
+        b"",
+        bytes(16),
+        b"framegate\0\0\0\0\0\0\0",
+        os.urandom(16),
+        os.urandom(16),
+        os.urandom(16),
+        os.urandom(16),
+        os.urandom(16),
+    ):
         seen.append(t.join(t.forge(), code).seen)
     held = seen[-1].reason
-    return Seen(all(s.refused for s in seen) and held == "too-many-tries", "; ".join(dict.fromkeys(s.reason for s in seen)))
+    return Seen(
+        all(s.refused for s in seen) and held == "too-many-tries",
+        "; ".join(dict.fromkeys(s.reason for s in seen)),
+    )
 
 
 @attempt("N111", "a stranger says Hello with a victim's public EK and garbage")
@@ -179,4 +270,9 @@ def n111(t: Target) -> Seen:
     stranger.ek_certificates = victim.ek_certificates
     hello = stranger.hello()
     answer = t.complete(t.begin(hello).state, os.urandom(32), b"garbage")
-    return Seen(answer.certificate is None and t.state(device) == "trusted" and t.join(victim).certificate is not None, f"{', '.join(answer.reasons)}; the victim stays trusted")
+    return Seen(
+        answer.certificate is None
+        and t.state(device) == "trusted"
+        and t.join(victim).certificate is not None,
+        f"{', '.join(answer.reasons)}; the victim stays trusted",
+    )

@@ -1,4 +1,6 @@
-"""N110, N119: the record against whoever edits it, approvals against whoever wants to do without them."""
+"""N110, N119: the record against whoever edits it, approvals against whoever wants to do without
+them.
+"""
 
 from __future__ import annotations
 
@@ -19,35 +21,61 @@ from framegate_simulators.attack.target import Seen, Target, attempt
 RACERS = 5
 
 
-@attempt("N110", "the audit log exported and edited, dropped from, reordered, repeated, cut, cut with its heads, emptied")
+@attempt(
+    "N110",
+    "the audit log exported and edited, dropped from, reordered, repeated, cut, cut with its heads,"
+    " emptied",
+)
 def n110(t: Target) -> Seen:
     with operator_stub(t.context) as stub:
         head = stub.LogHead(pb.LogHeadRequest(all=True))
         entries = [r.entry for r in stub.ReadLog(pb.ReadLogRequest(limit=head.size), stream=True)]
-    heads, anchor = [head_line(h) for h in (*head.earlier, head.checkpoint)], LogAnchor(root=t.context.root_certificate)
+    heads, anchor = (
+        [head_line(h) for h in (*head.earlier, head.checkpoint)],
+        LogAnchor(root=t.context.root_certificate),
+    )
 
     def said(rows: Sequence[bytes], signed: Sequence[bytes]) -> str:
         header = json.dumps({"format": FORMAT, "fleet": head.fleet, "entries": len(rows)}).encode()
         try:
-            verify_log([header, *rows, *signed], anchor, [head_line(head.checkpoint)])  # the last head is what an auditor kept
+            verify_log(
+                [header, *rows, *signed], anchor, [head_line(head.checkpoint)]
+            )  # the last head is what an auditor kept
         except AuditRefused as refused:
             return f"{refused.check} at {refused.entry}"
         return "accepted"
 
     at = len(entries) // 2
     changed = [
-        said([*entries[:at], entries[at].replace(b'"at_ms":1', b'"at_ms":2'), *entries[at + 1 :]], heads), said([*entries[:at], *entries[at + 1 :]], heads),
-        said([*entries[:at], entries[at + 1], entries[at], *entries[at + 2 :]], heads), said([*entries, entries[-1]], heads), said(entries[:-1], heads),
-        said(entries[:at], heads[:1]), said([], []),
-    ]  # fmt: skip
-    return Seen(said(entries, heads) == "accepted" and "accepted" not in changed, "; ".join(changed))
+        said(
+            [*entries[:at], entries[at].replace(b'"at_ms":1', b'"at_ms":2'), *entries[at + 1 :]],
+            heads,
+        ),
+        said([*entries[:at], *entries[at + 1 :]], heads),
+        said([*entries[:at], entries[at + 1], entries[at], *entries[at + 2 :]], heads),
+        said([*entries, entries[-1]], heads),
+        said(entries[:-1], heads),
+        said(entries[:at], heads[:1]),
+        said([], []),
+    ]
+    return Seen(
+        said(entries, heads) == "accepted" and "accepted" not in changed, "; ".join(changed)
+    )
 
 
-@attempt("N119", "one's own approval, content swapped after it, one approval used by five at once, an approver disabled in between")
+@attempt(
+    "N119",
+    "one's own approval, content swapped after it, one approval used by five at once, an approver"
+    " disabled in between",
+)
 def n119(t: Target) -> Seen:
-    people = t.plant.add_person("sara", "security")  # from now on decisions take two, and nobody is admin for good
+    people = t.plant.add_person(
+        "sara", "security"
+    )  # from now on decisions take two, and nobody is admin for good
     with ExitStack() as stack:
-        anna, sara = (stack.enter_context(operator_stub(load_context(c))) for c in (t.plant.context, people))
+        anna, sara = (
+            stack.enter_context(operator_stub(load_context(c))) for c in (t.plant.context, people)
+        )
         seen = [_own(anna), _swapped(anna, sara), _raced(anna, sara), _disabled(t, anna, sara)]
     return Seen(all(refused for refused, _ in seen), "; ".join(words for _, words in seen))
 
@@ -82,15 +110,21 @@ def _raced(anna: Any, sara: Any) -> tuple[bool, str]:
     _, request = _reason(lambda: anna.SetZone(_zone("once")))
     sara.DecideAccess(pb.DecideRequest(id=request, approve=True))
     with ThreadPoolExecutor(RACERS) as pool:
-        said = list(pool.map(lambda _: _reason(lambda: anna.SetZone(_zone("once")))[0], range(RACERS)))
+        said = list(
+            pool.map(lambda _: _reason(lambda: anna.SetZone(_zone("once")))[0], range(RACERS))
+        )
     return said.count("accepted") == 1, f"raced: {said.count('accepted')} of {RACERS}"
 
 
 def _disabled(t: Target, anna: Any, sara: Any) -> tuple[bool, str]:
-    """Sven's word, and then sven is disabled. At the end sara gives the campaign its quorum of one back."""
+    """Sven's word, and then sven is disabled. At the end sara gives the campaign its quorum of one
+    back.
+    """
     asked = anna.RequestRole(pb.RoleRequest(role="admin", zone="*", minutes=30, reason="campaign"))
     sara.DecideAccess(pb.DecideRequest(id=asked.id, approve=True))
-    _, adding = _reason(lambda: anna.AddOperator(pb.AddOperatorRequest(name="sven", roles=["security"])))
+    _, adding = _reason(
+        lambda: anna.AddOperator(pb.AddOperatorRequest(name="sven", roles=["security"]))
+    )
     sara.DecideAccess(pb.DecideRequest(id=adding, approve=True))
     with operator_stub(load_context(t.plant.add_person("sven", "security"))) as sven:
         _, request = _reason(lambda: anna.SetZone(_zone("late")))
@@ -101,4 +135,7 @@ def _disabled(t: Target, anna: Any, sara: Any) -> tuple[bool, str]:
     _, one = _reason(lambda: anna.SetQuorum(pb.QuorumRequest(value=1)))
     sara.DecideAccess(pb.DecideRequest(id=one, approve=True))
     restored, _ = _reason(lambda: anna.SetQuorum(pb.QuorumRequest(value=1)))
-    return said != "accepted" and gone != "accepted" and restored == "accepted", f"approver disabled: {said}, {gone}"
+    return (
+        said != "accepted" and gone != "accepted" and restored == "accepted",
+        f"approver disabled: {said}, {gone}",
+    )

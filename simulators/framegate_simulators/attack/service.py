@@ -45,35 +45,65 @@ from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.machine import Machine
 
 _OPERATOR: dict[str, Any] = {
-    "Invite": pb.InviteRequest(kind="camera", name="x", zone="z", profile="p"), "List": pb.ListRequest(), "Show": pb.DeviceRequest(device="x"),
-    "Change": pb.ChangeRequest(device="x", event="release"), "AddTpmCa": pb.TpmCa(), "FleetStatus": pb.ListRequest(), "Events": pb.EventsRequest(),
-    "ImportProfile": pb.ImportProfileRequest(), "RevokeSigner": pb.RevokeSignerRequest(), "Observe": pb.DeviceRequest(device="x"),
-    "StartRollout": pb.StartRolloutRequest(), "ChangeRollout": pb.ChangeRolloutRequest(), "ShowRollouts": pb.RolloutRequest(), "SetMasks": pb.SetMasksRequest(),
-}  # fmt: skip
+    "Invite": pb.InviteRequest(kind="camera", name="x", zone="z", profile="p"),
+    "List": pb.ListRequest(),
+    "Show": pb.DeviceRequest(device="x"),
+    "Change": pb.ChangeRequest(device="x", event="release"),
+    "AddTpmCa": pb.TpmCa(),
+    "FleetStatus": pb.ListRequest(),
+    "Events": pb.EventsRequest(),
+    "ImportProfile": pb.ImportProfileRequest(),
+    "RevokeSigner": pb.RevokeSignerRequest(),
+    "Observe": pb.DeviceRequest(device="x"),
+    "StartRollout": pb.StartRolloutRequest(),
+    "ChangeRollout": pb.ChangeRolloutRequest(),
+    "ShowRollouts": pb.RolloutRequest(),
+    "SetMasks": pb.SetMasksRequest(),
+}
 
 
-def _certificate(t: Target, label: str, purpose: Purpose, name: str, life_s: float = 600, *, fleet: Any = None) -> tuple[bytes, bytes]:
+def _certificate(
+    t: Target, label: str, purpose: Purpose, name: str, life_s: float = 600, *, fleet: Any = None
+) -> tuple[bytes, bytes]:
     keys = fleet or t.keys
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = certify(keys.issuing[label], leaf_template(purpose, name, key.public_key(), timedelta(seconds=life_s), datetime.now(UTC)))
+    leaf = certify(
+        keys.issuing[label],
+        leaf_template(
+            purpose, name, key.public_key(), timedelta(seconds=life_s), datetime.now(UTC)
+        ),
+    )
     return private_pem(key), leaf.public_bytes(Encoding.PEM) + keys.issuing[label].pem
 
 
 def _operators_calls(t: Target, pair: tuple[bytes, bytes] | None) -> list[Seen]:
     with t.fleet_channel(pair) as channel:
         stub = rpc.OperatorStub(channel)
-        return [reason_of(lambda n=name, r=request: getattr(stub, n)(r, timeout=TIMEOUT_S)) for name, request in _OPERATOR.items()]  # type: ignore[misc]
+        return [
+            reason_of(lambda n=name, r=request: getattr(stub, n)(r, timeout=TIMEOUT_S))  # type: ignore[misc]
+            for name, request in _OPERATOR.items()
+        ]
 
 
-@attempt("N80", "every operator's call with no certificate, a device's, an expired one, another fleet's, a verdict key's")
+@attempt(
+    "N80",
+    "every operator's call with no certificate, a device's, an expired one, another fleet's, a"
+    " verdict key's",
+)
 def n80(t: Target) -> Seen:
     other = found_fleet(Path(tempfile.mkdtemp(prefix="fg-")) / "keys", "plant")
     pairs = [
-        None, _certificate(t, "device-ca", Purpose.DEVICE, "camera.line-1.a1"), _certificate(t, "operator-ca", Purpose.OPERATOR, "operator.eve", -30),
-        _certificate(t, "operator-ca", Purpose.OPERATOR, "operator.eve", fleet=other), _certificate(t, "gateway-ca", Purpose.GATEWAY, "operator.eve"),
-    ]  # fmt: skip
+        None,
+        _certificate(t, "device-ca", Purpose.DEVICE, "camera.line-1.a1"),
+        _certificate(t, "operator-ca", Purpose.OPERATOR, "operator.eve", -30),
+        _certificate(t, "operator-ca", Purpose.OPERATOR, "operator.eve", fleet=other),
+        _certificate(t, "gateway-ca", Purpose.GATEWAY, "operator.eve"),
+    ]
     seen = [s for pair in pairs for s in _operators_calls(t, pair)]
-    return Seen(all(s.refused for s in seen), f"{len(seen)} calls: " + "; ".join(sorted({s.reason for s in seen}))[:160])
+    return Seen(
+        all(s.refused for s in seen),
+        f"{len(seen)} calls: " + "; ".join(sorted({s.reason for s in seen}))[:160],
+    )
 
 
 @attempt("N81", "a trusted camera's own certificate on operators' calls")
@@ -93,28 +123,49 @@ def n82(t: Target) -> Seen:
         return reason_of(lambda: [None for _ in call])
 
 
-@attempt("N83", "the fleet port without a certificate, again with what the first connection left behind")
+@attempt(
+    "N83", "the fleet port without a certificate, again with what the first connection left behind"
+)
 def n83(t: Target) -> Seen:
     seen = []
     for _ in range(2):  # a resumed session would skip the chain
         with t.fleet_channel(None) as channel:
-            seen.append(reason_of(lambda c=channel: rpc.FleetStub(c).Begin(pb.BeginRequest(), timeout=5)))  # type: ignore[misc]
+            seen.append(
+                reason_of(lambda c=channel: rpc.FleetStub(c).Begin(pb.BeginRequest(), timeout=5))  # type: ignore[misc]
+            )
     return Seen(all(s.refused for s in seen), seen[-1].reason)
 
 
-@attempt("N84", "300 half-open connections, 40 kB of headers, 16 MiB messages; a sound camera must still get in")
+@attempt(
+    "N84",
+    "300 half-open connections, 40 kB of headers, 16 MiB messages; a sound camera must still"
+    " get in",
+)
 def n84(t: Target) -> Seen:
     silent = [socket.create_connection(("127.0.0.1", t.plant.join_port)) for _ in range(300)]
     with t.joining() as stub:
-        headers = reason_of(lambda: stub.Begin(pb.BeginRequest(), metadata=(("x", "y" * 40_000),), timeout=TIMEOUT_S))
-        large = reason_of(lambda: stub.Begin(pb.BeginRequest(hello=bytes(16 * 1024 * 1024)), timeout=TIMEOUT_S))
+        headers = reason_of(
+            lambda: stub.Begin(
+                pb.BeginRequest(), metadata=(("x", "y" * 40_000),), timeout=TIMEOUT_S
+            )
+        )
+        large = reason_of(
+            lambda: stub.Begin(pb.BeginRequest(hello=bytes(16 * 1024 * 1024)), timeout=TIMEOUT_S)
+        )
     _, device, _ = t.enrol()
     for connection in silent:
         connection.close()
-    return Seen(headers.refused and large.refused and t.state(device) == "trusted", f"{headers.reason}; {large.reason}; a camera joined meanwhile")
+    return Seen(
+        headers.refused and large.refused and t.state(device) == "trusted",
+        f"{headers.reason}; {large.reason}; a camera joined meanwhile",
+    )
 
 
-@attempt("N85", "39 proofs broken at 39 places: whatever happens inside, nobody is trusted by it and the old state stands")
+@attempt(
+    "N85",
+    "39 proofs broken at 39 places: whatever happens inside, nobody is trusted by it and the old"
+    " state stands",
+)
 def n85(t: Target) -> Seen:
     forge, device, certificate = t.enrol()
     seen = []
@@ -133,7 +184,11 @@ def n85(t: Target) -> Seen:
         hello = forge.attest_hello()
         seen.append(t.attest(forge, certificate, hello=hello).certificate is None)
     state = t.state(device)
-    return Seen(all(seen) and state == "suspect", f"{len(seen)} broken proofs, no certificate; those that its TPM vouched for made it {state}")
+    return Seen(
+        all(seen) and state == "suspect",
+        f"{len(seen)} broken proofs, no certificate; those that its TPM vouched for made it"
+        f" {state}",
+    )
 
 
 @attempt("N86", "a flood of unfinished sessions, and an attempt to end another's")
@@ -150,7 +205,10 @@ def n86(t: Target) -> Seen:
             break
     mac, proof = victim.answer(t.fleet, hello, begun.challenge)
     survived = t.complete(begun.state, mac, proof).certificate is not None
-    return Seen(flood.refused and survived, f"{flood.reason}; the victim's session {'survived' if survived else 'IS GONE'}")
+    return Seen(
+        flood.refused and survived,
+        f"{flood.reason}; the victim's session {'survived' if survived else 'IS GONE'}",
+    )
 
 
 @attempt("N87", "keys that others can read, secrets in logs")
@@ -158,11 +216,16 @@ def n87(t: Target) -> Seen:
     loose = [
         p.name
         for p in t.plant.folder.rglob("*")
-        if p.is_file() and (p.suffix == ".key" or p.name in {"registry.db", "operator.json"}) and p.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        if p.is_file()
+        and (p.suffix == ".key" or p.name in {"registry.db", "operator.json"})
+        and p.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
     ]
     logs = b"".join(p.read_bytes() for p in t.plant.logs.rglob("*") if p.is_file())
     leaks = [w for w in (b"PRIVATE KEY", b"secret=", b"ticket_code") if w in logs]
-    return Seen(not loose and not leaks, f"readable by others: {loose or 'none'}; in logs: {leaks or 'nothing'}")
+    return Seen(
+        not loose and not leaks,
+        f"readable by others: {loose or 'none'}; in logs: {leaks or 'nothing'}",
+    )
 
 
 @attempt("N88", "a registry of the first version, with rows in it")
@@ -181,8 +244,19 @@ def n88(t: Target) -> Seen:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         key = t.keys.signing["profile"]
-        envelope = seal_envelope(PROFILE_TYPE, profile_toml(Firmware("simulated-camera"), "simulated-camera").encode(), key.der, key.sign)
-        connection.execute(text("INSERT INTO profiles (name, revision, envelope, added_ms) VALUES ('simulated-camera', 1, :e, 1)"), {"e": envelope})
+        envelope = seal_envelope(
+            PROFILE_TYPE,
+            profile_toml(Firmware("simulated-camera"), "simulated-camera").encode(),
+            key.der,
+            key.sign,
+        )
+        connection.execute(
+            text(
+                "INSERT INTO profiles (name, revision, envelope, added_ms) VALUES"
+                " ('simulated-camera', 1, :e, 1)"
+            ),
+            {"e": envelope},
+        )
         connection.commit()
     engine.dispose()
     database = Database(path)
@@ -192,7 +266,11 @@ def n88(t: Target) -> Seen:
     return Seen(kept == [("simulated-camera", 1)], "opened, brought up to date, nothing lost")
 
 
-@attempt("N90", "profiles: unsigned, edited, rolled back, by another fleet's key, by a grant key, by a revoked signer")
+@attempt(
+    "N90",
+    "profiles: unsigned, edited, rolled back, by another fleet's key, by a grant key, by a revoked"
+    " signer",
+)
 def n90(t: Target) -> Seen:
     toml = profile_toml(Firmware("simulated-camera"), "simulated-camera", 9).encode()
     keys, other = t.keys, found_fleet(Path(tempfile.mkdtemp(prefix="fg-")) / "keys", "plant")
@@ -208,16 +286,31 @@ def n90(t: Target) -> Seen:
 
     signer = SigningKey(private, certificate)
     good = sealed(keys.signing["profile"])
-    candidates = [toml, b"", good.replace(b'"sig":"M', b'"sig":"N'), sealed(other.signing["profile"]), sealed(keys.signing["grant"]),
-                  sealed(keys.signing["profile"], profile_toml(Firmware("simulated-camera"), "simulated-camera", 1).encode()), sealed(signer)]  # fmt: skip
+    candidates = [
+        toml,
+        b"",
+        good.replace(b'"sig":"M', b'"sig":"N'),
+        sealed(other.signing["profile"]),
+        sealed(keys.signing["grant"]),
+        sealed(
+            keys.signing["profile"],
+            profile_toml(Firmware("simulated-camera"), "simulated-camera", 1).encode(),
+        ),
+        sealed(signer),
+    ]
     with operator_stub(t.context) as stub:
         stub.RevokeSigner(pb.RevokeSignerRequest(certificate=signer.der, reason="campaign"))
-        seen = [reason_of(lambda e=envelope: stub.ImportProfile(pb.ImportProfileRequest(envelope=e))) for envelope in candidates]  # type: ignore[misc]
+        seen = [
+            reason_of(lambda e=envelope: stub.ImportProfile(pb.ImportProfileRequest(envelope=e)))  # type: ignore[misc]
+            for envelope in candidates
+        ]
     return Seen(all(s.refused for s in seen), "; ".join(s.reason for s in seen))
 
 
 class _Door:
-    """A gateway's door with a camera that is trusted: the product's own admission, keys and trust view."""
+    """A gateway's door with a camera that is trusted: the product's own admission, keys and trust
+    view.
+    """
 
     def __init__(self, t: Target) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fg-"))
@@ -233,20 +326,43 @@ class _Door:
         return link, session, signed
 
 
-_HEAD = Captured(part="p", part_type="t", trigger_sequence=1, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=64, height=64, mask_version=0, mask_sha256=b"", size=5)
+_HEAD = Captured(
+    part="p",
+    part_type="t",
+    trigger_sequence=1,
+    captured_at_ms=1,
+    uncertainty_ms=1,
+    encoding=1,
+    width=64,
+    height=64,
+    mask_version=0,
+    mask_sha256=b"",
+    size=5,
+)
 
 
 @attempt("N89", "the controller falls silent behind a gate without grace")
 def n89(t: Target) -> Seen:
     door, now = _Door(t), [0.0]
-    view = TrustView(None, AccessView(None, lambda: t.keys.root.certificate), monotonic=lambda: now[0])
+    view = TrustView(
+        None, AccessView(None, lambda: t.keys.root.certificate), monotonic=lambda: now[0]
+    )
     never = reason_of(lambda: view.require(CAMERA))
-    view.apply(pb.TrustUpdate(revision=1, snapshot=True, devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=600_000)], access=access_update(t.keys)))
+    view.apply(
+        pb.TrustUpdate(
+            revision=1,
+            snapshot=True,
+            devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=600_000)],
+            access=access_update(t.keys),
+        )
+    )
     view.require(CAMERA)
     now[0] = SILENCE_S + 0.1
     silent = reason_of(lambda: view.require(CAMERA))
     door.view.disconnected()
-    return Seen(never.refused and silent.refused, f"{never.reason}; after {SILENCE_S:g} s {silent.reason}")
+    return Seen(
+        never.refused and silent.refused, f"{never.reason}; after {SILENCE_S:g} s {silent.reason}"
+    )
 
 
 @attempt("N112", "a recorded opening and its frames, sent again on the same stream and on another")
@@ -269,17 +385,39 @@ def n112(t: Target) -> Seen:
 def n113(t: Target) -> Seen:
     fleet, nonce = t.keys, os.urandom(32)
     grant = Grant(
-        grant_id="g", camera=CAMERA, nonce=nonce.hex(), issued_at_ms=time.time_ns() // 1_000_000, ttl_s=60, host="gateway.line-1.gw1", result_id="r", zone="line-1",
+        grant_id="g",
+        camera=CAMERA,
+        nonce=nonce.hex(),
+        issued_at_ms=time.time_ns() // 1_000_000,
+        ttl_s=60,
+        host="gateway.line-1.gw1",
+        result_id="r",
+        zone="line-1",
         publics_sha256="00" * 32,
-        tls_spki_sha256="", hpke_kem="x", hpke_public="00", address="", model_sha256="", policy="", mask_version=0, mask_sha256="",
-    )  # fmt: skip
+        tls_spki_sha256="",
+        hpke_kem="x",
+        hpke_public="00",
+        address="",
+        model_sha256="",
+        policy="",
+        mask_version=0,
+        mask_sha256="",
+    )
 
     def take(label: str, asked_s: float, with_nonce: bytes, **changes: Any) -> Callable[[], Any]:
         signer = fleet.signing[label]
         envelope = replace(grant, **changes).seal(signer.der, signer.sign)
 
         def run() -> None:
-            held = hold_grant(envelope, CAMERA, with_nonce, time.monotonic() - asked_s, fleet.intermediates, fleet.root.certificate, time.time_ns() // 1_000_000)
+            held = hold_grant(
+                envelope,
+                CAMERA,
+                with_nonce,
+                time.monotonic() - asked_s,
+                fleet.intermediates,
+                fleet.root.certificate,
+                time.time_ns() // 1_000_000,
+            )
             if not held.alive:  # what the camera asks before it seals a frame
                 raise Refused.of(Reason.GRANT_EXPIRED, "a grant alive", "ended")
 
@@ -294,48 +432,92 @@ def n113(t: Target) -> Seen:
     return Seen(all(s.refused for s in seen), "; ".join(s.reason for s in seen))
 
 
-@attempt("N114", "a PASS forged by other keys of the fleet, altered, out of its time, for another gateway")
+@attempt(
+    "N114",
+    "a PASS forged by other keys of the fleet, altered, out of its time, for another gateway",
+)
 def n114(t: Target) -> Seen:
     fleet, now = t.keys, time.time_ns() // 1_000_000
     verdict = Verdict(
-        verdict_id="ab" * 16, gateway="gateway.line-1.gw1", device=CAMERA, zone="line-1", part="p", part_type="t", trigger_sequence=1, outcome="PASS", reason="",
-        defects=(), model_sha256="ab" * 32, golden_sha256="ab" * 32, input_sha256="ab" * 32, result_id="r", session="ab" * 16, counter=0, issued_at_ms=now,
+        verdict_id="ab" * 16,
+        gateway="gateway.line-1.gw1",
+        device=CAMERA,
+        zone="line-1",
+        part="p",
+        part_type="t",
+        trigger_sequence=1,
+        outcome="PASS",
+        reason="",
+        defects=(),
+        model_sha256="ab" * 32,
+        golden_sha256="ab" * 32,
+        input_sha256="ab" * 32,
+        result_id="r",
+        session="ab" * 16,
+        counter=0,
+        issued_at_ms=now,
         valid_until_ms=now + 30_000,
-    )  # fmt: skip
+    )
 
     def signer(label: str, purpose: Purpose, name: str) -> tuple[bytes, Callable[[bytes], bytes]]:
         key = ec.generate_private_key(ec.SECP256R1())
-        leaf = certify(fleet.issuing[label], leaf_template(purpose, name, key.public_key(), timedelta(minutes=5), datetime.now(UTC)))
+        leaf = certify(
+            fleet.issuing[label],
+            leaf_template(purpose, name, key.public_key(), timedelta(minutes=5), datetime.now(UTC)),
+        )
         return leaf.public_bytes(Encoding.DER), lambda m: key.sign(m, ec.ECDSA(hashes.SHA256()))
 
     def check(envelope: bytes, at_ms: int = now) -> Seen:
-        return reason_of(lambda: verify_verdict(envelope, fleet.intermediates, fleet.root.certificate, from_ms(at_ms)))
+        return reason_of(
+            lambda: verify_verdict(
+                envelope, fleet.intermediates, fleet.root.certificate, from_ms(at_ms)
+            )
+        )
 
     good = verdict.seal(*signer("gateway-ca", Purpose.VERDICT, "gateway.line-1.gw1"))
     sound = check(good)
     seen = [
         check(verdict.seal(*signer(*who)))
-        for who in (("device-ca", Purpose.DEVICE, CAMERA), ("gateway-ca", Purpose.GATEWAY, "gateway.line-1.gw1"), ("gateway-ca", Purpose.VERDICT, "gateway.line-1.gw2"))
+        for who in (
+            ("device-ca", Purpose.DEVICE, CAMERA),
+            ("gateway-ca", Purpose.GATEWAY, "gateway.line-1.gw1"),
+            ("gateway-ca", Purpose.VERDICT, "gateway.line-1.gw2"),
+        )
     ]
     seen += [check(good, now + 31_000), check(good.replace(b'"sig":"M', b'"sig":"N'))]
-    return Seen(not sound.refused and all(s.refused for s in seen), "; ".join(dict.fromkeys(s.reason for s in seen)))
+    return Seen(
+        not sound.refused and all(s.refused for s in seen),
+        "; ".join(dict.fromkeys(s.reason for s in seen)),
+    )
 
 
-@attempt("N115", "a controller whose feed goes back, and a challenge key of another fleet in front of an agent")
+@attempt(
+    "N115",
+    "a controller whose feed goes back, and a challenge key of another fleet in front of an agent",
+)
 def n115(t: Target) -> Seen:
-    view = TrustView(Path(tempfile.mkdtemp(prefix="fg-")) / "revision", AccessView(None, lambda: t.keys.root.certificate))
+    view = TrustView(
+        Path(tempfile.mkdtemp(prefix="fg-")) / "revision",
+        AccessView(None, lambda: t.keys.root.certificate),
+    )
     access = access_update(t.keys)
     view.apply(pb.TrustUpdate(revision=7, snapshot=True, access=access))
     back = reason_of(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True, access=access)))
     other = found_fleet(Path(tempfile.mkdtemp(prefix="fg-")) / "keys", "plant")
     certificate = other.signing["challenge"].certificate
-    rogue = reason_of(lambda: verify_certificate(certificate, Purpose.CHALLENGE, (), t.context.root_certificate, datetime.now(UTC)))
+    rogue = reason_of(
+        lambda: verify_certificate(
+            certificate, Purpose.CHALLENGE, (), t.context.root_certificate, datetime.now(UTC)
+        )
+    )
     return Seen(back.refused and rogue.refused, f"{back.reason}; {rogue.reason}")
 
 
 @attempt("N116", "TPM Restart into another system with the TLS key's hierarchy alive (swtpm)")
 def n116(t: Target) -> Seen:
-    machine = Machine(Path(tempfile.mkdtemp(prefix="fg-")), t.plant.maker, Firmware("simulated-camera"))
+    machine = Machine(
+        Path(tempfile.mkdtemp(prefix="fg-")), t.plant.maker, Firmware("simulated-camera")
+    )
     machine.power_on()
     tpm = Tpm(machine.tcti)
     try:
@@ -390,4 +572,7 @@ def n118(t: Target) -> Seen:
         flood = reason_of(lambda: signer.sign(TLS_CLIENT_PREFIX + bytes(32)))
         if flood.refused:
             break
-    return Seen(all(s.refused for s in seen) and none and flood.refused, f"{seen[0].reason}, nothing signed; {flood.reason} after {key.count}")
+    return Seen(
+        all(s.refused for s in seen) and none and flood.refused,
+        f"{seen[0].reason}, nothing signed; {flood.reason} after {key.count}",
+    )

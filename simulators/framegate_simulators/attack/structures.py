@@ -26,7 +26,10 @@ def n01(t: Target) -> Seen:
 
 @attempt("N02", "a certification offered as a quote, and a quote as a certification")
 def n02(t: Target) -> Seen:
-    a, b = t.try_join(t.forge().with_quote(type=St.ATTEST_CERTIFY, name=b"\0\x0b" + bytes(32))), t.try_join(t.forge().with_certify(type=St.ATTEST_QUOTE))
+    a, b = (
+        t.try_join(t.forge().with_quote(type=St.ATTEST_CERTIFY, name=b"\0\x0b" + bytes(32))),
+        t.try_join(t.forge().with_certify(type=St.ATTEST_QUOTE)),
+    )
     return Seen(a.refused and b.refused, f"{a.reason}; {b.reason}")
 
 
@@ -37,7 +40,11 @@ def n03(t: Target) -> Seen:
 
 @attempt("N04", "PCR 4 left out of the signed selection, a log that tells of it all the same")
 def n04(t: Target) -> Seen:
-    return t.try_join(t.forge().with_quote(selections=(PcrSelection(Alg.SHA256, tuple(p for p in range(11) if p != 4)),)))
+    return t.try_join(
+        t.forge().with_quote(
+            selections=(PcrSelection(Alg.SHA256, tuple(p for p in range(11) if p != 4)),)
+        )
+    )
 
 
 @attempt("N05", "an empty selection with the digest of nothing")
@@ -48,19 +55,29 @@ def n05(t: Target) -> Seen:
 @attempt("N06", "a selection of two banks")
 def n06(t: Target) -> Seen:
     pcrs = tuple(range(11))
-    return t.try_join(t.forge().with_quote(selections=(PcrSelection(Alg.SHA256, pcrs), PcrSelection(Alg.SHA1, pcrs))))
+    return t.try_join(
+        t.forge().with_quote(
+            selections=(PcrSelection(Alg.SHA256, pcrs), PcrSelection(Alg.SHA1, pcrs))
+        )
+    )
 
 
 @attempt("N07", "extraData empty, truncated, another session's; a session used twice")
 def n07(t: Target) -> Seen:
-    seen = [t.try_join(t.forge().with_quote(extra_data=data)) for data in (b"", bytes(31), bytes(32))]
+    seen = [
+        t.try_join(t.forge().with_quote(extra_data=data)) for data in (b"", bytes(31), bytes(32))
+    ]
     forge = t.forge()
     code, _ = t.invite(forge)
     hello = forge.hello(code)
     begun = t.begin(hello)
     mac, proof = forge.answer(t.fleet, hello, begun.challenge)
     first, second = (t.complete(begun.state, mac, proof) for _ in range(2))
-    good = all(s.refused for s in seen) and first.certificate is not None and second.certificate is None
+    good = (
+        all(s.refused for s in seen)
+        and first.certificate is not None
+        and second.certificate is None
+    )
     return Seen(good, f"{seen[0].reason}; again: {', '.join(second.reasons)}")
 
 
@@ -72,8 +89,15 @@ def n08(t: Target) -> Seen:
         from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
         stub = rpc.FleetStub(channel)
-        nonces = [Challenge.parse(stub.Begin(pb.BeginRequest(hello=forge.attest_hello()), timeout=5).challenge).nonce for _ in range(500)]
-    bits = sum(n.bit_count() for n in (int.from_bytes(x, "big") for x in nonces)) / (256 * len(nonces))
+        nonces = [
+            Challenge.parse(
+                stub.Begin(pb.BeginRequest(hello=forge.attest_hello()), timeout=5).challenge
+            ).nonce
+            for _ in range(500)
+        ]
+    bits = sum(n.bit_count() for n in (int.from_bytes(x, "big") for x in nonces)) / (
+        256 * len(nonces)
+    )
     good = len(set(nonces)) == 500 and {len(n) for n in nonces} == {32} and 0.48 < bits < 0.52
     return Seen(good, f"500 different nonces of 32 bytes, {100 * bits:.1f} % ones")
 
@@ -93,7 +117,10 @@ def n09(t: Target) -> Seen:
 def n10(t: Target) -> Seen:
     seen = [
         t.try_join(t.forge().with_proof(quote_signature=lambda s, h=head: h + s[4:]))
-        for head in (struct.pack(">HH", Alg.ECDSA, Alg.SHA1), struct.pack(">HH", Alg.RSASSA, Alg.SHA256))
+        for head in (
+            struct.pack(">HH", Alg.ECDSA, Alg.SHA1),
+            struct.pack(">HH", Alg.RSASSA, Alg.SHA256),
+        )
     ]
     return Seen(all(s.refused for s in seen), "; ".join(s.reason for s in seen))
 
@@ -101,14 +128,24 @@ def n10(t: Target) -> Seen:
 @attempt("N11", "AKs that are not restricted, can leave the TPM, or decrypt")
 def n11(t: Target) -> Seen:
     seen = []
-    for attributes in (AK_ATTRS & ~Attr.RESTRICTED, AK_ATTRS & ~Attr.FIXED_TPM, AK_ATTRS & ~Attr.FIXED_PARENT, AK_ATTRS & ~Attr.SENSITIVE_DATA_ORIGIN, AK_ATTRS | Attr.DECRYPT):
+    for attributes in (
+        AK_ATTRS & ~Attr.RESTRICTED,
+        AK_ATTRS & ~Attr.FIXED_TPM,
+        AK_ATTRS & ~Attr.FIXED_PARENT,
+        AK_ATTRS & ~Attr.SENSITIVE_DATA_ORIGIN,
+        AK_ATTRS | Attr.DECRYPT,
+    ):
         forge = t.forge()
         forge.ak = Key.make(attributes)
         seen.append(t.try_join(forge))
     return Seen(all(s.refused for s in seen), "; ".join(dict.fromkeys(s.reason for s in seen)))
 
 
-@attempt("N12", "Hello shows one AK, the TPM activates with another: the credential is bound to the name of those very bytes")
+@attempt(
+    "N12",
+    "Hello shows one AK, the TPM activates with another: the credential is bound to the name of"
+    " those very bytes",
+)
 def n12(t: Target) -> Seen:
     forge = t.forge()
     code, _ = t.invite(forge)
@@ -136,7 +173,10 @@ def n14(t: Target) -> Seen:
     begun = t.begin(hello)
     mac, proof = forge.answer(t.fleet, hello, begun.challenge)
     first, second = t.complete(begun.state, bytes(32), proof), t.complete(begun.state, mac, proof)
-    return Seen(first.certificate is None and second.certificate is None and t.state(device) == "invited", f"{', '.join(first.reasons)}; then {', '.join(second.reasons)}")
+    return Seen(
+        first.certificate is None and second.certificate is None and t.state(device) == "invited",
+        f"{', '.join(first.reasons)}; then {', '.join(second.reasons)}",
+    )
 
 
 @attempt("N15", "a certificate request for another key than the one certified")
@@ -148,16 +188,28 @@ def n15(t: Target) -> Seen:
 @attempt("N16", "TLS keys that can leave the TPM, are restricted, or live in another hierarchy")
 def n16(t: Target) -> Seen:
     seen = []
-    for attributes in (TLS_ATTRS & ~Attr.FIXED_TPM, TLS_ATTRS | Attr.RESTRICTED, TLS_ATTRS | Attr.USER_WITH_AUTH):
+    for attributes in (
+        TLS_ATTRS & ~Attr.FIXED_TPM,
+        TLS_ATTRS | Attr.RESTRICTED,
+        TLS_ATTRS | Attr.USER_WITH_AUTH,
+    ):
         forge = t.forge()
         forge.tls = Key.make(attributes, policy=forge.tls.public.auth_policy)
         seen.append(t.try_join(forge))
     forge = t.forge()
-    seen.append(t.try_join(forge.with_certify(certified_qualified_name=forge.tls.public.qualified_name(0x4000000B))))
+    seen.append(
+        t.try_join(
+            forge.with_certify(certified_qualified_name=forge.tls.public.qualified_name(0x4000000B))
+        )
+    )
     return Seen(all(s.refused for s in seen), "; ".join(dict.fromkeys(s.reason for s in seen)))
 
 
-@attempt("N17", "structures with bytes behind them, cut short, with sizes past the end, a selection of four bytes, a bank twice")
+@attempt(
+    "N17",
+    "structures with bytes behind them, cut short, with sizes past the end, a selection of four"
+    " bytes, a bank twice",
+)
 def n17(t: Target) -> Seen:
     def two_banks(raw: bytes) -> bytes:
         one = PcrSelection(Alg.SHA256, tuple(range(11))).marshal()
@@ -196,17 +248,26 @@ def n18(t: Target) -> Seen:
     return Seen(broken.refused and not sound.refused, f"{broken.reason}; safe = 0: {sound.reason}")
 
 
-@attempt("N124", "one bit of quote, certification or signature flipped, on every path that verifies")
+@attempt(
+    "N124", "one bit of quote, certification or signature flipped, on every path that verifies"
+)
 def n124(t: Target) -> Seen:
     seen = []
     for member in ("quote_attest", "quote_signature", "certify_attest", "certify_signature", "csr"):
         for place in (0, 1, 2):
-            seen.append(t.try_join(t.forge().with_proof(**{member: lambda raw, p=place: _flip(raw, p)})))
+            seen.append(
+                t.try_join(t.forge().with_proof(**{member: lambda raw, p=place: _flip(raw, p)}))
+            )
     forge, device, certificate = t.enrol()
     for place in (0, 1, 2):
-        answer = t.attest(forge.with_proof(quote_signature=lambda raw, p=place: _flip(raw, p)), certificate)
+        answer = t.attest(
+            forge.with_proof(quote_signature=lambda raw, p=place: _flip(raw, p)), certificate
+        )
         seen.append(answer.seen)
-    return Seen(all(s.refused for s in seen) and t.state(device) == "trusted", "; ".join(dict.fromkeys(s.reason for s in seen)))
+    return Seen(
+        all(s.refused for s in seen) and t.state(device) == "trusted",
+        "; ".join(dict.fromkeys(s.reason for s in seen)),
+    )
 
 
 def _flip(raw: bytes, place: int) -> bytes:

@@ -1,4 +1,6 @@
-"""The campaign's target: a live controller process on loopback, met as an attacker on the network would meet it, with forged machines."""
+"""The campaign's target: a live controller process on loopback, met as an attacker on the network
+would meet it, with forged machines.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ TIMEOUT_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an attempt met: the reason ids that came back, and whether the attacker went away with nothing."""
+    """What an attempt met: the reason ids that came back, and whether the attacker went away with
+    nothing.
+    """
 
     refused: bool
     reason: str
@@ -50,7 +54,9 @@ class Attempt:
 ATTEMPTS: list[Attempt] = []
 
 
-def attempt(threat: str, words: str) -> Callable[[Callable[[Target], Seen]], Callable[[Target], Seen]]:
+def attempt(
+    threat: str, words: str
+) -> Callable[[Callable[[Target], Seen]], Callable[[Target], Seen]]:
     """Register the decorated function as an attempt at `threat`, such as "N03"."""
 
     def register(run: Callable[[Target], Seen]) -> Callable[[Target], Seen]:
@@ -77,7 +83,9 @@ class Answer:
 
 @dataclass
 class Target:
-    """A plant with a running controller, an operator's word where an attack needs a ticket, and the fleet's keys only where a fixture needs them."""
+    """A plant with a running controller, an operator's word where an attack needs a ticket, and the
+    fleet's keys only where a fixture needs them.
+    """
 
     plant: Plant
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -95,12 +103,26 @@ class Target:
         """A machine whose TPM is software: every statement of it can be broken."""
         return Forge(self.plant.maker, firmware or Firmware(f"simulated-{kind}"))
 
-    def invite(self, forge: Forge | None = None, *, name: str = "", kind: str = "camera", replace: bool = False, profile: str = "") -> tuple[bytes, str]:
+    def invite(
+        self,
+        forge: Forge | None = None,
+        *,
+        name: str = "",
+        kind: str = "camera",
+        replace: bool = False,
+        profile: str = "",
+    ) -> tuple[bytes, str]:
         """(ticket code, device id); bound to the forge's EK where one is given."""
         name = name or f"a{next(self.numbers)}"
         request = pb.InviteRequest(
-            kind=kind, name=name, zone="line-1", profile=profile or f"simulated-{kind}", ek_sha256=forge.ek_sha256.hex() if forge else "", life_s=3600, replace=replace,
-        )  # fmt: skip
+            kind=kind,
+            name=name,
+            zone="line-1",
+            profile=profile or f"simulated-{kind}",
+            ek_sha256=forge.ek_sha256.hex() if forge else "",
+            life_s=3600,
+            replace=replace,
+        )
         with operator_stub(self.context) as stub:
             reply = stub.Invite(request)
         return reply.code, reply.device
@@ -109,14 +131,18 @@ class Target:
     def joining(self, **options: Any) -> Iterator[Any]:
         """A stub of the join port."""
         tls = grpc.ssl_channel_credentials(self.context.root)
-        with grpc.secure_channel(f"127.0.0.1:{self.plant.join_port}", tls, options=self._options(), **options) as channel:
+        with grpc.secure_channel(
+            f"127.0.0.1:{self.plant.join_port}", tls, options=self._options(), **options
+        ) as channel:
             yield rpc.JoinStub(channel)
 
     @contextmanager
     def fleet_channel(self, pair: tuple[bytes, bytes] | None) -> Iterator[grpc.Channel]:
         """A connection to the fleet port with (key, chain) in PEM, or with none."""
         tls = grpc.ssl_channel_credentials(self.context.root, *(pair or (None, None)))
-        with grpc.secure_channel(f"127.0.0.1:{self.plant.fleet_port}", tls, options=self._options()) as channel:
+        with grpc.secure_channel(
+            f"127.0.0.1:{self.plant.fleet_port}", tls, options=self._options()
+        ) as channel:
             yield channel
 
     def _options(self) -> tuple[tuple[str, Any], ...]:
@@ -128,17 +154,27 @@ class Target:
         )
 
     def begin(self, hello: bytes) -> pb.ChallengeReply:
-        """The challenge to a Hello, with its sealed state. Raises FramegateError as the controller refuses."""
+        """The challenge to a Hello, with its sealed state. Raises FramegateError as the controller
+        refuses.
+        """
         with self.joining() as stub:
-            reply: pb.ChallengeReply = _called(lambda: stub.Begin(pb.BeginRequest(hello=hello), timeout=TIMEOUT_S))
+            reply: pb.ChallengeReply = _called(
+                lambda: stub.Begin(pb.BeginRequest(hello=hello), timeout=TIMEOUT_S)
+            )
             return reply
 
     def complete(self, state: bytes, mac: bytes, proof: bytes) -> Answer:
         """The answer to a join proof."""
         with self.joining() as stub:
-            return _answer(lambda: stub.Complete(pb.CompleteRequest(state=state, mac=mac, proof=proof), timeout=TIMEOUT_S))
+            return _answer(
+                lambda: stub.Complete(
+                    pb.CompleteRequest(state=state, mac=mac, proof=proof), timeout=TIMEOUT_S
+                )
+            )
 
-    def join(self, forge: Forge, code: bytes = b"", *, change_mac: Callable[[bytes], bytes] = bytes) -> Answer:
+    def join(
+        self, forge: Forge, code: bytes = b"", *, change_mac: Callable[[bytes], bytes] = bytes
+    ) -> Answer:
         """The whole of a join."""
         hello = forge.hello(code)
         try:
@@ -148,8 +184,12 @@ class Target:
         mac, proof = forge.answer(self.fleet, hello, begun.challenge)
         return self.complete(begun.state, change_mac(mac), proof)
 
-    def enrol(self, forge: Forge | None = None, *, name: str = "", kind: str = "camera") -> tuple[Forge, str, x509.Certificate]:
-        """A sound machine that is trusted: the control of every experiment. Raises RuntimeError where the target refuses even that."""
+    def enrol(
+        self, forge: Forge | None = None, *, name: str = "", kind: str = "camera"
+    ) -> tuple[Forge, str, x509.Certificate]:
+        """A sound machine that is trusted: the control of every experiment. Raises RuntimeError
+        where the target refuses even that.
+        """
         forge = forge or self.forge(kind)
         code, device = self.invite(forge, name=name, kind=kind)
         answer = self.join(forge, code)
@@ -164,9 +204,18 @@ class Target:
 
     def pair(self, forge: Forge, certificate: x509.Certificate) -> tuple[bytes, bytes]:
         """The machine's TLS key and chain."""
-        return private_pem(forge.tls.private), certificate.public_bytes(Encoding.PEM) + self.context.authorities
+        return private_pem(forge.tls.private), certificate.public_bytes(
+            Encoding.PEM
+        ) + self.context.authorities
 
-    def attest(self, forge: Forge, certificate: x509.Certificate, *, known_log: bool = False, hello: bytes = b"") -> Answer:
+    def attest(
+        self,
+        forge: Forge,
+        certificate: x509.Certificate,
+        *,
+        known_log: bool = False,
+        hello: bytes = b"",
+    ) -> Answer:
         """An attestation on the fleet port."""
         with self.fleet_channel(self.pair(forge, certificate)) as channel:
             stub = rpc.FleetStub(channel)
@@ -176,7 +225,11 @@ class Target:
             except FramegateError as error:
                 return Answer("refused", tuple(f.reason.value for f in error.failures), None)
             _, proof = forge.answer(self.fleet, hello, reply.challenge, join=False)
-            return _answer(lambda: stub.Complete(pb.CompleteRequest(state=reply.state, proof=proof), timeout=TIMEOUT_S))
+            return _answer(
+                lambda: stub.Complete(
+                    pb.CompleteRequest(state=reply.state, proof=proof), timeout=TIMEOUT_S
+                )
+            )
 
     def state(self, device: str) -> str:
         """The device's state by the controller."""
@@ -194,7 +247,15 @@ def reason_of(work: Callable[[], Any]) -> Seen:
     try:
         _called(work)
     except FramegateError as error:
-        return Seen(True, ", ".join(dict.fromkeys(f"{f.reason.value}" if f.reason.value != "unavailable" else f.actual[:60] for f in error.failures)))
+        return Seen(
+            True,
+            ", ".join(
+                dict.fromkeys(
+                    f"{f.reason.value}" if f.reason.value != "unavailable" else f.actual[:60]
+                    for f in error.failures
+                )
+            ),
+        )
     return Seen(False, "accepted")
 
 
@@ -211,4 +272,6 @@ def _answer(work: Callable[[], Any]) -> Answer:
     except FramegateError as error:
         return Answer("refused", tuple(f.reason.value for f in error.failures), None)
     certificate = load_certificate(reply.certificate) if reply.certificate else None
-    return Answer(reply.state, tuple(f.reason for f in reply.failures), certificate, reply.retry_with_boot_log)
+    return Answer(
+        reply.state, tuple(f.reason for f in reply.failures), certificate, reply.retry_with_boot_log
+    )

@@ -1,8 +1,10 @@
-"""make bench --only attestation: what an attestation costs the controller, in its store and through its port.
+"""make bench --only attestation: what an attestation costs the controller, in its store and through
+its port.
 
-`store_ms` is a whole attestation, begin and complete, with the durable record, in this process. `attestations_per_s` is what
-a controller process completes for eight machines that attest without a pause over real gRPC and mutual TLS. The machines'
-own work (a software TPM's signatures) is a process of its own; its share of the two is said beside it.
+`store_ms` is a whole attestation, begin and complete, with the durable record, in this process.
+`attestations_per_s` is what a controller process completes for eight machines that attest without a
+pause over real gRPC and mutual TLS. The machines' own work (a software TPM's signatures) is a
+process of its own; its share of the two is said beside it.
 """
 
 from __future__ import annotations
@@ -90,7 +92,9 @@ def _alone(state: Path) -> dict[str, Any]:
     forge = Forge(maker, Firmware(MODEL))
     keys, (code,) = _founded(state, [forge], maker)
     store = Database(state / "registry.db")
-    fleet = Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1")
+    fleet = Fleet(
+        ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1"
+    )
     verifier, device = Verifier(store, fleet), "camera.line-1.cam0"
     hello = forge.hello(code)
     begun = verifier.begin_join(hello, "bench")
@@ -102,29 +106,46 @@ def _alone(state: Path) -> dict[str, Any]:
         start = time.perf_counter()
         begun = verifier.begin_attest(hello, device)
         middle = time.perf_counter()
-        _, proof = forge.answer(fleet.digest, hello, begun.challenge, join=False)  # the machine's own work
+        _, proof = forge.answer(
+            fleet.digest, hello, begun.challenge, join=False
+        )  # the machine's own work
         again = time.perf_counter()
         assert verifier.complete_attest(begun.state, proof, device).state == State.TRUSTED
         took.append(1e3 * (middle - start + time.perf_counter() - again))
     store.close()
     took.sort()
-    return {"store_ms": round(median(took), 2), "store_p99_ms": round(took[int(0.99 * ALONE)], 2), "store_least_ms": round(took[0], 2)}
+    return {
+        "store_ms": round(median(took), 2),
+        "store_p99_ms": round(took[int(0.99 * ALONE)], 2),
+        "store_least_ms": round(took[0], 2),
+    }
 
 
 class _Machine:
     """One forged machine that attests without a pause."""
 
     def __init__(self, number: int, forge: Forge, root: bytes, ports: dict[str, str]) -> None:
-        self.device, self.forge, self.root, self.ports = f"camera.line-1.cam{number}", forge, root, ports
+        self.device, self.forge, self.root, self.ports = (
+            f"camera.line-1.cam{number}",
+            forge,
+            root,
+            ports,
+        )
         self.took: list[tuple[float, float]] = []
         self.credentials: grpc.ChannelCredentials | None = None
 
     def _options(self) -> tuple[tuple[str, Any], ...]:
-        return (("grpc.ssl_target_name_override", "controller.plant.framegate"), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
+        return (
+            ("grpc.ssl_target_name_override", "controller.plant.framegate"),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+        )
 
     def join(self, code: bytes, fleet: bytes) -> None:
         """By its ticket. Raises RuntimeError where it is not trusted."""
-        with grpc.secure_channel(self.ports["join"], grpc.ssl_channel_credentials(self.root), options=self._options()) as channel:
+        with grpc.secure_channel(
+            self.ports["join"], grpc.ssl_channel_credentials(self.root), options=self._options()
+        ) as channel:
             stub, hello = rpc.JoinStub(channel), self.forge.hello(code)
             begun = stub.Begin(pb.BeginRequest(hello=hello))
             mac, proof = self.forge.answer(fleet, hello, begun.challenge)
@@ -132,12 +153,16 @@ class _Machine:
         if not reply.certificate:
             raise RuntimeError(f"{self.device} was not trusted: {reply.failures}")
         chain = b"".join(_pem(der) for der in (reply.certificate, *reply.authorities))
-        self.credentials = grpc.ssl_channel_credentials(self.root, private_pem(self.forge.tls.private), chain)
+        self.credentials = grpc.ssl_channel_credentials(
+            self.root, private_pem(self.forge.tls.private), chain
+        )
 
     def run(self, fleet: bytes, until: float) -> None:
         """Attest until then."""
         assert self.credentials is not None
-        with grpc.secure_channel(self.ports["fleet"], self.credentials, options=self._options()) as channel:
+        with grpc.secure_channel(
+            self.ports["fleet"], self.credentials, options=self._options()
+        ) as channel:
             stub = rpc.FleetStub(channel)
             while time.monotonic() < until:
                 hello, begun = self.forge.attest_hello(known_log=True), time.monotonic()
@@ -157,13 +182,22 @@ def _through_the_port(state: Path) -> dict[str, Any]:
     forges = [Forge(maker, Firmware(MODEL)) for _ in range(CLIENTS)]
     keys, codes = _founded(state, forges, maker)
     ready = state / "ready.json"
-    argv = [sys.executable, "-c", "from framegate_controller.main import run_app; run_app()", "run", "--state", str(state)]
+    argv = [
+        sys.executable,
+        "-c",
+        "from framegate_controller.main import run_app; run_app()",
+        "run",
+        "--state",
+        str(state),
+    ]
     argv += ["--join-port", "0", "--fleet-port", "0", "--ready-file", str(ready)]
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as controller:
         try:
             ports = _ports(ready, controller)
             machines = [_Machine(n, forge, keys.root.pem, ports) for n, forge in enumerate(forges)]
-            fleet = Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="bench").digest
+            fleet = Fleet(
+                ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="bench"
+            ).digest
             for machine, code in zip(machines, codes, strict=True):
                 machine.join(code, fleet)
             return _measured(machines, fleet, controller.pid)

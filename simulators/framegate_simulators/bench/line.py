@@ -1,4 +1,6 @@
-"""make bench, second part: what receipts, masks, sealing, the vault, the adapter and lineage cost. Each figure stands beside its bare minimum."""
+"""make bench, second part: what receipts, masks, sealing, the vault, the adapter and lineage cost.
+Each figure stands beside its bare minimum.
+"""
 
 from __future__ import annotations
 
@@ -94,13 +96,24 @@ def _opened(camera: SoftwareCamera) -> tuple[CameraLink, Any, GatewayKeys, Any, 
 
 def _head(number: int) -> Captured:
     return Captured(
-        part=f"p{number}", part_type="t", trigger_sequence=number, captured_at_ms=0, uncertainty_ms=0, encoding=1, width=640, height=640, mask_version=0, mask_sha256=b"",
+        part=f"p{number}",
+        part_type="t",
+        trigger_sequence=number,
+        captured_at_ms=0,
+        uncertainty_ms=0,
+        encoding=1,
+        width=640,
+        height=640,
+        mask_version=0,
+        mask_sha256=b"",
         size=FRAME_BYTES,
-    )  # fmt: skip
+    )
 
 
 async def _frame_path(folder: Path, camera: SoftwareCamera) -> dict[str, Any]:
-    """The loop's own time and the whole wait for one verdict, with receipts and without; sealing beside bare AES-GCM and SHA-256."""
+    """The loop's own time and the whole wait for one verdict, with receipts and without; sealing
+    beside bare AES-GCM and SHA-256.
+    """
     loop_ms: dict[str, float] = {}
     wall_ms: dict[str, float] = {}
     seal, bare = [], []
@@ -138,14 +151,18 @@ async def _frame_path(folder: Path, camera: SoftwareCamera) -> dict[str, Any]:
         sha256(bytes(image))
         bare.append(time.perf_counter() - begun)
     return {
-        "receipt_frame_path_ms_p50": round(loop_ms["with"] - loop_ms["without"], 3), "receipt_durable_wait_ms_p50": round(wall_ms["with"] - wall_ms["without"], 3),
-        "verdict_without_receipt_ms_p50": round(wall_ms["without"], 3), "seal_160k_ms_p50": round(1e3 * float(np.median(seal)), 3),
+        "receipt_frame_path_ms_p50": round(loop_ms["with"] - loop_ms["without"], 3),
+        "receipt_durable_wait_ms_p50": round(wall_ms["with"] - wall_ms["without"], 3),
+        "verdict_without_receipt_ms_p50": round(wall_ms["without"], 3),
+        "seal_160k_ms_p50": round(1e3 * float(np.median(seal)), 3),
         "seal_160k_bare_ms_p50": round(1e3 * float(np.median(bare)), 3),
-    }  # fmt: skip
+    }
 
 
 async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dict[str, Any]:
-    """Receipts with all their proofs, verified one after the other by one core, nothing cached beforehand; hashing and JSON alone beside it."""
+    """Receipts with all their proofs, verified one after the other by one core, nothing cached
+    beforehand; hashing and JSON alone beside it.
+    """
     link, session, keys, view, models = _opened(camera)
     store = ReceiptStore(folder / "verify")
     maker = VerdictMaker(keys, view, models, Journal(), None, store)
@@ -162,15 +179,24 @@ async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dic
     await store.take_head(taken.session, CAMERA, taken.head, taken.signature, taken.tree)
     _log_all(store, fleet, view.now_ms())
     credentials = keys.credentials
-    authorities = [a.public_bytes(Encoding.DER) for a in credentials.authorities] if credentials else []
-    lines = [json.dumps(r).encode() for r in receipts(store, Wanted(camera=CAMERA, limit=3000), authorities)]
+    authorities = (
+        [a.public_bytes(Encoding.DER) for a in credentials.authorities] if credentials else []
+    )
+    lines = [
+        json.dumps(r).encode()
+        for r in receipts(store, Wanted(camera=CAMERA, limit=3000), authorities)
+    ]
     store.close()
     root = fleet.root.pem
     begun = time.perf_counter()
     for line in lines:
         verify_receipt(json.loads(line), root)
     took = time.perf_counter() - begun
-    return {"receipt_verify_per_s": round(len(lines) / took), "receipts_verified": len(lines), "receipt_bytes": len(lines[0])}
+    return {
+        "receipt_verify_per_s": round(len(lines) / took),
+        "receipts_verified": len(lines),
+        "receipt_bytes": len(lines[0]),
+    }
 
 
 def _log_all(store: ReceiptStore, fleet: FleetKeys, now_ms: int) -> None:
@@ -182,11 +208,19 @@ def _log_all(store: ReceiptStore, fleet: FleetKeys, now_ms: int) -> None:
             store.add_log(number, "{}")
     with store.reading() as connection:
         payloads = dict(connection.execute("SELECT number, payload FROM batches").fetchall())
-    entries = [entry_bytes(n, None, log_body(ReceiptBatch.parse_payload(payloads[n]), payloads[n], now_ms)) for n, _ in waiting]
+    entries = [
+        entry_bytes(n, None, log_body(ReceiptBatch.parse_payload(payloads[n]), payloads[n], now_ms))
+        for n, _ in waiting
+    ]
     tree, signer = data_tree(entries), fleet.signing["log"]
     head = Checkpoint("plant", len(entries), tree.root.hex(), now_ms).seal(signer.der, signer.sign)
     for index, (number, _) in enumerate(waiting):
-        proof = {"entry": b64(entries[index]), "index": index, "path": [b64(p) for p in tree.path(index)], "checkpoint": b64(head)}
+        proof = {
+            "entry": b64(entries[index]),
+            "index": index,
+            "path": [b64(p) for p in tree.path(index)],
+            "checkpoint": b64(head),
+        }
         store.add_log(number, json.dumps(proof))
 
 
@@ -202,12 +236,30 @@ def _masks() -> dict[str, Any]:
 
 
 def _vault(folder: Path) -> dict[str, Any]:
-    """Frames encrypted and written, from the first queued to the last indexed; plain writing beside it."""
+    """Frames encrypted and written, from the first queued to the last indexed; plain writing beside
+    it.
+    """
     vault = FrameVault(folder / "vault", VaultKeys(folder / "vault", os.urandom(32)))
     verdict = Verdict(
-        verdict_id="", gateway="gateway.line-1.gw1", device=CAMERA, zone="line-1", part="p", part_type="t", trigger_sequence=1, outcome="PASS", reason="", defects=(),
-        model_sha256="", golden_sha256="", input_sha256="", result_id="", session="", counter=0, issued_at_ms=time.time_ns() // 1_000_000, valid_until_ms=0,
-    )  # fmt: skip
+        verdict_id="",
+        gateway="gateway.line-1.gw1",
+        device=CAMERA,
+        zone="line-1",
+        part="p",
+        part_type="t",
+        trigger_sequence=1,
+        outcome="PASS",
+        reason="",
+        defects=(),
+        model_sha256="",
+        golden_sha256="",
+        input_sha256="",
+        result_id="",
+        session="",
+        counter=0,
+        issued_at_ms=time.time_ns() // 1_000_000,
+        valid_until_ms=0,
+    )
     frames = [os.urandom(FRAME_BYTES) for _ in range(20)]
     digests = [sha256(f).hex() for f in frames]
     begun = time.perf_counter()
@@ -231,27 +283,40 @@ def _vault(folder: Path) -> dict[str, Any]:
         for number in range(FRAMES):
             out.write(frames[number % 20])
     plain = time.perf_counter() - begun
-    return {"vault_frames_per_s": round(FRAMES / took), "plain_write_frames_per_s": round(FRAMES / plain), "vault_frame_bytes": FRAME_BYTES}
+    return {
+        "vault_frames_per_s": round(FRAMES / took),
+        "plain_write_frames_per_s": round(FRAMES / plain),
+        "vault_frame_bytes": FRAME_BYTES,
+    }
 
 
 async def _adapter(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dict[str, Any]:
-    """From a verdict's arrival to the decision on disk: verify, ledger, rule; a signature's verification and a durable commit are its minimum."""
+    """From a verdict's arrival to the decision on disk: verify, ledger, rule; a signature's
+    verification and a durable commit are its minimum.
+    """
     line = folder / "line"
     line.mkdir()
     key = ec.generate_private_key(ec.SECP256R1())
     write_private(line / "line.key", private_pem(key))
-    (line / "line.pem").write_bytes(issue_line(fleet, "bench", key.public_key()).public_bytes(Encoding.PEM) + fleet.issuing["broker-ca"].pem)
+    (line / "line.pem").write_bytes(
+        issue_line(fleet, "bench", key.public_key()).public_bytes(Encoding.PEM)
+        + fleet.issuing["broker-ca"].pem
+    )
     (line / "root.pem").write_bytes(fleet.root.pem)
     (line / "authorities.pem").write_bytes(b"".join(k.pem for k in fleet.issuing.values()))
     link, session, keys, view, models = _opened(camera)
     store = ReceiptStore(folder / "adapter")
     maker = VerdictMaker(keys, view, models, Journal(), None, store)
     ledger = Ledger(folder / "ledger.db", "bench")
-    adapter = Adapter(Rules("bench", "line-1", (CAMERA,)), ledger, load_credentials(line, "bench"), ())
+    adapter = Adapter(
+        Rules("bench", "line-1", (CAMERA,)), ledger, load_credentials(line, "bench"), ()
+    )
     took = []
     for number in range(FRAMES):
         frame = session.seal(_head(number), number.to_bytes(4, "big") * 8)
-        envelope = await maker.inspected(link.admit(frame.metadata, frame.sealed), Inspection((), "aa"), 1.0)
+        envelope = await maker.inspected(
+            link.admit(frame.metadata, frame.sealed), Inspection((), "aa"), 1.0
+        )
         adapter.trigger(Trigger(f"p{number}", "t", number))
         begun = time.perf_counter()
         adapter.verdict(envelope)
@@ -267,9 +332,10 @@ async def _adapter(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> di
     for _ in range(200):
         key.public_key().verify(signature, message, ec.ECDSA(hashes.SHA256()))
     return {
-        "adapter_decision_ms_p50": round(1e3 * float(np.median(took)), 3), "adapter_decision_ms_p99": round(1e3 * float(np.percentile(took, 99)), 3),
+        "adapter_decision_ms_p50": round(1e3 * float(np.median(took)), 3),
+        "adapter_decision_ms_p99": round(1e3 * float(np.percentile(took, 99)), 3),
         "bare_signature_check_ms": round(5 * (time.perf_counter() - begun), 3),
-    }  # fmt: skip
+    }
 
 
 def _identifier(number: int) -> str:
@@ -283,7 +349,9 @@ def _lineage(folder: Path) -> dict[str, Any]:
     path = store.path
     sample = folder / "verify" / "receipts.db"
     with sqlite3.connect(sample) as source:
-        row = source.execute("SELECT leaf, payload, metadata, envelope, session FROM leaves LIMIT 1").fetchone()
+        row = source.execute(
+            "SELECT leaf, payload, metadata, envelope, session FROM leaves LIMIT 1"
+        ).fetchone()
         batch = source.execute("SELECT payload, envelope, log FROM batches LIMIT 1").fetchone()
     store.close()
     connection = sqlite3.connect(path)
@@ -292,10 +360,34 @@ def _lineage(folder: Path) -> dict[str, Any]:
     with connection:
         for start in range(0, MILLION, 10_000):
             numbers = range(start + 1, start + 10_001)
-            connection.executemany("INSERT INTO leaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", [
-                (n, _identifier(n), "verdict", CAMERA, row[4], n, f"p{n}", "PASS", n, row[0], row[1], row[2], row[3]) for n in numbers
-            ])  # fmt: skip
-        connection.executemany("INSERT INTO batches VALUES (?,?,?,?,?,?)", [(n + 1, n * 1000 + 1, 1000, batch[0], batch[1], batch[2]) for n in range(MILLION // 1000)])
+            connection.executemany(
+                "INSERT INTO leaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                [
+                    (
+                        n,
+                        _identifier(n),
+                        "verdict",
+                        CAMERA,
+                        row[4],
+                        n,
+                        f"p{n}",
+                        "PASS",
+                        n,
+                        row[0],
+                        row[1],
+                        row[2],
+                        row[3],
+                    )
+                    for n in numbers
+                ],
+            )
+        connection.executemany(
+            "INSERT INTO batches VALUES (?,?,?,?,?,?)",
+            [
+                (n + 1, n * 1000 + 1, 1000, batch[0], batch[1], batch[2])
+                for n in range(MILLION // 1000)
+            ],
+        )
     connection.close()
     store, bundle = ReceiptStore(folder / "million"), load_bundle(DEFAULT_BUNDLE)
     took = []
@@ -306,4 +398,8 @@ def _lineage(folder: Path) -> dict[str, Any]:
     store.close()
     with suppress(OSError):
         path.unlink()
-    return {"lineage_receipts": MILLION, "lineage_ms_p50": round(1e3 * float(np.median(took)), 2), "lineage_ms_max": round(1e3 * max(took), 2)}
+    return {
+        "lineage_receipts": MILLION,
+        "lineage_ms_p50": round(1e3 * float(np.median(took)), 2),
+        "lineage_ms_max": round(1e3 * max(took), 2),
+    }

@@ -79,8 +79,13 @@ def _decisions() -> dict[str, Any]:
     What it takes to parse the policy stands beside it.
     """
     policy = parse_policy(default_files())
-    facts = json.loads(facts_text(CAMERA, secure_boot=1, os_id="debian", kernel="6.12", listeners=["22"]))
-    asked = [inspect_request({**facts, "name": f"cam{n}"}, CAMERA, "ab" * 32, "line-1") for n in range(DECISIONS // 2)]
+    facts = json.loads(
+        facts_text(CAMERA, secure_boot=1, os_id="debian", kernel="6.12", listeners=["22"])
+    )
+    asked = [
+        inspect_request({**facts, "name": f"cam{n}"}, CAMERA, "ab" * 32, "line-1")
+        for n in range(DECISIONS // 2)
+    ]
     asked += [_quarantine(n) for n in range(DECISIONS // 2)]
     took = []
     for request in asked:
@@ -92,7 +97,11 @@ def _decisions() -> dict[str, Any]:
     begun = time.perf_counter()
     for _ in range(20):
         parse_policy(default_files())
-    return {"median_ms": round(median(took), 4), "p99_ms": round(took[int(len(took) * 0.99)], 4), "parse_ms": round((time.perf_counter() - begun) * 50, 2)}
+    return {
+        "median_ms": round(median(took), 4),
+        "p99_ms": round(took[int(len(took) * 0.99)], 4),
+        "parse_ms": round((time.perf_counter() - begun) * 50, 2),
+    }
 
 
 def _quarantine(number: int) -> Request:
@@ -128,8 +137,14 @@ def _audit(keys: FleetKeys) -> dict[str, Any]:
         frontier.append(previous)
         lines.append(raw)
     signer = keys.signing["log"]
-    head = Checkpoint(fleet="plant", size=ENTRIES, root=frontier.root.hex(), at_ms=now).seal(signer.der, signer.sign)
-    export = [json.dumps({"format": FORMAT, "fleet": "plant", "entries": ENTRIES}).encode(), *lines, head_line(head)]
+    head = Checkpoint(fleet="plant", size=ENTRIES, root=frontier.root.hex(), at_ms=now).seal(
+        signer.der, signer.sign
+    )
+    export = [
+        json.dumps({"format": FORMAT, "fleet": "plant", "entries": ENTRIES}).encode(),
+        *lines,
+        head_line(head),
+    ]
     anchor = LogAnchor(root=keys.root.certificate)
     rates, ratios = [], []
     for _ in range(3):
@@ -142,7 +157,11 @@ def _audit(keys: FleetKeys) -> dict[str, Any]:
             leaf_hash(line)
         ratios.append(took / (time.perf_counter() - begun))
         rates.append(ENTRIES / took)
-    return {"entries": ENTRIES, "entries_per_s": round(max(rates)), "times_reading_and_hashing": round(median(ratios), 2)}
+    return {
+        "entries": ENTRIES,
+        "entries_per_s": round(max(rates)),
+        "times_reading_and_hashing": round(median(ratios), 2),
+    }
 
 
 def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
@@ -151,7 +170,9 @@ def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
     With its entry in the log and with the log left out, in turns.
     """
     maker, store = TpmMaker.found(), Database(folder / "registry.db")
-    fleet = Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1")
+    fleet = Fleet(
+        ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1"
+    )
     verifier, forge = Verifier(store, fleet), Forge(maker, Firmware("simulated-camera"))
     invitation = Invitation(
         kind=Kind.CAMERA,
@@ -164,7 +185,9 @@ def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
     )
     with store.writing() as tx:
         found_policy(tx, keys)
-        tx.evidence.add_allowlist(allowlist_of("simulated-camera", forge.firmware.release), tx.now_ms)
+        tx.evidence.add_allowlist(
+            allowlist_of("simulated-camera", forge.firmware.release), tx.now_ms
+        )
         add_profile(tx, keys, profile_toml(forge.firmware, "simulated-camera").encode())
         add_maker(tx, maker.certificate)
         invite(tx, invitation)
@@ -178,7 +201,9 @@ def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
         begun = time.perf_counter()
         made = verifier.begin_attest(hello, CAMERA)
         spent = time.perf_counter() - begun
-        _, proof = forge.answer(fleet.digest, hello, made.challenge, join=False)  # the device's own work
+        _, proof = forge.answer(
+            fleet.digest, hello, made.challenge, join=False
+        )  # the device's own work
         begun = time.perf_counter()
         state = verifier.complete_attest(made.state, proof, CAMERA).state
         assert state == State.TRUSTED
@@ -188,12 +213,17 @@ def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
     ratios, with_entry = [], []
     for _ in range(ROUNDS):
         logged = [once() for _ in range(ATTESTATIONS)]
-        with patch.object(SqlRecord, "append", lambda *_a: 0):  # the same code, the log's append taken out
+        with patch.object(
+            SqlRecord, "append", lambda *_a: 0
+        ):  # the same code, the log's append taken out
             bare = [once() for _ in range(ATTESTATIONS)]
         ratios.append(median(logged) / median(bare))
         with_entry.append(median(logged))
     store.close()
-    return {"with_entry_ms": round(median(with_entry), 2), "times_without": round(median(ratios), 2)}
+    return {
+        "with_entry_ms": round(median(with_entry), 2),
+        "times_without": round(median(ratios), 2),
+    }
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -207,26 +237,56 @@ def _read(folder: Path) -> dict[str, Any]:
     now = now_ms()
     with store.writing() as tx:
         for n in range(DEVICES):
-            tx.devices.add(camera_of(f"cam{n}", State.STALE, zone=f"line-{n % 10}", standing=Standing(result_ms=now)))
+            tx.devices.add(
+                camera_of(
+                    f"cam{n}", State.STALE, zone=f"line-{n % 10}", standing=Standing(result_ms=now)
+                )
+            )
     pair = signed_in(store, keys, "anna", "viewer")
     store.close()
-    run = [sys.executable, "-c", "from framegate_controller.main import run_app; run_app()", "run", "--state", str(folder), "--join-port", "0", "--fleet-port", "0"]
-    process = subprocess.Popen([*run, "--ready-file", str(ready)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    run = [
+        sys.executable,
+        "-c",
+        "from framegate_controller.main import run_app; run_app()",
+        "run",
+        "--state",
+        str(folder),
+        "--join-port",
+        "0",
+        "--fleet-port",
+        "0",
+    ]
+    process = subprocess.Popen(
+        [*run, "--ready-file", str(ready)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     try:
         end = time.monotonic() + 30
         while not ready.exists() and time.monotonic() < end:
             time.sleep(0.05)
         addresses = json.loads(ready.read_text())
-        body = context_body(addresses["join"], addresses["fleet"], "controller.plant.framegate", keys.root.pem.decode())
+        body = context_body(
+            addresses["join"],
+            addresses["fleet"],
+            "controller.plant.framegate",
+            keys.root.pem.decode(),
+        )
         authorities = b"".join(k.pem for k in keys.issuing.values()).decode()
-        body |= {"operator": "anna", "expires_ms": now + 3_600_000, "key": pair[0].decode(), "certificate": pair[1].decode(), "authorities": authorities}
+        body |= {
+            "operator": "anna",
+            "expires_ms": now + 3_600_000,
+            "key": pair[0].decode(),
+            "certificate": pair[1].decode(),
+            "authorities": authorities,
+        }
         context = write_secret(folder / "context.json", json.dumps(body))
         environment = {**os.environ, "FRAMEGATE_CONTEXT": str(context)}
         command = str(Path(sys.executable).parent / "framegate")
 
         def took(*argv: str) -> float:
             begun = time.perf_counter()
-            done = subprocess.run(argv, check=True, capture_output=True, env=environment, timeout=60)
+            done = subprocess.run(
+                argv, check=True, capture_output=True, env=environment, timeout=60
+            )
             assert len(argv) < 4 or len(json.loads(done.stdout)) == DEVICES
             return (time.perf_counter() - begun) * 1000
 

@@ -1,4 +1,6 @@
-"""make bench: figures of this machine, as ratios within one run wherever a ratio says more. Writes build/bench.json; asserts nothing."""
+"""make bench: figures of this machine, as ratios within one run wherever a ratio says more. Writes
+build/bench.json; asserts nothing.
+"""
 
 from __future__ import annotations
 
@@ -80,14 +82,20 @@ class BenchCamera(SoftwareCamera):
         """Latencies in ms of all frames through the plain gateway."""
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS) as channel:
             call: Any = rpc.FramesStub(channel).Stream()
-            return await self._run(call, lambda head, image: pb.SealedFrame(metadata=_metadata(head), sealed=image))
+            return await self._run(
+                call, lambda head, image: pb.SealedFrame(metadata=_metadata(head), sealed=image)
+            )
 
     async def protected(self, port: int, publics: bytes) -> list[float]:
-        """Latencies in ms of all frames through the protected gateway: mutual TLS, sealing, admission, signed verdicts."""
+        """Latencies in ms of all frames through the protected gateway: mutual TLS, sealing,
+        admission, signed verdicts.
+        """
         anchor = self.fleet.issuing["gateway-ca"].pem
         credentials = grpc.ssl_channel_credentials(anchor, *self.tls_pair)
         options = (*_OPTIONS, ("grpc.ssl_target_name_override", "gw1.line-1.gateway.framegate"))
-        async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as channel:
+        async with grpc.aio.secure_channel(
+            f"127.0.0.1:{port}", credentials, options=options
+        ) as channel:
             call: Any = rpc.FramesStub(channel).Stream()
             session = self.session((await call.read()).offer, publics)
             await call.write(pb.CameraMessage(opening=session.opening(self)))
@@ -95,7 +103,9 @@ class BenchCamera(SoftwareCamera):
                 raise RuntimeError("the gateway did not accept the opening")
             return await self._run(call, session.seal)
 
-    async def _run(self, call: Any, seal: Callable[[Captured, bytes], pb.SealedFrame]) -> list[float]:
+    async def _run(
+        self, call: Any, seal: Callable[[Captured, bytes], pb.SealedFrame]
+    ) -> list[float]:
         begun: dict[int, float] = {}
         took: list[float] = []
         free = asyncio.Semaphore(WINDOW)
@@ -131,14 +141,28 @@ class BenchCamera(SoftwareCamera):
         return took
 
 
-_OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+)
 
 
 def _metadata(head: Captured) -> bytes:
     return FrameMetadata(
-        session=bytes(16), device=CAMERA, part=head.part, part_type=head.part_type, trigger_sequence=head.trigger_sequence, captured_at_ms=0, uncertainty_ms=0,
-        encoding=head.encoding, width=head.width, height=head.height, mask_version=0, mask_sha256=b"",
-    ).marshal()  # fmt: skip
+        session=bytes(16),
+        device=CAMERA,
+        part=head.part,
+        part_type=head.part_type,
+        trigger_sequence=head.trigger_sequence,
+        captured_at_ms=0,
+        uncertainty_ms=0,
+        encoding=head.encoding,
+        width=head.width,
+        height=head.height,
+        mask_version=0,
+        mask_sha256=b"",
+    ).marshal()
 
 
 def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
@@ -147,14 +171,18 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
     fleet = found_fleet(folder / "keys", "plant")
     write_golden(folder / "golden", [1])
     boards = [draw_board(n, design=1, clean_capture=True) for n in range(FRAMES)]
-    frames = [cv2.imencode(".jpg", b.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for b in boards]
+    frames = [
+        cv2.imencode(".jpg", b.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for b in boards
+    ]
     camera = BenchCamera(folder, fleet, frames)
     golden = boards[0].golden
     bundle = load_bundle(DEFAULT_BUNDLE)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        bundle.model, options, providers=["CPUExecutionProvider"]
+    )
 
     def alone() -> list[float]:
         took = []
@@ -169,9 +197,14 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
 
     with _servers(folder) as ports:
         ways: dict[str, Callable[[], list[float]]] = {
-            "onnxruntime_alone": alone, "gateway_plain": lambda: asyncio.run(camera.plain(ports["plain"]["port"])),
-            "gateway_protected": lambda: asyncio.run(camera.protected(ports["protected"]["port"], bytes.fromhex(ports["protected"]["publics"]))),
-        }  # fmt: skip
+            "onnxruntime_alone": alone,
+            "gateway_plain": lambda: asyncio.run(camera.plain(ports["plain"]["port"])),
+            "gateway_protected": lambda: asyncio.run(
+                camera.protected(
+                    ports["protected"]["port"], bytes.fromhex(ports["protected"]["publics"])
+                )
+            ),
+        }
         rate: dict[str, list[float]] = {name: [] for name in ways}
         took: dict[str, list[float]] = {name: [] for name in ways}
         for round_number in range(ROUNDS + 1):
@@ -182,16 +215,31 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
                 if round_number:  # the first round warms caches and connections
                     rate[name].append(FRAMES / (time.perf_counter() - begun))
                     took[name] += latencies
-            say(f"frames: round {round_number} of {ROUNDS}: " + ", ".join(f"{n} {r[-1]:.1f}/s" for n, r in rate.items() if r))
+            say(
+                f"frames: round {round_number} of {ROUNDS}: "
+                + ", ".join(f"{n} {r[-1]:.1f}/s" for n, r in rate.items() if r)
+            )
     result: dict[str, Any] = {
-        name: {"frames_per_s": round(median(rate[name]), 1), "p50_ms": round(float(np.percentile(took[name], 50)), 2), "p99_ms": round(float(np.percentile(took[name], 99)), 2)}
+        name: {
+            "frames_per_s": round(median(rate[name]), 1),
+            "p50_ms": round(float(np.percentile(took[name], 50)), 2),
+            "p99_ms": round(float(np.percentile(took[name], 99)), 2),
+        }
         for name in ways
     }
     ratios = [c / b for b, c in zip(rate["gateway_plain"], rate["gateway_protected"], strict=True)]
     result |= {
-        "ratio_protected_to_plain": round(median(ratios), 3), "ratio_rounds": [round(r, 3) for r in ratios], "frames_a_round": FRAMES, "rounds": ROUNDS, "in_flight": WINDOW,
-        "frame_bytes_median": int(median(len(f) for f in frames)), "note": "latency of the gateways includes waiting behind the frames in flight; the broker is not in the path",
-    }  # fmt: skip
+        "ratio_protected_to_plain": round(median(ratios), 3),
+        "ratio_rounds": [round(r, 3) for r in ratios],
+        "frames_a_round": FRAMES,
+        "rounds": ROUNDS,
+        "in_flight": WINDOW,
+        "frame_bytes_median": int(median(len(f) for f in frames)),
+        "note": (
+            "latency of the gateways includes waiting behind the frames in flight; the broker is"
+            " not in the path"
+        ),
+    }
     result |= asyncio.run(bench_security(camera))
     return result
 
@@ -211,7 +259,9 @@ def _servers(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 async def bench_security(camera: SoftwareCamera) -> dict[str, Any]:
-    """What security costs one 160 KB frame: seal on the camera, admit at the gateway, sign the verdict and have its receipt on disk."""
+    """What security costs one 160 KB frame: seal on the camera, admit at the gateway, sign the
+    verdict and have its receipt on disk.
+    """
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
     keys, view = warranted(camera.fleet, camera.certificate, models.bundle.digest)
     link = CameraLink(camera.certificate, keys, view)
@@ -224,7 +274,17 @@ async def bench_security(camera: SoftwareCamera) -> dict[str, Any]:
     for number in range(1000):
         image[:4] = number.to_bytes(4, "big")  # no two frames are alike
         head = Captured(
-            part="p", part_type="t", trigger_sequence=number, captured_at_ms=0, uncertainty_ms=0, encoding=1, width=640, height=640, mask_version=0, mask_sha256=b"", size=PAYLOAD
+            part="p",
+            part_type="t",
+            trigger_sequence=number,
+            captured_at_ms=0,
+            uncertainty_ms=0,
+            encoding=1,
+            width=640,
+            height=640,
+            mask_version=0,
+            mask_sha256=b"",
+            size=PAYLOAD,
         )
         t0 = time.perf_counter()
         frame = session.seal(head, bytes(image))
@@ -236,21 +296,38 @@ async def bench_security(camera: SoftwareCamera) -> dict[str, Any]:
     receipts.close()
     ms = 1e3 * np.array(parts)
     return {
-        "security_ms_p50": round(float(np.median(ms.sum(axis=1))), 3), "security_ms_p99": round(float(np.percentile(ms.sum(axis=1), 99)), 3),
-
-        "security_parts_ms_p50": {n: round(float(v), 3) for n, v in zip(("seal", "admit", "verdict_and_receipt"), np.median(ms, axis=0), strict=True)},
+        "security_ms_p50": round(float(np.median(ms.sum(axis=1))), 3),
+        "security_ms_p99": round(float(np.percentile(ms.sum(axis=1), 99)), 3),
+        "security_parts_ms_p50": {
+            n: round(float(v), 3)
+            for n, v in zip(
+                ("seal", "admit", "verdict_and_receipt"), np.median(ms, axis=0), strict=True
+            )
+        },
         "security_frame_bytes": PAYLOAD,
-    }  # fmt: skip
+    }
 
 
 def bench_issue() -> dict[str, Any]:
     """Device certificates issued for an affirming result, a second."""
     folder = Path(tempfile.mkdtemp(prefix="fg-bench-"))
-    fleet, forge = found_fleet(folder / "keys", "plant"), Forge(TpmMaker.found(), Firmware("simulated-camera"))
-    profile = parse_profile(profile_toml(replace(forge.firmware, ima=False), "simulated-camera").encode())
+    fleet, forge = (
+        found_fleet(folder / "keys", "plant"),
+        Forge(TpmMaker.found(), Firmware("simulated-camera")),
+    )
+    profile = parse_profile(
+        profile_toml(replace(forge.firmware, ima=False), "simulated-camera").encode()
+    )
     result = appraise(verify_evidence(*attested(forge, tuple(range(10)))), profile, None)
     now = datetime.now(UTC)
-    return {"certificates_per_s": round(per_second(lambda: issue_device(fleet, DeviceId(CAMERA), result, timedelta(minutes=3), now), 300))}
+    return {
+        "certificates_per_s": round(
+            per_second(
+                lambda: issue_device(fleet, DeviceId(CAMERA), result, timedelta(minutes=3), now),
+                300,
+            )
+        )
+    }
 
 
 def bench_plant(say: Callable[[str], None]) -> dict[str, Any]:
@@ -264,7 +341,12 @@ def bench_plant(say: Callable[[str], None]) -> dict[str, Any]:
         images = plant.folder / "images"
         images.mkdir()
         boards = [draw_board(n, design=1, clean_capture=True) for n in range(8)]
-        for n in range(RECENT_FRAMES + 8):  # more than a frozen image is looked for among; a golden image for each name, which is the part type
+        for n in range(
+            RECENT_FRAMES + 8
+            # more than a frozen image is looked for among; a golden image for each name, which is
+            # the
+            # part type
+        ):
             frame = boards[n % 8].frame.copy()
             frame[0:8, 0:8] = 3 * (n % 80)
             cv2.imwrite(str(images / f"drawn-1_{n}.png"), frame)
@@ -272,8 +354,19 @@ def bench_plant(say: Callable[[str], None]) -> dict[str, Any]:
         plant.start_agent(gateway)
         plant.start_gateway(gateway)
         plant.start_agent(camera, "--source", f"folder:{images}", "--rate", "30", "--repeat")
-        wait_for("frames", lambda: camera.status().get("outcomes", {}).get("DEFECT", 0) + camera.status().get("outcomes", {}).get("PASS", 0) > 5, 60)
-        agent = {"idle": _usage(plant.process("agent-gw1").pid, 10.0), "with_30_frames_per_s": _usage(plant.process("agent-cam1").pid, 10.0)}
+        wait_for(
+            "frames",
+            lambda: (
+                camera.status().get("outcomes", {}).get("DEFECT", 0)
+                + camera.status().get("outcomes", {}).get("PASS", 0)
+                > 5
+            ),
+            60,
+        )
+        agent = {
+            "idle": _usage(plant.process("agent-gw1").pid, 10.0),
+            "with_30_frames_per_s": _usage(plant.process("agent-cam1").pid, 10.0),
+        }
         say(f"agent: {agent}")
         return {"quarantine": _quarantines(plant, say), "agent": agent}
 
@@ -286,7 +379,10 @@ def _quarantines(plant: Plant, say: Callable[[str], None]) -> dict[str, Any]:
     ended = threading.Event()
 
     def watch() -> None:
-        with gateway_stub(operator, HOST, f"127.0.0.1:{port}") as stub, contextlib.suppress(Exception):
+        with (
+            gateway_stub(operator, HOST, f"127.0.0.1:{port}") as stub,
+            contextlib.suppress(Exception),
+        ):
             for batch in stub.WatchVerdicts(pb.ListVerdictsRequest(), stream=True):
                 for envelope in batch.verdicts:
                     body = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
@@ -308,15 +404,21 @@ def _quarantines(plant: Plant, say: Callable[[str], None]) -> dict[str, Any]:
                 raise RuntimeError("the camera did not come back")
             time.sleep(random.uniform(0.05, 0.25))  # a try must not begin in step with the frames
             refused.clear()
-            at = stub.Change(pb.ChangeRequest(device="cam1", event="quarantine", reason="bench")).since_ms
+            at = stub.Change(
+                pb.ChangeRequest(device="cam1", event="quarantine", reason="bench")
+            ).since_ms
             if not refused.wait(10):
                 raise RuntimeError("no frame was refused after the quarantine")
             took.append(max(a for a in accepted) - at)
             stub.Change(pb.ChangeRequest(device="cam1", event="release", reason="bench"))
             if number % 20 == 19:
-                say(f"quarantine: {number + 1} of {QUARANTINES}, p99 so far {np.percentile(took, 99):.0f} ms, earliest {min(took)} ms")
+                say(
+                    f"quarantine: {number + 1} of {QUARANTINES}, p99 so far"
+                    f" {np.percentile(took, 99):.0f} ms, earliest {min(took)} ms"
+                )
     ended.set()
-    # negative: the last frame was accepted before the quarantine was decided; at 30 frames a second most tries end so
+    # negative: the last frame was accepted before the quarantine was decided; at 30 frames a second
+    # most tries end so
     percentiles = {f"p{p}_ms": round(float(np.percentile(took, p)), 1) for p in (50, 90, 99)}
     return {"tries": QUARANTINES, **percentiles, "max_ms": max(took), "min_ms": min(took)}
 
@@ -330,15 +432,37 @@ def _usage(pid: int, seconds: float) -> dict[str, float]:
 
     before = ticks()
     time.sleep(seconds)
-    resident = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return {"rss_mib": round(int(resident.split()[1]) / 1024, 1), "cpu_percent_of_a_core": round(100 * (ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds, 2)}
+    resident = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    )
+    return {
+        "rss_mib": round(int(resident.split()[1]) / 1024, 1),
+        "cpu_percent_of_a_core": round(
+            100 * (ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds, 2
+        ),
+    }
 
 
 def main() -> None:
     """make bench."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
-    parser.add_argument("--only", choices=["frames", "inspection", "verify", "alarms", "issue", "line", "people", "attestation", "plant"])
+    parser.add_argument(
+        "--only",
+        choices=[
+            "frames",
+            "inspection",
+            "verify",
+            "alarms",
+            "issue",
+            "line",
+            "people",
+            "attestation",
+            "plant",
+        ],
+    )
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -346,7 +470,13 @@ def main() -> None:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begun:5.0f} s] {text}", file=sys.stderr, flush=True)
 
-    result: dict[str, Any] = {"machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "python": platform.python_version()}}
+    result: dict[str, Any] = {
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.processor() or platform.machine(),
+            "python": platform.python_version(),
+        }
+    }
     if args.only in {None, "verify"}:
         result["verify"] = bench_verify()
         say(f"verify: {result['verify']}")

@@ -1,7 +1,9 @@
-"""The two gateways that the benchmark compares, each in a process of its own: the real one with every check, and a plain one with none.
+"""The two gateways that the benchmark compares, each in a process of its own: the real one with
+every check, and a plain one with none.
 
-Both use the same engine, model and inference child. The protected one is the product's own service, admission and verdicts, with a
-warrant and a trust feed made here, so that nothing but the frame path is measured.
+Both use the same engine, model and inference child. The protected one is the product's own service,
+admission and verdicts, with a warrant and a trust feed made here, so that nothing but the frame
+path is measured.
 """
 
 from __future__ import annotations
@@ -47,9 +49,15 @@ class PlainFrames(rpc.FramesServicer):
 
         async def one(frame: pb.SealedFrame) -> None:
             m = FrameMetadata.parse(frame.metadata)
-            found = await self._engine.inspect(m.device, m.part_type, frame.sealed, m.encoding, m.width, m.height)
+            found = await self._engine.inspect(
+                m.device, m.part_type, frame.sealed, m.encoding, m.width, m.height
+            )
             async with writing:
-                await context.write(pb.GatewayMessage(answer=pb.FrameAnswer(verdict=json.dumps(found.defects).encode())))
+                await context.write(
+                    pb.GatewayMessage(
+                        answer=pb.FrameAnswer(verdict=json.dumps(found.defects).encode())
+                    )
+                )
 
         while (message := await context.read()) is not grpc.aio.EOF:
             task = asyncio.get_running_loop().create_task(one(message.frame))
@@ -60,7 +68,9 @@ class PlainFrames(rpc.FramesServicer):
 
 
 async def serve(mode: str, folder: Path) -> None:
-    """Serve until killed; writes `<mode>.json` with the port and, for the protected one, its publics."""
+    """Serve until killed; writes `<mode>.json` with the port and, for the protected one, its
+    publics.
+    """
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((folder / "golden",)), threads=2)
     await models.start()
     server = grpc.aio.server(options=OPTIONS)
@@ -75,10 +85,19 @@ async def serve(mode: str, folder: Path) -> None:
         keys, view = warranted(fleet, camera, models.bundle.digest)
         receipts = ReceiptStore(folder / "gateway")
         maker = VerdictMaker(keys, view, models, Journal(), None, receipts)
-        rpc.add_FramesServicer_to_server(FramesService(keys, view, Conversations(view, models, maker, receipts)), server)
-        background.add(asyncio.create_task(sign_batches(receipts, keys, view.now_ms, asyncio.Event())))
-        credentials = grpc.ssl_server_credentials([keys.chain_pem()], fleet.issuing["device-ca"].pem, require_client_auth=True)
-        body = {"port": server.add_secure_port("127.0.0.1:0", credentials), "publics": keys.newest.publics.hex()}
+        rpc.add_FramesServicer_to_server(
+            FramesService(keys, view, Conversations(view, models, maker, receipts)), server
+        )
+        background.add(
+            asyncio.create_task(sign_batches(receipts, keys, view.now_ms, asyncio.Event()))
+        )
+        credentials = grpc.ssl_server_credentials(
+            [keys.chain_pem()], fleet.issuing["device-ca"].pem, require_client_auth=True
+        )
+        body = {
+            "port": server.add_secure_port("127.0.0.1:0", credentials),
+            "publics": keys.newest.publics.hex(),
+        }
     await server.start()
     write_ready(folder / f"{mode}.json", body)
     await asyncio.Event().wait()

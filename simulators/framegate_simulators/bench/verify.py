@@ -1,4 +1,6 @@
-"""What a verification costs, as multiples of the bare cryptography and hashing within one run; and false alarms over a script of events."""
+"""What a verification costs, as multiples of the bare cryptography and hashing within one run; and
+false alarms over a script of events.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,29 @@ ROUNDS = 7
 
 def attested(forge: Forge, pcrs: tuple[int, ...], offset: int = 0) -> tuple[bytes, Expectation]:
     """A proof by `forge` over `pcrs` and what the verifier expects of it."""
-    hello = AttestHello(client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)).marshal()
+    hello = AttestHello(
+        client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)
+    ).marshal()
     selection = PcrSelection(Alg.SHA256, pcrs)
     challenge = Challenge(
-        hello_sha256=sha256(hello), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=Alg.SHA256, pcrs=selection.pcrs, ima_offset=offset,
-        want_boot_log=1, controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=60_000,
-    )  # fmt: skip
+        hello_sha256=sha256(hello),
+        session=bytes(16),
+        nonce=bytes(32),
+        credential=b"",
+        encrypted_secret=b"",
+        bank=Alg.SHA256,
+        pcrs=selection.pcrs,
+        ima_offset=offset,
+        want_boot_log=1,
+        controller="c",
+        issued_at_ms=0,
+        deadline_ms=0,
+        attest_interval_ms=60_000,
+    )
     t = transcript(bytes(32), hello, challenge.marshal())
-    return forge.proof(challenge, t, join=False), Expectation(transcript=t, ak=forge.ak.public, tls=forge.tls.public, selection=selection, join=False)
+    return forge.proof(challenge, t, join=False), Expectation(
+        transcript=t, ak=forge.ak.public, tls=forge.tls.public, selection=selection, join=False
+    )
 
 
 def per_second(work: Callable[[], object], count: int) -> float:
@@ -57,31 +74,69 @@ def per_second(work: Callable[[], object], count: int) -> float:
 
 
 def _profile(events: list[Measurement], pcrs: tuple[int, ...], allowlist: bytes = b"") -> bytes:
-    lines = ["[profile]", 'name = "bench"', 'version = "1"', "revision = 1", 'bank = "sha256"', f"pcrs = {list(pcrs)}", "[tpm]", 'firmware = "any"']
+    lines = [
+        "[profile]",
+        'name = "bench"',
+        'version = "1"',
+        "revision = 1",
+        'bank = "sha256"',
+        f"pcrs = {list(pcrs)}",
+        "[tpm]",
+        'firmware = "any"',
+    ]
     lines += ["[secure_boot]", "required = true", "[posture]", 'os_ids = ["debian"]']
     if allowlist:
-        lines += ["[ima]", f'allowlists = ["sha256:{sha256(allowlist).hex()}"]', "max_violations = 0"]
+        lines += [
+            "[ima]",
+            f'allowlists = ["sha256:{sha256(allowlist).hex()}"]',
+            "max_violations = 0",
+        ]
     for e in events:
         if e.type != EventType.SEPARATOR:
-            lines += ["[[event]]", f'name = "{e.name}"', f"pcr = {e.pcr}", f'digests = ["{e.digest(Alg.SHA256).hex()}"]', "required = true"]
+            lines += [
+                "[[event]]",
+                f'name = "{e.name}"',
+                f"pcr = {e.pcr}",
+                f'digests = ["{e.digest(Alg.SHA256).hex()}"]',
+                "required = true",
+            ]
     return "\n".join(lines).encode()
 
 
 def _machine() -> tuple[Forge, list[Measurement]]:
     base = measurements(Firmware("simulated-camera"))
-    extra = [Measurement(f"driver {n}", 2, EventType.EFI_BOOT_SERVICES_DRIVER, os.urandom(100), b"driver") for n in range(EVENTS - len(base))]
+    extra = [
+        Measurement(
+            f"driver {n}", 2, EventType.EFI_BOOT_SERVICES_DRIVER, os.urandom(100), b"driver"
+        )
+        for n in range(EVENTS - len(base))
+    ]
     events = [*base, *extra]
     forge = Forge(TpmMaker.found(), Firmware("simulated-camera"))
     forge.boot(boot_log(events))
     return forge, events
 
 
-def _bare(forge: Forge, events: list[Measurement], proof: bytes, bodies: list[bytes]) -> Callable[[], None]:
-    """The signature, the hash of everything sent, the replay's hashes, the hashes of data that must match: nothing can do with less."""
+def _bare(
+    forge: Forge, events: list[Measurement], proof: bytes, bodies: list[bytes]
+) -> Callable[[], None]:
+    """The signature, the hash of everything sent, the replay's hashes, the hashes of data that must
+    match: nothing can do with less.
+    """
     parts = Proof.parse(proof)
     signature, key = parse_signature(parts.quote_signature), forge.ak.public.key()
     der = encode_dss_signature(signature.r, signature.s)
-    hashed = [e.data for e in events if e.type in {EventType.SEPARATOR, EventType.EFI_VARIABLE_DRIVER_CONFIG, EventType.EFI_VARIABLE_AUTHORITY, EventType.EFI_ACTION}]
+    hashed = [
+        e.data
+        for e in events
+        if e.type
+        in {
+            EventType.SEPARATOR,
+            EventType.EFI_VARIABLE_DRIVER_CONFIG,
+            EventType.EFI_VARIABLE_AUTHORITY,
+            EventType.EFI_ACTION,
+        }
+    ]
     digests = [e.digest(Alg.SHA256) for e in events]
 
     def bare() -> None:
@@ -93,7 +148,9 @@ def _bare(forge: Forge, events: list[Measurement], proof: bytes, bodies: list[by
             value = new(value + digest).digest()
         for data in hashed:
             new(data).digest()
-        for body in bodies:  # the template hash as the list carries it, in the bank, and the extension
+        for (
+            body
+        ) in bodies:  # the template hash as the list carries it, in the bank, and the extension
             sha1(body).digest()
             value = new(value + new(body).digest()).digest()
 
@@ -107,7 +164,9 @@ def _forgetting() -> None:
 
 
 def bench_verify() -> dict[str, Any]:
-    """Verifications a second and core, and as a multiple of the bare work: a log seen for the first time, the same again, with IMA lists, and a delta."""
+    """Verifications a second and core, and as a multiple of the bare work: a log seen for the first
+    time, the same again, with IMA lists, and a delta.
+    """
     forge, events = _machine()
     pcrs = tuple(range(10))
     profile = parse_profile(_profile(events, pcrs))
@@ -136,15 +195,25 @@ def _compared(work: Callable[[], None], bare: Callable[[], None], count: int) ->
         a, b = per_second(work, count), per_second(bare, count)
         rates.append(a)
         ratios.append(b / a)
-    return {"per_s": round(median(rates), 1), "ms": round(1e3 / median(rates), 3), "multiple_of_bare": round(median(ratios), 2)}
+    return {
+        "per_s": round(median(rates), 1),
+        "ms": round(1e3 / median(rates), 3),
+        "multiple_of_bare": round(median(ratios), 2),
+    }
 
 
 def _with_ima(forge: Forge, events: list[Measurement], entries: int) -> dict[str, Any]:
-    files = {b"/usr/lib/x86_64-linux-gnu/bench/library-%d.so" % n: hashlib.sha256(b"%d" % n).digest() for n in range(entries - 1)}
+    files = {
+        b"/usr/lib/x86_64-linux-gnu/bench/library-%d.so" % n: hashlib.sha256(b"%d" % n).digest()
+        for n in range(entries - 1)
+    }
     content = allowlist_text(("sha256", d, p) for p, d in files.items())
     forge.ima = ImaMachine.booted(forge.pcrs, files)
     pcrs = tuple(range(11))
-    profile, allowlists = parse_profile(_profile(events, pcrs, content)), {sha256(content): parse_allowlist(content)}
+    profile, allowlists = (
+        parse_profile(_profile(events, pcrs, content)),
+        {sha256(content): parse_allowlist(content)},
+    )
     proof, expected = attested(forge, pcrs)
     bodies = [e.data for e in parse_ima(forge.ima.list_from()).entries]
 
@@ -154,13 +223,17 @@ def _with_ima(forge: Forge, events: list[Measurement], entries: int) -> dict[str
 
     count = max(2, 20_000 // entries)
     out = {"whole_list": _compared(whole, _bare(forge, events, proof, bodies), count)}
-    prefix = ImaPrefix(entries, 0, forge.ima.values[Alg.SHA256], forge.clock.reset_count, forge.clock.restart_count)
+    prefix = ImaPrefix(
+        entries, 0, forge.ima.values[Alg.SHA256], forge.clock.reset_count, forge.clock.restart_count
+    )
     for path, digest in list(files.items())[:10]:
         forge.ima.measure(path, digest)
     delta, asked = attested(forge, pcrs, entries)
 
     def next_delta() -> None:
-        if not appraise(verify_evidence(delta, replace(asked, ima_prefix=prefix)), profile, None, allowlists).affirming:
+        if not appraise(
+            verify_evidence(delta, replace(asked, ima_prefix=prefix)), profile, None, allowlists
+        ).affirming:
             raise RuntimeError("the benchmark's delta must affirm")
 
     out["next_10_entries"] = _compared(next_delta, _bare(forge, events, delta, bodies[:10]), 150)
@@ -170,4 +243,10 @@ def _with_ima(forge: Forge, events: list[Measurement], entries: int) -> dict[str
 def bench_alarms() -> dict[str, Any]:
     """False alarms over 200 and more honest events, and tamperings caught."""
     found = run_script()
-    return {"events": found["events"], "false_alarms": len(found["false_alarms"]), "tamperings": found["tamperings"], "caught": found["caught"], "by_kind": found["by_kind"]}
+    return {
+        "events": found["events"],
+        "false_alarms": len(found["false_alarms"]),
+        "tamperings": found["tamperings"],
+        "caught": found["caught"],
+        "by_kind": found["by_kind"],
+    }

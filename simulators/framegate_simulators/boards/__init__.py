@@ -1,1 +1,3 @@
-"""Drawn circuit boards: layout, damage, the photograph, the camera, and the model trained on them."""
+"""Drawn circuit boards: layout, damage, the photograph, the camera, and the model trained on
+them.
+"""

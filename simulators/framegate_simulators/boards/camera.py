@@ -1,4 +1,6 @@
-"""A simulated camera: photographs drawn boards and writes them as a capture child does (`exec:framegate-sim camera …`)."""
+"""A simulated camera: photographs drawn boards and writes them as a capture child does
+(`exec:framegate-sim camera …`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from framegate_simulators.boards.boards import draw_board
 
 
 class DrawnBoards:
-    """Boards of one design from seed `first` on: every `good_every`-th is good. Endless unless `count` is given."""
+    """Boards of one design from seed `first` on: every `good_every`-th is good. Endless unless
+    `count` is given.
+    """
 
     def __init__(self, design: int, first: int, *, good_every: int = 3, count: int = 0) -> None:
         self._design, self._first, self._good_every, self._count = design, first, good_every, count
@@ -23,21 +27,34 @@ class DrawnBoards:
     def __iter__(self) -> Iterator[Shot]:
         made = 0
         while not self._count or made < self._count:
-            board = draw_board(self._first + made, design=self._design, defects=0 if made % self._good_every == 0 else None, clean_capture=True)
+            board = draw_board(
+                self._first + made,
+                design=self._design,
+                defects=0 if made % self._good_every == 0 else None,
+                clean_capture=True,
+            )
             yield Shot(f"board-{self._design}-{made + 1:05d}", part_type(self._design), board.frame)
             made += 1
 
 
 class TriggeredBoards:
-    """One photograph for each trigger that arrives on the Unix datagram socket `wire`: {part, sequence, good}.
+    """One photograph for each trigger that arrives on the Unix datagram socket `wire`: {part,
+    sequence, good}.
 
-    Boards are drawn beforehand and differ by a little noise, as photographs do; drawing each would make the camera the slowest thing on the line.
+    Boards are drawn beforehand and differ by a little noise, as photographs do; drawing each would
+    make the camera the slowest thing on the line.
     """
 
     def __init__(self, design: int, wire: Path, pool: int = 12) -> None:
         self._design, self._wire = design, wire
-        self._good = [draw_board(seed, design=design, defects=0, clean_capture=True).frame for seed in range(pool)]
-        self._bad = [draw_board(1000 + seed, design=design, defects=6, clean_capture=True).frame for seed in range(pool)]
+        self._good = [
+            draw_board(seed, design=design, defects=0, clean_capture=True).frame
+            for seed in range(pool)
+        ]
+        self._bad = [
+            draw_board(1000 + seed, design=design, defects=6, clean_capture=True).frame
+            for seed in range(pool)
+        ]
 
     def __iter__(self) -> Iterator[Shot]:
         self._wire.unlink(missing_ok=True)
@@ -49,7 +66,9 @@ class TriggeredBoards:
                 pool = self._good if body["good"] else self._bad
                 image = pool[sequence % len(pool)].copy()
                 noise = np.random.default_rng(sequence)
-                image[noise.integers(0, image.shape[0], 4), noise.integers(0, image.shape[1], 4)] ^= 255
+                image[
+                    noise.integers(0, image.shape[0], 4), noise.integers(0, image.shape[1], 4)
+                ] ^= 255
                 yield Shot(str(body["part"]), part_type(self._design), image, trigger=sequence)
 
 
@@ -62,4 +81,7 @@ def write_golden(folder: Path, designs: list[int]) -> None:
     """Golden images of drawn designs, as the gateway's --golden folder wants them."""
     folder.mkdir(parents=True, exist_ok=True)
     for design in designs:
-        cv2.imwrite(str(folder / f"{part_type(design)}.png"), draw_board(0, design=design, defects=0, clean_capture=True).golden)
+        cv2.imwrite(
+            str(folder / f"{part_type(design)}.png"),
+            draw_board(0, design=design, defects=0, clean_capture=True).golden,
+        )

@@ -1,8 +1,11 @@
-"""Drawn defects: strokes of light on copper or dark on the ground, named after what they do to the conductors.
+"""Drawn defects: strokes of light on copper or dark on the ground, named after what they do to the
+conductors.
 
-A stroke's class is not chosen but *read off the topology it leaves behind*, because that is what tells the classes apart: an open runs through copper
-from ground to ground, a mouse bite opens one edge, a pin-hole none; a short runs through ground from copper to copper, a spur touches one conductor,
-spurious copper none. Shapes and sizes are those of etching faults as annotators mark them: cuts, scratches, blots, sprays, scribbles.
+A stroke's class is not chosen but *read off the topology it leaves behind*, because that is what
+tells the classes apart: an open runs through copper from ground to ground, a mouse bite opens one
+edge, a pin-hole none; a short runs through ground from copper to copper, a spur touches one
+conductor, spurious copper none. Shapes and sizes are those of etching faults as annotators mark
+them: cuts, scratches, blots, sprays, scribbles.
 """
 
 from __future__ import annotations
@@ -17,13 +20,18 @@ from numpy.typing import NDArray
 from framegate_simulators.boards.layout import Gray, Rng
 
 CLASSES: Final = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
-"""Defect classes in the order of the model's output channels; index + 1 is DeepPCB's class number."""
+"""Defect classes in the order of the model's output channels; index + 1 is DeepPCB's class number.
+"""
 BOX_MARGIN_PX: Final = 10
-"""What annotators leave around a defect: measured on DeepPCB's boxes of spurious copper, where it is 10 almost without exception."""
+"""What annotators leave around a defect: measured on DeepPCB's boxes of spurious copper, where it
+is 10 almost without exception.
+"""
 _SPACING_PX: Final = 4
 _ATTEMPTS: Final = 40
 _PIECE_PX: Final = 24
-"""A piece of copper or ground smaller than this, cut off by a stroke, is a crumb and no second conductor."""
+"""A piece of copper or ground smaller than this, cut off by a stroke, is a crumb and no second
+conductor.
+"""
 
 Mask = NDArray[np.bool_]  # (h, w)
 
@@ -40,7 +48,9 @@ class Defect:
 
 
 def damage(rng: Rng, copper: Gray, wanted: int) -> tuple[Gray, list[Defect]]:
-    """`copper` (h, w) with up to `wanted` defects, no box over another defect, each labelled by its topology."""
+    """`copper` (h, w) with up to `wanted` defects, no box over another defect, each labelled by its
+    topology.
+    """
     damaged = copper.copy()
     taken = np.zeros(copper.shape, np.uint8)
     found: list[Defect] = []
@@ -57,13 +67,23 @@ def damage(rng: Rng, copper: Gray, wanted: int) -> tuple[Gray, list[Defect]]:
                 continue
             sh, sw = stroke.shape.shape
             x1, x2, y1, y2 = stroke.x, stroke.x + sw - 1, stroke.y, stroke.y + sh - 1
-            if taken[max(0, y1 - _SPACING_PX) : y2 + _SPACING_PX, max(0, x1 - _SPACING_PX) : x2 + _SPACING_PX].any():
+            if taken[
+                max(0, y1 - _SPACING_PX) : y2 + _SPACING_PX,
+                max(0, x1 - _SPACING_PX) : x2 + _SPACING_PX,
+            ].any():
                 continue
             h, w = copper.shape
-            box = (max(0, x1 - BOX_MARGIN_PX), max(0, y1 - BOX_MARGIN_PX), min(w, x2 + BOX_MARGIN_PX), min(h, y2 + BOX_MARGIN_PX))
+            box = (
+                max(0, x1 - BOX_MARGIN_PX),
+                max(0, y1 - BOX_MARGIN_PX),
+                min(w, x2 + BOX_MARGIN_PX),
+                min(h, y2 + BOX_MARGIN_PX),
+            )
             taken[y1 : y2 + 1, x1 : x2 + 1] = 1
             inked = stroke.shape & _grain(rng, stroke.shape)
-            damaged[stroke.y : stroke.y + sh, stroke.x : stroke.x + sw][inked] = 255 if stroke.dark else 0
+            damaged[stroke.y : stroke.y + sh, stroke.x : stroke.x + sw][inked] = (
+                255 if stroke.dark else 0
+            )
             found.append(Defect(*box, kind))
             break
     return damaged, found
@@ -71,7 +91,9 @@ def damage(rng: Rng, copper: Gray, wanted: int) -> tuple[Gray, list[Defect]]:
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """A stroke's pixels, `shape` (h, w) with its corner at `x`, `y` of the board; `dark` adds copper, else it removes it."""
+    """A stroke's pixels, `shape` (h, w) with its corner at `x`, `y` of the board; `dark` adds
+    copper, else it removes it.
+    """
 
     shape: Mask
     x: int
@@ -82,13 +104,19 @@ class Stroke:
 def classify(copper: Gray, stroke: Stroke) -> str:
     """The class of one stroke on `copper`, "" where two classes could be argued.
 
-    The stroke's own medium (copper for light strokes) must be split for open or short, and what bounds it touched at two separate places; touched at
-    one place it is a mouse bite or spur, nowhere a pin-hole or spurious copper.
+    The stroke's own medium (copper for light strokes) must be split for open or short, and what
+    bounds it touched at two separate places; touched at one place it is a mouse bite or spur,
+    nowhere a pin-hole or spurious copper.
     """
     h, w = copper.shape
     sh, sw = stroke.shape.shape
     m = 5
-    y0, y1, x0, x1 = max(0, stroke.y - m), min(h, stroke.y + sh + m), max(0, stroke.x - m), min(w, stroke.x + sw + m)
+    y0, y1, x0, x1 = (
+        max(0, stroke.y - m),
+        min(h, stroke.y + sh + m),
+        max(0, stroke.x - m),
+        min(w, stroke.x + sw + m),
+    )
     medium = copper[y0:y1, x0:x1] == (0 if stroke.dark else 255)
     drawn = np.zeros(medium.shape, bool)
     drawn[stroke.y - y0 : stroke.y - y0 + sh, stroke.x - x0 : stroke.x - x0 + sw] = stroke.shape
@@ -98,9 +126,14 @@ def classify(copper: Gray, stroke: Stroke) -> str:
     near = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     touching = near & ~medium
     if not touching.any():
-        near = cv2.dilate(changed.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0  # closer than a ragged edge is wide: nobody could tell
+        near = (
+            cv2.dilate(changed.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        )  # closer than a ragged edge is wide: nobody could tell
         return "" if (near & ~medium).any() else "copper" if stroke.dark else "pin-hole"
-    places = cv2.connectedComponents(cv2.dilate(touching.astype(np.uint8), np.ones((5, 5), np.uint8)))[0] - 1
+    places = (
+        cv2.connectedComponents(cv2.dilate(touching.astype(np.uint8), np.ones((5, 5), np.uint8)))[0]
+        - 1
+    )
     before, after = _pieces(medium), _pieces(medium & ~drawn)
     if after > before and places >= 2:
         return "short" if stroke.dark else "open"
@@ -120,11 +153,15 @@ def _grain(rng: Rng, shape: Mask) -> Mask:
     """What of a stroke takes: mostly all, sometimes with ragged gaps."""
     if rng.random() < 0.75:
         return np.ones(shape.shape, bool)
-    noise = cv2.GaussianBlur(rng.normal(0, 1, shape.shape).astype(np.float32), (0, 0), float(rng.uniform(0.5, 1.4)))
+    noise = cv2.GaussianBlur(
+        rng.normal(0, 1, shape.shape).astype(np.float32), (0, 0), float(rng.uniform(0.5, 1.4))
+    )
     return np.asarray(noise > float(np.quantile(noise, rng.uniform(0.05, 0.4))), bool)
 
 
-def _stroke(rng: Rng, kind: str, signed: NDArray[np.float32], edges: NDArray[np.int64]) -> Stroke | None:
+def _stroke(  # noqa: C901 - ordered steps, read best in one piece
+    rng: Rng, kind: str, signed: NDArray[np.float32], edges: NDArray[np.int64]
+) -> Stroke | None:
     """A stroke that may become a defect of `kind`; None where the place is not fit for it."""
     dark = kind in {"short", "spur", "copper"}
     h, w = signed.shape
@@ -136,7 +173,9 @@ def _stroke(rng: Rng, kind: str, signed: NDArray[np.float32], edges: NDArray[np.
         if rng.random() < 0.12:
             # a long scratch
             half = 0.5 * float(rng.uniform(25, 75)) * _unit(float(rng.uniform(0, 2 * np.pi)))
-            return _pen(rng, np.array([x, y]) - half, np.array([x, y]) + half, _thickness(rng), dark)
+            return _pen(
+                rng, np.array([x, y]) - half, np.array([x, y]) + half, _thickness(rng), dark
+            )
         size = float(min(np.exp(rng.normal(np.log(17), 0.42)), 1.6 * depth))
         return _blot(rng, (x, y), max(size, 3.0), dark)
     if not len(edges):
@@ -159,8 +198,20 @@ def _stroke(rng: Rng, kind: str, signed: NDArray[np.float32], edges: NDArray[np.
             # a scratch that ends inside
             size *= float(rng.uniform(1.5, 5.0))
             way = into + float(rng.normal(0, 0.9))
-        return _pen(rng, at - rng.uniform(1, 6) * _unit(way), at + size * rng.uniform(0.7, 1.5) * _unit(way), _thickness(rng), dark)
-    far = _across(signed, at, into + (float(rng.normal(0, 0.35)) if rng.random() < 0.6 else 0.0), dark, longest=130 if rng.random() < 0.25 else 45)
+        return _pen(
+            rng,
+            at - rng.uniform(1, 6) * _unit(way),
+            at + size * rng.uniform(0.7, 1.5) * _unit(way),
+            _thickness(rng),
+            dark,
+        )
+    far = _across(
+        signed,
+        at,
+        into + (float(rng.normal(0, 0.35)) if rng.random() < 0.6 else 0.0),
+        dark,
+        longest=130 if rng.random() < 0.25 else 45,
+    )
     if far is None:
         return None
     end, way, length = far
@@ -173,8 +224,12 @@ def _stroke(rng: Rng, kind: str, signed: NDArray[np.float32], edges: NDArray[np.
     return _pen(rng, at - before * _unit(way), end + after * _unit(way), thickness, dark)
 
 
-def _across(signed: NDArray[np.float32], at: NDArray[np.float64], way: float, dark: bool, longest: int) -> tuple[NDArray[np.float64], float, float] | None:
-    """From an edge straight through to the other side: its point, the direction, the length; None where there is no other side."""
+def _across(
+    signed: NDArray[np.float32], at: NDArray[np.float64], way: float, dark: bool, longest: int
+) -> tuple[NDArray[np.float64], float, float] | None:
+    """From an edge straight through to the other side: its point, the direction, the length; None
+    where there is no other side.
+    """
     h, w = signed.shape
     reach = np.arange(3, longest)
     xs, ys = (at[0] + reach * np.cos(way)).astype(int), (at[1] + reach * np.sin(way)).astype(int)
@@ -196,22 +251,38 @@ def _thickness(rng: Rng) -> float:
 
 
 def _canvas(points: NDArray[np.float64], margin: float) -> tuple[NDArray[np.uint8], int, int]:
-    low, high = np.floor(points.min(0) - margin).astype(int), np.ceil(points.max(0) + margin).astype(int)
-    return np.zeros((int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1), np.uint8), int(low[0]), int(low[1])
+    low, high = (
+        np.floor(points.min(0) - margin).astype(int),
+        np.ceil(points.max(0) + margin).astype(int),
+    )
+    return (
+        np.zeros((int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1), np.uint8),
+        int(low[0]),
+        int(low[1]),
+    )
 
 
 def _trimmed(stroke: Stroke, board: tuple[int, ...]) -> Stroke | None:
-    """The stroke's bounding box inside a board of shape (h, w); None where nothing of it is there."""
+    """The stroke's bounding box inside a board of shape (h, w); None where nothing of it is
+    there.
+    """
     top, left = max(0, -stroke.y), max(0, -stroke.x)
     shape = stroke.shape[top : max(0, board[0] - stroke.y), left : max(0, board[1] - stroke.x)]
     ys, xs = np.nonzero(shape)
     if not len(xs):
         return None
     y, x = int(ys.min()), int(xs.min())
-    return Stroke(shape[y : int(ys.max()) + 1, x : int(xs.max()) + 1], stroke.x + left + x, stroke.y + top + y, stroke.dark)
+    return Stroke(
+        shape[y : int(ys.max()) + 1, x : int(xs.max()) + 1],
+        stroke.x + left + x,
+        stroke.y + top + y,
+        stroke.dark,
+    )
 
 
-def _pen(rng: Rng, a: NDArray[np.float64], b: NDArray[np.float64], thickness: float, dark: bool) -> Stroke:
+def _pen(
+    rng: Rng, a: NDArray[np.float64], b: NDArray[np.float64], thickness: float, dark: bool
+) -> Stroke:
     """A line from a to b by a hand that is not quite steady; sometimes two beside each other."""
     length = float(np.linalg.norm(b - a))
     steps = max(2, int(length / rng.uniform(5, 14)) + 1)
@@ -243,7 +314,9 @@ def _cut(rng: Rng, a: NDArray[np.float64], b: NDArray[np.float64], dark: bool) -
 
 
 def _blot(rng: Rng, centre: tuple[float, float], size: float, dark: bool) -> Stroke:
-    """A spot about `size` pixels across: one pen-down wander, drops, a scribble, a spray, a dot or a small bar."""
+    """A spot about `size` pixels across: one pen-down wander, drops, a scribble, a spray, a dot or
+    a small bar.
+    """
     c = np.array(centre, float)
     kind = rng.random()
     canvas, x, y = _canvas(np.array([c]), size * 1.3 + 6)
@@ -252,24 +325,85 @@ def _blot(rng: Rng, centre: tuple[float, float], size: float, dark: bool) -> Str
         thick = float(np.clip(size * rng.uniform(0.25, 0.7), 2, 14))
         walk = np.cumsum(rng.normal(0, 1, (int(rng.integers(2, 7)), 2)) + rng.normal(0, 0.7, 2), 0)
         walk = (walk - walk.mean(0)) * ((size - thick) / max(float(np.ptp(walk, 0).max()), 1e-6))
-        cv2.polylines(canvas, [(at + walk * 8).round().astype(np.int32)], False, 255, max(1, round(thick)), cv2.LINE_8, 3)
+        cv2.polylines(
+            canvas,
+            [(at + walk * 8).round().astype(np.int32)],
+            False,
+            255,
+            max(1, round(thick)),
+            cv2.LINE_8,
+            3,
+        )
     elif kind < 0.62:
         for _ in range(int(rng.integers(1, 6))):
             spot = at + rng.normal(0, size * 0.2, 2) * 8
-            cv2.circle(canvas, (int(spot[0]), int(spot[1])), int(max(1.5, size * rng.uniform(0.15, 0.4)) * 8), 255, -1, cv2.LINE_8, 3)
+            cv2.circle(
+                canvas,
+                (int(spot[0]), int(spot[1])),
+                int(max(1.5, size * rng.uniform(0.15, 0.4)) * 8),
+                255,
+                -1,
+                cv2.LINE_8,
+                3,
+            )
     elif kind < 0.75:
         thick, zig = float(rng.uniform(1.5, 4)), int(rng.integers(3, 8))
         t = np.linspace(-0.5, 0.5, zig)
         way = float(rng.uniform(0, np.pi))
-        points = np.outer(t * size, _unit(way)) + np.outer(np.where(np.arange(zig) % 2, 0.3, -0.3) * size * rng.uniform(0.4, 1.2), _unit(way + np.pi / 2))
-        cv2.polylines(canvas, [(at + points * 8).round().astype(np.int32)], False, 255, max(1, round(thick)), cv2.LINE_8, 3)
+        points = np.outer(t * size, _unit(way)) + np.outer(
+            np.where(np.arange(zig) % 2, 0.3, -0.3) * size * rng.uniform(0.4, 1.2),
+            _unit(way + np.pi / 2),
+        )
+        cv2.polylines(
+            canvas,
+            [(at + points * 8).round().astype(np.int32)],
+            False,
+            255,
+            max(1, round(thick)),
+            cv2.LINE_8,
+            3,
+        )
     elif kind < 0.83:
         for spot in rng.normal(0, size * 0.22, (int(size * rng.uniform(1.0, 4.0)), 2)):
-            cv2.circle(canvas, tuple(int(v) for v in at + spot * 8), int(rng.uniform(0.5, 1.8) * 8), 255, -1, cv2.LINE_8, 3)
+            cv2.circle(
+                canvas,
+                tuple(int(v) for v in at + spot * 8),
+                int(rng.uniform(0.5, 1.8) * 8),
+                255,
+                -1,
+                cv2.LINE_8,
+                3,
+            )
     elif kind < 0.93:
         axes = (int(size * 4), int(size * 4 * rng.uniform(0.5, 1.0)))
-        cv2.ellipse(canvas, (int(at[0]), int(at[1])), axes, float(rng.uniform(0, 180)), 0, 360, 255, -1, cv2.LINE_8, 3)
+        cv2.ellipse(
+            canvas,
+            (int(at[0]), int(at[1])),
+            axes,
+            float(rng.uniform(0, 180)),
+            0,
+            360,
+            255,
+            -1,
+            cv2.LINE_8,
+            3,
+        )
     else:
-        half = np.array([size / 2, max(1.5, size * rng.uniform(0.1, 0.3))])[:: int(rng.choice([1, -1]))] * 8
-        cv2.fillPoly(canvas, [np.array([at + half * s for s in ((-1, -1), (1, -1), (1, 1), (-1, 1))]).round().astype(np.int32)], 255, cv2.LINE_8, 3)
+        half = (
+            np.array([size / 2, max(1.5, size * rng.uniform(0.1, 0.3))])[
+                :: int(rng.choice([1, -1]))
+            ]
+            * 8
+        )
+        cv2.fillPoly(
+            canvas,
+            [
+                np.array([at + half * s for s in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+                .round()
+                .astype(np.int32)
+            ],
+            255,
+            cv2.LINE_8,
+            3,
+        )
     return Stroke(canvas > 0, x, y, dark)

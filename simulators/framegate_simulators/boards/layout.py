@@ -1,7 +1,8 @@
 """Drawn copper: the layouts of imaginary circuit boards, deterministic by seed.
 
-A layout is built up like a real one: a base that gives the board its look (bus, fingers, planes with slots, pad grids, big circles), then parts of
-other styles on top, each cleared of what lies beneath it. Several small boards on one panel are the same layout side by side.
+A layout is built up like a real one: a base that gives the board its look (bus, fingers, planes
+with slots, pad grids, big circles), then parts of other styles on top, each cleared of what lies
+beneath it. Several small boards on one panel are the same layout side by side.
 """
 
 from __future__ import annotations
@@ -32,7 +33,15 @@ def _single(rng: Rng, size: int) -> Gray:
     if rng.random() < 0.15:
         text = "".join(rng.choice(list(_LETTERS), size=int(rng.integers(2, 6))))
         where = (int(rng.integers(0, max(1, size - 120))), int(rng.integers(40, size)))
-        cv2.putText(copper, text, where, cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.8, 2.4)), int(rng.choice([255, 255, 0])), int(rng.integers(3, 9)))
+        cv2.putText(
+            copper,
+            text,
+            where,
+            cv2.FONT_HERSHEY_SIMPLEX,
+            float(rng.uniform(0.8, 2.4)),
+            int(rng.choice([255, 255, 0])),
+            int(rng.integers(3, 9)),
+        )
     if rng.random() < 0.5:
         # etching rounds corners
         radius = int(rng.integers(1, 4))
@@ -52,11 +61,19 @@ def _panel(rng: Rng, size: int) -> Gray:
 
 def _width(rng: Rng) -> int:
     """A track width in pixels: mostly thin, some broad."""
-    return int(rng.integers(4, 13)) if rng.random() < 0.5 else int(rng.integers(10, 36)) if rng.random() < 0.75 else int(rng.integers(30, 90))
+    return (
+        int(rng.integers(4, 13))
+        if rng.random() < 0.5
+        else int(rng.integers(10, 36))
+        if rng.random() < 0.75
+        else int(rng.integers(30, 90))
+    )
 
 
 def _bundle(rng: Rng, copper: Gray, count: int | None = None) -> None:
-    """Parallel tracks with common bends at right angles or 45 degrees, ending in pads or nothing."""
+    """Parallel tracks with common bends at right angles or 45 degrees, ending in pads or
+    nothing.
+    """
     size = copper.shape[0]
     count = int(rng.integers(1, 8)) if count is None else count
     width, gap = _width(rng), int(rng.integers(8, 34))
@@ -107,7 +124,13 @@ def _ring(rng: Rng, copper: Gray, x: int, y: int, r: int, *, hole: bool, clear: 
         cv2.rectangle(copper, (x - r, y - r), (x + r, y + r), 255, -1)
     if hole:
         off = rng.normal(0, 0.08 * r + 1, 2) * (3 if rng.random() < 0.15 else 1)
-        cv2.circle(copper, (int(x + off[0]), int(y + off[1])), max(3, int(r * rng.uniform(0.25, 0.75))), 0, -1)
+        cv2.circle(
+            copper,
+            (int(x + off[0]), int(y + off[1])),
+            max(3, int(r * rng.uniform(0.25, 0.75))),
+            0,
+            -1,
+        )
 
 
 def _pad(rng: Rng, copper: Gray) -> None:
@@ -133,10 +156,21 @@ def _plane(rng: Rng, copper: Gray) -> None:
     cx, cy = (int(v) for v in rng.integers(0, size, 2))
     w, h = (int(v) for v in rng.integers(30, size // 2, 2))
     c = int(rng.integers(0, min(w, h) // 2 + 1))
-    points = [(-w, -h + c), (-w + c, -h), (w - c, -h), (w, -h + c), (w, h - c), (w - c, h), (-w + c, h), (-w, h - c)]
+    points = [
+        (-w, -h + c),
+        (-w + c, -h),
+        (w - c, -h),
+        (w, -h + c),
+        (w, h - c),
+        (w - c, h),
+        (-w + c, h),
+        (-w, h - c),
+    ]
     polygon = np.array([(cx + x, cy + y) for x, y in points], np.int32)
     if rng.random() < 0.3:
-        turn = cv2.getRotationMatrix2D((float(cx), float(cy)), float(rng.choice([45.0, 30.0, 60.0, rng.uniform(0, 90)])), 1.0)
+        turn = cv2.getRotationMatrix2D(
+            (float(cx), float(cy)), float(rng.choice([45.0, 30.0, 60.0, rng.uniform(0, 90)])), 1.0
+        )
         polygon = (np.c_[polygon, np.ones(8)] @ turn.T).astype(np.int32)
     cv2.polylines(copper, [polygon], True, 0, 2 * int(rng.integers(6, 20)))
     cv2.fillPoly(copper, [polygon], 255)
@@ -158,7 +192,9 @@ def _disc(rng: Rng, copper: Gray) -> None:
 
 
 def _fingers(rng: Rng, copper: Gray) -> None:
-    """Parallel bars or pads with square or round ends, as on edge connectors, chips and comb patterns."""
+    """Parallel bars or pads with square or round ends, as on edge connectors, chips and comb
+    patterns.
+    """
     size = copper.shape[0]
     width = int(rng.integers(8, 90))
     pitch = width + int(rng.integers(9, 60))
@@ -167,16 +203,30 @@ def _fingers(rng: Rng, copper: Gray) -> None:
     count = int(rng.integers(2, 12))
     rounded = rng.random() < 0.5
     stub = int(rng.integers(3, max(4, width // 2 + 1))) if rng.random() < 0.5 else 0
-    cv2.rectangle(copper, (x0 - pitch + width, y - 12), (x0 + count * pitch, y + length + 12), 0, -1)
+    cv2.rectangle(
+        copper, (x0 - pitch + width, y - 12), (x0 + count * pitch, y + length + 12), 0, -1
+    )
     for k in range(count):
         x = x0 + k * pitch
         if rounded:
-            cv2.line(copper, (x + width // 2, y + width // 2), (x + width // 2, y + max(length - width // 2, width // 2)), 255, width)
+            cv2.line(
+                copper,
+                (x + width // 2, y + width // 2),
+                (x + width // 2, y + max(length - width // 2, width // 2)),
+                255,
+                width,
+            )
         else:
             cv2.rectangle(copper, (x, y), (x + width, y + length), 255, -1)
         if stub:
             down = bool(rng.random() < 0.7)
-            cv2.line(copper, (x + width // 2, y + length // 2), (x + width // 2, y + length + 120 if down else y - 120), 255, stub)
+            cv2.line(
+                copper,
+                (x + width // 2, y + length // 2),
+                (x + width // 2, y + length + 120 if down else y - 120),
+                255,
+                stub,
+            )
         if rng.random() < 0.15:
             cv2.circle(copper, (x + width // 2, y + length // 2), max(3, width // 5), 0, -1)
 
@@ -198,7 +248,13 @@ def _grid(rng: Rng, copper: Gray) -> None:
             cv2.circle(copper, (x, y), r + 8, 0, -1)
             if rng.random() < 0.4:
                 way = float(rng.integers(0, 8)) * np.pi / 4
-                cv2.line(copper, (x, y), (int(x + px * np.cos(way)), int(y + py * np.sin(way))), 255, track)
+                cv2.line(
+                    copper,
+                    (x, y),
+                    (int(x + px * np.cos(way)), int(y + py * np.sin(way))),
+                    255,
+                    track,
+                )
             cv2.circle(copper, (x, y), r, 255, -1)
             if hole:
                 cv2.circle(copper, (int(x + off[0]), int(y + off[1])), int(r * ratio), 0, -1)
@@ -268,5 +324,24 @@ def _pads(rng: Rng, copper: Gray) -> None:
         _bundle(rng, copper)
 
 
-_BASES: Final[tuple[Callable[[Rng, Gray], None], ...]] = (_scatter, _bus, _comb, _pads, _slots, _big_shapes, _scatter, _bus)
-_PARTS: Final[tuple[Callable[[Rng, Gray], None], ...]] = (_bundle, _pad, _plane, _fingers, _grid, _meander, _disc, _pad, _bundle)
+_BASES: Final[tuple[Callable[[Rng, Gray], None], ...]] = (
+    _scatter,
+    _bus,
+    _comb,
+    _pads,
+    _slots,
+    _big_shapes,
+    _scatter,
+    _bus,
+)
+_PARTS: Final[tuple[Callable[[Rng, Gray], None], ...]] = (
+    _bundle,
+    _pad,
+    _plane,
+    _fingers,
+    _grid,
+    _meander,
+    _disc,
+    _pad,
+    _bundle,
+)

@@ -1,6 +1,8 @@
-"""Train the default defect detector from nothing, on drawn boards alone, and write its bundle with its measured card.
+"""Train the default defect detector from nothing, on drawn boards alone, and write its bundle with
+its measured card.
 
-Usage: python -m framegate_simulators.boards.train --out DIR [--minutes N] [--boards N]. Needs torch, which nothing else in Framegate does but `framegate-gateway model train`.
+Usage: python -m framegate_simulators.boards.train --out DIR [--minutes N] [--boards N]. Needs
+torch, which nothing else in Framegate does but `framegate-gateway model train`.
 """
 
 from __future__ import annotations
@@ -39,7 +41,15 @@ def drawn_pair(seed: int) -> LabelledPair:
     cv2.setNumThreads(1)
     board = draw_board(seed)
     boxes = np.array([(d.x1, d.y1, d.x2, d.y2) for d in board.defects], np.float32).reshape(-1, 4)
-    return registered(LabelledPair(f"{seed:08d}", board.golden, board.frame, boxes, np.array([CLASSES.index(d.kind) for d in board.defects], np.int64)))
+    return registered(
+        LabelledPair(
+            f"{seed:08d}",
+            board.golden,
+            board.frame,
+            boxes,
+            np.array([CLASSES.index(d.kind) for d in board.defects], np.int64),
+        )
+    )
 
 
 def main() -> None:
@@ -62,16 +72,38 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(7)
     model = fit(
-        Detector(len(CLASSES)), boards, CLASSES, args.minutes, device=best_device(),
-        said=lambda p: print(f"{p.passed:5.1f} of {p.minutes:.0f} min  step {p.step}  loss {p.loss:.3f}", flush=True),
-    )  # fmt: skip
+        Detector(len(CLASSES)),
+        boards,
+        CLASSES,
+        args.minutes,
+        device=best_device(),
+        said=lambda p: print(
+            f"{p.passed:5.1f} of {p.minutes:.0f} min  step {p.step}  loss {p.loss:.3f}", flush=True
+        ),
+    )
     network = export(model)
-    bundle = assemble(args.out, network, boards[:CALIBRATION_PAIRS], calibration, held_out, args.boards, args.minutes, args.threads)
+    bundle = assemble(
+        args.out,
+        network,
+        boards[:CALIBRATION_PAIRS],
+        calibration,
+        held_out,
+        args.boards,
+        args.minutes,
+        args.threads,
+    )
     print(f"bundle {bundle.digest.hex()}")
 
 
-def assemble(
-    out: Path, weights: bytes, boards: list[LabelledPair], calibration: list[LabelledPair], held_out: list[LabelledPair], count: int, minutes: float, threads: int
+def assemble(  # noqa: PLR0913 - members of a record
+    out: Path,
+    weights: bytes,
+    boards: list[LabelledPair],
+    calibration: list[LabelledPair],
+    held_out: list[LabelledPair],
+    count: int,
+    minutes: float,
+    threads: int,
 ) -> Bundle:
     """The default bundle around trained weights; prints its figures."""
     network, weighed = leaner(weights, boards, calibration, CLASSES, threads)
@@ -79,15 +111,27 @@ def assemble(
     known = known_answers(network, recipe, calibration, threads=threads)
     measured = measure(Inspector(recipe, runner(new_session(network, threads))), held_out)
     figures = {k: v for k, v in measured.as_dict().items() if k not in {"ms_per_frame", "ms_p99"}}
-    generator = hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in GENERATOR)).hexdigest()
+    generator = hashlib.sha256(
+        b"".join(Path(__file__).with_name(name).read_bytes() for name in GENERATOR)
+    ).hexdigest()
     card = {
-        "format": "framegate-card-1", "name": NAME, "version": VERSION, "pairs": count, "minutes": minutes, "seed": 7, "began_from": "",
+        "format": "framegate-card-1",
+        "name": NAME,
+        "version": VERSION,
+        "pairs": count,
+        "minutes": minutes,
+        "seed": 7,
+        "began_from": "",
         "trained_on": {
-            "source": f"{count} drawn boards, seeds 0 to {count - 1}; nothing photographed", "sha256": generator, "signer": "", "approved_by": "",
+            "source": f"{count} drawn boards, seeds 0 to {count - 1}; nothing photographed",
+            "sha256": generator,
+            "signer": "",
+            "approved_by": "",
             "files": [f"simulators/framegate_simulators/{name}" for name in GENERATOR],
         },
-        "quantisation": weighed, "held_out": figures,
-    }  # fmt: skip
+        "quantisation": weighed,
+        "held_out": figures,
+    }
     bundle = write_bundle(out, bundle_files(network, recipe, known, card, weights))
     print(json.dumps({k: v for k, v in figures.items() if k != "confusion"}, indent=1))
     return bundle

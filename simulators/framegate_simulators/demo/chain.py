@@ -1,4 +1,6 @@
-"""The demonstration: a plant on loopback, told act by act. Ends by itself; exit code 0 only if every act ended as it should."""
+"""The demonstration: a plant on loopback, told act by act. Ends by itself; exit code 0 only if
+every act ended as it should.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,21 @@ INTERVAL_S: Final = 4.0
 RATE: Final = 1.5
 SOURCE_LIMIT: Final = 60
 """Images of the user's own folder that are waited for."""
-STYLE: Final = {"trusted": "green", "suspect": "red", "quarantined": "red", "stale": "yellow", "invited": "cyan"}
+STYLE: Final = {
+    "trusted": "green",
+    "suspect": "red",
+    "quarantined": "red",
+    "stale": "yellow",
+    "invited": "cyan",
+}
 
 
 class Demo(Story):
     """Runs the acts in order; each returns what was observed, or raises PlantError."""
 
-    def __init__(self, plant: Plant, build: Path, source: Path | None, console: Console, live: bool) -> None:
+    def __init__(
+        self, plant: Plant, build: Path, source: Path | None, console: Console, live: bool
+    ) -> None:
         super().__init__(plant, console)
         self.build, self.source, self.live = build, source, live
         self.cameras: list[Site] = []
@@ -51,16 +61,49 @@ class Demo(Story):
         plan: list[tuple[str, str, Callable[[], str]]] = [
             ("A fleet is founded", "controller and broker up, TPM maker's CA trusted", self.found),
             ("Machines join", f"{CAMERAS} cameras and a gateway host are trusted", self.join),
-            ("Frames are inspected", "every camera has signed verdicts, PASS and DEFECT among them, and a picture is saved", self.inspect),
+            (
+                "Frames are inspected",
+                (
+                    "every camera has signed verdicts, PASS and DEFECT among them, and a picture is"
+                    " saved"
+                ),
+                self.inspect,
+            ),
         ]
         if self.source is not None:
-            plan.append(("Your images are inspected", f"every image of the folder, up to {SOURCE_LIMIT}, has a signed verdict", self.own_images))
+            plan.append(
+                (
+                    "Your images are inspected",
+                    f"every image of the folder, up to {SOURCE_LIMIT}, has a signed verdict",
+                    self.own_images,
+                )
+            )
         plan += [
-            ("A boot loader is replaced", "cam4 is suspect, and `camera why` names the boot loader", self.implant),
-            ("A camera is quarantined", "its stream turns UNINSPECTED within moments and heals on release", self.quarantine),
-            ("A disk is copied", "another machine with cam1's disk and certificate is refused; cam1 stays trusted", self.copied_disk),
-            ("The controller is killed", "nothing is passed unseen meanwhile, and everything heals without help", self.controller_killed),
-            ("The gateway's host is tampered with", "cameras stop sealing frames for it", self.gateway_tampered),
+            (
+                "A boot loader is replaced",
+                "cam4 is suspect, and `camera why` names the boot loader",
+                self.implant,
+            ),
+            (
+                "A camera is quarantined",
+                "its stream turns UNINSPECTED within moments and heals on release",
+                self.quarantine,
+            ),
+            (
+                "A disk is copied",
+                "another machine with cam1's disk and certificate is refused; cam1 stays trusted",
+                self.copied_disk,
+            ),
+            (
+                "The controller is killed",
+                "nothing is passed unseen meanwhile, and everything heals without help",
+                self.controller_killed,
+            ),
+            (
+                "The gateway's host is tampered with",
+                "cameras stop sealing frames for it",
+                self.gateway_tampered,
+            ),
         ]
         return plan
 
@@ -74,7 +117,9 @@ class Demo(Story):
         return f"fleet plant, attest interval {p.interval_s:g} s"
 
     def join(self) -> str:
-        """Deliver machines, invite, join; the second camera by its TPM certificate alone, with an operator's approval."""
+        """Deliver machines, invite, join; the second camera by its TPM certificate alone, with an
+        operator's approval.
+        """
         p = self.plant
         self.figures["joined_at"] = time.monotonic()
         self.gateway = p.add_machine("gw1", "gateway")
@@ -84,14 +129,25 @@ class Demo(Story):
             p.join(site, p.invite(site, bind=bound), check=bound)
             if not bound:
                 p.framegate("camera", "approve", site.name)
-            how = "ticket bound to its EK" if bound else "TPM maker's certificate, then an operator's approval"
+            how = (
+                "ticket bound to its EK"
+                if bound
+                else "TPM maker's certificate, then an operator's approval"
+            )
             self.console.print(f"   {site.name} joined by {how}")
         p.write_golden([1, 2, 3, 4])
         p.start_agent(self.gateway)
         p.start_gateway(self.gateway, golden=[p.golden, *([self.source] if self.source else [])])
         for number, camera in enumerate(self.cameras, start=1):
-            p.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --design {number} --first {number * 1000} --rate {RATE}")
-        wait_for("all machines to be trusted", lambda: set(self.states().values()) == {"trusted"}, 15)
+            p.start_agent(
+                camera,
+                "--source",
+                f"exec:{BIN}/framegate-sim camera --design {number} --first {number * 1000} --rate"
+                f" {RATE}",
+            )
+        wait_for(
+            "all machines to be trusted", lambda: set(self.states().values()) == {"trusted"}, 15
+        )
         self.show_machines()
         return ", ".join(f"{n} {s}" for n, s in self.states().items())
 
@@ -99,15 +155,28 @@ class Demo(Story):
         """Wait for verdicts of every camera; save the picture of a defect."""
         p = self.plant
         wait_for("a first verdict", lambda: any(self.inspected(c) for c in self.cameras), 30)
-        self.figures["enrol_to_first_verdict_s"] = round(time.monotonic() - self.figures.pop("joined_at"), 2)
-        self.watching("verdicts of every camera", lambda: all({"PASS", "DEFECT"} <= set(self.outcomes(c)) for c in self.cameras), 20)
+        self.figures["enrol_to_first_verdict_s"] = round(
+            time.monotonic() - self.figures.pop("joined_at"), 2
+        )
+        self.watching(
+            "verdicts of every camera",
+            lambda: all({"PASS", "DEFECT"} <= set(self.outcomes(c)) for c in self.cameras),
+            20,
+        )
         defects = p.ask("verdict", "list", "--outcome", "DEFECT")
         best = max(defects, key=lambda v: len(v["defects"]))
         picture = self.build / "demo-defect.png"
         p.framegate("verdict", "picture", best["verdict_id"], "--out", picture)
-        self.console.print(p.framegate("verdict", "list", "--limit", "6").stdout.rstrip(), markup=False, soft_wrap=True)
+        self.console.print(
+            p.framegate("verdict", "list", "--limit", "6").stdout.rstrip(),
+            markup=False,
+            soft_wrap=True,
+        )
         kinds = ", ".join(d["kind"] for d in best["defects"])
-        return f"{sum(self.total().values())} verdicts, {dict(self.total())}; picture of {best['part']} ({kinds}): {picture}"
+        return (
+            f"{sum(self.total().values())} verdicts, {dict(self.total())}; picture of"
+            f" {best['part']} ({kinds}): {picture}"
+        )
 
     def own_images(self) -> str:
         """Inspect the user's folder on a camera of its own."""
@@ -115,20 +184,40 @@ class Demo(Story):
         site = p.add_machine("camera-of-yours")
         p.join(site, p.invite(site))
         images = frames_of(self.source or Path())
-        wanted = min(sum(cv2.imread(str(f), cv2.IMREAD_GRAYSCALE) is not None for f in images[: 2 * SOURCE_LIMIT]), SOURCE_LIMIT)
+        wanted = min(
+            sum(
+                cv2.imread(str(f), cv2.IMREAD_GRAYSCALE) is not None
+                for f in images[: 2 * SOURCE_LIMIT]
+            ),
+            SOURCE_LIMIT,
+        )
         p.start_agent(site, "--source", f"folder:{self.source}", "--rate", "6")
-        wait_for(f"verdicts on {wanted} images", lambda: sum(self.outcomes(site).values()) >= wanted, 40)
+        wait_for(
+            f"verdicts on {wanted} images", lambda: sum(self.outcomes(site).values()) >= wanted, 40
+        )
         p.stop_agent(site)
-        found = p.ask("verdict", "list", "--limit", "10", "--camera", "camera.line-1.camera-of-yours")
+        found = p.ask(
+            "verdict", "list", "--limit", "10", "--camera", "camera.line-1.camera-of-yours"
+        )
         table = Table("part", "outcome", "what", box=None)
         for v in found:
-            table.add_row(v["part"], v["outcome"], v["reason"] or ", ".join(f"{d['kind']} {d['score']:.2f}" for d in v["defects"][:5]))
+            table.add_row(
+                v["part"],
+                v["outcome"],
+                v["reason"] or ", ".join(f"{d['kind']} {d['score']:.2f}" for d in v["defects"][:5]),
+            )
         self.console.print(table)
         self.figures["own_images"] = dict(self.outcomes(site))
         reasons = Counter(site.status().get("uninspected", {}))
         if set(self.outcomes(site)) == {"UNINSPECTED"}:
-            self.console.print(f"   no image could be judged: {dict(reasons)}; a golden image X_temp.jpg beside each X_test.jpg is needed")
-        return f"{sum(self.outcomes(site).values())} of {len(images)} images sent, {dict(self.outcomes(site))}"
+            self.console.print(
+                f"   no image could be judged: {dict(reasons)}; a golden image X_temp.jpg beside"
+                " each X_test.jpg is needed"
+            )
+        return (
+            f"{sum(self.outcomes(site).values())} of {len(images)} images sent,"
+            f" {dict(self.outcomes(site))}"
+        )
 
     def implant(self) -> str:
         """Reboot cam4 into a changed boot loader."""
@@ -140,7 +229,11 @@ class Demo(Story):
         why = p.framegate("camera", "why", "cam4", check=False)
         self.console.print(why.stdout.rstrip(), markup=False, soft_wrap=True)
         reasons = {f["reason"] for f in p.ask("camera", "why", "cam4")["failures"]}
-        if why.returncode != 6 or reasons != {"event-unclaimed", "event-absent"} or "boot loader" not in why.stdout:
+        if (
+            why.returncode != 6
+            or reasons != {"event-unclaimed", "event-absent"}
+            or "boot loader" not in why.stdout
+        ):
             raise PlantError(f"exit code {why.returncode}, reasons {reasons}")
         return f"suspect: {', '.join(sorted(reasons))}"
 
@@ -148,10 +241,18 @@ class Demo(Story):
         """Quarantine cam3, measure, release."""
         p, cam = self.plant, self.cameras[2]
         p.framegate("camera", "quarantine", "cam3", "--reason", "demonstration")
-        refused = wait_for("UNINSPECTED(quarantined) of cam3", lambda: cam.status().get("uninspected", {}).get("quarantined", 0), 10)
+        refused = wait_for(
+            "UNINSPECTED(quarantined) of cam3",
+            lambda: cam.status().get("uninspected", {}).get("quarantined", 0),
+            10,
+        )
         events = p.ask("events", "--device", "cam3")
         at = next(e["at_ms"] for e in events if e["event"] == "quarantine")
-        accepted = [v["issued_at_ms"] for v in p.ask("verdict", "list", "--limit", "100", "--camera", "camera.line-1.cam3") if v["outcome"] != "UNINSPECTED"]
+        accepted = [
+            v["issued_at_ms"]
+            for v in p.ask("verdict", "list", "--limit", "100", "--camera", "camera.line-1.cam3")
+            if v["outcome"] != "UNINSPECTED"
+        ]
         last = max(0, max(accepted, default=at) - at)
         self.figures["quarantine_to_last_accept_ms"] = last
         before = self.inspected(cam)
@@ -159,7 +260,10 @@ class Demo(Story):
         wait_for("cam3 to be inspected again", lambda: self.inspected(cam) > before, 15)
         if last > 2000:
             raise PlantError(f"a frame was accepted {last} ms after the quarantine")
-        return f"last frame accepted {last} ms after the quarantine, {refused} UNINSPECTED(quarantined), inspected again after release"
+        return (
+            f"last frame accepted {last} ms after the quarantine, {refused}"
+            " UNINSPECTED(quarantined), inspected again after release"
+        )
 
     def copied_disk(self) -> str:
         """Copy cam1's disk into a machine with another TPM."""
@@ -167,7 +271,9 @@ class Demo(Story):
         clone = p.add_machine("clone")
         shutil.copytree(cam.disk, clone.disk, dirs_exist_ok=True)
         p.start_agent(clone)
-        reasons = wait_for("the copy to be refused", lambda: [f[0] for f in clone.status().get("failures", [])], 15)
+        reasons = wait_for(
+            "the copy to be refused", lambda: [f[0] for f in clone.status().get("failures", [])], 15
+        )
         p.stop_agent(clone)
         if reasons != ["ek-unknown"] or p.state_of(cam) != "trusted" or self.outcomes(clone):
             raise PlantError(f"copy {reasons}, cam1 {p.state_of(cam)}")
@@ -186,9 +292,20 @@ class Demo(Story):
         seen = sorted({reason for c in three for reason in new(c)})
         before = {c.name: self.inspected(c) for c in three}
         p.start_controller()
-        wait_for("three cameras to be inspected again", lambda: all(self.inspected(c) > before[c.name] for c in three), 25)
-        wait_for("three cameras to be trusted", lambda: all(self.states()[c.name] == "trusted" for c in three), 10)
-        return f"frames were UNINSPECTED({', '.join(seen)}) without the controller, and are inspected again"
+        wait_for(
+            "three cameras to be inspected again",
+            lambda: all(self.inspected(c) > before[c.name] for c in three),
+            25,
+        )
+        wait_for(
+            "three cameras to be trusted",
+            lambda: all(self.states()[c.name] == "trusted" for c in three),
+            10,
+        )
+        return (
+            f"frames were UNINSPECTED({', '.join(seen)}) without the controller, and are inspected"
+            " again"
+        )
 
     def gateway_tampered(self) -> str:
         """Reboot the gateway's host into a changed boot loader."""
@@ -199,9 +316,19 @@ class Demo(Story):
         p.start_agent(gw)
         p.start_gateway(gw)
         wait_for("the host to be suspect", lambda: gw.status().get("state") == "suspect", 15)
-        before = {c.name: (self.inspected(c), c.status()["uninspected"].get("no-grant", 0)) for c in three}
-        wait_for("cameras to withhold frames", lambda: all(c.status()["uninspected"].get("no-grant", 0) > before[c.name][1] + 1 for c in three), 15)
-        if any(self.inspected(c) != before[c.name][0] for c in three) or any(s["gateway"] for c in three for s in c.status()["streams"]):
+        before = {
+            c.name: (self.inspected(c), c.status()["uninspected"].get("no-grant", 0)) for c in three
+        }
+        wait_for(
+            "cameras to withhold frames",
+            lambda: all(
+                c.status()["uninspected"].get("no-grant", 0) > before[c.name][1] + 1 for c in three
+            ),
+            15,
+        )
+        if any(self.inspected(c) != before[c.name][0] for c in three) or any(
+            s["gateway"] for c in three for s in c.status()["streams"]
+        ):
             raise PlantError("a camera still sealed frames for it")
         self.show_machines()
         return "gw1 is suspect; every camera says UNINSPECTED(no-grant) and sends it nothing"
@@ -230,12 +357,21 @@ class Demo(Story):
             s, o = c.status(), self.outcomes(c)
             state = s.get("state", "starting")
             gateway = next((x["gateway"] for x in s.get("streams", []) if x["gateway"]), "none")
-            table.add_row(c.name, f"[{STYLE.get(state, 'white')}]{state}[/]", str(o["PASS"]), str(o["DEFECT"]), str(o["UNINSPECTED"]), gateway)
+            table.add_row(
+                c.name,
+                f"[{STYLE.get(state, 'white')}]{state}[/]",
+                str(o["PASS"]),
+                str(o["DEFECT"]),
+                str(o["UNINSPECTED"]),
+                gateway,
+            )
         return table
 
     def watching(self, what: str, look: Callable[[], Any], timeout_s: float) -> None:
         """`wait_for` with the table of cameras refreshed on a terminal."""
-        with Live(console=self.console, refresh_per_second=4) if self.live else nullcontext() as live:
+        with (
+            Live(console=self.console, refresh_per_second=4) if self.live else nullcontext()
+        ) as live:
 
             def tick() -> Any:
                 if live is not None:
@@ -249,54 +385,99 @@ class Demo(Story):
     def show_machines(self) -> None:
         """framegate camera list and gateway list."""
         for kind in ("camera", "gateway"):
-            self.console.print(self.plant.framegate(kind, "list").stdout.rstrip(), markup=False, soft_wrap=True)
+            self.console.print(
+                self.plant.framegate(kind, "list").stdout.rstrip(), markup=False, soft_wrap=True
+            )
 
 
 def frames_of(folder: Path) -> list[Path]:
     """The images in a folder that are frames, by name."""
-    return [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"} and not f.stem.endswith("_temp")]
+    return [
+        f
+        for f in sorted(folder.rglob("*"))
+        if f.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"} and not f.stem.endswith("_temp")
+    ]
 
 
 def main() -> None:
     """make demo."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--source", type=Path, help="a folder of images to inspect beside the drawn boards")
+    parser.add_argument(
+        "--source", type=Path, help="a folder of images to inspect beside the drawn boards"
+    )
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     if args.source is not None and not args.source.is_dir():
-        print(f"expected SOURCE=DIR with images, got {args.source}, which is no folder", file=sys.stderr)
+        print(
+            f"expected SOURCE=DIR with images, got {args.source}, which is no folder",
+            file=sys.stderr,
+        )
         raise SystemExit(2)
     if args.source is not None and not frames_of(args.source):
-        print(f"expected images (JPEG, PNG or BMP) in {args.source}, found none; X_temp.jpg files are golden images, not frames", file=sys.stderr)
+        print(
+            f"expected images (JPEG, PNG or BMP) in {args.source}, found none; X_temp.jpg files are"
+            " golden images, not frames",
+            file=sys.stderr,
+        )
         raise SystemExit(2)
     args.build.mkdir(parents=True, exist_ok=True)
     live = sys.stdout.isatty() and not os.environ.get("CI")
-    console = Console(force_terminal=None if live else False, width=None if live else 160, highlight=False)
-    console.print(Panel(
-        "SIMULATED here: the machines, their firmware images and boots, the TPM chips (swtpm, a software TPM 2.0), their maker's CA, and the boards, which are drawn.\n"
-        "REAL: every Framegate program, TPM 2.0 commands, evidence, certificates, mutual TLS with keys inside the TPM, the broker, the model and its verdicts.",
-        title="Framegate",
-    ))  # fmt: skip
+    console = Console(
+        force_terminal=None if live else False, width=None if live else 160, highlight=False
+    )
+    console.print(
+        Panel(
+            "SIMULATED here: the machines, their firmware images and boots, the TPM chips (swtpm, a"
+            " software TPM 2.0), their maker's CA, and the boards, which are drawn.\nREAL: every"
+            " Framegate program, TPM 2.0 commands, evidence, certificates, mutual TLS with keys"
+            " inside the TPM, the broker, the model and its verdicts.",
+            title="Framegate",
+        )
+    )
     begun = time.monotonic()
     logs = args.build / "demo-logs"
     shutil.rmtree(logs, ignore_errors=True)
     with Plant(interval_s=INTERVAL_S, logs=logs) as plant:
-        demo = Demo(plant, args.build, args.source.resolve() if args.source else None, console, live)
+        demo = Demo(
+            plant, args.build, args.source.resolve() if args.source else None, console, live
+        )
         good = demo.run()
         table = Table("act", "ended", "observed", box=None)
         for act in demo.acts:
-            table.add_row(act.name, "[green]ok[/]" if act.ok else "[red]failed[/]", act.observed.splitlines()[0][:110])
+            table.add_row(
+                act.name,
+                "[green]ok[/]" if act.ok else "[red]failed[/]",
+                act.observed.splitlines()[0][:110],
+            )
         console.print()
         console.print(table)
         figures = {k: v for k, v in demo.figures.items() if k != "joined_at"}
         outcomes = demo.total() if demo.cameras else Counter()
         body = {
-            "acts": [asdict(a) for a in demo.acts], "ok": good, **figures, "frames": sum(outcomes.values()), "verdicts": dict(outcomes),
+            "acts": [asdict(a) for a in demo.acts],
+            "ok": good,
+            **figures,
+            "frames": sum(outcomes.values()),
+            "verdicts": dict(outcomes),
             "seconds": round(time.monotonic() - begun, 1),
-            "versions": {p: version(p) for p in ("framegate", "grpcio", "cryptography", "onnxruntime", "tpm2-pytss", "numpy")} | {"python": platform.python_version()},
-        }  # fmt: skip
+            "versions": {
+                p: version(p)
+                for p in (
+                    "framegate",
+                    "grpcio",
+                    "cryptography",
+                    "onnxruntime",
+                    "tpm2-pytss",
+                    "numpy",
+                )
+            }
+            | {"python": platform.python_version()},
+        }
     (args.build / "demo.json").write_text(json.dumps(body, indent=1) + "\n")
-    console.print(f"\n{sum(a.ok for a in demo.acts)} of {len(demo.acts)} acts as they should, {body['seconds']} s; {args.build}/demo.json, logs in {logs}")
+    console.print(
+        f"\n{sum(a.ok for a in demo.acts)} of {len(demo.acts)} acts as they should,"
+        f" {body['seconds']} s; {args.build}/demo.json, logs in {logs}"
+    )
     raise SystemExit(0 if good else 1)
 
 

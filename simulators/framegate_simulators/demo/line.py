@@ -1,4 +1,6 @@
-"""make demo-line: a line in the terminal. Camera, link, gateway, broker and adapter die one after the other; a gateway lies; an export is refused."""
+"""make demo-line: a line in the terminal. Camera, link, gateway, broker and adapter die one after
+the other; a gateway lies; an export is refused.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,38 @@ class DemoLine(Story):
 
     def run(self) -> bool:
         """All acts; those after a failed one still run."""
-        self.act("Parts go by", "good parts pass, bad ones are diverted, counts agree with the ledger", self.parts_go_by)
+        self.act(
+            "Parts go by",
+            "good parts pass, bad ones are diverted, counts agree with the ledger",
+            self.parts_go_by,
+        )
         for target in TARGETS:
-            self.act(f"kill -9: {target}", "nothing uninspected is let through; parts pass again by themselves", lambda t=target: self.die(t))  # type: ignore[misc]
-        self.act("Every verdict can be proved", "all receipts of the camera verify offline, no frame is missing", self.prove)
-        self.act("The camera is masked", "frames leave with the region blanked, and receipts say under which masks", self.mask)
-        self.act("A frame is exported", "marked, with its receipt; refused without a reason, elsewhere, and beyond the quota", self.export)
+            self.act(
+                f"kill -9: {target}",
+                "nothing uninspected is let through; parts pass again by themselves",
+                lambda t=target: self.die(t),  # type: ignore[misc]
+            )
+        self.act(
+            "Every verdict can be proved",
+            "all receipts of the camera verify offline, no frame is missing",
+            self.prove,
+        )
+        self.act(
+            "The camera is masked",
+            "frames leave with the region blanked, and receipts say under which masks",
+            self.mask,
+        )
+        self.act(
+            "A frame is exported",
+            "marked, with its receipt; refused without a reason, elsewhere, and beyond the quota",
+            self.export,
+        )
         for lie in ("alter", "invent", "drop"):
-            self.act(f"A gateway lies: {lie}", "framegate receipt verify finds it", lambda which=lie: self.lie(which))  # type: ignore[misc]
+            self.act(
+                f"A gateway lies: {lie}",
+                "framegate receipt verify finds it",
+                lambda which=lie: self.lie(which),  # type: ignore[misc]
+            )
         return all(a.ok for a in self.acts)
 
     def parts_go_by(self) -> str:
@@ -59,7 +85,12 @@ class DemoLine(Story):
             self.line.conveyor.start(PARTS_AN_ACT)
             self.line.conveyor.finish_count()
         outside, ledger = self.line.outside(), self.line.ledger()
-        if not outside.exact or outside.let_through < PARTS_AN_ACT // 3 or ledger["parts"] != outside.parts_in or ledger["open"]:
+        if (
+            not outside.exact
+            or outside.let_through < PARTS_AN_ACT // 3
+            or ledger["parts"] != outside.parts_in
+            or ledger["open"]
+        ):
             raise PlantError(f"outside {outside}, ledger {ledger}")
         return self.said(0)
 
@@ -74,11 +105,15 @@ class DemoLine(Story):
             self.line.healed()
         outside = self.line.outside(before)
         if not outside.exact:
-            raise PlantError(f"let through uninspected: {[p.part for p in outside.uninspected]}, {outside}")
+            raise PlantError(
+                f"let through uninspected: {[p.part for p in outside.uninspected]}, {outside}"
+            )
         return f"{what} killed; {self.said(before)}"
 
     def prove(self) -> str:
-        """Export the camera's receipts and verify them as an auditor would, with nothing but the fleet's root."""
+        """Export the camera's receipts and verify them as an auditor would, with nothing but the
+        fleet's root.
+        """
         self.end_sessions()
         good, bad, gone = self.verify("receipts.jsonl", self.line.cameras[0])
         if bad or gone or not good:
@@ -90,14 +125,22 @@ class DemoLine(Story):
         file = self.plant.folder / "mask.toml"
         file.write_text(MASK)
         self.plant.framegate("mask", "set", "cam1", file)
-        wait_for("the camera to have its masks", lambda: self.line.camera.status().get("masks") == 1, 20)
+        wait_for(
+            "the camera to have its masks", lambda: self.line.camera.status().get("masks") == 1, 20
+        )
         wait_for("the camera to have a gateway", self.line.streaming, 30)
 
         def masked() -> dict[str, Any] | None:
             self.line.conveyor.run(4)
             for verdict in self.plant.ask("verdict", "list", "--limit", "8"):
-                shown = self.plant.framegate("receipt", "show", verdict["verdict_id"], "-o", "json", check=False)
-                if shown.returncode == 0 and json.loads(shown.stdout)["claims"]["fg"]["mask_version"] == 1 and verdict["outcome"] != "UNINSPECTED":
+                shown = self.plant.framegate(
+                    "receipt", "show", verdict["verdict_id"], "-o", "json", check=False
+                )
+                if (
+                    shown.returncode == 0
+                    and json.loads(shown.stdout)["claims"]["fg"]["mask_version"] == 1
+                    and verdict["outcome"] != "UNINSPECTED"
+                ):
                     return dict(verdict)
             return None
 
@@ -111,19 +154,32 @@ class DemoLine(Story):
         """One export that is allowed, and three that are not."""
         out = self.build / "demo-line-export.png"
         tries = {
-            "no reason": ("--reason", " ", "--to", "quality"), "elsewhere": ("--reason", "claim 17", "--to", "usb-stick"), "allowed": ("--reason", "claim 17", "--to", "quality"),
-            "again": ("--reason", "claim 17", "--to", "quality"), "beyond the quota": ("--reason", "claim 17", "--to", "quality"),
-        }  # fmt: skip
+            "no reason": ("--reason", " ", "--to", "quality"),
+            "elsewhere": ("--reason", "claim 17", "--to", "usb-stick"),
+            "allowed": ("--reason", "claim 17", "--to", "quality"),
+            "again": ("--reason", "claim 17", "--to", "quality"),
+            "beyond the quota": ("--reason", "claim 17", "--to", "quality"),
+        }
         codes = {}
         for name, arguments in tries.items():
-            done = self.plant.framegate("frame", "export", self.masked, *arguments, "--out", out, check=False)
+            done = self.plant.framegate(
+                "frame", "export", self.masked, *arguments, "--out", out, check=False
+            )
             codes[name] = done.returncode
-        if codes != {"no reason": 2, "elsewhere": 4, "allowed": 0, "again": 0, "beyond the quota": 4}:
+        if codes != {
+            "no reason": 2,
+            "elsewhere": 4,
+            "allowed": 0,
+            "again": 0,
+            "beyond the quota": 4,
+        }:
             raise PlantError(f"exit codes {codes}")
         return f"exported to {out}; refused: no reason, another destination, a third frame"
 
     def lie(self, lie: str) -> str:
-        """Replace the process on one honest host by a liar, let parts by, and verify its receipts."""
+        """Replace the process on one honest host by a liar, let parts by, and verify its
+        receipts.
+        """
         p, (liar, honest) = self.plant, self.line.gateways
         for gateway in (liar, honest):
             p.stop(f"gateway-{gateway.name}")
@@ -131,40 +187,99 @@ class DemoLine(Story):
         port, operator_port = p.gateway_ports(liar)
         state = liar.machine.folder / f"liar-{lie}"
         p.start(
-            f"gateway-{liar.name}", "framegate-sim", "lying-gateway", "--lie", lie, "--agent-socket", p.agent_socket(liar), "--golden", p.golden, "--port", port, "--operator-port",
-            operator_port, "--state", state,
-        )  # fmt: skip
-        wait_for("the camera to trust the host", lambda: self.line.streaming() and self.line.serving() is liar, 40)
+            f"gateway-{liar.name}",
+            "framegate-sim",
+            "lying-gateway",
+            "--lie",
+            lie,
+            "--agent-socket",
+            p.agent_socket(liar),
+            "--golden",
+            p.golden,
+            "--port",
+            port,
+            "--operator-port",
+            operator_port,
+            "--state",
+            state,
+        )
+        wait_for(
+            "the camera to trust the host",
+            lambda: self.line.streaming() and self.line.serving() is liar,
+            40,
+        )
         self.line.conveyor.run(12)
         self.end_sessions()
         good, bad, gone = self.verify(f"lie-{lie}.jsonl", self.line.cameras[0])
         checks = sorted({b["check"] for b in bad})
-        caught = {"alter": checks == ["camera-path"], "invent": bool(checks) and set(checks) <= {"camera-path", "camera-head"}, "drop": bool(gone)}[lie]
+        caught = {
+            "alter": checks == ["camera-path"],
+            "invent": bool(checks) and set(checks) <= {"camera-path", "camera-head"},
+            "drop": bool(gone),
+        }[lie]
         if not caught:
             raise PlantError(f"not caught: {good} hold, refused {bad[:3]}, missing {gone}")
-        return f"{len(bad)} receipts refused ({', '.join(checks) or 'none'}), {sum(map(len, gone.values()))} frames missing, {good} hold"
+        return (
+            f"{len(bad)} receipts refused ({', '.join(checks) or 'none'}),"
+            f" {sum(map(len, gone.values()))} frames missing, {good} hold"
+        )
 
     def end_sessions(self) -> None:
-        """Have the camera end its sessions, so that every frame so far is signed for and logged: its agent is started again."""
+        """Have the camera end its sessions, so that every frame so far is signed for and logged:
+        its agent is started again.
+        """
         self.plant.stop_agent(self.line.camera)
         self.line.start_camera()
         wait_for("the camera to be back", self.line.streaming, 40)
         heads = self.line.camera.disk / "heads"
-        wait_for("the camera's heads to be with their gateways", lambda: all(f.stat().st_size < OWED_BYTES for f in heads.glob("*.frames")), 40)
+        wait_for(
+            "the camera's heads to be with their gateways",
+            lambda: all(f.stat().st_size < OWED_BYTES for f in heads.glob("*.frames")),
+            40,
+        )
         time.sleep(3)  # the last batch is signed after one second and logged after two more
 
-    def verify(self, name: str, camera: str) -> tuple[int, list[dict[str, Any]], dict[str, list[int]]]:
-        """(receipts that hold, those refused, frames missing by session) of a camera, exported and verified offline."""
+    def verify(
+        self, name: str, camera: str
+    ) -> tuple[int, list[dict[str, Any]], dict[str, list[int]]]:
+        """(receipts that hold, those refused, frames missing by session) of a camera, exported and
+        verified offline.
+        """
         out = self.build / name
-        self.plant.framegate("receipt", "export", "--camera", camera, "--since", "1h", "--limit", "10000", "--out", out)
-        done = self.plant.command("framegate", "receipt", "verify", out, "--root", out.with_suffix(".root.pem"), "--whole", "-o", "json", check=False)
+        self.plant.framegate(
+            "receipt",
+            "export",
+            "--camera",
+            camera,
+            "--since",
+            "1h",
+            "--limit",
+            "10000",
+            "--out",
+            out,
+        )
+        done = self.plant.command(
+            "framegate",
+            "receipt",
+            "verify",
+            out,
+            "--root",
+            out.with_suffix(".root.pem"),
+            "--whole",
+            "-o",
+            "json",
+            check=False,
+        )
         body = json.loads(done.stdout)
         return body["good"], body["refused"], body["missing_frames"]
 
     def said(self, since: int) -> str:
         """The outside counts in words."""
         o = self.line.outside(since)
-        return f"in {o.parts_in}, through {o.let_through}, diverted {o.diverted}, uninspected let through {len(o.uninspected)}"
+        return (
+            f"in {o.parts_in}, through {o.let_through}, diverted {o.diverted}, uninspected let"
+            f" through {len(o.uninspected)}"
+        )
 
     @contextlib.contextmanager
     def conveyor(self) -> Iterator[None]:
@@ -172,7 +287,9 @@ class DemoLine(Story):
         if not self.live:
             yield
             return
-        with Live(console=self.console, refresh_per_second=12, get_renderable=self.drawn, transient=True):
+        with Live(
+            console=self.console, refresh_per_second=12, get_renderable=self.drawn, transient=True
+        ):
             yield
 
     def drawn(self) -> Group:
@@ -189,7 +306,10 @@ class DemoLine(Story):
             belt.append(cell, style)
         belt.append(" ▸ diverter")
         counts = self.line.conveyor.counts()
-        words = f"in {counts.parts_in}   through {counts.let_through}   diverted {counts.diverted}   [green]■[/] PASS said  [red]■[/] DEFECT  [yellow]■[/] nothing said yet"
+        words = (
+            f"in {counts.parts_in}   through {counts.let_through}   diverted {counts.diverted}  "
+            " [green]■[/] PASS said  [red]■[/] DEFECT  [yellow]■[/] nothing said yet"
+        )
         return Group(belt, Text("━" * (BELT + 21), "dim"), Text.from_markup(words))
 
     def style(self, part: Part) -> str:
@@ -205,13 +325,18 @@ def main() -> None:
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     live = sys.stdout.isatty() and not os.environ.get("CI")
-    console = Console(force_terminal=None if live else False, width=None if live else 160, highlight=False)
-    console.print(Panel(
-        "SIMULATED here: conveyor, PLC, diverter, camera and its boards, machines and TPM chips (swtpm).\n"
-        "REAL: every Framegate program, MQTT broker, Modbus/TCP, TLS, sealed frames, the model, signed verdicts, receipts, kill -9.\n"
-        "The conveyor counts what happened to the parts by itself; it asks neither the gateway nor the adapter.",
-        title=f"Framegate: line {LINE}",
-    ))  # fmt: skip
+    console = Console(
+        force_terminal=None if live else False, width=None if live else 160, highlight=False
+    )
+    console.print(
+        Panel(
+            "SIMULATED here: conveyor, PLC, diverter, camera and its boards, machines and TPM chips"
+            " (swtpm).\nREAL: every Framegate program, MQTT broker, Modbus/TCP, TLS, sealed frames,"
+            " the model, signed verdicts, receipts, kill -9.\nThe conveyor counts what happened to"
+            " the parts by itself; it asks neither the gateway nor the adapter.",
+            title=f"Framegate: line {LINE}",
+        )
+    )
     begun = time.monotonic()
     logs = args.build / "demo-line-logs"
     shutil.rmtree(logs, ignore_errors=True)
@@ -223,18 +348,30 @@ def main() -> None:
         total = line.outside()
         table = Table("act", "ended", "observed", box=None)
         for act in demo.acts:
-            table.add_row(act.name, "[green]ok[/]" if act.ok else "[red]failed[/]", act.observed.splitlines()[0][:110] if act.observed else "")
+            table.add_row(
+                act.name,
+                "[green]ok[/]" if act.ok else "[red]failed[/]",
+                act.observed.splitlines()[0][:110] if act.observed else "",
+            )
         console.print()
         console.print(table)
         good = good and total.exact
         body = {
-            "acts": [asdict(a) for a in demo.acts], "ok": good, "parts_in": total.parts_in, "let_through": total.let_through, "diverted": total.diverted,
-            "uninspected_let_through": len(total.uninspected), "defective_let_through": total.bad_let_through, "seconds": round(time.monotonic() - begun, 1),
-        }  # fmt: skip
+            "acts": [asdict(a) for a in demo.acts],
+            "ok": good,
+            "parts_in": total.parts_in,
+            "let_through": total.let_through,
+            "diverted": total.diverted,
+            "uninspected_let_through": len(total.uninspected),
+            "defective_let_through": total.bad_let_through,
+            "seconds": round(time.monotonic() - begun, 1),
+        }
     (args.build / "demo-line.json").write_text(json.dumps(body, indent=1) + "\n")
     console.print(
-        f"\noutside: in {body['parts_in']} = through {body['let_through']} + diverted {body['diverted']}; uninspected let through: {body['uninspected_let_through']}; "
-        f"{sum(a.ok for a in demo.acts)} of {len(demo.acts)} acts as they should, {body['seconds']} s; {args.build}/demo-line.json"
+        f"\noutside: in {body['parts_in']} = through {body['let_through']} + diverted"
+        f" {body['diverted']}; uninspected let through: {body['uninspected_let_through']};"
+        f" {sum(a.ok for a in demo.acts)} of {len(demo.acts)} acts as they should,"
+        f" {body['seconds']} s; {args.build}/demo-line.json"
     )
     raise SystemExit(0 if good else 1)
 

@@ -1,4 +1,6 @@
-"""The rollout demonstration: an update comes to a fleet of cameras through the commands that people use, and nobody is alarmed who should not be."""
+"""The rollout demonstration: an update comes to a fleet of cameras through the commands that people
+use, and nobody is alarmed who should not be.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ CAMERAS: Final = 6
 INTERVAL_S: Final = 2.0
 SOAK_S: Final = 5
 OLD: Final = Firmware("simulated-camera")
-NEW: Final = replace(OLD, kernel="kernel 6.12.10", initrd="initrd 6.12.10", command_line="/vmlinuz-6.12.10 root=UUID=5d1c ro lockdown=integrity", release="12.10", revocations=4)
+NEW: Final = replace(
+    OLD,
+    kernel="kernel 6.12.10",
+    initrd="initrd 6.12.10",
+    command_line="/vmlinuz-6.12.10 root=UUID=5d1c ro lockdown=integrity",
+    release="12.10",
+    revocations=4,
+)
 IMPLANTED: Final = replace(NEW, kernel="kernel 6.12.10 (implanted)")
 
 
@@ -34,18 +43,65 @@ class RolloutDemo(Story):
     def plan(self) -> Sequence[tuple[str, str, Callable[[], str]]]:
         """The acts in order."""
         return (
-            ("A fleet of cameras", f"{CAMERAS} cameras trusted under one profile, IMA lists and all", self.found),
-            ("A test machine is updated and a profile learnt", "the new profile differs in kernel, initrd, command line and files, and lint finds no error", self.learn),
-            ("It is signed by a person and imported", "kept, not in force; an edited one is refused", self.sign),
-            ("Tried on the past", "replay says that every camera would fall today, and writes nothing", self.replay),
-            ("Shadow", "every camera is looked at under the new profile, nobody's state moves", self.shadow),
-            ("Canary", "one camera is updated and stays trusted; its list of files goes on", self.begin),
-            ("One is early", "a camera updated before its turn stays trusted, with a finding", self.early),
-            ("One is tampered with inside the window", "suspect within one attestation, and the rollout pauses by itself", self.tampered),
+            (
+                "A fleet of cameras",
+                f"{CAMERAS} cameras trusted under one profile, IMA lists and all",
+                self.found,
+            ),
+            (
+                "A test machine is updated and a profile learnt",
+                (
+                    "the new profile differs in kernel, initrd, command line and files, and lint"
+                    " finds no error"
+                ),
+                self.learn,
+            ),
+            (
+                "It is signed by a person and imported",
+                "kept, not in force; an edited one is refused",
+                self.sign,
+            ),
+            (
+                "Tried on the past",
+                "replay says that every camera would fall today, and writes nothing",
+                self.replay,
+            ),
+            (
+                "Shadow",
+                "every camera is looked at under the new profile, nobody's state moves",
+                self.shadow,
+            ),
+            (
+                "Canary",
+                "one camera is updated and stays trusted; its list of files goes on",
+                self.begin,
+            ),
+            (
+                "One is early",
+                "a camera updated before its turn stays trusted, with a finding",
+                self.early,
+            ),
+            (
+                "One is tampered with inside the window",
+                "suspect within one attestation, and the rollout pauses by itself",
+                self.tampered,
+            ),
             ("Repaired, released, resumed", "the camera heals, the waves go on", self.resume),
-            ("Everybody is updated, but one", "enforced; the late one is overdue and still trusted", self.enforce),
-            ("The old revision is retired", "the late one is suspect until it is updated", self.retire),
-            ("The books", "no camera that was merely updated was ever anything but trusted or briefly stale", self.books),
+            (
+                "Everybody is updated, but one",
+                "enforced; the late one is overdue and still trusted",
+                self.enforce,
+            ),
+            (
+                "The old revision is retired",
+                "the late one is suspect until it is updated",
+                self.retire,
+            ),
+            (
+                "The books",
+                "no camera that was merely updated was ever anything but trusted or briefly stale",
+                self.books,
+            ),
         )
 
     def found(self) -> str:
@@ -62,10 +118,15 @@ class RolloutDemo(Story):
         shown = p.ask("camera", "show", "cam1")
         if shown["vector"].get("file-system") != 2 or shown["ima_entries"] < 10:
             raise PlantError(f"the files are not appraised: {shown['vector']}")
-        return f"{CAMERAS} trusted, each with {shown['ima_entries']} measured files, trustworthiness {_words(shown['vector'])}"
+        return (
+            f"{CAMERAS} trusted, each with {shown['ima_entries']} measured files, trustworthiness"
+            f" {_words(shown['vector'])}"
+        )
 
     def learn(self) -> str:
-        """Update a machine that is not in production, let it join as a suspect, learn from what it shows."""
+        """Update a machine that is not in production, let it join as a suspect, learn from what it
+        shows.
+        """
         p = self.plant
         site = p.add_machine("lab", firmware=NEW)
         p.join(site, p.invite(site), check=False)
@@ -73,10 +134,36 @@ class RolloutDemo(Story):
             raise PlantError("an unknown system must be suspect")
         new, old = p.folder / "new.toml", p.folder / "old.toml"
         old.write_text(p.framegate("profile", "show", "simulated-camera").stdout)
-        p.framegate("profile", "learn", "--from", "lab", "--name", "simulated-camera", "--version", "1.1.0", "--revision", 2, "--out", new)
+        p.framegate(
+            "profile",
+            "learn",
+            "--from",
+            "lab",
+            "--name",
+            "simulated-camera",
+            "--version",
+            "1.1.0",
+            "--revision",
+            2,
+            "--out",
+            new,
+        )
         changes = p.ask("profile", "diff", old, new)
-        errors = [r for r in json.loads(p.command("framegate", "profile", "lint", new, "-o", "json", check=False).stdout) if r["level"] == "error"]
-        self.console.print("\n".join(f"   {line}" for line in changes if "allowlist" in line or "revocation" in line or "allows" in line)[:1500], markup=False)
+        errors = [
+            r
+            for r in json.loads(
+                p.command("framegate", "profile", "lint", new, "-o", "json", check=False).stdout
+            )
+            if r["level"] == "error"
+        ]
+        self.console.print(
+            "\n".join(
+                f"   {line}"
+                for line in changes
+                if "allowlist" in line or "revocation" in line or "allows" in line
+            )[:1500],
+            markup=False,
+        )
         if errors or not any("allowlists" in c for c in changes):
             raise PlantError(f"lint: {errors}; diff: {changes}")
         return f"{len(changes)} changes, no lint errors"
@@ -85,43 +172,102 @@ class RolloutDemo(Story):
         """A signer's key, a signature, an import; then the same with one digit changed."""
         p = self.plant
         key, signed = p.folder / "carla.pem", p.folder / "new.toml.signed"
-        p.command("framegate-controller", "profile", "signer", "carla", "--out", key, "--state", p.folder / "controller")
+        p.command(
+            "framegate-controller",
+            "profile",
+            "signer",
+            "carla",
+            "--out",
+            key,
+            "--state",
+            p.folder / "controller",
+        )
         p.framegate("profile", "sign", p.folder / "new.toml", "--key", key)
         edited = p.folder / "edited.signed"
         body = json.loads(signed.read_text())
-        body["payload"] = body["payload"][:200] + ("A" if body["payload"][200] != "A" else "B") + body["payload"][201:]
+        body["payload"] = (
+            body["payload"][:200]
+            + ("A" if body["payload"][200] != "A" else "B")
+            + body["payload"][201:]
+        )
         edited.write_text(json.dumps(body))
-        refused = p.command("framegate", "profile", "import", edited, "--allowlist", p.folder / "new.allowlist", check=False)
+        refused = p.command(
+            "framegate",
+            "profile",
+            "import",
+            edited,
+            "--allowlist",
+            p.folder / "new.allowlist",
+            check=False,
+        )
         if refused.returncode == 0:
             raise PlantError("an edited profile was imported")
-        p.framegate("profile", "import", signed, "--allowlist", p.folder / "new.allowlist", "--for-rollout")
+        p.framegate(
+            "profile", "import", signed, "--allowlist", p.folder / "new.allowlist", "--for-rollout"
+        )
         rows = p.ask("profile", "list")
         kept = next(r for r in rows if r["name"] == "simulated-camera" and r["revision"] == 2)
         if kept["in_force"]:
             raise PlantError("it must wait for its rollout")
-        return f"revision 2 signed by {kept['signer']}, kept; the edited one: {refused.stderr.split()[0] if refused.stderr else 'refused'}"
+        return (
+            f"revision 2 signed by {kept['signer']}, kept; the edited one:"
+            f" {refused.stderr.split()[0] if refused.stderr else 'refused'}"
+        )
 
     def replay(self) -> str:
         """What the new profile would do to what the fleet showed."""
         p = self.plant
         before = p.ask("camera", "list")
-        done = p.command("framegate", "replay", "--profile", p.folder / "new.toml", "--since", "7d", "-o", "json", check=False)
+        done = p.command(
+            "framegate",
+            "replay",
+            "--profile",
+            p.folder / "new.toml",
+            "--since",
+            "7d",
+            "-o",
+            "json",
+            check=False,
+        )
         rows = json.loads(done.stdout)
         falls = {r["device"] for r in rows if r["was"] and not r["would"] and not r["problem"]}
         rises = {r["device"] for r in rows if not r["was"] and r["would"]}
         if done.returncode != 6 or len(falls) != CAMERAS or rises != {"camera.line-1.lab"}:
-            raise PlantError(f"exit {done.returncode}, would fall {sorted(falls)}, would rise {sorted(rises)}, {[r['problem'] for r in rows if r['problem']]}")
+            raise PlantError(
+                f"exit {done.returncode}, would fall {sorted(falls)}, would rise {sorted(rises)},"
+                f" {[r['problem'] for r in rows if r['problem']]}"
+            )
         if [c["state"] for c in before] != [c["state"] for c in p.ask("camera", "list")]:
             raise PlantError("a replay changed a state")
         p.framegate("camera", "retire", "lab", "--yes")
-        return f"{len(rows)} pieces of evidence: {len(falls)} cameras would fall, the lab machine would rise; nothing written"
+        return (
+            f"{len(rows)} pieces of evidence: {len(falls)} cameras would fall, the lab machine"
+            " would rise; nothing written"
+        )
 
     def shadow(self) -> str:
         """The new revision is tried on what comes."""
         p = self.plant
-        started = p.ask("rollout", "start", "simulated-camera", "--canary", 1, "--waves", "50,100", "--max-fail", 1, "--soak", f"{SOAK_S}s", "--shadow")
+        started = p.ask(
+            "rollout",
+            "start",
+            "simulated-camera",
+            "--canary",
+            1,
+            "--waves",
+            "50,100",
+            "--max-fail",
+            1,
+            "--soak",
+            f"{SOAK_S}s",
+            "--shadow",
+        )
         self.rollout = started["rollout"]
-        wait_for("every camera's shadow result", lambda: all(d["shadow"] == "fail" for d in self._devices()), 20)
+        wait_for(
+            "every camera's shadow result",
+            lambda: all(d["shadow"] == "fail" for d in self._devices()),
+            20,
+        )
         if not self._all_trusted():
             raise PlantError("a shadow moved a state")
         return f"{CAMERAS} would fail today, all trusted"
@@ -130,11 +276,21 @@ class RolloutDemo(Story):
         """Out of shadow; the canary is updated."""
         p = self.plant
         p.framegate("rollout", "resume", self.rollout)
-        self.canary = [d["device"].rsplit(".", 1)[1] for d in self._devices() if d["step"] == "canary"]
+        self.canary = [
+            d["device"].rsplit(".", 1)[1] for d in self._devices() if d["step"] == "canary"
+        ]
         for name in self.canary:
             self._update(name, NEW)
-        wait_for("the canary to be seen", lambda: all(self._seen(n) == "updated" for n in self.canary), 20)
-        self.console.print(p.framegate("rollout", "status", self.rollout).stdout.rstrip(), markup=False, soft_wrap=True)
+        wait_for(
+            "the canary to be seen",
+            lambda: all(self._seen(n) == "updated" for n in self.canary),
+            20,
+        )
+        self.console.print(
+            p.framegate("rollout", "status", self.rollout).stdout.rstrip(),
+            markup=False,
+            soft_wrap=True,
+        )
         if any(self._state(n) != "trusted" for n in self.canary):
             raise PlantError("an updated canary must be trusted")
         return f"{', '.join(self.canary)} updated and trusted"
@@ -147,7 +303,9 @@ class RolloutDemo(Story):
         self._update(name, NEW)
         wait_for("an early camera", lambda: self._seen(name) == "early", 20)
         shown = p.ask("camera", "show", name)
-        if shown["state"] != "trusted" or not any(f["actual"] == "early" for f in shown["findings"]):
+        if shown["state"] != "trusted" or not any(
+            f["actual"] == "early" for f in shown["findings"]
+        ):
             raise PlantError(f"{name} is {shown['state']}, findings {shown['findings']}")
         return f"{name}: trusted, finding: {shown['findings'][0]['hint']}"
 
@@ -161,7 +319,10 @@ class RolloutDemo(Story):
         wait_for("a suspect", lambda: self._state(self.victim) == "suspect", 20)
         wait_for("the pause", lambda: self._status()["state"] == "paused", 10)
         why = p.ask("camera", "why", self.victim)
-        return f"{self.victim}: {why['failures'][0]['reason']}; rollout paused: {self._status()['note']}"
+        return (
+            f"{self.victim}: {why['failures'][0]['reason']}; rollout paused:"
+            f" {self._status()['note']}"
+        )
 
     def resume(self) -> str:
         """Put the victim right, release it, go on."""
@@ -174,7 +335,11 @@ class RolloutDemo(Story):
 
     def enforce(self) -> str:
         """Update all but one; the soak time does the rest."""
-        waiting = [d["device"].rsplit(".", 1)[1] for d in self._devices() if d["seen"] == "waiting" and d["state"] != "retired"]
+        waiting = [
+            d["device"].rsplit(".", 1)[1]
+            for d in self._devices()
+            if d["seen"] == "waiting" and d["state"] != "retired"
+        ]
         self.late = waiting[-1]
         for name in waiting[:-1]:
             self._update(name, NEW)
@@ -199,7 +364,10 @@ class RolloutDemo(Story):
         suspects = Counter(e["device"].rsplit(".", 1)[1] for e in events if e["to"] == "suspect")
         if set(suspects) != {"lab", self.victim, self.late}:
             raise PlantError(f"ever suspect: {dict(suspects)}")
-        return f"ever suspect: the lab machine, the tampered {self.victim}, and {self.late} after the end of its window; nobody else"
+        return (
+            f"ever suspect: the lab machine, the tampered {self.victim}, and {self.late} after the"
+            " end of its window; nobody else"
+        )
 
     def _update(self, name: str, firmware: Firmware) -> None:
         site = self.plant.sites[name]
@@ -215,20 +383,31 @@ class RolloutDemo(Story):
 
     def _turn(self, step: str) -> list[str]:
         """Cameras whose turn is `step` and that are not updated yet."""
-        found = [d["device"].rsplit(".", 1)[1] for d in self._devices() if d["step"] == step and d["seen"] == "waiting" and d["state"] != "retired"]
+        found = [
+            d["device"].rsplit(".", 1)[1]
+            for d in self._devices()
+            if d["step"] == step and d["seen"] == "waiting" and d["state"] != "retired"
+        ]
         if not found:
-            raise PlantError(f"nobody waits for {step}: {[(d['device'], d['step'], d['seen']) for d in self._devices()]}")
+            raise PlantError(
+                f"nobody waits for {step}:"
+                f" {[(d['device'], d['step'], d['seen']) for d in self._devices()]}"
+            )
         return found
 
     def _seen(self, name: str) -> str:
-        return next((str(d["seen"]) for d in self._devices() if d["device"].endswith(f".{name}")), "")
+        return next(
+            (str(d["seen"]) for d in self._devices() if d["device"].endswith(f".{name}")), ""
+        )
 
     def _state(self, name: str) -> str:
         return str(self.plant.ask("camera", "show", name)["state"])
 
     def _all_trusted(self) -> bool:
         names = {c.name for c in self.cameras}
-        return all(c["state"] == "trusted" for c in self.plant.ask("camera", "list") if c["name"] in names)
+        return all(
+            c["state"] == "trusted" for c in self.plant.ask("camera", "list") if c["name"] in names
+        )
 
 
 def _words(vector: dict[str, int]) -> str:
@@ -238,9 +417,18 @@ def _words(vector: dict[str, int]) -> str:
 def main() -> None:
     """make demo-rollout."""
     tell(
-        RolloutDemo, name="demo-rollout", words="A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce.", interval_s=INTERVAL_S,
-        simulated="machines and their firmware are simulated; TPMs are swtpm; agents, controller and commands are the product.",
-    )  # fmt: skip
+        RolloutDemo,
+        name="demo-rollout",
+        words=(
+            "A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves,"
+            " enforce."
+        ),
+        interval_s=INTERVAL_S,
+        simulated=(
+            "machines and their firmware are simulated; TPMs are swtpm; agents, controller and"
+            " commands are the product."
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""A demonstration told act by act: what is expected, what was observed, and whether it ended as it should."""
+"""A demonstration told act by act: what is expected, what was observed, and whether it ended as it
+should.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Act:
 
 
 class Story:
-    """Tells acts on `console`; a failed one is noted, and the next begins. A demonstration is a subclass with a `plan`."""
+    """Tells acts on `console`; a failed one is noted, and the next begins. A demonstration is a
+    subclass with a `plan`.
+    """
 
     def __init__(self, plant: Plant, console: Console) -> None:
         self.plant, self.console = plant, console
@@ -44,21 +48,36 @@ class Story:
         except PlantError as error:
             act.observed = str(error)
         mark = "[green]as it should[/]" if act.ok else "[red]NOT AS IT SHOULD[/]"
-        self.console.print(f"   {mark} ({time.monotonic() - begun:.1f} s): {act.observed}", soft_wrap=True)
+        self.console.print(
+            f"   {mark} ({time.monotonic() - begun:.1f} s): {act.observed}", soft_wrap=True
+        )
 
     def plan(self) -> Sequence[tuple[str, str, Callable[[], str]]]:
-        """The acts: name, what is expected, and the work, which returns what was observed or raises PlantError."""
+        """The acts: name, what is expected, and the work, which returns what was observed or raises
+        PlantError.
+        """
         raise NotImplementedError
 
     def run(self) -> bool:
-        """All acts; those after a failed one still run where they can. Whether each ended as it should."""
+        """All acts; those after a failed one still run where they can. Whether each ended as it
+        should.
+        """
         for name, expected, work in self.plan():
             self.act(name, expected, work)
         return all(a.ok for a in self.acts)
 
 
-def tell(kind: Callable[[Plant, Console], Story], *, name: str, words: str, simulated: str, interval_s: float) -> None:
-    """Tell a story from the command line, and leave `<name>.json` in the build folder. Ends the process: 1 where an act was not as it should."""
+def tell(
+    kind: Callable[[Plant, Console], Story],
+    *,
+    name: str,
+    words: str,
+    simulated: str,
+    interval_s: float,
+) -> None:
+    """Tell a story from the command line, and leave `<name>.json` in the build folder. Ends the
+    process: 1 where an act was not as it should.
+    """
     parser = argparse.ArgumentParser(description=words)
     parser.add_argument("--build", type=Path, default=Path("build"), help=f"folder for {name}.json")
     build = parser.parse_args().build
@@ -69,6 +88,14 @@ def tell(kind: Callable[[Plant, Console], Story], *, name: str, words: str, simu
         good = story.run()
     build.mkdir(exist_ok=True)
     seconds = time.monotonic() - begun
-    (build / f"{name}.json").write_text(json.dumps({"good": good, "seconds": round(seconds, 1), "acts": [asdict(a) for a in story.acts]}, indent=1))
-    console.print(f"\n{sum(a.ok for a in story.acts)} of {len(story.acts)} acts as they should, {seconds:.0f} s")
+    (build / f"{name}.json").write_text(
+        json.dumps(
+            {"good": good, "seconds": round(seconds, 1), "acts": [asdict(a) for a in story.acts]},
+            indent=1,
+        )
+    )
+    console.print(
+        f"\n{sum(a.ok for a in story.acts)} of {len(story.acts)} acts as they should,"
+        f" {seconds:.0f} s"
+    )
     sys.exit(0 if good else 1)

@@ -1,8 +1,10 @@
-"""Coverage-guided fuzzing (atheris) of every parser that meets an attacker's bytes, in a time budget, from a corpus kept with the tests.
+"""Coverage-guided fuzzing (atheris) of every parser that meets an attacker's bytes, in a time
+budget, from a corpus kept with the tests.
 
-Each target takes bytes and must either return or raise our own errors; anything else, a time-out or too much memory is a finding. Each runs in a
-process of its own, because libFuzzer owns its process. New inputs that reach new code are kept in the work folder; `--keep` copies the smallest
-set that covers the same into the corpus.
+Each target takes bytes and must either return or raise our own errors; anything else, a time-out or
+too much memory is a finding. Each runs in a process of its own, because libFuzzer owns its process.
+New inputs that reach new code are kept in the work folder; `--keep` copies the smallest set that
+covers the same into the corpus.
 """
 
 from __future__ import annotations
@@ -18,15 +20,22 @@ from pathlib import Path
 from typing import Any, Final
 
 MAX_INPUT: Final = 64 * 1024
-"""Bytes of one input: enough for a boot log of some hundred events; larger ones only make fuzzing slow."""
+"""Bytes of one input: enough for a boot log of some hundred events; larger ones only make fuzzing
+slow.
+"""
 MAX_RSS_MB: Final = 1024
 TIMEOUT_S: Final = 10
 """A parser that takes ten seconds on 64 KiB hangs."""
 
 
-def targets() -> dict[str, Callable[[bytes], Any]]:
+def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered steps, read best in one piece
     """Name to parser; imported here, so that atheris can instrument what they import."""
-    from framegate.eventlog import edited_after_measuring, parse_boot_log, replay, structural_failures
+    from framegate.eventlog import (
+        edited_after_measuring,
+        parse_boot_log,
+        replay,
+        structural_failures,
+    )
     from framegate.eventlog.content import revoked_hashes, sbat_levels
     from framegate.eventlog.words import event_rows
     from framegate.evidence.quote_files import load_ak, load_attest
@@ -47,7 +56,14 @@ def targets() -> dict[str, Callable[[bytes], Any]]:
 
     def structures(data: bytes) -> None:
         kind, body = data[:1], data[1:]
-        parsers: tuple[Callable[[bytes], Any], ...] = (parse_attest, parse_signature, parse_public, load_ak, load_attest, parse_header)
+        parsers: tuple[Callable[[bytes], Any], ...] = (
+            parse_attest,
+            parse_signature,
+            parse_public,
+            load_ak,
+            load_attest,
+            parse_header,
+        )
         parsers[(kind[0] if kind else 0) % len(parsers)](body)
         public = parse_public(body)
         for require in (require_ak, require_ek):
@@ -83,7 +99,13 @@ def targets() -> dict[str, Callable[[bytes], Any]]:
     def edge(data: bytes) -> None:
         from google.protobuf.message import DecodeError
 
-        for message in (pb.BeginRequest, pb.CompleteRequest, pb.CameraMessage, pb.ImportProfileRequest, pb.TrustUpdate):
+        for message in (
+            pb.BeginRequest,
+            pb.CompleteRequest,
+            pb.CameraMessage,
+            pb.ImportProfileRequest,
+            pb.TrustUpdate,
+        ):
             try:
                 parsed = message.FromString(data)
             except (DecodeError, UnicodeDecodeError):
@@ -94,11 +116,26 @@ def targets() -> dict[str, Callable[[bytes], Any]]:
     def words(data: bytes) -> None:
         kind, body = data[:1], data[1:]
         parsers: tuple[Callable[[bytes], Any], ...] = (
-            parse_profile, parse_allowlist, parse_posture, strict_json, lambda b: parse_envelope(b, "x"), revoked_hashes, sbat_levels, lambda b: from_corim(b, "x"),
-        )  # fmt: skip
+            parse_profile,
+            parse_allowlist,
+            parse_posture,
+            strict_json,
+            lambda b: parse_envelope(b, "x"),
+            revoked_hashes,
+            sbat_levels,
+            lambda b: from_corim(b, "x"),
+        )
         parsers[(kind[0] if kind else 0) % len(parsers)](body)
 
-    return {"structures": structures, "boot-log": boot_log, "ima": ima, "certificate": certificate, "records": records, "edge": edge, "words": words}
+    return {
+        "structures": structures,
+        "boot-log": boot_log,
+        "ima": ima,
+        "certificate": certificate,
+        "records": records,
+        "edge": edge,
+        "words": words,
+    }
 
 
 def _ours() -> type[Exception]:
@@ -126,7 +163,9 @@ def targets_cached() -> dict[str, Callable[[bytes], Any]]:
 
 
 def seeds() -> dict[str, list[bytes]]:
-    """Good inputs by target, made by the simulators: what fuzzing starts from besides the corpus."""
+    """Good inputs by target, made by the simulators: what fuzzing starts from besides the
+    corpus.
+    """
     from framegate.tpm.buffer import tpm2b
     from framegate.wire import AttestHello, Challenge
     from framegate_proto.v1 import framegate_pb2 as pb
@@ -137,9 +176,20 @@ def seeds() -> dict[str, list[bytes]]:
 
     forge = Forge(TpmMaker.found(), Firmware("simulated-camera"))
     challenge = Challenge(
-        hello_sha256=bytes(32), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=11, pcrs=tuple(range(11)), ima_offset=0,
-        want_boot_log=1, controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=1000,
-    )  # fmt: skip
+        hello_sha256=bytes(32),
+        session=bytes(16),
+        nonce=bytes(32),
+        credential=b"",
+        encrypted_secret=b"",
+        bank=11,
+        pcrs=tuple(range(11)),
+        ima_offset=0,
+        want_boot_log=1,
+        controller="c",
+        issued_at_ms=0,
+        deadline_ms=0,
+        attest_interval_ms=1000,
+    )
     kept: dict[str, Any] = {}
 
     def keep(p: dict[str, Any]) -> dict[str, Any]:
@@ -153,17 +203,35 @@ def seeds() -> dict[str, list[bytes]]:
     ima.measure(b"/s", bytes(32), signature=b"\3\2\4" + bytes(80))
     ima.measure(b"/v", bytes(32), violation=True)
     ak, attest = forge.ak.public.raw, kept["quote_attest"]
-    again = AttestHello(client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32))
+    again = AttestHello(
+        client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)
+    )
     return {
-        "structures": [bytes([n]) + s for n, s in enumerate((attest, kept["quote_signature"], ak, tpm2b(ak), tpm2b(attest), b"\x40\1"))],
-        "boot-log": [boot_log(measurements(Firmware("x")))[:4000], boot_log(measurements(Firmware("x"))[:3], locality=3)],
-        "ima": [ima.list_from()], "certificate": list(forge.ek_certificates), "records": [hello, proof[:8000], challenge.marshal(), again.marshal()],
-        "edge": [pb.BeginRequest(hello=hello).SerializeToString(), pb.CompleteRequest(state=b"s", mac=b"m", proof=b"p").SerializeToString()],
+        "structures": [
+            bytes([n]) + s
+            for n, s in enumerate(
+                (attest, kept["quote_signature"], ak, tpm2b(ak), tpm2b(attest), b"\x40\1")
+            )
+        ],
+        "boot-log": [
+            boot_log(measurements(Firmware("x")))[:4000],
+            boot_log(measurements(Firmware("x"))[:3], locality=3),
+        ],
+        "ima": [ima.list_from()],
+        "certificate": list(forge.ek_certificates),
+        "records": [hello, proof[:8000], challenge.marshal(), again.marshal()],
+        "edge": [
+            pb.BeginRequest(hello=hello).SerializeToString(),
+            pb.CompleteRequest(state=b"s", mac=b"m", proof=b"p").SerializeToString(),
+        ],
         "words": [
-            b"\0" + profile_toml(Firmware("x"), "x").encode(), b"\1" + allowlist_of("x", "1")[:2000], b"\2" + forge.posture, b"\6sbat,1,2024\n",
+            b"\0" + profile_toml(Firmware("x"), "x").encode(),
+            b"\1" + allowlist_of("x", "1")[:2000],
+            b"\2" + forge.posture,
+            b"\6sbat,1,2024\n",
             b"\7\xd9\x01\xf5\xa1\x01\x80",
         ],
-    }  # fmt: skip
+    }
 
 
 def _worker(name: str, folders: list[str], seconds: int) -> None:
@@ -172,24 +240,37 @@ def _worker(name: str, folders: list[str], seconds: int) -> None:
     with atheris.instrument_imports(include=["framegate", "framegate_controller"]):
         targets_cached()
     options = [
-        f"-max_total_time={seconds}", f"-max_len={MAX_INPUT}", f"-rss_limit_mb={MAX_RSS_MB}", f"-timeout={TIMEOUT_S}",
-        f"-artifact_prefix={folders[0]}/../{name}-", "-print_final_stats=1", "-verbosity=1",
-    ]  # fmt: skip
+        f"-max_total_time={seconds}",
+        f"-max_len={MAX_INPUT}",
+        f"-rss_limit_mb={MAX_RSS_MB}",
+        f"-timeout={TIMEOUT_S}",
+        f"-artifact_prefix={folders[0]}/../{name}-",
+        "-print_final_stats=1",
+        "-verbosity=1",
+    ]
     atheris.Setup([sys.argv[0], *folders, *options], lambda data: run_one(name, data))
     atheris.Fuzz()
 
 
 def main() -> None:
     """make fuzz."""
-    parser = argparse.ArgumentParser(description="Fuzz every parser from the corpus; exit code 1 where something was found.")
+    parser = argparse.ArgumentParser(
+        description="Fuzz every parser from the corpus; exit code 1 where something was found."
+    )
     parser.add_argument("--seconds", type=int, default=600, help="for all targets together")
     parser.add_argument("--corpus", type=Path, default=Path("tests/vectors/corpus"))
     parser.add_argument("--work", type=Path, default=Path("build/fuzz"))
-    parser.add_argument("--keep", action="store_true", help="copy what reaches new code into the corpus")
+    parser.add_argument(
+        "--keep", action="store_true", help="copy what reaches new code into the corpus"
+    )
     parser.add_argument("--target", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.target:
-        _worker(args.target, [str(args.work / args.target), str(args.corpus / args.target)], args.seconds)
+        _worker(
+            args.target,
+            [str(args.work / args.target), str(args.corpus / args.target)],
+            args.seconds,
+        )
         return
     names, found = list(targets()), []
     for name, inputs in seeds().items():
@@ -200,14 +281,37 @@ def main() -> None:
     each = max(2, args.seconds // len(names))
     for name in names:
         begun = time.monotonic()
-        argv = [sys.executable, "-m", "framegate_simulators.fuzz.run", "--target", name, "--seconds", str(each), "--corpus", str(args.corpus), "--work", str(args.work)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=each + 120, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        argv = [
+            sys.executable,
+            "-m",
+            "framegate_simulators.fuzz.run",
+            "--target",
+            name,
+            "--seconds",
+            str(each),
+            "--corpus",
+            str(args.corpus),
+            "--work",
+            str(args.work),
+        ]
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=each + 120,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
         text = done.stdout + done.stderr
         runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
         cover = re.findall(r"cov: (\d+)", text)
         bad = done.returncode != 0
         took, words = time.monotonic() - begun, "FOUND SOMETHING" if bad else "nothing found"
-        print(f"{name:12} {int(runs[1]) if runs else 0:>10,} runs  {cover[-1] if cover else '?':>6} edges  {took:5.0f} s  {words}", flush=True)
+        print(
+            f"{name:12} {int(runs[1]) if runs else 0:>10,} runs  {cover[-1] if cover else '?':>6}"
+            f" edges  {took:5.0f} s  {words}",
+            flush=True,
+        )
         if bad:
             found.append(name)
             print("\n".join(text.splitlines()[-40:]), file=sys.stderr)

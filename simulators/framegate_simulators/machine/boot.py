@@ -1,6 +1,8 @@
-"""A simulated boot: a chain of firmware images measured into PCRs, and the TCG event log that tells of it.
+"""A simulated boot: a chain of firmware images measured into PCRs, and the TCG event log that tells
+of it.
 
-The images are made-up byte strings; the hashing, the log format and the order of events are those of UEFI machines (TCG PFP 1.06).
+The images are made-up byte strings; the hashing, the log format and the order of events are those
+of UEFI machines (TCG PFP 1.06).
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from typing import Any, Final
 
 import tpm2_pytss as tss
 
-from framegate.eventlog.content import EXIT_BOOT_SERVICES, GLOBAL_VARIABLE, IMAGE_SECURITY, SHIM_LOCK, signature_list
+from framegate.eventlog.content import (
+    EXIT_BOOT_SERVICES,
+    GLOBAL_VARIABLE,
+    IMAGE_SECURITY,
+    SHIM_LOCK,
+    signature_list,
+)
 from framegate.eventlog.parse import EventType
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 from framegate_simulators.machine.ima import AGENT_FOLDER, allowlist_of
@@ -64,35 +72,113 @@ def measurements(firmware: Firmware) -> list[Measurement]:
     """Everything this firmware measures, in order, with separators."""
     out: list[Measurement] = []
 
-    def add(name: str, pcr: int, kind: EventType, content: bytes, data: bytes | None = None) -> None:
+    def add(
+        name: str, pcr: int, kind: EventType, content: bytes, data: bytes | None = None
+    ) -> None:
         out.append(Measurement(name, pcr, kind, content, content if data is None else data))
 
     model = firmware.model
-    add("CRTM version", 0, EventType.S_CRTM_VERSION, f"{model} {firmware.version}\0".encode("utf-16-le"))
+    add(
+        "CRTM version",
+        0,
+        EventType.S_CRTM_VERSION,
+        f"{model} {firmware.version}\0".encode("utf-16-le"),
+    )
     blob = struct.pack("<QQ", 0xFF800000, 0x800000)
-    add("main firmware", 0, EventType.EFI_PLATFORM_FIRMWARE_BLOB, image(f"{model} firmware {firmware.version}"), blob)
-    add("platform configuration", 1, EventType.EFI_HANDOFF_TABLES, image(f"{model} smbios"), struct.pack("<Q", 1))
-    add("option ROM", 2, EventType.EFI_BOOT_SERVICES_DRIVER, image(f"{model} network option rom"), b"option rom")
-    add("firmware settings", 3, EventType.EFI_PLATFORM_FIRMWARE_BLOB, image(f"{model} settings"), blob)
+    add(
+        "main firmware",
+        0,
+        EventType.EFI_PLATFORM_FIRMWARE_BLOB,
+        image(f"{model} firmware {firmware.version}"),
+        blob,
+    )
+    add(
+        "platform configuration",
+        1,
+        EventType.EFI_HANDOFF_TABLES,
+        image(f"{model} smbios"),
+        struct.pack("<Q", 1),
+    )
+    add(
+        "option ROM",
+        2,
+        EventType.EFI_BOOT_SERVICES_DRIVER,
+        image(f"{model} network option rom"),
+        b"option rom",
+    )
+    add(
+        "firmware settings",
+        3,
+        EventType.EFI_PLATFORM_FIRMWARE_BLOB,
+        image(f"{model} settings"),
+        blob,
+    )
     secure = b"\x01" if firmware.secure_boot else b"\x00"
     for guid, variable, value in [
-        (GLOBAL_VARIABLE, "SecureBoot", secure), (GLOBAL_VARIABLE, "PK", image(f"{model} PK")), (GLOBAL_VARIABLE, "KEK", image(f"{model} KEK")),
-        (IMAGE_SECURITY, "db", image(f"{model} db")), (IMAGE_SECURITY, "dbx", signature_list(revocations(firmware))),
-    ]:  # fmt: skip
-        add(f"variable {variable}", 7, EventType.EFI_VARIABLE_DRIVER_CONFIG, _variable(guid, variable, value))
-    add("boot order", 1, EventType.EFI_VARIABLE_BOOT, _variable(GLOBAL_VARIABLE, "BootOrder", firmware.boot_order))
+        (GLOBAL_VARIABLE, "SecureBoot", secure),
+        (GLOBAL_VARIABLE, "PK", image(f"{model} PK")),
+        (GLOBAL_VARIABLE, "KEK", image(f"{model} KEK")),
+        (IMAGE_SECURITY, "db", image(f"{model} db")),
+        (IMAGE_SECURITY, "dbx", signature_list(revocations(firmware))),
+    ]:
+        add(
+            f"variable {variable}",
+            7,
+            EventType.EFI_VARIABLE_DRIVER_CONFIG,
+            _variable(guid, variable, value),
+        )
+    add(
+        "boot order",
+        1,
+        EventType.EFI_VARIABLE_BOOT,
+        _variable(GLOBAL_VARIABLE, "BootOrder", firmware.boot_order),
+    )
     add("boot attempt", 4, EventType.EFI_ACTION, b"Calling EFI Application from Boot Option")
     for pcr in range(8):
         add(f"separator {pcr}", pcr, EventType.SEPARATOR, b"\0\0\0\0")
     add("partition table", 5, EventType.EFI_GPT_EVENT, image(f"{model} gpt"))
-    add("signer of the boot loader", 7, EventType.EFI_VARIABLE_AUTHORITY, _variable(IMAGE_SECURITY, "db", image("vendor certificate")))
-    add("SBAT level", 7, EventType.EFI_VARIABLE_AUTHORITY, _variable(SHIM_LOCK, "SbatLevel", firmware.sbat.encode()))
-    add("boot loader", 4, EventType.EFI_BOOT_SERVICES_APPLICATION, image(f"{model} {firmware.bootloader}"), b"\\EFI\\debian\\shimx64.efi")
+    add(
+        "signer of the boot loader",
+        7,
+        EventType.EFI_VARIABLE_AUTHORITY,
+        _variable(IMAGE_SECURITY, "db", image("vendor certificate")),
+    )
+    add(
+        "SBAT level",
+        7,
+        EventType.EFI_VARIABLE_AUTHORITY,
+        _variable(SHIM_LOCK, "SbatLevel", firmware.sbat.encode()),
+    )
+    add(
+        "boot loader",
+        4,
+        EventType.EFI_BOOT_SERVICES_APPLICATION,
+        image(f"{model} {firmware.bootloader}"),
+        b"\\EFI\\debian\\shimx64.efi",
+    )
     if firmware.extra_event:
-        add("extra", 4, EventType.EFI_BOOT_SERVICES_APPLICATION, image(firmware.extra_event), b"\\EFI\\extra.efi")
+        add(
+            "extra",
+            4,
+            EventType.EFI_BOOT_SERVICES_APPLICATION,
+            image(firmware.extra_event),
+            b"\\EFI\\extra.efi",
+        )
     if not firmware.drop_kernel:
-        add("kernel", 4, EventType.EFI_BOOT_SERVICES_APPLICATION, image(f"{model} {firmware.kernel}"), b"\\EFI\\Linux\\linux.efi")
-    add("command line", 8, EventType.IPL, firmware.command_line.encode(), b"kernel_cmdline: " + firmware.command_line.encode() + b"\0")
+        add(
+            "kernel",
+            4,
+            EventType.EFI_BOOT_SERVICES_APPLICATION,
+            image(f"{model} {firmware.kernel}"),
+            b"\\EFI\\Linux\\linux.efi",
+        )
+    add(
+        "command line",
+        8,
+        EventType.IPL,
+        firmware.command_line.encode(),
+        b"kernel_cmdline: " + firmware.command_line.encode() + b"\0",
+    )
     add("initrd", 9, EventType.IPL, image(f"{model} {firmware.initrd}"), b"/initrd.img\0")
     add("exit boot services", 5, EventType.EFI_ACTION, EXIT_BOOT_SERVICES[0])
     add("exit boot services done", 5, EventType.EFI_ACTION, EXIT_BOOT_SERVICES[1])
@@ -116,9 +202,13 @@ def _variable(guid: bytes, name: str, value: bytes) -> bytes:
 
 def boot_log(events: list[Measurement], *, locality: int | None = None) -> bytes:
     """The crypto-agile log of `events`."""
-    spec = b"Spec ID Event03\0" + struct.pack("<IBBBB", 0, 0, 2, 0, 2) + struct.pack("<I", len(BANKS))
+    spec = (
+        b"Spec ID Event03\0" + struct.pack("<IBBBB", 0, 0, 2, 0, 2) + struct.pack("<I", len(BANKS))
+    )
     spec += b"".join(struct.pack("<HH", b, DIGEST_SIZE[b]) for b in BANKS) + b"\0"
-    log = struct.pack("<II", 0, EventType.NO_ACTION) + bytes(20) + struct.pack("<I", len(spec)) + spec
+    log = (
+        struct.pack("<II", 0, EventType.NO_ACTION) + bytes(20) + struct.pack("<I", len(spec)) + spec
+    )
     if locality is not None:
         data = b"StartupLocality\0" + bytes([locality])
         log += _event(0, EventType.NO_ACTION, {b: bytes(DIGEST_SIZE[b]) for b in BANKS}, data)
@@ -128,34 +218,87 @@ def boot_log(events: list[Measurement], *, locality: int | None = None) -> bytes
 
 
 def _event(pcr: int, kind: int, digests: dict[Alg, bytes], data: bytes) -> bytes:
-    head = struct.pack("<III", pcr, kind, len(digests)) + b"".join(struct.pack("<H", b) + d for b, d in digests.items())
+    head = struct.pack("<III", pcr, kind, len(digests)) + b"".join(
+        struct.pack("<H", b) + d for b, d in digests.items()
+    )
     return head + struct.pack("<I", len(data)) + data
 
 
 def measure(esys: Any, events: list[Measurement]) -> None:
     """Extend a running TPM's PCRs with `events`, as the firmware does."""
     for event in events:
-        values = [tss.TPMT_HA(hashAlg=b, digest=tss.TPMU_HA(**{HASH_NAME[b]: event.digest(b)})) for b in BANKS]
-        esys.pcr_extend(getattr(tss.ESYS_TR, f"PCR{event.pcr}"), tss.TPML_DIGEST_VALUES(digests=values))
+        values = [
+            tss.TPMT_HA(hashAlg=b, digest=tss.TPMU_HA(**{HASH_NAME[b]: event.digest(b)}))
+            for b in BANKS
+        ]
+        esys.pcr_extend(
+            getattr(tss.ESYS_TR, f"PCR{event.pcr}"), tss.TPML_DIGEST_VALUES(digests=values)
+        )
 
 
 def profile_toml(firmware: Firmware, name: str, revision: int = 1) -> str:
-    """The firmware profile that this firmware satisfies; with `ima`, its allowlist is `allowlist_of(model, release)`."""
+    """The firmware profile that this firmware satisfies; with `ima`, its allowlist is
+    `allowlist_of(model, release)`.
+    """
     pcrs = list(range(11 if firmware.ima else 10))
     lines = [
-        f"# Reference values of the simulated machine {firmware.model}; made by: framegate-sim profile {firmware.model}", "", "[profile]",
-        f'name = "{name}"', f'version = "{firmware.version}"', f"revision = {revision}", 'description = "simulated: the images are made up"',
-        'bank = "sha256"', f"pcrs = {pcrs}", "", "[tpm]", 'firmware = "any"', "", "[secure_boot]", f"required = {str(firmware.secure_boot).lower()}",
-        f"dbx_minimum = {json.dumps([h.hex() for h in revocations(firmware)])}", f"sbat_minimum = {json.dumps(firmware.sbat.split())}",
-        "", "[posture]", 'os_ids = ["debian", "ubuntu"]',
-    ]  # fmt: skip
+        (
+            f"# Reference values of the simulated machine {firmware.model}; made by: framegate-sim"
+            f" profile {firmware.model}"
+        ),
+        "",
+        "[profile]",
+        f'name = "{name}"',
+        f'version = "{firmware.version}"',
+        f"revision = {revision}",
+        'description = "simulated: the images are made up"',
+        'bank = "sha256"',
+        f"pcrs = {pcrs}",
+        "",
+        "[tpm]",
+        'firmware = "any"',
+        "",
+        "[secure_boot]",
+        f"required = {str(firmware.secure_boot).lower()}",
+        f"dbx_minimum = {json.dumps([h.hex() for h in revocations(firmware)])}",
+        f"sbat_minimum = {json.dumps(firmware.sbat.split())}",
+        "",
+        "[posture]",
+        'os_ids = ["debian", "ubuntu"]',
+    ]
     if firmware.ima:
         digest = hashlib.sha256(allowlist_of(firmware.model, firmware.release)).hexdigest()
-        lines += ["", "[ima]", f'allowlists = ["sha256:{digest}"]', "max_violations = 0", f'measured = ["{AGENT_FOLDER}"]']
-    lines += ["", "[[variable]]", 'name = "boot order and entries"', "pcr = 1", 'names = ["BootOrder", "Boot####"]']
-    lines += ["", "[[text]]", 'name = "command line"', "pcr = 8", f"allow = {json.dumps([firmware.command_line])}", "required = true"]
+        lines += [
+            "",
+            "[ima]",
+            f'allowlists = ["sha256:{digest}"]',
+            "max_violations = 0",
+            f'measured = ["{AGENT_FOLDER}"]',
+        ]
+    lines += [
+        "",
+        "[[variable]]",
+        'name = "boot order and entries"',
+        "pcr = 1",
+        'names = ["BootOrder", "Boot####"]',
+    ]
+    lines += [
+        "",
+        "[[text]]",
+        'name = "command line"',
+        "pcr = 8",
+        f"allow = {json.dumps([firmware.command_line])}",
+        "required = true",
+    ]
     elsewhere = {"boot order", "command line", "variable dbx", "SBAT level"}
     for event in measurements(firmware):
         if event.type != EventType.SEPARATOR and event.name not in elsewhere:
-            lines += ["", "[[event]]", f'name = "{event.name}"', f"pcr = {event.pcr}", f'digests = ["{event.digest(Alg.SHA256).hex()}"]', "required = true"]
+            lines += [
+                "",
+                "[[event]]",
+                f'name = "{event.name}"',
+                f"pcr = {event.pcr}",
+                f'digests = ["{event.digest(Alg.SHA256).hex()}"]',
+                "required = true",
+            ]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,9 @@
-"""A simulated IMA measurement list: what a kernel with an IMA policy would have measured, in the kernel's binary format.
+"""A simulated IMA measurement list: what a kernel with an IMA policy would have measured, in the
+kernel's binary format.
 
-The kernels these simulators run on may have no IMA, so the list is made here and extended into the simulated TPM: the bytes and the hashing are the
-kernel's, the files are made up. On a machine whose kernel measures, the agent reads the kernel's own list instead.
+The kernels these simulators run on may have no IMA, so the list is made here and extended into the
+simulated TPM: the bytes and the hashing are the kernel's, the files are made up. On a machine whose
+kernel measures, the agent reads the kernel's own list instead.
 """
 
 from __future__ import annotations
@@ -24,43 +26,83 @@ BANKS: Final = (Alg.SHA1, Alg.SHA256)
 
 def files_of(model: str, release: str) -> dict[bytes, bytes]:
     """Path to SHA-256 of the files a machine of this model and release starts with."""
-    names = ["/usr/lib/systemd/systemd", "/usr/bin/python3.11", "/usr/bin/dash", "/usr/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"]
+    names = [
+        "/usr/lib/systemd/systemd",
+        "/usr/bin/python3.11",
+        "/usr/bin/dash",
+        "/usr/lib/x86_64-linux-gnu/libc.so.6",
+        "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+    ]
     names += [f"/usr/lib/modules/6.12.9/kernel/module{n}.ko" for n in range(12)]
-    names += [f"{AGENT_FOLDER}lib/framegate_agent/{n}.py" for n in ("daemon", "tpm", "attestation", "main")]
+    names += [
+        f"{AGENT_FOLDER}lib/framegate_agent/{n}.py"
+        for n in ("daemon", "tpm", "attestation", "main")
+    ]
     return {n.encode(): hashlib.sha256(f"{model} {release} {n}".encode()).digest() for n in names}
 
 
 def allowlist_of(model: str, *releases: str) -> bytes:
     """The allowlist of these releases."""
-    return allowlist_text(("sha256", digest, path) for release in releases for path, digest in files_of(model, release).items())
+    return allowlist_text(
+        ("sha256", digest, path)
+        for release in releases
+        for path, digest in files_of(model, release).items()
+    )
 
 
 @dataclass
 class ImaMachine:
-    """What the kernel of a simulated machine holds: the list, and the value of PCR 10 in every bank."""
+    """What the kernel of a simulated machine holds: the list, and the value of PCR 10 in every
+    bank.
+    """
 
     entries: list[bytes] = field(default_factory=list)
     extended: list[dict[Alg, bytes]] = field(default_factory=list)
-    values: dict[Alg, bytes] = field(default_factory=lambda: {b: bytes(DIGEST_SIZE[b]) for b in BANKS})
+    values: dict[Alg, bytes] = field(
+        default_factory=lambda: {b: bytes(DIGEST_SIZE[b]) for b in BANKS}
+    )
 
     @classmethod
     def booted(cls, pcrs: Mapping[int, bytes], files: Mapping[bytes, bytes]) -> ImaMachine:
         """A machine that measured boot_aggregate over SHA-256 PCR 0 to 9 and then `files`."""
         made = cls()
-        made.measure(b"boot_aggregate", hashlib.sha256(b"".join(pcrs.get(p, bytes(32)) for p in range(10))).digest())
+        made.measure(
+            b"boot_aggregate",
+            hashlib.sha256(b"".join(pcrs.get(p, bytes(32)) for p in range(10))).digest(),
+        )
         for path, digest in files.items():
             made.measure(path, digest)
         return made
 
-    def measure(self, path: bytes, digest: bytes, *, algorithm: str = "sha256", signature: bytes | None = None, violation: bool = False, pcr: int = IMA_PCR) -> None:
+    def measure(
+        self,
+        path: bytes,
+        digest: bytes,
+        *,
+        algorithm: str = "sha256",
+        signature: bytes | None = None,
+        violation: bool = False,
+        pcr: int = IMA_PCR,
+    ) -> None:
         """Add one entry and extend PCR 10, as ima_add_template_entry() does."""
         head = (algorithm + ":").encode() + b"\0"
-        fields = [head + (bytes(len(digest)) if violation else digest), path + b"\0", *([signature] if signature is not None else [])]
+        fields = [
+            head + (bytes(len(digest)) if violation else digest),
+            path + b"\0",
+            *([signature] if signature is not None else []),
+        ]
         body = b"".join(struct.pack("<I", len(f)) + f for f in fields)
         name = b"ima-ng" if signature is None else b"ima-sig"
         digests = {b: hashlib.new(HASH_NAME[b], body).digest() for b in BANKS}
         shown = bytes(20) if violation else digests[Alg.SHA1]
-        self.entries.append(struct.pack("<I", pcr) + shown + struct.pack("<I", len(name)) + name + struct.pack("<I", len(body)) + body)
+        self.entries.append(
+            struct.pack("<I", pcr)
+            + shown
+            + struct.pack("<I", len(name))
+            + name
+            + struct.pack("<I", len(body))
+            + body
+        )
         put = {b: b"\xff" * DIGEST_SIZE[b] if violation else digests[b] for b in BANKS}
         self.extended.append(put)
         for bank, digest_ in put.items():
@@ -73,5 +115,8 @@ class ImaMachine:
     def extend(self, esys: Any, since: int = 0) -> None:
         """Extend a running TPM with the entries from `since` on."""
         for put in self.extended[since:]:
-            values = [tss.TPMT_HA(hashAlg=b, digest=tss.TPMU_HA(**{HASH_NAME[b]: d})) for b, d in put.items()]
+            values = [
+                tss.TPMT_HA(hashAlg=b, digest=tss.TPMU_HA(**{HASH_NAME[b]: d}))
+                for b, d in put.items()
+            ]
             esys.pcr_extend(tss.ESYS_TR.PCR10, tss.TPML_DIGEST_VALUES(digests=values))

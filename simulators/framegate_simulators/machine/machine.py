@@ -1,4 +1,6 @@
-"""A simulated machine: a TPM, a firmware that boots and measures, and a disk. Power it on, off, cut it, restart it."""
+"""A simulated machine: a TPM, a firmware that boots and measures, and a disk. Power it on, off, cut
+it, restart it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,13 @@ from framegate_simulators.machine.tpm import Swtpm, TpmMaker, manufacture
 
 
 class Machine:
-    """One machine in `folder`: its `tpm`, its `disk` (the agent's state lives there) and the boot log and IMA list of the present boot."""
+    """One machine in `folder`: its `tpm`, its `disk` (the agent's state lives there) and the boot
+    log and IMA list of the present boot.
+    """
 
-    def __init__(self, folder: Path, maker: TpmMaker, firmware: Firmware, *, ek: str = "p256") -> None:
+    def __init__(
+        self, folder: Path, maker: TpmMaker, firmware: Firmware, *, ek: str = "p256"
+    ) -> None:
         self.folder, self.maker, self.firmware, self._ek = folder, maker, firmware, ek
         private_folder(folder)
         self.disk = private_folder(folder / "disk")
@@ -36,7 +42,10 @@ class Machine:
             delivered.write_bytes(manufacture(self.tpm, self.maker, self._ek))
         events = measurements(self.firmware)
         log = boot_log(events)
-        ima = ImaMachine.booted(replay(parse_boot_log(log), Alg.SHA256), files_of(self.firmware.model, self.firmware.release))
+        ima = ImaMachine.booted(
+            replay(parse_boot_log(log), Alg.SHA256),
+            files_of(self.firmware.model, self.firmware.release),
+        )
         with self.tpm.esys() as esys:
             measure(esys, events)
             ima.extend(esys)
@@ -58,7 +67,9 @@ class Machine:
         self.power_on()
 
     def tpm_restart(self, firmware: Firmware) -> None:
-        """TPM Restart (Shutdown(STATE), Startup(CLEAR)) into another system: the NULL hierarchy's seed survives, PCRs do not."""
+        """TPM Restart (Shutdown(STATE), Startup(CLEAR)) into another system: the NULL hierarchy's
+        seed survives, PCRs do not.
+        """
         self.tpm.stop(save_state=True)
         self.firmware = firmware
         self.power_on()

@@ -1,4 +1,6 @@
-"""A TPM maker: a CA for endorsement keys, and swtpm instances with EK certificates in their NV. SIMULATED hardware, real TPM 2.0 commands."""
+"""A TPM maker: a CA for endorsement keys, and swtpm instances with EK certificates in their NV.
+SIMULATED hardware, real TPM 2.0 commands.
+"""
 
 from __future__ import annotations
 
@@ -42,19 +44,27 @@ class TpmMaker:
         """A new maker with a fresh root."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} EK Root CA")])
-        return cls(key, _builder(subject, subject, key.public_key(), ca=True).sign(key, hashes.SHA256()))
+        return cls(
+            key, _builder(subject, subject, key.public_key(), ca=True).sign(key, hashes.SHA256())
+        )
 
     @classmethod
     def load_or_found(cls, folder: Path) -> TpmMaker:
         """The maker kept in `folder`, founded there on first use (its key is 0600)."""
         if not folder.exists():
             maker = cls.found()
-            pem = maker.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            pem = maker.key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
             folder.parent.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(dir=folder.parent))
             make_private(made / "maker.key", pem)
             (made / "maker.pem").write_bytes(maker.pem())
-            with contextlib.suppress(OSError):  # two machines switched on at once: the first one's maker is everybody's
+            with contextlib.suppress(
+                OSError
+            ):  # two machines switched on at once: the first one's maker is everybody's
                 made.rename(folder)
             shutil.rmtree(made, ignore_errors=True)
         key = serialization.load_pem_private_key((folder / "maker.key").read_bytes(), None)
@@ -65,34 +75,95 @@ class TpmMaker:
         """The root certificate as PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, *, eku: bool = True, ca: bool = False, days: int = 3650) -> bytes:
+    def issue(
+        self,
+        key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+        *,
+        eku: bool = True,
+        ca: bool = False,
+        days: int = 3650,
+    ) -> bytes:
         """DER EK certificate for `key`; the switches break it on purpose."""
         builder = _builder(x509.Name([]), self.certificate.subject, key, ca=ca, days=days)
-        tcg = [("2.23.133.2.1", "id:46474154"), ("2.23.133.2.2", "simulated"), ("2.23.133.2.3", "id:00010000")]
-        san = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.ObjectIdentifier(o), v) for o, v in tcg]))
+        tcg = [
+            ("2.23.133.2.1", "id:46474154"),
+            ("2.23.133.2.2", "simulated"),
+            ("2.23.133.2.3", "id:00010000"),
+        ]
+        san = x509.DirectoryName(
+            x509.Name([x509.NameAttribute(x509.ObjectIdentifier(o), v) for o, v in tcg])
+        )
         builder = builder.add_extension(x509.SubjectAlternativeName([san]), critical=True)
-        usage = dict.fromkeys(("digital_signature", "content_commitment", "data_encipherment", "crl_sign", "encipher_only", "decipher_only"), False)
+        usage = dict.fromkeys(
+            (
+                "digital_signature",
+                "content_commitment",
+                "data_encipherment",
+                "crl_sign",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
+        )
         agreement = isinstance(key, ec.EllipticCurvePublicKey)
-        builder = builder.add_extension(x509.KeyUsage(**usage, key_agreement=agreement, key_encipherment=not agreement, key_cert_sign=ca), critical=True)
+        builder = builder.add_extension(
+            x509.KeyUsage(
+                **usage, key_agreement=agreement, key_encipherment=not agreement, key_cert_sign=ca
+            ),
+            critical=True,
+        )
         if eku:
             builder = builder.add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
-    def issue_iak(self, key: ec.EllipticCurvePublicKey, *, usage: x509.ObjectIdentifier = IAK_USAGE) -> bytes:
+    def issue_iak(
+        self, key: ec.EllipticCurvePublicKey, *, usage: x509.ObjectIdentifier = IAK_USAGE
+    ) -> bytes:
         """DER IAK certificate for `key`."""
         subject = x509.Name([x509.NameAttribute(NameOID.SERIAL_NUMBER, "simulated-1")])
         builder = _builder(subject, self.certificate.subject, key, ca=False)
         usages = dict.fromkeys(
-            ("content_commitment", "data_encipherment", "key_agreement", "key_encipherment", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False
+            (
+                "content_commitment",
+                "data_encipherment",
+                "key_agreement",
+                "key_encipherment",
+                "key_cert_sign",
+                "crl_sign",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
         )
-        builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usages), critical=True)
-        return builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False).sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+        builder = builder.add_extension(
+            x509.KeyUsage(digital_signature=True, **usages), critical=True
+        )
+        return (
+            builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .sign(self.key, hashes.SHA256())
+            .public_bytes(serialization.Encoding.DER)
+        )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, *, ca: bool, days: int = 3650) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    *,
+    ca: bool,
+    days: int = 3650,
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1 if days > 0 else -2 * days)).not_valid_after(now + timedelta(days=days))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+    )
+    builder = builder.not_valid_before(
+        now - timedelta(days=1 if days > 0 else -2 * days)
+    ).not_valid_after(now + timedelta(days=days))
     return builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
 
 
@@ -104,7 +175,9 @@ class Swtpm:
         private_folder(self.folder)
         self.socket = folder / "tpm.sock"
         if len(str(self.socket)) > 100:
-            raise ValueError(f"Unix socket paths have at most 107 bytes, choose a shorter folder than {folder}")
+            raise ValueError(
+                f"Unix socket paths have at most 107 bytes, choose a shorter folder than {folder}"
+            )
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -117,13 +190,30 @@ class Swtpm:
         for path in (self.socket, Path(f"{self.socket}.ctrl")):
             path.unlink(missing_ok=True)
         state = private_folder(self.folder / "state")
-        argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", f"type=unixio,path={self.socket}"]
-        argv += ["--ctrl", f"type=unixio,path={self.socket}.ctrl", "--flags", "not-need-init,startup-clear"]
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        argv = [
+            "swtpm",
+            "socket",
+            "--tpm2",
+            "--tpmstate",
+            f"dir={state}",
+            "--server",
+            f"type=unixio,path={self.socket}",
+        ]
+        argv += [
+            "--ctrl",
+            f"type=unixio,path={self.socket}.ctrl",
+            "--flags",
+            "not-need-init,startup-clear",
+        ]
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not (self.socket.exists() and Path(f"{self.socket}.ctrl").exists()):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"swtpm did not start in {self.folder}; is the Debian package swtpm installed?")
+                raise RuntimeError(
+                    f"swtpm did not start in {self.folder}; is the Debian package swtpm installed?"
+                )
             time.sleep(0.002)
 
     @contextlib.contextmanager
@@ -136,18 +226,26 @@ class Swtpm:
             esys.close()
 
     def _connected(self) -> Any:
-        """A connection; a socket that is bound and does not listen yet, on a busy machine, is tried again."""
+        """A connection; a socket that is bound and does not listen yet, on a busy machine, is tried
+        again.
+        """
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
                 return tss.ESAPI(self.tcti)
             except tss.TSS2_Exception:
-                if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+                if (
+                    self.process is None
+                    or self.process.poll() is not None
+                    or time.monotonic() > deadline
+                ):
                     raise
                 time.sleep(0.005)
 
     def stop(self, *, save_state: bool = False) -> None:
-        """Orderly power off; `save_state` sends Shutdown(STATE), so that the next start is a TPM Restart."""
+        """Orderly power off; `save_state` sends Shutdown(STATE), so that the next start is a TPM
+        Restart.
+        """
         if self.process is None:
             return
         with contextlib.suppress(tss.TSS2_Exception), self.esys() as esys:
@@ -169,11 +267,21 @@ IAK_HANDLE, IAK_NV = 0x81020000, 0x01C90000
 
 
 def manufacture_iak(swtpm: Swtpm, maker: TpmMaker) -> bytes:
-    """Give a running `swtpm` an IAK with the maker's certificate, as makers of network equipment do; returns the DER."""
-    template = marshal_public(attributes=AK_ATTRS, curve=Curve.NIST_P256, x=b"iak".ljust(32, b"\0"), y=b"\0" * 32, scheme=(Alg.ECDSA, Alg.SHA256))
+    """Give a running `swtpm` an IAK with the maker's certificate, as makers of network equipment
+    do; returns the DER.
+    """
+    template = marshal_public(
+        attributes=AK_ATTRS,
+        curve=Curve.NIST_P256,
+        x=b"iak".ljust(32, b"\0"),
+        y=b"\0" * 32,
+        scheme=(Alg.ECDSA, Alg.SHA256),
+    )
     with swtpm.esys() as esys:
         public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
-        handle, made, *_ = esys.create_primary(tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT)
+        handle, made, *_ = esys.create_primary(
+            tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT
+        )
         key = parse_public(bytes(made.publicArea.marshal())).key()
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise TypeError("the IAK's template is of an ECC key")
@@ -185,12 +293,16 @@ def manufacture_iak(swtpm: Swtpm, maker: TpmMaker) -> bytes:
 
 
 def manufacture(swtpm: Swtpm, maker: TpmMaker, kind: str = "p256") -> bytes:
-    """Give a running `swtpm` its EK certificate of `kind` (`EK_KINDS`) in NV, as a maker does before delivery; returns the DER."""
+    """Give a running `swtpm` its EK certificate of `kind` (`EK_KINDS`) in NV, as a maker does
+    before delivery; returns the DER.
+    """
     index = EK_KINDS[kind]
     template = EK_TEMPLATES[index][1]
     with swtpm.esys() as esys:
         public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
-        handle, made, *_ = esys.create_primary(tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT)
+        handle, made, *_ = esys.create_primary(
+            tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT
+        )
         certificate = maker.issue(parse_public(bytes(made.publicArea.marshal())).key())
         esys.flush_context(handle)
         _nv_store(esys, index, certificate)
@@ -200,9 +312,21 @@ def manufacture(swtpm: Swtpm, maker: TpmMaker, kind: str = "p256") -> bytes:
 def _nv_store(esys: Any, index: int, content: bytes) -> None:
     """Write `content` to a new NV index, for good and for everybody to read."""
     nv = tss.TPMA_NV
-    flags = nv.PPWRITE | nv.WRITEDEFINE | nv.PPREAD | nv.OWNERREAD | nv.AUTHREAD | nv.NO_DA | nv.PLATFORMCREATE
-    area = tss.TPMS_NV_PUBLIC(nvIndex=index, nameAlg=tss.TPM2_ALG.SHA256, dataSize=len(content), attributes=flags)
-    handle = esys.nv_define_space(b"", tss.TPM2B_NV_PUBLIC(nvPublic=area), auth_handle=tss.ESYS_TR.PLATFORM)
+    flags = (
+        nv.PPWRITE
+        | nv.WRITEDEFINE
+        | nv.PPREAD
+        | nv.OWNERREAD
+        | nv.AUTHREAD
+        | nv.NO_DA
+        | nv.PLATFORMCREATE
+    )
+    area = tss.TPMS_NV_PUBLIC(
+        nvIndex=index, nameAlg=tss.TPM2_ALG.SHA256, dataSize=len(content), attributes=flags
+    )
+    handle = esys.nv_define_space(
+        b"", tss.TPM2B_NV_PUBLIC(nvPublic=area), auth_handle=tss.ESYS_TR.PLATFORM
+    )
     for at in range(0, len(content), 512):
         esys.nv_write(handle, content[at : at + 512], at, auth_handle=tss.ESYS_TR.PLATFORM)
     esys.nv_write_lock(handle, auth_handle=tss.ESYS_TR.PLATFORM)

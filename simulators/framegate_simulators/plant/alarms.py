@@ -40,7 +40,14 @@ from framegate_simulators.machine.tpm import TpmMaker
 
 SOAK_S: Final = 600
 MODEL: Final = "simulated-camera"
-_TAMPERINGS: Final = ("bootloader", "kernel", "command line", "implanted file", "Secure Boot off", "mixture of old and new")
+_TAMPERINGS: Final = (
+    "bootloader",
+    "kernel",
+    "command line",
+    "implanted file",
+    "Secure Boot off",
+    "mixture of old and new",
+)
 
 
 def firmware_of(generation: int) -> Firmware:
@@ -73,7 +80,12 @@ class Fleet:
         folder = Path(tempfile.mkdtemp(prefix="fg-alarms-"))
         self.keys = found_fleet(folder / "keys", "plant")
         self.store = Database(folder / "registry.db", lambda: self.now)
-        self.fleet = Context(ring=FolderKeyRing(self.keys), timing=Timing(), clock=lambda: self.now, controller="controller-1")
+        self.fleet = Context(
+            ring=FolderKeyRing(self.keys),
+            timing=Timing(),
+            clock=lambda: self.now,
+            controller="controller-1",
+        )
         self.verifier = Verifier(self.store, self.fleet)
         self.generation = 0
         maker = TpmMaker.found()
@@ -84,7 +96,15 @@ class Fleet:
         for number in range(machines):
             forge = Forge(maker, firmware_of(0))
             code = f"{number:016}".encode()
-            invitation = Invitation(kind=Kind.CAMERA, zone="line-1", name=f"cam{number}", profile=MODEL, ek_sha256=forge.ek_sha256, code=code, life_s=3600)
+            invitation = Invitation(
+                kind=Kind.CAMERA,
+                zone="line-1",
+                name=f"cam{number}",
+                profile=MODEL,
+                ek_sha256=forge.ek_sha256,
+                code=code,
+                life_s=3600,
+            )
             with self.store.writing() as tx:
                 device = invite(tx, invitation)
             self.machines.append(Machine(forge, device, 0))
@@ -131,7 +151,9 @@ class Fleet:
         toml = profile_toml(firmware, MODEL, self.generation + 1).encode()
         with self.store.writing() as tx:
             tx.evidence.add_allowlist(allowlist_of(MODEL, firmware.release), self.now)
-            import_profile(tx, self.keys, seal_envelope(PROFILE_TYPE, toml, key.der, key.sign), in_force=False)
+            import_profile(
+                tx, self.keys, seal_envelope(PROFILE_TYPE, toml, key.der, key.sign), in_force=False
+            )
             return start_rollout(tx, self.keys, MODEL, Plan(0, (50, 100), 10**6, SOAK_S, False)).id
 
     def end_update(self, rollout: str) -> None:
@@ -156,7 +178,9 @@ class Fleet:
             change_state(tx, tx.devices.find(machine.device), Event.RELEASE, by="operator")
 
 
-def run_script(events: int = 200, tamperings: int = 60, machines: int = 12, seed: int = 1) -> dict[str, Any]:
+def run_script(
+    events: int = 200, tamperings: int = 60, machines: int = 12, seed: int = 1
+) -> dict[str, Any]:
     """Live through `events` honest events and `tamperings`.
 
     Returns how many raised an alarm, and how many tamperings were caught, by kind.
@@ -173,10 +197,15 @@ def run_script(events: int = 200, tamperings: int = 60, machines: int = 12, seed
         if number % 40 == 10:
             rollout = fleet.begin_update()
         if number % 40 == 35 and rollout:
-            for machine in fleet.machines:  # whoever has not updated by the end of the window does so now
+            for (
+                machine
+            ) in fleet.machines:  # whoever has not updated by the end of the window does so now
                 if machine.generation != fleet.generation:
                     machine.generation = fleet.generation
-                    if fleet.restart(machine, firmware_of(machine.generation)).state != State.TRUSTED:
+                    if (
+                        fleet.restart(machine, firmware_of(machine.generation)).state
+                        != State.TRUSTED
+                    ):
                         alarms.append(f"late update of {machine.device}")
                     honest["update"] += 1
             fleet.end_update(rollout)
@@ -211,7 +240,14 @@ def run_script(events: int = 200, tamperings: int = 60, machines: int = 12, seed
 
 
 def _honest(fleet: Fleet, machine: Machine, *, under_way: bool) -> str:
-    kinds = ["attest", "reboot", "power cut", "network lost", "new process", "boot order changed"] + (["update"] * 4 if under_way else [])
+    kinds = [
+        "attest",
+        "reboot",
+        "power cut",
+        "network lost",
+        "new process",
+        "boot order changed",
+    ] + (["update"] * 4 if under_way else [])
     what = fleet.random.choice(kinds)
     firmware = firmware_of(machine.generation)
     if what == "update":
@@ -220,7 +256,9 @@ def _honest(fleet: Fleet, machine: Machine, *, under_way: bool) -> str:
     elif what in {"reboot", "power cut"}:
         fleet.restart(machine, firmware, cut=what == "power cut")
     elif what == "boot order changed":
-        fleet.restart(machine, replace(firmware, boot_order=bytes([fleet.random.randrange(4), 0, 0, 0])))
+        fleet.restart(
+            machine, replace(firmware, boot_order=bytes([fleet.random.randrange(4), 0, 0, 0]))
+        )
     elif what == "network lost":
         hello = machine.forge.attest_hello(known_log=True)
         fleet.verifier.begin_attest(hello, machine.device)  # the answer never arrives
@@ -241,13 +279,19 @@ def _tamper(fleet: Fleet, machine: Machine) -> str:
         machine.forge.ima.measure(b"/usr/bin/implant", fleet.random.randbytes(32))
         fleet.attest(machine)
         return what
-    other = firmware_of(machine.generation + 1 if machine.generation < fleet.generation else max(0, machine.generation - 1))
+    other = firmware_of(
+        machine.generation + 1
+        if machine.generation < fleet.generation
+        else max(0, machine.generation - 1)
+    )
     changed = {
         "bootloader": replace(firmware, bootloader="shim implanted"),
         "kernel": replace(firmware, kernel="kernel implanted"),
         "command line": replace(firmware, command_line=firmware.command_line + " init=/bin/sh"),
         "Secure Boot off": replace(firmware, secure_boot=False),
-        "mixture of old and new": replace(firmware, initrd=other.initrd if other != firmware else "initrd other"),
+        "mixture of old and new": replace(
+            firmware, initrd=other.initrd if other != firmware else "initrd other"
+        ),
     }[what]
     fleet.restart(machine, changed)
     return what

@@ -1,4 +1,6 @@
-"""make chaos-line: kill -9 one thing after the other while parts go by, and count from outside. Nothing uninspected may ever be let through."""
+"""make chaos-line: kill -9 one thing after the other while parts go by, and count from outside.
+Nothing uninspected may ever be let through.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ WEIGHTS: Final = {"adapter": 35, "link": 25, "broker": 15, "gateway": 15, "camer
 PARTS_A_RUN: Final = 4
 
 
-def chaos(line: LinePlant, runs: int, seed: int, progress: Progress | None = None) -> dict[str, object]:
-    """`runs` times: parts enter, something dies at a random moment and is started again. Returns the outside counts; `uninspected` must be 0."""
+def chaos(
+    line: LinePlant, runs: int, seed: int, progress: Progress | None = None
+) -> dict[str, object]:
+    """`runs` times: parts enter, something dies at a random moment and is started again. Returns
+    the outside counts; `uninspected` must be 0.
+    """
     rng, killed = random.Random(seed), Counter[str]()
     task = progress.add_task("", total=runs) if progress else None
     uninspected: list[str] = []
@@ -37,17 +43,36 @@ def chaos(line: LinePlant, runs: int, seed: int, progress: Progress | None = Non
         line.conveyor.finish()
         outside = line.outside(before)
         if not outside.exact or outside.parts_in != len(line.conveyor.parts) - before:
-            uninspected += [f"{p.part} after {target}" for p in outside.uninspected] or [f"count differs after {target}"]
+            uninspected += [f"{p.part} after {target}" for p in outside.uninspected] or [
+                f"count differs after {target}"
+            ]
         if progress is not None and task is not None:
             counted = line.conveyor.counts()
-            progress.update(task, advance=1, description=f"in {counted.parts_in}  through {counted.let_through}  diverted {counted.diverted}  uninspected {len(uninspected)}")
+            progress.update(
+                task,
+                advance=1,
+                description=(
+                    f"in {counted.parts_in}  through {counted.let_through}  diverted"
+                    f" {counted.diverted}  uninspected {len(uninspected)}"
+                ),
+            )
     line.healed()
     total = line.outside()
     return {
-        "runs": runs, "seed": seed, "killed": dict(killed), "parts_in": total.parts_in, "let_through": total.let_through, "diverted": total.diverted,
-        "uninspected_let_through": len(uninspected) + len(total.uninspected), "which": uninspected[:20], "exact": total.exact and not uninspected,
-        "observer_refused": line.observer.refused, "decisions_refused": line.diverter.refused, "ledger": line.ledger(), "seconds": round(time.monotonic() - begun, 1),
-    }  # fmt: skip
+        "runs": runs,
+        "seed": seed,
+        "killed": dict(killed),
+        "parts_in": total.parts_in,
+        "let_through": total.let_through,
+        "diverted": total.diverted,
+        "uninspected_let_through": len(uninspected) + len(total.uninspected),
+        "which": uninspected[:20],
+        "exact": total.exact and not uninspected,
+        "observer_refused": line.observer.refused,
+        "decisions_refused": line.diverter.refused,
+        "ledger": line.ledger(),
+        "seconds": round(time.monotonic() - begun, 1),
+    }
 
 
 def main() -> None:
@@ -59,9 +84,21 @@ def main() -> None:
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
-    console.print(f"{args.runs} runs, seed {args.seed}: {', '.join(TARGETS)} die by kill -9 at random moments")
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Plant(interval_s=4.0, logs=args.build / "chaos-logs") as plant, plant.explained(), LinePlant(plant) as line, Progress(*columns, console=console) as progress:
+    console.print(
+        f"{args.runs} runs, seed {args.seed}: {', '.join(TARGETS)} die by kill -9 at random moments"
+    )
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with (
+        Plant(interval_s=4.0, logs=args.build / "chaos-logs") as plant,
+        plant.explained(),
+        LinePlant(plant) as line,
+        Progress(*columns, console=console) as progress,
+    ):
         result = chaos(line, args.runs, args.seed, progress)
     (args.build / "chaos-line.json").write_text(json.dumps(result, indent=1) + "\n")
     console.print_json(json.dumps(result))

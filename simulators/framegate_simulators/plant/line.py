@@ -1,7 +1,9 @@
-"""A simulated line: trigger, conveyor, diverter, and a PLC that counts from outside. It knows nothing of cameras, gateways or the adapter's ledger.
+"""A simulated line: trigger, conveyor, diverter, and a PLC that counts from outside. It knows
+nothing of cameras, gateways or the adapter's ledger.
 
-Its diverter opens for a part only by a permission that names that very part, in time, while the adapter's heart beats. What it counts is what
-happened to the parts; whether a part that went through had been inspected is asked of the signed verdicts themselves, by `Observer`.
+Its diverter opens for a part only by a permission that names that very part, in time, while the
+adapter's heart beats. What it counts is what happened to the parts; whether a part that went
+through had been inspected is asked of the signed verdicts themselves, by `Observer`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ SLOTS, FIRST_SLOT, SLOT_SIZE, HEARTBEAT, STOP = 16, 16, 4, 0, 1
 
 @dataclass
 class Part:
-    """One part on the conveyor; `good` is what it really is, which nobody but the simulation knows."""
+    """One part on the conveyor; `good` is what it really is, which nobody but the simulation
+    knows.
+    """
 
     part: str
     sequence: int
@@ -82,11 +86,17 @@ class LineKeys:
     def client(self, name: str) -> mqtt.Client:
         """An MQTT client with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False  # loopback; the broker's certificate must still be the fleet's
+        context.check_hostname = (
+            False  # loopback; the broker's certificate must still be the fleet's
+        )
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_verify_locations(cafile=str(self.folder / "authorities.pem"))
         context.load_cert_chain(str(self.folder / "line.pem"), str(self.folder / "line.key"))
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"{name}-{secrets.token_hex(4)}", protocol=mqtt.MQTTv5)
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"{name}-{secrets.token_hex(4)}",
+            protocol=mqtt.MQTTv5,
+        )
         client.tls_set_context(context)
         client.reconnect_delay_set(1, 1)
         return client
@@ -105,7 +115,9 @@ class MqttDiverter:
         self.refused = 0
         self._client = keys.client(f"{line}-plc")
         topic = f"framegate/v1/lines/{line}"
-        self._client.on_connect = lambda c, *_: _subscribe(c, f"{topic}/decisions", f"{topic}/notices")
+        self._client.on_connect = lambda c, *_: _subscribe(
+            c, f"{topic}/decisions", f"{topic}/notices"
+        )
         self._client.on_message = lambda _c, _u, m: self._message(m)
         self._client.connect_async("127.0.0.1", port, 5)
         self._client.loop_start()
@@ -123,7 +135,12 @@ class MqttDiverter:
 
     def trigger(self, part: Part, part_type: str) -> None:
         """Tell the adapter that a part has entered; queued while the broker is away."""
-        body = {"part": part.part, "part_type": part_type, "trigger_sequence": part.sequence, "at_ms": time.time_ns() // 1_000_000}
+        body = {
+            "part": part.part,
+            "part_type": part_type,
+            "trigger_sequence": part.sequence,
+            "at_ms": time.time_ns() // 1_000_000,
+        }
         self._client.publish(f"framegate/v1/lines/{self._line}/triggers", json.dumps(body), qos=1)
 
     def _message(self, message: Any) -> None:
@@ -132,14 +149,20 @@ class MqttDiverter:
             if message.retain:
                 raise ValueError("retained")
             if message.topic.endswith("/decisions"):
-                decision = verify_decision(message.payload, self._line, self._authorities, self._root, now)
+                decision = verify_decision(
+                    message.payload, self._line, self._authorities, self._root, now
+                )
                 key = (decision.part, decision.trigger_sequence)
                 self.decisions[key] = decision.outcome
                 if decision.outcome == Outcome.PASS:
                     self._permits[key] = decision
             else:
                 notice, _ = Notice.verify(message.payload, self._authorities, self._root, now)
-                if notice.kind == "heartbeat" and notice.line == self._line and notice.count != self._beats:
+                if (
+                    notice.kind == "heartbeat"
+                    and notice.line == self._line
+                    and notice.count != self._beats
+                ):
                     self._beats, self._beat_s = notice.count, time.monotonic()
                 elif notice.kind == "line-stop":
                     self.stops.append(notice)
@@ -148,10 +171,14 @@ class MqttDiverter:
 
 
 class ModbusPlc:
-    """A PLC's Modbus/TCP server, from the same library's server side; its program reads its own coils and registers."""
+    """A PLC's Modbus/TCP server, from the same library's server side; its program reads its own
+    coils and registers.
+    """
 
     def __init__(self) -> None:
-        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # a client that was killed is this simulation's daily bread
+        logging.getLogger("pymodbus").setLevel(
+            logging.CRITICAL
+        )  # a client that was killed is this simulation's daily bread
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self.coils: list[bool] = [False] * SLOTS
@@ -169,7 +196,9 @@ class ModbusPlc:
         return self.registers[STOP]
 
     def permits(self, part: Part) -> bool:
-        """See `Diverter`: coil, sequence and outcome of the part's slot agree, and the heartbeat moves. The permission is used up."""
+        """See `Diverter`: coil, sequence and outcome of the part's slot agree, and the heartbeat
+        moves. The permission is used up.
+        """
         slot = part.sequence % SLOTS
         at = FIRST_SLOT + SLOT_SIZE * slot
         high, low, outcome, _ = self.registers[at : at + SLOT_SIZE]
@@ -186,10 +215,16 @@ class ModbusPlc:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        device = SimDevice(1, simdata=(
-            [SimData(0, count=SLOTS, values=False, datatype=DataType.BITS)], [SimData(0, count=1, values=False, datatype=DataType.BITS)],
-            [SimData(0, count=len(self.registers), values=0, datatype=DataType.REGISTERS)], [SimData(0, count=1, values=0, datatype=DataType.REGISTERS)],
-        ), action=self._wrote)  # fmt: skip
+        device = SimDevice(
+            1,
+            simdata=(
+                [SimData(0, count=SLOTS, values=False, datatype=DataType.BITS)],
+                [SimData(0, count=1, values=False, datatype=DataType.BITS)],
+                [SimData(0, count=len(self.registers), values=0, datatype=DataType.REGISTERS)],
+                [SimData(0, count=1, values=0, datatype=DataType.REGISTERS)],
+            ),
+            action=self._wrote,
+        )
 
         async def start() -> None:
             self._server = ModbusTcpServer(device, address=("127.0.0.1", self.port))
@@ -199,7 +234,9 @@ class ModbusPlc:
         self._loop.create_task(start())
         self._loop.run_forever()
 
-    async def _wrote(self, function: int, _start: int, address: int, count: int, _current: list[int], new: Any) -> None:
+    async def _wrote(
+        self, function: int, _start: int, address: int, count: int, _current: list[int], new: Any
+    ) -> None:
         """Called by the library for every request; writes land in the PLC's own memory."""
         if new is None:
             return
@@ -209,14 +246,25 @@ class ModbusPlc:
         elif function in {6, 16}:
             for offset, value in enumerate(new[:count]):
                 self.registers[address + offset] = int(value)
-            if address <= HEARTBEAT < address + count and self.registers[HEARTBEAT] != self._beat[0]:
+            if (
+                address <= HEARTBEAT < address + count
+                and self.registers[HEARTBEAT] != self._beat[0]
+            ):
                 self._beat = (self.registers[HEARTBEAT], time.monotonic())
 
 
 class Observer:
-    """Reads every verdict off the broker and verifies it: who really was inspected, whatever the adapter says."""
+    """Reads every verdict off the broker and verifies it: who really was inspected, whatever the
+    adapter says.
+    """
 
-    def __init__(self, client: mqtt.Client, authorities: tuple[x509.Certificate, ...], root: x509.Certificate, port: int) -> None:
+    def __init__(
+        self,
+        client: mqtt.Client,
+        authorities: tuple[x509.Certificate, ...],
+        root: x509.Certificate,
+        port: int,
+    ) -> None:
         self._authorities, self._root = authorities, root
         self.verdicts: dict[tuple[str, int, str], list[Verdict]] = {}
         self.refused = 0
@@ -228,7 +276,13 @@ class Observer:
 
     def passed(self, part: Part, cameras: tuple[str, ...]) -> bool:
         """Whether every camera's verdicts on this part include a signed PASS."""
-        return all(any(v.outcome == Outcome.PASS for v in self.verdicts.get((part.part, part.sequence, c), ())) for c in cameras)
+        return all(
+            any(
+                v.outcome == Outcome.PASS
+                for v in self.verdicts.get((part.part, part.sequence, c), ())
+            )
+            for c in cameras
+        )
 
     def close(self) -> None:
         """Stop reading."""
@@ -237,11 +291,15 @@ class Observer:
 
     def _message(self, payload: bytes) -> None:
         try:
-            verdict = verify_verdict(payload, self._authorities, self._root, from_ms(time.time_ns() // 1_000_000))
+            verdict = verify_verdict(
+                payload, self._authorities, self._root, from_ms(time.time_ns() // 1_000_000)
+            )
         except FramegateError:
             self.refused += 1
             return
-        self.verdicts.setdefault((verdict.part, verdict.trigger_sequence, verdict.device), []).append(verdict)
+        self.verdicts.setdefault(
+            (verdict.part, verdict.trigger_sequence, verdict.device), []
+        ).append(verdict)
 
 
 @dataclass
@@ -257,7 +315,9 @@ class Counts:
 
 @dataclass
 class Conveyor:
-    """Parts at `rate` a second, `transport_s` from trigger to diverter. `cameras` are the sockets of the cameras' trigger wires."""
+    """Parts at `rate` a second, `transport_s` from trigger to diverter. `cameras` are the sockets
+    of the cameras' trigger wires.
+    """
 
     diverters: tuple[Diverter, ...]
     trigger: Callable[[Part, str], None]
@@ -311,7 +371,13 @@ class Conveyor:
         """The PLC's counts so far."""
         found = Counter((p.let_through, p.good) for p in self.parts)
         through = found[True, True] + found[True, False]
-        return Counts(len(self.parts), through, found[False, True] + found[False, False], found[True, False], found[False, True])
+        return Counts(
+            len(self.parts),
+            through,
+            found[False, True] + found[False, False],
+            found[True, False],
+            found[False, True],
+        )
 
     def uninspected_let_through(self, observer: Observer, cameras: tuple[str, ...]) -> list[Part]:
         """Parts that went through without a signed PASS of every camera: must be empty."""
@@ -346,7 +412,8 @@ class Conveyor:
     def _arrive(self, now: float) -> None:
         while self._belt and self._belt[0].due_s <= now:
             part = self._belt[0]
-            part.let_through = all(list(d.permits(part) for d in self.diverters))  # noqa: C400 - each is asked, and so used up
+            # each is asked, and so used up
+            part.let_through = all(list(d.permits(part) for d in self.diverters))  # noqa: C400
             with self._lock:
                 self._belt.popleft()
 

@@ -1,4 +1,6 @@
-"""A plant with a line: two gateways, a camera triggered by the PLC, a cuttable link, an adapter that drives MQTT and a Modbus PLC at once."""
+"""A plant with a line: two gateways, a camera triggered by the PLC, a cuttable link, an adapter
+that drives MQTT and a Modbus PLC at once.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ from typing import Any, Final
 
 from framegate_host.private_files import private_folder
 from framegate_operator.connection import load_context
-from framegate_simulators.plant.line import Conveyor, LineKeys, ModbusPlc, MqttDiverter, Observer, Part
+from framegate_simulators.plant.line import (
+    Conveyor,
+    LineKeys,
+    ModbusPlc,
+    MqttDiverter,
+    Observer,
+    Part,
+)
 from framegate_simulators.plant.plant import BIN, Plant, PlantError, Site, wait_for
 
 LINE: Final = "press-7"
@@ -23,7 +32,9 @@ TARGETS: Final = ("camera", "link", "gateway", "broker", "adapter")
 
 @dataclass
 class Outside:
-    """What is known from outside: the PLC's counts, and which parts the signed verdicts vouch for."""
+    """What is known from outside: the PLC's counts, and which parts the signed verdicts vouch
+    for.
+    """
 
     parts_in: int
     let_through: int
@@ -63,22 +74,47 @@ class LinePlant:
             wait_for("the agents' sockets", lambda g=gateway: p.agent_socket(g).exists())  # type: ignore[misc]
             recovery = p.folder / f"{gateway.name}.recovery"
             p.command(
-                "framegate-gateway", "vault", "init", "--agent-socket", p.agent_socket(gateway), "--state", gateway.machine.folder / "gateway", "--recovery-key-out", recovery
+                "framegate-gateway",
+                "vault",
+                "init",
+                "--agent-socket",
+                p.agent_socket(gateway),
+                "--state",
+                gateway.machine.folder / "gateway",
+                "--recovery-key-out",
+                recovery,
             )
             p.start_link(gateway)
             self.start_gateway(gateway)
         self.start_camera()
         self.plc = ModbusPlc()
         self._adapter_arguments = (
-            "--output", "mqtt", "--output", f"modbus:127.0.0.1:{self.plc.port}", "--deadline-ms", DEADLINE_MS, "--hold-ms", 3000, "--stop-after", 5,
-        )  # fmt: skip
+            "--output",
+            "mqtt",
+            "--output",
+            f"modbus:127.0.0.1:{self.plc.port}",
+            "--deadline-ms",
+            DEADLINE_MS,
+            "--hold-ms",
+            3000,
+            "--stop-after",
+            5,
+        )
         p.lines.append(f"{LINE}")
         p.write_broker_acl()
         self.start_adapter()
         self.diverter = MqttDiverter(LINE, LineKeys(p.line_keys(f"{LINE}-plc")), p.broker_port)
         operator = self._operator_keys()
-        self.observer = Observer(operator.client("observer"), operator.authorities, operator.root, p.broker_port)
-        self.conveyor = Conveyor((self.diverter, self.plc), self.diverter.trigger, (self.wire,), rate=self.rate, transport_s=TRANSPORT_S)
+        self.observer = Observer(
+            operator.client("observer"), operator.authorities, operator.root, p.broker_port
+        )
+        self.conveyor = Conveyor(
+            (self.diverter, self.plc),
+            self.diverter.trigger,
+            (self.wire,),
+            rate=self.rate,
+            transport_s=TRANSPORT_S,
+        )
         wait_for("the camera to have a gateway", self.streaming, 40)
         return self
 
@@ -96,12 +132,28 @@ class LinePlant:
     def start_camera(self) -> None:
         """The camera's agent, photographing by trigger."""
         self.wire.unlink(missing_ok=True)
-        self.plant.start_agent(self.camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --trigger {self.wire}")
+        self.plant.start_agent(
+            self.camera,
+            "--source",
+            f"exec:{BIN}/framegate-sim camera --design 1 --trigger {self.wire}",
+        )
 
     def start_gateway(self, gateway: Site) -> None:
         """A gateway that cameras reach through its link."""
-        link = self.plant.start_link(gateway) if f"link-{gateway.name}" not in self.plant.running else self.plant.link_port(gateway)
-        self.plant.start_gateway(gateway, "--advertise", f"127.0.0.1:{link}", "--export-to", "quality", "--export-quota", "2")
+        link = (
+            self.plant.start_link(gateway)
+            if f"link-{gateway.name}" not in self.plant.running
+            else self.plant.link_port(gateway)
+        )
+        self.plant.start_gateway(
+            gateway,
+            "--advertise",
+            f"127.0.0.1:{link}",
+            "--export-to",
+            "quality",
+            "--export-quota",
+            "2",
+        )
 
     def start_adapter(self) -> None:
         """The line adapter."""
@@ -109,15 +161,21 @@ class LinePlant:
 
     def streaming(self) -> bool:
         """Whether the camera has a gateway and its trigger wire is connected."""
-        return self.wire.exists() and any(s["gateway"] for s in self.camera.status().get("streams", []))
+        return self.wire.exists() and any(
+            s["gateway"] for s in self.camera.status().get("streams", [])
+        )
 
     def serving(self) -> Site:
         """The gateway that has the camera's stream now."""
-        found = next((s["gateway"] for s in self.camera.status().get("streams", []) if s["gateway"]), "")
+        found = next(
+            (s["gateway"] for s in self.camera.status().get("streams", []) if s["gateway"]), ""
+        )
         return next((g for g in self.gateways if found.endswith(f".{g.name}")), self.gateways[0])
 
     def kill(self, target: str) -> str:
-        """kill -9 one thing and start it again at once, as its supervisor would; says what it was."""
+        """kill -9 one thing and start it again at once, as its supervisor would; says what it
+        was.
+        """
         p = self.plant
         if target == "camera":
             p.stop("agent-cam1", signal.SIGKILL)
@@ -141,24 +199,45 @@ class LinePlant:
         return f"gateway on {gateway.name}"
 
     def outside(self, since: int = 0) -> Outside:
-        """The counts over parts from index `since` on; waits a moment for verdicts that are still on their way to the observer."""
+        """The counts over parts from index `since` on; waits a moment for verdicts that are still
+        on their way to the observer.
+        """
         parts = [p for p in self.conveyor.parts[since:] if p.let_through is not None]
         end = time.monotonic() + 2.0
         while True:
-            missing = [p for p in parts if p.let_through and not self.observer.passed(p, self.cameras)]
+            missing = [
+                p for p in parts if p.let_through and not self.observer.passed(p, self.cameras)
+            ]
             if not missing or time.monotonic() > end:
                 break
             time.sleep(0.05)
         through = [p for p in parts if p.let_through]
-        return Outside(len(parts), len(through), len(parts) - len(through), sum(not p.good for p in through), missing)
+        return Outside(
+            len(parts),
+            len(through),
+            len(parts) - len(through),
+            sum(not p.good for p in through),
+            missing,
+        )
 
     def ledger(self) -> dict[str, Any]:
         """framegate-line status."""
-        done = self.plant.command("framegate-line", "status", "--line", LINE, "--ledger", self.plant.ledger(LINE), "-o", "json")
+        done = self.plant.command(
+            "framegate-line",
+            "status",
+            "--line",
+            LINE,
+            "--ledger",
+            self.plant.ledger(LINE),
+            "-o",
+            "json",
+        )
         return dict(json.loads(done.stdout))
 
     def healed(self, timeout_s: float = 40) -> None:
-        """Let parts in until good ones pass again, without anybody's help. PlantError where none does."""
+        """Let parts in until good ones pass again, without anybody's help. PlantError where none
+        does.
+        """
         end = time.monotonic() + timeout_s
         while True:
             before = len(self.conveyor.parts)
@@ -171,6 +250,11 @@ class LinePlant:
     def _operator_keys(self) -> LineKeys:
         folder = private_folder(self.plant.folder / "observer")
         context = load_context(self.plant.context)
-        for name, data in (("line.key", context.key), ("line.pem", context.certificate), ("root.pem", context.root), ("authorities.pem", context.authorities)):
+        for name, data in (
+            ("line.key", context.key),
+            ("line.pem", context.certificate),
+            ("root.pem", context.root),
+            ("authorities.pem", context.authorities),
+        ):
             (folder / name).write_bytes(data)
         return LineKeys(folder)

@@ -1,6 +1,8 @@
-"""A simulated plant on loopback: real controller, gateway, broker and agents as processes, each machine with its own swtpm.
+"""A simulated plant on loopback: real controller, gateway, broker and agents as processes, each
+machine with its own swtpm.
 
-The demonstration, the benchmark and the integration tests all use this one; every act goes through the commands that people use.
+The demonstration, the benchmark and the integration tests all use this one; every act goes through
+the commands that people use.
 """
 
 from __future__ import annotations
@@ -67,8 +69,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: str, look: Callable[[], Any], timeout_s: float = 20.0, every_s: float = 0.05) -> Any:
-    """`look()` as soon as it is true; PlantError naming `what` where it does not become so in time."""
+def wait_for(
+    what: str, look: Callable[[], Any], timeout_s: float = 20.0, every_s: float = 0.05
+) -> Any:
+    """`look()` as soon as it is true; PlantError naming `what` where it does not become so in
+    time.
+    """
     end = time.monotonic() + timeout_s
     while True:
         found = look()
@@ -80,7 +86,9 @@ def wait_for(what: str, look: Callable[[], Any], timeout_s: float = 20.0, every_
 
 
 class Plant:
-    """A fleet called `plant` in a temporary folder. Use as a context manager: leaving it stops every process and removes the folder."""
+    """A fleet called `plant` in a temporary folder. Use as a context manager: leaving it stops
+    every process and removes the folder.
+    """
 
     def __init__(self, *, interval_s: float = 4.0, logs: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fg-"))  # short: Unix sockets have 107 bytes
@@ -120,11 +128,34 @@ class Plant:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def found_fleet(self, *extra: object) -> None:
-        """framegate-controller init, and the firmware profiles of the simulated machines; `extra` are further arguments of init."""
+        """framegate-controller init, and the firmware profiles of the simulated machines; `extra`
+        are further arguments of init.
+        """
         state = self.folder / "controller"
         password = write_secret(self.folder / "password", PASSWORD + "\n")
-        addresses = ["--join-address", f"127.0.0.1:{self.join_port}", "--fleet-address", f"127.0.0.1:{self.fleet_port}"]
-        argv = ["init", "--state", state, "--fleet", "plant", "--operator", OPERATOR, "--context", self.context, *addresses, "--password-file", password, "-o", "json", *extra]
+        addresses = [
+            "--join-address",
+            f"127.0.0.1:{self.join_port}",
+            "--fleet-address",
+            f"127.0.0.1:{self.fleet_port}",
+        ]
+        argv = [
+            "init",
+            "--state",
+            state,
+            "--fleet",
+            "plant",
+            "--operator",
+            OPERATOR,
+            "--context",
+            self.context,
+            *addresses,
+            "--password-file",
+            password,
+            "-o",
+            "json",
+            *extra,
+        ]
         made = json.loads(self.command("framegate-controller", *argv).stdout)
         self.authenticators[OPERATOR] = made["totp_uri"]
         self.recovery_codes = list(made["recovery_codes"])
@@ -133,48 +164,124 @@ class Plant:
             file.write_text(profile_toml(Firmware(model), model))
             allowlist = self.folder / f"{model}.allowlist"
             allowlist.write_bytes(allowlist_of(model, Firmware(model).release))
-            self.command("framegate-controller", "profile", "add", file, "--allowlist", allowlist, "--state", state)
+            self.command(
+                "framegate-controller",
+                "profile",
+                "add",
+                file,
+                "--allowlist",
+                allowlist,
+                "--state",
+                state,
+            )
         (self.folder / "maker.pem").write_bytes(self.maker.pem())
 
     def start_controller(self) -> None:
         """Start the controller, again on the same ports."""
         ready = self.folder / "controller-ready.json"
         ready.unlink(missing_ok=True)
-        argv = ["run", "--state", self.folder / "controller", "--join-port", self.join_port, "--fleet-port", self.fleet_port]
-        self.start("controller", "framegate-controller", *argv, "--attest-interval", self.interval_s, "--ready-file", ready, "-v")
+        argv = [
+            "run",
+            "--state",
+            self.folder / "controller",
+            "--join-port",
+            self.join_port,
+            "--fleet-port",
+            self.fleet_port,
+        ]
+        self.start(
+            "controller",
+            "framegate-controller",
+            *argv,
+            "--attest-interval",
+            self.interval_s,
+            "--ready-file",
+            ready,
+            "-v",
+        )
         self._up("controller", ready.exists)
         if not self.signed_in:
             self.sign_in(OPERATOR)
             self.signed_in = True
 
     def sign_in(self, name: str, context: Path | None = None) -> Path:
-        """framegate login with the simulated person's password and authenticator; returns their context."""
+        """framegate login with the simulated person's password and authenticator; returns their
+        context.
+        """
         chosen = context or (self.context if name == OPERATOR else self.folder / f"{name}.json")
-        self.command("framegate", "login", name, "--context", chosen, "--password-file", self.folder / "password", "--code", totp_now(self.authenticators[name]))
+        self.command(
+            "framegate",
+            "login",
+            name,
+            "--context",
+            chosen,
+            "--password-file",
+            self.folder / "password",
+            "--code",
+            totp_now(self.authenticators[name]),
+        )
         return chosen
 
     def add_person(self, name: str, *roles: str, by: Path | None = None) -> Path:
-        """Another operator, added by whoever has the context `by`, who enrols and signs in; returns their context."""
+        """Another operator, added by whoever has the context `by`, who enrols and signs in; returns
+        their context.
+        """
         context = self.folder / f"{name}.json"
         given = [w for r in roles for w in ("--role", r)]
-        made = json.loads(self.framegate("operator", "add", name, *given, "--out", context, "-o", "json", who=by).stdout)
-        code, uri = write_secret(self.folder / f"{name}.enrolment", made["enrolment"]), self.folder / f"{name}.totp"
+        made = json.loads(
+            self.framegate(
+                "operator", "add", name, *given, "--out", context, "-o", "json", who=by
+            ).stdout
+        )
+        code, uri = (
+            write_secret(self.folder / f"{name}.enrolment", made["enrolment"]),
+            self.folder / f"{name}.totp",
+        )
         enrol = ["login", name, "--enrol", "--context", context, "--enrolment-file", code]
         self.command("framegate", *enrol, "--totp-uri-out", uri)
         self.authenticators[name] = uri.read_text().strip()
-        self.command("framegate", *enrol, "--password-file", self.folder / "password", "--code", totp_now(self.authenticators[name]))
+        self.command(
+            "framegate",
+            *enrol,
+            "--password-file",
+            self.folder / "password",
+            "--code",
+            totp_now(self.authenticators[name]),
+        )
         return context
 
     def start_broker(self) -> None:
-        """Start mosquitto with mutual TLS and the access list that Framegate makes for it; operators read."""
+        """Start mosquitto with mutual TLS and the access list that Framegate makes for it;
+        operators read.
+        """
         folder = self.folder / "broker"
-        self.command("framegate-controller", "server-certificate", "broker", "--out", folder, "--state", self.folder / "controller")
+        self.command(
+            "framegate-controller",
+            "server-certificate",
+            "broker",
+            "--out",
+            folder,
+            "--state",
+            self.folder / "controller",
+        )
         self.write_broker_acl()
         lines = [
-            f"listener {self.broker_port} 127.0.0.1", f"cafile {folder}/clients.pem", f"certfile {folder}/broker.pem", f"keyfile {folder}/broker.key",
-            "tls_version tlsv1.3", "require_certificate true", "use_identity_as_username true", f"acl_file {folder}/acl", "persistence false",
-            "allow_anonymous false", "user root" if os.geteuid() == 0 else "", "log_type error", "log_type warning", "log_type notice", "log_dest stderr",
-        ]  # fmt: skip
+            f"listener {self.broker_port} 127.0.0.1",
+            f"cafile {folder}/clients.pem",
+            f"certfile {folder}/broker.pem",
+            f"keyfile {folder}/broker.key",
+            "tls_version tlsv1.3",
+            "require_certificate true",
+            "use_identity_as_username true",
+            f"acl_file {folder}/acl",
+            "persistence false",
+            "allow_anonymous false",
+            "user root" if os.geteuid() == 0 else "",
+            "log_type error",
+            "log_type warning",
+            "log_type notice",
+            "log_dest stderr",
+        ]
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
         self.restart_broker()
 
@@ -185,16 +292,24 @@ class Plant:
         return found
 
     def write_broker_acl(self) -> None:
-        """Make the broker's access list anew from the registry, and have a running broker read it."""
+        """Make the broker's access list anew from the registry, and have a running broker read
+        it.
+        """
         folder = self.folder / "broker"
         readers = [a for name in self.lines for a in ("--line", name)]
-        self.framegate("broker", "acl", "--out", folder / "acl", "--reader", f"operator.{OPERATOR}", *readers)
+        self.framegate(
+            "broker", "acl", "--out", folder / "acl", "--reader", f"operator.{OPERATOR}", *readers
+        )
         if "broker" in self._processes:
             self._processes["broker"].send_signal(signal.SIGHUP)
 
-    def add_machine(self, name: str, kind: str = "camera", *, firmware: Firmware | None = None, ek: str = "p256") -> Site:
+    def add_machine(
+        self, name: str, kind: str = "camera", *, firmware: Firmware | None = None, ek: str = "p256"
+    ) -> Site:
         """Deliver a machine and power it on."""
-        machine = Machine(self.folder / name, self.maker, firmware or Firmware(f"simulated-{kind}"), ek=ek)
+        machine = Machine(
+            self.folder / name, self.maker, firmware or Firmware(f"simulated-{kind}"), ek=ek
+        )
         machine.power_on()
         site = Site(machine, kind, name)
         self.sites[name] = site
@@ -205,14 +320,29 @@ class Plant:
         ticket = self.folder / f"{site.name}.ticket"
         extra: list[object] = []
         if bind:
-            shown = self.command("framegate-agent", "ek", "--tcti", site.machine.tcti, "-o", "json").stdout
+            shown = self.command(
+                "framegate-agent", "ek", "--tcti", site.machine.tcti, "-o", "json"
+            ).stdout
             extra = ["--ek-hash", json.loads(shown)["ek_sha256"]]
-        self.framegate(site.kind, "invite", site.name, "--profile", f"simulated-{site.kind}", "--out", ticket, *extra)
+        self.framegate(
+            site.kind,
+            "invite",
+            site.name,
+            "--profile",
+            f"simulated-{site.kind}",
+            "--out",
+            ticket,
+            *extra,
+        )
         return ticket
 
-    def join(self, site: Site, ticket: Path, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def join(
+        self, site: Site, ticket: Path, *, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """framegate-agent join on the machine."""
-        done = self.command("framegate-agent", "join", ticket, *self._agent_arguments(site), check=check)
+        done = self.command(
+            "framegate-agent", "join", ticket, *self._agent_arguments(site), check=check
+        )
         if "broker" in self._processes:
             self.write_broker_acl()
         return done
@@ -223,7 +353,14 @@ class Plant:
             site.source = [str(s) for s in source]
         (site.disk / "status.json").unlink(missing_ok=True)
         extra = ["--gateway-socket", self.agent_socket(site)] if site.kind == "gateway" else []
-        site.agent = self.start(f"agent-{site.name}", "framegate-agent", "run", *self._agent_arguments(site), *extra, *site.source)
+        site.agent = self.start(
+            f"agent-{site.name}",
+            "framegate-agent",
+            "run",
+            *self._agent_arguments(site),
+            *extra,
+            *site.source,
+        )
 
     def stop_agent(self, site: Site) -> None:
         """Stop the machine's agent, if it runs."""
@@ -249,7 +386,12 @@ class Plant:
         for folder in golden or [self.golden]:
             argv += ["--golden", folder]
         if "broker" in self._processes:
-            argv += ["--broker", f"127.0.0.1:{self.broker_port}", "--broker-name", "broker.plant.framegate"]
+            argv += [
+                "--broker",
+                f"127.0.0.1:{self.broker_port}",
+                "--broker-name",
+                "broker.plant.framegate",
+            ]
         self.start(f"gateway-{site.name}", "framegate-gateway", *argv, "-v")
 
     def gateway_ports(self, site: Site) -> tuple[int, int]:
@@ -257,9 +399,19 @@ class Plant:
         return self._gateway_ports.setdefault(site.name, (free_port(), free_port()))
 
     def start_link(self, site: Site) -> int:
-        """A TCP link in front of the frames port of the gateway on `site`; returns its port, the same at every start. Kill it to cut the link."""
+        """A TCP link in front of the frames port of the gateway on `site`; returns its port, the
+        same at every start. Kill it to cut the link.
+        """
         port = self._link_ports.setdefault(site.name, free_port())
-        self.start(f"link-{site.name}", "framegate-sim", "link", "--listen", port, "--to", self.gateway_ports(site)[0])
+        self.start(
+            f"link-{site.name}",
+            "framegate-sim",
+            "link",
+            "--listen",
+            port,
+            "--to",
+            self.gateway_ports(site)[0],
+        )
         wait_for(f"the link to {site.name}", lambda: _answers(port))
         return port
 
@@ -276,20 +428,45 @@ class Plant:
         """Credentials of a line adapter or PLC bridge."""
         folder = self.folder / f"line-{name}"
         if not folder.exists():
-            self.command("framegate-controller", "line-certificate", name, "--out", folder, "--state", self.folder / "controller")
+            self.command(
+                "framegate-controller",
+                "line-certificate",
+                name,
+                "--out",
+                folder,
+                "--state",
+                self.folder / "controller",
+            )
         return folder
 
     def start_line(self, name: str, cameras: list[Site], *extra: object) -> None:
-        """framegate-line run for the line `name`; `extra` are further arguments, kept for the next start."""
+        """framegate-line run for the line `name`; `extra` are further arguments, kept for the next
+        start.
+        """
         if name not in self.lines:
             self.lines.append(name)
             self.write_broker_acl()
         if extra:
             self._line_extra[name] = [str(e) for e in extra]
-        argv: list[object] = ["run", "--line", name, "--credentials", self.line_keys(name), "--ledger", self.ledger(name), "-v"]
+        argv: list[object] = [
+            "run",
+            "--line",
+            name,
+            "--credentials",
+            self.line_keys(name),
+            "--ledger",
+            self.ledger(name),
+            "-v",
+        ]
         for camera in cameras:
             argv += ["--camera", f"camera.line-1.{camera.name}"]
-        argv += ["--broker", f"127.0.0.1:{self.broker_port}", "--broker-name", "broker.plant.framegate", *self._line_extra.get(name, [])]
+        argv += [
+            "--broker",
+            f"127.0.0.1:{self.broker_port}",
+            "--broker-name",
+            "broker.plant.framegate",
+            *self._line_extra.get(name, []),
+        ]
         self.start(f"line-{name}", "framegate-line", *argv)
 
     def ledger(self, name: str) -> Path:
@@ -309,8 +486,12 @@ class Plant:
         """Golden images of drawn designs for the gateway."""
         write_golden(self.golden, designs)
 
-    def framegate(self, *argv: object, check: bool = True, who: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """The operator's command line, as the first operator or as whoever has the context `who`."""
+    def framegate(
+        self, *argv: object, check: bool = True, who: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The operator's command line, as the first operator or as whoever has the context
+        `who`.
+        """
         return self.command("framegate", *argv, check=check, context=who)
 
     def ask(self, *argv: object) -> Any:
@@ -324,19 +505,33 @@ class Plant:
         """The device's state by the controller."""
         return str(self.ask(site.kind, "show", site.name)["state"])
 
-    def command(self, program: str, *argv: object, check: bool = True, context: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, program: str, *argv: object, check: bool = True, context: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run one of our commands to its end."""
         environment = {**os.environ, "FRAMEGATE_CONTEXT": str(context or self.context)}
-        done = subprocess.run([str(BIN / program), *map(str, argv)], check=False, capture_output=True, text=True, timeout=60, env=environment)
+        done = subprocess.run(
+            [str(BIN / program), *map(str, argv)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+        )
         if check and done.returncode:
-            raise PlantError(f"{program} {' '.join(map(str, argv))} ended with {done.returncode}: {done.stderr.strip()}")
+            raise PlantError(
+                f"{program} {' '.join(map(str, argv))} ended with {done.returncode}:"
+                f" {done.stderr.strip()}"
+            )
         return done
 
     def start(self, name: str, program: str, *argv: object) -> subprocess.Popen[bytes]:
         """Start a process under `name`, its output to a log."""
         path = program if "/" in program else str(BIN / program)
         with (self.logs / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen([path, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [path, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         self._processes[name] = process
         return process
 
@@ -359,7 +554,11 @@ class Plant:
     def log_tail(self, name: str, lines: int = 15) -> str:
         """The end of a process's log."""
         path = self.logs / f"{name}.log"
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+        return (
+            "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+            if path.exists()
+            else ""
+        )
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
@@ -367,7 +566,9 @@ class Plant:
         try:
             yield
         except PlantError as error:
-            tails = "\n".join(f"--- {p.stem}\n{self.log_tail(p.stem)}" for p in sorted(self.logs.glob("*.log")))
+            tails = "\n".join(
+                f"--- {p.stem}\n{self.log_tail(p.stem)}" for p in sorted(self.logs.glob("*.log"))
+            )
             raise PlantError(f"{error}\n{tails}") from error
 
     def _up(self, name: str, look: Callable[[], bool]) -> None:
@@ -379,7 +580,16 @@ class Plant:
         wait_for(f"{name} to come up", ready)
 
     def _agent_arguments(self, site: Site) -> list[object]:
-        return ["--state", site.disk, "--tcti", site.machine.tcti, "--boot-log", site.machine.boot_log_path, "--ima", site.machine.ima_path]
+        return [
+            "--state",
+            site.disk,
+            "--tcti",
+            site.machine.tcti,
+            "--boot-log",
+            site.machine.boot_log_path,
+            "--ima",
+            site.machine.ima_path,
+        ]
 
 
 def _answers(port: int) -> bool:

@@ -10,7 +10,16 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from framegate.evidence.challenge import ChallengeState
-from framegate.wire import AttestHello, Captured, Challenge, FrameHead, FrameMetadata, Hello, Opening, SessionOffer
+from framegate.wire import (
+    AttestHello,
+    Captured,
+    Challenge,
+    FrameHead,
+    FrameMetadata,
+    Hello,
+    Opening,
+    SessionOffer,
+)
 from framegate_simulators.forge.forge import Forge
 from support.paths import VECTORS as VECTORS_DIR
 

@@ -5,7 +5,15 @@ import json
 import pytest
 
 from framegate.errors import Malformed, Reason, Refused
-from framegate.sframe import AES_128_GCM_SHA256_128, AES_256_GCM_SHA512_128, Opener, Sealer, derive, encode_header, parse_header
+from framegate.sframe import (
+    AES_128_GCM_SHA256_128,
+    AES_256_GCM_SHA512_128,
+    Opener,
+    Sealer,
+    derive,
+    encode_header,
+    parse_header,
+)
 from support.paths import VECTORS as VECTORS_DIR
 from support.refusals import refused
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from framegate_gateway.inference.detections import Detections
-from framegate_models.accuracy import Truth, average_precision, best_threshold, confusion, pooled_matches, precision_recall, score
+from framegate_models.accuracy import (
+    Truth,
+    average_precision,
+    best_threshold,
+    confusion,
+    pooled_matches,
+    precision_recall,
+    score,
+)
 from framegate_simulators.boards.boards import CLASSES
 
 

@@ -1,1 +1,3 @@
-"""State that one controller process holds, each piece behind a protocol with its in-memory owner, so that a shared one can stand beside it."""
+"""State that one controller process holds, each piece behind a protocol with its in-memory owner,
+so that a shared one can stand beside it.
+"""

@@ -1,4 +1,6 @@
-"""Challenges that were answered with something that committed nothing: they are not good a second time either."""
+"""Challenges that were answered with something that committed nothing: they are not good a second
+time either.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import Final, Protocol
 from framegate.errors import Reason, Refused
 
 MAX_SPENT: Final = 50_000
-"""Ids in memory, some hundred bytes each, for a minute each; past it the oldest go, whose tokens are the nearest to their end."""
+"""Ids in memory, some hundred bytes each, for a minute each; past it the oldest go, whose tokens
+are the nearest to their end.
+"""
 
 
 class SpentSessions(Protocol):
@@ -18,15 +22,24 @@ class SpentSessions(Protocol):
 
 
 class InMemorySpentSessions:
-    """Ids until their deadline. What commits is remembered by the store too, for every controller."""
+    """Ids until their deadline. What commits is remembered by the store too, for every
+    controller.
+    """
 
     def __init__(self) -> None:
         self._until: dict[bytes, int] = {}
 
     def take(self, session: bytes, expires_ms: int, now_ms: int) -> None:
         """See `SpentSessions`."""
-        while self._until and (next(iter(self._until.values())) < now_ms or len(self._until) >= MAX_SPENT):
+        while self._until and (
+            next(iter(self._until.values())) < now_ms or len(self._until) >= MAX_SPENT
+        ):
             self._until.pop(next(iter(self._until)))
         if session in self._until:
-            raise Refused.of(Reason.SESSION_UNKNOWN, "a session that waits for its proof", "none, or one already used", "begin again")
+            raise Refused.of(
+                Reason.SESSION_UNKNOWN,
+                "a session that waits for its proof",
+                "none, or one already used",
+                "begin again",
+            )
         self._until[session] = expires_ms

@@ -1,4 +1,6 @@
-"""The record's end as the last committed transaction left it, so that the next one need not read the tree's frontier again."""
+"""The record's end as the last committed transaction left it, so that the next one need not read
+the tree's frontier again.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from framegate.record.merkle import Frontier
 
 @dataclass
 class Tail:
-    """An end of the record: the tree's frontier, and the hash of the last entry, None before the first."""
+    """An end of the record: the tree's frontier, and the hash of the last entry, None before the
+    first.
+    """
 
     frontier: Frontier
     last: bytes | None
@@ -21,7 +25,9 @@ class Tail:
 
 
 class LogTail(Protocol):
-    """Remembers an end of the record. A hint only: whoever asks names the size that the store has."""
+    """Remembers an end of the record. A hint only: whoever asks names the size that the store
+    has.
+    """
 
     def at(self, size: int) -> Tail | None:
         """The end of a record of `size` entries, None where another was remembered."""
@@ -31,7 +37,9 @@ class LogTail(Protocol):
 
 
 class InMemoryTail:
-    """The end that this process wrote last; another process of the host may have written since, which `at` notices."""
+    """The end that this process wrote last; another process of the host may have written since,
+    which `at` notices.
+    """
 
     def __init__(self) -> None:
         self._tail: Tail | None = None

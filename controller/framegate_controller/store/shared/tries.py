@@ -1,4 +1,6 @@
-"""Limits on strangers at the join port: wrong tickets of an address, and challenges it left open."""
+"""Limits on strangers at the join port: wrong tickets of an address, and challenges it left
+open.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,14 @@ from framegate.errors import Reason, Refused
 from framegate_controller.timing import NONCE_LIFE_MS, TICKET_TRIES, TICKET_WINDOW_S
 
 MAX_ADDRESSES: Final = 10_000
-"""Addresses remembered, each some hundred bytes; a flood of others pushes out the quietest, which only lets them try from the start."""
+"""Addresses remembered, each some hundred bytes; a flood of others pushes out the quietest, which
+only lets them try from the start.
+"""
 MAX_OPEN: Final = 2_000
 """Unfinished challenges of strangers in their minute, all addresses together."""
 MAX_OPEN_ADDRESS: Final = 64
-"""Unfinished challenges of one address: a plant behind one NAT joins some dozen machines at once."""
+"""Unfinished challenges of one address: a plant behind one NAT joins some dozen machines at once.
+"""
 
 
 class TicketTries(Protocol):
@@ -27,7 +32,9 @@ class TicketTries(Protocol):
 
 
 class OpenChallenges(Protocol):
-    """Challenges given to strangers and not answered yet (N86). They cost nothing but this count."""
+    """Challenges given to strangers and not answered yet (N86). They cost nothing but this
+    count.
+    """
 
     def opened(self, address: str, session: bytes, now_ms: int) -> None:
         """One more. Raises Refused (TOO_MANY_TRIES) where too many are open."""
@@ -53,7 +60,12 @@ class InMemoryTicketTries:
             del self._seen[address]
         elif len(tries) >= TICKET_TRIES:
             hint = "wait a minute, then use the ticket as it was given"
-            raise Refused.of(Reason.TOO_MANY_TRIES, f"at most {TICKET_TRIES} wrong tickets a minute", len(tries), hint)
+            raise Refused.of(
+                Reason.TOO_MANY_TRIES,
+                f"at most {TICKET_TRIES} wrong tickets a minute",
+                len(tries),
+                hint,
+            )
 
     def failed(self, address: str, now_ms: int) -> None:
         """See `TicketTries`."""
@@ -75,7 +87,12 @@ class InMemoryOpenChallenges:
             self.closed(next(iter(self._open)))
         mine = self._of.get(address, 0)
         if len(self._open) >= MAX_OPEN or mine >= MAX_OPEN_ADDRESS:
-            raise Refused.of(Reason.TOO_MANY_TRIES, f"at most {MAX_OPEN_ADDRESS} open challenges from one address", mine, "finish or wait a minute")
+            raise Refused.of(
+                Reason.TOO_MANY_TRIES,
+                f"at most {MAX_OPEN_ADDRESS} open challenges from one address",
+                mine,
+                "finish or wait a minute",
+            )
         self._open[session] = (address, now_ms + NONCE_LIFE_MS)
         self._of[address] = mine + 1
 

@@ -15,12 +15,29 @@ from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId, Kind
 from framegate.ima.replay import ImaPrefix
 from framegate.machines.lifecycle import State
-from framegate.registry.device import Baseline, CameraMasks, Device, GatewayProcess, Shown, Standing, TlsKey, TpmIdentity, TpmMaker
+from framegate.registry.device import (
+    Baseline,
+    CameraMasks,
+    Device,
+    GatewayProcess,
+    Shown,
+    Standing,
+    TlsKey,
+    TpmIdentity,
+    TpmMaker,
+)
 from framegate.registry.ticket import Ticket
 from framegate.tpm.attest import ClockInfo
 from framegate_controller.store import tables
 from framegate_controller.store.ports import Census, Moved
-from framegate_controller.store.sql.rows import Rows, failures_text, fields_of, read_failures, read_mapping, table_of
+from framegate_controller.store.sql.rows import (
+    Rows,
+    failures_text,
+    fields_of,
+    read_failures,
+    read_mapping,
+    table_of,
+)
 
 _DEVICES: Final = table_of(tables.Device)
 _TICKETS: Final = table_of(tables.Ticket)
@@ -30,7 +47,9 @@ _GATEWAYS: Final = table_of(tables.Gateway)
 _MASKS: Final = table_of(tables.MaskRow)
 _BY_ID: Final = select(_DEVICES).where(_DEVICES.c.id == bindparam("of"))
 _BY_TLS_KEY: Final = select(_DEVICES).where(_DEVICES.c.tls_spki_sha256 == bindparam("of"))
-_PUT: Final = update(_DEVICES).where(_DEVICES.c.id == bindparam("of"), _DEVICES.c.version == bindparam("was"))
+_PUT: Final = update(_DEVICES).where(
+    _DEVICES.c.id == bindparam("of"), _DEVICES.c.version == bindparam("was")
+)
 _SPEND: Final = upsert(_SPENT).on_conflict_do_nothing()
 MOST_NEAR: Final = 20
 """Names told to whoever typed a prefix of several."""
@@ -60,35 +79,76 @@ class SqlDevices:
 
     def owners(self, ek_sha256: bytes, ak_name: bytes) -> list[Device]:
         """Those that have this EK or AK."""
-        query = select(_DEVICES).where(or_(_DEVICES.c.ek_sha256 == ek_sha256, _DEVICES.c.ak_name == ak_name))
+        query = select(_DEVICES).where(
+            or_(_DEVICES.c.ek_sha256 == ek_sha256, _DEVICES.c.ak_name == ak_name)
+        )
         return [_device(r) for r in self._rows.all(query)]
 
     def find(self, text: str, kind: str = "") -> Device:
         """See `ports.Devices.find`."""
-        exact = self._rows.all(select(_DEVICES).where(or_(_DEVICES.c.id == text, _DEVICES.c.name == text)))
+        exact = self._rows.all(
+            select(_DEVICES).where(or_(_DEVICES.c.id == text, _DEVICES.c.name == text))
+        )
         found = [r for r in exact if not kind or r.kind == kind]
         if not found and text:
-            near = or_(_DEVICES.c.name.startswith(text, autoescape=True), _DEVICES.c.id.startswith(text, autoescape=True))
-            found = [r for r in self._rows.all(select(_DEVICES).where(near).limit(MOST_NEAR)) if not kind or r.kind == kind]
+            near = or_(
+                _DEVICES.c.name.startswith(text, autoescape=True),
+                _DEVICES.c.id.startswith(text, autoescape=True),
+            )
+            found = [
+                r
+                for r in self._rows.all(select(_DEVICES).where(near).limit(MOST_NEAR))
+                if not kind or r.kind == kind
+            ]
         if len(found) == 1:
             return _device(found[0])
         if found:
-            raise Refused.of(Reason.USAGE, "an id or unique prefix", f"{text[:80]!a}: {', '.join(sorted(r.name for r in found))}")
-        raise Refused.of(Reason.NOT_FOUND, f"a {kind or 'device'} of the registry", ascii(text[:80]), f"framegate {kind or 'camera'} list")
+            raise Refused.of(
+                Reason.USAGE,
+                "an id or unique prefix",
+                f"{text[:80]!a}: {', '.join(sorted(r.name for r in found))}",
+            )
+        raise Refused.of(
+            Reason.NOT_FOUND,
+            f"a {kind or 'device'} of the registry",
+            ascii(text[:80]),
+            f"framegate {kind or 'camera'} list",
+        )
 
-    def all(self, *, kind: str = "", zone: str = "", profile: str = "", states: Sequence[State] = ()) -> list[Device]:
+    def all(
+        self, *, kind: str = "", zone: str = "", profile: str = "", states: Sequence[State] = ()
+    ) -> list[Device]:
         """See `ports.Devices.all`."""
         query = _matching(select(_DEVICES), kind, zone, profile, states, ())
-        return [_device(r) for r in self._rows.all(query.order_by(_DEVICES.c.zone, _DEVICES.c.name))]
+        return [
+            _device(r) for r in self._rows.all(query.order_by(_DEVICES.c.zone, _DEVICES.c.name))
+        ]
 
-    def ids(self, *, kind: str = "", zone: str = "", profile: str = "", states: Sequence[State] = (), but: Sequence[State] = ()) -> list[DeviceId]:
+    def ids(
+        self,
+        *,
+        kind: str = "",
+        zone: str = "",
+        profile: str = "",
+        states: Sequence[State] = (),
+        but: Sequence[State] = (),
+    ) -> list[DeviceId]:
         """See `ports.Devices.ids`."""
-        return [DeviceId(i) for i in self._rows.scalars(_matching(select(_DEVICES.c.id), kind, zone, profile, states, but))]
+        return [
+            DeviceId(i)
+            for i in self._rows.scalars(
+                _matching(select(_DEVICES.c.id), kind, zone, profile, states, but)
+            )
+        ]
 
     def count(self, profile: str) -> int:
         """See `ports.Devices.count`."""
         query = select(func.count()).select_from(_DEVICES)
-        return int(self._rows.scalar(query.where(_DEVICES.c.profile == profile, _DEVICES.c.state != State.RETIRED.value)))
+        return int(
+            self._rows.scalar(
+                query.where(_DEVICES.c.profile == profile, _DEVICES.c.state != State.RETIRED.value)
+            )
+        )
 
     def census(self) -> list[Census]:
         """All, counted."""
@@ -98,17 +158,25 @@ class SqlDevices:
 
     def results(self) -> list[tuple[DeviceId, int]]:
         """Trusted machines and when their last result came."""
-        query = select(_DEVICES.c.id, _DEVICES.c.result_ms).where(_DEVICES.c.state == State.TRUSTED.value)
+        query = select(_DEVICES.c.id, _DEVICES.c.result_ms).where(
+            _DEVICES.c.state == State.TRUSTED.value
+        )
         return [(DeviceId(r.id), r.result_ms) for r in self._rows.all(query)]
 
     def unaware(self, since_ms: int) -> int:
         """Trusted machines without a result after `since_ms`."""
-        query = select(func.count()).select_from(_DEVICES).where(_DEVICES.c.state == State.TRUSTED.value, _DEVICES.c.result_ms <= since_ms)
+        query = (
+            select(func.count())
+            .select_from(_DEVICES)
+            .where(_DEVICES.c.state == State.TRUSTED.value, _DEVICES.c.result_ms <= since_ms)
+        )
         return int(self._rows.scalar(query))
 
     def maintenance_over(self, now_ms: int) -> list[Device]:
         """See `ports.Devices.maintenance_over`."""
-        query = select(_DEVICES).where(_DEVICES.c.maintenance_until_ms != 0, _DEVICES.c.maintenance_until_ms <= now_ms)
+        query = select(_DEVICES).where(
+            _DEVICES.c.maintenance_until_ms != 0, _DEVICES.c.maintenance_until_ms <= now_ms
+        )
         return [_device(r) for r in self._rows.all(query)]
 
     def add(self, device: Device) -> None:
@@ -117,7 +185,12 @@ class SqlDevices:
 
     def put(self, device: Device) -> Device:
         """See `ports.Devices.put`."""
-        values = {**_columns(device), "version": device.version + 1, "of": device.id, "was": device.version}
+        values = {
+            **_columns(device),
+            "version": device.version + 1,
+            "of": device.id,
+            "was": device.version,
+        }
         if self._rows.run(_PUT, values) != 1:
             raise Moved.of_what(device.id)
         return replace(device, version=device.version + 1)
@@ -127,8 +200,19 @@ class SqlDevices:
         self._rows.run(delete(_DEVICES).where(_DEVICES.c.id == device))
 
 
-def _matching(query: Select[Any], kind: str, zone: str, profile: str, states: Sequence[State], but: Sequence[State]) -> Select[Any]:
-    for column, wanted in ((_DEVICES.c.kind, kind), (_DEVICES.c.zone, zone), (_DEVICES.c.profile, profile)):
+def _matching(
+    query: Select[Any],
+    kind: str,
+    zone: str,
+    profile: str,
+    states: Sequence[State],
+    but: Sequence[State],
+) -> Select[Any]:
+    for column, wanted in (
+        (_DEVICES.c.kind, kind),
+        (_DEVICES.c.zone, zone),
+        (_DEVICES.c.profile, profile),
+    ):
         query = query.where(column == wanted) if wanted else query
     query = query.where(_DEVICES.c.state.in_([s.value for s in states])) if states else query
     return query.where(_DEVICES.c.state.not_in([s.value for s in but])) if but else query
@@ -150,7 +234,11 @@ def _device(r: Row[Any]) -> Device:
             endorsement=r.endorsement,
         )
     if r.tls_public is not None:
-        tls = TlsKey(public=r.tls_public, spki_sha256=r.tls_spki_sha256 or b"", certificate_expires_ms=r.certificate_expires_ms)
+        tls = TlsKey(
+            public=r.tls_public,
+            spki_sha256=r.tls_spki_sha256 or b"",
+            certificate_expires_ms=r.certificate_expires_ms,
+        )
     prefix = json.loads(r.ima_prefix) if r.ima_prefix else None
     return Device(
         id=DeviceId(r.id),
@@ -182,7 +270,9 @@ def _device(r: Row[Any]) -> Device:
         baseline=Baseline(
             clock=ClockInfo(*json.loads(r.clock)) if r.clock else None,
             boot_log_sha256=r.boot_log_sha256,
-            ima=ImaPrefix(prefix[0], prefix[1], bytes.fromhex(prefix[2]), prefix[3], prefix[4]) if prefix else None,
+            ima=ImaPrefix(prefix[0], prefix[1], bytes.fromhex(prefix[2]), prefix[3], prefix[4])
+            if prefix
+            else None,
             ima_profile_sha256=r.ima_profile_sha256,
         ),
         maintenance_until_ms=r.maintenance_until_ms,
@@ -224,9 +314,15 @@ def _columns(d: Device) -> Mapping[str, Any]:
             "findings": failures_text(d.shown.findings),
             "failures": failures_text(d.shown.failures),
             "failures_ms": d.shown.failures_ms,
-            "clock": json.dumps([clock.clock, clock.reset_count, clock.restart_count, clock.safe]) if clock else "",
+            "clock": json.dumps([clock.clock, clock.reset_count, clock.restart_count, clock.safe])
+            if clock
+            else "",
             "boot_log_sha256": d.baseline.boot_log_sha256,
-            "ima_prefix": json.dumps([ima.entries, ima.violations, ima.value.hex(), ima.reset_count, ima.restart_count]) if ima else "",
+            "ima_prefix": json.dumps(
+                [ima.entries, ima.violations, ima.value.hex(), ima.reset_count, ima.restart_count]
+            )
+            if ima
+            else "",
             "ima_profile_sha256": d.baseline.ima_profile_sha256,
             "maintenance_until_ms": d.maintenance_until_ms,
             "maintenance": d.maintenance,
@@ -243,7 +339,9 @@ class SqlTickets:
     def get(self, code_sha256: bytes) -> Ticket | None:
         """By hash."""
         row = self._rows.one(select(_TICKETS).where(_TICKETS.c.code_sha256 == code_sha256))
-        return Ticket(**{**row._mapping, "device": DeviceId(row.device)}) if row is not None else None
+        return (
+            Ticket(**{**row._mapping, "device": DeviceId(row.device)}) if row is not None else None
+        )
 
     def add(self, ticket: Ticket) -> None:
         """A new one in the place of the device's earlier one."""
@@ -272,7 +370,12 @@ class SqlSpentChallenges:
     def spend(self, challenge: bytes, expires_ms: int) -> None:
         """See `ports.SpentChallenges.spend`."""
         if self._rows.run(_SPEND, {"id": challenge, "expires_ms": expires_ms}) != 1:
-            raise Refused.of(Reason.SESSION_UNKNOWN, "a session that waits for its proof", "none, or one already used", "begin again")
+            raise Refused.of(
+                Reason.SESSION_UNKNOWN,
+                "a session that waits for its proof",
+                "none, or one already used",
+                "begin again",
+            )
 
 
 class SqlTpmMakers:
@@ -288,7 +391,10 @@ class SqlTpmMakers:
 
     def all(self) -> list[TpmMaker]:
         """By subject."""
-        return [TpmMaker(**r._mapping) for r in self._rows.all(select(_MAKERS).order_by(_MAKERS.c.subject))]
+        return [
+            TpmMaker(**r._mapping)
+            for r in self._rows.all(select(_MAKERS).order_by(_MAKERS.c.subject))
+        ]
 
     def add(self, maker: TpmMaker) -> None:
         """A new one."""
@@ -303,12 +409,28 @@ class SqlGatewayProcesses:
 
     def of_host(self, host: str) -> list[GatewayProcess]:
         """Those of one host."""
-        return [_process(r) for r in self._rows.all(select(_GATEWAYS).where(_GATEWAYS.c.host == host))]
+        return [
+            _process(r) for r in self._rows.all(select(_GATEWAYS).where(_GATEWAYS.c.host == host))
+        ]
 
     def of_zone(self, zone: str) -> list[tuple[GatewayProcess, Device]]:
         """Those of a zone, each with its host."""
-        hosts = {h.id: h for h in (_device(r) for r in self._rows.all(select(_DEVICES).where(_DEVICES.c.zone == zone, _DEVICES.c.kind == Kind.GATEWAY.value)))}
-        found = self._rows.all(select(_GATEWAYS).where(_GATEWAYS.c.host.in_(list(hosts)))) if hosts else ()
+        hosts = {
+            h.id: h
+            for h in (
+                _device(r)
+                for r in self._rows.all(
+                    select(_DEVICES).where(
+                        _DEVICES.c.zone == zone, _DEVICES.c.kind == Kind.GATEWAY.value
+                    )
+                )
+            )
+        }
+        found = (
+            self._rows.all(select(_GATEWAYS).where(_GATEWAYS.c.host.in_(list(hosts))))
+            if hosts
+            else ()
+        )
         return [(_process(r), hosts[DeviceId(r.host)]) for r in found]
 
     def replace(self, host: str, processes: Sequence[GatewayProcess]) -> None:
@@ -319,7 +441,12 @@ class SqlGatewayProcesses:
 
 
 def _process(r: Row[Any]) -> GatewayProcess:
-    return GatewayProcess(publics_sha256=r.publics_sha256, host=DeviceId(r.host), publics=r.publics, result_id=r.result_id)
+    return GatewayProcess(
+        publics_sha256=r.publics_sha256,
+        host=DeviceId(r.host),
+        publics=r.publics,
+        result_id=r.result_id,
+    )
 
 
 class SqlMasks:
@@ -331,7 +458,11 @@ class SqlMasks:
     def get(self, device: str) -> CameraMasks | None:
         """Those in force."""
         row = self._rows.one(select(_MASKS).where(_MASKS.c.device == device))
-        return CameraMasks(**{**row._mapping, "device": DeviceId(row.device)}) if row is not None else None
+        return (
+            CameraMasks(**{**row._mapping, "device": DeviceId(row.device)})
+            if row is not None
+            else None
+        )
 
     def put(self, masks: CameraMasks) -> None:
         """In force from now on."""

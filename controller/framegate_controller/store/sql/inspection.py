@@ -40,21 +40,35 @@ class SqlModels:
         found = self._rows.all(query) if len(digest) >= MIN_DIGITS else ()
         if len(found) != 1:
             hint = "framegate model list"
-            raise Refused.of(Reason.NOT_FOUND, "a registered model's digest, or its unique beginning", ascii(digest[:80]), hint)
+            raise Refused.of(
+                Reason.NOT_FOUND,
+                "a registered model's digest, or its unique beginning",
+                ascii(digest[:80]),
+                hint,
+            )
         return _model(found[0])
 
     def all(self, most: int) -> list[Model]:
         """Newest first."""
-        return [_model(r) for r in self._rows.all(select(_MODELS).order_by(_MODELS.c.at_ms.desc()).limit(most))]
+        return [
+            _model(r)
+            for r in self._rows.all(select(_MODELS).order_by(_MODELS.c.at_ms.desc()).limit(most))
+        ]
 
     def approved(self, most: int) -> list[Model]:
         """The newest approved ones."""
         query = select(_MODELS).where(_MODELS.c.state == ModelState.APPROVED.value)
-        return [_model(r) for r in self._rows.all(query.order_by(_MODELS.c.at_ms.desc()).limit(most))]
+        return [
+            _model(r) for r in self._rows.all(query.order_by(_MODELS.c.at_ms.desc()).limit(most))
+        ]
 
     def put(self, model: Model) -> None:
         """A new or changed one."""
-        packed = {"files": json.dumps(dict(model.files)), "state": model.state.value, "approved_by": json.dumps(list(model.approved_by))}
+        packed = {
+            "files": json.dumps(dict(model.files)),
+            "state": model.state.value,
+            "approved_by": json.dumps(list(model.approved_by)),
+        }
         self._rows.put(_MODELS, {**fields_of(model), **packed})
 
     def pin(self, zone: str) -> ZonePin | None:
@@ -67,13 +81,23 @@ class SqlModels:
         if zone:
             query = select(_PINS).where(_PINS.c.zone == zone).order_by(_PINS.c.sequence.desc())
         else:
-            query = select(_PINS).where(_PINS.c.digest == digest).order_by(_PINS.c.zone, _PINS.c.sequence)
+            query = (
+                select(_PINS)
+                .where(_PINS.c.digest == digest)
+                .order_by(_PINS.c.zone, _PINS.c.sequence)
+            )
         return [ZonePin(**r._mapping) for r in self._rows.all(query.limit(most))]
 
     def zones_of(self, digest: str) -> list[str]:
         """Zones in which this model is in force."""
-        newest = select(_PINS.c.zone, func.max(_PINS.c.sequence).label("top")).group_by(_PINS.c.zone).subquery()
-        query = select(_PINS.c.zone).join(newest, (_PINS.c.zone == newest.c.zone) & (_PINS.c.sequence == newest.c.top))
+        newest = (
+            select(_PINS.c.zone, func.max(_PINS.c.sequence).label("top"))
+            .group_by(_PINS.c.zone)
+            .subquery()
+        )
+        query = select(_PINS.c.zone).join(
+            newest, (_PINS.c.zone == newest.c.zone) & (_PINS.c.sequence == newest.c.top)
+        )
         return sorted(self._rows.scalars(query.where(_PINS.c.digest == digest)))
 
     def add_pin(self, pin: ZonePin) -> None:
@@ -82,7 +106,11 @@ class SqlModels:
 
 
 def _model(r: Row[Any]) -> Model:
-    unpacked = {"files": read_mapping(r.files), "state": ModelState(r.state), "approved_by": tuple(json.loads(r.approved_by or "[]"))}
+    unpacked = {
+        "files": read_mapping(r.files),
+        "state": ModelState(r.state),
+        "approved_by": tuple(json.loads(r.approved_by or "[]")),
+    }
     return Model(**{**r._mapping, **unpacked})
 
 
@@ -100,7 +128,10 @@ class SqlParts:
     def all(self, *, removed: bool) -> list[Part]:
         """By type."""
         query = select(_PARTS).order_by(_PARTS.c.part_type)
-        return [Part(**r._mapping) for r in self._rows.all(query if removed else query.where(_PARTS.c.removed.is_(False)))]
+        return [
+            Part(**r._mapping)
+            for r in self._rows.all(query if removed else query.where(_PARTS.c.removed.is_(False)))
+        ]
 
     def count(self) -> int:
         """How many there ever were."""
@@ -131,13 +162,20 @@ class SqlReceipts:
     def batch(self, gateway: str, store: str, number: int) -> ReceiptBatchEntry | None:
         """One."""
         b = _BATCHES.c
-        row = self._rows.one(select(_BATCHES).where(b.gateway == gateway, b.store == store, b.number == number))
+        row = self._rows.one(
+            select(_BATCHES).where(b.gateway == gateway, b.store == store, b.number == number)
+        )
         return ReceiptBatchEntry(**row._mapping) if row is not None else None
 
     def last(self, gateway: str, store: str) -> ReceiptBatchEntry | None:
         """The last of a store."""
         b = _BATCHES.c
-        row = self._rows.one(select(_BATCHES).where(b.gateway == gateway, b.store == store).order_by(b.number.desc()).limit(1))
+        row = self._rows.one(
+            select(_BATCHES)
+            .where(b.gateway == gateway, b.store == store)
+            .order_by(b.number.desc())
+            .limit(1)
+        )
         return ReceiptBatchEntry(**row._mapping) if row is not None else None
 
     def add(self, batch: ReceiptBatchEntry) -> None:

@@ -1,4 +1,6 @@
-"""The record's rows over SQLAlchemy. Whoever writes holds the store's one write transaction, so indices follow each other without a gap."""
+"""The record's rows over SQLAlchemy. Whoever writes holds the store's one write transaction, so
+indices follow each other without a gap.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ MAX_EVENT: Final = 32
 
 
 class SqlRecord:
-    """See `ports.RecordStore`. `tail` is what the last committed transaction of this process left; this one's own end is `kept` until it commits."""
+    """See `ports.RecordStore`. `tail` is what the last committed transaction of this process left;
+    this one's own end is `kept` until it commits.
+    """
 
     def __init__(self, rows: Rows, tail: LogTail, at_ms: int) -> None:
         self._rows, self._tail, self._at_ms = rows, tail, at_ms
@@ -38,10 +42,31 @@ class SqlRecord:
         index = tail.frontier.size
         raw = entry_bytes(index, tail.last, body)
         leaf = leaf_hash(raw)
-        looked_up = {"kind": body["kind"], "device": body.get("device", ""), "actor": body.get("actor", "")}
+        looked_up = {
+            "kind": body["kind"],
+            "device": body.get("device", ""),
+            "actor": body.get("actor", ""),
+        }
         event = str(body.get("event", body["kind"]))[:MAX_EVENT]
-        self._rows.run(_ADD_ENTRY, [{"id": index, "at_ms": body.get("at_ms", self._at_ms), **looked_up, "event": event, "entry": raw}])
-        self._rows.run(_ADD_NODES, [{"level": level, "position": at, "hash": made} for level, at, made in tail.frontier.append(leaf)])
+        self._rows.run(
+            _ADD_ENTRY,
+            [
+                {
+                    "id": index,
+                    "at_ms": body.get("at_ms", self._at_ms),
+                    **looked_up,
+                    "event": event,
+                    "entry": raw,
+                }
+            ],
+        )
+        self._rows.run(
+            _ADD_NODES,
+            [
+                {"level": level, "position": at, "hash": made}
+                for level, at, made in tail.frontier.append(leaf)
+            ],
+        )
         tail.last = leaf
         return index
 
@@ -50,15 +75,27 @@ class SqlRecord:
         row = self._rows.one(select(_ENTRIES).where(_ENTRIES.c.id == index))
         return _entry(row) if row is not None else None
 
-    def entries(self, query: EntryQuery, *, first: int, below: int, most: int, newest_first: bool = False) -> list[LoggedEntry]:
+    def entries(
+        self, query: EntryQuery, *, first: int, below: int, most: int, newest_first: bool = False
+    ) -> list[LoggedEntry]:
         """See `ports.RecordStore.entries`."""
         e = _ENTRIES.c
         wanted = select(_ENTRIES).where(e.id >= first, e.id < below)
-        for column, value in ((e.device, query.device), (e.event, query.event), (e.actor, query.actor), (e.kind, query.kind)):
+        for column, value in (
+            (e.device, query.device),
+            (e.event, query.event),
+            (e.actor, query.actor),
+            (e.kind, query.kind),
+        ):
             wanted = wanted.where(column == value) if value else wanted
         wanted = wanted.where(e.at_ms >= query.since_ms) if query.since_ms else wanted
         wanted = wanted.where(e.event.not_in(query.but_events)) if query.but_events else wanted
-        return [_entry(r) for r in self._rows.all(wanted.order_by(e.id.desc() if newest_first else e.id).limit(most))]
+        return [
+            _entry(r)
+            for r in self._rows.all(
+                wanted.order_by(e.id.desc() if newest_first else e.id).limit(most)
+            )
+        ]
 
     def size(self) -> int:
         """How many entries there are."""
@@ -69,7 +106,9 @@ class SqlRecord:
 
     def node(self, level: int, position: int) -> bytes:
         """Hash of a complete subtree. KeyError where there is none."""
-        row = self._rows.one(select(_NODES.c.hash).where(_NODES.c.level == level, _NODES.c.position == position))
+        row = self._rows.one(
+            select(_NODES.c.hash).where(_NODES.c.level == level, _NODES.c.position == position)
+        )
         if row is None:
             raise KeyError((level, position))
         return bytes(row.hash)
@@ -89,13 +128,22 @@ class SqlRecord:
 
     def heads(self, below: int, most: int) -> list[bytes]:
         """Oldest first, the last `most`."""
-        query = select(_HEADS.c.envelope).where(_HEADS.c.size < below).order_by(_HEADS.c.size.desc()).limit(most)
+        query = (
+            select(_HEADS.c.envelope)
+            .where(_HEADS.c.size < below)
+            .order_by(_HEADS.c.size.desc())
+            .limit(most)
+        )
         return list(reversed(self._rows.scalars(query)))
 
     def thin_heads(self, keep_from_ms: int, every_ms: int) -> None:
         """See `ports.RecordStore.thin_heads`."""
         last = 0
-        query = select(_HEADS.c.size, _HEADS.c.at_ms).where(_HEADS.c.at_ms < keep_from_ms).order_by(_HEADS.c.size)
+        query = (
+            select(_HEADS.c.size, _HEADS.c.at_ms)
+            .where(_HEADS.c.at_ms < keep_from_ms)
+            .order_by(_HEADS.c.size)
+        )
         for head in self._rows.all(query):
             if head.at_ms - last < every_ms:
                 self._rows.run(delete(_HEADS).where(_HEADS.c.size == head.size))
@@ -113,7 +161,9 @@ class SqlRecord:
             size = self.size()
             known = self._tail.at(size)
             if known is None:
-                known = Tail(Frontier.resume(size, self.node), self.node(0, size - 1) if size else None)
+                known = Tail(
+                    Frontier.resume(size, self.node), self.node(0, size - 1) if size else None
+                )
             self._mine = known.copy()
         return self._mine
 

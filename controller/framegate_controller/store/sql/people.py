@@ -43,22 +43,34 @@ class SqlPeople:
         exact = self.get(name)
         if exact is not None:
             return exact
-        query = select(_OPERATORS).where(_OPERATORS.c.name.startswith(name, autoescape=True)).limit(2)
+        query = (
+            select(_OPERATORS).where(_OPERATORS.c.name.startswith(name, autoescape=True)).limit(2)
+        )
         found = self._rows.all(query) if name else ()
         if len(found) != 1:
-            raise Refused.of(Reason.NOT_FOUND, "an operator's name or unique prefix", ascii(name[:63]), "framegate operator list")
+            raise Refused.of(
+                Reason.NOT_FOUND,
+                "an operator's name or unique prefix",
+                ascii(name[:63]),
+                "framegate operator list",
+            )
         return _operator(found[0])
 
     def by_subject(self, issuer: str, subject: str) -> Operator | None:
         """See `ports.People.by_subject`."""
-        query = select(_OPERATORS).where(_OPERATORS.c.oidc_issuer == issuer, _OPERATORS.c.oidc_subject == subject)
+        query = select(_OPERATORS).where(
+            _OPERATORS.c.oidc_issuer == issuer, _OPERATORS.c.oidc_subject == subject
+        )
         found = self._rows.all(query.limit(2))
         return _operator(found[0]) if len(found) == 1 else None
 
     def all(self, *, enabled_only: bool = False) -> list[Operator]:
         """By name."""
         query = select(_OPERATORS).order_by(_OPERATORS.c.name)
-        return [_operator(r) for r in self._rows.all(query.where(_OPERATORS.c.enabled) if enabled_only else query)]
+        return [
+            _operator(r)
+            for r in self._rows.all(query.where(_OPERATORS.c.enabled) if enabled_only else query)
+        ]
 
     def count(self) -> int:
         """How many there are."""
@@ -70,7 +82,11 @@ class SqlPeople:
 
     def put(self, operator: Operator) -> None:
         """Keep a changed value."""
-        self._rows.run(update(_OPERATORS).where(_OPERATORS.c.name == operator.name).values(**_operator_columns(operator)))
+        self._rows.run(
+            update(_OPERATORS)
+            .where(_OPERATORS.c.name == operator.name)
+            .values(**_operator_columns(operator))
+        )
 
     def keys(self, operator: str) -> list[SecurityKey]:
         """Oldest first."""
@@ -159,23 +175,42 @@ class SqlRequests:
 
     def find(self, text: str) -> AccessRequest:
         """See `ports.Requests.find`."""
-        query = select(_REQUESTS).where(_REQUESTS.c.id.startswith(text[:16], autoescape=True)).limit(2)
+        query = (
+            select(_REQUESTS).where(_REQUESTS.c.id.startswith(text[:16], autoescape=True)).limit(2)
+        )
         found = self._rows.all(query) if text else ()
         if len(found) != 1:
-            raise Refused.of(Reason.NOT_FOUND, "a request's id or unique prefix", ascii(text[:16]), "framegate access list")
+            raise Refused.of(
+                Reason.NOT_FOUND,
+                "a request's id or unique prefix",
+                ascii(text[:16]),
+                "framegate access list",
+            )
         return _request(found[0])
 
     def put(self, request: AccessRequest) -> None:
         """A new or changed one."""
         approvals = json.dumps([[a.operator, a.at_ms] for a in request.approvals])
-        self._rows.put(_REQUESTS, {**fields_of(request), "kind": request.kind.value, "state": request.state.value, "approvals": approvals})
+        self._rows.put(
+            _REQUESTS,
+            {
+                **fields_of(request),
+                "kind": request.kind.value,
+                "state": request.state.value,
+                "approvals": approvals,
+            },
+        )
 
     def of(self, requester: str, states: Sequence[RequestState]) -> list[AccessRequest]:
         """One's requests in these states, newest first."""
-        query = select(_REQUESTS).where(_REQUESTS.c.requester == requester, _REQUESTS.c.state.in_([s.value for s in states]))
+        query = select(_REQUESTS).where(
+            _REQUESTS.c.requester == requester, _REQUESTS.c.state.in_([s.value for s in states])
+        )
         return [_request(r) for r in self._rows.all(query.order_by(_REQUESTS.c.asked_ms.desc()))]
 
-    def in_state(self, states: Sequence[RequestState], kind: RequestKind | None = None) -> list[AccessRequest]:
+    def in_state(
+        self, states: Sequence[RequestState], kind: RequestKind | None = None
+    ) -> list[AccessRequest]:
         """Everybody's, of one kind where that is given, newest first."""
         query = select(_REQUESTS).where(_REQUESTS.c.state.in_([s.value for s in states]))
         query = query if kind is None else query.where(_REQUESTS.c.kind == kind.value)
@@ -191,16 +226,31 @@ class SqlRequests:
         """See `ports.Requests.roles_over`."""
         r = _REQUESTS.c
         granted = (r.kind == RequestKind.ROLE.value, r.state == RequestState.APPROVED.value)
-        return [_request(row) for row in self._rows.all(select(_REQUESTS).where(*granted, r.until_ms <= now_ms))]
+        return [
+            _request(row)
+            for row in self._rows.all(select(_REQUESTS).where(*granted, r.until_ms <= now_ms))
+        ]
 
     def latest(self, most: int) -> list[AccessRequest]:
         """Newest first."""
-        return [_request(r) for r in self._rows.all(select(_REQUESTS).order_by(_REQUESTS.c.asked_ms.desc()).limit(most))]
+        return [
+            _request(r)
+            for r in self._rows.all(
+                select(_REQUESTS).order_by(_REQUESTS.c.asked_ms.desc()).limit(most)
+            )
+        ]
 
 
 def _request(r: Row[Any]) -> AccessRequest:
     approvals = tuple(Approval(operator=name, at_ms=at) for name, at in json.loads(r.approvals))
-    return AccessRequest(**{**r._mapping, "kind": RequestKind(r.kind), "state": RequestState(r.state), "approvals": approvals})
+    return AccessRequest(
+        **{
+            **r._mapping,
+            "kind": RequestKind(r.kind),
+            "state": RequestState(r.state),
+            "approvals": approvals,
+        }
+    )
 
 
 class SqlPolicies:
@@ -221,7 +271,12 @@ class SqlPolicies:
 
     def history(self, most: int) -> list[AppliedPolicy]:
         """Newest first."""
-        return [AppliedPolicy(**r._mapping) for r in self._rows.all(select(_POLICIES).order_by(_POLICIES.c.version.desc()).limit(most))]
+        return [
+            AppliedPolicy(**r._mapping)
+            for r in self._rows.all(
+                select(_POLICIES).order_by(_POLICIES.c.version.desc()).limit(most)
+            )
+        ]
 
     def add(self, policy: AppliedPolicy) -> None:
         """In force from now on."""
@@ -230,13 +285,26 @@ class SqlPolicies:
     def keep_decision(self, decision: KeptDecision) -> None:
         """See `ports.Policies.keep_decision`."""
         again = update(_DECISIONS).where(_DECISIONS.c.sha256 == decision.sha256)
-        if not self._rows.run(again.values(last_ms=decision.last_ms, count=_DECISIONS.c.count + decision.count)):
-            self._rows.run(insert(_DECISIONS).values(**{**fields_of(decision), "policies": json.dumps(list(decision.policies))}))
+        if not self._rows.run(
+            again.values(last_ms=decision.last_ms, count=_DECISIONS.c.count + decision.count)
+        ):
+            self._rows.run(
+                insert(_DECISIONS).values(
+                    **{**fields_of(decision), "policies": json.dumps(list(decision.policies))}
+                )
+            )
 
     def decisions(self, since_ms: int) -> list[KeptDecision]:
         """By time."""
-        query = select(_DECISIONS).where(_DECISIONS.c.last_ms >= since_ms).order_by(_DECISIONS.c.last_ms)
-        return [KeptDecision(**{**r._mapping, "policies": tuple(json.loads(r.policies))}) for r in self._rows.all(query)]
+        query = (
+            select(_DECISIONS)
+            .where(_DECISIONS.c.last_ms >= since_ms)
+            .order_by(_DECISIONS.c.last_ms)
+        )
+        return [
+            KeptDecision(**{**r._mapping, "policies": tuple(json.loads(r.policies))})
+            for r in self._rows.all(query)
+        ]
 
 
 class SqlZones:
@@ -262,7 +330,15 @@ class SqlZones:
 
 
 def _zone(r: Row[Any]) -> Zone:
-    return Zone(name=r.name, grace=r.grace, frozen=r.frozen, reason=r.reason, by=r.by, since_ms=r.since_ms, remark=r.words)
+    return Zone(
+        name=r.name,
+        grace=r.grace,
+        frozen=r.frozen,
+        reason=r.reason,
+        by=r.by,
+        since_ms=r.since_ms,
+        remark=r.words,
+    )
 
 
 class SqlSettings:

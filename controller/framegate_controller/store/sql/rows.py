@@ -1,4 +1,6 @@
-"""What every repository does alike: run a statement on the transaction's connection, and read JSON columns."""
+"""What every repository does alike: run a statement on the transaction's connection, and read JSON
+columns.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 class Rows:
     """Statements of one transaction.
 
-    What every attestation runs is built once, with bound parameters: building a statement costs more than SQLite takes to run it.
+    What every attestation runs is built once, with bound parameters: building a statement costs
+    more than SQLite takes to run it.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -52,7 +55,11 @@ class Rows:
         keys = [c.name for c in table.primary_key]
         made = upsert(table).values(**values)
         changed = {k: v for k, v in values.items() if k not in keys}
-        self.run(made.on_conflict_do_update(index_elements=keys, set_=changed) if changed else made.on_conflict_do_nothing())
+        self.run(
+            made.on_conflict_do_update(index_elements=keys, set_=changed)
+            if changed
+            else made.on_conflict_do_nothing()
+        )
 
 
 def table_of(cls: type[Base]) -> Table:
@@ -69,7 +76,11 @@ def failures_text(failures: Sequence[Failure]) -> str:
 
 def read_failures(text: str) -> tuple[Failure, ...]:
     """Failures out of a JSON column."""
-    return tuple(Failure(Reason(r), e, a, h) for r, e, a, h in json.loads(text)) if text != "[]" else ()
+    return (
+        tuple(Failure(Reason(r), e, a, h) for r, e, a, h in json.loads(text))
+        if text != "[]"
+        else ()
+    )
 
 
 def read_mapping(text: str) -> Mapping[str, Any]:

@@ -1,4 +1,6 @@
-"""A transaction of the registry over SQLAlchemy: its repositories, who acts in it, and what it records."""
+"""A transaction of the registry over SQLAlchemy: its repositories, who acts in it, and what it
+records.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,34 @@ from framegate.record.event import Event
 from framegate_controller.store import ports, tables
 from framegate_controller.store.ports import CONTROLLER
 from framegate_controller.store.shared.tail import LogTail
-from framegate_controller.store.sql.devices import SqlDevices, SqlGatewayProcesses, SqlMasks, SqlSpentChallenges, SqlTickets, SqlTpmMakers
+from framegate_controller.store.sql.devices import (
+    SqlDevices,
+    SqlGatewayProcesses,
+    SqlMasks,
+    SqlSpentChallenges,
+    SqlTickets,
+    SqlTpmMakers,
+)
 from framegate_controller.store.sql.firmware import SqlEvidence, SqlProfiles, SqlRollouts
 from framegate_controller.store.sql.inspection import SqlModels, SqlParts, SqlReceipts
 from framegate_controller.store.sql.log import SqlRecord
-from framegate_controller.store.sql.people import SqlPeople, SqlPolicies, SqlRequests, SqlSettings, SqlZones
+from framegate_controller.store.sql.people import (
+    SqlPeople,
+    SqlPolicies,
+    SqlRequests,
+    SqlSettings,
+    SqlZones,
+)
 from framegate_controller.store.sql.rows import Rows, table_of
 
 _REVISION: Final = table_of(tables.Revision)
 _NOW: Final = select(_REVISION.c.value).where(_REVISION.c.id == bindparam("of"))
-_NEXT: Final = update(_REVISION).where(_REVISION.c.id == bindparam("of")).values(value=_REVISION.c.value + 1).returning(_REVISION.c.value)
+_NEXT: Final = (
+    update(_REVISION)
+    .where(_REVISION.c.id == bindparam("of"))
+    .values(value=_REVISION.c.value + 1)
+    .returning(_REVISION.c.value)
+)
 _TRUST, _FIRMWARE = 1, 2
 """Rows of the revision table."""
 
@@ -71,7 +91,9 @@ class SqlTransaction:
         self._after.append(act)
 
     def keep_tail(self) -> None:
-        """This transaction's end of the record is the store's now; before the next writer looks for it."""
+        """This transaction's end of the record is the store's now; before the next writer looks for
+        it.
+        """
         self._record.committed()
 
     def committed(self) -> None:

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import Malformed, Reason, Refused
-from framegate.machines.rollout import Plan, Rollout, RolloutState, Seen, advance, assign, classify, command, parse_plan
+from framegate.machines.rollout import (
+    Plan,
+    Rollout,
+    RolloutState,
+    Seen,
+    advance,
+    assign,
+    classify,
+    command,
+    parse_plan,
+)
 
 plans = st.builds(
     Plan, canary=st.integers(0, 3), waves=st.sets(st.integers(1, 99), max_size=3).map(lambda s: (*sorted(s), 100)), max_fail=st.integers(1, 3), soak_s=st.integers(0, 100),

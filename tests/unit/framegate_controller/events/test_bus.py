@@ -10,7 +10,14 @@ from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event as Edge
 from framegate_controller.events.bus import QUEUE, InMemoryBus, Listening
 from framegate_controller.events.messages import MachineEvent, Wake
-from framegate_controller.events.notices import AccessChanged, AttestNow, DeviceChanged, EverybodyAttests, GrantsChanged, PartChanged
+from framegate_controller.events.notices import (
+    AccessChanged,
+    AttestNow,
+    DeviceChanged,
+    EverybodyAttests,
+    GrantsChanged,
+    PartChanged,
+)
 from framegate_controller.rpc.trust import to_trust_update
 from framegate_proto.v1 import framegate_pb2 as pb
 from support.bus import snapshot

@@ -20,7 +20,11 @@ from framegate_controller.fleet.firmware import FirmwareRules
 from framegate_controller.fleet.profiles import add_profile, import_profile, revoke_signer
 from framegate_controller.fleet.rollouts import change_rollout, place_in, start_rollout, tick_all
 from framegate_controller.store.ports import Moved
-from framegate_controller.store.shared.firmware import InMemoryAllowlists, InMemoryAtRevision, InMemoryProfiles
+from framegate_controller.store.shared.firmware import (
+    InMemoryAllowlists,
+    InMemoryAtRevision,
+    InMemoryProfiles,
+)
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import Reason
-from framegate_controller.people.factors import FactorKey, hash_password, right_password, same_code, totp_step
+from framegate_controller.people.factors import (
+    FactorKey,
+    hash_password,
+    right_password,
+    same_code,
+    totp_step,
+)
 from framegate_simulators.fixtures.access import PASSWORD
 from support.refusals import refused
 

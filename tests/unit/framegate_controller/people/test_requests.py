@@ -10,7 +10,14 @@ from framegate.machines.request import RequestKind
 from framegate.registry.operator import OperatorSession
 from framegate.registry.request import AccessRequest
 from framegate_controller.people.approvers import approvers
-from framegate_controller.people.operators import end_sessions, notices, parse_roles, quorum, roles_now, set_quorum
+from framegate_controller.people.operators import (
+    end_sessions,
+    notices,
+    parse_roles,
+    quorum,
+    roles_now,
+    set_quorum,
+)
 from framegate_controller.people.requests import MAX_MINUTES, MAX_PENDING, expire, use
 from support.office import role_asked
 from support.refusals import refused

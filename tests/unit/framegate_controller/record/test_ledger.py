@@ -11,7 +11,7 @@ from framegate.errors import Malformed
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State
 from framegate.receipt_verifier import leaf_hash, root_from_path
-from framegate.record.entry import MAX_ENTRY_BYTES, Act, event_body
+from framegate.record.entry import MAX_ENTRY_BYTES, Act
 from framegate.record.machine_events import DeviceMoved
 from framegate.record.merkle import Frontier, data_tree
 from framegate.record.verify import consistent, verify_head, verify_log
@@ -119,7 +119,7 @@ def test_who_where_why_and_on_whose_word_are_in_the_entry(own_log):
 
 def test_an_entry_that_is_too_long_is_refused_whole(own_log):
     with pytest.raises(Malformed), own_log.database.writing() as tx:
-        tx.log.append(event_body(at_ms=1, event="x", actor="a", detail="x" * MAX_ENTRY_BYTES))
+        tx.log.append({"kind": "event", "at_ms": 1, "event": "x", "actor": "a", "detail": "x" * MAX_ENTRY_BYTES})
     assert log_size_of(own_log) == 33
 
 

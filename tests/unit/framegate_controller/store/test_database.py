@@ -24,7 +24,13 @@ from framegate.registry.evidence import KeptEvidence, KeptResult
 from framegate.registry.model import Model, Part, ReceiptBatchEntry, ZonePin
 from framegate.registry.operator import Operator, OperatorSession, SecurityKey
 from framegate.registry.request import AccessRequest
-from framegate.registry.rollout import ProfileInForce, ProfileRevision, RevokedSigner, RolloutDevice, RolloutRecord
+from framegate.registry.rollout import (
+    ProfileInForce,
+    ProfileRevision,
+    RevokedSigner,
+    RolloutDevice,
+    RolloutRecord,
+)
 from framegate.registry.ticket import Ticket
 from framegate.registry.zone import AppliedPolicy, KeptDecision, Zone
 from framegate_controller.store.database import Database

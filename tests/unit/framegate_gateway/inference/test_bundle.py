@@ -5,7 +5,13 @@ import json
 import pytest
 
 from framegate.errors import Malformed, Reason, Unavailable
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle, parse_bundle, read_bundle_files, write_bundle
+from framegate_gateway.inference.bundle import (
+    DEFAULT_BUNDLE,
+    load_bundle,
+    parse_bundle,
+    read_bundle_files,
+    write_bundle,
+)
 from framegate_simulators.boards.boards import CLASSES
 
 

@@ -79,7 +79,12 @@ def upgrade() -> None:
         sa.Column("added_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
-    op.create_table("revision", sa.Column("id", sa.Integer(), nullable=False), sa.Column("value", sa.BigInteger(), nullable=False), sa.PrimaryKeyConstraint("id"))
+    op.create_table(
+        "revision",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
     op.create_table(
         "sessions",
         sa.Column("id", sa.LargeBinary(), nullable=False),

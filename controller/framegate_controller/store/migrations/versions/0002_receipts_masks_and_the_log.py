@@ -60,9 +60,22 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_results_device"), ["device"], unique=False)
 
     with op.batch_alter_table("devices", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("evidence_sha256", sa.LargeBinary(), nullable=False, server_default=sa.text("x''")))
-        batch_op.add_column(sa.Column("appraised_profile", sa.String(length=160), nullable=False, server_default=""))
-        batch_op.add_column(sa.Column("appraised_profile_sha256", sa.LargeBinary(), nullable=False, server_default=sa.text("x''")))
+        batch_op.add_column(
+            sa.Column(
+                "evidence_sha256", sa.LargeBinary(), nullable=False, server_default=sa.text("x''")
+            )
+        )
+        batch_op.add_column(
+            sa.Column("appraised_profile", sa.String(length=160), nullable=False, server_default="")
+        )
+        batch_op.add_column(
+            sa.Column(
+                "appraised_profile_sha256",
+                sa.LargeBinary(),
+                nullable=False,
+                server_default=sa.text("x''"),
+            )
+        )
 
     # ### end Alembic commands ###
 

@@ -23,7 +23,12 @@ def upgrade() -> None:
         sa.Column("added_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sha256"),
     )
-    op.create_table("boot_logs", sa.Column("sha256", sa.LargeBinary(), nullable=False), sa.Column("content", sa.LargeBinary(), nullable=False), sa.PrimaryKeyConstraint("sha256"))
+    op.create_table(
+        "boot_logs",
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256"),
+    )
     op.create_table(
         "evidence",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -51,7 +56,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("evidence", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_evidence_content_sha256"), ["content_sha256"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_evidence_content_sha256"), ["content_sha256"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_evidence_device"), ["device"], unique=False)
         batch_op.create_index(batch_op.f("ix_evidence_last_ms"), ["last_ms"], unique=False)
 
@@ -118,25 +125,52 @@ def upgrade() -> None:
     with op.batch_alter_table("devices", schema=None) as batch_op:
         batch_op.add_column(sa.Column("findings", sa.Text(), nullable=False, server_default="[]"))
         batch_op.add_column(sa.Column("ima_prefix", sa.Text(), nullable=False, server_default=""))
-        batch_op.add_column(sa.Column("ima_profile_sha256", sa.LargeBinary(), nullable=False, server_default=sa.text("x''")))
+        batch_op.add_column(
+            sa.Column(
+                "ima_profile_sha256",
+                sa.LargeBinary(),
+                nullable=False,
+                server_default=sa.text("x''"),
+            )
+        )
 
     with op.batch_alter_table("results", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("evidence", sa.String(length=32), nullable=False, server_default=""))
+        batch_op.add_column(
+            sa.Column("evidence", sa.String(length=32), nullable=False, server_default="")
+        )
         batch_op.add_column(sa.Column("ear", sa.Text(), nullable=False, server_default=""))
 
     # ### end Alembic commands ###
     with op.batch_alter_table("tickets", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("replaces", sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(
+            sa.Column("replaces", sa.Boolean(), nullable=False, server_default=sa.false())
+        )
     _keep_profiles()
 
 
 def _keep_profiles() -> None:
     """The profiles in force become the first of their revisions."""
     connection = op.get_bind()
-    kept = sa.table("profile_revisions", *(sa.column(n) for n in ("name", "revision", "version", "sha256", "envelope", "signer", "added_ms")))
-    for name, revision, envelope, added_ms in connection.execute(sa.text("SELECT name, revision, envelope, added_ms FROM profiles")).all():
+    kept = sa.table(
+        "profile_revisions",
+        *(
+            sa.column(n)
+            for n in ("name", "revision", "version", "sha256", "envelope", "signer", "added_ms")
+        ),
+    )
+    for name, revision, envelope, added_ms in connection.execute(
+        sa.text("SELECT name, revision, envelope, added_ms FROM profiles")
+    ).all():
         payload = base64.b64decode(json.loads(envelope)["payload"])
-        row = {"name": name, "revision": revision, "version": "", "sha256": hashlib.sha256(payload).digest(), "envelope": envelope, "signer": "", "added_ms": added_ms}
+        row = {
+            "name": name,
+            "revision": revision,
+            "version": "",
+            "sha256": hashlib.sha256(payload).digest(),
+            "envelope": envelope,
+            "signer": "",
+            "added_ms": added_ms,
+        }
         connection.execute(sa.insert(kept).values(**row))
 
 

@@ -42,7 +42,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("access_requests", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_access_requests_requester"), ["requester"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_access_requests_requester"), ["requester"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_access_requests_state"), ["state"], unique=False)
 
     op.create_table(
@@ -81,8 +83,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("spki_sha256"),
     )
     with op.batch_alter_table("operator_sessions", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_operator_sessions_expires_ms"), ["expires_ms"], unique=False)
-        batch_op.create_index(batch_op.f("ix_operator_sessions_operator"), ["operator"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_operator_sessions_expires_ms"), ["expires_ms"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_operator_sessions_operator"), ["operator"], unique=False
+        )
 
     op.create_table(
         "operators",
@@ -118,7 +124,12 @@ def upgrade() -> None:
     with op.batch_alter_table("security_keys", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_security_keys_operator"), ["operator"], unique=False)
 
-    op.create_table("settings", sa.Column("name", sa.String(length=63), nullable=False), sa.Column("value", sa.Text(), nullable=False), sa.PrimaryKeyConstraint("name"))
+    op.create_table(
+        "settings",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
     op.create_table(
         "zones",
         sa.Column("name", sa.String(length=63), nullable=False),
@@ -135,14 +146,24 @@ def upgrade() -> None:
 
     op.drop_table("events")
     with op.batch_alter_table("devices", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("maintenance_until_ms", sa.BigInteger(), nullable=False, server_default="0"))
+        batch_op.add_column(
+            sa.Column("maintenance_until_ms", sa.BigInteger(), nullable=False, server_default="0")
+        )
         batch_op.add_column(sa.Column("maintenance", sa.Text(), nullable=False, server_default=""))
 
     with op.batch_alter_table("log_entries", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("kind", sa.String(length=16), nullable=False, server_default="receipt-batch"))
-        batch_op.add_column(sa.Column("device", sa.String(length=200), nullable=False, server_default=""))
-        batch_op.add_column(sa.Column("event", sa.String(length=32), nullable=False, server_default="receipt-batch"))
-        batch_op.add_column(sa.Column("actor", sa.String(length=200), nullable=False, server_default=""))
+        batch_op.add_column(
+            sa.Column("kind", sa.String(length=16), nullable=False, server_default="receipt-batch")
+        )
+        batch_op.add_column(
+            sa.Column("device", sa.String(length=200), nullable=False, server_default="")
+        )
+        batch_op.add_column(
+            sa.Column("event", sa.String(length=32), nullable=False, server_default="receipt-batch")
+        )
+        batch_op.add_column(
+            sa.Column("actor", sa.String(length=200), nullable=False, server_default="")
+        )
         batch_op.create_index("log_by_device", ["device", "id"], unique=False)
         batch_op.create_index("log_by_event", ["event", "id"], unique=False)
 

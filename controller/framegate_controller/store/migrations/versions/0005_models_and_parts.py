@@ -43,7 +43,12 @@ def upgrade() -> None:
         sa.Column("by", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("part_type"),
     )
-    op.create_table("golden_images", sa.Column("sha256", sa.LargeBinary(), nullable=False), sa.Column("image", sa.LargeBinary(), nullable=False), sa.PrimaryKeyConstraint("sha256"))
+    op.create_table(
+        "golden_images",
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("image", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256"),
+    )
 
 
 def downgrade() -> None:
