@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.keys import FleetKeys
@@ -16,14 +17,15 @@ from framegate_controller.context import Fleet
 from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.people.policies import found_policy
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_controller.timing import Timing
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.tpm import TpmMaker
 from support.bench import Bench
 from support.clock import Clock
-from support.paths import ROOT, TESTS
+from support.lanes import PLANTS, Lanes
+from support.paths import ROOT
 
 pytest_plugins = [
     "support.access",
@@ -51,16 +53,21 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is one piece of work, for its fixtures' sake; plants come first, in the two lanes that their files name, then whatever is slow."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    """Plants in two lanes, every other file by itself."""
+    return Lanes(config, log)
 
-    def rank(item: pytest.Item) -> int:
-        return 0 if item.get_closest_marker("xdist_group") else 1 if item.get_closest_marker("slow") else 2
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Plants come first, then what is slow: whatever is started last decides when a run ends."""
+
+    def rank(item: pytest.Item) -> tuple[int, int]:
+        plants = list(PLANTS)
+        if item.path.name in plants:
+            return 0, plants.index(item.path.name)
+        return (1 if item.get_closest_marker("slow") else 2), 0
 
     items.sort(key=rank)
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(TESTS))))
 
 
 settings.register_profile("ci", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -83,7 +90,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> FleetKeys:
 def founded_registry(tmp_path_factory: pytest.TempPathFactory, keys: FleetKeys, maker: TpmMaker) -> Path:
     """A registry with two firmware profiles and one trusted TPM maker, to be copied and never opened: its schema is made once a run."""
     path = tmp_path_factory.mktemp("registry") / "registry.db"
-    store = Database(path, clock := Clock())
+    store = open_registry(path, clock := Clock())
     with store.writing() as tx:
         found_policy(tx, keys)
         for kind in ("camera", "gateway"):
@@ -98,7 +105,7 @@ def founded_registry(tmp_path_factory: pytest.TempPathFactory, keys: FleetKeys, 
 def bench(tmp_path: Path, founded_registry: Path, keys: FleetKeys, maker: TpmMaker) -> Iterator[Bench]:
     """A verifier with a founded registry of this test alone."""
     clock = Clock()
-    store = Database(shutil.copy(founded_registry, tmp_path / "registry.db"), clock)
+    store = open_registry(shutil.copy(founded_registry, tmp_path / "registry.db"), clock)
     yield Bench(store, Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=clock, controller="controller-1"), maker)
     store.close()
 

@@ -31,7 +31,7 @@ from framegate_controller.rpc.operator import TABLE
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.table import Operators
 from framegate_controller.settings import ControllerSettings
-from framegate_controller.store.database import Database, now_ms
+from framegate_controller.store.database import now_ms, open_registry
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
 from framegate_controller.store.shared.limits import InMemorySignInLimits
@@ -70,7 +70,7 @@ class Controller:
         """Raises Unavailable where there are no keys, Refused where record or policy is missing."""
         self.settings = settings
         ring = FolderKeyRing(load_fleet(settings.state / "keys", settings.passphrase_file))
-        self.store = Database(settings.state / "registry.db")
+        self.store = open_registry(settings.state / "registry.db")
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)
         self.fleet = Fleet(ring=ring, timing=settings.timing, clock=now_ms, controller=NAME)

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from framegate_controller.main import app
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import EntryQuery
 from framegate_simulators.fixtures.access import add_person
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -40,7 +40,7 @@ def command(*argv: object, state: Path, code: int = 0):
 
 
 def entries(state: Path) -> list[dict]:
-    store = Database(state / "registry.db")
+    store = open_registry(state / "registry.db")
     with store.reading() as tx:
         found = [json.loads(e.entry) for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)]
     store.close()
@@ -48,7 +48,7 @@ def entries(state: Path) -> list[dict]:
 
 
 def test_a_fleet_is_founded_with_a_policy_and_one_operator(state):
-    store = Database(state / "registry.db")
+    store = open_registry(state / "registry.db")
     with store.reading() as tx:
         anna = tx.people.find("anna")
         assert tx.policies.current().version == 1 and [p.name for p in tx.people.all()] == ["anna"]
@@ -86,7 +86,7 @@ def test_nobody_is_recovered_where_a_decision_takes_two(state, founded):
     from framegate_controller.ca.open import load_fleet
     from framegate_controller.people.operators import set_quorum
 
-    store = Database(state / "registry.db")
+    store = open_registry(state / "registry.db")
     add_person(store, load_fleet(state / "keys"), "sara", "security")
     with store.writing() as tx:
         set_quorum(tx, 2)

@@ -5,7 +5,7 @@ import pytest
 from framegate_simulators.machine.tpm import Swtpm
 from framegate_simulators.plant.plant import Plant, wait_for
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.xdist_group("plants-1")]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
 
 @pytest.fixture

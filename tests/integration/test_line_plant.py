@@ -12,7 +12,7 @@ from framegate_simulators.plant.chaos_line import chaos
 from framegate_simulators.plant.line_plant import LINE, LinePlant
 from framegate_simulators.plant.plant import BIN, Plant, wait_for
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.xdist_group("plants-2")]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

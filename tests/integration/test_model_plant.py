@@ -20,7 +20,7 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.plant.plant import BIN, Plant, wait_for
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.xdist_group("plants-1")]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from framegate_controller.people.policies import found_policy
 from framegate_controller.people.signin import SignIn
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
 from framegate_controller.store.shared.limits import InMemorySignInLimits
 from framegate_host.operator_context import context_body
@@ -234,7 +234,7 @@ def test_a_factor_is_as_fresh_as_the_provider_says_and_never_fresher(said, expec
 async def test_framegate_login_at_the_provider_from_a_terminal(provider, tmp_path):
     """The whole way: the command, its loopback port, a browser, the provider, the controller."""
     keys = found_fleet(tmp_path / "keys", "plant")
-    store = Database(tmp_path / "registry.db")
+    store = open_registry(tmp_path / "registry.db")
     with store.writing() as tx:
         found_policy(tx, keys)
         add_operator(tx, anna(provider), by="host")

@@ -9,7 +9,7 @@ import pytest
 
 from framegate_simulators.plant.plant import BIN, Plant, wait_for
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.xdist_group("plants-2")]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
 
 class Site:

@@ -14,7 +14,7 @@ from framegate.signed.statement import Verdict, verify_verdict
 from framegate_agent.state import StateFile
 from framegate_simulators.plant.plant import BIN, Plant, wait_for
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.xdist_group("plants-1")]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,10 @@ from framegate.record.machine_events import DeviceMoved
 from framegate.record.verify import FORMAT, LogAnchor
 from framegate.record.witness import head_line
 from framegate_controller.record.ledger import checkpoint
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import EntryQuery
 from support.clock import TickingClock
 
-NOW = time.time_ns() // 1_000_000
 HEADS_AT = (7, 20)
 
 
@@ -30,8 +29,9 @@ class Log:
     """A log with `size` entries in a store, signed at `HEADS_AT` and at its end."""
 
     def __init__(self, path, keys, size: int = 33) -> None:
-        self.clock = TickingClock(NOW - 1)
-        self.database, self.keys = Database(path, self.clock), keys
+        self.began = time.time_ns() // 1_000_000
+        self.clock = TickingClock(self.began - 1)
+        self.database, self.keys = open_registry(path, self.clock), keys
         self.heads: list[bytes] = []
         for number in range(size):
             with self.database.writing() as tx:

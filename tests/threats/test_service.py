@@ -11,7 +11,7 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate.profile.model import PROFILE_TYPE
 from framegate.wire import Challenge
 from framegate_controller.fleet.profiles import load_profile, load_revision
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 
@@ -121,7 +121,7 @@ def test_n88_registries_of_earlier_versions_open_and_lose_nothing(tmp_path, keys
         connection.execute(text("INSERT INTO tickets (code_sha256, device, expires_ms, used_ms, reserved_until_ms) VALUES (x'01', 'camera.line-1.cam1', 9, 0, 0)"))
         connection.commit()
     engine.dispose()
-    database = Database(path)
+    database = open_registry(path)
     with database.writing() as tx:
         tx.evidence.add_allowlist(allowlist_of("simulated-camera", Firmware("x").release), 1)
         assert load_profile(tx, keys, "simulated-camera").profile.revision == load_revision(tx, keys, "simulated-camera", 1).profile.revision == 1

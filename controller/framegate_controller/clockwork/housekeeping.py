@@ -58,6 +58,13 @@ def end_roles(tx: Transaction) -> tuple[Notice, ...]:
     return (AccessChanged(),) if over else ()
 
 
+def forget_spent_challenges(store: Store) -> tuple[Notice, ...]:
+    """Forget answered challenges whose time is over: their state opens nothing any more."""
+    with store.writing() as tx:
+        tx.challenges.forget(tx.now_ms)
+    return ()
+
+
 class HeadKeeper:
     """Keeps the record's signed head in files outside the store, and thins the heads inside it.
 

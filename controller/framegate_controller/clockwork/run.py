@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from framegate_controller.clockwork import rollouts, rotation
-from framegate_controller.clockwork.housekeeping import HeadKeeper, say_what_is_over
-from framegate_controller.clockwork.rotation import move_on as rotate_on
+from framegate_controller.clockwork.housekeeping import (
+    HeadKeeper,
+    forget_spent_challenges,
+    say_what_is_over,
+)
 from framegate_controller.clockwork.staleness import Staleness
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 ROLLOUT_TICK_S: Final = 1.0
 HOUSEKEEPING_S: Final = 2.0
 """Ended roles and maintenance are over by the clock at once; a CA on its way waits for minutes."""
+FORGET_S: Final = 60.0
+"""Spent challenges take some fifty bytes each, and cost nothing until they are cleared away."""
 END_S: Final = 5.0
 """How long the end waits for a chore: longer than any takes, unless a disk is away."""
 
@@ -80,7 +85,7 @@ def clockwork_of(store: Store, fleet: Fleet, bus: Bus, witnesses: Sequence[Path]
         Chore("rollouts", ROLLOUT_TICK_S, partial(rollouts.move_on, store)),
         Chore("rotations", HOUSEKEEPING_S, partial(rotation.move_on, store, fleet)),
         Chore("what is over", HOUSEKEEPING_S, partial(say_what_is_over, store)),
-        Chore("rotations", HOUSEKEEPING_S, partial(rotate_on, store, fleet)),
+        Chore("spent challenges", FORGET_S, partial(forget_spent_challenges, store)),
         Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
     )
     return Clockwork(bus, Staleness(store, fleet, bus), chores)

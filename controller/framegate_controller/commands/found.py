@@ -19,7 +19,7 @@ from framegate_controller.ca.open import found_fleet
 from framegate_controller.commands.options import (
     errors,
     keys_folder,
-    open_registry,
+    registry_in,
 )
 from framegate_controller.people.factors import hash_password
 from framegate_controller.people.policies import found_policy
@@ -110,6 +110,6 @@ def found_registry(state: Path, keys: FleetKeys, name: str, password: str) -> tu
 
     What their authenticator app takes, and their recovery codes.
     """
-    with open_registry(state) as store, store.writing() as tx:
+    with registry_in(state) as store, store.writing() as tx:
         found_policy(tx, keys)
         return found_operator(tx, keys, name, password)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from framegate.record.entry import Act
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import Store, Transaction
 from framegate_host import console
 
@@ -24,9 +24,9 @@ def keys_folder(state: Path) -> Path:
 
 
 @contextmanager
-def open_registry(state: Path) -> Iterator[Store]:
+def registry_in(state: Path) -> Iterator[Store]:
     """The registry in `state`, open for one command; a running controller may have it open too."""
-    database = Database(state / "registry.db")
+    database = open_registry(state / "registry.db")
     try:
         yield database
     finally:

@@ -18,7 +18,7 @@ from framegate_controller.commands.options import (
     at_the_host,
     errors,
     keys_folder,
-    open_registry,
+    registry_in,
 )
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.settings import ControllerSettings
@@ -47,7 +47,7 @@ def profile_add(
     """Sign a firmware profile with the controller's own key and put it in force."""
     with errors():
         keys = load_fleet(keys_folder(state), passphrase_file)
-        with open_registry(state) as store, at_the_host(store) as tx:
+        with registry_in(state) as store, at_the_host(store) as tx:
             for each in allowlist or ():
                 tx.evidence.add_allowlist(each.read_bytes(), tx.now_ms)
             profile = add_profile(tx, keys, file.read_bytes())
@@ -65,7 +65,7 @@ def profile_allowlist(
     """Put IMA allowlists into the store, before a profile that names them; large ones do not fit
     through the operators' port.
     """
-    with errors(), open_registry(state) as store:
+    with errors(), registry_in(state) as store:
         for file in files:
             with at_the_host(store) as tx:
                 found = tx.evidence.add_allowlist(file.read_bytes(), tx.now_ms)

@@ -13,7 +13,7 @@ from framegate_controller.commands.options import (
     at_the_host,
     errors,
     keys_folder,
-    open_registry,
+    registry_in,
 )
 from framegate_controller.people.operators import quorum, reset_factors
 from framegate_controller.people.signin import seal_break_glass
@@ -44,7 +44,7 @@ def break_glass(
         load_fleet(
             keys_folder(state), passphrase_file
         )  # whoever cannot open the fleet's keys seals nothing
-        with open_registry(state) as store, at_the_host(store) as tx:
+        with registry_in(state) as store, at_the_host(store) as tx:
             code = seal_break_glass(tx)
         write_private(out, code.encode() + b"\n")
         talk.print(
@@ -62,7 +62,7 @@ def recover_operator(
     Works only as long as the quorum is one; else use break-glass.
     """
     with errors():
-        with open_registry(state) as store, at_the_host(store) as tx:
+        with registry_in(state) as store, at_the_host(store) as tx:
             people = quorum(tx)
             if people > 1:
                 wanted = "a fleet whose decisions take one person"

@@ -17,27 +17,35 @@ from sqlalchemy import Engine, create_engine, event
 
 from framegate_controller.store.shared.tail import InMemoryTail
 from framegate_controller.store.sql.transaction import SqlTransaction
+from framegate_host.private_files import touch_private
+
+
+def open_registry(path: Path, clock: Callable[[], int] | None = None) -> Database:
+    """The registry at `path`, made where there is none, its schema brought up to date.
+
+    `clock` gives milliseconds since the epoch, by default the system's. The
+    file is its owner's alone.
+    """
+    touch_private(path)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    writers = _engine(path, writes=True)
+    with writers.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return Database(path, clock or now_ms, writers)
 
 
 class Database:
-    """An open registry (`ports.Store`): `writing` waits for its turn and commits as a whole or not
-    at all, `reading` waits for nobody.
+    """An open registry (`ports.Store`), made by `open_registry`: `writing` waits for its turn and
+    commits as a whole or not at all, `reading` waits for nobody.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], int] | None = None) -> None:
-        self.path, self.clock = path, clock or now_ms
-        url = f"sqlite:///{path}"
-        self._writers, self._readers = _engine(url, writes=True), _engine(url, writes=False)
-        self._tail, self._turn = (
-            InMemoryTail(),
-            Lock(),
-        )  # threads of one process queue here: SQLite lets who waits sleep, and look again
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._writers.connect() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        path.chmod(0o600)
+    def __init__(self, path: Path, clock: Callable[[], int], writers: Engine) -> None:
+        self.path, self.clock = path, clock
+        self._writers, self._readers = writers, _engine(path, writes=False)
+        # threads of one process queue here: SQLite lets who waits sleep, and look again
+        self._tail, self._turn = InMemoryTail(), Lock()
 
     @contextmanager
     def writing(self) -> Iterator[SqlTransaction]:
@@ -66,8 +74,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _engine(url: str, *, writes: bool) -> Engine:
-    made = create_engine(url)
+def _engine(path: Path, *, writes: bool) -> Engine:
+    made = create_engine(f"sqlite:///{path}")
     pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"]
     begin = (
         "BEGIN IMMEDIATE" if writes else "BEGIN"

@@ -30,7 +30,7 @@ from framegate_agent.tpm import Tpm
 from framegate_controller.ca.issue import certify, issue_operator
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.ca.template import leaf_template
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import SILENCE_S, TrustView
@@ -259,7 +259,7 @@ def n88(t: Target) -> Seen:
         )
         connection.commit()
     engine.dispose()
-    database = Database(path)
+    database = open_registry(path)
     with database.reading() as tx:
         kept = [(r.name, r.revision) for r in tx.profiles.revisions()]
     database.close()

@@ -36,7 +36,7 @@ from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
-from framegate_controller.store.database import Database, now_ms
+from framegate_controller.store.database import now_ms, open_registry
 from framegate_controller.timing import Timing
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -66,7 +66,7 @@ def bench_attestation(say: Callable[[str], None]) -> dict[str, Any]:
 def _founded(state: Path, forges: list[Forge], maker: TpmMaker) -> tuple[FleetKeys, list[bytes]]:
     """A fleet that invited one camera for each forge; its keys and the tickets' codes."""
     keys = found_controller(state)
-    store = Database(state / "registry.db")
+    store = open_registry(state / "registry.db")
     codes = [f"code-{n:011}".encode() for n in range(len(forges))]
     with store.writing() as tx:
         tx.evidence.add_allowlist(allowlist_of(MODEL, forges[0].firmware.release), tx.now_ms)
@@ -91,7 +91,7 @@ def _alone(state: Path) -> dict[str, Any]:
     maker = TpmMaker.found()
     forge = Forge(maker, Firmware(MODEL))
     keys, (code,) = _founded(state, [forge], maker)
-    store = Database(state / "registry.db")
+    store = open_registry(state / "registry.db")
     fleet = Fleet(
         ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1"
     )

@@ -39,7 +39,7 @@ from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.people.policies import found_policy
-from framegate_controller.store.database import Database, now_ms
+from framegate_controller.store.database import now_ms, open_registry
 from framegate_controller.store.sql.log import SqlRecord
 from framegate_controller.timing import Timing
 from framegate_host.operator_context import context_body
@@ -169,7 +169,7 @@ def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
 
     With its entry in the log and with the log left out, in turns.
     """
-    maker, store = TpmMaker.found(), Database(folder / "registry.db")
+    maker, store = TpmMaker.found(), open_registry(folder / "registry.db")
     fleet = Fleet(
         ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1"
     )
@@ -233,7 +233,7 @@ def _read(folder: Path) -> dict[str, Any]:
     """
     folder.mkdir()
     keys, ready = found_controller(folder), folder / "ready.json"
-    store = Database(folder / "registry.db")
+    store = open_registry(folder / "registry.db")
     now = now_ms()
     with store.writing() as tx:
         for n in range(DEVICES):

@@ -31,7 +31,7 @@ from framegate_controller.fleet.devices import change_state
 from framegate_controller.fleet.profiles import add_profile, import_profile
 from framegate_controller.fleet.rollouts import change_rollout, start_rollout, tick_all
 from framegate_controller.fleet.tickets import Invitation, invite
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_controller.timing import Timing
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -79,7 +79,7 @@ class Fleet:
         self.now = time.time_ns() // 1_000_000
         folder = Path(tempfile.mkdtemp(prefix="fg-alarms-"))
         self.keys = found_fleet(folder / "keys", "plant")
-        self.store = Database(folder / "registry.db", lambda: self.now)
+        self.store = open_registry(folder / "registry.db", lambda: self.now)
         self.fleet = Context(
             ring=FolderKeyRing(self.keys),
             timing=Timing(),

@@ -2,10 +2,17 @@
 
 from dataclasses import replace
 
+import pytest
+
+from framegate.errors import Refused
 from framegate.machines.request import RequestKind, RequestState
 from framegate.record.people_events import SetUpEnded
 from framegate.registry.request import AccessRequest
-from framegate_controller.clockwork.housekeeping import HeadKeeper, say_what_is_over
+from framegate_controller.clockwork.housekeeping import (
+    HeadKeeper,
+    forget_spent_challenges,
+    say_what_is_over,
+)
 from framegate_controller.events.notices import AccessChanged, DeviceChanged
 from framegate_host.witness_file import read_heads
 
@@ -48,6 +55,24 @@ def test_a_role_whose_time_is_over_is_said_and_ends_nothing_else(bench):
     with bench.store.reading() as tx:
         assert tx.requests.find("ab12").state == RequestState.ENDED and tx.requests.find("cd34").state == RequestState.APPROVED
     assert [(e["actor"], e["detail"]) for e in bench.events("role-ended")] == [("controller", "ab12: anna, admin for 1 min")]
+
+
+# --- answered challenges ---
+
+
+def test_an_answered_challenge_is_remembered_until_its_time_is_over_and_no_longer(bench):
+    ends = bench.clock() + 1000
+    with bench.store.writing() as tx:
+        tx.challenges.spend(b"answered", ends)
+    forget_spent_challenges(bench.store)
+    bench.clock.pass_s(1)  # its last millisecond: its state still opens
+    forget_spent_challenges(bench.store)
+    with pytest.raises(Refused), bench.store.writing() as tx:
+        tx.challenges.spend(b"answered", ends)
+    bench.clock.pass_s(1)
+    forget_spent_challenges(bench.store)
+    with bench.store.writing() as tx:
+        tx.challenges.spend(b"answered", ends)
 
 
 # --- heads of the record ---

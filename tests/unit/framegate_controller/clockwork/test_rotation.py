@@ -19,7 +19,7 @@ from framegate_controller.ca.open import found_fleet, load_fleet
 from framegate_controller.clockwork.rotation import LIFE, move_on, plan_rotation, rotate, tick
 from framegate_controller.context import Fleet
 from framegate_controller.events.notices import AccessChanged, EverybodyAttests
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import EntryQuery
 from framegate_controller.timing import Timing
 from framegate_controller.verbs.ca import ca_rows
@@ -36,7 +36,7 @@ class House:
     def __init__(self, tmp_path, held: str = "") -> None:
         self.folder, self.timing = tmp_path / "keys", Timing()
         self.now = int(datetime.now(UTC).timestamp() * 1000)
-        self.database = Database(tmp_path / "registry.db", lambda: self.now)
+        self.database = open_registry(tmp_path / "registry.db", lambda: self.now)
         self.open(found_fleet(self.folder, "plant", held))
         with self.database.writing() as tx:
             tx.devices.add(camera_of("cam1", State.TRUSTED, standing=Standing(result_ms=self.now)))

@@ -18,8 +18,8 @@ from framegate.record.verify import consistent, verify_head, verify_log
 from framegate.signed.receipt import Checkpoint
 from framegate.wire import sha256
 from framegate_controller.record.ledger import checkpoint, prove, prove_growth
-from framegate_controller.store.database import Database
-from support.audit_log import NOW, Log, payload, quarantined
+from framegate_controller.store.database import open_registry
+from support.audit_log import Log, payload, quarantined
 
 EXPORTS: dict[str, list[bytes]] = {}
 
@@ -90,7 +90,7 @@ def head_of(signed_log: Log) -> bytes:
 
 
 def test_two_processes_writing_one_after_the_other_make_one_log(own_log, tmp_path):
-    other = Database(tmp_path / "registry.db")
+    other = open_registry(tmp_path / "registry.db")
     for number in range(6):
         database = (own_log.database, other)[number % 2]
         with database.writing() as tx:
@@ -125,15 +125,15 @@ def test_an_entry_that_is_too_long_is_refused_whole(own_log):
 
 def test_heads_are_thinned_and_the_rest_still_say_where_it_was_whole(own_log):
     for number in range(50):
-        own_log.clock.now = NOW + 999 + number * 1000
+        own_log.clock.now = own_log.began + 999 + number * 1000
         with own_log.database.writing() as tx:
             tx.record(quarantined(number), by="a")
             checkpoint(tx, own_log.keys)
     with own_log.database.writing() as tx:
-        tx.log.thin_heads(NOW + 40_000, 10_000)
+        tx.log.thin_heads(own_log.began + 40_000, 10_000)
     with own_log.database.reading() as tx:
         left = [Checkpoint.parse_payload(payload(h)).at_ms for h in tx.log.heads(tx.log.size() + 1, 1000)]
-    assert len(left) < 20 and all(b - a >= 10_000 for a, b in itertools.pairwise(left) if b < NOW + 40_000)
+    assert len(left) < 20 and all(b - a >= 10_000 for a, b in itertools.pairwise(left) if b < own_log.began + 40_000)
 
 
 def test_every_entry_stays_provable_as_the_log_grows(bench):

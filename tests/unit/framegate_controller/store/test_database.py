@@ -33,7 +33,7 @@ from framegate.registry.rollout import (
 )
 from framegate.registry.ticket import Ticket
 from framegate.registry.zone import AppliedPolicy, KeptDecision, Zone
-from framegate_controller.store.database import Database
+from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import EntryQuery, Moved
 
 INTEGERS = st.integers(0, 2**63 - 1)
@@ -109,7 +109,7 @@ class TakenBack(Exception):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    made = Database(tmp_path_factory.mktemp("store") / "registry.db", lambda: 1_000)
+    made = open_registry(tmp_path_factory.mktemp("store") / "registry.db", lambda: 1_000)
     yield made
     made.close()
 
@@ -180,7 +180,7 @@ CAMERA = Device(id=DeviceId("camera.line-1.cam1"), kind=Kind.CAMERA, zone="line-
 
 
 def test_a_device_that_somebody_else_changed_is_not_put_back(tmp_path):
-    store = Database(tmp_path / "registry.db", lambda: 1_000)
+    store = open_registry(tmp_path / "registry.db", lambda: 1_000)
     with store.writing() as tx:
         tx.devices.add(CAMERA)
     with store.reading() as tx:
@@ -219,7 +219,7 @@ def test_what_is_written_in_a_snapshot_is_refused_by_the_database(store, what):
 
 
 def test_an_exception_undoes_all_of_a_transaction_and_the_record_goes_on_where_it_was(tmp_path):
-    store = Database(tmp_path / "registry.db", lambda: 1_000)
+    store = open_registry(tmp_path / "registry.db", lambda: 1_000)
     with store.writing() as tx:
         tx.record(ZoneThawed(zone="line-1", why="first"))
     with store.reading() as tx:
@@ -243,7 +243,7 @@ def test_an_exception_undoes_all_of_a_transaction_and_the_record_goes_on_where_i
 
 
 def test_reads_see_the_transactions_own_writes_and_snapshots_see_none_of_them(tmp_path):
-    store = Database(tmp_path / "registry.db", lambda: 1_000)
+    store = open_registry(tmp_path / "registry.db", lambda: 1_000)
     with store.writing() as tx:
         tx.devices.add(CAMERA)
         assert tx.devices.find("cam1") == CAMERA
