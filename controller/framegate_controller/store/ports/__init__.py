@@ -1,0 +1,52 @@
+"""What a controller asks of its store: repositories of frozen values, gathered on a transaction.
+
+
+Nothing above this room knows a database. A `Transaction` commits as a whole or not at all; its
+values are frozen, so a change is a new value that is put back. Reads see the transaction's own
+writes.
+"""
+
+from framegate_controller.store.ports.inspection import Models, Parts, Receipts
+from framegate_controller.store.ports.machines import (
+    Census,
+    Devices,
+    EvidenceKept,
+    GatewayProcesses,
+    Masks,
+    Profiles,
+    Rollouts,
+    SpentChallenges,
+    Tickets,
+    TpmMakers,
+)
+from framegate_controller.store.ports.people import People, Policies, Requests, SettingsKept, Zones
+from framegate_controller.store.ports.record import EntryQuery, LoggedEntry, RecordStore
+from framegate_controller.store.ports.transaction import CONTROLLER, Moved, Store, Transaction
+
+__all__ = [
+    "CONTROLLER",
+    "Census",
+    "Devices",
+    "EntryQuery",
+    "EvidenceKept",
+    "GatewayProcesses",
+    "LoggedEntry",
+    "Masks",
+    "Models",
+    "Moved",
+    "Parts",
+    "People",
+    "Policies",
+    "Profiles",
+    "Receipts",
+    "RecordStore",
+    "Requests",
+    "Rollouts",
+    "SettingsKept",
+    "SpentChallenges",
+    "Store",
+    "Tickets",
+    "TpmMakers",
+    "Transaction",
+    "Zones",
+]
