@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs model clean
+.PHONY: help setup quick unit coverage demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SOURCE ?=
@@ -24,14 +24,23 @@ demo-line: setup ## A line in the terminal: everything dies once, a gateway lies
 	@$(PY) -m framegate_simulators.demo.line
 
 test: check ## All checks, then all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto
+
+quick: ## Before each commit: all checks, and beside them the unit tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check unit
+
+unit: setup ## The unit tests alone
+	@$(PY) -m pytest -n 2 tests/unit
+
+coverage: setup ## Measure branch coverage; fails under 97 % of the core
+	@./scripts/coverage.sh
 
 check: setup ## Format, lint, types, layers, stale generated code
 	@$(PY) -m ruff format --check -q . && $(PY) -m ruff check -q .
 	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
 	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
-	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py
+	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run

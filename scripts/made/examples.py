@@ -1,4 +1,4 @@
-"""Whether the commands in pages are commands that the programs have."""
+"""Whether the commands in pages are commands that the programs, or the Makefile, have."""
 
 from __future__ import annotations
 
@@ -21,23 +21,28 @@ HISTORY: Final = ("CHANGELOG.md", "docs/adr/")
 """What tells of the past names commands that may be gone."""
 _CODE: Final = re.compile(r"`([^`\n]+)`")
 _START: Final = re.compile(rf"(?<![\w/.-])({'|'.join(sorted(PROGRAMS, reverse=True))})(?=\s|$)")
+_MAKE: Final = re.compile(r"(?:^|; |&& )make ([a-z][a-z-]*)")
 _ENDS: Final = {";", "&", "&&", "|", ">", ")"}
 
 
 def wrong(root: Path) -> list[str]:
     """A line for each example that is no command, with its place."""
     found = []
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text("utf-8"), re.M))
     for pattern in PAGES:
         for page in sorted(root.glob(pattern)):
             name = str(page.relative_to(root))
             if not name.startswith(HISTORY):
                 text = page.read_text("utf-8")
-                found += [f"{name}:{at}: {problem}" for at, problem in _problems(text)]
+                found += [f"{name}:{at}: {problem}" for at, problem in _problems(text, targets)]
     return found
 
 
-def _problems(text: str) -> Iterator[tuple[int, str]]:
+def _problems(text: str, targets: set[str]) -> Iterator[tuple[int, str]]:
     for at, line in _code(text.splitlines()):
+        for target in _MAKE.findall(line.strip()):
+            if target not in targets:
+                yield at, f"no make {target}"
         for match in _START.finditer(line):
             problem = _problem(match[1], _words(line[match.end() :]))
             if problem:

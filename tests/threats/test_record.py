@@ -23,7 +23,7 @@ from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_host.witness_file import write_head
 from framegate_simulators.fixtures.controller import found_controller
-from support.audit_log import NOW, Log, payload
+from support.audit_log import Log, payload
 
 
 def shown(signed_log: Log, lines, witness=(), anchor=None) -> tuple[str, int]:
@@ -92,7 +92,7 @@ def rewritten(signed_log: Log, keys, since: int) -> tuple[list[bytes], bytes]:
         frontier.append(previous)
         out.append(made)
     signer = keys.signing["log"]
-    return out, Checkpoint(fleet="plant", size=33, root=frontier.root.hex(), at_ms=NOW + 32).seal(signer.der, signer.sign)
+    return out, Checkpoint(fleet="plant", size=33, root=frontier.root.hex(), at_ms=signed_log.began + 32).seal(signer.der, signer.sign)
 
 
 @pytest.mark.parametrize(("since", "good"), [(3, 0), (10, 7), (25, 20)])
