@@ -1,4 +1,6 @@
-"""Fixtures shared by all tests: a verifier with a clock of its own, the forge, and the real data where it is present."""
+"""Fixtures shared by all tests: a verifier with a clock of its own, the forge, and the real
+data where it is present.
+"""
 
 import os
 import shutil
@@ -70,7 +72,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-settings.register_profile("ci", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "ci",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("ci")
 
 
@@ -82,55 +89,93 @@ def maker() -> TpmMaker:
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> FleetKeys:
-    """The keys of one fleet, founded once for the whole run; a test that changes keys founds its own."""
+    """The keys of one fleet, founded once for the whole run; a test that changes keys founds
+    its own.
+    """
     return found_fleet(tmp_path_factory.mktemp("fleet") / "keys", "plant")
 
 
 @pytest.fixture(scope="session")
-def founded_registry(tmp_path_factory: pytest.TempPathFactory, keys: FleetKeys, maker: TpmMaker) -> Path:
-    """A registry with two firmware profiles and one trusted TPM maker, to be copied and never opened: its schema is made once a run."""
+def founded_registry(
+    tmp_path_factory: pytest.TempPathFactory, keys: FleetKeys, maker: TpmMaker
+) -> Path:
+    """A registry with two firmware profiles and one trusted TPM maker, to be copied and never
+    opened: its schema is made once a run.
+    """
     path = tmp_path_factory.mktemp("registry") / "registry.db"
     store = open_registry(path, clock := Clock())
     with store.writing() as tx:
         found_policy(tx, keys)
         for kind in ("camera", "gateway"):
-            tx.evidence.add_allowlist(allowlist_of(f"simulated-{kind}", Firmware("x").release), clock())
-            add_profile(tx, keys, profile_toml(Firmware(f"simulated-{kind}"), f"simulated-{kind}").encode())
+            tx.evidence.add_allowlist(
+                allowlist_of(f"simulated-{kind}", Firmware("x").release), clock()
+            )
+            add_profile(
+                tx, keys, profile_toml(Firmware(f"simulated-{kind}"), f"simulated-{kind}").encode()
+            )
         add_maker(tx, maker.certificate)
     store.close()
     return path
 
 
 @pytest.fixture
-def bench(tmp_path: Path, founded_registry: Path, keys: FleetKeys, maker: TpmMaker) -> Iterator[Bench]:
+def bench(
+    tmp_path: Path, founded_registry: Path, keys: FleetKeys, maker: TpmMaker
+) -> Iterator[Bench]:
     """A verifier with a founded registry of this test alone."""
     clock = Clock()
     store = open_registry(shutil.copy(founded_registry, tmp_path / "registry.db"), clock)
-    yield Bench(store, Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=clock, controller="controller-1"), maker)
+    yield Bench(
+        store,
+        Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=clock, controller="controller-1"),
+        maker,
+    )
     store.close()
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real boot logs and certificates: FRAMEGATE_REAL_DATA, or ../shared/data beside the checkout."""
+    """The folder of real boot logs and certificates: FRAMEGATE_REAL_DATA, or ../shared/data
+    beside the checkout.
+    """
     named = os.environ.get("FRAMEGATE_REAL_DATA")
     folder = Path(named) if named else ROOT.parent / "shared" / "data"
     if not (folder / "attestation" / "MANIFEST.json").exists():
-        pytest.skip(f"real boot logs are not at {folder}; set FRAMEGATE_REAL_DATA to run against them")
+        pytest.skip(
+            f"real boot logs are not at {folder}; set FRAMEGATE_REAL_DATA to run against them"
+        )
     return folder
 
 
 @pytest.fixture
 def pkcs11_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A SoftHSM token of this test alone, as `init --ca-keys` names it; its PIN is in `pin` of the test's folder."""
+    """A SoftHSM token of this test alone, as `init --ca-keys` names it; its PIN is in `pin` of
+    the test's folder.
+    """
     module = "/usr/lib/softhsm/libsofthsm2.so"
     if shutil.which("softhsm2-util") is None or not Path(module).exists():
         pytest.skip("softhsm2 is not installed: apt-get install softhsm2")
     (tmp_path / "tokens").mkdir()
-    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+    (tmp_path / "softhsm2.conf").write_text(
+        f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
+    )
     monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
     pin = tmp_path / "pin"
     pin.touch(0o600)
     pin.write_text("123456\n")
-    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "fleet", "--pin", "123456", "--so-pin", "654321"], check=True, capture_output=True)
+    subprocess.run(
+        [
+            "softhsm2-util",
+            "--init-token",
+            "--free",
+            "--label",
+            "fleet",
+            "--pin",
+            "123456",
+            "--so-pin",
+            "654321",
+        ],
+        check=True,
+        capture_output=True,
+    )
     return f"pkcs11:module={module};token=fleet;pin-file={pin}"

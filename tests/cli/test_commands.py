@@ -1,4 +1,6 @@
-"""Commands as a person types them: help, wrong words, missing files, exit codes, what goes to which stream."""
+"""Commands as a person types them: help, wrong words, missing files, exit codes, what goes to
+which stream.
+"""
 
 import json
 import subprocess
@@ -12,10 +14,28 @@ BIN = Path(sys.executable).parent
 
 def run(*argv: object, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **env}
-    return subprocess.run([str(BIN / argv[0]), *map(str, argv[1:])], capture_output=True, text=True, timeout=60, env=environment, check=False)
+    return subprocess.run(
+        [str(BIN / argv[0]), *map(str, argv[1:])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
 
 
-@pytest.mark.parametrize("program", ["framegate", "framegate-agent", "framegate-controller", "framegate-gateway", "framegate-models", "framegate-line", "framegate-sim"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "framegate",
+        "framegate-agent",
+        "framegate-controller",
+        "framegate-gateway",
+        "framegate-models",
+        "framegate-line",
+        "framegate-sim",
+    ],
+)
 def test_help_and_unknown_words(program):
     shown = run(program, "--help")
     assert shown.returncode == 0 and "Usage" in shown.stdout and "Traceback" not in shown.stderr
@@ -23,7 +43,17 @@ def test_help_and_unknown_words(program):
     assert wrong.returncode == 2 and "no-such-verb" in wrong.stderr
 
 
-@pytest.mark.parametrize("argv", [("camera", "list"), ("fleet",), ("verdict", "list"), ("trust", "list"), ("camera", "why", "x"), ("events",)])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("camera", "list"),
+        ("fleet",),
+        ("verdict", "list"),
+        ("trust", "list"),
+        ("camera", "why", "x"),
+        ("events",),
+    ],
+)
 def test_without_a_context_every_read_says_what_to_do(argv):
     done = run("framegate", *argv)
     assert done.returncode == 7 and "FRAMEGATE_CONTEXT" in done.stderr and done.stdout == ""
@@ -34,7 +64,18 @@ def test_context_that_others_can_read_or_that_is_damaged(tmp_path):
     file.write_text("{}")
     file.chmod(0o600)
     assert run("framegate", "fleet", "--context", file).returncode == 2
-    members = dict.fromkeys(("join_address", "fleet_address", "server_name", "root", "certificate", "key", "authorities"), "x")
+    members = dict.fromkeys(
+        (
+            "join_address",
+            "fleet_address",
+            "server_name",
+            "root",
+            "certificate",
+            "key",
+            "authorities",
+        ),
+        "x",
+    )
     file.write_text(json.dumps(members))
     file.chmod(0o644)
     done = run("framegate", "fleet", "--context", file)
@@ -43,7 +84,20 @@ def test_context_that_others_can_read_or_that_is_damaged(tmp_path):
 
 def founded(tmp_path: Path, *extra: object) -> dict:
     (tmp_path / "password").write_text("correct horse battery staple\n")
-    argv = ["init", "--state", tmp_path / "c", "--operator", "anna", "--context", tmp_path / "op.json", "--password-file", tmp_path / "password", "-o", "json", *extra]
+    argv = [
+        "init",
+        "--state",
+        tmp_path / "c",
+        "--operator",
+        "anna",
+        "--context",
+        tmp_path / "op.json",
+        "--password-file",
+        tmp_path / "password",
+        "-o",
+        "json",
+        *extra,
+    ]
     made = run("framegate-controller", *argv)
     assert made.returncode == 0, made.stderr
     return json.loads(made.stdout)
@@ -53,14 +107,40 @@ def test_controller_that_is_not_there(tmp_path):
     made = founded(tmp_path, "--fleet-address", "127.0.0.1:1", "--join-address", "127.0.0.1:1")
     assert made["totp_uri"].startswith("otpauth://totp/") and len(set(made["recovery_codes"])) == 10
     assert "key" not in json.loads((tmp_path / "op.json").read_text()), "nobody has signed in yet"
-    assert run("framegate-controller", "init", "--state", tmp_path / "d", "--operator", "anna").returncode == 2, "no terminal to ask for a password"
+    assert (
+        run(
+            "framegate-controller", "init", "--state", tmp_path / "d", "--operator", "anna"
+        ).returncode
+        == 2
+    ), "no terminal to ask for a password"
     assert not (tmp_path / "d").exists()
     (tmp_path / "short").write_text("short\n")
-    assert "12 to" in run("framegate-controller", "init", "--state", tmp_path / "d", "--operator", "anna", "--password-file", tmp_path / "short").stderr
+    assert (
+        "12 to"
+        in run(
+            "framegate-controller",
+            "init",
+            "--state",
+            tmp_path / "d",
+            "--operator",
+            "anna",
+            "--password-file",
+            tmp_path / "short",
+        ).stderr
+    )
     context = str(tmp_path / "op.json")
     done = run("framegate", "camera", "list", FRAMEGATE_CONTEXT=context)
     assert done.returncode == 4 and "framegate login" in done.stderr
-    done = run("framegate", "login", "anna", "--password-file", tmp_path / "password", "--code", "123456", FRAMEGATE_CONTEXT=context)
+    done = run(
+        "framegate",
+        "login",
+        "anna",
+        "--password-file",
+        tmp_path / "password",
+        "--code",
+        "123456",
+        FRAMEGATE_CONTEXT=context,
+    )
     assert done.returncode == 7 and "running" in done.stderr and "Traceback" not in done.stderr
     again = run("framegate-controller", "init", "--state", tmp_path / "c")
     assert again.returncode == 5 and "root key" in again.stderr
@@ -72,23 +152,50 @@ def test_controller_that_is_not_there(tmp_path):
 
 def test_programs_that_have_no_state_yet(tmp_path):
     assert run("framegate-controller", "run", "--state", tmp_path / "none").returncode == 7
-    agent = run("framegate-agent", "run", "--state", tmp_path / "none", "--tcti", "swtpm:path=/nowhere")
+    agent = run(
+        "framegate-agent", "run", "--state", tmp_path / "none", "--tcti", "swtpm:path=/nowhere"
+    )
     assert agent.returncode == 7 and "join" in agent.stderr
     assert run("framegate-agent", "status", "--state", tmp_path / "none").returncode == 7
-    joined = run("framegate-agent", "join", "framegate-ticket-1.AAAA", "--state", tmp_path / "none", "--tcti", "swtpm:path=/nowhere")
+    joined = run(
+        "framegate-agent",
+        "join",
+        "framegate-ticket-1.AAAA",
+        "--state",
+        tmp_path / "none",
+        "--tcti",
+        "swtpm:path=/nowhere",
+    )
     assert joined.returncode != 0 and "Traceback" not in joined.stderr
     tpm = run("framegate-agent", "ek", "--tcti", "device:/dev/no-such-tpm")
     assert tpm.returncode == 7 and "doctor" in tpm.stderr
-    gateway = run("framegate-gateway", "run", "--agent-socket", tmp_path / "x", "--bundle", tmp_path)
+    gateway = run(
+        "framegate-gateway", "run", "--agent-socket", tmp_path / "x", "--bundle", tmp_path
+    )
     assert gateway.returncode == 7 and "model.onnx" in gateway.stderr
-    listening = run("framegate-controller", "run", "--state", tmp_path / "none", "--host", "0.0.0.0")
+    listening = run(
+        "framegate-controller", "run", "--state", tmp_path / "none", "--host", "0.0.0.0"
+    )
     assert listening.returncode == 2 and "--advertise" in listening.stderr
 
 
 def test_doctor_as_json(tmp_path):
-    done = run("framegate-agent", "doctor", "--state", tmp_path, "--tcti", "device:/dev/no-such-tpm", "-o", "json")
+    done = run(
+        "framegate-agent",
+        "doctor",
+        "--state",
+        tmp_path,
+        "--tcti",
+        "device:/dev/no-such-tpm",
+        "-o",
+        "json",
+    )
     body = json.loads(done.stdout)
-    assert done.returncode == 1 and all({"check", "good", "seen", "fix"} == set(f) for f in body) and all(f["fix"] for f in body if not f["good"])
+    assert (
+        done.returncode == 1
+        and all({"check", "good", "seen", "fix"} == set(f) for f in body)
+        and all(f["fix"] for f in body if not f["good"])
+    )
 
 
 def test_replay_speaks_words_on_stderr_and_data_on_stdout(tmp_path):
@@ -96,9 +203,16 @@ def test_replay_speaks_words_on_stderr_and_data_on_stdout(tmp_path):
 
     (tmp_path / "log").write_bytes(boot_log(measurements(Firmware("x"))))
     done = run("framegate", "evidence", "replay", tmp_path / "log")
-    assert done.returncode == 0 and "replayed sha256" in done.stderr and done.stdout.count("\n") >= 8 and "\x1b" not in done.stdout
+    assert (
+        done.returncode == 0
+        and "replayed sha256" in done.stderr
+        and done.stdout.count("\n") >= 8
+        and "\x1b" not in done.stdout
+    )
     (tmp_path / "e.json").write_text(json.dumps({"pcrs": {"sha256": {"4": "00" * 32}}}))
-    differs = run("framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "e.json")
+    differs = run(
+        "framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "e.json"
+    )
     assert differs.returncode == 6 and "DIFFERS" in differs.stdout
     assert run("framegate", "evidence", "replay", tmp_path / "none").returncode == 2
     assert run("framegate", "evidence", "replay", tmp_path / "log", "--bank", "md5").returncode == 2
@@ -122,7 +236,9 @@ def test_gateway_hands_its_model_commands_over_as_they_were_typed(tmp_path):
     gateway = str(BIN / "framegate-gateway")
 
     def typed(*argv):
-        return subprocess.run([gateway, *argv], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+        return subprocess.run(
+            [gateway, *argv], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+        )
 
     shown = typed("model", "--help")
     assert shown.returncode == 0 and "evaluate" in shown.stdout
@@ -137,7 +253,9 @@ def test_n29_hostile_names_cannot_steer_the_terminal():
 
     hostile = "a\x1b[2J\x07\r\n[red]b[/]\u202e"
     shown = safe(hostile)
-    assert "\x1b" not in shown and "\n" not in shown and "\\[red]" in shown and "\u202e" not in shown
+    assert (
+        "\x1b" not in shown and "\n" not in shown and "\\[red]" in shown and "\u202e" not in shown
+    )
 
 
 def test_simulated_machine_switches_its_tpm_off_when_it_is_told_to_end():
@@ -150,7 +268,11 @@ def test_simulated_machine_switches_its_tpm_off_when_it_is_told_to_end():
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         told = json.loads(process.stdout.readline())
         assert Path(told["boot_log"]).exists() and told["tcti"].startswith("swtpm:")
-        tpms = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and f"{folder}/m/state".encode() in _command_line(p)]
+        tpms = [
+            int(p.name)
+            for p in Path("/proc").iterdir()
+            if p.name.isdigit() and f"{folder}/m/state".encode() in _command_line(p)
+        ]
         assert len(tpms) == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
@@ -166,12 +288,48 @@ def _command_line(process: Path) -> bytes:
 
 
 LOCAL = {
-    "audit show", "audit prove", "audit export", "audit verify", "audit witness", "auth can-i", "broker acl", "context add", "context use", "context list", "evidence replay", "evidence verify",
-    "evidence show", "login", "logout", "policy init", "policy pull", "policy validate", "policy test", "policy diff", "policy explain", "policy simulate", "profile learn", "profile lint",
-    "profile diff", "profile explain", "profile show", "profile sign", "profile allowlist", "receipt export", "receipt verify", "replay", "result verify", "model sign", "model verify", "verdict watch", "verdict picture",
+    "audit show",
+    "audit prove",
+    "audit export",
+    "audit verify",
+    "audit witness",
+    "auth can-i",
+    "broker acl",
+    "context add",
+    "context use",
+    "context list",
+    "evidence replay",
+    "evidence verify",
+    "evidence show",
+    "login",
+    "logout",
+    "policy init",
+    "policy pull",
+    "policy validate",
+    "policy test",
+    "policy diff",
+    "policy explain",
+    "policy simulate",
+    "profile learn",
+    "profile lint",
+    "profile diff",
+    "profile explain",
+    "profile show",
+    "profile sign",
+    "profile allowlist",
+    "receipt export",
+    "receipt verify",
+    "replay",
+    "result verify",
+    "model sign",
+    "model verify",
+    "verdict watch",
+    "verdict picture",
     "verdict show",
-}  # fmt: skip
-"""What writes files of one's own, checks files, or is a session: neither a change of the fleet nor a view of it."""
+}
+"""What writes files of one's own, checks files, or is a session: neither a change of the fleet
+nor a view of it.
+"""
 
 
 def test_every_change_can_be_tried_dry_and_every_view_watched():

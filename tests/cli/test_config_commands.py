@@ -155,7 +155,9 @@ def test_run_takes_what_is_typed_before_the_file(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(framegate_gateway.main, "GatewayProcess", lambda s: seen.append(s) or None)
     body = {"agent_socket": "/s", "threads": 3, "verbose": True, "frames_over_broker": True}
-    file = written(tmp_path, body | {"broker": "b:1", "broker_name": "b", "golden": [str(tmp_path)]})
+    file = written(
+        tmp_path, body | {"broker": "b:1", "broker_name": "b", "golden": [str(tmp_path)]}
+    )
     argv = [
         "run",
         "--config",
@@ -242,7 +244,9 @@ def agrees(schema, value) -> bool:
         "pattern": lambda limit: re.search(limit, value) is not None,
         "not": lambda limit: re.search(limit["pattern"], value) is None,
         "items": lambda limit: all(agrees(limit, each) for each in value),
-        "properties": lambda limit: all(agrees(limit[n], v) for n, v in value.items() if n in limit),
+        "properties": lambda limit: all(
+            agrees(limit[n], v) for n, v in value.items() if n in limit
+        ),
         "additionalProperties": lambda _: value.keys() <= schema["properties"].keys(),
     }
     said = {"type", "description", "default", "examples", "title", "$schema"}

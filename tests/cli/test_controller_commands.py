@@ -1,4 +1,6 @@
-"""What only the controller's own host may do: found, recover, seal, sign; and what the record says of it."""
+"""What only the controller's own host may do: found, recover, seal, sign; and what the record
+says of it.
+"""
 
 import getpass
 import json
@@ -23,7 +25,16 @@ PASSWORD = "correct horse battery staple\n"
 def founded(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("founded")
     (folder / "password").write_text(PASSWORD)
-    made = command("init", "--operator", "anna", "--password-file", folder / "password", "-o", "json", state=folder)
+    made = command(
+        "init",
+        "--operator",
+        "anna",
+        "--password-file",
+        folder / "password",
+        "-o",
+        "json",
+        state=folder,
+    )
     assert len(json.loads(made.stdout)["recovery_codes"]) == 10
     return folder
 
@@ -42,7 +53,10 @@ def command(*argv: object, state: Path, code: int = 0):
 def entries(state: Path) -> list[dict]:
     store = open_registry(state / "registry.db")
     with store.reading() as tx:
-        found = [json.loads(e.entry) for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)]
+        found = [
+            json.loads(e.entry)
+            for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)
+        ]
     store.close()
     return found
 
@@ -52,9 +66,18 @@ def test_a_fleet_is_founded_with_a_policy_and_one_operator(state):
     with store.reading() as tx:
         anna = tx.people.find("anna")
         assert tx.policies.current().version == 1 and [p.name for p in tx.people.all()] == ["anna"]
-        assert anna.setup_admin and anna.vouched and anna.factors.password and anna.factors.totp and not anna.factors.enrolment
+        assert (
+            anna.setup_admin
+            and anna.vouched
+            and anna.factors.password
+            and anna.factors.totp
+            and not anna.factors.enrolment
+        )
     store.close()
-    assert [(e["event"], e["actor"]) for e in entries(state)] == [("policy-applied", "controller"), ("operator-added", "host")]
+    assert [(e["event"], e["actor"]) for e in entries(state)] == [
+        ("policy-applied", "controller"),
+        ("operator-added", "host"),
+    ]
     context = json.loads((state / "context.json").read_text())
     assert context["server_name"] == "controller.plant.framegate" and "key" not in context
     assert stat.S_IMODE((state / "registry.db").stat().st_mode) == 0o600
@@ -62,11 +85,17 @@ def test_a_fleet_is_founded_with_a_policy_and_one_operator(state):
 
 
 def test_a_controller_does_not_run_on_a_registry_without_a_policy(state):
-    """A registry that was lost is restored, not begun anew: a default policy would let in whom the lost one kept out."""
+    """A registry that was lost is restored, not begun anew: a default policy would let in whom
+    the lost one kept out.
+    """
     for path in state.glob("registry.db*"):
         path.unlink()
     refused = command("run", "--join-port", 0, "--fleet-port", 0, state=state, code=4)
-    assert "policy-invalid" in refused.stderr and "framegate-controller init" in refused.stderr and "restore" in refused.stderr
+    assert (
+        "policy-invalid" in refused.stderr
+        and "framegate-controller init" in refused.stderr
+        and "restore" in refused.stderr
+    )
     assert entries(state) == []
 
 
@@ -77,9 +106,15 @@ def test_what_is_done_at_the_host_is_recorded_by_who_is_logged_in_there(state, t
     assert command("recover-operator", "ann", state=state).stdout.strip()
     (tmp_path / "p.toml").write_text(profile_toml(Firmware("simulated-camera"), "simulated-camera"))
     (tmp_path / "p.allowlist").write_bytes(allowlist_of("simulated-camera", Firmware("x").release))
-    shown = command("profile", "add", tmp_path / "p.toml", "--allowlist", tmp_path / "p.allowlist", state=state)
+    shown = command(
+        "profile", "add", tmp_path / "p.toml", "--allowlist", tmp_path / "p.allowlist", state=state
+    )
     assert "profile simulated-camera" in shown.stderr and "is in force" in shown.stderr
-    assert [(e["event"], e["actor"]) for e in entries(state)[2:]] == [("break-glass-sealed", me), ("operator-factors-reset", me), ("profile-added", me)]
+    assert [(e["event"], e["actor"]) for e in entries(state)[2:]] == [
+        ("break-glass-sealed", me),
+        ("operator-factors-reset", me),
+        ("profile-added", me),
+    ]
 
 
 def test_nobody_is_recovered_where_a_decision_takes_two(state, founded):
@@ -103,7 +138,17 @@ def test_allowlists_and_signers(state, tmp_path):
 
 def test_certificates_for_servers_and_lines(state, tmp_path):
     command("server-certificate", "broker", "--out", tmp_path / "broker", state=state)
-    assert {p.name for p in (tmp_path / "broker").iterdir()} == {"broker.key", "broker.pem", "root.pem", "clients.pem"}
+    assert {p.name for p in (tmp_path / "broker").iterdir()} == {
+        "broker.key",
+        "broker.pem",
+        "root.pem",
+        "clients.pem",
+    }
     command("line-certificate", "line-1", "--out", tmp_path / "line", state=state)
-    assert {p.name for p in (tmp_path / "line").iterdir()} == {"line.key", "line.pem", "root.pem", "authorities.pem"}
+    assert {p.name for p in (tmp_path / "line").iterdir()} == {
+        "line.key",
+        "line.pem",
+        "root.pem",
+        "authorities.pem",
+    }
     assert stat.S_IMODE((tmp_path / "line").stat().st_mode) == 0o700

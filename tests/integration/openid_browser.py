@@ -1,4 +1,6 @@
-"""A person's browser for tests: `python openid_browser.py NAME PASSWORD URL` signs in at the provider, allows, and follows the way back."""
+"""A person's browser for tests: `python openid_browser.py NAME PASSWORD URL` signs in at the
+provider, allows, and follows the way back.
+"""
 
 import re
 import sys
@@ -15,7 +17,9 @@ class Browser:
         self._session = requests.Session()
 
     def open(self, url: str, *, stop_at: str = "", allow: bool = True) -> str:
-        """Go to `url`, signing in and consenting where asked; returns the first address that begins with `stop_at`, or the last one."""
+        """Go to `url`, signing in and consenting where asked; returns the first address that
+        begins with `stop_at`, or the last one.
+        """
         page = self._session.get(url, allow_redirects=False)
         for _ in range(20):
             if page.is_redirect:
@@ -24,7 +28,9 @@ class Browser:
                     return url
                 page = self._session.get(url, allow_redirects=False)
                 continue
-            fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text))
+            fields = dict(
+                re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text)
+            )
             if 'name="password"' in page.text:
                 fields |= {"username": self._name, "password": self._password}
             elif 'name="allow"' in page.text:
@@ -35,7 +41,11 @@ class Browser:
                 fields |= {"user_code": page.url.split("user_code=")[1]}
             else:
                 return page.url
-            page = self._session.post(page.url, data={k: v.replace("&quot;", '"').replace("&amp;", "&") for k, v in fields.items()}, allow_redirects=False)
+            page = self._session.post(
+                page.url,
+                data={k: v.replace("&quot;", '"').replace("&amp;", "&") for k, v in fields.items()},
+                allow_redirects=False,
+            )
         raise AssertionError(f"went in circles at {page.url}")
 
 

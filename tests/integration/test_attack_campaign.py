@@ -1,4 +1,6 @@
-"""The campaign against a live controller: nothing untried where the verifier answers for it, everything refused, sound machines let in."""
+"""The campaign against a live controller: nothing untried where the verifier answers for it,
+everything refused, sound machines let in.
+"""
 
 from framegate_simulators.attack.campaign import THREATS, run_campaign
 
@@ -13,4 +15,6 @@ def test_every_threat_to_the_verifier_is_tried_and_refused():
     assert set(by_id) == set(THREATS)
     assert not [n for n in VERIFIERS if by_id[n]["refused"] is None], "untried"
     assert not [r for r in by_id.values() if r["refused"] is False]
-    assert {n for n, r in by_id.items() if r["refused"] is None} == {n for n, r in by_id.items() if r["observed"] == "untried"}
+    assert {n for n, r in by_id.items() if r["refused"] is None} == {
+        n for n, r in by_id.items() if r["observed"] == "untried"
+    }

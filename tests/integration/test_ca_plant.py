@@ -1,4 +1,6 @@
-"""A running fleet whose CA keys live in a PKCS#11 token, and one whose live in the controller's TPM: join, rotate, restart, and what is said when they are away."""
+"""A running fleet whose CA keys live in a PKCS#11 token, and one whose live in the controller's
+TPM: join, rotate, restart, and what is said when they are away.
+"""
 
 import pytest
 
@@ -11,7 +13,12 @@ pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 @pytest.fixture
 def token(pkcs11_token, tmp_path):
     pin = tmp_path / "pin"
-    return pkcs11_token, "PKCS#11 token fleet", lambda: pin.write_text("000000\n"), lambda: pin.write_text("123456\n")
+    return (
+        pkcs11_token,
+        "PKCS#11 token fleet",
+        lambda: pin.write_text("000000\n"),
+        lambda: pin.write_text("123456\n"),
+    )
 
 
 @pytest.fixture
@@ -37,12 +44,38 @@ def test_cas_in_hardware_issue_rotate_and_come_back_after_a_restart(request, kin
         assert not list((p.folder / "controller" / "keys").glob("*-ca.key"))
         old = next(r["serial"] for r in rows if r["label"] == "device-ca")
         p.framegate("ca", "rotate", "device-ca")
-        wait_for("the new CA to sign", lambda: next(r["serial"] for r in p.ask("ca", "show") if r["label"] == "device-ca" and r["state"] == "present") != old, 40, every_s=0.5)
+        wait_for(
+            "the new CA to sign",
+            lambda: (
+                next(
+                    r["serial"]
+                    for r in p.ask("ca", "show")
+                    if r["label"] == "device-ca" and r["state"] == "present"
+                )
+                != old
+            ),
+            40,
+            every_s=0.5,
+        )
         wait_for("cam1 to be trusted under it", lambda: p.state_of(camera) == "trusted", 20)
         p.stop("controller")
         away()
-        refused = p.command("framegate-controller", "run", "--state", p.folder / "controller", "--join-port", 0, "--fleet-port", 0, check=False)
-        assert refused.returncode == 7 and "unavailable" in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
+        refused = p.command(
+            "framegate-controller",
+            "run",
+            "--state",
+            p.folder / "controller",
+            "--join-port",
+            0,
+            "--fleet-port",
+            0,
+            check=False,
+        )
+        assert (
+            refused.returncode == 7
+            and "unavailable" in refused.stderr
+            and "Traceback" not in refused.stderr
+        ), refused.stderr
         back()
         p.start_controller()
         wait_for("cam1 to attest again", lambda: p.state_of(camera) == "trusted", 30)

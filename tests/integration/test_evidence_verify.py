@@ -1,4 +1,6 @@
-"""`framegate evidence verify` and `show` on files: real quotes of other tools, and the forge's, whole and broken."""
+"""`framegate evidence verify` and `show` on files: real quotes of other tools, and the forge's,
+whole and broken.
+"""
 
 import base64
 import json
@@ -28,38 +30,76 @@ def reasons(body) -> set[str]:
 def files(maker, tmp_path) -> dict[str, Path]:
     """A quote by the forge over PCR 0 to 10, as files, with all that belongs to it."""
     forge = Forge(maker, Firmware("simulated-camera"))
-    hello = AttestHello(client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)).marshal()
+    hello = AttestHello(
+        client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)
+    ).marshal()
     challenge = Challenge(
-        hello_sha256=bytes(32), session=bytes(16), nonce=bytes(32), credential=b"", encrypted_secret=b"", bank=0x0B, pcrs=tuple(range(11)), ima_offset=0, want_boot_log=1,
-        controller="c", issued_at_ms=0, deadline_ms=0, attest_interval_ms=60_000,
-    )  # fmt: skip
+        hello_sha256=bytes(32),
+        session=bytes(16),
+        nonce=bytes(32),
+        credential=b"",
+        encrypted_secret=b"",
+        bank=0x0B,
+        pcrs=tuple(range(11)),
+        ima_offset=0,
+        want_boot_log=1,
+        controller="c",
+        issued_at_ms=0,
+        deadline_ms=0,
+        attest_interval_ms=60_000,
+    )
     del hello
     proof = Proof.parse(forge.with_quote(extra_data=NONCE).proof(challenge, bytes(32), join=False))
-    pcrs = {"sha256": {str(p): (forge.ima.values[0x0B] if p == 10 else forge.pcrs[p]).hex() for p in range(11)}}
+    pcrs = {
+        "sha256": {
+            str(p): (forge.ima.values[0x0B] if p == 10 else forge.pcrs[p]).hex() for p in range(11)
+        }
+    }
     content = {
-        "ak": tpm2b(forge.ak.public.raw), "attest": proof.quote_attest, "signature": proof.quote_signature, "pcrs": json.dumps(pcrs).encode(),
-        "boot-log": proof.boot_log, "ima": proof.ima_log, "profile": profile_toml(forge.firmware, "simulated-camera").encode(),
+        "ak": tpm2b(forge.ak.public.raw),
+        "attest": proof.quote_attest,
+        "signature": proof.quote_signature,
+        "pcrs": json.dumps(pcrs).encode(),
+        "boot-log": proof.boot_log,
+        "ima": proof.ima_log,
+        "profile": profile_toml(forge.firmware, "simulated-camera").encode(),
         "allowlist": allowlist_of("simulated-camera", forge.firmware.release),
-    }  # fmt: skip
+    }
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
     return {name: tmp_path / name for name in content}
 
 
 def argv(files: dict[str, Path], *without: str, nonce: str = NONCE.hex()) -> list[object]:
-    return [x for name, path in files.items() if name not in without for x in (f"--{name}", path)] + ["--nonce", nonce]
+    return [
+        x for name, path in files.items() if name not in without for x in (f"--{name}", path)
+    ] + ["--nonce", nonce]
 
 
 def test_everything_given_affirms(files):
     code, body = run_evidence("verify", *argv(files))
     assert code == 0 and body["verdict"] == "affirming" and body["failures"] == []
-    assert {"signature", "nonce", "PCR values", "boot log", "IMA list", "IMA allowlists", "firmware profile"} <= set(body["checked"])
+    assert {
+        "signature",
+        "nonce",
+        "PCR values",
+        "boot log",
+        "IMA list",
+        "IMA allowlists",
+        "firmware profile",
+    } <= set(body["checked"])
     assert body["vector"] == {"instance-identity": 2, "executables": 2, "file-system": 2}
 
 
 @pytest.mark.parametrize(
     "without",
-    [("pcrs",), ("profile", "allowlist"), ("profile", "allowlist", "ima"), ("profile", "allowlist", "ima", "boot-log"), ("profile", "allowlist", "ima", "boot-log", "pcrs")],
+    [
+        ("pcrs",),
+        ("profile", "allowlist"),
+        ("profile", "allowlist", "ima"),
+        ("profile", "allowlist", "ima", "boot-log"),
+        ("profile", "allowlist", "ima", "boot-log", "pcrs"),
+    ],
 )
 def test_less_given_is_less_said(files, without):
     code, body = run_evidence("verify", *argv(files, *without))
@@ -68,7 +108,10 @@ def test_less_given_is_less_said(files, without):
         assert body["vector"]["executables"] == 0 and body["vector"]["file-system"] == 0
 
 
-@pytest.mark.parametrize(("missing", "reason"), [("boot-log", "boot-log-missing"), ("ima", "ima-list-missing"), ("allowlist", "allowlist")])
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [("boot-log", "boot-log-missing"), ("ima", "ima-list-missing"), ("allowlist", "allowlist")],
+)
 def test_n49_a_profile_demands_what_it_has_rules_for(files, missing, reason):
     code, body = run_evidence("verify", *argv(files, missing))
     assert code == 6 and reason in reasons(body)
@@ -84,19 +127,30 @@ def test_n124_any_flipped_bit_is_refused(files, name):
         files[name].write_bytes(bytes(spoiled))
         for without in ((), ("profile", "allowlist", "ima", "boot-log", "pcrs")):
             code, body = run_evidence("verify", *argv(files, *without))
-            # an attribute that does not matter for signing changes the key's name, which an AK below another key does not show: a finding then
-            assert code == 6 or (name == "ak" and "qualified-signer" in {f["reason"] for f in body["findings"]}), (name, at, body)
+            # an attribute that does not matter for signing changes the key's name, which an AK
+            # below another key does not show: a finding then
+            assert code == 6 or (
+                name == "ak" and "qualified-signer" in {f["reason"] for f in body["findings"]}
+            ), (name, at, body)
 
 
-@pytest.mark.parametrize(("name", "reason"), [("boot-log", "boot-log-replay"), ("ima", "ima-"), ("pcrs", "pcr-digest")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("boot-log", "boot-log-replay"), ("ima", "ima-"), ("pcrs", "pcr-digest")]
+)
 def test_a_changed_log_list_or_value_is_refused(files, name, reason):
     raw = files[name].read_bytes()
     if name == "pcrs":
-        changed = raw.replace(b'"0": "', b'"0": "ff', 1).replace(b"ff" + raw[raw.index(b'"0": "') + 6 :][:2], b"ff", 1)
+        changed = raw.replace(b'"0": "', b'"0": "ff', 1).replace(
+            b"ff" + raw[raw.index(b'"0": "') + 6 :][:2], b"ff", 1
+        )
     elif name == "ima":
         changed = raw[: len(raw) // 2]
     else:
-        changed = raw[:-60] if name == "ima" else raw[: raw.rindex(b"Exit Boot Services Returned") - 4 - 12 - 2 - 20 - 2 - 32]
+        changed = (
+            raw[:-60]
+            if name == "ima"
+            else raw[: raw.rindex(b"Exit Boot Services Returned") - 4 - 12 - 2 - 20 - 2 - 32]
+        )
     files[name].write_bytes(changed)
     code, body = run_evidence("verify", *argv(files))
     assert code == 6 and any(r.startswith(reason) for r in reasons(body)), body["failures"]
@@ -106,7 +160,12 @@ def test_n07_nonces(files):
     for nonce in ("", "00" * 32, NONCE.hex()[:-2], NONCE.hex() + "00", NONCE.hex().encode().hex()):
         code, body = run_evidence("verify", *argv(files, nonce=nonce))
         assert code == 6 and reasons(body) == {"extra-data"}
-    assert CliRunner().invoke(app, ["evidence", "verify", *map(str, argv(files, nonce="xyz"))]).exit_code == 2
+    assert (
+        CliRunner()
+        .invoke(app, ["evidence", "verify", *map(str, argv(files, nonce="xyz"))])
+        .exit_code
+        == 2
+    )
 
 
 def test_forms_of_keys_and_structures(files, tmp_path, maker):
@@ -115,14 +174,20 @@ def test_forms_of_keys_and_structures(files, tmp_path, maker):
     from framegate.evidence.quote_files import load_ak
 
     key = load_ak(files["ak"].read_bytes())
-    forms = [key.public.raw, key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)]
+    forms = [
+        key.public.raw,
+        key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    ]
     for form in forms:
         files["ak"].write_bytes(form)
         assert run_evidence("verify", *argv(files))[0] == 0
     from framegate.tpm.attest import parse_signature
 
     signature = parse_signature(files["signature"].read_bytes())
-    files["signature"].write_bytes(signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big"))
+    files["signature"].write_bytes(
+        signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big")
+    )
     assert run_evidence("verify", *argv(files))[0] == 0
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -137,7 +202,9 @@ def test_n11_an_unrestricted_key_is_no_attestation_key(files, maker):
     attest = parse_attest(files["attest"].read_bytes())
     files["ak"].write_bytes(forge.tls.public.raw)
     files["signature"].write_bytes(forge.tls.sign(marshal_attest(attest)))
-    code, body = run_evidence("verify", *argv(files, "profile", "allowlist", "ima", "boot-log", "pcrs"))
+    code, body = run_evidence(
+        "verify", *argv(files, "profile", "allowlist", "ima", "boot-log", "pcrs")
+    )
     assert code == 6 and reasons(body) == {"ak-template"}
 
 
@@ -150,19 +217,44 @@ def test_n04_values_nobody_quoted_are_not_used(files):
 
 
 def test_show_names_every_kind(files):
-    kinds = {name: run_evidence("show", path)[1]["kind"] for name, path in files.items() if name not in {"pcrs", "allowlist"}}
+    kinds = {
+        name: run_evidence("show", path)[1]["kind"]
+        for name, path in files.items()
+        if name not in {"pcrs", "allowlist"}
+    }
     assert kinds == {
-        "ak": "TPM key (TPM2B_PUBLIC)", "attest": "TPM attestation", "signature": "TPM signature", "boot-log": "boot log", "ima": "IMA measurement list", "profile": "firmware profile",
-    }  # fmt: skip
+        "ak": "TPM key (TPM2B_PUBLIC)",
+        "attest": "TPM attestation",
+        "signature": "TPM signature",
+        "boot-log": "boot log",
+        "ima": "IMA measurement list",
+        "profile": "firmware profile",
+    }
     code, body = run_evidence("show", files["pcrs"])
     assert code == 1 and body["kind"] == "unknown" and len(body["tried"]) == 7
 
 
 def test_show_and_verify_of_garbage_say_why(tmp_path):
-    for content in (b"", b"\0", b"\xff" * 3000, b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82\x00\x00"):
+    for content in (
+        b"",
+        b"\0",
+        b"\xff" * 3000,
+        b"-----BEGIN CERTIFICATE-----\n",
+        b"\x30\x82\x00\x00",
+    ):
         (tmp_path / "x").write_bytes(content)
         assert run_evidence("show", tmp_path / "x")[0] == 1
-        code, body = run_evidence("verify", "--ak", tmp_path / "x", "--attest", tmp_path / "x", "--signature", tmp_path / "x", "--nonce", "00")
+        code, body = run_evidence(
+            "verify",
+            "--ak",
+            tmp_path / "x",
+            "--attest",
+            tmp_path / "x",
+            "--signature",
+            tmp_path / "x",
+            "--nonce",
+            "00",
+        )
         assert code == 6 and body["failures"][0]["expected"]
     done = CliRunner().invoke(app, ["evidence", "show", str(tmp_path / "missing")])
     assert done.exit_code == 2 and "readable file" in done.stderr
@@ -171,25 +263,44 @@ def test_show_and_verify_of_garbage_say_why(tmp_path):
 # ---- real quotes of other tools
 
 
-def quote(folder: Path, tmp_path: Path, ak: bytes, attest: bytes, signature: bytes, nonce: bytes, **more: bytes):
+def quote(
+    folder: Path,
+    tmp_path: Path,
+    ak: bytes,
+    attest: bytes,
+    signature: bytes,
+    nonce: bytes,
+    **more: bytes,
+):
     named = {"ak": ak, "attest": attest, "signature": signature, **more}
     for name, data in named.items():
         (tmp_path / name).write_bytes(data)
-    return run_evidence("verify", *[x for name in named for x in (f"--{name.replace('_', '-')}", tmp_path / name)], "--nonce", nonce.hex())
+    return run_evidence(
+        "verify",
+        *[x for name in named for x in (f"--{name.replace('_', '-')}", tmp_path / name)],
+        "--nonce",
+        nonce.hex(),
+    )
 
 
 def test_a_real_quote_with_an_ak_certificate(real_data, tmp_path):
     folder = real_data / "attestation" / "cmc" / "quote"
-    ak, message, signature, bad = ((folder / n).read_bytes() for n in ("ak.pem", "quote.msg", "quote.sig", "quote.sig-bad"))
+    ak, message, signature, bad = (
+        (folder / n).read_bytes() for n in ("ak.pem", "quote.msg", "quote.sig", "quote.sig-bad")
+    )
     good = bytes.fromhex("db6c3c042fa12645")
     assert quote(folder, tmp_path, ak, message, signature, good)[0] == 0
     assert reasons(quote(folder, tmp_path, ak, message, bad, good)[1]) == {"signature"}
-    assert reasons(quote(folder, tmp_path, ak, message, signature, bytes.fromhex("6db48f3e33c9792a"))[1]) == {"extra-data"}
+    assert reasons(
+        quote(folder, tmp_path, ak, message, signature, bytes.fromhex("6db48f3e33c9792a"))[1]
+    ) == {"extra-data"}
 
 
 def test_a_real_quote_of_keylime(real_data, tmp_path):
     folder = real_data / "attestation" / "keylime" / "quote1"
-    ak, message, signature = ((folder / n).read_bytes() for n in ("aik.pem", "quote.msg", "quote.sig"))
+    ak, message, signature = (
+        (folder / n).read_bytes() for n in ("aik.pem", "quote.msg", "quote.sig")
+    )
     assert quote(folder, tmp_path, ak, message, signature, b"Ai5M5SjYjnkyv4P7itH1")[0] == 0
     spoiled = bytearray(message)
     spoiled[5] ^= 1
@@ -210,14 +321,18 @@ def test_a_real_quote_of_a_confidential_vm(real_data, tmp_path):
     code, body = quote(folder, tmp_path, ak, message, signature, b"challenge")
     assert code == 0, body
     assert quote(folder, tmp_path, ak, message, signature[::-1], b"challenge")[0] == 6
-    assert reasons(quote(folder, tmp_path, ak, message, signature, b"\1\2\3\4")[1]) == {"extra-data"}
+    assert reasons(quote(folder, tmp_path, ak, message, signature, b"\1\2\3\4")[1]) == {
+        "extra-data"
+    }
     pcrs = json.dumps({"sha256": {str(n): v.hex() for n, v in enumerate(values)}}).encode()
     code, body = quote(folder, tmp_path, ak, message, signature, b"challenge", pcrs=pcrs)
     assert code == 0 and "PCR values" in body["checked"], body
 
 
 def test_a_real_quote_with_pcrs(real_data, tmp_path):
-    body = json.loads((real_data / "attestation" / "trustee" / "az-snp-vtpm" / "tpm-quote-v1.json").read_text())
+    body = json.loads(
+        (real_data / "attestation" / "trustee" / "az-snp-vtpm" / "tpm-quote-v1.json").read_text()
+    )
     report = (real_data / "attestation" / "trustee" / "az-snp-vtpm" / "hcl-report.bin").read_bytes()
     start = report.index(b'{"keys"')
     runtime = json.loads(report[start : report.index(b"\0", start)])
@@ -228,9 +343,18 @@ def test_a_real_quote_with_pcrs(real_data, tmp_path):
     def number(text: str) -> int:
         return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
 
-    ak = RSAPublicNumbers(number(jwk["e"]), number(jwk["n"])).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    ak = (
+        RSAPublicNumbers(number(jwk["e"]), number(jwk["n"]))
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
     signature, message = bytes.fromhex(body["signature"]), bytes.fromhex(body["message"])
     pcrs = json.dumps({"sha256": dict(enumerate(body["pcrs"]))}).encode()
     code, report_ = quote(tmp_path, tmp_path, ak, message, signature, b"challenge", pcrs=pcrs)
     assert code == 0, report_
-    assert quote(tmp_path, tmp_path, ak, message, bytes([signature[0] ^ 1]) + signature[1:], b"challenge")[0] == 6
+    assert (
+        quote(
+            tmp_path, tmp_path, ak, message, bytes([signature[0] ^ 1]) + signature[1:], b"challenge"
+        )[0]
+        == 6
+    )

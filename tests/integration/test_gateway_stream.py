@@ -1,4 +1,6 @@
-"""N106 to N108 at the real door: every frame that names this camera gets exactly one signed answer, and a refused one is never PASS."""
+"""N106 to N108 at the real door: every frame that names this camera gets exactly one signed
+answer, and a refused one is never PASS.
+"""
 
 import asyncio
 import os
@@ -44,7 +46,9 @@ class SlowModels(Models):
         self.go = asyncio.Event()
         self.go.set()
 
-    async def inspect(self, digest, device, part_type, image, encoding, width, height, masks=()) -> Inspection:
+    async def inspect(
+        self, digest, device, part_type, image, encoding, width, height, masks=()
+    ) -> Inspection:
         await self.go.wait()
         if part_type == "faulty":
             raise ZeroDivisionError("a fault of the gateway's own")
@@ -64,16 +68,40 @@ class Gate:
         self.journal = Journal()
         self.receipts = ReceiptStore(folder / "gateway")
         maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, None, self.receipts)
-        self.server, self.operators = grpc.aio.server(options=SERVER_OPTIONS), grpc.aio.server(options=SERVER_OPTIONS)
-        rpc.add_FramesServicer_to_server(FramesService(self.keys, self.view, Conversations(self.view, self.engine, maker, self.receipts)), self.server)
-        rpc.add_GatewayOperatorServicer_to_server(GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts), self.operators)
+        self.server, self.operators = (
+            grpc.aio.server(options=SERVER_OPTIONS),
+            grpc.aio.server(options=SERVER_OPTIONS),
+        )
+        rpc.add_FramesServicer_to_server(
+            FramesService(
+                self.keys, self.view, Conversations(self.view, self.engine, maker, self.receipts)
+            ),
+            self.server,
+        )
+        rpc.add_GatewayOperatorServicer_to_server(
+            GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts),
+            self.operators,
+        )
         chain = [self.keys.chain_pem()]
-        self.port = self.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(chain, keys.issuing["device-ca"].pem, require_client_auth=True))
-        self.operator_port = self.operators.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(chain, keys.issuing["operator-ca"].pem, require_client_auth=True))
+        self.port = self.server.add_secure_port(
+            "127.0.0.1:0",
+            grpc.ssl_server_credentials(
+                chain, keys.issuing["device-ca"].pem, require_client_auth=True
+            ),
+        )
+        self.operator_port = self.operators.add_secure_port(
+            "127.0.0.1:0",
+            grpc.ssl_server_credentials(
+                chain, keys.issuing["operator-ca"].pem, require_client_auth=True
+            ),
+        )
 
     def channel(self, port: int, pair) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(self.fleet.issuing["gateway-ca"].pem, *pair)
-        options = (("grpc.ssl_target_name_override", "gw1.line-1.gateway.framegate"), ("grpc.use_local_subchannel_pool", 1))
+        options = (
+            ("grpc.ssl_target_name_override", "gw1.line-1.gateway.framegate"),
+            ("grpc.use_local_subchannel_pool", 1),
+        )
         return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
 
     def stream(self):
@@ -81,7 +109,15 @@ class Gate:
         return self.channel(self.port, pair)
 
     def trust(self, state: str) -> None:
-        devices = [pb.DeviceTrust(device=CAMERA, state=state, remaining_ms=600_000, spki_sha256=self.view._devices[CAMERA].spki_sha256, facts=facts_text(CAMERA, state=state))]
+        devices = [
+            pb.DeviceTrust(
+                device=CAMERA,
+                state=state,
+                remaining_ms=600_000,
+                spki_sha256=self.view._devices[CAMERA].spki_sha256,
+                facts=facts_text(CAMERA, state=state),
+            )
+        ]
         self.view.apply(pb.TrustUpdate(revision=self.view.revision + 1, devices=devices))
 
     async def opened(self, call):
@@ -92,7 +128,12 @@ class Gate:
 
     def verdict(self, message):
         assert message.WhichOneof("kind") == "answer", message
-        return verify_verdict(message.answer.verdict, self.fleet.intermediates, self.fleet.root.certificate, from_ms(time.time_ns() // 1_000_000))
+        return verify_verdict(
+            message.answer.verdict,
+            self.fleet.intermediates,
+            self.fleet.root.certificate,
+            from_ms(time.time_ns() // 1_000_000),
+        )
 
 
 @pytest.fixture
@@ -108,7 +149,17 @@ async def gate(keys, tmp_path):
 
 def head(number: int, **changes) -> Captured:
     made = Captured(
-        part=f"p{number}", part_type="t", trigger_sequence=number, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=640, height=640, mask_version=0, mask_sha256=b"", size=5
+        part=f"p{number}",
+        part_type="t",
+        trigger_sequence=number,
+        captured_at_ms=1,
+        uncertainty_ms=1,
+        encoding=1,
+        width=640,
+        height=640,
+        mask_version=0,
+        mask_sha256=b"",
+        size=5,
     )
     return replace(made, **changes)
 
@@ -122,13 +173,22 @@ async def test_n107_every_refused_frame_is_uninspected_with_its_reason(gate):
         assert gate.verdict(await call.read()).outcome == "PASS"
         good = session.seal(head(2), b"image %d" % 2)
         for frame, reason in (
-            (pb.SealedFrame(metadata=good.metadata, sealed=good.sealed[:-1] + b"\0"), "frame-authentication"), (good, None), (good, "frame-replayed"),
-            (session.seal(head(3, part_type="unknown"), b"image %d" % 3), "part-unknown"), (session.seal(head(4, width=0), b"image %d" % 4), "image"), (session.seal(head(7, part_type="faulty"), b"image 7"), "internal"),
+            (
+                pb.SealedFrame(metadata=good.metadata, sealed=good.sealed[:-1] + b"\0"),
+                "frame-authentication",
+            ),
+            (good, None),
+            (good, "frame-replayed"),
+            (session.seal(head(3, part_type="unknown"), b"image %d" % 3), "part-unknown"),
+            (session.seal(head(4, width=0), b"image %d" % 4), "image"),
+            (session.seal(head(7, part_type="faulty"), b"image 7"), "internal"),
             (session.seal(head(8), b"image 1"), "frame-frozen"),
-        ):  # fmt: skip
+        ):
             await send(frame)
             found = gate.verdict(await call.read())
-            assert (found.outcome, found.reason) == (("UNINSPECTED", reason) if reason else ("PASS", "")), reason
+            assert (found.outcome, found.reason) == (
+                ("UNINSPECTED", reason) if reason else ("PASS", "")
+            ), reason
         gate.trust("quarantined")
         await send(session.seal(head(5), b"image %d" % 5))
         assert gate.verdict(await call.read()).reason == "quarantined"
@@ -157,12 +217,16 @@ async def test_n108_frames_past_the_limit_are_answered_at_once(gate):
         session = await gate.opened(call)
         gate.engine.go.clear()
         for number in range(MAX_IN_FLIGHT + 3):
-            await call.write(pb.CameraMessage(frame=session.seal(head(number), b"image %d" % number)))
+            await call.write(
+                pb.CameraMessage(frame=session.seal(head(number), b"image %d" % number))
+            )
         early = [gate.verdict(await call.read()) for _ in range(3)]
         assert {v.reason for v in early} == {"too-many-frames-in-flight"}
         gate.engine.go.set()
         rest = [gate.verdict(await call.read()) for _ in range(MAX_IN_FLIGHT)]
-        assert {v.trigger_sequence for v in (*early, *rest)} == set(range(MAX_IN_FLIGHT + 3)), "parts in = verdicts out"
+        assert {v.trigger_sequence for v in (*early, *rest)} == set(range(MAX_IN_FLIGHT + 3)), (
+            "parts in = verdicts out"
+        )
 
 
 async def test_n106_triggers_that_never_came_are_uninspected(gate):
@@ -170,26 +234,49 @@ async def test_n106_triggers_that_never_came_are_uninspected(gate):
         call = rpc.FramesStub(channel).Stream()
         session = await gate.opened(call)
         for number in (5, 6, 9, 2, 3):
-            await call.write(pb.CameraMessage(frame=session.seal(head(number), b"image %d" % number)))
+            await call.write(
+                pb.CameraMessage(frame=session.seal(head(number), b"image %d" % number))
+            )
             assert gate.verdict(await call.read()).trigger_sequence == number
     gaps = [v for v, _ in gate.journal.rows if v.reason == "frame-gap"]
-    assert [(v.trigger_sequence, v.part, v.outcome) for v in gaps] == [(7, "", "UNINSPECTED"), (8, "", "UNINSPECTED")]
+    assert [(v.trigger_sequence, v.part, v.outcome) for v in gaps] == [
+        (7, "", "UNINSPECTED"),
+        (8, "", "UNINSPECTED"),
+    ]
 
 
-@pytest.mark.parametrize("what", ["frame before opening", "another camera's frame", "garbage", "empty"])
+@pytest.mark.parametrize(
+    "what", ["frame before opening", "another camera's frame", "garbage", "empty"]
+)
 async def test_messages_that_end_the_stream(gate, what):
     async with gate.stream() as channel:
         call = rpc.FramesStub(channel).Stream()
         offer = (await call.read()).offer
         session = gate.camera.session(offer, gate.keys.newest.publics)
         other = FrameMetadata(
-            session=bytes(16), device="camera.line-1.cam9", part="p", part_type="t", trigger_sequence=1, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=1, height=1,
-            mask_version=0, mask_sha256=b"",
-        ).marshal()  # fmt: skip
+            session=bytes(16),
+            device="camera.line-1.cam9",
+            part="p",
+            part_type="t",
+            trigger_sequence=1,
+            captured_at_ms=1,
+            uncertainty_ms=1,
+            encoding=1,
+            width=1,
+            height=1,
+            mask_version=0,
+            mask_sha256=b"",
+        ).marshal()
         message = {
-            "frame before opening": pb.CameraMessage(frame=session.seal(head(1), b"image %d" % 1)), "another camera's frame": pb.CameraMessage(frame=pb.SealedFrame(metadata=other, sealed=b"\0")),
-            "garbage": pb.CameraMessage(opening=pb.SignedOpening(opening=os.urandom(99), signature=b"x")), "empty": pb.CameraMessage(),
-        }[what]  # fmt: skip
+            "frame before opening": pb.CameraMessage(frame=session.seal(head(1), b"image %d" % 1)),
+            "another camera's frame": pb.CameraMessage(
+                frame=pb.SealedFrame(metadata=other, sealed=b"\0")
+            ),
+            "garbage": pb.CameraMessage(
+                opening=pb.SignedOpening(opening=os.urandom(99), signature=b"x")
+            ),
+            "empty": pb.CameraMessage(),
+        }[what]
         await call.write(message)
         answer = await call.read()
         if what == "frame before opening":
@@ -201,7 +288,12 @@ async def test_messages_that_end_the_stream(gate, what):
 
 async def test_an_operators_certificate_sends_no_frames_and_a_cameras_reads_no_verdicts(gate):
     operator = operator_pair(gate.fleet, "anna")
-    gate.view.apply(pb.TrustUpdate(revision=gate.view.revision + 1, access=access_update(gate.fleet, [operator_trust("anna", operator)])))
+    gate.view.apply(
+        pb.TrustUpdate(
+            revision=gate.view.revision + 1,
+            access=access_update(gate.fleet, [operator_trust("anna", operator)]),
+        )
+    )
     async with gate.channel(gate.operator_port, operator) as channel:
         status = await rpc.GatewayOperatorStub(channel).Status(pb.ListRequest())
         assert status.gateway == HOST and status.gate_open

@@ -1,4 +1,6 @@
-"""N123 and the line as a whole, through the real commands: kills, fail-over, frames over a broker that sees no pixel, proofs, export, a liar."""
+"""N123 and the line as a whole, through the real commands: kills, fail-over, frames over a
+broker that sees no pixel, proofs, export, a liar.
+"""
 
 import json
 import signal
@@ -17,7 +19,11 @@ pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
-    with Plant(interval_s=3.0, logs=tmp_path_factory.mktemp("logs")) as plant, plant.explained(), LinePlant(plant) as made:
+    with (
+        Plant(interval_s=3.0, logs=tmp_path_factory.mktemp("logs")) as plant,
+        plant.explained(),
+        LinePlant(plant) as made,
+    ):
         yield made
 
 
@@ -26,7 +32,12 @@ def test_parts_in_are_outcomes_out(line):
     before = len(line.conveyor.parts)
     line.conveyor.run(12)
     outside, ledger = line.outside(before), line.ledger()
-    assert outside.exact and outside.parts_in == 12 and outside.let_through >= 4 and outside.bad_let_through == 0
+    assert (
+        outside.exact
+        and outside.parts_in == 12
+        and outside.let_through >= 4
+        and outside.bad_let_through == 0
+    )
     wait_for("the ledger to have every part decided", lambda: line.ledger()["open"] == 0, 10)
     assert ledger["parts"] == len(line.conveyor.parts)
 
@@ -41,7 +52,9 @@ def test_n123_fail_over_to_the_second_gateway_without_a_lost_part(line):
     outside = line.outside(before)
     assert outside.exact and line.serving() is not first
     said = [line.diverter.decisions.get((p.part, p.sequence)) for p in line.conveyor.parts[before:]]
-    assert said.count("PASS") + said.count("DEFECT") >= 14, f"on a machine with time to spare every part is inspected: {said}"
+    assert said.count("PASS") + said.count("DEFECT") >= 14, (
+        f"on a machine with time to spare every part is inspected: {said}"
+    )
     line.start_gateway(first)
 
 
@@ -62,8 +75,20 @@ def test_every_frame_is_proved_offline(line, tmp_path):
     out = tmp_path / "r.jsonl"
 
     def verified():
-        line.plant.framegate("receipt", "export", "--camera", line.cameras[0], "--since", "30s", "--out", out)
-        done = line.plant.command("framegate", "receipt", "verify", out, "--root", out.with_suffix(".root.pem"), "-o", "json", check=False)
+        line.plant.framegate(
+            "receipt", "export", "--camera", line.cameras[0], "--since", "30s", "--out", out
+        )
+        done = line.plant.command(
+            "framegate",
+            "receipt",
+            "verify",
+            out,
+            "--root",
+            out.with_suffix(".root.pem"),
+            "-o",
+            "json",
+            check=False,
+        )
         body = json.loads(done.stdout)
         return body if done.returncode == 0 and body["good"] > 3 else None
 
@@ -74,8 +99,17 @@ def test_every_frame_is_proved_offline(line, tmp_path):
     out.write_text(json.dumps(edited) + "\n")
     bad = line.plant.framegate("receipt", "verify", out, check=False)
     assert bad.returncode == 6 and "REFUSED" in bad.stdout
-    shown = line.plant.ask("receipt", "show", json.loads(line.plant.framegate("verdict", "list", "--limit", "1", "-o", "json").stdout)[0]["verdict_id"])
-    assert shown["result"]["firmware_profile"].startswith("simulated-camera") and shown["result"]["evidence_sha256"] == shown["claims"]["attestation_doc_hash"]
+    shown = line.plant.ask(
+        "receipt",
+        "show",
+        json.loads(line.plant.framegate("verdict", "list", "--limit", "1", "-o", "json").stdout)[0][
+            "verdict_id"
+        ],
+    )
+    assert (
+        shown["result"]["firmware_profile"].startswith("simulated-camera")
+        and shown["result"]["evidence_sha256"] == shown["claims"]["attestation_doc_hash"]
+    )
 
 
 def test_lineage_picture_masks_export_and_erasure(line, tmp_path):
@@ -84,13 +118,53 @@ def test_lineage_picture_masks_export_and_erasure(line, tmp_path):
     verdict = next(v for v in p.ask("verdict", "list", "--limit", "30") if v["outcome"] == "DEFECT")
     assert p.ask("lineage", "show", verdict["verdict_id"][:20])["verdict"]["outcome"] == "DEFECT"
     assert "firmware profile" in p.framegate("lineage", "show", verdict["verdict_id"]).stdout
-    assert json.loads(p.framegate("lineage", "show", verdict["verdict_id"], "-o", "openlineage").stdout)["eventType"] == "COMPLETE"
+    assert (
+        json.loads(
+            p.framegate("lineage", "show", verdict["verdict_id"], "-o", "openlineage").stdout
+        )["eventType"]
+        == "COMPLETE"
+    )
     p.framegate("verdict", "show", verdict["verdict_id"], "--picture", tmp_path / "v.png")
     assert cv2.imread(str(tmp_path / "v.png")).shape[1] > 1280
-    ok = p.framegate("frame", "export", verdict["verdict_id"], "--reason", "claim 17", "--to", "quality", "--out", tmp_path / "x.png")
+    ok = p.framegate(
+        "frame",
+        "export",
+        verdict["verdict_id"],
+        "--reason",
+        "claim 17",
+        "--to",
+        "quality",
+        "--out",
+        tmp_path / "x.png",
+    )
     assert "1 frames left" in ok.stderr and (tmp_path / "x.png").exists()
-    assert p.framegate("frame", "export", verdict["verdict_id"], "--reason", "claim 17", "--to", "usb", "--out", tmp_path / "y.png", check=False).returncode == 4
-    none = p.framegate("dataset", "export", line.cameras[0], "--reason", "x", "--to", "quality", "--out", tmp_path / "ds", check=False)
+    assert (
+        p.framegate(
+            "frame",
+            "export",
+            verdict["verdict_id"],
+            "--reason",
+            "claim 17",
+            "--to",
+            "usb",
+            "--out",
+            tmp_path / "y.png",
+            check=False,
+        ).returncode
+        == 4
+    )
+    none = p.framegate(
+        "dataset",
+        "export",
+        line.cameras[0],
+        "--reason",
+        "x",
+        "--to",
+        "quality",
+        "--out",
+        tmp_path / "ds",
+        check=False,
+    )
     assert none.returncode == 2 and "--trusted-only" in none.stderr
     mask = tmp_path / "mask.toml"
     mask.write_text("[[region]]\npoints = [[0, 0], [0.3, 0], [0.3, 0.3], [0, 0.3]]\n")
@@ -102,30 +176,63 @@ def test_lineage_picture_masks_export_and_erasure(line, tmp_path):
         line.conveyor.run(3)
         found = p.ask("verdict", "list", "--limit", "1")[0]
         chain = p.ask("lineage", "show", found["verdict_id"])
-        return found if chain["frame"]["mask_version"] == 1 and found["outcome"] != "UNINSPECTED" else None
+        return (
+            found
+            if chain["frame"]["mask_version"] == 1 and found["outcome"] != "UNINSPECTED"
+            else None
+        )
 
     found = wait_for("a verdict on a masked frame", masked, 30)
     p.framegate("verdict", "show", found["verdict_id"], "--picture", tmp_path / "m.png")
     card = cv2.imread(str(tmp_path / "m.png"), cv2.IMREAD_GRAYSCALE)
     right = card[-640:, -640:]
     assert right[20:170, 20:170].mean() < 10, "the region is black in what left the camera"
-    old = p.framegate("frame", "export", verdict["verdict_id"], "--reason", "x", "--to", "quality", "--out", tmp_path / "z.png", check=False)
+    old = p.framegate(
+        "frame",
+        "export",
+        verdict["verdict_id"],
+        "--reason",
+        "x",
+        "--to",
+        "quality",
+        "--out",
+        tmp_path / "z.png",
+        check=False,
+    )
     assert old.returncode != 0
     assert p.ask("data", "status")["rows"]
     p.framegate("data", "erase", line.cameras[0], "--reason", "works council", "--yes")
-    assert p.framegate("verdict", "show", verdict["verdict_id"], "--picture", tmp_path / "gone.png", check=False).returncode == 3
+    assert (
+        p.framegate(
+            "verdict",
+            "show",
+            verdict["verdict_id"],
+            "--picture",
+            tmp_path / "gone.png",
+            check=False,
+        ).returncode
+        == 3
+    )
     assert any(r["erased"] for r in p.ask("data", "status")["rows"])
 
 
 def test_frames_over_mqtt_and_a_broker_that_sees_no_pixel(line):
-    """A second camera sends through mosquitto, which keeps everything on disk for this test; neither its disk nor its memory has a picture."""
+    """A second camera sends through mosquitto, which keeps everything on disk for this test;
+    neither its disk nor its memory has a picture.
+    """
     p = line.plant
     folder = p.folder / "broker"
     conf = folder / "mosquitto.conf"
     store = folder / "store"
     store.mkdir()
     store.chmod(stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
-    conf.write_text(conf.read_text().replace("persistence false", f"persistence true\npersistence_location {store}/\nautosave_interval 1\nautosave_on_changes true"))
+    conf.write_text(
+        conf.read_text().replace(
+            "persistence false",
+            f"persistence true\npersistence_location {store}/\nautosave_interval"
+            " 1\nautosave_on_changes true",
+        )
+    )
     for gateway in line.gateways:
         p.stop(f"gateway-{gateway.name}")
         p.start_gateway(gateway, "--frames-over-broker")
@@ -142,14 +249,24 @@ def test_frames_over_mqtt_and_a_broker_that_sees_no_pixel(line):
         "--broker-name",
         "broker.plant.framegate",
     )
-    wait_for("verdicts on frames that came over the broker", lambda: sum(v for k, v in camera.status().get("outcomes", {}).items() if k != "UNINSPECTED") > 5, 60)
+    wait_for(
+        "verdicts on frames that came over the broker",
+        lambda: (
+            sum(v for k, v in camera.status().get("outcomes", {}).items() if k != "UNINSPECTED") > 5
+        ),
+        60,
+    )
     pid = p.process("broker").pid
     p.stop_agent(camera)
     memory = _memory(pid)
     disk = b"".join(f.read_bytes() for f in store.rglob("*") if f.is_file())
     from framegate_simulators.boards.boards import draw_board
 
-    jpeg = cv2.imencode(".jpg", draw_board(70001, design=1, clean_capture=True).frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    jpeg = cv2.imencode(
+        ".jpg",
+        draw_board(70001, design=1, clean_capture=True).frame,
+        [cv2.IMWRITE_JPEG_QUALITY, 90],
+    )[1].tobytes()
     assert b"framegate/v1/frames" in memory, "its memory was really read"
     for place in (memory, disk):
         assert jpeg[:24] not in place and jpeg[2000:2032] not in place
@@ -174,7 +291,9 @@ def _memory(pid: int) -> bytes:
 
 def test_commands_say_what_to_do(line, tmp_path):
     p = line.plant
-    none = p.command("framegate-line", "status", "--line", LINE, "--ledger", tmp_path / "none.db", check=False)
+    none = p.command(
+        "framegate-line", "status", "--line", LINE, "--ledger", tmp_path / "none.db", check=False
+    )
     assert none.returncode == 7 and "framegate-line run" in none.stderr
     missing = p.command("framegate-line", "run", "--line", LINE, check=False)
     assert missing.returncode == 2 and "--camera" in missing.stderr
@@ -200,7 +319,12 @@ def test_commands_say_what_to_do(line, tmp_path):
         check=False,
     )
     assert second.returncode == 7 and "another adapter runs" in second.stderr
-    assert "PASS" in p.command("framegate-line", "parts", "--line", LINE, "--ledger", p.ledger(LINE), "--limit", "200").stdout
+    assert (
+        "PASS"
+        in p.command(
+            "framegate-line", "parts", "--line", LINE, "--ledger", p.ledger(LINE), "--limit", "200"
+        ).stdout
+    )
     bad = p.framegate("receipt", "show", "nothing", check=False)
     assert bad.returncode == 3 and "verdict list" in bad.stderr
 
@@ -214,19 +338,53 @@ def test_n119_a_frame_leaves_by_two_people_once_and_says_whose_word_it_was(line,
         line.start_gateway(gateway)
     line.healed()
     line.conveyor.run(3)
-    verdict = next(v for v in p.ask("verdict", "list", "--limit", "10") if v["outcome"] != "UNINSPECTED")["verdict_id"]
-    argv = ("frame", "export", verdict, "--reason", "claim 18", "--to", "quality", "--out", tmp_path / "two.png")
+    verdict = next(
+        v for v in p.ask("verdict", "list", "--limit", "10") if v["outcome"] != "UNINSPECTED"
+    )["verdict_id"]
+    argv = (
+        "frame",
+        "export",
+        verdict,
+        "--reason",
+        "claim 18",
+        "--to",
+        "quality",
+        "--out",
+        tmp_path / "two.png",
+    )
     alone = p.framegate(*argv, check=False)
     assert "approval-needed" in alone.stderr and not (tmp_path / "two.png").exists()
     words = alone.stderr.replace(";", " ").split()
     request = words[words.index("approve") + 1]
     assert p.framegate("access", "approve", request, check=False).returncode == 4  # not one's own
     p.framegate("access", "approve", request, "--reason", "claim checked", who=sara)
-    other = p.framegate("frame", "export", verdict, "--reason", "another reason", "--to", "quality", "--out", tmp_path / "other.png", check=False)
+    other = p.framegate(
+        "frame",
+        "export",
+        verdict,
+        "--reason",
+        "another reason",
+        "--to",
+        "quality",
+        "--out",
+        tmp_path / "other.png",
+        check=False,
+    )
     assert "approval-needed" in other.stderr
     p.framegate(*argv)
     assert cv2.imread(str(tmp_path / "two.png")) is not None
-    again = p.framegate("frame", "export", verdict, "--reason", "claim 18", "--to", "quality", "--out", tmp_path / "again.png", check=False)
+    again = p.framegate(
+        "frame",
+        "export",
+        verdict,
+        "--reason",
+        "claim 18",
+        "--to",
+        "quality",
+        "--out",
+        tmp_path / "again.png",
+        check=False,
+    )
     assert "approval-needed" in again.stderr
     taken = [e for e in p.ask("audit", "list", "-n", "50") if e.get("event") == "approval-taken"]
     assert len(taken) == 1 and "approved by sara" in taken[0]["detail"]

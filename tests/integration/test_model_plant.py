@@ -1,4 +1,6 @@
-"""A running plant: a signed model is approved, promoted, swapped without a lost frame, rolled back; parts are taught, changed and taken away."""
+"""A running plant: a signed model is approved, promoted, swapped without a lost frame, rolled
+back; parts are taught, changed and taken away.
+"""
 
 import hashlib
 import json
@@ -37,7 +39,9 @@ def plant(tmp_path_factory):
         p.start_agent(gateway)
         p.start_gateway(gateway, "--models", p.folder / "models")
         p.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 4")
-        wait_for("verdicts", lambda: sum(p.sites["cam1"].status().get("outcomes", {}).values()) > 3, 60)
+        wait_for(
+            "verdicts", lambda: sum(p.sites["cam1"].status().get("outcomes", {}).values()) > 3, 60
+        )
         yield p
 
 
@@ -60,7 +64,9 @@ def signer(plant):
     key = ec.generate_private_key(ec.SECP256R1())
     private, public = plant.folder / "model.key", plant.folder / "model.pub"
     private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    public.write_bytes(
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
     return private, public
 
 
@@ -76,32 +82,61 @@ def test_a_model_is_registered_approved_promoted_swapped_and_rolled_back(plant, 
         assert early.returncode and "an approved model" in early.stderr
         p.framegate("model", "approve", digest[:16], "--reason", "figures looked at")
     p.framegate("model", "promote", digests[0][:16], "line-1")
-    wait_for("the first model to judge frames", lambda: any(v["model_sha256"] == digests[0] for v in verdicts(p)), 60, every_s=0.5)
+    wait_for(
+        "the first model to judge frames",
+        lambda: any(v["model_sha256"] == digests[0] for v in verdicts(p)),
+        60,
+        every_s=0.5,
+    )
     since = {v["verdict_id"] for v in verdicts(p)}
     p.framegate("model", "promote", digests[1][:16], "line-1")
-    wait_for("the second model to judge frames", lambda: any(v["model_sha256"] == digests[1] for v in verdicts(p)), 60, every_s=0.5)
+    wait_for(
+        "the second model to judge frames",
+        lambda: any(v["model_sha256"] == digests[1] for v in verdicts(p)),
+        60,
+        every_s=0.5,
+    )
     during = [v for v in verdicts(p, 200) if v["verdict_id"] not in since]
-    assert {v["model_sha256"] for v in during} == set(digests) and not [v for v in during if v["outcome"] == "UNINSPECTED"], "no frame was lost over the swap"
+    assert {v["model_sha256"] for v in during} == set(digests) and not [
+        v for v in during if v["outcome"] == "UNINSPECTED"
+    ], "no frame was lost over the swap"
     triggers = sorted(v["trigger_sequence"] for v in during)
     assert triggers == list(range(triggers[0], triggers[-1] + 1))
     status = p.ask("gateway", "status")[0]
-    assert status["model_sha256"] == digests[1] and status["model_state"].startswith("pinned, signed by key") and status["known_answers"] >= 20
+    assert (
+        status["model_sha256"] == digests[1]
+        and status["model_state"].startswith("pinned, signed by key")
+        and status["known_answers"] >= 20
+    )
     back = p.framegate("model", "promote", digests[0][:16], "line-1", check=False)
     assert back.returncode and "model-rollback" in back.stderr and "rollback" in back.stderr
     p.framegate("model", "rollback", "line-1", "--reason", "too many false alarms")
-    wait_for("the first model again", lambda: p.ask("gateway", "status")[0]["model_sha256"] == digests[0], 60, every_s=0.5)
+    wait_for(
+        "the first model again",
+        lambda: p.ask("gateway", "status")[0]["model_sha256"] == digests[0],
+        60,
+        every_s=0.5,
+    )
     rows = {r["digest"]: r for r in p.ask("model", "list")}
-    assert rows[digests[0]]["zones"] == ["line-1"] and rows[digests[1]]["zones"] == [] and rows[digests[0]]["state"] == "approved"
+    assert (
+        rows[digests[0]]["zones"] == ["line-1"]
+        and rows[digests[1]]["zones"] == []
+        and rows[digests[0]]["state"] == "approved"
+    )
     withdrawn = p.framegate("model", "approve", digests[0][:16], "--withdraw", check=False)
     assert withdrawn.returncode and "in force in line-1" in withdrawn.stderr
     p.framegate("model", "approve", digests[1][:16], "--withdraw")
     shown = p.ask("model", "show", digests[0][:16])
-    assert [pin["rollback"] for pin in shown["pins"]] == [False, True] and "drawn boards" in shown["card"]["trained_on"]["source"]
+    assert [pin["rollback"] for pin in shown["pins"]] == [False, True] and "drawn boards" in shown[
+        "card"
+    ]["trained_on"]["source"]
     table = p.framegate("model", "list").stdout
     assert "board-defects 50" in table and "withdrawn" in table
 
 
-def test_N104_a_bundle_that_is_not_at_hand_or_was_swapped_is_said_and_the_present_one_goes_on(plant, signer):
+def test_N104_a_bundle_that_is_not_at_hand_or_was_swapped_is_said_and_the_present_one_goes_on(
+    plant, signer
+):
     p, (private, public) = plant, signer
     folder = bundle(p, 60, private)
     digest = load_bundle(folder).digest.hex()
@@ -109,15 +144,27 @@ def test_N104_a_bundle_that_is_not_at_hand_or_was_swapped_is_said_and_the_presen
     p.framegate("model", "approve", digest[:16])
     (folder / "card.json").write_text("{}")
     p.framegate("model", "promote", digest[:16], "line-1")
-    wait_for("the gateway to say so", lambda: "not in force" in p.ask("gateway", "status")[0]["model_state"], 30, every_s=0.5)
+    wait_for(
+        "the gateway to say so",
+        lambda: "not in force" in p.ask("gateway", "status")[0]["model_state"],
+        30,
+        every_s=0.5,
+    )
     before = len(verdicts(p, 500))
     wait_for("frames to go on", lambda: len(verdicts(p, 500)) > before + 3, 30, every_s=0.5)
     assert verdicts(p)[0]["outcome"] in {"PASS", "DEFECT"}
     shutil.rmtree(folder)
     bundle(p, 60, private)
     (folder / "card.json").write_bytes((DEFAULT_BUNDLE / "card.json").read_bytes())
-    wait_for("the mended bundle to be in force", lambda: p.ask("gateway", "status")[0]["model_sha256"] == digest, 60, every_s=0.5)
-    unsigned = p.framegate("model", "register", p.folder / "models" / "v50", "--key", public, check=False)
+    wait_for(
+        "the mended bundle to be in force",
+        lambda: p.ask("gateway", "status")[0]["model_sha256"] == digest,
+        60,
+        every_s=0.5,
+    )
+    unsigned = p.framegate(
+        "model", "register", p.folder / "models" / "v50", "--key", public, check=False
+    )
     assert unsigned.returncode and "conflict" in unsigned.stderr
 
 
@@ -132,14 +179,45 @@ def test_a_part_is_learnt_from_the_line_added_changed_and_taken_away(plant):
     p.framegate("part", "add", "drawn-1", "--golden", golden, "--source", "board 1, lot 12")
 
     digest = hashlib.sha256(golden.read_bytes()).hexdigest()
-    wait_for("frames to be compared with it", lambda: verdicts(p)[0]["golden_sha256"] == digest, 30, every_s=0.5)
-    p.framegate("part", "add", "drawn-1", "--golden", golden, "--source", "board 1, lot 12", "--min-size", 5000)
-    wait_for("nothing to be a defect", lambda: [v["outcome"] for v in verdicts(p)[:12]] == ["PASS"] * 12, 40, every_s=0.5)
+    wait_for(
+        "frames to be compared with it",
+        lambda: verdicts(p)[0]["golden_sha256"] == digest,
+        30,
+        every_s=0.5,
+    )
+    p.framegate(
+        "part",
+        "add",
+        "drawn-1",
+        "--golden",
+        golden,
+        "--source",
+        "board 1, lot 12",
+        "--min-size",
+        5000,
+    )
+    wait_for(
+        "nothing to be a defect",
+        lambda: [v["outcome"] for v in verdicts(p)[:12]] == ["PASS"] * 12,
+        40,
+        every_s=0.5,
+    )
     rows = p.ask("part", "list")
-    assert rows[0]["version"] == 2 and rows[0]["source"] == "board 1, lot 12" and rows[0]["approved_by"] == ["operator.anna"]
+    assert (
+        rows[0]["version"] == 2
+        and rows[0]["source"] == "board 1, lot 12"
+        and rows[0]["approved_by"] == ["operator.anna"]
+    )
     p.framegate("part", "show", "drawn-1", "--out", p.folder / "shown")
     assert next((p.folder / "shown").iterdir()).read_bytes() == golden.read_bytes()
     p.framegate("part", "add", "drawn-1", "--remove")
-    wait_for("its frames to be UNINSPECTED", lambda: (verdicts(p)[0]["outcome"], verdicts(p)[0]["reason"]) == ("UNINSPECTED", "part-unknown"), 30, every_s=0.5)
+    wait_for(
+        "its frames to be UNINSPECTED",
+        lambda: (
+            (verdicts(p)[0]["outcome"], verdicts(p)[0]["reason"]) == ("UNINSPECTED", "part-unknown")
+        ),
+        30,
+        every_s=0.5,
+    )
     bad = p.framegate("part", "add", "x", "--golden", p.context, "--source", "s", check=False)
     assert bad.returncode and "PNG or JPEG" in bad.stderr

@@ -1,4 +1,6 @@
-"""OpenID Connect against a real provider (django-oauth-toolkit) in a process of its own: code flow with PKCE, device flow, and everything that is wrong."""
+"""OpenID Connect against a real provider (django-oauth-toolkit) in a process of its own: code
+flow with PKCE, device flow, and everything that is wrong.
+"""
 
 import asyncio
 import json
@@ -41,7 +43,12 @@ BACK = "http://127.0.0.1:5/"
 def provider(tmp_path_factory) -> Iterator[dict]:
     folder = tmp_path_factory.mktemp("openid")
     script = Path(__file__).with_name("openid_provider.py")
-    process = subprocess.Popen([sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, stderr=(folder / "log").open("wb"), text=True)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=(folder / "log").open("wb"),
+        text=True,
+    )
     line = process.stdout.readline()
     assert line, (folder / "log").read_text()
     yield json.loads(line)
@@ -54,7 +61,13 @@ def provider_of(issuer: str, client: str = "framegate") -> OidcProvider:
 
 
 def anna(provider) -> NewOperator:
-    return NewOperator(name="anna", roles=(parse_scoped("viewer"),), vouched=True, oidc_issuer=provider["issuer"], oidc_subject=provider["subjects"]["anna"])
+    return NewOperator(
+        name="anna",
+        roles=(parse_scoped("viewer"),),
+        vouched=True,
+        oidc_issuer=provider["issuer"],
+        oidc_subject=provider["subjects"]["anna"],
+    )
 
 
 @pytest.fixture
@@ -96,39 +109,66 @@ def test_code_flow_with_pkce_signs_a_person_in_and_works_once(fleet, bench):
     sign_in = fleet()
     flow = sign_in.oidc.begin("code", BACK, bench.clock())
     asked = parse_qs(urlsplit(flow.url).query)
-    assert asked["code_challenge_method"] == ["S256"] and asked["prompt"] == ["login"] and "nonce" in asked
+    assert (
+        asked["code_challenge_method"] == ["S256"]
+        and asked["prompt"] == ["login"]
+        and "nonce" in asked
+    )
     state, code = came_back(sign_in, bench.clock())
     made = sign_in.oidc_complete(state, code, certificate_request(), "ipv4:10.0.0.1:1")
-    assert (made.operator, made.roles) == ("anna", ("viewer",)) and made.expires_ms <= bench.clock() + 8 * 3_600_000
-    assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN  # the state is spent
+    assert (made.operator, made.roles) == (
+        "anna",
+        ("viewer",),
+    ) and made.expires_ms <= bench.clock() + 8 * 3_600_000
+    assert (
+        refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p"))
+        == Reason.SIGN_IN
+    )  # the state is spent
     other = sign_in.oidc.begin("code", BACK, bench.clock())
-    assert refused(lambda: sign_in.oidc_complete(other.state, code, certificate_request(), "p")) == Reason.SIGN_IN  # the code is, too
+    assert (
+        refused(lambda: sign_in.oidc_complete(other.state, code, certificate_request(), "p"))
+        == Reason.SIGN_IN
+    )  # the code is, too
 
 
 def test_a_code_stolen_on_its_way_is_worth_nothing_in_another_sign_in(fleet, bench):
-    """The verifier never leaves the controller: a code begun under one state cannot be redeemed under another (RFC 7636)."""
+    """The verifier never leaves the controller: a code begun under one state cannot be redeemed
+    under another (RFC 7636).
+    """
     sign_in = fleet()
     mine = sign_in.oidc.begin("code", BACK, bench.clock())
     _, theirs = came_back(sign_in, bench.clock())
-    assert refused(lambda: sign_in.oidc_complete(mine.state, theirs, certificate_request(), "p")) == Reason.SIGN_IN
+    assert (
+        refused(lambda: sign_in.oidc_complete(mine.state, theirs, certificate_request(), "p"))
+        == Reason.SIGN_IN
+    )
 
 
 @pytest.mark.parametrize("state", [b"", b"x" * 16, b"x" * 4000])
 def test_states_that_nobody_began(fleet, state):
-    assert refused(lambda: fleet().oidc_complete(state, "code", certificate_request(), "p")) == Reason.SIGN_IN
+    assert (
+        refused(lambda: fleet().oidc_complete(state, "code", certificate_request(), "p"))
+        == Reason.SIGN_IN
+    )
 
 
 def test_a_flow_begun_long_ago(fleet, bench):
     sign_in = fleet()
     state, code = came_back(sign_in, bench.clock())
     bench.clock.pass_s(601)
-    assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN
+    assert (
+        refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p"))
+        == Reason.SIGN_IN
+    )
 
 
 def test_a_person_the_provider_knows_and_the_fleet_does_not_is_recorded_and_refused(fleet, bench):
     sign_in = fleet()
     state, code = came_back(sign_in, bench.clock(), "mallory")
-    assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN
+    assert (
+        refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p"))
+        == Reason.SIGN_IN
+    )
     assert len(bench.events("sign-in-failed")) == 1
 
 
@@ -137,7 +177,10 @@ def test_a_disabled_operator_stays_out_whatever_the_provider_says(fleet, bench):
     with bench.store.writing() as tx:
         tx.people.put(replace(tx.people.find("anna"), enabled=False))
     state, code = came_back(sign_in, bench.clock())
-    assert refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p")) == Reason.SIGN_IN
+    assert (
+        refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p"))
+        == Reason.SIGN_IN
+    )
 
 
 def test_device_flow_waits_and_then_signs_in(fleet, bench, provider):
@@ -148,13 +191,18 @@ def test_device_flow_waits_and_then_signs_in(fleet, bench, provider):
     browser().open(urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code)
     made = polled(sign_in, flow, bench)
     assert made.operator == "anna"
-    assert refused(lambda: sign_in.oidc_complete(flow.state, "", certificate_request(), "p")) == Reason.SIGN_IN
+    assert (
+        refused(lambda: sign_in.oidc_complete(flow.state, "", certificate_request(), "p"))
+        == Reason.SIGN_IN
+    )
 
 
 def test_device_flow_that_the_person_denies(fleet, bench, provider):
     sign_in = fleet("framegate-device")
     flow = sign_in.oidc.begin("device", "", bench.clock())
-    browser().open(urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code, allow=False)
+    browser().open(
+        urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code, allow=False
+    )
     assert refused(lambda: polled(sign_in, flow, bench)) == Reason.SIGN_IN
 
 
@@ -166,7 +214,16 @@ def test_a_device_flow_asks_the_provider_no_oftener_than_it_wants(fleet, bench, 
     assert sign_in.oidc_complete(flow.state, "", certificate_request(), "p") is None
 
 
-@pytest.mark.parametrize("redirect", ["http://10.0.0.1/", "https://127.0.0.1/", "http://localhost.evil.example/", "", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "redirect",
+    [
+        "http://10.0.0.1/",
+        "https://127.0.0.1/",
+        "http://localhost.evil.example/",
+        "",
+        "javascript:alert(1)",
+    ],
+)
 def test_redirects_that_leave_the_machine(fleet, bench, redirect):
     assert refused(lambda: fleet().oidc.begin("code", redirect, bench.clock())) == Reason.USAGE
 
@@ -186,22 +243,51 @@ def test_a_provider_that_is_away_or_says_it_is_another(bench, provider):
 
 def claims(provider, **changed) -> dict:
     now = int(time.time())
-    return {k: v for k, v in {"iss": provider["issuer"], "aud": "framegate", "sub": "1", "iat": now, "exp": now + 60, **changed}.items() if v is not None}
+    return {
+        k: v
+        for k, v in {
+            "iss": provider["issuer"],
+            "aud": "framegate",
+            "sub": "1",
+            "iat": now,
+            "exp": now + 60,
+            **changed,
+        }.items()
+        if v is not None
+    }
 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"iss": "http://127.0.0.1:1/o"}, {"aud": "another"}, {"exp": 1}, {"exp": None}, {"sub": None}, {"iat": 2**40}],
+    [
+        {"iss": "http://127.0.0.1:1/o"},
+        {"aud": "another"},
+        {"exp": 1},
+        {"exp": None},
+        {"sub": None},
+        {"iat": 2**40},
+    ],
     ids=["issuer", "audience", "old", "endless", "nobody", "future"],
 )
 def test_id_tokens_that_are_not_for_us(provider, changed, monkeypatch):
-    """Signed by the provider's own key, as far as the verifier can tell; each claim alone is wrong."""
+    """Signed by the provider's own key, as far as the verifier can tell; each claim alone is
+    wrong.
+    """
     ours, key = provider_of(provider["issuer"]), rsa.generate_private_key(65537, 2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     answers(monkeypatch, provider, {"keys": [public | {"kid": "k"}]})
     good = jwt.encode(claims(provider), key, algorithm="RS256", headers={"kid": "k"})
     assert ours._verified(good)["sub"] == "1"
-    assert refused(lambda: ours._verified(jwt.encode(claims(provider, **changed), key, algorithm="RS256", headers={"kid": "k"}))) == Reason.SIGN_IN
+    assert (
+        refused(
+            lambda: ours._verified(
+                jwt.encode(
+                    claims(provider, **changed), key, algorithm="RS256", headers={"kid": "k"}
+                )
+            )
+        )
+        == Reason.SIGN_IN
+    )
 
 
 def answers(monkeypatch, provider, jwks) -> None:
@@ -213,20 +299,43 @@ def answers(monkeypatch, provider, jwks) -> None:
             return self.body
 
     base = {"issuer": provider["issuer"], "jwks_uri": "keys"}
-    monkeypatch.setattr("framegate_controller.people.oidc.requests.get", lambda url, **_: Answer(jwks if url == "keys" else base))
+    monkeypatch.setattr(
+        "framegate_controller.people.oidc.requests.get",
+        lambda url, **_: Answer(jwks if url == "keys" else base),
+    )
 
 
-def test_id_tokens_by_another_key_without_one_or_with_the_public_key_as_a_secret(provider, monkeypatch):
-    ours, key, other = provider_of(provider["issuer"]), *(rsa.generate_private_key(65537, 2048) for _ in range(2))
+def test_id_tokens_by_another_key_without_one_or_with_the_public_key_as_a_secret(
+    provider, monkeypatch
+):
+    ours, key, other = (
+        provider_of(provider["issuer"]),
+        *(rsa.generate_private_key(65537, 2048) for _ in range(2)),
+    )
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     answers(monkeypatch, provider, {"keys": [public | {"kid": "k"}]})
-    shared = jwt.encode(claims(provider), "secret of sixteen and more bytes, as HMAC wants", algorithm="HS256", headers={"kid": "k"})
+    shared = jwt.encode(
+        claims(provider),
+        "secret of sixteen and more bytes, as HMAC wants",
+        algorithm="HS256",
+        headers={"kid": "k"},
+    )
     none = jwt.encode(claims(provider), None, algorithm="none", headers={"kid": "k"})
-    for token in (jwt.encode(claims(provider), other, algorithm="RS256", headers={"kid": "k"}), shared, none, "", "a.b.c", "a" * 10_000):
+    for token in (
+        jwt.encode(claims(provider), other, algorithm="RS256", headers={"kid": "k"}),
+        shared,
+        none,
+        "",
+        "a.b.c",
+        "a" * 10_000,
+    ):
         assert refused(lambda token=token: ours._verified(token)) == Reason.SIGN_IN
 
 
-@pytest.mark.parametrize(("said", "expected"), [(None, 5_000), (3, 3_000), (9, 5_000), (-1, 5_000), ("3", 5_000), (2.5, 2_500)])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [(None, 5_000), (3, 3_000), (9, 5_000), (-1, 5_000), ("3", 5_000), (2.5, 2_500)],
+)
 def test_a_factor_is_as_fresh_as_the_provider_says_and_never_fresher(said, expected):
     assert authenticated_ms({"auth_time": said}, 5_000) == expected
 
@@ -239,19 +348,55 @@ async def test_framegate_login_at_the_provider_from_a_terminal(provider, tmp_pat
         found_policy(tx, keys)
         add_operator(tx, anna(provider), by="host")
     store.close()
-    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0, oidc_issuer=provider["issuer"], oidc_client_id="framegate"))
+    running = Controller(
+        ControllerSettings(
+            state=tmp_path,
+            join_port=0,
+            fleet_port=0,
+            oidc_issuer=provider["issuer"],
+            oidc_client_id="framegate",
+        )
+    )
     await running.start()
     try:
-        context = write_secret(tmp_path / "anna.json", json.dumps(context_body(running.join_address, running.fleet_address, "controller.plant.framegate", keys.root.pem.decode())))
+        context = write_secret(
+            tmp_path / "anna.json",
+            json.dumps(
+                context_body(
+                    running.join_address,
+                    running.fleet_address,
+                    "controller.plant.framegate",
+                    keys.root.pem.decode(),
+                )
+            ),
+        )
         script = Path(__file__).with_name("openid_browser.py")
         wrapper = tmp_path / "browser"
-        wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" anna "anna of the plant" "$1"\n')
+        wrapper.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" "{script}" anna "anna of the plant" "$1"\n'
+        )
         wrapper.chmod(0o755)
         environment = {**os.environ, "BROWSER": f"{wrapper} %s", "FRAMEGATE_CONTEXT": str(context)}
         run = [str(Path(sys.executable).parent / "framegate")]
-        done = await asyncio.to_thread(subprocess.run, [*run, "login", "--oidc"], capture_output=True, text=True, timeout=60, env=environment, check=False)
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [*run, "login", "--oidc"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+            check=False,
+        )
         assert done.returncode == 0 and "signed in as anna" in done.stderr, done.stderr
-        done = await asyncio.to_thread(subprocess.run, [*run, "whoami", "-o", "json"], capture_output=True, text=True, timeout=60, env=environment, check=False)
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [*run, "whoami", "-o", "json"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["method"] == "oidc"
     finally:

@@ -1,4 +1,6 @@
-"""The whole house, through the commands people use: join, inspect, quarantine, reboot, power cut, verdicts on a real broker."""
+"""The whole house, through the commands people use: join, inspect, quarantine, reboot, power
+cut, verdicts on a real broker.
+"""
 
 import json
 import shutil
@@ -47,11 +49,15 @@ def more(plant: Plant, timeout_s: float = 30) -> None:
 def test_verdicts_are_listed_verified_and_pictured(plant, tmp_path):
     wait_for("a defect", lambda: plant.ask("verdict", "list", "--outcome", "DEFECT"), 20)
     found = plant.ask("verdict", "list", "--limit", "50")
-    assert {v["outcome"] for v in found} <= {"PASS", "DEFECT", "UNINSPECTED"} and all(v["gateway"] == "gateway.line-1.gw1" for v in found)
+    assert {v["outcome"] for v in found} <= {"PASS", "DEFECT", "UNINSPECTED"} and all(
+        v["gateway"] == "gateway.line-1.gw1" for v in found
+    )
     defect = next(v for v in found if v["outcome"] == "DEFECT")
     plant.framegate("verdict", "picture", defect["verdict_id"], "--out", tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
-    missing = plant.framegate("verdict", "picture", "nothing", "--out", tmp_path / "y.png", check=False)
+    missing = plant.framegate(
+        "verdict", "picture", "nothing", "--out", tmp_path / "y.png", check=False
+    )
     assert missing.returncode == 3 and "verdict list" in missing.stderr
     assert "board-1-" in plant.framegate("verdict", "list").stdout
     assert plant.framegate("verdict", "watch", "--seconds", "1").stdout.count("board-1-") >= 1
@@ -66,7 +72,10 @@ def test_n114_broker_has_signed_unretained_verdicts_and_refuses_strangers(plant)
     from paho.mqtt.enums import CallbackAPIVersion
 
     context = json.loads(plant.context.read_text())
-    root, authorities = x509.load_pem_x509_certificate(context["root"].encode()), x509.load_pem_x509_certificates(context["authorities"].encode())
+    root, authorities = (
+        x509.load_pem_x509_certificate(context["root"].encode()),
+        x509.load_pem_x509_certificates(context["authorities"].encode()),
+    )
     pem = plant.folder / "mqtt.pem"
     pem.write_text(context["key"] + context["certificate"])
     tls = ssl.create_default_context(cadata=context["root"])
@@ -83,12 +92,17 @@ def test_n114_broker_has_signed_unretained_verdicts_and_refuses_strangers(plant)
     client.disconnect()
     client.loop_stop()
     message = got[0]
-    assert not message.retain and message.topic == "framegate/v1/verdicts/gateway.line-1.gw1/camera.line-1.cam1"
+    assert (
+        not message.retain
+        and message.topic == "framegate/v1/verdicts/gateway.line-1.gw1/camera.line-1.cam1"
+    )
     made = json.loads(message.payload)
     assert made["payloadType"] == Verdict.TYPE
     import time
 
-    verdict = verify_verdict(message.payload, authorities, root, from_ms(time.time_ns() // 1_000_000))
+    verdict = verify_verdict(
+        message.payload, authorities, root, from_ms(time.time_ns() // 1_000_000)
+    )
     assert verdict.device == "camera.line-1.cam1"
     stranger = mqtt.Client(CallbackAPIVersion.VERSION2)
     plain = ssl.create_default_context(cadata=context["root"])
@@ -105,7 +119,11 @@ def test_n114_broker_has_signed_unretained_verdicts_and_refuses_strangers(plant)
 
 def test_quarantine_and_release_heal_without_a_restart(plant):
     plant.framegate("camera", "quarantine", "cam1", "--reason", "test")
-    wait_for("UNINSPECTED(quarantined)", lambda: plant.sites["cam1"].status()["uninspected"].get("quarantined"), 10)
+    wait_for(
+        "UNINSPECTED(quarantined)",
+        lambda: plant.sites["cam1"].status()["uninspected"].get("quarantined"),
+        10,
+    )
     why = plant.framegate("camera", "why", "cam1", check=False)
     assert why.returncode == 6 and "framegate camera release cam1" in why.stdout
     again = plant.framegate("camera", "quarantine", "cam1", check=False)
@@ -133,7 +151,9 @@ def test_long_silence_is_stale_and_heals(plant):
     why = plant.ask("camera", "why", "cam1")
     assert why["state"] == "stale"
     own = StateFile(cam.disk).load().own_certificate
-    wait_for("its certificate to expire", lambda: own.not_valid_after_utc < datetime.now(UTC), 15, 0.3)
+    wait_for(
+        "its certificate to expire", lambda: own.not_valid_after_utc < datetime.now(UTC), 15, 0.3
+    )
     plant.start_agent(cam)
     wait_for("cam1 inspected again", lambda: inspected(plant) > 1, 30)
     assert plant.state_of(cam) == "trusted"
@@ -143,7 +163,9 @@ def test_n24_a_copied_disk_is_refused_on_another_machine(plant):
     cam, clone = plant.sites["cam1"], plant.add_machine("clone")
     shutil.copytree(cam.disk, clone.disk, dirs_exist_ok=True)
     plant.start_agent(clone)
-    reasons = wait_for("the copy to be refused", lambda: [f[0] for f in clone.status().get("failures", [])], 15)
+    reasons = wait_for(
+        "the copy to be refused", lambda: [f[0] for f in clone.status().get("failures", [])], 15
+    )
     plant.stop_agent(clone)
     assert reasons == ["ek-unknown"] and plant.state_of(cam) == "trusted"
 
@@ -151,17 +173,30 @@ def test_n24_a_copied_disk_is_refused_on_another_machine(plant):
 def test_controller_that_is_killed_comes_back_and_nobody_needs_help(plant):
     plant.stop("controller", signal.SIGKILL)
     before = plant.sites["cam1"].status()["outcomes"].get("UNINSPECTED", 0)
-    # whichever comes first at this short interval: the gate closes for want of a feed, or the camera's grant or certificate runs out
-    wait_for("frames to be UNINSPECTED", lambda: plant.sites["cam1"].status()["outcomes"].get("UNINSPECTED", 0) > before, 30)
+    # whichever comes first at this short interval: the gate closes for want of a feed, or the
+    # camera's grant or certificate runs out
+    wait_for(
+        "frames to be UNINSPECTED",
+        lambda: plant.sites["cam1"].status()["outcomes"].get("UNINSPECTED", 0) > before,
+        30,
+    )
     plant.start_controller()
     more(plant, 40)
-    wait_for("cam1 to be trusted", lambda: plant.state_of(plant.sites["cam1"]) == "trusted", 15, 0.3)
+    wait_for(
+        "cam1 to be trusted", lambda: plant.state_of(plant.sites["cam1"]) == "trusted", 15, 0.3
+    )
 
 
 def test_gateway_process_that_is_restarted_gets_new_keys_and_frames(plant):
-    """N121: the new process has keys of its own; only after its host quoted them do cameras seal for it."""
+    """N121: the new process has keys of its own; only after its host quoted them do cameras
+    seal for it.
+    """
     plant.stop("gateway-gw1")
-    wait_for("frames to be withheld", lambda: plant.sites["cam1"].status()["uninspected"].get("no-grant"), 20)
+    wait_for(
+        "frames to be withheld",
+        lambda: plant.sites["cam1"].status()["uninspected"].get("no-grant"),
+        20,
+    )
     plant.start_gateway(plant.sites["gw1"])
     more(plant, 40)
 
@@ -170,7 +205,12 @@ def test_n87_no_secret_in_logs_and_files_are_private(plant):
     logs = b"".join(p.read_bytes() for p in plant.logs.glob("*.log"))
     tickets = [(plant.folder / f"{n}.ticket").read_text().strip() for n in ("gw1", "cam1")]
     context = json.loads(plant.context.read_text())
-    for secret in (*tickets, context["key"].split("\n")[1], "BEGIN PRIVATE KEY", "BEGIN EC PRIVATE KEY"):
+    for secret in (
+        *tickets,
+        context["key"].split("\n")[1],
+        "BEGIN PRIVATE KEY",
+        "BEGIN EC PRIVATE KEY",
+    ):
         assert secret.encode() not in logs
     private = [
         plant.context,
@@ -187,7 +227,16 @@ def test_n87_no_secret_in_logs_and_files_are_private(plant):
 
 def test_machine_of_no_ticket_and_wrong_ticket_are_told_what_to_do(plant, tmp_path: Path):
     site = plant.add_machine("spare")
-    nothing = plant.command("framegate-agent", "join", "garbage", "--state", tmp_path, "--tcti", site.machine.tcti, check=False)
+    nothing = plant.command(
+        "framegate-agent",
+        "join",
+        "garbage",
+        "--state",
+        tmp_path,
+        "--tcti",
+        site.machine.tcti,
+        check=False,
+    )
     assert nothing.returncode == 2 and "framegate camera invite" in nothing.stderr
     other = plant.add_machine("other")
     ticket = plant.invite(other)
@@ -207,23 +256,40 @@ def test_agent_whose_tpm_goes_away_ends_with_a_word_for_its_supervisor(plant):
     wait_for("it to attest", lambda: site.status().get("attested"), 20)
     site.machine.power_cut()
     assert site.agent.wait(40) == 7
-    assert "framegate-agent doctor" in plant.log_tail("agent-mortal") and "Traceback" not in plant.log_tail("agent-mortal", 200)
+    assert "framegate-agent doctor" in plant.log_tail(
+        "agent-mortal"
+    ) and "Traceback" not in plant.log_tail("agent-mortal", 200)
 
 
 def test_no_frame_or_key_reaches_a_disk(plant):
     for path in plant.folder.rglob("*"):
-        if path.is_file() and path.stat().st_size < 5_000_000 and "golden" not in path.parts and path.name != "x.png":
+        if (
+            path.is_file()
+            and path.stat().st_size < 5_000_000
+            and "golden" not in path.parts
+            and path.name != "x.png"
+        ):
             raw = path.read_bytes()
             assert b"\xff\xd8\xff\xe0\x00\x10JFIF" not in raw, path
 
 
 def test_a_new_listener_is_told_at_once_and_not_at_the_next_interval(plant):
-    """The plant's interval is raised for this one camera's agent by nobody: what counts is that the event names the port within moments."""
+    """The plant's interval is raised for this one camera's agent by nobody: what counts is that
+    the event names the port within moments.
+    """
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        told = wait_for("the listener to be told", lambda: [e for e in plant.ask("events", "--limit", 200) if e["event"] == "posture-changed" and f":{port}" in e["detail"]], 20)
+        told = wait_for(
+            "the listener to be told",
+            lambda: [
+                e
+                for e in plant.ask("events", "--limit", 200)
+                if e["event"] == "posture-changed" and f":{port}" in e["detail"]
+            ],
+            20,
+        )
     assert told[0]["device"].startswith(("camera.", "gateway."))
 
 
@@ -231,39 +297,90 @@ def test_a_result_is_shown_and_checked_offline(plant, tmp_path):
     shown = plant.ask("camera", "show", "cam1")
     (tmp_path / "ear.jwt").write_text(plant.framegate("result", "show", "cam1", "-o", "jwt").stdout)
     root = plant.folder / "controller" / "keys" / "root.pem"
-    claims = json.loads(plant.framegate("result", "verify", tmp_path / "ear.jwt", "--root", root, "-o", "json").stdout)
-    assert claims["sub"] == shown["device"] and claims["submods"]["framegate"]["ear.status"] == "affirming"
-    assert "signature and certificate hold" in plant.framegate("result", "verify", tmp_path / "ear.jwt", "--root", root).stdout
+    claims = json.loads(
+        plant.framegate(
+            "result", "verify", tmp_path / "ear.jwt", "--root", root, "-o", "json"
+        ).stdout
+    )
+    assert (
+        claims["sub"] == shown["device"]
+        and claims["submods"]["framegate"]["ear.status"] == "affirming"
+    )
+    assert (
+        "signature and certificate hold"
+        in plant.framegate("result", "verify", tmp_path / "ear.jwt", "--root", root).stdout
+    )
     spoiled = (tmp_path / "ear.jwt").read_text().replace("eyJ", "eyK", 2)
     (tmp_path / "ear.jwt").write_text(spoiled)
-    assert plant.framegate("result", "verify", tmp_path / "ear.jwt", "--root", root, check=False).returncode != 0
+    assert (
+        plant.framegate(
+            "result", "verify", tmp_path / "ear.jwt", "--root", root, check=False
+        ).returncode
+        != 0
+    )
 
 
 def test_an_auditor_learns_lints_and_explains_from_the_fleet(plant, tmp_path):
-    plant.framegate("profile", "learn", "--from", "cam1", "--name", "learnt", "--out", tmp_path / "learnt.toml")
+    plant.framegate(
+        "profile", "learn", "--from", "cam1", "--name", "learnt", "--out", tmp_path / "learnt.toml"
+    )
     assert "must hold" in plant.framegate("profile", "explain", tmp_path / "learnt.toml").stdout
     assert plant.framegate("profile", "lint", tmp_path / "learnt.toml", check=False).returncode == 0
-    assert [r["name"] for r in plant.ask("profile", "list") if r["in_force"]] == ["simulated-camera", "simulated-gateway"]
-    done = plant.framegate("replay", "--profile", tmp_path / "learnt.toml", "--device", "cam1", "--allowlist", tmp_path / "learnt.allowlist", "-o", "json", check=False)
-    assert done.returncode == 0 and all(r["would"] for r in json.loads(done.stdout) if r["was"] and not r["problem"])
+    assert [r["name"] for r in plant.ask("profile", "list") if r["in_force"]] == [
+        "simulated-camera",
+        "simulated-gateway",
+    ]
+    done = plant.framegate(
+        "replay",
+        "--profile",
+        tmp_path / "learnt.toml",
+        "--device",
+        "cam1",
+        "--allowlist",
+        tmp_path / "learnt.allowlist",
+        "-o",
+        "json",
+        check=False,
+    )
+    assert done.returncode == 0 and all(
+        r["would"] for r in json.loads(done.stdout) if r["was"] and not r["problem"]
+    )
 
 
 def test_a_mainboard_is_changed(plant):
-    """`camera replace`: the new machine joins in the old one's place, and the old one is nobody from that moment on."""
+    """`camera replace`: the new machine joins in the old one's place, and the old one is nobody
+    from that moment on.
+    """
     old = plant.add_machine("old-board")
     plant.join(old, plant.invite(old))
     plant.start_agent(old)
     wait_for("the old machine to be trusted", lambda: plant.state_of(old) == "trusted", 20)
     new = plant.add_machine("new-board")
-    shown = json.loads(plant.command("framegate-agent", "ek", "--tcti", new.machine.tcti, "-o", "json").stdout)
+    shown = json.loads(
+        plant.command("framegate-agent", "ek", "--tcti", new.machine.tcti, "-o", "json").stdout
+    )
     ticket = plant.folder / "replacement.ticket"
-    plant.framegate("camera", "replace", "old-board", "--ek-hash", shown["ek_sha256"], "--reason", "mainboard", "--out", ticket)
+    plant.framegate(
+        "camera",
+        "replace",
+        "old-board",
+        "--ek-hash",
+        shown["ek_sha256"],
+        "--reason",
+        "mainboard",
+        "--out",
+        ticket,
+    )
     assert plant.state_of(old) == "trusted", "a ticket alone changes nothing"
     plant.join(new, ticket)
     detail = plant.ask("camera", "show", "old-board")
     assert detail["state"] == "trusted" and detail["ek_sha256"] == shown["ek_sha256"]
     assert any(e["event"] == "replaced" for e in detail["events"])
-    wait_for("the old machine to be told", lambda: old.status().get("failures") or old.status().get("state") != "trusted", 30)
+    wait_for(
+        "the old machine to be told",
+        lambda: old.status().get("failures") or old.status().get("state") != "trusted",
+        30,
+    )
     plant.stop_agent(old)
     again = plant.join(old, ticket, check=False)
     assert again.returncode != 0 and "ticket" in again.stderr

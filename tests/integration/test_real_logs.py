@@ -1,4 +1,6 @@
-"""Real boot logs through the command: every one gives the outcome written beside it, never a traceback."""
+"""Real boot logs through the command: every one gives the outcome written beside it, never a
+traceback.
+"""
 
 import json
 from datetime import timedelta
@@ -19,8 +21,16 @@ REJECTED = ("must be rejected", "must be rejected (or reported")
 
 def logs(folder: Path) -> list[tuple[Path, str]]:
     records = json.loads((folder / "attestation" / "MANIFEST.json").read_text())
-    listed = records if isinstance(records, list) else next(v for v in records.values() if isinstance(v, list))
-    return [(folder / "attestation" / r["file"], r["verdict"] or "") for r in listed if r["kind"] in {"tcg-eventlog", "ccel"}]
+    listed = (
+        records
+        if isinstance(records, list)
+        else next(v for v in records.values() if isinstance(v, list))
+    )
+    return [
+        (folder / "attestation" / r["file"], r["verdict"] or "")
+        for r in listed
+        if r["kind"] in {"tcg-eventlog", "ccel"}
+    ]
 
 
 def test_every_real_log_has_the_outcome_beside_it(real_data):
@@ -29,12 +39,19 @@ def test_every_real_log_has_the_outcome_beside_it(real_data):
         beside = path.with_name(path.name + ".expected.json")
         if beside.exists():
             verdict = json.loads(beside.read_text()).get("verdict", verdict)
-        code, body = run_evidence("replay", path, *(["--expected", beside] if beside.exists() else []))
+        code, body = run_evidence(
+            "replay", path, *(["--expected", beside] if beside.exists() else [])
+        )
         has_pcrs = beside.exists() and json.loads(beside.read_text()).get("pcrs")
         if verdict.startswith(REJECTED):
             want = 1
         elif ("must be refused" in verdict and "MATCHES" in verdict) or (
-            has_pcrs and ("DIFFERS" in verdict or "replay differs" in verdict or ("logs 1-4" in verdict and not path.name.endswith("5.eventlog")))
+            has_pcrs
+            and (
+                "DIFFERS" in verdict
+                or "replay differs" in verdict
+                or ("logs 1-4" in verdict and not path.name.endswith("5.eventlog"))
+            )
         ):
             want = 6
         else:
@@ -47,25 +64,45 @@ def test_every_real_log_has_the_outcome_beside_it(real_data):
 def test_only_the_edited_pcr_differs(real_data):
     derived = real_data / "attestation" / "derived"
     for name, pcr in (("digest-flip.bin", 4), ("event-removed.bin", 7)):
-        _, body = run_evidence("replay", derived / name, "--expected", derived / f"{name}.expected.json")
+        _, body = run_evidence(
+            "replay", derived / name, "--expected", derived / f"{name}.expected.json"
+        )
         assert [m["pcr"] for m in body["mismatches"]] == [pcr]
-    for name, reason in (("secureboot-data-edited.bin", "event-data"), ("pcr7-duplicate-separator.bin", "separator"), ("no-action-with-digest.bin", "event-data")):
-        code, body = run_evidence("replay", derived / name, "--expected", derived / f"{name}.expected.json")
+    for name, reason in (
+        ("secureboot-data-edited.bin", "event-data"),
+        ("pcr7-duplicate-separator.bin", "separator"),
+        ("no-action-with-digest.bin", "event-data"),
+    ):
+        code, body = run_evidence(
+            "replay", derived / name, "--expected", derived / f"{name}.expected.json"
+        )
         assert reason in {f["reason"] for f in body["findings"]} and body["match"], name
-        assert code == (0 if name == "no-action-with-digest.bin" else 6), "edited after it was measured: refused although it replays"
+        assert code == (0 if name == "no-action-with-digest.bin" else 6), (
+            "edited after it was measured: refused although it replays"
+        )
 
 
 def test_every_real_ima_list_has_the_outcome_beside_it(real_data):
     records = json.loads((real_data / "attestation" / "MANIFEST.json").read_text())
-    listed = records if isinstance(records, list) else next(v for v in records.values() if isinstance(v, list))
+    listed = (
+        records
+        if isinstance(records, list)
+        else next(v for v in records.values() if isinstance(v, list))
+    )
     seen = 0
     for record in listed:
         if record["kind"] not in {"ima-binary", "ima-ascii"}:
             continue
         path = real_data / "attestation" / record["file"]
         beside = path.with_name(path.name + ".expected.json")
-        verdict = json.loads(beside.read_text()).get("verdict", "") if beside.exists() else record["verdict"] or ""
-        code, body = run_evidence("replay", path, *(["--expected", beside] if beside.exists() else []))
+        verdict = (
+            json.loads(beside.read_text()).get("verdict", "")
+            if beside.exists()
+            else record["verdict"] or ""
+        )
+        code, body = run_evidence(
+            "replay", path, *(["--expected", beside] if beside.exists() else [])
+        )
         bad = "must be rejected" in verdict or "cut one byte short" in verdict
         assert code == (1 if bad else 0), (path.name, verdict, body)
         wanted = json.loads(beside.read_text()).get("pcrs", {}) if beside.exists() else {}
@@ -86,33 +123,54 @@ def test_real_file_signatures_by_the_keys_given(real_data):
     for name in ("rsa2048pub.pem", "ecpub.pem"):
         keys |= dict([key_id((folder / name).read_bytes())])
     assert [signature_holds(e, keys) for e in entries] == [True, True]
-    assert [signature_holds(e, dict([key_id((folder / "rsa2048pub.pem").read_bytes())])) for e in entries] == [True, False]
+    assert [
+        signature_holds(e, dict([key_id((folder / "rsa2048pub.pem").read_bytes())]))
+        for e in entries
+    ] == [True, False]
     assert [signature_holds(e, {}) for e in entries] == [False, False]
 
 
 def test_a_changed_file_shows_against_an_allowlist_learnt_before(real_data):
-    """The same server before and after /root/.ssh/authorized_keys was changed and measured again."""
+    """The same server before and after /root/.ssh/authorized_keys was changed and measured
+    again.
+    """
     from framegate.ima import parse_ima
     from framegate.ima.allowlist import allowlist_text, parse_allowlist
     from framegate.ima.judge import ImaRules, ima_failures
     from framegate.tpm.constants import Alg
 
     folder = real_data / "attestation" / "guard-oss" / "h12ssl"
-    created, changed = (parse_ima((folder / f"{n}.measurements").read_bytes()).entries for n in ("created", "changed"))
-    held = parse_allowlist(allowlist_text((e.algorithm, e.digest, e.path) for e in created if e.algorithm == "sha256" and not e.violation))
+    created, changed = (
+        parse_ima((folder / f"{n}.measurements").read_bytes()).entries
+        for n in ("created", "changed")
+    )
+    held = parse_allowlist(
+        allowlist_text(
+            (e.algorithm, e.digest, e.path)
+            for e in created
+            if e.algorithm == "sha256" and not e.violation
+        )
+    )
     sha1 = any(e.algorithm == "sha1" for e in created)
     if sha1:  # this kernel hashed files with SHA-1, which Framegate never lets decide
         from framegate.ima.allowlist import Allowlist, key_of
 
-        held = Allowlist(b"", frozenset(key_of("sha1", e.digest, e.path) for e in created), frozenset())
+        held = Allowlist(
+            b"", frozenset(key_of("sha1", e.digest, e.path) for e in created), frozenset()
+        )
     rules = ImaRules((), 100, (), (), {}, (), False)
     failures = ima_failures(changed, rules, [held], Alg.SHA256, {}, first=False, violations=0)
     assert any("authorized_keys" in f.actual for f in failures)
-    assert not any("authorized_keys" in f.actual for f in ima_failures(created, rules, [held], Alg.SHA256, {}, first=False, violations=0))
+    assert not any(
+        "authorized_keys" in f.actual
+        for f in ima_failures(created, rules, [held], Alg.SHA256, {}, first=False, violations=0)
+    )
 
 
 def test_profiles_learnt_from_real_logs_affirm_them_and_tell_what_changed(real_data):
-    """Learn from every log that is structurally sound; it must pass its own profile, and an update must be told by name."""
+    """Learn from every log that is structurally sound; it must pass its own profile, and an
+    update must be told by name.
+    """
     import tomli_w
 
     from framegate.eventlog import parse_boot_log, structural_failures
@@ -129,18 +187,36 @@ def test_profiles_learnt_from_real_logs_affirm_them_and_tell_what_changed(real_d
         bank = next((b for b in (Alg.SHA256, Alg.SHA384) if b in log.banks), None)
         if bank is None or structural_failures(log, bank):
             continue
-        body, _ = learn([Observation(log)], name="real", version="1", revision=1, description="", bank=bank)
+        body, _ = learn(
+            [Observation(log)], name="real", version="1", revision=1, description="", bank=bank
+        )
         profile = parse_profile(tomli_w.dumps(body).encode())
         assert event_failures(log, profile) == [], path.name
         assert {f.reason for f in secure_boot_failures(log, profile)} <= {"secure-boot"}, path.name
         learnt += 1
     assert learnt >= 25
     folder = real_data / "attestation" / "guard-oss" / "evidence"
-    before, after = (parse_boot_log((folder / f"hp830-{n}-update.eventlog").read_bytes()) for n in ("before", "after"))
-    profile = parse_profile(tomli_w.dumps(learn([Observation(before)], name="hp", version="1", revision=1, description="", bank=Alg.SHA256)[0]).encode())
+    before, after = (
+        parse_boot_log((folder / f"hp830-{n}-update.eventlog").read_bytes())
+        for n in ("before", "after")
+    )
+    profile = parse_profile(
+        tomli_w.dumps(
+            learn(
+                [Observation(before)],
+                name="hp",
+                version="1",
+                revision=1,
+                description="",
+                bank=Alg.SHA256,
+            )[0]
+        ).encode()
+    )
     told = event_failures(after, profile)
     assert told and {f.reason for f in told} <= {"event-unclaimed", "event-absent", "command-line"}
-    assert not any("PCR 7" in f.expected or "PCR 0" in f.expected for f in told), "the update changed the system, not the firmware"
+    assert not any("PCR 7" in f.expected or "PCR 0" in f.expected for f in told), (
+        "the update changed the system, not the firmware"
+    )
 
 
 def test_every_bank_can_be_asked_for(real_data):
@@ -155,7 +231,11 @@ def test_every_bank_can_be_asked_for(real_data):
 def test_real_ek_certificates_load_or_say_why(real_data):
     loaded = 0
     for path in (real_data / "attestation").rglob("*"):
-        if path.is_file() and "ek" in path.name.lower() and path.suffix in {".der", ".bin", ".crt", ".cer"}:
+        if (
+            path.is_file()
+            and "ek" in path.name.lower()
+            and path.suffix in {".der", ".bin", ".crt", ".cer"}
+        ):
             try:
                 load_ek_certificate(path.read_bytes())
                 loaded += 1
@@ -165,7 +245,9 @@ def test_real_ek_certificates_load_or_say_why(real_data):
 
 
 def test_a_real_makers_chain_endorses_its_ek_and_a_flipped_bit_does_not(real_data):
-    """ST's certificate as read from NV, with padding; ST and GlobalSign mark their certificate policies critical."""
+    """ST's certificate as read from NV, with padding; ST and GlobalSign mark their certificate
+    policies critical.
+    """
     folder = real_data / "attestation"
     raw = (folder / "keylime" / "ek" / "st_rsa_padded_nv.der").read_bytes()
     authorities = []
@@ -173,12 +255,19 @@ def test_a_real_makers_chain_endorses_its_ek_and_a_flipped_bit_does_not(real_dat
         if path.suffix in {".pem", ".crt", ".cer", ".der"} and path.is_file():
             content = path.read_bytes()
             try:
-                authorities += x509.load_pem_x509_certificates(content) if b"-----BEGIN" in content else [x509.load_der_x509_certificate(content)]
+                authorities += (
+                    x509.load_pem_x509_certificates(content)
+                    if b"-----BEGIN" in content
+                    else [x509.load_der_x509_certificate(content)]
+                )
             except ValueError:
                 continue
     leaf, notes = load_ek_certificate(raw)
     when = leaf.not_valid_before_utc + timedelta(days=100)
-    roots, others = [a for a in authorities if a.subject == a.issuer], [a for a in authorities if a.subject != a.issuer]
+    roots, others = (
+        [a for a in authorities if a.subject == a.issuer],
+        [a for a in authorities if a.subject != a.issuer],
+    )
     _verifier(roots, when).verify(leaf, others)
     assert notes == ("padding",)
     spoiled = bytearray(raw)

@@ -1,4 +1,6 @@
-"""Security keys through the command line: registered, signed in with, shown again; a software authenticator stands where the USB key would be."""
+"""Security keys through the command line: registered, signed in with, shown again; a software
+authenticator stands where the USB key would be.
+"""
 
 import asyncio
 import json
@@ -23,11 +25,25 @@ async def desk(tmp_path, monkeypatch):
     await running.start()
     secret = add_person(running.store, keys, "anna", "viewer")
     password = write_secret(tmp_path / "pw", PASSWORD + "\n")
-    context = write_secret(tmp_path / "anna.json", json.dumps(context_body(running.join_address, running.fleet_address, "controller.plant.framegate", keys.root.pem.decode())))
+    context = write_secret(
+        tmp_path / "anna.json",
+        json.dumps(
+            context_body(
+                running.join_address,
+                running.fleet_address,
+                "controller.plant.framegate",
+                keys.root.pem.decode(),
+            )
+        ),
+    )
     monkeypatch.setenv("FRAMEGATE_CONTEXT", str(context))
 
     async def run(*argv: str):
-        return await asyncio.to_thread(CliRunner().invoke, app, [a.replace("PW", str(password)).replace("CODE", totp_now(secret)) for a in argv])
+        return await asyncio.to_thread(
+            CliRunner().invoke,
+            app,
+            [a.replace("PW", str(password)).replace("CODE", totp_now(secret)) for a in argv],
+        )
 
     yield run
     await running.stop(0)
@@ -56,4 +72,6 @@ async def test_somebody_elses_key_and_no_key_at_all(desk, monkeypatch):
     assert refused.exit_code != 0 and "sign-in" in refused.output
     monkeypatch.setattr(signin, "find_authenticator", security_key.find_authenticator)
     none = await desk("login", "anna", "--security-key")
-    assert none.exit_code != 0 and "security key" in none.output and "framegate login" in none.output
+    assert (
+        none.exit_code != 0 and "security key" in none.output and "framegate login" in none.output
+    )

@@ -1,4 +1,6 @@
-"""The real TPM (swtpm) through the agent's own code: what its keys do, and what they refuse where the attacker has the TPM."""
+"""The real TPM (swtpm) through the agent's own code: what its keys do, and what they refuse
+where the attacker has the TPM.
+"""
 
 import asyncio
 import hashlib
@@ -55,14 +57,24 @@ def test_every_kind_of_ek_is_endorsed_and_activates(short, maker, kind):
     tpm = Tpm(machine.tcti)
     try:
         ek, ak = tpm.endorsement(), tpm.attestation_key()
-        assert verify_endorsement(ek.public, ek.certificates, [maker.certificate], datetime.now(UTC))
+        assert verify_endorsement(
+            ek.public, ek.certificates, [maker.certificate], datetime.now(UTC)
+        )
         key = ek.public.key()
         size = 48 if ek.public.name_alg == Alg.SHA384 else 32
-        ephemeral = ec.generate_private_key(key.curve) if isinstance(key, ec.EllipticCurvePublicKey) else None
+        ephemeral = (
+            ec.generate_private_key(key.curve)
+            if isinstance(key, ec.EllipticCurvePublicKey)
+            else None
+        )
         secret = os.urandom(32)
-        made = make_credential(ek.public, ak.name, secret, seed=os.urandom(size), ephemeral=ephemeral)
+        made = make_credential(
+            ek.public, ak.name, secret, seed=os.urandom(size), ephemeral=ephemeral
+        )
         assert tpm.activate(ek, *made) == secret
-        other = make_credential(ek.public, b"\0\x0b" + bytes(32), secret, seed=os.urandom(size), ephemeral=ephemeral)
+        other = make_credential(
+            ek.public, b"\0\x0b" + bytes(32), secret, seed=os.urandom(size), ephemeral=ephemeral
+        )
         with pytest.raises(Refused) as caught:
             tpm.activate(ek, *other)
         assert caught.value.reason == Reason.MAC
@@ -79,22 +91,33 @@ def test_keys_quote_and_certification(machine):
     attest_bytes, signature = tpm.quote(SELECTION, b"n" * 32)
     verify_signature(ak, attest_bytes, signature)
     quote = parse_attest(attest_bytes)
-    assert quote.extra_data == b"n" * 32 and quote.selections == (SELECTION,) and quote.qualified_signer == ak.qualified_name()
+    assert (
+        quote.extra_data == b"n" * 32
+        and quote.selections == (SELECTION,)
+        and quote.qualified_signer == ak.qualified_name()
+    )
     replayed = replay(parse_boot_log(machine.boot_log_path.read_bytes()), Alg.SHA256)
     assert {p: replayed[p] for p in SELECTION.pcrs} == tpm.pcrs(SELECTION)
     certify = parse_attest(tpm.certify_tls_key(b"c" * 32)[0])
-    assert certify.name == tls.name and certify.certified_qualified_name == tls.qualified_name(TPM_RH_NULL)
+    assert certify.name == tls.name and certify.certified_qualified_name == tls.qualified_name(
+        TPM_RH_NULL
+    )
     tls.key().verify(tpm.sign_with_tls_key(b"message"), b"message", ec.ECDSA(hashes.SHA256()))
     again = Tpm.__new__(Tpm)
     assert again is not tpm
     tpm.close()
     second = Tpm(machine.tcti)
-    assert (second.attestation_key().name, second.tls_key().name) == (ak.name, tls.name), "an agent's restart keeps both keys"
+    assert (second.attestation_key().name, second.tls_key().name) == (
+        ak.name,
+        tls.name,
+    ), "an agent's restart keeps both keys"
     second.close()
 
 
 def test_n116_tls_key_does_not_sign_after_a_tpm_restart_into_another_system(machine):
-    """The NULL hierarchy survives Shutdown(STATE) + Startup(CLEAR); the PCR policy is what stops the other system."""
+    """The NULL hierarchy survives Shutdown(STATE) + Startup(CLEAR); the PCR policy is what
+    stops the other system.
+    """
     tpm = Tpm(machine.tcti)
     first = tpm.tls_key()
     policy = first.auth_policy
@@ -103,18 +126,35 @@ def test_n116_tls_key_does_not_sign_after_a_tpm_restart_into_another_system(mach
     from framegate_agent import tpm as module
 
     with tss.ESAPI(machine.tcti) as esys:
-        template = module.marshal_public(attributes=TLS_ATTRS, curve=3, x=b"", y=b"", auth_policy=policy, scheme=(Alg.ECDSA, Alg.SHA256))
+        template = module.marshal_public(
+            attributes=TLS_ATTRS,
+            curve=3,
+            x=b"",
+            y=b"",
+            auth_policy=policy,
+            scheme=(Alg.ECDSA, Alg.SHA256),
+        )
         public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
-        handle, made, *_ = esys.create_primary(tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.NULL)
+        handle, made, *_ = esys.create_primary(
+            tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.NULL
+        )
         assert bytes(made.publicArea.marshal()) == first.raw, "the attacker does get the same key"
-        session = esys.start_auth_session(tss.ESYS_TR.NONE, tss.ESYS_TR.NONE, tss.TPM2_SE.POLICY, tss.TPMT_SYM_DEF(algorithm=tss.TPM2_ALG.NULL), tss.TPM2_ALG.SHA256)
+        session = esys.start_auth_session(
+            tss.ESYS_TR.NONE,
+            tss.ESYS_TR.NONE,
+            tss.TPM2_SE.POLICY,
+            tss.TPMT_SYM_DEF(algorithm=tss.TPM2_ALG.NULL),
+            tss.TPM2_ALG.SHA256,
+        )
         esys.policy_pcr(session, b"", tss.TPML_PCR_SELECTION.parse("sha256:0,1,2,3,4,5,6,7"))
         null = tss.TPMT_TK_HASHCHECK(tag=tss.TPM2_ST.HASHCHECK, hierarchy=tss.TPM2_RH.NULL)
         scheme = tss.TPMT_SIG_SCHEME(scheme=tss.TPM2_ALG.NULL)
         with pytest.raises(tss.TSS2_Exception, match="policy"):
             esys.sign(handle, hashlib.sha256(b"x").digest(), scheme, null, session1=session)
         with pytest.raises(tss.TSS2_Exception):
-            esys.sign(handle, hashlib.sha256(b"x").digest(), scheme, null, session1=tss.ESYS_TR.PASSWORD)
+            esys.sign(
+                handle, hashlib.sha256(b"x").digest(), scheme, null, session1=tss.ESYS_TR.PASSWORD
+            )
         esys.flush_context(session)
         esys.flush_context(handle)
 
@@ -123,7 +163,9 @@ def test_n116_pcr_change_while_running_stops_the_key(machine):
     tpm = Tpm(machine.tcti)
     tpm.tls_key()
     tpm.sign_with_tls_key(b"x")
-    values = tss.TPML_DIGEST_VALUES(digests=[tss.TPMT_HA(hashAlg=tss.TPM2_ALG.SHA256, digest=tss.TPMU_HA(sha256=b"e" * 32))])
+    values = tss.TPML_DIGEST_VALUES(
+        digests=[tss.TPMT_HA(hashAlg=tss.TPM2_ALG.SHA256, digest=tss.TPMU_HA(sha256=b"e" * 32))]
+    )
     tpm._on_owner(lambda: tpm._esys.pcr_extend(tss.ESYS_TR.PCR4, values))
     with pytest.raises(Refused) as caught:
         tpm.sign_with_tls_key(b"x")
@@ -160,13 +202,19 @@ def test_n70_counters_move_as_machines_do(machine):
     assert third.reset_count == second.reset_count + 1 and not third.safe
     machine.tpm_restart(machine.firmware)
     fourth = clock()
-    assert (fourth.reset_count, fourth.restart_count) == (third.reset_count, third.restart_count + 1)
+    assert (fourth.reset_count, fourth.restart_count) == (
+        third.reset_count,
+        third.restart_count + 1,
+    )
 
 
 def test_n117_tpm2_clear_drops_the_counters_and_keeps_the_ak(machine):
     machine.reboot()
     tpm = Tpm(machine.tcti)
-    before, ak = parse_attest(tpm.quote(SELECTION, b"n" * 32)[0]).clock_info, tpm.attestation_key().name
+    before, ak = (
+        parse_attest(tpm.quote(SELECTION, b"n" * 32)[0]).clock_info,
+        tpm.attestation_key().name,
+    )
     tpm.close()
     with tss.ESAPI(machine.tcti) as esys:
         esys.clear(tss.ESYS_TR.PLATFORM)
@@ -201,19 +249,31 @@ class CountingKey:
 
 
 def signer(keys, now_s=None) -> tuple[CountingKey, TlsSigner]:
-    key, certificate = CountingKey(), issue_operator(keys, "x", ec.generate_private_key(ec.SECP256R1()).public_key())
+    key, certificate = (
+        CountingKey(),
+        issue_operator(keys, "x", ec.generate_private_key(ec.SECP256R1()).public_key()),
+    )
     return key, TlsSigner(key, certificate, now_s or (lambda: datetime.now(UTC).timestamp()))
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        b"", b"x" * 130, b" " * 64 + b"TLS 1.3, server CertificateVerify\0" + bytes(32), TLS_CLIENT_PREFIX, TLS_CLIENT_PREFIX + bytes(31), TLS_CLIENT_PREFIX + bytes(64),
-        os.urandom(65) + b"\x03\x00\x17" + os.urandom(60), b"framegate/v1/sign-opening\0" + bytes(64), b"\xffTCG" + bytes(126),
+        b"",
+        b"x" * 130,
+        b" " * 64 + b"TLS 1.3, server CertificateVerify\0" + bytes(32),
+        TLS_CLIENT_PREFIX,
+        TLS_CLIENT_PREFIX + bytes(31),
+        TLS_CLIENT_PREFIX + bytes(64),
+        os.urandom(65) + b"\x03\x00\x17" + os.urandom(60),
+        b"framegate/v1/sign-opening\0" + bytes(64),
+        b"\xffTCG" + bytes(126),
     ],
-)  # fmt: skip
+)
 def test_n118_signer_is_no_oracle(keys, message):
-    """TLS 1.2 key exchanges, server handshakes, quotes, our own messages: none is signed as a handshake."""
+    """TLS 1.2 key exchanges, server handshakes, quotes, our own messages: none is signed as a
+    handshake.
+    """
     key, tls = signer(keys)
     with pytest.raises(Refused) as caught:
         tls.sign(message)
@@ -247,7 +307,10 @@ def test_n118_tls_1_2_only_server_gets_nothing_signed(keys, machine):
 
     server_key = ec.generate_private_key(ec.SECP256R1())
     folder = machine.folder
-    (folder / "s.pem").write_bytes(private_pem(server_key) + issue_server(keys, "controller", server_key.public_key()).public_bytes(Encoding.PEM))
+    (folder / "s.pem").write_bytes(
+        private_pem(server_key)
+        + issue_server(keys, "controller", server_key.public_key()).public_bytes(Encoding.PEM)
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(folder / "s.pem")
@@ -274,7 +337,10 @@ def test_n118_tls_1_2_only_server_gets_nothing_signed(keys, machine):
     thread.start()
     tpm = Tpm(machine.tcti)
     counting = CountingKey()
-    counting.sign_with_tls_key = lambda m: (setattr(counting, "count", counting.count + 1), tpm.sign_with_tls_key(m))[1]
+    counting.sign_with_tls_key = lambda m: (
+        setattr(counting, "count", counting.count + 1),
+        tpm.sign_with_tls_key(m),
+    )[1]
     tpm.tls_key()
 
     async def call() -> None:
@@ -285,7 +351,14 @@ def test_n118_tls_1_2_only_server_gets_nothing_signed(keys, machine):
         certificate = issue_operator(keys, "x", tpm.tls_key().key())
         port = listener.getsockname()[1]
         now = lambda: datetime.now(UTC).timestamp()  # noqa: E731
-        async with with_tpm_key(f"127.0.0.1:{port}", "controller.plant.framegate", [keys.issuing["server-ca"].certificate], counting, [certificate], now) as channel:
+        async with with_tpm_key(
+            f"127.0.0.1:{port}",
+            "controller.plant.framegate",
+            [keys.issuing["server-ca"].certificate],
+            counting,
+            [certificate],
+            now,
+        ) as channel:
             with pytest.raises(Unavailable):
                 await answered(rpc.FleetStub(channel).Begin(pb.BeginRequest(), timeout=3), "x")
 
@@ -297,17 +370,39 @@ def test_n118_tls_1_2_only_server_gets_nothing_signed(keys, machine):
 
 
 def test_doctor_on_a_sound_and_on_a_sick_machine(machine, short):
-    findings = {f.check: f for f in examine(StateFile(short / "a"), machine.tcti, machine.boot_log_path)}
-    assert all(findings[c].good for c in ("TPM device", "stale handles", "lockout", "endorsement key", "attestation key", "boot log", "clock"))
+    findings = {
+        f.check: f for f in examine(StateFile(short / "a"), machine.tcti, machine.boot_log_path)
+    }
+    assert all(
+        findings[c].good
+        for c in (
+            "TPM device",
+            "stale handles",
+            "lockout",
+            "endorsement key",
+            "attestation key",
+            "boot log",
+            "clock",
+        )
+    )
     assert not findings["joined"].good and "framegate-agent join" in findings["joined"].fix
     (short / "log").write_bytes(machine.boot_log_path.read_bytes()[:-70])
     with tss.ESAPI(machine.tcti) as esys:
-        template = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(__import__("framegate_agent.tpm", fromlist=["x"]).EK_TEMPLATES[0x01C0000A][1])[0])
-        esys.create_primary(tss.TPM2B_SENSITIVE_CREATE(), template, tss.ESYS_TR.ENDORSEMENT)  # left in the TPM
+        template = tss.TPM2B_PUBLIC(
+            publicArea=tss.TPMT_PUBLIC.unmarshal(
+                __import__("framegate_agent.tpm", fromlist=["x"]).EK_TEMPLATES[0x01C0000A][1]
+            )[0]
+        )
+        esys.create_primary(
+            tss.TPM2B_SENSITIVE_CREATE(), template, tss.ESYS_TR.ENDORSEMENT
+        )  # left in the TPM
     findings = {f.check: f for f in examine(StateFile(short / "a"), machine.tcti, short / "log")}
     assert not findings["stale handles"].good and "flushcontext" in findings["stale handles"].fix
     assert not findings["boot log"].good and findings["boot log"].fix
-    findings = {f.check: f for f in examine(StateFile(short / "a"), "device:/dev/no-such-tpm", short / "none")}
+    findings = {
+        f.check: f
+        for f in examine(StateFile(short / "a"), "device:/dev/no-such-tpm", short / "none")
+    }
     assert not findings["TPM device"].good and not findings["TPM answers"].good
 
 
@@ -316,15 +411,28 @@ def test_doctor_sees_an_ek_that_is_not_the_certificates(short, maker):
     machine.power_on()
     with tss.ESAPI(machine.tcti) as esys:
         esys.change_eps(tss.ESYS_TR.PLATFORM)
-    findings = {f.check: f for f in examine(StateFile(short / "a"), machine.tcti, machine.boot_log_path)}
-    assert not findings["endorsement key"].good and "pin the new EK" in findings["endorsement key"].fix
+    findings = {
+        f.check: f for f in examine(StateFile(short / "a"), machine.tcti, machine.boot_log_path)
+    }
+    assert (
+        not findings["endorsement key"].good and "pin the new EK" in findings["endorsement key"].fix
+    )
     machine.power_cut()
 
 
 def test_what_a_killed_agent_left_is_flushed_and_the_key_is_the_same(machine):
     """kill -9 on a TPM without a resource manager: three lost handles would fill it."""
-    code = "import os, sys\nfrom framegate_agent.tpm import Tpm\nt = Tpm(sys.argv[1])\nt.flush_leftovers()\nprint(t.tls_key().name.hex(), flush=True)\nos.kill(os.getpid(), 9)"
-    names = {subprocess.run([sys.executable, "-c", code, machine.tcti], capture_output=True, text=True, check=False).stdout for _ in range(5)}
+    code = (
+        "import os, sys\nfrom framegate_agent.tpm import Tpm\nt ="
+        " Tpm(sys.argv[1])\nt.flush_leftovers()\nprint(t.tls_key().name.hex(),"
+        " flush=True)\nos.kill(os.getpid(), 9)"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", code, machine.tcti], capture_output=True, text=True, check=False
+        ).stdout
+        for _ in range(5)
+    }
     assert len(names) == 1 and names.pop().strip()
 
 
@@ -345,7 +453,9 @@ def test_the_vaults_secret_opens_only_on_this_tpm_in_this_boot_state(machine, sh
 
 
 def test_an_iak_out_of_nv_certifies_the_ak(short, maker):
-    """A TPM with an IAK and its certificate, and no EK certificate: the maker vouches through it."""
+    """A TPM with an IAK and its certificate, and no EK certificate: the maker vouches through
+    it.
+    """
     from framegate.identity.device_identity import (
         iak_certify_data,
         verify_iak,

@@ -1,4 +1,6 @@
-"""What fuzzing found worth keeping runs through every parser; flipped bits of good evidence never verify."""
+"""What fuzzing found worth keeping runs through every parser; flipped bits of good evidence
+never verify.
+"""
 
 import pytest
 from hypothesis import given
@@ -36,7 +38,9 @@ def test_seeds_and_their_neighbours_raise_nothing_but_our_errors(name):
 
 
 FILES = st.tuples(
-    st.sampled_from(["sha256", "sha384", "sha512"]), st.binary(min_size=64, max_size=64), st.binary(min_size=1, max_size=30).filter(lambda p: p != b"*" and b"\0" not in p)
+    st.sampled_from(["sha256", "sha384", "sha512"]),
+    st.binary(min_size=64, max_size=64),
+    st.binary(min_size=1, max_size=30).filter(lambda p: p != b"*" and b"\0" not in p),
 )
 
 
@@ -50,15 +54,30 @@ def test_allowlists_say_what_was_put_in(files):
     assert all(parsed.allows(*f) for f in wanted)
 
 
-@given(st.lists(st.tuples(st.binary(max_size=40).filter(lambda p: b"\0" not in p), st.binary(min_size=32, max_size=32), st.booleans(), st.booleans()), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(max_size=40).filter(lambda p: b"\0" not in p),
+            st.binary(min_size=32, max_size=32),
+            st.booleans(),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_ima_lists_read_what_was_measured(entries):
     machine = ImaMachine()
     for path, digest, violation, signed in entries:
         machine.measure(path, digest, violation=violation, signature=b"\3\2" if signed else None)
     raw = machine.list_from()
     found = parse_ima(raw).entries
-    assert [(e.path, e.violation, e.digest if not e.violation else None) for e in found] == [(p, v, d if not v else None) for p, d, v, _ in entries]
-    assert [cut_entries(raw, n) for n in range(len(entries) + 1)] == [machine.list_from(n) for n in range(len(entries) + 1)]
+    assert [(e.path, e.violation, e.digest if not e.violation else None) for e in found] == [
+        (p, v, d if not v else None) for p, d, v, _ in entries
+    ]
+    assert [cut_entries(raw, n) for n in range(len(entries) + 1)] == [
+        machine.list_from(n) for n in range(len(entries) + 1)
+    ]
     for n in range(1, len(raw)):
         try:
             assert len(parse_ima(raw[:n]).entries) < len(entries) or raw[n:].strip(b"\n\0") == b""
@@ -70,14 +89,28 @@ def test_ima_lists_read_what_was_measured(entries):
 def test_globs_agree_with_regular_expressions(text, pattern):
     import re
 
-    expected = re.fullmatch("".join(".*" if c == "*" else re.escape(c) for c in pattern), text, re.DOTALL) is not None
+    expected = (
+        re.fullmatch("".join(".*" if c == "*" else re.escape(c) for c in pattern), text, re.DOTALL)
+        is not None
+    )
     assert matches(text, pattern) == expected
-    assert matches(pattern.replace("*", text), pattern) if "*" in pattern else matches(pattern, pattern)
+    assert (
+        matches(pattern.replace("*", text), pattern)
+        if "*" in pattern
+        else matches(pattern, pattern)
+    )
 
 
-@given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=100), st.binary(max_size=64))
+@given(
+    st.binary(max_size=300),
+    st.binary(max_size=300),
+    st.binary(max_size=100),
+    st.binary(max_size=64),
+)
 def test_verifying_files_of_noise_never_affirms_and_never_raises(ak, attest, signature, nonce):
-    report = verify_files(ak=ak, attest=attest, signature=signature, nonce=nonce, pcrs={}, boot_log=ak, ima=attest)
+    report = verify_files(
+        ak=ak, attest=attest, signature=signature, nonce=nonce, pcrs={}, boot_log=ak, ima=attest
+    )
     assert not report.affirming
 
 

@@ -32,7 +32,11 @@ from framegate.tpm.public import AK_ATTRS, parse_public
 from framegate_simulators.forge.forge import Key
 from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
 
-RECORDS = [r for r in vars(wire).values() if isinstance(r, type) and issubclass(r, Record) and r is not Record]
+RECORDS = [
+    r
+    for r in vars(wire).values()
+    if isinstance(r, type) and issubclass(r, Record) and r is not Record
+]
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
 LOG = boot_log(measurements(Firmware("simulated-camera")))
 
@@ -43,9 +47,16 @@ def values(record: type[Record]):
         if kind in {"u8", "u32", "u64"}:
             return st.integers(0, 2 ** int(kind[1:]) - 1)
         if kind == "blob":
-            return st.binary(min_size=extra, max_size=extra) if extra else st.binary(max_size=min(most, 60))
+            return (
+                st.binary(min_size=extra, max_size=extra)
+                if extra
+                else st.binary(max_size=min(most, 60))
+            )
         if kind == "text":
-            return st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=min(most, 60) // 4)
+            return st.text(
+                st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]),
+                max_size=min(most, 60) // 4,
+            )
         if kind == "numbers":
             return st.sets(st.integers(0, 255), max_size=extra).map(lambda s: tuple(sorted(s)))
         return st.lists(st.binary(max_size=min(most, 40)), max_size=extra).map(tuple)
@@ -94,9 +105,13 @@ def test_tpm_parsers_raise_only_our_errors(data):
                 continue
 
 
-SELECTIONS = st.lists(st.tuples(st.sampled_from([Alg.SHA1, Alg.SHA256, Alg.SHA384, Alg.SHA512]), st.sets(st.integers(0, 23))), max_size=4, unique_by=lambda s: s[0]).map(
-    lambda found: tuple(PcrSelection(b, tuple(sorted(p))) for b, p in found)
-)
+SELECTIONS = st.lists(
+    st.tuples(
+        st.sampled_from([Alg.SHA1, Alg.SHA256, Alg.SHA384, Alg.SHA512]), st.sets(st.integers(0, 23))
+    ),
+    max_size=4,
+    unique_by=lambda s: s[0],
+).map(lambda found: tuple(PcrSelection(b, tuple(sorted(p))) for b, p in found))
 
 
 @given(
@@ -113,9 +128,18 @@ def test_attest_roundtrip(magic, signer, extra, clock, count, safe, selections, 
     for kind in (St.ATTEST_QUOTE, St.ATTEST_CERTIFY):
         quote = kind == St.ATTEST_QUOTE
         made = Attest(
-            b"", magic, kind, signer, extra, ClockInfo(clock, count, count, safe), clock, selections if quote else (), digest if quote else b"",
-            b"" if quote else digest, b"" if quote else signer,
-        )  # fmt: skip
+            b"",
+            magic,
+            kind,
+            signer,
+            extra,
+            ClockInfo(clock, count, count, safe),
+            clock,
+            selections if quote else (),
+            digest if quote else b"",
+            b"" if quote else digest,
+            b"" if quote else signer,
+        )
         raw = marshal_attest(made)
         assert marshal_attest(parse_attest(raw)) == raw
 
@@ -159,14 +183,22 @@ def test_profile_with_text_replaced_raises_only_our_errors(at, text):
         return
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda c: st.lists(c, max_size=3) | st.dictionaries(st.text(max_size=8), c, max_size=3))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda c: st.lists(c, max_size=3) | st.dictionaries(st.text(max_size=8), c, max_size=3),
+)
 
 
 @given(JSON)
 def test_json_parsers_raise_only_our_errors(value):
     raw = json.dumps(value).encode()
     assert strict_json(raw) == value
-    for parser in (lambda: parse_envelope(raw, Grant.TYPE), lambda: Grant.parse_payload(raw), lambda: Verdict.parse_payload(raw), lambda: parse_posture(raw)):
+    for parser in (
+        lambda: parse_envelope(raw, Grant.TYPE),
+        lambda: Grant.parse_payload(raw),
+        lambda: Verdict.parse_payload(raw),
+        lambda: parse_posture(raw),
+    ):
         with pytest.raises(Malformed):
             parser()
 
@@ -177,8 +209,23 @@ def test_posture_roundtrip(text, uptime, pending):
     assert parse_posture(posture.marshal()) == posture
 
 
-@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32), st.binary(max_size=50), st.integers(0, 255))
+@given(
+    st.binary(min_size=32, max_size=32),
+    st.binary(min_size=32, max_size=32),
+    st.binary(max_size=50),
+    st.integers(0, 255),
+)
 def test_activation_mac_depends_on_everything(secret, t, proof, bit):
     mac = activation_mac(secret, t, proof)
     flip = lambda b: bytes([b[0] ^ (1 << bit % 8)]) + b[1:]  # noqa: E731
-    assert len({mac, activation_mac(flip(secret), t, proof), activation_mac(secret, flip(t), proof), activation_mac(secret, t, proof + b"x")}) == 4
+    assert (
+        len(
+            {
+                mac,
+                activation_mac(flip(secret), t, proof),
+                activation_mac(secret, flip(t), proof),
+                activation_mac(secret, t, proof + b"x"),
+            }
+        )
+        == 4
+    )

@@ -1,4 +1,6 @@
-"""N27 and the lifecycle: whatever order of events, trust comes only from fresh affirming evidence."""
+"""N27 and the lifecycle: whatever order of events, trust comes only from fresh affirming
+evidence.
+"""
 
 import contextlib
 import os
@@ -29,8 +31,16 @@ def test_no_path_to_trusted_but_a_fresh_affirming_result(events):
             assert event == Event.PROVED or before == State.TRUSTED
         if before == State.RETIRED:
             assert state == State.RETIRED
-        if before in {State.SUSPECT, State.QUARANTINED} and state not in {State.SUSPECT, State.QUARANTINED, State.RETIRED}:
-            back = {Event.RELEASE: State.STALE, Event.RECONSIDERED: State.STALE, Event.REPLACED: State.INVITED}
+        if before in {State.SUSPECT, State.QUARANTINED} and state not in {
+            State.SUSPECT,
+            State.QUARANTINED,
+            State.RETIRED,
+        }:
+            back = {
+                Event.RELEASE: State.STALE,
+                Event.RECONSIDERED: State.STALE,
+                Event.REPLACED: State.INVITED,
+            }
             assert state == back.get(event) and (before == State.SUSPECT or event == Event.RELEASE)
 
 
@@ -40,7 +50,13 @@ def test_every_state_but_retired_has_a_way_on_and_retire_is_always_possible():
 
 
 MACHINES = {
-    "ticket": (ticket, ticket.TicketState, ticket.TicketEvent, ticket.TicketState.OPEN, {ticket.TicketState.USED, ticket.TicketState.EXPIRED}),
+    "ticket": (
+        ticket,
+        ticket.TicketState,
+        ticket.TicketEvent,
+        ticket.TicketState.OPEN,
+        {ticket.TicketState.USED, ticket.TicketState.EXPIRED},
+    ),
     "request": (
         request,
         request.RequestState,
@@ -49,19 +65,30 @@ MACHINES = {
         set(request.RequestState) - {request.RequestState.PENDING, request.RequestState.APPROVED},
     ),
     "model": (model, model.ModelState, model.ModelEvent, model.ModelState.REGISTERED, set()),
-    "ca": (ca, ca.GenerationState, ca.GenerationEvent, ca.GenerationState.COMING, {ca.GenerationState.FORGOTTEN}),
+    "ca": (
+        ca,
+        ca.GenerationState,
+        ca.GenerationEvent,
+        ca.GenerationState.COMING,
+        {ca.GenerationState.FORGOTTEN},
+    ),
 }
 """Module, states, events, where it begins, and the states without a way out."""
 
 
 def walked(name, events):
-    """Every (state, event, next state) of a machine on its way through `events`; what its table does not have is refused and moves nothing."""
+    """Every (state, event, next state) of a machine on its way through `events`; what its table
+    does not have is refused and moves nothing.
+    """
     machine, _, _, state, _ = MACHINES[name]
     for happens in events:
         try:
             after = machine.step(state, happens)
         except Refused as error:
-            assert (state, happens) not in machine.TABLE and error.reason in {Reason.TRANSITION, Reason.CONFLICT}
+            assert (state, happens) not in machine.TABLE and error.reason in {
+                Reason.TRANSITION,
+                Reason.CONFLICT,
+            }
         else:
             assert after == machine.TABLE[state, happens]
             yield state, happens, after
@@ -96,7 +123,10 @@ def test_a_request_counts_once_whatever_happens_to_it(events):
     assert len(ends) <= 1 and (not ends or steps[-1][2] == ends[0])
     for before, happens, after in steps:
         assert after != request.RequestState.ENDED or before == request.RequestState.APPROVED
-        assert happens != request.RequestEvent.REOPEN or (before, after) == (request.RequestState.APPROVED, request.RequestState.PENDING)
+        assert happens != request.RequestEvent.REOPEN or (before, after) == (
+            request.RequestState.APPROVED,
+            request.RequestState.PENDING,
+        )
 
 
 @given(st.lists(st.sampled_from(list(model.ModelEvent)), max_size=12))
@@ -115,20 +145,39 @@ def test_a_generation_of_a_ca_goes_one_way_and_signs_once(events):
 
 @given(st.integers(0, 100), st.integers(1, 50))
 def test_a_ticket_held_for_one_tpm_is_open_again_when_its_reservation_ran_out(now, life):
-    held = Ticket(code_sha256=b"c", device=DeviceId("camera.line-1.cam1"), ek_sha256=None, expires_ms=1_000).reserved(b"ek", now, life)
-    assert held.state(now) == ticket.TicketState.RESERVED and held.state(now + life) == ticket.TicketState.OPEN
+    held = Ticket(
+        code_sha256=b"c", device=DeviceId("camera.line-1.cam1"), ek_sha256=None, expires_ms=1_000
+    ).reserved(b"ek", now, life)
+    assert (
+        held.state(now) == ticket.TicketState.RESERVED
+        and held.state(now + life) == ticket.TicketState.OPEN
+    )
     assert held.state(1_001) == ticket.TicketState.EXPIRED
     used = held.used(now + life)
     assert used.state(1_001) == ticket.TicketState.USED, "used for good"
-    for again in (lambda: used.used(now), lambda: used.reserved(b"ek", now, life), lambda: held.used(1_001)):
+    for again in (
+        lambda: used.used(now),
+        lambda: used.reserved(b"ek", now, life),
+        lambda: held.used(1_001),
+    ):
         with pytest.raises(Refused):
             again()
 
 
-STEPS = st.lists(st.sampled_from(["begin", "begin-other", "complete", "wrong-mac", "replay", "tamper", "time", "restore"]), min_size=1, max_size=12)
+STEPS = st.lists(
+    st.sampled_from(
+        ["begin", "begin-other", "complete", "wrong-mac", "replay", "tamper", "time", "restore"]
+    ),
+    min_size=1,
+    max_size=12,
+)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(STEPS)
 def test_n27_a_certificate_only_after_a_right_answer_to_a_live_challenge(bench, steps):
     name = f"cam-{os.urandom(6).hex()}"
@@ -163,8 +212,16 @@ def test_n27_a_certificate_only_after_a_right_answer_to_a_live_challenge(bench, 
                 used = (who, hello, made) in spent
                 if fresh:
                     spent.append((who, hello, made))
-                answer = bench.verifier.complete_join(made.state, b"\0" * 32 if verb == "wrong-mac" else mac, proof)
+                answer = bench.verifier.complete_join(
+                    made.state, b"\0" * 32 if verb == "wrong-mac" else mac, proof
+                )
                 joined = True
                 if answer.certificate is not None:
-                    assert who is forge and not late and not used and verb != "wrong-mac" and answer.state == State.TRUSTED
+                    assert (
+                        who is forge
+                        and not late
+                        and not used
+                        and verb != "wrong-mac"
+                        and answer.state == State.TRUSTED
+                    )
                     assert sound or Challenge.parse(challenge).hello_sha256

@@ -22,7 +22,13 @@ HEADS_AT = (7, 20)
 
 
 def quarantined(number: int = 0, why: str = "", device: str = "") -> DeviceMoved:
-    return DeviceMoved(device=device, edge=Edge.QUARANTINE, before=State.TRUSTED, after=State.QUARANTINED, why=why or f"entry {number}")
+    return DeviceMoved(
+        device=device,
+        edge=Edge.QUARANTINE,
+        before=State.TRUSTED,
+        after=State.QUARANTINED,
+        why=why or f"entry {number}",
+    )
 
 
 class Log:
@@ -35,14 +41,19 @@ class Log:
         self.heads: list[bytes] = []
         for number in range(size):
             with self.database.writing() as tx:
-                tx.record(quarantined(number, device=f"camera.line-1.cam{number % 3}"), by="operator.anna")
+                tx.record(
+                    quarantined(number, device=f"camera.line-1.cam{number % 3}"), by="operator.anna"
+                )
                 if number + 1 in HEADS_AT or number + 1 == size:
                     self.heads.append(checkpoint(tx, keys))
 
     @property
     def entries(self) -> list[bytes]:
         with self.database.reading() as tx:
-            return [e.entry for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=1000)]
+            return [
+                e.entry
+                for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=1000)
+            ]
 
     def sql(self, *statements: str) -> None:
         """What somebody with the database's file does behind the controller's back."""
@@ -52,7 +63,9 @@ class Log:
 
     def export(self, entries=None, heads=None, count: int | None = None) -> list[bytes]:
         found = self.entries if entries is None else entries
-        head = json.dumps({"format": FORMAT, "fleet": "plant", "entries": len(found) if count is None else count}).encode()
+        head = json.dumps(
+            {"format": FORMAT, "fleet": "plant", "entries": len(found) if count is None else count}
+        ).encode()
         return [head, *found, *(head_line(h) for h in (self.heads if heads is None else heads))]
 
     @property

@@ -23,11 +23,21 @@ class BatchRecorder:
         self.signer = self.key(HOST)
         self.first = ReceiptBatch(HOST, "store", 1, 1, 3, "aa", "", 0, bench.clock())
         with bench.store.reading() as tx:
-            self.base = tx.log.size() + 1  # what the fleet's making left, and the event that tells of a new store
+            self.base = (
+                tx.log.size() + 1
+            )  # what the fleet's making left, and the event that tells of a new store
 
-    def key(self, name, purpose=Purpose.VERDICT, label="gateway-ca", life=timedelta(minutes=5)) -> SigningKey:
+    def key(
+        self, name, purpose=Purpose.VERDICT, label="gateway-ca", life=timedelta(minutes=5)
+    ) -> SigningKey:
         key = ec.generate_private_key(ec.SECP256R1())
-        return SigningKey(key, certify(self.keys.issuing[label], leaf_template(purpose, name, key.public_key(), life, datetime.now(UTC))))
+        return SigningKey(
+            key,
+            certify(
+                self.keys.issuing[label],
+                leaf_template(purpose, name, key.public_key(), life, datetime.now(UTC)),
+            ),
+        )
 
     def record(self, batch, by=None, host=HOST):
         by = by or self.signer
@@ -35,7 +45,12 @@ class BatchRecorder:
             return record_batch(tx, self.keys, host, batch.seal(by.der, by.sign))
 
     def next(self, batch, **changes):
-        made = replace(batch, number=batch.number + 1, first=batch.first + batch.count, previous=sha256(batch.payload()).hex())
+        made = replace(
+            batch,
+            number=batch.number + 1,
+            first=batch.first + batch.count,
+            previous=sha256(batch.payload()).hex(),
+        )
         return replace(made, **changes)
 
 

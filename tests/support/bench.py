@@ -23,7 +23,9 @@ from support.clock import Clock
 
 
 class Bench:
-    """A verifier with two firmware profiles and one trusted TPM maker, and shortcuts through its protocol."""
+    """A verifier with two firmware profiles and one trusted TPM maker, and shortcuts through
+    its protocol.
+    """
 
     def __init__(self, store: Database, fleet: Fleet, maker: TpmMaker) -> None:
         self.store, self.fleet, self.maker = store, fleet, maker
@@ -38,8 +40,26 @@ class Bench:
         assert isinstance(self.fleet.clock, Clock)
         return self.fleet.clock
 
-    def invite(self, name: str = "cam1", *, kind: Kind = Kind.CAMERA, ek: bytes | None = None, code: bytes = b"\x01" * 16, life_s: int = 3600, replaces: bool = False) -> bytes:
-        invitation = Invitation(kind=kind, zone="line-1", name=name, profile=f"simulated-{kind}", ek_sha256=ek, code=code, life_s=life_s, replaces=replaces)
+    def invite(
+        self,
+        name: str = "cam1",
+        *,
+        kind: Kind = Kind.CAMERA,
+        ek: bytes | None = None,
+        code: bytes = b"\x01" * 16,
+        life_s: int = 3600,
+        replaces: bool = False,
+    ) -> bytes:
+        invitation = Invitation(
+            kind=kind,
+            zone="line-1",
+            name=name,
+            profile=f"simulated-{kind}",
+            ek_sha256=ek,
+            code=code,
+            life_s=life_s,
+            replaces=replaces,
+        )
         with self.store.writing() as tx:
             tx.act = Act(actor="operator.anna")
             invite(tx, invitation)
@@ -61,7 +81,9 @@ class Bench:
         assert answer.state == "trusted", answer
         return forge
 
-    def attest(self, forge: Forge, device: str = "camera.line-1.cam1", *, known_log: bool = False) -> Answer:
+    def attest(
+        self, forge: Forge, device: str = "camera.line-1.cam1", *, known_log: bool = False
+    ) -> Answer:
         hello = forge.attest_hello(known_log=known_log)
         made = self.verifier.begin_attest(hello, device)
         _, proof = forge.answer(self.fleet.digest, hello, made.challenge, join=False)
@@ -92,5 +114,7 @@ class Bench:
     def events(self, name: str = "", device: str = "") -> list[dict[str, object]]:
         """Entries of the record, oldest first."""
         with self.store.reading() as tx:
-            found = tx.log.entries(EntryQuery(event=name, device=device), first=0, below=tx.log.size(), most=10_000)
+            found = tx.log.entries(
+                EntryQuery(event=name, device=device), first=0, below=tx.log.size(), most=10_000
+            )
             return [json.loads(e.entry) for e in found]

@@ -12,7 +12,12 @@ from framegate_models.evaluate import inspector_of
 
 
 def moved(image, dx: float, dy: float):
-    return cv2.warpAffine(image, np.float32([[1, 0, dx], [0, 1, dy]]), image.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        image,
+        np.float32([[1, 0, dx], [0, 1, dy]]),
+        image.shape[::-1],
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +28,17 @@ def inspector():
 
 def statement(**changes) -> PartStatement:
     made = PartStatement(
-        part_type="board-7", version=1, goldens=("ab" * 32,), thresholds=({"kind": "open", "at_least": 0.6},), min_size_px=3.0, ignore=(), source="lot 12",
-        approved_by=("operator.anna", "operator.erik"), removed=0, issued_at_ms=0,
-    )  # fmt: skip
+        part_type="board-7",
+        version=1,
+        goldens=("ab" * 32,),
+        thresholds=({"kind": "open", "at_least": 0.6},),
+        min_size_px=3.0,
+        ignore=(),
+        source="lot 12",
+        approved_by=("operator.anna", "operator.erik"),
+        removed=0,
+        issued_at_ms=0,
+    )
     return replace(made, **changes)
 
 

@@ -41,8 +41,15 @@ def works(keys: FleetKeys) -> None:
     """Certificates by every issuing CA verify to the root."""
     key = ec.generate_private_key(ec.SECP256R1())
     made = issue_operator(keys, "anna", key.public_key(), timedelta(hours=1))
-    assert verify_certificate(made, Purpose.OPERATOR, keys.intermediates, keys.root.certificate, datetime.now(UTC)).common_name == "operator.anna"
+    assert (
+        verify_certificate(
+            made, Purpose.OPERATOR, keys.intermediates, keys.root.certificate, datetime.now(UTC)
+        ).common_name
+        == "operator.anna"
+    )
     for label in ISSUING:
         held = keys.issuing[label]
-        held.key.public_key().verify(held.key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256()))
+        held.key.public_key().verify(
+            held.key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256())
+        )
         assert held.key.public_key() == held.certificate.public_key()

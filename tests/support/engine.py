@@ -20,7 +20,15 @@ def png_that_claims(width: int, height: int) -> bytes:
     chunk = b"IHDR" + head
     data = zlib.compress(b"\0" * 1000)
     idat = b"IDAT" + data
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", len(data)) + idat + struct.pack(">I", zlib.crc32(idat))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + struct.pack(">I", len(data))
+        + idat
+        + struct.pack(">I", zlib.crc32(idat))
+    )
 
 
 @pytest.fixture
@@ -35,7 +43,13 @@ async def engine(tmp_path: Path):
     await running.stop()
 
 
-async def refused_image(engine, data: bytes, encoding: int = ENCODING_JPEG, size: tuple[int, int] = (640, 640), part: str = "drawn-1") -> Reason:
+async def refused_image(
+    engine,
+    data: bytes,
+    encoding: int = ENCODING_JPEG,
+    size: tuple[int, int] = (640, 640),
+    part: str = "drawn-1",
+) -> Reason:
     with pytest.raises(FramegateError) as caught:
         await engine.inspect("cam", part, data, encoding, *size)
     return caught.value.reason

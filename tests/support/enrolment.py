@@ -17,4 +17,6 @@ def refused_hello(bench, forge, code):
 
 
 def endorse(forge, maker, chain, roots=None):
-    return verify_endorsement(forge.ek.public, chain, [maker.certificate] if roots is None else roots, NOW)
+    return verify_endorsement(
+        forge.ek.public, chain, [maker.certificate] if roots is None else roots, NOW
+    )

@@ -29,7 +29,9 @@ class FrontDesk:
 
     def again(self) -> SignIn:
         """As a process that was just started."""
-        made = SignIn(self.store, self.bench.fleet, InMemorySignInLimits(), InMemoryWaiting(MAX_CEREMONIES))
+        made = SignIn(
+            self.store, self.bench.fleet, InMemorySignInLimits(), InMemoryWaiting(MAX_CEREMONIES)
+        )
         made.restore()
         return made
 
@@ -40,12 +42,28 @@ class FrontDesk:
     def code(self, name: str = "anna", steps: int = 0) -> str:
         return pyotp.TOTP(self.secrets[name]).at(self.clock() // 1000 + 30 * steps)
 
-    def login(self, name: str = "anna", password: str = PASSWORD, code: str | None = None, source: str = HERE, csr: bytes = b""):
-        return self.sign_in.password(name, password, self.code(name) if code is None else code, csr or certificate_request(), source)
+    def login(
+        self,
+        name: str = "anna",
+        password: str = PASSWORD,
+        code: str | None = None,
+        source: str = HERE,
+        csr: bytes = b"",
+    ):
+        return self.sign_in.password(
+            name,
+            password,
+            self.code(name) if code is None else code,
+            csr or certificate_request(),
+            source,
+        )
 
     def entries(self) -> list[bytes]:
         with self.store.reading() as tx:
-            return [e.entry for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=10_000)]
+            return [
+                e.entry
+                for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=10_000)
+            ]
 
     def events(self) -> list[str]:
         return [e["event"] for e in self.bench.events()]
@@ -65,8 +83,12 @@ class FrontDesk:
 
 @pytest.fixture
 def front_desk(bench, monkeypatch):
-    """Sign-in with passwords hashed cheaply: what these tests are about is what becomes of them, not what guessing costs."""
-    monkeypatch.setattr(factors, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    """Sign-in with passwords hashed cheaply: what these tests are about is what becomes of
+    them, not what guessing costs.
+    """
+    monkeypatch.setattr(
+        factors, "_HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    )
     monkeypatch.setattr(factors, "_DUMMY", factors.hash_password("nobody has this password"))
     monkeypatch.setattr(access, "_HASHED", [])
     return FrontDesk(bench)

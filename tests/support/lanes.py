@@ -9,7 +9,9 @@ PLANTS = {
     "test_plant.py": "plants 2",
     "test_ca_plant.py": "plants 2",
 }
-"""Files that start a plant of many processes, and in which of two lanes: no more than two plants run side by side."""
+"""Files that start a plant of many processes, and in which of two lanes: no more than two
+plants run side by side.
+"""
 
 
 def lane(file: str) -> str:

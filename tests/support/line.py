@@ -55,7 +55,9 @@ class LineBench:
         key = ec.generate_private_key(ec.SECP256R1())
         (folder / "line.key").touch(0o600)
         (folder / "line.key").write_bytes(private_pem(key))
-        (folder / "line.pem").write_bytes(issue_line(fleet, "press-7", key.public_key()).public_bytes(Encoding.PEM))
+        (folder / "line.pem").write_bytes(
+            issue_line(fleet, "press-7", key.public_key()).public_bytes(Encoding.PEM)
+        )
         (folder / "root.pem").write_bytes(fleet.root.pem)
         (folder / "authorities.pem").write_bytes(b"".join(k.pem for k in fleet.issuing.values()))
         self.output = RecordingOutput()
@@ -64,19 +66,50 @@ class LineBench:
 
     def open(self) -> None:
         self.ledger = Ledger(self.folder / "ledger.db", "press-7")
-        self.adapter = Adapter(RULES, self.ledger, load_credentials(self.folder, "press-7"), (self.output,), lambda: self.now)
+        self.adapter = Adapter(
+            RULES,
+            self.ledger,
+            load_credentials(self.folder, "press-7"),
+            (self.output,),
+            lambda: self.now,
+        )
 
     def signer(self, name, purpose=Purpose.VERDICT, label="gateway-ca") -> SigningKey:
         key = ec.generate_private_key(ec.SECP256R1())
-        return SigningKey(key, certify(self.fleet.issuing[label], leaf_template(purpose, name, key.public_key(), timedelta(minutes=10), datetime.now(UTC))))
+        return SigningKey(
+            key,
+            certify(
+                self.fleet.issuing[label],
+                leaf_template(
+                    purpose, name, key.public_key(), timedelta(minutes=10), datetime.now(UTC)
+                ),
+            ),
+        )
 
     def verdict(self, camera=CAM1, sequence=1, outcome="PASS", by=None, **changes) -> bytes:
         by = by or self.gateway
         made = Verdict(
-            verdict_id=f"{camera[-1]}{sequence}", gateway="gateway.line-1.gw1", device=camera, zone="line-1", part=f"p{sequence}", part_type="t", trigger_sequence=sequence, outcome=outcome,
-            reason="stale" if outcome == "UNINSPECTED" else "", defects=({"kind": "open", "score": 0.9, "box": [0, 0, 1, 1]},) if outcome == "DEFECT" else (),
-            model_sha256="aa", golden_sha256="bb", input_sha256="cc", result_id="r", session="s", counter=0, issued_at_ms=self.now, valid_until_ms=self.now + 30_000,
-        )  # fmt: skip
+            verdict_id=f"{camera[-1]}{sequence}",
+            gateway="gateway.line-1.gw1",
+            device=camera,
+            zone="line-1",
+            part=f"p{sequence}",
+            part_type="t",
+            trigger_sequence=sequence,
+            outcome=outcome,
+            reason="stale" if outcome == "UNINSPECTED" else "",
+            defects=({"kind": "open", "score": 0.9, "box": [0, 0, 1, 1]},)
+            if outcome == "DEFECT"
+            else (),
+            model_sha256="aa",
+            golden_sha256="bb",
+            input_sha256="cc",
+            result_id="r",
+            session="s",
+            counter=0,
+            issued_at_ms=self.now,
+            valid_until_ms=self.now + 30_000,
+        )
         return replace(made, **changes).seal(by.der, by.sign)
 
     def trigger(self, sequence=1, **changes) -> None:

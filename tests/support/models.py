@@ -23,7 +23,11 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 def digests(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): sha256(p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): sha256(p.read_bytes())
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
 
 
 def anchor(key=KEY) -> str:
@@ -71,7 +75,14 @@ class Pinned:
         self.models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((golden,)), 1)
         self.switched: list[bytes] = []
         self.events: list[str] = []
-        self.pinned = PinnedModel(folder, (self.store,), self.models, self.switched.append, self._event, lambda: datetime.now(UTC))
+        self.pinned = PinnedModel(
+            folder,
+            (self.store,),
+            self.models,
+            self.switched.append,
+            self._event,
+            lambda: datetime.now(UTC),
+        )
 
     async def _event(self, event: str, detail) -> None:
         self.events.append(f"{event} {detail.get('reason', '')}".strip())

@@ -20,8 +20,20 @@ class Office:
     """A store with people in it, and a clock."""
 
     def __init__(self, bench) -> None:
-        self.bench, self.keys, self.clock, self.store, self.policies = bench, bench.keys, bench.clock, bench.store, InMemoryPolicies()
-        for name, role in (("erik", "engineer"), ("sara", "security"), ("sven", "security"), ("vera", "viewer"), ("sam", "security@line-2")):
+        self.bench, self.keys, self.clock, self.store, self.policies = (
+            bench,
+            bench.keys,
+            bench.clock,
+            bench.store,
+            InMemoryPolicies(),
+        )
+        for name, role in (
+            ("erik", "engineer"),
+            ("sara", "security"),
+            ("sven", "security"),
+            ("vera", "viewer"),
+            ("sam", "security@line-2"),
+        ):
             add_person(self.store, self.keys, name, role)
         self.quorum(2)
 
@@ -32,8 +44,21 @@ class Office:
         with self.store.writing() as tx:
             tx.settings.put("quorum", str(value))
 
-    def ask(self, requester: str = "erik", verb: str = "profile.import", content: bytes = CONTENT, zone: str = "*") -> str:
-        asked = Asked(requester=requester, zone=zone, summary="what it is", reason="why", verb=verb, content_sha256=content)
+    def ask(
+        self,
+        requester: str = "erik",
+        verb: str = "profile.import",
+        content: bytes = CONTENT,
+        zone: str = "*",
+    ) -> str:
+        asked = Asked(
+            requester=requester,
+            zone=zone,
+            summary="what it is",
+            reason="why",
+            verb=verb,
+            content_sha256=content,
+        )
         with self.store.writing() as tx:
             return ask(tx, asked, self.policy(tx)).id
 
@@ -43,7 +68,9 @@ class Office:
             decide(tx, tx.requests.find(request), word, self.policy(tx))
             return tx.requests.find(request).state
 
-    def counts(self, requester: str = "erik", verb: str = "profile.import", content: bytes = CONTENT) -> tuple[str, ...]:
+    def counts(
+        self, requester: str = "erik", verb: str = "profile.import", content: bytes = CONTENT
+    ) -> tuple[str, ...]:
         with self.store.reading() as tx:
             return approved(tx, requester, verb, content, self.policy(tx))[1]
 
@@ -70,7 +97,14 @@ def office(bench):
     return Office(bench)
 
 
-def role_asked(office, requester: str = "vera", role: str = "engineer", zone: str = "*", minutes: int = 30, reason: str = "new board") -> str:
+def role_asked(
+    office,
+    requester: str = "vera",
+    role: str = "engineer",
+    zone: str = "*",
+    minutes: int = 30,
+    reason: str = "new board",
+) -> str:
     asked = AskedRole(requester=requester, role=role, zone=zone, minutes=minutes, reason=reason)
     with office.store.writing() as tx:
         return ask_role(tx, asked, office.policy(tx)).id
@@ -78,12 +112,31 @@ def role_asked(office, requester: str = "vera", role: str = "engineer", zone: st
 
 def approval(keys, **changed) -> bytes:
     members = {
-        "request_id": "0a1b2c3d", "verb": "frame.export", "zone": "line-1", "content_sha256": CONTENT.hex(), "requester": "sara", "approvers": ("sven",), "policy_sha256": (b"p" * 32).hex(),
-        "gateway": "gateway.line-1.gw1", "reason": "claim 17", "issued_at_ms": int(datetime.now(UTC).timestamp() * 1000), **changed,
-    }  # fmt: skip
-    return ApprovalStatement(**members).seal(keys.signing["approval"].der, keys.signing["approval"].sign)
+        "request_id": "0a1b2c3d",
+        "verb": "frame.export",
+        "zone": "line-1",
+        "content_sha256": CONTENT.hex(),
+        "requester": "sara",
+        "approvers": ("sven",),
+        "policy_sha256": (b"p" * 32).hex(),
+        "gateway": "gateway.line-1.gw1",
+        "reason": "claim 17",
+        "issued_at_ms": int(datetime.now(UTC).timestamp() * 1000),
+        **changed,
+    }
+    return ApprovalStatement(**members).seal(
+        keys.signing["approval"].der, keys.signing["approval"].sign
+    )
 
 
 def checked(keys, data: bytes, now: datetime | None = None, **changed):
-    asked = {"verb": "frame.export", "content_sha256": CONTENT, "requester": "sara", "gateway": "gateway.line-1.gw1", "zone": "line-1", "policy_sha256": b"p" * 32, **changed}
+    asked = {
+        "verb": "frame.export",
+        "content_sha256": CONTENT,
+        "requester": "sara",
+        "gateway": "gateway.line-1.gw1",
+        "zone": "line-1",
+        "policy_sha256": b"p" * 32,
+        **changed,
+    }
     return verify_approval(data, root=keys.root.certificate, now=now or datetime.now(UTC), **asked)

@@ -39,7 +39,9 @@ class ReceiptsDesk:
         signed = self.session.opening(self.camera)
         self.link.open(signed.opening, signed.signature)
         self.open()
-        self.store.opened(self.link.opened, CAMERA, self.link.session_certificate(), self.view.now_ms())
+        self.store.opened(
+            self.link.opened, CAMERA, self.link.session_certificate(), self.view.now_ms()
+        )
 
     def open(self) -> None:
         self.store = ReceiptStore(self.folder / "state")
@@ -77,17 +79,31 @@ class ReceiptsDesk:
 
     def log(self) -> None:
         with self.store.reading() as connection:
-            rows = connection.execute("SELECT number, payload FROM batches ORDER BY number").fetchall()
-        entries = [entry_bytes(n, None, log_body(ReceiptBatch.parse_payload(p), p, self.view.now_ms())) for n, (_, p) in enumerate(rows)]
+            rows = connection.execute(
+                "SELECT number, payload FROM batches ORDER BY number"
+            ).fetchall()
+        entries = [
+            entry_bytes(n, None, log_body(ReceiptBatch.parse_payload(p), p, self.view.now_ms()))
+            for n, (_, p) in enumerate(rows)
+        ]
         tree, signer = data_tree(entries), self.fleet.signing["log"]
-        head = Checkpoint("plant", len(entries), tree.root.hex(), self.view.now_ms()).seal(signer.der, signer.sign)
+        head = Checkpoint("plant", len(entries), tree.root.hex(), self.view.now_ms()).seal(
+            signer.der, signer.sign
+        )
         for index, (number, _) in enumerate(rows):
-            proof = {"entry": b64(entries[index]), "index": index, "path": [b64(p) for p in tree.path(index)], "checkpoint": b64(head)}
+            proof = {
+                "entry": b64(entries[index]),
+                "index": index,
+                "path": [b64(p) for p in tree.path(index)],
+                "checkpoint": b64(head),
+            }
             self.store.add_log(number, json.dumps(proof))
 
     def receipts(self, **wanted):
         authorities = [k.der for k in self.fleet.issuing.values()]
-        return list(receipts(self.store, Wanted(**{"camera": CAMERA, "limit": 1000, **wanted}), authorities))
+        return list(
+            receipts(self.store, Wanted(**{"camera": CAMERA, "limit": 1000, **wanted}), authorities)
+        )
 
     def check(self, receipt, **how):
         return verify_receipt(receipt, self.fleet.root.pem, **how)

@@ -24,9 +24,20 @@ def models_desk(bench):
 
 def registration(version=1, name="boards", key=KEY, **changes):
     recipe, card = json.dumps({"name": name, "version": version}).encode(), b"card"
-    files = {"model.onnx": sha256(b"weights %d" % version), "recipe.json": sha256(recipe), "card.json": sha256(card)}
-    made = {"recipe": recipe, "card": card, "anchor": key_anchor(KEY.public_key()), "signature": sign_model("m", files, key)}
-    return pb.RegisterModelRequest(files=[pb.FileDigest(name=n, sha256=d) for n, d in files.items()], **made | changes)
+    files = {
+        "model.onnx": sha256(b"weights %d" % version),
+        "recipe.json": sha256(recipe),
+        "card.json": sha256(card),
+    }
+    made = {
+        "recipe": recipe,
+        "card": card,
+        "anchor": key_anchor(KEY.public_key()),
+        "signature": sign_model("m", files, key),
+    }
+    return pb.RegisterModelRequest(
+        files=[pb.FileDigest(name=n, sha256=d) for n, d in files.items()], **made | changes
+    )
 
 
 def approved(models_desk, version):

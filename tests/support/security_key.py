@@ -12,7 +12,15 @@ class SoftSecurityKey:
         self.device = Fido2Authenticator(counter=1, **how)
 
     def create(self, options: str, **how) -> str:
-        return json.dumps(self.device.credential_create(json.loads(options)["publicKey"] | how.pop("changed", {}), **how))
+        return json.dumps(
+            self.device.credential_create(
+                json.loads(options)["publicKey"] | how.pop("changed", {}), **how
+            )
+        )
 
     def get(self, options: str, **how) -> str:
-        return json.dumps(self.device.credential_request(json.loads(options)["publicKey"] | how.pop("changed", {}), **how))
+        return json.dumps(
+            self.device.credential_request(
+                json.loads(options)["publicKey"] | how.pop("changed", {}), **how
+            )
+        )

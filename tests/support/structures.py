@@ -5,7 +5,9 @@ from framegate_simulators.forge.forge import Forge
 
 
 def refused_join(bench, forge: Forge) -> Reason:
-    """Join with `forge` and return the first reason; the device must not be trusted and no certificate may exist."""
+    """Join with `forge` and return the first reason; the device must not be trusted and no
+    certificate may exist.
+    """
     code = bench.invite(ek=forge.ek_sha256)
     try:
         answer = bench.join(forge, code)

@@ -20,11 +20,33 @@ NOW = time.time_ns() // 1_000_000
 IMAGE = cv2.imencode(".jpg", draw_board(3, design=1, defects=0).frame)[1].tobytes()
 
 
-def verdict(identifier: str, image: bytes = IMAGE, outcome: str = "PASS", device: str = CAMERA, at_ms: int = NOW) -> Verdict:
+def verdict(
+    identifier: str,
+    image: bytes = IMAGE,
+    outcome: str = "PASS",
+    device: str = CAMERA,
+    at_ms: int = NOW,
+) -> Verdict:
     return Verdict(
-        verdict_id=identifier, gateway="gateway.line-1.gw1", device=device, zone="line-1", part="p", part_type="t", trigger_sequence=1, outcome=outcome, reason="", defects=(),
-        model_sha256="aa", golden_sha256="bb", input_sha256=sha256(image).hex(), result_id="r", session="00", counter=0, issued_at_ms=at_ms, valid_until_ms=at_ms + 1,
-    )  # fmt: skip
+        verdict_id=identifier,
+        gateway="gateway.line-1.gw1",
+        device=device,
+        zone="line-1",
+        part="p",
+        part_type="t",
+        trigger_sequence=1,
+        outcome=outcome,
+        reason="",
+        defects=(),
+        model_sha256="aa",
+        golden_sha256="bb",
+        input_sha256=sha256(image).hex(),
+        result_id="r",
+        session="00",
+        counter=0,
+        issued_at_ms=at_ms,
+        valid_until_ms=at_ms + 1,
+    )
 
 
 @pytest.fixture

@@ -34,7 +34,10 @@ def test_n119_what_was_approved_by_somebody_who_counts_no_more_waits_for_others(
     assert office.ask() == request and office.counts() == ()
     assert office.decide(request, "sven") == "approved" and office.counts() == ("sven",)
     office.quorum(3)
-    assert office.ask() == request and refused(lambda: office.decide(request, "sven")) == Reason.CONFLICT
+    assert (
+        office.ask() == request
+        and refused(lambda: office.decide(request, "sven")) == Reason.CONFLICT
+    )
     office.change("sara", enabled=True)
     assert office.counts() == ("sara", "sven")
 
@@ -52,7 +55,9 @@ def test_n119_one_request_counts_once(office):
         assert people == ("sara",)
         use(tx, request)
     assert office.counts() == ()
-    assert refused(lambda: office.decide(office.ask(), "erik")) == Reason.POLICY_DENIED  # a new one waits for others anew
+    assert (
+        refused(lambda: office.decide(office.ask(), "erik")) == Reason.POLICY_DENIED
+    )  # a new one waits for others anew
 
 
 def test_n119_an_approver_who_is_disabled_in_between_does_not_count(office):
@@ -73,11 +78,17 @@ def test_n119_an_approver_who_lost_the_role_or_the_factors_in_between(office):
 
 
 def test_n119_an_approver_made_by_the_requester(office):
-    """An admin alone could make a puppet: it does not count for its maker, unless a second person agreed to its making."""
+    """An admin alone could make a puppet: it does not count for its maker, unless a second
+    person agreed to its making.
+    """
     office.clock.pass_s(10)
     office.ask()
     with office.store.writing() as tx:
-        add_operator(tx, NewOperator(name="puppet", roles=(Scoped("security"),), vouched=False), by="operator.erik")
+        add_operator(
+            tx,
+            NewOperator(name="puppet", roles=(Scoped("security"),), vouched=False),
+            by="operator.erik",
+        )
     office.change("puppet", added_ms=office.clock() - 5_000)
     office.factors("puppet", password="x", totp=b"y", enrolment="")
     office.decide(office.ask(), "puppet")
@@ -134,16 +145,35 @@ def test_n119_an_engineer_cannot_give_admin(office):
 
 
 STEPS = st.lists(
-    st.sampled_from(["ask", "approve-sara", "approve-sven", "approve-erik", "deny-sara", "use", "disable-sara", "enable-sara", "later", "policy", "swap"]), max_size=14
+    st.sampled_from(
+        [
+            "ask",
+            "approve-sara",
+            "approve-sven",
+            "approve-erik",
+            "deny-sara",
+            "use",
+            "disable-sara",
+            "enable-sara",
+            "later",
+            "policy",
+            "swap",
+        ]
+    ),
+    max_size=14,
 )
 
 
 @given(STEPS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_n119_whatever_happens_an_act_is_backed_by_somebody_else_who_stands(bench, steps):
-    """State machine: when the store says an act may be done, somebody other than its author approved exactly it, stands now, and it was not done before."""
+    """State machine: when the store says an act may be done, somebody other than its author
+    approved exactly it, stands now, and it was not done before.
+    """
     office = OFFICES.get(id(bench)) or OFFICES.setdefault(id(bench), Office(bench))
-    content = int.from_bytes(office.clock().to_bytes(8, "big") + len(OFFICES).to_bytes(2, "big")).to_bytes(32, "big")
+    content = int.from_bytes(
+        office.clock().to_bytes(8, "big") + len(OFFICES).to_bytes(2, "big")
+    ).to_bytes(32, "big")
     office.clock.pass_s(1)
     given_by: set[str] = set()
     standing, denied, used, asked = {"sara", "sven"}, False, 0, ""
@@ -172,14 +202,25 @@ def test_n119_whatever_happens_an_act_is_backed_by_somebody_else_who_stands(benc
             elif step == "policy":
                 with office.store.writing() as tx:
                     found = office.policy(tx)
-                    note = f'@id("n{found.version}") forbid (principal, action == Action::"data.erase", resource);'
-                    apply_policy(tx, office.keys, default_files() | {"more.cedar": note}, base=found.version, note="")
+                    note = (
+                        f'@id("n{found.version}") forbid (principal, action =='
+                        ' Action::"data.erase", resource);'
+                    )
+                    apply_policy(
+                        tx,
+                        office.keys,
+                        default_files() | {"more.cedar": note},
+                        base=found.version,
+                        note="",
+                    )
                 given_by.clear()
             elif step == "swap":
                 assert office.counts(content=content[:-1] + bytes([content[-1] ^ 1])) == ()
             elif step == "use":
                 with office.store.writing() as tx:
-                    request, people = approved(tx, "erik", "profile.import", content, office.policy(tx))
+                    request, people = approved(
+                        tx, "erik", "profile.import", content, office.policy(tx)
+                    )
                     assert set(people) == (given_by & standing if not denied else set())
                     assert "erik" not in people
                     if people:
@@ -196,10 +237,21 @@ OFFICES: dict[int, Office] = {}
 
 @pytest.mark.parametrize(
     "changed",
-    [{"verb": "data.erase"}, {"content_sha256": bytes(32).hex()}, {"requester": "eve"}, {"gateway": "gateway.line-1.gw2"}, {"zone": "line-2"}, {"policy_sha256": bytes(32).hex()}, {"approvers": ()},
-     {"approvers": ("sara",)}, {"approvers": ("sven", "sara")}, {"issued_at_ms": 1}, {"issued_at_ms": 4_000_000_000_000}],
+    [
+        {"verb": "data.erase"},
+        {"content_sha256": bytes(32).hex()},
+        {"requester": "eve"},
+        {"gateway": "gateway.line-1.gw2"},
+        {"zone": "line-2"},
+        {"policy_sha256": bytes(32).hex()},
+        {"approvers": ()},
+        {"approvers": ("sara",)},
+        {"approvers": ("sven", "sara")},
+        {"issued_at_ms": 1},
+        {"issued_at_ms": 4_000_000_000_000},
+    ],
     ids=lambda c: f"{next(iter(c))}={str(next(iter(c.values())))[:20]}",
-)  # fmt: skip
+)
 def test_n119_approvals_of_something_else(keys, changed):
     with pytest.raises(FramegateError):
         checked(keys, approval(keys, **changed))
@@ -207,9 +259,18 @@ def test_n119_approvals_of_something_else(keys, changed):
 
 def test_n119_an_approval_that_is_old_forged_or_signed_for_another_purpose(keys, tmp_path):
     good = approval(keys)
-    assert refused(lambda: checked(keys, good, datetime.now(UTC) + timedelta(milliseconds=APPROVAL_LIFE_MS + 60_000))) == Reason.APPROVAL_NEEDED
+    assert (
+        refused(
+            lambda: checked(
+                keys, good, datetime.now(UTC) + timedelta(milliseconds=APPROVAL_LIFE_MS + 60_000)
+            )
+        )
+        == Reason.APPROVAL_NEEDED
+    )
     signer = keys.signing["policy"]
-    statement = ApprovalStatement.parse_payload(parse_envelope(good, ApprovalStatement.TYPE).payload)
+    statement = ApprovalStatement.parse_payload(
+        parse_envelope(good, ApprovalStatement.TYPE).payload
+    )
     with pytest.raises(FramegateError):
         checked(keys, statement.seal(signer.der, signer.sign))
     for at in range(0, len(good), 41):

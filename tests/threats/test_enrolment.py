@@ -21,8 +21,19 @@ from support.enrolment import NOW, endorse, refused_hello
 def test_n20_self_signed_ek(bench, maker):
     forge = bench.forge()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "EK")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(forge.ek.private.public_key()).serial_number(1)
-    der = builder.not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=9)).sign(forge.ek.private, hashes.SHA256()).public_bytes(Encoding.DER)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(forge.ek.private.public_key())
+        .serial_number(1)
+    )
+    der = (
+        builder.not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=9))
+        .sign(forge.ek.private, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
     with pytest.raises(EvidenceRejected) as caught:
         endorse(forge, maker, [der])
     assert caught.value.reason == Reason.EK_CHAIN
@@ -46,7 +57,11 @@ def test_n20_certificate_of_another_ek(bench, maker):
 
 def test_n20_unknown_maker_missing_intermediate_no_roots_no_certificate(bench, maker):
     forge = bench.forge()
-    for chain, roots in (([TpmMaker.found().issue(forge.ek.private.public_key())], None), (forge.ek_certificates, []), ((), None)):
+    for chain, roots in (
+        ([TpmMaker.found().issue(forge.ek.private.public_key())], None),
+        (forge.ek_certificates, []),
+        ((), None),
+    ):
         with pytest.raises(EvidenceRejected) as caught:
             endorse(forge, maker, chain, roots)
         assert caught.value.reason == Reason.EK_CHAIN
@@ -55,24 +70,39 @@ def test_n20_unknown_maker_missing_intermediate_no_roots_no_certificate(bench, m
 def test_n20_unknown_critical_extension(bench, maker):
     forge = bench.forge()
     good = x509.load_der_x509_certificate(forge.ek_certificates[0])
-    builder = x509.CertificateBuilder().subject_name(good.subject).issuer_name(good.issuer).public_key(forge.ek.private.public_key()).serial_number(7)
-    builder = builder.not_valid_before(good.not_valid_before_utc).not_valid_after(good.not_valid_after_utc)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(good.subject)
+        .issuer_name(good.issuer)
+        .public_key(forge.ek.private.public_key())
+        .serial_number(7)
+    )
+    builder = builder.not_valid_before(good.not_valid_before_utc).not_valid_after(
+        good.not_valid_after_utc
+    )
     for extension in good.extensions:
         builder = builder.add_extension(extension.value, extension.critical)
-    builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\0"), critical=True)
+    builder = builder.add_extension(
+        x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\0"), critical=True
+    )
     with pytest.raises(EvidenceRejected):
         endorse(forge, maker, [builder.sign(maker.key, hashes.SHA256()).public_bytes(Encoding.DER)])
 
 
 def test_n21_wrapper_and_padding_are_taken_off_and_said(bench, maker):
     der = bench.forge().ek_certificates[0]
-    wrapped = bytes.fromhex("100100") + (len(der) + 2).to_bytes(2, "big") + bytes.fromhex("1002") + der
+    wrapped = (
+        bytes.fromhex("100100") + (len(der) + 2).to_bytes(2, "big") + bytes.fromhex("1002") + der
+    )
     assert load_ek_certificate(wrapped)[1] == ("wrapper",)
     assert load_ek_certificate(der + b"\xff" * 100)[1] == ("padding",)
     assert load_ek_certificate(der)[1] == ()
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x30", b"\x10\x01", b"\x10\x01\x00\x00\x01\x10\x02", b"\x30\x82\xff\xff", b"\x5a" * 64])
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\x30", b"\x10\x01", b"\x10\x01\x00\x00\x01\x10\x02", b"\x30\x82\xff\xff", b"\x5a" * 64],
+)
 def test_n21_what_is_no_certificate(raw):
     with pytest.raises(Malformed):
         load_ek_certificate(raw)
@@ -144,7 +174,10 @@ def test_n24_ak_of_another_device(bench):
     first = bench.enrol()
     second = bench.forge()
     second.ak = first.ak
-    assert refused_hello(bench, second, bench.invite("cam2", ek=second.ek_sha256, code=b"\x02" * 16)) == Reason.KEY_OWNED
+    assert (
+        refused_hello(bench, second, bench.invite("cam2", ek=second.ek_sha256, code=b"\x02" * 16))
+        == Reason.KEY_OWNED
+    )
 
 
 def test_n25_a_ticket_used_twice_at_the_same_time_has_one_winner(bench):
@@ -175,7 +208,9 @@ def test_n25_a_used_ticket_is_refused_even_to_its_machine(bench):
 
 
 def test_n26_only_verified_bytes_are_parsed(bench):
-    """The MAC covers the proof's bytes: another proof under it is refused before anything in it is read."""
+    """The MAC covers the proof's bytes: another proof under it is refused before anything in it
+    is read.
+    """
     forge = bench.forge()
     hello = forge.hello(bench.invite(ek=forge.ek_sha256))
     made = bench.verifier.begin_join(hello, "p")
@@ -198,13 +233,20 @@ def test_n27_proof_before_challenge_wrong_port_and_foreign_session(bench):
     bench.enrol("cam2")
     with pytest.raises(Refused):  # another device's session
         bench.verifier.complete_attest(session, proof, "camera.line-1.cam2")
-    assert bench.verifier.complete_attest(session, proof, "camera.line-1.cam1").state == "trusted", "a stranger's try must not spend it"
+    assert (
+        bench.verifier.complete_attest(session, proof, "camera.line-1.cam1").state == "trusted"
+    ), "a stranger's try must not spend it"
 
 
 def test_n28_names_come_from_the_registry(bench):
     forge = bench.forge()
     evil = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "operator.anna")])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(evil).sign(forge.tls.private, hashes.SHA256()).public_bytes(Encoding.DER)
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(evil)
+        .sign(forge.tls.private, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
     answer = bench.join(forge.with_proof(csr=csr), bench.invite(ek=forge.ek_sha256))
     assert answer.certificate.subject.rfc4514_string() == "CN=camera.line-1.cam1"
 

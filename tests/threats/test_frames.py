@@ -1,4 +1,6 @@
-"""N82, N89, N100 to N103, N108, N109, N112, N113, N115: frames, sessions, grants, hostile images."""
+"""N82, N89, N100 to N103, N108, N109, N112, N113, N115: frames, sessions, grants, hostile
+images.
+"""
 
 import asyncio
 import os
@@ -32,8 +34,15 @@ from support.refusals import refused
 async def test_n103_image_bombs_and_broken_images(engine):
     assert "opens nothing" in engine.isolation and "not dumpable" in engine.isolation
     jpeg = encoded(draw_board(5, design=1, defects=0).frame)
-    assert await refused_image(engine, png_that_claims(100_000, 100_000), ENCODING_PNG, (100_000, 100_000)) == Reason.IMAGE
-    assert await refused_image(engine, png_that_claims(100_000, 100_000), ENCODING_PNG) == Reason.IMAGE
+    assert (
+        await refused_image(
+            engine, png_that_claims(100_000, 100_000), ENCODING_PNG, (100_000, 100_000)
+        )
+        == Reason.IMAGE
+    )
+    assert (
+        await refused_image(engine, png_that_claims(100_000, 100_000), ENCODING_PNG) == Reason.IMAGE
+    )
     assert await refused_image(engine, jpeg[:100]) == Reason.IMAGE
     assert await refused_image(engine, jpeg, ENCODING_PNG) == Reason.IMAGE
     assert await refused_image(engine, jpeg, size=(320, 640)) == Reason.IMAGE
@@ -41,10 +50,14 @@ async def test_n103_image_bombs_and_broken_images(engine):
     assert await refused_image(engine, os.urandom(5000)) == Reason.IMAGE
     assert await refused_image(engine, b"GIF89a" + bytes(100)) == Reason.IMAGE
     small = cv2.imencode(".jpg", np.zeros((64, 64), np.uint8))[1].tobytes()
-    assert await refused_image(engine, small, size=(64, 64)) == Reason.IMAGE, "not of the golden image's size"
+    assert await refused_image(engine, small, size=(64, 64)) == Reason.IMAGE, (
+        "not of the golden image's size"
+    )
     assert await refused_image(engine, jpeg, part="unknown") == Reason.PART_UNKNOWN
     assert await refused_image(engine, jpeg, part="../../etc/passwd") == Reason.PART_UNKNOWN
-    assert (await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)) is not None, "the child lives on"
+    assert (await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)) is not None, (
+        "the child lives on"
+    )
 
 
 async def test_n108_devices_take_turns(engine):
@@ -68,9 +81,15 @@ BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
 SPOILT = {
     "covered": (lambda i: np.full_like(i, 9), Reason.IMAGE_COVERED),
     "dark": (lambda i: (i * 0.3).astype(np.uint8), Reason.IMAGE_EXPOSURE),
-    "over-exposed": (lambda i: np.clip(i.astype(int) + 150, 0, 255).astype(np.uint8), Reason.IMAGE_EXPOSURE),
+    "over-exposed": (
+        lambda i: np.clip(i.astype(int) + 150, 0, 255).astype(np.uint8),
+        Reason.IMAGE_EXPOSURE,
+    ),
     "defocused": (lambda i: cv2.GaussianBlur(i, (0, 0), 6), Reason.IMAGE_DEFOCUS),
-    "another part": (lambda i: draw_board(3, design=44, defects=0, clean_capture=True).frame, Reason.REGISTRATION),
+    "another part": (
+        lambda i: draw_board(3, design=44, defects=0, clean_capture=True).frame,
+        Reason.REGISTRATION,
+    ),
     "upside down": (lambda i: i[::-1].copy(), Reason.REGISTRATION),
     "out of its place": (lambda i: moved(i, 120, 80), Reason.REGISTRATION),
 }
@@ -139,8 +158,15 @@ def test_n82_certificate_that_expires_on_an_open_channel(door):
 def test_n82_refresh_with_another_key_name_or_issuer(door):
     link, _ = door.opened()
     other = SoftKey()
-    for certificate in (door.issue(CAMERA, other), door.issue("camera.line-1.cam2", door.key), door.issue(CAMERA, door.key, label="operator-ca")):
-        assert refused(lambda c=certificate: link.refresh(c.public_bytes(Encoding.DER))) == Reason.CERTIFICATE
+    for certificate in (
+        door.issue(CAMERA, other),
+        door.issue("camera.line-1.cam2", door.key),
+        door.issue(CAMERA, door.key, label="operator-ca"),
+    ):
+        assert (
+            refused(lambda c=certificate: link.refresh(c.public_bytes(Encoding.DER)))
+            == Reason.CERTIFICATE
+        )
     assert refused(lambda: link.refresh(b"garbage")) == Reason.CERTIFICATE
 
 
@@ -155,9 +181,18 @@ def test_n89_silence_of_the_feed_closes_the_gate(door):
 
 def test_n89_grace_never_reaches_past_the_result(keys):
     now = [0.0]
-    view = TrustView(None, AccessView(None, lambda: keys.root.certificate), monotonic=lambda: now[0])
+    view = TrustView(
+        None, AccessView(None, lambda: keys.root.certificate), monotonic=lambda: now[0]
+    )
     assert not view.open, "a feed that was never heard is no feed"
-    view.apply(pb.TrustUpdate(revision=1, snapshot=True, devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=5000)], access=access_update(keys, grace=True)))
+    view.apply(
+        pb.TrustUpdate(
+            revision=1,
+            snapshot=True,
+            devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=5000)],
+            access=access_update(keys, grace=True),
+        )
+    )
     now[0] = 4.0
     assert view.require(CAMERA)
     now[0] = 5.1
@@ -169,9 +204,14 @@ def test_n115_feed_of_a_controller_that_is_behind(door, tmp_path):
     root = door.fleet.root.certificate
     view = TrustView(file, AccessView(None, lambda: root))
     view.apply(pb.TrustUpdate(revision=7, snapshot=True, access=door.access))
-    assert refused(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True))) == Reason.TRUST_FEED
+    assert (
+        refused(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True))) == Reason.TRUST_FEED
+    )
     restarted = TrustView(file, AccessView(None, lambda: root))
-    assert refused(lambda: restarted.apply(pb.TrustUpdate(revision=6, snapshot=True))) == Reason.TRUST_FEED
+    assert (
+        refused(lambda: restarted.apply(pb.TrustUpdate(revision=6, snapshot=True)))
+        == Reason.TRUST_FEED
+    )
     assert not restarted.open
 
 
@@ -186,9 +226,13 @@ def test_n101_replayed_and_reordered_frames(door):
     link, session = door.opened()
     frames = [session.seal(replace_head(trigger_sequence=n), b"image%d" % n) for n in range(3)]
     assert link.admit(frames[0].metadata, frames[0].sealed)
-    assert refused(lambda: link.admit(frames[0].metadata, frames[0].sealed)) == Reason.FRAME_REPLAYED
+    assert (
+        refused(lambda: link.admit(frames[0].metadata, frames[0].sealed)) == Reason.FRAME_REPLAYED
+    )
     assert link.admit(frames[2].metadata, frames[2].sealed).missing == 1
-    assert refused(lambda: link.admit(frames[1].metadata, frames[1].sealed)) == Reason.FRAME_REPLAYED
+    assert (
+        refused(lambda: link.admit(frames[1].metadata, frames[1].sealed)) == Reason.FRAME_REPLAYED
+    )
 
 
 def test_n101_truncated_and_flipped_frames(door):
@@ -196,12 +240,30 @@ def test_n101_truncated_and_flipped_frames(door):
     frame = session.seal(HEAD, b"image bytes")
     for at in range(len(frame.sealed)):
         flipped = frame.sealed[:at] + bytes([frame.sealed[at] ^ 1]) + frame.sealed[at + 1 :]
-        assert refused(lambda f=flipped: link.admit(frame.metadata, f)) in {Reason.FRAME_AUTHENTICATION, Reason.FRAME_SESSION, Reason.MALFORMED}
-        assert refused(lambda n=at: link.admit(frame.metadata, frame.sealed[:n])) in {Reason.FRAME_AUTHENTICATION, Reason.FRAME_SESSION, Reason.MALFORMED}
+        assert refused(lambda f=flipped: link.admit(frame.metadata, f)) in {
+            Reason.FRAME_AUTHENTICATION,
+            Reason.FRAME_SESSION,
+            Reason.MALFORMED,
+        }
+        assert refused(lambda n=at: link.admit(frame.metadata, frame.sealed[:n])) in {
+            Reason.FRAME_AUTHENTICATION,
+            Reason.FRAME_SESSION,
+            Reason.MALFORMED,
+        }
     assert link.admit(frame.metadata, frame.sealed), "forged frames must not push the real one out"
 
 
-@pytest.mark.parametrize("change", [{"part": "p2"}, {"device": "camera.line-1.cam2"}, {"captured_at_ms": 6}, {"trigger_sequence": 2}, {"mask_version": 1}, {"width": 65}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"part": "p2"},
+        {"device": "camera.line-1.cam2"},
+        {"captured_at_ms": 6},
+        {"trigger_sequence": 2},
+        {"mask_version": 1},
+        {"width": 65},
+    ],
+)
 def test_n101_relabelled_frame(door, change):
     link, session = door.opened()
     frame = session.seal(HEAD, b"image")
@@ -233,7 +295,10 @@ def test_n102_frame_for_another_gateway(door, keys):
     link, session = door.opened()
     other = Door(keys)
     frame = session.seal(HEAD, b"image")
-    assert refused(lambda: other.opened()[0].admit(frame.metadata, frame.sealed)) == Reason.FRAME_SESSION
+    assert (
+        refused(lambda: other.opened()[0].admit(frame.metadata, frame.sealed))
+        == Reason.FRAME_SESSION
+    )
     assert link is not None
 
 
@@ -308,18 +373,27 @@ def test_n113_camera_stops_sealing_when_its_grant_ends(door):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"camera": "camera.line-1.cam2"}, Reason.GRANT), ({"nonce": b"\0" * 32}, Reason.GRANT), ({"ttl_s": 3600}, Reason.GRANT_EXPIRED),
-        ({"ttl_s": 0}, Reason.GRANT_EXPIRED), ({"issued_at_ms": 1}, Reason.GRANT_EXPIRED), ({"issued_at_ms": 2**45}, Reason.GRANT_EXPIRED),
-        ({"hpke_kem": "P256"}, Reason.GRANT), ({"hpke_public": "00" * 20}, Reason.GRANT),
+        ({"camera": "camera.line-1.cam2"}, Reason.GRANT),
+        ({"nonce": b"\0" * 32}, Reason.GRANT),
+        ({"ttl_s": 3600}, Reason.GRANT_EXPIRED),
+        ({"ttl_s": 0}, Reason.GRANT_EXPIRED),
+        ({"issued_at_ms": 1}, Reason.GRANT_EXPIRED),
+        ({"issued_at_ms": 2**45}, Reason.GRANT_EXPIRED),
+        ({"hpke_kem": "P256"}, Reason.GRANT),
+        ({"hpke_public": "00" * 20}, Reason.GRANT),
     ],
-)  # fmt: skip
+)
 def test_n113_grants_that_a_camera_refuses(door, change, reason):
     assert refused(lambda: door.hold(door.grant(**change))) == reason
 
 
 def test_n113_grant_signed_by_another_key_of_the_fleet(door):
     signer = door.fleet.signing["challenge"]
-    grant = Grant.parse_payload(__import__("framegate.signed.dsse", fromlist=["parse_envelope"]).parse_envelope(door.grant(), Grant.TYPE).payload)
+    grant = Grant.parse_payload(
+        __import__("framegate.signed.dsse", fromlist=["parse_envelope"])
+        .parse_envelope(door.grant(), Grant.TYPE)
+        .payload
+    )
     assert refused(lambda: door.hold(grant.seal(signer.der, signer.sign))) == Reason.CERTIFICATE
 
 
@@ -333,7 +407,12 @@ def test_n113_grant_for_another_gateway_process(door, keys):
 
 def test_n109_the_same_image_under_another_trigger_is_a_frozen_camera(door):
     link, session = door.opened()
-    for number, image, reason in ((1, b"a", None), (2, b"b", None), (3, b"a", Reason.FRAME_FROZEN), (4, b"c", None)):
+    for number, image, reason in (
+        (1, b"a", None),
+        (2, b"b", None),
+        (3, b"a", Reason.FRAME_FROZEN),
+        (4, b"c", None),
+    ):
         frame = session.seal(replace_head(trigger_sequence=number), image)
         if reason:
             assert refused(lambda f=frame: link.admit(f.metadata, f.sealed)) == reason

@@ -50,7 +50,10 @@ def test_n60_the_hash_is_recomputed_in_the_quoted_bank():
     found = parse_ima(machine.list_from())
     assert found.width == Alg.SHA1
     for bank in (Alg.SHA1, Alg.SHA256):
-        assert running_values(found, bank, bytes(20 if bank == Alg.SHA1 else 32))[-1] == machine.values[bank]
+        assert (
+            running_values(found, bank, bytes(20 if bank == Alg.SHA1 else 32))[-1]
+            == machine.values[bank]
+        )
 
 
 def test_n61_violations_are_counted_over_the_whole_boot(bench):
@@ -61,7 +64,9 @@ def test_n61_violations_are_counted_over_the_whole_boot(bench):
 
 
 def test_n61_a_violation_dressed_as_an_allowed_file_is_counted(bench):
-    """A violation extends all ones whatever its entry shows: an attacker may write any name and digest into it."""
+    """A violation extends all ones whatever its entry shows: an attacker may write any name and
+    digest into it.
+    """
     forge = bench.enrol()
     forge.ima.measure(NEW, digest_of(b"implant"), violation=True)
     dressed = ImaMachine()
@@ -73,7 +78,9 @@ def test_n61_a_violation_dressed_as_an_allowed_file_is_counted(bench):
 
 
 def test_n61_violations_in_earlier_parts_count_too(bench):
-    lenient = profile_toml(CAMERA, "simulated-camera", 2).replace("max_violations = 0", "max_violations = 2")
+    lenient = profile_toml(CAMERA, "simulated-camera", 2).replace(
+        "max_violations = 0", "max_violations = 2"
+    )
     with bench.store.writing() as tx:
         add_profile(tx, bench.keys, lenient.encode())
     forge = bench.enrol()
@@ -85,7 +92,9 @@ def test_n61_violations_in_earlier_parts_count_too(bench):
 
 
 def test_n62_entries_after_the_quote_do_not_count(bench):
-    """The list is read after the quote: one entry too many is no lie, and no verdict on that entry either."""
+    """The list is read after the quote: one entry too many is no lie, and no verdict on that
+    entry either.
+    """
     forge = bench.enrol()
     forge.ima.measure(*GOOD)
     ahead = ImaMachine()
@@ -94,7 +103,9 @@ def test_n62_entries_after_the_quote_do_not_count(bench):
     assert bench.attest(forge, known_log=True).state == "trusted"
     forge.with_proof()
     forge.ima.measure(NEW, digest_of(b"implant"))
-    assert reasons(bench.attest(forge, known_log=True)) == [Reason.IMA_FILE], "next time it is asked for"
+    assert reasons(bench.attest(forge, known_log=True)) == [Reason.IMA_FILE], (
+        "next time it is asked for"
+    )
 
 
 def test_n62_a_list_too_far_ahead_is_refused():
@@ -120,11 +131,18 @@ def test_n63_the_offset_is_the_controllers_and_falls_back_after_a_reset(bench):
     forge.clock = ClockInfo(10, 2, 0, True)
     forge.boot()
     hello = forge.attest_hello(known_log=True)
-    assert Challenge.parse(bench.verifier.begin_attest(hello, "camera.line-1.cam1").challenge).ima_offset == 0
+    assert (
+        Challenge.parse(
+            bench.verifier.begin_attest(hello, "camera.line-1.cam1").challenge
+        ).ima_offset
+        == 0
+    )
 
 
 def test_n63_a_reset_nobody_announced(bench):
-    """Hello claims the old counters; the quote shows a reset: what was verified of another boot is worth nothing."""
+    """Hello claims the old counters; the quote shows a reset: what was verified of another boot
+    is worth nothing.
+    """
     forge = bench.enrol()
     hello = forge.attest_hello(known_log=True)
     made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
@@ -165,7 +183,19 @@ def test_n64_aggregate_over_eight_or_ten_pcrs():
     assert boot_aggregates({}, "sha256") == frozenset()
 
 
-@pytest.mark.parametrize("path", [b"/tmp/../usr/bin/x", b"/tmp//x", b"/tmp/a\nb", b"/tmp/\xff", b"tmp/x", b"/tmp/./x", b"/tmp/\x1b[2Jx", b""])
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/tmp/../usr/bin/x",
+        b"/tmp//x",
+        b"/tmp/a\nb",
+        b"/tmp/\xff",
+        b"tmp/x",
+        b"/tmp/./x",
+        b"/tmp/\x1b[2Jx",
+        b"",
+    ],
+)
 def test_n65_dishonest_paths(path):
     assert not honest(path)
 
@@ -174,13 +204,20 @@ def rules(**changes) -> ImaRules:
     return replace(ImaRules((), 0, (b"/tmp/",), (b"/lib/",), {}, (), False), **changes)
 
 
-def entry(path: bytes, digest: bytes = digest_of(b"x"), algorithm: str = "sha256", signature: bytes = b"") -> ImaEntry:
+def entry(
+    path: bytes, digest: bytes = digest_of(b"x"), algorithm: str = "sha256", signature: bytes = b""
+) -> ImaEntry:
     return ImaEntry(10, b"h", "ima-sig", b"d", algorithm, digest, path, signature, b"", False)
 
 
 def judged(*entries: ImaEntry, held: ImaRules | None = None, allow: bytes = b"") -> list[Reason]:
     lists = [parse_allowlist(allow)] if allow else []
-    return [f.reason for f in ima_failures(entries, held or rules(), lists, Alg.SHA256, {}, first=False, violations=0)]
+    return [
+        f.reason
+        for f in ima_failures(
+            entries, held or rules(), lists, Alg.SHA256, {}, first=False, violations=0
+        )
+    ]
 
 
 def test_n65_excluded_folders_are_not_a_way_out():
@@ -198,7 +235,9 @@ def test_n65_hash_downgrade():
 
 
 def test_n65_a_digest_counts_only_under_its_name():
-    allow = allowlist_text([("sha256", digest_of(b"x"), b"/bin/x"), ("sha256", digest_of(b"z"), b"*")])
+    allow = allowlist_text(
+        [("sha256", digest_of(b"x"), b"/bin/x"), ("sha256", digest_of(b"z"), b"*")]
+    )
     assert judged(entry(b"/bin/x"), allow=allow) == []
     assert judged(entry(b"/bin/other"), allow=allow) == [Reason.IMA_FILE]
     assert judged(entry(b"/anywhere", digest_of(b"z")), allow=allow) == []
@@ -210,26 +249,52 @@ def signed(key, digest: bytes) -> bytes:
         value = key.sign(digest, padding.PKCS1v15(), utils.Prehashed(hashes.SHA256()))
     else:
         value = key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
-    return b"\x03\x02\x04" + SubjectKeyIdentifier.from_public_key(public).digest[-4:] + struct.pack(">H", len(value)) + value
+    return (
+        b"\x03\x02\x04"
+        + SubjectKeyIdentifier.from_public_key(public).digest[-4:]
+        + struct.pack(">H", len(value))
+        + value
+    )
 
 
 @pytest.fixture(scope="module", params=["ec", "rsa"])
 def signer(request):
-    return ec.generate_private_key(ec.SECP256R1()) if request.param == "ec" else rsa.generate_private_key(65537, 2048)
+    return (
+        ec.generate_private_key(ec.SECP256R1())
+        if request.param == "ec"
+        else rsa.generate_private_key(65537, 2048)
+    )
 
 
 def test_n65_signatures_by_listed_keys_only(signer):
-    pem = signer.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = signer.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     held = rules(keys=dict([key_id(pem)]))
     digest = digest_of(b"module")
     good = signed(signer, digest)
     assert judged(entry(b"/lib/m.ko", digest, signature=good), held=held) == []
     other = ec.generate_private_key(ec.SECP256R1())
-    for bad in (signed(other, digest), signed(signer, digest_of(b"x")), good[:-1], good + b"\0", b"\x03\x01" + good[2:], b"\x03\x02\x02" + good[3:], b"", b"\x03\x02"):
+    for bad in (
+        signed(other, digest),
+        signed(signer, digest_of(b"x")),
+        good[:-1],
+        good + b"\0",
+        b"\x03\x01" + good[2:],
+        b"\x03\x02\x02" + good[3:],
+        b"",
+        b"\x03\x02",
+    ):
         assert not signature_holds(entry(b"/lib/m.ko", digest, signature=bad), held.keys)
-    assert judged(entry(b"/lib/m.ko", digest, signature=signed(other, digest)), held=held) == [Reason.IMA_SIGNATURE]
-    assert judged(entry(b"/usr/bin/m", digest, signature=good), held=held) == [Reason.IMA_FILE], "signatures count where the profile says, no further"
-    assert judged(entry(b"/lib/../usr/x", digest, signature=good), held=held) == [Reason.IMA_SIGNATURE]
+    assert judged(entry(b"/lib/m.ko", digest, signature=signed(other, digest)), held=held) == [
+        Reason.IMA_SIGNATURE
+    ]
+    assert judged(entry(b"/usr/bin/m", digest, signature=good), held=held) == [Reason.IMA_FILE], (
+        "signatures count where the profile says, no further"
+    )
+    assert judged(entry(b"/lib/../usr/x", digest, signature=good), held=held) == [
+        Reason.IMA_SIGNATURE
+    ]
     for at in range(len(good)):
         spoiled = bytearray(good)
         spoiled[at] ^= 1
@@ -237,15 +302,26 @@ def test_n65_signatures_by_listed_keys_only(signer):
 
 
 def test_n125_a_changed_allowlist_judges_the_whole_list_again(bench):
-    """Files that an old allowlist let pass are judged anew: the prefix verified under it is not gone on from."""
+    """Files that an old allowlist let pass are judged anew: the prefix verified under it is not
+    gone on from.
+    """
     forge = bench.enrol()
     assert bench.attest(forge, known_log=True).state == "trusted"
-    fewer = allowlist_text(("sha256", d, p) for p, d in list(files_of(CAMERA.model, CAMERA.release).items())[1:])
-    toml = profile_toml(CAMERA, "simulated-camera", 2).replace(digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), digest_of(fewer).hex())
+    fewer = allowlist_text(
+        ("sha256", d, p) for p, d in list(files_of(CAMERA.model, CAMERA.release).items())[1:]
+    )
+    toml = profile_toml(CAMERA, "simulated-camera", 2).replace(
+        digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), digest_of(fewer).hex()
+    )
     with bench.store.writing() as tx:
         tx.evidence.add_allowlist(fewer, bench.clock())
         add_profile(tx, bench.keys, toml.encode())
     hello = forge.attest_hello(known_log=True)
-    assert Challenge.parse(bench.verifier.begin_attest(hello, "camera.line-1.cam1").challenge).ima_offset == 0
+    assert (
+        Challenge.parse(
+            bench.verifier.begin_attest(hello, "camera.line-1.cam1").challenge
+        ).ima_offset
+        == 0
+    )
     answer = bench.attest(forge, known_log=True)
     assert answer.state == "suspect" and reasons(answer) == [Reason.IMA_FILE]

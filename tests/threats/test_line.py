@@ -26,13 +26,23 @@ async def test_n114_n123_no_verdict_in_time_diverts_and_a_late_pass_is_never_sen
 @pytest.mark.parametrize(
     "forge",
     [
-        lambda b: b.verdict(CAM1, by=b.signer("gateway.line-1.gw2")), lambda b: b.verdict(CAM1, by=b.signer("gateway.line-1.gw1", Purpose.DEVICE, "device-ca")),
-        lambda b: b.verdict(CAM1, by=b.signer("gateway.line-1.gw1", Purpose.VERDICT, "broker-ca")), lambda b: b.verdict(CAM1, issued_at_ms=b.now - 60_000, valid_until_ms=b.now - 30_000),
-        lambda b: b.verdict(CAM1, zone="line-2"), lambda b: b.verdict("camera.line-1.cam9"), lambda b: b.verdict(CAM1, gateway="gateway.line-2.gw1", by=b.signer("gateway.line-2.gw1")),
-        lambda b: b.verdict(CAM1)[:-9], lambda b: b"", lambda b: b"\xff" * 99, lambda b: b.verdict(CAM1).replace(b'"sig":"M', b'"sig":"N'), lambda b: b.verdict(CAM1, outcome="OK"),
+        lambda b: b.verdict(CAM1, by=b.signer("gateway.line-1.gw2")),
+        lambda b: b.verdict(CAM1, by=b.signer("gateway.line-1.gw1", Purpose.DEVICE, "device-ca")),
+        lambda b: b.verdict(CAM1, by=b.signer("gateway.line-1.gw1", Purpose.VERDICT, "broker-ca")),
+        lambda b: b.verdict(CAM1, issued_at_ms=b.now - 60_000, valid_until_ms=b.now - 30_000),
+        lambda b: b.verdict(CAM1, zone="line-2"),
+        lambda b: b.verdict("camera.line-1.cam9"),
+        lambda b: b.verdict(CAM1, gateway="gateway.line-2.gw1", by=b.signer("gateway.line-2.gw1")),
+        lambda b: b.verdict(CAM1)[:-9],
+        lambda b: b"",
+        lambda b: b"\xff" * 99,
+        lambda b: b.verdict(CAM1).replace(b'"sig":"M', b'"sig":"N'),
+        lambda b: b.verdict(CAM1, outcome="OK"),
     ],
-)  # fmt: skip
-async def test_n114_verdicts_that_are_forged_replayed_or_of_others_change_nothing(bench_line, forge):
+)
+async def test_n114_verdicts_that_are_forged_replayed_or_of_others_change_nothing(
+    bench_line, forge
+):
     b = bench_line
     b.trigger()
     b.adapter.verdict(b.verdict(CAM2))
@@ -54,7 +64,9 @@ async def test_n123_after_a_kill_nothing_old_passes_and_nothing_is_lost(bench_li
     for sequence in (1, 2, 3):
         b.trigger(sequence)
     for camera in (CAM1, CAM2):
-        b.adapter.verdict(b.verdict(camera, 1))  # decided in the ledger; the process dies before its output has it
+        b.adapter.verdict(
+            b.verdict(camera, 1)
+        )  # decided in the ledger; the process dies before its output has it
     b.adapter.verdict(b.verdict(CAM1, 2))
     for task in b.adapter._tasks:
         task.cancel()
@@ -71,7 +83,11 @@ async def test_n123_after_a_kill_nothing_old_passes_and_nothing_is_lost(bench_li
     b.open()
     await b.adapter.settle()
     assert await b.settled() == ["PASS", "PASS", "UNINSPECTED"]
-    assert b.ledger.latest(10)[0].outcome and b.ledger.counts()[1] == {"restarted": 1} and b.ledger.counts()[2] == 0
+    assert (
+        b.ledger.latest(10)[0].outcome
+        and b.ledger.counts()[1] == {"restarted": 1}
+        and b.ledger.counts()[2] == 0
+    )
 
 
 async def test_n123_a_pass_that_was_not_handed_over_in_time_stays_here(bench_line):
@@ -103,10 +119,25 @@ def test_n114_decisions_that_a_diverter_refuses(bench_line, change):
     b = bench_line
     good = Decision("d", "press-7", "p", 1, "PASS", "", ("v",), b.now, b.now + 1000)
     held = load_credentials(b.folder, "press-7")
-    check = lambda d: verify_decision(d.seal(held.der, held.sign), "press-7", b.fleet.intermediates, b.fleet.root.certificate, from_ms(b.now))  # noqa: E731
+
+    def check(decision: Decision) -> Decision:
+        return verify_decision(
+            decision.seal(held.der, held.sign),
+            "press-7",
+            b.fleet.intermediates,
+            b.fleet.root.certificate,
+            from_ms(b.now),
+        )
+
     assert check(good) == good
     with pytest.raises(FramegateError):
         check(replace(good, **change))
     other = b.signer("line.press-7", Purpose.VERDICT)
     with pytest.raises(FramegateError):
-        verify_decision(good.seal(other.der, other.sign), "press-7", b.fleet.intermediates, b.fleet.root.certificate, from_ms(b.now))
+        verify_decision(
+            good.seal(other.der, other.sign),
+            "press-7",
+            b.fleet.intermediates,
+            b.fleet.root.certificate,
+            from_ms(b.now),
+        )

@@ -63,9 +63,17 @@ SIGNER = "release@framegate.example"
     [
         ("codeSigning.sig", {"roots": [VECTOR_ROOT], "signers": ["mallory"]}, "a signer among"),
         ("codeSigning.sig", {"roots": [VECTOR_ROOT]}, "a signer among"),
-        ("clientAuth.sig", {"roots": [VECTOR_ROOT], "signers": [SIGNER]}, "code signing"),  # the tool itself accepts this one
+        (
+            "clientAuth.sig",
+            {"roots": [VECTOR_ROOT], "signers": [SIGNER]},
+            "code signing",
+        ),  # the tool itself accepts this one
         ("codeSigning.sig", {"keys": [VECTOR_KEY]}, "a trusted root"),
-        ("codeSigning.sig", {"roots": [VECTOR_ROOT], "signers": [SIGNER], "now": datetime(2040, 1, 1, tzinfo=UTC)}, "lives now"),
+        (
+            "codeSigning.sig",
+            {"roots": [VECTOR_ROOT], "signers": [SIGNER], "now": datetime(2040, 1, 1, tzinfo=UTC)},
+            "lives now",
+        ),
         ("key.sig", {"keys": [KEY.public_key()]}, "trusted keys"),
         ("key.sig", {"roots": [VECTOR_ROOT], "signers": [SIGNER]}, "trusted keys"),
     ],
@@ -95,13 +103,19 @@ def test_N104_another_payload_under_a_good_signature():
     other = json.loads(sign_model("m", {**VECTOR_FILES, "model.onnx": bytes(32)}, KEY))
     body["dsseEnvelope"]["payload"] = other["dsseEnvelope"]["payload"]
     with pytest.raises(Refused, match="a signature by key"):
-        verify_model(json.dumps(body).encode(), {**VECTOR_FILES, "model.onnx": bytes(32)}, keys=[KEY.public_key()])
+        verify_model(
+            json.dumps(body).encode(),
+            {**VECTOR_FILES, "model.onnx": bytes(32)},
+            keys=[KEY.public_key()],
+        )
 
 
 # ---------------------------------------------------------------- files of a bundle
 
 
-@pytest.mark.parametrize("name", ["extra.txt", "known/00_test.jpg", "model.onnx.data", ".hidden", "known/evil.py"])
+@pytest.mark.parametrize(
+    "name", ["extra.txt", "known/00_test.jpg", "model.onnx.data", ".hidden", "known/evil.py"]
+)
 def test_N104_extra_files_are_refused_by_name(model_bundle, name):
     (model_bundle / name).write_bytes(b"x")
     with pytest.raises(Malformed, match=name.replace(".", r"\.")):
@@ -123,7 +137,9 @@ def test_N104_links_and_folders_are_refused_by_name(model_bundle, tmp_path):
         load_bundle(linked)
 
 
-@pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", "known/../../x", "known/00_test.png/x", "model.sig"])
+@pytest.mark.parametrize(
+    "name", ["../model.onnx", "/etc/passwd", "known/../../x", "known/00_test.png/x", "model.sig"]
+)
 def test_N104_names_that_lead_out_of_a_bundle(name):
     files, _ = read_bundle_files(DEFAULT_BUNDLE)
     with pytest.raises(Malformed):
@@ -157,32 +173,62 @@ def external() -> bytes:
 def with_nan() -> bytes:
     weights = np.zeros((6, 2, 8, 8), np.float32)
     weights[3, 1, 2, 2] = np.nan
-    return network(initializers=[numpy_helper.from_array(weights, "wh"), numpy_helper.from_array(np.zeros((4, 2, 8, 8), np.float32), "wg")])
+    return network(
+        initializers=[
+            numpy_helper.from_array(weights, "wh"),
+            numpy_helper.from_array(np.zeros((4, 2, 8, 8), np.float32), "wg"),
+        ]
+    )
 
 
 def hidden_in_a_branch() -> bytes:
     evil = helper.make_node("Evil", ["pair"], ["z"], domain="com.mallory")
     branch = helper.make_graph([evil], "b", [], [value("z", 6)])
-    conv = [helper.make_node("Conv", ["pair", w], [o], kernel_shape=[8, 8], strides=[8, 8]) for w, o in (("wh", "heat"), ("wg", "geometry"))]
-    return network([*conv, helper.make_node("If", ["c"], ["unused"], then_branch=branch, else_branch=branch)])
+    conv = [
+        helper.make_node("Conv", ["pair", w], [o], kernel_shape=[8, 8], strides=[8, 8])
+        for w, o in (("wh", "heat"), ("wg", "geometry"))
+    ]
+    return network(
+        [*conv, helper.make_node("If", ["c"], ["unused"], then_branch=branch, else_branch=branch)]
+    )
 
 
 BAD_GRAPHS = {
     "no-onnx": (b"x" * 100, "an ONNX model|nodes"),
     "empty": (b"", "nodes"),
     "name-is-no-text": (network().replace(b"Conv", b"\x80onv"), "names of operators as text"),
-    "custom-domain": (network([helper.make_node("Evil", ["pair"], ["heat"], domain="com.mallory"), helper.make_node("Identity", ["pair"], ["geometry"])], domains=(("", 17), ("com.mallory", 1))), "custom operator"),
+    "custom-domain": (
+        network(
+            [
+                helper.make_node("Evil", ["pair"], ["heat"], domain="com.mallory"),
+                helper.make_node("Identity", ["pair"], ["geometry"]),
+            ],
+            domains=(("", 17), ("com.mallory", 1)),
+        ),
+        "custom operator",
+    ),
     "unused-domain": (network(domains=(("", 17), ("com.mallory", 1))), "custom operator"),
-    "unknown-operator": (network([helper.make_node("NoSuchThing", ["pair"], ["heat"]), helper.make_node("Identity", ["pair"], ["geometry"])]), "custom operator"),
+    "unknown-operator": (
+        network(
+            [
+                helper.make_node("NoSuchThing", ["pair"], ["heat"]),
+                helper.make_node("Identity", ["pair"], ["geometry"]),
+            ]
+        ),
+        "custom operator",
+    ),
     "in-a-branch": (hidden_in_a_branch(), "custom operator"),
     "external-data": (external(), r"a path, '../../../etc/shadow'"),
     "nan": (with_nan(), "NaN or infinity"),
     "two-inputs": (network(inputs=[value("pair", 2), value("more", 1)]), "the input pair"),
     "another-input": (network(inputs=[value("image", 2)]), "the input pair"),
-    "another-output": (network(outputs=[value("heat", 6), value("geometry", 4), value("more", 1)]), "the outputs heat"),
+    "another-output": (
+        network(outputs=[value("heat", 6), value("geometry", 4), value("more", 1)]),
+        "the outputs heat",
+    ),
     "five-classes": (network(outputs=[value("heat", 5), value("geometry", 4)]), "heat as float32"),
     "doubles": (network(inputs=[value("pair", 2, TensorProto.DOUBLE)]), "pair as float32"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_GRAPHS)
@@ -220,7 +266,8 @@ async def test_N105_another_model_than_the_one_that_gave_the_known_answers(tmp_p
         await engine.stop()
 
 
-# ---------------------------------------------------------------- a model that deviates while it runs
+# ---------------------------------------------------------------- a model that deviates while it
+# runs
 
 
 async def test_N105_a_deviation_stops_inference_and_says_so(tmp_path):
@@ -230,14 +277,18 @@ async def test_N105_a_deviation_stops_inference_and_says_so(tmp_path):
     async def failed(_bundle, error):
         told.append(error)
 
-    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((tmp_path,)), 1, failed=failed, watch_s=0.05)
+    models = Models(
+        load_bundle(DEFAULT_BUNDLE), GoldenImages((tmp_path,)), 1, failed=failed, watch_s=0.05
+    )
     digest = models.bundle.digest.hex()
     await models.start()
     jpeg = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
     assert (await models.inspect(digest, "cam", "drawn-1", jpeg, 1, 640, 640)).golden_sha256
     files = dict(models.bundle.files)
     files["card.json"] += b" "
-    models.engine.bundle = replace(models.bundle, files=files)  # bytes that changed in memory, by whatever means
+    models.engine.bundle = replace(
+        models.bundle, files=files
+    )  # bytes that changed in memory, by whatever means
     await until(lambda: told, 20)
     assert told[0].reason == Reason.MODEL
     with pytest.raises(Refused) as caught:
@@ -266,44 +317,67 @@ def test_N104_pins_that_do_not_count(keys, model_bundle):
     assert anchor_of(anchor())[0]
 
 
-async def test_N104_a_pinned_bundle_that_is_swapped_unsigned_or_by_another_key_never_runs(model_gate):
+async def test_N104_a_pinned_bundle_that_is_swapped_unsigned_or_by_another_key_never_runs(
+    model_gate,
+):
     jpeg = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
     running = model_gate.models.bundle.digest.hex()
-    for number, (spoil, reason) in enumerate([
-        (lambda folder: (folder / SIGNATURE_NAME).unlink(), Reason.MODEL_SIGNATURE),
-        (lambda folder: (folder / SIGNATURE_NAME).write_bytes(sign_model("m", digests(folder), ec.generate_private_key(ec.SECP256R1()))), Reason.MODEL_SIGNATURE),
-        (lambda folder: (folder / "card.json").write_text("{}"), Reason.MODEL),
-    ], start=1):  # fmt: skip
+    for number, (spoil, reason) in enumerate(
+        [
+            (lambda folder: (folder / SIGNATURE_NAME).unlink(), Reason.MODEL_SIGNATURE),
+            (
+                lambda folder: (folder / SIGNATURE_NAME).write_bytes(
+                    sign_model("m", digests(folder), ec.generate_private_key(ec.SECP256R1()))
+                ),
+                Reason.MODEL_SIGNATURE,
+            ),
+            (lambda folder: (folder / "card.json").write_text("{}"), Reason.MODEL),
+        ],
+        start=1,
+    ):
         folder = another_version(model_gate.store / f"v{number + 10}", number + 10)
         pin = pin_of(folder, sequence=number)
         spoil(folder)
         model_gate.apply(pin)
         await until(lambda wanted=number: len(model_gate.events) == wanted, 20)
         assert model_gate.events[-1] == f"model-refused {reason}" and not model_gate.switched
-        with pytest.raises(Refused) as caught:  # it runs a model that nobody approved: nothing is inspected
+        with pytest.raises(
+            Refused
+        ) as caught:  # it runs a model that nobody approved: nothing is inspected
             await model_gate.models.inspect(running, "cam", "drawn-1", jpeg, 1, 640, 640)
         assert caught.value.reason == Reason.MODEL
         shutil.rmtree(folder)
 
 
-async def test_N104_frames_granted_for_a_model_that_is_no_longer_approved_are_not_inspected(model_gate):
+async def test_N104_frames_granted_for_a_model_that_is_no_longer_approved_are_not_inspected(
+    model_gate,
+):
     before = model_gate.models.bundle.digest.hex()
     jpeg = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
-    model_gate.apply(pin_of(another_version(model_gate.store / "v41", 41)))  # approves nothing but itself
+    model_gate.apply(
+        pin_of(another_version(model_gate.store / "v41", 41))
+    )  # approves nothing but itself
     await until(lambda: model_gate.switched, 30)
-    assert await model_gate.models.inspect(model_gate.switched[0].hex(), "cam", "drawn-1", jpeg, 1, 640, 640)
+    assert await model_gate.models.inspect(
+        model_gate.switched[0].hex(), "cam", "drawn-1", jpeg, 1, 640, 640
+    )
     with pytest.raises(Refused) as caught:
         await model_gate.models.inspect(before, "cam", "drawn-1", jpeg, 1, 640, 640)
     assert caught.value.reason == Reason.MODEL
 
 
 async def test_N104_an_older_version_is_refused_unless_it_is_meant(model_gate, keys, tmp_path):
-    first, second = another_version(model_gate.store / "v21", 21), another_version(model_gate.store / "v22", 22)
+    first, second = (
+        another_version(model_gate.store / "v21", 21),
+        another_version(model_gate.store / "v22", 22),
+    )
     model_gate.apply(pin_of(second, sequence=1))
     await until(lambda: len(model_gate.switched) == 1, 30)
     model_gate.apply(pin_of(first, sequence=2, approved=(load_bundle(second).digest.hex(),)))
     await until(lambda: "model-refused model-rollback" in model_gate.events, 20)
-    assert model_gate.models.bundle.recipe.version == 22 and model_gate.models.barred is None, "the approved one goes on"
+    assert model_gate.models.bundle.recipe.version == 22 and model_gate.models.barred is None, (
+        "the approved one goes on"
+    )
     model_gate.apply(pin_of(first, sequence=3, rollback=1))
     await until(lambda: len(model_gate.switched) == 2, 30)
     assert model_gate.models.bundle.recipe.version == 21
@@ -338,4 +412,6 @@ async def test_N104_files_swapped_between_check_and_load_are_not_what_runs(model
         racing.join()
     (folder / "model.onnx").write_bytes(files["model.onnx"])
     await until(lambda: model_gate.switched, 30)
-    assert model_gate.models.bundle.digest == parsed.digest and model_gate.models.bundle.rehash(), "the bytes that were hashed are the bytes that run"
+    assert model_gate.models.bundle.digest == parsed.digest and model_gate.models.bundle.rehash(), (
+        "the bytes that were hashed are the bytes that run"
+    )

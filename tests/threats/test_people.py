@@ -20,9 +20,18 @@ def at_gateway(access_view, keys, pair, request, *, verb="frame.export", **how):
 
     now = time.time_ns() // 1_000_000
     certificate = load_pem_x509_certificates(pair[1])[0]
-    identity = verify_certificate(certificate, Purpose.OPERATOR, keys.intermediates, keys.root.certificate, from_ms(now))
+    identity = verify_certificate(
+        certificate, Purpose.OPERATOR, keys.intermediates, keys.root.certificate, from_ms(now)
+    )
     caller = access_view.caller(identity, "ipv4:192.0.2.1:5", "line-1", how.pop("at", now))
-    return access_view.authorise(caller, verb, request, zone="line-1", gateway="gateway.line-1.gw1", now_ms=how.pop("now", now))
+    return access_view.authorise(
+        caller,
+        verb,
+        request,
+        zone="line-1",
+        gateway="gateway.line-1.gw1",
+        now_ms=how.pop("now", now),
+    )
 
 
 def approved(keys, request, verb="frame.export", **changed) -> bytes:
@@ -32,27 +41,46 @@ def approved(keys, request, verb="frame.export", **changed) -> bytes:
     bare.CopyFrom(request)
     bare.ClearField("approval")
     members = {
-        "request_id": "0a1b2c3d", "verb": verb, "zone": "line-1", "content_sha256": content_digest(verb, type(request).DESCRIPTOR.name, bare.SerializeToString(deterministic=True)).hex(),
-        "requester": "sara", "approvers": ("sven",), "policy_sha256": parse_policy(default_files()).sha256.hex(), "gateway": "gateway.line-1.gw1", "reason": "r",
-        "issued_at_ms": time.time_ns() // 1_000_000, **changed,
-    }  # fmt: skip
-    return ApprovalStatement(**members).seal(keys.signing["approval"].der, keys.signing["approval"].sign)
+        "request_id": "0a1b2c3d",
+        "verb": verb,
+        "zone": "line-1",
+        "content_sha256": content_digest(
+            verb, type(request).DESCRIPTOR.name, bare.SerializeToString(deterministic=True)
+        ).hex(),
+        "requester": "sara",
+        "approvers": ("sven",),
+        "policy_sha256": parse_policy(default_files()).sha256.hex(),
+        "gateway": "gateway.line-1.gw1",
+        "reason": "r",
+        "issued_at_ms": time.time_ns() // 1_000_000,
+        **changed,
+    }
+    return ApprovalStatement(**members).seal(
+        keys.signing["approval"].der, keys.signing["approval"].sign
+    )
 
 
 @pytest.fixture
 def people(access_view, keys):
     pair = operator_pair(keys, "sara")
-    trust = [operator_trust("sara", pair, "security"), pb.OperatorTrust(name="sven", roles=["security"])]
+    trust = [
+        operator_trust("sara", pair, "security"),
+        pb.OperatorTrust(name="sven", roles=["security"]),
+    ]
     access_view.apply(access_update(keys, trust, quorum=2))
     return pair, trust
 
 
-def test_n119_at_a_gateway_an_approval_counts_once_and_for_exactly_this(access_view, keys, people, tmp_path):
+def test_n119_at_a_gateway_an_approval_counts_once_and_for_exactly_this(
+    access_view, keys, people, tmp_path
+):
     pair, _ = people
     request = pb.ExportRequest(id="v1", reason="claim", destination="customer")
     assert refused(lambda: at_gateway(access_view, keys, pair, request)) == Reason.APPROVAL_NEEDED
     request.approval = approved(keys, request)
-    other = pb.ExportRequest(id="v2", reason="claim", destination="customer", approval=request.approval)
+    other = pb.ExportRequest(
+        id="v2", reason="claim", destination="customer", approval=request.approval
+    )
     assert refused(lambda: at_gateway(access_view, keys, pair, other)) == Reason.APPROVAL_NEEDED
     assert at_gateway(access_view, keys, pair, request).approved_by == ("sven",)
     assert refused(lambda: at_gateway(access_view, keys, pair, request)) == Reason.APPROVAL_NEEDED
@@ -61,7 +89,9 @@ def test_n119_at_a_gateway_an_approval_counts_once_and_for_exactly_this(access_v
     assert refused(lambda: at_gateway(again, keys, pair, request)) == Reason.APPROVAL_NEEDED
 
 
-def test_n119_at_a_gateway_an_approver_who_is_disabled_meanwhile_counts_no_more(access_view, keys, people):
+def test_n119_at_a_gateway_an_approver_who_is_disabled_meanwhile_counts_no_more(
+    access_view, keys, people
+):
     pair, trust = people
     request = pb.ExportRequest(id="v1", reason="claim", destination="customer")
     request.approval = approved(keys, request)
@@ -69,7 +99,17 @@ def test_n119_at_a_gateway_an_approver_who_is_disabled_meanwhile_counts_no_more(
     assert refused(lambda: at_gateway(access_view, keys, pair, request)) == Reason.APPROVAL_NEEDED
 
 
-@pytest.mark.parametrize("changed", [{"requester": "eve"}, {"gateway": "gateway.line-1.gw2"}, {"policy_sha256": "00" * 32}, {"approvers": ("sara",)}, {"issued_at_ms": 1}], ids=str)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"requester": "eve"},
+        {"gateway": "gateway.line-1.gw2"},
+        {"policy_sha256": "00" * 32},
+        {"approvers": ("sara",)},
+        {"issued_at_ms": 1},
+    ],
+    ids=str,
+)
 def test_n119_at_a_gateway_approvals_of_something_else(access_view, keys, people, changed):
     request = pb.ExportRequest(id="v1", reason="claim", destination="customer")
     request.approval = approved(keys, request, **changed)
@@ -77,9 +117,28 @@ def test_n119_at_a_gateway_approvals_of_something_else(access_view, keys, people
         at_gateway(access_view, keys, people[0], request)
 
 
-def test_n80_at_a_gateway_a_certificate_without_a_session_or_of_another_name(access_view, keys, people):
+def test_n80_at_a_gateway_a_certificate_without_a_session_or_of_another_name(
+    access_view, keys, people
+):
     stranger = operator_pair(keys, "sara")
-    assert refused(lambda: at_gateway(access_view, keys, stranger, pb.ListRequest(), verb="gateway.status")) == Reason.SIGNED_OUT
-    assert refused(lambda: at_gateway(access_view, keys, people[0], pb.ListRequest(), verb="gateway.status", at=2**52)) == Reason.SIGNED_OUT
+    assert (
+        refused(
+            lambda: at_gateway(access_view, keys, stranger, pb.ListRequest(), verb="gateway.status")
+        )
+        == Reason.SIGNED_OUT
+    )
+    assert (
+        refused(
+            lambda: at_gateway(
+                access_view, keys, people[0], pb.ListRequest(), verb="gateway.status", at=2**52
+            )
+        )
+        == Reason.SIGNED_OUT
+    )
     unknown = operator_pair(keys, "nobody")
-    assert refused(lambda: at_gateway(access_view, keys, unknown, pb.ListRequest(), verb="gateway.status")) == Reason.SIGNED_OUT
+    assert (
+        refused(
+            lambda: at_gateway(access_view, keys, unknown, pb.ListRequest(), verb="gateway.status")
+        )
+        == Reason.SIGNED_OUT
+    )

@@ -11,8 +11,17 @@ from support.receipts import proved
 
 async def test_n110_n124_any_flipped_bit_is_refused(receipts_desk):
     receipt = (await proved(receipts_desk))[1]
-    places = [(receipt, "leaf"), (receipt, "verdict"), (receipt, "metadata"), (receipt["batch"], "envelope"), (receipt["camera"], "head"), (receipt["camera"], "signature"),
-              (receipt["camera"], "certificate"), (receipt["log"], "entry"), (receipt["log"], "checkpoint")]  # fmt: skip
+    places = [
+        (receipt, "leaf"),
+        (receipt, "verdict"),
+        (receipt, "metadata"),
+        (receipt["batch"], "envelope"),
+        (receipt["camera"], "head"),
+        (receipt["camera"], "signature"),
+        (receipt["camera"], "certificate"),
+        (receipt["log"], "entry"),
+        (receipt["log"], "checkpoint"),
+    ]
     for holder, name in places:
         good = holder[name]
         raw = base64.b64decode(good)
@@ -22,7 +31,10 @@ async def test_n110_n124_any_flipped_bit_is_refused(receipts_desk):
         holder[name] = good
     for holder in (receipt["batch"], receipt["camera"], receipt["log"]):
         good = holder["path"]
-        for changed in ([*good, b64(bytes(32))], [b64(bytes(32)), *good[1:]] if good else [b64(bytes(32))]):
+        for changed in (
+            [*good, b64(bytes(32))],
+            [b64(bytes(32)), *good[1:]] if good else [b64(bytes(32))],
+        ):
             holder["path"] = changed
             receipts_desk.refused(receipt)
         holder["path"] = good
@@ -38,22 +50,32 @@ async def test_n120_leaves_without_a_signature_are_recovered_and_marked(receipts
     found = await proved(receipts_desk)
     notes = {receipts_desk.check(r).verdict["part"]: receipts_desk.check(r).notes for r in found}
     assert len(found) == 7, "none is missing"
-    assert any("recovered" in n for n in notes["p10"]) and not any("recovered" in n for n in notes["p11"])
+    assert any("recovered" in n for n in notes["p10"]) and not any(
+        "recovered" in n for n in notes["p11"]
+    )
 
 
 async def test_n120_kill_9_at_any_moment_loses_no_leaf_whose_verdict_left(tmp_path):
-    """A child prints each number once its leaf is durable, and is killed in the middle: every printed one is in the store."""
+    """A child prints each number once its leaf is durable, and is killed in the middle: every
+    printed one is in the store.
+    """
     code = (
-        "import asyncio,sys\nfrom pathlib import Path\nfrom framegate_gateway.receipts.store import ReceiptStore, LeafRow\n"
-        "async def one(s):\n    n=s.next_number()\n    await s.append(LeafRow(n,f'{n:032x}','verdict','d',b'',0,'p','PASS',n,b'leaf'))\n    print(n,flush=True)\n"
-        "async def main():\n    s=ReceiptStore(Path(sys.argv[1]))\n    while True: await asyncio.gather(*(one(s) for _ in range(8)))\nasyncio.run(main())"
+        "import asyncio,sys\nfrom pathlib import Path\nfrom framegate_gateway.receipts.store import"
+        " ReceiptStore, LeafRow\nasync def one(s):\n    n=s.next_number()\n    await"
+        " s.append(LeafRow(n,f'{n:032x}','verdict','d',b'',0,'p','PASS',n,b'leaf'))\n   "
+        " print(n,flush=True)\nasync def main():\n    s=ReceiptStore(Path(sys.argv[1]))\n    while"
+        " True: await asyncio.gather(*(one(s) for _ in range(8)))\nasyncio.run(main())"
     )
     last = 0
     for _ in range(3):
-        child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
         seen = [int(child.stdout.readline()) for _ in range(200)]
         child.kill()
-        seen += [int(line) for line in child.stdout.read().split("\n") if line.strip().isdigit()][:-1]
+        seen += [int(line) for line in child.stdout.read().split("\n") if line.strip().isdigit()][
+            :-1
+        ]
         child.wait()
         store = ReceiptStore(tmp_path)
         with store.reading() as connection:

@@ -11,7 +11,18 @@ from framegate_controller.people.signin import found_operator, seal_break_glass
 from framegate_simulators.fixtures.access import PASSWORD
 
 
-@pytest.mark.parametrize("how", ["readable key", "readable passphrase", "short passphrase", "no passphrase", "junk key", "no key", "another's key"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "readable key",
+        "readable passphrase",
+        "short passphrase",
+        "no passphrase",
+        "junk key",
+        "no key",
+        "another's key",
+    ],
+)
 def test_n87_key_files_that_are_not_right(tmp_path, how):
     folder = tmp_path / "keys"
     found_fleet(folder, "plant")
@@ -40,6 +51,13 @@ def test_n87_the_store_holds_no_password_no_secret_and_no_code(front_desk, tmp_p
         sealed = seal_break_glass(tx, by="host")
     secret = pyotp.parse_uri(uri).secret
     raw = b"".join(p.read_bytes() for p in tmp_path.glob("registry.db*"))
-    for text in (PASSWORD, secret, sealed, sealed.replace("-", ""), *codes, *(c.replace("-", "") for c in codes)):
+    for text in (
+        PASSWORD,
+        secret,
+        sealed,
+        sealed.replace("-", ""),
+        *codes,
+        *(c.replace("-", "") for c in codes),
+    ):
         assert text.encode() not in raw
     assert b"$argon2id$" in raw

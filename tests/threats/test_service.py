@@ -27,7 +27,9 @@ async def test_n86_a_flood_of_sign_ins_waits_by_itself_and_delays_nothing_else()
     with pytest.raises(FramegateError) as caught:
         await service._work(lambda: 1)
     assert caught.value.reason == Reason.TOO_MANY_TRIES
-    assert await asyncio.wait_for(asyncio.to_thread(lambda: 5), 5) == 5  # everybody else's threads are free
+    assert (
+        await asyncio.wait_for(asyncio.to_thread(lambda: 5), 5) == 5
+    )  # everybody else's threads are free
     gate.set()
     assert all(await asyncio.gather(*waiting))
     assert await service._work(lambda: 1) == 1
@@ -66,7 +68,9 @@ FAULTS = {
 
 @pytest.mark.parametrize("step", FAULTS, ids=FAULTS.values())
 def test_n85_a_fault_at_any_step_never_raises_trust(bench, monkeypatch, step):
-    """An exception rolls the transaction back: no certificate, no result, no new state; the old result runs out by itself."""
+    """An exception rolls the transaction back: no certificate, no result, no new state; the old
+    result runs out by itself.
+    """
     forge = bench.forge()
     code = bench.invite(ek=forge.ek_sha256)
     hello = forge.hello(code)
@@ -113,18 +117,41 @@ def test_n88_registries_of_earlier_versions_open_and_lose_nothing(tmp_path, keys
     config.set_main_option("script_location", str(Path(store.__file__).parent / "migrations"))
     engine = create_engine(f"sqlite:///{path}")
     key = keys.signing["profile"]
-    envelope = seal_envelope(PROFILE_TYPE, profile_toml(Firmware("simulated-camera"), "simulated-camera").encode(), key.der, key.sign)
+    envelope = seal_envelope(
+        PROFILE_TYPE,
+        profile_toml(Firmware("simulated-camera"), "simulated-camera").encode(),
+        key.der,
+        key.sign,
+    )
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, version)
-        connection.execute(text("INSERT INTO profiles (name, revision, envelope, added_ms) VALUES ('simulated-camera', 1, :e, 1)"), {"e": envelope})
-        connection.execute(text("INSERT INTO tickets (code_sha256, device, expires_ms, used_ms, reserved_until_ms) VALUES (x'01', 'camera.line-1.cam1', 9, 0, 0)"))
+        connection.execute(
+            text(
+                "INSERT INTO profiles (name, revision, envelope, added_ms) VALUES"
+                " ('simulated-camera', 1, :e, 1)"
+            ),
+            {"e": envelope},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO tickets (code_sha256, device, expires_ms, used_ms, reserved_until_ms)"
+                " VALUES (x'01', 'camera.line-1.cam1', 9, 0, 0)"
+            )
+        )
         connection.commit()
     engine.dispose()
     database = open_registry(path)
     with database.writing() as tx:
         tx.evidence.add_allowlist(allowlist_of("simulated-camera", Firmware("x").release), 1)
-        assert load_profile(tx, keys, "simulated-camera").profile.revision == load_revision(tx, keys, "simulated-camera", 1).profile.revision == 1
+        assert (
+            load_profile(tx, keys, "simulated-camera").profile.revision
+            == load_revision(tx, keys, "simulated-camera", 1).profile.revision
+            == 1
+        )
         ticket = tx.tickets.get(b"\x01")
-        assert ticket is not None and (ticket.device, ticket.replaces) == ("camera.line-1.cam1", False)
+        assert ticket is not None and (ticket.device, ticket.replaces) == (
+            "camera.line-1.cam1",
+            False,
+        )
     database.close()

@@ -25,7 +25,9 @@ def test_n13_an_iak_cannot_vouch_for_one_ak_while_another_quotes(bench):
     """The AK that the IAK certified must be the AK of the Hello."""
     forge = bench.forge().with_iak()
     stranger = Key.make(AK_ATTRS)
-    forge.change_iak = lambda a: changed(a, name=stranger.public.name, certified_qualified_name=stranger.public.qualified_name())
+    forge.change_iak = lambda a: changed(
+        a, name=stranger.public.name, certified_qualified_name=stranger.public.qualified_name()
+    )
     with pytest.raises(EvidenceRejected) as caught:
         bench.join(forge, bench.invite())
     assert caught.value.reason == Reason.CERTIFIED_NAME
@@ -40,31 +42,48 @@ def test_n01_certify_magic(bench):
     assert refused_join(bench, bench.forge().with_certify(magic=0)) == Reason.MAGIC
 
 
-@pytest.mark.parametrize("kind", [St.ATTEST_CREATION, St.ATTEST_TIME, St.ATTEST_NV, St.ATTEST_SESSION_AUDIT, 0x0000])
+@pytest.mark.parametrize(
+    "kind", [St.ATTEST_CREATION, St.ATTEST_TIME, St.ATTEST_NV, St.ATTEST_SESSION_AUDIT, 0x0000]
+)
 def test_n02_other_attestation_offered_as_a_quote(bench, kind):
     assert refused_join(bench, bench.forge().with_quote(type=kind)) == Reason.ATTEST_TYPE
 
 
 def test_n02_certify_offered_as_a_quote_and_the_reverse(bench):
     forge = bench.forge()
-    forge.change_proof = lambda p: {**p, "quote_attest": p["certify_attest"], "quote_signature": p["certify_signature"]}
+    forge.change_proof = lambda p: {
+        **p,
+        "quote_attest": p["certify_attest"],
+        "quote_signature": p["certify_signature"],
+    }
     assert refused_join(bench, forge) == Reason.ATTEST_TYPE
 
 
 def test_n02_quote_offered_as_a_certify(bench):
     forge = bench.forge()
-    forge.change_proof = lambda p: {**p, "certify_attest": p["quote_attest"], "certify_signature": p["quote_signature"]}
+    forge.change_proof = lambda p: {
+        **p,
+        "certify_attest": p["quote_attest"],
+        "certify_signature": p["quote_signature"],
+    }
     assert refused_join(bench, forge) == Reason.ATTEST_TYPE
 
 
-@pytest.mark.parametrize("pcrs", [(16,), (0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6, 7, 8), (0, 1, 2, 3, 4, 5, 6, 23)])
+@pytest.mark.parametrize(
+    "pcrs", [(16,), (0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6, 7, 8), (0, 1, 2, 3, 4, 5, 6, 23)]
+)
 def test_n03_signed_selection_differs_from_the_requested(bench, pcrs):
-    assert refused_join(bench, bench.forge().with_quote(selections=(PcrSelection(Alg.SHA256, pcrs),))) == Reason.PCR_SELECTION
+    assert (
+        refused_join(bench, bench.forge().with_quote(selections=(PcrSelection(Alg.SHA256, pcrs),)))
+        == Reason.PCR_SELECTION
+    )
 
 
 def test_n04_values_outside_the_selection_are_never_used(bench):
     forge = bench.enrol()
-    assert set(bench.device().shown.pcrs) == {str(p) for p in range(11)} and forge.pcrs.keys() == set(range(10))
+    assert set(bench.device().shown.pcrs) == {
+        str(p) for p in range(11)
+    } and forge.pcrs.keys() == set(range(10))
 
 
 def test_n05_empty_selection(bench):
@@ -75,11 +94,28 @@ def test_n05_empty_selection(bench):
 def parse_attest_of(selections):
     from framegate.tpm.attest import Attest, marshal_attest
 
-    return parse_attest(marshal_attest(Attest(b"", 0xFF544347, St.ATTEST_QUOTE, b"", b"", ClockInfo(0, 0, 0, True), 0, selections, b""))).selections
+    return parse_attest(
+        marshal_attest(
+            Attest(
+                b"",
+                0xFF544347,
+                St.ATTEST_QUOTE,
+                b"",
+                b"",
+                ClockInfo(0, 0, 0, True),
+                0,
+                selections,
+                b"",
+            )
+        )
+    ).selections
 
 
 def test_n05_selection_without_pcrs(bench):
-    assert refused_join(bench, bench.forge().with_quote(selections=(PcrSelection(Alg.SHA256, ()),))) == Reason.PCR_SELECTION
+    assert (
+        refused_join(bench, bench.forge().with_quote(selections=(PcrSelection(Alg.SHA256, ()),)))
+        == Reason.PCR_SELECTION
+    )
 
 
 def test_n06_several_banks(bench):
@@ -88,7 +124,12 @@ def test_n06_several_banks(bench):
 
 
 def test_n06_another_bank_than_asked_for(bench):
-    assert refused_join(bench, bench.forge().with_quote(selections=(PcrSelection(Alg.SHA1, tuple(range(8))),))) == Reason.PCR_SELECTION
+    assert (
+        refused_join(
+            bench, bench.forge().with_quote(selections=(PcrSelection(Alg.SHA1, tuple(range(8))),))
+        )
+        == Reason.PCR_SELECTION
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 32, b"\0" * 31, b"\0" * 64])
@@ -142,7 +183,12 @@ def test_n07_a_late_proof_is_refused(bench):
 
 def test_n08_ten_thousand_challenges_are_unique_and_full_size(bench):
     selection = PcrSelection(Alg.SHA256, tuple(range(8)))
-    made = [bench.verifier._challenges.make(b"hello", Demand(selection=selection, want_boot_log=False), 0) for _ in range(10_000)]
+    made = [
+        bench.verifier._challenges.make(
+            b"hello", Demand(selection=selection, want_boot_log=False), 0
+        )
+        for _ in range(10_000)
+    ]
     assert len({c.nonce for c in made}) == 10_000 and len({c.session for c in made}) == 10_000
     assert {len(c.nonce) for c in made} == {32}
     ones = sum(bin(int.from_bytes(c.nonce, "big")).count("1") for c in made)
@@ -151,17 +197,36 @@ def test_n08_ten_thousand_challenges_are_unique_and_full_size(bench):
 
 def test_n09_ak_of_another_hierarchy(bench):
     forge = bench.forge()
-    assert refused_join(bench, forge.with_quote(qualified_signer=forge.ak.public.qualified_name(TPM_RH_OWNER))) == Reason.QUALIFIED_SIGNER
+    assert (
+        refused_join(
+            bench, forge.with_quote(qualified_signer=forge.ak.public.qualified_name(TPM_RH_OWNER))
+        )
+        == Reason.QUALIFIED_SIGNER
+    )
 
 
 def test_n09_qualified_signer_is_the_plain_name(bench):
     forge = bench.forge()
-    assert refused_join(bench, forge.with_quote(qualified_signer=forge.ak.public.name)) == Reason.QUALIFIED_SIGNER
+    assert (
+        refused_join(bench, forge.with_quote(qualified_signer=forge.ak.public.name))
+        == Reason.QUALIFIED_SIGNER
+    )
 
 
-@pytest.mark.parametrize("head", [struct.pack(">HH", Alg.ECDSA, Alg.SHA1), struct.pack(">HH", Alg.ECDSA, Alg.SHA384), struct.pack(">HH", Alg.RSASSA, Alg.SHA256)])
+@pytest.mark.parametrize(
+    "head",
+    [
+        struct.pack(">HH", Alg.ECDSA, Alg.SHA1),
+        struct.pack(">HH", Alg.ECDSA, Alg.SHA384),
+        struct.pack(">HH", Alg.RSASSA, Alg.SHA256),
+    ],
+)
 def test_n10_scheme_or_hash_taken_from_the_signature(bench, head):
-    forge = bench.forge().with_proof(quote_signature=lambda s: head + s[4:] if head[:2] == s[:2] else head + struct.pack(">H", 4) + b"abcd")
+    forge = bench.forge().with_proof(
+        quote_signature=lambda s: (
+            head + s[4:] if head[:2] == s[:2] else head + struct.pack(">H", 4) + b"abcd"
+        )
+    )
     assert refused_join(bench, forge) == Reason.SIGNATURE_SCHEME
 
 
@@ -175,10 +240,16 @@ def test_n10_signature_by_another_key(bench):
 @pytest.mark.parametrize(
     "attributes",
     [
-        AK_ATTRS & ~Attr.RESTRICTED, AK_ATTRS & ~Attr.FIXED_TPM, AK_ATTRS & ~Attr.FIXED_PARENT, AK_ATTRS | Attr.DECRYPT,
-        AK_ATTRS & ~Attr.SENSITIVE_DATA_ORIGIN, AK_ATTRS & ~Attr.SIGN, AK_ATTRS | Attr.ENCRYPTED_DUPLICATION, AK_ATTRS & ~Attr.NO_DA,
+        AK_ATTRS & ~Attr.RESTRICTED,
+        AK_ATTRS & ~Attr.FIXED_TPM,
+        AK_ATTRS & ~Attr.FIXED_PARENT,
+        AK_ATTRS | Attr.DECRYPT,
+        AK_ATTRS & ~Attr.SENSITIVE_DATA_ORIGIN,
+        AK_ATTRS & ~Attr.SIGN,
+        AK_ATTRS | Attr.ENCRYPTED_DUPLICATION,
+        AK_ATTRS & ~Attr.NO_DA,
     ],
-)  # fmt: skip
+)
 def test_n11_ak_with_wrong_attributes(bench, attributes):
     forge = bench.forge()
     forge.ak = Key.make(attributes)
@@ -196,7 +267,9 @@ def test_n11_ak_on_another_curve_or_with_sha1(bench):
 
 
 def test_n12_name_is_computed_from_the_bytes_that_were_checked(bench):
-    """Activation binds to the AK of the Hello: an attacker who swaps it after the challenge cannot compute the MAC."""
+    """Activation binds to the AK of the Hello: an attacker who swaps it after the challenge
+    cannot compute the MAC.
+    """
     forge = bench.forge()
     code = bench.invite(ek=forge.ek_sha256)
     hello = forge.hello(code)
@@ -210,7 +283,9 @@ def test_n13_quote_by_another_ak_than_the_activated_one(bench):
     forge, other = bench.forge(), Key.make(AK_ATTRS)
 
     def swap(p):
-        attest = replace(parse_attest(p["quote_attest"]), qualified_signer=other.public.qualified_name())
+        attest = replace(
+            parse_attest(p["quote_attest"]), qualified_signer=other.public.qualified_name()
+        )
         from framegate.tpm.attest import marshal_attest
 
         raw = marshal_attest(attest)
@@ -247,11 +322,16 @@ def test_n14_mac_of_wrong_size(bench, mac):
 
 def test_n15_csr_for_another_key(bench):
     forge = bench.forge()
-    assert refused_join(bench, forge.with_proof(csr=forge.csr(Key.make(TLS_ATTRS)))) == Reason.CSR_KEY
+    assert (
+        refused_join(bench, forge.with_proof(csr=forge.csr(Key.make(TLS_ATTRS)))) == Reason.CSR_KEY
+    )
 
 
 def test_n15_certified_key_is_not_the_tls_key(bench):
-    assert refused_join(bench, bench.forge().with_certify(name=Key.make(TLS_ATTRS).public.name)) == Reason.CERTIFIED_NAME
+    assert (
+        refused_join(bench, bench.forge().with_certify(name=Key.make(TLS_ATTRS).public.name))
+        == Reason.CERTIFIED_NAME
+    )
 
 
 @pytest.mark.parametrize("csr", [b"", b"\x30\x03\x02\x01\x00", b"\x5a" * 200])
@@ -260,7 +340,14 @@ def test_n15_csr_that_is_none(bench, csr):
 
 
 @pytest.mark.parametrize(
-    "attributes", [TLS_ATTRS & ~Attr.FIXED_TPM, TLS_ATTRS & ~Attr.FIXED_PARENT, TLS_ATTRS | Attr.RESTRICTED, TLS_ATTRS | Attr.USER_WITH_AUTH, TLS_ATTRS | Attr.DECRYPT]
+    "attributes",
+    [
+        TLS_ATTRS & ~Attr.FIXED_TPM,
+        TLS_ATTRS & ~Attr.FIXED_PARENT,
+        TLS_ATTRS | Attr.RESTRICTED,
+        TLS_ATTRS | Attr.USER_WITH_AUTH,
+        TLS_ATTRS | Attr.DECRYPT,
+    ],
 )
 def test_n16_tls_key_with_wrong_attributes(bench, attributes):
     forge = bench.forge()
@@ -270,7 +357,15 @@ def test_n16_tls_key_with_wrong_attributes(bench, attributes):
 
 def test_n16_tls_key_in_another_hierarchy(bench):
     forge = bench.forge()
-    assert refused_join(bench, forge.with_certify(certified_qualified_name=forge.tls.public.qualified_name(TPM_RH_OWNER))) == Reason.TLS_TEMPLATE
+    assert (
+        refused_join(
+            bench,
+            forge.with_certify(
+                certified_qualified_name=forge.tls.public.qualified_name(TPM_RH_OWNER)
+            ),
+        )
+        == Reason.TLS_TEMPLATE
+    )
 
 
 @pytest.mark.parametrize("policy", [b"", b"\0" * 32])
@@ -315,7 +410,16 @@ def test_n17_duplicate_and_unknown_banks():
         parse_attest_of((PcrSelection(0x7777, (0,)),))
 
 
-@pytest.mark.parametrize("data", [b"", b"\0\x18", struct.pack(">HHH", Alg.ECDSA, Alg.SHA256, 999), marshal_ecdsa_signature(1, 2) + b"\0", struct.pack(">HH", 0x1234, Alg.SHA256)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0\x18",
+        struct.pack(">HHH", Alg.ECDSA, Alg.SHA256, 999),
+        marshal_ecdsa_signature(1, 2) + b"\0",
+        struct.pack(">HH", 0x1234, Alg.SHA256),
+    ],
+)
 def test_n17_signatures_that_do_not_parse(data):
     with pytest.raises(Malformed):
         parse_signature(data)
@@ -326,13 +430,23 @@ def test_n17_public_areas_that_do_not_parse():
     for size in range(len(raw)):
         with pytest.raises(Malformed):
             parse_public(raw[:size])
-    for bad in (raw + b"\0", raw[:4] + b"\xff\xff\xff\xff" + raw[8:], struct.pack(">H", 0x0008) + raw[2:]):
+    for bad in (
+        raw + b"\0",
+        raw[:4] + b"\xff\xff\xff\xff" + raw[8:],
+        struct.pack(">H", 0x0008) + raw[2:],
+    ):
         with pytest.raises(Malformed):
             parse_public(bad)
 
 
 def test_n17_point_that_is_not_on_the_curve():
-    raw = marshal_public(attributes=AK_ATTRS, curve=Curve.NIST_P256, x=b"\1" * 32, y=b"\2" * 32, scheme=(Alg.ECDSA, Alg.SHA256))
+    raw = marshal_public(
+        attributes=AK_ATTRS,
+        curve=Curve.NIST_P256,
+        x=b"\1" * 32,
+        y=b"\2" * 32,
+        scheme=(Alg.ECDSA, Alg.SHA256),
+    )
     with pytest.raises(Malformed):
         parse_public(raw).key()
 

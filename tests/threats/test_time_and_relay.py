@@ -40,7 +40,9 @@ def test_n70_restart_count_falls_within_one_reset(bench):
 
 
 def test_n71_unannounced_reset_demands_the_full_log(bench):
-    """The device claims its old counters in Hello, so no log is asked for; the quote shows another boot."""
+    """The device claims its old counters in Hello, so no log is asked for; the quote shows
+    another boot.
+    """
     forge = bench.enrol()
     hello = forge.attest_hello(known_log=True)
     made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
@@ -56,7 +58,9 @@ def test_n71_old_log_over_a_new_boot_is_refused(bench):
     forge = bench.enrol()
     forge.pcrs = dict(replay(parse_boot_log(boot_log(measurements(CAMERA.tampered()))), Alg.SHA256))
     answer = bench.attest(forge, known_log=True)
-    assert answer.retry_with_boot_log and answer.certificate is None, "a part that does not replay: the whole story is asked for"
+    assert answer.retry_with_boot_log and answer.certificate is None, (
+        "a part that does not replay: the whole story is asked for"
+    )
     answer = bench.attest(forge, known_log=True)
     assert answer.state == "suspect" and reasons_without_certificate(answer) == {Reason.PCR_DIGEST}
 
@@ -73,15 +77,21 @@ def attest_as(bench, forge, device: str):
 
 
 def test_n72_a_genuine_machines_evidence_relayed_by_another_host(bench):
-    """A tampered host asks for a challenge and has a sound machine answer it: the quote is not by its own AK."""
+    """A tampered host asks for a challenge and has a sound machine answer it: the quote is not
+    by its own AK.
+    """
     sound, _ = bench.enrol("cam1"), bench.enrol("cam2")
     answer = attest_as(bench, sound, CAM2)
     assert answer.certificate is None and [f.reason for f in answer.failures] == [Reason.SIGNATURE]
-    assert bench.state(CAM1) == bench.state(CAM2) == "trusted", "what nobody's TPM vouched for lowers nobody"
+    assert bench.state(CAM1) == bench.state(CAM2) == "trusted", (
+        "what nobody's TPM vouched for lowers nobody"
+    )
 
 
 def test_n72_a_relayed_quote_does_not_certify_the_relays_key(bench):
-    """The quote names the TLS key it is for: a relay that puts its own key into the proof breaks it."""
+    """The quote names the TLS key it is for: a relay that puts its own key into the proof
+    breaks it.
+    """
     sound, relay = bench.forge(), bench.forge()
     code = bench.invite(ek=sound.ek_sha256)
     hello = sound.hello(code)

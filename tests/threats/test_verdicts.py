@@ -15,11 +15,20 @@ from support.verdicts import MS, NOW, PASS, check, signer
 @pytest.mark.parametrize(
     "change",
     [
-        {"outcome": "OK"}, {"outcome": "pass"}, {"defects": ({"kind": "open"},)}, {"reason": "stale"}, {"model_sha256": ""}, {"input_sha256": ""},
-        {"golden_sha256": ""}, {"outcome": "DEFECT"}, {"outcome": "UNINSPECTED"}, {"valid_until_ms": MS + 61_000}, {"valid_until_ms": MS},
+        {"outcome": "OK"},
+        {"outcome": "pass"},
+        {"defects": ({"kind": "open"},)},
+        {"reason": "stale"},
+        {"model_sha256": ""},
+        {"input_sha256": ""},
+        {"golden_sha256": ""},
+        {"outcome": "DEFECT"},
+        {"outcome": "UNINSPECTED"},
+        {"valid_until_ms": MS + 61_000},
+        {"valid_until_ms": MS},
         {"issued_at_ms": MS + 10_000, "valid_until_ms": MS + 20_000},
     ],
-)  # fmt: skip
+)
 def test_n107_n114_verdicts_that_contradict_themselves(keys, change):
     assert refused(lambda: check(keys, replace(PASS, **change))) == Reason.VERDICT
 
@@ -32,9 +41,20 @@ def test_n114_signed_for_another_gateway(keys):
     assert refused(lambda: check(keys, PASS, signer(keys, "gateway.line-1.gw2"))) == Reason.VERDICT
 
 
-@pytest.mark.parametrize(("purpose", "label"), [(Purpose.DEVICE, "device-ca"), (Purpose.GATEWAY, "gateway-ca"), (Purpose.VERDICT, "device-ca"), (Purpose.VERDICT, "operator-ca")])
+@pytest.mark.parametrize(
+    ("purpose", "label"),
+    [
+        (Purpose.DEVICE, "device-ca"),
+        (Purpose.GATEWAY, "gateway-ca"),
+        (Purpose.VERDICT, "device-ca"),
+        (Purpose.VERDICT, "operator-ca"),
+    ],
+)
 def test_n114_forged_by_another_key_of_the_fleet(keys, purpose, label):
-    assert refused(lambda: check(keys, PASS, signer(keys, purpose=purpose, label=label))) == Reason.CERTIFICATE
+    assert (
+        refused(lambda: check(keys, PASS, signer(keys, purpose=purpose, label=label)))
+        == Reason.CERTIFICATE
+    )
 
 
 def test_n114_altered_after_signing(keys):
@@ -45,4 +65,11 @@ def test_n114_altered_after_signing(keys):
 
     body = json.loads(envelope)
     body["payload"] = base64.b64encode(PASS.payload()).decode()
-    assert refused(lambda: verify_verdict(json.dumps(body).encode(), keys.intermediates, keys.root.certificate, NOW)) == Reason.SIGNATURE
+    assert (
+        refused(
+            lambda: verify_verdict(
+                json.dumps(body).encode(), keys.intermediates, keys.root.certificate, NOW
+            )
+        )
+        == Reason.SIGNATURE
+    )

@@ -11,13 +11,17 @@ from framegate_controller.ca.issue import issue_device
 from framegate_controller.ca.keys import FleetKeys
 
 
-def unverified_evidence_cannot_be_appraised(proof: Proof, raw: bytes, profile: FirmwareProfile) -> None:
+def unverified_evidence_cannot_be_appraised(
+    proof: Proof, raw: bytes, profile: FirmwareProfile
+) -> None:
     """Only verify_evidence() makes what appraise() takes."""
     appraise(proof, profile, None)  # type: ignore[arg-type]
     appraise(raw, profile, None)  # type: ignore[arg-type]
 
 
-def evidence_cannot_earn_a_certificate(keys: FleetKeys, evidence: VerifiedEvidence, device: DeviceId) -> None:
+def evidence_cannot_earn_a_certificate(
+    keys: FleetKeys, evidence: VerifiedEvidence, device: DeviceId
+) -> None:
     """Only appraise() makes what issue_device() takes."""
     issue_device(keys, device, evidence, timedelta(minutes=1), datetime.now(UTC))  # type: ignore[arg-type]
 
@@ -25,8 +29,17 @@ def evidence_cannot_earn_a_certificate(keys: FleetKeys, evidence: VerifiedEviden
 def verified_types_cannot_be_made_by_hand(evidence: VerifiedEvidence) -> None:
     """The witness is not to be had."""
     VerifiedEvidence(  # type: ignore[call-arg]
-        selection=evidence.selection, pcrs={}, boot_log=evidence.boot_log, boot_log_bytes=b"", clock=evidence.clock, firmware_version=0, posture=b"", gateway_publics=(), tls_spki=b"", digest=b""
-    )  # fmt: skip
+        selection=evidence.selection,
+        pcrs={},
+        boot_log=evidence.boot_log,
+        boot_log_bytes=b"",
+        clock=evidence.clock,
+        firmware_version=0,
+        posture=b"",
+        gateway_publics=(),
+        tls_spki=b"",
+        digest=b"",
+    )
 
 
 def results_are_not_booleans(result: AttestationResult) -> None:

@@ -42,10 +42,16 @@ def test_rfc_9605_vectors(v):
 @pytest.mark.parametrize("v", VECTORS["header"], ids=lambda v: v["encoded"])
 def test_header_vectors(v):
     raw = bytes.fromhex(v["encoded"])
-    assert encode_header(v["kid"], v["ctr"]) == raw and parse_header(raw) == (v["kid"], v["ctr"], len(raw))
+    assert encode_header(v["kid"], v["ctr"]) == raw and parse_header(raw) == (
+        v["kid"],
+        v["ctr"],
+        len(raw),
+    )
 
 
-@pytest.mark.parametrize("raw", ["", "08", "0800", "0807", "0900ff", "80", "8800ff", "ff" + "00" * 16])
+@pytest.mark.parametrize(
+    "raw", ["", "08", "0800", "0807", "0900ff", "80", "8800ff", "ff" + "00" * 16]
+)
 def test_headers_that_are_short_or_not_in_shortest_form(raw):
     with pytest.raises(Malformed):
         parse_header(bytes.fromhex(raw))

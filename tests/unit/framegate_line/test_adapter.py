@@ -24,7 +24,12 @@ async def test_a_part_passes_when_every_camera_says_so(bench_line):
     assert await b.settled() == ["PASS"]
     decision, envelope = b.output.decisions[0]
     assert decision.verdicts == ("11", "21") and b.ledger.latest(1)[0].emitted == SENT
-    assert verify_decision(envelope, "press-7", b.fleet.intermediates, b.fleet.root.certificate, from_ms(b.now)) == decision
+    assert (
+        verify_decision(
+            envelope, "press-7", b.fleet.intermediates, b.fleet.root.certificate, from_ms(b.now)
+        )
+        == decision
+    )
 
 
 @pytest.mark.parametrize("outcome", ["DEFECT", "UNINSPECTED"])
@@ -71,14 +76,20 @@ async def test_a_second_trigger_is_the_same_part(bench_line):
     for camera in (CAM1, CAM2):
         b.adapter.verdict(b.verdict(camera))
     b.trigger()
-    assert await b.settled() == ["PASS"] and b.adapter.duplicates == 2 and sum(b.ledger.counts()[0].values()) == 1
+    assert (
+        await b.settled() == ["PASS"]
+        and b.adapter.duplicates == 2
+        and sum(b.ledger.counts()[0].values()) == 1
+    )
 
 
 async def test_n_in_a_row_ask_for_a_stop(bench_line):
     b = bench_line
     for sequence in range(1, 8):
         b.trigger(sequence)
-        b.adapter.verdict(b.verdict(CAM1, sequence, outcome="PASS" if sequence == 4 else "UNINSPECTED"))
+        b.adapter.verdict(
+            b.verdict(CAM1, sequence, outcome="PASS" if sequence == 4 else "UNINSPECTED")
+        )
         if sequence == 4:
             b.adapter.verdict(b.verdict(CAM2, sequence))
         await b.settled()

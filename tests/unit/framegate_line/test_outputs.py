@@ -40,4 +40,7 @@ async def test_file_output(tmp_path):
     await output.decide(Decision("d", "l", "p", 1, "DEFECT", "", ("v",), 1, 2), b"")
     await output.ask_stop(Notice("l", "line-stop", 3, "timeout", 1), b"")
     await output.close()
-    assert [next(iter(json.loads(line))) for line in (tmp_path / "decisions.jsonl").read_text().splitlines()] == ["decision", "notice"]
+    assert [
+        next(iter(json.loads(line)))
+        for line in (tmp_path / "decisions.jsonl").read_text().splitlines()
+    ] == ["decision", "notice"]

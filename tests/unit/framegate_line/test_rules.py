@@ -14,11 +14,18 @@ from support.line import CAM1, CAM2, RULES
 
 def test_late_triggers_do_not_get_more_time():
     assert deadline_of(RULES, Trigger("p", "t", 1, at_ms=10_000_000), 10_004_000) == 10_001_000
-    assert deadline_of(RULES, Trigger("p", "t", 1, at_ms=10_009_000), 10_000_000) == 10_001_000, "a PLC whose clock runs ahead gains nothing"
+    assert deadline_of(RULES, Trigger("p", "t", 1, at_ms=10_009_000), 10_000_000) == 10_001_000, (
+        "a PLC whose clock runs ahead gains nothing"
+    )
     assert deadline_of(RULES, Trigger("p", "t", 1), 10_000_000) == 10_001_000
 
 
-_RULINGS = st.dictionaries(st.sampled_from([CAM1, CAM2, "camera.line-1.cam9"]), st.sampled_from(list(Outcome)).map(lambda o: Ruling(o, "x" if o == Outcome.UNINSPECTED else "")))
+_RULINGS = st.dictionaries(
+    st.sampled_from([CAM1, CAM2, "camera.line-1.cam9"]),
+    st.sampled_from(list(Outcome)).map(
+        lambda o: Ruling(o, "x" if o == Outcome.UNINSPECTED else "")
+    ),
+)
 
 
 @given(_RULINGS)
@@ -34,7 +41,16 @@ def test_pass_needs_every_view(views):
 
 
 @pytest.mark.parametrize(
-    "change", [{"cameras": ()}, {"cameras": (CAM1, CAM1)}, {"cameras": ("camera.line-2.cam1",)}, {"deadline_ms": 0}, {"deadline_ms": 10**9}, {"stop_after": 0}, {"line": "Press 7"}]
+    "change",
+    [
+        {"cameras": ()},
+        {"cameras": (CAM1, CAM1)},
+        {"cameras": ("camera.line-2.cam1",)},
+        {"deadline_ms": 0},
+        {"deadline_ms": 10**9},
+        {"stop_after": 0},
+        {"line": "Press 7"},
+    ],
 )
 def test_rules_that_make_no_sense(change):
     with pytest.raises(FramegateError):

@@ -15,7 +15,14 @@ from framegate_simulators.boards.boards import CLASSES
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("1 2 3 4", "line 1"), ("1 2 3 4 x", "line 1"), ("9 2 3 4 1", "x1 < x2"), ("1 2 3 4 0", "class from 1 to 6"), ("1 2 3 4 7", "class from 1 to 6"), ("-1 2 3 4 1", "x1 < x2")],
+    [
+        ("1 2 3 4", "line 1"),
+        ("1 2 3 4 x", "line 1"),
+        ("9 2 3 4 1", "x1 < x2"),
+        ("1 2 3 4 0", "class from 1 to 6"),
+        ("1 2 3 4 7", "class from 1 to 6"),
+        ("-1 2 3 4 1", "x1 < x2"),
+    ],
 )
 def test_annotations_that_are_wrong_are_named(tmp_path, line, words):
     (tmp_path / "a.txt").write_text(line + "\n")
@@ -35,12 +42,23 @@ def test_annotations_with_commas_or_spaces_and_good_boards(tmp_path):
 @given(st.text(max_size=80))
 def test_annotations_of_any_text_raise_only_our_errors(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("any") / "a.txt"
-    path.write_text(text, encoding="utf-8", errors="surrogatepass") if text < "\ud800" else path.write_bytes(b"\xff")
+    path.write_text(
+        text, encoding="utf-8", errors="surrogatepass"
+    ) if text < "\ud800" else path.write_bytes(b"\xff")
     with contextlib.suppress(FramegateError):
         read_annotation(path, 6)
 
 
-@pytest.mark.parametrize("line", ["../outside.jpg 05000000.txt", "05000000.jpg ../../etc/passwd", "/etc/passwd /etc/passwd", "05000000.jpg", "a b c"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "../outside.jpg 05000000.txt",
+        "05000000.jpg ../../etc/passwd",
+        "/etc/passwd /etc/passwd",
+        "05000000.jpg",
+        "a b c",
+    ],
+)
 def test_splits_that_lead_out_or_are_wrong_are_named(training_folder, line):
     (training_folder / "bad.txt").write_text(f"05000000.jpg 05000000.txt\n{line}\n")
     with pytest.raises(Malformed, match="line 2"):

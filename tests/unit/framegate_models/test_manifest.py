@@ -13,8 +13,14 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 def test_a_signed_set_holds_and_every_change_is_named(training_folder):
     assert check_folder(training_folder).signer == "", "unsigned is known as unsigned"
     signed = sign_folder(training_folder, KEY, "line 3, week 47", "anna")
-    assert check_folder(training_folder, [KEY.public_key()]).signer.startswith("key ") and check_folder(training_folder).signer == "unverified"
-    assert check_folder(training_folder).sha256 == signed.sha256 and check_folder(training_folder).approved_by == "anna"
+    assert (
+        check_folder(training_folder, [KEY.public_key()]).signer.startswith("key ")
+        and check_folder(training_folder).signer == "unverified"
+    )
+    assert (
+        check_folder(training_folder).sha256 == signed.sha256
+        and check_folder(training_folder).approved_by == "anna"
+    )
     annotation = training_folder / "05000004.txt"
     original = annotation.read_text()
     annotation.write_text(original + "1 1 50 50 1\n")

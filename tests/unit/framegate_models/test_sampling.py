@@ -12,8 +12,12 @@ def test_targets_and_mirrors():
     heat, geometry, mask = targets(np.array([[40, 40, 72, 56]], np.float32), np.array([3]), 6, 320)
     assert heat[3, 6, 7] == 1.0 and heat[0].max() == 0 and mask.sum() == 9
     assert geometry[:, 6, 7] == pytest.approx([0.0, 0.0, np.log(4), np.log(2)], abs=1e-6)
-    assert mirror_of(CLASSES).tolist() == [1, 0, 3, 2, 5, 4] and mirror_of(("scratch", "dent")) is None
+    assert (
+        mirror_of(CLASSES).tolist() == [1, 0, 3, 2, 5, 4] and mirror_of(("scratch", "dent")) is None
+    )
     rng = np.random.default_rng(1)
     for seed in range(20):
         crop, light, *_ = sample(rng, drawn_pair(seed), 6, mirror_of(CLASSES))
-        assert crop.shape == (2, CROP_PX, CROP_PX) and crop.dtype == np.uint8 and light.shape == (2, 2)
+        assert (
+            crop.shape == (2, CROP_PX, CROP_PX) and crop.dtype == np.uint8 and light.shape == (2, 2)
+        )

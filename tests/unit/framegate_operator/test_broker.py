@@ -4,9 +4,19 @@ from framegate_operator.broker import mosquitto_acl
 
 
 def test_each_machine_publishes_only_as_itself():
-    acl = mosquitto_acl(["gateway.line-1.gw1", "camera.line-1.cam1", "camera.line-1.cam2"], ["press-7"], ["operator.anna"])
+    acl = mosquitto_acl(
+        ["gateway.line-1.gw1", "camera.line-1.cam1", "camera.line-1.cam2"],
+        ["press-7"],
+        ["operator.anna"],
+    )
     users = {block.split("\n", 1)[0]: block.split("\n")[1:] for block in acl.split("\nuser ")[1:]}
     for user, rules in users.items():
-        for written in (r.removeprefix("topic write ").strip() for r in rules if r.startswith("topic write")):
-            assert user in written or (user in {"line.press-7", "line.press-7-plc"} and "/lines/press-7/" in written), (user, written)
-    assert not any(r.startswith(("topic write", "topic readwrite", "pattern")) for r in users["operator.anna"]) and "#" not in "".join(r for r in users["camera.line-1.cam1"])
+        for written in (
+            r.removeprefix("topic write ").strip() for r in rules if r.startswith("topic write")
+        ):
+            assert user in written or (
+                user in {"line.press-7", "line.press-7-plc"} and "/lines/press-7/" in written
+            ), (user, written)
+    assert not any(
+        r.startswith(("topic write", "topic readwrite", "pattern")) for r in users["operator.anna"]
+    ) and "#" not in "".join(r for r in users["camera.line-1.cam1"])

@@ -17,7 +17,10 @@ def folder(tmp_path: Path, texts: dict[str, str]) -> Path:
 
 
 def test_folders_of_files(tmp_path):
-    assert parse_policy(read_folder(folder(tmp_path, policy_files()))).sha256 == parse_policy(policy_files()).sha256
+    assert (
+        parse_policy(read_folder(folder(tmp_path, policy_files()))).sha256
+        == parse_policy(policy_files()).sha256
+    )
 
 
 @pytest.mark.parametrize("what", ["empty", "large", "binary", "link"])
@@ -36,9 +39,16 @@ def test_folders_that_are_no_policy(tmp_path, what):
 
 @pytest.mark.parametrize(
     "case",
-    [{}, {"given": {}}, {"given": {"verb": "x"}, "expect": "allow"}, {"given": {"verb": "device.list"}, "expect": "maybe"}, {"given": 5, "expect": "allow"},
-     {"given": {"device": 7}, "expect": "deny"}, {"given": {"request": {}}, "expect": "deny"}],
-)  # fmt: skip
+    [
+        {},
+        {"given": {}},
+        {"given": {"verb": "x"}, "expect": "allow"},
+        {"given": {"verb": "device.list"}, "expect": "maybe"},
+        {"given": 5, "expect": "allow"},
+        {"given": {"device": 7}, "expect": "deny"},
+        {"given": {"request": {}}, "expect": "deny"},
+    ],
+)
 def test_cases_that_are_none(case):
     with pytest.raises(FramegateError):
         run_case(parse_policy(policy_files()), case, "x.json case 1")
@@ -46,7 +56,20 @@ def test_cases_that_are_none(case):
 
 def test_cases_pass_and_fail():
     policy = parse_policy(policy_files())
-    good = run_case(policy, {"name": "n", "given": {"verb": "device.list", "roles": ["viewer"]}, "expect": "allow", "by": ["viewers"]}, "x")
+    good = run_case(
+        policy,
+        {
+            "name": "n",
+            "given": {"verb": "device.list", "roles": ["viewer"]},
+            "expect": "allow",
+            "by": ["viewers"],
+        },
+        "x",
+    )
     assert good["good"]
     for wrong in ({"expect": "deny"}, {"expect": "allow", "by": ["operators"]}):
-        assert not run_case(policy, {"name": "n", "given": {"verb": "device.list", "roles": ["viewer"]}, **wrong}, "x")["good"]
+        assert not run_case(
+            policy,
+            {"name": "n", "given": {"verb": "device.list", "roles": ["viewer"]}, **wrong},
+            "x",
+        )["good"]

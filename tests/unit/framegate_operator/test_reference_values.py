@@ -21,18 +21,39 @@ def corim(*measurements, signed: bool = False) -> bytes:
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_digests_and_registers_become_rules(signed):
-    raw = corim({0: "pcr4/shim", 1: {2: [[1, A], [7, bytes(48)]]}}, {0: 0, 1: {2: [[1, B]]}}, {0: "x", 1: {14: {5: [[1, C]]}}}, signed=signed)
+    raw = corim(
+        {0: "pcr4/shim", 1: {2: [[1, A], [7, bytes(48)]]}},
+        {0: 0, 1: {2: [[1, B]]}},
+        {0: "x", 1: {14: {5: [[1, C]]}}},
+        signed=signed,
+    )
     profile = parse_profile(tomli_w.dumps(from_corim(raw, "vendor")).encode())
-    assert {(r.name, r.pcr) for r in profile.rules} == {("shim (PCR 4)", 4), ("reference value (PCR 0)", 0)}
+    assert {(r.name, r.pcr) for r in profile.rules} == {
+        ("shim (PCR 4)", 4),
+        ("reference value (PCR 0)", 0),
+    }
     assert profile.claim(4, A).required and profile.pinned == {5: frozenset({C})}
 
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"\xff", b"\x00\x00", cbor2.dumps({}), cbor2.dumps(cbor2.CBORTag(501, {1: "x"})), cbor2.dumps(cbor2.CBORTag(501, {1: [cbor2.CBORTag(506, {4: {0: 5}})]})), corim({0: 4, 1: {2: [[{}, A]]}}), corim({0: 4, 1: {2: 7}}),
-      corim(), corim({0: "firmware", 1: {2: [[1, A]]}}), corim({0: 4, 1: {2: [[1, b"short"]]}}),
-     corim({0: 4, 1: {2: [[7, bytes(48)]]}}), corim({0: 4, 1: {2: [[1, A]]}}) + b"\x00", b"\x9f" * 5000],
-)  # fmt: skip
+    [
+        b"",
+        b"\xff",
+        b"\x00\x00",
+        cbor2.dumps({}),
+        cbor2.dumps(cbor2.CBORTag(501, {1: "x"})),
+        cbor2.dumps(cbor2.CBORTag(501, {1: [cbor2.CBORTag(506, {4: {0: 5}})]})),
+        corim({0: 4, 1: {2: [[{}, A]]}}),
+        corim({0: 4, 1: {2: 7}}),
+        corim(),
+        corim({0: "firmware", 1: {2: [[1, A]]}}),
+        corim({0: 4, 1: {2: [[1, b"short"]]}}),
+        corim({0: 4, 1: {2: [[7, bytes(48)]]}}),
+        corim({0: 4, 1: {2: [[1, A]]}}) + b"\x00",
+        b"\x9f" * 5000,
+    ],
+)
 def test_files_that_are_no_corim_or_say_nothing_of_a_pcr(raw):
     with pytest.raises(Malformed):
         from_corim(raw, "x")

@@ -20,7 +20,10 @@ def test_approvals_that_are_anything(keys, data):
         checked(keys, data)
 
 
-@given(st.tuples(st.text(max_size=8), st.text(max_size=8), st.binary(max_size=16)), st.tuples(st.text(max_size=8), st.text(max_size=8), st.binary(max_size=16)))
+@given(
+    st.tuples(st.text(max_size=8), st.text(max_size=8), st.binary(max_size=16)),
+    st.tuples(st.text(max_size=8), st.text(max_size=8), st.binary(max_size=16)),
+)
 def test_digests_of_what_is_approved_do_not_run_together(first, second):
     assert (content_digest(*first) == content_digest(*second)) == (first == second)
 

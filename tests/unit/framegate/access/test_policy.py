@@ -17,23 +17,51 @@ CAM = "camera.line-1.cam1"
 
 
 def asked(verb: str, *roles: str, **how):
-    given_ = {"operator": "anna", "zone": "line-1", "frozen": False, "fleet": "plant", "approvals": 1, "quorum": 2, "factor_age_s": 0, "source": "ipv4:192.0.2.7:1", **how}
+    given_ = {
+        "operator": "anna",
+        "zone": "line-1",
+        "frozen": False,
+        "fleet": "plant",
+        "approvals": 1,
+        "quorum": 2,
+        "factor_age_s": 0,
+        "source": "ipv4:192.0.2.7:1",
+        **how,
+    }
     return verb_request(find_verb(verb), roles=roles, **given_)
 
 
-def inspected(policy, *, model: str = "ab" * 32, zone: str = "line-1", state: str = "trusted", maintenance: bool = False, vector=None, **posture):
+def inspected(
+    policy,
+    *,
+    model: str = "ab" * 32,
+    zone: str = "line-1",
+    state: str = "trusted",
+    maintenance: bool = False,
+    vector=None,
+    **posture,
+):
     facts = json.loads(facts_text(CAM, state=state, maintenance=maintenance, **posture))
     facts["trustworthiness"] = vector or {}
     return policy.decide(inspect_request(facts, CAM, model, zone))
 
 
-@given(st.dictionaries(st.sampled_from(["a.cedar", SCHEMA, "b.cedar"]), st.text(max_size=80), max_size=3))
+@given(
+    st.dictionaries(
+        st.sampled_from(["a.cedar", SCHEMA, "b.cedar"]), st.text(max_size=80), max_size=3
+    )
+)
 def test_policies_that_are_anything_raise_our_errors_alone(texts):
     with pytest.raises(Malformed):
         parse_policy(texts)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda c: st.lists(c, max_size=4) | st.dictionaries(st.text(max_size=12), c, max_size=4)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda c: st.lists(c, max_size=4) | st.dictionaries(st.text(max_size=12), c, max_size=4),
+    )
+)
 def test_requests_that_are_anything(value):
     try:
         made = Request.parse(json.dumps(value))
@@ -47,7 +75,11 @@ def test_every_decision_names_its_policies():
     assert policy.decide(asked("device.quarantine", "operator")).policies == ("operators",)
     assert inspected(policy).policies == ("cameras-of-the-zone",)
     denied = policy.decide(asked("device.invite", "operator", frozen=True))
-    assert not denied.allow and denied.policies == ("frozen-zones",) and denied.failure.reason == Reason.ZONE_FROZEN
+    assert (
+        not denied.allow
+        and denied.policies == ("frozen-zones",)
+        and denied.failure.reason == Reason.ZONE_FROZEN
+    )
 
 
 def test_whoever_has_no_permit_is_told_that_and_not_to_ask_others():
@@ -60,14 +92,22 @@ def test_whoever_has_no_permit_is_told_that_and_not_to_ask_others():
 def test_of_several_obstacles_approval_by_others_comes_last():
     policy = parse_policy(policy_files())
     for how, expected in (
-        ({"frozen": True, "factor_age_s": 901, "approvals": 0}, Reason.ZONE_FROZEN), ({"factor_age_s": 901, "approvals": 0}, Reason.FACTOR_NEEDED), ({"approvals": 0}, Reason.APPROVAL_NEEDED),
-    ):  # fmt: skip
+        ({"frozen": True, "factor_age_s": 901, "approvals": 0}, Reason.ZONE_FROZEN),
+        ({"factor_age_s": 901, "approvals": 0}, Reason.FACTOR_NEEDED),
+        ({"approvals": 0}, Reason.APPROVAL_NEEDED),
+    ):
         assert policy.decide(asked("device.lift", "security", **how)).failure.reason == expected
 
 
 def test_a_device_without_a_matching_permit_is_denied():
     policy = parse_policy(policy_files())
-    for wrong in ({"zone": "line-2"}, {"state": "suspect"}, {"state": "stale"}, {"state": "quarantined"}, {"maintenance": True}):
+    for wrong in (
+        {"zone": "line-2"},
+        {"state": "suspect"},
+        {"state": "stale"},
+        {"state": "quarantined"},
+        {"maintenance": True},
+    ):
         decision = inspected(policy, **wrong)
         assert not decision.allow and decision.failure is not None, wrong
     assert inspected(policy, maintenance=True).failure.reason == Reason.MAINTENANCE
@@ -75,27 +115,42 @@ def test_a_device_without_a_matching_permit_is_denied():
 
 def test_a_model_for_one_zone_under_attestation_facts_and_posture():
     """Device, model, zone, facts and posture in one rule, as the field writes it."""
-    rule = """@id("only-this-model") forbid (principal is Device, action == Action::"inspect", resource is Model)
-        unless { resource.digest == "MODEL" && principal.trustworthiness has hardware && principal.trustworthiness.hardware <= 32 && principal.posture has secureBoot && principal.posture.secureBoot };
+    rule = """@id("only-this-model") forbid (principal is Device, action == Action::"inspect", \
+resource is Model)
+        unless { resource.digest == "MODEL" && principal.trustworthiness has hardware
+                 && principal.trustworthiness.hardware <= 32
+                 && principal.posture has secureBoot && principal.posture.secureBoot };
         """.replace("MODEL", "ab" * 32)
     policy = parse_policy(policy_files(model=rule))
     assert inspected(policy, vector={"hardware": 2}, secure_boot=1).allow
     for wrong in (
-        {"model": "cd" * 32, "vector": {"hardware": 2}, "secure_boot": 1}, {"vector": {"hardware": 96}, "secure_boot": 1}, {"vector": {"hardware": 2}, "secure_boot": 0}, {"secure_boot": 1},
+        {"model": "cd" * 32, "vector": {"hardware": 2}, "secure_boot": 1},
+        {"vector": {"hardware": 96}, "secure_boot": 1},
+        {"vector": {"hardware": 2}, "secure_boot": 0},
+        {"secure_boot": 1},
         {"vector": {"hardware": 2}},
-    ):  # fmt: skip
+    ):
         denied = inspected(policy, **wrong)
         assert not denied.allow and denied.policies == ("only-this-model",)
 
 
 def test_a_missing_attribute_is_named():
-    rule = '@id("needs-boot") permit (principal is Device, action == Action::"inspect", resource) when { principal.posture has secureBoot && principal.posture.secureBoot };'
+    rule = (
+        '@id("needs-boot") permit (principal is Device, action == Action::"inspect", resource) when'
+        " { principal.posture has secureBoot && principal.posture.secureBoot };"
+    )
     texts = policy_files(boot=rule)
-    texts["devices.cedar"] = '@id("never") forbid (principal is Device, action == Action::"inspect", resource) when { principal.maintenance };'
+    texts["devices.cedar"] = (
+        '@id("never") forbid (principal is Device, action == Action::"inspect", resource) when {'
+        " principal.maintenance };"
+    )
     policy = parse_policy(texts)
     assert inspected(policy, secure_boot=1).allow
     denied = inspected(policy)
-    assert not denied.allow and "posture.secureBoot" in f"{denied.failure.expected} {denied.failure.actual}"
+    assert (
+        not denied.allow
+        and "posture.secureBoot" in f"{denied.failure.expected} {denied.failure.actual}"
+    )
     assert "secureBoot" not in inspected(policy, secure_boot=0).failure.actual
 
 
@@ -114,15 +169,27 @@ def test_addresses_that_are_anything_are_an_address(text):
 
 
 @pytest.mark.parametrize(
-    ("peer", "expected"), [("ipv4:192.0.2.7:443", "192.0.2.7"), ("ipv6:%5B2001:db8::1%5D:443", "2001:db8::1"), ("unix:/x", "0.0.0.0"), ("", "0.0.0.0"), ("2001:db8::1", "2001:db8::1")]
-)  # fmt: skip
+    ("peer", "expected"),
+    [
+        ("ipv4:192.0.2.7:443", "192.0.2.7"),
+        ("ipv6:%5B2001:db8::1%5D:443", "2001:db8::1"),
+        ("unix:/x", "0.0.0.0"),
+        ("", "0.0.0.0"),
+        ("2001:db8::1", "2001:db8::1"),
+    ],
+)
 def test_addresses_of_peers(peer, expected):
     assert address_text(peer) == expected
 
 
 def test_a_rule_on_addresses():
-    rule = '@id("office-only") forbid (principal is Operator, action in Action::"secure", resource) unless { context.source.isInRange(ip("192.0.2.0/24")) };'
+    rule = (
+        '@id("office-only") forbid (principal is Operator, action in Action::"secure", resource)'
+        ' unless { context.source.isInRange(ip("192.0.2.0/24")) };'
+    )
     policy = parse_policy(policy_files(net=rule))
     assert policy.decide(asked("data.erase", "security")).allow
-    assert policy.decide(asked("data.erase", "security", source="ipv4:198.51.100.1:1")).policies == ("office-only",)
+    assert policy.decide(
+        asked("data.erase", "security", source="ipv4:198.51.100.1:1")
+    ).policies == ("office-only",)
     assert not policy.decide(asked("data.erase", "security", source="unix:/x")).allow

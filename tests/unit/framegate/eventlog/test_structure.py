@@ -9,4 +9,6 @@ CAMERA = Firmware("simulated-camera")
 
 def test_sound_log_has_no_structural_failure():
     for firmware in (CAMERA, CAMERA.tampered()):
-        assert structural_failures(parse_boot_log(boot_log(measurements(firmware))), Alg.SHA256) == ()
+        assert (
+            structural_failures(parse_boot_log(boot_log(measurements(firmware))), Alg.SHA256) == ()
+        )

@@ -11,11 +11,21 @@ CAMERA = Firmware("simulated-camera")
 
 def test_changed_boot_loader_is_suspect_and_says_which(bench):
     answer = join_with_log(bench, boot_log(measurements(CAMERA.tampered())))
-    assert answer.state == "suspect" and reasons_without_certificate(answer) == {Reason.EVENT_UNCLAIMED, Reason.EVENT_ABSENT}
+    assert answer.state == "suspect" and reasons_without_certificate(answer) == {
+        Reason.EVENT_UNCLAIMED,
+        Reason.EVENT_ABSENT,
+    }
     absent = next(f for f in answer.failures if f.reason == Reason.EVENT_ABSENT)
     assert "boot loader in PCR 4" in absent.expected
 
 
 def test_all_policy_failures_are_collected(bench):
-    answer = join_with_log(bench, boot_log(measurements(replace(CAMERA, bootloader="b", kernel="k", secure_boot=False, extra_event="e"))))
+    answer = join_with_log(
+        bench,
+        boot_log(
+            measurements(
+                replace(CAMERA, bootloader="b", kernel="k", secure_boot=False, extra_event="e")
+            )
+        ),
+    )
     assert len(answer.failures) >= 7

@@ -33,7 +33,9 @@ def captured_evidence(bench, monkeypatch) -> VerifiedEvidence:
     import framegate_controller.fleet.judge as module
 
     seen = []
-    monkeypatch.setattr(module, "verify_evidence", lambda *a: seen.append(verify_evidence(*a)) or seen[-1])
+    monkeypatch.setattr(
+        module, "verify_evidence", lambda *a: seen.append(verify_evidence(*a)) or seen[-1]
+    )
     bench.enrol()
     return seen[0]
 
@@ -57,7 +59,13 @@ def test_no_certificate_without_an_affirming_result(bench, monkeypatch, keys):
     real = captured_evidence(bench, monkeypatch)
     other = parse_profile(profile_toml(Firmware("other"), "other").encode())
     with pytest.raises(Refused) as caught:
-        issue_device(keys, device_id(Kind.CAMERA, "z", "n"), appraise(real, other, None), timedelta(minutes=1), NOW)
+        issue_device(
+            keys,
+            device_id(Kind.CAMERA, "z", "n"),
+            appraise(real, other, None),
+            timedelta(minutes=1),
+            NOW,
+        )
     assert caught.value.reason == Reason.NOT_TRUSTED
 
 
@@ -74,7 +82,11 @@ def test_ek_that_is_a_signing_key_is_refused(bench):
     assert caught.value.reason == Reason.EK_TEMPLATE
     for broken in (EK_ATTRS & ~Attr.RESTRICTED, EK_ATTRS | Attr.SIGN, EK_ATTRS & ~Attr.FIXED_TPM):
         with pytest.raises(EvidenceRejected):
-            require_ek(Key.make(broken, policy=EK_POLICY_SECRET, scheme=None, symmetric=(Alg.AES, 128, Alg.CFB)).public)
+            require_ek(
+                Key.make(
+                    broken, policy=EK_POLICY_SECRET, scheme=None, symmetric=(Alg.AES, 128, Alg.CFB)
+                ).public
+            )
 
 
 def test_ima_log_without_a_rule_is_refused(bench):
@@ -83,7 +95,10 @@ def test_ima_log_without_a_rule_is_refused(bench):
     plain = profile_toml(Firmware("simulated-camera", ima=False), "simulated-camera", 2)
     with bench.store.writing() as tx:
         add_profile(tx, bench.keys, plain.encode())
-    assert refused_join(bench, bench.forge().with_proof(ima_log=b"10 entries")) == Reason.IMA_UNEXPECTED
+    assert (
+        refused_join(bench, bench.forge().with_proof(ima_log=b"10 entries"))
+        == Reason.IMA_UNEXPECTED
+    )
 
 
 def test_flipping_any_bit_of_the_signed_structures_refuses(bench):
@@ -91,7 +106,11 @@ def test_flipping_any_bit_of_the_signed_structures_refuses(bench):
     for member in ("quote_attest", "quote_signature", "certify_attest", "certify_signature", "csr"):
         for trial in range(12):
             forge = bench.forge()
-            flip = lambda b, t=trial: b[: (i := t * 7919 % len(b))] + bytes([b[i] ^ (1 << t % 8)]) + b[i + 1 :]  # noqa: E731
+
+            def flip(raw: bytes, trial: int = trial) -> bytes:
+                at = trial * 7919 % len(raw)
+                return raw[:at] + bytes([raw[at] ^ (1 << trial % 8)]) + raw[at + 1 :]
+
             name = f"cam-{member.replace('_', '-')}-{trial}"
             code = bench.invite(name, ek=forge.ek_sha256, code=os.urandom(16))
             answer = bench.join(forge.with_proof(**{member: flip}), code, peer=name)
@@ -100,7 +119,9 @@ def test_flipping_any_bit_of_the_signed_structures_refuses(bench):
 
 def test_boot_log_digest_binds_the_log(bench):
     forge = bench.forge()
-    assert refused_join(bench, forge.with_proof(boot_log_sha256=sha256(b"other"))) == Reason.EXTRA_DATA
+    assert (
+        refused_join(bench, forge.with_proof(boot_log_sha256=sha256(b"other"))) == Reason.EXTRA_DATA
+    )
 
 
 def test_keys_are_real():

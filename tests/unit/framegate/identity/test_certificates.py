@@ -22,7 +22,12 @@ NOW = datetime.now(UTC) + timedelta(hours=1)
 
 
 def certificate(keys, purpose=Purpose.DEVICE, label="device-ca", life=timedelta(minutes=3)):
-    return certify(keys.issuing[label], leaf_template(purpose, "camera.z.n", ec.generate_private_key(ec.SECP256R1()).public_key(), life, NOW))
+    return certify(
+        keys.issuing[label],
+        leaf_template(
+            purpose, "camera.z.n", ec.generate_private_key(ec.SECP256R1()).public_key(), life, NOW
+        ),
+    )
 
 
 def test_every_purpose_is_worth_nothing_elsewhere(keys):
@@ -34,7 +39,12 @@ def test_every_purpose_is_worth_nothing_elsewhere(keys):
         (Purpose.SERVER, "server-ca"),
     ):
         leaf = certificate(keys, purpose, label)
-        assert verify_certificate(leaf, purpose, keys.intermediates, keys.root.certificate, NOW).common_name == "camera.z.n"
+        assert (
+            verify_certificate(
+                leaf, purpose, keys.intermediates, keys.root.certificate, NOW
+            ).common_name
+            == "camera.z.n"
+        )
         for other in set(Purpose) - {purpose}:
             with pytest.raises(Refused):
                 verify_certificate(leaf, other, keys.intermediates, keys.root.certificate, NOW)
@@ -43,19 +53,29 @@ def test_every_purpose_is_worth_nothing_elsewhere(keys):
 def test_an_issuing_ca_cannot_make_what_another_makes(keys):
     for label in ("device-ca", "gateway-ca", "server-ca"):
         with pytest.raises(Refused):
-            verify_certificate(certificate(keys, Purpose.OPERATOR, label), Purpose.OPERATOR, keys.intermediates, keys.root.certificate, NOW)
+            verify_certificate(
+                certificate(keys, Purpose.OPERATOR, label),
+                Purpose.OPERATOR,
+                keys.intermediates,
+                keys.root.certificate,
+                NOW,
+            )
 
 
 def test_certificates_out_of_their_time_or_without_their_chain(keys):
     leaf = certificate(keys)
     for when in (NOW - timedelta(hours=1), NOW + timedelta(hours=1)):
         with pytest.raises(Refused) as caught:
-            verify_certificate(leaf, Purpose.DEVICE, keys.intermediates, keys.root.certificate, when)
+            verify_certificate(
+                leaf, Purpose.DEVICE, keys.intermediates, keys.root.certificate, when
+            )
         assert caught.value.reason == Reason.CERTIFICATE_EXPIRED
     with pytest.raises(Refused):
         verify_certificate(leaf, Purpose.DEVICE, (), keys.root.certificate, NOW)
     with pytest.raises(Refused):  # a CA is no device
-        verify_certificate(keys.issuing["device-ca"].certificate, Purpose.DEVICE, (), keys.root.certificate, NOW)
+        verify_certificate(
+            keys.issuing["device-ca"].certificate, Purpose.DEVICE, (), keys.root.certificate, NOW
+        )
 
 
 def test_gateway_certificates_need_two_keys_and_their_own_signatures(keys):
@@ -63,12 +83,28 @@ def test_gateway_certificates_need_two_keys_and_their_own_signatures(keys):
     host = device_id(Kind.GATEWAY, "line-1", "gw1")
     tls, verdict = issue_gateway(keys, host, publics, timedelta(hours=5), NOW)
     assert tls.not_valid_after_utc <= NOW + timedelta(minutes=10)
-    assert "gw1.line-1.gateway.framegate" in str(tls.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName))
+    assert "gw1.line-1.gateway.framegate" in str(
+        tls.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value.get_values_for_type(x509.DNSName)
+    )
     assert verdict.public_key() != tls.public_key()
-    p384 = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(ec.generate_private_key(ec.SECP384R1()), hashes.SHA256()).public_bytes(Encoding.DER)
-    for change in ({"tls_csr": publics.verdict_csr}, {"tls_csr": b"junk"}, {"verdict_csr": p384}, {"verdict_csr": publics.verdict_csr[:-1] + bytes([publics.verdict_csr[-1] ^ 1])}):
+    p384 = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(ec.generate_private_key(ec.SECP384R1()), hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    for change in (
+        {"tls_csr": publics.verdict_csr},
+        {"tls_csr": b"junk"},
+        {"verdict_csr": p384},
+        {"verdict_csr": publics.verdict_csr[:-1] + bytes([publics.verdict_csr[-1] ^ 1])},
+    ):
         with pytest.raises(EvidenceRejected) as caught:
-            issue_gateway(keys, host, dataclasses.replace(publics, **change), timedelta(minutes=3), NOW)
+            issue_gateway(
+                keys, host, dataclasses.replace(publics, **change), timedelta(minutes=3), NOW
+            )
         assert caught.value.reason == Reason.PUBLICS
 
 

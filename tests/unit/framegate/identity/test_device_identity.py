@@ -23,10 +23,14 @@ def test_an_iak_vouches_where_no_ek_certificate_does(bench):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"magic": 0x12345678}, Reason.MAGIC), ({"type": St.ATTEST_QUOTE}, None), ({"extra_data": b"\0" * 32}, Reason.EXTRA_DATA), ({"qualified_signer": b"\0\x0b" + b"\0" * 32}, Reason.QUALIFIED_SIGNER),
-        ({"name": b"\0\x0b" + b"\0" * 32}, Reason.CERTIFIED_NAME), ({"certified_qualified_name": b"\0\x0b" + b"\0" * 32}, Reason.CERTIFIED_NAME),
+        ({"magic": 0x12345678}, Reason.MAGIC),
+        ({"type": St.ATTEST_QUOTE}, None),
+        ({"extra_data": b"\0" * 32}, Reason.EXTRA_DATA),
+        ({"qualified_signer": b"\0\x0b" + b"\0" * 32}, Reason.QUALIFIED_SIGNER),
+        ({"name": b"\0\x0b" + b"\0" * 32}, Reason.CERTIFIED_NAME),
+        ({"certified_qualified_name": b"\0\x0b" + b"\0" * 32}, Reason.CERTIFIED_NAME),
     ],
-)  # fmt: skip
+)
 def test_an_iak_that_vouches_for_something_else(bench, change, reason):
     forge = bench.forge().with_iak()
     forge.change_iak = lambda a: changed(a, **change)
@@ -53,10 +57,14 @@ def test_iaks_that_are_none(bench):
     plain.iak_certificates = (bench.maker.issue_iak(plain.iak.private.public_key()),)
     assert refused(plain) == Reason.AK_TEMPLATE
     other = bench.forge().with_iak()
-    other.iak_certificates = (TpmMaker.found("Other Works").issue_iak(other.iak.private.public_key()),)
+    other.iak_certificates = (
+        TpmMaker.found("Other Works").issue_iak(other.iak.private.public_key()),
+    )
     assert refused(other) == Reason.EK_CHAIN
     wrong = bench.forge().with_iak()
-    wrong.iak_certificates = (bench.maker.issue_iak(wrong.iak.private.public_key(), usage=EK_USAGE),)
+    wrong.iak_certificates = (
+        bench.maker.issue_iak(wrong.iak.private.public_key(), usage=EK_USAGE),
+    )
     assert refused(wrong) == Reason.EK_CHAIN
     key = bench.forge().with_iak()
     key.iak = Key.make(AK_ATTRS)

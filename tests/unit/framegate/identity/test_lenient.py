@@ -1,4 +1,6 @@
-"""N21: certificates that strict readers refuse are read, put right, flagged, and never believed without their signature."""
+"""N21: certificates that strict readers refuse are read, put right, flagged, and never believed
+without their signature.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,26 +24,64 @@ OAEP = bytes.fromhex("300d06092a864886f70d0101070500")
 PLAIN = bytes.fromhex("300d06092a864886f70d0101010500")
 
 
-PAIR = x509.Name([x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COUNTRY_NAME, "TW"), x509.NameAttribute(x509.NameOID.COMMON_NAME, "Swapped Works")])])
+PAIR = x509.Name(
+    [
+        x509.RelativeDistinguishedName(
+            [
+                x509.NameAttribute(x509.NameOID.COUNTRY_NAME, "TW"),
+                x509.NameAttribute(x509.NameOID.COMMON_NAME, "Swapped Works"),
+            ]
+        )
+    ]
+)
 
 
-def build(subject: x509.Name, issuer: x509.Name, key, signer, *, ca: bool = False, usage=EK_USAGE, days: int = 10, critical_extra: bool = False) -> bytes:
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(5)
-    builder = builder.not_valid_before(NOW - timedelta(days=1) if days > 0 else NOW - timedelta(days=9)).not_valid_after(NOW + timedelta(days=days))
+def build(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key,
+    signer,
+    *,
+    ca: bool = False,
+    usage=EK_USAGE,
+    days: int = 10,
+    critical_extra: bool = False,
+) -> bytes:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(5)
+    )
+    builder = builder.not_valid_before(
+        NOW - timedelta(days=1) if days > 0 else NOW - timedelta(days=9)
+    ).not_valid_after(NOW + timedelta(days=days))
     builder = builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
     if usage is not None and not ca:
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     if critical_extra:
-        builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), critical=True)
+        builder = builder.add_extension(
+            x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), critical=True
+        )
     return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def resigned(der: bytes, change, signer) -> bytes:
-    """The certificate with its to-be-signed bytes changed (to the same length) and signed again, as a maker with other tools would have."""
+    """The certificate with its to-be-signed bytes changed (to the same length) and signed
+    again, as a maker with other tools would have.
+    """
     parsed = asn1_x509.Certificate.load(der)
     tbs = change(parsed["tbs_certificate"].dump())
     signature = signer.sign(tbs, ec.ECDSA(hashes.SHA256()))
-    body = tbs + parsed["signature_algorithm"].dump() + b"\x03" + bytes([len(signature) + 1]) + b"\0" + signature
+    body = (
+        tbs
+        + parsed["signature_algorithm"].dump()
+        + b"\x03"
+        + bytes([len(signature) + 1])
+        + b"\0"
+        + signature
+    )
     return b"\x30\x82" + len(body).to_bytes(2, "big") + body
 
 
@@ -55,7 +95,9 @@ def swap(tbs: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def works():
-    """A maker whose names are written in the wrong order: root key, root certificate in readable form."""
+    """A maker whose names are written in the wrong order: root key, root certificate in
+    readable form.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     raw = resigned(build(PAIR, PAIR, key.public_key(), key, ca=True), swap, key)
     with pytest.raises(Malformed):
@@ -67,7 +109,11 @@ def works():
 
 def leaf(works, **changes) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
-    return resigned(build(x509.Name([]), PAIR, changes.pop("key", key), works[0], **changes), swap, changes.get("signer", works[0]))
+    return resigned(
+        build(x509.Name([]), PAIR, changes.pop("key", key), works[0], **changes),
+        swap,
+        changes.get("signer", works[0]),
+    )
 
 
 def check(raw: bytes, works, usage=EK_USAGE) -> x509.Certificate:
@@ -88,7 +134,16 @@ def test_every_flipped_bit_of_it_is_refused(works):
             check(bytes(spoiled), works)
 
 
-@pytest.mark.parametrize("change", [{"ca": True}, {"usage": None}, {"usage": x509.ObjectIdentifier("1.2.3")}, {"days": -2}, {"critical_extra": True}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ca": True},
+        {"usage": None},
+        {"usage": x509.ObjectIdentifier("1.2.3")},
+        {"days": -2},
+        {"critical_extra": True},
+    ],
+)
 def test_leaves_that_are_none(works, change):
     with pytest.raises(EvidenceRejected):
         check(leaf(works, **change), works)
@@ -105,9 +160,14 @@ def test_a_leaf_by_somebody_of_the_same_name(works):
 
 def test_an_oaep_key_is_read_as_the_rsa_key_it_is(works):
     key = rsa.generate_private_key(65537, 2048).public_key()
-    raw = resigned(build(x509.Name([]), PAIR, key, works[0]), lambda tbs: tbs.replace(PLAIN, OAEP), works[0])
+    raw = resigned(
+        build(x509.Name([]), PAIR, key, works[0]), lambda tbs: tbs.replace(PLAIN, OAEP), works[0]
+    )
     found = load_leniently(raw)
-    assert "RSAES-OAEP key" in found.notes and found.readable.public_key().public_numbers() == key.public_numbers()
+    assert (
+        "RSAES-OAEP key" in found.notes
+        and found.readable.public_key().public_numbers() == key.public_numbers()
+    )
 
 
 def test_an_ek_is_endorsed_through_such_a_chain_and_flagged(works, bench):
@@ -118,7 +178,17 @@ def test_an_ek_is_endorsed_through_such_a_chain_and_flagged(works, bench):
         verify_endorsement(bench.forge().ek.public, [raw], [works[1]], NOW)
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x30\x82\x00\x00", b"\x30\x03\x02\x01\x01", b"\xff" * 300, b"\x30\x82\x10\x00" + bytes(4096), bytes(20_000)])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x30\x82\x00\x00",
+        b"\x30\x03\x02\x01\x01",
+        b"\xff" * 300,
+        b"\x30\x82\x10\x00" + bytes(4096),
+        bytes(20_000),
+    ],
+)
 def test_what_is_no_certificate(raw):
     with pytest.raises(Malformed):
         load_leniently(raw)
@@ -127,14 +197,27 @@ def test_what_is_no_certificate(raw):
 def test_real_certificates_that_strict_readers_refuse(real_data):
     folder = real_data / "attestation"
     nuvoton = load_leniently((folder / "keylime" / "ek" / "nuvoton_root_2110.der").read_bytes())
-    assert nuvoton.notes == ("order of a SET",) and "Nuvoton" in nuvoton.readable.subject.rfc4514_string()
+    assert (
+        nuvoton.notes == ("order of a SET",)
+        and "Nuvoton" in nuvoton.readable.subject.rfc4514_string()
+    )
     raw = (folder / "HIRS" / "certs" / "nuc1_ek_nv_7_byte_header.bin").read_bytes()
-    roots = [x509.load_der_x509_certificate((folder / "HIRS" / "certs" / "stmtpmekint02.der").read_bytes())]
+    roots = [
+        x509.load_der_x509_certificate(
+            (folder / "HIRS" / "certs" / "stmtpmekint02.der").read_bytes()
+        )
+    ]
     from framegate.identity.endorsement import load_maker_certificate
 
     found = load_maker_certificate(raw)
     assert set(found.notes) == {"wrapper", "RSAES-OAEP key"}
-    with pytest.raises(EvidenceRejected, match="sha1"):  # its maker signed it with SHA-1, which never counts
-        verify_leniently([found.lenient], roots, datetime(2020, 1, 1, tzinfo=UTC), EK_USAGE, signing=False)
-    with pytest.raises(EvidenceRejected, match="alive"):  # and its validity ended in 2024: the two facts are told apart
+    with pytest.raises(
+        EvidenceRejected, match="sha1"
+    ):  # its maker signed it with SHA-1, which never counts
+        verify_leniently(
+            [found.lenient], roots, datetime(2020, 1, 1, tzinfo=UTC), EK_USAGE, signing=False
+        )
+    with pytest.raises(
+        EvidenceRejected, match="alive"
+    ):  # and its validity ended in 2024: the two facts are told apart
         verify_leniently([found.lenient], roots, NOW, EK_USAGE, signing=False)

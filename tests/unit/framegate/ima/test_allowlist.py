@@ -17,7 +17,15 @@ def test_limits_of_lists_and_allowlists(monkeypatch):
     for n in range(5):
         machine.measure(b"/%d" % n, digest_of(b"x"))
     monkeypatch.setattr(parsing, "MAX_IMA_ENTRIES", 4)
-    for data in (machine.list_from(), ascii_line(b"ima-ng", [b"sha256:\0" + digest_of(b"x"), b"/a\0"], [b"sha256:" + digest_of(b"x").hex().encode(), b"/a"]) * 5):
+    for data in (
+        machine.list_from(),
+        ascii_line(
+            b"ima-ng",
+            [b"sha256:\0" + digest_of(b"x"), b"/a\0"],
+            [b"sha256:" + digest_of(b"x").hex().encode(), b"/a"],
+        )
+        * 5,
+    ):
         with pytest.raises(Malformed) as caught:
             parse_ima(data)
         assert caught.value.reason == Reason.TOO_LARGE

@@ -18,9 +18,13 @@ from framegate.machines.rollout import (
 )
 
 plans = st.builds(
-    Plan, canary=st.integers(0, 3), waves=st.sets(st.integers(1, 99), max_size=3).map(lambda s: (*sorted(s), 100)), max_fail=st.integers(1, 3), soak_s=st.integers(0, 100),
+    Plan,
+    canary=st.integers(0, 3),
+    waves=st.sets(st.integers(1, 99), max_size=3).map(lambda s: (*sorted(s), 100)),
+    max_fail=st.integers(1, 3),
+    soak_s=st.integers(0, 100),
     shadow=st.booleans(),
-)  # fmt: skip
+)
 
 
 @given(plans)
@@ -30,11 +34,26 @@ def test_plans_round_trip(plan):
 
 @pytest.mark.parametrize(
     "change",
-    [{"waves": ()}, {"waves": (50,)}, {"waves": (50, 10, 100)}, {"waves": (0, 100)}, {"waves": (100, 100)}, {"max_fail": 0}, {"soak_s": -1}, {"canary": -1}, {"soak_s": 10**8}],
+    [
+        {"waves": ()},
+        {"waves": (50,)},
+        {"waves": (50, 10, 100)},
+        {"waves": (0, 100)},
+        {"waves": (100, 100)},
+        {"max_fail": 0},
+        {"soak_s": -1},
+        {"canary": -1},
+        {"soak_s": 10**8},
+    ],
 )
 def test_plans_that_are_none(change):
     with pytest.raises(Malformed):
-        Plan(**({"canary": 1, "waves": (10, 100), "max_fail": 1, "soak_s": 1, "shadow": False} | change))
+        Plan(
+            **(
+                {"canary": 1, "waves": (10, 100), "max_fail": 1, "soak_s": 1, "shadow": False}
+                | change
+            )
+        )
 
 
 @given(plans, st.sets(st.text("abc", min_size=1, max_size=6), max_size=30))
@@ -57,7 +76,11 @@ def test_every_device_has_a_turn_and_nobody_is_left_out(plan, devices):
     ),
 )
 def test_a_rollout_never_goes_back_and_never_runs_past_its_failures(plan, events):
-    rollout, now, failed = Rollout("r", plan, RolloutState.SHADOW if plan.shadow else RolloutState.RUNNING, 0, 0), 0, 0
+    rollout, now, failed = (
+        Rollout("r", plan, RolloutState.SHADOW if plan.shadow else RolloutState.RUNNING, 0, 0),
+        0,
+        0,
+    )
     order = {RolloutState.ENFORCED: 1, RolloutState.RETIRED: 2, RolloutState.ABORTED: 2}
     for kind, value in events:
         before = rollout
@@ -74,13 +97,17 @@ def test_a_rollout_never_goes_back_and_never_runs_past_its_failures(plan, events
                 rollout = command(rollout, kind, now)
             except Refused as error:
                 assert error.reason == Reason.TRANSITION
-        assert rollout.step >= before.step and order.get(rollout.state, 0) >= order.get(before.state, 0)
+        assert rollout.step >= before.step and order.get(rollout.state, 0) >= order.get(
+            before.state, 0
+        )
         assert rollout.reaches(0) or rollout.state in {RolloutState.SHADOW, RolloutState.ABORTED}
 
 
 def test_classification_is_total():
     table = {
-        (old, new, reached, enforced): classify(old=old, new=new, reached=reached, enforced=enforced)
+        (old, new, reached, enforced): classify(
+            old=old, new=new, reached=reached, enforced=enforced
+        )
         for old in (0, 1)
         for new in (0, 1)
         for reached in (0, 1)

@@ -16,13 +16,28 @@ PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('bank = "sha256"', 'bank = "sha1"'), ('bank = "sha256"', 'bank = "md5"'), ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "pcrs = []"),
-        ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "pcrs = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]"), ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 24]"),
-        ("revision = 1", "revision = 0"), ("revision = 1", 'revision = "1"'), ("revision = 1", ""), ('firmware = "any"', ""), ('firmware = "any"', 'firmware = ["x"]'),
-        ("required = true", "required = false"), ('os_ids = ["debian", "ubuntu"]', "os_ids = []"), ("[secure_boot]", "[secure_boots]"), ("[tpm]", "[tpm]\nskip = true"),
-        ("[[event]]", "[[events]]"), ('digests = ["', 'digests = ["zz'), ('name = "simulated-camera"', 'name = "Bad Name"'),
+        ('bank = "sha256"', 'bank = "sha1"'),
+        ('bank = "sha256"', 'bank = "md5"'),
+        ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "pcrs = []"),
+        ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "pcrs = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]"),
+        (
+            "pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]",
+            "pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 24]",
+        ),
+        ("revision = 1", "revision = 0"),
+        ("revision = 1", 'revision = "1"'),
+        ("revision = 1", ""),
+        ('firmware = "any"', ""),
+        ('firmware = "any"', 'firmware = ["x"]'),
+        ("required = true", "required = false"),
+        ('os_ids = ["debian", "ubuntu"]', "os_ids = []"),
+        ("[secure_boot]", "[secure_boots]"),
+        ("[tpm]", "[tpm]\nskip = true"),
+        ("[[event]]", "[[events]]"),
+        ('digests = ["', 'digests = ["zz'),
+        ('name = "simulated-camera"', 'name = "Bad Name"'),
     ],
-)  # fmt: skip
+)
 def test_profiles_that_are_refused(old, new):
     assert old in PROFILE
     with pytest.raises(Malformed) as caught:
@@ -45,19 +60,33 @@ def test_shipped_profiles_are_what_the_simulators_boot():
         profile = parse_profile(shipped.encode())
         assert profile.name == f"simulated-{kind}" and not [r for r in lint(profile) if r.error]
         allowlist = (folder / f"simulators-{kind}-1.0.0.allowlist").read_bytes()
-        assert allowlist == allowlist_of(profile.name, Firmware("x").release) and parse_allowlist(allowlist).digest in profile.ima.allowlists
+        assert (
+            allowlist == allowlist_of(profile.name, Firmware("x").release)
+            and parse_allowlist(allowlist).digest in profile.ima.allowlists
+        )
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("[ima]", "[imas]"), ('digests = ["', 'digests = "any"\nx = ["'), ("pcr = 8", "pcr = 7"), ('names = ["BootOrder", "Boot####"]', "names = []"), ("max_violations = 0", "max_violations = -1"),
-        ('measured = ["/opt/framegate/"]', 'measured = ["opt/"]'), ('measured = ["/opt/framegate/"]', 'signed = ["/lib/"]'), ('measured = ["/opt/framegate/"]', 'signed = ["/lib/"]\nkeys = ["x"]'),
-        ("dbx_minimum = [", 'dbx_minimum = ["00", '), ('sbat_minimum = ["', 'sbat_minimum = ["shim", "'), ("[profile]", 'quirks = ["be-nice"]\n[profile]'), ("[profile]", 'quirks = ["pcr-by-value"]\n[profile]'),
-        ("[profile]", 'quirks = ["systemd-phases"]\n[profile]'), ("[ima]", '[pcr_values]\n"0" = ["00"]\n[ima]'), ('allowlists = ["sha256:', 'allowlists = ["md5:'),
+        ("[ima]", "[imas]"),
+        ('digests = ["', 'digests = "any"\nx = ["'),
+        ("pcr = 8", "pcr = 7"),
+        ('names = ["BootOrder", "Boot####"]', "names = []"),
+        ("max_violations = 0", "max_violations = -1"),
+        ('measured = ["/opt/framegate/"]', 'measured = ["opt/"]'),
+        ('measured = ["/opt/framegate/"]', 'signed = ["/lib/"]'),
+        ('measured = ["/opt/framegate/"]', 'signed = ["/lib/"]\nkeys = ["x"]'),
+        ("dbx_minimum = [", 'dbx_minimum = ["00", '),
+        ('sbat_minimum = ["', 'sbat_minimum = ["shim", "'),
+        ("[profile]", 'quirks = ["be-nice"]\n[profile]'),
+        ("[profile]", 'quirks = ["pcr-by-value"]\n[profile]'),
+        ("[profile]", 'quirks = ["systemd-phases"]\n[profile]'),
+        ("[ima]", '[pcr_values]\n"0" = ["00"]\n[ima]'),
+        ('allowlists = ["sha256:', 'allowlists = ["md5:'),
         ("pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "pcrs = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"),
     ],
-)  # fmt: skip
+)
 def test_profiles_of_the_deeper_kind_that_are_refused(old, new):
     assert old in PROFILE
     with pytest.raises(Malformed) as caught:

@@ -33,7 +33,18 @@ SOUND = Posture(
 )
 
 
-@pytest.mark.parametrize("change", [{"usb": ["x"] * (MAX_LIST + 1)}, {"usb": ["x\n"]}, {"usb": [1]}, {"usb": "x"}, {"kernel": "x" * 600}, {"uptime_s": True}, {"firewall": "3"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"usb": ["x"] * (MAX_LIST + 1)},
+        {"usb": ["x\n"]},
+        {"usb": [1]},
+        {"usb": "x"},
+        {"kernel": "x" * 600},
+        {"uptime_s": True},
+        {"firewall": "3"},
+    ],
+)
 def test_postures_that_are_none(change):
 
     body = dataclasses.asdict(SOUND) | change
@@ -42,6 +53,17 @@ def test_postures_that_are_none(change):
 
 
 def test_changes_in_words():
-    later = dataclasses.replace(SOUND, uptime_s=900, clock_ms=5, listeners=["tcp 0.0.0.0:22", "tcp 0.0.0.0:1337"], usb=[], reboot_pending=True)
-    assert posture_changes(SOUND, later) == ["new listener tcp 0.0.0.0:1337", "USB device gone 1d6b:0002", "reboot pending False -> True"]
+    later = dataclasses.replace(
+        SOUND,
+        uptime_s=900,
+        clock_ms=5,
+        listeners=["tcp 0.0.0.0:22", "tcp 0.0.0.0:1337"],
+        usb=[],
+        reboot_pending=True,
+    )
+    assert posture_changes(SOUND, later) == [
+        "new listener tcp 0.0.0.0:1337",
+        "USB device gone 1d6b:0002",
+        "reboot pending False -> True",
+    ]
     assert posture_changes(SOUND, dataclasses.replace(SOUND, uptime_s=7, clock_ms=9)) == []

@@ -19,15 +19,30 @@ def sealed_masks(keys, **changes) -> bytes:
 
 
 def masks_of(keys, data, held=0, now=None):
-    return verify_masks(data, CAMERA, held, keys.intermediates, keys.root.certificate, now or datetime.now(UTC))
+    return verify_masks(
+        data, CAMERA, held, keys.intermediates, keys.root.certificate, now or datetime.now(UTC)
+    )
 
 
 def test_masks_that_hold(keys):
     found = masks_of(keys, sealed_masks(keys), 2)
-    assert found.version == 2 and found.polygons == (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),) and len(found.sha256) == 32
+    assert (
+        found.version == 2
+        and found.polygons == (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
+        and len(found.sha256) == 32
+    )
 
 
-@pytest.mark.parametrize("change", [{"camera": "camera.line-1.cam2"}, {"version": 1}, {"version": 0}, {"regions": ({"points": [[0, 0], [1, 1]]},)}, {"regions": (REGION,) * 33}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"camera": "camera.line-1.cam2"},
+        {"version": 1},
+        {"version": 0},
+        {"regions": ({"points": [[0, 0], [1, 1]]},)},
+        {"regions": (REGION,) * 33},
+    ],
+)
 def test_masks_that_are_refused(keys, change):
     with pytest.raises(FramegateError) as caught:
         masks_of(keys, sealed_masks(keys, **change), 2)
@@ -48,7 +63,16 @@ def test_masks_signed_by_another_key_or_flipped(keys):
 
 @pytest.mark.parametrize(
     "region",
-    [{}, {"points": 3}, {"points": [[0, 0], [1, 0], [2, 0]]}, {"points": [[0, 0], [1, 0], ["a", 0]]}, {"points": [[0, 0], [1, 0], [True, 0]]}, [], 7, {"points": [[0.1] * 2] * 65}],
+    [
+        {},
+        {"points": 3},
+        {"points": [[0, 0], [1, 0], [2, 0]]},
+        {"points": [[0, 0], [1, 0], ["a", 0]]},
+        {"points": [[0, 0], [1, 0], [True, 0]]},
+        [],
+        7,
+        {"points": [[0.1] * 2] * 65},
+    ],
 )
 def test_regions_that_are_no_polygons(region):
     with pytest.raises(Malformed):

@@ -34,8 +34,19 @@ SIGNER = "release@framegate.example"
 
 
 def test_signatures_of_the_openssf_tool_hold():
-    assert verify_model((VECTORS / "key.sig").read_bytes(), VECTOR_FILES, keys=[VECTOR_KEY]).digest == bundle_digest(VECTOR_FILES)
-    assert verify_model((VECTORS / "codeSigning.sig").read_bytes(), VECTOR_FILES, roots=[VECTOR_ROOT], signers=[SIGNER], now=NOW).signer == SIGNER
+    assert verify_model(
+        (VECTORS / "key.sig").read_bytes(), VECTOR_FILES, keys=[VECTOR_KEY]
+    ).digest == bundle_digest(VECTOR_FILES)
+    assert (
+        verify_model(
+            (VECTORS / "codeSigning.sig").read_bytes(),
+            VECTOR_FILES,
+            roots=[VECTOR_ROOT],
+            signers=[SIGNER],
+            now=NOW,
+        ).signer
+        == SIGNER
+    )
 
 
 @given(st.binary(max_size=200))
@@ -61,7 +72,12 @@ def test_what_we_sign_we_accept_in_both_modes(curve):
 def test_a_certificate_of_a_p521_chain_signs(tmp_path):
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "root")])
     root_key, key = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP521R1())
-    builder = x509.CertificateBuilder().issuer_name(name).not_valid_before(datetime(2026, 1, 1, tzinfo=UTC)).not_valid_after(datetime(2030, 1, 1, tzinfo=UTC))
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(name)
+        .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2030, 1, 1, tzinfo=UTC))
+    )
     root = (
         builder.subject_name(name)
         .public_key(root_key.public_key())
@@ -69,8 +85,18 @@ def test_a_certificate_of_a_p521_chain_signs(tmp_path):
         .add_extension(x509.BasicConstraints(True, None), critical=True)
         .sign(root_key, hashes.SHA384())
     )
-    leaf = builder.subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ci")])).public_key(key.public_key()).serial_number(2)
-    leaf = leaf.add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
-    leaf = leaf.add_extension(x509.SubjectAlternativeName([x509.RFC822Name("ci@plant.example")]), critical=False).sign(root_key, hashes.SHA384())
+    leaf = (
+        builder.subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ci")]))
+        .public_key(key.public_key())
+        .serial_number(2)
+    )
+    leaf = leaf.add_extension(
+        x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.CODE_SIGNING]), critical=False
+    )
+    leaf = leaf.add_extension(
+        x509.SubjectAlternativeName([x509.RFC822Name("ci@plant.example")]), critical=False
+    ).sign(root_key, hashes.SHA384())
     signature = sign_model("m", VECTOR_FILES, key, [leaf])
-    assert verify_model(signature, VECTOR_FILES, roots=[root], signers=["ci"], now=NOW).signer == "ci"
+    assert (
+        verify_model(signature, VECTOR_FILES, roots=[root], signers=["ci"], now=NOW).signer == "ci"
+    )

@@ -13,13 +13,44 @@ from support.verdicts import NOW, PASS, check, signer
 
 def test_sound_verdicts(keys):
     assert check(keys, PASS) == PASS
-    assert check(keys, replace(PASS, outcome="DEFECT", defects=({"kind": "open", "score": 0.9, "box": [0, 0, 1, 1]},)))
-    assert check(keys, replace(PASS, outcome="UNINSPECTED", reason="quarantined", model_sha256="", golden_sha256="", input_sha256=""))
+    assert check(
+        keys,
+        replace(
+            PASS, outcome="DEFECT", defects=({"kind": "open", "score": 0.9, "box": [0, 0, 1, 1]},)
+        ),
+    )
+    assert check(
+        keys,
+        replace(
+            PASS,
+            outcome="UNINSPECTED",
+            reason="quarantined",
+            model_sha256="",
+            golden_sha256="",
+            input_sha256="",
+        ),
+    )
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b'{"payloadType":1}', b"\xff", b"[" * 100_000, b'{"a":1,"a":2}', b"NaN"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"payloadType":1}',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"a":1,"a":2}',
+        b"NaN",
+    ],
+)
 def test_what_is_no_envelope(keys, raw):
-    assert refused(lambda: verify_verdict(raw, keys.intermediates, keys.root.certificate, NOW)) in {Reason.MALFORMED, Reason.ENVELOPE}
+    assert refused(lambda: verify_verdict(raw, keys.intermediates, keys.root.certificate, NOW)) in {
+        Reason.MALFORMED,
+        Reason.ENVELOPE,
+    }
 
 
 def test_a_verdict_of_another_fleet(keys, tmp_path):
@@ -27,5 +58,12 @@ def test_a_verdict_of_another_fleet(keys, tmp_path):
 
     other = found_fleet(tmp_path / "other", "elsewhere")
     by = signer(other)
-    assert refused(lambda: verify_verdict(PASS.seal(by.der, by.sign), keys.intermediates, keys.root.certificate, NOW)) == Reason.CERTIFICATE
+    assert (
+        refused(
+            lambda: verify_verdict(
+                PASS.seal(by.der, by.sign), keys.intermediates, keys.root.certificate, NOW
+            )
+        )
+        == Reason.CERTIFICATE
+    )
     assert time.time() > 0

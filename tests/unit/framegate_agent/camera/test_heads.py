@@ -20,13 +20,25 @@ async def test_a_camera_that_died_signs_for_what_it_sealed(receipts_desk, tmp_pa
     with next((tmp_path / "heads").glob("*.frames")).open("ab") as file:
         file.write(b"L\0\0")  # a record that the power cut in half
     again = HeadSpool(tmp_path / "heads", spki).owed[b"s" * 16]
-    assert (again.count, again.unanswered, again.host, again.live) == (3, {0, 2}, "gateway.line-1.gw1", False)
+    assert (again.count, again.unanswered, again.host, again.live) == (
+        3,
+        {0, 2},
+        "gateway.line-1.gw1",
+        False,
+    )
     assert sign_owed(again, receipts_desk.camera, 1).leaves == bytes(32) + b"\1" * 32 + b"\2" * 32
     spool.paid(b"s" * 16)
-    owed.answered(2)  # the answer comes after the head was taken: no file is written any more, least of all somebody else's
+    owed.answered(
+        2
+        # the answer comes after the head was taken: no file is written any more, least of all
+        # somebody
+        # else's
+    )
     owed = spool.begin("gateway.line-1.gw1", b"t" * 16, CAMERA, bytes(32))
     owed.sealed(bytes(32))
-    assert not HeadSpool(tmp_path / "heads", b"another boot's key").owed, "nobody can sign for another key's frames"
+    assert not HeadSpool(tmp_path / "heads", b"another boot's key").owed, (
+        "nobody can sign for another key's frames"
+    )
     assert not list((tmp_path / "heads").glob("*"))
 
 
@@ -39,7 +51,9 @@ def test_numbers_survive_restarts(tmp_path):
             from framegate_gateway.receipts.store import LeafRow
 
             number = store.next_number()
-            await store.append(LeafRow(number, f"{number:032x}", "verdict", "d", b"", 0, "p", "PASS", 1, b"x"))
+            await store.append(
+                LeafRow(number, f"{number:032x}", "verdict", "d", b"", 0, "p", "PASS", 1, b"x")
+            )
 
         asyncio.run(add())
         store.close()

@@ -12,12 +12,26 @@ from support.frames import CAMERA
 @pytest.mark.parametrize(
     ("demands", "changes", "reason"),
     [
-        (Demands(models=frozenset({"aa"})), {"model_sha256": "bb"}, Reason.MODEL), (Demands(hosts=frozenset({"gateway.line-1.gw2"})), {}, Reason.GRANT),
-        (Demands(), {"zone": "line-2"}, Reason.GRANT), (Demands(), {"host": "gateway.line-2.gw1"}, Reason.GRANT), (Demands(), {"host": "camera.line-1.cam2"}, Reason.GRANT),
+        (Demands(models=frozenset({"aa"})), {"model_sha256": "bb"}, Reason.MODEL),
+        (Demands(hosts=frozenset({"gateway.line-1.gw2"})), {}, Reason.GRANT),
+        (Demands(), {"zone": "line-2"}, Reason.GRANT),
+        (Demands(), {"host": "gateway.line-2.gw1"}, Reason.GRANT),
+        (Demands(), {"host": "camera.line-1.cam2"}, Reason.GRANT),
     ],
-)  # fmt: skip
-def test_a_camera_refuses_a_gateway_that_is_not_the_approved_one_and_says_why(door, demands, changes, reason):
+)
+def test_a_camera_refuses_a_gateway_that_is_not_the_approved_one_and_says_why(
+    door, demands, changes, reason
+):
     authorities = tuple(k.certificate for k in door.fleet.issuing.values())
     with pytest.raises(Refused) as caught:
-        hold_grant(door.grant(**changes), CAMERA, b"n" * 32, time.monotonic(), authorities, door.fleet.root.certificate, time.time_ns() // 1_000_000, demands)
+        hold_grant(
+            door.grant(**changes),
+            CAMERA,
+            b"n" * 32,
+            time.monotonic(),
+            authorities,
+            door.fleet.root.certificate,
+            time.time_ns() // 1_000_000,
+            demands,
+        )
     assert caught.value.reason == reason and caught.value.failures[0].hint

@@ -14,7 +14,10 @@ def test_folder_source_reads_deeppcb_names(tmp_path):
     for name in ("a_test.jpg", "a_temp.jpg", "b.png"):
         cv2.imwrite(str(tmp_path / name), image)
     (tmp_path / "c.jpg").write_bytes(b"no image")
-    assert [(s.part, s.part_type, s.image.shape[1]) for s in FolderSource(tmp_path)] == [("a", "a", 32), ("b", "b", 32)]
+    assert [(s.part, s.part_type, s.image.shape[1]) for s in FolderSource(tmp_path)] == [
+        ("a", "a", 32),
+        ("b", "b", 32),
+    ]
     golden = GoldenImages((tmp_path,))
     assert "a" in golden and golden.get("a").goldens[0] == (tmp_path / "a_temp.jpg").read_bytes()
 

@@ -47,7 +47,9 @@ CALLS = ("device", "gateway", "operator", "broker", "line")
 
 @dataclass
 class Issued:
-    """A certificate, its key where it is ours, and the CA above it, None for what the root signs itself."""
+    """A certificate, its key where it is ours, and the CA above it, None for what the root
+    signs itself.
+    """
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey | None = None
@@ -55,13 +57,30 @@ class Issued:
 
 
 def request(key) -> bytes:
-    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
 
 
 @pytest.fixture(scope="module")
 def every(keys) -> dict[str, Issued]:
     now, ca = datetime.now(UTC), {label: k.certificate for label, k in keys.issuing.items()}
-    own = {n: ec.generate_private_key(ec.SECP256R1()) for n in ("device", "gateway", "verdict", "server", "operator", "broker", "line", "profile signer")}
+    own = {
+        n: ec.generate_private_key(ec.SECP256R1())
+        for n in (
+            "device",
+            "gateway",
+            "verdict",
+            "server",
+            "operator",
+            "broker",
+            "line",
+            "profile signer",
+        )
+    }
     public = {n: k.public_key() for n, k in own.items()}
     affirming = SimpleNamespace(affirming=True, failures=(), tls_spki=spki_of(public["device"]))
     csrs = request(own["gateway"]), request(own["verdict"])
@@ -83,16 +102,33 @@ def every(keys) -> dict[str, Issued]:
         "verdict": (verdict, ca["gateway-ca"]),
         "server": (issue_server(keys, "controller", public["server"]), ca["server-ca"]),
         "operator": (issue_operator(keys, "anna", public["operator"]), ca["operator-ca"]),
-        "broker": (issue_broker_client(keys, CAMERA, request(own["broker"]), LIFE, now), ca["broker-ca"]),
+        "broker": (
+            issue_broker_client(keys, CAMERA, request(own["broker"]), LIFE, now),
+            ca["broker-ca"],
+        ),
         "line": (issue_line(keys, "press-7", public["line"]), ca["broker-ca"]),
-        "profile signer": (issue_profile_signer(keys, "vera", public["profile signer"], timedelta(days=365)), None),
+        "profile signer": (
+            issue_profile_signer(keys, "vera", public["profile signer"], timedelta(days=365)),
+            None,
+        ),
     }
     made = {n: Issued(c, own[n], above) for n, (c, above) in found.items()}
     made |= {label: Issued(c) for label, c in ca.items()}
     return made | {f"{label} key": Issued(k.certificate) for label, k in keys.signing.items()}
 
 
-KINDS = ("device", "gateway", "verdict", "server", "operator", "broker", "line", "profile signer", *ISSUING, *(f"{label} key" for label in SIGNING))
+KINDS = (
+    "device",
+    "gateway",
+    "verdict",
+    "server",
+    "operator",
+    "broker",
+    "line",
+    "profile signer",
+    *ISSUING,
+    *(f"{label} key" for label in SIGNING),
+)
 
 
 LEAVES = tuple(kind for kind in KINDS if kind not in ISSUING)
@@ -106,15 +142,24 @@ def extension(certificate, kind):
 def test_a_certificate_says_what_rfc_5280_asks(keys, every, kind):
     certificate = keys.root.certificate if kind == "root" else every[kind].certificate
     is_ca = kind in ("root", *ISSUING)
-    assert extension(certificate, x509.BasicConstraints).critical and extension(certificate, x509.BasicConstraints).value.ca == is_ca
+    assert (
+        extension(certificate, x509.BasicConstraints).critical
+        and extension(certificate, x509.BasicConstraints).value.ca == is_ca
+    )
     usage = extension(certificate, x509.KeyUsage)
     assert usage.critical and usage.value.digital_signature and usage.value.key_cert_sign == is_ca
     subject = extension(certificate, x509.SubjectKeyIdentifier)
-    assert not subject.critical and subject.value == x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
+    assert not subject.critical and subject.value == x509.SubjectKeyIdentifier.from_public_key(
+        certificate.public_key()
+    )
     if kind != "root":
         above = every[kind].above or keys.root.certificate
         named = extension(certificate, x509.AuthorityKeyIdentifier)
-        assert not named.critical and named.value.key_identifier == extension(above, x509.SubjectKeyIdentifier).value.digest
+        assert (
+            not named.critical
+            and named.value.key_identifier
+            == extension(above, x509.SubjectKeyIdentifier).value.digest
+        )
     assert 0 < certificate.serial_number < 1 << 159  # at most twenty octets, and positive
 
 
@@ -123,9 +168,23 @@ def test_openssl_verifies_it_strictly(keys, every, tmp_path, kind):
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     one = Issued(keys.root.certificate) if kind == "root" else every[kind]
-    for name, certificate in (("leaf", one.certificate), ("root", keys.root.certificate), ("above", one.above or keys.root.certificate)):
+    for name, certificate in (
+        ("leaf", one.certificate),
+        ("root", keys.root.certificate),
+        ("above", one.above or keys.root.certificate),
+    ):
         (tmp_path / name).write_bytes(certificate.public_bytes(Encoding.PEM))
-    command = ["openssl", "verify", "-x509_strict", "-check_ss_sig", "-CAfile", tmp_path / "root", "-untrusted", tmp_path / "above", tmp_path / "leaf"]
+    command = [
+        "openssl",
+        "verify",
+        "-x509_strict",
+        "-check_ss_sig",
+        "-CAfile",
+        tmp_path / "root",
+        "-untrusted",
+        tmp_path / "above",
+        tmp_path / "leaf",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -136,7 +195,9 @@ def anything(*_: object) -> None:
 
 @pytest.mark.parametrize("kind", LEAVES)
 def test_the_web_pkis_rules_for_cas_and_for_what_they_sign_hold(keys, every, kind):
-    """But for alternative names and usages, which a key that only signs statements has no use for."""
+    """But for alternative names and usages, which a key that only signs statements has no use
+    for.
+    """
     one = every[kind]
     leaf = ExtensionPolicy.webpki_defaults_ee()
     if kind not in (*SERVES, "device", "operator"):
@@ -144,12 +205,23 @@ def test_the_web_pkis_rules_for_cas_and_for_what_they_sign_hold(keys, every, kin
     if kind not in (*CALLS, "server"):
         leaf = leaf.require_present(x509.ExtendedKeyUsage, Criticality.NON_CRITICAL, anything)
     builder = PolicyBuilder().store(Store([keys.root.certificate])).time(datetime.now(UTC))
-    builder = builder.extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=leaf)
+    builder = builder.extension_policies(
+        ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=leaf
+    )
     above = [one.above] if one.above else []
     if kind != "server":
-        assert len(builder.build_client_verifier().verify(one.certificate, above).chain) == 2 + bool(one.above)
+        assert len(
+            builder.build_client_verifier().verify(one.certificate, above).chain
+        ) == 2 + bool(one.above)
     if kind in SERVES:
-        assert len(builder.build_server_verifier(x509.DNSName(SERVES[kind])).verify(one.certificate, above)) == 3
+        assert (
+            len(
+                builder.build_server_verifier(x509.DNSName(SERVES[kind])).verify(
+                    one.certificate, above
+                )
+            )
+            == 3
+        )
 
 
 @pytest.mark.parametrize("server", SERVES)
@@ -159,14 +231,23 @@ def test_two_python_programs_that_are_strict_shake_hands(keys, every, tmp_path, 
     sides = []
     for name, purpose in ((server, ssl.Purpose.CLIENT_AUTH), (client, ssl.Purpose.SERVER_AUTH)):
         one, path = every[name], tmp_path / f"{name}-{purpose.name}"
-        path.write_bytes(private_pem(one.key) + one.certificate.public_bytes(Encoding.PEM) + one.above.public_bytes(Encoding.PEM))
+        path.write_bytes(
+            private_pem(one.key)
+            + one.certificate.public_bytes(Encoding.PEM)
+            + one.above.public_bytes(Encoding.PEM)
+        )
         context = ssl.create_default_context(purpose, cadata=keys.root.pem.decode())
-        context.verify_flags |= ssl.VERIFY_X509_STRICT | 0x80000  # and X509_V_FLAG_PARTIAL_CHAIN, as 3.13 has it
+        context.verify_flags |= (
+            ssl.VERIFY_X509_STRICT | 0x80000
+        )  # and X509_V_FLAG_PARTIAL_CHAIN, as 3.13 has it
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(path)
         sides.append(context)
     a, b = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = [sides[0].wrap_bio(a, b, server_side=True), sides[1].wrap_bio(b, a, server_hostname=SERVES[server])]
+    ends = [
+        sides[0].wrap_bio(a, b, server_side=True),
+        sides[1].wrap_bio(b, a, server_hostname=SERVES[server]),
+    ]
     for _ in range(4):
         for end in ends:
             try:
@@ -188,7 +269,9 @@ def test_a_ca_signs_for_its_own_purposes_and_no_longer_than_they_allow(label, pu
     check_leaf(label, purpose, leaf_template(purpose, "x", key, LIVES[purpose], now))
     longer = leaf_template(purpose, "x", key, LIVES[purpose] + timedelta(seconds=1), now)
     none = leaf_template(purpose, "x", key, timedelta(0), now)
-    other = leaf_template(purpose, "x", ec.generate_private_key(ec.SECP384R1()).public_key(), LIFE, now)
+    other = leaf_template(
+        purpose, "x", ec.generate_private_key(ec.SECP384R1()).public_key(), LIFE, now
+    )
     for wrong in (longer, none, other, issuing_template("plant", label, key, now)):
         with pytest.raises(Refused):
             check_leaf(label, purpose, wrong)
@@ -197,5 +280,9 @@ def test_a_ca_signs_for_its_own_purposes_and_no_longer_than_they_allow(label, pu
 def test_whatever_is_made_counts_from_the_same_little_while_before(keys, every):
     made = [every[kind].certificate for kind in ("device", "gateway", "verdict", "broker")]
     assert {c.not_valid_after_utc - c.not_valid_before_utc for c in made} == {LIFE + BACKDATE}
-    assert every["server"].certificate.not_valid_before_utc > every["server-ca"].certificate.not_valid_before_utc - timedelta(seconds=1)
-    assert list(extension(every["device"].certificate, x509.ExtendedKeyUsage).value)[1:] == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert every["server"].certificate.not_valid_before_utc > every[
+        "server-ca"
+    ].certificate.not_valid_before_utc - timedelta(seconds=1)
+    assert list(extension(every["device"].certificate, x509.ExtendedKeyUsage).value)[1:] == [
+        ExtendedKeyUsageOID.CLIENT_AUTH
+    ]

@@ -27,10 +27,16 @@ def test_files_are_encrypted_and_the_passphrase_may_be_elsewhere(tmp_path):
 def test_keys_are_never_overwritten(tmp_path):
     found_fleet(tmp_path, "plant")
     assert refused(lambda: found_fleet(tmp_path, "plant")) == Reason.CONFLICT
-    assert refused(lambda: FileKeys(tmp_path, read_passphrase(tmp_path, None)).make("root")) == Reason.CONFLICT
+    assert (
+        refused(lambda: FileKeys(tmp_path, read_passphrase(tmp_path, None)).make("root"))
+        == Reason.CONFLICT
+    )
 
 
-@pytest.mark.parametrize("held", ["pkcs11:", "pkcs11:module=x", "tpm:", "ftp:x", "pkcs11:module=x;token=y;pin-file=z;more=1"])
+@pytest.mark.parametrize(
+    "held",
+    ["pkcs11:", "pkcs11:module=x", "tpm:", "ftp:x", "pkcs11:module=x;token=y;pin-file=z;more=1"],
+)
 def test_key_stores_that_are_written_wrongly(tmp_path, held):
     assert refused(lambda: open_key_store(held, tmp_path, b"")) == Reason.USAGE
 
@@ -38,11 +44,16 @@ def test_key_stores_that_are_written_wrongly(tmp_path, held):
 def test_a_fleet_in_a_pkcs11_token(tmp_path, token):
     works(found_fleet(tmp_path / "keys", "plant", token))
     works(load_fleet(tmp_path / "keys"))
-    assert not (tmp_path / "keys" / "root.key").exists() and not (tmp_path / "keys" / "device-ca.key").exists()
+    assert (
+        not (tmp_path / "keys" / "root.key").exists()
+        and not (tmp_path / "keys" / "device-ca.key").exists()
+    )
     key = load_fleet(tmp_path / "keys").root.key
     with pytest.raises(NotImplementedError):
         key.private_numbers()
-    assert refused(lambda: found_fleet(tmp_path / "second", "plant", token)) == Reason.CONFLICT  # its labels are taken
+    assert (
+        refused(lambda: found_fleet(tmp_path / "second", "plant", token)) == Reason.CONFLICT
+    )  # its labels are taken
 
 
 @pytest.mark.parametrize("how", ["wrong pin", "no module", "no token", "no pin file"])
@@ -54,7 +65,15 @@ def test_tokens_that_are_away(tmp_path, token, how):
     elif how == "no pin file":
         (tmp_path / "pin").unlink()
     else:
-        held.write_text(held.read_text().replace(*((SOFTHSM, "/nowhere.so") if how == "no module" else ("token=fleet", "token=other"))))
+        held.write_text(
+            held.read_text().replace(
+                *(
+                    (SOFTHSM, "/nowhere.so")
+                    if how == "no module"
+                    else ("token=fleet", "token=other")
+                )
+            )
+        )
     fresh_process()
     assert refused(lambda: load_fleet(tmp_path / "keys")) == Reason.UNAVAILABLE
 
@@ -62,7 +81,9 @@ def test_tokens_that_are_away(tmp_path, token, how):
 def test_a_fleet_in_a_tpm(tmp_path, tpm):
     works(found_fleet(tmp_path / "keys", "plant", tpm))
     works(load_fleet(tmp_path / "keys"))
-    assert not (tmp_path / "keys" / "root.key").exists() and (tmp_path / "keys" / "root.tpm").exists()
+    assert (
+        not (tmp_path / "keys" / "root.key").exists() and (tmp_path / "keys" / "root.tpm").exists()
+    )
 
 
 def test_a_tpms_keys_are_worth_nothing_on_another_tpm_or_when_damaged(tmp_path, tpm):
@@ -81,4 +102,7 @@ def test_a_tpms_keys_are_worth_nothing_on_another_tpm_or_when_damaged(tmp_path, 
 
 
 def test_a_tpm_that_is_away(tmp_path):
-    assert refused(lambda: found_fleet(tmp_path, "plant", "tpm:swtpm:path=/nowhere")) == Reason.UNAVAILABLE
+    assert (
+        refused(lambda: found_fleet(tmp_path, "plant", "tpm:swtpm:path=/nowhere"))
+        == Reason.UNAVAILABLE
+    )

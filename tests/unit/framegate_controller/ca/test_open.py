@@ -9,7 +9,10 @@ from framegate_controller.ca.open import found_fleet, load_fleet
 def test_fleet_keys_are_private_and_never_overwritten(tmp_path):
     folder = tmp_path / "keys"
     found_fleet(folder, "plant")
-    assert all(p.stat().st_mode & 0o077 == 0 for p in folder.glob("*.key")) and folder.stat().st_mode & 0o077 == 0
+    assert (
+        all(p.stat().st_mode & 0o077 == 0 for p in folder.glob("*.key"))
+        and folder.stat().st_mode & 0o077 == 0
+    )
     with pytest.raises(Refused):
         found_fleet(folder, "plant")
     (folder / "grant.key").chmod(0o644)

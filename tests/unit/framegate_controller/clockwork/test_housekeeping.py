@@ -25,7 +25,11 @@ CAMERA = "camera.line-1.cam1"
 def test_maintenance_that_is_over_is_said_once(bench):
     bench.enrol()
     with bench.store.writing() as tx:
-        tx.devices.put(replace(tx.devices.get(CAMERA), maintenance_until_ms=tx.now_ms + 1000, maintenance="lens"))
+        tx.devices.put(
+            replace(
+                tx.devices.get(CAMERA), maintenance_until_ms=tx.now_ms + 1000, maintenance="lens"
+            )
+        )
         before = tx.revision()
     assert say_what_is_over(bench.store) == ()
     bench.clock.pass_s(2)
@@ -33,7 +37,9 @@ def test_maintenance_that_is_over_is_said_once(bench):
     assert say_what_is_over(bench.store) == ()
     device = bench.device()
     assert (device.maintenance_until_ms, device.maintenance) == (0, "")
-    assert [(e["actor"], e["detail"]) for e in bench.events("maintenance-ended")] == [("controller", "its time is over")]
+    assert [(e["actor"], e["detail"]) for e in bench.events("maintenance-ended")] == [
+        ("controller", "its time is over")
+    ]
     with bench.store.reading() as tx:
         assert tx.revision() == before + 1
 
@@ -41,9 +47,19 @@ def test_maintenance_that_is_over_is_said_once(bench):
 def test_a_role_whose_time_is_over_is_said_and_ends_nothing_else(bench):
     now = bench.clock()
     asked = AccessRequest(
-        id="ab12", kind=RequestKind.ROLE, requester="anna", zone="*", summary="admin for 1 min", reason="r", role="admin", minutes=1,
-        state=RequestState.APPROVED, asked_ms=now, expires_ms=now + 60_000, until_ms=now + 60_000,
-    )  # fmt: skip
+        id="ab12",
+        kind=RequestKind.ROLE,
+        requester="anna",
+        zone="*",
+        summary="admin for 1 min",
+        reason="r",
+        role="admin",
+        minutes=1,
+        state=RequestState.APPROVED,
+        asked_ms=now,
+        expires_ms=now + 60_000,
+        until_ms=now + 60_000,
+    )
     approval = replace(asked, id="cd34", kind=RequestKind.ACT, role="", verb="zone.set", until_ms=0)
     with bench.store.writing() as tx:
         tx.requests.put(asked)
@@ -53,8 +69,13 @@ def test_a_role_whose_time_is_over_is_said_and_ends_nothing_else(bench):
     assert say_what_is_over(bench.store) == (AccessChanged(),)
     assert say_what_is_over(bench.store) == ()
     with bench.store.reading() as tx:
-        assert tx.requests.find("ab12").state == RequestState.ENDED and tx.requests.find("cd34").state == RequestState.APPROVED
-    assert [(e["actor"], e["detail"]) for e in bench.events("role-ended")] == [("controller", "ab12: anna, admin for 1 min")]
+        assert (
+            tx.requests.find("ab12").state == RequestState.ENDED
+            and tx.requests.find("cd34").state == RequestState.APPROVED
+        )
+    assert [(e["actor"], e["detail"]) for e in bench.events("role-ended")] == [
+        ("controller", "ab12: anna, admin for 1 min")
+    ]
 
 
 # --- answered challenges ---

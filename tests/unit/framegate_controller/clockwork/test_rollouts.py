@@ -14,7 +14,15 @@ def test_rollouts_are_looked_at_without_a_writer_where_none_runs(bench, monkeypa
     if state == "running":
         plan = Plan(canary=0, waves=(100,), max_fail=1, soak_s=60, shadow=False)
         record = RolloutRecord(
-            id="ab", profile="simulated-camera", from_revision=1, to_revision=2, plan=plan, state=RolloutState.RUNNING, step=0, step_ms=bench.clock(), started_ms=0
+            id="ab",
+            profile="simulated-camera",
+            from_revision=1,
+            to_revision=2,
+            plan=plan,
+            state=RolloutState.RUNNING,
+            step=0,
+            step_ms=bench.clock(),
+            started_ms=0,
         )
         with bench.store.writing() as tx:
             tx.rollouts.put(record)

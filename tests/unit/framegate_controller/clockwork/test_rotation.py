@@ -43,7 +43,12 @@ class House:
 
     def open(self, keys: FleetKeys) -> None:
         """As a controller does at its start."""
-        self.fleet = Fleet(ring=FolderKeyRing(keys), timing=self.timing, clock=lambda: self.now, controller="controller-1")
+        self.fleet = Fleet(
+            ring=FolderKeyRing(keys),
+            timing=self.timing,
+            clock=lambda: self.now,
+            controller="controller-1",
+        )
 
     @property
     def keys(self) -> FleetKeys:
@@ -71,11 +76,16 @@ class House:
 
     def events(self) -> set[str]:
         with self.database.reading() as tx:
-            return {e.event for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)}
+            return {
+                e.event
+                for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)
+            }
 
     def certificate(self):
         key = ec.generate_private_key(ec.SECP256R1())
-        return issue_operator(self.keys, "anna", key.public_key(), timedelta(hours=1), from_ms(self.now))
+        return issue_operator(
+            self.keys, "anna", key.public_key(), timedelta(hours=1), from_ms(self.now)
+        )
 
 
 @pytest.fixture
@@ -89,14 +99,26 @@ def test_the_next_ca_signs_only_once_every_trusted_machine_has_heard_of_it(house
     old = house.keys.issuing["device-ca"].certificate
     house.later(10)
     house.rotate()
-    assert house.states() == ["present", "coming"] and house.keys.issuing["device-ca"].certificate == old
-    assert len(house.keys.intermediates) == len(ISSUING) + 1  # everybody who attests now is told of both
+    assert (
+        house.states() == ["present", "coming"]
+        and house.keys.issuing["device-ca"].certificate == old
+    )
+    assert (
+        len(house.keys.intermediates) == len(ISSUING) + 1
+    )  # everybody who attests now is told of both
     house.later(3600)
-    assert house.tick() == [] and house.states() == ["present", "coming"]  # cam1 has not been heard of: it waits, however long
+    assert house.tick() == [] and house.states() == [
+        "present",
+        "coming",
+    ]  # cam1 has not been heard of: it waits, however long
     house.attested()
     assert house.tick() == ["device-ca: the new one signs"]
-    assert house.states() == ["present", "gone"] and house.keys.issuing["device-ca"].certificate != old
-    assert len(house.keys.intermediates) == len(ISSUING) + 1  # what the old one signed still verifies
+    assert (
+        house.states() == ["present", "gone"] and house.keys.issuing["device-ca"].certificate != old
+    )
+    assert (
+        len(house.keys.intermediates) == len(ISSUING) + 1
+    )  # what the old one signed still verifies
 
 
 def test_what_the_old_ca_signed_verifies_until_it_is_forgotten(house):
@@ -107,11 +129,26 @@ def test_what_the_old_ca_signed_verifies_until_it_is_forgotten(house):
     house.tick()
     after = house.certificate()
     for made in (before, after):
-        assert verify_certificate(made, Purpose.OPERATOR, house.keys.intermediates, house.keys.root.certificate, from_ms(house.now)).common_name == "operator.anna"
+        assert (
+            verify_certificate(
+                made,
+                Purpose.OPERATOR,
+                house.keys.intermediates,
+                house.keys.root.certificate,
+                from_ms(house.now),
+            ).common_name
+            == "operator.anna"
+        )
     house.later(LIFE["operator-ca"].total_seconds() + 61)
     assert house.tick() == ["operator-ca: the old one is forgotten"]
     with pytest.raises(FramegateError):
-        verify_certificate(before, Purpose.OPERATOR, house.keys.intermediates, house.keys.root.certificate, before.not_valid_before_utc)
+        verify_certificate(
+            before,
+            Purpose.OPERATOR,
+            house.keys.intermediates,
+            house.keys.root.certificate,
+            before.not_valid_before_utc,
+        )
 
 
 def test_a_second_rotation_waits_for_the_first_and_unknown_cas_are_said_so(house):
@@ -120,14 +157,21 @@ def test_a_second_rotation_waits_for_the_first_and_unknown_cas_are_said_so(house
     for label in ("root", "", "x\x1b", "grant"):
         assert refused(lambda label=label: house.rotate(label)) == Reason.USAGE
         with house.database.reading() as tx:
-            assert refused(lambda label=label, tx=tx: plan_rotation(tx, house.fleet, label)) == Reason.USAGE
+            assert (
+                refused(lambda label=label, tx=tx: plan_rotation(tx, house.fleet, label))
+                == Reason.USAGE
+            )
 
 
 def test_a_plan_changes_nothing_and_says_what_will_be(house):
     before = sorted(p.name for p in house.folder.iterdir())
     with house.database.reading() as tx:
         steps = plan_rotation(tx, house.fleet, "gateway-ca")
-    assert len(steps) == 5 and "1 trusted machines" in steps[1] and sorted(p.name for p in house.folder.iterdir()) == before
+    assert (
+        len(steps) == 5
+        and "1 trusted machines" in steps[1]
+        and sorted(p.name for p in house.folder.iterdir()) == before
+    )
 
 
 def test_a_restart_in_every_stage_goes_on_where_it_was(house):
@@ -139,7 +183,10 @@ def test_a_restart_in_every_stage_goes_on_where_it_was(house):
     house.tick()
     signer = house.keys.issuing["device-ca"].certificate
     house.open(load_fleet(house.folder))
-    assert house.states() == ["present", "gone"] and house.keys.issuing["device-ca"].certificate == signer
+    assert (
+        house.states() == ["present", "gone"]
+        and house.keys.issuing["device-ca"].certificate == signer
+    )
 
 
 @pytest.mark.parametrize("kind", ["file", "token"])
@@ -176,7 +223,11 @@ def test_keys_change_for_others_only_once_the_transaction_is_committed(house):
     house.attested()
     before = house.keys
     with house.database.writing() as tx:
-        assert tick(tx, house.fleet) and house.keys.issuing["device-ca"].certificate == before.issuing["device-ca"].certificate
+        assert (
+            tick(tx, house.fleet)
+            and house.keys.issuing["device-ca"].certificate
+            == before.issuing["device-ca"].certificate
+        )
     assert house.keys.issuing["device-ca"].certificate == before.coming["device-ca"].certificate
 
 
@@ -191,7 +242,11 @@ def test_a_switch_whose_transaction_was_lost_is_not_done_twice(tmp_path, request
         assert tick(tx, house.fleet) == ["device-ca: the new one signs"]
         raise Stop
     assert house.states() == ["present", "coming"]  # nobody saw it
-    assert house.tick() == [] and house.states() == ["present", "gone"] and house.keys.issuing["device-ca"].certificate != old
+    assert (
+        house.tick() == []
+        and house.states() == ["present", "gone"]
+        and house.keys.issuing["device-ca"].certificate != old
+    )
     works(house.keys)
     house.database.close()
 
@@ -208,7 +263,10 @@ def test_a_switch_that_failed_half_way_is_gone_on_with(house, monkeypatch):
         broken.setattr("framegate_controller.ca.generations._take_place", full)
         with pytest.raises(OSError):
             house.tick()
-    assert house.tick() == ["device-ca: the new one signs"] and house.states() == ["present", "gone"]
+    assert house.tick() == ["device-ca: the new one signs"] and house.states() == [
+        "present",
+        "gone",
+    ]
     assert len(list(house.folder.glob("device-ca.old-*.pem"))) == 1
     works(house.keys)
 
@@ -233,9 +291,16 @@ def test_a_look_that_moves_nothing_writes_nothing_and_one_that_does_tells_everyb
     house.rotate()
     house.later(house.timing.interval_ms / 1000)
     house.attested()
-    assert move_on(house.database, house.fleet) == (AccessChanged(), EverybodyAttests()) and house.states() == ["present", "gone"]
+    assert move_on(house.database, house.fleet) == (
+        AccessChanged(),
+        EverybodyAttests(),
+    ) and house.states() == ["present", "gone"]
     house.later(LIFE["device-ca"].total_seconds() + 61)
-    assert move_on(house.database, house.fleet) and house.states() == ["present"] and "ca-forgotten" in house.events()
+    assert (
+        move_on(house.database, house.fleet)
+        and house.states() == ["present"]
+        and "ca-forgotten" in house.events()
+    )
 
 
 @pytest.mark.parametrize("kind", ["token", "tpm"])
@@ -262,10 +327,19 @@ def test_every_step_is_an_entry(house):
 
 def test_signing_keys_are_certified_anew_before_their_certificate_ends(house):
     held = house.keys.signing["log"]
-    soon = issue_signing(house.keys.root, "plant", "log", held.key.public_key(), from_ms(house.now) - timedelta(days=500))
+    soon = issue_signing(
+        house.keys.root,
+        "plant",
+        "log",
+        held.key.public_key(),
+        from_ms(house.now) - timedelta(days=500),
+    )
     (house.folder / "log.pem").write_bytes(SigningKey(held.key, soon).pem)
     house.open(load_fleet(house.folder))
     assert len(house.tick()) == 1 and house.tick() == []
     again = load_fleet(house.folder).signing["log"]
-    assert again.key.public_key() == held.key.public_key() and again.certificate.not_valid_after_utc > from_ms(house.now) + timedelta(days=700)
+    assert (
+        again.key.public_key() == held.key.public_key()
+        and again.certificate.not_valid_after_utc > from_ms(house.now) + timedelta(days=700)
+    )
     assert set(house.keys.signing) == set(SIGNING)

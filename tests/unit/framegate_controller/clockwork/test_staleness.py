@@ -19,7 +19,9 @@ async def becomes_stale(bench) -> bool:
 
 
 async def test_a_timer_that_fires_early_is_armed_again(bench):
-    """Event loop and wall clock differ by a millisecond now and then: the device must become stale all the same."""
+    """Event loop and wall clock differ by a millisecond now and then: the device must become
+    stale all the same.
+    """
     bench.enrol()
     staleness, _ = staleness_of(bench)
     await staleness.late(CAMERA)

@@ -49,7 +49,9 @@ async def test_a_change_is_told_to_its_zone_and_to_the_machine(bench, bus):
         bench.move(Edge.QUARANTINE)
         await bus.publish((DeviceChanged(CAMERA),))
         update = await mine.next(NOW)
-        assert [(d.device, d.state, d.remaining_ms) for d in update.devices] == [(CAMERA, "quarantined", 0)]
+        assert [(d.device, d.state, d.remaining_ms) for d in update.devices] == [
+            (CAMERA, "quarantined", 0)
+        ]
         assert update.revision == revision(bench) and not update.snapshot and update.access is None
         assert await events.next(NOW) == MachineEvent(Wake.STATE, "quarantined")
         assert await others.next(NOW) is None
@@ -74,17 +76,29 @@ async def test_a_notice_for_a_gone_device_tells_nobody(bench, bus):
 async def test_notices_to_machines_reach_those_they_name(bench, bus):
     with bus.watch(CAMERA) as mine, bus.watch("camera.line-1.cam2") as another:
         await bus.publish((AttestNow(CAMERA), GrantsChanged(CAMERA), EverybodyAttests()))
-        assert [(await mine.next(NOW)).wake for _ in range(3)] == [Wake.ATTEST_NOW, Wake.GRANTS_CHANGED, Wake.ATTEST_NOW]
+        assert [(await mine.next(NOW)).wake for _ in range(3)] == [
+            Wake.ATTEST_NOW,
+            Wake.GRANTS_CHANGED,
+            Wake.ATTEST_NOW,
+        ]
         assert (await another.next(NOW)).wake == Wake.ATTEST_NOW and await another.next(NOW) is None
 
 
 async def test_access_and_parts_reach_every_zone_and_grants_only_trusted_cameras(bench, bus):
-    with bus.feed("line-1") as one, bus.feed("line-2") as two, bus.watch(CAMERA) as trusted, bus.watch("camera.line-1.new") as stranger:
+    with (
+        bus.feed("line-1") as one,
+        bus.feed("line-2") as two,
+        bus.watch(CAMERA) as trusted,
+        bus.watch("camera.line-1.new") as stranger,
+    ):
         await bus.publish((AccessChanged(grants=True), PartChanged(b"an envelope")))
         for feed in (one, two):
             assert (await feed.next(NOW)).access.quorum == 1
             assert (await feed.next(NOW)).parts == (b"an envelope",)
-        assert await trusted.next(NOW) == MachineEvent(Wake.GRANTS_CHANGED) and await stranger.next(NOW) is None
+        assert (
+            await trusted.next(NOW) == MachineEvent(Wake.GRANTS_CHANGED)
+            and await stranger.next(NOW) is None
+        )
         await bus.publish((AccessChanged(),))
         assert (await one.next(NOW)).access is not None and await trusted.next(NOW) is None
 
@@ -119,7 +133,9 @@ async def test_revisions_never_fall_however_many_publish_at_once(bench, bus):
 
 
 async def test_what_is_older_than_a_feeds_snapshot_is_not_told_to_it(bench, bus, monkeypatch):
-    """A change that was read before the snapshot and is delivered after it would give back trust that is gone."""
+    """A change that was read before the snapshot and is delivered after it would give back
+    trust that is gone.
+    """
     read, go_on = threading.Event(), threading.Event()
     original = InMemoryBus._read
 
@@ -146,8 +162,14 @@ async def test_a_heartbeat_needs_no_database_and_knows_the_last_revision(bench, 
         before = feed.begin(snapshot(bench)).revision
         bus._store = Broken()
         beat = feed.heartbeat()
-        assert beat.revision == before and beat.now_ms == bench.clock() and beat.controller == bench.fleet.controller
-        assert to_trust_update(beat) == pb.TrustUpdate(revision=before, now_ms=bench.clock(), controller=bench.fleet.controller)
+        assert (
+            beat.revision == before
+            and beat.now_ms == bench.clock()
+            and beat.controller == bench.fleet.controller
+        )
+        assert to_trust_update(beat) == pb.TrustUpdate(
+            revision=before, now_ms=bench.clock(), controller=bench.fleet.controller
+        )
         bus._store = bench.store
         with bench.store.writing() as tx:
             tx.raise_revision()

@@ -14,10 +14,16 @@ def test_one_allowlist_is_one_object_for_a_whole_fleet(bench):
     for n in range(3):
         bench.enrol(f"cam{n}")
     content = allowlist_of(CAMERA.model, CAMERA.release)
-    digest, profile = digest_of(content), parse_profile(profile_toml(CAMERA, "simulated-camera").encode())
+    digest, profile = (
+        digest_of(content),
+        parse_profile(profile_toml(CAMERA, "simulated-camera").encode()),
+    )
     with bench.store.writing() as tx:
         tx.evidence.add_allowlist(content, 1)
-        assert bench.verifier.rules.allowlists(tx, [profile])[digest] is bench.verifier.rules.allowlists(tx, [profile])[digest]
+        assert (
+            bench.verifier.rules.allowlists(tx, [profile])[digest]
+            is bench.verifier.rules.allowlists(tx, [profile])[digest]
+        )
     assert bench.sql("SELECT count(*) FROM allowlists WHERE sha256 = ?", digest) == [(1,)]
 
 
@@ -29,4 +35,8 @@ def test_an_allowlist_that_somebody_edited_in_the_store_is_refused(bench):
     bench.sql("UPDATE allowlists SET content = ? WHERE sha256 = ?", implanted, digest)
     forge = bench.forge()
     answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
-    assert answer.certificate is None and reasons(answer) == [Reason.ALLOWLIST] and answer.state == "invited", "no fault of the machine's"
+    assert (
+        answer.certificate is None
+        and reasons(answer) == [Reason.ALLOWLIST]
+        and answer.state == "invited"
+    ), "no fault of the machine's"

@@ -36,16 +36,24 @@ def caller(bench, key_sha256: bytes) -> str:
 
 
 def test_a_connection_outlives_its_certificate_where_a_later_one_stands(bench):
-    """The agent keeps its connection over renewals: the key is the same, and the registry knows until when it is good."""
+    """The agent keeps its connection over renewals: the key is the same, and the registry knows
+    until when it is good.
+    """
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     issuer = bench.keys.issuing["device-ca"]
     now = from_ms(bench.clock())
     made = certify(issuer, leaf_template(Purpose.DEVICE, CAMERA, key, timedelta(minutes=3), now))
     for at in (now, now + timedelta(minutes=9)):
         assert device_key(made, "ipv4:10.0.0.1", bench.keys, at) == sha256(spki_of(key))
-    gateway = certify(bench.keys.issuing["gateway-ca"], leaf_template(Purpose.GATEWAY, GATEWAY, key, timedelta(minutes=3), now))
+    gateway = certify(
+        bench.keys.issuing["gateway-ca"],
+        leaf_template(Purpose.GATEWAY, GATEWAY, key, timedelta(minutes=3), now),
+    )
     for at in (now, now + timedelta(minutes=9)):
-        assert turned_away(lambda at=at: device_key(gateway, "ipv4:10.0.0.1", bench.keys, at)) == Reason.WRONG_ROLE
+        assert (
+            turned_away(lambda at=at: device_key(gateway, "ipv4:10.0.0.1", bench.keys, at))
+            == Reason.WRONG_ROLE
+        )
 
 
 def test_only_the_present_key_of_an_enrolled_machine_calls(bench):
@@ -63,11 +71,19 @@ def test_only_a_trusted_machine_gets_a_certificate_for_the_broker_and_no_longer_
     bench.enrol()
     device = bench.device()
     made = broker_certificate(bench.fleet, device, certificate_request())
-    assert abs(made.not_valid_after_utc - from_ms(device.certificate_expires_ms)) < timedelta(seconds=2)
+    assert abs(made.not_valid_after_utc - from_ms(device.certificate_expires_ms)) < timedelta(
+        seconds=2
+    )
     bench.move(Edge.QUARANTINE)
-    assert turned_away(lambda: broker_certificate(bench.fleet, bench.device(), certificate_request())) == Reason.NOT_TRUSTED
+    assert (
+        turned_away(lambda: broker_certificate(bench.fleet, bench.device(), certificate_request()))
+        == Reason.NOT_TRUSTED
+    )
     bench.clock.pass_s(3600)
-    assert turned_away(lambda: broker_certificate(bench.fleet, device, certificate_request())) == Reason.NOT_TRUSTED
+    assert (
+        turned_away(lambda: broker_certificate(bench.fleet, device, certificate_request()))
+        == Reason.NOT_TRUSTED
+    )
 
 
 # --- gateway processes ---
@@ -75,8 +91,12 @@ def test_only_a_trusted_machine_gets_a_certificate_for_the_broker_and_no_longer_
 
 def test_only_a_process_that_its_trusted_host_vouches_for_calls(bench):
     bench.enrol("gw1", Kind.GATEWAY)
-    vouched, replaced = (GatewayKeys("127.0.0.1:1", "127.0.0.1:2", b"m" * 32).newest.publics for _ in range(2))
-    process = GatewayProcess(publics_sha256=sha256(vouched), host=GATEWAY, publics=vouched, result_id="r")
+    vouched, replaced = (
+        GatewayKeys("127.0.0.1:1", "127.0.0.1:2", b"m" * 32).newest.publics for _ in range(2)
+    )
+    process = GatewayProcess(
+        publics_sha256=sha256(vouched), host=GATEWAY, publics=vouched, result_id="r"
+    )
     with bench.store.writing() as tx:
         tx.gateways.replace(GATEWAY, [process])
 
@@ -84,7 +104,9 @@ def test_only_a_process_that_its_trusted_host_vouches_for_calls(bench):
         from framegate.wire import GatewayPublics
 
         now = from_ms(bench.clock())
-        tls, _ = issue_gateway(bench.keys, name, GatewayPublics.parse(publics), timedelta(minutes=3), now)
+        tls, _ = issue_gateway(
+            bench.keys, name, GatewayPublics.parse(publics), timedelta(minutes=3), now
+        )
         peer = verify_peer(tls, "ipv4:10.0.0.1", bench.keys, now, Purpose.GATEWAY)
         with bench.store.reading() as tx:
             return gateway_host(tx, peer).id

@@ -13,7 +13,10 @@ from framegate_controller.fleet.profiles import load_profile
 
 def kept(bench):
     with bench.store.reading() as tx:
-        return [tx.evidence.get(identifier) for identifier, _ in tx.evidence.ids_since(0, device="camera.line-1.cam1")]
+        return [
+            tx.evidence.get(identifier)
+            for identifier, _ in tx.evidence.ids_since(0, device="camera.line-1.cam1")
+        ]
 
 
 def test_evidence_that_says_the_same_is_kept_once(bench):

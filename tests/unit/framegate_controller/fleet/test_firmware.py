@@ -1,4 +1,6 @@
-"""Firmware rules as they are read for each device: what is verified again and what is remembered."""
+"""Firmware rules as they are read for each device: what is verified again and what is
+remembered.
+"""
 
 import contextlib
 import dataclasses
@@ -28,7 +30,15 @@ from framegate_controller.store.shared.firmware import (
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 
-CAMERA = Device(id=DeviceId("camera.line-1.cam1"), kind=Kind.CAMERA, zone="line-1", name="cam1", state=State.TRUSTED, since_ms=1, profile="simulated-camera")
+CAMERA = Device(
+    id=DeviceId("camera.line-1.cam1"),
+    kind=Kind.CAMERA,
+    zone="line-1",
+    name="cam1",
+    state=State.TRUSTED,
+    since_ms=1,
+    profile="simulated-camera",
+)
 
 
 PLAN = Plan(0, (50, 100), 1, 60, False)
@@ -44,7 +54,11 @@ def verified(monkeypatch):
     """Signatures that were verified, by envelope."""
     seen = []
     real = profiles.open_profile
-    monkeypatch.setattr(profiles, "open_profile", lambda envelope, *rest: (seen.append(envelope), real(envelope, *rest))[1])
+    monkeypatch.setattr(
+        profiles,
+        "open_profile",
+        lambda envelope, *rest: (seen.append(envelope), real(envelope, *rest))[1],
+    )
     return seen
 
 
@@ -96,7 +110,9 @@ def test_where_nothing_changed_one_statement_says_so(bench, rules, verified):
     assert again.profiles[0] is first.profiles[0] and again.rollout is None
     with bench.store.writing() as tx:
         tx.raise_revision()
-    assert read(bench, rules).profiles[0] is first.profiles[0], "what changed of people or machines is nothing to it"
+    assert read(bench, rules).profiles[0] is first.profiles[0], (
+        "what changed of people or machines is nothing to it"
+    )
 
 
 def test_a_new_profile_counts_at_once_and_nothing_is_verified_twice(bench, rules, verified):
@@ -118,12 +134,19 @@ def test_a_revoked_signer_counts_no_more_at_once(bench, rules):
     for _ in range(2):
         with pytest.raises(Refused) as refused:
             read(bench, rules)
-        assert refused.value.reason == Reason.PROFILE_INVALID and "stolen" in refused.value.failures[0].actual
+        assert (
+            refused.value.reason == Reason.PROFILE_INVALID
+            and "stolen" in refused.value.failures[0].actual
+        )
 
 
 def test_a_signer_whose_certificate_ends_counts_no_more(bench, rules):
     read(bench, rules)
-    life = bench.keys.signing["profile"].certificate.not_valid_after_utc - datetime.now(UTC) + timedelta(seconds=5)
+    life = (
+        bench.keys.signing["profile"].certificate.not_valid_after_utc
+        - datetime.now(UTC)
+        + timedelta(seconds=5)
+    )
     bench.clock.pass_s(life.total_seconds())
     with pytest.raises(Refused) as refused:
         read(bench, rules)
@@ -170,7 +193,9 @@ def test_a_profile_that_was_edited_in_the_store_is_noticed_when_it_is_read(bench
     assert refused.value.reason == Reason.PROFILE_MISSING
 
 
-def test_a_device_that_joins_while_a_rollout_runs_comes_last_and_reading_writes_nothing(bench, rules):
+def test_a_device_that_joins_while_a_rollout_runs_comes_last_and_reading_writes_nothing(
+    bench, rules
+):
     record = brought(bench)
     accepted = read(bench, rules)
     assert revisions(accepted) == [1, 2] and accepted.rollout.device.step == PLAN.steps - 1
@@ -217,7 +242,10 @@ def test_what_was_seen_of_a_rollout_that_moved_meanwhile_is_looked_at_again(benc
     with bench.store.writing() as tx:
         again.rollout.note(tx, again.rollout.look(affirmed))
     with bench.store.reading() as tx:
-        assert (tx.rollouts.find(record.id).state, tx.rollouts.device(record.id, CAMERA.id).seen) == (RolloutState.PAUSED, Seen.FAILED)
+        assert (
+            tx.rollouts.find(record.id).state,
+            tx.rollouts.device(record.id, CAMERA.id).seen,
+        ) == (RolloutState.PAUSED, Seen.FAILED)
 
 
 def test_allowlists_are_parsed_once_and_one_that_was_edited_is_noticed(bench, rules):
@@ -227,7 +255,12 @@ def test_allowlists_are_parsed_once_and_one_that_was_edited_is_noticed(bench, ru
         assert rules.allowlists(tx, [profile])[digest] is rules.allowlists(tx, [profile])[digest]
     with bench.store.writing() as tx:
         other = tx.evidence.add_allowlist(allowlist_of("other", "1"), 1)
-    bench.sql("UPDATE allowlists SET content = (SELECT content FROM allowlists WHERE sha256 = ?) WHERE sha256 = ?", other.digest, digest)
+    bench.sql(
+        "UPDATE allowlists SET content = (SELECT content FROM allowlists WHERE sha256 = ?) WHERE"
+        " sha256 = ?",
+        other.digest,
+        digest,
+    )
     with bench.store.reading() as tx, pytest.raises(Refused) as refused:
         FirmwareRules().allowlists(tx, [profile])
     assert refused.value.reason == Reason.ALLOWLIST
@@ -239,12 +272,18 @@ def test_allowlists_are_parsed_once_and_one_that_was_edited_is_noticed(bench, ru
 
 def test_what_is_remembered_is_bounded(bench, rules):
     loaded = read(bench, rules).profiles[0]
-    held, lists, counts = InMemoryProfiles(most=2), InMemoryAllowlists(most=1), InMemoryAtRevision(most=2)
+    held, lists, counts = (
+        InMemoryProfiles(most=2),
+        InMemoryAllowlists(most=1),
+        InMemoryAtRevision(most=2),
+    )
     for n in range(5):
         held.keep(bytes([n]), loaded)
         counts.keep(str(n), 7, n)
     assert [held.get(bytes([n])) is loaded for n in range(5)] == [False, False, False, True, True]
-    assert [counts.get(str(n), 7) for n in range(5)] == [None, None, None, 3, 4] and counts.get("4", 8) is None
+    assert [counts.get(str(n), 7) for n in range(5)] == [None, None, None, 3, 4] and counts.get(
+        "4", 8
+    ) is None
     with bench.store.writing() as tx:
         for name in ("a", "b"):
             lists.keep(last := tx.evidence.add_allowlist(allowlist_of(name, "1"), 1))

@@ -27,7 +27,9 @@ def test_a_list_that_grows_costs_only_its_growth(bench):
     challenge = Challenge.parse(made.challenge)
     assert challenge.ima_offset == first
     _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
-    assert bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1").state == "trusted"
+    assert (
+        bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1").state == "trusted"
+    )
     with bench.store.reading() as tx:
         kept = tx.evidence.ima_list("camera.line-1.cam1", 1, 0, first + 1)
     assert kept == forge.ima.list_from(0), "the store holds the whole list, in parts"
@@ -52,7 +54,11 @@ def test_a_known_file_with_other_content_is_suspect_and_told_what_was_expected(b
 
 def test_framegates_own_files_must_be_measured(bench):
     forge = bench.forge()
-    files = {p: d for p, d in files_of(CAMERA.model, CAMERA.release).items() if not p.startswith(b"/opt/framegate/")}
+    files = {
+        p: d
+        for p, d in files_of(CAMERA.model, CAMERA.release).items()
+        if not p.startswith(b"/opt/framegate/")
+    }
     forge.ima = ImaMachine.booted(forge.pcrs, files)
     assert reasons(bench.join(forge, bench.invite(ek=forge.ek_sha256))) == [Reason.IMA_UNMEASURED]
 
@@ -70,7 +76,9 @@ def test_entries_for_another_pcr_are_refused(bench):
 
 
 def test_an_allowlist_that_is_not_in_the_store_is_no_pass(bench):
-    toml = profile_toml(CAMERA, "simulated-camera", 2).replace(digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), "00" * 32)
+    toml = profile_toml(CAMERA, "simulated-camera", 2).replace(
+        digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), "00" * 32
+    )
     with pytest.raises(Exception, match="allowlist"), bench.store.writing() as tx:
         add_profile(tx, bench.keys, toml.encode())
 

@@ -34,9 +34,18 @@ def refused_change(bench, change, *arguments) -> Reason:
 
 def test_a_quarantine_ends_the_result_at_once_and_is_told(trusted_camera):
     after, raised = done(trusted_camera, quarantine, "dirty")
-    assert (after.state, after.standing.expires_ms, after.since_ms) == (State.QUARANTINED, trusted_camera.clock(), trusted_camera.clock()) and raised
+    assert (after.state, after.standing.expires_ms, after.since_ms) == (
+        State.QUARANTINED,
+        trusted_camera.clock(),
+        trusted_camera.clock(),
+    ) and raised
     told = trusted_camera.events("quarantine")[-1]
-    assert (told["actor"], told["detail"], told["from"], told["to"]) == ("operator.anna", "dirty", "trusted", "quarantined")
+    assert (told["actor"], told["detail"], told["from"], told["to"]) == (
+        "operator.anna",
+        "dirty",
+        "trusted",
+        "quarantined",
+    )
     assert refused_change(trusted_camera, quarantine, "again") == Reason.TRANSITION
 
 
@@ -44,22 +53,45 @@ def test_a_quarantine_ends_the_result_at_once_and_is_told(trusted_camera):
 def test_a_release_resets_the_clock_where_its_counters_fell_and_nowhere_else(trusted_camera, fell):
     with trusted_camera.store.writing() as tx:
         device = tx.devices.get(CAM)
-        tx.devices.put(replace(device, state=State.SUSPECT, shown=Shown(failures=(COUNTERS,) if fell else ())))
+        tx.devices.put(
+            replace(device, state=State.SUSPECT, shown=Shown(failures=(COUNTERS,) if fell else ()))
+        )
     after, raised = done(trusted_camera, release, "serviced")
     assert after.state == State.STALE and raised and (after.baseline.clock is None) == fell
-    assert [e["detail"] for e in trusted_camera.events("counters-accepted")] == (["serviced"] if fell else [])
+    assert [e["detail"] for e in trusted_camera.events("counters-accepted")] == (
+        ["serviced"] if fell else []
+    )
 
 
 def test_retirement_ends_result_certificate_and_tickets(trusted_camera):
     with trusted_camera.store.writing() as tx:
-        invite(tx, Invitation(kind=Kind.CAMERA, zone="line-1", name="cam1", profile="simulated-camera", code=b"c" * 16, life_s=60, replaces=True))
+        invite(
+            tx,
+            Invitation(
+                kind=Kind.CAMERA,
+                zone="line-1",
+                name="cam1",
+                profile="simulated-camera",
+                code=b"c" * 16,
+                life_s=60,
+                replaces=True,
+            ),
+        )
     after, _ = done(trusted_camera, retire, "old")
-    assert (after.state, after.standing.expires_ms, after.certificate_expires_ms) == (State.RETIRED, trusted_camera.clock(), 0)
+    assert (after.state, after.standing.expires_ms, after.certificate_expires_ms) == (
+        State.RETIRED,
+        trusted_camera.clock(),
+        0,
+    )
     with trusted_camera.store.reading() as tx:
         assert tx.tickets.get(sha256(b"c" * 16)) is None
     for change in (quarantine, release, approve, retire, ask_for_evidence):
         assert refused_change(trusted_camera, change, "no more") == Reason.TRANSITION
-    assert refused_change(trusted_camera, begin_maintenance, 5, "r") == refused_change(trusted_camera, end_maintenance) == Reason.TRANSITION
+    assert (
+        refused_change(trusted_camera, begin_maintenance, 5, "r")
+        == refused_change(trusted_camera, end_maintenance)
+        == Reason.TRANSITION
+    )
 
 
 def test_only_a_machine_that_waits_for_it_is_approved(trusted_camera):
@@ -72,7 +104,18 @@ def test_only_a_machine_that_waits_for_it_is_approved(trusted_camera):
 def test_maintenance_begins_and_ends_and_the_state_stays(trusted_camera):
     assert refused_change(trusted_camera, end_maintenance) == Reason.CONFLICT
     after, raised = done(trusted_camera, begin_maintenance, 5, "lens")
-    assert (after.maintenance_until_ms, after.maintenance, after.state) == (trusted_camera.clock() + 300_000, "lens", State.TRUSTED) and raised
+    assert (after.maintenance_until_ms, after.maintenance, after.state) == (
+        trusted_camera.clock() + 300_000,
+        "lens",
+        State.TRUSTED,
+    ) and raised
     after, raised = done(trusted_camera, end_maintenance)
-    assert (after.maintenance_until_ms, after.maintenance, after.serviced(trusted_camera.clock())) == (0, "", False) and raised
-    assert [(e["event"], e.get("detail", "")) for e in trusted_camera.events(device=CAM)] == [("maintenance-began", "5 min: lens"), ("maintenance-ended", "")]
+    assert (
+        after.maintenance_until_ms,
+        after.maintenance,
+        after.serviced(trusted_camera.clock()),
+    ) == (0, "", False) and raised
+    assert [(e["event"], e.get("detail", "")) for e in trusted_camera.events(device=CAM)] == [
+        ("maintenance-began", "5 min: lens"),
+        ("maintenance-ended", ""),
+    ]

@@ -12,4 +12,7 @@ def test_a_makers_ca_is_trusted_once_and_an_ek_certificate_never(trusted_camera,
         assert len(tx.makers.all()) == 1
         with pytest.raises(FramegateError) as caught:
             add_maker(tx, trusted_camera.keys.signing["log"].certificate)
-    assert caught.value.reason == Reason.CERTIFICATE and len(trusted_camera.events("tpm-ca-added")) == 1
+    assert (
+        caught.value.reason == Reason.CERTIFICATE
+        and len(trusted_camera.events("tpm-ca-added")) == 1
+    )

@@ -11,4 +11,7 @@ def test_masks_count_up_and_never_fall(trusted_camera):
         with trusted_camera.store.writing() as tx:
             made = set_masks(tx, trusted_camera.keys, tx.devices.get(CAM), regions)
             assert made.version == version and tx.masks.get(CAM) == made
-    assert [e["detail"] for e in trusted_camera.events("masks-set")] == ["version 1, 1 regions", "version 2, 0 regions"]
+    assert [e["detail"] for e in trusted_camera.events("masks-set")] == [
+        "version 1, 1 regions",
+        "version 2, 0 regions",
+    ]

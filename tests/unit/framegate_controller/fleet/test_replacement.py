@@ -18,12 +18,17 @@ def test_a_replacement_ends_the_old_identity_in_the_same_transaction(bench):
     assert bench.attest(old).state == "trusted", "until the new machine is there the old one works"
     assert bench.join(new, code).state == "trusted"
     after = row(bench)
-    assert after.tpm.ek_sha256 == new.ek_sha256 != before.tpm.ek_sha256 and after.tls.spki_sha256 != before.tls.spki_sha256
+    assert (
+        after.tpm.ek_sha256 == new.ek_sha256 != before.tpm.ek_sha256
+        and after.tls.spki_sha256 != before.tls.spki_sha256
+    )
     with pytest.raises(Refused) as caught:
         bench.join(old)
     assert caught.value.reason == Reason.EK_UNKNOWN
     answer = bench.attest(old)
-    assert answer.certificate is None and row(bench).state == "trusted", "the old AK signs in vain, and cannot harm the new machine"
+    assert answer.certificate is None and row(bench).state == "trusted", (
+        "the old AK signs in vain, and cannot harm the new machine"
+    )
     assert bench.join(new).state == "trusted"
 
 

@@ -24,18 +24,36 @@ def result(bench) -> KeptResult:
 
 def results(bench) -> list[KeptResult]:
     with bench.store.reading() as tx:
-        return [tx.evidence.result(identifier) for (identifier,) in bench.sql("SELECT id FROM results")]
+        return [
+            tx.evidence.result(identifier) for (identifier,) in bench.sql("SELECT id FROM results")
+        ]
 
 
 def test_a_result_is_an_ear_that_says_what_it_rests_on(bench, result):
     claims = verify_ear(result.ear, bench.keys.root.certificate)
     submod = claims["submods"]["framegate"]
-    assert claims["eat_profile"] == EAR_PROFILE and claims["sub"] == "camera.line-1.cam1" and claims["jti"] == result.id
+    assert (
+        claims["eat_profile"] == EAR_PROFILE
+        and claims["sub"] == "camera.line-1.cam1"
+        and claims["jti"] == result.id
+    )
     assert submod["ear.status"] == "affirming"
-    assert submod["ear.trustworthiness-vector"] == {"instance-identity": 2, "configuration": 2, "executables": 2, "file-system": 2, "hardware": 2, "runtime-opaque": 0}
-    assert submod["framegate.evidence-sha256"] == result.evidence_sha256.hex() and submod["framegate.tpm"]["firmware"] == "2019102300163636"
+    assert submod["ear.trustworthiness-vector"] == {
+        "instance-identity": 2,
+        "configuration": 2,
+        "executables": 2,
+        "file-system": 2,
+        "hardware": 2,
+        "runtime-opaque": 0,
+    }
+    assert (
+        submod["framegate.evidence-sha256"] == result.evidence_sha256.hex()
+        and submod["framegate.tpm"]["firmware"] == "2019102300163636"
+    )
     with bench.store.reading() as tx:
-        assert sha256(tx.evidence.get(result.evidence).proof) == result.evidence_sha256, "the very evidence is kept"
+        assert sha256(tx.evidence.get(result.evidence).proof) == result.evidence_sha256, (
+            "the very evidence is kept"
+        )
 
 
 def test_any_jwt_library_checks_it_with_the_key(bench, result):
@@ -49,10 +67,24 @@ def test_ears_that_are_forged(bench, result, tmp_path):
     other = found_fleet(tmp_path / "other", "plant")
     head, body, signature = result.ear.split(".")
     for token, kind in (
-        (sign_ear(claims, other.signing["result"]), Refused), (sign_ear(claims, keys.signing["grant"]), Refused), (f"{head}.{body}.", FramegateError), (f"{head}.{body[:-2]}AA.{signature}", FramegateError),
-        ("", Malformed), ("a.b.c", Malformed), (jwt.encode(claims, None, algorithm="none"), Malformed), ("x" * 300_000, Malformed),
-        (jwt.encode(claims, "secret" * 8, algorithm="HS256", headers=jwt.get_unverified_header(result.ear) | {"alg": "HS256"}), Refused),
-    ):  # fmt: skip
+        (sign_ear(claims, other.signing["result"]), Refused),
+        (sign_ear(claims, keys.signing["grant"]), Refused),
+        (f"{head}.{body}.", FramegateError),
+        (f"{head}.{body[:-2]}AA.{signature}", FramegateError),
+        ("", Malformed),
+        ("a.b.c", Malformed),
+        (jwt.encode(claims, None, algorithm="none"), Malformed),
+        ("x" * 300_000, Malformed),
+        (
+            jwt.encode(
+                claims,
+                "secret" * 8,
+                algorithm="HS256",
+                headers=jwt.get_unverified_header(result.ear) | {"alg": "HS256"},
+            ),
+            Refused,
+        ),
+    ):
         with pytest.raises(kind):
             verify_ear(token, root)
     assert json.loads(json.dumps(claims))
@@ -73,7 +105,9 @@ def test_every_flipped_character_of_the_signature_or_claims_refuses(bench, resul
 
 def test_a_quirk_is_a_warning_and_a_finding_and_no_failure(bench):
     firmware = Firmware("simulated-camera")
-    lenient = profile_toml(firmware, "simulated-camera", 2).replace("[profile]", 'quirks = ["exit-boot-services-unlogged"]\n\n[profile]', 1)
+    lenient = profile_toml(firmware, "simulated-camera", 2).replace(
+        "[profile]", 'quirks = ["exit-boot-services-unlogged"]\n\n[profile]', 1
+    )
     forge = bench.forge()
     forge.log = boot_log([m for m in measurements(firmware) if "exit boot" not in m.name])
     code = bench.invite(ek=forge.ek_sha256)
@@ -86,7 +120,9 @@ def test_a_quirk_is_a_warning_and_a_finding_and_no_failure(bench):
     (only,) = results(bench)
     claims = verify_ear(only.ear, bench.keys.root.certificate)
     submod = claims["submods"]["framegate"]
-    assert submod["ear.status"] == "warning" and submod["framegate.findings"][0]["reason"] == "quirk"
+    assert (
+        submod["ear.status"] == "warning" and submod["framegate.findings"][0]["reason"] == "quirk"
+    )
 
 
 def test_a_contradicted_machine_has_an_ear_that_says_why(bench):
@@ -94,8 +130,14 @@ def test_a_contradicted_machine_has_an_ear_that_says_why(bench):
     forge.ima.measure(b"/implant", b"x" * 32)
     assert bench.attest(forge, known_log=True).state == "suspect"
     with bench.store.reading() as tx:
-        kept = [tx.evidence.get(identifier) for identifier, _ in tx.evidence.ids_since(0, device="camera.line-1.cam1")]
+        kept = [
+            tx.evidence.get(identifier)
+            for identifier, _ in tx.evidence.ids_since(0, device="camera.line-1.cam1")
+        ]
         (row,) = [k for k in kept if not k.affirming]
     assert len(results(bench)) == 1, "only affirming results are what receipts name"
     submod = verify_ear(row.ear, bench.keys.root.certificate)["submods"]["framegate"]
-    assert submod["ear.status"] == "contraindicated" and submod["framegate.failures"][0]["reason"] == "ima-file"
+    assert (
+        submod["ear.status"] == "contraindicated"
+        and submod["framegate.failures"][0]["reason"] == "ima-file"
+    )

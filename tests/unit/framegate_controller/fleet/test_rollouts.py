@@ -18,17 +18,30 @@ from framegate_simulators.machine.ima import allowlist_of
 CAMERA = Firmware("simulated-camera")
 
 
-UPDATED = replace(CAMERA, kernel="kernel 6.12.10", initrd="initrd 6.12.10", command_line="/vmlinuz-6.12.10 root=UUID=5d1c ro lockdown=integrity", release="12.10")
+UPDATED = replace(
+    CAMERA,
+    kernel="kernel 6.12.10",
+    initrd="initrd 6.12.10",
+    command_line="/vmlinuz-6.12.10 root=UUID=5d1c ro lockdown=integrity",
+    release="12.10",
+)
 
 
 def bring(bench, firmware=UPDATED, revision=2, **plan):
     """Import a revision for a rollout and start it."""
     key = bench.keys.signing["profile"]
-    envelope = seal_envelope(PROFILE_TYPE, profile_toml(firmware, "simulated-camera", revision).encode(), key.der, key.sign)
+    envelope = seal_envelope(
+        PROFILE_TYPE,
+        profile_toml(firmware, "simulated-camera", revision).encode(),
+        key.der,
+        key.sign,
+    )
     with bench.store.writing() as tx:
         tx.evidence.add_allowlist(allowlist_of(firmware.model, firmware.release), bench.clock())
         import_profile(tx, bench.keys, envelope, in_force=False)
-        chosen = Plan(**({"canary": 1, "waves": (100,), "max_fail": 1, "soak_s": 60, "shadow": False} | plan))
+        chosen = Plan(
+            **({"canary": 1, "waves": (100,), "max_fail": 1, "soak_s": 60, "shadow": False} | plan)
+        )
         return start_rollout(tx, bench.keys, "simulated-camera", chosen).id
 
 
@@ -66,15 +79,27 @@ def test_a_device_may_run_either_once_it_is_its_turn(bench):
     assert bench.attest(forge).state == "trusted" and seen(bench, rollout) == "waiting"
     update(forge)
     assert bench.join(forge).state == "trusted" and seen(bench, rollout) == "updated"
-    forge.ima.measure(*next(iter(__import__("framegate_simulators.machine.ima", fromlist=["x"]).files_of("simulated-camera", "12.10").items())))
-    assert bench.attest(forge, known_log=True).state == "trusted", "and goes on with its list from there"
+    forge.ima.measure(
+        *next(
+            iter(
+                __import__("framegate_simulators.machine.ima", fromlist=["x"])
+                .files_of("simulated-camera", "12.10")
+                .items()
+            )
+        )
+    )
+    assert bench.attest(forge, known_log=True).state == "trusted", (
+        "and goes on with its list from there"
+    )
 
 
 def test_early_is_a_finding_and_no_compromise(bench):
     forges = [bench.enrol(f"cam{n}") for n in range(1, 4)]
     rollout = bring(bench)
     with bench.store.reading() as tx:
-        late = next(n for n in range(1, 4) if tx.rollouts.device(rollout, f"camera.line-1.cam{n}").step > 0)
+        late = next(
+            n for n in range(1, 4) if tx.rollouts.device(rollout, f"camera.line-1.cam{n}").step > 0
+        )
     update(forges[late - 1])
     assert bench.join(forges[late - 1]).state == "trusted"
     assert seen(bench, rollout, f"camera.line-1.cam{late}") == "early"
@@ -188,7 +213,9 @@ def test_a_changed_profile_does_not_free_what_it_says_nothing_about(bench):
     bench.clock.pass_s(60)
     forge.clock = ClockInfo(10, 0, 0, True)
     assert bench.join(forge).state == "suspect"
-    assert imported(bench, replace(CAMERA, kernel="kernel other"), 2) == [], "still no kernel of its own"
+    assert imported(bench, replace(CAMERA, kernel="kernel other"), 2) == [], (
+        "still no kernel of its own"
+    )
     assert imported(bench, CAMERA, 3) == [], "a cleared TPM is no question of profiles"
     tampered = bench.enrol("cam2")  # under the present revision
     bench.clock.pass_s(60)

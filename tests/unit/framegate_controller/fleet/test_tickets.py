@@ -17,7 +17,14 @@ from support.machine_changes import CAM, done
 
 
 def invited(bench, **members):
-    given = {"kind": Kind.CAMERA, "zone": "line-1", "name": "cam1", "profile": "simulated-camera", "code": b"c" * 16, "life_s": 60}
+    given = {
+        "kind": Kind.CAMERA,
+        "zone": "line-1",
+        "name": "cam1",
+        "profile": "simulated-camera",
+        "code": b"c" * 16,
+        "life_s": 60,
+    }
     with bench.store.writing() as tx:
         return invite(tx, Invitation(**given | members))
 
@@ -46,7 +53,10 @@ def test_a_retired_machine_gives_up_its_name_in_whatever_zone_it_was(trusted_cam
     done(trusted_camera, retire, "old")
     assert invited(trusted_camera, zone="line-2") == "camera.line-2.cam1"
     with trusted_camera.store.reading() as tx:
-        assert tx.devices.get(CAM) is None and tx.devices.get("camera.line-2.cam1").state == State.INVITED
+        assert (
+            tx.devices.get(CAM) is None
+            and tx.devices.get("camera.line-2.cam1").state == State.INVITED
+        )
 
 
 def test_a_machine_has_one_ticket_and_its_replacement_keeps_it_in_its_place(trusted_camera):
@@ -55,16 +65,27 @@ def test_a_machine_has_one_ticket_and_its_replacement_keeps_it_in_its_place(trus
     with trusted_camera.store.reading() as tx:
         assert tx.tickets.get(sha256(b"c" * 16)) is None
         kept = tx.tickets.get(sha256(b"d" * 16))
-        assert (kept.device, kept.replaces, kept.ek_sha256, kept.state(trusted_camera.clock())) == (CAM, True, bytes(32), TicketState.OPEN)
+        assert (kept.device, kept.replaces, kept.ek_sha256, kept.state(trusted_camera.clock())) == (
+            CAM,
+            True,
+            bytes(32),
+            TicketState.OPEN,
+        )
         assert tx.devices.get(CAM).state == State.TRUSTED
-    assert [e["detail"] for e in trusted_camera.events("replacement-invited")] == ["not bound to an EK", "bound to an EK"]
+    assert [e["detail"] for e in trusted_camera.events("replacement-invited")] == [
+        "not bound to an EK",
+        "bound to an EK",
+    ]
 
 
 def test_a_quarantine_is_not_left_by_an_unbound_replacement(trusted_camera):
     done(trusted_camera, quarantine, "held")
     with pytest.raises(FramegateError) as caught:
         invited(trusted_camera, replaces=True)
-    assert caught.value.reason == Reason.QUARANTINED and invited(trusted_camera, replaces=True, ek_sha256=bytes(32)) == CAM
+    assert (
+        caught.value.reason == Reason.QUARANTINED
+        and invited(trusted_camera, replaces=True, ek_sha256=bytes(32)) == CAM
+    )
 
 
 def test_ticket_expires(bench):
@@ -101,10 +122,22 @@ def test_retired_device_comes_back_only_by_a_new_ticket(bench):
     assert bench.join(forge, bench.invite(ek=forge.ek_sha256, code=b"\x09" * 16)).state == "trusted"
 
 
-@pytest.mark.parametrize(("zone", "name"), [("line-1", "c" * 63), ("z" * 51, "cam-17"), ("z" * 63, "c" * 63)])
+@pytest.mark.parametrize(
+    ("zone", "name"), [("line-1", "c" * 63), ("z" * 51, "cam-17"), ("z" * 63, "c" * 63)]
+)
 def test_an_identity_that_no_certificate_can_carry_is_refused_at_the_invitation(bench, zone, name):
     from framegate_controller.fleet.tickets import Invitation, invite
 
     with pytest.raises(Malformed) as caught, bench.store.writing() as tx:
-        invite(tx, Invitation(kind=Kind.CAMERA, zone=zone, name=name, profile="simulated-camera", code=b"c" * 16, life_s=60))
+        invite(
+            tx,
+            Invitation(
+                kind=Kind.CAMERA,
+                zone=zone,
+                name=name,
+                profile="simulated-camera",
+                code=b"c" * 16,
+                life_s=60,
+            ),
+        )
     assert caught.value.reason == Reason.USAGE and "64" in caught.value.failures[0].expected

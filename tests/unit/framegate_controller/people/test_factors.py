@@ -20,8 +20,15 @@ def test_a_second_factor_is_sealed_to_its_person(front_desk):
     factor = FactorKey(front_desk.keys.factor_key)
     sealed = factor.seal("SECRET", "anna")
     assert factor.open(sealed, "anna") == "SECRET"
-    for changed, name in ((sealed, "berta"), (sealed[:-1] + bytes([sealed[-1] ^ 1]), "anna"), (b"", "anna"), (bytes(40), "anna")):
-        assert refused(lambda changed=changed, name=name: factor.open(changed, name)) == Reason.SIGN_IN
+    for changed, name in (
+        (sealed, "berta"),
+        (sealed[:-1] + bytes([sealed[-1] ^ 1]), "anna"),
+        (b"", "anna"),
+        (bytes(40), "anna"),
+    ):
+        assert (
+            refused(lambda changed=changed, name=name: factor.open(changed, name)) == Reason.SIGN_IN
+        )
     assert refused(lambda: FactorKey(bytes(32)).open(sealed, "anna")) == Reason.SIGN_IN
 
 
@@ -41,5 +48,8 @@ def test_stored_hashes_that_are_none(stored):
 
 @given(st.text(max_size=20))
 def test_codes_that_are_anything(text):
-    assert totp_step("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", text, 0, 1_790_000_000_000) == 0 or len(text) == 6
+    assert (
+        totp_step("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", text, 0, 1_790_000_000_000) == 0
+        or len(text) == 6
+    )
     assert not same_code("", text)

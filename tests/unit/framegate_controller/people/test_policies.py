@@ -1,4 +1,6 @@
-"""Policies in the controller's store: versions, rights that stay, signatures that outlive their key."""
+"""Policies in the controller's store: versions, rights that stay, signatures that outlive their
+key.
+"""
 
 import time
 from dataclasses import replace
@@ -31,8 +33,12 @@ def in_force(bench) -> int:
 def test_versions_only_rise_and_nobody_overwrites_anothers(bench):
     assert put(bench, policy_files(more=ERASE), 1) == 2
     assert refused(lambda: put(bench, policy_files(other=ERASE), 1)) == Reason.CONFLICT
-    assert refused(lambda: put(bench, policy_files(more=ERASE), 2)) == Reason.CONFLICT  # the same again
-    assert put(bench, policy_files(), 2) == 3  # what was once in force comes back under a new number
+    assert (
+        refused(lambda: put(bench, policy_files(more=ERASE), 2)) == Reason.CONFLICT
+    )  # the same again
+    assert (
+        put(bench, policy_files(), 2) == 3
+    )  # what was once in force comes back under a new number
     assert in_force(bench) == 3
     with bench.store.reading() as tx:
         assert len(tx.policies.history(10)) == 3
@@ -52,6 +58,10 @@ def test_a_policy_that_lets_nobody_change_it_again_is_refused(bench):
 
 
 def test_a_policy_stays_in_force_after_its_keys_certificate_ended(keys):
-    """What it says is fixed by version and signature; a plant does not stop because nobody changed its policy for two years."""
-    statement, _ = PolicyStatement.verify(signed_policy(keys), (), keys.root.certificate, from_ms(time.time_ns() // 1_000_000))
+    """What it says is fixed by version and signature; a plant does not stop because nobody
+    changed its policy for two years.
+    """
+    statement, _ = PolicyStatement.verify(
+        signed_policy(keys), (), keys.root.certificate, from_ms(time.time_ns() // 1_000_000)
+    )
     assert statement.version == 1

@@ -28,7 +28,12 @@ def test_somebody_else_approves_and_it_counts_for_exactly_this(office):
     assert office.counts() == ()
     assert office.decide(request, "sara") == "approved"
     assert office.counts() == ("sara",)
-    assert office.counts(content=bytes(32)) == office.counts(verb="policy.apply") == office.counts(requester="vera") == ()
+    assert (
+        office.counts(content=bytes(32))
+        == office.counts(verb="policy.apply")
+        == office.counts(requester="vera")
+        == ()
+    )
 
 
 def test_asking_again_is_the_same_request(office):
@@ -115,7 +120,19 @@ def test_admin_is_asked_for_and_never_stands(office):
     assert office.roles("erik") == ["admin", "engineer"]
 
 
-@pytest.mark.parametrize("wrong", [{"role": "king"}, {"role": ""}, {"minutes": 0}, {"minutes": -5}, {"minutes": MAX_MINUTES + 1}, {"reason": ""}, {"reason": "  "}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"role": "king"},
+        {"role": ""},
+        {"minutes": 0},
+        {"minutes": -5},
+        {"minutes": MAX_MINUTES + 1},
+        {"reason": ""},
+        {"reason": "  "},
+    ],
+    ids=str,
+)
 def test_roles_asked_wrongly(office, wrong):
     assert refused(lambda: role_asked(office, **wrong)) == Reason.USAGE
 
@@ -125,7 +142,9 @@ def test_a_role_in_a_zone_is_one_in_that_zone(office):
     assert office.roles("vera") == ["engineer@line-2", "viewer"]
     with office.store.reading() as tx:
         held = roles_now(tx, tx.people.find("vera"))
-    assert roles_in(held, "line-2") == ("engineer", "viewer") and roles_in(held, "line-1") == roles_in(held, "*") == ("viewer",)
+    assert roles_in(held, "line-2") == ("engineer", "viewer") and roles_in(
+        held, "line-1"
+    ) == roles_in(held, "*") == ("viewer",)
 
 
 def test_where_one_person_decides_a_role_is_given_at_once_and_said_so(office):
@@ -180,7 +199,17 @@ def test_break_glass_waits_for_somebody_else_to_look_into_it(office):
 def test_sessions_end_with_their_person(office):
     with office.store.writing() as tx:
         for spki in (b"a" * 32, b"b" * 32):
-            tx.people.put_session(OperatorSession(spki_sha256=spki, operator="vera", began_ms=0, expires_ms=office.clock() + 1000, factor_ms=0, method="password", source=""))
+            tx.people.put_session(
+                OperatorSession(
+                    spki_sha256=spki,
+                    operator="vera",
+                    began_ms=0,
+                    expires_ms=office.clock() + 1000,
+                    factor_ms=0,
+                    method="password",
+                    source="",
+                )
+            )
         assert end_sessions(tx, "vera") == 2 and end_sessions(tx, "vera") == 0
 
 

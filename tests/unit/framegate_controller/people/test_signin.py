@@ -23,7 +23,13 @@ def test_password_and_code_give_a_certificate_of_a_shift_for_the_persons_own_key
     front_desk.person()
     key = ec.generate_private_key(ec.SECP256R1())
     made = front_desk.login(csr=certificate_request(key))
-    verified = verify_certificate(made.certificate, Purpose.OPERATOR, front_desk.keys.intermediates, front_desk.keys.root.certificate, from_ms(front_desk.clock()))
+    verified = verify_certificate(
+        made.certificate,
+        Purpose.OPERATOR,
+        front_desk.keys.intermediates,
+        front_desk.keys.root.certificate,
+        from_ms(front_desk.clock()),
+    )
     assert verified.common_name == "operator.anna" and verified.key == key.public_key()
     assert made.certificate.not_valid_after_utc - from_ms(front_desk.clock()) <= timedelta(hours=8)
     held = front_desk.session(key.public_key())
@@ -33,13 +39,26 @@ def test_password_and_code_give_a_certificate_of_a_shift_for_the_persons_own_key
 
 @pytest.mark.parametrize(
     ("name", "password", "code"),
-    [("anna", "wrong horse battery staple", None), ("anna", PASSWORD, "000000"), ("anna", "", None), ("anna", PASSWORD, ""), ("anna", PASSWORD, "x" * 4000), ("anna", PASSWORD, "١٢٣٤٥٦"),
-     ("nobody", PASSWORD, "123456"), ("", PASSWORD, "123456"), ("anna\x1b[2J", PASSWORD, "123456"), ("anna", "x" * 100_000, None)],
-)  # fmt: skip
+    [
+        ("anna", "wrong horse battery staple", None),
+        ("anna", PASSWORD, "000000"),
+        ("anna", "", None),
+        ("anna", PASSWORD, ""),
+        ("anna", PASSWORD, "x" * 4000),
+        ("anna", PASSWORD, "١٢٣٤٥٦"),
+        ("nobody", PASSWORD, "123456"),
+        ("", PASSWORD, "123456"),
+        ("anna\x1b[2J", PASSWORD, "123456"),
+        ("anna", "x" * 100_000, None),
+    ],
+)
 def test_whatever_is_wrong_the_answer_is_the_same_and_is_recorded(front_desk, name, password, code):
     front_desk.person()
     answers = []
-    for attempt in (lambda: front_desk.login(name, password, front_desk.code() if code is None else code), lambda: front_desk.login("anna", "never this one", "999999")):
+    for attempt in (
+        lambda: front_desk.login(name, password, front_desk.code() if code is None else code),
+        lambda: front_desk.login("anna", "never this one", "999999"),
+    ):
         with pytest.raises(FramegateError) as caught:
             attempt()
         answers.append(str(caught.value))
@@ -54,7 +73,9 @@ def test_a_code_counts_once(front_desk):
     front_desk.login(code=code)
     assert refused(lambda: front_desk.login(code=code)) == Reason.SIGN_IN
     front_desk.clock.pass_s(30)
-    assert refused(lambda: front_desk.login(code=code)) == Reason.SIGN_IN  # within the skew, and used
+    assert (
+        refused(lambda: front_desk.login(code=code)) == Reason.SIGN_IN
+    )  # within the skew, and used
     front_desk.login()
 
 
@@ -65,21 +86,30 @@ def test_an_older_code_is_refused_once_a_newer_was_used(front_desk):
     assert refused(lambda: front_desk.login(code=older)) == Reason.SIGN_IN
 
 
-@pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False), (-120, False), (120, False)])
+@pytest.mark.parametrize(
+    ("steps", "good"),
+    [(-2, False), (-1, True), (0, True), (1, True), (2, False), (-120, False), (120, False)],
+)
 def test_a_clock_may_be_off_by_one_step(front_desk, steps, good):
     front_desk.person()
     if good:
         assert front_desk.login(code=front_desk.code(steps=steps)).operator == "anna"
     else:
-        assert refused(lambda: front_desk.login(code=front_desk.code(steps=steps))) == Reason.SIGN_IN
+        assert (
+            refused(lambda: front_desk.login(code=front_desk.code(steps=steps))) == Reason.SIGN_IN
+        )
 
 
 def test_no_password_is_hashed_while_the_store_is_locked(front_desk, monkeypatch):
-    """The store has one writer: a tenth of a second of hashing under its lock would let strangers hold up every attestation."""
+    """The store has one writer: a tenth of a second of hashing under its lock would let
+    strangers hold up every attestation.
+    """
     front_desk.person()
 
     def slow(_stored: str, _password: str) -> bool:
-        add_person(front_desk.store, front_desk.keys, "somebody-else", "viewer")  # another writer gets its turn
+        add_person(
+            front_desk.store, front_desk.keys, "somebody-else", "viewer"
+        )  # another writer gets its turn
         return True
 
     monkeypatch.setattr("framegate_controller.people.signin.right_password", slow)
@@ -90,7 +120,9 @@ def test_a_password_that_changed_while_it_was_checked(front_desk, monkeypatch):
     front_desk.person()
 
     def meanwhile(_stored: str, _password: str) -> bool:
-        front_desk.change("anna", factors=replace(front_desk.operator("anna").factors, password="another"))
+        front_desk.change(
+            "anna", factors=replace(front_desk.operator("anna").factors, password="another")
+        )
         return True
 
     monkeypatch.setattr("framegate_controller.people.signin.right_password", meanwhile)
@@ -105,13 +137,17 @@ def test_a_failed_sign_in_spends_no_code(front_desk):
 
 
 def test_guessing_locks_the_address_and_not_the_person(front_desk):
-    """A lock-out that cannot lock a plant out: whoever guesses waits, the person goes on from where they were."""
+    """A lock-out that cannot lock a plant out: whoever guesses waits, the person goes on from
+    where they were.
+    """
     front_desk.person()
     front_desk.login()
     front_desk.clock.pass_s(60)
     for _ in range(PAIR_TRIES):
         assert refused(lambda: front_desk.login(code="000000", source=ELSEWHERE)) == Reason.SIGN_IN
-    assert refused(lambda: front_desk.login(source=ELSEWHERE)) == Reason.LOCKED  # even with the right factors
+    assert (
+        refused(lambda: front_desk.login(source=ELSEWHERE)) == Reason.LOCKED
+    )  # even with the right factors
     assert front_desk.login().operator == "anna"
     front_desk.clock.pass_s(301)
     assert front_desk.login(source=ELSEWHERE).operator == "anna"
@@ -122,7 +158,9 @@ def test_guessing_from_everywhere_never_locks_out_where_the_person_signed_in_bef
     front_desk.login()
     front_desk.clock.pass_s(60)
     for number in range(NAME_TRIES + 10):
-        refused(lambda number=number: front_desk.login(code="000000", source=f"ipv4:10.1.0.{number}:1"))
+        refused(
+            lambda number=number: front_desk.login(code="000000", source=f"ipv4:10.1.0.{number}:1")
+        )
     assert refused(lambda: front_desk.login(source="ipv4:10.2.0.1:1")) == Reason.LOCKED
     assert front_desk.login().operator == "anna"
 
@@ -130,7 +168,12 @@ def test_guessing_from_everywhere_never_locks_out_where_the_person_signed_in_bef
 def test_one_address_that_guesses_at_everybody_stops_itself_alone(front_desk):
     front_desk.person()
     for number in range(ADDRESS_TRIES):
-        assert refused(lambda number=number: front_desk.login(f"name-{number}", code="1", source=ELSEWHERE)) == Reason.SIGN_IN
+        assert (
+            refused(
+                lambda number=number: front_desk.login(f"name-{number}", code="1", source=ELSEWHERE)
+            )
+            == Reason.SIGN_IN
+        )
     assert refused(lambda: front_desk.login("another", code="1", source=ELSEWHERE)) == Reason.LOCKED
     assert front_desk.login().operator == "anna"
 
@@ -143,14 +186,19 @@ def test_addresses_are_known_over_a_restart(front_desk):
     for number in range(NAME_TRIES):
         again.limits.failed("anna", f"ipv4:10.1.0.{number}:1", front_desk.clock())
     again.limits.check("anna", HERE, front_desk.clock())
-    assert refused(lambda: again.limits.check("anna", ELSEWHERE, front_desk.clock())) == Reason.LOCKED
+    assert (
+        refused(lambda: again.limits.check("anna", ELSEWHERE, front_desk.clock())) == Reason.LOCKED
+    )
 
 
 def test_recovery_codes_count_once_each_and_with_the_password_alone(front_desk):
     with front_desk.store.writing() as tx:
         _, codes = found_operator(tx, front_desk.keys, "anna", PASSWORD)
     assert len(set(codes)) == 10
-    assert refused(lambda: front_desk.login(password="not the password", code=codes[0])) == Reason.SIGN_IN
+    assert (
+        refused(lambda: front_desk.login(password="not the password", code=codes[0]))
+        == Reason.SIGN_IN
+    )
     assert front_desk.login(code=codes[0].upper().replace("-", " ")).operator == "anna"
     assert refused(lambda: front_desk.login(code=codes[0])) == Reason.SIGN_IN
     assert front_desk.login(code=codes[1]).operator == "anna"
@@ -158,7 +206,9 @@ def test_recovery_codes_count_once_each_and_with_the_password_alone(front_desk):
 
 
 def invited(front_desk, name: str = "berta", *roles: str) -> str:
-    new = NewOperator(name=name, roles=tuple(parse_scoped(r) for r in roles or ("viewer",)), vouched=True)
+    new = NewOperator(
+        name=name, roles=tuple(parse_scoped(r) for r in roles or ("viewer",)), vouched=True
+    )
     with front_desk.store.writing() as tx:
         return add_operator(tx, new, by="host")[1]
 
@@ -173,21 +223,45 @@ def test_enrolment_sets_factors_once(front_desk):
     code = invited(front_desk)
     totp = enrolled_totp(front_desk, code)
     shown = totp.at(front_desk.clock() // 1000)
-    made = front_desk.sign_in.enrol_complete("berta", code, PASSWORD, shown, certificate_request(), HERE)
+    made = front_desk.sign_in.enrol_complete(
+        "berta", code, PASSWORD, shown, certificate_request(), HERE
+    )
     assert made.operator == "berta" and len(made.recovery_codes) == 10
-    assert refused(lambda: front_desk.sign_in.enrol_complete("berta", code, "another password", shown, certificate_request(), HERE)) == Reason.SIGN_IN
+    assert (
+        refused(
+            lambda: front_desk.sign_in.enrol_complete(
+                "berta", code, "another password", shown, certificate_request(), HERE
+            )
+        )
+        == Reason.SIGN_IN
+    )
     assert refused(lambda: front_desk.sign_in.enrol_begin("berta", code, HERE)) == Reason.SIGN_IN
     front_desk.secrets["berta"] = totp.secret
-    assert refused(lambda: front_desk.login("berta", code=shown)) == Reason.SIGN_IN  # the code of the enrolment is used
+    assert (
+        refused(lambda: front_desk.login("berta", code=shown)) == Reason.SIGN_IN
+    )  # the code of the enrolment is used
     front_desk.clock.pass_s(31)
     assert front_desk.login("berta").operator == "berta"
 
 
-@pytest.mark.parametrize("how", ["wrong code", "late", "wrong totp", "short password", "disabled", "not begun", "another's code"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "wrong code",
+        "late",
+        "wrong totp",
+        "short password",
+        "disabled",
+        "not begun",
+        "another's code",
+    ],
+)
 def test_enrolment_that_is_wrong_leaves_nobody_enrolled(front_desk, how):
     code = invited(front_desk)
     other = invited(front_desk, "carl")
-    totp = enrolled_totp(front_desk, code) if how != "not begun" else pyotp.TOTP(pyotp.random_base32())
+    totp = (
+        enrolled_totp(front_desk, code) if how != "not begun" else pyotp.TOTP(pyotp.random_base32())
+    )
     shown, password, used = totp.at(front_desk.clock() // 1000), PASSWORD, code
     if how == "wrong code":
         used = code[:-1] + ("a" if code[-1] != "a" else "b")
@@ -202,7 +276,11 @@ def test_enrolment_that_is_wrong_leaves_nobody_enrolled(front_desk, how):
         used = other
     elif how == "disabled":
         front_desk.change("berta", enabled=False)
-    assert refused(lambda: front_desk.sign_in.enrol_complete("berta", used, password, shown, certificate_request(), HERE)) in {Reason.SIGN_IN, Reason.USAGE}
+    assert refused(
+        lambda: front_desk.sign_in.enrol_complete(
+            "berta", used, password, shown, certificate_request(), HERE
+        )
+    ) in {Reason.SIGN_IN, Reason.USAGE}
     assert not front_desk.operator("berta").factors.password
 
 
@@ -210,7 +288,9 @@ def test_somebody_who_has_not_enrolled_cannot_sign_in_with_anything(front_desk):
     code = invited(front_desk)
     front_desk.secrets["berta"] = pyotp.random_base32()
     for password, factor in (("", ""), (code, ""), (code, code), ("", code)):
-        assert refused(lambda password=password, factor=factor: front_desk.login("berta", password, factor)) in {Reason.SIGN_IN, Reason.LOCKED}
+        assert refused(
+            lambda password=password, factor=factor: front_desk.login("berta", password, factor)
+        ) in {Reason.SIGN_IN, Reason.LOCKED}
 
 
 def test_reset_factors_end_sessions_and_forget_everything(front_desk):
@@ -224,15 +304,21 @@ def test_reset_factors_end_sessions_and_forget_everything(front_desk):
 
 
 def test_set_up_ends_with_the_second_persons_first_sign_in(front_desk):
-    """No standing admin after set-up: the founder is admin until somebody else can sign in, and then decisions take two."""
+    """No standing admin after set-up: the founder is admin until somebody else can sign in, and
+    then decisions take two.
+    """
     with front_desk.store.writing() as tx:
         found_operator(tx, front_desk.keys, "anna", PASSWORD)
-    front_desk.secrets["anna"] = FactorKey(front_desk.keys.factor_key).open(front_desk.operator("anna").factors.totp, "anna")
+    front_desk.secrets["anna"] = FactorKey(front_desk.keys.factor_key).open(
+        front_desk.operator("anna").factors.totp, "anna"
+    )
     first = front_desk.login()
     assert "admin" in first.roles and any("quorum 1" in n for n in first.notices)
     code = invited(front_desk)
     totp = enrolled_totp(front_desk, code)
-    second = front_desk.sign_in.enrol_complete("berta", code, PASSWORD, totp.at(front_desk.clock() // 1000), certificate_request(), HERE)
+    second = front_desk.sign_in.enrol_complete(
+        "berta", code, PASSWORD, totp.at(front_desk.clock() // 1000), certificate_request(), HERE
+    )
     assert not any("quorum 1" in n for n in second.notices)
     front_desk.clock.pass_s(31)
     assert front_desk.login().roles == ("engineer", "security")
@@ -244,31 +330,65 @@ def test_break_glass_opens_once_for_an_hour_and_everybody_is_told(front_desk):
     front_desk.person("berta", "viewer")
     with front_desk.store.writing() as tx:
         code = seal_break_glass(tx, by="host")
-    assert refused(lambda: front_desk.sign_in.break_glass("anna", code[:-1] + "!", certificate_request(), HERE)) == Reason.SIGN_IN
+    assert (
+        refused(
+            lambda: front_desk.sign_in.break_glass(
+                "anna", code[:-1] + "!", certificate_request(), HERE
+            )
+        )
+        == Reason.SIGN_IN
+    )
     made = front_desk.sign_in.break_glass("anna", code, certificate_request(), HERE)
-    assert {"admin", "security"} <= set(made.roles) and made.expires_ms == front_desk.clock() + 3_600_000
-    assert refused(lambda: front_desk.sign_in.break_glass("anna", code, certificate_request(), HERE)) == Reason.SIGN_IN
+    assert {"admin", "security"} <= set(
+        made.roles
+    ) and made.expires_ms == front_desk.clock() + 3_600_000
+    assert (
+        refused(lambda: front_desk.sign_in.break_glass("anna", code, certificate_request(), HERE))
+        == Reason.SIGN_IN
+    )
     told = front_desk.login("berta").notices
     assert any("BREAK-GLASS was used by anna" in n for n in told)
     assert "break-glass-used" in front_desk.events()
-    assert "admin" not in front_desk.login("anna").roles  # the next ordinary session has nothing of it
+    assert (
+        "admin" not in front_desk.login("anna").roles
+    )  # the next ordinary session has nothing of it
 
 
 def test_break_glass_for_nobody_or_without_a_seal(front_desk):
     front_desk.person()
-    assert refused(lambda: front_desk.sign_in.break_glass("anna", "", certificate_request(), HERE)) == Reason.SIGN_IN
+    assert (
+        refused(lambda: front_desk.sign_in.break_glass("anna", "", certificate_request(), HERE))
+        == Reason.SIGN_IN
+    )
     with front_desk.store.writing() as tx:
         code = seal_break_glass(tx, by="host")
     front_desk.change("anna", enabled=False)
     for name in ("anna", "nobody"):
-        assert refused(lambda name=name: front_desk.sign_in.break_glass(name, code, certificate_request(), HERE)) == Reason.SIGN_IN
+        assert (
+            refused(
+                lambda name=name: front_desk.sign_in.break_glass(
+                    name, code, certificate_request(), HERE
+                )
+            )
+            == Reason.SIGN_IN
+        )
 
 
 def test_break_glass_cannot_be_guessed_without_being_slowed(front_desk):
     front_desk.person()
     for _ in range(PAIR_TRIES):
-        assert refused(lambda: front_desk.sign_in.break_glass("anna", "guess", certificate_request(), HERE)) == Reason.SIGN_IN
-    assert refused(lambda: front_desk.sign_in.break_glass("anna", "guess", certificate_request(), HERE)) == Reason.LOCKED
+        assert (
+            refused(
+                lambda: front_desk.sign_in.break_glass("anna", "guess", certificate_request(), HERE)
+            )
+            == Reason.SIGN_IN
+        )
+    assert (
+        refused(
+            lambda: front_desk.sign_in.break_glass("anna", "guess", certificate_request(), HERE)
+        )
+        == Reason.LOCKED
+    )
 
 
 @pytest.mark.parametrize("csr", [b"", b"x", b"\x30\x82" + bytes(300)])

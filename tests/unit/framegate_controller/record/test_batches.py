@@ -19,18 +19,37 @@ def test_batches_go_into_the_log_in_order_and_are_proved(recorder):
     batch = recorder.first
     for index in range(9):
         proof = recorder.record(batch)
-        assert proof.index == recorder.base + index and json.loads(proof.entry)["batch_sha256"] == sha256(batch.payload()).hex()
-        head, _ = Checkpoint.verify(proof.checkpoint, recorder.keys.intermediates, recorder.keys.root.certificate, datetime.now(UTC))
-        assert root_from_path(leaf_hash(proof.entry), proof.index, head.size, proof.path).hex() == head.root and head.size == proof.index + 1
+        assert (
+            proof.index == recorder.base + index
+            and json.loads(proof.entry)["batch_sha256"] == sha256(batch.payload()).hex()
+        )
+        head, _ = Checkpoint.verify(
+            proof.checkpoint,
+            recorder.keys.intermediates,
+            recorder.keys.root.certificate,
+            datetime.now(UTC),
+        )
+        assert (
+            root_from_path(leaf_hash(proof.entry), proof.index, head.size, proof.path).hex()
+            == head.root
+            and head.size == proof.index + 1
+        )
         batch = recorder.next(batch)
 
 
 def test_the_same_batch_again_is_proved_again_and_logged_once(recorder):
-    assert recorder.record(recorder.first).index == recorder.record(recorder.first).index == recorder.base
+    assert (
+        recorder.record(recorder.first).index
+        == recorder.record(recorder.first).index
+        == recorder.base
+    )
     assert recorder.record(recorder.next(recorder.first)).index == recorder.base + 1
 
 
-@pytest.mark.parametrize("how", ["other host", "other signer", "other purpose", "future", "before its certificate", "garbage"])
+@pytest.mark.parametrize(
+    "how",
+    ["other host", "other signer", "other purpose", "future", "before its certificate", "garbage"],
+)
 def test_batches_that_are_not_this_gateways(recorder, how):
     batch, by, host = recorder.first, None, HOST
     if how == "other host":
@@ -53,7 +72,9 @@ def test_batches_that_are_not_this_gateways(recorder, how):
 
 def test_a_controller_that_was_away_hears_of_it_later(recorder):
     recorder.bench.clock.pass_s(3600)
-    assert recorder.record(recorder.first).index == recorder.base, "the certificate has ended since; it lived when the batch was closed"
+    assert recorder.record(recorder.first).index == recorder.base, (
+        "the certificate has ended since; it lived when the batch was closed"
+    )
 
 
 def test_a_new_store_is_an_event(recorder):

@@ -32,9 +32,13 @@ def test_every_entry_is_proved_and_another_is_not(signed_log, index):
     with signed_log.database.writing() as tx:
         made = prove(tx, signed_log.keys, index)
     head = verify_head(made.checkpoint, signed_log.anchor, "plant")
-    assert root_from_path(leaf_hash(made.entry), index, head.size, list(made.path)).hex() == head.root
+    assert (
+        root_from_path(leaf_hash(made.entry), index, head.size, list(made.path)).hex() == head.root
+    )
     for wrong in (signed_log.entries[index] + b" ", signed_log.entries[(index + 1) % 33]):
-        assert root_from_path(leaf_hash(wrong), index, head.size, list(made.path)).hex() != head.root
+        assert (
+            root_from_path(leaf_hash(wrong), index, head.size, list(made.path)).hex() != head.root
+        )
     with signed_log.database.reading() as tx, pytest.raises(KeyError):
         prove(tx, signed_log.keys, 33)
 
@@ -57,9 +61,15 @@ def test_growth_is_proved_and_a_changed_path_is_not(signed_log, first, second, a
     assert not consistent(first, roots[0], second, sha256(roots[1]), path)
     if path:
         node = path[at % len(path)]
-        changed = [*path[: at % len(path)], bytes([node[0] ^ (bit | 1), *node[1:]]), *path[at % len(path) + 1 :]]
+        changed = [
+            *path[: at % len(path)],
+            bytes([node[0] ^ (bit | 1), *node[1:]]),
+            *path[at % len(path) + 1 :],
+        ]
         assert not consistent(first, roots[0], second, roots[1], changed)
-        assert not consistent(first, roots[0], second, roots[1], path[:-1]) and not consistent(first, roots[0], second, roots[1], [*path, path[0]])
+        assert not consistent(first, roots[0], second, roots[1], path[:-1]) and not consistent(
+            first, roots[0], second, roots[1], [*path, path[0]]
+        )
 
 
 # --- the store ---
@@ -111,15 +121,42 @@ def test_who_where_why_and_on_whose_word_are_in_the_entry(own_log):
             policy="access-policy 4 ab",
             request="0a1b2c3d",
         )
-        tx.record(DeviceMoved(device="camera.line-1.cam1", edge=Edge.RELEASE, before=State.QUARANTINED, after=State.STALE, why="lifted"))
+        tx.record(
+            DeviceMoved(
+                device="camera.line-1.cam1",
+                edge=Edge.RELEASE,
+                before=State.QUARANTINED,
+                after=State.STALE,
+                why="lifted",
+            )
+        )
     entry = json.loads(own_log.entries[-1])
-    assert (entry["source"], entry["approved_by"], entry["reason"], entry["verb"], entry["request"]) == ("192.0.2.7", ["berta"], "dirty", "device.lift", "0a1b2c3d")
-    assert (entry["from"], entry["to"], entry["policies"], entry["index"]) == ("quarantined", "stale", ["security"], 33)
+    assert (
+        entry["source"],
+        entry["approved_by"],
+        entry["reason"],
+        entry["verb"],
+        entry["request"],
+    ) == ("192.0.2.7", ["berta"], "dirty", "device.lift", "0a1b2c3d")
+    assert (entry["from"], entry["to"], entry["policies"], entry["index"]) == (
+        "quarantined",
+        "stale",
+        ["security"],
+        33,
+    )
 
 
 def test_an_entry_that_is_too_long_is_refused_whole(own_log):
     with pytest.raises(Malformed), own_log.database.writing() as tx:
-        tx.log.append({"kind": "event", "at_ms": 1, "event": "x", "actor": "a", "detail": "x" * MAX_ENTRY_BYTES})
+        tx.log.append(
+            {
+                "kind": "event",
+                "at_ms": 1,
+                "event": "x",
+                "actor": "a",
+                "detail": "x" * MAX_ENTRY_BYTES,
+            }
+        )
     assert log_size_of(own_log) == 33
 
 
@@ -132,8 +169,13 @@ def test_heads_are_thinned_and_the_rest_still_say_where_it_was_whole(own_log):
     with own_log.database.writing() as tx:
         tx.log.thin_heads(own_log.began + 40_000, 10_000)
     with own_log.database.reading() as tx:
-        left = [Checkpoint.parse_payload(payload(h)).at_ms for h in tx.log.heads(tx.log.size() + 1, 1000)]
-    assert len(left) < 20 and all(b - a >= 10_000 for a, b in itertools.pairwise(left) if b < own_log.began + 40_000)
+        left = [
+            Checkpoint.parse_payload(payload(h)).at_ms
+            for h in tx.log.heads(tx.log.size() + 1, 1000)
+        ]
+    assert len(left) < 20 and all(
+        b - a >= 10_000 for a, b in itertools.pairwise(left) if b < own_log.began + 40_000
+    )
 
 
 def test_every_entry_stays_provable_as_the_log_grows(bench):
@@ -147,10 +189,16 @@ def test_every_entry_stays_provable_as_the_log_grows(bench):
         root = data_tree(entries).root
         for index, entry in enumerate(entries):
             proof = prove(tx, keys, index)
-            assert root_from_path(leaf_hash(entry), index, size, proof.path) == root and json.loads(entry)["index"] == index
+            assert (
+                root_from_path(leaf_hash(entry), index, size, proof.path) == root
+                and json.loads(entry)["index"] == index
+            )
         for smaller in range(1, size + 1):
             path = prove_growth(tx, smaller, size)
             assert consistent(smaller, data_tree(entries[:smaller]).root, size, root, path)
-            assert not consistent(smaller, data_tree(entries[1 : smaller + 1]).root, size, root, path) or smaller == 0
+            assert (
+                not consistent(smaller, data_tree(entries[1 : smaller + 1]).root, size, root, path)
+                or smaller == 0
+            )
         with pytest.raises(KeyError):
             prove(tx, keys, size)

@@ -8,7 +8,7 @@ from framegate.errors import Reason, Refused
 from framegate_controller.rpc.recheck import Recheck
 
 
-async def test_a_registry_that_takes_its_time_holds_up_no_message_and_ends_the_stream_once_it_says_no():
+async def test_a_slow_registry_holds_up_no_message_and_ends_the_stream_once_it_says_no():
     answered, asked = asyncio.Event(), []
 
     async def question() -> None:

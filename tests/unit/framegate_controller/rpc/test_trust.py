@@ -11,6 +11,8 @@ CAMERA, GATEWAY = "camera.line-1.cam1", "gateway.line-1.gw1"
 
 def test_events_for_machines_as_messages():
     assert to_watch_event(None) == pb.WatchEvent(kind=pb.WatchEvent.HEARTBEAT)
-    assert to_watch_event(MachineEvent(Wake.STATE, "stale")) == pb.WatchEvent(kind=pb.WatchEvent.STATE, state="stale")
+    assert to_watch_event(MachineEvent(Wake.STATE, "stale")) == pb.WatchEvent(
+        kind=pb.WatchEvent.STATE, state="stale"
+    )
     revoked = to_watch_event(replace(MachineEvent(Wake.GRANTS_CHANGED), revoked=(GATEWAY,)))
     assert revoked == pb.WatchEvent(kind=pb.WatchEvent.GRANTS_CHANGED, revoked_publics=[GATEWAY])

@@ -49,12 +49,23 @@ IDS = st.text("0123456789abcdef", min_size=8, max_size=16)
 
 
 PLANS = st.builds(
-    Plan, canary=st.integers(0, 50), waves=st.sets(st.integers(1, 99), max_size=4).map(lambda w: (*sorted(w), 100)), max_fail=st.integers(1, 9),
-    soak_s=st.integers(0, MAX_SOAK_S), shadow=st.booleans(),
-)  # fmt: skip
+    Plan,
+    canary=st.integers(0, 50),
+    waves=st.sets(st.integers(1, 99), max_size=4).map(lambda w: (*sorted(w), 100)),
+    max_fail=st.integers(1, 9),
+    soak_s=st.integers(0, MAX_SOAK_S),
+    shadow=st.booleans(),
+)
 
 
-PLAIN = {str: TEXTS, int: INTEGERS, bytes: BYTES, bool: st.booleans(), DeviceId: TEXTS.map(DeviceId), Plan: PLANS}
+PLAIN = {
+    str: TEXTS,
+    int: INTEGERS,
+    bytes: BYTES,
+    bool: st.booleans(),
+    DeviceId: TEXTS.map(DeviceId),
+    Plan: PLANS,
+}
 
 
 def any_of(hint):
@@ -66,40 +77,81 @@ def any_of(hint):
         return st.one_of([st.none() if a is type(None) else any_of(a) for a in arguments])
     if origin is tuple:
         inner = any_of(arguments[0])
-        return st.lists(inner, max_size=3).map(tuple) if arguments[-1] is Ellipsis else st.tuples(*map(any_of, arguments))
+        return (
+            st.lists(inner, max_size=3).map(tuple)
+            if arguments[-1] is Ellipsis
+            else st.tuples(*map(any_of, arguments))
+        )
     if origin is Mapping:
-        return st.dictionaries(any_of(arguments[0]), any_of(arguments[1]), max_size=3).map(MappingProxyType)
+        return st.dictionaries(any_of(arguments[0]), any_of(arguments[1]), max_size=3).map(
+            MappingProxyType
+        )
     if issubclass(hint, Enum):
         return st.sampled_from(hint)
     hints = typing.get_type_hints(hint)
-    named = {f.name for f in dataclasses.fields(hint)} if dataclasses.is_dataclass(hint) else set(hint._fields)
-    return st.builds(hint, **{n: IDS if n in {"id", "digest"} and h is str else any_of(h) for n, h in hints.items() if n in named})
+    named = (
+        {f.name for f in dataclasses.fields(hint)}
+        if dataclasses.is_dataclass(hint)
+        else set(hint._fields)
+    )
+    return st.builds(
+        hint,
+        **{
+            n: IDS if n in {"id", "digest"} and h is str else any_of(h)
+            for n, h in hints.items()
+            if n in named
+        },
+    )
 
 
 KEPT = {
     Device: (lambda tx, v: tx.devices.add(v), lambda tx, v: tx.devices.get(v.id)),
     Ticket: (lambda tx, v: tx.tickets.add(v), lambda tx, v: tx.tickets.get(v.code_sha256)),
     TpmMaker: (lambda tx, v: tx.makers.add(v), lambda tx, v: tx.makers.get(v.sha256)),
-    GatewayProcess: (lambda tx, v: tx.gateways.replace(v.host, [v]), lambda tx, v: tx.gateways.of_host(v.host)[0]),
+    GatewayProcess: (
+        lambda tx, v: tx.gateways.replace(v.host, [v]),
+        lambda tx, v: tx.gateways.of_host(v.host)[0],
+    ),
     CameraMasks: (lambda tx, v: tx.masks.put(v), lambda tx, v: tx.masks.get(v.device)),
     KeptEvidence: (lambda tx, v: tx.evidence.add(v), lambda tx, v: tx.evidence.get(v.id)),
     KeptResult: (lambda tx, v: tx.evidence.add_result(v), lambda tx, v: tx.evidence.result(v.id)),
-    ProfileInForce: (lambda tx, v: tx.profiles.put_in_force(v), lambda tx, v: tx.profiles.in_force(v.name)),
-    ProfileRevision: (lambda tx, v: tx.profiles.add_revision(v), lambda tx, v: tx.profiles.revision(v.name, v.revision)),
-    RevokedSigner: (lambda tx, v: tx.profiles.revoke(v), lambda tx, v: tx.profiles.revoked(v.sha256)),
+    ProfileInForce: (
+        lambda tx, v: tx.profiles.put_in_force(v),
+        lambda tx, v: tx.profiles.in_force(v.name),
+    ),
+    ProfileRevision: (
+        lambda tx, v: tx.profiles.add_revision(v),
+        lambda tx, v: tx.profiles.revision(v.name, v.revision),
+    ),
+    RevokedSigner: (
+        lambda tx, v: tx.profiles.revoke(v),
+        lambda tx, v: tx.profiles.revoked(v.sha256),
+    ),
     RolloutRecord: (lambda tx, v: tx.rollouts.put(v), lambda tx, v: tx.rollouts.find(v.id)),
-    RolloutDevice: (lambda tx, v: tx.rollouts.put_device(v), lambda tx, v: tx.rollouts.device(v.rollout, v.device)),
+    RolloutDevice: (
+        lambda tx, v: tx.rollouts.put_device(v),
+        lambda tx, v: tx.rollouts.device(v.rollout, v.device),
+    ),
     Operator: (lambda tx, v: tx.people.add(v), lambda tx, v: tx.people.get(v.name)),
     SecurityKey: (lambda tx, v: tx.people.put_key(v), lambda tx, v: tx.people.key(v.credential)),
-    OperatorSession: (lambda tx, v: tx.people.put_session(v), lambda tx, v: tx.people.session(v.spki_sha256)),
+    OperatorSession: (
+        lambda tx, v: tx.people.put_session(v),
+        lambda tx, v: tx.people.session(v.spki_sha256),
+    ),
     AccessRequest: (lambda tx, v: tx.requests.put(v), lambda tx, v: tx.requests.find(v.id)),
     AppliedPolicy: (lambda tx, v: tx.policies.add(v), lambda tx, v: tx.policies.version(v.version)),
-    KeptDecision: (lambda tx, v: tx.policies.keep_decision(v), lambda tx, v: tx.policies.decisions(v.last_ms)[0]),
+    KeptDecision: (
+        lambda tx, v: tx.policies.keep_decision(v),
+        lambda tx, v: tx.policies.decisions(v.last_ms)[0],
+    ),
     Zone: (lambda tx, v: tx.zones.put(v), lambda tx, v: tx.zones.get(v.name)),
     Model: (lambda tx, v: tx.models.put(v), lambda tx, v: tx.models.find(v.digest)),
     ZonePin: (lambda tx, v: tx.models.add_pin(v), lambda tx, v: tx.models.pins(digest=v.digest)[0]),
     Part: (lambda tx, v: tx.parts.put(v), lambda tx, v: tx.parts.get(v.part_type)),
-    ReceiptBatchEntry: (lambda tx, v: tx.receipts.add(v), lambda tx, v: tx.receipts.batch(v.gateway, v.store, v.number)),
+    ReceiptBatchEntry: (
+        lambda tx, v: tx.receipts.add(v),
+        lambda tx, v: tx.receipts.batch(v.gateway, v.store, v.number),
+    ),
 }
 
 
@@ -136,11 +188,34 @@ def test_a_changed_device_comes_out_as_it_was_put_back(store, before, after):
         raise TakenBack
 
 
-@pytest.mark.parametrize("cls", [Ticket, ProfileInForce, RolloutRecord, RolloutDevice, SecurityKey, OperatorSession, AccessRequest, Zone, Model, Part], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "cls",
+    [
+        Ticket,
+        ProfileInForce,
+        RolloutRecord,
+        RolloutDevice,
+        SecurityKey,
+        OperatorSession,
+        AccessRequest,
+        Zone,
+        Model,
+        Part,
+    ],
+    ids=lambda c: c.__name__,
+)
 @given(data=st.data())
 def test_a_changed_value_takes_the_place_of_the_one_before(store, cls, data):
-    keys = {Ticket: ["code_sha256"], ProfileInForce: ["name"], RolloutDevice: ["rollout", "device"], SecurityKey: ["credential"], OperatorSession: ["spki_sha256"], Zone: ["name"],
-            Model: ["digest"], Part: ["part_type"]}.get(cls, ["id"])  # fmt: skip
+    keys = {
+        Ticket: ["code_sha256"],
+        ProfileInForce: ["name"],
+        RolloutDevice: ["rollout", "device"],
+        SecurityKey: ["credential"],
+        OperatorSession: ["spki_sha256"],
+        Zone: ["name"],
+        Model: ["digest"],
+        Part: ["part_type"],
+    }.get(cls, ["id"])
     before, drawn = data.draw(any_of(cls)), data.draw(any_of(cls))
     after = dataclasses.replace(drawn, **{k: getattr(before, k) for k in keys})
     put, get = KEPT[cls]
@@ -176,7 +251,15 @@ def test_logs_images_and_settings_come_out_as_they_went_in(store, log, image):
         raise TakenBack
 
 
-CAMERA = Device(id=DeviceId("camera.line-1.cam1"), kind=Kind.CAMERA, zone="line-1", name="cam1", state=State.INVITED, since_ms=1, profile="p")
+CAMERA = Device(
+    id=DeviceId("camera.line-1.cam1"),
+    kind=Kind.CAMERA,
+    zone="line-1",
+    name="cam1",
+    state=State.INVITED,
+    since_ms=1,
+    profile="p",
+)
 
 
 def test_a_device_that_somebody_else_changed_is_not_put_back(tmp_path):
@@ -288,6 +371,8 @@ def test_a_rollouts_devices_come_with_their_state(store):
 def test_a_prefix_that_went_in_is_a_prefix_that_comes_out(store):
     prefix = ImaPrefix(3, 1, b"\x01" * 32, 7, 1)
     with pytest.raises(TakenBack), store.writing() as tx:
-        tx.devices.add(dataclasses.replace(CAMERA, baseline=dataclasses.replace(CAMERA.baseline, ima=prefix)))
+        tx.devices.add(
+            dataclasses.replace(CAMERA, baseline=dataclasses.replace(CAMERA.baseline, ima=prefix))
+        )
         assert isinstance(tx.devices.get(CAMERA.id).baseline.ima, ImaPrefix)
         raise TakenBack

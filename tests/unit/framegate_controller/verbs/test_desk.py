@@ -51,8 +51,15 @@ class Counter:
 
     def ask(self, verb, *, dry: bool = False, pair=None):
         certificate = load_pem_x509_certificates((pair or self.pair)[1])[0]
-        peer = verify_peer(certificate, "ipv4:192.0.2.7", self.bench.keys, from_ms(self.clock()), Purpose.OPERATOR)
-        asking = Asking(peer=peer, content=lambda name: content_digest(name, "Test", b""), reason="because", dry_run=dry)
+        peer = verify_peer(
+            certificate, "ipv4:192.0.2.7", self.bench.keys, from_ms(self.clock()), Purpose.OPERATOR
+        )
+        asking = Asking(
+            peer=peer,
+            content=lambda name: content_digest(name, "Test", b""),
+            reason="because",
+            dry_run=dry,
+        )
         return self.desk.perform(verb, asking)
 
     def noted(self, event: str = "allowed") -> list[str]:
@@ -104,7 +111,9 @@ def test_a_quiet_look_waits_for_no_writer(counter):
         writer.join()
 
 
-def test_a_look_that_could_not_be_written_down_is_due_again_and_was_not_answered(counter, monkeypatch):
+def test_a_look_that_could_not_be_written_down_is_due_again_and_was_not_answered(
+    counter, monkeypatch
+):
     writing, away = counter.store.writing, OSError("no disk")
 
     def fail():
@@ -129,16 +138,28 @@ def test_a_dry_look_leaves_nothing_and_the_next_one_is_noted(counter):
 def test_whoever_looks_and_may_not_is_recorded(counter):
     pair = signed_in(counter.store, counter.bench.keys, "vera", "viewer")
     for dry in (False, True):
-        assert refused(lambda dry=dry: counter.ask(ListOperators(), pair=pair, dry=dry)) == Reason.POLICY_DENIED
+        assert (
+            refused(lambda dry=dry: counter.ask(ListOperators(), pair=pair, dry=dry))
+            == Reason.POLICY_DENIED
+        )
     assert counter.noted("denied") == [f"operator.list : {Reason.POLICY_DENIED}"] * 2
     assert [(d.allow, d.count) for d in counter.decided()] == [(False, 2)]
 
 
 def test_an_act_is_recorded_by_itself_and_told(counter):
     done = counter.ask(FREEZE)
-    assert done.tell == (AccessChanged(),) and counter.noted("zone-frozen") == ["line-1: audit"] and counter.noted() == []
+    assert (
+        done.tell == (AccessChanged(),)
+        and counter.noted("zone-frozen") == ["line-1: audit"]
+        and counter.noted() == []
+    )
     entry = counter.bench.events("zone-frozen")[0]
-    assert (entry["actor"], entry["reason"], entry["policies"], entry["source"]) == ("operator.anna", "because", ["security"], "192.0.2.7")
+    assert (entry["actor"], entry["reason"], entry["policies"], entry["source"]) == (
+        "operator.anna",
+        "because",
+        ["security"],
+        "192.0.2.7",
+    )
 
 
 def test_a_dry_act_leaves_nothing_and_tells_nobody(counter):
@@ -157,10 +178,18 @@ def test_an_act_spends_the_approval_that_it_took(counter):
     with pytest.raises(FramegateError) as caught:
         counter.ask(verb)
     failure = caught.value.failures[0]
-    assert (failure.reason, failure.expected) == (Reason.APPROVAL_NEEDED, "the approval of 1 other for zone.set")
+    assert (failure.reason, failure.expected) == (
+        Reason.APPROVAL_NEEDED,
+        "the approval of 1 other for zone.set",
+    )
     identifier = failure.hint.split("approve ")[1].split(";")[0]
     with counter.store.writing() as tx:
-        decide(tx, tx.requests.find(identifier), Word(approver="sven", approve=True, remark=""), counter.people.authority.policy(tx))
+        decide(
+            tx,
+            tx.requests.find(identifier),
+            Word(approver="sven", approve=True, remark=""),
+            counter.people.authority.policy(tx),
+        )
     assert counter.ask(verb, dry=True).value.rules.grace  # trying does not spend it
     assert counter.ask(verb).value.rules.grace
     assert counter.bench.events("zone-set")[0]["approved_by"] == ["sven"]
@@ -190,8 +219,12 @@ def test_verbs_about_oneself_that_write_do(counter):
 def test_a_wrong_factor_is_recorded_and_counted_whether_or_not_it_was_only_tried(counter, dry):
     """A dry run would otherwise be a way to guess for nothing."""
     for _ in range(PAIR_TRIES):
-        assert refused(lambda: counter.ask(ProveFactor("000000", b"", ""), dry=dry)) == Reason.SIGN_IN
-    assert refused(lambda: counter.ask(ProveFactor(counter.code(), b"", ""), dry=dry)) == Reason.LOCKED
+        assert (
+            refused(lambda: counter.ask(ProveFactor("000000", b"", ""), dry=dry)) == Reason.SIGN_IN
+        )
+    assert (
+        refused(lambda: counter.ask(ProveFactor(counter.code(), b"", ""), dry=dry)) == Reason.LOCKED
+    )
     assert counter.noted("factor-failed") == ["from 192.0.2.7"] * PAIR_TRIES
 
 

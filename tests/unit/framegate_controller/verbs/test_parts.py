@@ -23,13 +23,24 @@ RULES = json.dumps({"thresholds": [{"kind": "short", "at_least": 0.5}], "min_siz
 
 
 def test_a_part_is_signed_under_versions_that_never_fall(bench, models_desk):
-    asked = pb.AddPartRequest(part_type="a/1", goldens=[PNG, JPEG], rules=RULES, source="the golden board")
+    asked = pb.AddPartRequest(
+        part_type="a/1", goldens=[PNG, JPEG], rules=RULES, source="the golden board"
+    )
     row = models_desk.ask("AddPart", asked)
     images = ", ".join(sha256(g).hex()[:16] for g in (PNG, JPEG))
-    assert (row.part_type, row.version, row.by, models_desk.told) == ("a/1", 1, "operator.anna", (PartChanged(row.envelope),))
+    assert (row.part_type, row.version, row.by, models_desk.told) == (
+        "a/1",
+        1,
+        "operator.anna",
+        (PartChanged(row.envelope),),
+    )
     assert models_desk.aim.summary == f"part a/1: 2 golden images ({images}) from the golden board"
     part = verify_part(row.envelope, bench.keys.root.certificate, from_ms(bench.clock()))
-    assert (part.goldens, part.min_size_px, part.approved_by) == (tuple(sha256(g).hex() for g in (PNG, JPEG)), 4.0, ("operator.anna", "operator.sven"))
+    assert (part.goldens, part.min_size_px, part.approved_by) == (
+        tuple(sha256(g).hex() for g in (PNG, JPEG)),
+        4.0,
+        ("operator.anna", "operator.sven"),
+    )
     shown = models_desk.ask("ShowPart", pb.PartRequest(part_type="a/1"))
     assert list(shown.goldens) == [PNG, JPEG] and shown.row == row
     models_desk.ask("AddPart", pb.AddPartRequest(part_type="a/1", remove=True))
@@ -53,12 +64,23 @@ def test_a_part_is_signed_under_versions_that_never_fall(bench, models_desk):
 @pytest.mark.parametrize(
     "change",
     [
-        {"goldens": []}, {"goldens": [PNG] * (MAX_GOLDENS + 1)}, {"goldens": [PNG + bytes(2 * 1024 * 1024)]}, {"goldens": [PNG + bytes(MAX_GOLDENS_BYTES // 2)] * 2}, {"goldens": [b"GIF89a"]},
-        {"source": " "}, {"part_type": "../x"}, {"rules": b"[]"}, {"rules": b'{"other": 1}'}, {"rules": b'{"thresholds": 1}'}, {"rules": b'{"thresholds": [1]}'},
-        {"rules": b'{"min_size_px": "4"}'}, {"rules": b'{"ignore": {}}'}, {"rules": b" " * 65_536 + b"{}"},
+        {"goldens": []},
+        {"goldens": [PNG] * (MAX_GOLDENS + 1)},
+        {"goldens": [PNG + bytes(2 * 1024 * 1024)]},
+        {"goldens": [PNG + bytes(MAX_GOLDENS_BYTES // 2)] * 2},
+        {"goldens": [b"GIF89a"]},
+        {"source": " "},
+        {"part_type": "../x"},
+        {"rules": b"[]"},
+        {"rules": b'{"other": 1}'},
+        {"rules": b'{"thresholds": 1}'},
+        {"rules": b'{"thresholds": [1]}'},
+        {"rules": b'{"min_size_px": "4"}'},
+        {"rules": b'{"ignore": {}}'},
+        {"rules": b" " * 65_536 + b"{}"},
     ],
     ids=lambda c: repr(c)[:50],
-)  # fmt: skip
+)
 def test_parts_that_are_none(models_desk, change):
     asked = {"part_type": "a", "goldens": [PNG], "rules": RULES, "source": "s"} | change
     with pytest.raises(Malformed):
@@ -66,10 +88,16 @@ def test_parts_that_are_none(models_desk, change):
 
 
 def test_there_are_not_more_parts_than_gateways_are_told_of(bench, models_desk, monkeypatch):
-    assert refusal(models_desk, "AddPart", pb.AddPartRequest(part_type="a", remove=True)) == Reason.PART
+    assert (
+        refusal(models_desk, "AddPart", pb.AddPartRequest(part_type="a", remove=True))
+        == Reason.PART
+    )
     monkeypatch.setattr(parts_module, "MAX_PARTS", 1)
     models_desk.ask("AddPart", pb.AddPartRequest(part_type="a", goldens=[PNG], source="s"))
-    assert refusal(models_desk, "AddPart", pb.AddPartRequest(part_type="b", goldens=[PNG], source="s")) == Reason.PART
+    assert (
+        refusal(models_desk, "AddPart", pb.AddPartRequest(part_type="b", goldens=[PNG], source="s"))
+        == Reason.PART
+    )
     models_desk.ask("AddPart", pb.AddPartRequest(part_type="a", goldens=[JPEG], source="s"))
 
 

@@ -10,7 +10,9 @@ from framegate_proto.v1 import framegate_pb2 as pb
 def long(bench):
     with bench.store.writing() as tx:
         for number in range(2 * CHUNK + 20):
-            tx.log.append({"kind": "event", "event": "x", "actor": f"a{number % 3}", "detail": str(number)})
+            tx.log.append(
+                {"kind": "event", "event": "x", "actor": f"a{number % 3}", "detail": str(number)}
+            )
         bench.size = tx.log.size()
     return bench
 

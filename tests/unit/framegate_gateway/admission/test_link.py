@@ -19,7 +19,12 @@ def test_a_sound_frame_is_admitted_once_and_in_order(door):
     for number in range(3):
         frame = session.seal(replace_head(trigger_sequence=number), b"image%d" % number)
         admitted = link.admit(frame.metadata, frame.sealed)
-        assert (admitted.image, admitted.counter, admitted.missing, admitted.metadata.trigger_sequence) == (b"image%d" % number, number, 0, number)
+        assert (
+            admitted.image,
+            admitted.counter,
+            admitted.missing,
+            admitted.metadata.trigger_sequence,
+        ) == (b"image%d" % number, number, 0, number)
 
 
 def test_old_secret_ends_after_its_successor(door):
@@ -55,11 +60,24 @@ def test_grant_with_one_flipped_bit(door):
 
 def test_gateways_view_of_a_grant_needs_no_nonce(door):
     authorities = [k.certificate for k in door.fleet.issuing.values()]
-    assert verify_grant(door.grant(), CAMERA, authorities, door.fleet.root.certificate, datetime.now(UTC), nonce=None).ttl_s == 60
+    assert (
+        verify_grant(
+            door.grant(),
+            CAMERA,
+            authorities,
+            door.fleet.root.certificate,
+            datetime.now(UTC),
+            nonce=None,
+        ).ttl_s
+        == 60
+    )
 
 
 def test_a_gateways_certificate_opens_no_stream(door):
-    assert refused(lambda: CameraLink(door.issue(HOST, door.key), door.keys, door.view)) == Reason.WRONG_ROLE
+    assert (
+        refused(lambda: CameraLink(door.issue(HOST, door.key), door.keys, door.view))
+        == Reason.WRONG_ROLE
+    )
 
 
 def test_warrant_for_other_keys_is_refused(door, keys):
@@ -81,10 +99,18 @@ def test_frames_under_old_masks_leave_no_camera_and_enter_no_gateway(door):
     session = door.session(link, mask_version=2, mask_sha256=digest.hex())
     signed = session.opening(door.key)
     link.open(signed.opening, signed.signature)
-    for old in ({}, {"mask_version": 1, "mask_sha256": b"o" * 32}, {"mask_version": 2, "mask_sha256": b"x" * 32}):
+    for old in (
+        {},
+        {"mask_version": 1, "mask_sha256": b"o" * 32},
+        {"mask_version": 2, "mask_sha256": b"x" * 32},
+    ):
         assert refused(lambda o=old: session.seal(replace_head(**o), b"image")) == Reason.MASK
     frame = session.seal(replace_head(mask_version=2, mask_sha256=digest), b"image")
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.MASK, "the gateway has not seen these masks signed"
+    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.MASK, (
+        "the gateway has not seen these masks signed"
+    )
     link._masks[digest] = (((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),)
-    frame = session.seal(replace_head(mask_version=2, mask_sha256=digest, trigger_sequence=2), b"image 2")
+    frame = session.seal(
+        replace_head(mask_version=2, mask_sha256=digest, trigger_sequence=2), b"image 2"
+    )
     assert link.admit(frame.metadata, frame.sealed).masks == link._masks[digest]

@@ -31,7 +31,16 @@ def test_bundle_that_was_changed(tmp_path):
         load_bundle(tmp_path)
 
 
-@pytest.mark.parametrize("recipe", ["{}", "[]", "x", '{"classes":["a"],"threshold":2,"multiple_px":32,"model_sha256":"x"}', '{"classes":[],"threshold":"a"}'])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "{}",
+        "[]",
+        "x",
+        '{"classes":["a"],"threshold":2,"multiple_px":32,"model_sha256":"x"}',
+        '{"classes":[],"threshold":"a"}',
+    ],
+)
 def test_recipes_that_are_wrong(tmp_path, recipe):
     (tmp_path / "model.onnx").write_bytes(b"x")
     (tmp_path / "recipe.json").write_text(recipe)
@@ -50,10 +59,19 @@ def test_bundles_are_written_once(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"threshold": 0}, {"threshold": 1.0}, {"classes": []}, {"classes": ["a", "a"]}, {"version": 0}, {"name": "../x"}, {"calibration": [0, 0]}, {"calibration": [1]},
-        {"model_sha256": "00"}, {"more": 1}, {"multiple_px": 0},
+        {"threshold": 0},
+        {"threshold": 1.0},
+        {"classes": []},
+        {"classes": ["a", "a"]},
+        {"version": 0},
+        {"name": "../x"},
+        {"calibration": [0, 0]},
+        {"calibration": [1]},
+        {"model_sha256": "00"},
+        {"more": 1},
+        {"multiple_px": 0},
     ],
-)  # fmt: skip
+)
 def test_recipes_out_of_range(change):
     files, _ = read_bundle_files(DEFAULT_BUNDLE)
     recipe = {**json.loads(files["recipe.json"]), **change}

@@ -27,7 +27,9 @@ async def test_boards_pass_and_fail_as_they_should(engine):
     assert len(found.defects) >= len(bad.defects) // 2
     assert {d["kind"] for d in found.defects} <= set(CLASSES)
     png = cv2.imencode(".png", bad.frame)[1].tobytes()
-    assert len((await engine.inspect("cam", "drawn-1", png, ENCODING_PNG, 640, 640)).defects) == len(found.defects)
+    assert len(
+        (await engine.inspect("cam", "drawn-1", png, ENCODING_PNG, 640, 640)).defects
+    ) == len(found.defects)
     picture = await engine.picture(png, ENCODING_PNG, found.defects)
     assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (640, 640, 3)
 
@@ -60,7 +62,10 @@ class OnePart:
 
 async def test_the_engine_takes_a_parts_variants_rules_and_their_change(tmp_path):
     png = lambda image: cv2.imencode(".png", image)[1].tobytes()  # noqa: E731
-    other, own = png(draw_board(0, design=44, defects=0, clean_capture=True).golden), png(BOARD.golden)
+    other, own = (
+        png(draw_board(0, design=44, defects=0, clean_capture=True).golden),
+        png(BOARD.golden),
+    )
     parts = OnePart(Part("board", (other, own), version=1))
     engine = Engine(load_bundle(DEFAULT_BUNDLE), parts, threads=1)
     await engine.start()
@@ -70,7 +75,9 @@ async def test_the_engine_takes_a_parts_variants_rules_and_their_change(tmp_path
         assert whole.golden_sha256 == sha256(own).hex(), "the variant that is like the frame"
         assert len(whole.defects) >= 5
         parts.part = replace(parts.part, ignore=(((0, 0), (1, 0), (1, 1), (0, 1)),), version=2)
-        assert (await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)).defects == ()
+        assert (
+            await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)
+        ).defects == ()
         parts.part = Part("board", (other,), version=3)
         with pytest.raises(Refused) as caught:
             await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)

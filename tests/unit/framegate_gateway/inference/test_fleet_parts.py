@@ -30,8 +30,12 @@ def test_parts_of_the_fleet_come_before_local_ones_and_removal_is_final(keys, tm
     with pytest.raises(KeyError):
         parts.get("board-7")
     parts._keep(sha256(image).hex(), image)
-    assert parts.get("board-7").thresholds == {"open": 0.6} and parts.key("board-7").startswith("1 ")
+    assert parts.get("board-7").thresholds == {"open": 0.6} and parts.key("board-7").startswith(
+        "1 "
+    )
     with pytest.raises(Refused):
-        parts.apply([sealed_part(keys, replace(named, version=3)), sealed_part(keys, named)], root, now)
+        parts.apply(
+            [sealed_part(keys, replace(named, version=3)), sealed_part(keys, named)], root, now
+        )
     parts.apply([sealed_part(keys, replace(named, version=4, removed=1))], root, now)
     assert "board-7" not in parts and len(parts) == 0

@@ -32,11 +32,17 @@ def test_one_defect_among_good_frames_is_not_in_what_is_learnt():
     frames = [good(n) for n in range(6)] + [encoded(BOARD.frame)]
     with_defect, _ = learn_golden(frames)
     without, _ = learn_golden(frames[:6])
-    a, b = (cv2.imdecode(np.frombuffer(p, np.uint8), cv2.IMREAD_GRAYSCALE) for p in (with_defect, without))
+    a, b = (
+        cv2.imdecode(np.frombuffer(p, np.uint8), cv2.IMREAD_GRAYSCALE)
+        for p in (with_defect, without)
+    )
     assert float((cv2.absdiff(a, register(reference(b), a).golden) > 40).mean()) < 0.02
 
 
-@pytest.mark.parametrize(("frames", "error"), [(lambda: [good(1)] * (MIN_LESSON - 1), Refused), (lambda: [b"x"] * 6, Malformed)])
+@pytest.mark.parametrize(
+    ("frames", "error"),
+    [(lambda: [good(1)] * (MIN_LESSON - 1), Refused), (lambda: [b"x"] * 6, Malformed)],
+)
 def test_golden_images_are_not_learnt_from_too_little_or_nothing(frames, error):
     with pytest.raises(error):
         learn_golden(frames())
@@ -44,4 +50,9 @@ def test_golden_images_are_not_learnt_from_too_little_or_nothing(frames, error):
 
 def test_frames_that_do_not_agree_teach_nothing():
     with pytest.raises(Refused, match="show the same part"):
-        learn_golden([encoded(draw_board(0, design=d, defects=0, clean_capture=True).frame) for d in range(100, 106)])
+        learn_golden(
+            [
+                encoded(draw_board(0, design=d, defects=0, clean_capture=True).frame)
+                for d in range(100, 106)
+            ]
+        )

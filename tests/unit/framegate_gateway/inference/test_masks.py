@@ -15,7 +15,9 @@ from framegate_simulators.boards.boards import draw_board
 from support.vault import CAMERA
 
 
-async def test_a_camera_that_only_says_it_masked_is_caught_and_golden_images_are_masked_alike(tmp_path):
+async def test_a_camera_that_only_says_it_masked_is_caught_and_golden_images_are_masked_alike(
+    tmp_path,
+):
     board = draw_board(5, design=1, defects=0, clean_capture=True)
     cv2.imwrite(str(tmp_path / "t.png"), board.golden)
     engine = Engine(load_bundle(DEFAULT_BUNDLE), GoldenImages((tmp_path,)))

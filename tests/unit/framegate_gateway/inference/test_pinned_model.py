@@ -17,8 +17,17 @@ async def test_a_swap_drops_no_frame_and_each_is_inspected_by_the_model_its_gran
 
     async def line() -> None:
         while not stop.is_set():
-            granted = model_gate.switched[-1].hex() if model_gate.switched and len(answered) % 2 else before  # an old grant runs on beside new ones
-            answered.append((granted, await model_gate.models.inspect(granted, "cam", "drawn-1", jpeg, 1, 640, 640)))
+            granted = (
+                model_gate.switched[-1].hex()
+                if model_gate.switched and len(answered) % 2
+                else before
+            )  # an old grant runs on beside new ones
+            answered.append(
+                (
+                    granted,
+                    await model_gate.models.inspect(granted, "cam", "drawn-1", jpeg, 1, 640, 640),
+                )
+            )
 
     running = asyncio.create_task(line())
     await until(lambda: len(answered) > 3)
@@ -28,6 +37,8 @@ async def test_a_swap_drops_no_frame_and_each_is_inspected_by_the_model_its_gran
     await until(lambda: len(answered) > after + 6)
     stop.set()
     await running
-    assert model_gate.models.bundle.digest == load_bundle(coming).digest and model_gate.events == ["model-switched"]
+    assert model_gate.models.bundle.digest == load_bundle(coming).digest and model_gate.events == [
+        "model-switched"
+    ]
     assert {granted for granted, _ in answered} == {before, load_bundle(coming).digest.hex()}
     assert all(inspection.golden_sha256 for _, inspection in answered), "every frame has its answer"

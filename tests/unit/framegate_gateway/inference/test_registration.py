@@ -16,7 +16,11 @@ BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
 def test_registration_finds_a_shift_to_a_fraction_of_a_pixel(dx, dy):
     grey = cv2.GaussianBlur(BOARD.golden, (0, 0), 2.0)
     found = register(reference(grey), moved(grey, dx, dy))
-    assert abs(found.shift[0] - dx) < 0.35 and abs(found.shift[1] - dy) < 0.35 and found.likeness > 0.95
+    assert (
+        abs(found.shift[0] - dx) < 0.35
+        and abs(found.shift[1] - dy) < 0.35
+        and found.likeness > 0.95
+    )
 
 
 def test_registration_takes_no_shift_that_helps_nothing():
@@ -25,7 +29,10 @@ def test_registration_takes_no_shift_that_helps_nothing():
     far = register(reference(grey), moved(grey, MAX_SHIFT_PX * 3, 0))
     assert max(map(abs, far.shift)) <= MAX_SHIFT_PX
     flat = np.full((640, 640), 200, np.uint8)
-    assert register(reference(flat), grey).likeness == 0.0 and register(reference(grey), flat).likeness == 0.0
+    assert (
+        register(reference(flat), grey).likeness == 0.0
+        and register(reference(grey), flat).likeness == 0.0
+    )
 
 
 def test_small_and_odd_images_are_registered_too():

@@ -1,4 +1,6 @@
-"""The receipts of a gateway, and one that lies: what a receipt proves, and that nothing else passes for one."""
+"""The receipts of a gateway, and one that lies: what a receipt proves, and that nothing else
+passes for one.
+"""
 
 import base64
 import json
@@ -29,8 +31,17 @@ async def test_receipts_hold_and_resolve_to_what_stands_behind_them(receipts_des
     assert len(found) == 5
     for receipt in found:
         one = receipts_desk.check(receipt)
-        assert one.claims["model_hash"] == receipts_desk.models.bundle.digest.hex() and one.claims["fg"]["device"] == CAMERA and one.head_count == 5 and one.logged_at_ms
-        assert one.claims["attestation_doc_hash"] == "" and one.claims["request_hash"] and one.verdict["outcome"] == "PASS"
+        assert (
+            one.claims["model_hash"] == receipts_desk.models.bundle.digest.hex()
+            and one.claims["fg"]["device"] == CAMERA
+            and one.head_count == 5
+            and one.logged_at_ms
+        )
+        assert (
+            one.claims["attestation_doc_hash"] == ""
+            and one.claims["request_hash"]
+            and one.verdict["outcome"] == "PASS"
+        )
     assert missing_frames([receipts_desk.check(r) for r in found]) == {}
 
 
@@ -42,13 +53,27 @@ async def test_the_verifier_stands_alone(receipts_desk, tmp_path):
     (alone / "v.py").write_bytes(Path(verifier.__file__).read_bytes())
     (alone / "r.json").write_text("\n".join(json.dumps(r) for r in found))
     (alone / "root.pem").write_bytes(receipts_desk.fleet.root.pem)
-    code = "import sys; sys.modules['framegate'] = None; sys.path.insert(0, '.'); import v; sys.exit(v.main(['--root', 'root.pem', 'r.json']))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=alone, capture_output=True, text=True, check=False)
+    code = (
+        "import sys; sys.modules['framegate'] = None; sys.path.insert(0, '.'); import v;"
+        " sys.exit(v.main(['--root', 'root.pem', 'r.json']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=alone, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("holds: PASS") == 5
     (alone / "r.json").write_text(json.dumps({**found[0], "leaf": found[1]["leaf"]}))
-    assert subprocess.run([sys.executable, "-c", code], cwd=alone, capture_output=True, check=False).returncode == 6
-    imported = {line.split()[1].split(".")[0] for line in Path(verifier.__file__).read_text().splitlines() if line.startswith(("import ", "from "))}
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=alone, capture_output=True, check=False
+        ).returncode
+        == 6
+    )
+    imported = {
+        line.split()[1].split(".")[0]
+        for line in Path(verifier.__file__).read_text().splitlines()
+        if line.startswith(("import ", "from "))
+    }
     assert imported - set(sys.stdlib_module_names) == {"cryptography"}
 
 
@@ -58,11 +83,25 @@ async def test_parts_of_other_receipts_prove_nothing(receipts_desk):
     assert receipts_desk.refused({**one, "metadata": two["metadata"]}) == "frame"
     assert receipts_desk.refused({**one, "camera": two["camera"]}) == "camera-path"
     assert receipts_desk.refused({**one, "batch": two["batch"]}) == "batch-path"
-    assert receipts_desk.refused({**one, "log": None}) == "log-path" and receipts_desk.check({**one, "log": None}, need_log=False).notes
-    assert receipts_desk.refused({**one, "camera": None}) == "camera-head" and receipts_desk.check({**one, "camera": None}, need_camera=False).notes
+    assert (
+        receipts_desk.refused({**one, "log": None}) == "log-path"
+        and receipts_desk.check({**one, "log": None}, need_log=False).notes
+    )
+    assert (
+        receipts_desk.refused({**one, "camera": None}) == "camera-head"
+        and receipts_desk.check({**one, "camera": None}, need_camera=False).notes
+    )
 
 
-@pytest.mark.parametrize("junk", [{}, {"format": "framegate-receipt-1"}, {"format": 3}, {"format": "framegate-receipt-1", "leaf": "!!", "verdict": ""}])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {},
+        {"format": "framegate-receipt-1"},
+        {"format": 3},
+        {"format": "framegate-receipt-1", "leaf": "!!", "verdict": ""},
+    ],
+)
 async def test_what_is_no_receipt(receipts_desk, junk):
     assert receipts_desk.refused(junk) == "format"
 
@@ -76,7 +115,9 @@ async def test_another_fleets_root_and_its_log(receipts_desk, tmp_path):
         verify_receipt(receipt, other.root.pem)
     assert caught.value.check == "batch-signer"
     signer = receipts_desk.fleet.signing["profile"]  # a key of the fleet, for something else
-    payload = json.loads(base64.b64decode(json.loads(base64.b64decode(receipt["log"]["checkpoint"]))["payload"]))
+    payload = json.loads(
+        base64.b64decode(json.loads(base64.b64decode(receipt["log"]["checkpoint"]))["payload"])
+    )
     receipt["log"]["checkpoint"] = b64(Checkpoint(**payload).seal(signer.der, signer.sign))
     assert receipts_desk.refused(receipt) == "log-signer"
 
@@ -91,7 +132,15 @@ async def test_a_gateway_that_alters_a_frame(receipts_desk):
 async def test_a_gateway_that_invents_a_frame(receipts_desk):
     ghost = replace(receipts_desk.admitted.metadata, part="ghost", trigger_sequence=99)
     await receipts_desk.maker.inspected(
-        replace(receipts_desk.admitted, metadata=ghost, metadata_bytes=ghost.marshal(), image_sha256=os.urandom(32), counter=77), Inspection((), "aa"), 1.0
+        replace(
+            receipts_desk.admitted,
+            metadata=ghost,
+            metadata_bytes=ghost.marshal(),
+            image_sha256=os.urandom(32),
+            counter=77,
+        ),
+        Inspection((), "aa"),
+        1.0,
     )
     found = await proved(receipts_desk)
     assert receipts_desk.refused(found[0]) == "camera-head"
@@ -104,7 +153,19 @@ async def test_a_gateway_that_drops_a_frame_it_answered(receipts_desk):
 
 
 async def test_a_frame_that_the_link_lost_is_not_the_gateways_fault(receipts_desk):
-    head = Captured(part="lost", part_type="t", trigger_sequence=50, captured_at_ms=1, uncertainty_ms=1, encoding=1, width=640, height=640, mask_version=0, mask_sha256=b"", size=4)
+    head = Captured(
+        part="lost",
+        part_type="t",
+        trigger_sequence=50,
+        captured_at_ms=1,
+        uncertainty_ms=1,
+        encoding=1,
+        width=640,
+        height=640,
+        mask_version=0,
+        mask_sha256=b"",
+        size=4,
+    )
     receipts_desk.session.seal(head, b"lost")
     found = [receipts_desk.check(r) for r in await proved(receipts_desk)]
     assert found[0].head_count == 6 and found[0].unanswered == (5,) and missing_frames(found) == {}
@@ -113,9 +174,12 @@ async def test_a_frame_that_the_link_lost_is_not_the_gateways_fault(receipts_des
 async def test_heads_that_a_gateway_refuses(receipts_desk):
     signed = sign_owed(receipts_desk.session.owed, receipts_desk.camera, 5)
     for head, signature, leaves in (
-        (signed.head[:-1] + b"\0", signed.signature, signed.leaves), (signed.head, signed.signature[:-1] + b"\0", signed.leaves), (signed.head, signed.signature, signed.leaves[:-32]),
-        (signed.head, signed.signature, bytes(len(signed.leaves))), (b"", b"", b""),
-    ):  # fmt: skip
+        (signed.head[:-1] + b"\0", signed.signature, signed.leaves),
+        (signed.head, signed.signature[:-1] + b"\0", signed.leaves),
+        (signed.head, signed.signature, signed.leaves[:-32]),
+        (signed.head, signed.signature, bytes(len(signed.leaves))),
+        (b"", b"", b""),
+    ):
         with pytest.raises(FramegateError):
             receipts_desk.link.head(head, signature, leaves)
     assert receipts_desk.link.head(signed.head, signed.signature, signed.leaves)
@@ -126,9 +190,16 @@ async def test_a_disk_that_fails_lets_nothing_pass(receipts_desk):
     with pytest.raises(FramegateError) as caught:
         await receipts_desk.frame(20)
     assert caught.value.reason == Reason.RECEIPT
-    envelope = await receipts_desk.maker.uninspected(receipts_desk.admitted.metadata, Reason.RECEIPT)
+    envelope = await receipts_desk.maker.uninspected(
+        receipts_desk.admitted.metadata, Reason.RECEIPT
+    )
     now = __import__("datetime").datetime.now(__import__("datetime").UTC)
-    assert verify_verdict(envelope, receipts_desk.fleet.intermediates, receipts_desk.fleet.root.certificate, now).outcome == "UNINSPECTED"
+    assert (
+        verify_verdict(
+            envelope, receipts_desk.fleet.intermediates, receipts_desk.fleet.root.certificate, now
+        ).outcome
+        == "UNINSPECTED"
+    )
 
 
 async def test_one_process_holds_a_store(receipts_desk):
@@ -137,9 +208,13 @@ async def test_one_process_holds_a_store(receipts_desk):
     assert caught.value.reason == Reason.RECEIPT
 
 
-@pytest.mark.parametrize("identifier", ["", "zz", "ambiguous", "'; DROP TABLE leaves; --", "f" * 32])
+@pytest.mark.parametrize(
+    "identifier", ["", "zz", "ambiguous", "'; DROP TABLE leaves; --", "f" * 32]
+)
 async def test_receipts_that_are_not_there(receipts_desk, identifier):
-    for number in range(17):  # one more than there are digits: two ids begin alike, whatever chance does
+    for number in range(
+        17
+    ):  # one more than there are digits: two ids begin alike, whatever chance does
         await receipts_desk.frame(100 + number)
     if identifier == "ambiguous":
         with receipts_desk.store.reading() as connection:

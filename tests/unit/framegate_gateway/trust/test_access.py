@@ -21,7 +21,10 @@ def test_decisions_are_made_anew_for_new_facts_and_a_new_policy(access_view, key
             access_view.inspect(CAM, facts, "ab", "line-1")
     stop = '@id("stop") forbid (principal is Device, action == Action::"inspect", resource);'
     access_view.apply(access_update(keys, policy=signed_policy(keys, policy_files(stop=stop), 2)))
-    assert refused(lambda: access_view.inspect(CAM, facts_text(CAM), "ab", "line-1")) == Reason.POLICY_DENIED
+    assert (
+        refused(lambda: access_view.inspect(CAM, facts_text(CAM), "ab", "line-1"))
+        == Reason.POLICY_DENIED
+    )
 
 
 @given(st.text(max_size=60))

@@ -44,8 +44,19 @@ class OpenDoor(Egress):
 async def door(vault, tmp_path, monkeypatch):
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
     await models.start()
-    made = OpenDoor(vault, None, Recorded(), models, None, EgressRules(frozenset({"quality"}), 3), Journal(), lambda: NOW)
-    monkeypatch.setattr("framegate_gateway.vault.egress.find", lambda _store, identifier: {"id": identifier})
+    made = OpenDoor(
+        vault,
+        None,
+        Recorded(),
+        models,
+        None,
+        EgressRules(frozenset({"quality"}), 3),
+        Journal(),
+        lambda: NOW,
+    )
+    monkeypatch.setattr(
+        "framegate_gateway.vault.egress.find", lambda _store, identifier: {"id": identifier}
+    )
     for name in "abc":
         vault.keep(verdict(name * 32, IMAGE + name.encode()), IMAGE + name.encode(), 1, 0)
     written(vault)
@@ -56,10 +67,18 @@ async def door(vault, tmp_path, monkeypatch):
 async def test_an_export_is_marked_counted_and_recorded(door):
     picture, _receipt, left = await door.frame(replace(ANNA, identifier="a" * 32))
     image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert image.shape[1] == 640 and image.shape[0] > 700 and (image[650:] < 100).any(), "the mark stands below, on no pixel of the part"
+    assert image.shape[1] == 640 and image.shape[0] > 700 and (image[650:] < 100).any(), (
+        "the mark stands below, on no pixel of the part"
+    )
     assert left == 2
     event, actor, detail = door._maker.events[0]
-    assert (event, actor, detail["reason"], detail["destination"], detail["verdict"]) == ("frame-export", "operator.anna", "claim 17", "quality", "a" * 32)
+    assert (event, actor, detail["reason"], detail["destination"], detail["verdict"]) == (
+        "frame-export",
+        "operator.anna",
+        "claim 17",
+        "quality",
+        "a" * 32,
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,13 +95,27 @@ async def test_exports_that_are_refused_are_recorded_too(door, change, reason):
     with pytest.raises(FramegateError) as caught:
         await door.frame(replace(ANNA, **{"identifier": "a" * 32, **change}))
     assert caught.value.reason == reason
-    assert door._maker.events[-1][0] == "frame-export-refused" and door._maker.events[-1][2]["reason_id"] == reason.value
+    assert (
+        door._maker.events[-1][0] == "frame-export-refused"
+        and door._maker.events[-1][2]["reason_id"] == reason.value
+    )
 
 
 async def test_the_quota_holds_against_requests_at_once_and_over_a_restart(door):
-    tries = await asyncio.gather(*(door.frame(replace(ANNA, identifier="a" * 32)) for _ in range(6)), return_exceptions=True)
+    tries = await asyncio.gather(
+        *(door.frame(replace(ANNA, identifier="a" * 32)) for _ in range(6)), return_exceptions=True
+    )
     assert sum(isinstance(t, tuple) for t in tries) == 3
-    again = OpenDoor(door._vault, None, Recorded(), door._models, None, EgressRules(frozenset({"quality"}), 3), Journal(), lambda: NOW)
+    again = OpenDoor(
+        door._vault,
+        None,
+        Recorded(),
+        door._models,
+        None,
+        EgressRules(frozenset({"quality"}), 3),
+        Journal(),
+        lambda: NOW,
+    )
     with pytest.raises(Refused) as caught:
         await again.frame(replace(ANNA, identifier="a" * 32))
     assert caught.value.reason == Reason.EXPORT_QUOTA
@@ -104,7 +137,9 @@ async def test_a_data_set_takes_no_frame_without_a_valid_receipt(door):
 
     door._keys = Keys()
     got = []
-    with pytest.raises(Refused):  # the manifest needs the host's standing; what came before it is what counts here
+    with pytest.raises(
+        Refused
+    ):  # the manifest needs the host's standing; what came before it is what counts here
         async for name, _image, _receipt, _manifest in door.dataset(ANNA):
             got.append(name)
     assert got == ["a" * 32 + ".jpg", "c" * 32 + ".jpg"]

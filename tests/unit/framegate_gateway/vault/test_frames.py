@@ -14,10 +14,22 @@ from support.vault import CAMERA, IMAGE, NOW, verdict, written
 
 def test_frames_come_back_as_they_were(vault):
     for number in range(50):
-        vault.keep(verdict(f"{number:032x}", IMAGE + bytes([number]), "DEFECT" if number % 2 else "PASS"), IMAGE + bytes([number]), 1, 0)
+        vault.keep(
+            verdict(f"{number:032x}", IMAGE + bytes([number]), "DEFECT" if number % 2 else "PASS"),
+            IMAGE + bytes([number]),
+            1,
+            0,
+        )
     written(vault)
-    assert vault.get(f"{7:032x}").image == IMAGE + b"\x07" and vault.get(f"{7:032x}").outcome == "DEFECT"
-    assert [h.frames for h in vault.holdings()] == [25, 25] and vault.identifiers(CAMERA, 0, 3) and vault.dropped == 0
+    assert (
+        vault.get(f"{7:032x}").image == IMAGE + b"\x07"
+        and vault.get(f"{7:032x}").outcome == "DEFECT"
+    )
+    assert (
+        [h.frames for h in vault.holdings()] == [25, 25]
+        and vault.identifiers(CAMERA, 0, 3)
+        and vault.dropped == 0
+    )
 
 
 def test_nothing_on_the_disk_is_an_image(vault, tmp_path):
@@ -30,7 +42,13 @@ def test_nothing_on_the_disk_is_an_image(vault, tmp_path):
     assert sum(p.stat().st_size for p in files) > 5 * len(IMAGE)
     for path in files:
         data = path.read_bytes()
-        for magic in (IMAGE[:20], b"\x89PNG\r\n\x1a\n", IMAGE[200:232], raw[300, :64].tobytes(), b"k" * 32):
+        for magic in (
+            IMAGE[:20],
+            b"\x89PNG\r\n\x1a\n",
+            IMAGE[200:232],
+            raw[300, :64].tobytes(),
+            b"k" * 32,
+        ):
             assert magic not in data, path
         assert path.stat().st_mode & 0o077 == 0, path
 
@@ -64,7 +82,9 @@ def test_erasing_a_key_erases_its_frames_and_no_others(vault, tmp_path):
     assert [(h.erased, h.frames) for h in vault.holdings()] == [(True, 1), (False, 1)]
     vault.keep(verdict("3" * 32), IMAGE, 1, 0)  # the camera goes on under a new key
     written(vault)
-    assert vault.get("3" * 32).image == IMAGE and vault.erase("camera.line-1.nobody", "", "x", NOW) == (0, 0)
+    assert vault.get("3" * 32).image == IMAGE and vault.erase(
+        "camera.line-1.nobody", "", "x", NOW
+    ) == (0, 0)
 
 
 def test_retention_by_outcome(vault):

@@ -8,7 +8,17 @@ from framegate_controller.store.shared.limits import PAIR_TRIES, InMemorySignInL
 from support.refusals import refused
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y", "z"]), st.integers(0, 400_000), st.booleans()), max_size=80))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b"]),
+            st.sampled_from(["x", "y", "z"]),
+            st.integers(0, 400_000),
+            st.booleans(),
+        ),
+        max_size=80,
+    )
+)
 def test_limits_never_hold_a_known_pair_for_what_others_do(steps):
     """Whatever strangers do from other addresses, (a, home) is open: its own failures are zero."""
     limits, now = InMemorySignInLimits(), 0
