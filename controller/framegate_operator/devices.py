@@ -85,7 +85,7 @@ def _change(verb: str, words: str) -> tuple[str, Command]:
         output: Output = "table",
         context: Context = None,
     ) -> None:
-        _do(kind, verb, name, reason, output, context)
+        _change_state(kind, verb, name, reason, output, context)
 
     run.__doc__ = words
     return verb, write(run)
@@ -103,10 +103,12 @@ def retire(
     """Take it out of the fleet for good; only a new ticket brings it back."""
     if not yes:
         typer.confirm(f"retire {safe(name)} for good?", abort=True, err=True)
-    _do(kind, "retire", name, reason, output, context)
+    _change_state(kind, "retire", name, reason, output, context)
 
 
-def _do(kind: str, verb: str, name: str, reason: str, output: str, context: Path | None) -> None:
+def _change_state(
+    kind: str, verb: str, name: str, reason: str, output: str, context: Path | None
+) -> None:
     with errors():
         with operator_stub(load_context(context)) as stub:
             device = detail_of(stub, name, kind).summary.device

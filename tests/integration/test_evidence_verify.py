@@ -358,3 +358,42 @@ def test_a_real_quote_with_pcrs(real_data, tmp_path):
         )[0]
         == 6
     )
+
+
+def test_a_value_that_is_missing_and_values_that_were_not_quoted(files):
+    values = json.loads(files["pcrs"].read_text())
+    left = {p: v for p, v in values["sha256"].items() if p != "3"}
+    files["pcrs"].write_text(json.dumps({"sha256": left}))
+    code, body = run_evidence("verify", *argv(files))
+    assert code == 6 and "pcr-selection" in reasons(body)
+    files["pcrs"].write_text(json.dumps({"sha256": {**values["sha256"], "16": "00" * 32}}))
+    code, body = run_evidence("verify", *argv(files))
+    assert code == 0 and "pcr-selection" in {f["reason"] for f in body["findings"]}
+
+
+def test_a_log_of_another_boot_and_a_list_that_was_cut(files):
+    from framegate_simulators.machine.boot import boot_log, measurements
+
+    log, ima = files["boot-log"].read_bytes(), files["ima"].read_bytes()
+    files["boot-log"].write_bytes(boot_log(measurements(Firmware("another", kernel="other"))))
+    for without in ((), ("profile", "allowlist"), ("profile", "allowlist", "pcrs", "ima")):
+        code, body = run_evidence("verify", *argv(files, *without))
+        assert code == 6 and reasons(body) & {"boot-log-replay", "pcr-digest"}
+    files["boot-log"].write_bytes(log)
+    for cut in (ima[len(ima) // 2 :], ima[: len(ima) // 2], b"junk"):
+        files["ima"].write_bytes(cut)
+        code, body = run_evidence("verify", *argv(files, "profile", "allowlist"))
+        assert code in {1, 6} and body["failures"]
+
+
+def test_a_list_nobody_quoted(files, tmp_path):
+    """Without the values, the log and the list have to lead to what was quoted; without PCR 10 in
+    the quote nothing vouches for the list.
+    """
+    statement = parse_attest(files["attest"].read_bytes())
+    changed = replace(
+        statement, selections=(replace(statement.selections[0], pcrs=tuple(range(10))),)
+    )
+    files["attest"].write_bytes(marshal_attest(changed))
+    code, body = run_evidence("verify", *argv(files))
+    assert code == 6 and "signature" in reasons(body), "no part of what was signed is changeable"

@@ -14,7 +14,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from test_gateway_stream import Gate
 
 from framegate.access.policy import default_files, parse_policy
 from framegate.access.verbs import Role, verbs
@@ -53,6 +52,7 @@ from framegate_simulators.fixtures.access import (
 )
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.machine.boot import Firmware, profile_toml
+from support.gate import Gate
 from support.paths import VECTORS
 
 GOLDEN = json.loads((VECTORS / "access" / "roles.json").read_text())
@@ -722,4 +722,4 @@ def test_the_gateway_service_has_no_call_without_a_check():
 
     for method in pb.DESCRIPTOR.services_by_name["GatewayOperator"].methods:
         source = inspect.getsource(getattr(GatewayOperatorService, method.name))
-        assert "_operator(" in source or "_may(" in source, method.name
+        assert "_operator(" in source or "_authorised(" in source, method.name

@@ -222,7 +222,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def ExportFrame(self, request: pb.ExportRequest, context: Context) -> pb.ExportReply:
         """One frame, marked, out of the vault; see `egress`."""
-        caller, allowed, dry = await self._may(context, "frame.export", request)
+        caller, allowed, dry = await self._authorised(context, "frame.export", request)
 
         async def run() -> pb.ExportReply:
             egress = self._require_egress()
@@ -239,7 +239,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         self, request: pb.ExportRequest, context: Context
     ) -> AsyncIterator[pb.ExportReply]:
         """Frames with valid receipts, and a signed manifest last."""
-        caller, allowed, dry = await self._may(context, "dataset.export", request)
+        caller, allowed, dry = await self._authorised(context, "dataset.export", request)
         if dry:
             return
         try:
@@ -253,7 +253,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def EraseData(self, request: pb.EraseRequest, context: Context) -> pb.EraseReply:
         """Erase a camera's keys of one day or all."""
-        caller, _, dry = await self._may(context, "data.erase", request)
+        caller, _, dry = await self._authorised(context, "data.erase", request)
 
         async def run() -> pb.EraseReply:
             egress = self._require_egress()
@@ -272,7 +272,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         """A golden image out of the next good frames of a part type; it leaves the gateway, so it
         is a leaf, as exports are, where this host has a vault.
         """
-        caller, _, dry = await self._may(context, "part.learn", request)
+        caller, _, dry = await self._authorised(context, "part.learn", request)
 
         async def run() -> pb.LearnGoldenReply:
             if self._learner is None:
@@ -343,12 +343,12 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         return self._egress
 
     async def _operator(self, context: Context, verb: str, request: Any) -> Credentials:
-        await self._may(context, verb, request)
+        await self._authorised(context, verb, request)
         credentials = self._keys.credentials
-        assert credentials is not None  # noqa: S101 - `_may` had them
+        assert credentials is not None  # noqa: S101 - `_authorised` had them
         return credentials
 
-    async def _may(
+    async def _authorised(
         self, context: Context, verb: str, request: Any
     ) -> tuple[Caller, GatewayAllowed, bool]:
         """Who is calling, that the policy lets them do exactly this here, and whether it is a dry

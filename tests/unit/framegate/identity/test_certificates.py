@@ -112,3 +112,29 @@ def test_request_keys():
     for raw in (b"", b"\x30\x00", b"x" * 500):
         with pytest.raises(Malformed):
             request_key(raw)
+
+
+def made_by(keys, *, names=("camera.z.n",), curve=None, usages=(Purpose.DEVICE,), ca=False):
+    """A certificate of the device CA as no issuing code of ours would make it."""
+    issuer = keys.issuing["device-ca"]
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n) for n in names])
+    key = ec.generate_private_key(curve or ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(NOW - timedelta(minutes=1))
+        .not_valid_after(NOW + timedelta(minutes=3))
+        .add_extension(x509.BasicConstraints(ca, None), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([x509.ObjectIdentifier(u.oid) for u in usages]), critical=False
+        )
+    )
+    return issuer.sign_certificate(builder)
+
+
+def test_times_that_no_clock_shows():
+    for ms in (10**15, -(10**18)):
+        assert refused(lambda ms=ms: from_ms(ms)) == Reason.MALFORMED

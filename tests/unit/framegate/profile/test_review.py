@@ -1,10 +1,37 @@
 """What lint and diff say of a profile."""
 
-from framegate.profile.model import parse_profile
-from framegate.profile.review import diff, lint
+from collections.abc import Callable
+
+import pytest
+
+from framegate.profile.model import FirmwareProfile, parse_profile
+from framegate.profile.review import diff, explain, lint
 from framegate_simulators.machine.boot import Firmware, profile_toml
 
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
+DBX = next(line for line in PROFILE.splitlines() if line.startswith("dbx_minimum"))
+SBAT = next(line for line in PROFILE.splitlines() if line.startswith("sbat_minimum"))
+ALLOWLISTS = next(line for line in PROFILE.splitlines() if line.startswith("allowlists"))
+NO_TMP = 'max_violations = 0\nexclude = ["/tmp/"]'
+ANY_TPM, ONE_TPM = 'firmware = "any"', 'firmware = ["00000000000000aa"]'
+OTHER_LIST = f'allowlists = ["sha256:{"ab" * 32}"]'
+
+
+def profile(*changes: tuple[str, str], more: str = "") -> FirmwareProfile:
+    """The simulated camera's profile with texts replaced and tables added."""
+    text = PROFILE
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    return parse_profile((text + more).encode())
+
+
+def event(
+    name: str, pcr: int, digests: str = '["' + "ab" * 32 + '"]', required: str = "true"
+) -> str:
+    return (
+        f'\n[[event]]\nname = "{name}"\npcr = {pcr}\ndigests = {digests}\nrequired = {required}\n'
+    )
 
 
 def test_lint_says_what_an_attacker_would_like():
@@ -56,3 +83,122 @@ def test_diff_tells_what_changed_and_nothing_else():
         and "revocation list: 2 more hashes demanded, 0 no longer" in lines
     )
     assert not any("CRTM" in line or "separator" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("made", "about"),
+    [
+        (lambda: profile(more=event("kernel", 4)), "kernel"),
+        (lambda: profile(("pcr = 0\n", "pcr = 2\n")), "PCR 0"),
+        (lambda: profile((DBX + "\n", "")), "[secure_boot] dbx_minimum"),
+        (lambda: profile((SBAT + "\n", "")), "[secure_boot] sbat_minimum"),
+        (lambda: profile(), "[tpm] firmware"),
+        (lambda: profile(("pcr = 5\n", "pcr = 3\n")), "PCR 5"),
+        (lambda: profile(("max_violations = 0", NO_TMP)), "[ima] exclude"),
+    ],
+)
+def test_lint_names_each_gap(made: Callable[[], FirmwareProfile], about: str):
+    assert about in {r.about for r in lint(made())}
+
+
+def test_lint_finds_nothing_of_that_in_a_profile_that_asks_for_it():
+    asked = {r.about for r in lint(profile((ANY_TPM, ONE_TPM)))}
+    assert not asked & {
+        "[tpm] firmware",
+        "kernel",
+        "PCR 0",
+        "PCR 5",
+        "[secure_boot] dbx_minimum",
+        "[ima] exclude",
+    }
+
+
+def test_a_profile_is_explained_sentence_by_sentence():
+    said = explain(profile())
+    assert said[0].startswith("simulated-camera 1.0.0, revision 1: simulated")
+    for sentence in (
+        "Secure Boot must be on.",
+        "The revocation list holds at least 3 given hashes; more is welcome.",
+        "TPM firmware of any version.",
+        "Something was measured under /opt/framegate/.",
+    ):
+        assert sentence in said
+    assert any("must hold kernel (1 digest)" in s for s in said)
+    assert any("may hold any BootOrder, Boot####" in s for s in said)
+    assert "By the agent's own word: os_ids debian, ubuntu." in said
+
+
+def test_a_profile_that_asks_for_less_is_explained_as_that():
+    said = explain(
+        profile(
+            ("required = true\ndbx", "required = false\ndbx"),
+            (DBX + "\n", ""),
+            (SBAT + "\n", ""),
+            ('firmware = "any"', 'firmware = ["00000000000000aa", "00000000000000ab"]'),
+            ('description = "simulated: the images are made up"\n', ""),
+            ('measured = ["/opt/framegate/"]\n', ""),
+            ("9, 10]", "9, 10, 11]"),
+            ("[profile]", 'quirks = ["systemd-phases"]\n[profile]'),
+            ('allow = ["', 'allow = ["a", "b", "c", "'),
+            more=event("driver", 3, '"any"', "false"),
+        )
+    )
+    assert said[0] == "simulated-camera 1.0.0, revision 1"
+    assert "Secure Boot may be off." in said
+    assert "TPM firmware one of 00000000000000aa, 00000000000000ab." in said
+    assert any("may hold driver (anything)" in s for s in said)
+    assert any("a | b | c …" in s for s in said) and any("Quirk systemd-phases" in s for s in said)
+    assert any("PCR 11" in s and "nothing but the separator" in s for s in said)
+    assert not any("revocation" in s or "SBAT" in s or "measured under" in s for s in said)
+
+
+def changed(*changes: tuple[str, str], more: str = "") -> list[str]:
+    return diff(profile(), profile(*changes, more=more))
+
+
+def test_every_kind_of_change_is_told_in_both_directions():
+    kinds = {
+        "quotes sha256 PCR": [("8, 9, 10]", "8, 9, 10, 14]")],
+        "Secure Boot may now be off": [("required = true\ndbx", "required = false\ndbx")],
+        "revocation list: 0 more hashes demanded, 3 no longer": [(DBX + "\n", "")],
+        "SBAT minimum {} instead of": [(SBAT + "\n", "")],
+        "TPM firmware 00000000000000aa instead of any": [
+            ('firmware = "any"', 'firmware = ["00000000000000aa"]')
+        ],
+        "grants quirk systemd-phases": [
+            ("9, 10]", "9, 10, 11]"),
+            ("[profile]", 'quirks = ["systemd-phases"]\n[profile]'),
+        ],
+        "[ima] max_violations: 3 instead of 0": [("max_violations = 0", "max_violations = 3")],
+        "allowlists abababababab instead of": [(ALLOWLISTS, OTHER_LIST)],
+        "posture os_ids": [('["debian", "ubuntu"]', '["debian"]')],
+        "variable BootOrder in PCR 1 may no longer be anything": [('"BootOrder", ', "")],
+        "text in PCR 8: no longer allows": [("lockdown=integrity", "quiet")],
+        "kernel: in PCR 2 instead of 4": [('name = "kernel"\npcr = 4', 'name = "kernel"\npcr = 2')],
+        "text in PCR 8: no longer required": [
+            ('integrity"]\nrequired = true', 'integrity"]\nrequired = false')
+        ],
+    }
+    for words, changes in kinds.items():
+        lines = changed(*changes)
+        assert any(line.startswith(words) for line in lines), (words, lines)
+        assert diff(profile(*changes), profile()), words
+
+
+def test_rules_that_come_go_and_ask_for_less():
+    assert changed(more=event("driver", 3)) == ["driver: new, required in PCR 3"]
+    back = diff(profile(more=event("driver", 3)), profile())
+    assert back == ["driver: no longer required in PCR 3"]
+    strict = profile(more=event("driver", 3))
+    loose = profile(more=event("driver", 3, '"any"', "false"))
+    assert diff(strict, loose) == [
+        "driver: no longer allows abababababababab…",
+        "driver: no longer required",
+        "driver: claims anything",
+    ]
+    assert "driver: claims only given digests" in diff(loose, strict)
+    text = PROFILE
+    start, end = text.index("[ima]"), text.index("[[variable]]")
+    without = parse_profile((text[:start] + text[end:]).replace("9, 10]", "9]").encode())
+    assert "asks for no IMA list any more" in diff(profile(), without)
+    assert "asks for the IMA list" in diff(without, profile())

@@ -77,6 +77,20 @@ async def test_the_verifier_stands_alone(receipts_desk, tmp_path):
     assert imported - set(sys.stdlib_module_names) == {"cryptography"}
 
 
+async def test_the_verifiers_command_line(receipts_desk, tmp_path, capsys):
+    found = await proved(receipts_desk)
+    root, file = tmp_path / "root.pem", tmp_path / "r.json"
+    root.write_bytes(receipts_desk.fleet.root.pem)
+    file.write_text("\n".join([*map(json.dumps, found), ""]))
+    assert verifier.main(["--root", str(root), str(file)]) == 0
+    assert capsys.readouterr().out.count("holds: PASS") == 5
+    file.write_text("\n".join([*map(json.dumps, found[:-2]), "{}", "no JSON"]))
+    assert verifier.main(["--root", str(root), str(file)]) == 6
+    said = capsys.readouterr().out
+    assert said.count("REFUSED") == 2 and "no receipt for frames" in said
+    assert verifier.main([str(file)]) == 2 and "usage" in capsys.readouterr().err
+
+
 async def test_parts_of_other_receipts_prove_nothing(receipts_desk):
     one, two = (await proved(receipts_desk))[:2]
     assert receipts_desk.refused({**one, "verdict": two["verdict"]}) == "verdict"

@@ -1,0 +1,126 @@
+"""A gateway on loopback with models that answer when they are told to."""
+
+import asyncio
+import time
+
+import grpc
+
+from framegate.errors import Reason, Refused
+from framegate.identity.certificates import from_ms
+from framegate.signed.statement import verify_verdict
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.ports.conversation import Conversations
+from framegate_gateway.ports.frames import FramesService
+from framegate_gateway.ports.operators import GatewayOperatorService
+from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.server import SERVER_OPTIONS
+from framegate_gateway.verdicts.journal import Journal
+from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.fixtures.access import (
+    facts_text,
+)
+from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.gateway import CAMERA, warranted
+
+
+class SlowModels(Models):
+    """Models that answer when they are told to, and find nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def inspect(
+        self, digest, device, part_type, image, encoding, width, height, masks=()
+    ) -> Inspection:
+        await self.go.wait()
+        if part_type == "faulty":
+            raise ZeroDivisionError("a fault of the gateway's own")
+        if part_type == "unknown":
+            raise Refused.of(Reason.PART_UNKNOWN, "a known part", "another")
+        return Inspection((), "aa")
+
+
+class Gate:
+    """A gateway on loopback with a camera that is trusted, and levers."""
+
+    def __init__(self, keys, folder) -> None:
+        self.fleet = keys
+        self.camera = SoftwareCamera(folder, keys)
+        self.engine = SlowModels()
+        self.keys, self.view = warranted(keys, self.camera.certificate, self.engine.bundle.digest)
+        self.journal = Journal()
+        self.receipts = ReceiptStore(folder / "gateway")
+        maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, None, self.receipts)
+        self.server, self.operators = (
+            grpc.aio.server(options=SERVER_OPTIONS),
+            grpc.aio.server(options=SERVER_OPTIONS),
+        )
+        rpc.add_FramesServicer_to_server(
+            FramesService(
+                self.keys, self.view, Conversations(self.view, self.engine, maker, self.receipts)
+            ),
+            self.server,
+        )
+        rpc.add_GatewayOperatorServicer_to_server(
+            GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts),
+            self.operators,
+        )
+        chain = [self.keys.chain_pem()]
+        self.port = self.server.add_secure_port(
+            "127.0.0.1:0",
+            grpc.ssl_server_credentials(
+                chain, keys.issuing["device-ca"].pem, require_client_auth=True
+            ),
+        )
+        self.operator_port = self.operators.add_secure_port(
+            "127.0.0.1:0",
+            grpc.ssl_server_credentials(
+                chain, keys.issuing["operator-ca"].pem, require_client_auth=True
+            ),
+        )
+
+    def channel(self, port: int, pair) -> grpc.aio.Channel:
+        credentials = grpc.ssl_channel_credentials(self.fleet.issuing["gateway-ca"].pem, *pair)
+        options = (
+            ("grpc.ssl_target_name_override", "gw1.line-1.gateway.framegate"),
+            ("grpc.use_local_subchannel_pool", 1),
+        )
+        return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
+
+    def stream(self):
+        pair = self.camera.tls_pair
+        return self.channel(self.port, pair)
+
+    def trust(self, state: str) -> None:
+        devices = [
+            pb.DeviceTrust(
+                device=CAMERA,
+                state=state,
+                remaining_ms=600_000,
+                spki_sha256=self.view._devices[CAMERA].spki_sha256,
+                facts=facts_text(CAMERA, state=state),
+            )
+        ]
+        self.view.apply(pb.TrustUpdate(revision=self.view.revision + 1, devices=devices))
+
+    async def opened(self, call):
+        session = self.camera.session((await call.read()).offer, self.keys.newest.publics)
+        await call.write(pb.CameraMessage(opening=session.opening(self.camera)))
+        assert (await call.read()).WhichOneof("kind") == "accepted"
+        return session
+
+    def verdict(self, message):
+        assert message.WhichOneof("kind") == "answer", message
+        return verify_verdict(
+            message.answer.verdict,
+            self.fleet.intermediates,
+            self.fleet.root.certificate,
+            from_ms(time.time_ns() // 1_000_000),
+        )
