@@ -5,6 +5,7 @@ whole and broken.
 import base64
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest

@@ -63,3 +63,10 @@ def test_sealer_and_opener_agree_and_count():
     sealer.counter = 2**32
     assert refused(lambda: sealer.seal(b"x", b"m")) == Reason.FRAME_SESSION
     assert encode_header(9, 0)[0] == 0x80
+
+
+def test_numbers_that_are_too_large_and_another_key():
+    with pytest.raises(ValueError, match="64 bits"):
+        encode_header(0, 1 << 64)
+    sealer, opener = (kind(b"s" * 32, number) for kind, number in ((Sealer, 1), (Opener, 2)))
+    assert refused(lambda: opener.open(sealer.seal(b"x", b""), b"")) == Reason.FRAME_SESSION

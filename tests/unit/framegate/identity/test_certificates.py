@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import EvidenceRejected, Malformed, Reason, Refused
-from framegate.identity.certificates import Purpose, request_key, verify_certificate
+from framegate.identity.certificates import Purpose, from_ms, request_key, verify_certificate
 from framegate.identity.names import Kind, device_id
 from framegate.wire import GatewayPublics
 from framegate_controller.ca.issue import certify, issue_gateway
 from framegate_controller.ca.template import leaf_template
 from framegate_gateway.trust.keys import GatewayKeys
+from support.refusals import refused
 
 NOW = datetime.now(UTC) + timedelta(hours=1)
 """After the fleet of these tests was founded, however late in a run that is."""
@@ -114,25 +115,52 @@ def test_request_keys():
             request_key(raw)
 
 
-def made_by(keys, *, names=("camera.z.n",), curve=None, usages=(Purpose.DEVICE,), ca=False):
-    """A certificate of the device CA as no issuing code of ours would make it."""
+def altered(keys, **changes):
+    """A certificate of the device CA of which our own code would make no such one."""
     issuer = keys.issuing["device-ca"]
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n) for n in names])
-    key = ec.generate_private_key(curve or ec.SECP256R1())
-    builder = (
+    key = ec.generate_private_key(changes.get("curve", ec.SECP256R1()))
+    names = changes.get("names", ("camera.z.n",))
+    usages = changes.get("usages", (Purpose.DEVICE,))
+    return (
         x509.CertificateBuilder()
-        .subject_name(subject)
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n) for n in names]))
         .issuer_name(issuer.certificate.subject)
         .public_key(key.public_key())
         .serial_number(7)
         .not_valid_before(NOW - timedelta(minutes=1))
         .not_valid_after(NOW + timedelta(minutes=3))
-        .add_extension(x509.BasicConstraints(ca, None), critical=True)
+        .add_extension(x509.BasicConstraints(changes.get("ca", False), None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([u.value for u in usages]), critical=False)
         .add_extension(
-            x509.ExtendedKeyUsage([x509.ObjectIdentifier(u.oid) for u in usages]), critical=False
+            x509.SubjectAlternativeName([x509.DNSName("camera.plant.framegate")]), critical=False
         )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.certificate.public_key()),
+            critical=False,
+        )
+        .sign(issuer.key, hashes.SHA256())
     )
-    return issuer.sign_certificate(builder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"names": ("camera.z.n", "camera.z.m")},
+        {"names": ()},
+        {"curve": ec.SECP384R1()},
+        {"usages": (Purpose.DEVICE, Purpose.GATEWAY)},
+        {"ca": True},
+    ],
+    ids=["two names", "no name", "another curve", "two purposes", "a CA"],
+)
+def test_what_our_own_ca_should_not_have_signed(keys, changes):
+    def verified(**how):
+        return verify_certificate(
+            altered(keys, **how), Purpose.DEVICE, keys.intermediates, keys.root.certificate, NOW
+        )
+
+    assert verified().common_name == "camera.z.n"
+    assert refused(lambda: verified(**changes)) == Reason.CERTIFICATE
 
 
 def test_times_that_no_clock_shows():

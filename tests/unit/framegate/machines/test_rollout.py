@@ -116,3 +116,11 @@ def test_classification_is_total():
     assert all(table[0, 0, r, e] == Seen.FAILED for r in (0, 1) for e in (0, 1))
     assert table[0, 1, 0, 0] == Seen.EARLY and table[0, 1, 1, 0] == Seen.UPDATED
     assert table[1, 0, 1, 0] == Seen.WAITING and table[1, 0, 1, 1] == Seen.OVERDUE
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"waves": [100]}', '{"waves": 3}', '{"waves": [100], "x": 1}']
+)
+def test_texts_that_are_no_plan(text):
+    with pytest.raises(Malformed):
+        parse_plan(text)
