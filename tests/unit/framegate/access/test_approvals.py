@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from framegate.access.approvals import content_digest
 from framegate.access.verbs import Scoped, parse_scoped
 from framegate.errors import FramegateError, Malformed
+from framegate.machines.request import RequestKind
+from framegate.registry.request import REVIEW_TARGET, AccessRequest
 from support.office import approval, checked
 
 
@@ -35,3 +37,25 @@ def test_scoped_roles_that_are_anything(text):
     except Malformed:
         return
     assert parse_scoped(str(made)) == made and isinstance(made, Scoped)
+
+
+@pytest.mark.parametrize(
+    ("kind", "about"),
+    [
+        (RequestKind.ROLE, "role:admin"),
+        (RequestKind.ACT, "profile.import"),
+        (RequestKind.REVIEW, REVIEW_TARGET),
+    ],
+)
+def test_what_an_approver_is_asked(kind, about):
+    asked = AccessRequest(
+        id="1",
+        kind=kind,
+        requester="erik",
+        zone="*",
+        summary="s",
+        reason="r",
+        verb="profile.import",
+        role="admin",
+    )
+    assert asked.about == about

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from framegate.errors import EvidenceRejected, Reason, Refused
 from framegate.evidence import verify as evidence_module
 from framegate.evidence.appraise import appraise
-from framegate.evidence.verify import VerifiedEvidence, verify_evidence
+from framegate.evidence.verify import VerifiedEvidence
 from framegate.identity.names import Kind, device_id
 from framegate.profile.model import parse_profile
 from framegate.tpm.constants import Alg, Attr
@@ -20,6 +20,7 @@ from framegate_controller.ca.issue import issue_device
 from framegate_controller.fleet.profiles import add_profile
 from framegate_simulators.forge.forge import EK_ATTRS, Key
 from framegate_simulators.machine.boot import Firmware, profile_toml
+from support.evidence import captured_evidence
 from support.structures import refused_join
 
 NOW = datetime.now(UTC) + timedelta(hours=1)
@@ -27,17 +28,6 @@ NOW = datetime.now(UTC) + timedelta(hours=1)
 
 
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
-
-
-def captured_evidence(bench, monkeypatch) -> VerifiedEvidence:
-    import framegate_controller.fleet.judge as module
-
-    seen = []
-    monkeypatch.setattr(
-        module, "verify_evidence", lambda *a: seen.append(verify_evidence(*a)) or seen[-1]
-    )
-    bench.enrol()
-    return seen[0]
 
 
 def test_verified_types_are_made_by_verifying_functions_alone(bench, monkeypatch):

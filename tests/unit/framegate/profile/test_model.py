@@ -36,6 +36,14 @@ PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
         ("[[event]]", "[[events]]"),
         ('digests = ["', 'digests = ["zz'),
         ('name = "simulated-camera"', 'name = "Bad Name"'),
+        ('name = "kernel"\npcr = 4', 'name = "kernel"\npcr = 14'),
+        ('name = "kernel"\npcr = 4', 'nom = "kernel"\npcr = 4'),
+        ("pcr = 8\nallow", "pcr = 7\nallow"),
+        ("pcr = 8\nallow", "allow"),
+        ("pcr = 1\nnames", "pcr = 2\nnames"),
+        ("[ima]", '[pcr_values]\n10 = ["00"]\n\n[ima]'),
+        ("[ima]", '[ima]\nsigned = ["/opt/"]\nkeys = ["junk"]'),
+        ("[ima]", '[ima]\nsigned = ["/opt/"]'),
     ],
 )
 def test_profiles_that_are_refused(old, new):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.record.verify import AuditRefused, LogAnchor, load_anchor, verify_log
+from framegate.record.entry import MAX_ENTRY_BYTES
+from framegate.record.verify import AuditRefused, LogAnchor, consistent, load_anchor, verify_log
 from framegate.record.witness import head_line
 
 
@@ -51,3 +52,27 @@ def test_exports_that_are_anything_are_refused(signed_log, lines):
 def test_anchors_that_are_none(pem):
     with pytest.raises(AuditRefused):
         load_anchor(pem)
+
+
+def test_anchors_of_another_kind():
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    with pytest.raises(AuditRefused):
+        load_anchor(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+def test_sizes_that_are_no_growth():
+    one, two = b"1" * 32, b"2" * 32
+    assert consistent(3, one, 3, one, []) and not consistent(3, one, 3, two, [])
+    assert not consistent(3, one, 3, one, [two])
+    assert consistent(0, one, 5, two, []) and not consistent(5, one, 3, two, [])
+    assert not consistent(3, one, 5, two, [])
+
+
+def test_lines_that_are_no_entries(signed_log):
+    good = signed_log.export()
+    for line in (b"[]", b"3", b"{" * 100_000, b"x" * (MAX_ENTRY_BYTES + 1)):
+        with pytest.raises(AuditRefused):
+            verify_log([good[0], line, *good[2:]], signed_log.anchor)

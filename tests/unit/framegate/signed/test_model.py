@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.errors import FramegateError, Refused
-from framegate.signed.model import bundle_digest, sign_model, verify_model
+from framegate.errors import FramegateError, Malformed, Refused
+from framegate.signed.model import MAX_SIGNATURE_BYTES, bundle_digest, sign_model, verify_model
 from support.models import KEY, digests
 from support.paths import VECTORS as VECTORS_DIR
 
@@ -100,3 +100,25 @@ def test_a_certificate_of_a_p521_chain_signs(tmp_path):
     assert (
         verify_model(signature, VECTOR_FILES, roots=[root], signers=["ci"], now=NOW).signer == "ci"
     )
+
+
+def test_signatures_that_are_something_else():
+    import json
+
+    good = sign_model("m", VECTOR_FILES, KEY)
+    body = json.loads(good)
+    envelope = body["dsseEnvelope"]
+    for raw in (
+        b" " * (MAX_SIGNATURE_BYTES + 1),
+        json.dumps({**body, "mediaType": "text/plain"}).encode(),
+        json.dumps({**body, "dsseEnvelope": {**envelope, "payloadType": "x"}}).encode(),
+        json.dumps({**body, "dsseEnvelope": {**envelope, "signatures": []}}).encode(),
+        json.dumps({**body, "dsseEnvelope": {**envelope, "payload": "!"}}).encode(),
+    ):
+        with pytest.raises(Malformed):
+            verify_model(raw, VECTOR_FILES, keys=[KEY.public_key()])
+    for chain in ({"certificates": []}, {"certificates": [{"rawBytes": "!"}]}, {}):
+        material = {"x509CertificateChain": chain}
+        raw = json.dumps({**body, "verificationMaterial": material}).encode()
+        with pytest.raises(FramegateError):
+            verify_model(raw, VECTOR_FILES, roots=[VECTOR_ROOT], signers=[SIGNER], now=NOW)
