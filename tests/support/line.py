@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import Reason, Unavailable
 from framegate.identity.certificates import Purpose
 from framegate.identity.pem import private_pem
-from framegate.signed.statement import Verdict
 from framegate_controller.ca.issue import certify, issue_line
 from framegate_controller.ca.keys import SigningKey
 from framegate_controller.ca.template import leaf_template
@@ -20,6 +19,7 @@ from framegate_line.adapter import Adapter
 from framegate_line.credentials import load_credentials
 from framegate_line.ledger import Ledger
 from framegate_line.rules import Rules, Trigger
+from framegate_simulators.fixtures.frames import passed
 
 CAM1, CAM2 = "camera.line-1.cam1", "camera.line-1.cam2"
 
@@ -88,27 +88,17 @@ class LineBench:
 
     def verdict(self, camera=CAM1, sequence=1, outcome="PASS", by=None, **changes) -> bytes:
         by = by or self.gateway
-        made = Verdict(
+        made = passed(
+            self.now,
             verdict_id=f"{camera[-1]}{sequence}",
-            gateway="gateway.line-1.gw1",
             device=camera,
-            zone="line-1",
             part=f"p{sequence}",
-            part_type="t",
             trigger_sequence=sequence,
             outcome=outcome,
             reason="stale" if outcome == "UNINSPECTED" else "",
             defects=({"kind": "open", "score": 0.9, "box": [0, 0, 1, 1]},)
             if outcome == "DEFECT"
             else (),
-            model_sha256="aa",
-            golden_sha256="bb",
-            input_sha256="cc",
-            result_id="r",
-            session="s",
-            counter=0,
-            issued_at_ms=self.now,
-            valid_until_ms=self.now + 30_000,
         )
         return replace(made, **changes).seal(by.der, by.sign)
 

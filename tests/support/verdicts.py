@@ -9,6 +9,7 @@ from framegate.signed.statement import Verdict, verify_verdict
 from framegate_controller.ca.issue import certify
 from framegate_controller.ca.keys import SigningKey
 from framegate_controller.ca.template import leaf_template
+from framegate_simulators.fixtures.frames import passed
 
 NOW = datetime.now(UTC) + timedelta(hours=1)
 """After the fleet of these tests was founded, however late in a run that is."""
@@ -17,26 +18,7 @@ NOW = datetime.now(UTC) + timedelta(hours=1)
 MS = int(NOW.timestamp() * 1000)
 
 
-PASS = Verdict(
-    verdict_id="v",
-    gateway="gateway.line-1.gw1",
-    device="camera.line-1.cam1",
-    zone="line-1",
-    part="p",
-    part_type="t",
-    trigger_sequence=1,
-    outcome="PASS",
-    reason="",
-    defects=(),
-    model_sha256="aa",
-    golden_sha256="bb",
-    input_sha256="cc",
-    result_id="r",
-    session="s",
-    counter=0,
-    issued_at_ms=MS,
-    valid_until_ms=MS + 30_000,
-)
+PASS = passed(MS)
 
 
 def signer(

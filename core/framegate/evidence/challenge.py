@@ -51,6 +51,16 @@ class ChallengeState(Record):
     endorsement: str = text(MAX_ENDORSEMENT)
 
 
+def unknown_session() -> Refused:
+    """That no such session waits for its proof: nobody began it, or it was answered before."""
+    return Refused.of(
+        Reason.SESSION_UNKNOWN,
+        "a session that waits for its proof",
+        "none, or one already used",
+        "begin again",
+    )
+
+
 def state_key(secret: bytes) -> bytes:
     """The sealing key of a fleet's controllers, 32 bytes, out of a secret that they share (HKDF,
     RFC 5869).
@@ -73,20 +83,14 @@ def open_state(key: bytes, sealed: bytes, now_ms: int) -> ChallengeState:
     That it was not answered before, the caller MUST establish. Raises Refused (SESSION_UNKNOWN,
     SESSION_EXPIRED).
     """
-    unknown = Refused.of(
-        Reason.SESSION_UNKNOWN,
-        "a session that waits for its proof",
-        "none, or one already used",
-        "begin again",
-    )
     if not SEAL_NONCE_BYTES < len(sealed) <= MAX_STATE_BYTES:
-        raise unknown
+        raise unknown_session()
     try:
         state = ChallengeState.parse(
             AESGCMSIV(key).decrypt(sealed[:SEAL_NONCE_BYTES], sealed[SEAL_NONCE_BYTES:], _LABEL)
         )  # 1
     except (InvalidTag, ValueError, FramegateError) as error:
-        raise unknown from error
+        raise unknown_session() from error
     if state.expires_ms < now_ms:  # 2
         late = f"{(now_ms - state.expires_ms) / 1000:.0f} s late"
         raise Refused.of(

@@ -22,8 +22,7 @@ from framegate.identity.certificates import Purpose, from_ms, verify_certificate
 from framegate.identity.pem import private_pem
 from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
-from framegate.signed.statement import Grant, Verdict, verify_verdict
-from framegate.wire import Captured
+from framegate.signed.statement import Grant, verify_verdict
 from framegate_agent.camera.session import hold_grant
 from framegate_agent.signing import TLS_CLIENT_PREFIX, TlsSigner
 from framegate_agent.tpm import Tpm
@@ -40,6 +39,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.fixtures.access import access_update
 from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.frames import captured, passed
 from framegate_simulators.fixtures.gateway import CAMERA, warranted
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.machine import Machine
@@ -326,19 +326,7 @@ class _Door:
         return link, session, signed
 
 
-_HEAD = Captured(
-    part="p",
-    part_type="t",
-    trigger_sequence=1,
-    captured_at_ms=1,
-    uncertainty_ms=1,
-    encoding=1,
-    width=64,
-    height=64,
-    mask_version=0,
-    mask_sha256=b"",
-    size=5,
-)
+_HEAD = captured(1, 5, part="p", captured_at_ms=1, uncertainty_ms=1, width=64, height=64)
 
 
 @attempt("N89", "the controller falls silent behind a gate without grace")
@@ -438,25 +426,14 @@ def n113(t: Target) -> Seen:
 )
 def n114(t: Target) -> Seen:
     fleet, now = t.keys, time.time_ns() // 1_000_000
-    verdict = Verdict(
+    digest = "ab" * 32
+    verdict = passed(
+        now,
         verdict_id="ab" * 16,
-        gateway="gateway.line-1.gw1",
-        device=CAMERA,
-        zone="line-1",
-        part="p",
-        part_type="t",
-        trigger_sequence=1,
-        outcome="PASS",
-        reason="",
-        defects=(),
-        model_sha256="ab" * 32,
-        golden_sha256="ab" * 32,
-        input_sha256="ab" * 32,
-        result_id="r",
         session="ab" * 16,
-        counter=0,
-        issued_at_ms=now,
-        valid_until_ms=now + 30_000,
+        model_sha256=digest,
+        golden_sha256=digest,
+        input_sha256=digest,
     )
 
     def signer(label: str, purpose: Purpose, name: str) -> tuple[bytes, Callable[[bytes], bytes]]:

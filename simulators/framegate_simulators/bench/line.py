@@ -27,8 +27,7 @@ from framegate.receipt_verifier import verify_receipt
 from framegate.record.entry import entry_bytes
 from framegate.record.merkle import data_tree
 from framegate.signed.receipt import Checkpoint, ReceiptBatch, b64, log_body
-from framegate.signed.statement import Verdict
-from framegate.wire import Captured, sha256
+from framegate.wire import sha256
 from framegate_agent.camera.heads import sign_owed
 from framegate_agent.camera.masking import blank
 from framegate_controller.ca.issue import issue_line
@@ -54,6 +53,7 @@ from framegate_line.credentials import load_credentials
 from framegate_line.ledger import Ledger
 from framegate_line.rules import Rules, Trigger
 from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.frames import captured, passed
 from framegate_simulators.fixtures.gateway import CAMERA, warranted
 
 FRAME_BYTES: Final = 160_000
@@ -94,22 +94,6 @@ def _opened(camera: SoftwareCamera) -> tuple[CameraLink, Any, GatewayKeys, Any, 
     return link, session, keys, view, models
 
 
-def _head(number: int) -> Captured:
-    return Captured(
-        part=f"p{number}",
-        part_type="t",
-        trigger_sequence=number,
-        captured_at_ms=0,
-        uncertainty_ms=0,
-        encoding=1,
-        width=640,
-        height=640,
-        mask_version=0,
-        mask_sha256=b"",
-        size=FRAME_BYTES,
-    )
-
-
 async def _frame_path(folder: Path, camera: SoftwareCamera) -> dict[str, Any]:
     """The loop's own time and the whole wait for one verdict, with receipts and without; sealing
     beside bare AES-GCM and SHA-256.
@@ -127,7 +111,7 @@ async def _frame_path(folder: Path, camera: SoftwareCamera) -> dict[str, Any]:
             image[:4] = number.to_bytes(4, "big")
             frame_bytes = bytes(image)
             begun = time.perf_counter()
-            frame = session.seal(_head(number), frame_bytes)
+            frame = session.seal(captured(number, FRAME_BYTES), frame_bytes)
             seal.append(time.perf_counter() - begun)
             admitted.append(link.admit(frame.metadata, frame.sealed))
         took = []
@@ -168,7 +152,7 @@ async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dic
     maker = VerdictMaker(keys, view, models, Journal(), None, store)
     store.opened(link.opened, CAMERA, link.session_certificate(), view.now_ms())
     for number in range(3000):
-        frame = session.seal(_head(number), number.to_bytes(4, "big") * 8)
+        frame = session.seal(captured(number, FRAME_BYTES), number.to_bytes(4, "big") * 8)
         await maker.inspected(link.admit(frame.metadata, frame.sealed), Inspection((), "aa"), 1.0)
         session.owed.answered(number)
         if number % 40 == 0:
@@ -240,26 +224,7 @@ def _vault(folder: Path) -> dict[str, Any]:
     it.
     """
     vault = FrameVault(folder / "vault", VaultKeys(folder / "vault", os.urandom(32)))
-    verdict = Verdict(
-        verdict_id="",
-        gateway="gateway.line-1.gw1",
-        device=CAMERA,
-        zone="line-1",
-        part="p",
-        part_type="t",
-        trigger_sequence=1,
-        outcome="PASS",
-        reason="",
-        defects=(),
-        model_sha256="",
-        golden_sha256="",
-        input_sha256="",
-        result_id="",
-        session="",
-        counter=0,
-        issued_at_ms=time.time_ns() // 1_000_000,
-        valid_until_ms=0,
-    )
+    verdict = passed(time.time_ns() // 1_000_000)
     frames = [os.urandom(FRAME_BYTES) for _ in range(20)]
     digests = [sha256(f).hex() for f in frames]
     begun = time.perf_counter()
@@ -313,7 +278,7 @@ async def _adapter(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> di
     )
     took = []
     for number in range(FRAMES):
-        frame = session.seal(_head(number), number.to_bytes(4, "big") * 8)
+        frame = session.seal(captured(number, FRAME_BYTES), number.to_bytes(4, "big") * 8)
         envelope = await maker.inspected(
             link.admit(frame.metadata, frame.sealed), Inspection((), "aa"), 1.0
         )

@@ -57,6 +57,7 @@ from framegate_simulators.bench.verify import attested, bench_alarms, bench_veri
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import CAMERA, HOST, warranted
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -121,19 +122,7 @@ class BenchCamera(SoftwareCamera):
         reader = asyncio.create_task(read())
         for number, image in enumerate(self.frames):
             await free.acquire()
-            head = Captured(
-                part=f"p{number}",
-                part_type="drawn-1",
-                trigger_sequence=number,
-                captured_at_ms=0,
-                uncertainty_ms=0,
-                encoding=1,
-                width=640,
-                height=640,
-                mask_version=0,
-                mask_sha256=b"",
-                size=len(image),
-            )
+            head = captured(number, len(image), part_type="drawn-1")
             begun[number] = time.perf_counter()
             await call.write(pb.CameraMessage(frame=seal(head, image)))
         await reader
@@ -273,19 +262,7 @@ async def bench_security(camera: SoftwareCamera) -> dict[str, Any]:
     image, parts = bytearray(os.urandom(PAYLOAD)), []
     for number in range(1000):
         image[:4] = number.to_bytes(4, "big")  # no two frames are alike
-        head = Captured(
-            part="p",
-            part_type="t",
-            trigger_sequence=number,
-            captured_at_ms=0,
-            uncertainty_ms=0,
-            encoding=1,
-            width=640,
-            height=640,
-            mask_version=0,
-            mask_sha256=b"",
-            size=PAYLOAD,
-        )
+        head = captured(number, PAYLOAD)
         t0 = time.perf_counter()
         frame = session.seal(head, bytes(image))
         t1 = time.perf_counter()

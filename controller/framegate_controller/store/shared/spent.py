@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from framegate.errors import Reason, Refused
+from framegate.evidence.challenge import unknown_session
 
 MAX_SPENT: Final = 50_000
 """Ids in memory, some hundred bytes each, for a minute each; past it the oldest go, whose tokens
@@ -36,10 +36,5 @@ class InMemorySpentSessions:
         ):
             self._until.pop(next(iter(self._until)))
         if session in self._until:
-            raise Refused.of(
-                Reason.SESSION_UNKNOWN,
-                "a session that waits for its proof",
-                "none, or one already used",
-                "begin again",
-            )
+            raise unknown_session()
         self._until[session] = expires_ms

@@ -12,6 +12,7 @@ from sqlalchemy import Row, Select, bindparam, delete, func, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from framegate.errors import Reason, Refused
+from framegate.evidence.challenge import unknown_session
 from framegate.identity.names import DeviceId, Kind
 from framegate.ima.replay import ImaPrefix
 from framegate.machines.lifecycle import State
@@ -370,12 +371,7 @@ class SqlSpentChallenges:
     def spend(self, challenge: bytes, expires_ms: int) -> None:
         """See `ports.SpentChallenges.spend`."""
         if self._rows.run(_SPEND, {"id": challenge, "expires_ms": expires_ms}) != 1:
-            raise Refused.of(
-                Reason.SESSION_UNKNOWN,
-                "a session that waits for its proof",
-                "none, or one already used",
-                "begin again",
-            )
+            raise unknown_session()
 
 
 class SqlTpmMakers:
