@@ -35,12 +35,12 @@ unit: setup ## The unit tests alone
 coverage: setup ## Measure branch coverage; fails under 97 % of the core
 	@./scripts/coverage.sh
 
-check: setup ## Format, lint, types, layers, stale generated code
+check: setup ## Format, lint, types, layers, module borders, stale generated code
 	@$(PY) -m ruff format --check -q . && $(PY) -m ruff check -q .
 	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
 	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
-	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py
+	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py && $(PY) scripts/borders.py
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run

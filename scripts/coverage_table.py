@@ -14,12 +14,14 @@ def main(report: Path) -> None:
     print(
         f"{'package':<24}{'statements':>12}{'missed':>8}{'branches':>10}{'missed':>8}{'covered':>9}"
     )
-    for package, found in sorted(packages.items()):
-        whole = found["num_statements"] + found["num_branches"]
-        share = 100 * (found["covered_lines"] + found["covered_branches"]) / whole if whole else 100
+    for package, totals in sorted(packages.items()):
+        whole = totals["num_statements"] + totals["num_branches"]
+        share = (
+            100 * (totals["covered_lines"] + totals["covered_branches"]) / whole if whole else 100
+        )
         print(
-            f"{package:<24}{found['num_statements']:>12}{found['missing_lines']:>8}"
-            f"{found['num_branches']:>10}{found['missing_branches']:>8}{share:>8.1f}%"
+            f"{package:<24}{totals['num_statements']:>12}{totals['missing_lines']:>8}"
+            f"{totals['num_branches']:>10}{totals['missing_branches']:>8}{share:>8.1f}%"
         )
 
 

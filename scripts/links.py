@@ -45,7 +45,7 @@ def main() -> int:
 @cache
 def files() -> tuple[Path, ...]:
     """Every file of the repository but what is hidden or built; .github's are in."""
-    found: list[Path] = []
+    listed: list[Path] = []
     waiting = [ROOT]
     while waiting:
         for path in sorted(waiting.pop().iterdir()):
@@ -54,8 +54,8 @@ def files() -> tuple[Path, ...]:
                 if not hidden and path.name not in SKIPPED:
                     waiting.append(path)
             elif not hidden:
-                found.append(path)
-    return tuple(found)
+                listed.append(path)
+    return tuple(listed)
 
 
 def pages() -> list[Path]:
@@ -112,17 +112,17 @@ def _link(page: Path, target: str) -> str:
 @cache
 def _anchors(page: Path) -> frozenset[str]:
     """The anchors of a page's headings, as Git hosts make them."""
-    found: set[str] = set()
+    anchors: set[str] = set()
     for _, line in _prose(_read(page)):
         if heading := re.match(r"#{1,6}\s+(.*?)\s*#*$", line):
-            words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).replace("`", "")
-            slug = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
-            number, made = 0, slug
-            while made in found:
-                number, made = number + 1, f"{slug}-{number + 1}"
-            found.add(made)
-        found.update(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", line))
-    return frozenset(found)
+            title = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).replace("`", "")
+            slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+            number, anchor = 0, slug
+            while anchor in anchors:
+                number, anchor = number + 1, f"{slug}-{number + 1}"
+            anchors.add(anchor)
+        anchors.update(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", line))
+    return frozenset(anchors)
 
 
 def _spoken_of(code: str) -> str:
@@ -133,10 +133,10 @@ def _spoken_of(code: str) -> str:
         return ""
     name = spelled[1] or ""
     pattern = re.compile("(?:.*/)?" + re.escape(path).replace(r"\*", "[^/]*"))
-    found = [f for f in files() if pattern.fullmatch(f.relative_to(ROOT).as_posix())]
-    if not found:
+    meant = [f for f in files() if pattern.fullmatch(f.relative_to(ROOT).as_posix())]
+    if not meant:
         return f"no file {path}"
-    if name and not any(re.search(rf"\b{name}\b", _read(f)) for f in found):
+    if name and not any(re.search(rf"\b{name}\b", _read(f)) for f in meant):
         return f"no {name} in {path}"
     return ""
 

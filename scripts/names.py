@@ -75,8 +75,8 @@ def _names() -> Iterator[str]:
     """Every public name: a kind, a space, and the name."""
     for program in programs().values():
         for command in program.leaves():
-            yield f"command {command.words}"
-            yield from (f"option {command.words} {option}" for option in command.options)
+            yield f"command {command.path}"
+            yield from (f"option {command.path} {option}" for option in command.options)
     for record in RECORDS:
         yield from (f"setting {record.PROGRAM}.{name}" for name in declared(record))
     for name, service in pb.DESCRIPTOR.services_by_name.items():
@@ -98,10 +98,10 @@ def _untold(now: frozenset[str]) -> Iterator[str]:
     told = re.split(r"^## ", log, flags=re.M)[1]
     changed = now ^ before
     for name in sorted(changed):
-        kind, _, words = name.partition(" ")
-        if kind == "option" and f"command {words.rpartition(' ')[0]}" in changed:
+        kind, _, spelled = name.partition(" ")
+        if kind == "option" and f"command {spelled.rpartition(' ')[0]}" in changed:
             continue
-        said = words.split()[-1] if kind in {"command", "option"} else words
+        said = spelled.split()[-1] if kind in {"command", "option"} else spelled
         if said not in told and said.rpartition(".")[2] not in told:
             what = "new" if name in now else "gone"
             yield f"CHANGELOG.md says nothing under Unreleased of the {what} {name}"

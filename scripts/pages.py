@@ -16,14 +16,14 @@ KINDS = (events, cli, reasons, policy, decisions, settings, layers)
 def main() -> int:
     """0 where every page is as it would be made."""
     check = "--check" in sys.argv[1:]
-    made = {ROOT / path: text for kind in KINDS for path, text in kind.pages().items()}
-    stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
+    written = {ROOT / path: text for kind in KINDS for path, text in kind.pages().items()}
+    stale = [p for p, text in written.items() if not p.exists() or p.read_text("utf-8") != text]
     for path in stale:
         if check:
             print(f"{path.relative_to(ROOT)} is stale: run make pages", file=sys.stderr)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(made[path], "utf-8")
+            path.write_text(written[path], "utf-8")
     wrong = examples.wrong(ROOT) if check else []
     for line in wrong:
         print(line, file=sys.stderr)

@@ -37,26 +37,36 @@ pytest_plugins = [
     "support.bus",
     "support.ca_keys",
     "support.engine",
+    "support.fleet_port",
     "support.frames",
     "support.front_desk",
     "support.line",
     "support.machine_changes",
+    "support.mill",
+    "support.mlserver",
     "support.models",
     "support.office",
+    "support.openid",
     "support.receipts",
     "support.registrations",
+    "support.site",
+    "support.swtpm_machine",
     "support.training",
     "support.vault",
+    "support.walk",
 ]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are processors: tests of a plant mostly wait for its clocks."""
     return len(os.sched_getaffinity(0)) + 1
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
-    """Plants in two lanes, every other file by itself."""
+    """Plants in two lanes, every other file by itself, in the order that they were collected in."""
+    config.option.loadscopereorder = False
     return Lanes(config, log)
 
 

@@ -1,4 +1,4 @@
-"""Enrol, rejoin and attest: the agent's side of challenge and proof."""
+"""Enrol, rejoin and attest: the agent's side of challenge and evidence."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from framegate.wire import (
     MAX_IMA_BYTES,
     AttestHello,
     Challenge,
+    Evidence,
     Hello,
-    Proof,
     certify_data,
     quote_data,
     sha256,
@@ -48,7 +48,7 @@ from framegate_agent.channel import server_authenticated
 from framegate_agent.posture import collect_posture
 from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import AgentState, TrustedClock
-from framegate_agent.tpm import Tpm
+from framegate_agent.tpm.chip import Tpm
 from framegate_proto.edge import answered, from_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -135,7 +135,7 @@ class Attester:
                 vouched = (
                     self.tpm.certify_ak(iak, iak_certify_data(t, ak.name)) if iak else (b"", b"")
                 )
-                proof = self._proof(
+                evidence = self._evidence(
                     challenge,
                     t,
                     tls,
@@ -145,11 +145,11 @@ class Attester:
                     csr=self._csr(tls),
                     vouched=vouched,
                 )
-                return activation_mac(secret, t, proof), proof
+                return activation_mac(secret, t, evidence), evidence
 
-            mac, proof = await asyncio.to_thread(prove)
+            mac, evidence = await asyncio.to_thread(prove)
             answer = await _call(
-                stub.Complete, pb.CompleteRequest(state=reply.state, mac=mac, proof=proof)
+                stub.Complete, pb.CompleteRequest(state=reply.state, mac=mac, evidence=evidence)
             )
         return self._outcome(state, answer, tls)
 
@@ -169,8 +169,10 @@ class Attester:
             reply = await _call(stub.Begin, pb.BeginRequest(hello=hello))
             challenge = self._verified_challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
-            proof = await asyncio.to_thread(self._proof, challenge, t, tls, log, publics)
-            answer = await _call(stub.Complete, pb.CompleteRequest(state=reply.state, proof=proof))
+            evidence = await asyncio.to_thread(self._evidence, challenge, t, tls, log, publics)
+            answer = await _call(
+                stub.Complete, pb.CompleteRequest(state=reply.state, evidence=evidence)
+            )
             if not answer.retry_with_boot_log:
                 break
         return self._outcome(state, answer, tls)
@@ -223,7 +225,7 @@ class Attester:
         self.clock.correct(challenge.issued_at_ms)
         return challenge
 
-    def _proof(  # noqa: PLR0913 - members of a record
+    def _evidence(  # noqa: PLR0913 - members of a record
         self,
         challenge: Challenge,
         t: bytes,
@@ -242,7 +244,7 @@ class Attester:
         )
         clock = parse_attest(attest).clock_info
         self._counters = (clock.reset_count, clock.restart_count)
-        return Proof(
+        return Evidence(
             certify_attest=certified[0],
             certify_signature=certified[1],
             quote_attest=attest,

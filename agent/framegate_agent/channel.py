@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from grpc import experimental  # the one use of gRPC's experimental API
 
-from framegate.wire import MAX_FRAME_BYTES, MAX_PROOF_BYTES
+from framegate.wire import MAX_EVIDENCE_BYTES, MAX_FRAME_BYTES
 from framegate_agent.signing import KeyInTpm, TlsSigner
 
 warnings.filterwarnings(
@@ -21,8 +21,8 @@ warnings.filterwarnings(
 )  # known, and pinned for
 
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_PROOF_BYTES),
-    ("grpc.max_send_message_length", max(MAX_PROOF_BYTES, MAX_FRAME_BYTES) + 64 * 1024),
+    ("grpc.max_receive_message_length", MAX_EVIDENCE_BYTES),
+    ("grpc.max_send_message_length", max(MAX_EVIDENCE_BYTES, MAX_FRAME_BYTES) + 64 * 1024),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 200),

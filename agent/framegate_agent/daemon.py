@@ -18,7 +18,7 @@ from typing import Any, Final
 import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Failure, FramegateError, Reason, Unavailable
+from framegate.errors import Failure, FramegateError, Reason
 from framegate.identity.certificates import from_ms, spki_of
 from framegate.signed.mask import verify_masks
 from framegate.wire import Warrant
@@ -28,13 +28,14 @@ from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
 from framegate_agent.camera.heads import HeadSpool
 from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
-from framegate_agent.channel import with_tpm_key
+from framegate_agent.fleet_connection import FleetConnection
 from framegate_agent.gateway_socket import GatewaySocket
 from framegate_agent.posture import glance
 from framegate_agent.settings import AgentSettings
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, StateFile, TrustedClock
-from framegate_agent.tpm import Tpm, TpmFailed
+from framegate_agent.tpm.chip import Tpm
+from framegate_agent.tpm.esapi import TpmFailed
 from framegate_proto.edge import answered, from_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -75,8 +76,7 @@ class Agent:
         self.demands = Demands(frozenset(settings.model), frozenset(settings.gateway))
         self.broker = self._broker()
         self._poke = asyncio.Event()
-        self._channel: grpc.aio.Channel | None = None
-        self._channel_expires_s = 0.0
+        self._fleet = FleetConnection(self.tpm, self.clock, lambda: self.state)
         self._fleet_failed = 0
         self._attested = 0
         self.spool = HeadSpool(settings.state / "heads", spki_of(self.tpm.tls_key().key()))  # type: ignore[arg-type]
@@ -133,13 +133,13 @@ class Agent:
         finally:
             if self.socket is not None:
                 await self.socket.stop()
-            await self._drop_channel()
+            await self._fleet.drop()
             self._write_status("stopped")
             await asyncio.to_thread(self.tpm.close)
 
     async def fetch_grants(self, nonce: bytes) -> tuple[list[bytes], tuple[Failure, ...]]:
-        """Ask the controller for grants; part of `camera.stream.Identity`."""
-        stub: Any = rpc.FleetStub(await self._fleet())
+        """Ask the controller for grants; part of `camera.identity.Identity`."""
+        stub: Any = rpc.FleetStub(await self._fleet.channel())
         reply = await answered(
             stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S), UNREACHED
         )
@@ -151,8 +151,7 @@ class Agent:
         """Verified masks reach every capture child and the disk, so that they hold from the first
         frame after a restart on. Raises what verification says.
         """
-        held = self.file.load_masks()
-        if envelope == held:
+        if envelope == self.file.load_masks():
             return
         s = self.state
         masks = verify_masks(
@@ -187,15 +186,15 @@ class Agent:
                 stream.capture.set_masks(masks)
 
     def _server_ca(self) -> bytes:
-        found = [
+        server_cas = [
             a
             for a in self.state.authority_certificates
             if "server-ca" in a.subject.rfc4514_string()
         ]
-        return b"".join(a.public_bytes(Encoding.PEM) for a in found)
+        return b"".join(a.public_bytes(Encoding.PEM) for a in server_cas)
 
     async def _certify(self, csr: bytes) -> tuple[bytes, bytes]:
-        stub: Any = rpc.FleetStub(await self._fleet())
+        stub: Any = rpc.FleetStub(await self._fleet.channel())
         reply = await answered(
             stub.BrokerCertificate(pb.BrokerCertificateRequest(csr=csr), timeout=RPC_TIMEOUT_S),
             UNREACHED,
@@ -232,9 +231,11 @@ class Agent:
         rejoining.
         """
         publics = self.socket.publics if self.socket else ()
-        if self._certificate_life_s() > 1 and self._fleet_failed < FLEET_TRIES:
+        if self._fleet.certificate_life_s() > 1 and self._fleet_failed < FLEET_TRIES:
             try:
-                outcome = await self.attester.attest(self.state, await self._fleet(), publics)
+                outcome = await self.attester.attest(
+                    self.state, await self._fleet.channel(), publics
+                )
             except FramegateError as error:
                 self._fleet_failed += 1
                 if error.reason in {
@@ -247,14 +248,14 @@ class Agent:
         else:
             outcome = await self.attester.join(self.state, b"", publics)
             self._rejoined += 1
-            await self._drop_channel()
+            await self._fleet.drop()
         self._fleet_failed = 0
         self._attested += 1
         return outcome
 
     def _took(self, outcome: Outcome) -> None:
         """Keep the answer, and pass on what it means for streams and gateways."""
-        held = self.state
+        before = self.state
         self.failures = outcome.failures
         if outcome.state.certificate:
             self.state = outcome.state
@@ -262,17 +263,17 @@ class Agent:
         # state
         else:
             self.state = replace(
-                held,
+                before,
                 state=outcome.state.state,
                 device=outcome.state.device,
                 zone=outcome.state.zone,
                 seen_ms=outcome.state.seen_ms,
             )
         self.file.save(self.state)
-        if self.state.state != held.state:
+        if self.state.state != before.state:
             log.warning(
                 "state %s -> %s%s",
-                held.state,
+                before.state,
                 self.state.state,
                 "".join(f"; {f}" for f in self.failures),
             )
@@ -299,53 +300,10 @@ class Agent:
             reason=reason,
         )
 
-    def _certificate_life_s(self) -> float:
-        certificate = self.state.own_certificate
-        if certificate is None:
-            return 0.0
-        key = certificate.public_key()
-        if key != self.tpm.tls_key().key():
-            return 0.0  # another boot's key, or another machine's disk
-        return certificate.not_valid_after_utc.timestamp() - self.clock.now_s()
-
-    async def _fleet(self) -> grpc.aio.Channel:
-        """The fleet port's channel; made anew where its certificate has ended and the connection is
-        gone too.
-        """
-        if self._channel is not None:
-            alive = self._channel_expires_s > self.clock.now_s() + 1
-            if alive or self._channel.get_state() == grpc.ChannelConnectivity.READY:
-                return self._channel
-        certificate = self.state.own_certificate
-        if certificate is None or self._certificate_life_s() <= 0:
-            raise Unavailable.of(
-                Reason.CERTIFICATE,
-                "a certificate for this boot's key",
-                "none",
-                "it comes with the next attestation",
-            )
-        await self._drop_channel()
-        authorities = self.state.authority_certificates
-        self._channel = with_tpm_key(
-            self.state.fleet_address,
-            self.state.server_name,
-            [self.state.root_certificate],
-            self.tpm,
-            (certificate, *authorities),
-            self.clock.now_s,
-        )
-        self._channel_expires_s = certificate.not_valid_after_utc.timestamp()
-        return self._channel
-
-    async def _drop_channel(self) -> None:
-        if self._channel is not None:
-            channel, self._channel = self._channel, None
-            await channel.close(grace=1.0)
-
     async def _watch_loop(self) -> None:
         while True:
             try:
-                stub: Any = rpc.FleetStub(await self._fleet())
+                stub: Any = rpc.FleetStub(await self._fleet.channel())
                 call = stub.Watch(pb.WatchRequest())
                 while (
                     event := await asyncio.wait_for(
@@ -412,7 +370,7 @@ class Agent:
                 "streams": [
                     {
                         "source": s.source,
-                        "gateway": s.held.grant.host if s.held else "",
+                        "gateway": s.lease.grant.host if s.lease else "",
                         "problem": [str(f) for f in s.problem],
                     }
                     for s in self.streams

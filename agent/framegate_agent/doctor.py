@@ -20,7 +20,7 @@ from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import BUILD_MS, StateFile
-from framegate_agent.tpm import AK_HANDLE, Tpm
+from framegate_agent.tpm.chip import AK_HANDLE, Tpm
 
 REACH_TIMEOUT_S: Final = 3.0
 MAX_CLOCK_LAG_S: Final = 300
@@ -131,24 +131,24 @@ def _handles(tpm: Tpm, _log: Path) -> Finding:
 
 
 def _endorsement(tpm: Tpm, _log: Path) -> Finding:
-    found = tpm.endorsement()
-    if not found.certificates:
+    endorsement = tpm.endorsement()
+    if not endorsement.certificates:
         return Finding(
             "endorsement key",
             False,
-            f"{found.label}",
+            f"{endorsement.label}",
             "ask the operator to pin it: framegate-agent ek; framegate camera invite NAME --ek-hash"
             " HASH",
         )
-    read = load_maker_certificate(found.certificates[0])
+    read = load_maker_certificate(endorsement.certificates[0])
     certificate, notes = read.certificate, read.notes
     same = (
         certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        == found.public.spki()
+        == endorsement.public.spki()
     )
     fits = "matches" if same else "is of ANOTHER key"
     put_right = f", {' and '.join(notes)} put right" if notes else ""
-    seen = f"{found.label}, certificate {fits}{put_right}"
+    seen = f"{endorsement.label}, certificate {fits}{put_right}"
     return Finding(
         "endorsement key",
         same,
@@ -203,15 +203,18 @@ def _ima(path: Path) -> Finding:
             "boot with an IMA policy (docs/guides/operators/ima-policy.md); without it nothing that"
             " runs after boot is measured",
         )
-    found = parse_ima(path.read_bytes())
-    own = sum(e.path.startswith(AGENT_FOLDER.encode()) for e in found.entries)
+    measured = parse_ima(path.read_bytes())
+    own = sum(e.path.startswith(AGENT_FOLDER.encode()) for e in measured.entries)
     fix = (
         ""
         if own
         else f"load the IMA rule that measures {AGENT_FOLDER}: docs/guides/operators/ima-policy.md"
     )
     return Finding(
-        "IMA list", bool(own), f"{len(found.entries)} entries, {own} of Framegate's own files", fix
+        "IMA list",
+        bool(own),
+        f"{len(measured.entries)} entries, {own} of Framegate's own files",
+        fix,
     )
 
 
@@ -245,14 +248,14 @@ def _reach(file: StateFile) -> list[Finding]:
         state = file.load()
     except FramegateError as error:
         return [Finding("joined", False, error.failures[0].actual, error.failures[0].hint)]
-    found = [Finding("joined", True, f"{state.device or 'not finished'} ({state.state})")]
+    findings = [Finding("joined", True, f"{state.device or 'not finished'} ({state.state})")]
     for label, address in (("join port", state.join_address), ("fleet port", state.fleet_address)):
         host, _, port = address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), REACH_TIMEOUT_S).close()
-            found.append(Finding(label, True, f"{address} answers"))
+            findings.append(Finding(label, True, f"{address} answers"))
         except (OSError, ValueError) as error:
-            found.append(
+            findings.append(
                 Finding(
                     label,
                     False,
@@ -260,4 +263,4 @@ def _reach(file: StateFile) -> list[Finding]:
                     "is the controller running? does a firewall stand between?",
                 )
             )
-    return found
+    return findings

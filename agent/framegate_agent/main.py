@@ -28,7 +28,7 @@ from framegate_agent.daemon import Agent
 from framegate_agent.doctor import examine
 from framegate_agent.settings import AgentSettings
 from framegate_agent.state import AgentState, StateFile, TrustedClock
-from framegate_agent.tpm import Tpm
+from framegate_agent.tpm.chip import Tpm
 from framegate_host import console
 from framegate_host.console import EXIT_UNTRUSTED, safe, service_exit_code, show_failures, talk
 from framegate_host.logs import start_logging
@@ -165,16 +165,16 @@ def ek(tcti: str, output: Output = "table") -> None:
     with errors():
         tpm = Tpm(tcti)
         try:
-            found, facts = tpm.endorsement(), tpm.facts()
+            endorsement, facts = tpm.endorsement(), tpm.facts()
         finally:
             tpm.close()
-        digest = sha256(found.public.spki()).hex()
+        digest = sha256(endorsement.public.spki()).hex()
         if output == "json":
-            body = {"ek_sha256": digest, "kind": found.label, "maker": facts.maker}
-            print(json.dumps({**body, "certificates": len(found.certificates)}))
+            body = {"ek_sha256": digest, "kind": endorsement.label, "maker": facts.maker}
+            print(json.dumps({**body, "certificates": len(endorsement.certificates)}))
         else:
-            count = len(found.certificates)
-            talk.print(f"{facts.maker} TPM, {found.label}, {count} certificate(s)")
+            count = len(endorsement.certificates)
+            talk.print(f"{facts.maker} TPM, {endorsement.label}, {count} certificate(s)")
             print(digest)
 
 

@@ -116,8 +116,8 @@ def _secure_boot(root: Path) -> int:
 
 
 def _lockdown(root: Path) -> str:
-    found = re.search(r"\[(\w+)\]", _text(root / "sys/kernel/security/lockdown"))
-    return found[1] if found else ""
+    active = re.search(r"\[(\w+)\]", _text(root / "sys/kernel/security/lockdown"))
+    return active[1] if active else ""
 
 
 def _encrypted_root(root: Path) -> int:
@@ -152,17 +152,17 @@ def _firewall(_when: int) -> int:
 
 
 def _listeners(root: Path) -> list[str]:
-    found = []
+    listeners = []
     for name, waiting in _LISTENING.items():
         for address, port in waiting.findall(_text(root / "proc/net" / name)):
-            found.append(f"{name[:3]} {_address(address)}:{int(port, 16)}")
-    return _clean(found)
+            listeners.append(f"{name[:3]} {_address(address)}:{int(port, 16)}")
+    return _clean(listeners)
 
 
 @lru_cache(maxsize=256)
 def _address(text: str) -> str:
-    words = [struct.pack("<I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8)]
-    address = ipaddress.ip_address(b"".join(words))
+    groups = [struct.pack("<I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8)]
+    address = ipaddress.ip_address(b"".join(groups))
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     if mapped is not None:  # an IPv4 socket that a program opened as IPv6
         return str(mapped)
@@ -174,13 +174,13 @@ def _modules(root: Path) -> list[str]:
 
 
 def _usb(root: Path) -> list[str]:
-    found = []
+    devices = []
     for device in _children(root / "sys/bus/usb/devices"):
         vendor = _text(device / "idVendor").strip()
         if vendor:
             product, serial = (_text(device / n).strip() for n in ("idProduct", "serial"))
-            found.append(f"{vendor}:{product} {serial}".strip())
-    return _clean(found)
+            devices.append(f"{vendor}:{product} {serial}".strip())
+    return _clean(devices)
 
 
 def _video(root: Path) -> list[str]:
@@ -205,14 +205,14 @@ def _shells(root: Path) -> list[str]:
 
 
 def _watched(paths: Sequence[Path]) -> list[str]:
-    found = []
+    digests = []
     for path in paths:
         try:
             with path.open("rb") as file:
-                found.append(f"{path} {hashlib.file_digest(file, 'sha256').hexdigest()}")
+                digests.append(f"{path} {hashlib.file_digest(file, 'sha256').hexdigest()}")
         except OSError as error:
-            found.append(f"{path} {error.strerror or 'unreadable'}")
-    return _clean(found)
+            digests.append(f"{path} {error.strerror or 'unreadable'}")
+    return _clean(digests)
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.pem import private_pem
-from framegate.wire import MAX_PROOF_BYTES
+from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
@@ -45,7 +45,7 @@ MAX_STREAMS: Final = 256
 """Concurrent calls on one connection; an agent has three."""
 MAX_HEADERS: Final = 16 * 1024
 SERVER_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_PROOF_BYTES + 64 * 1024),
+    ("grpc.max_receive_message_length", MAX_EVIDENCE_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", MAX_HEADERS),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),

@@ -115,18 +115,18 @@ class Adapter:
         Never raises.
         """
         try:
-            found = verify_verdict(
+            verdict = verify_verdict(
                 envelope,
                 self._credentials.authorities,
                 self._credentials.root,
                 from_ms(self.now_ms()),
             )
-            belongs(self.rules, found)
+            belongs(self.rules, verdict)
         except FramegateError as error:
             self.refused += 1
             log.warning("verdict refused: %s", ascii(str(error)))
             return
-        self._view(found)
+        self._view(verdict)
 
     def _view(self, verdict: Verdict) -> None:
         now, key = self.now_ms(), PartKey(verdict.part, verdict.trigger_sequence)
@@ -148,11 +148,11 @@ class Adapter:
     def _wait_for_trigger(self, key: PartKey, verdict: Verdict, now: int) -> None:
         self._early.setdefault((key, verdict.device), (verdict, now))
         while self._early:
-            oldest, (held, came) = next(iter(self._early.items()))
+            oldest, (early, came) = next(iter(self._early.items()))
             if len(self._early) <= EARLY and came > now - EARLY_MS:
                 return
             del self._early[oldest]
-            self.ledger.note_late(held, "no trigger came for it", now)
+            self.ledger.note_late(early, "no trigger came for it", now)
 
     def _decide(self, key: PartKey, ruling: Ruling) -> None:
         """Decide a part; in the ledger when this returns, on its way to the outputs soon after. The

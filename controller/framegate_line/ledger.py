@@ -83,6 +83,18 @@ class PartRow:
     emitted: int
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerCounts:
+    """Parts by outcome, UNINSPECTED ones by reason, parts still `open`, verdicts that came too
+    `late`.
+    """
+
+    outcomes: Counter[str]
+    reasons: Counter[str]
+    open: int
+    late: int
+
+
 class Ledger:
     """The ledger of one line in `path`. One adapter at a time; `reading` opens it beside a running
     one.
@@ -125,7 +137,7 @@ class Ledger:
     def open_part(self, trigger: Trigger, now_ms: int, deadline_ms: int) -> bool:
         """Enter a part; False where it was entered before (a duplicate trigger changes nothing)."""
         with self._db:
-            made = self._db.execute(
+            inserted = self._db.execute(
                 "INSERT OR IGNORE INTO parts (line, part, sequence, part_type, opened_ms,"
                 " deadline_ms) VALUES (?,?,?,?,?,?)",
                 (
@@ -137,7 +149,7 @@ class Ledger:
                     deadline_ms,
                 ),
             )
-        return made.rowcount == 1
+        return inserted.rowcount == 1
 
     def waiting(self, key: PartKey) -> OpenPart | None:
         """The part, if it was triggered and is not decided."""
@@ -256,8 +268,8 @@ class Ledger:
             for p, s, o, r, v, d, t in rows
         ]
 
-    def counts(self) -> tuple[Counter[str], Counter[str], int, int]:
-        """(outcomes, reasons of UNINSPECTED, parts still open, verdicts that came too late)."""
+    def counts(self) -> LedgerCounts:
+        """How many parts came in and what became of them."""
         outcomes = Counter(
             dict(
                 self._db.execute(
@@ -280,7 +292,7 @@ class Ledger:
             "SELECT count(*) FROM parts WHERE line = ? AND outcome IS NULL", (self.line,)
         ).fetchone()
         (late,) = self._db.execute("SELECT count(*) FROM late").fetchone()
-        return outcomes, reasons, int(waiting), int(late)
+        return LedgerCounts(outcomes, reasons, int(waiting), int(late))
 
     def latest(self, limit: int) -> Sequence[PartRow]:
         """The latest parts, newest first."""

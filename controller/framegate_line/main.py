@@ -69,17 +69,17 @@ def run(settings: LineSettings) -> None:
     """Run the adapter of one line."""
     start_logging(verbose=settings.verbose, least={"pymodbus": logging.CRITICAL})
     with _errors():
-        held = load_credentials(settings.credentials, settings.line)
-        run_service(_serve(settings, held))
+        credentials = load_credentials(settings.credentials, settings.line)
+        run_service(_serve(settings, credentials))
 
 
-async def _serve(settings: LineSettings, held: Credentials) -> None:
+async def _serve(settings: LineSettings, credentials: Credentials) -> None:
     rules, by_broker = settings.rules, settings.triggers == MQTT
     book = Ledger(settings.ledger, rules.line)
     outputs: list[Output] = []
-    adapter = Adapter(rules, book, held, outputs)
+    adapter = Adapter(rules, book, credentials, outputs)
     address, name = settings.broker, settings.broker_name
-    link = LineBroker(rules, held, address, name, adapter.verdict, triggers=by_broker)
+    link = LineBroker(rules, credentials, address, name, adapter.verdict, triggers=by_broker)
     outputs += [_output(text, rules.line, link) for text in settings.output]
     source: PartSource = link if by_broker else Standard()
     link.start()
@@ -106,19 +106,26 @@ def status(
     """How many parts came in and what became of them."""
     with _errors():
         book = Ledger(ledger, line, reading=True)
-        outcomes, reasons, waiting, late = book.counts()
+        counts = book.counts()
         book.close()
-        count = sum(outcomes.values()) + waiting
+        count = sum(counts.outcomes.values()) + counts.open
         if output == "json":
-            body = {"line": line, "parts": count, "outcomes": outcomes, "uninspected": reasons}
-            print(json.dumps({**body, "open": waiting, "late_verdicts": late}))
+            body = {
+                "line": line,
+                "parts": count,
+                "outcomes": counts.outcomes,
+                "uninspected": counts.reasons,
+                "open": counts.open,
+                "late_verdicts": counts.late,
+            }
+            print(json.dumps(body))
             return
         table = Table("", "parts", box=None)
-        for name, number in {"in": count, **outcomes, "open": waiting}.items():
+        for name, number in {"in": count, **counts.outcomes, "open": counts.open}.items():
             table.add_row(escape(name), str(number))
-        for reason, number in reasons.items():
+        for reason, number in counts.reasons.items():
             table.add_row(f"  UNINSPECTED({escape(reason)})", str(number))
-        table.add_row("verdicts too late", str(late))
+        table.add_row("verdicts too late", str(counts.late))
         Console(highlight=False).print(table)
 
 

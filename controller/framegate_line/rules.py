@@ -129,7 +129,7 @@ def rule(rules: Rules, views: Mapping[str, Ruling]) -> Ruling | None:
     needs every view.
     """
     for camera in rules.cameras:
-        found = views.get(camera)
-        if found is not None and found.outcome != Outcome.PASS:
-            return found
+        view = views.get(camera)
+        if view is not None and view.outcome != Outcome.PASS:
+            return view
     return Ruling(Outcome.PASS) if all(camera in views for camera in rules.cameras) else None

@@ -86,23 +86,26 @@ class Score:
 
 
 def score(
-    truths: Sequence[Truth], found: Sequence[Detections], classes: tuple[str, ...], threshold: float
+    truths: Sequence[Truth],
+    detections: Sequence[Detections],
+    classes: tuple[str, ...],
+    threshold: float,
 ) -> Score:
     """Figures of detections against truths, image by image in the same order."""
     rows = [
         row
-        for truth, boxes in zip(truths, found, strict=True)
+        for truth, boxes in zip(truths, detections, strict=True)
         for row in pooled_matches(truth, boxes)
     ]
     total = sum(len(t.kinds) for t in truths)
     kept = [
         hit
-        for truth, boxes in zip(truths, found, strict=True)
+        for truth, boxes in zip(truths, detections, strict=True)
         for _, hit in pooled_matches(truth, at_least(boxes, threshold))
     ]
     hits = sum(kept)
     precision, recall = hits / max(len(kept), 1), hits / max(total, 1)
-    flagged = [bool((boxes.scores >= threshold).any()) for boxes in found]
+    flagged = [bool((boxes.scores >= threshold).any()) for boxes in detections]
     good = [len(t.kinds) == 0 for t in truths]
     return Score(
         classes,
@@ -113,9 +116,9 @@ def score(
         precision,
         recall,
         2 * precision * recall / max(precision + recall, 1e-9),
-        {name: class_ap(truths, found, k, MIN_IOU) for k, name in enumerate(classes)},
-        {name: class_ap(truths, found, k, STRICT_IOU) for k, name in enumerate(classes)},
-        confusion(truths, [at_least(boxes, threshold) for boxes in found], len(classes)),
+        {name: class_ap(truths, detections, k, MIN_IOU) for k, name in enumerate(classes)},
+        {name: class_ap(truths, detections, k, STRICT_IOU) for k, name in enumerate(classes)},
+        confusion(truths, [at_least(boxes, threshold) for boxes in detections], len(classes)),
         sum(good),
         sum(g and f for g, f in zip(good, flagged, strict=True)),
         len(good) - sum(good),
@@ -123,7 +126,7 @@ def score(
     )
 
 
-def best_threshold(truths: Sequence[Truth], found: Sequence[Detections]) -> float:
+def best_threshold(truths: Sequence[Truth], detections: Sequence[Detections]) -> float:
     """The threshold, in hundredths, with the best F by DeepPCB's protocol; the middle of those that
     share it.
     """
@@ -131,7 +134,7 @@ def best_threshold(truths: Sequence[Truth], found: Sequence[Detections]) -> floa
     for hundredth in range(10, 90):
         kept = [
             hit
-            for truth, boxes in zip(truths, found, strict=True)
+            for truth, boxes in zip(truths, detections, strict=True)
             for _, hit in pooled_matches(truth, at_least(boxes, hundredth / 100))
         ]
         f = 2 * sum(kept) / max(len(kept) + total, 1)
@@ -142,29 +145,29 @@ def best_threshold(truths: Sequence[Truth], found: Sequence[Detections]) -> floa
     return at[len(at) // 2]
 
 
-def at_least(found: Detections, threshold: float) -> Detections:
+def at_least(detections: Detections, threshold: float) -> Detections:
     """Those detections that score `threshold` or more."""
-    keep = found.scores >= threshold
-    return Detections(found.boxes[keep], found.classes[keep], found.scores[keep])
+    keep = detections.scores >= threshold
+    return Detections(detections.boxes[keep], detections.classes[keep], detections.scores[keep])
 
 
-def pooled_matches(truth: Truth, found: Detections) -> list[tuple[float, bool]]:
+def pooled_matches(truth: Truth, detections: Detections) -> list[tuple[float, bool]]:
     """(score, whether right) of each detection of one image, by DeepPCB's protocol."""
-    right = np.zeros(len(found), bool)
-    for kind, taken in zip(truth.kinds, takers(truth, found)[0], strict=True):
+    right = np.zeros(len(detections), bool)
+    for kind, taken in zip(truth.kinds, takers(truth, detections)[0], strict=True):
         if taken is not None:
-            right[taken] = found.classes[taken] == kind
-    return [(float(s), bool(r)) for s, r in zip(found.scores, right, strict=True)]
+            right[taken] = detections.classes[taken] == kind
+    return [(float(s), bool(r)) for s, r in zip(detections.scores, right, strict=True)]
 
 
 def confusion(
-    truths: Sequence[Truth], found: Sequence[Detections], classes: int
+    truths: Sequence[Truth], detections: Sequence[Detections], classes: int
 ) -> NDArray[np.int64]:
     """Counts (classes + 1, classes + 1) by the same matching: truth by row, detection by column,
     "nothing" last.
     """
     table = np.zeros((classes + 1, classes + 1), np.int64)
-    for truth, boxes in zip(truths, found, strict=True):
+    for truth, boxes in zip(truths, detections, strict=True):
         taken_by, used = takers(truth, boxes)
         for kind, taken in zip(truth.kinds, taken_by, strict=True):
             table[kind, classes if taken is None else boxes.classes[taken]] += 1
@@ -173,14 +176,14 @@ def confusion(
 
 
 def class_ap(
-    truths: Sequence[Truth], found: Sequence[Detections], kind: int, least: float
+    truths: Sequence[Truth], detections: Sequence[Detections], kind: int, least: float
 ) -> float:
     """Average precision of one class at overlap above `least`; 1.0 where neither truth nor
     detections have it.
     """
     rows: list[tuple[float, bool]] = []
     total = 0
-    for truth, boxes in zip(truths, found, strict=True):
+    for truth, boxes in zip(truths, detections, strict=True):
         mine = truth.boxes[truth.kinds == kind]
         total += len(mine)
         used = np.zeros(len(mine), bool)
@@ -207,14 +210,16 @@ def average_precision(rows: Sequence[tuple[float, bool]], total: int) -> float:
     return area / max(total, 1)
 
 
-def precision_recall(truths: Sequence[Truth], found: Sequence[Detections]) -> NDArray[np.float64]:
+def precision_recall(
+    truths: Sequence[Truth], detections: Sequence[Detections]
+) -> NDArray[np.float64]:
     """(n, 3): recall, precision and score after each detection in order of falling score,
     pooled.
     """
     rows = sorted(
         (
             row
-            for truth, boxes in zip(truths, found, strict=True)
+            for truth, boxes in zip(truths, detections, strict=True)
             for row in pooled_matches(truth, boxes)
         ),
         key=lambda r: -r[0],
@@ -227,16 +232,16 @@ def precision_recall(truths: Sequence[Truth], found: Sequence[Detections]) -> ND
     ).reshape(-1, 3)
 
 
-def takers(truth: Truth, found: Detections) -> tuple[list[int | None], NDArray[np.bool_]]:
+def takers(truth: Truth, detections: Detections) -> tuple[list[int | None], NDArray[np.bool_]]:
     """By DeepPCB's protocol: for each true box the detection it takes, None where there is none;
     and which detections (n,) are taken.
     """
-    used = np.zeros(len(found), bool)
+    used = np.zeros(len(detections), bool)
     rows: list[int | None] = []
     for box in truth.boxes:
         free = (
-            np.nonzero(~used & (iou(box, found.boxes) > MIN_IOU))[0]
-            if len(found)
+            np.nonzero(~used & (iou(box, detections.boxes) > MIN_IOU))[0]
+            if len(detections)
             else np.zeros(0, int)
         )
         rows.append(int(free[0]) if len(free) else None)

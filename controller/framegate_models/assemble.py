@@ -49,10 +49,10 @@ def calibrated(
         Recipe(name, version, classes, 0.5, multiple_px), runner(new_session(network, threads))
     )
     truths = [Truth(p.boxes, p.kinds) for p in pairs]
-    found = [plain.inspect(p.frame, golden_of(p.golden), FLOOR, gate=False) for p in pairs]
+    detections = [plain.inspect(p.frame, golden_of(p.golden), FLOOR, gate=False) for p in pairs]
     rows = [
         row
-        for truth, boxes in zip(truths, found, strict=True)
+        for truth, boxes in zip(truths, detections, strict=True)
         for row in pooled_matches(truth, boxes)
     ]
     slope, offset = platt(np.array([s for s, _ in rows]), np.array([h for _, h in rows]))
@@ -112,10 +112,10 @@ def known_answers(
     """
     inspector = Inspector(recipe, runner(new_session(network, threads)))
     rng = np.random.default_rng(seed)
-    found: list[KnownAnswer] = []
+    answers: list[KnownAnswer] = []
     seen = dict.fromkeys(recipe.classes, 0)
     for attempt in range(60 * KNOWN_FRAMES):
-        if len(found) == KNOWN_FRAMES:
+        if len(answers) == KNOWN_FRAMES:
             break
         pair = pairs[int(rng.integers(0, len(pairs)))]
         crop = _crop(rng, pair)
@@ -147,16 +147,16 @@ def known_answers(
             cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
             for image in (frame, golden)
         ]
-        found.append(KnownAnswer(f"{len(found):02d}", png[0], png[1], defects))
-    if len(found) < MIN_KNOWN:
+        answers.append(KnownAnswer(f"{len(answers):02d}", png[0], png[1], defects))
+    if len(answers) < MIN_KNOWN:
         raise Refused.of(
             Reason.KNOWN_ANSWER,
             f"{MIN_KNOWN} frames that the model answers clearly",
-            len(found),
+            len(answers),
             "train longer, or on more data",
         )
-    verify_known_answers(inspector, found)
-    return found
+    verify_known_answers(inspector, answers)
+    return answers
 
 
 def bundle_files(

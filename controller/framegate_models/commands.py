@@ -51,25 +51,25 @@ def show(bundle: BundleOption = DEFAULT_BUNDLE, output: Output = "table") -> Non
     trained on.
     """
     with errors():
-        found = load_bundle(_bundle(bundle))
-        r = found.recipe
+        loaded = load_bundle(_bundle(bundle))
+        r = loaded.recipe
         body = {
             "name": r.name,
             "version": r.version,
-            "digest": found.digest.hex(),
+            "digest": loaded.digest.hex(),
             "classes": list(r.classes),
             "threshold": r.threshold,
             "calibration": list(r.calibration),
             "multiple_px": r.multiple_px,
-            "model_bytes": len(found.model),
-            "known_answers": len(found.known),
-            "signed": bool(found.signature),
-            "card": json.loads(found.training) if found.training else {},
+            "model_bytes": len(loaded.model),
+            "known_answers": len(loaded.known),
+            "signed": bool(loaded.signature),
+            "card": json.loads(loaded.training) if loaded.training else {},
         }
         if _json(output):
             print(json.dumps(body, indent=1))
             return
-        held = body["card"].get("held_out", {})
+        held_out = body["card"].get("held_out", {})
         for name, value in (
             *((k, v) for k, v in body.items() if k != "card"),
             ("trained on", body["card"].get("trained_on", {}).get("source", "not said")),
@@ -78,10 +78,10 @@ def show(bundle: BundleOption = DEFAULT_BUNDLE, output: Output = "table") -> Non
                 f"{name.replace('_', ' '):14}"
                 f" {', '.join(map(str, value)) if isinstance(value, list) else value}"
             )
-        if held:
+        if held_out:
             print(
-                f"{'figures':14} mAP {100 * held['map']:.1f} %, F {100 * held['f']:.1f} % on"
-                f" {held['images']} held-out images"
+                f"{'figures':14} mAP {100 * held_out['map']:.1f} %, F {100 * held_out['f']:.1f} %"
+                f" on {held_out['images']} held-out images"
             )
 
 
@@ -119,7 +119,7 @@ def evaluate(
 
     with errors():
         as_json = _json(output)
-        found = load_bundle(_bundle(bundle))
+        loaded = load_bundle(_bundle(bundle))
         listed = read_split(data_folder, _split(data_folder, split))
         if not listed:
             raise Refused.of(
@@ -130,25 +130,25 @@ def evaluate(
             )
         with _progress() as said:
             measured = measure(
-                inspector_of(found, threads),
+                inspector_of(loaded, threads),
                 listed,
                 said=lambda done, of: said("inspecting", done / of, ""),
             )
         if report is not None:
-            wanted = {name for name, _, _ in worst_misses(measured)}
+            wanted = {miss.pair for miss in worst_misses(measured)}
             write_report(
                 report,
                 measured,
                 {
-                    one.name: read_pair(one, found.recipe.classes)
+                    one.name: read_pair(one, loaded.recipe.classes)
                     for one in listed
                     if one.name in wanted
                 },
-                {"bundle_sha256": found.digest.hex()},
+                {"bundle_sha256": loaded.digest.hex()},
             )
         body = {
-            "bundle": found.name,
-            "bundle_sha256": found.digest.hex(),
+            "bundle": loaded.name,
+            "bundle_sha256": loaded.digest.hex(),
             "threads": threads,
             **measured.as_dict(),
         }
@@ -239,9 +239,9 @@ def data_sign(
     them.
     """
     with errors():
-        found = sign_folder(_folder(folder), read_private_key(key), source, approved_by)
+        provenance = sign_folder(_folder(folder), read_private_key(key), source, approved_by)
         print(
-            f"{found.files} files, digest {found.sha256}, signed by {found.signer}:"
+            f"{provenance.files} files, digest {provenance.sha256}, signed by {provenance.signer}:"
             f" {folder / SIGNATURE}"
         )
 
@@ -257,13 +257,13 @@ def data_verify(
     """Check that a folder is what somebody you trust has signed."""
     with errors():
         as_json = _json(output)
-        found = check_folder(_folder(folder), [read_public_key(path) for path in key])
+        provenance = check_folder(_folder(folder), [read_public_key(path) for path in key])
         print(
-            json.dumps(asdict(found))
+            json.dumps(asdict(provenance))
             if as_json
             else (
-                f"{found.files} files as signed by {found.signer}: {found.source}, approved by"
-                f" {found.approved_by}; digest {found.sha256}"
+                f"{provenance.files} files as signed by {provenance.signer}: {provenance.source},"
+                f" approved by {provenance.approved_by}; digest {provenance.sha256}"
             )
         )
 
@@ -306,10 +306,10 @@ def _progress() -> Iterator[Callable[[str, float, str], None]]:
     if not talk.is_terminal:  # into a file: a line for each tenth of a stage
         tenths: dict[str, int] = {}
 
-        def noted(stage: str, share: float, words: str) -> None:
+        def noted(stage: str, share: float, detail: str) -> None:
             if tenths.get(stage, -1) < int(10 * share):
                 tenths[stage] = int(10 * share)
-                talk.print(f"{stage} {100 * share:3.0f} %  {safe(words)}")
+                talk.print(f"{stage} {100 * share:3.0f} %  {safe(detail)}")
 
         yield noted
         return
@@ -318,15 +318,15 @@ def _progress() -> Iterator[Callable[[str, float, str], None]]:
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[detail]}"),
     )
     with Progress(*columns, console=Console(stderr=True, highlight=False)) as bar:
         tasks: dict[str, Any] = {}
 
-        def said(stage: str, share: float, words: str) -> None:
+        def said(stage: str, share: float, detail: str) -> None:
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=1.0, words="")
-            bar.update(tasks[stage], completed=share, words=safe(words))
+                tasks[stage] = bar.add_task(stage, total=1.0, detail="")
+            bar.update(tasks[stage], completed=share, detail=safe(detail))
 
         yield said
 

@@ -51,7 +51,7 @@ def read_split(folder: Path, split: Path | None = None) -> list[Listed]:
     if split is None:
         split = next((folder / name for name in SPLITS if (folder / name).is_file()), None)
     if split is None:
-        found = [
+        images = [
             p
             for p in sorted(folder.rglob("*_test.*"))
             if p.suffix.lower() in {".jpg", ".jpeg", ".png"}
@@ -63,7 +63,7 @@ def read_split(folder: Path, split: Path | None = None) -> list[Listed]:
                 p.with_name(_stem(Path(p.name)) + ".txt"),
                 p.suffix,
             )
-            for p in found
+            for p in images
         ]
     pairs = []
     for number, line in enumerate(_text(split).splitlines(), start=1):

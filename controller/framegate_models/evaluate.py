@@ -36,7 +36,7 @@ class Measured:
 
     score: Score
     truths: tuple[Truth, ...]
-    found: tuple[Detections, ...]
+    detections: tuple[Detections, ...]
     names: tuple[str, ...]
     stages_ms: dict[str, tuple[float, float]]
     gated: dict[str, int]
@@ -69,7 +69,7 @@ def measure(
     """Inspect every pair, one at a time, and score it. A frame that the gate would refuse is
     inspected all the same, and counted. Raises Malformed or Unavailable (DATA_SET).
     """
-    truths, found, names = [], [], []
+    truths, detections, names = [], [], []
     times: dict[str, list[float]] = {
         "preprocess": [],
         "inference": [],
@@ -102,14 +102,14 @@ def measure(
             ):
                 times[name].append(1000 * value)
         truths.append(Truth(pair.boxes, pair.kinds))
-        found.append(boxes)
+        detections.append(boxes)
         names.append(pair.name)
         said(number + 1, len(listed))
     figures = score(
-        truths, found, classes, inspector.recipe.threshold if threshold is None else threshold
+        truths, detections, classes, inspector.recipe.threshold if threshold is None else threshold
     )
     stages = {
         k: (float(np.median(v)), float(np.quantile(v, 0.99))) if v else (0.0, 0.0)
         for k, v in times.items()
     }
-    return Measured(figures, tuple(truths), tuple(found), tuple(names), stages, gated)
+    return Measured(figures, tuple(truths), tuple(detections), tuple(names), stages, gated)

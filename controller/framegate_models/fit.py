@@ -106,8 +106,8 @@ def fit(  # noqa: PLR0913 - members of a record
             # nothing: the weights stay whole
             pair = crops.float().div_(255) * light[:, :, 0, None, None] + light[:, :, 1, None, None]
             with torch.autocast(device, torch.bfloat16):
-                found = model(pair.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(found[0].float(), found[1].float(), heat, geometry, mask)
+                predicted = model(pair.contiguous(memory_format=torch.channels_last))
+            loss = loss_of(predicted[0].float(), predicted[1].float(), heat, geometry, mask)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)

@@ -112,15 +112,15 @@ def load_weights(model: Detector, network: bytes) -> int:
     """Take over those weights of an exported detector that fit `model` by name and shape; returns
     how many. The head stays fresh where the classes are others.
     """
-    found = {
+    weights = {
         i.name.removeprefix("detector."): onnx.numpy_helper.to_array(i)
         for i in onnx.load_model_from_string(network).graph.initializer
     }
     state = model.state_dict()
     fitting = {
-        name: torch.from_numpy(found[name].copy())
+        name: torch.from_numpy(weights[name].copy())
         for name, value in state.items()
-        if name in found and tuple(found[name].shape) == tuple(value.shape)
+        if name in weights and tuple(weights[name].shape) == tuple(value.shape)
     }
     model.load_state_dict({**state, **fitting})
     return len(fitting)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,16 @@ Colour = NDArray[np.uint8]  # (h, w, 3) BGR
 _TRUE, _FOUND = (60, 160, 0), (0, 80, 255)
 
 
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """An error of the model: the pair, the box in it, what is wrong, and how bad, in [0, 1]."""
+
+    pair: str
+    box: NDArray[np.float32]
+    what: str
+    weight: float
+
+
 def write_report(
     folder: Path, measured: Measured, pairs: Mapping[str, LabelledPair], extra: Mapping[str, Any]
 ) -> None:
@@ -38,7 +49,7 @@ def write_report(
     cv2.imwrite(
         str(folder / "precision-recall.png"),
         curve(
-            precision_recall(measured.truths, measured.found),
+            precision_recall(measured.truths, measured.detections),
             measured.score.recall,
             measured.score.precision,
         ),
@@ -48,62 +59,53 @@ def write_report(
         table(measured.score.confusion, [*measured.score.classes, "nothing"]),
     )
     misses = worst_misses(measured)
-    for number, (name, box, words) in enumerate(misses):
-        if name in pairs:
+    for number, miss in enumerate(misses):
+        if miss.pair in pairs:
+            detections = measured.detections[measured.names.index(miss.pair)]
             cv2.imwrite(
                 str(folder / "misses" / f"{number:02d}.png"),
-                miss(pairs[name], measured.found[measured.names.index(name)], box, words, measured),
+                picture_of(miss, pairs[miss.pair], detections, measured.score.threshold),
             )
     body = {
         **measured.as_dict(),
         **extra,
         "worst_misses": [
-            {"pair": n, "box": [round(float(v), 1) for v in b], "what": w} for n, b, w in misses
+            {"pair": m.pair, "box": [round(float(v), 1) for v in m.box], "what": m.what}
+            for m in misses
         ],
     }
     (folder / "report.json").write_text(json.dumps(body, indent=1) + "\n")
     (folder / "report.md").write_text(_page(body, measured))
 
 
-def worst_misses(measured: Measured) -> list[tuple[str, NDArray[np.float32], str]]:
-    """(pair, box, what is wrong) of at most `WORST` errors at the threshold: wrong classes and
-    false alarms by score, then defects with no box at all.
+def worst_misses(measured: Measured) -> list[Miss]:
+    """At most `WORST` errors at the threshold: wrong classes and false alarms by score, then
+    defects with no box at all.
     """
-    classes, rows = measured.score.classes, []
-    for name, truth, loose in zip(measured.names, measured.truths, measured.found, strict=True):
-        found = at_least(loose, measured.score.threshold)
-        taken_by, used = takers(truth, found)
+    classes = measured.score.classes
+    misses: list[Miss] = []
+    for name, truth, loose in zip(
+        measured.names, measured.truths, measured.detections, strict=True
+    ):
+        kept = at_least(loose, measured.score.threshold)
+        taken_by, used = takers(truth, kept)
         for box, kind, taken in zip(truth.boxes, truth.kinds, taken_by, strict=True):
+            label = classes[int(kind)]
             if taken is None:
                 weak = loose.scores[iou(box, loose.boxes) > MIN_IOU] if len(loose) else np.zeros(0)
-                rows.append(
-                    (
-                        1.0 - float(weak.max(initial=0.0)),
-                        name,
-                        box,
-                        f"{classes[int(kind)]}: not found",
-                    )
-                )
-            elif found.classes[taken] != kind:
-                rows.append(
-                    (
-                        float(found.scores[taken]),
-                        name,
-                        box,
-                        (
-                            f"{classes[int(kind)]}: called {classes[int(found.classes[taken])]}"
-                            f" {found.scores[taken]:.2f}"
-                        ),
-                    )
-                )
-        rows += [
-            (float(s), name, b, f"nothing there: called {classes[int(c)]} {s:.2f}")
+                unlike = 1.0 - float(weak.max(initial=0.0))
+                misses.append(Miss(name, box, f"{label}: not found", unlike))
+            elif kept.classes[taken] != kind:
+                value = float(kept.scores[taken])
+                called = f"{label}: called {classes[int(kept.classes[taken])]} {value:.2f}"
+                misses.append(Miss(name, box, called, value))
+        misses += [
+            Miss(name, b, f"nothing there: called {classes[int(c)]} {s:.2f}", float(s))
             for b, c, s in zip(
-                found.boxes[~used], found.classes[~used], found.scores[~used], strict=True
+                kept.boxes[~used], kept.classes[~used], kept.scores[~used], strict=True
             )
         ]
-    rows.sort(key=lambda row: (-row[0], row[1]))
-    return [(name, box, words) for _, name, box, words in rows[:WORST]]
+    return sorted(misses, key=lambda miss: (-miss.weight, miss.pair))[:WORST]
 
 
 def curve(rows: NDArray[np.float64], recall: float, precision: float) -> Colour:
@@ -216,16 +218,17 @@ def table(counts: NDArray[np.int64], names: Sequence[str]) -> Colour:
     return picture
 
 
-def miss(
-    pair: LabelledPair, found: Detections, box: NDArray[np.float32], words: str, measured: Measured
-) -> Colour:
-    """Golden image and frame around `box`, twice as large: truth in green, what was said in red."""
+def picture_of(miss: Miss, pair: LabelledPair, detections: Detections, threshold: float) -> Colour:
+    """Golden image and frame around the miss, twice as large: truth in green, what was said in
+    red.
+    """
+    box = miss.box
     cx, cy = int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)
     x, y = (
         max(0, min(c - VIEW_PX // 2, side - VIEW_PX))
         for c, side in ((cx, pair.frame.shape[1]), (cy, pair.frame.shape[0]))
     )
-    said = at_least(found, measured.score.threshold)
+    said = at_least(detections, threshold)
     views = []
     for image, drawn in (
         (pair.golden, ()),
@@ -259,7 +262,7 @@ def miss(
     strip = np.full((28, views[0].shape[1] * 2, 3), 255, np.uint8)
     cv2.putText(
         strip,
-        f"{pair.name.rsplit('/', 1)[-1][-32:]}  {words}",
+        f"{pair.name.rsplit('/', 1)[-1][-32:]}  {miss.what}",
         (6, 19),
         _FONT,
         0.5,

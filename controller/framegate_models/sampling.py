@@ -5,7 +5,7 @@ answer with.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,28 @@ class LabelledPair:
     kinds: NDArray[np.int64]
 
 
+class Targets(NamedTuple):
+    """`heat` (classes, s, s), `geometry` (4, s, s) and its `mask` (s, s), all float32; s = side of
+    the crop / 8.
+    """
+
+    heat: Floats
+    geometry: Floats
+    mask: Floats
+
+
+class Sample(NamedTuple):
+    """`crop` (2, c, c), `light` (2, 2) gain and offset of frame and golden image, and the targets
+    of the crop. Its members are stacked into a batch one by one.
+    """
+
+    crop: NDArray[np.uint8]
+    light: Floats
+    heat: Floats
+    geometry: Floats
+    mask: Floats
+
+
 def mirror_of(classes: tuple[str, ...]) -> NDArray[np.int64] | None:
     """For each class the index of its mirror under `POLARITY`, or None where a class has none among
     `classes`.
@@ -51,12 +73,8 @@ def mirror_of(classes: tuple[str, ...]) -> NDArray[np.int64] | None:
     return np.array([classes.index(POLARITY[c]) for c in classes], np.int64)
 
 
-def targets(
-    boxes: Floats, kinds: NDArray[np.int64], classes: int, size: int = CROP_PX
-) -> tuple[Floats, Floats, Floats]:
-    """Heat (classes, s, s), geometry (4, s, s) and its mask (s, s) for boxes (n, 4) inside a crop
-    of `size` pixels; s = size / 8.
-    """
+def targets(boxes: Floats, kinds: NDArray[np.int64], classes: int, size: int = CROP_PX) -> Targets:
+    """What the network should answer for boxes (n, 4) inside a crop of `size` pixels."""
     s = size // STRIDE_PX
     heat, geometry, mask = (
         np.zeros((classes, s, s), np.float32),
@@ -80,15 +98,13 @@ def targets(
             for x in range(max(0, ix - 1), min(s, ix + 2)):
                 geometry[:, y, x] = (cx - x, cy - y, np.log(w), np.log(h))
                 mask[y, x] = 1
-    return heat, geometry, mask
+    return Targets(heat, geometry, mask)
 
 
 def sample(
     rng: np.random.Generator, pair: LabelledPair, classes: int, mirror: NDArray[np.int64] | None
-) -> tuple[NDArray[Any], ...]:
-    """A random crop of one pair, turned, mirrored, its polarity sometimes changed: crop (2, c, c)
-    uint8, gain and offset of its light (2, 2), and its targets.
-    """
+) -> Sample:
+    """A random crop of one pair, turned, mirrored, its polarity sometimes changed."""
     h, w = pair.frame.shape
     boxes, kinds = pair.boxes, pair.kinds
     x, y = int(rng.integers(0, w - CROP_PX + 1)), int(rng.integers(0, h - CROP_PX + 1))
@@ -122,4 +138,4 @@ def sample(
     light = np.array([[1, 0], [1, 0]], np.float32)
     if rng.random() < 0.25:
         light = np.stack([rng.uniform(0.7, 1.0, 2), rng.uniform(0, 0.15, 2)], 1).astype(np.float32)
-    return (np.ascontiguousarray(both), light, *targets(boxes, kinds, classes))
+    return Sample(np.ascontiguousarray(both), light, *targets(boxes, kinds, classes))

@@ -5,6 +5,7 @@ trained on them still disputes (N105).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import cv2
@@ -48,22 +49,30 @@ def thumbnails(pairs: Sequence[LabelledPair]) -> NDArray[np.float32]:
     return np.array(rows, np.float32).reshape(len(pairs), 2 * HASH_PX**2)
 
 
-def near_duplicates(pairs: Sequence[LabelledPair]) -> list[tuple[str, str, float]]:
-    """(name, name, likeness in [0, 1]) of pairs of pairs whose frames and golden images are both
-    `ALIKE`, the likest first, at most `MAX_LISTED`.
+@dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """Two pairs, by name, that show nearly the same, and how alike they are, in [0, 1]."""
+
+    first: str
+    second: str
+    likeness: float
+
+
+def near_duplicates(pairs: Sequence[LabelledPair]) -> list[NearDuplicate]:
+    """Pairs whose frames and golden images are both `ALIKE`, the likest first, at most
+    `MAX_LISTED`.
     """
     rows = thumbnails(pairs)
     half = rows.shape[1] // 2
-    found: list[tuple[str, str, float]] = []
+    duplicates: list[NearDuplicate] = []
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
         like = np.minimum(block[:, :half] @ rows[:, :half].T, block[:, half:] @ rows[:, half:].T)
         for i, j in zip(*np.nonzero(like > ALIKE), strict=True):
             if start + i < j:
-                found.append(
-                    (pairs[start + int(i)].name, pairs[int(j)].name, round(float(like[i, j]), 4))
-                )
-    return sorted(found, key=lambda row: -row[2])[:MAX_LISTED]
+                first, second = pairs[start + int(i)].name, pairs[int(j)].name
+                duplicates.append(NearDuplicate(first, second, round(float(like[i, j]), 4)))
+    return sorted(duplicates, key=lambda two: -two.likeness)[:MAX_LISTED]
 
 
 def label_outliers(measured: Measured) -> list[dict[str, Any]]:
@@ -73,10 +82,12 @@ def label_outliers(measured: Measured) -> list[dict[str, Any]]:
     decides. At most `MAX_LISTED`.
     """
     classes, rows = measured.score.classes, []
-    for name, truth, found in zip(measured.names, measured.truths, measured.found, strict=True):
+    for name, truth, detections in zip(
+        measured.names, measured.truths, measured.detections, strict=True
+    ):
         for box, kind in zip(truth.boxes, truth.kinds, strict=True):
-            near = iou(box, found.boxes) > MIN_IOU if len(found) else np.zeros(0, bool)
-            best = int(np.argmax(np.where(near, found.scores, -1))) if near.any() else None
+            near = iou(box, detections.boxes) > MIN_IOU if len(detections) else np.zeros(0, bool)
+            best = int(np.argmax(np.where(near, detections.scores, -1))) if near.any() else None
             if best is None:
                 rows.append(
                     (
@@ -88,15 +99,20 @@ def label_outliers(measured: Measured) -> list[dict[str, Any]]:
                         },
                     )
                 )
-            elif found.classes[best] != kind and found.scores[best] >= SURE:
+            elif detections.classes[best] != kind and detections.scores[best] >= SURE:
                 what = (
                     f"labelled {classes[int(kind)]}, the model says"
-                    f" {classes[int(found.classes[best])]} ({found.scores[best]:.2f})"
+                    f" {classes[int(detections.classes[best])]} ({detections.scores[best]:.2f})"
                 )
                 rows.append(
-                    (float(found.scores[best]), {"pair": name, "box": box.tolist(), "what": what})
+                    (
+                        float(detections.scores[best]),
+                        {"pair": name, "box": box.tolist(), "what": what},
+                    )
                 )
-        for box, kind, value in zip(found.boxes, found.classes, found.scores, strict=True):
+        for box, kind, value in zip(
+            detections.boxes, detections.classes, detections.scores, strict=True
+        ):
             if value >= SURE and not (
                 len(truth.boxes) and (iou(box, truth.boxes) > MIN_IOU / 2).any()
             ):

@@ -63,7 +63,7 @@ def require_torch() -> None:
 
 
 Said: TypeAlias = Callable[[str, float, str], None]
-"""Is told how far a training is: (stage, share done, words)."""
+"""Is told how far a training is: (stage, share done, detail)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def train_bundle(
     out: Path,
     plan: Plan,
     provenance: Provenance,
-    said: Said = lambda _stage, _share, _words: None,
+    said: Said = lambda _stage, _share, _detail: None,
 ) -> tuple[Bundle, Measured]:
     """The bundle written to `out`, its report to `out`.report, and its figures on held-out pairs.
 
@@ -119,8 +119,12 @@ def train_bundle(
     kept = {p.name: p for p in pairs.held_out}
     extra = {
         "near_duplicates": [
-            {"pairs": [a, b], "likeness": v, "across_split": (a in kept) != (b in kept)}
-            for a, b, v in twins
+            {
+                "pairs": [t.first, t.second],
+                "likeness": t.likeness,
+                "across_split": (t.first in kept) != (t.second in kept),
+            }
+            for t in twins
         ],
         "label_outliers": disputed,
         "bundle_sha256": bundle.digest.hex(),

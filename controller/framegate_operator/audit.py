@@ -4,9 +4,6 @@ file and a public key.
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from framegate.errors import Reason, Refused
-from framegate.receipt_verifier import leaf_hash, root_from_path
 from framegate.record.verify import (
     FORMAT,
     AuditRefused,
@@ -29,6 +24,8 @@ from framegate.record.verify import (
 from framegate.record.witness import head_line
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_host.witness_file import last_head, read_heads, write_head
+from framegate_operator.audit_proofs import PROOF_FORMAT, proof_json, proved_head, verify_proof
+from framegate_operator.audit_rows import TITLES, as_csv, entry_cells
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, ago_ms, errors, show_table
@@ -38,24 +35,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The audit log: every allow, deny, state change and verb, provable to anybody.",
 )
-PROOF_FORMAT = "framegate-audit-proof-1"
 _FIRST_LINE_BYTES = 65_536
 """An export's first line has some hundred; a proof may be one long line."""
-_COLUMNS = (
-    "index",
-    "at_ms",
-    "event",
-    "actor",
-    "device",
-    "verb",
-    "from",
-    "to",
-    "source",
-    "approved_by",
-    "reason",
-    "policies",
-    "detail",
-)
 
 
 @app.command("list")
@@ -92,60 +73,7 @@ def list_(
         elif output == "csv":
             print(as_csv(rows), end="")
         else:
-            show_table(_TITLES, list(map(_row, rows)), empty="nothing")
-
-
-_TITLES = (
-    "entry",
-    "when",
-    "event",
-    "by",
-    "device",
-    "state",
-    "from",
-    "approved by",
-    "why",
-    "policies",
-    "detail",
-)
-
-
-def _row(e: dict[str, Any]) -> tuple[object, ...]:
-    return (
-        e["index"],
-        ago(e["at_ms"]),
-        e.get("event", e["kind"]),
-        e.get("actor", e.get("gateway", "")),
-        e.get("device", ""),
-        _moved(e),
-        e.get("source", ""),
-        ", ".join(e.get("approved_by", [])),
-        e.get("reason", ""),
-        ", ".join(e.get("policies", [])),
-        e.get("detail", ""),
-    )
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows for a spreadsheet, in which nothing an attacker wrote is a formula or a control
-    character (N29).
-    """
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(_COLUMNS)
-    for row in rows:
-        writer.writerow([_cell(row.get(c, "")) for c in _COLUMNS])
-    return out.getvalue()
-
-
-def _cell(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t"} else text
-
-
-def _moved(e: dict[str, Any]) -> str:
-    return f"{e.get('from', '') or 'nothing'} -> {e['to']}" if e.get("to") else ""
+            show_table(TITLES, list(map(entry_cells, rows)), empty="nothing")
 
 
 @app.command("show")
@@ -156,13 +84,13 @@ def show(
 ) -> None:
     """One entry, and the proof that it stands in the log."""
     with errors():
-        found = load_context(context)
-        with operator_stub(found) as stub:
+        operator = load_context(context)
+        with operator_stub(operator) as stub:
             reply = stub.ProveLog(pb.ProveLogRequest(index=index))
-        head = _proved(reply, LogAnchor(root=found.root_certificate))
+        head = proved_head(reply, LogAnchor(root=operator.root_certificate))
         entry = json.loads(reply.entry)
         if output == "json":
-            show_json({"entry": entry, "proof": _proof(reply)})
+            show_json({"entry": entry, "proof": proof_json(reply)})
             return
         show_table(
             ("", ""),
@@ -189,11 +117,11 @@ def prove(
     PROOF --root FILE.
     """
     with errors():
-        found = load_context(context)
-        with operator_stub(found) as stub:
+        operator = load_context(context)
+        with operator_stub(operator) as stub:
             reply = stub.ProveLog(pb.ProveLogRequest(index=index, from_size=from_size))
-        _proved(reply, LogAnchor(root=found.root_certificate))
-        text = json.dumps({"format": PROOF_FORMAT, **_proof(reply)}, indent=1)
+        proved_head(reply, LogAnchor(root=operator.root_certificate))
+        text = json.dumps({"format": PROOF_FORMAT, **proof_json(reply)}, indent=1)
         if out is None:
             print(text)
         else:
@@ -213,8 +141,8 @@ def export(
 ) -> None:
     """Take the whole log away, with its signed heads."""
     with errors():
-        found = load_context(context)
-        with operator_stub(found) as stub:
+        operator = load_context(context)
+        with operator_stub(operator) as stub:
             head = stub.LogHead(pb.LogHeadRequest(all=True))
             temporary = out.with_name(f".{out.name}.part")
             with temporary.open("wb") as file:
@@ -233,7 +161,7 @@ def export(
                 for envelope in (*head.earlier, head.checkpoint):
                     file.write(head_line(envelope) + b"\n")
             temporary.replace(out)
-        out.with_name(out.name + ".root.pem").write_bytes(found.root)
+        out.with_name(out.name + ".root.pem").write_bytes(operator.root)
         talk.print(
             f"{out}: {head.size} entries, {len(head.earlier) + 1} signed heads; "
             f"next: framegate audit verify {out} --root {out.name}.root.pem"
@@ -291,7 +219,7 @@ def _verified(
         if FORMAT.encode() in raw.readline(_FIRST_LINE_BYTES):
             raw.seek(0)
             return verify_log(raw, anchor, heads), {}
-    return None, _verify_proof(file, anchor)
+    return None, verify_proof(file, anchor)
 
 
 def _tell_refused(error: AuditRefused, output: str) -> None:
@@ -325,12 +253,12 @@ def witness_(
     the last one there.
     """
     with errors():
-        found = load_context(context)
-        anchor = LogAnchor(root=found.root_certificate)
+        operator = load_context(context)
+        anchor = LogAnchor(root=operator.root_certificate)
         kept = last_head(file)
         try:
             last = verify_head(kept, anchor) if kept else None
-            with operator_stub(found) as stub:
+            with operator_stub(operator) as stub:
                 size = stub.LogHead(pb.LogHeadRequest()).size
                 if last is not None and last.size > size:
                     raise AuditRefused(
@@ -372,59 +300,3 @@ def witness_(
                 f"{file}: {head.size} entries{f', grown from {last.size}' if last else ''}, "
                 f"root {head.root[:16]}…"
             )
-
-
-def _proof(reply: pb.ProveLogReply) -> dict[str, Any]:
-    return {
-        "index": reply.index,
-        "entry": base64.b64encode(reply.entry).decode(),
-        "path": [p.hex() for p in reply.path],
-        "checkpoint": json.loads(reply.checkpoint),
-        "growth": [p.hex() for p in reply.growth],
-    }
-
-
-def _proved(reply: pb.ProveLogReply, anchor: LogAnchor) -> Any:
-    try:
-        head = verify_head(reply.checkpoint, anchor)
-        if (
-            root_from_path(leaf_hash(reply.entry), reply.index, head.size, list(reply.path)).hex()
-            != head.root
-        ):
-            raise AuditRefused("root", reply.index, "the entry is not in the log that was signed")
-    except (AuditRefused, ValueError) as error:
-        raise Refused.of(
-            Reason.AUDIT,
-            "an entry that the controller can prove",
-            str(error),
-            "framegate audit export --out FILE, and verify it",
-        ) from error
-    return head
-
-
-def _verify_proof(file: Path, anchor: LogAnchor) -> dict[str, Any]:
-    try:
-        body = json.loads(file.read_text())
-        if body["format"] != PROOF_FORMAT:
-            raise ValueError(body["format"])
-        entry, index, path = (
-            base64.b64decode(body["entry"], validate=True),
-            int(body["index"]),
-            [bytes.fromhex(p) for p in body["path"]],
-        )
-        envelope = json.dumps(body["checkpoint"], separators=(",", ":")).encode()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AuditRefused(
-            "format", -1, f"expected an export or a proof, got {type(error).__name__}"
-        ) from error
-    head = verify_head(envelope, anchor)
-    try:
-        good = root_from_path(leaf_hash(entry), index, head.size, path).hex() == head.root
-    except ValueError as error:
-        raise AuditRefused("root", index, str(error)) from error
-    if not good:
-        raise AuditRefused(
-            "root", index, "this entry is not at its place in the log that was signed"
-        )
-    found: dict[str, Any] = json.loads(entry)
-    return found

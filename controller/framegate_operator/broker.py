@@ -37,7 +37,7 @@ def mosquitto_acl(
         " true, allow_anonymous false."
     ]
     for device in sorted(devices):
-        kind = split_device_id(device)[0]
+        kind = split_device_id(device).kind
         out += ["", f"user {device}"]
         if kind == Kind.GATEWAY:
             out += [

@@ -152,10 +152,10 @@ def approvals(
     with operator_stub(context) as stub:
         while True:
             try:
-                found = stub.TakeApproval(
+                statements = stub.TakeApproval(
                     pb.TakeApprovalRequest(verb=verb, content_sha256=digest, gateways=named)
                 ).approvals
-                return dict(zip(named, found, strict=True))
+                return dict(zip(named, statements, strict=True))
             except Refused as absent:
                 if absent.reason != Reason.NOT_FOUND:
                     raise
@@ -264,10 +264,10 @@ class Calls:
                         request, timeout=self._timeout_s, metadata=metadata
                     )
                 except grpc.RpcError as error:
-                    found = from_rpc_error(error, _HINT)
-                    if self._on_refusal is not None and self._on_refusal.mended(found):
+                    refusal = from_rpc_error(error, _HINT)
+                    if self._on_refusal is not None and self._on_refusal.mended(refusal):
                         continue
-                    raise found from error
+                    raise refusal from error
                 for key, value in done.trailing_metadata() or ():
                     if key == NOTICE_KEY:
                         notice(value.decode(errors="replace"))

@@ -61,7 +61,7 @@ class OperatorContext:
         fleet_address: str,
     ) -> OperatorContext:
         """The same with a credential, written to its file."""
-        made = replace(
+        context = replace(
             self,
             operator=operator,
             certificate=certificate,
@@ -70,8 +70,8 @@ class OperatorContext:
             expires_ms=expires_ms,
             fleet_address=fleet_address or self.fleet_address,
         )
-        made.write()
-        return made
+        context.write()
+        return context
 
     def signed_out(self) -> None:
         """Forget the credential."""
@@ -110,7 +110,7 @@ def read_context(chosen: Path | str | None) -> OperatorContext:
     try:
         mode = path.stat().st_mode & 0o077
         body = json.loads(path.read_text())
-        found = OperatorContext(
+        context = OperatorContext(
             path,
             str(body["join_address"]),
             str(body["fleet_address"]),
@@ -137,11 +137,11 @@ def read_context(chosen: Path | str | None) -> OperatorContext:
             type(error).__name__,
             "framegate-controller init writes one; framegate context add NAME FILE",
         ) from error
-    if mode and found.key:
+    if mode and context.key:
         raise Refused.of(
             Reason.USAGE, f"{path} readable by you alone", oct(mode), f"chmod 600 {path}"
         )
-    return found
+    return context
 
 
 app = typer.Typer(no_args_is_help=True, help="Fleets you work with.")
@@ -161,9 +161,9 @@ def add(
 ) -> None:
     """Keep a fleet's context under a name."""
     with errors():
-        found = read_context(file.absolute())
+        context = read_context(file.absolute())
         private_folder(FOLDER / "contexts")
-        kept = replace(found, path=FOLDER / "contexts" / f"{parse_name(name)}.json")
+        kept = replace(context, path=FOLDER / "contexts" / f"{parse_name(name)}.json")
         kept.write()
         if use:
             (FOLDER / "current").write_text(name)
@@ -189,10 +189,10 @@ def list_(
     """Contexts that are kept, and which is in use."""
     with errors():
         current = context_path(None)
-        found = []
+        contexts = []
         for path in sorted((FOLDER / "contexts").glob("*.json")):
             context = read_context(path)
-            found.append((path.stem, path == current, context))
+            contexts.append((path.stem, path == current, context))
         if output == "json":
             show_json(
                 [
@@ -204,7 +204,7 @@ def list_(
                         "operator": c.operator,
                         "expires_ms": c.expires_ms,
                     }
-                    for n, used, c in found
+                    for n, used, c in contexts
                 ]
             )
             return
@@ -217,7 +217,7 @@ def list_(
                 c.operator or "signed out",
                 until(c.expires_ms) if c.operator else "",
             )
-            for n, used, c in found
+            for n, used, c in contexts
         ]
         show_table(
             ("", "name", "fleet", "address", "operator", "until"),

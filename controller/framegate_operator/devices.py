@@ -77,7 +77,7 @@ def _row(d: pb.DeviceSummary) -> tuple[object, ...]:
     )
 
 
-def _change(verb: str, words: str) -> tuple[str, Command]:
+def _change(verb: str, purpose: str) -> tuple[str, Command]:
     def run(
         kind: str,
         name: Name,
@@ -87,7 +87,7 @@ def _change(verb: str, words: str) -> tuple[str, Command]:
     ) -> None:
         _change_state(kind, verb, name, reason, output, context)
 
-    run.__doc__ = words
+    run.__doc__ = purpose
     return verb, write(run)
 
 

@@ -17,8 +17,9 @@ from framegate.eventlog import (
     replay,
     structural_failures,
 )
+from framegate.ima import parse_ima, running_values
 from framegate.signed.dsse import strict_json
-from framegate.tpm.constants import BANK_BY_NAME, HASH_NAME, Alg
+from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, Alg
 from framegate_host.console import (
     EXIT_FAILED,
     EXIT_UNTRUSTED,
@@ -27,14 +28,9 @@ from framegate_host.console import (
     show_json,
     talk,
 )
-from framegate_operator.evidence_files import (
-    looks_like_ima,
-    pcr_table,
-    read_file,
-    replay_ima,
-    show,
-    verify,
-)
+from framegate_operator.evidence_files import looks_like_ima, pcr_table, read_file
+from framegate_operator.evidence_show import show
+from framegate_operator.evidence_verify import verify
 from framegate_operator.options import Output
 from framegate_operator.output import show_table
 
@@ -79,9 +75,9 @@ def replay_(
         raw = read_file(log)
         wanted = _expected(expected) if expected else {}
         if looks_like_ima(raw):
-            replay_ima(log, raw, wanted, bank, output)
+            _replay_ima(log, raw, wanted, bank, output)
             return
-        found = _replayed(parse_boot_log(raw), bank, wanted)
+        replayed = _replayed(parse_boot_log(raw), bank, wanted)
     except Malformed as error:
         if output == "json":
             show_json({"log": str(log), "malformed": _without_hints(error.failures)})
@@ -89,10 +85,10 @@ def replay_(
             show_failures(error.failures)
         raise typer.Exit(EXIT_FAILED) from error
     if output == "json":
-        show_json({"log": str(log), **_json(found)})
+        show_json({"log": str(log), **_json(replayed)})
     else:
-        _tell(found, asked=expected is not None)
-    if found.differ or found.edited:
+        _tell(replayed, asked=expected is not None)
+    if replayed.differ or replayed.edited:
         raise typer.Exit(EXIT_UNTRUSTED)
 
 
@@ -139,29 +135,29 @@ def _differs(pcr: int, value: bytes, values: Mapping[int, bytes]) -> bool:
     return values[pcr] != value if pcr in values else pcr < 8 and any(value)
 
 
-def _json(found: _Replayed) -> dict[str, Any]:
-    told = {*found.values, *found.differ}
+def _json(replayed: _Replayed) -> dict[str, Any]:
+    told = {*replayed.values, *replayed.differ}
     mismatches = [
         {
             "pcr": p,
             "expected": v.hex(),
-            "actual": found.values[p].hex() if p in found.values else "",
+            "actual": replayed.values[p].hex() if p in replayed.values else "",
         }
-        for p, v in sorted(found.differ.items())
+        for p, v in sorted(replayed.differ.items())
     ]
     return {
-        "bank": found.bank,
-        "banks": [HASH_NAME.get(b, b.name.lower()) for b in found.log.banks],
-        "events": len(found.log.events),
-        "startup_locality": found.log.startup_locality,
-        "padding": found.log.padding,
-        "pcrs": {str(p): v.hex() for p, v in sorted(found.values.items())},
-        "compared": sorted(p for p in found.expected if p in told),
-        "not_in_log": sorted(p for p in found.expected if p not in told),
+        "bank": replayed.bank,
+        "banks": [HASH_NAME.get(b, b.name.lower()) for b in replayed.log.banks],
+        "events": len(replayed.log.events),
+        "startup_locality": replayed.log.startup_locality,
+        "padding": replayed.log.padding,
+        "pcrs": {str(p): v.hex() for p, v in sorted(replayed.values.items())},
+        "compared": sorted(p for p in replayed.expected if p in told),
+        "not_in_log": sorted(p for p in replayed.expected if p not in told),
         "mismatches": mismatches,
-        "match": not found.differ if found.expected else None,
-        "findings": _without_hints(found.findings),
-        "edited": _without_hints(found.edited),
+        "match": not replayed.differ if replayed.expected else None,
+        "findings": _without_hints(replayed.findings),
+        "edited": _without_hints(replayed.edited),
     }
 
 
@@ -169,32 +165,34 @@ def _without_hints(failures: Sequence[Failure]) -> list[dict[str, str]]:
     return [{"reason": f.reason, "expected": f.expected, "actual": f.actual} for f in failures]
 
 
-def _tell(found: _Replayed, *, asked: bool) -> None:
+def _tell(replayed: _Replayed, *, asked: bool) -> None:
     """In words; `asked` says that there was something to compare with."""
-    words = {True: "DIFFERS", False: "matches"}
+    labels = {True: "DIFFERS", False: "matches"}
     rows = [
-        (p, v.hex(), words[p in found.differ] if p in found.expected else "")
-        for p, v in sorted(found.values.items())
+        (p, v.hex(), labels[p in replayed.differ] if p in replayed.expected else "")
+        for p, v in sorted(replayed.values.items())
     ]
     rows += [
-        (p, "not in the log", "DIFFERS") for p in sorted(found.differ) if p not in found.values
+        (p, "not in the log", "DIFFERS")
+        for p in sorted(replayed.differ)
+        if p not in replayed.values
     ]
-    banks = ", ".join(b.name.lower() for b in found.log.banks)
-    talk.print(f"{len(found.log.events)} events, banks {banks}; replayed {found.bank}")
-    columns = ("PCR", found.bank, "expected" if found.expected else "")
+    banks = ", ".join(b.name.lower() for b in replayed.log.banks)
+    talk.print(f"{len(replayed.log.events)} events, banks {banks}; replayed {replayed.bank}")
+    columns = ("PCR", replayed.bank, "expected" if replayed.expected else "")
     show_table(columns, rows, empty="the log measures nothing")
-    for p, v in sorted(found.differ.items()):
-        gives = found.values[p].hex() if p in found.values else "nothing"
+    for p, v in sorted(replayed.differ.items()):
+        gives = replayed.values[p].hex() if p in replayed.values else "nothing"
         talk.print(f"PCR {p}: expected {v.hex()}, the log gives {gives}")
-    if asked and not found.expected:
-        talk.print(f"nothing to compare: the expectation has no {found.bank} values")
-    if found.findings:
-        count = len(found.findings)
+    if asked and not replayed.expected:
+        talk.print(f"nothing to compare: the expectation has no {replayed.bank} values")
+    if replayed.findings:
+        count = len(replayed.findings)
         talk.print(f"{count} structural finding(s); a firmware profile would refuse this log:")
-        show_failures(found.findings)
-    if found.edited:
+        show_failures(replayed.findings)
+    if replayed.edited:
         talk.print("REFUSED: this log was edited after it was measured")
-        show_failures(found.edited)
+        show_failures(replayed.edited)
 
 
 def _expected(path: Path) -> dict[str, dict[int, bytes]]:
@@ -208,19 +206,74 @@ def _complete(log: BootLog) -> list[Alg]:
 
     Raises Malformed where there is none.
     """
-    found = [
+    complete = [
         b
         for b in _PREFERRED
         if b in log.banks and all(e.digests[log.column(b)] for e in log.events if e.extends)
     ]
-    if not found:
+    if not complete:
         banks = ", ".join(b.name for b in log.banks)
         raise Malformed.of(Reason.UNKNOWN_ALGORITHM, "a bank Framegate can replay", banks)
-    return found
+    return complete
 
 
 def _choose(complete: list[Alg], wanted: Mapping[str, Mapping[int, bytes]]) -> Alg:
     return next((b for b in complete if HASH_NAME[b] in wanted), complete[0])
+
+
+def _replay_ima(
+    path: Path, raw: bytes, wanted: dict[str, dict[int, bytes]], bank: str, output: str
+) -> None:
+    """Replay an IMA list to PCR 10 in every bank asked for and compare; a list may be ahead of the
+    value. Raises Malformed.
+    """
+    ima_list = parse_ima(raw)
+    names = (
+        [bank]
+        if bank
+        else [n for n in wanted if 10 in wanted[n] and n in BANK_BY_NAME] or ["sha1", "sha256"]
+    )
+    violations, rows, differ = sum(e.violation for e in ima_list.entries), [], []
+    body: dict[str, Any] = {
+        "log": str(path),
+        "kind": "ima",
+        "entries": len(ima_list.entries),
+        "violations": violations,
+        "padding": ima_list.padding,
+        "pcrs": {},
+        "prefix": {},
+    }
+    for name in names:
+        algorithm = BANK_BY_NAME[name]
+        values = running_values(ima_list, algorithm, bytes(DIGEST_SIZE[algorithm]))
+        reference = wanted.get(name, {}).get(10)
+        body["pcrs"][name] = values[-1].hex()
+        if reference is None:
+            rows.append((name, values[-1].hex(), ""))
+            continue
+        count = next((n for n in range(len(values) - 1, -1, -1) if values[n] == reference), None)
+        body["prefix"][name] = count
+        if count is None:
+            differ.append(name)
+        rows.append(
+            (
+                name,
+                values[-1].hex(),
+                "DIFFERS"
+                if count is None
+                else "matches"
+                if count == len(ima_list.entries)
+                else f"matches after {count} entries",
+            )
+        )
+    body["match"] = not differ if any(10 in wanted.get(n, {}) for n in names) else None
+    if output == "json":
+        show_json(body)
+    else:
+        talk.print(f"{len(ima_list.entries)} IMA entries, {violations} violations")
+        show_table(("bank", "PCR 10", "expected"), rows, empty="nothing")
+    if differ:
+        raise typer.Exit(EXIT_UNTRUSTED)
 
 
 app.command("verify")(verify)

@@ -111,7 +111,7 @@ def add_tpm_ca(
     with errors():
         raw = file.read_bytes()
         try:
-            found = (
+            certificates = (
                 x509.load_pem_x509_certificates(raw)
                 if b"-----BEGIN" in raw
                 else [load_maker_certificate(raw).certificate]
@@ -121,7 +121,7 @@ def add_tpm_ca(
                 Reason.USAGE, "a certificate in PEM or DER", f"{file}: {error}"
             ) from error
         with operator_stub(load_context(context)) as stub:
-            for certificate in found:
+            for certificate in certificates:
                 row = stub.AddTpmCa(pb.TpmCa(certificate=certificate.public_bytes(Encoding.DER)))
                 talk.print(f"trusted: {safe(row.subject)} ({row.sha256[:16]}…)")
 

@@ -68,5 +68,5 @@ def status(output: Output = "table", context: Context = None) -> None:
         )
 
 
-def _counts(found: dict[str, int]) -> str:
-    return ", ".join(f"{v} {k}" for k, v in sorted(found.items(), key=lambda row: -row[1])[:4])
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{v} {k}" for k, v in sorted(counts.items(), key=lambda row: -row[1])[:4])

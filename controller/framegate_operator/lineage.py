@@ -72,8 +72,8 @@ def open_lineage(chain: dict[str, Any]) -> dict[str, Any]:
         facet |= facets
         return {"namespace": space, "name": name, "facets": {"framegate_digest": facet}}
 
-    made = chain["verdict"]
-    written = dataset(f"verdict/{chain['id']}", made["sha256"], outcome=made["outcome"])
+    verdict = chain["verdict"]
+    written = dataset(f"verdict/{chain['id']}", verdict["sha256"], outcome=verdict["outcome"])
     return {
         "eventType": "COMPLETE",
         "eventTime": datetime.fromtimestamp(chain["at_ms"] / 1000, UTC).isoformat(),
@@ -116,13 +116,20 @@ class _Link(NamedTuple):
 
 
 def _links(chain: dict[str, Any]) -> Iterator[_Link]:
-    made, camera, model, frame = chain["verdict"], chain["camera"], chain["model"], chain["frame"]
+    verdict, camera, model, frame = (
+        chain["verdict"],
+        chain["camera"],
+        chain["model"],
+        chain["frame"],
+    )
     profile, policy, gateway = chain["firmware_profile"], chain["policy"], chain["gateway"]
     part = f"{frame['part']} ({frame['part_type']}), {ago(chain['at_ms'])}"
     number = f"number {frame['counter']} of session {frame['session'][:12]}"
     masks = f"version {frame['mask_version']}" if frame["mask_version"] else "none"
     signed = "signed by its TPM" if frame["signed_by_camera"] else "not signed by it yet"
-    yield _Link(0, "verdict", f"{made['outcome']} {made['reason']}".strip(), made["sha256"])
+    yield _Link(
+        0, "verdict", f"{verdict['outcome']} {verdict['reason']}".strip(), verdict["sha256"]
+    )
     yield _Link(1, "part", part)
     yield _Link(1, "model", model["id"], model["sha256"])
     yield _Link(2, "trained on", _source(chain["training"]), chain["training"]["sha256"])

@@ -30,13 +30,13 @@ Why = Annotated[str, typer.Option("--reason", help="Why; kept with the event.")]
 def detail_of(stub: Any, name: str, kind: str) -> pb.DeviceDetail:
     """Everything known about the machine called `name`. Raises Refused where it is no `kind`."""
     detail: pb.DeviceDetail = stub.Show(pb.DeviceRequest(device=name))
-    found = detail.summary
-    if found.kind != kind:
+    summary = detail.summary
+    if summary.kind != kind:
         raise Refused.of(
             Reason.NOT_FOUND,
             f"a {kind}",
-            f"{found.device}",
-            f"framegate {found.kind} show {found.name}",
+            f"{summary.device}",
+            f"framegate {summary.kind} show {summary.name}",
         )
     return detail
 

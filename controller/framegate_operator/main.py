@@ -78,9 +78,9 @@ _RIGHT: Final = (
 
 _MODULES: Final = MappingProxyType(
     {
-        "access": ("people", "access"),
+        "access": ("access_requests", "app"),
         "audit": ("audit", "app"),
-        "auth": ("people", "auth"),
+        "auth": ("permissions", "app"),
         "broker": ("broker", "app"),
         "ca": ("zones", "ca"),
         "camera": ("devices", "cameras"),
@@ -98,7 +98,7 @@ _MODULES: Final = MappingProxyType(
         "maintenance": ("zones", "maintenance"),
         "mask": ("masks", "app"),
         "model": ("models", "app"),
-        "operator": ("people", "operators"),
+        "operator": ("people", "app"),
         "part": ("parts", "app"),
         "policy": ("policies", "app"),
         "profile": ("profiles", "app"),
@@ -131,16 +131,16 @@ class Verbs(TyperGroup):
             return None
         if cmd_name not in self.commands:
             module, attribute = _MODULES[cmd_name]
-            found = getattr(import_module(f"framegate_operator.{module}"), attribute)
-            if isinstance(found, typer.Typer):
-                made: Any = typer.main.get_group(found)
+            registered = getattr(import_module(f"framegate_operator.{module}"), attribute)
+            if isinstance(registered, typer.Typer):
+                command: Any = typer.main.get_group(registered)
             else:
                 single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-                single.command(cmd_name)(found)
-                made = typer.main.get_command(single)
-            made.name = cmd_name
-            _unwrap(made)
-            self.commands[cmd_name] = made
+                single.command(cmd_name)(registered)
+                command = typer.main.get_command(single)
+            command.name = cmd_name
+            _unwrap(command)
+            self.commands[cmd_name] = command
         return self.commands[cmd_name]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -153,7 +153,7 @@ class Verbs(TyperGroup):
             lines = []
             for title, names in side:
                 lines.append(f"[bold]{title:<39}[/]")
-                lines += [f"  [cyan]{name:<12}[/]{words:<25}" for name, words in names.items()]
+                lines += [f"  [cyan]{name:<12}[/]{summary:<25}" for name, summary in names.items()]
             columns.append(lines)
         blank = " " * 39
         for left, right in itertools.zip_longest(*columns, fillvalue=blank):

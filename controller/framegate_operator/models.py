@@ -111,12 +111,14 @@ def verify(
     changed.
     """
     with errors():
-        found = _verified(_files(bundle), _signature(bundle), _anchor(key, root, signer), signer)
+        verified = _verified(_files(bundle), _signature(bundle), _anchor(key, root, signer), signer)
         if output == "json":
-            show_json({"name": found.name, "digest": found.digest.hex(), "signer": found.signer})
+            show_json(
+                {"name": verified.name, "digest": verified.digest.hex(), "signer": verified.signer}
+            )
             return
-        talk.print(f"[green]signed by {safe(found.signer)}[/]")
-        print(found.digest.hex())
+        talk.print(f"[green]signed by {safe(verified.signer)}[/]")
+        print(verified.digest.hex())
 
 
 @app.command()
@@ -134,12 +136,12 @@ def register(
     """
     with errors():
         files, signature, anchor = _files(bundle), _signature(bundle), _anchor(key, root, signer)
-        found = _verified(files, signature, anchor, signer)
+        verified = _verified(files, signature, anchor, signer)
         request = pb.RegisterModelRequest(
             signature=signature,
             files=[pb.FileDigest(name=n, sha256=d) for n, d in sorted(files.items())],
             anchor=anchor,
-            signer=found.signer,
+            signer=verified.signer,
             recipe=(bundle / "recipe.json").read_bytes(),
             card=(bundle / "card.json").read_bytes() if "card.json" in files else b"",
         )
@@ -274,7 +276,7 @@ def show(digest: Digest, output: Output = "table", context: Context = None) -> N
                 }
             )
             return
-        r, held, trained = reply.row, card.get("held_out", {}), card.get("trained_on", {})
+        r, held_out, trained = reply.row, card.get("held_out", {}), card.get("trained_on", {})
         recipe = json.loads(reply.recipe)
         rows = [
             ("model", f"{r.name} {r.version}"),
@@ -287,9 +289,9 @@ def show(digest: Digest, output: Output = "table", context: Context = None) -> N
             (
                 "figures",
                 (
-                    f"mAP {100 * held['map']:.1f} %, F {100 * held['f']:.1f} % on {held['images']}"
-                    " held-out images"
-                    if held
+                    f"mAP {100 * held_out['map']:.1f} %, F {100 * held_out['f']:.1f} % on"
+                    f" {held_out['images']} held-out images"
+                    if held_out
                     else "none in its card"
                 ),
             ),
@@ -338,7 +340,7 @@ def _verified(files: dict[str, bytes], signature: bytes, anchor: str, signer: st
 
 def _files(bundle: Path) -> dict[str, bytes]:
     """Name to SHA-256 of every file but the signature. Raises Malformed for links and devices."""
-    found = {}
+    digests = {}
     for path in sorted(bundle.rglob("*")):
         name = path.relative_to(bundle).as_posix()
         if (
@@ -353,15 +355,15 @@ def _files(bundle: Path) -> dict[str, bytes]:
                 "take it out",
             )
         if path.is_file() and name != SIGNATURE_NAME:
-            found[name] = sha256(path.read_bytes())
-    if "recipe.json" not in found:
+            digests[name] = sha256(path.read_bytes())
+    if "recipe.json" not in digests:
         raise Unavailable.of(
             Reason.MODEL,
             f"a model bundle in {bundle}",
             "no recipe.json",
             "framegate-gateway model train makes one",
         )
-    return found
+    return digests
 
 
 def _row(row: Any) -> dict[str, Any]:
@@ -378,9 +380,9 @@ def _row(row: Any) -> dict[str, Any]:
     }
 
 
-def _told(row: Any, words: str, output: str) -> None:
+def _told(row: Any, sentence: str, output: str) -> None:
     if output == "json":
         show_json(_row(row))
         return
-    talk.print(words)
+    talk.print(sentence)
     data.print(row.digest)

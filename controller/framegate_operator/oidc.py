@@ -31,9 +31,9 @@ def _by_device_code(stub: Any, csr: bytes) -> pb.SignedIn:
     talk.print(f"{where} and enter the code [bold]{safe(flow.user_code)}[/]", soft_wrap=True)
     end = time.monotonic() + flow.expires_s
     while time.monotonic() < end:
-        made: pb.SignedIn = stub.OidcComplete(pb.OidcCompleteRequest(state=flow.state, csr=csr))
-        if not made.pending:
-            return made
+        session: pb.SignedIn = stub.OidcComplete(pb.OidcCompleteRequest(state=flow.state, csr=csr))
+        if not session.pending:
+            return session
         time.sleep(max(1, flow.interval_s))
     wanted = f"an answer at the provider within {flow.expires_s} s"
     raise Refused.of(Reason.SIGN_IN, wanted, "none", "framegate login --oidc --device-code")
@@ -46,8 +46,8 @@ def _by_browser(stub: Any, csr: bytes) -> pb.SignedIn:
         webbrowser.open(flow.url)
         answer = loopback.wait(flow.state.hex())
     request = pb.OidcCompleteRequest(state=flow.state, answer=answer, csr=csr)
-    made: pb.SignedIn = stub.OidcComplete(request)
-    return made
+    session: pb.SignedIn = stub.OidcComplete(request)
+    return session
 
 
 class Loopback:

@@ -174,10 +174,10 @@ _SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 60480
 
 def seconds_of(text: str) -> float:
     """A time span like 90s, 30m, 8h, 7d. Raises Malformed (USAGE)."""
-    found = _SPAN.fullmatch(text.strip())
-    if found is None:
+    span = _SPAN.fullmatch(text.strip())
+    if span is None:
         raise Malformed.of(Reason.USAGE, "a time span: 90s, 30m, 8h, 7d", ascii(text[:30]))
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(span[1]) * _SECONDS[span[2]]
 
 
 def ago_ms(span: str) -> int:

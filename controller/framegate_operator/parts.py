@@ -119,7 +119,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
                 r["part_type"],
                 r["version"],
                 len(r["goldens"]),
-                _words(r),
+                _rules(r),
                 r["source"],
                 ", ".join(r["approved_by"]),
                 ago(r["issued_at_ms"]),
@@ -164,7 +164,7 @@ def show(
                 ("part", body["part_type"]),
                 ("version", f"{body['version']}, {ago(body['issued_at_ms'])}, by {body['by']}"),
                 ("golden images", " ".join(g[:16] for g in body["goldens"])),
-                ("rules", _words(body)),
+                ("rules", _rules(body)),
                 ("source", body["source"]),
                 ("approved by", ", ".join(body["approved_by"])),
             ],
@@ -229,15 +229,15 @@ def learn(
 
 def _one_gateway(operator: OperatorContext, named: str) -> tuple[str, str]:
     """(device, address) of the gateway `named`, or of the only one. Raises Refused."""
-    found = {
+    matching = {
         device: address
         for device, address in gateways(operator)
         if named in {"", device, device.rsplit(".", 1)[-1]}
     }
-    if len(found) != 1:
-        seen = ", ".join(sorted(found)) or "none of that name"
+    if len(matching) != 1:
+        seen = ", ".join(sorted(matching)) or "none of that name"
         raise Refused.of(Reason.USAGE, "one gateway: --gateway NAME", seen)
-    return next(iter(found.items()))
+    return next(iter(matching.items()))
 
 
 def _threshold(text: str) -> dict[str, Any]:
@@ -266,8 +266,8 @@ def _shown(row: Any) -> dict[str, Any]:
     }
 
 
-def _words(body: dict[str, Any]) -> str:
-    found = [f"{k} from {v:g}" for k, v in body["thresholds"].items()]
-    found += [f"at least {body['min_size_px']:g} px"] if body["min_size_px"] else []
-    found += [f"{body['ignore']} regions not judged"] if body["ignore"] else []
-    return ", ".join(found) or "the model's own"
+def _rules(body: dict[str, Any]) -> str:
+    rules = [f"{k} from {v:g}" for k, v in body["thresholds"].items()]
+    rules += [f"at least {body['min_size_px']:g} px"] if body["min_size_px"] else []
+    rules += [f"{body['ignore']} regions not judged"] if body["ignore"] else []
+    return ", ".join(rules) or "the model's own"

@@ -1,6 +1,4 @@
-"""`framegate operator …`, `access …`, `auth …`: who there is, who may do what, and on whose
-word.
-"""
+"""`framegate operator …`: who there is, with which roles and factors."""
 
 from __future__ import annotations
 
@@ -12,24 +10,16 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.access.policy import PolicySet
-from framegate.access.questions import verb_request
-from framegate.access.verbs import FLEET_WIDE, Role, verbs
-from framegate_host.console import EXIT_DENIED, safe, show_json, talk
+from framegate.access.verbs import Role
+from framegate_host.console import safe, show_json, talk
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import write_private
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
-from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read, write
-from framegate_operator.output import ago, data, errors, failure_json, seconds_of, show_table, until
-from framegate_operator.policies import fetch_policy
+from framegate_operator.output import ago, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
-operators = typer.Typer(no_args_is_help=True, help="People: add, list, disable, give roles.")
-access = typer.Typer(
-    no_args_is_help=True, help="Roles for a while, and approvals by somebody else."
-)
-auth = typer.Typer(no_args_is_help=True, help="Who may do what.")
+app = typer.Typer(no_args_is_help=True, help="People: add, list, disable, give roles.")
 Roles = Annotated[
     list[str],
     typer.Option(
@@ -43,12 +33,12 @@ Roles = Annotated[
 NameArgument = Annotated[str, typer.Argument(help="The operator's name or a unique prefix.")]
 
 
-@operators.command("add")
+@app.command("add")
 @write
 def add(  # noqa: PLR0913 - a command's options
     name: Annotated[str, typer.Argument(help="a-z, 0-9 and '-'.")],
     role: Roles,
-    words: Annotated[str, typer.Option(help="Who that is: a full name.")] = "",
+    full_name: Annotated[str, typer.Option("--remark", help="Who that is: a full name.")] = "",
     oidc_subject: Annotated[
         str, typer.Option(help="They sign in at the provider, which knows them by this subject.")
     ] = "",
@@ -63,25 +53,25 @@ def add(  # noqa: PLR0913 - a command's options
     day.
     """
     with errors():
-        found = load_context(context)
+        operator = load_context(context)
         issuer = oidc_issuer
         if oidc_subject and not issuer:
-            with sign_in_stub(found) as stub:
+            with sign_in_stub(operator) as stub:
                 issuer = stub.Methods(pb.SignInMethodsRequest()).oidc_issuer
-        with operator_stub(found) as stub:
+        with operator_stub(operator) as stub:
             reply = stub.AddOperator(
                 pb.AddOperatorRequest(
                     name=name,
-                    words=words,
+                    remark=full_name,
                     roles=role,
                     oidc_issuer=issuer,
                     oidc_subject=oidc_subject,
                 )
             )
-        _give(reply, found, out, output)
+        _give(reply, out, output)
 
 
-def _give(reply: pb.OperatorReply, found: OperatorContext, out: Path | None, output: str) -> None:
+def _give(reply: pb.OperatorReply, out: Path | None, output: str) -> None:
     person = reply.operator
     path = out or Path(f"{person.name}.json")
     root = x509.load_der_x509_certificate(reply.root).public_bytes(Encoding.PEM).decode()
@@ -105,10 +95,9 @@ def _give(reply: pb.OperatorReply, found: OperatorContext, out: Path | None, out
         print(reply.enrolment)
     else:
         talk.print(f"they run: framegate context add NAME {path}; framegate login --oidc")
-    del found
 
 
-@operators.command("list")
+@app.command("list")
 @read
 def list_(output: Output = "table", context: Context = None) -> None:
     """Everybody, with roles and factors."""
@@ -121,7 +110,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
         rows = [
             (
                 p.name,
-                p.words,
+                p.remark,
                 "enabled" if p.enabled else "DISABLED",
                 ", ".join(
                     [*p.roles, *(e.split(" until ")[0] + " for a while" for e in p.elevations)]
@@ -145,7 +134,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
         )
 
 
-@operators.command("disable")
+@app.command("disable")
 @write
 def disable(
     name: NameArgument,
@@ -162,14 +151,14 @@ def disable(
         _told(person, f"{safe(person.name)} is disabled", output)
 
 
-@operators.command("enable")
+@app.command("enable")
 @write
 def enable(name: NameArgument, output: Output = "table", context: Context = None) -> None:
     """Let a person in again."""
     _change(name, "enable", [], output, context)
 
 
-@operators.command("roles")
+@app.command("roles")
 @write
 def roles(
     name: NameArgument, role: Roles, output: Output = "table", context: Context = None
@@ -178,7 +167,7 @@ def roles(
     _change(name, "roles", role, output, context)
 
 
-@operators.command("reset-mfa")
+@app.command("reset-mfa")
 @write
 def reset_mfa(
     name: NameArgument,
@@ -188,13 +177,13 @@ def reset_mfa(
 ) -> None:
     """Forget a person's factors; they set new ones with the code that is shown."""
     with errors():
-        found = load_context(context)
-        with operator_stub(found) as stub:
+        operator = load_context(context)
+        with operator_stub(operator) as stub:
             reply = stub.ChangeOperator(pb.ChangeOperatorRequest(name=name, verb="reset-mfa"))
-        _give(reply, found, out, output)
+        _give(reply, out, output)
 
 
-@operators.command("quorum")
+@app.command("quorum")
 @write
 def quorum(
     value: Annotated[
@@ -222,209 +211,17 @@ def _change(name: str, verb: str, given: list[str], output: str, context: Path |
         )
 
 
-def _told(person: pb.OperatorRecord, words: str, output: str) -> None:
+def _told(person: pb.OperatorRecord, sentence: str, output: str) -> None:
     if output == "json":
         show_json(_person(person))
     else:
-        talk.print(words)
-
-
-@access.command("request")
-@write
-def request(
-    role: Annotated[str, typer.Option(help=f"{', '.join(Role)}.")],
-    reason: Annotated[str, typer.Option(help="Why; whoever approves reads it.")],
-    for_: Annotated[str, typer.Option("--for", help="How long: 30m, 2h; at most 8h.")] = "30m",
-    zone: Annotated[str, typer.Option(help="Only in this zone.")] = FLEET_WIDE,
-    output: Output = "table",
-    context: Context = None,
-) -> None:
-    """Ask for a role for a while."""
-    with errors():
-        with operator_stub(load_context(context)) as stub:
-            row = stub.RequestRole(
-                pb.RoleRequest(
-                    role=role,
-                    zone=zone,
-                    minutes=max(1, round(seconds_of(for_) / 60)),
-                    reason=reason,
-                )
-            )
-        if output == "json":
-            show_json(_request(row))
-        elif row.state == "approved":
-            talk.print(f"{row.id}: granted, {until(row.until_ms)}")
-        else:
-            talk.print(
-                f"{row.id}: waits for {row.needed} other{'s' if row.needed > 1 else ''}: framegate"
-                f" access approve {row.id}"
-            )
-
-
-def _decide(identifier: str, approve: bool, reason: str, output: str, context: Path | None) -> None:
-    with errors():
-        with operator_stub(load_context(context)) as stub:
-            row = stub.DecideAccess(pb.DecideRequest(id=identifier, approve=approve, reason=reason))
-        if output == "json":
-            show_json(_request(row))
-            return
-        more = f"; it waits for {row.needed} more" if row.needed else ""
-        talk.print(
-            f"{row.id}: {row.state} ({safe(row.summary)}, asked by {safe(row.requester)}){more}"
-        )
-
-
-_RUNS = {"pending", "approved"}
-Identifier = Annotated[str, typer.Argument(help="The request's id or a unique prefix.")]
-Why = Annotated[str, typer.Option(help="Why; kept.")]
-
-
-@access.command("approve")
-@write
-def approve(
-    identifier: Identifier, reason: Why = "", output: Output = "table", context: Context = None
-) -> None:
-    """Say yes to what somebody else asks for; it counts for exactly that, once."""
-    _decide(identifier, True, reason, output, context)
-
-
-@access.command("deny")
-@write
-def deny(
-    identifier: Identifier, reason: Why = "", output: Output = "table", context: Context = None
-) -> None:
-    """Say no."""
-    _decide(identifier, False, reason, output, context)
-
-
-@access.command("list")
-@read
-def list_access(
-    all_: Annotated[bool, typer.Option("--all", help="Also what is past.")] = False,
-    output: Output = "table",
-    context: Context = None,
-) -> None:
-    """What waits for somebody, and roles that run."""
-    with errors():
-        with operator_stub(load_context(context)) as stub:
-            reply = stub.ListAccess(pb.ListAccessRequest(all=all_))
-        if output == "json":
-            show_json({"quorum": reply.quorum, "requests": [_request(r) for r in reply.rows]})
-            return
-        rows = [
-            (
-                r.id,
-                r.state,
-                r.requester,
-                r.summary,
-                r.reason,
-                ", ".join(r.approvals),
-                r.needed or "",
-                until(r.until_ms or r.expires_ms) if r.state in _RUNS else "",
-                ago(r.asked_ms),
-                r.content_sha256.hex()[:16],
-            )
-            for r in reply.rows
-        ]
-        show_table(
-            ("id", "state", "who", "what", "why", "approved by", "needs", "", "asked", "content"),
-            rows,
-            empty="nothing waits",
-        )
-        talk.print(f"quorum {reply.quorum}")
-
-
-@auth.command("can-i")
-def can_i(
-    verb: Annotated[
-        str, typer.Argument(help="For instance device.invite; framegate auth table lists them.")
-    ],
-    resource: Annotated[str, typer.Argument(help="A zone.")] = "",
-    target: Annotated[
-        str, typer.Option(help="What exactly, where a policy asks: a device, a profile.")
-    ] = "",
-    output: Output = "table",
-    context: Context = None,
-) -> None:
-    """Whether you may do something now, and which policies say so. Exit code 4 where not."""
-    with errors():
-        with operator_stub(load_context(context)) as stub:
-            reply = stub.CanI(pb.CanIRequest(verb=verb, zone=resource, target=target))
-        if output == "json":
-            show_json(
-                {
-                    "allow": reply.allow,
-                    "policies": list(reply.policies),
-                    "policy": reply.policy,
-                    "failures": [failure_json(f) for f in reply.failures],
-                }
-            )
-        elif reply.allow:
-            data.print(f"yes, by {', '.join(map(safe, reply.policies))} ({reply.policy})")
-        else:
-            for f in reply.failures:
-                hint = f"; {safe(f.hint)}" if f.hint else ""
-                data.print(
-                    f"no: {safe(f.reason)}: expected {safe(f.expected)}, {safe(f.actual)}{hint}"
-                )
-        if not reply.allow:
-            raise typer.Exit(EXIT_DENIED)
-
-
-@auth.command("table")
-@read
-def table(output: Output = "table", context: Context = None) -> None:
-    """Every verb and role, by the policy in force: yes, 2 (somebody else must approve), no."""
-    with errors():
-        found = role_table(fetch_policy(load_context(context)))
-        if output == "json":
-            show_json(found)
-            return
-        rows = [
-            (
-                verb,
-                *(found[verb][role] for role in Role),
-                ", ".join(g for g in verbs()[verb].groups if g in {"fresh", "change"}),
-                verbs()[verb].words,
-            )
-            for verb in found
-        ]
-        show_table(("verb", *Role, "", ""), rows, empty="")
-
-
-def role_table(policy: PolicySet) -> dict[str, dict[str, str]]:
-    """verb to role to yes, 2 or no, where the quorum is two, the factor fresh and nothing
-    frozen.
-    """
-    out: dict[str, dict[str, str]] = {}
-    for name, verb in verbs().items():
-        out[name] = {}
-        for role in Role:
-            asked = [
-                policy.decide(
-                    verb_request(
-                        verb,
-                        operator="somebody",
-                        roles=(role,),
-                        zone="some-zone",
-                        frozen=False,
-                        fleet="fleet",
-                        approvals=n,
-                        quorum=2,
-                        factor_age_s=0,
-                        source="ipv4:192.0.2.1:1",
-                    )
-                )
-                for n in (0, 1)
-            ]
-            out[name][role] = "yes" if asked[0].allow else "2" if asked[1].allow else "no"
-    return out
+        talk.print(sentence)
 
 
 def _person(p: pb.OperatorRecord) -> dict[str, Any]:
     return {
         "name": p.name,
-        "words": p.words,
+        "remark": p.remark,
         "enabled": p.enabled,
         "roles": list(p.roles),
         "elevations": list(p.elevations),
@@ -434,24 +231,4 @@ def _person(p: pb.OperatorRecord) -> dict[str, Any]:
         "added_ms": p.added_ms,
         "added_by": p.added_by,
         "sessions": p.sessions,
-    }
-
-
-def _request(r: pb.AccessRow) -> dict[str, Any]:
-    return {
-        "id": r.id,
-        "state": r.state,
-        "requester": r.requester,
-        "verb": r.verb,
-        "role": r.role,
-        "zone": r.zone,
-        "target": r.target,
-        "summary": r.summary,
-        "reason": r.reason,
-        "approvals": list(r.approvals),
-        "needed": r.needed,
-        "asked_ms": r.asked_ms,
-        "expires_ms": r.expires_ms,
-        "until_ms": r.until_ms,
-        "content_sha256": r.content_sha256.hex(),
     }

@@ -6,28 +6,21 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from framegate.access.policy import (
-    SCHEMA,
-    PolicySet,
-    Request,
-    default_files,
-    parse_policy,
-    verify_policy,
-)
-from framegate.access.questions import device_facts, inspect_request, verb_request
-from framegate.access.verbs import FLEET_WIDE, find_verb
-from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.access.policy import SCHEMA, PolicySet, default_files, parse_policy
+from framegate.access.questions import device_facts, inspect_request
+from framegate.errors import Malformed, Reason
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
+from framegate_operator.policy_cases import EXAMPLE, read_cases, run_case
+from framegate_operator.policy_files import fetch_policy, policy_messages, read_folder, write_folder
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
@@ -35,18 +28,16 @@ app = typer.Typer(
     help="The access policy (Cedar): who may do what, and which device may use which model.",
 )
 Folder = Annotated[Path, typer.Argument(help=f"A folder with {SCHEMA} and .cedar files.")]
-MAX_READ = 1024 * 1024
-"""A policy folder is a few kilobytes; whoever names another folder hears so at once."""
 
 
 @app.command("init")
 def init(out: Annotated[Path, typer.Option(help="Folder to write.")]) -> None:
     """Write the default policy, to be changed; needs no controller."""
     with errors():
-        _write(out, default_files())
+        write_folder(out, default_files())
         example = out / "tests"
         example.mkdir(exist_ok=True)
-        (example / "example.json").write_text(json.dumps(_EXAMPLE, indent=1) + "\n")
+        (example / "example.json").write_text(json.dumps(EXAMPLE, indent=1) + "\n")
         talk.print(
             f"{out}: {', '.join(sorted(default_files()))}, tests/example.json; "
             f"next: framegate policy test {out}"
@@ -61,31 +52,35 @@ def pull(
 ) -> None:
     """Write the policy in force into a folder, to be changed; verifies its signature."""
     with errors():
-        made = fetch_policy(load_context(context), version)
-        _write(out, made.files)
-        (out / "VERSION").write_text(f"{made.version}\n")
-        talk.print(f"{out}: {made.label}; next: change it, then framegate policy validate {out}")
+        policy = fetch_policy(load_context(context), version)
+        write_folder(out, policy.files)
+        (out / "VERSION").write_text(f"{policy.version}\n")
+        talk.print(f"{out}: {policy.label}; next: change it, then framegate policy validate {out}")
 
 
 @app.command("validate")
 def validate(folder: Folder, output: Output = "table") -> None:
     """Check a policy against its schema; needs no controller."""
     with errors():
-        made = parse_policy(read_folder(folder))
+        policy = parse_policy(read_folder(folder))
         missing = [
-            i for i in ("fresh-factor", "two-persons", "frozen-zones") if i not in made.effects
+            i for i in ("fresh-factor", "two-persons", "frozen-zones") if i not in policy.effects
         ]
         if output == "json":
             show_json(
-                {"sha256": made.sha256.hex(), "policies": dict(made.effects), "without": missing}
+                {
+                    "sha256": policy.sha256.hex(),
+                    "policies": dict(policy.effects),
+                    "without": missing,
+                }
             )
             return
-        show_table(("policy", "effect"), sorted(made.effects.items()), empty="")
+        show_table(("policy", "effect"), sorted(policy.effects.items()), empty="")
         for name in missing:
             talk.print(
                 f"[yellow]without {name}: what the default policy forbids by it is allowed[/]"
             )
-        talk.print(f"valid: {len(made.effects)} policies, {made.sha256.hex()[:16]}")
+        talk.print(f"valid: {len(policy.effects)} policies, {policy.sha256.hex()[:16]}")
 
 
 @app.command("test")
@@ -94,14 +89,14 @@ def test(folder: Folder, output: Output = "table") -> None:
     policies. Exit code 1 where one fails.
     """
     with errors():
-        made = parse_policy(read_folder(folder))
-        found: list[dict[str, Any]] = []
+        policy = parse_policy(read_folder(folder))
+        results: list[dict[str, Any]] = []
         for file in sorted((folder / "tests").glob("*.json")):
-            found += [
-                run_case(made, case, f"{file.name} {number}")
-                for number, case in enumerate(_cases(file), start=1)
+            results += [
+                run_case(policy, case, f"{file.name} {number}")
+                for number, case in enumerate(read_cases(file), start=1)
             ]
-        if not found:
+        if not results:
             raise Malformed.of(
                 Reason.POLICY_INVALID,
                 f"tests in {folder}/tests/*.json",
@@ -109,7 +104,7 @@ def test(folder: Folder, output: Output = "table") -> None:
                 "framegate policy init --out DIR writes an example",
             )
         if output == "json":
-            show_json(found)
+            show_json(results)
         else:
             rows = [
                 (
@@ -120,11 +115,11 @@ def test(folder: Folder, output: Output = "table") -> None:
                     c["actual"],
                     ", ".join(c["policies"]),
                 )
-                for c in found
+                for c in results
             ]
             show_table(("", "test", "", "expected", "decided", "by"), rows, empty="")
-            talk.print(f"{sum(c['good'] for c in found)} of {len(found)} as expected")
-    if not all(c["good"] for c in found):
+            talk.print(f"{sum(c['good'] for c in results)} of {len(results)} as expected")
+    if not all(c["good"] for c in results):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -139,11 +134,11 @@ def diff(
 ) -> None:
     """What a folder changes in the policy in force."""
     with errors():
-        held, new = fetch_policy(load_context(context), version).files, read_folder(folder)
+        in_force, new = fetch_policy(load_context(context), version).files, read_folder(folder)
         lines: list[str] = []
-        for name in sorted(set(held) | set(new)):
+        for name in sorted(set(in_force) | set(new)):
             lines += difflib.unified_diff(
-                held.get(name, "").splitlines(),
+                in_force.get(name, "").splitlines(),
                 new.get(name, "").splitlines(),
                 f"in force/{name}",
                 f"{folder}/{name}",
@@ -171,34 +166,34 @@ def explain(
 ) -> None:
     """Every policy with its text; or what it says of one device now, from which facts."""
     with errors():
-        found = load_context(context)
-        made = parse_policy(read_folder(folder)) if folder else fetch_policy(found, 0)
+        operator = load_context(context)
+        policy = parse_policy(read_folder(folder)) if folder else fetch_policy(operator, 0)
         if device:
-            _explain_device(found, made, device, model, output)
+            _explain_device(operator, policy, device, model, output)
             return
         if output == "json":
             show_json(
                 {
-                    "version": made.version,
-                    "sha256": made.sha256.hex(),
-                    "policies": dict(made.effects),
-                    "files": dict(made.files),
+                    "version": policy.version,
+                    "sha256": policy.sha256.hex(),
+                    "policies": dict(policy.effects),
+                    "files": dict(policy.files),
                 }
             )
             return
-        talk.print(f"{made.label}")
-        for name in sorted(made.files):
+        talk.print(f"{policy.label}")
+        for name in sorted(policy.files):
             if name != SCHEMA:
                 data.print(f"[bold]{name}[/]")
                 data.print(
-                    "\n".join(map(safe, made.files[name].rstrip().splitlines())), soft_wrap=True
+                    "\n".join(map(safe, policy.files[name].rstrip().splitlines())), soft_wrap=True
                 )
 
 
 def _explain_device(
-    found: OperatorContext, made: PolicySet, device: str, model: str, output: str
+    operator: OperatorContext, policy: PolicySet, device: str, model: str, output: str
 ) -> None:
-    with operator_stub(found) as stub:
+    with operator_stub(operator) as stub:
         detail = stub.Show(pb.DeviceRequest(device=device))
     s = detail.summary
     facts = device_facts(
@@ -212,7 +207,7 @@ def _explain_device(
         vector=dict(detail.vector),
         posture=json.loads(detail.posture) if detail.posture else {},
     )
-    decision = made.decide(inspect_request(facts, s.device, model or "any", s.zone))
+    decision = policy.decide(inspect_request(facts, s.device, model or "any", s.zone))
     if output == "json":
         show_json(
             {
@@ -256,7 +251,8 @@ def simulate(
         rows, total = [], 0
         with operator_stub(load_context(context)) as stub:
             for row in stub.SimulatePolicy(
-                pb.SimulateRequest(files=_messages(files), since_ms=ago_ms(since)), stream=True
+                pb.SimulateRequest(files=policy_messages(files), since_ms=ago_ms(since)),
+                stream=True,
             ):
                 total += 1
                 if all_ or row.was != row.would:
@@ -274,7 +270,7 @@ def simulate(
 
 
 def _row(r: pb.SimulateRow) -> tuple[object, ...]:
-    words = {True: "allow", False: "DENY"}
+    labels = {True: "allow", False: "DENY"}
     why = "; ".join(f"{f.expected}: {f.actual}" for f in r.failures)
     return (
         r.principal,
@@ -282,8 +278,8 @@ def _row(r: pb.SimulateRow) -> tuple[object, ...]:
         r.resource,
         r.count,
         ago(r.last_ms),
-        words[r.was],
-        words[r.would],
+        labels[r.was],
+        labels[r.would],
         ", ".join(r.would_policies) or why,
     )
 
@@ -334,7 +330,7 @@ def apply(
                 else stub.ShowPolicy(pb.PolicyRequest()).version
             )
             reply = stub.ApplyPolicy(
-                pb.ApplyPolicyRequest(files=_messages(files), base=version, note=note)
+                pb.ApplyPolicyRequest(files=policy_messages(files), base=version, note=note)
             )
         if kept.exists():
             kept.write_text(f"{reply.version}\n")
@@ -360,190 +356,6 @@ def history(output: Output = "table", context: Context = None) -> None:
             (r.version, r.sha256.hex()[:16], r.applied_by, ago(r.applied_ms), r.note) for r in rows
         ]
         show_table(("version", "sha256", "by", "when", "note"), cells, empty="none")
-
-
-def run_case(policy: PolicySet, case: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """One test: what was expected, what the policy said, and whether they agree. Raises
-    Malformed.
-    """
-    try:
-        given, expect = case["given"], case["expect"]
-        if expect not in {"allow", "deny"} or not isinstance(given, dict):
-            raise ValueError("expect allow or deny")
-        request = _asked(given)
-    except (KeyError, TypeError, ValueError) as error:
-        form = (
-            '{"name": …, "given": {"verb": …, "roles": […]} or {"device": {…}}, '
-            '"expect": "allow" or "deny", "by": […]}'
-        )
-        problem = f"{where}: {type(error).__name__} {error}"[:200]
-        raise Malformed.of(Reason.POLICY_INVALID, f"a test case: {form}", problem) from error
-    decision = policy.decide(request)
-    actual, by = "allow" if decision.allow else "deny", list(decision.policies)
-    good = actual == expect and (set(case["by"]) <= set(by) if case.get("by") else True)
-    return {
-        "case": where,
-        "name": str(case.get("name", "")),
-        "expected": expect + (f" by {', '.join(case['by'])}" if case.get("by") else ""),
-        "actual": actual,
-        "policies": by,
-        "good": good,
-    }
-
-
-def _asked(given: Mapping[str, Any]) -> Request:
-    """The question of a test case. Raises KeyError, TypeError or ValueError where it is none."""
-    if "request" in given:
-        return Request.parse(json.dumps(given["request"]))
-    if "device" in given:
-        facts = _camera(given["device"])
-        model, zone = str(given.get("model", "any")), str(given.get("zone", "line-1"))
-        return inspect_request(facts, str(facts["id"]), model, zone)
-    return verb_request(
-        find_verb(given["verb"]),
-        operator=str(given.get("operator", "anna")),
-        roles=tuple(given.get("roles", ())),
-        zone=str(given.get("zone", FLEET_WIDE)),
-        frozen=bool(given.get("frozen", False)),
-        fleet="plant",
-        approvals=int(given.get("approvals", 0)),
-        quorum=int(given.get("quorum", 2)),
-        factor_age_s=int(given.get("factor_age", 0)),
-        source=str(given.get("source", "192.0.2.1")),
-        target=str(given.get("target", "")),
-        break_glass=bool(given.get("break_glass", False)),
-    )
-
-
-def _camera(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A camera in good standing, but for what a test case says of it."""
-    return {
-        "id": "camera.line-1.cam1",
-        "name": "cam1",
-        "kind": "camera",
-        "zone": "line-1",
-        "state": "trusted",
-        "maintenance": False,
-        "firmwareProfile": "pcb-camera",
-        "trustworthiness": {},
-        "posture": {},
-        **given,
-    }
-
-
-_EXAMPLE = [
-    {
-        "name": "a viewer looks",
-        "given": {"verb": "device.list", "roles": ["viewer"]},
-        "expect": "allow",
-        "by": ["viewers"],
-    },
-    {
-        "name": "and does not touch",
-        "given": {"verb": "device.invite", "roles": ["viewer"], "zone": "line-1"},
-        "expect": "deny",
-    },
-    {
-        "name": "one person does not lift a quarantine",
-        "given": {"verb": "device.lift", "roles": ["security"], "zone": "line-1"},
-        "expect": "deny",
-        "by": ["two-persons"],
-    },
-    {
-        "name": "two do",
-        "given": {"verb": "device.lift", "roles": ["security"], "zone": "line-1", "approvals": 1},
-        "expect": "allow",
-    },
-    {
-        "name": "an old factor does not",
-        "given": {
-            "verb": "device.lift",
-            "roles": ["security"],
-            "zone": "line-1",
-            "approvals": 1,
-            "factor_age": 3600,
-        },
-        "expect": "deny",
-        "by": ["fresh-factor"],
-    },
-    {
-        "name": "a trusted camera is inspected in its zone",
-        "given": {"device": {}},
-        "expect": "allow",
-        "by": ["cameras-of-the-zone"],
-    },
-    {"name": "not in another", "given": {"device": {}, "zone": "line-2"}, "expect": "deny"},
-    {
-        "name": "not while it is serviced",
-        "given": {"device": {"maintenance": True}},
-        "expect": "deny",
-        "by": ["not-in-maintenance"],
-    },
-]
-
-
-def read_folder(folder: Path) -> dict[str, str]:
-    """The policy's files in a folder. Raises Malformed."""
-    found = {}
-    try:
-        for path in sorted([folder / SCHEMA, *folder.glob("*.cedar")]):
-            if path.stat().st_size > MAX_READ:
-                raise Malformed.of(
-                    Reason.TOO_LARGE,
-                    f"a policy file of at most {MAX_READ} bytes",
-                    f"{path}: {path.stat().st_size}",
-                )
-            found[path.name] = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        problem = getattr(error, "strerror", None) or type(error).__name__
-        raise Malformed.of(
-            Reason.POLICY_INVALID,
-            f"{SCHEMA} and .cedar files in {folder}",
-            f"{problem}",
-            "framegate policy init --out DIR, or framegate policy pull --out DIR",
-        ) from error
-    return found
-
-
-def _cases(file: Path) -> list[Any]:
-    try:
-        body = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise Malformed.of(
-            Reason.POLICY_INVALID, "a JSON list of test cases", f"{file}: {error}"[:200]
-        ) from error
-    if not isinstance(body, list):
-        raise Malformed.of(
-            Reason.POLICY_INVALID, "a JSON list of test cases", f"{file}: {type(body).__name__}"
-        )
-    return body
-
-
-def fetch_policy(context: OperatorContext, version: int = 0) -> PolicySet:
-    """A version, by default the one in force, after its signature by this fleet's policy key
-    held. Raises Refused.
-    """
-    with operator_stub(context) as stub:
-        reply = stub.ShowPolicy(pb.PolicyRequest(version=version))
-    try:
-        return verify_policy(reply.envelope, context.root_certificate)
-    except FramegateError as error:
-        raise Refused.of(
-            Reason.POLICY_INVALID,
-            "an access policy signed by this fleet's policy key",
-            str(error),
-            "the controller or its store was tampered with",
-        ) from error
-
-
-def _write(out: Path, files: Mapping[str, str]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (out / name).write_text(text)
-
-
-def _messages(files: Mapping[str, str]) -> list[pb.PolicyFile]:
-    return [pb.PolicyFile(name=n, text=t) for n, t in sorted(files.items())]
 
 
 def _version(r: pb.PolicyReply) -> dict[str, Any]:

@@ -51,30 +51,30 @@ def show(
     with errors():
         operator = load_context(context)
         receipt = _one(operator, identifier)
-        found = _verified(receipt, operator.root, need_camera=False, need_log=False)
-        result = _result(operator, found.claims["fg"]["result_id"])
+        verified = _verified(receipt, operator.root, need_camera=False, need_log=False)
+        result = _result(operator, verified.claims["fg"]["result_id"])
         if output == "json":
             show_json(
                 {
-                    "claims": found.claims,
-                    "verdict": found.verdict,
-                    "logged_at_ms": found.logged_at_ms,
-                    "notes": list(found.notes),
+                    "claims": verified.claims,
+                    "verdict": verified.verdict,
+                    "logged_at_ms": verified.logged_at_ms,
+                    "notes": list(verified.notes),
                     "result": result,
                 }
             )
             return
-        show_table(("what", "is"), _facts(found, result), empty="")
+        show_table(("what", "is"), _facts(verified, result), empty="")
 
 
-def _facts(found: VerifiedReceipt, result: dict[str, Any] | None) -> list[tuple[str, object]]:
-    claims, fg = found.claims, found.claims["fg"]
-    defects = ", ".join(f"{d['kind']} {d['score']:.2f}" for d in found.verdict["defects"])
+def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tuple[str, object]]:
+    claims, fg = verified.claims, verified.claims["fg"]
+    defects = ", ".join(f"{d['kind']} {d['score']:.2f}" for d in verified.verdict["defects"])
     masks, head = "none", "not yet"
     if fg["mask_version"]:
         masks = f"version {fg['mask_version']} {fg['mask_sha256'][:16]}"
-    if found.head_count:
-        head = f"over {found.head_count} frames, this is number {found.counter}"
+    if verified.head_count:
+        head = f"over {verified.head_count} frames, this is number {verified.counter}"
     no_quote = "framegate cannot reach the controller, or no frame was read"
     return [
         ("verdict", f"{fg['outcome']} {fg['reason']}".strip()),
@@ -92,10 +92,10 @@ def _facts(found: VerifiedReceipt, result: dict[str, Any] | None) -> list[tuple[
         ("model", f"{claims['model_id']} {claims['model_hash']}"),
         ("golden image", fg["golden_sha256"] or "none"),
         ("receipt", claims["cti"]),
-        ("batch", f"{found.batch['number']}, leaf {claims['sequence_number']}"),
-        ("log", _time(found.logged_at_ms) if found.logged_at_ms else "not yet"),
+        ("batch", f"{verified.batch['number']}, leaf {claims['sequence_number']}"),
+        ("log", _time(verified.logged_at_ms) if verified.logged_at_ms else "not yet"),
         ("camera's signature", head),
-        ("notes", "; ".join(found.notes) or "complete"),
+        ("notes", "; ".join(verified.notes) or "complete"),
     ]
 
 
@@ -226,8 +226,8 @@ def _tell(good: int, bad: list[dict[str, Any]], gone: dict[str, list[int]], took
             "answer, and there is no receipt: the gateway dropped them"
         )
     missing = sum(len(c) for c in gone.values())
-    held = f"{good} of {good + len(bad)} receipts hold"
-    data.print(f"{held}, {missing} frames missing, {took_s:.2f} s")
+    summary = f"{good} of {good + len(bad)} receipts hold"
+    data.print(f"{summary}, {missing} frames missing, {took_s:.2f} s")
 
 
 def _all(operator: OperatorContext, request: pb.ReceiptsRequest) -> Iterator[dict[str, Any]]:

@@ -64,19 +64,19 @@ def from_corim(raw: bytes, name: str) -> dict[str, Any]:
         "posture": {"os_ids": ["debian", "ubuntu"]},
         "event": [
             {
-                "name": f"{words} (PCR {p})",
+                "name": f"{label} (PCR {p})",
                 "pcr": p,
-                "digests": sorted(d.hex() for d in found),
+                "digests": sorted(d.hex() for d in digests),
                 "required": True,
             }
-            for (p, words), found in sorted(rules.items())
+            for (p, label), digests in sorted(rules.items())
         ],
     }
     if values:
         body_out |= {
             "quirks": ["pcr-by-value"],
             "pcr_values": {
-                str(p): sorted(v.hex() for v in found) for p, found in sorted(values.items())
+                str(p): sorted(v.hex() for v in digests) for p, digests in sorted(values.items())
             },
         }
     return body_out
@@ -105,15 +105,15 @@ def _measurement(
         return
     key, content = measurement.get(0), measurement[1]
     digests = {d for d in map(_sha256, content.get(2, [])) if d}
-    pcr, words = _pcr_of(key)
+    pcr, label = _pcr_of(key)
     if digests and pcr is not None:
-        rules.setdefault((pcr, words), set()).update(digests)
-    for index, found in (
+        rules.setdefault((pcr, label), set()).update(digests)
+    for index, register in (
         (content.get(14) or {}).items() if isinstance(content.get(14), Mapping) else ()
     ):  # integrity-registers
         pcr, _ = _pcr_of(index)
         if pcr is not None:
-            values.setdefault(pcr, set()).update(d for d in map(_sha256, found) if d)
+            values.setdefault(pcr, set()).update(d for d in map(_sha256, register) if d)
 
 
 def _pcr_of(key: Any) -> tuple[int | None, str]:

@@ -113,8 +113,8 @@ def status(
         _show(rows[0], output)
 
 
-def _verb(verb: str, words: str) -> None:
-    @app.command(verb, help=words)
+def _verb(verb: str, purpose: str) -> None:
+    @app.command(verb, help=purpose)
     @write
     def run(rollout: Id, output: Output = "table", context: Context = None) -> None:
         with errors():
@@ -123,7 +123,7 @@ def _verb(verb: str, words: str) -> None:
             _show(reply, output)
 
 
-for _name, _words in (
+for _name, _purpose in (
     ("pause", "Stop going on; what is reached stays reached."),
     ("resume", "Go on; out of shadow, begin with the canary. Failures are counted anew."),
     (
@@ -137,7 +137,7 @@ for _name, _words in (
         "suspect.",
     ),
 ):
-    _verb(_name, _words)
+    _verb(_name, _purpose)
 
 
 def _show(row: pb.RolloutStatus, output: str) -> None:
@@ -259,14 +259,14 @@ def _falls(r: pb.ReplayRow) -> bool:
 
 
 def _tell(rows: list[pb.ReplayRow]) -> None:
-    words = {True: "trusted", False: "suspect"}
+    labels = {True: "trusted", False: "suspect"}
     cells = [
         (
             r.device,
             ago(r.last_ms),
             r.count,
-            words[r.was],
-            r.problem or words[r.would],
+            labels[r.was],
+            r.problem or labels[r.would],
             "; ".join(f"{f.reason}: {f.actual}" for f in r.failures[:2])[:160],
         )
         for r in rows

@@ -21,11 +21,7 @@ from framegate.identity.certificates import Purpose, load_certificate, verify_ce
 from framegate.identity.pem import private_pem
 from framegate_host.console import safe, show_json, talk
 from framegate_host.private_files import write_private
-from framegate_host.sign_in_prompts import (
-    ask_password,
-    show_authenticator,
-    show_recovery_codes,
-)
+from framegate_host.sign_in_prompts import ask_password, show_authenticator, show_recovery_codes
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
 from framegate_operator.contexts import OperatorContext, read_context
 from framegate_operator.oidc import sign_in_at_provider
@@ -127,25 +123,27 @@ def login(  # noqa: PLR0913 - a command's options
         if again or add_key:
             _prove(load_context(context), code, security_key, add_key)
             return
-        found = read_context(context)
-        operator = name or found.operator
+        fleet_context = read_context(context)
+        operator = name or fleet_context.operator
         if not operator and not oidc:
             raise Refused.of(Reason.USAGE, "your operator name", "none", "framegate login NAME")
         given = _Given(password_file, code, enrolment_file, totp_uri_out)
         key = ec.generate_private_key(ec.SECP256R1())
         csr = _request(key)
-        with sign_in_stub(found) as stub:
+        with sign_in_stub(fleet_context) as stub:
             if break_glass is not None:
-                made = _by_break_glass(stub, operator, csr, break_glass)
+                session = _by_break_glass(stub, operator, csr, break_glass)
             elif oidc:
-                made = sign_in_at_provider(stub, csr, device_code=device_code)
+                session = sign_in_at_provider(stub, csr, device_code=device_code)
             elif security_key:
-                made = _by_key(stub, operator, csr, find_authenticator(found.server_name))
+                session = _by_key(
+                    stub, operator, csr, find_authenticator(fleet_context.server_name)
+                )
             elif enrol:
-                made = _enrolled(stub, operator, csr, given)
+                session = _enrolled(stub, operator, csr, given)
             else:
-                made = _by_password(stub, operator, csr, given)
-        _tell(made, keep_session(found, key, made), output)
+                session = _by_password(stub, operator, csr, given)
+        _tell(session, keep_session(fleet_context, key, session), output)
 
 
 def _request(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -154,64 +152,64 @@ def _request(key: ec.EllipticCurvePrivateKey) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def _tell(made: pb.SignedIn, kept: OperatorContext, output: str) -> None:
+def _tell(session: pb.SignedIn, kept: OperatorContext, output: str) -> None:
     if output == "json":
         show_json(
             {
-                "operator": made.operator,
-                "roles": list(made.roles),
-                "expires_ms": made.expires_ms,
-                "recovery_codes": list(made.recovery_codes),
-                "notices": list(made.notices),
+                "operator": session.operator,
+                "roles": list(session.roles),
+                "expires_ms": session.expires_ms,
+                "recovery_codes": list(session.recovery_codes),
+                "notices": list(session.notices),
             }
         )
         return
-    if made.recovery_codes:
-        show_recovery_codes(made.recovery_codes)
-    roles = ", ".join(made.roles) or "none yet"
-    who = f"signed in as [bold]{safe(made.operator)}[/], {until(made.expires_ms)}"
+    if session.recovery_codes:
+        show_recovery_codes(session.recovery_codes)
+    roles = ", ".join(session.roles) or "none yet"
+    who = f"signed in as [bold]{safe(session.operator)}[/], {until(session.expires_ms)}"
     talk.print(f"{who}; roles: {roles}; {kept.path}")
-    for line in made.notices:
+    for line in session.notices:
         talk.print(f"[yellow]{safe(line)}[/]")
 
 
 def keep_session(
-    context: OperatorContext, key: ec.EllipticCurvePrivateKey, made: pb.SignedIn
+    context: OperatorContext, key: ec.EllipticCurvePrivateKey, session: pb.SignedIn
 ) -> OperatorContext:
     """Write a session into its context, once its certificate is found to be of this fleet, for this
     key and this person. Raises Refused.
     """
-    issuing = tuple(load_certificate(der) for der in made.authorities)
-    certificate = load_certificate(made.certificate)
+    issuing = tuple(load_certificate(der) for der in session.authorities)
+    certificate = load_certificate(session.certificate)
     begins = certificate.not_valid_before_utc
     verified = verify_certificate(
         certificate, Purpose.OPERATOR, issuing, context.root_certificate, begins
     )
-    name = f"operator.{made.operator}"
+    name = f"operator.{session.operator}"
     if verified.key != key.public_key() or verified.common_name != name:
-        wanted = f"a certificate for the key of this sign-in and {made.operator}"
+        wanted = f"a certificate for the key of this sign-in and {session.operator}"
         raise Refused.of(Reason.CERTIFICATE, wanted, verified.common_name)
-    issuer = load_certificate(made.issuer)
+    issuer = load_certificate(session.issuer)
     return context.signed_in(
-        operator=made.operator,
+        operator=session.operator,
         certificate=certificate.public_bytes(Encoding.PEM) + issuer.public_bytes(Encoding.PEM),
         key=private_pem(key),
         authorities=b"".join(c.public_bytes(Encoding.PEM) for c in issuing),
-        expires_ms=made.expires_ms,
-        fleet_address=made.fleet_address,
+        expires_ms=session.expires_ms,
+        fleet_address=session.fleet_address,
     )
 
 
 def logout(context: Context = None) -> None:
     """End your session, here and at every gateway."""
     with errors():
-        found = load_context(context)
+        operator = load_context(context)
         try:
-            with operator_stub(found) as stub:
+            with operator_stub(operator) as stub:
                 stub.SignOut(pb.WhoAmIRequest())
         finally:
-            found.signed_out()
-        talk.print(f"{safe(found.operator)} is signed out")
+            operator.signed_out()
+        talk.print(f"{safe(operator.operator)} is signed out")
 
 
 @read
@@ -265,18 +263,18 @@ def _facts(me: pb.WhoAmIReply) -> list[tuple[str, object]]:
     ]
 
 
-def _prove(found: OperatorContext, code: str, security_key: bool, add_key: str) -> None:
-    with operator_stub(found) as stub:
+def _prove(operator: OperatorContext, code: str, security_key: bool, add_key: str) -> None:
+    with operator_stub(operator) as stub:
         if add_key:
             challenge = stub.AddKeyBegin(pb.WhoAmIRequest())
-            response = find_authenticator(found.server_name).create(challenge.options)
+            response = find_authenticator(operator.server_name).create(challenge.options)
             answer = pb.AddKeyRequest(state=challenge.state, response=response, label=add_key)
             keys = ", ".join(map(safe, stub.AddKeyComplete(answer).security_keys))
             talk.print(f"registered; your security keys: {keys}")
             return
         if security_key:
             challenge = stub.ProveFactor(pb.ProveFactorRequest()).challenge
-            response = find_authenticator(found.server_name).get(challenge.options)
+            response = find_authenticator(operator.server_name).get(challenge.options)
             stub.ProveFactor(pb.ProveFactorRequest(state=challenge.state, response=response))
         else:
             stub.ProveFactor(pb.ProveFactorRequest(code=code or _ask(_YOUR_CODE)))
@@ -287,23 +285,23 @@ def _by_password(stub: Any, operator: str, csr: bytes, given: _Given) -> pb.Sign
     password = _password(given.password_file, operator)
     code = given.code or _ask(_YOUR_CODE)
     request = pb.PasswordRequest(operator=operator, password=password, code=code, csr=csr)
-    made: pb.SignedIn = stub.Password(request)
-    return made
+    session: pb.SignedIn = stub.Password(request)
+    return session
 
 
 def _by_break_glass(stub: Any, operator: str, csr: bytes, sealed: Path) -> pb.SignedIn:
     credential = sealed.read_text().strip()
     request = pb.PasswordRequest(operator=operator, break_glass=credential, csr=csr)
-    made: pb.SignedIn = stub.Password(request)
-    return made
+    session: pb.SignedIn = stub.Password(request)
+    return session
 
 
 def _by_key(stub: Any, operator: str, csr: bytes, authenticator: Authenticator) -> pb.SignedIn:
     challenge = stub.KeyBegin(pb.KeyBeginRequest(operator=operator))
     response = authenticator.get(challenge.options)
     request = pb.KeyCompleteRequest(state=challenge.state, response=response, csr=csr)
-    made: pb.SignedIn = stub.KeyComplete(request)
-    return made
+    session: pb.SignedIn = stub.KeyComplete(request)
+    return session
 
 
 def _enrolled(stub: Any, operator: str, csr: bytes, given: _Given) -> pb.SignedIn:
@@ -325,8 +323,8 @@ def _enrolled(stub: Any, operator: str, csr: bytes, given: _Given) -> pb.SignedI
         totp=code,
         csr=csr,
     )
-    made: pb.SignedIn = stub.EnrolComplete(request)
-    return made
+    session: pb.SignedIn = stub.EnrolComplete(request)
+    return session
 
 
 def _password(file: Path | None, operator: str, *, new: bool = False) -> str:

@@ -193,12 +193,12 @@ def export_dataset(  # noqa: PLR0913 - a command's options
                 "frames without a valid receipt never become training data; say so",
             )
         operator = load_context(context)
-        found = gateways(operator)
+        endpoints = gateways(operator)
         if out.exists() and any(out.iterdir()):
             raise Refused.of(
                 Reason.CONFLICT, f"an empty folder {out}", "files in it", "choose another"
             )
-        if not found:
+        if not endpoints:
             hint = "framegate gateway list"
             raise Refused.of(Reason.NOT_FOUND, "a gateway in standing", "none", hint)
         out.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ def export_dataset(  # noqa: PLR0913 - a command's options
             reason=reason,
             destination=to,
         )
-        total, problem = _from_every(operator, found, request, out)
+        total, problem = _from_every(operator, endpoints, request, out)
         if WRITE.get().dry_run:
             return
         if not total:
@@ -219,14 +219,17 @@ def export_dataset(  # noqa: PLR0913 - a command's options
 
 
 def _from_every(
-    operator: OperatorContext, found: list[tuple[str, str]], request: pb.ExportRequest, out: Path
+    operator: OperatorContext,
+    endpoints: list[tuple[str, str]],
+    request: pb.ExportRequest,
+    out: Path,
 ) -> tuple[int, FramegateError | None]:
     """(frames of all gateways, what the last gateway said that had none).
 
     One approval serves all gateways of a zone, and is asked for at the first that wants it.
     """
     problem, total, given = None, 0, dict[str, bytes]()
-    for device, address in found:
+    for device, address in endpoints:
         part = partial(_dataset, operator, device, address, out)
         request.approval = given.get(device, b"")
         try:
@@ -236,11 +239,11 @@ def _from_every(
                 asked = error.reason == Reason.APPROVAL_NEEDED and device not in given
                 if not asked or WRITE.get().dry_run:
                     raise
-                beside = [d for d, _ in found if d.split(".")[1] == device.split(".")[1]]
+                beside = [d for d, _ in endpoints if d.split(".")[1] == device.split(".")[1]]
                 frames = f"up to {request.limit} frames of {request.camera}"
-                words = f"{frames} to {request.destination}, from {', '.join(beside)}"
+                summary = f"{frames} to {request.destination}, from {', '.join(beside)}"
                 request.approval = b""
-                given |= approvals(operator, beside, "dataset.export", request, words, error)
+                given |= approvals(operator, beside, "dataset.export", request, summary, error)
                 request.approval = given[device]
                 total += part(request)
         except FramegateError as error:
@@ -283,13 +286,16 @@ def _require_receipt(raw: bytes, operator: OperatorContext, image: bytes | None)
     EvidenceRejected.
     """
     try:
-        found = verify_receipt(
+        receipt = verify_receipt(
             json.loads(raw),
             operator.root,
             need_camera=image is not None,
             need_log=image is not None,
         )
-        if image is not None and found.claims["request_hash"] != hashlib.sha256(image).hexdigest():
+        if (
+            image is not None
+            and receipt.claims["request_hash"] != hashlib.sha256(image).hexdigest()
+        ):
             raise ReceiptRefused("frame", "the receipt is for another frame")
     except (ReceiptRefused, ValueError) as error:
         raise EvidenceRejected.of(
@@ -298,7 +304,7 @@ def _require_receipt(raw: bytes, operator: OperatorContext, image: bytes | None)
             error,
             "do not use what this gateway gives out",
         ) from error
-    return found.verdict
+    return receipt.verdict
 
 
 def _manifest(raw: bytes, digests: dict[str, str], operator: OperatorContext) -> tuple[int, int]:
@@ -306,17 +312,19 @@ def _manifest(raw: bytes, digests: dict[str, str], operator: OperatorContext) ->
     verification says.
     """
     envelope = parse_envelope(raw, DATASET_TYPE)
-    made = envelope_certificate(envelope)
-    at = min(max(datetime.now(UTC), made.not_valid_before_utc), made.not_valid_after_utc)
+    certificate = envelope_certificate(envelope)
+    at = min(
+        max(datetime.now(UTC), certificate.not_valid_before_utc), certificate.not_valid_after_utc
+    )
     signer = verify_certificate(
-        made, P.VERDICT, operator.authority_certificates, operator.root_certificate, at
+        certificate, P.VERDICT, operator.authority_certificates, operator.root_certificate, at
     )
     body = strict_json(verify_envelope(envelope, signer.key))
     if {
         f["name"]: f["sha256"] for f in body["frames"]
-    } != digests or not made.not_valid_before_utc <= from_ms(
+    } != digests or not certificate.not_valid_before_utc <= from_ms(
         body["made_at_ms"]
-    ) <= made.not_valid_after_utc:
+    ) <= certificate.not_valid_after_utc:
         raise EvidenceRejected.of(
             Reason.EXPORT,
             "a manifest of exactly the frames that came",

@@ -39,11 +39,11 @@ def list_(
     """The latest verdicts of all gateways, newest first."""
     with errors():
         operator = load_context(context)
-        found: list[Verdict] = []
+        verdicts: list[Verdict] = []
         for device, address in gateways(operator):
             try:
                 with gateway_stub(operator, device, address) as stub:
-                    found += _verified(
+                    verdicts += _verified(
                         operator,
                         stub.ListVerdicts(
                             pb.ListVerdictsRequest(limit=limit, device=camera, outcome=outcome)
@@ -52,11 +52,11 @@ def list_(
             except Unavailable as error:
                 talk.print(f"{safe(device)} does not answer at {safe(address)}")
                 show_failures(error.failures)
-        found.sort(key=lambda v: -v.issued_at_ms)
+        verdicts.sort(key=lambda v: -v.issued_at_ms)
         if output == "json":
-            show_json([asdict(v) for v in found[:limit]])
+            show_json([asdict(v) for v in verdicts[:limit]])
             return
-        show_table(_COLUMNS, [_row(v) for v in found[:limit]], empty="no verdicts yet")
+        show_table(_COLUMNS, [_row(v) for v in verdicts[:limit]], empty="no verdicts yet")
 
 
 @app.command()
@@ -69,12 +69,12 @@ def watch(
     """Verdicts as they are made, of the first gateway that answers; end with Ctrl-C."""
     with errors():
         operator = load_context(context)
-        found = gateways(operator)
-        if not found:
+        endpoints = gateways(operator)
+        if not endpoints:
             raise Unavailable.of(
                 Reason.UNAVAILABLE, "a trusted gateway", "none", "framegate gateway list"
             )
-        device, address = found[0]
+        device, address = endpoints[0]
         talk.print(f"watching {safe(device)}")
         end = time.monotonic() + seconds if seconds else float("inf")
         try:
@@ -165,20 +165,23 @@ def _verified(operator: OperatorContext, envelopes: Any) -> list[Verdict]:
     """Verdicts whose signature holds, judged at the time each was made; one that does not verify is
     an error, not a gap.
     """
-    found = []
+    verdicts = []
     for envelope in envelopes:
-        made = envelope_certificate(parse_envelope(envelope, Verdict.TYPE))
-        at = min(max(datetime.now(UTC), made.not_valid_before_utc), made.not_valid_after_utc)
+        certificate = envelope_certificate(parse_envelope(envelope, Verdict.TYPE))
+        at = min(
+            max(datetime.now(UTC), certificate.not_valid_before_utc),
+            certificate.not_valid_after_utc,
+        )
         verdict, _ = Verdict.verify(
             envelope, operator.authority_certificates, operator.root_certificate, at
         )
         if (
-            not made.not_valid_before_utc
+            not certificate.not_valid_before_utc
             <= from_ms(verdict.issued_at_ms)
-            <= made.not_valid_after_utc
+            <= certificate.not_valid_after_utc
         ):
             raise Refused.of(
                 Reason.VERDICT, "a verdict made while its key's certificate lived", "another"
             )
-        found.append(verdict)
-    return found
+        verdicts.append(verdict)
+    return verdicts

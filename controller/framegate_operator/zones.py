@@ -54,7 +54,7 @@ def list_zones(output: Output = "table", context: Context = None) -> None:
                 z.trusted,
                 "grace" if z.grace else "close",
                 f"FROZEN by {z.by}, {ago(z.since_ms)}: {z.reason}" if z.frozen else "",
-                z.words,
+                z.remark,
             )
             for z in rows
         ]
@@ -78,7 +78,7 @@ def set_zone(
             )
         ),
     ] = "",
-    words: Annotated[str | None, typer.Option(help="What the zone is.")] = None,
+    description: Annotated[str | None, typer.Option("--remark", help="What the zone is.")] = None,
     output: Output = "table",
     context: Context = None,
 ) -> None:
@@ -89,8 +89,8 @@ def set_zone(
                 pb.SetZoneRequest(
                     zone=zone,
                     feed_silence=feed_silence,
-                    words=words or "",
-                    set_words=words is not None,
+                    remark=description or "",
+                    set_remark=description is not None,
                 )
             )
         _told(
@@ -256,8 +256,8 @@ def top(
 ) -> None:
     """The fleet, live: who stands where, what happened last, what waits for somebody."""
     with errors():
-        found = load_context(context)
-        with operator_stub(found) as stub:
+        operator = load_context(context)
+        with operator_stub(operator) as stub:
             if output == "json":
                 show_json(
                     [
@@ -357,11 +357,11 @@ def _show_ca(rows: Any) -> None:
     show_table(("authority", "", "serial", "made", "lives", "key in", ""), cells, empty="")
 
 
-def _told(row: pb.ZoneRow, words: str, output: str) -> None:
+def _told(row: pb.ZoneRow, sentence: str, output: str) -> None:
     if output == "json":
         show_json(_zone(row))
     else:
-        talk.print(words)
+        talk.print(sentence)
 
 
 def _zone(z: pb.ZoneRow) -> dict[str, Any]:
@@ -375,7 +375,7 @@ def _zone(z: pb.ZoneRow) -> dict[str, Any]:
         "reason": z.reason,
         "by": z.by,
         "since_ms": z.since_ms,
-        "words": z.words,
+        "remark": z.remark,
     }
 
 

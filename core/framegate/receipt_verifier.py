@@ -102,20 +102,20 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
     """
     if not 0 <= index < size or len(path) > MAX_PATH:
         raise ValueError(f"leaf {index} of {size}")
-    at, last, found = index, size - 1, leaf
+    at, last, root = index, size - 1, leaf
     for sibling in path:
         if len(sibling) != 32 or last == 0:
             raise ValueError("a path of another length")
         if at & 1 or at == last:
-            found = node_hash(sibling, found)
+            root = node_hash(sibling, root)
             while not at & 1 and at:
                 at, last = at >> 1, last >> 1
         else:
-            found = node_hash(found, sibling)
+            root = node_hash(root, sibling)
         at, last = at >> 1, last >> 1
     if last:
         raise ValueError("a path of another length")
-    return found
+    return root
 
 
 def verify_receipt(
@@ -193,7 +193,7 @@ def _verified(
         notes.append("recovered: signed after a crash by the gateway's next process")
     _signature("batch-signature", signer, envelope[1], _pae(BATCH_TYPE, envelope[0]))  # 3
     try:  # 4
-        found = root_from_path(
+        root = root_from_path(
             leaf_hash(leaf),
             int(batch_part["index"]),
             int(batch["count"]),
@@ -204,7 +204,7 @@ def _verified(
             "batch-path", f"expected a path to the batch's root, got {error}"
         ) from error
     if (
-        found.hex() != batch["root"]
+        root.hex() != batch["root"]
         or claims["sequence_number"] != batch["first"] + batch_part["index"]
     ):
         raise ReceiptRefused("batch-path", "the leaf is not in the signed batch at its place")
@@ -287,7 +287,7 @@ def _logged(
     signer, _ = _certificate("log-signer", der, authorities, root_pem, LOG, at_ms)
     _signature("log-signature", signer, signature, _pae(CHECKPOINT_TYPE, payload))
     try:
-        found = root_from_path(
+        root = root_from_path(
             leaf_hash(entry_bytes),
             int(part["index"]),
             int(checkpoint["size"]),
@@ -298,7 +298,7 @@ def _logged(
             "log-path", f"expected a path to the checkpoint's root, got {error}"
         ) from error
     if (
-        found.hex() != checkpoint["root"]
+        root.hex() != checkpoint["root"]
         or entry.get("kind") != "receipt-batch"
         or entry.get("batch_sha256") != hashlib.sha256(batch_payload).hexdigest()
     ):
@@ -384,14 +384,14 @@ def _camera(  # noqa: C901, PLR0913 - ordered checks of a record
         frame_leaf = leaf_hash(
             hashlib.sha256(metadata).digest() + bytes.fromhex(claims["request_hash"])
         )
-        found = root_from_path(
+        root = root_from_path(
             frame_leaf, int(counter), head["count"], [_raw(p) for p in part["path"]]
         )
     except _UNREADABLE as error:
         raise ReceiptRefused(
             "camera-path", f"expected a path to the camera's head, got {error}"
         ) from error
-    if found != head["root"]:
+    if root != head["root"]:
         raise ReceiptRefused(
             "camera-path",
             "the camera did not sign for this frame at this place: it was invented or altered",
@@ -412,11 +412,11 @@ def missing_frames(receipts: Iterable[VerifiedReceipt]) -> dict[str, tuple[int, 
         seen[receipt.session.hex()].add(receipt.counter)
         if receipt.head_count:
             heads[receipt.session.hex()] = (receipt.head_count, receipt.unanswered)
-    found = {
+    missing = {
         s: tuple(sorted(set(range(count)) - seen[s] - set(lost)))
         for s, (count, lost) in heads.items()
     }
-    return {s: gone for s, gone in found.items() if gone}
+    return {s: gone for s, gone in missing.items() if gone}
 
 
 _METADATA = (
@@ -451,7 +451,7 @@ def _record(data: bytes, label: bytes, fields: Sequence[tuple[str, str]]) -> dic
     prefix = bytes([len(label)]) + label
     if not data.startswith(prefix):
         raise ValueError(f"no record {label.decode()}")
-    at, found = len(prefix), {}
+    at, members = len(prefix), {}
     for name, kind in fields:
         if kind in {"blob", "text"}:
             (size,) = struct.unpack_from(">I", data, at)
@@ -459,13 +459,13 @@ def _record(data: bytes, label: bytes, fields: Sequence[tuple[str, str]]) -> dic
             if len(value) != size:
                 raise ValueError(f"{name} is cut off")
             at += 4 + size
-            found[name] = value.decode() if kind == "text" else value
+            members[name] = value.decode() if kind == "text" else value
         else:
-            (found[name],) = struct.unpack_from(">" + kind, data, at)
+            (members[name],) = struct.unpack_from(">" + kind, data, at)
             at += struct.calcsize(">" + kind)
     if at != len(data):
         raise ValueError("trailing bytes")
-    return found
+    return members
 
 
 def _raw(text: str) -> bytes:
@@ -475,10 +475,10 @@ def _raw(text: str) -> bytes:
 def _json(data: bytes) -> Any:
     if len(data) > MAX_RECEIPT_BYTES:
         raise ValueError("too large")
-    found = json.loads(data)
-    if type(found) is not dict:
+    value = json.loads(data)
+    if type(value) is not dict:
         raise ValueError("no JSON object")
-    return found
+    return value
 
 
 def _pae(kind: str, payload: bytes) -> bytes:
@@ -613,17 +613,17 @@ def main(argv: Sequence[str]) -> int:
             lines = [line for line in file.read().splitlines() if line.strip()]
         for number, line in enumerate(lines, start=1):
             try:
-                found = verify_receipt(json.loads(line), root_pem)
+                receipt = verify_receipt(json.loads(line), root_pem)
             except (ReceiptRefused, ValueError) as error:
                 bad += 1
                 print(f"{ascii(name)[1:-1]}:{number} REFUSED {ascii(str(error))[1:-1]}")
                 continue
-            good.append(found)
-            fg = found.claims["fg"]
+            good.append(receipt)
+            fg = receipt.claims["fg"]
             print(
                 ascii(
                     f"{name}:{number} holds: {fg['outcome']} {fg['part']} of {fg['device']} by"
-                    f" {found.claims['iss']}; {'; '.join(found.notes) or 'complete'}"
+                    f" {receipt.claims['iss']}; {'; '.join(receipt.notes) or 'complete'}"
                 )[1:-1]
             )
     for session, counters in missing_frames(good).items():

@@ -8,7 +8,7 @@ authenticated beside the header.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -37,6 +37,22 @@ AES_256_GCM_SHA512_128: Final = Suite(0x0005, 32, hashes.SHA512())
 """Framegate's suite on the wire."""
 
 
+class Header(NamedTuple):
+    """Key id and counter, and how many bytes they took."""
+
+    kid: int
+    counter: int
+    size: int
+
+
+class OpenedFrame(NamedTuple):
+    """A frame that authenticated; `missing` counters were skipped before it."""
+
+    counter: int
+    missing: int
+    plaintext: bytes
+
+
 def encode_header(kid: int, counter: int) -> bytes:
     """The header of key id and counter: config byte, then each number in as few bytes as it needs
     where it exceeds 7.
@@ -54,9 +70,9 @@ def encode_header(kid: int, counter: int) -> bytes:
     return bytes([config]) + tail
 
 
-def parse_header(data: bytes) -> tuple[int, int, int]:
-    """(kid, counter, header size). Raises Malformed on short input and on numbers not in their
-    shortest form.
+def parse_header(data: bytes) -> Header:
+    """The header that `data` begins with. Raises Malformed on short input and on numbers not in
+    their shortest form.
     """
     if not data:
         raise Malformed.of(Reason.MALFORMED, "an SFrame header", "nothing")
@@ -76,7 +92,7 @@ def parse_header(data: bytes) -> tuple[int, int, int]:
                 raw.hex() or "nothing",
             )
         numbers.append(int.from_bytes(raw, "big"))
-    return numbers[0], numbers[1], at
+    return Header(numbers[0], numbers[1], at)
 
 
 def derive(suite: Suite, base_key: bytes, kid: int) -> tuple[bytes, bytes]:
@@ -133,8 +149,8 @@ class Opener(_Keyed):
         super().__init__(base_key, kid, suite)
         self.next = 0
 
-    def open(self, sealed: bytes | memoryview, metadata: bytes) -> tuple[int, int, bytes]:
-        """(counter, frames missing before it, plaintext).
+    def open(self, sealed: bytes | memoryview, metadata: bytes) -> OpenedFrame:
+        """The frame in `sealed`.
 
         1. the header parses and names this key;
         2. the counter has not been reached before;
@@ -159,4 +175,4 @@ class Opener(_Keyed):
                 "another",
             ) from error
         missing, self.next = counter - self.next, counter + 1
-        return counter, missing, plaintext
+        return OpenedFrame(counter, missing, plaintext)

@@ -26,7 +26,7 @@ MAX_POSTURE_BYTES: Final = 256 * 1024
 MAX_PUBLICS: Final = 4
 """Gateway processes one host may vouch for."""
 MAX_PUBLICS_BYTES: Final = 16 * 1024
-MAX_PROOF_BYTES: Final = MAX_LOG_BYTES + MAX_IMA_BYTES + MAX_POSTURE_BYTES + 128 * 1024
+MAX_EVIDENCE_BYTES: Final = MAX_LOG_BYTES + MAX_IMA_BYTES + MAX_POSTURE_BYTES + 128 * 1024
 MAX_TEXT: Final = 256
 
 
@@ -83,7 +83,7 @@ class Challenge(Record):
     attest_interval_ms: int = u32()
 
 
-class Proof(Record):
+class Evidence(Record):
     """The evidence. `csr`, `certify_attest` and `certify_signature` are empty on the fleet port,
     where the key is the connection's.
 

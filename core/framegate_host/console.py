@@ -133,5 +133,5 @@ def show_json(value: Any) -> None:
 
 def _help() -> str:
     """The help of the command that was given."""
-    words = [w for w in sys.argv[1:3] if re.fullmatch(r"[a-z][a-z-]*", w)]
-    return " ".join([Path(sys.argv[0]).name, *words, "--help"])
+    names = [w for w in sys.argv[1:3] if re.fullmatch(r"[a-z][a-z-]*", w)]
+    return " ".join([Path(sys.argv[0]).name, *names, "--help"])

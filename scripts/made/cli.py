@@ -23,8 +23,8 @@ NOTE: Final = "Made from the commands themselves by `make pages`; do not edit."
 
 def pages() -> dict[str, str]:
     """Every page by its path."""
-    found = {f"{FOLDER}/{name}.md": _page(name, top) for name, top in programs().items()}
-    return {f"{FOLDER}/index.md": _index(), **found}
+    by_path = {f"{FOLDER}/{name}.md": _page(name, top) for name, top in programs().items()}
+    return {f"{FOLDER}/index.md": _index(), **by_path}
 
 
 def _index() -> str:
@@ -102,26 +102,26 @@ def _page(name: str, top: Command) -> str:
         ]
     parts.append("## Commands")
     groups = list(top.below.values()) or [top]
-    parts.append(wrapped(", ".join(f"[{_name(g)}](#{_slug(g.words)})" for g in groups)))
+    parts.append(wrapped(", ".join(f"[{_name(g)}](#{_slug(g.path)})" for g in groups)))
     for group in groups:
         parts += _group(group, shared)
     return "\n\n".join(p for p in parts if p) + "\n"
 
 
 def _name(command: Command) -> str:
-    return command.words.rpartition(" ")[2]
+    return command.path.rpartition(" ")[2]
 
 
-def _slug(words: str) -> str:
-    return words.replace(" ", "-")
+def _slug(path: str) -> str:
+    return path.replace(" ", "-")
 
 
 def _group(group: Command, shared: dict[Any, Any]) -> list[str]:
-    parts = [f"## {group.words}"]
+    parts = [f"## {group.path}"]
     if group.below:
         parts.append(wrapped(plain(group.help)))
         for leaf in group.leaves():
-            parts += [f"### {leaf.words}", *_leaf(leaf, shared)]
+            parts += [f"### {leaf.path}", *_leaf(leaf, shared)]
     else:
         parts += _leaf(group, shared)
     return parts
@@ -130,14 +130,14 @@ def _group(group: Command, shared: dict[Any, Any]) -> list[str]:
 def _leaf(leaf: Command, shared: dict[Any, Any]) -> list[str]:
     own = [p for p in leaf.parameters if _key(p) not in shared and p.opts[0] not in COMPLETION]
     also = [p.opts[0] for p in leaf.parameters if _key(p) in shared]
-    usage = [leaf.words]
+    usage = [leaf.path]
     usage += [_metavar(p) for p in leaf.parameters if p.param_type_name == "argument"]
     usage += [
         f"{p.opts[0]} {_kind(p)}" for p in own if p.param_type_name == "option" and p.required
     ]
     parts = [f"    {' '.join(usage)}", wrapped(plain(leaf.help))]
-    if leaf.words in HANDED_OVER:
-        other = HANDED_OVER[leaf.words]
+    if leaf.path in HANDED_OVER:
+        other = HANDED_OVER[leaf.path]
         program = other.split()[0]
         parts.append(f"Everything behind it is [{other}]({program}.md#{_slug(other)})'s.")
     if own:
@@ -159,12 +159,12 @@ def _row(p: Any) -> tuple[str, ...]:
         spelled = ", ".join(
             code(o + (kind if o == p.opts[0] else "")) for o in (*p.opts, *p.secondary_opts)
         )
-    words = plain(getattr(p, "help", None) or "")
+    text = plain(getattr(p, "help", None) or "")
     if p.envvar:
-        words += f"{' ' if words else ''}Or {code(p.envvar)} in the environment."
+        text += f"{' ' if text else ''}Or {code(p.envvar)} in the environment."
     if p.required and p.param_type_name == "option":
-        words = f"**Needed.** {words}"
-    return spelled, _default(p), words.strip()
+        text = f"**Needed.** {text}"
+    return spelled, _default(p), text.strip()
 
 
 def _metavar(p: Any) -> str:

@@ -35,9 +35,11 @@ HANDED_OVER: Final = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command or group: its words, help, parameters, and what is below it."""
+    """One command or group: its path, such as `framegate camera list`, help, parameters, and what
+    is below it.
+    """
 
-    words: str
+    path: str
     help: str
     parameters: tuple[Any, ...]
     below: MappingProxyType[str, Command] = field(default_factory=lambda: MappingProxyType({}))
@@ -67,11 +69,11 @@ def programs() -> MappingProxyType[str, Command]:
     )
 
 
-def _read(command: Any, words: str) -> Command:
+def _read(command: Any, path: str) -> Command:
     below: dict[str, Command] = {}
     if hasattr(command, "list_commands"):
         context = click.Context(command)
         for name in sorted(command.list_commands(context)):
-            below[name] = _read(command.get_command(context, name), f"{words} {name}")
+            below[name] = _read(command.get_command(context, name), f"{path} {name}")
     shown = tuple(p for p in command.params if not getattr(p, "hidden", False))
-    return Command(words, (command.help or "").strip(), shown, MappingProxyType(below))
+    return Command(path, (command.help or "").strip(), shown, MappingProxyType(below))

@@ -38,5 +38,5 @@ def _row(name: str, cls: type[Event]) -> tuple[str, ...]:
         severity += " or above"
     seen = declared.seen_by + (", routine" if declared.routine else "")
     own = [f"`{f.name}`" for f in dataclasses.fields(cls) if f.name != "device"]
-    words = " ".join((inspect.getdoc(cls) or "").split())
-    return f"`{name}`", severity, seen, ", ".join(own) or "none", words
+    told = " ".join((inspect.getdoc(cls) or "").split())
+    return f"`{name}`", severity, seen, ", ".join(own) or "none", told

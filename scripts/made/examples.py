@@ -27,15 +27,15 @@ _ENDS: Final = {";", "&", "&&", "|", ">", ")"}
 
 def wrong(root: Path) -> list[str]:
     """A line for each example that is no command, with its place."""
-    found = []
+    faults = []
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text("utf-8"), re.M))
     for pattern in PAGES:
         for page in sorted(root.glob(pattern)):
             name = str(page.relative_to(root))
             if not name.startswith(HISTORY):
                 text = page.read_text("utf-8")
-                found += [f"{name}:{at}: {problem}" for at, problem in _problems(text, targets)]
-    return found
+                faults += [f"{name}:{at}: {problem}" for at, problem in _problems(text, targets)]
+    return faults
 
 
 def _problems(text: str, targets: set[str]) -> Iterator[tuple[int, str]]:
@@ -68,32 +68,32 @@ def _code(lines: list[str]) -> Iterator[tuple[int, str]]:
 def _words(rest: str) -> list[str]:
     lexer = shlex.shlex(rest, posix=True, punctuation_chars=";&|>)")
     lexer.whitespace_split, lexer.commenters = True, ""
-    words: list[str] = []
+    argv: list[str] = []
     try:
         for word in lexer:
             if word in _ENDS:
                 break
-            words.append(word)
+            argv.append(word)
     except ValueError:  # a quote that ends on another line
         pass
-    return words
+    return argv
 
 
-def _problem(program: str, words: list[str]) -> str:
+def _problem(program: str, argv: list[str]) -> str:
     command: Command = programs()[program]
-    while words and command.below:
-        word = words[0]
+    while argv and command.below:
+        word = argv[0]
         if not re.fullmatch(r"[a-z][a-z0-9-]*", word):  # VERB, …, or an option of the group
             return ""
         if word not in command.below:
-            return f"{command.words} has no command {word}"
+            return f"{command.path} has no command {word}"
         command = command.below[word]
-        words = words[1:]
-        if command.words in HANDED_OVER:
-            other, *more = HANDED_OVER[command.words].split()
-            return _problem(other, [*more, *words])
-    for word in words:
+        argv = argv[1:]
+        if command.path in HANDED_OVER:
+            other, *more = HANDED_OVER[command.path].split()
+            return _problem(other, [*more, *argv])
+    for word in argv:
         option = word.partition("=")[0]
         if re.fullmatch(r"--?[a-z][a-z-]*", option) and option not in command.options:
-            return f"{command.words} has no option {option}"
+            return f"{command.path} has no option {option}"
     return ""

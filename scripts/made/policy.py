@@ -6,7 +6,7 @@ from typing import Final
 
 from framegate.access.policy import SCHEMA, default_files, parse_policy
 from framegate.access.verbs import Role, verbs
-from framegate_operator.people import role_table
+from framegate_operator.permissions import role_table
 from made.markdown import code, plain, table
 
 PAGE: Final = "docs/reference/policy.md"
@@ -52,7 +52,7 @@ def pages() -> dict[str, str]:
     """The page by its path."""
     files = default_files()
     rows = [
-        (code(v.name), ", ".join(v.groups), v.on, ", ".join(map(code, v.rpc)), plain(v.words))
+        (code(v.name), ", ".join(v.groups), v.on, ", ".join(map(code, v.rpc)), plain(v.summary))
         for v in verbs().values()
     ]
     may = role_table(parse_policy(files))

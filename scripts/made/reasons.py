@@ -74,18 +74,18 @@ SEEN: Final = (
 
 def pages() -> dict[str, str]:
     """The page by its path. Raises ValueError where words and reasons do not match."""
-    words = tomllib.loads((ROOT / WORDS).read_text("utf-8"))
+    texts = tomllib.loads((ROOT / WORDS).read_text("utf-8"))
     known = {r.value for r in Reason}
-    if set(words) != known:
+    if set(texts) != known:
         raise ValueError(
-            f"{WORDS}: without words, or without a reason: {sorted(set(words) ^ known)}"
+            f"{WORDS}: without words, or without a reason: {sorted(set(texts) ^ known)}"
         )
     raised = _raised()
     parts = [HEAD.rstrip().replace("SEEN", table(("you see", "look first at"), SEEN).rstrip())]
     for title, reasons in _groups():
         parts.append(f"## {title[0].upper()}{title[1:]}")
         for reason in reasons:
-            said = words[reason.value]
+            said = texts[reason.value]
             codes = sorted(c for kind in raised.get(reason, set()) for c in _codes(kind, reason))
             code = ", ".join(dict.fromkeys(map(str, codes)))
             parts += [f"### {reason.value}", wrapped(said["means"])]
@@ -99,29 +99,29 @@ def _groups() -> Iterator[tuple[str, list[Reason]]]:
     """The groups of `Reason`, as the comments in its source have them."""
     source = (ROOT / "core/framegate/errors.py").read_text("utf-8")
     body = source.split("class Reason(StrEnum):", 1)[1].split("\n\n\n", 1)[0]
-    title, found = "others", list[Reason]()
+    title, members = "others", list[Reason]()
     for line in body.splitlines():
         if comment := re.fullmatch(r"    # (.+)", line):
-            if found:
-                yield title, found
-            title, found = comment[1], []
+            if members:
+                yield title, members
+            title, members = comment[1], []
         elif member := re.fullmatch(r"    ([A-Z_]+) = \"[^\"]+\"(?:  #.*)?", line):
-            found.append(Reason[member[1]])
-    yield title, found
+            members.append(Reason[member[1]])
+    yield title, members
 
 
 def _raised() -> dict[Reason, set[type[FramegateError]]]:
     """By which classes of error each reason is raised: from the code and the default policy."""
-    found: dict[Reason, set[type[FramegateError]]] = {}
+    kinds: dict[Reason, set[type[FramegateError]]] = {}
     for folder in PRODUCT:
         for file in sorted((ROOT / folder).rglob("*.py")):
             if "_pb2" not in file.name:
                 for kind, reason in _in(ast.parse(file.read_text("utf-8"))):
-                    found.setdefault(reason, set()).add(kind)
+                    kinds.setdefault(reason, set()).add(kind)
     for text in default_files().values():
         for name in re.findall(r'@reason\("([^"]+)"\)', text):
-            found.setdefault(Reason(name), set()).add(Refused)
-    return found
+            kinds.setdefault(Reason(name), set()).add(Refused)
+    return kinds
 
 
 def _in(tree: ast.AST) -> Iterator[tuple[type[FramegateError], Reason]]:

@@ -98,14 +98,17 @@ def founded(tmp_path: Path, *extra: object) -> dict:
         "json",
         *extra,
     ]
-    made = run("framegate-controller", *argv)
-    assert made.returncode == 0, made.stderr
-    return json.loads(made.stdout)
+    done = run("framegate-controller", *argv)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def test_controller_that_is_not_there(tmp_path):
-    made = founded(tmp_path, "--fleet-address", "127.0.0.1:1", "--join-address", "127.0.0.1:1")
-    assert made["totp_uri"].startswith("otpauth://totp/") and len(set(made["recovery_codes"])) == 10
+    founding = founded(tmp_path, "--fleet-address", "127.0.0.1:1", "--join-address", "127.0.0.1:1")
+    assert (
+        founding["totp_uri"].startswith("otpauth://totp/")
+        and len(set(founding["recovery_codes"])) == 10
+    )
     assert "key" not in json.loads((tmp_path / "op.json").read_text()), "nobody has signed in yet"
     assert (
         run(
@@ -344,9 +347,9 @@ def test_every_change_can_be_tried_dry_and_every_view_watched():
         else:
             yield " ".join(path), {o for p in command.params for o in p.opts}
 
-    found = dict(commands(typer.main.get_group(app), []))
-    assert set(found) >= LOCAL and len(found) > 90
-    for name, options in found.items():
+    options_by_command = dict(commands(typer.main.get_group(app), []))
+    assert set(options_by_command) >= LOCAL and len(options_by_command) > 90
+    for name, options in options_by_command.items():
         change, view = {"--dry-run", "--wait", "--reason"} <= options, "--watch" in options
         assert (change, view) == ((False, False) if name in LOCAL else (not view, not change)), name
         assert not view or "--output" in options, f"{name} has no -o json"

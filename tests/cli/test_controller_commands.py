@@ -25,7 +25,7 @@ PASSWORD = "correct horse battery staple\n"
 def founded(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("founded")
     (folder / "password").write_text(PASSWORD)
-    made = command(
+    done = command(
         "init",
         "--operator",
         "anna",
@@ -35,7 +35,7 @@ def founded(tmp_path_factory) -> Path:
         "json",
         state=folder,
     )
-    assert len(json.loads(made.stdout)["recovery_codes"]) == 10
+    assert len(json.loads(done.stdout)["recovery_codes"]) == 10
     return folder
 
 
@@ -53,12 +53,12 @@ def command(*argv: object, state: Path, code: int = 0):
 def entries(state: Path) -> list[dict]:
     store = open_registry(state / "registry.db")
     with store.reading() as tx:
-        found = [
+        bodies = [
             json.loads(e.entry)
             for e in tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)
         ]
     store.close()
-    return found
+    return bodies
 
 
 def test_a_fleet_is_founded_with_a_policy_and_one_operator(state):

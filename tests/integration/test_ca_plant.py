@@ -5,7 +5,8 @@ TPM: join, rotate, restart, and what is said when they are away.
 import pytest
 
 from framegate_simulators.machine.tpm import Swtpm
-from framegate_simulators.plant.plant import Plant, wait_for
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
@@ -23,24 +24,24 @@ def token(pkcs11_token, tmp_path):
 
 @pytest.fixture
 def tpm(tmp_path):
-    held = Swtpm(tmp_path / "swtpm")
-    held.start()
-    yield f"tpm:{held.tcti}", "TPM", held.stop, held.start
-    held.stop()
+    swtpm = Swtpm(tmp_path / "swtpm")
+    swtpm.start()
+    yield f"tpm:{swtpm.tcti}", "TPM", swtpm.stop, swtpm.start
+    swtpm.stop()
 
 
 @pytest.mark.parametrize("kind", ["token", "tpm"])
 def test_cas_in_hardware_issue_rotate_and_come_back_after_a_restart(request, kind, tmp_path):
-    held, words, away, back = request.getfixturevalue(kind)
+    key_store, store_name, away, back = request.getfixturevalue(kind)
     with Plant(interval_s=2.0, logs=tmp_path / "logs") as p, p.explained():
-        p.found_fleet("--ca-keys", held)
+        p.found_fleet("--ca-keys", key_store)
         p.start_controller()
         p.framegate("trust", "add-tpm-ca", p.folder / "maker.pem")
         camera = p.add_machine("cam1")
         p.join(camera, p.invite(camera))
         p.start_agent(camera)
         rows = p.ask("ca", "show")
-        assert {r["held_in"] for r in rows if r["label"] in {"root", "device-ca"}} == {words}
+        assert {r["held_in"] for r in rows if r["label"] in {"root", "device-ca"}} == {store_name}
         assert not list((p.folder / "controller" / "keys").glob("*-ca.key"))
         old = next(r["serial"] for r in rows if r["label"] == "device-ca")
         p.framegate("ca", "rotate", "device-ca")

@@ -1,10 +1,6 @@
-"""`framegate evidence verify` and `show` on files: real quotes of other tools, and the forge's,
-whole and broken.
-"""
+"""`framegate evidence verify` and `show` on files: the forge's, whole and broken."""
 
-import base64
 import json
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,27 +9,20 @@ from typer.testing import CliRunner
 
 from framegate.tpm.attest import marshal_attest, parse_attest
 from framegate.tpm.buffer import tpm2b
-from framegate.wire import AttestHello, Challenge, Proof
+from framegate.wire import Challenge, Evidence
 from framegate_operator.main import app
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
-from support.evidence_command import run_evidence
+from support.evidence_command import reasons, run_evidence
 
 NONCE = bytes(range(32))
-
-
-def reasons(body) -> set[str]:
-    return {f["reason"] for f in body["failures"]}
 
 
 @pytest.fixture
 def files(maker, tmp_path) -> dict[str, Path]:
     """A quote by the forge over PCR 0 to 10, as files, with all that belongs to it."""
     forge = Forge(maker, Firmware("simulated-camera"))
-    hello = AttestHello(
-        client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)
-    ).marshal()
     challenge = Challenge(
         hello_sha256=bytes(32),
         session=bytes(16),
@@ -49,8 +38,9 @@ def files(maker, tmp_path) -> dict[str, Path]:
         deadline_ms=0,
         attest_interval_ms=60_000,
     )
-    del hello
-    proof = Proof.parse(forge.with_quote(extra_data=NONCE).proof(challenge, bytes(32), join=False))
+    evidence = Evidence.parse(
+        forge.with_quote(extra_data=NONCE).evidence(challenge, bytes(32), join=False)
+    )
     pcrs = {
         "sha256": {
             str(p): (forge.ima.values[0x0B] if p == 10 else forge.pcrs[p]).hex() for p in range(11)
@@ -58,11 +48,11 @@ def files(maker, tmp_path) -> dict[str, Path]:
     }
     content = {
         "ak": tpm2b(forge.ak.public.raw),
-        "attest": proof.quote_attest,
-        "signature": proof.quote_signature,
+        "attest": evidence.quote_attest,
+        "signature": evidence.quote_signature,
         "pcrs": json.dumps(pcrs).encode(),
-        "boot-log": proof.boot_log,
-        "ima": proof.ima_log,
+        "boot-log": evidence.boot_log,
+        "ima": evidence.ima_log,
         "profile": profile_toml(forge.firmware, "simulated-camera").encode(),
         "allowlist": allowlist_of("simulated-camera", forge.firmware.release),
     }
@@ -259,106 +249,6 @@ def test_show_and_verify_of_garbage_say_why(tmp_path):
         assert code == 6 and body["failures"][0]["expected"]
     done = CliRunner().invoke(app, ["evidence", "show", str(tmp_path / "missing")])
     assert done.exit_code == 2 and "readable file" in done.stderr
-
-
-# ---- real quotes of other tools
-
-
-def quote(
-    folder: Path,
-    tmp_path: Path,
-    ak: bytes,
-    attest: bytes,
-    signature: bytes,
-    nonce: bytes,
-    **more: bytes,
-):
-    named = {"ak": ak, "attest": attest, "signature": signature, **more}
-    for name, data in named.items():
-        (tmp_path / name).write_bytes(data)
-    return run_evidence(
-        "verify",
-        *[x for name in named for x in (f"--{name.replace('_', '-')}", tmp_path / name)],
-        "--nonce",
-        nonce.hex(),
-    )
-
-
-def test_a_real_quote_with_an_ak_certificate(real_data, tmp_path):
-    folder = real_data / "attestation" / "cmc" / "quote"
-    ak, message, signature, bad = (
-        (folder / n).read_bytes() for n in ("ak.pem", "quote.msg", "quote.sig", "quote.sig-bad")
-    )
-    good = bytes.fromhex("db6c3c042fa12645")
-    assert quote(folder, tmp_path, ak, message, signature, good)[0] == 0
-    assert reasons(quote(folder, tmp_path, ak, message, bad, good)[1]) == {"signature"}
-    assert reasons(
-        quote(folder, tmp_path, ak, message, signature, bytes.fromhex("6db48f3e33c9792a"))[1]
-    ) == {"extra-data"}
-
-
-def test_a_real_quote_of_keylime(real_data, tmp_path):
-    folder = real_data / "attestation" / "keylime" / "quote1"
-    ak, message, signature = (
-        (folder / n).read_bytes() for n in ("aik.pem", "quote.msg", "quote.sig")
-    )
-    assert quote(folder, tmp_path, ak, message, signature, b"Ai5M5SjYjnkyv4P7itH1")[0] == 0
-    spoiled = bytearray(message)
-    spoiled[5] ^= 1
-    assert quote(folder, tmp_path, ak, bytes(spoiled), signature, b"Ai5M5SjYjnkyv4P7itH1")[0] == 6
-    assert quote(folder, tmp_path, ak, message, signature, b"Bi5M5SjYjnkyv4P7itH1")[0] == 6
-
-
-def test_a_real_quote_of_a_confidential_vm(real_data, tmp_path):
-    folder = real_data / "attestation" / "azure-cvm-tooling"
-    raw, parts, at = (folder / "quote.bin").read_bytes(), [], 0
-    for _ in range(2):
-        (size,) = struct.unpack_from("<Q", raw, at)
-        parts.append(raw[at + 8 : at + 8 + size])
-        at += 8 + size
-    signature, message = parts
-    values = [raw[at:][-32 * 24 :][32 * n : 32 * (n + 1)] for n in range(24)]
-    ak = (folder / "akpub.pem").read_bytes()
-    code, body = quote(folder, tmp_path, ak, message, signature, b"challenge")
-    assert code == 0, body
-    assert quote(folder, tmp_path, ak, message, signature[::-1], b"challenge")[0] == 6
-    assert reasons(quote(folder, tmp_path, ak, message, signature, b"\1\2\3\4")[1]) == {
-        "extra-data"
-    }
-    pcrs = json.dumps({"sha256": {str(n): v.hex() for n, v in enumerate(values)}}).encode()
-    code, body = quote(folder, tmp_path, ak, message, signature, b"challenge", pcrs=pcrs)
-    assert code == 0 and "PCR values" in body["checked"], body
-
-
-def test_a_real_quote_with_pcrs(real_data, tmp_path):
-    body = json.loads(
-        (real_data / "attestation" / "trustee" / "az-snp-vtpm" / "tpm-quote-v1.json").read_text()
-    )
-    report = (real_data / "attestation" / "trustee" / "az-snp-vtpm" / "hcl-report.bin").read_bytes()
-    start = report.index(b'{"keys"')
-    runtime = json.loads(report[start : report.index(b"\0", start)])
-    jwk = next(k for k in runtime["keys"] if k["kid"] == "HCLAkPub")
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    def number(text: str) -> int:
-        return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
-
-    ak = (
-        RSAPublicNumbers(number(jwk["e"]), number(jwk["n"]))
-        .public_key()
-        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
-    signature, message = bytes.fromhex(body["signature"]), bytes.fromhex(body["message"])
-    pcrs = json.dumps({"sha256": dict(enumerate(body["pcrs"]))}).encode()
-    code, report_ = quote(tmp_path, tmp_path, ak, message, signature, b"challenge", pcrs=pcrs)
-    assert code == 0, report_
-    assert (
-        quote(
-            tmp_path, tmp_path, ak, message, bytes([signature[0] ^ 1]) + signature[1:], b"challenge"
-        )[0]
-        == 6
-    )
 
 
 def test_a_value_that_is_missing_and_values_that_were_not_quoted(files):

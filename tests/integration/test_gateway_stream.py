@@ -27,17 +27,17 @@ from support.gate import Gate
 
 @pytest.fixture
 async def gate(keys, tmp_path):
-    made = Gate(keys, tmp_path)
-    await made.server.start()
-    await made.operators.start()
-    yield made
-    await made.server.stop(0)
-    await made.operators.stop(0)
-    made.receipts.close()
+    running = Gate(keys, tmp_path)
+    await running.server.start()
+    await running.operators.start()
+    yield running
+    await running.server.stop(0)
+    await running.operators.stop(0)
+    running.receipts.close()
 
 
 def head(number: int, **changes) -> Captured:
-    made = Captured(
+    captured = Captured(
         part=f"p{number}",
         part_type="t",
         trigger_sequence=number,
@@ -50,7 +50,7 @@ def head(number: int, **changes) -> Captured:
         mask_sha256=b"",
         size=5,
     )
-    return replace(made, **changes)
+    return replace(captured, **changes)
 
 
 async def test_n107_every_refused_frame_is_uninspected_with_its_reason(gate):
@@ -74,8 +74,8 @@ async def test_n107_every_refused_frame_is_uninspected_with_its_reason(gate):
             (session.seal(head(8), b"image 1"), "frame-frozen"),
         ):
             await send(frame)
-            found = gate.verdict(await call.read())
-            assert (found.outcome, found.reason) == (
+            verdict = gate.verdict(await call.read())
+            assert (verdict.outcome, verdict.reason) == (
                 ("UNINSPECTED", reason) if reason else ("PASS", "")
             ), reason
         gate.trust("quarantined")
@@ -96,8 +96,8 @@ async def test_n107_trust_that_ends_while_the_frame_is_in_the_model(gate):
         await asyncio.sleep(0.2)
         gate.trust("quarantined")
         gate.engine.go.set()
-        found = gate.verdict(await call.read())
-        assert (found.outcome, found.reason) == ("UNINSPECTED", "quarantined")
+        verdict = gate.verdict(await call.read())
+        assert (verdict.outcome, verdict.reason) == ("UNINSPECTED", "quarantined")
 
 
 async def test_n108_frames_past_the_limit_are_answered_at_once(gate):

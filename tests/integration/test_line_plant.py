@@ -12,7 +12,8 @@ import pytest
 
 from framegate_simulators.plant.chaos_line import chaos
 from framegate_simulators.plant.line_plant import LINE, LinePlant
-from framegate_simulators.plant.plant import BIN, Plant, wait_for
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import BIN, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
@@ -22,9 +23,9 @@ def line(tmp_path_factory):
     with (
         Plant(interval_s=3.0, logs=tmp_path_factory.mktemp("logs")) as plant,
         plant.explained(),
-        LinePlant(plant) as made,
+        LinePlant(plant) as plant_line,
     ):
-        yield made
+        yield plant_line
 
 
 def test_parts_in_are_outcomes_out(line):
@@ -174,16 +175,16 @@ def test_lineage_picture_masks_export_and_erasure(line, tmp_path):
 
     def masked():
         line.conveyor.run(3)
-        found = p.ask("verdict", "list", "--limit", "1")[0]
-        chain = p.ask("lineage", "show", found["verdict_id"])
+        latest = p.ask("verdict", "list", "--limit", "1")[0]
+        chain = p.ask("lineage", "show", latest["verdict_id"])
         return (
-            found
-            if chain["frame"]["mask_version"] == 1 and found["outcome"] != "UNINSPECTED"
+            latest
+            if chain["frame"]["mask_version"] == 1 and latest["outcome"] != "UNINSPECTED"
             else None
         )
 
-    found = wait_for("a verdict on a masked frame", masked, 30)
-    p.framegate("verdict", "show", found["verdict_id"], "--picture", tmp_path / "m.png")
+    latest = wait_for("a verdict on a masked frame", masked, 30)
+    p.framegate("verdict", "show", latest["verdict_id"], "--picture", tmp_path / "m.png")
     card = cv2.imread(str(tmp_path / "m.png"), cv2.IMREAD_GRAYSCALE)
     right = card[-640:, -640:]
     assert right[20:170, 20:170].mean() < 10, "the region is black in what left the camera"
@@ -274,7 +275,7 @@ def test_frames_over_mqtt_and_a_broker_that_sees_no_pixel(line):
 
 
 def _memory(pid: int) -> bytes:
-    found = []
+    regions = []
     with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for row in maps:
             span, rights = row.split()[:2]
@@ -283,10 +284,10 @@ def _memory(pid: int) -> bytes:
             first, last = (int(x, 16) for x in span.split("-"))
             try:
                 memory.seek(first)
-                found.append(memory.read(min(last - first, 1 << 26)))
+                regions.append(memory.read(min(last - first, 1 << 26)))
             except OSError:
                 continue
-    return b"".join(found)
+    return b"".join(regions)
 
 
 def test_commands_say_what_to_do(line, tmp_path):
@@ -354,8 +355,8 @@ def test_n119_a_frame_leaves_by_two_people_once_and_says_whose_word_it_was(line,
     )
     alone = p.framegate(*argv, check=False)
     assert "approval-needed" in alone.stderr and not (tmp_path / "two.png").exists()
-    words = alone.stderr.replace(";", " ").split()
-    request = words[words.index("approve") + 1]
+    tokens = alone.stderr.replace(";", " ").split()
+    request = tokens[tokens.index("approve") + 1]
     assert p.framegate("access", "approve", request, check=False).returncode == 4  # not one's own
     p.framegate("access", "approve", request, "--reason", "claim checked", who=sara)
     other = p.framegate(

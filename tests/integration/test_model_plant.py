@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_simulators.boards.boards import draw_board
-from framegate_simulators.plant.plant import BIN, Plant, wait_for
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import BIN, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 

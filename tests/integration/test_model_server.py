@@ -3,22 +3,12 @@ backend; and its stubs as a client of the gateway (N122).
 """
 
 import asyncio
-import contextlib
 import json
-import os
-import shutil
-import ssl
-import subprocess
-import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
@@ -27,7 +17,7 @@ from framegate_agent.camera.sources import encoded
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, MIN_KNOWN, load_bundle
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
-from framegate_gateway.inference.remote import Backend, RemoteModel
+from framegate_gateway.inference.remote import RemoteModel
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.server import SERVER_OPTIONS
 from framegate_proto.edge import from_rpc_error
@@ -39,189 +29,22 @@ from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.fixtures.camera import SoftwareCamera
 from framegate_simulators.fixtures.gateway import CAMERA, warranted
 from framegate_simulators.fixtures.networks import network
-from framegate_simulators.plant.plant import free_port
-from support.paths import ROOT, TESTS
+from support.mlserver import HERE, Papers, Served
 
 pytestmark = pytest.mark.slow
-HERE = TESTS / "model_server"
-INSTALL_S = 300
-NAME = "models.plant.example"
+
+
 BAD = draw_board(77, design=1, defects=8, clean_capture=True)
 
 
-@pytest.fixture(scope="module")
-def python() -> Path:
-    """An environment with MLServer; made once, kept under build/, skipped where the package
-    index is out of reach.
-    """
-    root = ROOT
-    venv = root / "build" / "model-server"
-    ready = venv / "ready"
-    if not ready.exists():
-        shutil.rmtree(venv, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        argv = [
-            str(venv / "bin" / "python"),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--no-compile",
-            "--require-hashes",
-            "-r",
-            str(HERE / "requirements.txt"),
-        ]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-        if done.returncode:
-            pytest.skip(
-                f"MLServer cannot be installed here: {done.stderr.strip().splitlines()[-1:]}"
-            )
-        ready.touch()
-    return venv / "bin" / "python"
-
-
-class Papers:
-    """A CA with a server's and a client's certificate for mutual TLS."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "models")])
-        (folder / "root.pem").write_bytes(
-            self._sign(self._name, self._key, x509.BasicConstraints(True, None))
-        )
-        for who, name in (("server", NAME), ("client", "gw1")):
-            key = ec.generate_private_key(ec.SECP256R1())
-            (folder / f"{who}.key").write_bytes(private_pem(key))
-            subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-            (folder / f"{who}.pem").write_bytes(
-                self._sign(subject, key, x509.SubjectAlternativeName([x509.DNSName(name)]))
-            )
-
-    def _sign(self, subject, key, extension) -> bytes:
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-        )
-        builder = (
-            builder.not_valid_before(now - timedelta(minutes=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(extension, critical=False)
-        )
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-    def backend(self, port: int) -> Backend:
-        return Backend(
-            f"127.0.0.1:{port}",
-            "board-defects",
-            NAME,
-            self.folder / "root.pem",
-            self.folder / "client.pem",
-            self.folder / "client.key",
-        )
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-
-
-async def tls_in_front(papers: Papers, port: int) -> asyncio.Server:
-    """Mutual TLS before a server that speaks none: MLServer leaves that to the mesh it runs in."""
-    context = ssl.create_default_context(
-        ssl.Purpose.CLIENT_AUTH, cafile=str(papers.folder / "root.pem")
-    )
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(papers.folder / "server.pem", papers.folder / "server.key")
-    context.set_alpn_protocols(["h2"])
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            up, down = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            writer.close()
-            return
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(pump(reader, down), pump(up, writer))
-
-    return await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-
-
-class Served:
-    """MLServer with one model, behind mutual TLS."""
-
-    def __init__(self, python: Path, folder: Path, model: bytes, version: str) -> None:
-        folder.mkdir(parents=True)
-        self.port, self.papers, self._python, self.folder = (
-            free_port(),
-            Papers(folder / "tls"),
-            python,
-            folder,
-        )
-        (folder / "model.onnx").write_bytes(model)
-        shutil.copy(HERE / "onnx_runtime.py", folder)
-        settings = {
-            "name": "board-defects",
-            "versions": [version],
-            "implementation": "onnx_runtime.OnnxModel",
-            "parameters": {"uri": str(folder / "model.onnx"), "version": version},
-        }
-        (folder / "model-settings.json").write_text(json.dumps(settings))
-        general = {
-            "host": "127.0.0.1",
-            "grpc_port": self.port,
-            "http_port": free_port(),
-            "metrics_port": free_port(),
-            "parallel_workers": 0,
-            "grpc_max_message_length": 64 * 2**20,
-        }
-        (folder / "settings.json").write_text(json.dumps(general))
-        self.log = (folder / "log").open("wb")
-        environment = {**os.environ, "PYTHONPATH": str(folder)}
-        argv = [str(python.parent / "mlserver"), "start", str(folder)]
-        self.process = subprocess.Popen(
-            argv, cwd=folder, env=environment, stdout=self.log, stderr=self.log
-        )
-
-    async def up(self) -> Backend:
-        for _ in range(600):
-            try:
-                async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}") as channel:
-                    if (
-                        await oip_rpc.GRPCInferenceServiceStub(channel).ModelReady(
-                            oip.ModelReadyRequest(name="board-defects"), timeout=2
-                        )
-                    ).ready:
-                        break
-            except grpc.aio.AioRpcError:
-                assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
-                await asyncio.sleep(0.1)
-        self.front = await tls_in_front(self.papers, self.port)
-        return self.papers.backend(self.front.sockets[0].getsockname()[1])
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-
-
 async def test_N122_a_real_server_of_the_protocol_is_the_backend_and_receipts_say_where_it_ran(
-    python, tmp_path
+    mlserver_python, tmp_path
 ):
     bundle = load_bundle(DEFAULT_BUNDLE)
     write_golden(tmp_path / "golden", [1])
     golden, served = (
         GoldenImages((tmp_path / "golden",)),
-        Served(python, tmp_path / "served", bundle.model, bundle.digest.hex()),
+        Served(mlserver_python, tmp_path / "served", bundle.model, bundle.digest.hex()),
     )
     here = Models(bundle, golden, 1)
     try:
@@ -283,14 +106,14 @@ def _alike(one, other) -> bool:
 
 
 @pytest.mark.parametrize("case", ["another version", "another model under the right version"])
-async def test_N104_N105_a_backend_that_runs_something_else(python, tmp_path, case):
+async def test_N104_N105_a_backend_that_runs_something_else(mlserver_python, tmp_path, case):
     bundle = load_bundle(DEFAULT_BUNDLE)
     model, version, reason = (
         (bundle.model, "1", Reason.MODEL)
         if case == "another version"
         else (network(), bundle.digest.hex(), Reason.KNOWN_ANSWER)
     )
-    served = Served(python, tmp_path / "served", model, version)
+    served = Served(mlserver_python, tmp_path / "served", model, version)
     try:
         models = Models(bundle, GoldenImages(()), 1, await served.up())
         with pytest.raises(Refused) as caught:
@@ -344,12 +167,12 @@ class Serving:
 
 @pytest.fixture
 async def serving(keys, tmp_path):
-    made = Serving(keys, tmp_path)
-    await made.models.start()
-    await made.server.start()
-    yield made
-    await made.server.stop(0)
-    await made.models.stop()
+    running = Serving(keys, tmp_path)
+    await running.models.start()
+    await running.server.start()
+    yield running
+    await running.server.stop(0)
+    await running.models.stop()
 
 
 def infer(frame: bytes, part_type: str = "drawn-1", **changes) -> oip.ModelInferRequest:
@@ -361,10 +184,10 @@ def infer(frame: bytes, part_type: str = "drawn-1", **changes) -> oip.ModelInfer
     return request
 
 
-async def test_an_existing_client_inspects_by_the_usual_call(serving, python, tmp_path):
+async def test_an_existing_client_inspects_by_the_usual_call(serving, mlserver_python, tmp_path):
     (tmp_path / "frame.jpg").write_bytes(encoded(BAD.frame))
     process = await asyncio.create_subprocess_exec(
-        str(python),
+        str(mlserver_python),
         str(HERE / "client.py"),
         str(serving.port),
         str(serving.papers()),

@@ -1,5 +1,5 @@
-"""OpenID Connect against a real provider (django-oauth-toolkit) in a process of its own: code
-flow with PKCE, device flow, and everything that is wrong.
+"""OpenID Connect against a real provider: code flow with PKCE, device flow, and everything that is
+wrong in them.
 """
 
 import asyncio
@@ -8,66 +8,30 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from framegate.access.verbs import parse_scoped
 from framegate.errors import FramegateError, Reason
 from framegate_controller.ca.open import found_fleet
-from framegate_controller.people.oidc import OidcProvider, OidcSettings, authenticated_ms
-from framegate_controller.people.operators import NewOperator, add_operator
+from framegate_controller.people.operators import add_operator
 from framegate_controller.people.policies import found_policy
 from framegate_controller.people.signin import SignIn
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.database import open_registry
-from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
+from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, InMemoryWaiting
 from framegate_controller.store.shared.limits import InMemorySignInLimits
 from framegate_host.operator_context import context_body
 from framegate_simulators.fixtures.access import certificate_request, write_secret
+from support.openid import anna, provider_of
+from support.openid_browser import Browser
+from support.paths import TESTS
 from support.refusals import refused
 
-sys.path.insert(0, str(Path(__file__).parent))
-from openid_browser import Browser
-
 BACK = "http://127.0.0.1:5/"
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory) -> Iterator[dict]:
-    folder = tmp_path_factory.mktemp("openid")
-    script = Path(__file__).with_name("openid_provider.py")
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=(folder / "log").open("wb"),
-        text=True,
-    )
-    line = process.stdout.readline()
-    assert line, (folder / "log").read_text()
-    yield json.loads(line)
-    process.kill()
-    process.wait()
-
-
-def provider_of(issuer: str, client: str = "framegate") -> OidcProvider:
-    return OidcProvider(OidcSettings(issuer, client), InMemoryWaiting(MAX_FLOWS))
-
-
-def anna(provider) -> NewOperator:
-    return NewOperator(
-        name="anna",
-        roles=(parse_scoped("viewer"),),
-        vouched=True,
-        oidc_issuer=provider["issuer"],
-        oidc_subject=provider["subjects"]["anna"],
-    )
 
 
 @pytest.fixture
@@ -75,8 +39,8 @@ def fleet(bench, provider):
     """SignIn with the provider, and anna, whom it knows."""
 
     def make(client: str = "framegate") -> SignIn:
-        made = InMemorySignInLimits(), InMemoryWaiting(MAX_CEREMONIES)
-        return SignIn(bench.store, bench.fleet, *made, provider_of(provider["issuer"], client))
+        stores = InMemorySignInLimits(), InMemoryWaiting(MAX_CEREMONIES)
+        return SignIn(bench.store, bench.fleet, *stores, provider_of(provider["issuer"], client))
 
     with bench.store.writing() as tx:
         add_operator(tx, anna(provider), by="host")
@@ -99,9 +63,9 @@ def polled(sign_in: SignIn, flow, bench):
     for _ in range(10):
         time.sleep(flow.interval_s)
         bench.clock.pass_s(10)
-        made = sign_in.oidc_complete(flow.state, "", certificate_request(), "p")
-        if made is not None:
-            return made
+        signed_in = sign_in.oidc_complete(flow.state, "", certificate_request(), "p")
+        if signed_in is not None:
+            return signed_in
     raise AssertionError("the provider never answered")
 
 
@@ -115,11 +79,11 @@ def test_code_flow_with_pkce_signs_a_person_in_and_works_once(fleet, bench):
         and "nonce" in asked
     )
     state, code = came_back(sign_in, bench.clock())
-    made = sign_in.oidc_complete(state, code, certificate_request(), "ipv4:10.0.0.1:1")
-    assert (made.operator, made.roles) == (
+    signed_in = sign_in.oidc_complete(state, code, certificate_request(), "ipv4:10.0.0.1:1")
+    assert (signed_in.operator, signed_in.roles) == (
         "anna",
         ("viewer",),
-    ) and made.expires_ms <= bench.clock() + 8 * 3_600_000
+    ) and signed_in.expires_ms <= bench.clock() + 8 * 3_600_000
     assert (
         refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p"))
         == Reason.SIGN_IN
@@ -189,8 +153,8 @@ def test_device_flow_waits_and_then_signs_in(fleet, bench, provider):
     assert flow.user_code
     assert sign_in.oidc_complete(flow.state, "", certificate_request(), "p") is None
     browser().open(urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code)
-    made = polled(sign_in, flow, bench)
-    assert made.operator == "anna"
+    signed_in = polled(sign_in, flow, bench)
+    assert signed_in.operator == "anna"
     assert (
         refused(lambda: sign_in.oidc_complete(flow.state, "", certificate_request(), "p"))
         == Reason.SIGN_IN
@@ -241,105 +205,6 @@ def test_a_provider_that_is_away_or_says_it_is_another(bench, provider):
         other.begin("code", BACK, bench.clock())
 
 
-def claims(provider, **changed) -> dict:
-    now = int(time.time())
-    return {
-        k: v
-        for k, v in {
-            "iss": provider["issuer"],
-            "aud": "framegate",
-            "sub": "1",
-            "iat": now,
-            "exp": now + 60,
-            **changed,
-        }.items()
-        if v is not None
-    }
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"iss": "http://127.0.0.1:1/o"},
-        {"aud": "another"},
-        {"exp": 1},
-        {"exp": None},
-        {"sub": None},
-        {"iat": 2**40},
-    ],
-    ids=["issuer", "audience", "old", "endless", "nobody", "future"],
-)
-def test_id_tokens_that_are_not_for_us(provider, changed, monkeypatch):
-    """Signed by the provider's own key, as far as the verifier can tell; each claim alone is
-    wrong.
-    """
-    ours, key = provider_of(provider["issuer"]), rsa.generate_private_key(65537, 2048)
-    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-    answers(monkeypatch, provider, {"keys": [public | {"kid": "k"}]})
-    good = jwt.encode(claims(provider), key, algorithm="RS256", headers={"kid": "k"})
-    assert ours._verified(good)["sub"] == "1"
-    assert (
-        refused(
-            lambda: ours._verified(
-                jwt.encode(
-                    claims(provider, **changed), key, algorithm="RS256", headers={"kid": "k"}
-                )
-            )
-        )
-        == Reason.SIGN_IN
-    )
-
-
-def answers(monkeypatch, provider, jwks) -> None:
-    class Answer:
-        def __init__(self, body):
-            self.body = body
-
-        def json(self):
-            return self.body
-
-    base = {"issuer": provider["issuer"], "jwks_uri": "keys"}
-    monkeypatch.setattr(
-        "framegate_controller.people.oidc.requests.get",
-        lambda url, **_: Answer(jwks if url == "keys" else base),
-    )
-
-
-def test_id_tokens_by_another_key_without_one_or_with_the_public_key_as_a_secret(
-    provider, monkeypatch
-):
-    ours, key, other = (
-        provider_of(provider["issuer"]),
-        *(rsa.generate_private_key(65537, 2048) for _ in range(2)),
-    )
-    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-    answers(monkeypatch, provider, {"keys": [public | {"kid": "k"}]})
-    shared = jwt.encode(
-        claims(provider),
-        "secret of sixteen and more bytes, as HMAC wants",
-        algorithm="HS256",
-        headers={"kid": "k"},
-    )
-    none = jwt.encode(claims(provider), None, algorithm="none", headers={"kid": "k"})
-    for token in (
-        jwt.encode(claims(provider), other, algorithm="RS256", headers={"kid": "k"}),
-        shared,
-        none,
-        "",
-        "a.b.c",
-        "a" * 10_000,
-    ):
-        assert refused(lambda token=token: ours._verified(token)) == Reason.SIGN_IN
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [(None, 5_000), (3, 3_000), (9, 5_000), (-1, 5_000), ("3", 5_000), (2.5, 2_500)],
-)
-def test_a_factor_is_as_fresh_as_the_provider_says_and_never_fresher(said, expected):
-    assert authenticated_ms({"auth_time": said}, 5_000) == expected
-
-
 async def test_framegate_login_at_the_provider_from_a_terminal(provider, tmp_path):
     """The whole way: the command, its loopback port, a browser, the provider, the controller."""
     keys = found_fleet(tmp_path / "keys", "plant")
@@ -370,7 +235,7 @@ async def test_framegate_login_at_the_provider_from_a_terminal(provider, tmp_pat
                 )
             ),
         )
-        script = Path(__file__).with_name("openid_browser.py")
+        script = TESTS / "support" / "openid_browser.py"
         wrapper = tmp_path / "browser"
         wrapper.write_text(
             f'#!/bin/sh\nexec "{sys.executable}" "{script}" anna "anna of the plant" "$1"\n'

@@ -14,26 +14,32 @@ import pytest
 from framegate.identity.certificates import from_ms
 from framegate.signed.statement import Verdict, verify_verdict
 from framegate_agent.state import StateFile
-from framegate_simulators.plant.plant import BIN, Plant, wait_for
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import BIN, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory):
-    with Plant(interval_s=2.0, logs=tmp_path_factory.mktemp("logs")) as made, made.explained():
-        made.found_fleet()
-        made.start_controller()
-        made.start_broker()
-        gateway, camera = made.add_machine("gw1", "gateway"), made.add_machine("cam1")
+    with (
+        Plant(interval_s=2.0, logs=tmp_path_factory.mktemp("logs")) as running,
+        running.explained(),
+    ):
+        running.found_fleet()
+        running.start_controller()
+        running.start_broker()
+        gateway, camera = running.add_machine("gw1", "gateway"), running.add_machine("cam1")
         for site in (gateway, camera):
-            made.join(site, made.invite(site))
-        made.write_golden([1])
-        made.start_agent(gateway)
-        made.start_gateway(gateway)
-        made.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 4")
-        wait_for("frames to be inspected", lambda: inspected(made) > 2, 40)
-        yield made
+            running.join(site, running.invite(site))
+        running.write_golden([1])
+        running.start_agent(gateway)
+        running.start_gateway(gateway)
+        running.start_agent(
+            camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 4"
+        )
+        wait_for("frames to be inspected", lambda: inspected(running) > 2, 40)
+        yield running
 
 
 def inspected(plant: Plant) -> int:
@@ -48,11 +54,11 @@ def more(plant: Plant, timeout_s: float = 30) -> None:
 
 def test_verdicts_are_listed_verified_and_pictured(plant, tmp_path):
     wait_for("a defect", lambda: plant.ask("verdict", "list", "--outcome", "DEFECT"), 20)
-    found = plant.ask("verdict", "list", "--limit", "50")
-    assert {v["outcome"] for v in found} <= {"PASS", "DEFECT", "UNINSPECTED"} and all(
-        v["gateway"] == "gateway.line-1.gw1" for v in found
+    verdicts = plant.ask("verdict", "list", "--limit", "50")
+    assert {v["outcome"] for v in verdicts} <= {"PASS", "DEFECT", "UNINSPECTED"} and all(
+        v["gateway"] == "gateway.line-1.gw1" for v in verdicts
     )
-    defect = next(v for v in found if v["outcome"] == "DEFECT")
+    defect = next(v for v in verdicts if v["outcome"] == "DEFECT")
     plant.framegate("verdict", "picture", defect["verdict_id"], "--out", tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     missing = plant.framegate(
@@ -96,8 +102,8 @@ def test_n114_broker_has_signed_unretained_verdicts_and_refuses_strangers(plant)
         not message.retain
         and message.topic == "framegate/v1/verdicts/gateway.line-1.gw1/camera.line-1.cam1"
     )
-    made = json.loads(message.payload)
-    assert made["payloadType"] == Verdict.TYPE
+    envelope = json.loads(message.payload)
+    assert envelope["payloadType"] == Verdict.TYPE
     import time
 
     verdict = verify_verdict(

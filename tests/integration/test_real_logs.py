@@ -135,7 +135,7 @@ def test_a_changed_file_shows_against_an_allowlist_learnt_before(real_data):
     again.
     """
     from framegate.ima import parse_ima
-    from framegate.ima.allowlist import allowlist_text, parse_allowlist
+    from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist
     from framegate.ima.judge import ImaRules, ima_failures
     from framegate.tpm.constants import Alg
 
@@ -144,9 +144,9 @@ def test_a_changed_file_shows_against_an_allowlist_learnt_before(real_data):
         parse_ima((folder / f"{n}.measurements").read_bytes()).entries
         for n in ("created", "changed")
     )
-    held = parse_allowlist(
+    allowlist = parse_allowlist(
         allowlist_text(
-            (e.algorithm, e.digest, e.path)
+            AllowedFile(e.algorithm, e.digest, e.path)
             for e in created
             if e.algorithm == "sha256" and not e.violation
         )
@@ -155,15 +155,17 @@ def test_a_changed_file_shows_against_an_allowlist_learnt_before(real_data):
     if sha1:  # this kernel hashed files with SHA-1, which Framegate never lets decide
         from framegate.ima.allowlist import Allowlist, key_of
 
-        held = Allowlist(
+        allowlist = Allowlist(
             b"", frozenset(key_of("sha1", e.digest, e.path) for e in created), frozenset()
         )
     rules = ImaRules((), 100, (), (), {}, (), False)
-    failures = ima_failures(changed, rules, [held], Alg.SHA256, {}, first=False, violations=0)
+    failures = ima_failures(changed, rules, [allowlist], Alg.SHA256, {}, first=False, violations=0)
     assert any("authorized_keys" in f.actual for f in failures)
     assert not any(
         "authorized_keys" in f.actual
-        for f in ima_failures(created, rules, [held], Alg.SHA256, {}, first=False, violations=0)
+        for f in ima_failures(
+            created, rules, [allowlist], Alg.SHA256, {}, first=False, violations=0
+        )
     )
 
 

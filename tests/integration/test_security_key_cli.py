@@ -57,8 +57,8 @@ async def test_a_key_is_registered_signs_in_and_is_shown_again(desk, monkeypatch
     assert added.exit_code == 0, added.output
     assert (await desk("logout")).exit_code == 0
     assert (await desk("whoami")).exit_code != 0
-    made = await desk("login", "anna", "--security-key")
-    assert made.exit_code == 0, made.output
+    done = await desk("login", "anna", "--security-key")
+    assert done.exit_code == 0, done.output
     me = json.loads((await desk("whoami", "-o", "json")).stdout)
     assert (me["method"], me["security_keys"]) == ("security-key", ["blue"])
     assert (await desk("login", "--again", "--security-key")).exit_code == 0

@@ -21,8 +21,8 @@ class OnnxModel(MLModel):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         inputs = {i.name: NumpyCodec.decode_input(i).astype(np.float32) for i in payload.inputs}
         names = [o.name for o in self.session.get_outputs()]
-        found = self.session.run(names, inputs)
+        arrays = self.session.run(names, inputs)
         outputs = [
-            NumpyCodec.encode_output(name, value) for name, value in zip(names, found, strict=True)
+            NumpyCodec.encode_output(name, value) for name, value in zip(names, arrays, strict=True)
         ]
         return InferenceResponse(model_name=self.name, model_version=self.version, outputs=outputs)

@@ -10,7 +10,7 @@ from framegate.errors import FramegateError, Malformed
 from framegate.evidence.offline import verify_files
 from framegate.glob import matches
 from framegate.ima import cut_entries, parse_ima
-from framegate.ima.allowlist import allowlist_text, parse_allowlist
+from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist
 from framegate_simulators.fuzz.run import replay_corpus, run_one, seeds, targets_cached
 from framegate_simulators.machine.ima import ImaMachine
 from support.paths import VECTORS
@@ -47,7 +47,7 @@ FILES = st.tuples(
 @given(st.lists(FILES, max_size=10))
 def test_allowlists_say_what_was_put_in(files):
     cut = {"sha256": 32, "sha384": 48, "sha512": 64}
-    wanted = {(a, d[: cut[a]], p) for a, d, p in files}
+    wanted = {AllowedFile(a, d[: cut[a]], p) for a, d, p in files}
     text = allowlist_text(wanted)
     parsed = parse_allowlist(text)
     assert set(parsed.files()) == wanted and allowlist_text(parsed.files()) == text
@@ -71,8 +71,8 @@ def test_ima_lists_read_what_was_measured(entries):
     for path, digest, violation, signed in entries:
         machine.measure(path, digest, violation=violation, signature=b"\3\2" if signed else None)
     raw = machine.list_from()
-    found = parse_ima(raw).entries
-    assert [(e.path, e.violation, e.digest if not e.violation else None) for e in found] == [
+    measured = parse_ima(raw).entries
+    assert [(e.path, e.violation, e.digest if not e.violation else None) for e in measured] == [
         (p, v, d if not v else None) for p, d, v, _ in entries
     ]
     assert [cut_entries(raw, n) for n in range(len(entries) + 1)] == [

@@ -68,9 +68,9 @@ def values(record: type[Record]):
 def test_records_roundtrip_and_account_for_every_byte(record):
     @given(values(record), st.integers(0, 10_000), st.binary(min_size=1, max_size=3))
     def check(content, cut, more):
-        made = record(**content)
-        raw = made.marshal()
-        assert record.parse(raw) == made
+        original = record(**content)
+        raw = original.marshal()
+        assert record.parse(raw) == original
         with pytest.raises(Malformed):
             record.parse(raw + more)
         with pytest.raises(Malformed):
@@ -111,7 +111,7 @@ SELECTIONS = st.lists(
     ),
     max_size=4,
     unique_by=lambda s: s[0],
-).map(lambda found: tuple(PcrSelection(b, tuple(sorted(p))) for b, p in found))
+).map(lambda banks: tuple(PcrSelection(b, tuple(sorted(p))) for b, p in banks))
 
 
 @given(
@@ -127,7 +127,7 @@ SELECTIONS = st.lists(
 def test_attest_roundtrip(magic, signer, extra, clock, count, safe, selections, digest):
     for kind in (St.ATTEST_QUOTE, St.ATTEST_CERTIFY):
         quote = kind == St.ATTEST_QUOTE
-        made = Attest(
+        attest = Attest(
             b"",
             magic,
             kind,
@@ -140,7 +140,7 @@ def test_attest_roundtrip(magic, signer, extra, clock, count, safe, selections, 
             b"" if quote else digest,
             b"" if quote else signer,
         )
-        raw = marshal_attest(made)
+        raw = marshal_attest(attest)
         assert marshal_attest(parse_attest(raw)) == raw
 
 
@@ -215,16 +215,16 @@ def test_posture_roundtrip(text, uptime, pending):
     st.binary(max_size=50),
     st.integers(0, 255),
 )
-def test_activation_mac_depends_on_everything(secret, t, proof, bit):
-    mac = activation_mac(secret, t, proof)
+def test_activation_mac_depends_on_everything(secret, t, evidence, bit):
+    mac = activation_mac(secret, t, evidence)
     flip = lambda b: bytes([b[0] ^ (1 << bit % 8)]) + b[1:]  # noqa: E731
     assert (
         len(
             {
                 mac,
-                activation_mac(flip(secret), t, proof),
-                activation_mac(secret, flip(t), proof),
-                activation_mac(secret, t, proof + b"x"),
+                activation_mac(flip(secret), t, evidence),
+                activation_mac(secret, flip(t), evidence),
+                activation_mac(secret, t, evidence + b"x"),
             }
         )
         == 4

@@ -101,8 +101,8 @@ def test_a_machine_reaches_every_state_and_leaves_all_but_its_last_ones(name):
     reached, asked = {first}, {first}
     while asked:
         at = asked.pop()
-        found = {after for (before, _), after in machine.TABLE.items() if before == at} - reached
-        reached, asked = reached | found, asked | found
+        unseen = {after for (before, _), after in machine.TABLE.items() if before == at} - reached
+        reached, asked = reached | unseen, asked | unseen
     by_time = {ticket.TicketState.EXPIRED} if name == "ticket" else set()
     assert reached == set(states) - by_time, "a ticket that ran out is so by the clock"
     assert {s for s, _ in machine.TABLE} == set(states) - last
@@ -145,20 +145,20 @@ def test_a_generation_of_a_ca_goes_one_way_and_signs_once(events):
 
 @given(st.integers(0, 100), st.integers(1, 50))
 def test_a_ticket_held_for_one_tpm_is_open_again_when_its_reservation_ran_out(now, life):
-    held = Ticket(
+    reserved = Ticket(
         code_sha256=b"c", device=DeviceId("camera.line-1.cam1"), ek_sha256=None, expires_ms=1_000
     ).reserved(b"ek", now, life)
     assert (
-        held.state(now) == ticket.TicketState.RESERVED
-        and held.state(now + life) == ticket.TicketState.OPEN
+        reserved.state(now) == ticket.TicketState.RESERVED
+        and reserved.state(now + life) == ticket.TicketState.OPEN
     )
-    assert held.state(1_001) == ticket.TicketState.EXPIRED
-    used = held.used(now + life)
+    assert reserved.state(1_001) == ticket.TicketState.EXPIRED
+    used = reserved.used(now + life)
     assert used.state(1_001) == ticket.TicketState.USED, "used for good"
     for again in (
         lambda: used.used(now),
         lambda: used.reserved(b"ek", now, life),
-        lambda: held.used(1_001),
+        lambda: reserved.used(1_001),
     ):
         with pytest.raises(Refused):
             again()
@@ -190,8 +190,8 @@ def test_n27_a_certificate_only_after_a_right_answer_to_a_live_challenge(bench, 
             if verb in {"begin", "begin-other"}:
                 who = forge if verb == "begin" else stranger
                 hello = who.hello(b"" if joined else code)
-                made = bench.verifier.begin_join(hello, name)
-                waiting.append((who, hello, made))
+                signed = bench.verifier.begin_join(hello, name)
+                waiting.append((who, hello, signed))
             elif verb == "time":
                 bench.clock.pass_s(61)
             elif verb == "tamper":
@@ -204,16 +204,16 @@ def test_n27_a_certificate_only_after_a_right_answer_to_a_live_challenge(bench, 
                 sound = True
             elif waiting or spent:
                 fresh = verb != "replay" and bool(waiting)
-                who, hello, made = waiting.pop(0) if fresh else (spent or waiting)[-1]
-                challenge = made.challenge
+                who, hello, signed = waiting.pop(0) if fresh else (spent or waiting)[-1]
+                challenge = signed.challenge
                 begun = Challenge.parse(challenge)
                 late = bench.clock() > begun.issued_at_ms + 60_000
-                mac, proof = who.answer(bench.fleet.digest, hello, challenge)
-                used = (who, hello, made) in spent
+                mac, evidence = who.answer(bench.fleet.digest, hello, challenge)
+                used = (who, hello, signed) in spent
                 if fresh:
-                    spent.append((who, hello, made))
+                    spent.append((who, hello, signed))
                 answer = bench.verifier.complete_join(
-                    made.state, b"\0" * 32 if verb == "wrong-mac" else mac, proof
+                    signed.state, b"\0" * 32 if verb == "wrong-mac" else mac, evidence
                 )
                 joined = True
                 if answer.certificate is not None:

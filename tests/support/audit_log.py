@@ -62,11 +62,11 @@ class Log:
                 connection.execute(statement)
 
     def export(self, entries=None, heads=None, count: int | None = None) -> list[bytes]:
-        found = self.entries if entries is None else entries
+        chosen = self.entries if entries is None else entries
         head = json.dumps(
-            {"format": FORMAT, "fleet": "plant", "entries": len(found) if count is None else count}
+            {"format": FORMAT, "fleet": "plant", "entries": len(chosen) if count is None else count}
         ).encode()
-        return [head, *found, *(head_line(h) for h in (self.heads if heads is None else heads))]
+        return [head, *chosen, *(head_line(h) for h in (self.heads if heads is None else heads))]
 
     @property
     def anchor(self) -> LogAnchor:
@@ -76,17 +76,17 @@ class Log:
 @pytest.fixture(scope="module")
 def signed_log(tmp_path_factory, keys):
     """One signed log for all tests of a module, which change no more than copies of its lines."""
-    made = Log(tmp_path_factory.mktemp("log") / "registry.db", keys)
-    yield made
-    made.database.close()
+    log = Log(tmp_path_factory.mktemp("log") / "registry.db", keys)
+    yield log
+    log.database.close()
 
 
 @pytest.fixture
 def own_log(tmp_path, keys):
     """A signed log of this test alone."""
-    made = Log(tmp_path / "registry.db", keys)
-    yield made
-    made.database.close()
+    log = Log(tmp_path / "registry.db", keys)
+    yield log
+    log.database.close()
 
 
 def payload(envelope: bytes) -> bytes:

@@ -45,13 +45,13 @@ class BatchRecorder:
             return record_batch(tx, self.keys, host, batch.seal(by.der, by.sign))
 
     def next(self, batch, **changes):
-        made = replace(
+        successor = replace(
             batch,
             number=batch.number + 1,
             first=batch.first + batch.count,
             previous=sha256(batch.payload()).hex(),
         )
-        return replace(made, **changes)
+        return replace(successor, **changes)
 
 
 @pytest.fixture

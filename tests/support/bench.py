@@ -70,9 +70,9 @@ class Bench:
 
     def join(self, forge: Forge, code: bytes = b"", peer: str = "ipv4:10.0.0.1") -> Answer:
         hello = forge.hello(code)
-        made = self.verifier.begin_join(hello, peer)
-        mac, proof = forge.answer(self.fleet.digest, hello, made.challenge)
-        return self.verifier.complete_join(made.state, mac, proof)
+        begun = self.verifier.begin_join(hello, peer)
+        mac, evidence = forge.answer(self.fleet.digest, hello, begun.challenge)
+        return self.verifier.complete_join(begun.state, mac, evidence)
 
     def enrol(self, name: str = "cam1", kind: Kind = Kind.CAMERA) -> Forge:
         forge = self.forge(kind)
@@ -85,15 +85,15 @@ class Bench:
         self, forge: Forge, device: str = "camera.line-1.cam1", *, known_log: bool = False
     ) -> Answer:
         hello = forge.attest_hello(known_log=known_log)
-        made = self.verifier.begin_attest(hello, device)
-        _, proof = forge.answer(self.fleet.digest, hello, made.challenge, join=False)
-        return self.verifier.complete_attest(made.state, proof, device)
+        begun = self.verifier.begin_attest(hello, device)
+        _, evidence = forge.answer(self.fleet.digest, hello, begun.challenge, join=False)
+        return self.verifier.complete_attest(begun.state, evidence, device)
 
     def device(self, device: str = "camera.line-1.cam1") -> Device:
         with self.store.reading() as tx:
-            found = tx.devices.get(device)
-            assert found is not None
-            return found
+            row = tx.devices.get(device)
+            assert row is not None
+            return row
 
     def state(self, device: str = "camera.line-1.cam1") -> str:
         return self.device(device).state
@@ -102,9 +102,9 @@ class Bench:
         """Take an edge as an operator does."""
         with self.store.writing() as tx:
             tx.act = Act(actor="operator.anna")
-            found = tx.devices.get(device)
-            assert found is not None
-            change_state(tx, found, edge)
+            row = tx.devices.get(device)
+            assert row is not None
+            change_state(tx, row, edge)
 
     def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """What somebody with the database file does behind the controller's back."""
@@ -114,7 +114,7 @@ class Bench:
     def events(self, name: str = "", device: str = "") -> list[dict[str, object]]:
         """Entries of the record, oldest first."""
         with self.store.reading() as tx:
-            found = tx.log.entries(
+            stored = tx.log.entries(
                 EntryQuery(event=name, device=device), first=0, below=tx.log.size(), most=10_000
             )
-            return [json.loads(e.entry) for e in found]
+            return [json.loads(e.entry) for e in stored]

@@ -27,7 +27,7 @@ def inspector():
 
 
 def statement(**changes) -> PartStatement:
-    made = PartStatement(
+    part = PartStatement(
         part_type="board-7",
         version=1,
         goldens=("ab" * 32,),
@@ -39,7 +39,7 @@ def statement(**changes) -> PartStatement:
         removed=0,
         issued_at_ms=0,
     )
-    return replace(made, **changes)
+    return replace(part, **changes)
 
 
 def sealed_part(keys, part: PartStatement, purpose: str = "part") -> bytes:

@@ -24,10 +24,10 @@ def token(pkcs11_token) -> str:
 @pytest.fixture
 def tpm(tmp_path):
     """A TPM of this test alone, as `init --ca-keys` names it."""
-    held = Swtpm(tmp_path / "swtpm")
-    held.start()
-    yield f"tpm:{held.tcti}"
-    held.stop()
+    swtpm = Swtpm(tmp_path / "swtpm")
+    swtpm.start()
+    yield f"tpm:{swtpm.tcti}"
+    swtpm.stop()
 
 
 def fresh_process() -> None:
@@ -40,16 +40,20 @@ def fresh_process() -> None:
 def works(keys: FleetKeys) -> None:
     """Certificates by every issuing CA verify to the root."""
     key = ec.generate_private_key(ec.SECP256R1())
-    made = issue_operator(keys, "anna", key.public_key(), timedelta(hours=1))
+    certificate = issue_operator(keys, "anna", key.public_key(), timedelta(hours=1))
     assert (
         verify_certificate(
-            made, Purpose.OPERATOR, keys.intermediates, keys.root.certificate, datetime.now(UTC)
+            certificate,
+            Purpose.OPERATOR,
+            keys.intermediates,
+            keys.root.certificate,
+            datetime.now(UTC),
         ).common_name
         == "operator.anna"
     )
     for label in ISSUING:
-        held = keys.issuing[label]
-        held.key.public_key().verify(
-            held.key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256())
+        issuer = keys.issuing[label]
+        issuer.key.public_key().verify(
+            issuer.key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256())
         )
-        assert held.key.public_key() == held.certificate.public_key()
+        assert issuer.key.public_key() == issuer.certificate.public_key()

@@ -12,3 +12,8 @@ def run_evidence(command: str, *argv: object) -> tuple[int, dict]:
     done = CliRunner().invoke(app, ["evidence", command, *map(str, argv), "-o", "json"])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, json.loads(done.stdout) if done.stdout else {}
+
+
+def reasons(body) -> set[str]:
+    """The reasons of what failed, as the command printed them."""
+    return {f["reason"] for f in body["failures"]}

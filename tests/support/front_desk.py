@@ -29,11 +29,11 @@ class FrontDesk:
 
     def again(self) -> SignIn:
         """As a process that was just started."""
-        made = SignIn(
+        sign_in = SignIn(
             self.store, self.bench.fleet, InMemorySignInLimits(), InMemoryWaiting(MAX_CEREMONIES)
         )
-        made.restore()
-        return made
+        sign_in.restore()
+        return sign_in
 
     def person(self, name: str = "anna", *roles: str) -> str:
         self.secrets[name] = add_person(self.store, self.keys, name, *roles)

@@ -88,7 +88,7 @@ class LineBench:
 
     def verdict(self, camera=CAM1, sequence=1, outcome="PASS", by=None, **changes) -> bytes:
         by = by or self.gateway
-        made = passed(
+        statement = passed(
             self.now,
             verdict_id=f"{camera[-1]}{sequence}",
             device=camera,
@@ -100,7 +100,7 @@ class LineBench:
             if outcome == "DEFECT"
             else (),
         )
-        return replace(made, **changes).seal(by.der, by.sign)
+        return replace(statement, **changes).seal(by.der, by.sign)
 
     def trigger(self, sequence=1, **changes) -> None:
         self.adapter.trigger(Trigger(f"p{sequence}", "t", sequence, **changes))
@@ -114,6 +114,6 @@ class LineBench:
 @pytest.fixture
 def bench_line(keys, tmp_path):
     """A line adapter of two cameras, its ledger and its output."""
-    made = LineBench(keys, tmp_path)
-    yield made
-    made.ledger.close()
+    line = LineBench(keys, tmp_path)
+    yield line
+    line.ledger.close()

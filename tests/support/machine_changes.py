@@ -15,7 +15,7 @@ CAM = "camera.line-1.cam1"
 def trusted_camera(bench):
     """A trusted camera with a result, a certificate and a clock."""
     now = bench.clock()
-    made = camera_of(
+    camera = camera_of(
         "cam1",
         State.TRUSTED,
         standing=Standing(result_id="r", result_ms=now, expires_ms=now + 60_000),
@@ -23,7 +23,7 @@ def trusted_camera(bench):
         baseline=Baseline(clock=ClockInfo(1, 2, 3, True)),
     )
     with bench.store.writing() as tx:
-        tx.devices.add(made)
+        tx.devices.add(camera)
     return bench
 
 

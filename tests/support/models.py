@@ -44,20 +44,20 @@ def model_bundle(tmp_path) -> Path:
 
 
 def pin_of(model_bundle: Path, **changes) -> ModelPin:
-    found = load_bundle(model_bundle)
-    made = ModelPin(
+    bundle = load_bundle(model_bundle)
+    pin = ModelPin(
         zone="line-1",
         sequence=1,
-        model_sha256=found.digest.hex(),
-        name=found.recipe.name,
-        version=found.recipe.version,
+        model_sha256=bundle.digest.hex(),
+        name=bundle.recipe.name,
+        version=bundle.recipe.version,
         signer="key",
         anchor=anchor(),
         rollback=0,
         approved=(),
         issued_at_ms=0,
     )
-    return replace(made, **changes)
+    return replace(pin, **changes)
 
 
 def sealed_pin(keys, pin: ModelPin, purpose: str = "model") -> bytes:
@@ -104,9 +104,9 @@ def another_version(folder: Path, version: int, *, key=KEY) -> Path:
 async def model_gate(keys, tmp_path):
     """A gateway whose model is pinned."""
     write_golden(tmp_path / "golden", [1])
-    made = Pinned(keys, tmp_path / "state", tmp_path / "golden")
-    await made.models.start()
-    task = asyncio.create_task(made.pinned.follow())
-    yield made
+    gate = Pinned(keys, tmp_path / "state", tmp_path / "golden")
+    await gate.models.start()
+    task = asyncio.create_task(gate.pinned.follow())
+    yield gate
     task.cancel()
-    await made.models.stop()
+    await gate.models.stop()

@@ -117,13 +117,13 @@ class ReceiptsDesk:
 @pytest.fixture
 async def receipts_desk(keys, tmp_path):
     """A gateway with a camera, a model and an empty receipt store."""
-    made = ReceiptsDesk(keys, tmp_path / "desk")
+    desk = ReceiptsDesk(keys, tmp_path / "desk")
     for number in range(5):
-        await made.frame(number)
+        await desk.frame(number)
         if number == 2:
-            made.sign()
-    yield made
-    made.store.close()
+            desk.sign()
+    yield desk
+    desk.store.close()
 
 
 async def proved(receipts_desk):

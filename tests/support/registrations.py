@@ -29,14 +29,14 @@ def registration(version=1, name="boards", key=KEY, **changes):
         "recipe.json": sha256(recipe),
         "card.json": sha256(card),
     }
-    made = {
+    fields = {
         "recipe": recipe,
         "card": card,
         "anchor": key_anchor(KEY.public_key()),
         "signature": sign_model("m", files, key),
     }
     return pb.RegisterModelRequest(
-        files=[pb.FileDigest(name=n, sha256=d) for n, d in files.items()], **made | changes
+        files=[pb.FileDigest(name=n, sha256=d) for n, d in files.items()], **fields | changes
     )
 
 

@@ -58,9 +58,9 @@ def kek():
 @pytest.fixture
 def vault(tmp_path, kek):
     """An empty vault."""
-    made = FrameVault(tmp_path / "vault", VaultKeys(tmp_path / "vault", kek))
-    yield made
-    made.close()
+    frames = FrameVault(tmp_path / "vault", VaultKeys(tmp_path / "vault", kek))
+    yield frames
+    frames.close()
 
 
 def written(vault) -> None:

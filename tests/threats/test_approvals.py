@@ -201,16 +201,16 @@ def test_n119_whatever_happens_an_act_is_backed_by_somebody_else_who_stands(benc
                 given_by.clear()
             elif step == "policy":
                 with office.store.writing() as tx:
-                    found = office.policy(tx)
+                    policy = office.policy(tx)
                     note = (
-                        f'@id("n{found.version}") forbid (principal, action =='
+                        f'@id("n{policy.version}") forbid (principal, action =='
                         ' Action::"data.erase", resource);'
                     )
                     apply_policy(
                         tx,
                         office.keys,
                         default_files() | {"more.cedar": note},
-                        base=found.version,
+                        base=policy.version,
                         note="",
                     )
                 given_by.clear()

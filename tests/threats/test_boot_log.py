@@ -215,7 +215,7 @@ def test_n48_log_shorter_than_the_pcrs(bench):
 
 
 def test_n49_no_log_is_not_attested(bench):
-    forge = bench.forge().with_proof(boot_log=b"")
+    forge = bench.forge().with_evidence(boot_log=b"")
     answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
     assert reasons_without_certificate(answer) == {Reason.BOOT_LOG_MISSING}
 

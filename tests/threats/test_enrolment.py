@@ -208,33 +208,33 @@ def test_n25_a_used_ticket_is_refused_even_to_its_machine(bench):
 
 
 def test_n26_only_verified_bytes_are_parsed(bench):
-    """The MAC covers the proof's bytes: another proof under it is refused before anything in it
+    """The MAC covers the evidence's bytes: other evidence under it is refused before anything in it
     is read.
     """
     forge = bench.forge()
     hello = forge.hello(bench.invite(ek=forge.ek_sha256))
-    made = bench.verifier.begin_join(hello, "p")
-    mac, proof = forge.answer(bench.fleet.digest, hello, made.challenge)
+    begun = bench.verifier.begin_join(hello, "p")
+    mac, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge)
     with pytest.raises(EvidenceRejected) as caught:
-        bench.verifier.complete_join(made.state, mac, proof + b"\0")
+        bench.verifier.complete_join(begun.state, mac, evidence + b"\0")
     assert caught.value.reason == Reason.MAC
 
 
-def test_n27_proof_before_challenge_wrong_port_and_foreign_session(bench):
+def test_n27_evidence_before_challenge_wrong_port_and_foreign_session(bench):
     forge = bench.enrol()
     with pytest.raises(Refused):
         bench.verifier.complete_join(os.urandom(16), b"\0" * 32, b"")
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
-    session = made.state
-    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    begun = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
+    session = begun.state
+    _, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge, join=False)
     with pytest.raises(Refused):  # a fleet session on the join port
-        bench.verifier.complete_join(session, b"\0" * 32, proof)
+        bench.verifier.complete_join(session, b"\0" * 32, evidence)
     bench.enrol("cam2")
     with pytest.raises(Refused):  # another device's session
-        bench.verifier.complete_attest(session, proof, "camera.line-1.cam2")
+        bench.verifier.complete_attest(session, evidence, "camera.line-1.cam2")
     assert (
-        bench.verifier.complete_attest(session, proof, "camera.line-1.cam1").state == "trusted"
+        bench.verifier.complete_attest(session, evidence, "camera.line-1.cam1").state == "trusted"
     ), "a stranger's try must not spend it"
 
 
@@ -247,7 +247,7 @@ def test_n28_names_come_from_the_registry(bench):
         .sign(forge.tls.private, hashes.SHA256())
         .public_bytes(Encoding.DER)
     )
-    answer = bench.join(forge.with_proof(csr=csr), bench.invite(ek=forge.ek_sha256))
+    answer = bench.join(forge.with_evidence(csr=csr), bench.invite(ek=forge.ek_sha256))
     assert answer.certificate.subject.rfc4514_string() == "CN=camera.line-1.cam1"
 
 
@@ -287,10 +287,10 @@ def test_n111_a_strangers_hello_changes_nothing(bench):
     stranger.ek_certificates = victim.ek_certificates
     hello = stranger.hello()
     before = snapshot(bench)
-    made = bench.verifier.begin_join(hello, "p")
+    begun = bench.verifier.begin_join(hello, "p")
     assert snapshot(bench) == before
     with pytest.raises(EvidenceRejected):
-        bench.verifier.complete_join(made.state, os.urandom(32), os.urandom(500))
+        bench.verifier.complete_join(begun.state, os.urandom(32), os.urandom(500))
     assert snapshot(bench) == before
     assert bench.attest(victim).state == "trusted"
 

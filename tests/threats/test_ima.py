@@ -11,9 +11,9 @@ from cryptography.x509 import SubjectKeyIdentifier
 
 from framegate.errors import EvidenceRejected, Malformed, Reason
 from framegate.ima import boot_aggregates, find_prefix, parse_ima, running_values
-from framegate.ima.allowlist import HEADER, allowlist_text, parse_allowlist
+from framegate.ima.allowlist import HEADER, AllowedFile, allowlist_text, parse_allowlist
+from framegate.ima.entry import ImaEntry
 from framegate.ima.judge import ImaRules, honest, ima_failures, key_id, signature_holds
-from framegate.ima.parse import ImaEntry
 from framegate.ima.replay import MAX_AHEAD
 from framegate.tpm.attest import ClockInfo
 from framegate.tpm.constants import Alg
@@ -47,11 +47,11 @@ def test_n60_the_hash_is_recomputed_in_the_quoted_bank():
     machine = ImaMachine()
     machine.measure(*GOOD)
     machine.measure(b"/x", digest_of(b"y"), violation=True)
-    found = parse_ima(machine.list_from())
-    assert found.width == Alg.SHA1
+    measured = parse_ima(machine.list_from())
+    assert measured.width == Alg.SHA1
     for bank in (Alg.SHA1, Alg.SHA256):
         assert (
-            running_values(found, bank, bytes(20 if bank == Alg.SHA1 else 32))[-1]
+            running_values(measured, bank, bytes(20 if bank == Alg.SHA1 else 32))[-1]
             == machine.values[bank]
         )
 
@@ -99,9 +99,9 @@ def test_n62_entries_after_the_quote_do_not_count(bench):
     forge.ima.measure(*GOOD)
     ahead = ImaMachine()
     ahead.measure(NEW, digest_of(b"implant"))
-    forge.with_proof(ima_log=lambda raw: raw + ahead.list_from())
+    forge.with_evidence(ima_log=lambda raw: raw + ahead.list_from())
     assert bench.attest(forge, known_log=True).state == "trusted"
-    forge.with_proof()
+    forge.with_evidence()
     forge.ima.measure(NEW, digest_of(b"implant"))
     assert reasons(bench.attest(forge, known_log=True)) == [Reason.IMA_FILE], (
         "next time it is asked for"
@@ -119,7 +119,7 @@ def test_n62_a_list_too_far_ahead_is_refused():
 def test_n62_a_list_behind_the_quote_is_asked_for_whole_and_then_refused(bench):
     forge = bench.enrol()
     forge.ima.measure(*GOOD)
-    forge.with_proof(ima_log=b"")
+    forge.with_evidence(ima_log=b"")
     answer = bench.attest(forge, known_log=True)
     assert answer.retry_with_boot_log and bench.state() == "trusted"
     answer = bench.attest(forge)
@@ -145,17 +145,17 @@ def test_n63_a_reset_nobody_announced(bench):
     """
     forge = bench.enrol()
     hello = forge.attest_hello(known_log=True)
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
+    begun = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
     forge.clock = ClockInfo(10, 2, 0, True)
-    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
-    answer = bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1")
+    _, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge, join=False)
+    answer = bench.verifier.complete_attest(begun.state, evidence, "camera.line-1.cam1")
     assert answer.retry_with_boot_log and bench.state() == "trusted"
 
 
 def test_n63_a_part_that_goes_back_in_the_list(bench):
     forge = bench.enrol()
     forge.ima.measure(*GOOD)
-    forge.with_proof(ima_log=forge.ima.list_from(3))
+    forge.with_evidence(ima_log=forge.ima.list_from(3))
     assert bench.attest(forge, known_log=True).retry_with_boot_log
 
 
@@ -210,12 +210,14 @@ def entry(
     return ImaEntry(10, b"h", "ima-sig", b"d", algorithm, digest, path, signature, b"", False)
 
 
-def judged(*entries: ImaEntry, held: ImaRules | None = None, allow: bytes = b"") -> list[Reason]:
+def judged(
+    *entries: ImaEntry, ima_rules: ImaRules | None = None, allow: bytes = b""
+) -> list[Reason]:
     lists = [parse_allowlist(allow)] if allow else []
     return [
         f.reason
         for f in ima_failures(
-            entries, held or rules(), lists, Alg.SHA256, {}, first=False, violations=0
+            entries, ima_rules or rules(), lists, Alg.SHA256, {}, first=False, violations=0
         )
     ]
 
@@ -236,7 +238,10 @@ def test_n65_hash_downgrade():
 
 def test_n65_a_digest_counts_only_under_its_name():
     allow = allowlist_text(
-        [("sha256", digest_of(b"x"), b"/bin/x"), ("sha256", digest_of(b"z"), b"*")]
+        [
+            AllowedFile("sha256", digest_of(b"x"), b"/bin/x"),
+            AllowedFile("sha256", digest_of(b"z"), b"*"),
+        ]
     )
     assert judged(entry(b"/bin/x"), allow=allow) == []
     assert judged(entry(b"/bin/other"), allow=allow) == [Reason.IMA_FILE]
@@ -270,10 +275,10 @@ def test_n65_signatures_by_listed_keys_only(signer):
     pem = signer.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    held = rules(keys=dict([key_id(pem)]))
+    ima_rules = rules(keys=dict([key_id(pem)]))
     digest = digest_of(b"module")
     good = signed(signer, digest)
-    assert judged(entry(b"/lib/m.ko", digest, signature=good), held=held) == []
+    assert judged(entry(b"/lib/m.ko", digest, signature=good), ima_rules=ima_rules) == []
     other = ec.generate_private_key(ec.SECP256R1())
     for bad in (
         signed(other, digest),
@@ -285,20 +290,22 @@ def test_n65_signatures_by_listed_keys_only(signer):
         b"",
         b"\x03\x02",
     ):
-        assert not signature_holds(entry(b"/lib/m.ko", digest, signature=bad), held.keys)
-    assert judged(entry(b"/lib/m.ko", digest, signature=signed(other, digest)), held=held) == [
-        Reason.IMA_SIGNATURE
-    ]
-    assert judged(entry(b"/usr/bin/m", digest, signature=good), held=held) == [Reason.IMA_FILE], (
-        "signatures count where the profile says, no further"
-    )
-    assert judged(entry(b"/lib/../usr/x", digest, signature=good), held=held) == [
+        assert not signature_holds(entry(b"/lib/m.ko", digest, signature=bad), ima_rules.keys)
+    assert judged(
+        entry(b"/lib/m.ko", digest, signature=signed(other, digest)), ima_rules=ima_rules
+    ) == [Reason.IMA_SIGNATURE]
+    assert judged(entry(b"/usr/bin/m", digest, signature=good), ima_rules=ima_rules) == [
+        Reason.IMA_FILE
+    ], "signatures count where the profile says, no further"
+    assert judged(entry(b"/lib/../usr/x", digest, signature=good), ima_rules=ima_rules) == [
         Reason.IMA_SIGNATURE
     ]
     for at in range(len(good)):
         spoiled = bytearray(good)
         spoiled[at] ^= 1
-        assert not signature_holds(entry(b"/lib/m.ko", digest, signature=bytes(spoiled)), held.keys)
+        assert not signature_holds(
+            entry(b"/lib/m.ko", digest, signature=bytes(spoiled)), ima_rules.keys
+        )
 
 
 def test_n125_a_changed_allowlist_judges_the_whole_list_again(bench):
@@ -308,7 +315,8 @@ def test_n125_a_changed_allowlist_judges_the_whole_list_again(bench):
     forge = bench.enrol()
     assert bench.attest(forge, known_log=True).state == "trusted"
     fewer = allowlist_text(
-        ("sha256", d, p) for p, d in list(files_of(CAMERA.model, CAMERA.release).items())[1:]
+        AllowedFile("sha256", d, p)
+        for p, d in list(files_of(CAMERA.model, CAMERA.release).items())[1:]
     )
     toml = profile_toml(CAMERA, "simulated-camera", 2).replace(
         digest_of(allowlist_of(CAMERA.model, CAMERA.release)).hex(), digest_of(fewer).hex()

@@ -20,7 +20,7 @@ async def test_n114_n123_no_verdict_in_time_diverts_and_a_late_pass_is_never_sen
     b.adapter.verdict(b.verdict(CAM2))
     assert await b.settled() == ["UNINSPECTED"]
     row = b.ledger.latest(1)[0]
-    assert (row.outcome, row.reason) == ("UNINSPECTED", "timeout") and b.ledger.counts()[3] == 1
+    assert (row.outcome, row.reason) == ("UNINSPECTED", "timeout") and b.ledger.counts().late == 1
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ async def test_n123_after_a_kill_nothing_old_passes_and_nothing_is_lost(bench_li
     assert await b.settled() == ["PASS", "PASS", "UNINSPECTED"]
     assert (
         b.ledger.latest(10)[0].outcome
-        and b.ledger.counts()[1] == {"restarted": 1}
-        and b.ledger.counts()[2] == 0
+        and b.ledger.counts().reasons == {"restarted": 1}
+        and b.ledger.counts().open == 0
     )
 
 
@@ -118,11 +118,11 @@ async def test_n123_a_pass_that_was_not_handed_over_in_time_stays_here(bench_lin
 def test_n114_decisions_that_a_diverter_refuses(bench_line, change):
     b = bench_line
     good = Decision("d", "press-7", "p", 1, "PASS", "", ("v",), b.now, b.now + 1000)
-    held = load_credentials(b.folder, "press-7")
+    credentials = load_credentials(b.folder, "press-7")
 
     def check(decision: Decision) -> Decision:
         return verify_decision(
-            decision.seal(held.der, held.sign),
+            decision.seal(credentials.der, credentials.sign),
             "press-7",
             b.fleet.intermediates,
             b.fleet.root.certificate,

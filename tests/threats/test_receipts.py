@@ -47,9 +47,9 @@ async def test_n120_leaves_without_a_signature_are_recovered_and_marked(receipts
     receipts_desk.store.close()  # the process ends between verdict and batch
     receipts_desk.open()
     await receipts_desk.frame(11)
-    found = await proved(receipts_desk)
-    notes = {receipts_desk.check(r).verdict["part"]: receipts_desk.check(r).notes for r in found}
-    assert len(found) == 7, "none is missing"
+    receipts = await proved(receipts_desk)
+    notes = {receipts_desk.check(r).verdict["part"]: receipts_desk.check(r).notes for r in receipts}
+    assert len(receipts) == 7, "none is missing"
     assert any("recovered" in n for n in notes["p10"]) and not any(
         "recovered" in n for n in notes["p11"]
     )

@@ -94,10 +94,10 @@ def rewritten(signed_log: Log, keys, since: int) -> tuple[list[bytes], bytes]:
         body = {k: v for k, v in json.loads(raw).items() if k not in {"index", "previous"}}
         if index == since:
             body["actor"] = "operator.evil"
-        made = entry_bytes(index, previous, body)
-        previous = leaf_hash(made)
+        entry = entry_bytes(index, previous, body)
+        previous = leaf_hash(entry)
         frontier.append(previous)
-        out.append(made)
+        out.append(entry)
     signer = keys.signing["log"]
     return out, Checkpoint(
         fleet="plant", size=33, root=frontier.root.hex(), at_ms=signed_log.began + 32

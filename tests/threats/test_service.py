@@ -58,9 +58,9 @@ FAULTS = {
     "framegate_controller.fleet.weigh.sign_ear": "sign_ear",
     "framegate_controller.fleet.attestation.take_over": "take_over",
     "framegate_controller.fleet.commit.store_evidence": "store_evidence",
-    "framegate_controller.store.sql.devices.SqlSpentChallenges.spend": "spend",
+    "framegate_controller.store.sql.enrolment.SqlSpentChallenges.spend": "spend",
     "framegate_controller.store.sql.devices.SqlDevices.put": "put",
-    "framegate_controller.store.sql.firmware.SqlEvidence.add_result": "add_result",
+    "framegate_controller.store.sql.evidence.SqlEvidence.add_result": "add_result",
     "framegate_controller.store.sql.transaction.SqlTransaction.raise_revision": "raise_revision",
     "framegate_controller.store.sql.transaction.SqlTransaction.record": "record",
 }
@@ -74,15 +74,15 @@ def test_n85_a_fault_at_any_step_never_raises_trust(bench, monkeypatch, step):
     forge = bench.forge()
     code = bench.invite(ek=forge.ek_sha256)
     hello = forge.hello(code)
-    made = bench.verifier.begin_join(hello, "p")
-    mac, proof = forge.answer(bench.fleet.digest, hello, made.challenge)
+    begun = bench.verifier.begin_join(hello, "p")
+    mac, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge)
 
     def fault(*_args, **_kwargs):
         raise OSError("disk full")
 
     monkeypatch.setattr(step, fault)
     with pytest.raises(OSError, match="disk full"):
-        bench.verifier.complete_join(made.state, mac, proof)
+        bench.verifier.complete_join(begun.state, mac, evidence)
     monkeypatch.undo()
     row = bench.device()
     assert (row.state, row.standing.result_id, row.certificate_expires_ms) == ("invited", "", 0)

@@ -45,12 +45,12 @@ def test_n71_unannounced_reset_demands_the_full_log(bench):
     """
     forge = bench.enrol()
     hello = forge.attest_hello(known_log=True)
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
-    assert Challenge.parse(made.challenge).want_boot_log == 0
+    begun = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
+    assert Challenge.parse(begun.challenge).want_boot_log == 0
     forge.firmware = CAMERA.tampered()
     forge.log = boot_log(measurements(forge.firmware))
-    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
-    answer = bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1")
+    _, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge, join=False)
+    answer = bench.verifier.complete_attest(begun.state, evidence, "camera.line-1.cam1")
     assert answer.retry_with_boot_log and answer.certificate is None
 
 
@@ -71,9 +71,9 @@ CAM1, CAM2 = "camera.line-1.cam1", "camera.line-1.cam2"
 def attest_as(bench, forge, device: str):
     """`forge` answers a challenge that `device` asked for."""
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, device)
-    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
-    return bench.verifier.complete_attest(made.state, proof, device)
+    begun = bench.verifier.begin_attest(hello, device)
+    _, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge, join=False)
+    return bench.verifier.complete_attest(begun.state, evidence, device)
 
 
 def test_n72_a_genuine_machines_evidence_relayed_by_another_host(bench):
@@ -89,16 +89,16 @@ def test_n72_a_genuine_machines_evidence_relayed_by_another_host(bench):
 
 
 def test_n72_a_relayed_quote_does_not_certify_the_relays_key(bench):
-    """The quote names the TLS key it is for: a relay that puts its own key into the proof
+    """The quote names the TLS key it is for: a relay that puts its own key into the evidence
     breaks it.
     """
     sound, relay = bench.forge(), bench.forge()
     code = bench.invite(ek=sound.ek_sha256)
     hello = sound.hello(code)
-    made = bench.verifier.begin_join(hello, "p")
-    sound.with_proof(csr=sound.csr(relay.tls))
-    mac, proof = sound.answer(bench.fleet.digest, hello, made.challenge)
-    answer = bench.verifier.complete_join(made.state, mac, proof)
+    begun = bench.verifier.begin_join(hello, "p")
+    sound.with_evidence(csr=sound.csr(relay.tls))
+    mac, evidence = sound.answer(bench.fleet.digest, hello, begun.challenge)
+    answer = bench.verifier.complete_join(begun.state, mac, evidence)
     assert answer.certificate is None and [f.reason for f in answer.failures] == [Reason.CSR_KEY]
 
 
@@ -110,9 +110,9 @@ def test_n73_evidence_of_another_time(bench):
         kept.update(p)
         return p
 
-    forge.change_proof = keep
+    forge.change_evidence = keep
     assert bench.attest(forge).state == "trusted"
-    forge.with_proof(quote_attest=kept["quote_attest"], quote_signature=kept["quote_signature"])
+    forge.with_evidence(quote_attest=kept["quote_attest"], quote_signature=kept["quote_signature"])
     answer = bench.attest(forge)
     assert answer.certificate is None and [f.reason for f in answer.failures] == [Reason.EXTRA_DATA]
 
@@ -120,17 +120,17 @@ def test_n73_evidence_of_another_time(bench):
 def test_n73_a_challenge_answered_too_late_or_twice(bench):
     forge = bench.enrol()
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, CAM1)
-    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    begun = bench.verifier.begin_attest(hello, CAM1)
+    _, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge, join=False)
     bench.clock.pass_s(61)
     for _ in range(2):
         with pytest.raises(Refused) as caught:
-            bench.verifier.complete_attest(made.state, proof, CAM1)
+            bench.verifier.complete_attest(begun.state, evidence, CAM1)
         assert caught.value.reason == Reason.SESSION_EXPIRED
     hello = forge.attest_hello()
-    made = bench.verifier.begin_attest(hello, CAM1)
-    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
-    assert bench.verifier.complete_attest(made.state, proof, CAM1).state == "trusted"
+    begun = bench.verifier.begin_attest(hello, CAM1)
+    _, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge, join=False)
+    assert bench.verifier.complete_attest(begun.state, evidence, CAM1).state == "trusted"
     with pytest.raises(Refused) as caught:
-        bench.verifier.complete_attest(made.state, proof, CAM1)
+        bench.verifier.complete_attest(begun.state, evidence, CAM1)
     assert caught.value.reason == Reason.SESSION_UNKNOWN

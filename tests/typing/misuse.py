@@ -6,16 +6,16 @@ from framegate.evidence.appraise import AttestationResult, appraise
 from framegate.evidence.verify import VerifiedEvidence
 from framegate.identity.names import DeviceId, device_id
 from framegate.profile.model import FirmwareProfile
-from framegate.wire import Proof
+from framegate.wire import Evidence
 from framegate_controller.ca.issue import issue_device
 from framegate_controller.ca.keys import FleetKeys
 
 
 def unverified_evidence_cannot_be_appraised(
-    proof: Proof, raw: bytes, profile: FirmwareProfile
+    evidence: Evidence, raw: bytes, profile: FirmwareProfile
 ) -> None:
     """Only verify_evidence() makes what appraise() takes."""
-    appraise(proof, profile, None)  # type: ignore[arg-type]
+    appraise(evidence, profile, None)  # type: ignore[arg-type]
     appraise(raw, profile, None)  # type: ignore[arg-type]
 
 

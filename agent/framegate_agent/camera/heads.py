@@ -75,36 +75,34 @@ class HeadSpool:
         private_folder(folder)
         self.owed: dict[bytes, OwedSession] = {}
         for path in sorted(folder.glob("*.frames"), key=lambda p: p.stat().st_mtime):
-            found = self._load(path)
-            if found is None:
+            left = self._load(path)
+            if left is None:
                 path.unlink()
             else:
-                self.owed[found.session] = found
+                self.owed[left.session] = left
 
     def begin(self, host: str, session: bytes, device: str, info: bytes) -> OwedSession:
         """A session that frames are sealed in from now on."""
         while len(self.owed) >= KEPT:
             self.paid(next(iter(self.owed)))
-        made = OwedSession(host, session, device, info, live=True)
+        owed = OwedSession(host, session, device, info, live=True)
         head = (
             json.dumps(
                 {"host": host, "device": device, "info": info.hex(), "spki": self._spki}
             ).encode()
             + b"\n"
         )
-        made._file = append_private(self._path(session))
-        os.write(made._file, head)
-        self.owed[session] = made
-        return made
+        owed._file = append_private(self._path(session))
+        os.write(owed._file, head)
+        self.owed[session] = owed
+        return owed
 
     def paid(self, session: bytes) -> None:
         """The gateway has this session's head, or there is none to give."""
-        found = self.owed.pop(session, None)
-        if found is not None and found._file >= 0:
-            os.close(found._file)
-            found._file = (
-                -1
-            )  # an answer that comes after its head was taken is not written anywhere
+        owed = self.owed.pop(session, None)
+        if owed is not None and owed._file >= 0:
+            os.close(owed._file)
+            owed._file = -1  # an answer that comes after its head was taken is not written anywhere
         self._path(session).unlink(missing_ok=True)
 
     def _path(self, session: bytes) -> Path:
@@ -117,7 +115,7 @@ class HeadSpool:
         head, _, records = path.read_bytes().partition(b"\n")
         try:
             body = json.loads(head)
-            found = OwedSession(
+            owed = OwedSession(
                 body["host"], bytes.fromhex(path.stem), body["device"], bytes.fromhex(body["info"])
             )
             mine = body["spki"] == self._spki
@@ -129,11 +127,11 @@ class HeadSpool:
             if len(records) - at < size:
                 break
             if kind == _SEALED:
-                found.sealed(records[at + 1 : at + 33])
+                owed.sealed(records[at + 1 : at + 33])
             else:
-                found.unanswered.discard(struct.unpack(">I", records[at + 1 : at + 5])[0])
+                owed.unanswered.discard(struct.unpack(">I", records[at + 1 : at + 5])[0])
             at += size
-        return found if mine and found.count else None
+        return owed if mine and owed.count else None
 
 
 def sign_owed(owed: OwedSession, key: KeyInTpm, now_ms: int) -> pb.SignedHead:

@@ -79,8 +79,8 @@ def hold_grant(  # noqa: PLR0913 - members of a record
     key of the right size. Raises Malformed or Refused.
     """
     grant = verify_grant(envelope, camera, intermediates, root, from_ms(now_ms), nonce=nonce)
-    zone = split_device_id(camera)[1]
-    if grant.zone != zone or split_device_id(grant.host)[:2] != (Kind.GATEWAY, zone):
+    zone, host = split_device_id(camera).zone, split_device_id(grant.host)
+    if grant.zone != zone or (host.kind, host.zone) != (Kind.GATEWAY, zone):
         raise Refused.of(
             Reason.GRANT,
             f"a gateway of zone {zone}",
@@ -122,16 +122,16 @@ class FrameSession:
 
     def __init__(
         self,
-        held: HeldGrant,
+        lease: HeldGrant,
         offer: bytes,
         source: str,
         camera: str,
         camera_spki: bytes,
         spool: HeadSpool | None = None,
     ) -> None:
-        self.held, self._source, self._camera = held, source, camera
+        self.lease, self._source, self._camera = lease, source, camera
         parsed = SessionOffer.parse(offer)
-        if parsed.publics_sha256.hex() != held.grant.publics_sha256:
+        if parsed.publics_sha256.hex() != lease.grant.publics_sha256:
             raise Refused.of(
                 Reason.GRANT,
                 "an offer of the granted gateway process",
@@ -139,23 +139,23 @@ class FrameSession:
                 "wait for a new grant",
             )
         self.session, self.kid = parsed.session, parsed.kid
-        payload = parse_envelope(held.envelope, Grant.TYPE).payload
+        payload = parse_envelope(lease.envelope, Grant.TYPE).payload
         self._info = opening_info(offer, payload, camera_spki, source)
         self._secret = secrets.token_bytes(32)
         self._sealer = Sealer(self._secret, self.kid)
         self.owed = (
-            spool.begin(held.grant.host, self.session, camera, self._info)
+            spool.begin(lease.grant.host, self.session, camera, self._info)
             if spool
-            else OwedSession(held.grant.host, self.session, camera, self._info)
+            else OwedSession(lease.grant.host, self.session, camera, self._info)
         )
 
     def opening(self, key: KeyInTpm) -> pb.SignedOpening:
         """The opening, signed by the TPM. Blocks for one signature."""
         suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-        sealed = suite.encrypt(self._secret, _hpke_key(self.held.grant), self._info)
+        sealed = suite.encrypt(self._secret, _hpke_key(self.lease.grant), self._info)
         record = Opening(
             session=self.session,
-            grant=self.held.envelope,
+            grant=self.lease.envelope,
             source=self._source,
             sealed_secret=sealed,
         )
@@ -167,14 +167,14 @@ class FrameSession:
         """The frame, sealed with exactly the metadata it carries. Raises Refused where the grant
         has ended.
         """
-        if not self.held.alive:
+        if not self.lease.alive:
             raise Refused.of(
                 Reason.GRANT_EXPIRED,
                 "a grant that runs",
                 "ended",
                 "a new one comes with the gateway's next attestation",
             )
-        grant = self.held.grant
+        grant = self.lease.grant
         if head.mask_version < grant.mask_version or (
             head.mask_version == grant.mask_version and head.mask_sha256.hex() != grant.mask_sha256
         ):

@@ -210,7 +210,7 @@ def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, byte
         raise Malformed.of(Reason.IMAGE, "an image that can be masked", "one that does not decode")
     grey = np.asarray(image, np.uint8)
     version, digest = masker.apply(grey)
-    made = encoded(grey)
+    jpeg = encoded(grey)
     h, w = grey.shape
     return replace(
         head,
@@ -219,8 +219,8 @@ def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, byte
         height=h,
         mask_version=version,
         mask_sha256=digest,
-        size=len(made),
-    ), made
+        size=len(jpeg),
+    ), jpeg
 
 
 def _write(out: BinaryIO, head: Captured, data: bytes) -> None:
@@ -240,14 +240,14 @@ def named_source(text: str) -> str:
         return text
     path = Path(name)
     try:
-        mode, found = path.stat().st_mode, path.read_text().strip()
+        mode, address = path.stat().st_mode, path.read_text().strip()
     except (OSError, ValueError) as error:
         wanted = f"the address of a camera in {path}"
         raise Unavailable.of(Reason.USAGE, wanted, type(error).__name__) from error
     if mode & stat.S_IRWXO:
         wanted = f"{path} readable by its owner and group alone"
         raise Refused.of(Reason.USAGE, wanted, oct(mode & 0o777), f"chmod 600 {path}")
-    return found
+    return address
 
 
 def without_password(address: str) -> str:

@@ -7,11 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
-from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -19,62 +16,31 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
-from framegate.identity.certificates import from_ms, spki_of
+from framegate.identity.certificates import from_ms
 from framegate.signed.mask import Masks
-from framegate.signed.statement import Outcome, Verdict, verify_verdict
-from framegate.wire import NONCE_BYTES, Captured
-from framegate_agent.camera.carrier import BrokerWay, Carrier, over_grpc
-from framegate_agent.camera.heads import HeadSpool, OwedSession, sign_owed
-from framegate_agent.camera.session import Demands, FrameSession, HeldGrant, hold_grant
-from framegate_agent.signing import KeyInTpm
-from framegate_agent.state import AgentState, TrustedClock
-from framegate_proto.edge import from_failures
+from framegate.signed.statement import verify_verdict
+from framegate.wire import Captured
+from framegate_agent.camera.carrier import Carrier
+from framegate_agent.camera.frame_queue import (
+    MAX_IN_FLIGHT,
+    QUEUE,
+    CapturedFrame,
+    FrameQueue,
+    SentFrame,
+)
+from framegate_agent.camera.grants import GrantChoice
+from framegate_agent.camera.head_delivery import HEAD_PATIENCE_S, HeadDelivery
+from framegate_agent.camera.identity import Identity
+from framegate_agent.camera.opening import OPEN_TIMEOUT_S, carrier_to, open_session, refusal
+from framegate_agent.camera.session import FrameSession, HeldGrant
+from framegate_agent.camera.tally import Tally
 from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
-QUEUE: Final = 64
-"""Frames waiting to be sealed while a gateway is sought: some two seconds of a fast camera, ten
-megabytes; one more and the oldest is UNINSPECTED.
-"""
-PATIENCE_S: Final = 2.0
-"""How long a frame waits for a gateway, or is sent again to another after its first went away;
-parts on a line do not wait longer.
-"""
-MAX_IN_FLIGHT: Final = 16
-"""Frames sent and not answered; the gateway cuts a device off at 64."""
-OPEN_TIMEOUT_S: Final = 10.0
 MAX_LINK_S: Final = 240.0
 """A connection is given up in peace before the gateway's connection age (5 min) cuts it with frames
 on the way.
 """
-HEAD_PATIENCE_S: Final = 3.0
-"""How long an ended session waits for its last answers before its head is signed; past the overlap
-of two secrets.
-"""
-SHUNNED_S: Final = 5.0
-"""A gateway that failed is tried last for so long."""
-KEPT_VERDICTS: Final = 50
-
-
-class Identity(Protocol):
-    """What a stream needs of the agent around it."""
-
-    state: AgentState
-    clock: TrustedClock
-    demands: Demands
-    masks: bytes
-    spool: HeadSpool
-
-    @property
-    def key(self) -> KeyInTpm:
-        """The TLS key in the TPM."""
-
-    @property
-    def broker(self) -> BrokerWay | None:
-        """The MQTT broker that carries frames; None: a gRPC stream does."""
-
-    async def fetch_grants(self, nonce: bytes) -> tuple[list[bytes], tuple[Failure, ...]]:
-        """Grants that answer `nonce`, or why there are none."""
 
 
 class FrameCapture(Protocol):
@@ -87,48 +53,6 @@ class FrameCapture(Protocol):
         """Blank these from the next frame on."""
 
 
-@dataclass
-class Tally:
-    """What became of this source's parts."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    uninspected: Counter[str] = field(default_factory=Counter)
-    latest: deque[Verdict] = field(default_factory=lambda: deque(maxlen=KEPT_VERDICTS))
-
-    def verdict(self, verdict: Verdict) -> None:
-        """Count a verified verdict."""
-        self.outcomes[verdict.outcome] += 1
-        if verdict.outcome == Outcome.UNINSPECTED:
-            self.uninspected[verdict.reason] += 1
-        self.latest.append(verdict)
-
-    def unsealed(self, head: Captured, reason: Reason) -> None:
-        """Count a frame that never left this machine: uninspected, so its part is not good."""
-        self.outcomes[Outcome.UNINSPECTED] += 1
-        self.uninspected[reason] += 1
-        log.warning(
-            "part %s (trigger %d) UNINSPECTED: %s", ascii(head.part), head.trigger_sequence, reason
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """A captured frame and when it came, on the monotonic clock."""
-
-    head: Captured
-    image: bytes
-    came_at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A frame on its way: the session that sealed it, and under which counter."""
-
-    frame: _Frame
-    session: FrameSession
-    counter: int
-
-
 class CameraStream:
     """One source of one camera. `wake` is set when grants may have changed, `revoked` when this
     stream's gateway lost its standing.
@@ -137,23 +61,23 @@ class CameraStream:
     def __init__(self, identity: Identity, source: str, capture: FrameCapture) -> None:
         self._identity, self.source, self.capture = identity, source, capture
         self.tally, self.wake = Tally(), asyncio.Event()
-        self.held: HeldGrant | None = None
+        self.lease: HeldGrant | None = None
         self.problem: tuple[Failure, ...] = ()
         self.ended = asyncio.Event()
-        self.resent = 0
-        self._waiting: deque[_Frame] = deque()
+        self._frames = FrameQueue()
         self._arrived = asyncio.Event()
-        self._flying: OrderedDict[int, _Sent] = OrderedDict()
         self._revoked = asyncio.Event()
-        self._shunned: dict[str, float] = {}
-        self._others = 0
-        self._paid = asyncio.Event()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._choice, self._heads = GrantChoice(identity), HeadDelivery(identity)
+
+    @property
+    def resent(self) -> int:
+        """Frames that were sent, not answered, and sent again."""
+        return self._frames.resent
 
     def revoke(self, hosts: list[str]) -> None:
         """The controller withdrew these hosts: stop sealing for them at once."""
-        if self.held is not None and self.held.grant.host in hosts:
-            self.held = None
+        if self.lease is not None and self.lease.grant.host in hosts:
+            self.lease = None
             self._revoked.set()
         self.wake.set()
 
@@ -165,7 +89,7 @@ class CameraStream:
         """Capture and send until the source ends and every frame has its outcome."""
         capture = asyncio.create_task(self._capture())
         try:
-            while not (capture.done() and not self._waiting):
+            while not (capture.done() and not self._frames.waiting):
                 try:
                     await self._connect(capture)
                     continue  # given up in peace: what waits is sent on the next connection
@@ -182,7 +106,7 @@ class CameraStream:
                     )
                 self._lost()
                 self._drop_stale()
-                if self._others:
+                if self._choice.others:
                     continue  # another granted gateway may take what waits, at once
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.wake.wait(), 0.5)
@@ -194,16 +118,16 @@ class CameraStream:
 
     async def _capture(self) -> None:
         async for head, image in self.capture.frames():
-            if len(self._waiting) >= QUEUE:
-                self.tally.unsealed(self._waiting.popleft().head, self._reason())
-            self._waiting.append(_Frame(head, image, time.monotonic()))
+            if len(self._frames.waiting) >= QUEUE:
+                self.tally.unsealed(self._frames.waiting.popleft().head, self._reason())
+            self._frames.waiting.append(CapturedFrame(head, image, time.monotonic()))
             self._arrived.set()
-            if self.held is not None and len(self._waiting) >= QUEUE // 2:
+            if self.lease is not None and len(self._frames.waiting) >= QUEUE // 2:
                 await asyncio.sleep(0)  # let the sender run where the source is faster than it
         self._arrived.set()
 
     def _reason(self) -> Reason:
-        if self.held is not None:
+        if self.lease is not None:
             return Reason.FRAME_IN_FLIGHT  # the source is faster than the gateway
         return self.problem[0].reason if self.problem else Reason.NO_GRANT
 
@@ -211,63 +135,20 @@ class CameraStream:
         """Without a gateway a part waits `PATIENCE_S` and is then UNINSPECTED, not when a gateway
         comes back.
         """
-        while (
-            self._waiting
-            and self.held is None
-            and self._waiting[0].came_at_s < time.monotonic() - PATIENCE_S
-        ):
-            self.tally.unsealed(self._waiting.popleft().head, self._reason())
+        if self.lease is None:
+            for frame in self._frames.stale():
+                self.tally.unsealed(frame.head, self._reason())
 
     def _lost(self) -> None:
-        """The stream ended: what was sent and not answered is sent again, first of all; a part that
-        then gets two verdicts goes by its first.
-        """
-        self.held = None
-        for sent in reversed(self._flying.values()):
-            self._waiting.appendleft(sent.frame)
-            self.resent += 1
-        self._flying.clear()
-
-    async def _grants(self) -> list[HeldGrant]:
-        """Grants that hold, those of gateways that did not fail lately first. Raises Unavailable
-        with every reason where there is none.
-        """
-        identity, nonce, drawn = self._identity, secrets.token_bytes(NONCE_BYTES), time.monotonic()
-        envelopes, failures = await identity.fetch_grants(nonce)
-        state = identity.state
-        problems, found = list(failures), []
-        for envelope in envelopes:
-            try:
-                found.append(
-                    hold_grant(
-                        envelope,
-                        state.device,
-                        nonce,
-                        drawn,
-                        state.authority_certificates,
-                        state.root_certificate,
-                        identity.clock.now_ms(),
-                        identity.demands,
-                    )
-                )
-            except FramegateError as error:
-                problems += error.failures
-        if not found:
-            raise Unavailable(
-                problems
-                or [
-                    Failure(
-                        Reason.NO_GRANT, "a grant for a gateway", "none", "framegate gateway list"
-                    )
-                ]
-            )
-        return sorted(found, key=lambda h: self._shunned.get(h.grant.host + h.grant.address, 0.0))
+        """The stream ended, and with it what was granted; frames on their way are sent again."""
+        self.lease = None
+        self._frames.send_again()
 
     async def _connect(self, capture: asyncio.Task[None]) -> None:
-        self._others = 0
+        self._choice.others = 0
         identity = self._identity
-        grants = await self._grants()
-        held = grants[0]
+        leases = await self._choice.fetch()
+        lease = leases[0]
         certificate = identity.state.own_certificate
         if certificate is None:
             raise Unavailable.of(
@@ -276,49 +157,29 @@ class CameraStream:
                 "none",
                 "it comes with the next attestation",
             )
-        name = held.grant.host + held.grant.address
         try:
-            async with self._carrier(held, certificate) as carrier:
-                await self._converse(carrier, held, certificate, capture)
+            async with carrier_to(lease, identity, certificate) as carrier:
+                await self._converse(carrier, lease, certificate, capture)
         except (FramegateError, TimeoutError):
-            now = time.monotonic()
-            self._shunned[name] = now
-            self._others = sum(
-                self._shunned.get(h.grant.host + h.grant.address, 0.0) < now - SHUNNED_S
-                for h in grants
-            )
+            self._choice.failed(lease, leases)
             raise
-
-    def _carrier(
-        self, held: HeldGrant, certificate: x509.Certificate
-    ) -> AbstractAsyncContextManager[Carrier]:
-        identity, broker = self._identity, self._identity.broker
-        if broker is not None:
-            return broker.to(held.grant, certificate)
-        return over_grpc(
-            held.grant,
-            identity.key,
-            certificate,
-            identity.state.authority_certificates,
-            identity.clock.now_s,
-        )
 
     async def _converse(
         self,
         carrier: Carrier,
-        held: HeldGrant,
+        lease: HeldGrant,
         certificate: x509.Certificate,
         capture: asyncio.Task[None],
     ) -> None:
         self._revoked.clear()
         first = await asyncio.wait_for(carrier.read(), OPEN_TIMEOUT_S)
-        session = await self._open(carrier, first, held)
+        session = await open_session(carrier, first, lease, self._identity, self.source)
         accepted = await asyncio.wait_for(carrier.read(), OPEN_TIMEOUT_S)
         if accepted is None or accepted.WhichOneof("kind") != "accepted":
-            raise self._refusal(accepted)
-        self.held, self.problem = held, ()
+            raise refusal(accepted)
+        self.lease, self.problem = lease, ()
         link = _Link(carrier, session, certificate.public_bytes(Encoding.DER))
-        await self._pay(carrier, held.grant.host)
+        await self._heads.pay(carrier, lease.grant.host)
         tasks = [
             asyncio.create_task(self._send(link, capture)),
             asyncio.create_task(self._receive(link)),
@@ -343,47 +204,19 @@ class CameraStream:
                 if ended is not None:
                     ended.owed.live = False
 
-    async def _open(
-        self, carrier: Carrier, message: pb.GatewayMessage | None, held: HeldGrant
-    ) -> FrameSession:
-        if message is None or message.WhichOneof("kind") != "offer":
-            raise self._refusal(message)
-        state = self._identity.state
-        certificate = state.own_certificate
-        if certificate is None:
-            raise Unavailable.of(Reason.CERTIFICATE, "a certificate of this machine", "none")
-        session = FrameSession(
-            held,
-            message.offer,
-            self.source,
-            state.device,
-            spki_of(certificate.public_key()),  # type: ignore[arg-type]
-            self._identity.spool,
-        )
-        signed = await asyncio.to_thread(session.opening, self._identity.key)
-        await carrier.write(pb.CameraMessage(opening=signed))
-        return session
-
-    def _refusal(self, message: pb.GatewayMessage | None) -> FramegateError:
-        if message is not None and message.WhichOneof("kind") == "refusal":
-            return Refused(from_failures(message.refusal.failures))
-        return Unavailable.of(
-            Reason.UNAVAILABLE, "an answer of the gateway", "the end of the stream"
-        )
-
     async def _send(self, link: _Link, capture: asyncio.Task[None]) -> None:
         while True:
             await self._renew(link)
             await self._end_sessions(link)
             if time.monotonic() > link.begun_at_s + MAX_LINK_S:
-                if not self._flying:
+                if not self._frames.sent:
                     await self._part(link)
                     return
                 await asyncio.sleep(0.005)
                 continue
-            if not self._waiting:
+            if not self._frames.waiting:
                 if capture.done():
-                    if not self._flying:
+                    if not self._frames.sent:
                         await self._part(link)
                         return
                     await asyncio.sleep(0.02)
@@ -392,14 +225,14 @@ class CameraStream:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), 0.5)
                 continue
-            if len(self._flying) >= MAX_IN_FLIGHT:
+            if len(self._frames.sent) >= MAX_IN_FLIGHT:
                 link.answered.clear()
                 await link.answered.wait()
                 continue
             await self._send_one(link)
 
     async def _send_one(self, link: _Link) -> None:
-        frame = self._waiting.popleft()
+        frame = self._frames.waiting.popleft()
         counter = link.session.owed.count
         try:
             sealed = link.session.seal(frame.head, frame.image)
@@ -407,9 +240,9 @@ class CameraStream:
             if error.reason == Reason.MASK:  # it was taken before the masks came and never leaves
                 self.tally.unsealed(frame.head, Reason.MASK)
                 return
-            self._waiting.appendleft(frame)
+            self._frames.waiting.appendleft(frame)
             raise
-        self._flying[frame.head.trigger_sequence] = _Sent(frame, link.session, counter)
+        self._frames.sent[frame.head.trigger_sequence] = SentFrame(frame, link.session, counter)
         await link.carrier.write(pb.CameraMessage(frame=sealed))
 
     async def _renew(self, link: _Link) -> None:
@@ -424,23 +257,23 @@ class CameraStream:
         if self._identity.masks and self._identity.masks != link.masks:
             link.masks = self._identity.masks
             await link.carrier.write(pb.CameraMessage(masks=link.masks))
-        held = link.session.held
+        lease = link.session.lease
         if (
             link.renewing is None
-            and time.monotonic() > held.ends_at_s - held.grant.ttl_s / 2
+            and time.monotonic() > lease.ends_at_s - lease.grant.ttl_s / 2
             and time.monotonic() > link.retry_at_s
         ):
-            link.retry_at_s = time.monotonic() + max(0.5, held.grant.ttl_s / 10)
+            link.retry_at_s = time.monotonic() + max(0.5, lease.grant.ttl_s / 10)
             try:
-                grants = await self._grants()
+                leases = await self._choice.fetch()
             except FramegateError as error:
                 log.info("no new grant yet: %s", error)
                 return
             same = [
                 g
-                for g in grants
+                for g in leases
                 if (g.grant.address, g.grant.tls_spki_sha256)
-                == (held.grant.address, held.grant.tls_spki_sha256)
+                == (lease.grant.address, lease.grant.tls_spki_sha256)
             ]
             if not same:
                 raise Unavailable.of(
@@ -450,7 +283,7 @@ class CameraStream:
                     "the stream moves there",
                 )
             link.renewing = same[0]
-            self._run_errands(grants, held)
+            self._heads.run_errands(leases, lease)
             await link.carrier.write(pb.CameraMessage(renew=pb.Renew()))
 
     async def _end_sessions(self, link: _Link) -> None:
@@ -461,53 +294,9 @@ class CameraStream:
                 or time.monotonic() > link.ending[session] + HEAD_PATIENCE_S
             ):
                 del link.ending[session]
-                task = asyncio.create_task(self._pay_one(link.carrier, session.owed))
+                task = asyncio.create_task(self._heads.pay_one(link.carrier, session.owed))
                 link.signing.add(task)
                 task.add_done_callback(link.signing.discard)
-
-    async def _pay(self, carrier: Carrier, host: str) -> int:
-        """Sign and send the heads of every ended session that `host` is owed; how many."""
-        owed = [o for o in self._identity.spool.owed.values() if o.host == host and not o.live]
-        for one in owed:
-            await self._pay_one(carrier, one)
-        return len(owed)
-
-    async def _pay_one(self, carrier: Carrier, owed: OwedSession) -> None:
-        if not owed.count:
-            self._identity.spool.paid(owed.session)
-            return
-        try:
-            head = await asyncio.to_thread(
-                sign_owed, owed, self._identity.key, self._identity.clock.now_ms()
-            )
-        except FramegateError as error:
-            log.warning("frames of a session stay without this camera's signature: %s", error)
-            return
-        await carrier.write(pb.CameraMessage(head=head))
-
-    def _run_errands(self, grants: list[HeldGrant], present: HeldGrant) -> None:
-        """Bring heads to gateways that this stream has left: their receipts wait for them."""
-        owed = {o.host for o in self._identity.spool.owed.values() if not o.live} - {
-            present.grant.host
-        }
-        certificate = self._identity.state.own_certificate
-        for grant in grants:
-            if grant.grant.host in owed and certificate is not None and not self._errands:
-                task = asyncio.create_task(self._errand(grant, certificate))
-                self._errands.add(task)
-                task.add_done_callback(self._errands.discard)
-
-    async def _errand(self, held: HeldGrant, certificate: x509.Certificate) -> None:
-        try:
-            async with self._carrier(held, certificate) as carrier, asyncio.timeout(OPEN_TIMEOUT_S):
-                await carrier.read()  # its offer, which nobody answers
-                for _ in range(await self._pay(carrier, held.grant.host)):
-                    message = await carrier.read()
-                    if message is None or message.WhichOneof("kind") != "head_taken":
-                        raise self._refusal(message)
-                    self._identity.spool.paid(message.head_taken.session)
-        except (FramegateError, TimeoutError) as error:
-            log.info("heads for %s stay here: %s", held.grant.host, error)
 
     async def _part(self, link: _Link) -> None:
         """Leave in peace: the gateway gets the heads of all its sessions before the connection
@@ -516,29 +305,22 @@ class CameraStream:
         for task in list(link.signing):
             await task
         link.session.owed.live = False
-        owed = await self._pay(link.carrier, link.session.held.grant.host)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HEAD_PATIENCE_S if owed else 0):
-                while any(
-                    o.host == link.session.held.grant.host and not o.live
-                    for o in self._identity.spool.owed.values()
-                ):
-                    self._paid.clear()
-                    await self._paid.wait()
+        await self._heads.settle(link.carrier, link.session.lease.grant.host)
 
     async def _receive(self, link: _Link) -> None:
         while True:
             message = await link.carrier.read()
             kind = None if message is None else message.WhichOneof("kind")
             if message is not None and kind == "answer":
-                self._answer(message.answer.verdict, link.session.held)
+                self._answer(message.answer.verdict, link.session.lease)
                 link.answered.set()
             elif message is not None and kind == "head_taken":
-                self._identity.spool.paid(message.head_taken.session)
-                self._paid.set()
+                self._heads.taken(message.head_taken.session)
             elif kind == "offer" and link.renewing is not None:
                 try:
-                    link.opened = await self._open(link.carrier, message, link.renewing)
+                    link.opened = await open_session(
+                        link.carrier, message, link.renewing, self._identity, self.source
+                    )
                 # the gateway's newest keys are not yet in a grant; the old secret serves until then
                 except Refused as error:
                     log.info("renewal put off: %s", error)
@@ -546,12 +328,12 @@ class CameraStream:
             elif kind == "accepted" and link.opened is not None and link.renewing is not None:
                 link.session.owed.live = False
                 link.ending[link.session] = time.monotonic()
-                link.session, self.held = link.opened, link.renewing
+                link.session, self.lease = link.opened, link.renewing
                 link.opened = link.renewing = None
             else:
-                raise self._refusal(message)
+                raise refusal(message)
 
-    def _answer(self, envelope: bytes, held: HeldGrant) -> None:
+    def _answer(self, envelope: bytes, lease: HeldGrant) -> None:
         """One verdict: signed, fresh, by the granted host, from the granted model, on a frame that
         is on its way.
         """
@@ -562,21 +344,21 @@ class CameraStream:
             state.root_certificate,
             from_ms(self._identity.clock.now_ms()),
         )
-        sent = self._flying.pop(verdict.trigger_sequence, None)
+        sent = self._frames.sent.pop(verdict.trigger_sequence, None)
         if (
-            (verdict.gateway, verdict.device) != (held.grant.host, state.device)
+            (verdict.gateway, verdict.device) != (lease.grant.host, state.device)
             or sent is None
             or sent.frame.head.part != verdict.part
         ):
             raise Refused.of(
                 Reason.VERDICT,
-                f"a verdict of {held.grant.host} on a frame we sent",
+                f"a verdict of {lease.grant.host} on a frame we sent",
                 f"{verdict.gateway} {verdict.device} {verdict.part}",
             )
-        if verdict.model_sha256 != held.grant.model_sha256:
+        if verdict.model_sha256 != lease.grant.model_sha256:
             raise Refused.of(
                 Reason.MODEL,
-                f"a verdict of the granted model {held.grant.model_sha256[:16]}",
+                f"a verdict of the granted model {lease.grant.model_sha256[:16]}",
                 verdict.model_sha256[:16],
                 "the gateway swapped its model",
             )

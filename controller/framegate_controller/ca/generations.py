@@ -48,19 +48,19 @@ def reread(keys: FleetKeys) -> FleetKeys:
     A private key is loaded only where its certificate is another.
     """
     issuing = {n: _present(keys, n, k) for n, k in keys.issuing.items()}
-    coming = {n: found for n in issuing if (found := _coming(keys, n)) is not None}
+    coming = {n: key for n in issuing if (key := _coming(keys, n)) is not None}
     signing = {n: _signing(keys.folder, n, k) for n, k in keys.signing.items()}
     gone = [g for n in issuing for g in _gone(keys.folder, n)]
     # a switch that stopped half way left the present certificate among those that are gone
     present = {k.certificate for k in issuing.values()}
-    made = replace(
+    current = replace(
         keys,
         issuing=MappingProxyType(issuing),
         coming=MappingProxyType(coming),
         signing=MappingProxyType(signing),
         gone=tuple(g for g in gone if g.certificate not in present),
     )
-    return keys if made == keys else made
+    return keys if current == keys else current
 
 
 def read_certificate(folder: Path, label: str) -> x509.Certificate:
@@ -70,10 +70,12 @@ def read_certificate(folder: Path, label: str) -> x509.Certificate:
 
 def make_coming(keys: FleetKeys, label: str, now: datetime) -> Generation:
     """A new key under `<label>.next`, certified by the root. Raises Refused where one is there."""
-    key = keys.held.make(f"{label}.next")
-    made = SigningKey(key, issue_ca(keys.root, keys.fleet, label, key.public_key(), now))
-    write_private(keys.folder / f"{label}.next.pem", made.pem)
-    return Generation(label=label, certificate=made.certificate, state=GenerationState.COMING)
+    key = keys.key_store.make(f"{label}.next")
+    signing_key = SigningKey(key, issue_ca(keys.root, keys.fleet, label, key.public_key(), now))
+    write_private(keys.folder / f"{label}.next.pem", signing_key.pem)
+    return Generation(
+        label=label, certificate=signing_key.certificate, state=GenerationState.COMING
+    )
 
 
 def switch(keys: FleetKeys, label: str, at_ms: int) -> None:
@@ -85,20 +87,20 @@ def switch(keys: FleetKeys, label: str, at_ms: int) -> None:
     old = keys.issuing[label]
     if not any(g.certificate == old.certificate for g in _gone(keys.folder, label)):  # 1
         write_private(keys.folder / f"{label}.old-{at_ms}.pem", old.pem)
-    if not finish_switch(keys.folder, label, keys.held):
-        keys.held.rename(f"{label}.next", label)  # 2: the old private key is gone from here on
+    if not finish_switch(keys.folder, label, keys.key_store):
+        keys.key_store.rename(f"{label}.next", label)  # 2: the old private key is gone from here on
         _take_place(keys.folder, label)  # 3
 
 
-def finish_switch(folder: Path, label: str, held: KeyStore) -> bool:
+def finish_switch(folder: Path, label: str, key_store: KeyStore) -> bool:
     """Go on with a switch that ended between its key and its certificate; whether there was one."""
     if not _next(folder, label).exists():
         return False
     try:
-        present = held.load(label)
+        present = key_store.load(label)
     except Unavailable:  # a token that lost the old key and had not yet renamed the new one
-        held.rename(f"{label}.next", label)
-        present = held.load(label)
+        key_store.rename(f"{label}.next", label)
+        present = key_store.load(label)
     if present.public_key() != read_certificate(folder, f"{label}.next").public_key():
         return False
     _take_place(folder, label)
@@ -117,11 +119,11 @@ def certify_signing(keys: FleetKeys, label: str, at_ms: int) -> x509.Certificate
     What was signed carries its own.
     """
     key = keys.signing[label].key
-    made = SigningKey(
+    signing_key = SigningKey(
         key, issue_signing(keys.root, keys.fleet, label, key.public_key(), from_ms(at_ms))
     )
-    write_private(keys.folder / f"{label}.pem", made.pem)
-    return made.certificate
+    write_private(keys.folder / f"{label}.pem", signing_key.pem)
+    return signing_key.certificate
 
 
 def _present(keys: FleetKeys, label: str, known: SigningKey) -> SigningKey:
@@ -129,7 +131,7 @@ def _present(keys: FleetKeys, label: str, known: SigningKey) -> SigningKey:
     return (
         known
         if certificate == known.certificate
-        else SigningKey(keys.held.load(label), certificate)
+        else SigningKey(keys.key_store.load(label), certificate)
     )
 
 
@@ -144,7 +146,7 @@ def _coming(keys: FleetKeys, label: str) -> SigningKey | None:
     certificate, known = read_certificate(keys.folder, f"{label}.next"), keys.coming.get(label)
     if known is not None and known.certificate == certificate:
         return known
-    return SigningKey(keys.held.load(f"{label}.next"), certificate)
+    return SigningKey(keys.key_store.load(f"{label}.next"), certificate)
 
 
 def _gone(folder: Path, label: str) -> list[Generation]:

@@ -104,8 +104,8 @@ class FleetKeys:
     """All keys of a fleet at one moment: `root`, issuing CAs and signing keys by label.
 
     `coming` are CAs that sign nothing yet, `gone` those that sign no more; everybody knows them all
-    the same. `factor_key` (32 bytes) seals operators' second factors. `held` holds the CAs' private
-    keys, `folder` their certificates.
+    the same. `factor_key` (32 bytes) seals operators' second factors. `key_store` holds the CAs'
+    private keys, `folder` their certificates.
     """
 
     fleet: str
@@ -113,7 +113,7 @@ class FleetKeys:
     issuing: Mapping[str, SigningKey]
     signing: Mapping[str, SigningKey]
     factor_key: bytes = field(repr=False)
-    held: KeyStore
+    key_store: KeyStore
     folder: Path
     coming: Mapping[str, SigningKey] = field(default_factory=lambda: MappingProxyType({}))
     gone: tuple[Generation, ...] = ()
@@ -132,7 +132,7 @@ class FleetKeys:
 
     def generations(self, label: str) -> list[Generation]:
         """Every generation of the issuing CA `label`: the present one, the coming, the gone."""
-        found = [
+        generations = [
             Generation(
                 label=label,
                 certificate=self.issuing[label].certificate,
@@ -141,8 +141,10 @@ class FleetKeys:
         ]
         if label in self.coming:
             coming = self.coming[label].certificate
-            found.append(Generation(label=label, certificate=coming, state=GenerationState.COMING))
-        return [*found, *(g for g in self.gone if g.label == label)]
+            generations.append(
+                Generation(label=label, certificate=coming, state=GenerationState.COMING)
+            )
+        return [*generations, *(g for g in self.gone if g.label == label)]
 
     def generations_pem(self, *labels: str) -> bytes:
         """The same of several CAs as one PEM bundle, which a TLS server trusts for its clients."""

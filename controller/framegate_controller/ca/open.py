@@ -23,15 +23,15 @@ _FACTORS = "factors"
 """Label of the key that seals operators' second factors."""
 
 
-def open_key_store(held: str, folder: Path, passphrase: bytes) -> KeyStore:
-    """The key store that `held` names.
+def open_key_store(location: str, folder: Path, passphrase: bytes) -> KeyStore:
+    """The key store that `location` names.
 
     Empty for files in `folder`, `pkcs11:module=FILE;token=LABEL;pin-file=FILE`, or `tpm:TCTI`; the
     latter two are optional parts of the product, loaded where they are named. Raises Malformed,
     Unavailable.
     """
-    kind, _, rest = held.partition(":")
-    if not held:
+    kind, _, rest = location.partition(":")
+    if not location:
         return FileKeys(folder, passphrase)
     if kind == "pkcs11":
         from framegate_controller.ca.pkcs11 import Pkcs11Keys  # noqa: PLC0415 - optional
@@ -39,13 +39,13 @@ def open_key_store(held: str, folder: Path, passphrase: bytes) -> KeyStore:
         parts = dict(p.partition("=")[::2] for p in rest.split(";"))
         if set(parts) != {"module", "token", "pin-file"}:
             wanted = "pkcs11:module=FILE;token=LABEL;pin-file=FILE"
-            raise Malformed.of(Reason.USAGE, wanted, ascii(held[:120]))
+            raise Malformed.of(Reason.USAGE, wanted, ascii(location[:120]))
         return Pkcs11Keys(parts["module"], parts["token"], Path(parts["pin-file"]))
     if kind == "tpm" and rest:
         from framegate_controller.ca.tpm import TpmKeys  # noqa: PLC0415 - optional
 
         return TpmKeys(rest, folder)
-    raise Malformed.of(Reason.USAGE, "pkcs11:… or tpm:TCTI", ascii(held[:80]))
+    raise Malformed.of(Reason.USAGE, "pkcs11:… or tpm:TCTI", ascii(location[:80]))
 
 
 def found_fleet(
@@ -61,18 +61,18 @@ def found_fleet(
         raise Refused.of(Reason.CONFLICT, f"no fleet in {folder}", "a root key", hint)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     passphrase = read_passphrase(folder, passphrase_file, make=True)
-    held, files = open_key_store(ca_keys, folder, passphrase), FileKeys(folder, passphrase)
+    key_store, files = open_key_store(ca_keys, folder, passphrase), FileKeys(folder, passphrase)
     now = datetime.now(UTC)
-    root = issue_root(fleet, held.make("root"), now)
+    root = issue_root(fleet, key_store.make("root"), now)
     (folder / "root.pem").write_bytes(root.pem)
     for label in ISSUING:
-        key = held.make(label)
-        made = SigningKey(key, issue_ca(root, fleet, label, key.public_key(), now))
-        (folder / f"{label}.pem").write_bytes(made.pem)
+        key = key_store.make(label)
+        certified = SigningKey(key, issue_ca(root, fleet, label, key.public_key(), now))
+        (folder / f"{label}.pem").write_bytes(certified.pem)
     for label in SIGNING:
         key = files.make(label)
-        made = SigningKey(key, issue_signing(root, fleet, label, key.public_key(), now))
-        (folder / f"{label}.pem").write_bytes(made.pem)
+        certified = SigningKey(key, issue_signing(root, fleet, label, key.public_key(), now))
+        (folder / f"{label}.pem").write_bytes(certified.pem)
     files.make(_FACTORS)
     (folder / "held").write_text(ca_keys)
     (folder / "fleet").write_text(fleet)
@@ -90,18 +90,18 @@ def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
         raise Unavailable.of(Reason.UNAVAILABLE, f"a fleet in {folder}", "none", hint)
     passphrase = read_passphrase(folder, passphrase_file)
     named = (folder / "held").read_text().strip() if (folder / "held").exists() else ""
-    held, files = open_key_store(named, folder, passphrase), FileKeys(folder, passphrase)
+    key_store, files = open_key_store(named, folder, passphrase), FileKeys(folder, passphrase)
     for label in ISSUING:
-        finish_switch(folder, label, held)
-    issuing = {n: SigningKey(held.load(n), read_certificate(folder, n)) for n in ISSUING}
+        finish_switch(folder, label, key_store)
+    issuing = {n: SigningKey(key_store.load(n), read_certificate(folder, n)) for n in ISSUING}
     signing = {n: SigningKey(files.load(n), read_certificate(folder, n)) for n in SIGNING}
     keys = FleetKeys(
         fleet=(folder / "fleet").read_text().strip(),
-        root=SigningKey(held.load("root"), read_certificate(folder, "root")),
+        root=SigningKey(key_store.load("root"), read_certificate(folder, "root")),
         issuing=MappingProxyType(issuing),
         signing=MappingProxyType(signing),
         factor_key=_factor_key(files.load(_FACTORS)),
-        held=held,
+        key_store=key_store,
         folder=folder,
     )
     return reread(keys)  # finds the generations that come and those that are gone

@@ -41,11 +41,11 @@ def verify_peer(
     root, intermediates = keys.root.certificate, keys.intermediates
     for purpose in purposes:
         try:
-            found = verify_certificate(certificate, purpose, intermediates, root, now)
+            identity = verify_certificate(certificate, purpose, intermediates, root, now)
         except Refused as error:
             problem = error
         else:
-            return Peer(found, address)
+            return Peer(identity, address)
     for purpose in set(Purpose) - set(purposes):  # it has one purpose at most
         try:
             other = verify_certificate(certificate, purpose, intermediates, root, now)

@@ -36,11 +36,11 @@ class Pkcs11Keys:
         self._lock = threading.Lock()
         try:
             pin = pin_file.read_text().strip()
-            held = pkcs11.lib(module).get_token(token_label=token)
+            slot_token = pkcs11.lib(module).get_token(token_label=token)
             try:
-                self._session: Any = held.open(rw=True, user_pin=pin)
+                self._session: Any = slot_token.open(rw=True, user_pin=pin)
             except pkcs11.UserAlreadyLoggedIn:  # a token knows one login for each process
-                self._session = held.open(rw=True)
+                self._session = slot_token.open(rw=True)
         except (OSError, pkcs11.PKCS11Error, RuntimeError) as error:
             problem = f"{type(error).__name__} {error}".strip()
             wanted = f"the PKCS#11 token {token} in {module}"
@@ -68,11 +68,11 @@ class Pkcs11Keys:
         private = self._find(label, pkcs11.ObjectClass.PRIVATE_KEY)
         public = self._find(label, pkcs11.ObjectClass.PUBLIC_KEY)
         if len(private) != 1 or len(public) != 1:
-            wanted, found = (
+            wanted, actual = (
                 f"one key pair {label} in the token",
                 f"{len(private)} private, {len(public)} public",
             )
-            raise Unavailable.of(Reason.UNAVAILABLE, wanted, found, "is this the fleet's token?")
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, actual, "is this the fleet's token?")
         key = load_der_public_key(encode_ec_public_key(public[0]))
         if not isinstance(key, ec.EllipticCurvePublicKey):
             wanted = f"a P-256 key {label} in the token"
@@ -94,8 +94,8 @@ class Pkcs11Keys:
             for kind in (pkcs11.ObjectClass.PRIVATE_KEY, pkcs11.ObjectClass.PUBLIC_KEY):
                 for old in self._objects(new, kind):
                     old.destroy()
-                for found in self._objects(label, kind):
-                    found[pkcs11.Attribute.LABEL] = new
+                for key in self._objects(label, kind):
+                    key[pkcs11.Attribute.LABEL] = new
 
     def _find(self, label: str, kind: Any) -> list[Any]:
         with self._lock:

@@ -80,7 +80,7 @@ class Template:
         certificate names its own key, and but for the root its issuer's (4.2.1.2, 4.2.1.1), neither
         critical; 3. alternative names stand beside a subject, so they are not critical (4.2.1.6).
         """
-        made = x509.CertificateBuilder(
+        builder = x509.CertificateBuilder(
             subject_name=self.subject,
             issuer_name=issuer.subject if issuer is not None else self.subject,
             public_key=self.key,
@@ -90,19 +90,23 @@ class Template:
         )
         is_ca = self.path_length is not None
         constraints = x509.BasicConstraints(is_ca, self.path_length)
-        made = made.add_extension(constraints, critical=True)  # 1
-        made = made.add_extension(_key_usage(is_ca=is_ca), critical=True)
+        builder = builder.add_extension(constraints, critical=True)  # 1
+        builder = builder.add_extension(_key_usage(is_ca=is_ca), critical=True)
         subject_id = x509.SubjectKeyIdentifier.from_public_key(self.key)
-        made = made.add_extension(subject_id, critical=False)  # 2
+        builder = builder.add_extension(subject_id, critical=False)  # 2
         if issuer is not None:
-            held = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-            issuer_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(held)
-            made = made.add_extension(issuer_id, critical=False)
+            issuer_subject_id = issuer.extensions.get_extension_for_class(
+                x509.SubjectKeyIdentifier
+            ).value
+            issuer_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+                issuer_subject_id
+            )
+            builder = builder.add_extension(issuer_id, critical=False)
         if self.usages:
-            made = made.add_extension(x509.ExtendedKeyUsage(self.usages), critical=False)
+            builder = builder.add_extension(x509.ExtendedKeyUsage(self.usages), critical=False)
         if self.names:  # 3
-            made = made.add_extension(x509.SubjectAlternativeName(self.names), critical=False)
-        return made
+            builder = builder.add_extension(x509.SubjectAlternativeName(self.names), critical=False)
+        return builder
 
 
 def root_template(fleet: str, key: ec.EllipticCurvePublicKey, now: datetime) -> Template:

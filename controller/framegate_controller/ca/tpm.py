@@ -100,7 +100,7 @@ class TpmKeys:
             with self._srk() as srk:
                 handle = self._tpm.load(srk, private, public)
                 try:
-                    made = self._tpm.sign(handle, digest, by_key, of_anybody)
+                    signed = self._tpm.sign(handle, digest, by_key, of_anybody)
                 finally:
                     self._tpm.flush_context(handle)
         except TSS2_Exception as error:
@@ -108,7 +108,7 @@ class TpmKeys:
             raise Unavailable.of(
                 Reason.UNAVAILABLE, "the controller's TPM", str(error), hint
             ) from error
-        signature = made.signature.ecdsa
+        signature = signed.signature.ecdsa
         r, s = bytes(signature.signatureR), bytes(signature.signatureS)
         return encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
 

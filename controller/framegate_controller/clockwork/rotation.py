@@ -64,11 +64,11 @@ def rotate(tx: Transaction, fleet: Fleet, label: str) -> FleetKeys:
     if label in keys.coming:
         waits = "one that waits for machines to hear of it"
         raise Refused.of(Reason.CONFLICT, f"no {label} on its way", waits, "framegate ca show")
-    made = make_coming(keys, label, from_ms(tx.now_ms))
+    coming = make_coming(keys, label, from_ms(tx.now_ms))
     tx.when_committed(fleet.ring.refresh)
     tx.settings.put(_made_name(label), str(tx.now_ms))
     tx.raise_revision()
-    tx.record(CaMade(label=label, serial=made.serial))
+    tx.record(CaMade(label=label, serial=coming.serial))
     return reread(keys)
 
 
@@ -110,7 +110,7 @@ def plan_rotation(tx: Transaction, fleet: Fleet, label: str) -> list[str]:
     machines = len(tx.devices.ids(states=(State.TRUSTED,)))
     until = keys.issuing[label].certificate.not_valid_after_utc
     return [
-        f"now: a new {label} is made ({keys.held.place}) and certified by the root; "
+        f"now: a new {label} is made ({keys.key_store.place}) and certified by the root; "
         f"the present one, until {until:%F}, goes on signing",
         f"within {interval_ms * 12 // 10_000} s: {machines} trusted machines attest and hear of "
         "it; those that are away hear of it when they come back",

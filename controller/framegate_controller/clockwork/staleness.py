@@ -35,15 +35,15 @@ class Silence:
 
 def look(tx: Transaction, device: str, stale_ms: int) -> Silence:
     """Make `device` stale where it is trusted and has no result for `stale_ms`."""
-    found = tx.devices.get(device)
-    if found is None or found.state != State.TRUSTED:
+    machine = tx.devices.get(device)
+    if machine is None or machine.state != State.TRUSTED:
         return Silence()
-    last = found.standing.result_ms
+    last = machine.standing.result_ms
     if last + stale_ms > tx.now_ms:
         return Silence(result_ms=last)
-    expected = ", expected: in maintenance" if found.serviced(tx.now_ms) else ""
+    expected = ", expected: in maintenance" if machine.serviced(tx.now_ms) else ""
     why = f"no result for {(tx.now_ms - last) / 1000:.0f} s{expected}"
-    change_state(tx, found, Edge.LATE, why=why, by=CONTROLLER)
+    change_state(tx, machine, Edge.LATE, why=why, by=CONTROLLER)
     return Silence(stale=True)
 
 
@@ -129,11 +129,11 @@ class Staleness:
     async def late(self, device: str) -> None:
         """A timer fired. What cannot be looked at now is looked at again."""
         try:
-            found = await asyncio.to_thread(self._look, device)
-            if found.stale:
+            silence = await asyncio.to_thread(self._look, device)
+            if silence.stale:
                 await self._bus.publish((DeviceChanged(device),))
-            elif found.result_ms:  # the timer fired a breath early, or a result came in between
-                self.arm(device, found.result_ms)
+            elif silence.result_ms:  # the timer fired a breath early, or a result came in between
+                self.arm(device, silence.result_ms)
         except Exception:
             log.exception("%s: whether it is stale is not known", device)
             self.timers.arm(device, AGAIN_S)

@@ -95,7 +95,7 @@ def init(  # noqa: PLR0913 - a command's options
                 }
             )
             return
-        talk.print(f"fleet [bold]{fleet}[/] made in {state}; CA keys: {keys.held.place}")
+        talk.print(f"fleet [bold]{fleet}[/] made in {state}; CA keys: {keys.key_store.place}")
         show_authenticator(uri)
         show_recovery_codes(codes)
         talk.print(f"context for operators: {path}")

@@ -68,8 +68,8 @@ def profile_allowlist(
     with errors(), registry_in(state) as store:
         for file in files:
             with at_the_host(store) as tx:
-                found = tx.evidence.add_allowlist(file.read_bytes(), tx.now_ms)
-            talk.print(f"sha256:{found.digest.hex()}: {found.size} files")
+                allowlist = tx.evidence.add_allowlist(file.read_bytes(), tx.now_ms)
+            talk.print(f"sha256:{allowlist.digest.hex()}: {allowlist.size} files")
 
 
 @profiles.command("signer")

@@ -126,13 +126,13 @@ class _Listeners(Generic[M]):
     @contextmanager
     def joined(self, name: str) -> Iterator[Subscription[M]]:
         """A new one."""
-        made: Subscription[M] = Subscription()
-        self._by_name.setdefault(name, set()).add(made)
+        subscription: Subscription[M] = Subscription()
+        self._by_name.setdefault(name, set()).add(subscription)
         self.count += 1
         try:
-            yield made
+            yield subscription
         finally:
-            self._leave(name, made)
+            self._leave(name, subscription)
 
     def names(self) -> tuple[str, ...]:
         """Under which somebody listens."""
@@ -197,14 +197,14 @@ class InMemoryBus:
     @contextmanager
     def watch(self, device: str) -> Iterator[Subscription[MachineEvent]]:
         """See `Bus`."""
-        with self._watchers.joined(device) as made:
-            yield made
+        with self._watchers.joined(device) as subscription:
+            yield subscription
 
     @contextmanager
     def feed(self, zone: str) -> Iterator[Feed]:
         """See `Bus`."""
-        with self._feeds.joined(zone) as made:
-            yield Feed(made, self.heartbeat)
+        with self._feeds.joined(zone) as subscription:
+            yield Feed(subscription, self.heartbeat)
 
     def follow(self, follower: Follower) -> None:
         """See `Bus`."""

@@ -122,14 +122,14 @@ class Teller:
 
     def _device_changed(self, device: str) -> Iterator[Message]:
         """For its gateways, itself and, of a gateway host, its cameras; none of a gone one."""
-        found = self._tx.devices.get(device)
-        if found is None:
+        machine = self._tx.devices.get(device)
+        if machine is None:
             return
-        yield ToGateways(found.zone, self.update(devices=(trust_of(found, self._tx.now_ms),)))
-        yield ToMachines((found.id,), MachineEvent(Wake.STATE, found.state))
-        if found.kind == Kind.GATEWAY:
-            void = () if found.state == State.TRUSTED else (found.id,)
-            cameras = self._tx.devices.ids(kind=Kind.CAMERA, zone=found.zone)
+        yield ToGateways(machine.zone, self.update(devices=(trust_of(machine, self._tx.now_ms),)))
+        yield ToMachines((machine.id,), MachineEvent(Wake.STATE, machine.state))
+        if machine.kind == Kind.GATEWAY:
+            void = () if machine.state == State.TRUSTED else (machine.id,)
+            cameras = self._tx.devices.ids(kind=Kind.CAMERA, zone=machine.zone)
             yield ToMachines(tuple(cameras), MachineEvent(Wake.GRANTS_CHANGED, revoked=void))
 
     @cached_property
@@ -147,7 +147,7 @@ class Teller:
 
     @cached_property
     def _people(self) -> tuple[OperatorTrust, ...]:
-        held: dict[str, list[SessionTrust]] = defaultdict(list)
+        by_operator: dict[str, list[SessionTrust]] = defaultdict(list)
         for s in self._tx.people.sessions(self._tx.now_ms):
             trust = SessionTrust(
                 spki_sha256=s.spki_sha256,
@@ -155,12 +155,12 @@ class Teller:
                 factor_ms=s.factor_ms,
                 break_glass=bool(s.break_glass),
             )
-            held[s.operator].append(trust)
+            by_operator[s.operator].append(trust)
         return tuple(
             OperatorTrust(
                 name=p.name,
                 roles=tuple(str(r) for r in roles_now(self._tx, p)),
-                sessions=tuple(held[p.name]),
+                sessions=tuple(by_operator[p.name]),
             )
             for p in self._tx.people.all(enabled_only=True)
         )

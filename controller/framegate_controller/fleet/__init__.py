@@ -1,3 +1,3 @@
-"""The verifier: challenges, proofs, results. It decides what a machine is, not what it may do with
-frames.
+"""The verifier: challenges, evidence, results. It decides what a machine is, not what it may do
+with frames.
 """

@@ -1,4 +1,4 @@
-"""What a proof is answered with."""
+"""What evidence is answered with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GatewayWarrant:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a proof led to. `certificate` is set only for a trusted device."""
+    """What evidence led to. `certificate` is set only for a trusted device."""
 
     device: DeviceId
     zone: str

@@ -1,6 +1,6 @@
-"""Challenge and proof on both ports: who may begin, what is asked, and what a proof leads to.
+"""Challenge and evidence on both ports: who may begin, what is asked, and what evidence leads to.
 
-A proof is decoded, verified, appraised and signed on a snapshot, outside the store's one write
+Evidence is decoded, verified, appraised and signed on a snapshot, outside the store's one write
 transaction; what came of it is written by comparing and setting the device's row, and looked at
 again where that has moved meanwhile. An exception anywhere leaves the device as it was; only
 authenticated evidence, or an operator, lowers its state.
@@ -55,7 +55,7 @@ from framegate_controller.store.shared.tries import (
 from framegate_controller.timing import NONCE_LIFE_MS
 
 MAX_LOOKS: Final = 5
-"""How often a proof is looked at again because its device moved meanwhile: an operator and a timer
+"""How often evidence is looked at again because its device moved meanwhile: an operator and a timer
 may each move it once.
 """
 SECRET_BYTES: Final = 32
@@ -201,20 +201,20 @@ class Verifier:
         )
         return self._challenges.signed(challenge, state)
 
-    def complete_join(self, sealed: bytes, mac: bytes, proof: bytes) -> Answer:
-        """What a join proof leads to: the MAC decides whether this is the TPM it claims to be,
-        before anything else is read.
+    def complete_join(self, sealed: bytes, mac: bytes, evidence: bytes) -> Answer:
+        """What evidence of a join leads to: the MAC decides whether this is the TPM it claims to
+        be, before anything else is read.
 
-        Only after that does anything in the proof count, for or against the device. Raises Refused,
-        EvidenceRejected (unauthenticated).
+        Only after that does anything in the evidence count, for or against the device. Raises
+        Refused, EvidenceRejected (unauthenticated).
         """
         opened = self._challenges.opened(sealed, join=True)
         self._state.challenges.closed(opened.session)
-        verify_activation(opened.secret, opened.transcript, proof, mac)
+        verify_activation(opened.secret, opened.transcript, evidence, mac)
         ak, tls = parse_public(opened.ak_public), parse_public(opened.tls_public)
 
         def look(tx: Transaction) -> tuple[Case, Weighed]:
-            claimed = claim(tx, opened, proof)
+            claimed = claim(tx, opened, evidence)
             expected = Expectation(
                 transcript=opened.transcript,
                 ak=ak,
@@ -222,17 +222,17 @@ class Verifier:
                 selection=selection_of(opened),
                 join=True,
             )
-            return self._weighed(tx, claimed.device, expected, proof, unpinned=claimed.unpinned)
+            return self._weighed(tx, claimed.device, expected, evidence, unpinned=claimed.unpinned)
 
         def taken(tx: Transaction) -> None:
             take_over(
-                tx, claim(tx, opened, proof)
+                tx, claim(tx, opened, evidence)
             )  # looked at again: what a snapshot said may not hold any more
 
         return self._settled(opened, look, taken)
 
-    def complete_attest(self, sealed: bytes, proof: bytes, device_name: str) -> Answer:
-        """What a proof on the fleet port leads to; the challenge must be this device's own. Raises
+    def complete_attest(self, sealed: bytes, evidence: bytes, device_name: str) -> Answer:
+        """What evidence on the fleet port leads to; the challenge must be this device's own. Raises
         Refused, EvidenceRejected.
         """
         opened = self._challenges.opened(sealed, join=False, device=device_name)
@@ -271,10 +271,10 @@ class Verifier:
                     (again,),
                     retry_with_boot_log=True,
                 )
-                return Case(device=device, expected=expected, proof=proof), Weighed(
+                return Case(device=device, expected=expected, evidence=evidence), Weighed(
                     device=device, answer=answer
                 )
-            return self._weighed(tx, device, expected, proof, accepted=accepted)
+            return self._weighed(tx, device, expected, evidence, accepted=accepted)
 
         return self._settled(opened, look)
 
@@ -303,12 +303,12 @@ class Verifier:
         tx: Transaction,
         device: Device,
         expected: Expectation,
-        proof: bytes,
+        evidence: bytes,
         *,
         unpinned: bool = False,
         accepted: Accepted | None = None,
     ) -> tuple[Case, Weighed]:
-        case = Case(device=device, expected=expected, proof=proof, unpinned=unpinned)
+        case = Case(device=device, expected=expected, evidence=evidence, unpinned=unpinned)
         try:
             accepted = accepted or self.rules.for_device(tx, self.fleet, device)
             grounds = Grounds(
@@ -319,7 +319,7 @@ class Verifier:
                     device.id, known.reset_count, known.restart_count, known.entries
                 ),
             )
-            judged = judge(grounds, proof, expected, tx.now_ms)
+            judged = judge(grounds, evidence, expected, tx.now_ms)
         except (Malformed, EvidenceRejected, Refused) as error:
             return case, weigh_refusal(device, error, tx.now_ms)
         case = replace(case, rollout=accepted.rollout)
@@ -327,12 +327,12 @@ class Verifier:
 
     def _boot_log(self, tx: Transaction, device: Device) -> bytes:
         digest = device.baseline.boot_log_sha256
-        held = self._state.boot_logs.get(digest) if digest else b""
-        if held is None:
-            held = tx.evidence.boot_log(digest) or b""
-            if sha256(held) == digest:
-                self._state.boot_logs.keep(digest, held)
-        return held
+        boot_log = self._state.boot_logs.get(digest) if digest else b""
+        if boot_log is None:
+            boot_log = tx.evidence.boot_log(digest) or b""
+            if sha256(boot_log) == digest:
+                self._state.boot_logs.keep(digest, boot_log)
+        return boot_log
 
 
 def _credential(ek: Public, ak: Public, secret: bytes) -> tuple[bytes, bytes]:

@@ -36,15 +36,15 @@ def device_key(
 
 def standing_device(tx: Transaction, key_sha256: bytes) -> Device:
     """The machine whose present key this is. Raises Refused: replaced, retired, expired."""
-    found = tx.devices.by_tls_key(key_sha256)
-    if found is None or found.state == State.RETIRED:
+    machine = tx.devices.by_tls_key(key_sha256)
+    if machine is None or machine.state == State.RETIRED:
         raise Refused.of(
             Reason.CERTIFICATE, "the present key of an enrolled device", "another", "join again"
         )
-    if found.certificate_expires_ms < tx.now_ms:
+    if machine.certificate_expires_ms < tx.now_ms:
         hint = "rejoin on the join port"
         raise Refused.of(Reason.CERTIFICATE_EXPIRED, "a certificate alive now", "expired", hint)
-    return found
+    return machine
 
 
 def gateway_host(tx: Transaction, peer: Peer) -> Device:

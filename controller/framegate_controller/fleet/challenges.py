@@ -28,7 +28,7 @@ CHALLENGE_NONCE_BYTES: Final = 32
 @dataclass(frozen=True, slots=True)
 class SignedChallenge:
     """Challenge bytes, the challenge key's signature over them, its certificate (DER), and the
-    sealed state that comes back with the proof.
+    sealed state that comes back with the evidence.
     """
 
     challenge: bytes
@@ -99,7 +99,7 @@ class Challenges:
         if bool(state.join) != join or (device and state.device != device):  # 2
             raise Refused.of(
                 Reason.SESSION_UNKNOWN,
-                "a session of this device that waits for its proof",
+                "a session of this device that waits for its evidence",
                 "none, or one already used",
                 "begin again",
             )

@@ -11,14 +11,14 @@ from framegate.identity.names import Kind
 from framegate.machines.lifecycle import State, step
 from framegate.record.machine_events import DeviceMoved
 from framegate.registry.evidence import KeptResult
-from framegate.wire import Proof
+from framegate.wire import Evidence
 from framegate_controller.fleet.evidence import store_evidence
 from framegate_controller.fleet.weigh import Case, Weighed
 from framegate_controller.store.ports import Transaction
 
 
 def commit(tx: Transaction, opened: ChallengeState, case: Case, weighed: Weighed) -> None:
-    """Put what a proof led to into the store.
+    """Put what evidence led to into the store.
 
     1. its challenge was not answered before, at whatever controller;
     2. the device's row is what it was when it was looked at (compare and set);
@@ -54,13 +54,13 @@ def _keep(tx: Transaction, case: Case, weighed: Weighed) -> None:
     """Evidence that verified, with its signed result; only an affirming one has a result that
     receipts can name.
     """
-    judged, made, device = weighed.judged, weighed.kept, weighed.device
-    if judged is None or made is None:
+    judged, kept, device = weighed.judged, weighed.kept, weighed.device
+    if judged is None or kept is None:
         return
-    kept = store_evidence(tx, made, judged.evidence)
+    evidence_id = store_evidence(tx, kept, judged.evidence)
     if not judged.result.affirming:
         return
-    parts = Proof.parse(case.proof)
+    parts = Evidence.parse(case.evidence)
     tx.evidence.add_result(
         KeptResult(
             id=weighed.result_id,
@@ -72,7 +72,7 @@ def _keep(tx: Transaction, case: Case, weighed: Weighed) -> None:
             ak_public=device.tpm.ak_public if device.tpm is not None else b"",
             profile=judged.loaded.label,
             profile_sha256=judged.loaded.sha256,
-            evidence=kept,
-            ear=made.ear,
+            evidence=evidence_id,
+            ear=kept.ear,
         )
     )

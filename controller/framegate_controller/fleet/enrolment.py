@@ -1,5 +1,5 @@
 """Joining: whose ticket or EK it is, what vouches for the EK, and whose keys they are. Who may
-begin, and what a proof then takes over.
+begin, and what evidence then takes over.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from framegate.record.machine_events import DeviceMoved, TicketUsed
 from framegate.registry.device import Baseline, Device, Standing, TpmIdentity
 from framegate.registry.ticket import Ticket
 from framegate.tpm.public import Public, parse_public
-from framegate.wire import TICKET_CODE_BYTES, Hello, Proof, sha256
+from framegate.wire import TICKET_CODE_BYTES, Evidence, Hello, sha256
 from framegate_controller.store.ports import Transaction
 from framegate_controller.store.shared.tries import TicketTries
 from framegate_controller.timing import RESERVATION_MS
@@ -140,15 +140,15 @@ def reserve(tx: Transaction, code_sha256: bytes, ek_sha256: bytes) -> None:
 
 def standing(tx: Transaction, device: str) -> Device:
     """A device that is not retired. Raises Refused (DEVICE_RETIRED)."""
-    found = tx.devices.get(device)
-    if found is None or found.state == State.RETIRED:
+    machine = tx.devices.get(device)
+    if machine is None or machine.state == State.RETIRED:
         raise Refused.of(
             Reason.DEVICE_RETIRED,
             "an enrolled device",
             f"{device} is retired",
             "an operator has to invite it anew",
         )
-    return found
+    return machine
 
 
 def endorsed(tx: Transaction, applicant: Applicant) -> str:
@@ -171,7 +171,7 @@ def endorsed(tx: Transaction, applicant: Applicant) -> str:
     at = from_ms(tx.now_ms)
     if (
         not hello.ek_certificates and hello.iak_certificates
-    ):  # that it vouches for this AK is shown by the proof
+    ):  # that it vouches for this AK is shown by the evidence
         leaf = verify_iak(parse_public(hello.iak_public), hello.iak_certificates, roots, at)
         return _printable(
             f"IAK certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}"
@@ -214,7 +214,7 @@ def require_unowned(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a proof with the right MAC takes over: the device with its new TPM, and how."""
+    """What evidence with the right MAC takes over: the device with its new TPM, and how."""
 
     device: Device
     before: Device
@@ -231,7 +231,7 @@ class Claim:
         return self.ticket is not None and self.ticket.ek_sha256 is None
 
 
-def claim(tx: Transaction, state: ChallengeState, proof: bytes) -> Claim:
+def claim(tx: Transaction, state: ChallengeState, evidence: bytes) -> Claim:
     """What the holder of the challenge takes over, looked at and not yet taken. The caller MUST
     have verified the activation MAC.
 
@@ -247,7 +247,7 @@ def claim(tx: Transaction, state: ChallengeState, proof: bytes) -> Claim:
     ek_sha256 = sha256(ek.spki())
     ticket = _held_ticket(tx, state, ek_sha256, before)  # 2
     if ticket is not None and ticket.ek_sha256 is None and not state.ek_certified:  # 3
-        body = Proof.parse(proof)
+        body = Evidence.parse(evidence)
         verify_iak_certification(
             parse_public(state.iak_public),
             ak,
@@ -304,7 +304,7 @@ def take_over(tx: Transaction, claimed: Claim) -> None:
     """Write what was claimed, but for the device's own row: the ticket is spent, retired owners
     give their keys up, the old machine is told of.
 
-    In the transaction of the proof, with the checks of `claim` done in it. Raises Refused.
+    In the transaction of the evidence, with the checks of `claim` done in it. Raises Refused.
     """
     device, ticket = claimed.device, claimed.ticket
     if ticket is not None:

@@ -38,7 +38,7 @@ class Proved:
     evidence: VerifiedEvidence
     result: AttestationResult
     label: str
-    proof: bytes
+    raw: bytes
     ear: str
 
 
@@ -65,7 +65,7 @@ def kept_evidence(proved: Proved, now_ms: int) -> KeptEvidence:
         ima_entries=_entries(evidence),
         reset_count=evidence.clock.reset_count,
         restart_count=evidence.clock.restart_count,
-        proof=proved.proof,
+        raw=proved.raw,
         profile=proved.label,
         affirming=result.affirming,
         failures=result.failures,
@@ -74,19 +74,19 @@ def kept_evidence(proved: Proved, now_ms: int) -> KeptEvidence:
     )
 
 
-def store_evidence(tx: Transaction, made: KeptEvidence, evidence: VerifiedEvidence) -> str:
+def store_evidence(tx: Transaction, kept: KeptEvidence, evidence: VerifiedEvidence) -> str:
     """Keep it; returns the id it is kept under. The same content as the device's last only counts
     as seen again.
     """
-    _keep_list(tx, made.device, evidence)
-    last = tx.evidence.last_content(made.device)
-    if last is not None and last[1] == made.content_sha256:
-        tx.evidence.seen_again(last[0], made.ear, tx.now_ms)
+    _keep_list(tx, kept.device, evidence)
+    last = tx.evidence.last_content(kept.device)
+    if last is not None and last[1] == kept.content_sha256:
+        tx.evidence.seen_again(last[0], kept.ear, tx.now_ms)
         return last[0]
-    tx.evidence.keep_boot_log(made.boot_log_sha256, evidence.boot_log_bytes)
-    tx.evidence.add(made)
-    tx.evidence.prune(made.device, tx.now_ms - KEEP_MS)
-    return made.id
+    tx.evidence.keep_boot_log(kept.boot_log_sha256, evidence.boot_log_bytes)
+    tx.evidence.add(kept)
+    tx.evidence.prune(kept.device, tx.now_ms - KEEP_MS)
+    return kept.id
 
 
 def _content(
@@ -140,10 +140,10 @@ def whole_list(tx: Transaction, kept: KeptEvidence) -> bytes:
     """
     if not kept.ima_entries:
         return b""
-    found = tx.evidence.ima_list(
+    ima_list = tx.evidence.ima_list(
         kept.device, kept.reset_count, kept.restart_count, kept.ima_entries
     )
-    return found or _gone()
+    return ima_list or _gone()
 
 
 def stored_expectation(
@@ -152,7 +152,8 @@ def stored_expectation(
     quirks: frozenset[str],
     pinned: Mapping[int, frozenset[bytes]],
 ) -> tuple[bytes, Expectation]:
-    """(proof, what it takes to verify it again) of kept evidence, with its boot's whole IMA list.
+    """(evidence, what it takes to verify it again) of kept evidence, with its boot's whole IMA
+    list.
 
     Raises Refused (NOT_FOUND) where parts are gone.
     """
@@ -168,7 +169,7 @@ def stored_expectation(
         pinned=pinned,
         stored_ima=whole_list(tx, kept),
     )
-    return kept.proof, expected
+    return kept.raw, expected
 
 
 def _gone() -> bytes:

@@ -118,19 +118,19 @@ class FirmwareRules:
 
 
 def read_allowlists(
-    tx: Transaction, profiles: Iterable[FirmwareProfile], held: ParsedAllowlists
+    tx: Transaction, profiles: Iterable[FirmwareProfile], parsed: ParsedAllowlists
 ) -> dict[bytes, Allowlist]:
     """The allowlists that `profiles` name, as far as they are kept.
 
     Raises Refused (ALLOWLIST) where one was edited in the store.
     """
-    found: dict[bytes, Allowlist] = {}
+    allowlists: dict[bytes, Allowlist] = {}
     for digest in {d for p in profiles if p.ima for d in p.ima.allowlists}:
-        allowlist = held.get(digest)
+        allowlist = parsed.get(digest)
         if allowlist is None:
             allowlist = tx.evidence.allowlist(digest)
             if allowlist is None:
                 continue
-            held.keep(allowlist)
-        found[digest] = allowlist
-    return found
+            parsed.keep(allowlist)
+        allowlists[digest] = allowlist
+    return allowlists

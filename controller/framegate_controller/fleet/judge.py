@@ -1,4 +1,4 @@
-"""Judge a proof: verify it, and appraise it by the profile in force and, while a rollout runs, by
+"""Judge evidence: verify it, and appraise it by the profile in force and, while a rollout runs, by
 the one that is coming. Reads; changes nothing.
 """
 
@@ -14,12 +14,12 @@ from framegate.ima.allowlist import Allowlist
 from framegate.ima.replay import ImaPrefix
 from framegate.profile.signed import LoadedProfile
 from framegate.registry.device import Baseline
-from framegate.wire import Proof
+from framegate.wire import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grounds:
-    """What a proof is judged by: the device's baseline, the profiles that count for it, their
+    """What evidence is judged by: the device's baseline, the profiles that count for it, their
     allowlists, and how to read earlier IMA entries.
     """
 
@@ -31,7 +31,9 @@ class Grounds:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a proof came to: the result under `loaded`, and which profiles (by digest) affirm it."""
+    """What evidence came to: the result under `loaded`, and the profiles (by digest) that affirm
+    it.
+    """
 
     evidence: VerifiedEvidence
     result: AttestationResult
@@ -46,23 +48,23 @@ def known_prefix(baseline: Baseline, profiles: tuple[LoadedProfile, ...]) -> Ima
     return baseline.ima if baseline.ima_profile_sha256 in {p.sha256 for p in profiles} else None
 
 
-def judge(grounds: Grounds, proof: bytes, expected: Expectation, now_ms: int) -> Judgement:
-    """Verify `proof` and appraise it; the first profile it affirms counts, the one its IMA prefix
-    was judged by being asked first.
+def judge(grounds: Grounds, evidence: bytes, expected: Expectation, now_ms: int) -> Judgement:
+    """Verify `evidence` and appraise it; the first profile it affirms counts, the one its IMA
+    prefix was judged by being asked first.
 
     Raises Malformed, EvidenceRejected, Refused as `verify_evidence` does.
     """
     expected = replace(expected, quirks=_quirks(grounds.profiles), pinned=_pinned(grounds.profiles))
-    evidence = verify_evidence(proof, expected)
-    base = grounds.baseline.ima_profile_sha256 if evidence.ima_from is not None else b""
+    verified = verify_evidence(evidence, expected)
+    base = grounds.baseline.ima_profile_sha256 if verified.ima_from is not None else b""
     whole: VerifiedEvidence | None = None
     judged: list[tuple[LoadedProfile, VerifiedEvidence, AttestationResult]] = []
     for loaded in grounds.profiles:
-        chosen = evidence
+        chosen = verified
         if (
             base and loaded.sha256 != base and loaded.profile.ima is not None
         ):  # its allowlists have not judged the earlier entries
-            whole = whole or _whole(grounds, proof, expected, evidence)
+            whole = whole or _whole(grounds, evidence, expected, verified)
             chosen = whole
         allowlists = grounds.allowlists if loaded.profile.ima else {}
         judged.append(
@@ -89,16 +91,16 @@ def _pinned(profiles: tuple[LoadedProfile, ...]) -> dict[int, frozenset[bytes]]:
 
 
 def _whole(
-    grounds: Grounds, proof: bytes, expected: Expectation, evidence: VerifiedEvidence
+    grounds: Grounds, evidence: bytes, expected: Expectation, verified: VerifiedEvidence
 ) -> VerifiedEvidence:
-    """The same proof with the list from its first entry: what the store holds of this boot, and
+    """The same evidence with the list from its first entry: what the store holds of this boot, and
     what came now.
     """
-    earlier = grounds.earlier(evidence.ima_from) if evidence.ima_from else b""
+    earlier = grounds.earlier(verified.ima_from) if verified.ima_from else b""
     if not earlier:
-        return evidence
+        return verified
     return verify_evidence(
-        proof, replace(expected, stored_ima=earlier + Proof.parse(proof).ima_log)
+        evidence, replace(expected, stored_ima=earlier + Evidence.parse(evidence).ima_log)
     )
 
 

@@ -25,21 +25,21 @@ def add_maker(tx: Transaction, certificate: x509.Certificate) -> TpmMaker:
     known = tx.makers.get(sha256(der))
     if known is not None:
         return known
-    made = TpmMaker(
+    maker = TpmMaker(
         sha256=sha256(der),
         certificate=der,
         subject=certificate.subject.rfc4514_string(),
         added_ms=tx.now_ms,
         expires_ms=int(certificate.not_valid_after_utc.timestamp() * 1000),
     )
-    tx.makers.add(made)
-    tx.record(TpmMakerAdded(subject=made.subject))
-    return made
+    tx.makers.add(maker)
+    tx.record(TpmMakerAdded(subject=maker.subject))
+    return maker
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:
     try:
-        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     except x509.ExtensionNotFound:
         return False
-    return found.value.ca
+    return constraints.value.ca

@@ -17,20 +17,20 @@ def set_masks(
     tx: Transaction, keys: FleetKeys, camera: Device, regions: tuple[Mapping[str, Any], ...]
 ) -> CameraMasks:
     """`regions`, which MUST have been parsed, in force for `camera` from now on."""
-    held = tx.masks.get(camera.id)
+    earlier = tx.masks.get(camera.id)
     statement = MaskStatement(
         camera=camera.id,
-        version=held.version + 1 if held is not None else 1,
+        version=earlier.version + 1 if earlier is not None else 1,
         regions=tuple(dict(r) for r in regions),
         issued_at_ms=tx.now_ms,
     )
     signer = keys.signing["mask"]
-    made = CameraMasks(
+    masks = CameraMasks(
         device=camera.id,
         version=statement.version,
         sha256=sha256(statement.payload()),
         envelope=statement.seal(signer.der, signer.sign),
     )
-    tx.masks.put(made)
-    tx.record(MasksSet(device=camera.id, version=made.version, regions=len(regions)))
-    return made
+    tx.masks.put(masks)
+    tx.record(MasksSet(device=camera.id, version=masks.version, regions=len(regions)))
+    return masks

@@ -83,45 +83,49 @@ def put_in_force(tx: Transaction, name: str, revision: int, envelope: bytes) -> 
 
 
 def load_profile(
-    tx: Transaction, keys: FleetKeys, name: str, held: VerifiedProfiles | None = None
+    tx: Transaction, keys: FleetKeys, name: str, verified: VerifiedProfiles | None = None
 ) -> LoadedProfile:
     """The profile in force. Raises Refused (PROFILE_MISSING) or what verification says."""
     row = tx.profiles.in_force(name)
     if row is None:
         hint = "framegate profile import FILE; without a profile nothing is attested"
         raise Refused.of(Reason.PROFILE_MISSING, f"the firmware profile {name}", "none", hint)
-    return _named(verify_profile(tx, keys, row.envelope, held), name, row.revision)
+    return _named(verify_profile(tx, keys, row.envelope, verified), name, row.revision)
 
 
 def load_revision(
-    tx: Transaction, keys: FleetKeys, name: str, revision: int, held: VerifiedProfiles | None = None
+    tx: Transaction,
+    keys: FleetKeys,
+    name: str,
+    revision: int,
+    verified: VerifiedProfiles | None = None,
 ) -> LoadedProfile:
     """A revision that was imported, in force or not. Raises as `load_profile`."""
     row = tx.profiles.revision(name, revision)
     if row is None:
         wanted = f"revision {revision} of the firmware profile {name}"
         raise Refused.of(Reason.PROFILE_MISSING, wanted, "none", "framegate profile list")
-    return _named(verify_profile(tx, keys, row.envelope, held), name, revision)
+    return _named(verify_profile(tx, keys, row.envelope, verified), name, revision)
 
 
 def _named(loaded: LoadedProfile, name: str, revision: int) -> LoadedProfile:
-    found = loaded.profile
-    if found.name != name or found.revision != revision:
-        actual = f"{found.name} revision {found.revision}"
+    profile = loaded.profile
+    if profile.name != name or profile.revision != revision:
+        actual = f"{profile.name} revision {profile.revision}"
         raise Refused.of(Reason.PROFILE_INVALID, f"profile {name} revision {revision}", actual)
     return loaded
 
 
 def verify_profile(
-    tx: Transaction, keys: FleetKeys, envelope: bytes, held: VerifiedProfiles | None = None
+    tx: Transaction, keys: FleetKeys, envelope: bytes, verified: VerifiedProfiles | None = None
 ) -> LoadedProfile:
     """Check 1 of `import_profile`.
 
-    With `held` the certificate chain and the signature of the same envelope are verified once while
-    the certificate lives; whether its signer was revoked is asked every time.
+    With `verified` the certificate chain and the signature of the same envelope are verified once
+    while the certificate lives; whether its signer was revoked is asked every time.
     """
     key = sha256(sha256(keys.root.der) + sha256(envelope))
-    known = held.get(key) if held is not None else None
+    known = verified.get(key) if verified is not None else None
     if known is not None and known.lives(tx.now_ms):
         _require_word(tx, known.signer_sha256, known.signer)
         return known
@@ -130,8 +134,8 @@ def verify_profile(
     signer = profile_signer(parsed, root, from_ms(tx.now_ms))
     _require_word(tx, signer_digest(signer), signer.common_name)
     loaded = open_profile(parsed, signer, root)
-    if held is not None:
-        held.keep(key, loaded)
+    if verified is not None:
+        verified.keep(key, loaded)
     return loaded
 
 
@@ -150,16 +154,16 @@ def revoke_signer(
     known = tx.profiles.revoked(signer_digest(signer))
     if known is not None:
         return known
-    made = RevokedSigner(
+    revoked = RevokedSigner(
         sha256=signer_digest(signer),
         subject=signer.common_name,
         at_ms=tx.now_ms,
         reason=why or "no reason given",
     )
-    tx.profiles.revoke(made)
+    tx.profiles.revoke(revoked)
     tx.raise_firmware_revision()
-    tx.record(SignerRevoked(signer=made.subject, why=made.reason))
-    return made
+    tx.record(SignerRevoked(signer=revoked.subject, why=revoked.reason))
+    return revoked
 
 
 def _require_word(tx: Transaction, signer_sha256: bytes, signer: str) -> None:

@@ -42,7 +42,7 @@ def replay(
     tx: Transaction,
     kept: KeptEvidence,
     profile: FirmwareProfile,
-    held: ParsedAllowlists,
+    parsed: ParsedAllowlists,
     given: Mapping[bytes, Allowlist],
 ) -> Replayed:
     """Verify kept evidence again and appraise it by `profile`.
@@ -50,10 +50,10 @@ def replay(
     `given` allowlists go before those in the store.
     """
     try:
-        proof, expected = stored_expectation(tx, kept, profile.quirks, profile.pinned)
-        evidence = verify_evidence(proof, expected)
+        evidence, expected = stored_expectation(tx, kept, profile.quirks, profile.pinned)
+        verified = verify_evidence(evidence, expected)
         result = appraise(
-            evidence, profile, None, {**read_allowlists(tx, [profile], held), **given}
+            verified, profile, None, {**read_allowlists(tx, [profile], parsed), **given}
         )
     except FramegateError as error:
         return Replayed(kept, problem=str(error.failures[0]))
@@ -65,13 +65,13 @@ def reconsider(tx: Transaction, profile: FirmwareProfile) -> list[DeviceId]:
 
     A fresh quote must pass too. Returns whose state moved.
     """
-    held = InMemoryAllowlists()
+    parsed = InMemoryAllowlists()
     freed = []
     for device in tx.devices.all(profile=profile.name, states=[State.SUSPECT]):
         kept = tx.evidence.last(device.id)
         if kept is None or not _a_question_of_profiles(kept, device):
             continue
-        if replay(tx, kept, profile, held, {}).affirming:
+        if replay(tx, kept, profile, parsed, {}).affirming:
             change_state(
                 tx,
                 device,

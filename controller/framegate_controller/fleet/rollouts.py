@@ -134,17 +134,20 @@ class ActiveRollout:
 
 def latest_rollout(tx: Transaction, profile: str) -> RolloutRecord | None:
     """The latest rollout of `profile`, while it means anything for appraisal."""
-    found = tx.rollouts.latest(profile)
-    return found if found is not None and found.state != RolloutState.RETIRED else None
+    rollout = tx.rollouts.latest(profile)
+    return rollout if rollout is not None and rollout.state != RolloutState.RETIRED else None
 
 
 def load_revisions(
-    tx: Transaction, keys: FleetKeys, record: RolloutRecord, held: VerifiedProfiles | None = None
+    tx: Transaction,
+    keys: FleetKeys,
+    record: RolloutRecord,
+    verified: VerifiedProfiles | None = None,
 ) -> Revisions:
     """The two revisions of a rollout. Raises as `load_revision`."""
     return Revisions(
-        load_revision(tx, keys, record.profile, record.from_revision, held),
-        load_revision(tx, keys, record.profile, record.to_revision, held),
+        load_revision(tx, keys, record.profile, record.from_revision, verified),
+        load_revision(tx, keys, record.profile, record.to_revision, verified),
     )
 
 

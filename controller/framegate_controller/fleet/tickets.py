@@ -40,10 +40,10 @@ def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
     parse_name(invitation.profile, "profile")
     identifier = device_id(invitation.kind, invitation.zone, invitation.name)
     _require_profile(tx, invitation.profile)
-    held = tx.devices.named(invitation.name)
+    namesake = tx.devices.named(invitation.name)
     if invitation.replaces:
-        return _replacement(tx, invitation, held)
-    _require_free(tx, invitation.name, held)
+        return _replacement(tx, invitation, namesake)
+    _require_free(tx, invitation.name, namesake)
     device = Device(
         id=identifier,
         kind=invitation.kind,
@@ -66,33 +66,35 @@ def _require_profile(tx: Transaction, profile: str) -> None:
         raise Refused.of(Reason.PROFILE_MISSING, wanted, profile, hint)
 
 
-def _require_free(tx: Transaction, name: str, held: Device | None) -> None:
+def _require_free(tx: Transaction, name: str, namesake: Device | None) -> None:
     """A retired machine gives its name up to whoever is invited under it."""
-    if held is None:
+    if namesake is None:
         return
-    if held.state != State.RETIRED:
+    if namesake.state != State.RETIRED:
         hint = f"framegate camera retire {name}, or choose another name"
-        raise Refused.of(Reason.NAME_TAKEN, "a name that is free", f"{name} ({held.state})", hint)
-    tx.devices.remove(held.id)
+        raise Refused.of(
+            Reason.NAME_TAKEN, "a name that is free", f"{name} ({namesake.state})", hint
+        )
+    tx.devices.remove(namesake.id)
 
 
-def _replacement(tx: Transaction, invitation: Invitation, held: Device | None) -> DeviceId:
+def _replacement(tx: Transaction, invitation: Invitation, present: Device | None) -> DeviceId:
     """The present machine keeps its place until the new one has proved itself to be the ticket's.
 
     Whoever took a machine out of a quarantine by replacing it would need no operator's release:
     there the ticket has to name the new one.
     """
     kind, name = invitation.kind, invitation.name
-    if held is None or held.kind != kind or held.state == State.RETIRED:
+    if present is None or present.kind != kind or present.state == State.RETIRED:
         wanted = f"a {kind} of the registry to replace"
         raise Refused.of(Reason.NOT_FOUND, wanted, ascii(name), f"framegate {kind} list")
-    if held.state == State.QUARANTINED and invitation.ek_sha256 is None:
+    if present.state == State.QUARANTINED and invitation.ek_sha256 is None:
         wanted = "a ticket bound to the new machine's EK, as this device is held"
         hint = f"framegate {kind} replace {name} --ek-hash HASH"
         raise Refused.of(Reason.QUARANTINED, wanted, "no EK hash", hint)
-    tx.tickets.add(_ticket(tx, invitation, held.id))
-    tx.record(ReplacementInvited(device=held.id, bound=invitation.ek_sha256 is not None))
-    return held.id
+    tx.tickets.add(_ticket(tx, invitation, present.id))
+    tx.record(ReplacementInvited(device=present.id, bound=invitation.ek_sha256 is not None))
+    return present.id
 
 
 def _ticket(tx: Transaction, invitation: Invitation, device: DeviceId) -> Ticket:

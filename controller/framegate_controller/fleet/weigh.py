@@ -63,19 +63,19 @@ class Weighed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is weighed: the device as it was looked at, its proof and what was expected of it, the
-    rollout that reaches it, how it came.
+    """What is weighed: the device as it was looked at, its evidence and what was expected of it,
+    the rollout that reaches it, how it came.
     """
 
     device: Device
     expected: Expectation
-    proof: bytes
+    evidence: bytes
     rollout: ActiveRollout | None = None
     unpinned: bool = False
 
 
 def weigh(fleet: Fleet, case: Case, judged: Judgement, now_ms: int) -> Weighed:
-    """What a verified and appraised proof means. Signs; writes nothing."""
+    """What verified and appraised evidence means. Signs; writes nothing."""
     device, evidence, result = case.device, judged.evidence, judged.result
     publics: tuple[GatewayPublics, ...] = ()
     if result.affirming:
@@ -261,7 +261,7 @@ def _kept(fleet: Fleet, case: Case, seen: Weighed, judged: Judgement, now_ms: in
         evidence=judged.evidence,
         result=judged.result,
         label=judged.loaded.label,
-        proof=case.proof,
+        raw=case.evidence,
         ear=_ear(fleet, seen, judged, now_ms),
     )
     return kept_evidence(proved, now_ms)

@@ -238,9 +238,9 @@ def earlier_model(tx: Transaction, zone: str) -> Model:
     """
     pins = tx.models.pins(zone=zone, most=MOST_EARLIER)
     for digest in dict.fromkeys(p.digest for p in pins[1:]):
-        found = tx.models.get(digest)
-        if digest != pins[0].digest and found is not None and found.state == ModelState.APPROVED:
-            return found
+        model = tx.models.get(digest)
+        if digest != pins[0].digest and model is not None and model.state == ModelState.APPROVED:
+            return model
     raise Refused.of(
         Reason.NOT_FOUND, f"an earlier approved model of {zone}", "none", "framegate model list"
     )

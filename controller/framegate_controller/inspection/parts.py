@@ -96,16 +96,16 @@ def _parse_rules(raw: bytes) -> dict[str, Any]:
         raise Malformed.of(
             Reason.PART, "rules with thresholds, min_size_px and ignore", ascii(body)[:80]
         )
-    found = {**defaults, **body}
-    lists = type(found["thresholds"]) is list and type(found["ignore"]) is list
-    if not lists or type(found["min_size_px"]) not in {int, float}:
+    rules = {**defaults, **body}
+    lists = type(rules["thresholds"]) is list and type(rules["ignore"]) is list
+    if not lists or type(rules["min_size_px"]) not in {int, float}:
         wanted = "lists of thresholds and regions, a number min_size_px"
-        raise Malformed.of(Reason.PART, wanted, ascii(found)[:80])
-    if any(type(row) is not dict for row in found["thresholds"]):
+        raise Malformed.of(Reason.PART, wanted, ascii(rules)[:80])
+    if any(type(row) is not dict for row in rules["thresholds"]):
         raise Malformed.of(
-            Reason.PART, "thresholds as {kind, at_least}", ascii(found["thresholds"])[:80]
+            Reason.PART, "thresholds as {kind, at_least}", ascii(rules["thresholds"])[:80]
         )
-    return found
+    return rules
 
 
 def set_part(
@@ -116,20 +116,22 @@ def set_part(
     One that was taken away stays as such, so that its version never falls.
     """
     asked = change.part
-    held = tx.parts.get(asked.part_type)
-    if held is None and (asked.removed or tx.parts.count() >= MAX_PARTS):
+    earlier = tx.parts.get(asked.part_type)
+    if earlier is None and (asked.removed or tx.parts.count() >= MAX_PARTS):
         wanted = f"a part there is, and at most {MAX_PARTS}"
         raise Refused.of(Reason.PART, wanted, ascii(asked.part_type[:60]), "framegate part list")
     for image in change.goldens:
         tx.parts.keep_golden(image)
-    version = held.version + 1 if held is not None else 1
-    made = replace(asked, version=version, approved_by=(by, *approved_by), issued_at_ms=tx.now_ms)
+    version = earlier.version + 1 if earlier is not None else 1
+    statement = replace(
+        asked, version=version, approved_by=(by, *approved_by), issued_at_ms=tx.now_ms
+    )
     signer = keys.signing["part"]
-    envelope = made.seal(signer.der, signer.sign)
+    envelope = statement.seal(signer.der, signer.sign)
     part = Part(
-        part_type=made.part_type,
+        part_type=statement.part_type,
         version=version,
-        removed=bool(made.removed),
+        removed=bool(statement.removed),
         envelope=envelope,
         by=by,
     )
@@ -165,7 +167,7 @@ def golden_images(tx: Transaction, part: Part) -> list[bytes]:
 
 def golden_image(tx: Transaction, digest: bytes) -> bytes:
     """A golden image by its digest. Raises Refused (NOT_FOUND)."""
-    found = tx.parts.golden(digest)
-    if found is None:
+    image = tx.parts.golden(digest)
+    if image is None:
         raise Refused.of(Reason.NOT_FOUND, "a golden image's digest", digest.hex()[:64])
-    return found
+    return image

@@ -49,7 +49,7 @@ def sign_approvals(
     Refused (APPROVAL_NEEDED).
     """
     named = sorted(set(gateways))
-    elsewhere = any(split_device_id(g)[1] != request.zone for g in named)
+    elsewhere = any(split_device_id(g).zone != request.zone for g in named)
     if not 0 < len(named) <= MAX_GATEWAYS or elsewhere:
         expected = f"1 to {MAX_GATEWAYS} gateways of zone {request.zone}, for which it was approved"
         raise Refused.of(Reason.APPROVAL_NEEDED, expected, ascii(", ".join(named)[:200]))

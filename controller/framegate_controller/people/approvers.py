@@ -25,7 +25,7 @@ def approvers(tx: Transaction, request: AccessRequest, policy: PolicySet) -> tup
     brought in by the requester alone; 4. the policy in force lets them approve this, by the roles
     they hold now.
     """
-    found = []
+    allowed = []
     for name in (a.operator for a in request.approvals):
         person = tx.people.get(name)
         if name == request.requester or person is None:  # 1
@@ -36,8 +36,8 @@ def approvers(tx: Transaction, request: AccessRequest, policy: PolicySet) -> tup
         if person.added_ms > request.asked_ms or alone:  # 3
             continue
         if may_approve(tx, person, request, policy):  # 4
-            found.append(name)
-    return tuple(sorted(found))
+            allowed.append(name)
+    return tuple(sorted(allowed))
 
 
 def may_approve(

@@ -133,8 +133,8 @@ class Authority:
         """
         session = tx.people.session(sha256(peer.identity.spki))
         if session is None or not session.stands(tx.now_ms):  # 1
-            found = "one that ended" if session is not None else "none"
-            raise Refused.of(Reason.SIGNED_OUT, "a session that stands", found, "framegate login")
+            actual = "one that ended" if session is not None else "none"
+            raise Refused.of(Reason.SIGNED_OUT, "a session that stands", actual, "framegate login")
         name = session.operator
         person = tx.people.get(name)
         if person is None or not person.enabled or peer.name != OPERATOR_PREFIX + name:  # 2

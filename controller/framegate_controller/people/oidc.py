@@ -178,20 +178,20 @@ class OidcProvider:
         with self._client(flow.redirect) as client:
             endpoint = self._endpoint("token_endpoint")
             if flow.kind == _DEVICE:
-                found = client.fetch_token(
+                reply = client.fetch_token(
                     endpoint,
                     grant_type=_DEVICE_GRANT,
                     device_code=flow.device_code,
                     client_id=self._settings.client_id,
                 )
             else:
-                found = client.fetch_token(
+                reply = client.fetch_token(
                     endpoint,
                     grant_type="authorization_code",
                     code=answer[:MAX_CODE],
                     code_verifier=flow.verifier,
                 )
-        token: Mapping[str, Any] = found
+        token: Mapping[str, Any] = reply
         return token
 
     def _verified(self, token: str) -> dict[str, Any]:
@@ -239,11 +239,11 @@ class OidcProvider:
     def _endpoint(self, name: str) -> str:
         if not self._metadata:
             self._metadata = self._read_metadata()
-        found = self._metadata.get(name)
-        if not isinstance(found, str):
+        endpoint = self._metadata.get(name)
+        if not isinstance(endpoint, str):
             hint = "use the other flow, or another provider"
             raise Unavailable.of(Reason.SIGN_IN, f"a provider with {name}", "one without", hint)
-        return found
+        return endpoint
 
     def _read_metadata(self) -> dict[str, Any]:
         try:

@@ -49,8 +49,8 @@ def elevations(tx: Transaction, name: str) -> list[Elevation]:
 
 def roles_now(tx: Transaction, operator: Operator, *, break_glass: bool = False) -> list[Scoped]:
     """All roles held now; a sealed credential gives admin and security for its session."""
-    found = {*operator.standing_roles, *(e.scoped for e in elevations(tx, operator.name))}
-    return sorted(found | set(BREAK_GLASS_ROLES) if break_glass else found)
+    roles = {*operator.standing_roles, *(e.scoped for e in elevations(tx, operator.name))}
+    return sorted(roles | set(BREAK_GLASS_ROLES) if break_glass else roles)
 
 
 def parse_roles(texts: Sequence[str]) -> list[Scoped]:
@@ -58,15 +58,15 @@ def parse_roles(texts: Sequence[str]) -> list[Scoped]:
 
     Raises Malformed; Refused for admin, which nobody holds for good.
     """
-    found = sorted({parse_scoped(t) for t in texts})
-    if any(r.role == Role.ADMIN for r in found):
+    roles = sorted({parse_scoped(t) for t in texts})
+    if any(r.role == Role.ADMIN for r in roles):
         raise Refused.of(
             Reason.USAGE,
             "roles that somebody may hold for good",
             "admin",
             "admin is asked for when it is needed: framegate access request --role admin --for 30m",
         )
-    return found
+    return roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,17 +189,17 @@ def after_first_sign_in(tx: Transaction) -> None:
 
 def notices(tx: Transaction) -> list[str]:
     """What every operator is told until somebody deals with it."""
-    found = [
+    messages = [
         f"{BREAK_GLASS} was used by {r.requester}: {r.summary}; "
         f"whoever has looked into it: framegate access approve {r.id}"
         for r in reversed(tx.requests.in_state((RequestState.PENDING,), RequestKind.REVIEW))
     ]
     if quorum(tx) == 1:
-        found.append(
+        messages.append(
             "quorum 1: one person decides alone until a second operator signs in "
             "(framegate operator add NAME --role ROLE)"
         )
-    return found
+    return messages
 
 
 def _who_can_sign_in(tx: Transaction) -> list[Operator]:

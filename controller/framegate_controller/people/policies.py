@@ -41,24 +41,24 @@ def apply_policy(
     Raises Malformed or Refused (CONFLICT, POLICY_INVALID).
     """
     current = tx.policies.current()
-    held = current.version if current is not None else 0
-    if base != held:  # 1
+    version_in_force = current.version if current is not None else 0
+    if base != version_in_force:  # 1
         raise Refused.of(
             Reason.CONFLICT,
-            f"a change of version {held}, which is in force",
+            f"a change of version {version_in_force}, which is in force",
             f"one of version {base}",
             "framegate policy pull --out DIR, change that, apply again",
         )
-    made = parse_policy(files, held + 1)  # 2
-    if current is not None and current.sha256 == made.sha256:
+    policy = parse_policy(files, version_in_force + 1)  # 2
+    if current is not None and current.sha256 == policy.sha256:
         expected = "a policy that differs from the one in force"
         raise Refused.of(Reason.CONFLICT, expected, "the same")
     if current is not None:  # 3
-        _require_steerable(tx, keys, made)
-    applied = _signed(tx, keys, made, note[:MAX_NOTE])  # 4
+        _require_steerable(tx, keys, policy)
+    applied = _signed(tx, keys, policy, note[:MAX_NOTE])  # 4
     tx.policies.add(applied)
     tx.raise_revision()
-    tx.record(PolicyApplied(policy=made.label, note=applied.note))
+    tx.record(PolicyApplied(policy=policy.label, note=applied.note))
     return applied
 
 
@@ -84,35 +84,35 @@ def load_policy(
             "none",
             "framegate-controller init makes one; restore the registry",
         )
-    found = _verified(kept.envelope, keys, cache)
-    if found.version != kept.version:
+    policy = _verified(kept.envelope, keys, cache)
+    if policy.version != kept.version:
         expected, hint = f"policy version {kept.version}", "the store was changed: restore it"
-        raise Refused.of(Reason.POLICY_INVALID, expected, found.version, hint)
-    return found
+        raise Refused.of(Reason.POLICY_INVALID, expected, policy.version, hint)
+    return policy
 
 
 def _verified(envelope: bytes, keys: FleetKeys, cache: PolicyCache) -> PolicySet:
     root = keys.root.certificate
     verified = sha256(keys.root.der + envelope)
-    found = cache.get(verified)
-    if found is None:
-        found = verify_policy(envelope, root)
-        cache.keep(verified, found)
-    return found
+    policy = cache.get(verified)
+    if policy is None:
+        policy = verify_policy(envelope, root)
+        cache.keep(verified, policy)
+    return policy
 
 
-def _signed(tx: Transaction, keys: FleetKeys, made: PolicySet, note: str) -> AppliedPolicy:
+def _signed(tx: Transaction, keys: FleetKeys, policy: PolicySet, note: str) -> AppliedPolicy:
     signer = keys.signing["policy"]
     by = tx.act.actor if tx.act is not None else CONTROLLER
     statement = PolicyStatement(
-        version=made.version,
-        files=tuple({"name": n, "text": t} for n, t in sorted(made.files.items())),
+        version=policy.version,
+        files=tuple({"name": n, "text": t} for n, t in sorted(policy.files.items())),
         applied_by=by,
         applied_at_ms=tx.now_ms,
     )
     return AppliedPolicy(
-        version=made.version,
-        sha256=made.sha256,
+        version=policy.version,
+        sha256=policy.sha256,
         envelope=statement.seal(signer.der, signer.sign),
         applied_by=by,
         applied_ms=tx.now_ms,

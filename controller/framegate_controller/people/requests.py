@@ -207,9 +207,9 @@ def _runs_out(request: AccessRequest) -> bool:
 def _require_waiting(tx: Transaction, request: AccessRequest) -> None:
     late = request.expires_ms <= tx.now_ms
     if request.state != RequestState.PENDING or late:
-        found = "expired" if late else request.state
+        actual = "expired" if late else request.state
         hint = "framegate access list --all"
-        raise Refused.of(Reason.CONFLICT, "a request that waits", found, hint)
+        raise Refused.of(Reason.CONFLICT, "a request that waits", actual, hint)
 
 
 def _reviewed(tx: Transaction, request: AccessRequest, word: Word) -> AccessRequest:

@@ -80,15 +80,15 @@ class SecurityKeys:
 
     def register(self, tx: Transaction, operator: str) -> KeyCeremony:
         """A challenge to register a new key. Raises Refused where there are `MAX_KEYS`."""
-        held = tx.people.keys(operator)
-        if len(held) >= MAX_KEYS:
-            raise Refused.of(Reason.CONFLICT, f"at most {MAX_KEYS} security keys", len(held))
+        keys = tx.people.keys(operator)
+        if len(keys) >= MAX_KEYS:
+            raise Refused.of(Reason.CONFLICT, f"at most {MAX_KEYS} security keys", len(keys))
         user = PublicKeyCredentialUserEntity(
             name=operator, id=sha256(operator.encode()), display_name=operator
         )
         options, state = self._server.register_begin(
             user,
-            [_descriptor(k.credential) for k in held],
+            [_descriptor(k.credential) for k in keys],
             resident_key_requirement=ResidentKeyRequirement.DISCOURAGED,
             user_verification=_VERIFIED,
         )
@@ -106,8 +106,8 @@ class SecurityKeys:
             answer = RegistrationResponse.from_dict(_json(response))
             return self._server.register_complete(begun.state, answer)
 
-        made = _foreign(complete)
-        data = made.credential_data
+        authenticator_data = _foreign(complete)
+        data = authenticator_data.credential_data
         if data is None or tx.people.key(data.credential_id) is not None:
             expected = "a key that is not registered yet"
             raise Refused.of(Reason.CONFLICT, expected, "one that is")
@@ -116,7 +116,7 @@ class SecurityKeys:
             operator=operator,
             label=label[:MAX_LABEL] or "key",
             data=bytes(data),
-            counter=made.counter,
+            counter=authenticator_data.counter,
             added_ms=tx.now_ms,
         )
         tx.people.put_key(key)

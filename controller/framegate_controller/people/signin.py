@@ -82,9 +82,9 @@ class SignIn:
         key = request_key(csr)
         self.limits.check(operator, source, self.fleet.clock())
         with self._store.reading() as tx:
-            held = tx.people.get(operator)
-        known = held is not None and held.enabled and not held.factors.enrolment
-        stored = held.factors.password if held is not None and known else ""
+            candidate = tx.people.get(operator)
+        known = candidate is not None and candidate.enabled and not candidate.factors.enrolment
+        stored = candidate.factors.password if candidate is not None and known else ""
         right = right_password(stored, password)  # no transaction waits; costs the same for nobody
 
         def prove(tx: Transaction, person: Operator) -> Operator | None:
@@ -203,17 +203,17 @@ class SignIn:
 
     def prove_again(self, tx: Transaction, session: bytes, code: str, source: str) -> None:
         """The second factor once more, for verbs that ask for a fresh one. Raises Refused."""
-        held = tx.people.session(session)
-        person = tx.people.get(held.operator) if held is not None else None
+        sign_in_session = tx.people.session(session)
+        person = tx.people.get(sign_in_session.operator) if sign_in_session is not None else None
         spent = None
         if person is not None:
             spent = use_second_factor(person, self.factor_key, code, tx.now_ms)
-        if held is None or spent is None:
+        if sign_in_session is None or spent is None:
             expected = "a right second factor, each code once"
             hint = "wait for the next code of your authenticator"
             raise Refused.of(Reason.SIGN_IN, expected, "a wrong or used one", hint)
         tx.people.put(spent)
-        shown(tx, held, "second factor", source)
+        shown(tx, sign_in_session, "second factor", source)
 
     def _first_step(self, person: Operator | None, totp: str, now_ms: int) -> int:
         if person is None or not person.factors.totp:
@@ -229,9 +229,9 @@ class SignIn:
                 person = tx.people.get(operator)
                 proved = prove(tx, person) if person is not None and person.enabled else None
                 if proved is not None:
-                    made = open_session(tx, self.fleet, proved, opening)
+                    signed_in = open_session(tx, self.fleet, proved, opening)
                     self.limits.good(operator, source, now)
-                    return made
+                    return signed_in
         except FramegateError as error:
             if error.reason != Reason.SIGN_IN:
                 raise

@@ -55,8 +55,8 @@ def record_batch(tx: Transaction, keys: FleetKeys, host: str, envelope: bytes) -
 
 
 def _verified(keys: FleetKeys, host: str, envelope: bytes, now_ms: int) -> ReceiptBatch:
-    made = envelope_certificate(parse_envelope(envelope, ReceiptBatch.TYPE))
-    born, ends = made.not_valid_before_utc, made.not_valid_after_utc
+    certificate = envelope_certificate(parse_envelope(envelope, ReceiptBatch.TYPE))
+    born, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     batch, signer = ReceiptBatch.verify(
         envelope, keys.intermediates, keys.root.certificate, min(max(from_ms(now_ms), born), ends)
     )

@@ -30,11 +30,11 @@ class LogProof:
 
 def prove(tx: Transaction, keys: FleetKeys, index: int) -> LogProof:
     """That entry `index` is in the log as it stands now. KeyError where there is no such entry."""
-    found = tx.log.entry(index)
-    if found is None:
+    logged = tx.log.entry(index)
+    if logged is None:
         raise KeyError(index)
     path = inclusion_path(index, tx.log.size(), tx.log.node)
-    return LogProof(found.entry, index, tuple(path), checkpoint(tx, keys))
+    return LogProof(logged.entry, index, tuple(path), checkpoint(tx, keys))
 
 
 def prove_growth(tx: Transaction, first: int, second: int) -> list[bytes]:
@@ -76,11 +76,11 @@ def require_whole(tx: Transaction, witnessed: bytes) -> None:
             f"{size}",
             RESTORE,
         )
-    found = Frontier.resume(head.size, tx.log.node).root.hex()
-    if head.size and found != head.root:
+    root = Frontier.resume(head.size, tx.log.node).root.hex()
+    if head.size and root != head.root:
         raise Refused.of(
             Reason.AUDIT,
             f"the log whose first {head.size} entries have the root {head.root[:16]}…",
-            f"{found[:16]}…",
+            f"{root[:16]}…",
             RESTORE,
         )

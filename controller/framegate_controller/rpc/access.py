@@ -43,8 +43,8 @@ def _request(view: RequestView, _fleet: Fleet) -> pb.AccessRow:
     )
 
 
-def _requests(found: Requests, fleet: Fleet) -> pb.AccessReply:
-    return pb.AccessReply(rows=[_request(v, fleet) for v in found.views], quorum=found.quorum)
+def _requests(requests: Requests, fleet: Fleet) -> pb.AccessReply:
+    return pb.AccessReply(rows=[_request(v, fleet) for v in requests.views], quorum=requests.quorum)
 
 
 def _approvals(signed: tuple[bytes, ...], _fleet: Fleet) -> pb.ApprovalReply:

@@ -1,4 +1,4 @@
-"""Challenges and answers to proofs as messages, on both ports."""
+"""Challenges and answers to evidence as messages, on both ports."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from framegate_proto.edge import to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 
 
-def to_challenge(made: SignedChallenge) -> pb.ChallengeReply:
-    """A challenge, with the sealed state that comes back with its proof."""
+def to_challenge(challenge: SignedChallenge) -> pb.ChallengeReply:
+    """A challenge, with the sealed state that comes back with its evidence."""
     return pb.ChallengeReply(
-        challenge=made.challenge,
-        signature=made.signature,
-        certificate=made.certificate,
-        state=made.state,
+        challenge=challenge.challenge,
+        signature=challenge.signature,
+        certificate=challenge.certificate,
+        state=challenge.state,
     )
 
 
 def to_answer(answer: Answer, fleet: Fleet) -> pb.AttestationReply:
-    """What a proof led to, and what every machine has to know of its fleet."""
+    """What evidence led to, and what every machine has to know of its fleet."""
     return pb.AttestationReply(
         device=answer.device,
         zone=answer.zone,

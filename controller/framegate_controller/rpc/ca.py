@@ -24,8 +24,8 @@ def _row(row: CaRow) -> pb.CaRow:
     )
 
 
-def _reply(found: Authorities, _fleet: Fleet) -> pb.CaReply:
-    return pb.CaReply(plan=found.plan, rows=[_row(r) for r in found.rows])
+def _reply(authorities: Authorities, _fleet: Fleet) -> pb.CaReply:
+    return pb.CaReply(plan=authorities.plan, rows=[_row(r) for r in authorities.rows])
 
 
 ROWS: Final[tuple[Rpc[Any, Any, Any], ...]] = (

@@ -61,11 +61,11 @@ def _summaries(views: list[DeviceView], fleet: Fleet) -> pb.ListReply:
     return pb.ListReply(devices=[_summary(v, fleet) for v in views])
 
 
-def _detail(found: ShownDevice, fleet: Fleet) -> pb.DeviceDetail:
-    device = found.view.device
+def _detail(shown_device: ShownDevice, fleet: Fleet) -> pb.DeviceDetail:
+    device = shown_device.view.device
     tpm, shown, clock, ima = device.tpm, device.shown, device.baseline.clock, device.baseline.ima
     return pb.DeviceDetail(
-        summary=_summary(found.view, fleet),
+        summary=_summary(shown_device.view, fleet),
         failures=to_failures(shown.failures),
         failures_ms=shown.failures_ms,
         tpm=_vendor(tpm.manufacturer) if tpm is not None else "",
@@ -77,10 +77,10 @@ def _detail(found: ShownDevice, fleet: Fleet) -> pb.DeviceDetail:
         reset_count=clock.reset_count if clock is not None else 0,
         restart_count=clock.restart_count if clock is not None else 0,
         certificate_expires_ms=device.certificate_expires_ms,
-        events=[to_event(e) for e in found.entries],
+        events=[to_event(e) for e in shown_device.entries],
         pcrs=shown.pcrs,
         findings=to_failures(shown.findings),
-        ear=found.ear.encode(),
+        ear=shown_device.ear.encode(),
         ima_entries=ima.entries if ima is not None else 0,
     )
 

@@ -28,8 +28,8 @@ def _observation(seen: Observed, _fleet: Fleet) -> pb.Observation:
     )
 
 
-def _replayed(found: Replayed) -> pb.ReplayRow:
-    kept = found.kept
+def _replayed(replayed: Replayed) -> pb.ReplayRow:
+    kept = replayed.kept
     return pb.ReplayRow(
         device=kept.device,
         evidence=kept.id,
@@ -37,9 +37,9 @@ def _replayed(found: Replayed) -> pb.ReplayRow:
         last_ms=kept.last_ms,
         count=kept.count,
         was=kept.affirming,
-        would=found.affirming,
-        failures=to_failures(found.failures),
-        problem=found.problem,
+        would=replayed.affirming,
+        failures=to_failures(replayed.failures),
+        problem=replayed.problem,
         was_profile=kept.profile,
     )
 

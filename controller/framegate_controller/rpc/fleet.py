@@ -67,7 +67,7 @@ class FleetService(rpc.FleetServicer):
 
     async def _complete(self, request: pb.CompleteRequest, device: str) -> pb.AttestationReply:
         answer = await asyncio.to_thread(
-            self._verifier.complete_attest, request.state, request.proof, device
+            self._verifier.complete_attest, request.state, request.evidence, device
         )
         await self._bus.publish((DeviceChanged(device),))
         return to_answer(answer, self._fleet)
@@ -98,11 +98,11 @@ class FleetService(rpc.FleetServicer):
             raise Refused.of(
                 Reason.MALFORMED, f"a nonce of {NONCE_BYTES} bytes", len(request.nonce)
             )
-        found = await self._write(
+        composed = await self._write(
             lambda tx: compose_grants(tx, self._fleet, self._policies, device.id, request.nonce)
         )
         return pb.FetchGrantsReply(
-            grants=found.grants, failures=to_failures(found.failures), masks=found.masks
+            grants=composed.grants, failures=to_failures(composed.failures), masks=composed.masks
         )
 
     @guarded
@@ -134,9 +134,11 @@ class FleetService(rpc.FleetServicer):
     ) -> pb.BrokerCertificateReply:
         """See `fleet.broker.broker_certificate`."""
         device = await self._device(context)
-        made = await asyncio.to_thread(broker_certificate, self._fleet, device, request.csr)
+        certificate = await asyncio.to_thread(broker_certificate, self._fleet, device, request.csr)
         issuer = self._fleet.keys.issuing["broker-ca"].der
-        return pb.BrokerCertificateReply(certificate=made.public_bytes(Encoding.DER), issuer=issuer)
+        return pb.BrokerCertificateReply(
+            certificate=certificate.public_bytes(Encoding.DER), issuer=issuer
+        )
 
     @guarded_stream
     async def TrustFeed(
@@ -181,8 +183,8 @@ class FleetService(rpc.FleetServicer):
 
 
 def _state(tx: Transaction, device: str) -> State:
-    found = tx.devices.get(device)
-    return found.state if found is not None else State.RETIRED
+    machine = tx.devices.get(device)
+    return machine.state if machine is not None else State.RETIRED
 
 
 def _within(

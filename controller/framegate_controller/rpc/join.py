@@ -15,7 +15,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 
 class JoinService(rpc.JoinServicer):
-    """`Begin` answers a Hello with a challenge, `Complete` a proof, with all reasons."""
+    """`Begin` answers a Hello with a challenge, `Complete` evidence, with all reasons."""
 
     def __init__(self, verifier: Verifier, bus: Bus) -> None:
         self._verifier, self._bus = verifier, bus
@@ -34,7 +34,7 @@ class JoinService(rpc.JoinServicer):
 
     async def _complete(self, request: pb.CompleteRequest) -> pb.AttestationReply:
         answer = await asyncio.to_thread(
-            self._verifier.complete_join, request.state, request.mac, request.proof
+            self._verifier.complete_join, request.state, request.mac, request.evidence
         )
         await self._bus.publish((DeviceChanged(answer.device),))
         return to_answer(answer, self._verifier.fleet)

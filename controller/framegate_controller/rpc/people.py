@@ -52,8 +52,8 @@ def _signed_out(name: str, _fleet: Fleet) -> pb.WhoAmIReply:
     return pb.WhoAmIReply(operator=name)
 
 
-def _challenge(made: KeyCeremony, _fleet: Fleet) -> pb.KeyChallenge:
-    return pb.KeyChallenge(state=made.state, options=made.options)
+def _challenge(ceremony: KeyCeremony, _fleet: Fleet) -> pb.KeyChallenge:
+    return pb.KeyChallenge(state=ceremony.state, options=ceremony.options)
 
 
 def _proved(answer: FactorAnswer, fleet: Fleet) -> pb.ProveFactorReply:
@@ -66,7 +66,7 @@ def _record(view: OperatorView) -> pb.OperatorRecord:
     operator = view.operator
     return pb.OperatorRecord(
         name=operator.name,
-        words=operator.remark,
+        remark=operator.remark,
         enabled=operator.enabled,
         roles=[str(r) for r in operator.standing_roles],
         elevations=[f"{e.scoped} until {e.until_ms}" for e in view.elevations],
@@ -79,8 +79,8 @@ def _record(view: OperatorView) -> pb.OperatorRecord:
     )
 
 
-def _operators(found: Operators, _fleet: Fleet) -> pb.OperatorsReply:
-    return pb.OperatorsReply(operators=map(_record, found.operators), quorum=found.quorum)
+def _operators(listing: Operators, _fleet: Fleet) -> pb.OperatorsReply:
+    return pb.OperatorsReply(operators=map(_record, listing.operators), quorum=listing.quorum)
 
 
 def _invited(invited: InvitedOperator, fleet: Fleet) -> pb.OperatorReply:

@@ -24,14 +24,14 @@ def _heads(heads: Heads, fleet: Fleet) -> pb.LogHeadReply:
     )
 
 
-def _proof(found: ProvedEntry, _fleet: Fleet) -> pb.ProveLogReply:
-    proof = found.proof
+def _proof(proved: ProvedEntry, _fleet: Fleet) -> pb.ProveLogReply:
+    proof = proved.proof
     return pb.ProveLogReply(
         entry=proof.entry,
         index=proof.index,
         path=proof.path,
         checkpoint=proof.checkpoint,
-        growth=found.growth,
+        growth=proved.growth,
     )
 
 

@@ -69,8 +69,8 @@ class SignInService(rpc.SignInServicer):
     async def KeyBegin(self, request: pb.KeyBeginRequest, context: Context) -> pb.KeyChallenge:
         """See `SignIn.key_begin`."""
         _short(request.operator)
-        made = await self._work(lambda: self._sign_in.key_begin(request.operator))
-        return pb.KeyChallenge(state=made.state, options=made.options)
+        ceremony = await self._work(lambda: self._sign_in.key_begin(request.operator))
+        return pb.KeyChallenge(state=ceremony.state, options=ceremony.options)
 
     @guarded
     async def KeyComplete(self, request: pb.KeyCompleteRequest, context: Context) -> pb.SignedIn:
@@ -148,22 +148,22 @@ class SignInService(rpc.SignInServicer):
         return await to_the_end(self._signed_in(work))
 
     async def _signed_in(self, work: Callable[[], SignedIn | None]) -> pb.SignedIn:
-        made = await self._work(work)
-        if made is None:
+        signed_in = await self._work(work)
+        if signed_in is None:
             return pb.SignedIn(pending=True)
         await self._bus.publish(
             (AccessChanged(),)
         )  # gateways know of the session before the person's first command reaches one
         keys = self._fleet.keys
         return pb.SignedIn(
-            operator=made.operator,
-            certificate=made.certificate.public_bytes(Encoding.DER),
+            operator=signed_in.operator,
+            certificate=signed_in.certificate.public_bytes(Encoding.DER),
             issuer=keys.issuing["operator-ca"].der,
             authorities=keys.authorities,
-            roles=made.roles,
-            expires_ms=made.expires_ms,
-            recovery_codes=made.recovery_codes,
-            notices=made.notices,
+            roles=signed_in.roles,
+            expires_ms=signed_in.expires_ms,
+            recovery_codes=signed_in.recovery_codes,
+            notices=signed_in.notices,
             fleet_address=self._fleet.addresses.fleet,
         )
 

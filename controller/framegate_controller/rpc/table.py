@@ -76,8 +76,10 @@ class Operators:
             raise ValueError(
                 f"calls without a row, or rows without a call: {sorted(set(handlers) ^ known)}"
             )
-        made: rpc.OperatorServicer = type("OperatorService", (rpc.OperatorServicer,), handlers)()
-        return made
+        servicer: rpc.OperatorServicer = type(
+            "OperatorService", (rpc.OperatorServicer,), handlers
+        )()
+        return servicer
 
     def _unary(self, row: Rpc[Any, Any, Any]) -> Any:
         async def handle(_service: Any, request: Any, context: Context) -> Any:
@@ -97,8 +99,8 @@ class Operators:
             done = await self._done(verb, request, context)
             rows: Iterator[Any] = verb.rows(self._desk.store, self._desk.fleet, done.value)
             while some := await asyncio.to_thread(_some, rows):
-                for found in some:
-                    yield row.reply(found)
+                for item in some:
+                    yield row.reply(item)
 
         handle.__name__ = row.name
         return guarded_stream(handle)
@@ -132,10 +134,10 @@ class Operators:
 
 def _some(rows: Iterator[Row]) -> list[Row]:
     """The next rows; none are left where it is empty."""
-    found: list[Row] = []
+    batch: list[Row] = []
     until = time.monotonic() + SOON_S
     for row in rows:
-        found.append(row)
-        if len(found) == SOME or time.monotonic() > until:
+        batch.append(row)
+        if len(batch) == SOME or time.monotonic() > until:
             break
-    return found
+    return batch

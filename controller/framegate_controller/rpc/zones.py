@@ -22,7 +22,7 @@ def _zone(view: ZoneView, _fleet: Fleet) -> pb.ZoneRow:
         reason=rules.reason,
         by=rules.by,
         since_ms=rules.since_ms,
-        words=rules.remark,
+        remark=rules.remark,
     )
 
 

@@ -75,7 +75,7 @@ def now_ms() -> int:
 
 
 def _engine(path: Path, *, writes: bool) -> Engine:
-    made = create_engine(f"sqlite:///{path}")
+    engine = create_engine(f"sqlite:///{path}")
     pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"]
     begin = (
         "BEGIN IMMEDIATE" if writes else "BEGIN"
@@ -89,6 +89,6 @@ def _engine(path: Path, *, writes: bool) -> Engine:
     def begun(connection: Any) -> None:
         connection.exec_driver_sql(begin)
 
-    event.listen(made, "connect", connected)
-    event.listen(made, "begin", begun)
-    return made
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
+    return engine

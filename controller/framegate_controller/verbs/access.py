@@ -199,8 +199,8 @@ class ListAccess(Verb[Requests]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[Requests]:
         """See `Verb.run`. Whatever the caller asked for themselves is theirs to see."""
-        found = tx.requests.latest(MAX_ROWS) if self.past else tx.requests.in_state(OPEN)
-        now = [as_of_now(tx, r) for r in found]
+        requests = tx.requests.latest(MAX_ROWS) if self.past else tx.requests.in_state(OPEN)
+        now = [as_of_now(tx, r) for r in requests]
         told = [r for r in now if self.past or _lives(r, tx.now_ms)][:MAX_ROWS]
         seen = [r for r in told if call.sees(r.zone) or r.requester == call.caller.name]
         return Outcome(Requests(tuple(_view(tx, call, r) for r in seen), quorum(tx)))

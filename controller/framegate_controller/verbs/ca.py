@@ -109,7 +109,7 @@ def parse_rotation(request: pb.RotateCaRequest) -> PlanRotation | RotateCa:
 
 def ca_rows(tx: Transaction, keys: FleetKeys) -> Iterator[CaRow]:
     """Root, generations and signing keys, as rows for people."""
-    yield CaRow(label="root", certificate=keys.root.certificate, held_in=keys.held.place)
+    yield CaRow(label="root", certificate=keys.root.certificate, held_in=keys.key_store.place)
     for label in ISSUING:
         for generation in keys.generations(label):
             yield _generation(tx, keys, generation)
@@ -127,7 +127,7 @@ def _generation(tx: Transaction, keys: FleetKeys, generation: Generation) -> CaR
     return CaRow(
         label=generation.label,
         certificate=generation.certificate,
-        held_in="destroyed" if gone else keys.held.place,
+        held_in="destroyed" if gone else keys.key_store.place,
         state=generation.state,
         note=_note(tx, keys, generation),
     )
@@ -136,8 +136,8 @@ def _generation(tx: Transaction, keys: FleetKeys, generation: Generation) -> CaR
 def _note(tx: Transaction, keys: FleetKeys, generation: Generation) -> str:
     match generation.state:
         case GenerationState.COMING:
-            made = f"{from_ms(made_ms(tx, keys, generation.label)):%F %H:%M}"
-            return f"made {made} UTC; waits until every trusted machine has heard of it"
+            when = f"{from_ms(made_ms(tx, keys, generation.label)):%F %H:%M}"
+            return f"made {when} UTC; waits until every trusted machine has heard of it"
         case GenerationState.GONE:
             return "until nothing it signed lives"
     left = generation.certificate.not_valid_after_utc - from_ms(tx.now_ms)

@@ -78,8 +78,8 @@ class ListDevices(Verb[list[DeviceView]]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[list[DeviceView]]:
         """See `Verb.run`."""
-        found = tx.devices.all(kind=self.kind)
-        return Outcome([view_of(tx, d) for d in found if call.sees(d.zone)])
+        devices = tx.devices.all(kind=self.kind)
+        return Outcome([view_of(tx, d) for d in devices if call.sees(d.zone)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,8 @@ class InviteDevice(Verb[GivenTicket]):
 
         A replacement is asked of the zone in which the present machine stands.
         """
-        held = tx.devices.named(self.name) if self.replaces else None
-        zone = held.zone if held is not None else self.zone
+        present = tx.devices.named(self.name) if self.replaces else None
+        zone = present.zone if present is not None else self.zone
         verb = "device.replace" if self.replaces else "device.invite"
         return Aim(verb, zone, f"{self.kind}.{zone}.{self.name}"[:MAX_TARGET])
 

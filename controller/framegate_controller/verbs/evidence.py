@@ -94,19 +94,21 @@ class Replay(StreamedVerb[list[str], Replayed]):
     def run(self, tx: Transaction, call: Call) -> Outcome[list[str]]:
         """The ids of the evidence to replay, as far as the caller sees its zone."""
         if self.device:
-            found = tx.evidence.ids_since(self.since_ms, device=tx.devices.find(self.device).id)
+            identifiers = tx.evidence.ids_since(
+                self.since_ms, device=tx.devices.find(self.device).id
+            )
         else:
-            found = tx.evidence.ids_since(self.since_ms, profile=self.profile.name)
-        return Outcome([identifier for identifier, zone in found if call.sees(zone)])
+            identifiers = tx.evidence.ids_since(self.since_ms, profile=self.profile.name)
+        return Outcome([identifier for identifier, zone in identifiers if call.sees(zone)])
 
     def rows(self, store: Store, fleet: Fleet, start: list[str]) -> Iterator[Replayed]:
         """See `StreamedVerb.rows`. What was forgotten meanwhile is left out."""
-        held = InMemoryAllowlists()
+        parsed = InMemoryAllowlists()
         for identifier in start:
             with store.reading() as tx:
                 kept = tx.evidence.get(identifier)
-                found = (
-                    replay(tx, kept, self.profile, held, self.given) if kept is not None else None
+                replayed = (
+                    replay(tx, kept, self.profile, parsed, self.given) if kept is not None else None
                 )
-            if found is not None:
-                yield found
+            if replayed is not None:
+                yield replayed

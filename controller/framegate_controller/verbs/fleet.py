@@ -82,8 +82,8 @@ class Events(Verb[list[LoggedEntry]]):
         zones, size = call.allowed.zones, tx.log.size()
         most = self.most if zones is None else self.most * LOOKED_THROUGH
         query = self._query(tx, routine=zones is not None)
-        found = tx.log.entries(query, first=0, below=size, most=most, newest_first=True)
-        seen = [e for e in found if zones is None or _zone_of(e) in zones]
+        entries = tx.log.entries(query, first=0, below=size, most=most, newest_first=True)
+        seen = [e for e in entries if zones is None or _zone_of(e) in zones]
         return Outcome(seen[: self.most])
 
     def _query(self, tx: Transaction, *, routine: bool) -> EntryQuery:
@@ -118,8 +118,8 @@ class ShowResult(Verb[KeptResult]):
 
         Whoever does not see the zone is told as little as of an id that is none.
         """
-        found = tx.evidence.result(self.identifier)
-        if found is None or not call.sees(split_device_id(found.device)[1]):
+        result = tx.evidence.result(self.identifier)
+        if result is None or not call.sees(split_device_id(result.device).zone):
             hint, asked = "framegate receipt show ID names it", ascii(self.identifier[:80])
             raise Refused.of(Reason.NOT_FOUND, "an affirming result's id", asked, hint)
-        return Outcome(found)
+        return Outcome(result)

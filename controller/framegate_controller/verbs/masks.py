@@ -44,8 +44,8 @@ class SetMasks(Verb[CameraMasks]):
     def run(self, tx: Transaction, call: Call) -> Outcome[CameraMasks]:
         """See `Verb.run`."""
         camera = tx.devices.find(self.device, Kind.CAMERA)
-        made = set_masks(tx, call.fleet.keys, camera, self.regions)
-        return Outcome(made, (GrantsChanged(camera.id),))
+        masks = set_masks(tx, call.fleet.keys, camera, self.regions)
+        return Outcome(masks, (GrantsChanged(camera.id),))
 
 
 @dataclass(frozen=True, slots=True)

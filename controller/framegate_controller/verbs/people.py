@@ -68,16 +68,16 @@ class InvitedOperator:
 
 def view_of(tx: Transaction, operator: Operator) -> OperatorView:
     """As they stand in this transaction."""
-    held, found = operator.factors, []
-    if held.password and held.totp:
-        found += ["password", "totp"]
-    if held.oidc_subject:
-        found.append("oidc")
-    found += [f"key {k.label}" for k in tx.people.keys(operator.name)]
+    stored, factors = operator.factors, []
+    if stored.password and stored.totp:
+        factors += ["password", "totp"]
+    if stored.oidc_subject:
+        factors.append("oidc")
+    factors += [f"key {k.label}" for k in tx.people.keys(operator.name)]
     return OperatorView(
         operator=operator,
         enrolled=enrolled(tx, operator),
-        factors=tuple(found),
+        factors=tuple(factors),
         elevations=tuple(elevations(tx, operator.name)),
         sessions=len(tx.people.sessions(tx.now_ms, operator.name)),
     )
@@ -118,7 +118,7 @@ class AddOperator(Verb[InvitedOperator]):
         roles = tuple(parse_roles(request.roles))
         return cls(
             name=parse_name(request.name, "operator name"),
-            remark=request.words[:MAX_REMARK],
+            remark=request.remark[:MAX_REMARK],
             roles=roles,
             oidc_issuer=request.oidc_issuer[:MAX_ISSUER],
             oidc_subject=request.oidc_subject[:MAX_SUBJECT],

@@ -41,11 +41,11 @@ class ShowPolicy(Verb[AppliedPolicy]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[AppliedPolicy]:
         """See `Verb.run`. Raises Refused (NOT_FOUND)."""
-        found = tx.policies.version(self.version) if self.version else tx.policies.current()
-        if found is None:
+        policy = tx.policies.version(self.version) if self.version else tx.policies.current()
+        if policy is None:
             expected, hint = "a version of the access policy", "framegate policy history"
             raise Refused.of(Reason.NOT_FOUND, expected, self.version, hint)
-        return Outcome(found)
+        return Outcome(policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class SimulatePolicy(StreamedVerb[list[KeptDecision], Simulated]):
 
 
 def _files(files: Iterable[pb.PolicyFile]) -> dict[str, str]:
-    found = {f.name: f.text for f in files}
-    if not found:
+    by_name = {f.name: f.text for f in files}
+    if not by_name:
         raise Malformed.of(Reason.USAGE, "files of a policy", "none")
-    return found
+    return by_name

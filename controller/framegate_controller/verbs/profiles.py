@@ -93,15 +93,15 @@ class ListProfiles(Verb[list[ProfileView]]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[list[ProfileView]]:
         """See `Verb.run`."""
-        found = []
+        views = []
         for kept in tx.profiles.revisions():
             problem = ""
             try:
                 load_revision(tx, call.fleet.keys, kept.name, kept.revision)
             except FramegateError as error:
                 problem = str(error.failures[0])
-            found.append(replace(_view(tx, kept), problem=problem))
-        return Outcome(found)
+            views.append(replace(_view(tx, kept), problem=problem))
+        return Outcome(views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +131,13 @@ class ShowProfile(Verb[ShownProfile]):
 
 
 def _kept(tx: Transaction, name: str, revision: int) -> ProfileRevision:
-    found = tx.profiles.revision(name, revision)
-    if found is None:
+    profile_revision = tx.profiles.revision(name, revision)
+    if profile_revision is None:
         actual = f"{name[:63]!a} {revision}"
         raise Refused.of(
             Reason.NOT_FOUND, "a firmware profile and revision", actual, "framegate profile list"
         )
-    return found
+    return profile_revision
 
 
 def _view(tx: Transaction, kept: ProfileRevision) -> ProfileView:

@@ -65,17 +65,17 @@ class ReadLog(StreamedVerb[int, LoggedEntry]):
         while left > 0:
             most = min(CHUNK, left)
             with store.reading() as tx:
-                found = tx.log.entries(
+                entries = tx.log.entries(
                     self.query, first=first, below=below, most=most, newest_first=self.newest_first
                 )
-            yield from found
-            if len(found) < most:
+            yield from entries
+            if len(entries) < most:
                 return
-            left -= len(found)
+            left -= len(entries)
             if self.newest_first:
-                below = found[-1].index
+                below = entries[-1].index
             else:
-                first = found[-1].index + 1
+                first = entries[-1].index + 1
 
 
 @dataclass(frozen=True, slots=True)

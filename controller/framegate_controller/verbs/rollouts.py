@@ -120,4 +120,4 @@ def _view(tx: Transaction, record: RolloutRecord) -> RolloutView:
 
 
 def _zone(device: RolloutDevice) -> str:
-    return split_device_id(device.device)[1]
+    return split_device_id(device.device).zone

@@ -83,9 +83,9 @@ class SignOut(Verb[str]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[str]:
         """See `Verb.run`. Whose session it was."""
-        held = tx.people.session(call.caller.session)
-        if held is not None:
-            tx.people.put_session(replace(held, ended_ms=tx.now_ms))
+        session = tx.people.session(call.caller.session)
+        if session is not None:
+            tx.people.put_session(replace(session, ended_ms=tx.now_ms))
         tx.raise_revision()
         tx.record(SignedOut())
         return Outcome(call.caller.name, (AccessChanged(),))
@@ -142,10 +142,10 @@ class ProveFactor(Verb[FactorAnswer]):
 
     def _by_key(self, tx: Transaction, caller: Caller, people: PeopleDesk) -> None:
         whose = people.sign_in.security_keys.answered(tx, self.state, self.response)
-        held = tx.people.session(caller.session)
-        if whose != caller.name or held is None:
+        session = tx.people.session(caller.session)
+        if whose != caller.name or session is None:
             raise Refused.of(Reason.SIGN_IN, "your own security key", "another's")
-        shown(tx, held, "security key", caller.source)
+        shown(tx, session, "security key", caller.source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,8 @@ class ListZones(Verb[list[ZoneView]]):
 
 
 def _view(rules: ZoneRules, machines: Counter[Kind | State] | None) -> ZoneView:
-    found: Counter[Kind | State] = machines if machines is not None else Counter()
-    return ZoneView(rules, found[Kind.CAMERA], found[Kind.GATEWAY], found[State.TRUSTED])
+    counts: Counter[Kind | State] = machines if machines is not None else Counter()
+    return ZoneView(rules, counts[Kind.CAMERA], counts[Kind.GATEWAY], counts[State.TRUSTED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class SetZone(Verb[ZoneView]):
         return cls(
             Zone(parse_name(request.zone, "zone")),
             grace,
-            request.words[:MAX_REMARK] if request.set_words else None,
+            request.remark[:MAX_REMARK] if request.set_remark else None,
         )
 
     def aim(self, tx: Transaction) -> Aim:
@@ -97,11 +97,11 @@ class SetZone(Verb[ZoneView]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[ZoneView]:
         """See `Verb.run`."""
-        held = tx.zones.get(self.zone)
+        current = tx.zones.get(self.zone)
         rules = replace(
-            held,
-            grace=held.grace if self.grace is None else self.grace,
-            remark=held.remark if self.remark is None else self.remark,
+            current,
+            grace=current.grace if self.grace is None else self.grace,
+            remark=current.remark if self.remark is None else self.remark,
             by=call.actor,
             since_ms=tx.now_ms,
         )

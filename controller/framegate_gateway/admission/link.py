@@ -27,7 +27,6 @@ from framegate.identity.certificates import (
     verify_certificate,
 )
 from framegate.identity.names import Kind, split_device_id
-from framegate.record.merkle import packed_tree
 from framegate.sframe import Opener, parse_header
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import Polygon, verify_masks
@@ -35,17 +34,17 @@ from framegate.signed.statement import Grant, verify_grant
 from framegate.wire import (
     ENCODING_JPEG,
     ENCODING_PNG,
-    LABEL_HEAD,
     LABEL_OPENING,
     MAX_FRAME_BYTES,
     MAX_FRAME_PIXELS,
-    FrameHead,
     FrameMetadata,
     Opening,
     SessionOffer,
     opening_info,
     sha256,
 )
+from framegate_gateway.admission.admitted import Admitted, GrantFacts
+from framegate_gateway.admission.camera_head import TakenHead, verify_camera_head
 from framegate_gateway.trust.feed import Standing, TrustView
 from framegate_gateway.trust.keys import GatewayKeys, HpkeKey
 
@@ -57,41 +56,10 @@ RECENT_FRAMES: Final = 64
 """Digests of a session's latest frames: a stuck driver repeats its last buffers, a replayed loop is
 longer than any line's memory should be.
 """
-MAX_SESSION_FRAMES: Final = 32_768
-"""Frames one head may cover: 120 s at 240 frames a second and some."""
 KEPT_MASKS: Final = 4
 """Masks of one connection: those in force, those before them, and room."""
 _KIDS: Final = count(secrets.randbits(32) << 16)
 """Key ids of this process, never reused, starting where no earlier process did."""
-
-
-@dataclass(frozen=True, slots=True)
-class GrantFacts:
-    """What of a grant its frames are judged and receipted by; digests in hex."""
-
-    policy: str
-    grant_sha256: str
-    mask_version: int
-    mask_sha256: str
-    model_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A frame that passed every check: its authenticated metadata, encoded image, counter, and the
-    sender's standing.
-    """
-
-    metadata: FrameMetadata
-    metadata_bytes: bytes
-    image: bytes
-    image_sha256: bytes
-    counter: int
-    missing: int
-    standing: Standing
-    grant: GrantFacts
-    masks: tuple[Polygon, ...]
-    policy: str = ""
 
 
 @dataclass
@@ -105,18 +73,6 @@ class _Session:
     recent: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
 
 
-@dataclass(frozen=True, slots=True)
-class TakenHead:
-    """A camera's head over an ended session, after its checks; `tree` is the leaf hashes, 32 bytes
-    each.
-    """
-
-    session: bytes
-    head: bytes
-    signature: bytes
-    tree: bytes
-
-
 class CameraLink:
     """Admission for one connection of one camera. Every method raises Malformed or Refused and then
     leaves the link as it was.
@@ -125,7 +81,7 @@ class CameraLink:
     def __init__(self, certificate: x509.Certificate, keys: GatewayKeys, view: TrustView) -> None:
         self._keys, self._view = keys, view
         self._identity = self._verified(certificate)
-        if split_device_id(self._identity.common_name)[0] != Kind.CAMERA:
+        if split_device_id(self._identity.common_name).kind != Kind.CAMERA:
             raise Refused.of(
                 Reason.WRONG_ROLE, "a camera's certificate", self._identity.common_name
             )
@@ -231,32 +187,9 @@ class CameraLink:
 
     def head(self, head_bytes: bytes, signature: bytes, tree: bytes) -> TakenHead:
         """A head that this camera signed over one of its sessions, which may be an earlier
-        connection's.
-
-        1. it parses and names this camera;
-        2. as many leaf hashes as it counts, at most `MAX_SESSION_FRAMES`;
-        3. the camera's key signed it;
-        4. the leaves have its root. That the session was this camera's, the store knows. Raises
-           Malformed or Refused (FRAME_HEAD).
+        connection's (`verify_camera_head`). That the session was this camera's, the store knows.
         """
-        head = FrameHead.parse(head_bytes)
-        if head.device != self.device:  # 1
-            raise Refused.of(Reason.FRAME_HEAD, f"a head of {self.device}", head.device)
-        if head.count > MAX_SESSION_FRAMES or len(tree) != 32 * head.count:  # 2
-            raise Refused.of(
-                Reason.FRAME_HEAD,
-                f"{head.count} leaf hashes, at most {MAX_SESSION_FRAMES}",
-                len(tree) // 32,
-            )
-        try:  # 3
-            self._identity.key.verify(signature, LABEL_HEAD + head_bytes, ec.ECDSA(hashes.SHA256()))
-        except InvalidSignature as error:
-            raise Refused.of(
-                Reason.FRAME_HEAD, "the camera's signature over its frames", "another"
-            ) from error
-        if packed_tree(tree).root != head.root:  # 4
-            raise Refused.of(Reason.FRAME_HEAD, "leaf hashes of the signed root", "others")
-        return TakenHead(head.session, head_bytes, signature, tree)
+        return verify_camera_head(head_bytes, signature, tree, self.device, self._identity.key)
 
     def refresh(self, der: bytes) -> None:
         """A fresh certificate in-band: of the same device and the same key, alive now. Raises
@@ -336,7 +269,7 @@ class CameraLink:
             raise Refused.of(
                 Reason.FRAME_TOO_LARGE, f"at most {MAX_FRAME_BYTES} bytes", len(sealed)
             )
-        kid = parse_header(sealed[:17])[0]
+        kid = parse_header(sealed[:17]).kid
         session = self._sessions.get(kid)
         if session is None or session.closes_at_s <= time.monotonic():  # 3
             raise Refused.of(

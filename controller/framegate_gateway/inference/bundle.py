@@ -126,7 +126,7 @@ def read_bundle_files(folder: Path) -> tuple[dict[str, bytes], bytes]:
             "a link" if folder.is_symlink() else "none",
             "name a bundle: --bundle DIR",
         )
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     for place, folders, names in os.walk(folder, followlinks=False):
         here = Path(place)
         for name in [*folders, *names]:
@@ -150,14 +150,14 @@ def read_bundle_files(folder: Path) -> tuple[dict[str, bytes], bytes]:
                     f"{what} {ascii(relative)[:120]}",
                     "take it out",
                 )
-            if len(found) >= MAX_FILES:
+            if len(files) >= MAX_FILES:
                 raise Malformed.of(Reason.MODEL, f"at most {MAX_FILES} files", "more")
-            found[relative] = _read(
+            files[relative] = _read(
                 path,
                 MAX_MODEL_BYTES if relative in {MODEL_NAME, WEIGHTS_NAME} else MAX_PART_BYTES,
                 relative,
             )
-    return found, found.pop(SIGNATURE_NAME, b"")
+    return files, files.pop(SIGNATURE_NAME, b"")
 
 
 def parse_bundle(files: Mapping[str, bytes], signature: bytes = b"") -> Bundle:

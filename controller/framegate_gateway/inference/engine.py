@@ -1,17 +1,11 @@
-"""The parent's side of the inference child: starts it, asks it one frame at a time, shares it
-fairly, replaces it when it dies.
+"""The parent's side of inference: asks the child one frame at a time, shares it fairly, replaces it
+when it dies.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
-import socket
-import struct
-import subprocess
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +14,7 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.signed.mask import Polygon
 from framegate_gateway.inference.bundle import Bundle
+from framegate_gateway.inference.child import InferenceChild
 from framegate_gateway.inference.parts import Parts, digest_of
 
 log = logging.getLogger(__name__)
@@ -38,7 +33,6 @@ WATCH_S: Final = 60.0
 """How often known answers are asked again and the bundle's bytes hashed again: 24 small frames take
 a tenth of a second.
 """
-_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,39 +76,20 @@ class Engine:
         self._flying: deque[_Job] = deque()
         self._work, self._room, self._sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._known: OrderedDict[str, _Sent] = OrderedDict()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._child: InferenceChild | None = None
         self._ids = 0
 
     async def start(self) -> None:
         """Start the child, give it the model, have it prove itself by its known answers. Raises
         Unavailable or Refused (MODEL, MODEL_GRAPH, KNOWN_ANSWER).
         """
-        ours, theirs = socket.socketpair()
-        environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
-        argv = [
-            sys.executable,
-            "-m",
-            "framegate_gateway.inference.worker",
-            str(theirs.fileno()),
-            str(self._threads),
-        ]
-        self._child = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
-            argv,
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        theirs.close()
-        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
+        child = self._child = await InferenceChild.spawn(self._threads)
         self._known.clear()
         files = [(name, data) for name, data in self.bundle.files.items()]
         head = {"files": [(name, len(data)) for name, data in files], "elsewhere": self._elsewhere}
         try:
-            await self._send(head, tuple(data for _, data in files))
-            answer, _ = await asyncio.wait_for(self._receive(), START_TIMEOUT_S)
+            await child.send(head, tuple(data for _, data in files))
+            answer, _ = await asyncio.wait_for(child.receive(), START_TIMEOUT_S)
         except (EOFError, OSError, TimeoutError) as error:
             self._kill()
             raise Unavailable.of(
@@ -314,14 +289,14 @@ class Engine:
                     continue
                 self._flying.append(job)
                 self._sent.set()
-                await self._send(*message)
+                await self._running().send(*message)
 
     async def _read_answers(self) -> None:
         while True:
             if not self._flying:
                 self._sent.clear()
                 await self._sent.wait()
-            head, body = await asyncio.wait_for(self._receive(), ANSWER_TIMEOUT_S)
+            head, body = await asyncio.wait_for(self._running().receive(), ANSWER_TIMEOUT_S)
             job = self._flying.popleft()
             self._room.set()
             part_type = job.head.get("part_type", "")
@@ -382,30 +357,15 @@ class Engine:
             self._turns[device] = jobs  # to the end: everyone else comes first
         return job
 
-    async def _send(self, head: dict[str, Any], body: tuple[bytes, ...]) -> None:
-        if self._writer is None:
+    def _running(self) -> InferenceChild:
+        if self._child is None:
             raise EOFError
-        raw = json.dumps(head).encode()
-        self._writer.write(struct.pack(">II", len(raw), sum(map(len, body))) + raw)
-        for part in body:
-            if part:
-                self._writer.write(part)
-        await self._writer.drain()
-
-    async def _receive(self) -> tuple[dict[str, Any], bytes]:
-        if self._reader is None:
-            raise EOFError
-        head_size, body_size = struct.unpack(">II", await self._reader.readexactly(8))
-        answer = json.loads(await self._reader.readexactly(head_size))
-        return answer, await self._reader.readexactly(body_size)
+        return self._child
 
     def _kill(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
         if self._child is not None:
             self._child.kill()
-            self._child.wait()
-        self._writer = self._reader = self._child = None
+            self._child = None
         self._known.clear()
         for job in self._flying:
             _fail(

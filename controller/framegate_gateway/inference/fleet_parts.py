@@ -87,7 +87,7 @@ class FleetParts:
         Raises Malformed or Refused for the first that is not.
         """
         for envelope in envelopes:
-            part = verify_part(envelope, root, now, held=self._parts)
+            part = verify_part(envelope, root, now, known=self._parts)
             self._parts[part.part_type] = part
         self._drop_unused()
         if self._missing():

@@ -43,12 +43,12 @@ def verify_graph(model: bytes, classes: int) -> None:  # noqa: C901 - ordered st
     nodes = list(_nodes(proto.graph))
     if not nodes or len(nodes) > MAX_NODES:
         raise Malformed.of(Reason.MODEL_GRAPH, f"1 to {MAX_NODES} nodes", len(nodes))
-    words = (
+    names = (
         [w for n in nodes for w in (n.op_type, n.domain)]
         + [o.domain for o in proto.opset_import]
         + [f.name for f in proto.functions]
     )
-    if not all(type(w) is str for w in words):  # protobuf hands out bytes where a name is not UTF-8
+    if not all(type(w) is str for w in names):  # protobuf hands out bytes where a name is not UTF-8
         raise Malformed.of(
             Reason.MODEL_GRAPH,
             "names of operators as text",

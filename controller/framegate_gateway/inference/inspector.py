@@ -159,8 +159,10 @@ class Inspector:
         of at least `threshold` (default: the recipe's).
         """
         least = self.recipe.threshold if threshold is None else threshold
-        found = detections_from_maps(heat, geometry, self._raw(least))
-        return Detections(found.boxes, found.classes, self._calibrated(found.scores))
+        uncalibrated = detections_from_maps(heat, geometry, self._raw(least))
+        return Detections(
+            uncalibrated.boxes, uncalibrated.classes, self._calibrated(uncalibrated.scores)
+        )
 
     def inspect(
         self, frame: Gray, golden: Golden, threshold: float | None = None, *, gate: bool = True
@@ -226,22 +228,24 @@ def known_pair(inspector: Inspector, answer: KnownAnswer) -> Floats:
     ).pair
 
 
-def verify_known_answer(inspector: Inspector, answer: KnownAnswer, found: Detections) -> None:
-    """That `found` is what the model must find in a known frame. Raises Refused (KNOWN_ANSWER)."""
+def verify_known_answer(inspector: Inspector, answer: KnownAnswer, detections: Detections) -> None:
+    """That `detections` are what the model must find in a known frame. Raises Refused
+    (KNOWN_ANSWER).
+    """
     wanted = [
         (inspector.recipe.classes.index(d["kind"]), d["score"], np.array(d["box"], np.float32))
         for d in answer.defects
     ]
-    open_ = set(range(len(found)))
+    open_ = set(range(len(detections)))
     for kind, score, box in wanted:
-        overlap = iou(box, found.boxes) if len(found) else np.zeros(0)
+        overlap = iou(box, detections.boxes) if len(detections) else np.zeros(0)
         hit = next(
             (
                 i
                 for i in sorted(open_)
-                if found.classes[i] == kind
+                if detections.classes[i] == kind
                 and overlap[i] > BOX_SLACK
-                and abs(float(found.scores[i]) - score) <= SCORE_SLACK
+                and abs(float(detections.scores[i]) - score) <= SCORE_SLACK
             ),
             None,
         )
@@ -250,19 +254,19 @@ def verify_known_answer(inspector: Inspector, answer: KnownAnswer, found: Detect
                 answer.name,
                 f"{inspector.recipe.classes[kind]} at {[round(float(v)) for v in box]} with"
                 f" {score:.2f}",
-                found,
+                detections,
                 inspector.recipe,
             )
         open_.remove(hit)
     if open_:
-        raise _deviates(answer.name, f"{len(wanted)} defects", found, inspector.recipe)
+        raise _deviates(answer.name, f"{len(wanted)} defects", detections, inspector.recipe)
 
 
-def _deviates(name: str, wanted: str, found: Detections, recipe: Recipe) -> Refused:
+def _deviates(name: str, wanted: str, detections: Detections, recipe: Recipe) -> Refused:
     said = (
         ", ".join(
             f"{recipe.classes[int(c)]} {float(s):.2f}"
-            for c, s in zip(found.classes, found.scores, strict=True)
+            for c, s in zip(detections.classes, detections.scores, strict=True)
         )
         or "nothing"
     )

@@ -46,7 +46,7 @@ def card(
     lines: Sequence[str],
 ) -> Colour:
     """Golden image and frame side by side under a strip in the outcome's colour with `lines`."""
-    found = boxes(frame, defects)
+    marked = boxes(frame, defects)
     h, w = frame.shape
     left = np.full((h, w, 3), 235, np.uint8)
     if golden is None:
@@ -61,7 +61,7 @@ def card(
             ),
             np.uint8,
         )
-    body = np.hstack([left, np.full((h, MARGIN_PX, 3), 255, np.uint8), found])
+    body = np.hstack([left, np.full((h, MARGIN_PX, 3), 255, np.uint8), marked])
     captions = np.full((LINE_PX + 8, body.shape[1], 3), 255, np.uint8)
     cv2.putText(
         captions, "golden image", (MARGIN_PX, LINE_PX - 4), _FONT, 0.6, (60, 60, 60), 1, cv2.LINE_AA

@@ -211,17 +211,17 @@ class PinnedModel:
         )
 
     def _candidates(self) -> list[Path]:
-        found: list[Path] = []
+        bundles: list[Path] = []
         for folder in self._bundles:
             if (folder / "recipe.json").exists():
-                found.append(folder)
+                bundles.append(folder)
             elif folder.is_dir():
-                found += [
+                bundles += [
                     p
                     for p in sorted(folder.iterdir())
                     if p.is_dir() and (p / "recipe.json").exists()
                 ]
-        return found[:MAX_BUNDLES]
+        return bundles[:MAX_BUNDLES]
 
     def _keep(self) -> None:
         write_whole(

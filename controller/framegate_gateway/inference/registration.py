@@ -109,9 +109,9 @@ def register(golden: Reference, frame: Gray, half: Floats | None = None) -> Regi
     shift, likeness = _settled(golden, half, (0.0, 0.0), golden.gradients)
     if shift is None or likeness < CERTAIN:
         peak = _shift(golden, half)
-        found, other = _settled(golden, half, peak, None)
+        settled, other = _settled(golden, half, peak, None)
         if shift is None or other > likeness:
-            shift, likeness = found or peak, other
+            shift, likeness = settled or peak, other
     shift = 2 * shift[0], 2 * shift[1]
     if likeness <= still or not NOTHING_PX < max(map(abs, shift)) <= MAX_SHIFT_PX:
         return Registered(golden.image, (0.0, 0.0), still)

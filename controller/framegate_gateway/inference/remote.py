@@ -83,17 +83,17 @@ class RemoteModel:
             raise Unavailable.of(
                 Reason.MODEL, f"the model {b.model} ready at {b.address}", "not ready"
             )
-        found = await self._call(
+        model = await self._call(
             stub.ModelMetadata(oip.ModelMetadataRequest(name=b.model), timeout=INFER_TIMEOUT_S)
         )
         digest = bundle.digest.hex()
         named = [
             v
-            for v in (*found.versions, *found.name.split("-"))
+            for v in (*model.versions, *model.name.split("-"))
             if len(v) >= DIGEST_DIGITS and digest.startswith(v)
         ]
         if not named:
-            versions = ", ".join(found.versions)[:200] or "none"
+            versions = ", ".join(model.versions)[:200] or "none"
             raise Refused.of(
                 Reason.MODEL,
                 f"version {digest[:DIGEST_DIGITS]}… of {b.model}",

@@ -14,7 +14,7 @@ from framegate_gateway.inference.detections import Detections
 
 
 def apply_rules(
-    found: Detections,
+    detections: Detections,
     rules: Mapping[str, Any],
     classes: tuple[str, ...],
     threshold: float,
@@ -23,20 +23,23 @@ def apply_rules(
     """The detections that count as defects of a part; `size` is the frame's (h, w)."""
     own = rules.get("thresholds") or {}
     least = np.array([float(own.get(c, threshold)) for c in classes])
-    keep = found.scores >= least[found.classes]
+    keep = detections.scores >= least[detections.classes]
     if rules.get("min_size_px"):
         keep &= (
-            np.maximum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1])
+            np.maximum(
+                detections.boxes[:, 2] - detections.boxes[:, 0],
+                detections.boxes[:, 3] - detections.boxes[:, 1],
+            )
             >= rules["min_size_px"]
         )
     for polygon in rules.get("ignore") or ():
         corners = (np.array(polygon) * (size[1], size[0])).astype(np.float32)
-        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+        centres = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
         keep &= np.array(
             [cv2.pointPolygonTest(corners, (float(x), float(y)), False) < 0 for x, y in centres],
             bool,
         ).reshape(-1)
-    return Detections(found.boxes[keep], found.classes[keep], found.scores[keep])
+    return Detections(detections.boxes[keep], detections.classes[keep], detections.scores[keep])
 
 
 def least_threshold(rules: Mapping[str, Any], classes: tuple[str, ...], threshold: float) -> float:

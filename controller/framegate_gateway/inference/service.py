@@ -56,16 +56,16 @@ def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
     bundle = parse_bundle(dict(zip(names, parts, strict=True)))
     verify_graph(bundle.model, len(bundle.recipe.classes))
     session = None if head["elsewhere"] else runner(new_session(bundle.model, threads))
-    found = Inspector(bundle.recipe, session)
+    inspector = Inspector(bundle.recipe, session)
     if not head["elsewhere"]:
         side = bundle.recipe.multiple_px * 4
-        found.maps(np.zeros((1, 2, side, side), np.float32))
+        inspector.maps(np.zeros((1, 2, side, side), np.float32))
     lesson = cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1]
     learn_golden([bytes(lesson)] * MIN_LESSON)  # numpy imports parts of itself on first use
     for kind in (".jpg", ".png"):
         picture = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1]
         cv2.imdecode(picture, cv2.IMREAD_GRAYSCALE)
-    return Service(found, bundle.known)
+    return Service(inspector, bundle.known)
 
 
 class Service:
@@ -142,15 +142,15 @@ class Service:
     ) -> dict[str, Any]:
         recipe, (heat, geometry) = self.inspector.recipe, maps
         least = least_threshold(rules, recipe.classes, recipe.threshold)
-        found = self.inspector.detections(heat[0], geometry[0], least)
-        found = apply_rules(found, rules, recipe.classes, recipe.threshold, size)
+        detections = self.inspector.detections(heat[0], geometry[0], least)
+        detections = apply_rules(detections, rules, recipe.classes, recipe.threshold, size)
         defects = [
             {
                 "kind": recipe.classes[int(c)],
                 "score": round(float(s), 4),
                 "box": [round(float(v), 1) for v in b],
             }
-            for b, c, s in zip(found.boxes, found.classes, found.scores, strict=True)
+            for b, c, s in zip(detections.boxes, detections.classes, detections.scores, strict=True)
         ]
         return {"defects": defects}
 

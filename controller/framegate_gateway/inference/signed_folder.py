@@ -42,7 +42,7 @@ def file_digests(folder: Path) -> dict[str, bytes]:
     """Every file below `folder` but the signature, name to SHA-256. Raises Malformed (DATA_SET) for
     links and devices.
     """
-    found: dict[str, bytes] = {}
+    digests: dict[str, bytes] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -53,10 +53,10 @@ def file_digests(folder: Path) -> dict[str, bytes]:
                 "take it out",
             )
         if path.is_file() and name != SIGNATURE:
-            found[name] = sha256(path.read_bytes())
-            if len(found) > MAX_FILES:
+            digests[name] = sha256(path.read_bytes())
+            if len(digests) > MAX_FILES:
                 raise Malformed.of(Reason.DATA_SET, f"at most {MAX_FILES} files", "more")
-    return found
+    return digests
 
 
 def check_folder(folder: Path, keys: Sequence[ec.EllipticCurvePublicKey] = ()) -> Provenance:
@@ -101,11 +101,11 @@ def signed_files(
     """
     if not keys:
         return None
-    found: dict[Path, bytes] = {}
+    digests: dict[Path, bytes] = {}
     for folder in folders:
         check_folder(folder, keys)
-        found |= {folder / name: digest for name, digest in file_digests(folder).items()}
-    return found
+        digests |= {folder / name: digest for name, digest in file_digests(folder).items()}
+    return digests
 
 
 def _same_files(signature: bytes, digests: dict[str, bytes]) -> None:

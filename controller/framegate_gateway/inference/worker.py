@@ -32,14 +32,14 @@ def confine() -> str:
     """Leave the network namespace where the kernel allows, never gain rights, be no use to a
     debugger; says in words what held.
     """
-    libc, held = ctypes.CDLL(None, use_errno=True), []
+    libc, confinement = ctypes.CDLL(None, use_errno=True), []
     if libc.unshare(CLONE_NEWNET) == 0 or libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
-        held.append("no network")
+        confinement.append("no network")
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
-        held.append("no new privileges")
+        confinement.append("no new privileges")
     if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
-        held.append("not dumpable")
-    return ", ".join(held)
+        confinement.append("not dumpable")
+    return ", ".join(confinement)
 
 
 def close_the_door() -> str:
@@ -63,7 +63,7 @@ def main() -> None:
 
     A model that is refused is answered by {"failed": reason, "why"} and the end.
     """
-    held = [confine()]
+    confinement = [confine()]
     pipe = socket.socket(fileno=int(sys.argv[1]))
     threads = int(sys.argv[2])
     # numpy starts threads, and a process that has some cannot leave its namespaces
@@ -76,8 +76,8 @@ def main() -> None:
     except FramegateError as error:
         send(pipe, {"failed": error.reason.value, "why": _why(error)}, b"")
         return
-    held.append(close_the_door())
-    isolation = ", ".join(h for h in held if h)
+    confinement.append(close_the_door())
+    isolation = ", ".join(c for c in confinement if c)
     send(pipe, {"ready": True, "isolation": isolation, "known_answers": asked}, b"")
     while True:
         try:

@@ -14,7 +14,8 @@ from typing import Final
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.sframe import parse_header
 from framegate.wire import FrameHead, FrameMetadata
-from framegate_gateway.admission.link import Admitted, CameraLink
+from framegate_gateway.admission.admitted import Admitted
+from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.store import ReceiptStore
@@ -241,7 +242,7 @@ class Conversations:
 
 def _claimed_counter(sealed: bytes) -> int:
     try:
-        return parse_header(sealed[:17])[1]
+        return parse_header(sealed[:17]).counter
     except Malformed:
         return 0
 

@@ -97,24 +97,24 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
                     Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{width}x{height}"
                 )
             digest = self._digest
-            found = await self._models.inspect(
+            inspection = await self._models.inspect(
                 digest, device, part_type, frame, encoding, width, height
             )
             self._caller(context)  # trust that ended while the frame was in the model ends here
         except FramegateError as error:
             await _abort(context, error)
         answer = oip.ModelInferResponse(model_name=MODEL, model_version=digest, id=request.id)
-        answer.parameters["golden_sha256"].string_param = found.golden_sha256
-        n = len(found.defects)
+        answer.parameters["golden_sha256"].string_param = inspection.golden_sha256
+        n = len(inspection.defects)
         answer.outputs.add(
             name="boxes", datatype="FP32", shape=[n, 4]
-        ).contents.fp32_contents.extend(side for d in found.defects for side in d["box"])
+        ).contents.fp32_contents.extend(side for d in inspection.defects for side in d["box"])
         answer.outputs.add(name="scores", datatype="FP32", shape=[n]).contents.fp32_contents.extend(
-            d["score"] for d in found.defects
+            d["score"] for d in inspection.defects
         )
         answer.outputs.add(
             name="classes", datatype="BYTES", shape=[n]
-        ).contents.bytes_contents.extend(d["kind"].encode() for d in found.defects)
+        ).contents.bytes_contents.extend(d["kind"].encode() for d in inspection.defects)
         return answer
 
     @property
@@ -161,7 +161,7 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
     @staticmethod
     def _inputs(request: oip.ModelInferRequest) -> tuple[bytes, str]:
         """(encoded frame, part type). Raises Malformed."""
-        found: dict[str, bytes] = {}
+        inputs: dict[str, bytes] = {}
         for number, tensor in enumerate(request.inputs):
             if tensor.datatype != "BYTES" or list(tensor.shape) not in ([1], [1, 1]):
                 raise Malformed.of(
@@ -180,16 +180,16 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
                         f"{ascii(tensor.name)[:40]}: a length and as many bytes",
                         f"{size} and {len(raw) - 4}",
                     )
-                found[tensor.name] = raw[4:]
+                inputs[tensor.name] = raw[4:]
             elif len(tensor.contents.bytes_contents) == 1:
-                found[tensor.name] = tensor.contents.bytes_contents[0]
-        if set(found) != {"frame", "part_type"} or len(found["frame"]) > MAX_FRAME_BYTES:
+                inputs[tensor.name] = tensor.contents.bytes_contents[0]
+        if set(inputs) != {"frame", "part_type"} or len(inputs["frame"]) > MAX_FRAME_BYTES:
             raise Malformed.of(
                 Reason.IMAGE,
                 f"the inputs frame (at most {MAX_FRAME_BYTES} bytes) and part_type",
-                ", ".join(sorted(found))[:100] or "none",
+                ", ".join(sorted(inputs))[:100] or "none",
             )
-        return found["frame"], found["part_type"].decode(errors="replace")[:256]
+        return inputs["frame"], inputs["part_type"].decode(errors="replace")[:256]
 
 
 async def _abort(context: Context, error: FramegateError) -> None:

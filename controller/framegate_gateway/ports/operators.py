@@ -7,36 +7,35 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
 
-import grpc
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.access.caller import Caller
-from framegate.access.verbs import find_verb
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
-from framegate.identity.certificates import Purpose, from_ms, verify_certificate
 from framegate.wire import sha256
 from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.pinned_model import PinnedModel
+from framegate_gateway.ports.operator_access import (
+    AuthorisedCall,
+    Context,
+    OperatorAccess,
+    abort,
+    answered,
+)
 from framegate_gateway.receipts.lineage import lineage
 from framegate_gateway.receipts.read import Wanted, receipts
 from framegate_gateway.receipts.store import ReceiptStore
-from framegate_gateway.trust.access import GatewayAllowed
 from framegate_gateway.trust.feed import TrustView
-from framegate_gateway.trust.keys import Credentials, GatewayKeys
-from framegate_gateway.vault.egress import MAX_REASON, Egress, ExportRequest
+from framegate_gateway.trust.keys import GatewayKeys
+from framegate_gateway.vault.egress import Egress, ExportRequest
 from framegate_gateway.vault.frames import FrameVault
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
-from framegate_proto.edge import DRY_RUN_KEY, presented_certificate, to_status
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
-Context = grpc.aio.ServicerContext[Any, Any]
-T = TypeVar("T")
 WATCH_BEAT_S: Final = 1.0
 
 
@@ -68,10 +67,11 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         )
         self._vault, self._egress, self._locked = vault, egress, locked
         self._learner, self._pinned, self._parts = learner, pinned, parts
+        self._access = OperatorAccess(keys, view, egress)
 
     async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
         """The latest verdicts, newest first."""
-        await self._operator(context, "verdict.show", request)
+        await self._access.operator(context, "verdict.show", request)
         rows = [
             e
             for v, e in reversed(self._journal.rows)
@@ -83,14 +83,14 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         self, request: pb.ListVerdictsRequest, context: Context
     ) -> AsyncIterator[pb.Verdicts]:
         """Verdicts as they are made, and an empty message every second."""
-        await self._operator(context, "verdict.show", request)
+        await self._access.operator(context, "verdict.show", request)
         queue, asked = self._journal.watch(), time.monotonic()
         try:
             while not queue.full():
                 if (
                     time.monotonic() - asked > WATCH_BEAT_S
                 ):  # on a busy line, too: whoever is disabled sees no more
-                    await self._operator(context, "verdict.show", request)
+                    await self._access.operator(context, "verdict.show", request)
                     asked = time.monotonic()
                 try:
                     verdict, envelope = await asyncio.wait_for(queue.get(), WATCH_BEAT_S)
@@ -107,7 +107,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def Picture(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
         """The frame of a recent defect with its boxes."""
-        await self._operator(context, "verdict.picture", request)
+        await self._access.operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
             frame = self._journal.frame(request.verdict_id)
@@ -122,13 +122,13 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 png=await self._models.engine.picture(frame.image, frame.encoding, frame.defects)
             )
 
-        return await _answered(context, run)
+        return await answered(context, run)
 
     async def ShowVerdict(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
         """Frame, golden image, boxes and receipt badge of one verdict, out of the vault or of
         memory.
         """
-        await self._operator(context, "verdict.picture", request)
+        await self._access.operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
             chain = await asyncio.to_thread(
@@ -150,11 +150,11 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 )
             )
 
-        return await _answered(context, run)
+        return await answered(context, run)
 
     async def Status(self, request: pb.ListRequest, context: Context) -> pb.GatewayStatus:
         """Counts and health."""
-        await self._operator(context, "gateway.status", request)
+        await self._access.operator(context, "gateway.status", request)
         credentials = self._keys.credentials
         return pb.GatewayStatus(
             gateway=credentials.device if credentials else "",
@@ -188,7 +188,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         self, request: pb.ReceiptsRequest, context: Context
     ) -> AsyncIterator[pb.ReceiptReply]:
         """Receipts, as far as they are signed."""
-        credentials = await self._operator(context, "receipt.show", request)
+        credentials = await self._access.operator(context, "receipt.show", request)
         authorities = [a.public_bytes(Encoding.DER) for a in credentials.authorities]
         wanted = Wanted(
             request.id,
@@ -198,18 +198,18 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             request.since_ms,
             request.limit,
         )
-        found = receipts(self._store, wanted, authorities)
+        rows = receipts(self._store, wanted, authorities)
         try:
-            while (receipt := await asyncio.to_thread(_next, found)) is not None:
+            while (receipt := await asyncio.to_thread(_next, rows)) is not None:
                 yield pb.ReceiptReply(receipt=json.dumps(receipt).encode())
         except FramegateError as error:
-            await _abort(context, error)
+            await abort(context, error)
         finally:
-            found.close()  # type: ignore[attr-defined]
+            rows.close()  # type: ignore[attr-defined]
 
     async def Lineage(self, request: pb.LineageRequest, context: Context) -> pb.LineageReply:
         """What stands behind one verdict."""
-        await self._operator(context, "receipt.show", request)
+        await self._access.operator(context, "receipt.show", request)
 
         async def run() -> pb.LineageReply:
             return pb.LineageReply(
@@ -218,53 +218,59 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 ).encode()
             )
 
-        return await _answered(context, run)
+        return await answered(context, run)
 
     async def ExportFrame(self, request: pb.ExportRequest, context: Context) -> pb.ExportReply:
         """One frame, marked, out of the vault; see `egress`."""
-        caller, allowed, dry = await self._authorised(context, "frame.export", request)
+        call = await self._access.authorised(context, "frame.export", request)
 
         async def run() -> pb.ExportReply:
             egress = self._require_egress()
-            if dry:
+            if call.dry_run:
                 return pb.ExportReply()
-            image, receipt, left = await egress.frame(_export(request, caller, allowed))
+            exported = await egress.frame(_export(request, call))
             return pb.ExportReply(
-                image=image, name=f"{request.id[:32]}.png", receipt=receipt, quota_left=left
+                image=exported.image,
+                name=f"{request.id[:32]}.png",
+                receipt=exported.receipt,
+                quota_left=exported.quota_left,
             )
 
-        return await _answered(context, run)
+        return await answered(context, run)
 
     async def ExportDataset(
         self, request: pb.ExportRequest, context: Context
     ) -> AsyncIterator[pb.ExportReply]:
         """Frames with valid receipts, and a signed manifest last."""
-        caller, allowed, dry = await self._authorised(context, "dataset.export", request)
-        if dry:
+        call = await self._access.authorised(context, "dataset.export", request)
+        if call.dry_run:
             return
         try:
-            async for name, image, receipt, manifest in self._require_egress().dataset(
-                _export(request, caller, allowed)
-            ):
-                self._standing(context)  # whoever is disabled while it runs takes no more with them
-                yield pb.ExportReply(name=name, image=image, receipt=receipt, manifest=manifest)
+            async for item in self._require_egress().dataset(_export(request, call)):
+                self._access.standing(context)  # whoever is disabled while it runs takes no more
+                yield pb.ExportReply(
+                    name=item.name,
+                    image=item.image,
+                    receipt=item.receipt,
+                    manifest=item.manifest,
+                )
         except FramegateError as error:
-            await _abort(context, error)
+            await abort(context, error)
 
     async def EraseData(self, request: pb.EraseRequest, context: Context) -> pb.EraseReply:
         """Erase a camera's keys of one day or all."""
-        caller, _, dry = await self._authorised(context, "data.erase", request)
+        call = await self._access.authorised(context, "data.erase", request)
 
         async def run() -> pb.EraseReply:
             egress = self._require_egress()
-            if dry:
+            if call.dry_run:
                 return pb.EraseReply()
             keys, frames = await egress.erase(
-                caller.actor, request.camera, request.day, request.reason
+                call.caller.actor, request.camera, request.day, request.reason
             )
             return pb.EraseReply(keys=keys, frames=frames)
 
-        return await _answered(context, run)
+        return await answered(context, run)
 
     async def LearnGolden(
         self, request: pb.LearnGoldenRequest, context: Context
@@ -272,12 +278,12 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         """A golden image out of the next good frames of a part type; it leaves the gateway, so it
         is a leaf, as exports are, where this host has a vault.
         """
-        caller, _, dry = await self._authorised(context, "part.learn", request)
+        call = await self._access.authorised(context, "part.learn", request)
 
         async def run() -> pb.LearnGoldenReply:
             if self._learner is None:
                 raise Unavailable.of(Reason.UNAVAILABLE, "a gateway that learns", "none")
-            if dry:
+            if call.dry_run:
                 return pb.LearnGoldenReply()
             async with self._learner.lesson(
                 request.part_type, request.frames, float(request.timeout_s)
@@ -288,14 +294,14 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 "sha256": sha256(image).hex(),
                 "frames": facts["used"],
             }
-            await self._maker_event("golden-learnt", caller.actor, detail)
+            await self._access.note("golden-learnt", call.caller, detail)
             return pb.LearnGoldenReply(image=image, facts=json.dumps(facts).encode())
 
-        return await _answered(context, run)
+        return await answered(context, run)
 
     async def DataStatus(self, request: pb.ListRequest, context: Context) -> pb.DataStatusReply:
         """What the vault holds."""
-        await self._operator(context, "data.show", request)
+        await self._access.operator(context, "data.show", request)
         if self._vault is None:
             return pb.DataStatusReply(vault=self._locked or "none")
         rows = [
@@ -342,83 +348,6 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             )
         return self._egress
 
-    async def _operator(self, context: Context, verb: str, request: Any) -> Credentials:
-        await self._authorised(context, verb, request)
-        credentials = self._keys.credentials
-        assert credentials is not None  # noqa: S101 - `_authorised` had them
-        return credentials
-
-    async def _authorised(
-        self, context: Context, verb: str, request: Any
-    ) -> tuple[Caller, GatewayAllowed, bool]:
-        """Who is calling, that the policy lets them do exactly this here, and whether it is a dry
-        run. A denial of what changes or takes something is a leaf.
-        """
-        caller: Caller | None = None
-
-        async def run() -> tuple[Caller, GatewayAllowed, bool]:
-            nonlocal caller
-            caller = self._standing(context)
-            credentials = self._keys.credentials
-            assert credentials is not None  # noqa: S101 - `_standing` had them
-            now = self._view.now_ms()
-            dry = dict(context.invocation_metadata() or ()).get(DRY_RUN_KEY) == "1"
-            allowed = self._view.access.authorise(
-                caller,
-                verb,
-                request,
-                zone=credentials.zone,
-                gateway=credentials.device,
-                now_ms=now,
-                target=credentials.device,
-            )
-            return caller, allowed, dry
-
-        async def told() -> tuple[Caller, GatewayAllowed, bool]:
-            try:
-                return await run()
-            except Refused as error:
-                if caller is not None and "view" not in find_verb(verb).groups:
-                    detail = {
-                        "verb": verb,
-                        "reason_id": error.reason.value,
-                        "reason": getattr(request, "reason", "")[:MAX_REASON],
-                        "asked": str(getattr(request, "id", ""))[:64],
-                    }
-                    await self._maker_event("denied", caller.actor, detail)
-                raise
-
-        return await _answered(context, told)
-
-    def _standing(self, context: Context) -> Caller:
-        """The operator at the other end, whose session stands now. Raises Refused."""
-        credentials, now = self._keys.credentials, self._view.now_ms()
-        if credentials is None:
-            raise Refused.of(
-                Reason.NOT_TRUSTED,
-                "a gateway's host in standing",
-                self._keys.refused or "no warrant",
-            )
-        found = verify_certificate(
-            presented_certificate(context),
-            Purpose.OPERATOR,
-            credentials.authorities,
-            credentials.root,
-            from_ms(now),
-        )
-        if not self._view.open:
-            raise Refused.of(
-                Reason.TRUST_FEED,
-                "a trust feed that says who is signed in",
-                "silence",
-                "when the controller is back",
-            )
-        return self._view.access.caller(found, context.peer(), credentials.zone, now)
-
-    async def _maker_event(self, event: str, actor: str, detail: dict[str, Any]) -> None:
-        if self._egress is not None:
-            await self._egress.note(event, actor, detail)
-
 
 def _badge(chain: dict[str, Any]) -> list[str]:
     """Three lines on what proves this verdict."""
@@ -448,32 +377,19 @@ def _badge(chain: dict[str, Any]) -> list[str]:
     ]
 
 
-def _export(request: pb.ExportRequest, caller: Caller, allowed: GatewayAllowed) -> ExportRequest:
+def _export(request: pb.ExportRequest, call: AuthorisedCall) -> ExportRequest:
     return ExportRequest(
-        caller.actor,
+        call.caller.actor,
         request.id,
         request.camera,
         request.since_ms,
         request.limit,
         request.reason,
         request.destination,
-        allowed.approved_by,
-        f"{allowed.policy} {','.join(allowed.policies)}",
+        call.allowed.approved_by,
+        f"{call.allowed.policy} {','.join(call.allowed.policies)}",
     )
 
 
-def _next(found: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
-    return next(found, None)
-
-
-async def _answered(context: Context, run: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await run()
-    except FramegateError as error:
-        await _abort(context, error)
-        raise
-
-
-async def _abort(context: Context, error: FramegateError) -> None:
-    code, details, metadata = to_status(error)
-    await context.abort(code, details, trailing_metadata=metadata)
+def _next(rows: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+    return next(rows, None)

@@ -52,19 +52,20 @@ def sign_one(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int]) 
     """Sign the next batch, if there are leaves and the host has standing; whether one was signed.
     Blocks.
     """
-    rows, last = store.unbatched(MAX_BATCH)
+    unbatched = store.unbatched(MAX_BATCH)
+    leaves, last = unbatched.leaves, unbatched.last
     credentials = keys.credentials
-    if not rows or credentials is None:
+    if not leaves or credentials is None:
         return False
-    first, count = rows[0][0], len(rows)
+    first, count = leaves[0][0], len(leaves)
     batch = ReceiptBatch(
         gateway=credentials.device,
         store=store.id,
-        number=last[0] + 1 if last else 1,
+        number=last.number + 1 if last else 1,
         first=first,
         count=count,
-        root=data_tree([r[1] for r in rows]).root.hex(),
-        previous=sha256(last[2]).hex() if last else "",
+        root=data_tree([leaf for _, leaf in leaves]).root.hex(),
+        previous=sha256(last.payload).hex() if last else "",
         recovered=int(first <= store.orphans_end),
         closed_at_ms=now_ms(),
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from framegate.errors import Reason, Refused
 from framegate.record.merkle import Tree, data_tree, packed_tree
-from framegate.signed.receipt import assemble
+from framegate.signed.receipt import PlaceInBatch, PlaceUnderHead, assemble
 from framegate_gateway.receipts.store import ReceiptStore
 
 MAX_RECEIPTS: Final = 10_000
@@ -94,7 +94,7 @@ def receipts(
             signed = trees.session(session)
             camera = None
             if signed is not None and counter < signed[3].size:
-                camera = (signed[0], signed[1], signed[2], signed[3].path(counter))
+                camera = PlaceUnderHead(signed[0], signed[1], signed[2], signed[3].path(counter))
             tree = trees.batch(batch[0], batch[1], batch[2])
             index = number - batch[1]
             log = json.loads(batch[4]) if batch[4] else None
@@ -102,7 +102,7 @@ def receipts(
                 leaf,
                 payload,
                 metadata,
-                (batch[3], index, tree.path(index)),
+                PlaceInBatch(batch[3], index, tree.path(index)),
                 camera,
                 log,
                 authorities,

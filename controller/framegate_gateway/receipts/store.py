@@ -79,6 +79,23 @@ class _Task:
 _INSERT_LEAF: Final = "INSERT INTO leaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
+@dataclass(frozen=True, slots=True)
+class LastBatch:
+    """The latest batch: its number, the number of the first leaf after it, its payload."""
+
+    number: int
+    end: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unbatched:
+    """`leaves` in no batch yet as (number, leaf), and the batch they come after, if any."""
+
+    leaves: Sequence[tuple[int, bytes]]
+    last: LastBatch | None
+
+
 class ReceiptStore:
     """The receipts of one gateway host, in `folder`. One process at a time; raises Unavailable
     where another holds it.
@@ -191,20 +208,21 @@ class ReceiptStore:
         """A connection of one's own for one reader, in any thread."""
         return closing(open_sqlite(self.path))
 
-    def unbatched(self, most: int) -> tuple[list[tuple[int, bytes]], tuple[int, int, bytes] | None]:
-        """(leaves in no batch yet as (number, leaf), the last batch as (number, end, payload))."""
+    def unbatched(self, most: int) -> Unbatched:
+        """The oldest leaves in no batch yet, at most `most`, and the batch they come after."""
         with self.reading() as connection:
-            last = connection.execute(
+            row = connection.execute(
                 "SELECT number, first + count, payload FROM batches ORDER BY number DESC LIMIT 1"
             ).fetchone()
-            first = last[1] if last else 1
+            last = LastBatch(*row) if row else None
+            first = last.end if last else 1
             end = self.orphans_end if first <= self.orphans_end else first + most
             rows = connection.execute(
                 "SELECT number, leaf FROM leaves WHERE number >= ? AND number <= ? ORDER BY number"
                 " LIMIT ?",
                 (first, end, most),
             ).fetchall()
-            return rows, last
+            return Unbatched(rows, last)
 
     def add_batch(
         self, number: int, first: int, count: int, payload: bytes, envelope: bytes
@@ -239,16 +257,16 @@ class ReceiptStore:
         ended = False
         while not ended:
             tasks: list[_Task] = []
-            found = self._queue.get()
+            task = self._queue.get()
             while True:
-                if found is None:
+                if task is None:
                     ended = True
                     break
-                tasks.append(found)
+                tasks.append(task)
                 if len(tasks) == MAX_GROUP:
                     break
                 try:
-                    found = self._queue.get_nowait()
+                    task = self._queue.get_nowait()
                 except queue.Empty:
                     break
             if tasks:

@@ -95,8 +95,8 @@ class AccessView:
         decided once for the same question. Raises Refused.
         """
         key = (device, facts, model, zone)
-        found = self._decided.get(key)
-        if found is None:
+        decided = self._decided.get(key)
+        if decided is None:
             if self.policy is None:
                 raise Refused.of(
                     Reason.POLICY_INVALID,
@@ -111,16 +111,16 @@ class AccessView:
                     Reason.TRUST_FEED, "facts of a device as JSON", type(error).__name__
                 ) from error
             decision = self.policy.decide(inspect_request(body, device, model, zone))
-            found = (
+            decided = (
                 decision.policies,
                 Refused([decision.failure]) if decision.failure is not None else None,
             )
             if len(self._decided) >= MAX_CACHED:
                 self._decided.clear()
-            self._decided[key] = found
-        if found[1] is not None:
-            raise Refused(found[1].failures)
-        return found[0]
+            self._decided[key] = decided
+        if decided[1] is not None:
+            raise Refused(decided[1].failures)
+        return decided[0]
 
     def caller(self, identity: VerifiedCertificate, source: str, zone: str, now_ms: int) -> Caller:
         """The operator whose certificate this is, if their session stands by the feed. Raises
@@ -129,8 +129,8 @@ class AccessView:
         name = identity.common_name.removeprefix(OPERATOR_PREFIX)
         key, person = sha256(identity.spki), self._operators.get(name)
         sessions = person.sessions if person is not None else ()
-        held = [s for s in sessions if s.spki_sha256 == key and s.expires_ms > now_ms]
-        if person is None or not held or identity.common_name != f"{OPERATOR_PREFIX}{name}":
+        standing = [s for s in sessions if s.spki_sha256 == key and s.expires_ms > now_ms]
+        if person is None or not standing or identity.common_name != f"{OPERATOR_PREFIX}{name}":
             raise Refused.of(
                 Reason.SIGNED_OUT,
                 "a session that stands",
@@ -138,14 +138,14 @@ class AccessView:
                 "framegate login",
             )
         roles = {r for r in map(parse_scoped, person.roles) if r.covers(zone)}
-        if held[0].break_glass:
+        if standing[0].break_glass:
             roles |= set(BREAK_GLASS_ROLES)
         return Caller(
             name=name,
             roles=tuple(sorted(roles)),
             session=key,
-            factor_ms=held[0].factor_ms,
-            break_glass=held[0].break_glass,
+            factor_ms=standing[0].factor_ms,
+            break_glass=standing[0].break_glass,
             source=source,
         )
 
@@ -176,7 +176,7 @@ class AccessView:
             root = self._root()
             if root is None:
                 raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", "no warrant")
-            found = verify_approval(
+            verified = verify_approval(
                 approval,
                 verb=verb,
                 content_sha256=content_digest(
@@ -189,8 +189,8 @@ class AccessView:
                 root=root,
                 now=from_ms(now_ms),
             )
-            people = tuple(p for p in found.approvers if p in self._operators)
-            identifier = found.request_id
+            people = tuple(p for p in verified.approvers if p in self._operators)
+            identifier = verified.request_id
             if identifier in self._used:
                 raise Refused.of(
                     Reason.APPROVAL_NEEDED,

@@ -154,21 +154,21 @@ class TrustView:
                 "silence",
                 "the gate opens when the controller is back",
             )
-        found = self._devices.get(device)
-        if found is None:
+        standing = self._devices.get(device)
+        if standing is None:
             raise Refused.of(Reason.DEVICE_UNKNOWN, "a device of this zone", device)
-        if found.state != "trusted":
+        if standing.state != "trusted":
             reason = {
                 "quarantined": Reason.QUARANTINED,
                 "suspect": Reason.SUSPECT,
                 "stale": Reason.STALE,
-            }.get(found.state, Reason.NOT_TRUSTED)
-            raise Refused.of(reason, "a trusted device", found.state)
-        if found.ends_at_s <= self._monotonic():
+            }.get(standing.state, Reason.NOT_TRUSTED)
+            raise Refused.of(reason, "a trusted device", standing.state)
+        if standing.ends_at_s <= self._monotonic():
             raise Refused.of(Reason.STALE, "a result in force", "one that ran out")
-        if spki_sha256 is not None and found.spki_sha256 != spki_sha256:
+        if spki_sha256 is not None and standing.spki_sha256 != spki_sha256:
             raise Refused.of(Reason.CERTIFICATE, "the device's present key", "an earlier one")
-        return found
+        return standing
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch by the controller's clock: a gateway's own clock may be

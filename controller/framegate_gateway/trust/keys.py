@@ -92,8 +92,8 @@ class Credentials:
 
     def authority(self, fragment: str) -> bytes:
         """PEM of the issuing CA whose common name contains `fragment`."""
-        found = [a for a in self.authorities if fragment in a.subject.rfc4514_string()]
-        return b"".join(a.public_bytes(Encoding.PEM) for a in found)
+        authorities = [a for a in self.authorities if fragment in a.subject.rfc4514_string()]
+        return b"".join(a.public_bytes(Encoding.PEM) for a in authorities)
 
 
 class GatewayKeys:

@@ -76,6 +76,29 @@ class ExportRequest:
     policy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ExportedFrame:
+    """One verdict's frame as it leaves: a PNG with its mark, its receipt as JSON, and how many
+    frames of the quota are left.
+    """
+
+    image: bytes
+    receipt: bytes
+    quota_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetItem:
+    """A frame of a data set with its receipt as JSON; the last item is the signed manifest,
+    alone.
+    """
+
+    name: str = ""
+    image: bytes = b""
+    receipt: bytes = b""
+    manifest: bytes = b""
+
+
 class Egress:
     """The one door out of the vault."""
 
@@ -101,10 +124,8 @@ class Egress:
         self._journal, self._now_ms = journal, now_ms
         self._counting = asyncio.Lock()
 
-    async def frame(self, request: ExportRequest) -> tuple[bytes, bytes, int]:
-        """(PNG with its mark, receipt JSON, frames left of the quota) of one verdict's frame.
-        Raises Refused; the attempt is on record either way.
-        """
+    async def frame(self, request: ExportRequest) -> ExportedFrame:
+        """One verdict's frame. Raises Refused; the attempt is on record either way."""
         try:
             await asyncio.to_thread(self._allowed, request, 1)
             row = await asyncio.to_thread(find, self._store, request.identifier)
@@ -128,24 +149,22 @@ class Egress:
             f"to {request.destination} by {request.actor}",
         ]
         picture = await self._models.engine.marked(stored.image, stored.encoding, lines)
-        return picture, json.dumps(receipt).encode(), left
+        return ExportedFrame(picture, json.dumps(receipt).encode(), left)
 
-    async def dataset(
-        self, request: ExportRequest
-    ) -> AsyncIterator[tuple[str, bytes, bytes, bytes]]:
-        """(name, image, receipt JSON, manifest) of a camera's frames, each with a receipt that
-        verifies here and now; the signed manifest comes last, alone.
+    async def dataset(self, request: ExportRequest) -> AsyncIterator[DatasetItem]:
+        """A camera's frames, each with a receipt that verifies here and now; the signed manifest
+        comes last, alone.
         """
         try:
-            found = await asyncio.to_thread(self._asked_for, request)
+            identifiers = await asyncio.to_thread(self._asked_for, request)
         except FramegateError as error:
             await self._record("dataset-export-refused", request, reason_id=error.reason.value)
             raise
-        await self._count(request, len(found))
-        await self._record("dataset-export", request, frames=len(found))
+        await self._count(request, len(identifiers))
+        await self._record("dataset-export", request, frames=len(identifiers))
         frames: list[dict[str, Any]] = []
         refused = 0
-        for identifier in found:
+        for identifier in identifiers:
             try:
                 stored = await asyncio.to_thread(self._masked, identifier)
                 receipt = await asyncio.to_thread(self._proved, identifier)
@@ -164,7 +183,7 @@ class Egress:
                     "device": stored.device,
                 }
             )
-            yield name, stored.image, raw, b""
+            yield DatasetItem(name, stored.image, raw)
         credentials = self._keys.credentials
         if credentials is None:
             raise Refused.of(
@@ -181,12 +200,10 @@ class Egress:
             tuple(frames),
             refused,
         )
-        yield (
-            "",
-            b"",
-            b"",
-            manifest.seal(credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict),
+        envelope = manifest.seal(
+            credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict
         )
+        yield DatasetItem(manifest=envelope)
 
     def _asked_for(self, request: ExportRequest) -> list[str]:
         """Ids of the frames of a data set. Raises Refused where they may not leave, or there are
@@ -194,12 +211,12 @@ class Egress:
         """
         self._allowed(request, 1)
         limit = min(request.limit or 100, MAX_DATASET)
-        found = self._vault.identifiers(request.camera, request.since_ms, limit)
-        if not found:
+        identifiers = self._vault.identifiers(request.camera, request.since_ms, limit)
+        if not identifiers:
             wanted = f"frames of {request.camera} in the vault"
             raise Refused.of(Reason.NOT_FOUND, wanted, "none", "framegate data status")
-        self._allowed(request, len(found))
-        return found
+        self._allowed(request, len(identifiers))
+        return identifiers
 
     async def erase(self, actor: str, camera: str, day: str, reason: str) -> tuple[int, int]:
         """Erase a camera's keys and say so for ever. (keys, frames)."""

@@ -213,12 +213,12 @@ class FrameVault:
             gone = index.execute(
                 "SELECT device, day, outcome, sum(frames) FROM erased GROUP BY device, day, outcome"
             ).fetchall()
-        held = [
+        kept = [
             Holding(DayKey(*r[:3]), r[3], r[4], False, self._expires_ms(DayKey(*r[:3])))
             for r in rows
         ]
         return sorted(
-            held + [Holding(DayKey(*r[:3]), r[3], 0, True, 0) for r in gone],
+            kept + [Holding(DayKey(*r[:3]), r[3], 0, True, 0) for r in gone],
             key=lambda h: (h.key, h.erased),
         )
 
@@ -256,11 +256,11 @@ class FrameVault:
         return len(keys), frames
 
     def _on_writer(self, work: Callable[[], tuple[int, int]]) -> tuple[int, int]:
-        done, found, problems = threading.Event(), [(0, 0)], list[BaseException]()
+        done, counts, problems = threading.Event(), [(0, 0)], list[BaseException]()
 
         def run() -> None:
             try:
-                found[0] = work()
+                counts[0] = work()
             except Exception as error:  # noqa: BLE001 - handed to the caller below
                 problems.append(error)
             done.set()
@@ -269,7 +269,7 @@ class FrameVault:
         done.wait()
         if problems:
             raise problems[0]
-        return found[0]
+        return counts[0]
 
     def _expires_ms(self, key: DayKey) -> int:
         end = datetime.fromisoformat(key.day).replace(tzinfo=UTC) + timedelta(

@@ -59,10 +59,10 @@ class DayKey:
     @classmethod
     def parse(cls, stem: str) -> DayKey:
         """The key a file is for. Raises Malformed."""
-        found = re.fullmatch(r"([a-z0-9.-]{1,200})_(\d{4}-\d\d-\d\d)_([A-Z]{1,16})", stem)
-        if found is None:
+        match = re.fullmatch(r"([a-z0-9.-]{1,200})_(\d{4}-\d\d-\d\d)_([A-Z]{1,16})", stem)
+        if match is None:
             raise Malformed.of(Reason.VAULT, "DEVICE_DAY_OUTCOME", ascii(stem[:80]))
-        return cls(*found.groups())
+        return cls(*match.groups())
 
 
 class VaultKeys:

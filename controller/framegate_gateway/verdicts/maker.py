@@ -15,7 +15,7 @@ from framegate.errors import Reason, Refused, Unavailable
 from framegate.signed.receipt import Provenance, event_leaf, verdict_leaf
 from framegate.signed.statement import Outcome, Verdict
 from framegate.wire import FrameMetadata
-from framegate_gateway.admission.link import Admitted
+from framegate_gateway.admission.admitted import Admitted
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.store import LeafRow, ReceiptStore

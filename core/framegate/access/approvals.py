@@ -68,37 +68,37 @@ def verify_approval(  # noqa: PLR0913 - members of a record
        before, and that approvers still stand, the caller MUST check. Raises Malformed or Refused
        (APPROVAL_NEEDED).
     """
-    found, _ = ApprovalStatement.verify(data, (), root, now)
-    if found.verb != verb or found.content_sha256 != content_sha256.hex():  # 5
+    approval, _ = ApprovalStatement.verify(data, (), root, now)
+    if approval.verb != verb or approval.content_sha256 != content_sha256.hex():  # 5
         raise Refused.of(
             Reason.APPROVAL_NEEDED,
             f"an approval of exactly this {verb}",
-            f"one of another {found.verb}",
+            f"one of another {approval.verb}",
             "ask anew: what was approved is not what is asked",
         )
     if (
-        found.requester != requester
-        or (found.gateway, found.zone) != (gateway, zone)
-        or requester in found.approvers
-        or not found.approvers
+        approval.requester != requester
+        or (approval.gateway, approval.zone) != (gateway, zone)
+        or requester in approval.approvers
+        or not approval.approvers
     ):  # 6
         raise Refused.of(
             Reason.APPROVAL_NEEDED,
             f"an approval of what {requester} asks of {gateway}",
-            f"one for {found.requester} at {found.gateway} of {found.zone}",
+            f"one for {approval.requester} at {approval.gateway} of {approval.zone}",
         )
-    if found.policy_sha256 != policy_sha256.hex():  # 7
+    if approval.policy_sha256 != policy_sha256.hex():  # 7
         raise Refused.of(
             Reason.APPROVAL_NEEDED,
             "an approval under the policy in force",
             "one under another",
             "the policy changed since: ask anew",
         )
-    age = int(now.timestamp() * 1000) - found.issued_at_ms
+    age = int(now.timestamp() * 1000) - approval.issued_at_ms
     if not -CLOCK_SLACK_MS <= age <= APPROVAL_LIFE_MS:  # 8
         raise Refused.of(
             Reason.APPROVAL_NEEDED,
             f"an approval of the last {APPROVAL_LIFE_MS // 1000} s",
             f"{age / 1000:.0f} s old",
         )
-    return found
+    return approval

@@ -120,9 +120,9 @@ class Ruling:
     @property
     def zones(self) -> frozenset[str] | None:
         """Zones it is allowed in, or None where that is all that was asked."""
-        found = frozenset(a.zone for a in self.answers if a.decision.allow)
-        everywhere = FLEET_WIDE in found or self.answers[0].zone != FLEET_WIDE
-        return None if everywhere else found
+        allowed = frozenset(a.zone for a in self.answers if a.decision.allow)
+        everywhere = FLEET_WIDE in allowed or self.answers[0].zone != FLEET_WIDE
+        return None if everywhere else allowed
 
 
 def rule(policy: PolicySet, asked: Iterable[tuple[str, Request]]) -> Ruling:

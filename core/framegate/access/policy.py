@@ -225,7 +225,7 @@ class PolicySet:
         )
 
     def _denied(self, request: Request, reasons: list[str]) -> Failure:
-        held = ", ".join(request.roles) or "none"
+        roles = ", ".join(request.roles) or "none"
         absent = [
             f"{group}.{name}"
             for group, name in self._optional
@@ -241,7 +241,7 @@ class PolicySet:
                 Reason.POLICY_DENIED,
                 what,
                 (
-                    f"none; roles held here: {held}"
+                    f"none; roles held here: {roles}"
                     if request.principal[0] == "Operator"
                     else f"none{unknown}"
                 ),
@@ -296,7 +296,7 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
     if size > MAX_POLICY_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_POLICY_BYTES} bytes of policy", size)
     try:  # 2
-        made = PolicySet(version, texts)
+        policy = PolicySet(version, texts)
     except ValueError as error:
         raise Malformed.of(
             Reason.POLICY_INVALID,
@@ -304,7 +304,7 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
             str(error)[:500],
             "framegate policy validate DIR",
         ) from error
-    notes = [n.get("id", "") for n in made._notes.values()]
+    notes = [n.get("id", "") for n in policy._notes.values()]
     if not notes or "" in notes or len(set(notes)) != len(notes):  # 3
         twice = sorted({n for n in notes if n and notes.count(n) > 1})
         raise Malformed.of(
@@ -313,15 +313,15 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
             f"twice: {', '.join(twice)}" if twice else "one without",
             "the id is what decisions name",
         )
-    found = cedarpy.validate_policies(_joined(texts), texts[SCHEMA])
-    if not found.validation_passed:  # 4
+    validation = cedarpy.validate_policies(_joined(texts), texts[SCHEMA])
+    if not validation.validation_passed:  # 4
         raise Malformed.of(
             Reason.POLICY_INVALID,
             "policies that fit the schema",
-            "; ".join(str(getattr(e, "error", e)) for e in found.errors)[:800],
+            "; ".join(str(getattr(e, "error", e)) for e in validation.errors)[:800],
             "framegate policy validate DIR",
         )
-    missing = [v for v in (*verbs(), "inspect") if v not in made.actions]
+    missing = [v for v in (*verbs(), "inspect") if v not in policy.actions]
     if missing:  # 5
         raise Malformed.of(
             Reason.POLICY_INVALID,
@@ -329,7 +329,7 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
             f"without {', '.join(missing[:8])}",
             "framegate policy init --out DIR writes the schema of this version",
         )
-    return made
+    return policy
 
 
 def verify_policy(data: bytes, root: x509.Certificate) -> PolicySet:
@@ -369,7 +369,7 @@ def _actions() -> str:
         resource = {"zone": "Zone", "any": "Zone", "fleet": "Fleet"}[verb.on]
         within = ", ".join(f'"{g}"' for g in verb.groups)
         lines.append(
-            f'// {verb.words}\naction "{verb.name}" in [{within}] appliesTo {{ principal:'
+            f'// {verb.summary}\naction "{verb.name}" in [{within}] appliesTo {{ principal:'
             f" [Operator], resource: [{resource}], context: Asking }};"
         )
     lines += [

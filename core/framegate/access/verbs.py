@@ -32,14 +32,14 @@ class Role(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One thing an operator does: its groups, what it is done to (zone, any, fleet), the calls that
-    do it, and words.
+    do it, and a summary.
     """
 
     name: str
     groups: tuple[str, ...]
     on: str
     rpc: tuple[str, ...]
-    words: str
+    summary: str
 
     @property
     def two_person(self) -> bool:
@@ -80,7 +80,7 @@ def verbs() -> Mapping[str, Verb]:
     body = tomllib.loads((files("framegate.access") / "verbs.toml").read_text("utf-8"))["verb"]
     return MappingProxyType(
         {
-            n: Verb(n, tuple(v["groups"]), v["on"], tuple(v["rpc"]), v["words"])
+            n: Verb(n, tuple(v["groups"]), v["on"], tuple(v["rpc"]), v["summary"])
             for n, v in body.items()
         }
     )
@@ -88,8 +88,8 @@ def verbs() -> Mapping[str, Verb]:
 
 def find_verb(name: str) -> Verb:
     """The verb `name`. Raises Malformed (USAGE), naming those that are near."""
-    found = verbs().get(name)
-    if found is None:
+    verb = verbs().get(name)
+    if verb is None:
         near = [n for n in verbs() if name[:4] and (n.startswith(name[:4]) or name in n)][:8]
         raise Malformed.of(
             Reason.USAGE,
@@ -97,4 +97,4 @@ def find_verb(name: str) -> Verb:
             ascii(name[:60]),
             "framegate auth table",
         )
-    return found
+    return verb

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from dataclasses import dataclass
 from typing import Final
 
 from framegate.errors import Malformed, Reason
@@ -42,6 +43,15 @@ EXIT_BOOT_SERVICES: Final = (
 _SHA256_GUID: Final = bytes.fromhex("2616c4c14c509240aca941f936934328")
 
 
+@dataclass(frozen=True, slots=True)
+class BoundVariable:
+    """A UEFI variable whose whole record a digest covers: its vendor's GUID, name and value."""
+
+    vendor: bytes
+    name: str
+    value: bytes
+
+
 def bound_text(event: BootEvent, bank: Alg, column: int) -> str | None:
     """The text whose hash is the event's digest in `bank`: a boot loader's command or a kernel
     command line, UTF-8 or UTF-16; else None.
@@ -70,10 +80,8 @@ def _readable(covered: bytes) -> str | None:
     return None
 
 
-def bound_variable(event: BootEvent, bank: Alg, column: int) -> tuple[bytes, str, bytes] | None:
-    """(vendor GUID, name, value) of a UEFI variable whose whole record is what the digest covers;
-    else None.
-    """
+def bound_variable(event: BootEvent, bank: Alg, column: int) -> BoundVariable | None:
+    """The UEFI variable whose whole record is what the digest covers; else None."""
     data = variable_record(event.data)
     name = variable_name(data)
     value = variable_value(data)
@@ -83,7 +91,7 @@ def bound_variable(event: BootEvent, bank: Alg, column: int) -> tuple[bytes, str
         or getattr(hashlib, HASH_NAME[bank])(data).digest() != event.digests[column]
     ):
         return None
-    return name[:16], name[16:].decode("utf-16-le", "replace"), value
+    return BoundVariable(name[:16], name[16:].decode("utf-16-le", "replace"), value)
 
 
 def boot_variable(event: BootEvent, bank: Alg, column: int) -> str | None:
@@ -107,7 +115,7 @@ def signature_database(value: bytes) -> list[tuple[bytes, bytes]]:
     """(type GUID, data) of every entry of EFI_SIGNATURE_LISTs (UEFI 2.10, 32.4.1). Raises Malformed
     on sizes that do not fit (N46).
     """
-    found: list[tuple[bytes, bytes]] = []
+    entries: list[tuple[bytes, bytes]] = []
     at = 0
     while at < len(value):
         if len(value) - at < 28:
@@ -116,16 +124,16 @@ def signature_database(value: bytes) -> list[tuple[bytes, bytes]]:
         size, header, each = struct.unpack_from("<III", value, at + 16)
         if size < 28 + header or size > len(value) - at or each < 16 or (size - 28 - header) % each:
             raise _bad("signature list sizes that fit", (size, header, each))
-        if len(found) + (size - 28 - header) // each > MAX_SIGNATURES:
+        if len(entries) + (size - 28 - header) // each > MAX_SIGNATURES:
             raise Malformed.of(
                 Reason.TOO_LARGE,
                 f"at most {MAX_SIGNATURES} signatures",
                 (size - 28 - header) // each,
             )
         start = at + 28 + header
-        found += [(kind, value[p + 16 : p + each]) for p in range(start, at + size, each)]
+        entries += [(kind, value[p + 16 : p + each]) for p in range(start, at + size, each)]
         at += size
-    return found
+    return entries
 
 
 def revoked_hashes(value: bytes) -> frozenset[bytes]:

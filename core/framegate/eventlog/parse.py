@@ -153,11 +153,11 @@ def parse_boot_log(data: bytes) -> BootLog:  # noqa: C901 - ordered steps, read 
         if event.type == EventType.NO_ACTION:
             if event.data[:8] == b"Spec ID ":
                 raise _bad(event.offset, "one Spec ID event, first", "another one")
-            found = _locality(event)
-            if found is not None:
+            startup = _locality(event)
+            if startup is not None:
                 if locality is not None:
                     raise _bad(event.offset, "one StartupLocality event", "a second")
-                locality = found
+                locality = startup
         hcrtm = hcrtm or (event.type == _HCRTM and event.pcr == 0)
         events.append(event)
     return BootLog(banks, tuple(events), locality, hcrtm, cursor.left)

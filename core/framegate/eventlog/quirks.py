@@ -112,13 +112,13 @@ def candidates(
     for number, chosen in enumerate(product(*choices)):
         if number >= MAX_CANDIDATES:
             return
-        found, used, said = dict(replayed), log, []
+        values, used, said = dict(replayed), log, []
         for pcr, value, other, quirk in chosen:
-            found[pcr] = value
+            values[pcr] = value
             used = other or used
             if quirk:
                 said.append(quirk)
-        yield Candidate(found, used, tuple(sorted(set(said))))
+        yield Candidate(values, used, tuple(sorted(set(said))))
 
 
 def _has_exit(log: BootLog, bank: Alg) -> bool:

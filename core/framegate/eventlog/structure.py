@@ -121,7 +121,7 @@ def edited_after_measuring(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     2. some of PCR 0 to 7 have two separators and others one.
     """
     new, column = getattr(hashlib, HASH_NAME[bank]), log.column(bank)
-    separators, count, found = (
+    separators, count, faults = (
         {new(s).digest() for s in _SEPARATORS},
         dict.fromkeys(SEPARATED_PCRS, 0),
         [],
@@ -137,7 +137,7 @@ def edited_after_measuring(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
         ):
             name = variable_name(event.data)[16:].decode("utf-16-le", "replace")
             if name in BOOT_POLICY:
-                found.append(
+                faults.append(
                     _at(
                         event,
                         Reason.EVENT_DATA,
@@ -146,12 +146,12 @@ def edited_after_measuring(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
                     )
                 )
     if 1 in count.values() and max(count.values()) > 1:
-        found += [
+        faults += [
             Failure(Reason.SEPARATOR, f"one separator in PCR {p}, as in the others", f"{n}")
             for p, n in count.items()
             if n > 1
         ]
-    return tuple(found)
+    return tuple(faults)
 
 
 def variable_name(data: bytes) -> bytes:

@@ -15,21 +15,21 @@ from framegate.wire import sha256
 _LABEL = b"framegate/v1/activation"
 
 
-def activation_mac(secret: bytes, t: bytes, proof: bytes) -> bytes:
-    """HMAC-SHA256 under HKDF(secret, salt T) over label, T and the digest of the proof's bytes: 32
-    bytes.
+def activation_mac(secret: bytes, t: bytes, evidence: bytes) -> bytes:
+    """HMAC-SHA256 under HKDF(secret, salt T) over label, T and the digest of the evidence's bytes:
+    32 bytes.
     """
     key = HKDF(hashes.SHA256(), 32, t, _LABEL).derive(secret)
-    return hmac.digest(key, _LABEL + b"\0" + t + sha256(proof), "sha256")
+    return hmac.digest(key, _LABEL + b"\0" + t + sha256(evidence), "sha256")
 
 
-def verify_activation(secret: bytes, t: bytes, proof: bytes, mac: bytes) -> None:
-    """`mac` is the activation MAC, compared in constant time before anything in `proof` is read.
+def verify_activation(secret: bytes, t: bytes, evidence: bytes, mac: bytes) -> None:
+    """`mac` is the activation MAC, compared in constant time before anything in `evidence` is read.
     Raises EvidenceRejected (MAC).
 
     One reason for every failure: the answer must not tell a stranger which part was wrong (N14).
     """
-    if not hmac.compare_digest(activation_mac(secret, t, proof), mac):
+    if not hmac.compare_digest(activation_mac(secret, t, evidence), mac):
         raise EvidenceRejected(
             [
                 Failure(

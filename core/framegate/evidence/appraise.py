@@ -284,14 +284,11 @@ def _by_content(
     if event.pcr == 7 and (
         profile.secure_boot.dbx_minimum is not None or profile.secure_boot.sbat_minimum is not None
     ):
-        found = bound_variable(event, bank, column)
-        if found is not None and (
-            found[:2] == (IMAGE_SECURITY, "dbx") and profile.secure_boot.dbx_minimum is not None
-        ):
+        variable = bound_variable(event, bank, column)
+        called = (variable.vendor, variable.name) if variable is not None else None
+        if called == (IMAGE_SECURITY, "dbx") and profile.secure_boot.dbx_minimum is not None:
             return None  # which hashes it must hold is check 5
-        if found is not None and (
-            found[:2] == (SHIM_LOCK, "SbatLevel") and profile.secure_boot.sbat_minimum is not None
-        ):
+        if called == (SHIM_LOCK, "SbatLevel") and profile.secure_boot.sbat_minimum is not None:
             return None
     rules = [t for t in profile.texts if t.pcr == event.pcr]
     if rules:
@@ -381,10 +378,10 @@ def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure
 
 def _revocations(values: list[bytes], minimum: frozenset[bytes]) -> list[Failure]:
     try:
-        held = revoked_hashes(values[0]) if len(values) == 1 else frozenset()
+        revoked = revoked_hashes(values[0]) if len(values) == 1 else frozenset()
     except FramegateError as error:
         return list(error.failures)
-    missing = minimum - held
+    missing = minimum - revoked
     if not missing:
         return []
     seen = f"{len(missing)} missing, such as {min(missing).hex()}" if values else "no dbx measured"
@@ -400,18 +397,18 @@ def _revocations(values: list[bytes], minimum: frozenset[bytes]) -> list[Failure
 
 def _sbat(values: list[bytes], minimum: Mapping[str, int]) -> list[Failure]:
     try:
-        held = sbat_levels(values[0]) if len(values) == 1 else {}
+        generations = sbat_levels(values[0]) if len(values) == 1 else {}
     except FramegateError as error:
         return list(error.failures)
     return [
         Failure(
             Reason.SBAT,
             f"SBAT {name} of {generation} or more",
-            str(held.get(name, "none")),
+            str(generations.get(name, "none")),
             "update shim: mokutil --set-sbat-policy latest",
         )
         for name, generation in sorted(minimum.items())
-        if held.get(name, 0) < generation
+        if generations.get(name, 0) < generation
     ]
 
 

@@ -1,8 +1,9 @@
 """What a controller has to remember of a challenge, sealed so that it can travel with it: no row
-waits for a proof.
+waits for evidence.
 
 Any controller that holds the fleet's key opens it; nobody else can read or change it. That it is
-good once is for the store: the challenge's id is spent in the transaction that the proof commits.
+good once is for the store: the challenge's id is spent in the transaction that the evidence
+commits.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _LABEL: Final = b"framegate/v1/challenge-state"
 
 
 class ChallengeState(Record):
-    """What proof and MAC are checked against. On the fleet port the public areas, secret and ticket
-    are empty: the device's row has them.
+    """What evidence and MAC are checked against. On the fleet port the public areas, secret and
+    ticket are empty: the device's row has them.
     """
 
     LABEL = "framegate/v1/challenge-state"
@@ -52,10 +53,10 @@ class ChallengeState(Record):
 
 
 def unknown_session() -> Refused:
-    """That no such session waits for its proof: nobody began it, or it was answered before."""
+    """That no such session waits for its evidence: nobody began it, or it was answered before."""
     return Refused.of(
         Reason.SESSION_UNKNOWN,
-        "a session that waits for its proof",
+        "a session that waits for its evidence",
         "none, or one already used",
         "begin again",
     )
@@ -94,6 +95,6 @@ def open_state(key: bytes, sealed: bytes, now_ms: int) -> ChallengeState:
     if state.expires_ms < now_ms:  # 2
         late = f"{(now_ms - state.expires_ms) / 1000:.0f} s late"
         raise Refused.of(
-            Reason.SESSION_EXPIRED, "a proof before the challenge's deadline", late, "begin again"
+            Reason.SESSION_EXPIRED, "evidence before the challenge's deadline", late, "begin again"
         )
     return state

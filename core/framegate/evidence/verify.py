@@ -21,13 +21,13 @@ from framegate.eventlog import BootLog, parse_boot_log, replay
 from framegate.eventlog.quirks import PADDED, PHASES, Candidate, candidates
 from framegate.identity.certificates import request_key, spki_of
 from framegate.ima import ImaEntry, ImaPrefix, cut_entries, find_prefix, parse_ima, running_values
-from framegate.ima.parse import ImaList
+from framegate.ima.entry import ImaList
 from framegate.ima.replay import IMA_PCR, MAX_AHEAD
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import DIGEST_SIZE, TPM_GENERATED, TPM_RH_NULL, Alg, St
 from framegate.tpm.policy import TLS_KEY_PCRS, pcr_digest, policy_pcr
 from framegate.tpm.public import Public, require_ak, require_tls_key
-from framegate.wire import Proof, certify_data, quote_data, sha256
+from framegate.wire import Evidence, certify_data, quote_data, sha256
 
 REMEMBERED: Final = 256
 """Boot logs kept parsed: some 100 KiB each, one for each machine, or for a whole model where its
@@ -59,7 +59,8 @@ class Expectation:
 
     `quirks` and `pinned` are the profile's. `ima_prefix` is what is known of the machine's IMA list
     and was asked to go on from; without it the whole list is due. Where stored evidence is
-    appraised again, `stored_ima` is the whole list of that boot and stands in for the proof's part.
+    appraised again, `stored_ima` is the whole list of that boot and stands in for the evidence's
+    part.
     """
 
     transcript: bytes
@@ -108,13 +109,13 @@ class VerifiedEvidence:
             raise TypeError("VerifiedEvidence is made by verify_evidence() alone")
 
 
-def verify_evidence(proof_bytes: bytes, expected: Expectation) -> VerifiedEvidence:
-    """Verify a proof against what was asked, in this order; the first failure ends it.
+def verify_evidence(raw: bytes, expected: Expectation) -> VerifiedEvidence:
+    """Verify evidence against what was asked, in this order; the first failure ends it.
 
     The caller MUST have consumed the session's nonce and, on the join port, verified the activation
     MAC over exactly these bytes.
 
-    1. the proof decodes, within its limits (docs/reference/protocol.md, Proof);
+    1. the evidence decodes, within its limits (docs/reference/protocol.md, `evidence`);
     2. the AK is Framegate's restricted key (Part 2, 8.3);
     3. quote: signature over the raw bytes with the scheme pinned in the AK (Part 1, 31);
     4. quote: magic is TPM_GENERATED (Part 2, 10.12.8);
@@ -141,12 +142,18 @@ def verify_evidence(proof_bytes: bytes, expected: Expectation) -> VerifiedEviden
     From check 7 on the device's TPM vouches for what was sent: failures of 9 to 13 carry
     `authenticated`, and may lower its state. Raises Malformed or EvidenceRejected.
     """
-    proof = Proof.parse(proof_bytes)  # 1
+    evidence = Evidence.parse(raw)  # 1
     require_ak(expected.ak)  # 2
     spki = expected.tls.spki()
-    quote = _signed(expected.ak, proof.quote_attest, proof.quote_signature, St.ATTEST_QUOTE)  # 3-6
+    quote = _signed(
+        expected.ak, evidence.quote_attest, evidence.quote_signature, St.ATTEST_QUOTE
+    )  # 3-6
     nonce = quote_data(
-        expected.transcript, spki, proof.boot_log_sha256, proof.posture, proof.gateway_publics
+        expected.transcript,
+        spki,
+        evidence.boot_log_sha256,
+        evidence.posture,
+        evidence.gateway_publics,
     )
     _extra_data(quote, nonce)  # 7
     try:
@@ -154,19 +161,19 @@ def verify_evidence(proof_bytes: bytes, expected: Expectation) -> VerifiedEviden
             raise _rejected(
                 Reason.PCR_SELECTION, _words((expected.selection,)), _words(quote.selections)
             )
-        raw_log, log = _boot_log(proof, expected)  # 9
-        found = _replayed(raw_log, log, proof, expected, quote)  # 10
-        pcrs, log = found.pcrs, found.log
+        raw_log, log = _boot_log(evidence, expected)  # 9
+        replayed = _replayed(raw_log, log, evidence, expected, quote)  # 10
+        pcrs, log = replayed.pcrs, replayed.log
         require_tls_key(
             expected.tls, policy_pcr(PcrSelection(expected.selection.bank, TLS_KEY_PCRS), pcrs)
         )  # 11
         if expected.join:
-            _certified(proof, expected, spki)  # 12
-        if proof.ima_log and IMA_PCR not in expected.selection.pcrs:  # 13
+            _certified(evidence, expected, spki)  # 12
+        if evidence.ima_log and IMA_PCR not in expected.selection.pcrs:  # 13
             raise _rejected(
                 Reason.IMA_UNEXPECTED,
                 "no IMA log, as the firmware profile has no rule for it",
-                f"{len(proof.ima_log)} bytes",
+                f"{len(evidence.ima_log)} bytes",
             )
     except EvidenceRejected as error:
         raise EvidenceRejected(error.failures, authenticated=True) from error
@@ -179,15 +186,15 @@ def verify_evidence(proof_bytes: bytes, expected: Expectation) -> VerifiedEviden
         boot_log_bytes=raw_log,
         clock=quote.clock_info,
         firmware_version=quote.firmware_version,
-        posture=proof.posture,
-        gateway_publics=proof.gateway_publics,
+        posture=evidence.posture,
+        gateway_publics=evidence.gateway_publics,
         tls_spki=spki,
-        digest=sha256(proof_bytes),
-        quirks=found.quirks,
-        ima=found.entries,
-        ima_bytes=found.ima_bytes,
+        digest=sha256(raw),
+        quirks=replayed.quirks,
+        ima=replayed.entries,
+        ima_bytes=replayed.ima_bytes,
         ima_from=None if expected.stored_ima else expected.ima_prefix,
-        ima_prefix=found.prefix,
+        ima_prefix=replayed.prefix,
         witness=_WITNESS,
     )
 
@@ -236,8 +243,8 @@ def _extra_data(attest: Attest, nonce: bytes) -> None:
         )
 
 
-def _boot_log(proof: Proof, expected: Expectation) -> tuple[bytes, BootLog]:
-    raw = proof.boot_log or expected.stored_boot_log
+def _boot_log(evidence: Evidence, expected: Expectation) -> tuple[bytes, BootLog]:
+    raw = evidence.boot_log or expected.stored_boot_log
     if not raw:
         reason = Reason.BOOT_LOG_MISSING if expected.join else Reason.BOOT_LOG_REQUIRED
         raise _rejected(
@@ -246,8 +253,8 @@ def _boot_log(proof: Proof, expected: Expectation) -> tuple[bytes, BootLog]:
             "none",
             "the kernel exposes it at /sys/kernel/security/tpm0/binary_bios_measurements",
         )
-    if sha256(raw) != proof.boot_log_sha256:
-        reason = Reason.BOOT_LOG_REPLAY if proof.boot_log else Reason.BOOT_LOG_REQUIRED
+    if sha256(raw) != evidence.boot_log_sha256:
+        reason = Reason.BOOT_LOG_REPLAY if evidence.boot_log else Reason.BOOT_LOG_REQUIRED
         raise _rejected(reason, "the log whose digest was quoted", "another", "send the whole log")
     return raw, replayed_log(raw, expected.selection.bank)[0]
 
@@ -285,7 +292,7 @@ class _Replayed:
 
 
 def _replayed(
-    raw_log: bytes, log: BootLog, proof: Proof, expected: Expectation, quote: Attest
+    raw_log: bytes, log: BootLog, evidence: Evidence, expected: Expectation, quote: Attest
 ) -> _Replayed:
     selection, values = expected.selection, replayed_log(raw_log, expected.selection.bank)[1]
     ima = IMA_PCR in selection.pcrs
@@ -302,7 +309,7 @@ def _replayed(
             "none in the log",
         )
     if ima:
-        return _with_ima(log, values, proof, expected, quote)
+        return _with_ima(log, values, evidence, expected, quote)
     first = None
     for candidate in candidates(log, values, selection.bank, expected.quirks, expected.pinned):
         digest = pcr_digest(selection, candidate.values)
@@ -322,13 +329,19 @@ def _replayed(
 
 
 def _with_ima(
-    log: BootLog, values: Mapping[int, bytes], proof: Proof, expected: Expectation, quote: Attest
+    log: BootLog,
+    values: Mapping[int, bytes],
+    evidence: Evidence,
+    expected: Expectation,
+    quote: Attest,
 ) -> _Replayed:
     """As without, for a list whose PCR stands among the others in one digest: every candidate is
     tried with every prefix within the bound.
     """
     known, raw = (
-        (None, expected.stored_ima) if expected.stored_ima else (expected.ima_prefix, proof.ima_log)
+        (None, expected.stored_ima)
+        if expected.stored_ima
+        else (expected.ima_prefix, evidence.ima_log)
     )
     clock, bank = quote.clock_info, expected.selection.bank
     if known is not None and (known.reset_count, known.restart_count) != (
@@ -355,8 +368,8 @@ def _with_ima(
             "its ASCII form",
             "binary_runtime_measurements, not ascii_runtime_measurements",
         )
-    found = parse_ima(raw) if raw else ImaList((), bank, 0)
-    if not set(map(_PCR, found.entries)) <= {IMA_PCR}:
+    measured = parse_ima(raw) if raw else ImaList((), bank, 0)
+    if not set(map(_PCR, measured.entries)) <= {IMA_PCR}:
         raise _rejected(
             Reason.IMA_MALFORMED,
             f"entries of PCR {IMA_PCR}",
@@ -364,13 +377,13 @@ def _with_ima(
             "an IMA policy with pcr= is not supported",
         )
     start = known.value if known is not None else values.get(IMA_PCR, bytes(DIGEST_SIZE[bank]))
-    running = running_values(found, bank, start, padded_sha1=PADDED in expected.quirks)
+    running = running_values(measured, bank, start, padded_sha1=PADDED in expected.quirks)
     for candidate in candidates(log, values, bank, expected.quirks, expected.pinned):
         try:
             count = find_prefix(running, _covering(candidate, expected.selection, quote.pcr_digest))
         except EvidenceRejected:
             continue
-        violations = sum(map(_VIOLATION, found.entries[:count]))
+        violations = sum(map(_VIOLATION, measured.entries[:count]))
         prefix = ImaPrefix(
             (known.entries if known else 0) + count,
             (known.violations if known else 0) + violations,
@@ -382,12 +395,12 @@ def _with_ima(
             p: running[count] if p == IMA_PCR else candidate.values[p]
             for p in expected.selection.pcrs
         }
-        covered = raw if count == len(found.entries) else cut_entries(raw, 0, count)
+        covered = raw if count == len(measured.entries) else cut_entries(raw, 0, count)
         return _Replayed(
             MappingProxyType(pcrs),
             candidate.log,
             candidate.quirks,
-            found.entries[:count],
+            measured.entries[:count],
             covered,
             prefix,
         )
@@ -425,8 +438,10 @@ def _covering(
     return covers
 
 
-def _certified(proof: Proof, expected: Expectation, spki: bytes) -> None:
-    certify = _signed(expected.ak, proof.certify_attest, proof.certify_signature, St.ATTEST_CERTIFY)
+def _certified(evidence: Evidence, expected: Expectation, spki: bytes) -> None:
+    certify = _signed(
+        expected.ak, evidence.certify_attest, evidence.certify_signature, St.ATTEST_CERTIFY
+    )
     _extra_data(certify, certify_data(expected.transcript, spki))
     if certify.name != expected.tls.name:
         raise _rejected(
@@ -442,5 +457,5 @@ def _certified(proof: Proof, expected: Expectation, spki: bytes) -> None:
             "a key elsewhere",
             "the TLS key must die with the boot",
         )
-    if spki_of(request_key(proof.csr)) != spki:
+    if spki_of(request_key(evidence.csr)) != spki:
         raise _rejected(Reason.CSR_KEY, "a request signed by the certified TLS key", "another key")

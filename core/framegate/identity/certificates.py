@@ -108,8 +108,8 @@ def load_authorities(ders: Sequence[bytes], root: x509.Certificate) -> tuple[x50
 
     Raises Malformed or Refused (CERTIFICATE).
     """
-    found = tuple(load_certificate(der) for der in ders)
-    for authority in found:
+    authorities = tuple(load_certificate(der) for der in ders)
+    for authority in authorities:
         try:
             authority.verify_directly_issued_by(root)
         except (InvalidSignature, *UNREADABLE) as error:
@@ -118,7 +118,7 @@ def load_authorities(ders: Sequence[bytes], root: x509.Certificate) -> tuple[x50
                 "issuing CAs signed by the fleet's root",
                 authority.subject.rfc4514_string(),
             ) from error
-    return found
+    return authorities
 
 
 def request_key(der: bytes) -> ec.EllipticCurvePublicKey:
@@ -231,12 +231,12 @@ def common_name(certificate: x509.Certificate, reason: Reason = Reason.CERTIFICA
     has none or several: whoever read the first would act for another than whoever read the last.
     """
     try:
-        found = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     except UNREADABLE as error:
         raise Refused.of(reason, "a subject that can be read", type(error).__name__) from error
-    if len(found) != 1:
-        raise Refused.of(reason, "one common name", [str(a.value) for a in found])
-    return str(found[0].value)
+    if len(names) != 1:
+        raise Refused.of(reason, "one common name", [str(a.value) for a in names])
+    return str(names[0].value)
 
 
 def from_ms(ms: int) -> datetime:

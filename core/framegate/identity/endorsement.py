@@ -86,8 +86,8 @@ def load_maker_certificate(raw: bytes) -> MakerCertificate:
         certificate = x509.load_der_x509_certificate(data)
         certificate.public_key()
     except UNREADABLE:
-        found = load_leniently(data)
-        return MakerCertificate(data, found.readable, False, (*notes, *found.notes))
+        lenient = load_leniently(data)
+        return MakerCertificate(data, lenient.readable, False, (*notes, *lenient.notes))
     return MakerCertificate(data, certificate, True, notes)
 
 
@@ -121,7 +121,7 @@ def load_chain(raw: Sequence[bytes]) -> list[MakerCertificate]:
 
     Raises Malformed (EK_CHAIN, TOO_LARGE) past `MAX_CHAIN` certificates (N22).
     """
-    found: list[MakerCertificate] = []
+    chain: list[MakerCertificate] = []
     for number, data in enumerate(raw):
         rest = data
         while rest:
@@ -135,10 +135,10 @@ def load_chain(raw: Sequence[bytes]) -> list[MakerCertificate]:
                 part, rest = rest[:size], rest[size:]
             else:
                 part, rest = rest, b""
-            if len(found) >= MAX_CHAIN:
+            if len(chain) >= MAX_CHAIN:
                 raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_CHAIN} certificates", "more")
-            found.append(load_maker_certificate(part))
-    return found
+            chain.append(load_maker_certificate(part))
+    return chain
 
 
 def verify_endorsement(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 from framegate.errors import Malformed, Reason
 
@@ -23,6 +23,14 @@ class Kind(StrEnum):
 
     CAMERA = "camera"
     GATEWAY = "gateway"
+
+
+class DeviceIdParts(NamedTuple):
+    """What a device id says."""
+
+    kind: Kind
+    zone: Zone
+    name: DeviceName
 
 
 def parse_name(value: str, what: str = "name") -> DeviceName:
@@ -60,13 +68,13 @@ def parse_identifier(identifier: str) -> str:
     return identifier
 
 
-def split_device_id(value: str) -> tuple[Kind, Zone, DeviceName]:
+def split_device_id(value: str) -> DeviceIdParts:
     """Kind, zone and name of a device id. Raises Malformed."""
     kind, _, rest = value.partition(".")
     zone, _, name = rest.partition(".")
     if kind not in set(Kind):
         raise Malformed.of(Reason.USAGE, "an id <camera|gateway>.<zone>.<name>", ascii(value[:150]))
-    return Kind(kind), Zone(parse_name(zone, "zone")), parse_name(name)
+    return DeviceIdParts(Kind(kind), Zone(parse_name(zone, "zone")), parse_name(name))
 
 
 def spiffe_id(device: DeviceId, fleet: str) -> str:

@@ -2,7 +2,9 @@
 is trusted until it replays to a quote.
 """
 
-from framegate.ima.parse import ImaEntry, ImaList, cut_entries, parse_ima
+from framegate.ima.binary_list import cut_entries
+from framegate.ima.entry import ImaEntry, ImaList
+from framegate.ima.parse import parse_ima
 from framegate.ima.replay import ImaPrefix, boot_aggregates, find_prefix, running_values
 
 __all__ = [

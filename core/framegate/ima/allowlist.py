@@ -15,7 +15,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from framegate.errors import Malformed, Reason
@@ -27,6 +27,14 @@ STRONG: Final = {"sha256": 32, "sha384": 48, "sha512": 64}
 """File hashes that may decide; SHA-1 and MD5 may be measured and never allow (N65)."""
 _SAFE: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) != "%")
 ANYWHERE: Final = b"*"
+
+
+class AllowedFile(NamedTuple):
+    """Content that may be measured at `path`; `*` for content allowed anywhere."""
+
+    algorithm: str
+    digest: bytes
+    path: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +61,20 @@ class Allowlist:
         """Digests allowed at `path`, for a person; looks at every entry."""
         tail = struct.pack("<I", len(path) + 1) + path + b"\0"
         return (
-            sorted(f"{a}:{d.hex()}" for a, d, p in self.files() if p == path)
+            sorted(f"{f.algorithm}:{f.digest.hex()}" for f in self.files() if f.path == path)
             if any(k.endswith(tail) for k in self.keys)
             else []
         )
 
-    def files(self) -> Iterator[tuple[str, bytes, bytes]]:
-        """(algorithm, digest, path) of every file; path `*` for contents allowed anywhere."""
+    def files(self) -> Iterator[AllowedFile]:
+        """Every file of the list."""
         for key in self.keys:
             head = int.from_bytes(key[:4], "little")
             algorithm, _, digest = key[4 : 4 + head].partition(b":\0")
-            yield algorithm.decode(), digest, key[8 + head : -1]
+            yield AllowedFile(algorithm.decode(), digest, key[8 + head : -1])
         for each in self.anywhere:
             algorithm, _, digest = each.partition(b":")
-            yield algorithm.decode(), digest, ANYWHERE
+            yield AllowedFile(algorithm.decode(), digest, ANYWHERE)
 
     @property
     def size(self) -> int:
@@ -119,13 +127,12 @@ def parse_allowlist(data: bytes) -> Allowlist:
     return Allowlist(hashlib.sha256(data).digest(), frozenset(keys), frozenset(anywhere))
 
 
-def allowlist_text(files: Iterable[tuple[str, bytes, bytes]]) -> bytes:
-    """An allowlist's bytes from (algorithm, digest, path), sorted, each once: the same files give
+def allowlist_text(files: Iterable[AllowedFile]) -> bytes:
+    """An allowlist's bytes from its files, sorted, each once: the same files give
     the same digest.
     """
     lines = {
-        f"{algorithm}:{digest.hex()}  {quote_from_bytes(path, safe=_SAFE)}"
-        for algorithm, digest, path in files
+        f"{f.algorithm}:{f.digest.hex()}  {quote_from_bytes(f.path, safe=_SAFE)}" for f in files
     }
     return "\n".join(
         [HEADER, *sorted(lines, key=lambda line: (line.partition("  ")[2], line)), ""]

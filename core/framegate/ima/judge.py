@@ -13,7 +13,7 @@ from cryptography.x509 import SubjectKeyIdentifier
 
 from framegate.errors import Failure, Reason
 from framegate.ima.allowlist import STRONG, Allowlist
-from framegate.ima.parse import ImaEntry
+from framegate.ima.entry import ImaEntry
 from framegate.ima.replay import boot_aggregates
 from framegate.tpm.constants import HASH_NAME, Alg
 

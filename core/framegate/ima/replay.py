@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from framegate.errors import EvidenceRejected, Failure, Reason
-from framegate.ima.parse import ImaEntry, ImaList
+from framegate.ima.entry import ImaEntry, ImaList
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
 IMA_PCR: Final = 10
@@ -34,7 +34,7 @@ class ImaPrefix(NamedTuple):
 
 
 def running_values(
-    found: ImaList, bank: Alg, start: bytes, *, padded_sha1: bool = False
+    measured: ImaList, bank: Alg, start: bytes, *, padded_sha1: bool = False
 ) -> list[bytes]:
     """PCR 10 after 0, 1, … all entries: one value more than entries; template hashes are recomputed
     in `bank`, never taken from the list (N60).
@@ -46,8 +46,8 @@ def running_values(
     new, ones = getattr(hashlib, name), b"\xff" * size
     values, value = [start], start
     append = values.append
-    checked = found.width == bank
-    for entry in found.entries:
+    checked = measured.width == bank
+    for entry in measured.entries:
         if entry.violation:
             digest = ones
         elif padded_sha1:

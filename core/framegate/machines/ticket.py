@@ -35,7 +35,7 @@ TABLE = MappingProxyType(
         (
             _S.OPEN,
             _E.USE,
-            # its reservation ran out while the proof was on its way, and nobody else took it
+            # its reservation ran out while the evidence was on its way, and nobody else took it
         ): _S.USED,
     }
 )

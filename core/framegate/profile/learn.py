@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from framegate.eventlog.parse import BootLog
-from framegate.ima.allowlist import STRONG, allowlist_text, parse_allowlist
+from framegate.ima.allowlist import STRONG, AllowedFile, allowlist_text, parse_allowlist
+from framegate.ima.entry import ImaEntry
 from framegate.ima.judge import BOOT_AGGREGATE
-from framegate.ima.parse import ImaEntry
 from framegate.ima.replay import IMA_PCR
 from framegate.profile.model import EventRule, SecureBoot, TextRule, VariableRule
 from framegate.profile.posture import Posture
@@ -45,7 +45,6 @@ _DEBUG_PCR: Final = 16
 _OS_IDS: Final = ("debian", "ubuntu")
 """What the agent is packaged for: demanded where no machine told its own."""
 
-_File: TypeAlias = tuple[str, bytes, bytes]
 """Algorithm, digest and path, as allowlists have them."""
 
 
@@ -161,8 +160,8 @@ def _events(machines: Sequence[BootReading]) -> tuple[EventRule, ...]:
         for thing in {(e.pcr, names[e.pcr, e.digest]) for e in machine.every(Measured)}
     )
     return tuple(
-        EventRule(f"{name} (PCR {pcr})", pcr, found, required=present[pcr, name] == len(machines))
-        for (pcr, name), found in sorted(digests.items())
+        EventRule(f"{name} (PCR {pcr})", pcr, values, required=present[pcr, name] == len(machines))
+        for (pcr, name), values in sorted(digests.items())
     )
 
 
@@ -178,9 +177,9 @@ def _names(machines: Sequence[BootReading]) -> dict[tuple[int, bytes], str]:
         for event in machine.every(Measured):
             if (event.pcr, event.digest) in names:
                 continue
-            count[event.pcr, event.words] += 1
-            number = count[event.pcr, event.words]
-            called = event.words if number == 1 else f"{event.words} #{number}"
+            count[event.pcr, event.description] += 1
+            number = count[event.pcr, event.description]
+            called = event.description if number == 1 else f"{event.description} #{number}"
             names[event.pcr, event.digest] = called
     return names
 
@@ -209,11 +208,11 @@ def _files(machines: Sequence[Observation], base: bytes) -> _Files | None:
     )
 
 
-def _strong(entries: Iterable[ImaEntry]) -> Iterator[_File]:
+def _strong(entries: Iterable[ImaEntry]) -> Iterator[AllowedFile]:
     for entry in entries:
         if entry.path == BOOT_AGGREGATE or entry.violation or entry.algorithm not in STRONG:
             continue
-        yield entry.algorithm, entry.digest, entry.path
+        yield AllowedFile(entry.algorithm, entry.digest, entry.path)
 
 
 def _pcrs(machines: Sequence[Observation], *, with_ima: bool) -> list[int]:

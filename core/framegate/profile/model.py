@@ -221,12 +221,12 @@ def _strings(table: dict[str, Any], name: str) -> list[str]:
 
 def _hex(values: list[str], size: int, what: str) -> frozenset[bytes]:
     try:
-        found = frozenset(bytes.fromhex(v) for v in values)
+        digests = frozenset(bytes.fromhex(v) for v in values)
     except ValueError as error:
         raise _bad(f"{what} in hexadecimal", values[0]) from error
-    if any(len(v) != size for v in found):
+    if any(len(v) != size for v in digests):
         raise _bad(f"{what} of {size} bytes", values[0])
-    return found
+    return digests
 
 
 def _firmware(tpm: dict[str, Any]) -> frozenset[int] | None:
@@ -313,12 +313,12 @@ def _variable(table: Any, pcrs: list[int]) -> VariableRule:
 
 def _pinned(body: dict[str, Any], size: int, pcrs: list[int]) -> Mapping[int, frozenset[bytes]]:
     table = _get(body, "pcr_values", dict) if "pcr_values" in body else {}
-    found: dict[int, frozenset[bytes]] = {}
+    pinned: dict[int, frozenset[bytes]] = {}
     for key in table:
         if not key.isdigit() or int(key) not in pcrs or int(key) == IMA_PCR:
             raise _bad("quoted PCRs in [pcr_values]", key)
-        found[int(key)] = _hex(_strings(table, key), size, f"values of PCR {key}")
-    return MappingProxyType(found)
+        pinned[int(key)] = _hex(_strings(table, key), size, f"values of PCR {key}")
+    return MappingProxyType(pinned)
 
 
 def _ima(body: dict[str, Any], padded: bool) -> ImaRules:

@@ -138,7 +138,7 @@ def posture_changes(before: Posture, after: Posture) -> list[str]:
     """What came and went between two reports of one machine, in words; a machine that only grew
     older says nothing.
     """
-    words = {
+    singular = {
         "listeners": "listener",
         "usb": "USB device",
         "video": "video device",
@@ -147,7 +147,7 @@ def posture_changes(before: Posture, after: Posture) -> list[str]:
         "watched": "watched file",
     }
     lines = []
-    for name, word in words.items():
+    for name, word in singular.items():
         old, new = set(getattr(before, name)), set(getattr(after, name))
         lines += [f"new {word} {v}" for v in sorted(new - old)] + [
             f"{word} gone {v}" for v in sorted(old - new)

@@ -21,8 +21,8 @@ from framegate.eventlog.content import (
     revoked_hashes,
     sbat_levels,
 )
+from framegate.eventlog.describe import describe_event
 from framegate.eventlog.parse import BootEvent, BootLog, EventType
-from framegate.eventlog.words import event_words
 from framegate.ima.replay import IMA_PCR
 from framegate.tpm.constants import HASH_NAME, Alg
 
@@ -34,10 +34,10 @@ _BOOT_NAMES: Final = ("BootOrder", "Boot####", "BootCurrent", "BootNext")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Told by its digest alone. `words` are for people, and tell like from like."""
+    """Told by its digest alone. `description` is for people, and tells like from like."""
 
     pcr: int
-    words: str
+    description: str
     digest: bytes
 
 
@@ -113,7 +113,7 @@ def _told(event: BootEvent, bank: Alg, column: int) -> Told:
     elif event.pcr not in FIRMWARE_PCRS:
         text = bound_text(event, bank, column)
         told = Command(event.pcr, text) if text is not None and "*" not in text else None
-    return told or Measured(event.pcr, event_words(event), event.digests[column])
+    return told or Measured(event.pcr, describe_event(event), event.digests[column])
 
 
 def _boot_setting(event: BootEvent, bank: Alg, column: int) -> BootSetting | None:
@@ -129,12 +129,12 @@ def _revocation(event: BootEvent, bank: Alg, column: int) -> Revoked | Generatio
     variable = bound_variable(event, bank, column)
     if variable is None:
         return None
-    vendor, name, value = variable
+    called = variable.vendor, variable.name
     try:
-        if (vendor, name) == (IMAGE_SECURITY, "dbx"):
-            return Revoked(revoked_hashes(value))
-        if (vendor, name) == (SHIM_LOCK, "SbatLevel"):
-            return Generations(sbat_levels(value))
+        if called == (IMAGE_SECURITY, "dbx"):
+            return Revoked(revoked_hashes(variable.value))
+        if called == (SHIM_LOCK, "SbatLevel"):
+            return Generations(sbat_levels(variable.value))
     except FramegateError:  # not what it should be: then its digest says it
         return None
     return None
@@ -142,9 +142,9 @@ def _revocation(event: BootEvent, bank: Alg, column: int) -> Revoked | Generatio
 
 def _secure_boot_on(log: BootLog, bank: Alg) -> bool:
     column = log.column(bank)
-    found = [
+    variables = [
         bound_variable(e, bank, column)
         for e in log.events
         if e.pcr == 7 and e.type == EventType.EFI_VARIABLE_DRIVER_CONFIG
     ]
-    return [v[2] for v in found if v is not None and v[1] == "SecureBoot"] == [b"\x01"]
+    return [v.value for v in variables if v is not None and v.name == "SecureBoot"] == [b"\x01"]

@@ -38,7 +38,7 @@ class Remark:
 
     error: bool
     about: str
-    words: str
+    text: str
 
 
 def lint(profile: FirmwareProfile) -> list[Remark]:

@@ -80,12 +80,12 @@ class Event:
         """The typed members, as JSON values, for whoever must not read words; empty ones are left
         out.
         """
-        found = {
+        members = {
             f.name: _plain(getattr(self, f.name))
             for f in dataclasses.fields(self)
             if f.name != "device"
         }
-        return {name: value for name, value in found.items() if value not in ("", [], None)}
+        return {name: value for name, value in members.items() if value not in ("", [], None)}
 
 
 E = TypeVar("E", bound=Event)
@@ -101,13 +101,13 @@ def event(
     """
 
     def declare(cls: type[E]) -> type[E]:
-        made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
-        made.DECLARED = Declaration(names, severity, seen_by, routine)
+        declared = dataclass(frozen=True, slots=True, kw_only=True)(cls)
+        declared.DECLARED = Declaration(names, severity, seen_by, routine)
         for name in names:
             if name in _DECLARED:
                 raise ValueError(f"event {name} is declared twice")
-            _DECLARED[name] = made
-        return made
+            _DECLARED[name] = declared
+        return declared
 
     return declare
 

@@ -9,6 +9,7 @@ gives the hash of a complete subtree, wherever that is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from framegate.receipt_verifier import leaf_hash, node_hash
 
@@ -21,6 +22,15 @@ EMPTY_ROOT = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 """Root of a tree without leaves: SHA-256 of nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """The root of a complete subtree: over leaves [index * 2**level, (index + 1) * 2**level)."""
+
+    level: int
+    index: int
+    hash: bytes
+
+
 class Frontier:
     """A tree that only grows: 32 bytes for each bit of its size, whatever its size."""
 
@@ -28,57 +38,55 @@ class Frontier:
         self.size = 0
         self._peaks: list[tuple[int, bytes]] = []
 
-    def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
-        """Add a leaf by its hash; returns the complete nodes that came to be, as (level, index,
-        hash), the leaf first.
-        """
-        made = [(0, self.size, leaf)]
-        level, index, found = made[0]
-        while self._peaks and self._peaks[-1][0] == level:
-            found = node_hash(self._peaks.pop()[1], found)
-            level, index = level + 1, index >> 1
-            made.append((level, index, found))
-        self._peaks.append((level, found))
+    def append(self, leaf: bytes) -> list[TreeNode]:
+        """Add a leaf by its hash; returns the complete nodes that came to be, the leaf first."""
+        node = TreeNode(0, self.size, leaf)
+        completed = [node]
+        while self._peaks and self._peaks[-1][0] == node.level:
+            joined = node_hash(self._peaks.pop()[1], node.hash)
+            node = TreeNode(node.level + 1, node.index >> 1, joined)
+            completed.append(node)
+        self._peaks.append((node.level, node.hash))
         self.size += 1
-        return made
+        return completed
 
     def append_subtree(self, level: int, root: bytes) -> None:
         """Add a complete subtree over the next 2**`level` leaves by its root; the size must be a
         multiple of that.
         """
-        found, at = root, level
+        peak, at = root, level
         while self._peaks and self._peaks[-1][0] == at:
-            found = node_hash(self._peaks.pop()[1], found)
+            peak = node_hash(self._peaks.pop()[1], peak)
             at += 1
-        self._peaks.append((at, found))
+        self._peaks.append((at, peak))
         self.size += 1 << level
 
     def copy(self) -> Frontier:
         """A frontier that grows on its own."""
-        made = Frontier()
-        made.size, made._peaks = self.size, list(self._peaks)
-        return made
+        frontier = Frontier()
+        frontier.size, frontier._peaks = self.size, list(self._peaks)
+        return frontier
 
     @classmethod
     def resume(cls, size: int, node: Node) -> Frontier:
         """The frontier of a tree whose complete nodes are kept elsewhere."""
-        made = cls()
-        made.size, at = size, 0
+        frontier = cls()
+        frontier.size, at = size, 0
         for level in reversed(range(size.bit_length())):
             if size >> level & 1:
-                made._peaks.append((level, node(level, at >> level)))
+                frontier._peaks.append((level, node(level, at >> level)))
                 at += 1 << level
-        return made
+        return frontier
 
     @property
     def root(self) -> bytes:
         """The root over all leaves so far."""
         if not self._peaks:
             return EMPTY_ROOT
-        found = self._peaks[-1][1]
+        root = self._peaks[-1][1]
         for _, peak in reversed(self._peaks[:-1]):
-            found = node_hash(peak, found)
-        return found
+            root = node_hash(peak, root)
+        return root
 
 
 class Tree:

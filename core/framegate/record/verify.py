@@ -101,10 +101,10 @@ def verify_log(
             f"expected {sizes[-1]} entries as a signed head says, got {len(leaves)}",
         )
     good = 0
-    found = _roots(sizes, leaves)
+    roots = _roots(sizes, leaves)
     for size in sizes:  # 6
         if claimed[size] != {
-            found[size].hex()
+            roots[size].hex()
         }:  # two heads of one size that differ are a rewriting, too
             raise AuditRefused(
                 "root",
@@ -188,7 +188,7 @@ def _roots(sizes: Sequence[int], leaves: Sequence[bytes]) -> dict[int, bytes]:
     """Roots of the tree at `sizes` (ascending): built once, level by level over what lies between
     two sizes.
     """
-    frontier, found = Frontier(), {}
+    frontier, roots = Frontier(), {}
     at = 0
     for size in sizes:
         while at < size:
@@ -199,12 +199,12 @@ def _roots(sizes: Sequence[int], leaves: Sequence[bytes]) -> dict[int, bytes]:
                 nodes = [node_hash(nodes[i], nodes[i + 1]) for i in range(0, len(nodes), 2)]
             frontier.append_subtree(level, nodes[0])
             at += 1 << level
-        found[size] = frontier.root
-    return found
+        roots[size] = frontier.root
+    return roots
 
 
 def _heads(lines: Sequence[bytes], anchor: LogAnchor, fleet: str) -> list[Checkpoint]:
-    found = []
+    heads = []
     for line in lines:
         body = _json(line, -1)
         raw = (
@@ -212,8 +212,8 @@ def _heads(lines: Sequence[bytes], anchor: LogAnchor, fleet: str) -> list[Checkp
             if isinstance(body.get("checkpoint"), dict)
             else b""
         )
-        found.append(verify_head(raw, anchor, fleet))
-    return found
+        heads.append(verify_head(raw, anchor, fleet))
+    return heads
 
 
 def verify_head(envelope: bytes, anchor: LogAnchor, fleet: str = "") -> Checkpoint:

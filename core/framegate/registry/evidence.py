@@ -31,7 +31,7 @@ class KeptEvidence:
     ima_entries: int
     reset_count: int
     restart_count: int
-    proof: bytes
+    raw: bytes
     profile: str
     affirming: bool
     failures: tuple[Failure, ...]

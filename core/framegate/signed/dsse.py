@@ -134,10 +134,10 @@ def strict_json(data: bytes) -> Any:
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
             raise Malformed.of(Reason.MALFORMED, "each JSON member once", "a repeated one")
-        return found
+        return members
 
     def no_constant(name: str) -> Any:
         raise Malformed.of(Reason.MALFORMED, "JSON numbers", name)

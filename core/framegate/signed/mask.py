@@ -59,7 +59,7 @@ def parse_regions(regions: Sequence[Any]) -> tuple[Polygon, ...]:
     """Polygons of 3 to `MAX_POINTS` corners inside the image. Raises Malformed (MASK)."""
     if len(regions) > MAX_REGIONS:
         raise Malformed.of(Reason.MASK, f"at most {MAX_REGIONS} regions", len(regions))
-    found: list[Polygon] = []
+    polygons: list[Polygon] = []
     for number, region in enumerate(regions, start=1):
         points = (
             region.get("points") if type(region) is dict and set(region) == {"points"} else None
@@ -82,8 +82,8 @@ def parse_regions(regions: Sequence[Any]) -> tuple[Polygon, ...]:
                     f"corners of region {number} as [x, y], each a fraction from 0 to 1",
                     ascii(point)[:80],
                 )
-        found.append(tuple((float(x), float(y)) for x, y in points))
-    return tuple(found)
+        polygons.append(tuple((float(x), float(y)) for x, y in points))
+    return tuple(polygons)
 
 
 def verify_masks(

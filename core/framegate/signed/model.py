@@ -232,7 +232,7 @@ def _parsed(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     try:
         envelope = body["dsseEnvelope"]
         (signature,) = envelope["signatures"]
-        found = (
+        parsed = (
             dict(body["verificationMaterial"]),
             base64.b64decode(envelope["payload"], validate=True),
             base64.b64decode(signature["sig"], validate=True),
@@ -250,7 +250,7 @@ def _parsed(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
             f"{MEDIA_TYPE} with {PAYLOAD_TYPE}",
             ascii(f"{media} with {kind}")[:160],
         )
-    return found
+    return parsed
 
 
 def _signer(
@@ -376,12 +376,12 @@ def _files_of(payload: bytes) -> tuple[str, dict[str, bytes]]:
 
 
 def _hash_of(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
-    made = _HASHES.get(key.curve.name)
-    if made is None:
+    algorithm = _HASHES.get(key.curve.name)
+    if algorithm is None:
         raise Refused.of(
             Reason.MODEL_SIGNATURE, f"a key on one of {', '.join(_HASHES)}", key.curve.name
         )
-    return made()
+    return algorithm()
 
 
 def _b64(data: bytes) -> str:

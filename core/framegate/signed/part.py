@@ -91,16 +91,16 @@ def verify_part(
     root: x509.Certificate,
     now: datetime,
     *,
-    held: Mapping[str, PartStatement] = MappingProxyType({}),
+    known: Mapping[str, PartStatement] = MappingProxyType({}),
 ) -> PartStatement:
     """A part that inspection acts on.
 
     1. to 4. as `Statement.verify`; 5. its members are in range (`check_part`); 6. its version is
-       not below that of the part `held` under its id. Raises Malformed or Refused (PART).
+       not below that of the part `known` under its id. Raises Malformed or Refused (PART).
     """
     part, _ = PartStatement.verify(data, (), root, now)
     check_part(part)  # 5
-    before = held.get(part.part_type)
+    before = known.get(part.part_type)
     if before is not None and part.version < before.version:  # 6
         raise Refused.of(
             Reason.PART,

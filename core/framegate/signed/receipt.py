@@ -155,31 +155,54 @@ def event_leaf(
     return _canonical({**body, "fg": {"event": event, "actor": actor, **detail}})
 
 
+@dataclass(frozen=True, slots=True)
+class PlaceInBatch:
+    """Where a leaf stands: the batch's envelope, the leaf's index in it, and its inclusion path."""
+
+    envelope: bytes
+    index: int
+    path: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceUnderHead:
+    """Where a frame stands under a head that its camera signed with the key of `certificate` (DER),
+    and its inclusion path.
+    """
+
+    certificate: bytes
+    head: bytes
+    signature: bytes
+    path: Sequence[bytes]
+
+
 def assemble(
     leaf: bytes,
     payload: bytes,
     metadata: bytes,
-    batch: tuple[bytes, int, Sequence[bytes]],
-    camera: tuple[bytes, bytes, bytes, Sequence[bytes]] | None,
+    batch: PlaceInBatch,
+    camera: PlaceUnderHead | None,
     log: Mapping[str, Any] | None,
     authorities: Sequence[bytes],
 ) -> dict[str, Any]:
-    """A receipt as JSON values. `batch`: envelope, index, path; `camera`: certificate DER, head,
-    signature, path.
-    """
+    """A receipt as JSON values; `camera` is None where the camera has not signed yet."""
     return {
         "format": FORMAT,
         "leaf": b64(leaf),
         "verdict": b64(payload),
         "metadata": b64(metadata),
-        "batch": {"envelope": b64(batch[0]), "index": batch[1], "path": [b64(p) for p in batch[2]]},
+        "batch": {
+            "envelope": b64(batch.envelope),
+            "index": batch.index,
+            "path": [b64(p) for p in batch.path],
+        },
         "camera": None
         if camera is None
         else {
-            "certificate": b64(camera[0]),
-            "head": b64(camera[1]),
-            "signature": b64(camera[2]),
-            "path": [b64(p) for p in camera[3]],
+            "certificate": b64(camera.certificate),
+            "head": b64(camera.head),
+            "signature": b64(camera.signature),
+            "path": [b64(p) for p in camera.path],
         },
         "log": None if log is None else dict(log),
         "authorities": [b64(a) for a in authorities],
@@ -223,10 +246,10 @@ def continues(batch: ReceiptBatch, last: ReceiptBatch | None, last_sha256: str) 
 
 def parse_leaf(leaf: bytes) -> dict[str, Any]:
     """The claims of a leaf of one's own store. Raises Malformed."""
-    found = strict_json(leaf)
-    if type(found) is not dict or found.get("eat_profile") != EAT_PROFILE:
-        raise Malformed.of(Reason.RECEIPT, f"a leaf of {EAT_PROFILE}", type(found).__name__)
-    return found
+    claims = strict_json(leaf)
+    if type(claims) is not dict or claims.get("eat_profile") != EAT_PROFILE:
+        raise Malformed.of(Reason.RECEIPT, f"a leaf of {EAT_PROFILE}", type(claims).__name__)
+    return claims
 
 
 def b64(data: bytes) -> str:

@@ -124,16 +124,16 @@ def _selections(b: Buffer) -> tuple[PcrSelection, ...]:
     count = b.u32("pcrSelect count")
     if count > len(_BANKS):
         raise Malformed.of(Reason.TOO_LARGE, f"at most {len(_BANKS)} PCR selections", count)
-    found: list[PcrSelection] = []
+    selections: list[PcrSelection] = []
     for _ in range(count):
         bank, size = b.alg("pcrSelect hash", *_BANKS), b.u8("sizeofSelect")
         if size != 3:
             raise Malformed.of(Reason.MALFORMED, "sizeofSelect 3", size)
         mask = int.from_bytes(b.take(3, "pcrSelect"), "little")
-        if any(s.bank == bank for s in found):
+        if any(s.bank == bank for s in selections):
             raise Malformed.of(Reason.MALFORMED, "each bank once", f"{bank.name} twice")
-        found.append(PcrSelection(bank, tuple(p for p in range(PCR_COUNT) if mask >> p & 1)))
-    return tuple(found)
+        selections.append(PcrSelection(bank, tuple(p for p in range(PCR_COUNT) if mask >> p & 1)))
+    return tuple(selections)
 
 
 def marshal_attest(attest: Attest) -> bytes:

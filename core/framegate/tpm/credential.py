@@ -65,7 +65,7 @@ def make_credential(
         shared = ephemeral.exchange(ec.ECDH(), key)
         seed = ConcatKDFHash(hasher, size, b"IDENTITY\0" + mine + ek.x).derive(shared)
         encrypted = tpm2b(mine) + tpm2b(point.y.to_bytes(width, "big"))
-    aes_key = _kdfa(hasher, seed, b"STORAGE", object_name, ek.symmetric[1] // 8)
+    aes_key = _kdfa(hasher, seed, b"STORAGE", object_name, ek.symmetric.key_bits // 8)
     encryptor = Cipher(algorithms.AES(aes_key), CFB(b"\0" * 16)).encryptor()
     identity = encryptor.update(tpm2b(secret)) + encryptor.finalize()
     mac_key = _kdfa(hasher, seed, b"INTEGRITY", b"", size)

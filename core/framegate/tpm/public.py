@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import or_
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -70,11 +70,23 @@ cannot sign (N116).
 _KNOWN_ATTRIBUTES: Final = reduce(or_, Attr)
 
 
+class SymmetricCipher(NamedTuple):
+    """How a storage key encrypts what it protects."""
+
+    algorithm: Alg
+    key_bits: int
+    mode: Alg
+
+
+AES_128_CFB: Final = SymmetricCipher(Alg.AES, 128, Alg.CFB)
+AES_256_CFB: Final = SymmetricCipher(Alg.AES, 256, Alg.CFB)
+
+
 @dataclass(frozen=True, slots=True)
 class Public:
     """A parsed TPMT_PUBLIC of an RSA or ECC key; `raw` is the exact bytes it came from.
 
-    `symmetric` is (algorithm, key bits, mode) of a storage key, None for a signing key; `scheme` is
+    `symmetric` is that of a storage key, None for a signing key; `scheme` is
     (algorithm, hash) or None. For ECC `x`, `y` are fixed-width big-endian; for RSA `modulus` and
     `exponent` are set instead.
     """
@@ -84,7 +96,7 @@ class Public:
     name_alg: Alg
     attributes: Attr
     auth_policy: bytes
-    symmetric: tuple[Alg, int, Alg] | None
+    symmetric: SymmetricCipher | None
     scheme: tuple[Alg, Alg] | None
     curve: Curve | None
     x: bytes
@@ -196,14 +208,14 @@ def _parsed(data: bytes) -> Public:
     )
 
 
-def _symmetric(b: Buffer) -> tuple[Alg, int, Alg] | None:
+def _symmetric(b: Buffer) -> SymmetricCipher | None:
     alg = b.alg("symmetric", Alg.AES, Alg.NULL)
     if alg == Alg.NULL:
         return None
     bits = b.u16("symmetric keyBits")
     if bits not in {128, 192, 256}:
         raise Malformed.of(Reason.UNKNOWN_ALGORITHM, "AES of 128, 192 or 256 bits", bits)
-    return alg, bits, b.alg("symmetric mode", Alg.CFB)
+    return SymmetricCipher(alg, bits, b.alg("symmetric mode", Alg.CFB))
 
 
 def _scheme(b: Buffer) -> tuple[Alg, Alg] | None:
@@ -223,7 +235,7 @@ def marshal_public(  # noqa: PLR0913 - members of a record
     y: bytes,
     auth_policy: bytes = b"",
     name_alg: Alg = Alg.SHA256,
-    symmetric: tuple[Alg, int, Alg] | None = None,
+    symmetric: SymmetricCipher | None = None,
     scheme: tuple[Alg, Alg] | None = None,
 ) -> bytes:
     """TPMT_PUBLIC bytes of an ECC key."""
@@ -238,7 +250,7 @@ def marshal_public_rsa(
     attributes: Attr,
     modulus: bytes,
     auth_policy: bytes = b"",
-    symmetric: tuple[Alg, int, Alg] | None = None,
+    symmetric: SymmetricCipher | None = None,
 ) -> bytes:
     """TPMT_PUBLIC bytes of an RSA storage key with the default exponent and no scheme."""
     sym = struct.pack(">H", Alg.NULL) if symmetric is None else struct.pack(">HHH", *symmetric)
@@ -257,7 +269,7 @@ def require_ek(public: Public) -> None:
 
     Raises EvidenceRejected (EK_TEMPLATE) naming the first attribute that differs.
     """
-    aes128, aes256 = (Alg.AES, 128, Alg.CFB), (Alg.AES, 256, Alg.CFB)
+    aes128, aes256 = AES_128_CFB, AES_256_CFB
     low = (_EK_ATTRS_LOW, Alg.SHA256, EK_POLICY_SECRET, aes128)
     high256 = (_EK_ATTRS_HIGH, Alg.SHA256, EK_POLICY_B_SHA256, aes128)
     high384 = (_EK_ATTRS_HIGH, Alg.SHA384, EK_POLICY_B_SHA384, aes256)

@@ -104,20 +104,20 @@ class CompleteRequest(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     MAC_FIELD_NUMBER: _builtins.int
-    PROOF_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     state: _builtins.bytes
     mac: _builtins.bytes
-    proof: _builtins.bytes
+    evidence: _builtins.bytes
     def __init__(
         self,
         *,
         state: _builtins.bytes = ...,
         mac: _builtins.bytes = ...,
-        proof: _builtins.bytes = ...,
+        evidence: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mac", b"mac", "proof", b"proof", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "mac", b"mac", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1154,7 +1154,7 @@ class OperatorRecord(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    WORDS_FIELD_NUMBER: _builtins.int
+    REMARK_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     ELEVATIONS_FIELD_NUMBER: _builtins.int
@@ -1165,7 +1165,7 @@ class OperatorRecord(_message.Message):
     ADDED_BY_FIELD_NUMBER: _builtins.int
     SESSIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    words: _builtins.str
+    remark: _builtins.str
     enabled: _builtins.bool
     enrolled: _builtins.bool
     seen_ms: _builtins.int
@@ -1182,7 +1182,7 @@ class OperatorRecord(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
-        words: _builtins.str = ...,
+        remark: _builtins.str = ...,
         enabled: _builtins.bool = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
         elevations: _abc.Iterable[_builtins.str] | None = ...,
@@ -1195,7 +1195,7 @@ class OperatorRecord(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_by", b"added_by", "added_ms", b"added_ms", "elevations", b"elevations", "enabled", b"enabled", "enrolled", b"enrolled", "factors", b"factors", "name", b"name", "roles", b"roles", "seen_ms", b"seen_ms", "sessions", b"sessions", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_by", b"added_by", "added_ms", b"added_ms", "elevations", b"elevations", "enabled", b"enabled", "enrolled", b"enrolled", "factors", b"factors", "name", b"name", "remark", b"remark", "roles", b"roles", "seen_ms", b"seen_ms", "sessions", b"sessions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1229,12 +1229,12 @@ class AddOperatorRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    WORDS_FIELD_NUMBER: _builtins.int
+    REMARK_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     OIDC_ISSUER_FIELD_NUMBER: _builtins.int
     OIDC_SUBJECT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    words: _builtins.str
+    remark: _builtins.str
     oidc_issuer: _builtins.str
     oidc_subject: _builtins.str
     @_builtins.property
@@ -1243,14 +1243,14 @@ class AddOperatorRequest(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
-        words: _builtins.str = ...,
+        remark: _builtins.str = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
         oidc_issuer: _builtins.str = ...,
         oidc_subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "oidc_issuer", b"oidc_issuer", "oidc_subject", b"oidc_subject", "roles", b"roles", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "oidc_issuer", b"oidc_issuer", "oidc_subject", b"oidc_subject", "remark", b"remark", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2035,7 +2035,7 @@ class ZoneRow(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     SINCE_MS_FIELD_NUMBER: _builtins.int
-    WORDS_FIELD_NUMBER: _builtins.int
+    REMARK_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     cameras: _builtins.int
     gateways: _builtins.int
@@ -2045,7 +2045,7 @@ class ZoneRow(_message.Message):
     reason: _builtins.str
     by: _builtins.str
     since_ms: _builtins.int
-    words: _builtins.str
+    remark: _builtins.str
     def __init__(
         self,
         *,
@@ -2058,11 +2058,11 @@ class ZoneRow(_message.Message):
         reason: _builtins.str = ...,
         by: _builtins.str = ...,
         since_ms: _builtins.int = ...,
-        words: _builtins.str = ...,
+        remark: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "cameras", b"cameras", "frozen", b"frozen", "gateways", b"gateways", "grace", b"grace", "name", b"name", "reason", b"reason", "since_ms", b"since_ms", "trusted", b"trusted", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "cameras", b"cameras", "frozen", b"frozen", "gateways", b"gateways", "grace", b"grace", "name", b"name", "reason", b"reason", "remark", b"remark", "since_ms", b"since_ms", "trusted", b"trusted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2096,23 +2096,23 @@ class SetZoneRequest(_message.Message):
 
     ZONE_FIELD_NUMBER: _builtins.int
     FEED_SILENCE_FIELD_NUMBER: _builtins.int
-    WORDS_FIELD_NUMBER: _builtins.int
-    SET_WORDS_FIELD_NUMBER: _builtins.int
+    REMARK_FIELD_NUMBER: _builtins.int
+    SET_REMARK_FIELD_NUMBER: _builtins.int
     zone: _builtins.str
     feed_silence: _builtins.str
-    words: _builtins.str
-    set_words: _builtins.bool
+    remark: _builtins.str
+    set_remark: _builtins.bool
     def __init__(
         self,
         *,
         zone: _builtins.str = ...,
         feed_silence: _builtins.str = ...,
-        words: _builtins.str = ...,
-        set_words: _builtins.bool = ...,
+        remark: _builtins.str = ...,
+        set_remark: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["feed_silence", b"feed_silence", "set_words", b"set_words", "words", b"words", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feed_silence", b"feed_silence", "remark", b"remark", "set_remark", b"set_remark", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

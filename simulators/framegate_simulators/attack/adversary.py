@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from framegate_gateway.admission.link import Admitted
+from framegate_gateway.admission.admitted import Admitted
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.server import GatewayProcess
 from framegate_gateway.settings import GatewaySettings

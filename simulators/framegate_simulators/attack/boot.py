@@ -171,8 +171,8 @@ def n48(t: Target) -> Seen:
         forge.log = boot_log(change(_events()))
         seen.append(t.try_join(forge))
     seen += [
-        t.try_join(t.forge().with_proof(boot_log=lambda raw: raw[:-7])),
-        t.try_join(t.forge().with_proof(boot_log=lambda raw: raw + raw[-60:])),
+        t.try_join(t.forge().with_evidence(boot_log=lambda raw: raw[:-7])),
+        t.try_join(t.forge().with_evidence(boot_log=lambda raw: raw + raw[-60:])),
     ]
     return Seen(all(s.refused for s in seen), "; ".join(dict.fromkeys(s.reason for s in seen)))
 
@@ -180,8 +180,8 @@ def n48(t: Target) -> Seen:
 @attempt("N49", "no boot log, no IMA list")
 def n49(t: Target) -> Seen:
     a, b = (
-        t.try_join(t.forge().with_proof(boot_log=b"")),
-        t.try_join(t.forge().with_proof(ima_log=b"")),
+        t.try_join(t.forge().with_evidence(boot_log=b"")),
+        t.try_join(t.forge().with_evidence(ima_log=b"")),
     )
     return Seen(a.refused and b.refused, f"{a.reason}; {b.reason}")
 
@@ -204,7 +204,7 @@ def _digest(text: bytes) -> bytes:
 @attempt("N60", "an IMA entry whose template hash is not that of its data")
 def n60(t: Target) -> Seen:
     return t.try_join(
-        t.forge().with_proof(ima_log=lambda raw: raw[:6] + bytes([raw[6] ^ 1]) + raw[7:])
+        t.forge().with_evidence(ima_log=lambda raw: raw[:6] + bytes([raw[6] ^ 1]) + raw[7:])
     )
 
 
@@ -223,12 +223,12 @@ def n62(t: Target) -> Seen:
     forge = t.forge()
     forge.ima.measure(b"/tmp/implant", _digest(b"implant"))
     cut = t.try_join(
-        forge.with_proof(ima_log=lambda _: forge.ima.list_from()[: -len(forge.ima.entries[-1])])
+        forge.with_evidence(ima_log=lambda _: forge.ima.list_from()[: -len(forge.ima.entries[-1])])
     )
     far, padding = t.forge(), ImaMachine()
     for n in range(5000):
         padding.measure(b"/x%d" % n, _digest(b"x"))
-    ahead = t.try_join(far.with_proof(ima_log=lambda raw: raw + padding.list_from()))
+    ahead = t.try_join(far.with_evidence(ima_log=lambda raw: raw + padding.list_from()))
     return Seen(cut.refused and ahead.refused, f"{cut.reason}; {ahead.reason}")
 
 
@@ -236,8 +236,10 @@ def n62(t: Target) -> Seen:
 def n63(t: Target) -> Seen:
     forge, device, certificate = t.enrol()
     forge.ima.measure(*GOOD)
-    back = t.attest(forge.with_proof(ima_log=forge.ima.list_from(2)), certificate, known_log=True)
-    forge.change_proof = lambda p: p
+    back = t.attest(
+        forge.with_evidence(ima_log=forge.ima.list_from(2)), certificate, known_log=True
+    )
+    forge.change_evidence = lambda p: p
     forge.clock = ClockInfo(9, 1, 0, True)
     reset = t.attest(forge, certificate, known_log=True)
     return Seen(
@@ -320,8 +322,8 @@ def n72(t: Target) -> Seen:
 
         stub, hello = rpc.FleetStub(channel), victim.attest_hello()
         begun = stub.Begin(pb.BeginRequest(hello=hello), timeout=10)
-        _, proof = victim.answer(t.fleet, hello, begun.challenge, join=False)
-        reply = stub.Complete(pb.CompleteRequest(state=begun.state, proof=proof), timeout=10)
+        _, evidence = victim.answer(t.fleet, hello, begun.challenge, join=False)
+        reply = stub.Complete(pb.CompleteRequest(state=begun.state, evidence=evidence), timeout=10)
     return Seen(not reply.certificate, ", ".join(f.reason for f in reply.failures))
 
 
@@ -334,9 +336,9 @@ def n73(t: Target) -> Seen:
         kept.update(p)
         return p
 
-    forge.change_proof = keep
+    forge.change_evidence = keep
     t.attest(forge, certificate)
-    forge.change_proof = lambda p: {
+    forge.change_evidence = lambda p: {
         **p,
         "quote_attest": kept["quote_attest"],
         "quote_signature": kept["quote_signature"],

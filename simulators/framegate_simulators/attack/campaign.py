@@ -12,7 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from framegate_simulators.attack import boot, enrolment, people, service, structures
+from framegate_simulators.attack import (
+    agent,
+    boot,
+    enrolment,
+    gateway,
+    people,
+    service,
+    stores,
+    structures,
+)
 from framegate_simulators.attack.target import ATTEMPTS, Seen, Target
 from framegate_simulators.plant.plant import Plant
 
@@ -27,7 +36,7 @@ THREATS: Final = (
 """Every line of the threat list."""
 LAST: Final = ("N31",)
 """Attempts after which the controller rightly holds off this machine's address for a minute."""
-MODULES: Final = (structures, enrolment, boot, service, people)
+MODULES: Final = (structures, enrolment, boot, service, stores, gateway, agent, people)
 """Importing them registers their attempts."""
 
 
@@ -59,8 +68,8 @@ def _rows(target: Target, only: frozenset[str]) -> Iterator[dict[str, Any]]:
             yield _row(
                 "control", "a sound machine still joins after all that", lambda: _control(target)
             )
-        found = by_threat.get(threat)
-        if found is None:
+        tried = by_threat.get(threat)
+        if tried is None:
             yield {
                 "id": threat,
                 "attempt": "",
@@ -69,10 +78,10 @@ def _rows(target: Target, only: frozenset[str]) -> Iterator[dict[str, Any]]:
                 "seconds": 0.0,
             }
         else:
-            yield _row(threat, found.words, lambda f=found: f.run(target))  # type: ignore[misc]
+            yield _row(threat, tried.summary, lambda f=tried: f.run(target))  # type: ignore[misc]
 
 
-def _row(threat: str, words: str, run: Callable[[], Seen]) -> dict[str, Any]:
+def _row(threat: str, summary: str, run: Callable[[], Seen]) -> dict[str, Any]:
     begun = time.monotonic()
     try:
         seen = run()
@@ -80,7 +89,7 @@ def _row(threat: str, words: str, run: Callable[[], Seen]) -> dict[str, Any]:
         seen = Seen(False, f"the attempt itself failed: {type(error).__name__}: {error}"[:300])
     return {
         "id": threat,
-        "attempt": words,
+        "attempt": summary,
         "observed": seen.reason,
         "refused": seen.refused,
         "seconds": round(time.monotonic() - begun, 2),

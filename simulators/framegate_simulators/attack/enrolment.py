@@ -173,7 +173,7 @@ def n25(t: Target) -> Seen:
     )
 
 
-@attempt("N26", "a proof changed after its MAC was made")
+@attempt("N26", "evidence changed after its MAC was made")
 def n26(t: Target) -> Seen:
     forge = t.forge()
     code, device = t.invite(forge)
@@ -189,7 +189,7 @@ def n26(t: Target) -> Seen:
 
 @attempt("N27", "Complete without Begin, and with another machine's session")
 def n27(t: Target) -> Seen:
-    a = t.complete(os.urandom(16), bytes(32), b"proof")
+    a = t.complete(os.urandom(16), bytes(32), b"evidence")
     forge, _, certificate = t.enrol()
     join = t.forge()
     code, _ = t.invite(join)
@@ -199,7 +199,7 @@ def n27(t: Target) -> Seen:
 
         b = reason_of(
             lambda: rpc.FleetStub(channel).Complete(
-                pb.CompleteRequest(state=state, proof=b"p"), timeout=TIMEOUT_S
+                pb.CompleteRequest(state=state, evidence=b"p"), timeout=TIMEOUT_S
             )
         )
     return Seen(a.certificate is None and b.refused, f"{', '.join(a.reasons)}; {b.reason}")
@@ -216,7 +216,7 @@ def n28(t: Target) -> Seen:
         .public_bytes(Encoding.DER)
     )
     code, device = t.invite(forge)
-    answer = t.join(forge.with_proof(csr=csr), code)
+    answer = t.join(forge.with_evidence(csr=csr), code)
     got = answer.certificate.subject.rfc4514_string() if answer.certificate else "nothing"
     return Seen(
         got in {f"CN={device}", "nothing"},
@@ -255,9 +255,9 @@ def n31(t: Target) -> Seen:
         os.urandom(16),
     ):
         seen.append(t.join(t.forge(), code).seen)
-    held = seen[-1].reason
+    reason = seen[-1].reason
     return Seen(
-        all(s.refused for s in seen) and held == "too-many-tries",
+        all(s.refused for s in seen) and reason == "too-many-tries",
         "; ".join(dict.fromkeys(s.reason for s in seen)),
     )
 

@@ -77,19 +77,19 @@ def n119(t: Target) -> Seen:
             stack.enter_context(operator_stub(load_context(c))) for c in (t.plant.context, people)
         )
         seen = [_own(anna), _swapped(anna, sara), _raced(anna, sara), _disabled(t, anna, sara)]
-    return Seen(all(refused for refused, _ in seen), "; ".join(words for _, words in seen))
+    return Seen(all(refused for refused, _ in seen), "; ".join(text for _, text in seen))
 
 
-def _zone(words: str) -> pb.SetZoneRequest:
-    return pb.SetZoneRequest(zone="line-1", words=words, set_words=True)
+def _zone(text: str) -> pb.SetZoneRequest:
+    return pb.SetZoneRequest(zone="line-1", remark=text, set_remark=True)
 
 
 def _reason(work: Callable[[], Any]) -> tuple[str, str]:
     try:
         work()
     except FramegateError as error:
-        found = re.search(r"approve ([0-9a-f]{8})", error.failures[0].hint)
-        return error.reason.value, found[1] if found else ""
+        request = re.search(r"approve ([0-9a-f]{8})", error.failures[0].hint)
+        return error.reason.value, request[1] if request else ""
     return "accepted", ""
 
 

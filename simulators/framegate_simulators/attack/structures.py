@@ -71,8 +71,8 @@ def n07(t: Target) -> Seen:
     code, _ = t.invite(forge)
     hello = forge.hello(code)
     begun = t.begin(hello)
-    mac, proof = forge.answer(t.fleet, hello, begun.challenge)
-    first, second = (t.complete(begun.state, mac, proof) for _ in range(2))
+    mac, evidence = forge.answer(t.fleet, hello, begun.challenge)
+    first, second = (t.complete(begun.state, mac, evidence) for _ in range(2))
     good = (
         all(s.refused for s in seen)
         and first.certificate is not None
@@ -116,7 +116,7 @@ def n09(t: Target) -> Seen:
 @attempt("N10", "a signature that names SHA-1; RSASSA under an ECC key")
 def n10(t: Target) -> Seen:
     seen = [
-        t.try_join(t.forge().with_proof(quote_signature=lambda s, h=head: h + s[4:]))
+        t.try_join(t.forge().with_evidence(quote_signature=lambda s, h=head: h + s[4:]))
         for head in (
             struct.pack(">HH", Alg.ECDSA, Alg.SHA1),
             struct.pack(">HH", Alg.RSASSA, Alg.SHA256),
@@ -162,7 +162,7 @@ def n12(t: Target) -> Seen:
 @attempt("N13", "AK 1 joins, AK 2 signs the quote")
 def n13(t: Target) -> Seen:
     forge, other = t.forge(), Key.make(AK_ATTRS)
-    return t.try_join(forge.with_proof(quote_signature=lambda _: other.sign(b"x")))
+    return t.try_join(forge.with_evidence(quote_signature=lambda _: other.sign(b"x")))
 
 
 @attempt("N14", "a wrong activation answer, then the right one in the same session")
@@ -171,8 +171,11 @@ def n14(t: Target) -> Seen:
     code, device = t.invite(forge)
     hello = forge.hello(code)
     begun = t.begin(hello)
-    mac, proof = forge.answer(t.fleet, hello, begun.challenge)
-    first, second = t.complete(begun.state, bytes(32), proof), t.complete(begun.state, mac, proof)
+    mac, evidence = forge.answer(t.fleet, hello, begun.challenge)
+    first, second = (
+        t.complete(begun.state, bytes(32), evidence),
+        t.complete(begun.state, mac, evidence),
+    )
     return Seen(
         first.certificate is None and second.certificate is None and t.state(device) == "invited",
         f"{', '.join(first.reasons)}; then {', '.join(second.reasons)}",
@@ -182,7 +185,7 @@ def n14(t: Target) -> Seen:
 @attempt("N15", "a certificate request for another key than the one certified")
 def n15(t: Target) -> Seen:
     forge = t.forge()
-    return t.try_join(forge.with_proof(csr=forge.csr(Key.make(TLS_ATTRS))))
+    return t.try_join(forge.with_evidence(csr=forge.csr(Key.make(TLS_ATTRS))))
 
 
 @attempt("N16", "TLS keys that can leave the TPM, are restricted, or live in another hierarchy")
@@ -235,13 +238,13 @@ def _resigned(forge: Forge, change: Callable[[bytes], bytes]) -> Forge:
         raw = change(p["quote_attest"])
         return {**p, "quote_attest": raw, "quote_signature": forge.ak.sign(raw)}
 
-    forge.change_proof = run
+    forge.change_evidence = run
     return forge
 
 
 @attempt("N18", "an empty quote, as a TPM in failure mode gives; safe = 0 alone is no offence")
 def n18(t: Target) -> Seen:
-    broken = t.try_join(t.forge().with_proof(quote_attest=b"", quote_signature=b""))
+    broken = t.try_join(t.forge().with_evidence(quote_attest=b"", quote_signature=b""))
     forge = t.forge()
     forge.clock = ClockInfo(5, 2, 0, False)
     sound = t.try_join(forge)
@@ -256,12 +259,12 @@ def n124(t: Target) -> Seen:
     for member in ("quote_attest", "quote_signature", "certify_attest", "certify_signature", "csr"):
         for place in (0, 1, 2):
             seen.append(
-                t.try_join(t.forge().with_proof(**{member: lambda raw, p=place: _flip(raw, p)}))
+                t.try_join(t.forge().with_evidence(**{member: lambda raw, p=place: _flip(raw, p)}))
             )
     forge, device, certificate = t.enrol()
     for place in (0, 1, 2):
         answer = t.attest(
-            forge.with_proof(quote_signature=lambda raw, p=place: _flip(raw, p)), certificate
+            forge.with_evidence(quote_signature=lambda raw, p=place: _flip(raw, p)), certificate
         )
         seen.append(answer.seen)
     return Seen(

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import grpc
 from cryptography import x509
@@ -47,7 +47,7 @@ class Attempt:
     """One attempt at one threat."""
 
     threat: str
-    words: str
+    summary: str
     run: Callable[[Target], Seen]
 
 
@@ -55,12 +55,12 @@ ATTEMPTS: list[Attempt] = []
 
 
 def attempt(
-    threat: str, words: str
+    threat: str, summary: str
 ) -> Callable[[Callable[[Target], Seen]], Callable[[Target], Seen]]:
     """Register the decorated function as an attempt at `threat`, such as "N03"."""
 
     def register(run: Callable[[Target], Seen]) -> Callable[[Target], Seen]:
-        ATTEMPTS.append(Attempt(threat, words, run))
+        ATTEMPTS.append(Attempt(threat, summary, run))
         return run
 
     return register
@@ -68,7 +68,7 @@ def attempt(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the controller said to a proof, or to a Begin that it refused."""
+    """What the controller said to evidence, or to a Begin that it refused."""
 
     state: str
     reasons: tuple[str, ...]
@@ -79,6 +79,14 @@ class Answer:
     def seen(self) -> Seen:
         """As an attempt's result: refused where no certificate came."""
         return Seen(self.certificate is None, ", ".join(dict.fromkeys(self.reasons)) or self.state)
+
+
+class Enrolled(NamedTuple):
+    """A sound machine that the target trusts."""
+
+    forge: Forge
+    device: str
+    certificate: x509.Certificate
 
 
 @dataclass
@@ -163,12 +171,12 @@ class Target:
             )
             return reply
 
-    def complete(self, state: bytes, mac: bytes, proof: bytes) -> Answer:
-        """The answer to a join proof."""
+    def complete(self, state: bytes, mac: bytes, evidence: bytes) -> Answer:
+        """The answer to evidence of a join."""
         with self.joining() as stub:
             return _answer(
                 lambda: stub.Complete(
-                    pb.CompleteRequest(state=state, mac=mac, proof=proof), timeout=TIMEOUT_S
+                    pb.CompleteRequest(state=state, mac=mac, evidence=evidence), timeout=TIMEOUT_S
                 )
             )
 
@@ -181,12 +189,12 @@ class Target:
             begun = self.begin(hello)
         except FramegateError as error:
             return Answer("refused", tuple(f.reason.value for f in error.failures), None)
-        mac, proof = forge.answer(self.fleet, hello, begun.challenge)
-        return self.complete(begun.state, change_mac(mac), proof)
+        mac, evidence = forge.answer(self.fleet, hello, begun.challenge)
+        return self.complete(begun.state, change_mac(mac), evidence)
 
     def enrol(
         self, forge: Forge | None = None, *, name: str = "", kind: str = "camera"
-    ) -> tuple[Forge, str, x509.Certificate]:
+    ) -> Enrolled:
         """A sound machine that is trusted: the control of every experiment. Raises RuntimeError
         where the target refuses even that.
         """
@@ -195,7 +203,7 @@ class Target:
         answer = self.join(forge, code)
         if answer.certificate is None:
             raise RuntimeError(f"the target refuses sound evidence: {answer}")
-        return forge, device, answer.certificate
+        return Enrolled(forge, device, answer.certificate)
 
     def try_join(self, forge: Forge) -> Seen:
         """Join a forged machine by a ticket of its own."""
@@ -224,10 +232,10 @@ class Target:
                 reply = _called(lambda: stub.Begin(pb.BeginRequest(hello=hello), timeout=TIMEOUT_S))
             except FramegateError as error:
                 return Answer("refused", tuple(f.reason.value for f in error.failures), None)
-            _, proof = forge.answer(self.fleet, hello, reply.challenge, join=False)
+            _, evidence = forge.answer(self.fleet, hello, reply.challenge, join=False)
             return _answer(
                 lambda: stub.Complete(
-                    pb.CompleteRequest(state=reply.state, proof=proof), timeout=TIMEOUT_S
+                    pb.CompleteRequest(state=reply.state, evidence=evidence), timeout=TIMEOUT_S
                 )
             )
 

@@ -58,9 +58,9 @@ START_S: Final = 30.0
 def bench_attestation(say: Callable[[str], None]) -> dict[str, Any]:
     """Both figures."""
     with tempfile.TemporaryDirectory(prefix="fg-attest-") as name:
-        made = {**_alone(Path(name) / "alone"), **_through_the_port(Path(name) / "port")}
-        say(f"attestation: {made}")
-        return made
+        figures = {**_alone(Path(name) / "alone"), **_through_the_port(Path(name) / "port")}
+        say(f"attestation: {figures}")
+        return figures
 
 
 def _founded(state: Path, forges: list[Forge], maker: TpmMaker) -> tuple[FleetKeys, list[bytes]]:
@@ -98,19 +98,19 @@ def _alone(state: Path) -> dict[str, Any]:
     verifier, device = Verifier(store, fleet), "camera.line-1.cam0"
     hello = forge.hello(code)
     begun = verifier.begin_join(hello, "bench")
-    mac, proof = forge.answer(fleet.digest, hello, begun.challenge)
-    verifier.complete_join(begun.state, mac, proof)
+    mac, evidence = forge.answer(fleet.digest, hello, begun.challenge)
+    verifier.complete_join(begun.state, mac, evidence)
     took = []
     for _ in range(ALONE):
         hello = forge.attest_hello(known_log=True)
         start = time.perf_counter()
         begun = verifier.begin_attest(hello, device)
         middle = time.perf_counter()
-        _, proof = forge.answer(
+        _, evidence = forge.answer(
             fleet.digest, hello, begun.challenge, join=False
         )  # the machine's own work
         again = time.perf_counter()
-        assert verifier.complete_attest(begun.state, proof, device).state == State.TRUSTED
+        assert verifier.complete_attest(begun.state, evidence, device).state == State.TRUSTED
         took.append(1e3 * (middle - start + time.perf_counter() - again))
     store.close()
     took.sort()
@@ -148,8 +148,8 @@ class _Machine:
         ) as channel:
             stub, hello = rpc.JoinStub(channel), self.forge.hello(code)
             begun = stub.Begin(pb.BeginRequest(hello=hello))
-            mac, proof = self.forge.answer(fleet, hello, begun.challenge)
-            reply = stub.Complete(pb.CompleteRequest(state=begun.state, mac=mac, proof=proof))
+            mac, evidence = self.forge.answer(fleet, hello, begun.challenge)
+            reply = stub.Complete(pb.CompleteRequest(state=begun.state, mac=mac, evidence=evidence))
         if not reply.certificate:
             raise RuntimeError(f"{self.device} was not trusted: {reply.failures}")
         chain = b"".join(_pem(der) for der in (reply.certificate, *reply.authorities))
@@ -167,9 +167,11 @@ class _Machine:
             while time.monotonic() < until:
                 hello, begun = self.forge.attest_hello(known_log=True), time.monotonic()
                 try:
-                    made = stub.Begin(pb.BeginRequest(hello=hello))
-                    _, proof = self.forge.answer(fleet, hello, made.challenge, join=False)
-                    reply = stub.Complete(pb.CompleteRequest(state=made.state, proof=proof))
+                    session = stub.Begin(pb.BeginRequest(hello=hello))
+                    _, evidence = self.forge.answer(fleet, hello, session.challenge, join=False)
+                    reply = stub.Complete(
+                        pb.CompleteRequest(state=session.state, evidence=evidence)
+                    )
                 except grpc.RpcError as error:
                     raise from_rpc_error(error, "") from error
                 if reply.state != State.TRUSTED:
@@ -212,8 +214,8 @@ def _ports(ready: Path, controller: subprocess.Popen[bytes]) -> dict[str, str]:
         if controller.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError("the controller did not start")
         time.sleep(0.05)
-    found: dict[str, str] = json.loads(ready.read_text())
-    return found
+    prepared: dict[str, str] = json.loads(ready.read_text())
+    return prepared
 
 
 def _measured(machines: list[_Machine], fleet: bytes, controller: int) -> dict[str, Any]:

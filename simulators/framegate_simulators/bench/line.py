@@ -186,9 +186,9 @@ async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dic
 def _log_all(store: ReceiptStore, fleet: FleetKeys, now_ms: int) -> None:
     """What the controller does with batches, for as many as there are."""
     waiting: list[tuple[int, bytes]] = []
-    while found := [b for b in store.unlogged() if b[0] not in {w[0] for w in waiting}]:
-        waiting += found
-        for number, _ in found:
+    while unlogged := [b for b in store.unlogged() if b[0] not in {w[0] for w in waiting}]:
+        waiting += unlogged
+        for number, _ in unlogged:
             store.add_log(number, "{}")
     with store.reading() as connection:
         payloads = dict(connection.execute("SELECT number, payload FROM batches").fetchall())
@@ -288,7 +288,7 @@ async def _adapter(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> di
         took.append(time.perf_counter() - begun)
         await asyncio.sleep(0)
     store.close()
-    outcomes = ledger.counts()[0]
+    outcomes = ledger.counts().outcomes
     ledger.close()
     if outcomes != {"PASS": FRAMES}:
         raise RuntimeError(f"the benchmark's parts must pass: {outcomes}")

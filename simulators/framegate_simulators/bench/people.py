@@ -62,15 +62,15 @@ def bench_people(say: Callable[[str], None]) -> dict[str, Any]:
     """All of it."""
     with tempfile.TemporaryDirectory(prefix="fg-people-") as name:
         keys = found_fleet(Path(name) / "keys", "plant")
-        made: dict[str, Any] = {"decision": _decisions()}
-        say(f"decisions: {made['decision']}")
-        made["audit"] = _audit(keys)
-        say(f"audit: {made['audit']}")
-        made["attestation"] = _attestations(Path(name), keys)
-        say(f"attestation: {made['attestation']}")
-        made["read"] = _read(Path(name) / "read")
-        say(f"read: {made['read']}")
-        return made
+        figures: dict[str, Any] = {"decision": _decisions()}
+        say(f"decisions: {figures['decision']}")
+        figures["audit"] = _audit(keys)
+        say(f"audit: {figures['audit']}")
+        figures["attestation"] = _attestations(Path(name), keys)
+        say(f"attestation: {figures['attestation']}")
+        figures["read"] = _read(Path(name) / "read")
+        say(f"read: {figures['read']}")
+        return figures
 
 
 def _decisions() -> dict[str, Any]:
@@ -192,20 +192,20 @@ def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
         add_maker(tx, maker.certificate)
         invite(tx, invitation)
     hello = forge.hello(invitation.code)
-    made = verifier.begin_join(hello, "p")
-    mac, proof = forge.answer(fleet.digest, hello, made.challenge)
-    verifier.complete_join(made.state, mac, proof)
+    begun = verifier.begin_join(hello, "p")
+    mac, evidence = forge.answer(fleet.digest, hello, begun.challenge)
+    verifier.complete_join(begun.state, mac, evidence)
 
     def once() -> float:
         hello = forge.attest_hello(known_log=True)
         begun = time.perf_counter()
-        made = verifier.begin_attest(hello, CAMERA)
+        session = verifier.begin_attest(hello, CAMERA)
         spent = time.perf_counter() - begun
-        _, proof = forge.answer(
-            fleet.digest, hello, made.challenge, join=False
+        _, evidence = forge.answer(
+            fleet.digest, hello, session.challenge, join=False
         )  # the device's own work
         begun = time.perf_counter()
-        state = verifier.complete_attest(made.state, proof, CAMERA).state
+        state = verifier.complete_attest(session.state, evidence, CAMERA).state
         assert state == State.TRUSTED
         return (spent + time.perf_counter() - begun) * 1000
 

@@ -49,13 +49,13 @@ class PlainFrames(rpc.FramesServicer):
 
         async def one(frame: pb.SealedFrame) -> None:
             m = FrameMetadata.parse(frame.metadata)
-            found = await self._engine.inspect(
+            inspection = await self._engine.inspect(
                 m.device, m.part_type, frame.sealed, m.encoding, m.width, m.height
             )
             async with writing:
                 await context.write(
                     pb.GatewayMessage(
-                        answer=pb.FrameAnswer(verdict=json.dumps(found.defects).encode())
+                        answer=pb.FrameAnswer(verdict=json.dumps(inspection.defects).encode())
                     )
                 )
 

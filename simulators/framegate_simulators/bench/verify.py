@@ -18,16 +18,16 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from framegate.eventlog.parse import EventType
 from framegate.evidence import appraise as appraisal
-from framegate.evidence import verify as evidence
+from framegate.evidence import verify as verification
 from framegate.evidence.appraise import appraise
 from framegate.evidence.verify import Expectation, verify_evidence
-from framegate.ima.allowlist import allowlist_text, parse_allowlist
+from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist
 from framegate.ima.parse import parse_ima
 from framegate.ima.replay import ImaPrefix
 from framegate.profile.model import parse_profile
 from framegate.tpm.attest import PcrSelection, parse_signature
 from framegate.tpm.constants import Alg
-from framegate.wire import AttestHello, Challenge, Proof, sha256, transcript
+from framegate.wire import AttestHello, Challenge, Evidence, sha256, transcript
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, Measurement, boot_log, measurements
 from framegate_simulators.machine.ima import ImaMachine
@@ -39,7 +39,7 @@ ROUNDS = 7
 
 
 def attested(forge: Forge, pcrs: tuple[int, ...], offset: int = 0) -> tuple[bytes, Expectation]:
-    """A proof by `forge` over `pcrs` and what the verifier expects of it."""
+    """Evidence by `forge` over `pcrs` and what the verifier expects of it."""
     hello = AttestHello(
         client_nonce=bytes(32), reset_count=1, restart_count=0, boot_log_sha256=bytes(32)
     ).marshal()
@@ -60,7 +60,7 @@ def attested(forge: Forge, pcrs: tuple[int, ...], offset: int = 0) -> tuple[byte
         attest_interval_ms=60_000,
     )
     t = transcript(bytes(32), hello, challenge.marshal())
-    return forge.proof(challenge, t, join=False), Expectation(
+    return forge.evidence(challenge, t, join=False), Expectation(
         transcript=t, ak=forge.ak.public, tls=forge.tls.public, selection=selection, join=False
     )
 
@@ -118,12 +118,12 @@ def _machine() -> tuple[Forge, list[Measurement]]:
 
 
 def _bare(
-    forge: Forge, events: list[Measurement], proof: bytes, bodies: list[bytes]
+    forge: Forge, events: list[Measurement], evidence: bytes, bodies: list[bytes]
 ) -> Callable[[], None]:
     """The signature, the hash of everything sent, the replay's hashes, the hashes of data that must
     match: nothing can do with less.
     """
-    parts = Proof.parse(proof)
+    parts = Evidence.parse(evidence)
     signature, key = parse_signature(parts.quote_signature), forge.ak.public.key()
     der = encode_dss_signature(signature.r, signature.s)
     hashed = [
@@ -143,7 +143,7 @@ def _bare(
         key.verify(der, parts.quote_attest, ec.ECDSA(hashes.SHA256()))  # type: ignore[call-arg, arg-type]
         new, sha1, value = hashlib.sha256, hashlib.sha1, bytes(32)
         new(forge.log).digest()
-        new(proof).digest()
+        new(evidence).digest()
         for digest in digests:
             value = new(value + digest).digest()
         for data in hashed:
@@ -159,7 +159,7 @@ def _bare(
 
 def _forgetting() -> None:
     """Make the next verification the first of its log."""
-    evidence.remembered_log.cache_clear()
+    verification.remembered_log.cache_clear()
     appraisal._remembered.cache_clear()
 
 
@@ -170,17 +170,17 @@ def bench_verify() -> dict[str, Any]:
     forge, events = _machine()
     pcrs = tuple(range(10))
     profile = parse_profile(_profile(events, pcrs))
-    proof, expected = attested(forge, pcrs)
+    evidence, expected = attested(forge, pcrs)
 
     def again() -> None:
-        if not appraise(verify_evidence(proof, expected), profile, None).affirming:
+        if not appraise(verify_evidence(evidence, expected), profile, None).affirming:
             raise RuntimeError("the benchmark's evidence must affirm")
 
     def first() -> None:
         _forgetting()
         again()
 
-    bare = _bare(forge, events, proof, [])
+    bare = _bare(forge, events, evidence, [])
     result: dict[str, Any] = {"events": EVENTS, "log_bytes": len(forge.log)}
     for name, work in (("first_time", first), ("same_log_again", again)):
         result[name] = _compared(work, bare, 150)
@@ -207,22 +207,22 @@ def _with_ima(forge: Forge, events: list[Measurement], entries: int) -> dict[str
         b"/usr/lib/x86_64-linux-gnu/bench/library-%d.so" % n: hashlib.sha256(b"%d" % n).digest()
         for n in range(entries - 1)
     }
-    content = allowlist_text(("sha256", d, p) for p, d in files.items())
+    content = allowlist_text(AllowedFile("sha256", d, p) for p, d in files.items())
     forge.ima = ImaMachine.booted(forge.pcrs, files)
     pcrs = tuple(range(11))
     profile, allowlists = (
         parse_profile(_profile(events, pcrs, content)),
         {sha256(content): parse_allowlist(content)},
     )
-    proof, expected = attested(forge, pcrs)
+    evidence, expected = attested(forge, pcrs)
     bodies = [e.data for e in parse_ima(forge.ima.list_from()).entries]
 
     def whole() -> None:
-        if not appraise(verify_evidence(proof, expected), profile, None, allowlists).affirming:
+        if not appraise(verify_evidence(evidence, expected), profile, None, allowlists).affirming:
             raise RuntimeError("the benchmark's list must affirm")
 
     count = max(2, 20_000 // entries)
-    out = {"whole_list": _compared(whole, _bare(forge, events, proof, bodies), count)}
+    out = {"whole_list": _compared(whole, _bare(forge, events, evidence, bodies), count)}
     prefix = ImaPrefix(
         entries, 0, forge.ima.values[Alg.SHA256], forge.clock.reset_count, forge.clock.restart_count
     )
@@ -242,11 +242,11 @@ def _with_ima(forge: Forge, events: list[Measurement], entries: int) -> dict[str
 
 def bench_alarms() -> dict[str, Any]:
     """False alarms over 200 and more honest events, and tamperings caught."""
-    found = run_script()
+    script = run_script()
     return {
-        "events": found["events"],
-        "false_alarms": len(found["false_alarms"]),
-        "tamperings": found["tamperings"],
-        "caught": found["caught"],
-        "by_kind": found["by_kind"],
+        "events": script["events"],
+        "false_alarms": len(script["false_alarms"]),
+        "tamperings": script["tamperings"],
+        "caught": script["caught"],
+        "by_kind": script["by_kind"],
     }

@@ -54,7 +54,7 @@ def draw_board(
     wanted = (
         (0 if rng.random() < 0.12 else int(rng.integers(1, 15))) if defects is None else defects
     )
-    damaged, found = damage(rng, copper, wanted)
+    damaged, marked = damage(rng, copper, wanted)
     thresholded = bool(rng.random() < 0.8) if clean_capture is None else clean_capture
     usual = look(of_design, thresholded)
     golden = capture(of_design, copper, usual, shift_px=0.0)
@@ -64,7 +64,7 @@ def draw_board(
     frame = dust(
         rng, capture(rng, damaged, how, shift_px=0.5 if steady else shift, steady=steady), usual
     )
-    return Board(golden, frame, tuple(found))
+    return Board(golden, frame, tuple(marked))
 
 
 def write_boards(folder: Path, numbers: range, defects: int | None = None) -> None:

@@ -25,16 +25,18 @@ class DrawnBoards:
         self._design, self._first, self._good_every, self._count = design, first, good_every, count
 
     def __iter__(self) -> Iterator[Shot]:
-        made = 0
-        while not self._count or made < self._count:
+        drawn = 0
+        while not self._count or drawn < self._count:
             board = draw_board(
-                self._first + made,
+                self._first + drawn,
                 design=self._design,
-                defects=0 if made % self._good_every == 0 else None,
+                defects=0 if drawn % self._good_every == 0 else None,
                 clean_capture=True,
             )
-            yield Shot(f"board-{self._design}-{made + 1:05d}", part_type(self._design), board.frame)
-            made += 1
+            yield Shot(
+                f"board-{self._design}-{drawn + 1:05d}", part_type(self._design), board.frame
+            )
+            drawn += 1
 
 
 class TriggeredBoards:

@@ -13,35 +13,26 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 from rich.console import Console
-from rich.live import Live
 from rich.panel import Panel
-from rich.table import Table
 
-from framegate_simulators.demo.story import Story
-from framegate_simulators.plant.plant import BIN, Plant, PlantError, Site, wait_for
+from framegate_simulators.demo.fleet_view import FleetView
+from framegate_simulators.demo.own_images import SOURCE_LIMIT, frames_of, inspect_folder
+from framegate_simulators.demo.story import Scene, Story
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.site import Site
 
 CAMERAS: Final = 4
 INTERVAL_S: Final = 4.0
 """Attest interval of the demonstration; the default of a real fleet is 60 s."""
 RATE: Final = 1.5
-SOURCE_LIMIT: Final = 60
-"""Images of the user's own folder that are waited for."""
-STYLE: Final = {
-    "trusted": "green",
-    "suspect": "red",
-    "quarantined": "red",
-    "stale": "yellow",
-    "invited": "cyan",
-}
 
 
 class Demo(Story):
@@ -51,17 +42,21 @@ class Demo(Story):
         self, plant: Plant, build: Path, source: Path | None, console: Console, live: bool
     ) -> None:
         super().__init__(plant, console)
-        self.build, self.source, self.live = build, source, live
-        self.cameras: list[Site] = []
+        self.build, self.source = build, source
+        self.view = FleetView(plant, console, live)
         self.gateway: Site
         self.figures: dict[str, Any] = {}
 
-    def plan(self) -> Sequence[tuple[str, str, Callable[[], str]]]:
+    def plan(self) -> Sequence[Scene]:
         """The acts in order."""
-        plan: list[tuple[str, str, Callable[[], str]]] = [
-            ("A fleet is founded", "controller and broker up, TPM maker's CA trusted", self.found),
-            ("Machines join", f"{CAMERAS} cameras and a gateway host are trusted", self.join),
-            (
+        plan: list[Scene] = [
+            Scene(
+                "A fleet is founded",
+                "controller and broker up, TPM maker's CA trusted",
+                self.found_fleet,
+            ),
+            Scene("Machines join", f"{CAMERAS} cameras and a gateway host are trusted", self.join),
+            Scene(
                 "Frames are inspected",
                 (
                     "every camera has signed verdicts, PASS and DEFECT among them, and a picture is"
@@ -72,34 +67,34 @@ class Demo(Story):
         ]
         if self.source is not None:
             plan.append(
-                (
+                Scene(
                     "Your images are inspected",
                     f"every image of the folder, up to {SOURCE_LIMIT}, has a signed verdict",
                     self.own_images,
                 )
             )
         plan += [
-            (
+            Scene(
                 "A boot loader is replaced",
                 "cam4 is suspect, and `camera why` names the boot loader",
                 self.implant,
             ),
-            (
+            Scene(
                 "A camera is quarantined",
                 "its stream turns UNINSPECTED within moments and heals on release",
                 self.quarantine,
             ),
-            (
+            Scene(
                 "A disk is copied",
                 "another machine with cam1's disk and certificate is refused; cam1 stays trusted",
                 self.copied_disk,
             ),
-            (
+            Scene(
                 "The controller is killed",
                 "nothing is passed unseen meanwhile, and everything heals without help",
                 self.controller_killed,
             ),
-            (
+            Scene(
                 "The gateway's host is tampered with",
                 "cameras stop sealing frames for it",
                 self.gateway_tampered,
@@ -107,7 +102,7 @@ class Demo(Story):
         ]
         return plan
 
-    def found(self) -> str:
+    def found_fleet(self) -> str:
         """init, run, broker, trust add-tpm-ca."""
         p = self.plant
         p.found_fleet()
@@ -123,8 +118,8 @@ class Demo(Story):
         p = self.plant
         self.figures["joined_at"] = time.monotonic()
         self.gateway = p.add_machine("gw1", "gateway")
-        self.cameras = [p.add_machine(f"cam{n}") for n in range(1, CAMERAS + 1)]
-        for site in (self.gateway, *self.cameras):
+        self.view.cameras = [p.add_machine(f"cam{n}") for n in range(1, CAMERAS + 1)]
+        for site in (self.gateway, *self.view.cameras):
             bound = site.name != "cam2"
             p.join(site, p.invite(site, bind=bound), check=bound)
             if not bound:
@@ -138,7 +133,7 @@ class Demo(Story):
         p.write_golden([1, 2, 3, 4])
         p.start_agent(self.gateway)
         p.start_gateway(self.gateway, golden=[p.golden, *([self.source] if self.source else [])])
-        for number, camera in enumerate(self.cameras, start=1):
+        for number, camera in enumerate(self.view.cameras, start=1):
             p.start_agent(
                 camera,
                 "--source",
@@ -146,21 +141,27 @@ class Demo(Story):
                 f" {RATE}",
             )
         wait_for(
-            "all machines to be trusted", lambda: set(self.states().values()) == {"trusted"}, 15
+            "all machines to be trusted",
+            lambda: set(self.view.states().values()) == {"trusted"},
+            15,
         )
-        self.show_machines()
-        return ", ".join(f"{n} {s}" for n, s in self.states().items())
+        self.view.show_machines()
+        return ", ".join(f"{n} {s}" for n, s in self.view.states().items())
 
     def inspect(self) -> str:
         """Wait for verdicts of every camera; save the picture of a defect."""
         p = self.plant
-        wait_for("a first verdict", lambda: any(self.inspected(c) for c in self.cameras), 30)
+        wait_for(
+            "a first verdict", lambda: any(self.view.inspected(c) for c in self.view.cameras), 30
+        )
         self.figures["enrol_to_first_verdict_s"] = round(
             time.monotonic() - self.figures.pop("joined_at"), 2
         )
-        self.watching(
+        self.view.watching(
             "verdicts of every camera",
-            lambda: all({"PASS", "DEFECT"} <= set(self.outcomes(c)) for c in self.cameras),
+            lambda: all(
+                {"PASS", "DEFECT"} <= set(self.view.outcomes(c)) for c in self.view.cameras
+            ),
             20,
         )
         defects = p.ask("verdict", "list", "--outcome", "DEFECT")
@@ -174,54 +175,22 @@ class Demo(Story):
         )
         kinds = ", ".join(d["kind"] for d in best["defects"])
         return (
-            f"{sum(self.total().values())} verdicts, {dict(self.total())}; picture of"
+            f"{sum(self.view.total().values())} verdicts, {dict(self.view.total())}; picture of"
             f" {best['part']} ({kinds}): {picture}"
         )
 
     def own_images(self) -> str:
         """Inspect the user's folder on a camera of its own."""
-        p = self.plant
-        site = p.add_machine("camera-of-yours")
-        p.join(site, p.invite(site))
-        images = frames_of(self.source or Path())
-        wanted = min(
-            sum(
-                cv2.imread(str(f), cv2.IMREAD_GRAYSCALE) is not None
-                for f in images[: 2 * SOURCE_LIMIT]
-            ),
-            SOURCE_LIMIT,
-        )
-        p.start_agent(site, "--source", f"folder:{self.source}", "--rate", "6")
-        wait_for(
-            f"verdicts on {wanted} images", lambda: sum(self.outcomes(site).values()) >= wanted, 40
-        )
-        p.stop_agent(site)
-        found = p.ask(
-            "verdict", "list", "--limit", "10", "--camera", "camera.line-1.camera-of-yours"
-        )
-        table = Table("part", "outcome", "what", box=None)
-        for v in found:
-            table.add_row(
-                v["part"],
-                v["outcome"],
-                v["reason"] or ", ".join(f"{d['kind']} {d['score']:.2f}" for d in v["defects"][:5]),
-            )
-        self.console.print(table)
-        self.figures["own_images"] = dict(self.outcomes(site))
-        reasons = Counter(site.status().get("uninspected", {}))
-        if set(self.outcomes(site)) == {"UNINSPECTED"}:
-            self.console.print(
-                f"   no image could be judged: {dict(reasons)}; a golden image X_temp.jpg beside"
-                " each X_test.jpg is needed"
-            )
+        folder = inspect_folder(self.plant, self.view, self.source or Path())
+        self.figures["own_images"] = dict(folder.outcomes)
         return (
-            f"{sum(self.outcomes(site).values())} of {len(images)} images sent,"
-            f" {dict(self.outcomes(site))}"
+            f"{sum(folder.outcomes.values())} of {folder.images} images sent,"
+            f" {dict(folder.outcomes)}"
         )
 
     def implant(self) -> str:
         """Reboot cam4 into a changed boot loader."""
-        p, cam = self.plant, self.cameras[3]
+        p, cam = self.plant, self.view.cameras[3]
         p.stop_agent(cam)
         cam.machine.reboot(cam.machine.firmware.tampered())
         p.start_agent(cam)
@@ -239,7 +208,7 @@ class Demo(Story):
 
     def quarantine(self) -> str:
         """Quarantine cam3, measure, release."""
-        p, cam = self.plant, self.cameras[2]
+        p, cam = self.plant, self.view.cameras[2]
         p.framegate("camera", "quarantine", "cam3", "--reason", "demonstration")
         refused = wait_for(
             "UNINSPECTED(quarantined) of cam3",
@@ -255,9 +224,9 @@ class Demo(Story):
         ]
         last = max(0, max(accepted, default=at) - at)
         self.figures["quarantine_to_last_accept_ms"] = last
-        before = self.inspected(cam)
+        before = self.view.inspected(cam)
         p.framegate("camera", "release", "cam3")
-        wait_for("cam3 to be inspected again", lambda: self.inspected(cam) > before, 15)
+        wait_for("cam3 to be inspected again", lambda: self.view.inspected(cam) > before, 15)
         if last > 2000:
             raise PlantError(f"a frame was accepted {last} ms after the quarantine")
         return (
@@ -267,7 +236,7 @@ class Demo(Story):
 
     def copied_disk(self) -> str:
         """Copy cam1's disk into a machine with another TPM."""
-        p, cam = self.plant, self.cameras[0]
+        p, cam = self.plant, self.view.cameras[0]
         clone = p.add_machine("clone")
         shutil.copytree(cam.disk, clone.disk, dirs_exist_ok=True)
         p.start_agent(clone)
@@ -275,13 +244,13 @@ class Demo(Story):
             "the copy to be refused", lambda: [f[0] for f in clone.status().get("failures", [])], 15
         )
         p.stop_agent(clone)
-        if reasons != ["ek-unknown"] or p.state_of(cam) != "trusted" or self.outcomes(clone):
+        if reasons != ["ek-unknown"] or p.state_of(cam) != "trusted" or self.view.outcomes(clone):
             raise PlantError(f"copy {reasons}, cam1 {p.state_of(cam)}")
         return f"copy refused: {reasons[0]}; cam1 is trusted"
 
     def controller_killed(self) -> str:
         """kill -9 the controller, wait until the gate has closed, start it again."""
-        p, three = self.plant, self.cameras[:3]
+        p, three = self.plant, self.view.cameras[:3]
         reasons = {c.name: Counter(c.status().get("uninspected", {})) for c in three}
         p.stop("controller", signal.SIGKILL)
 
@@ -290,16 +259,16 @@ class Demo(Story):
 
         wait_for("frames to be UNINSPECTED", lambda: all(new(c) for c in three), 20)
         seen = sorted({reason for c in three for reason in new(c)})
-        before = {c.name: self.inspected(c) for c in three}
+        before = {c.name: self.view.inspected(c) for c in three}
         p.start_controller()
         wait_for(
             "three cameras to be inspected again",
-            lambda: all(self.inspected(c) > before[c.name] for c in three),
+            lambda: all(self.view.inspected(c) > before[c.name] for c in three),
             25,
         )
         wait_for(
             "three cameras to be trusted",
-            lambda: all(self.states()[c.name] == "trusted" for c in three),
+            lambda: all(self.view.states()[c.name] == "trusted" for c in three),
             10,
         )
         return (
@@ -309,7 +278,7 @@ class Demo(Story):
 
     def gateway_tampered(self) -> str:
         """Reboot the gateway's host into a changed boot loader."""
-        p, gw, three = self.plant, self.gateway, self.cameras[:3]
+        p, gw, three = self.plant, self.gateway, self.view.cameras[:3]
         p.stop("gateway-gw1")
         p.stop_agent(gw)
         gw.machine.reboot(gw.machine.firmware.tampered())
@@ -317,7 +286,8 @@ class Demo(Story):
         p.start_gateway(gw)
         wait_for("the host to be suspect", lambda: gw.status().get("state") == "suspect", 15)
         before = {
-            c.name: (self.inspected(c), c.status()["uninspected"].get("no-grant", 0)) for c in three
+            c.name: (self.view.inspected(c), c.status()["uninspected"].get("no-grant", 0))
+            for c in three
         }
         wait_for(
             "cameras to withhold frames",
@@ -326,77 +296,12 @@ class Demo(Story):
             ),
             15,
         )
-        if any(self.inspected(c) != before[c.name][0] for c in three) or any(
+        if any(self.view.inspected(c) != before[c.name][0] for c in three) or any(
             s["gateway"] for c in three for s in c.status()["streams"]
         ):
             raise PlantError("a camera still sealed frames for it")
-        self.show_machines()
+        self.view.show_machines()
         return "gw1 is suspect; every camera says UNINSPECTED(no-grant) and sends it nothing"
-
-    def states(self) -> dict[str, str]:
-        """State by machine, from the controller."""
-        rows = [*self.plant.ask("camera", "list"), *self.plant.ask("gateway", "list")]
-        return {r["name"]: r["state"] for r in rows}
-
-    def outcomes(self, site: Site) -> Counter[str]:
-        """Outcomes by the camera's own count."""
-        return Counter(site.status().get("outcomes", {}))
-
-    def inspected(self, site: Site) -> int:
-        """Frames that were really inspected."""
-        return self.outcomes(site)["PASS"] + self.outcomes(site)["DEFECT"]
-
-    def total(self) -> Counter[str]:
-        """Outcomes of all cameras."""
-        return sum((self.outcomes(c) for c in self.cameras), Counter())
-
-    def table(self) -> Table:
-        """Cameras with state and outcomes, from the agents' own status."""
-        table = Table("camera", "state", "PASS", "DEFECT", "UNINSPECTED", "gateway", box=None)
-        for c in self.cameras:
-            s, o = c.status(), self.outcomes(c)
-            state = s.get("state", "starting")
-            gateway = next((x["gateway"] for x in s.get("streams", []) if x["gateway"]), "none")
-            table.add_row(
-                c.name,
-                f"[{STYLE.get(state, 'white')}]{state}[/]",
-                str(o["PASS"]),
-                str(o["DEFECT"]),
-                str(o["UNINSPECTED"]),
-                gateway,
-            )
-        return table
-
-    def watching(self, what: str, look: Callable[[], Any], timeout_s: float) -> None:
-        """`wait_for` with the table of cameras refreshed on a terminal."""
-        with (
-            Live(console=self.console, refresh_per_second=4) if self.live else nullcontext()
-        ) as live:
-
-            def tick() -> Any:
-                if live is not None:
-                    live.update(self.table())
-                return look()
-
-            wait_for(what, tick, timeout_s, 0.2)
-        if not self.live:
-            self.console.print(self.table())
-
-    def show_machines(self) -> None:
-        """framegate camera list and gateway list."""
-        for kind in ("camera", "gateway"):
-            self.console.print(
-                self.plant.framegate(kind, "list").stdout.rstrip(), markup=False, soft_wrap=True
-            )
-
-
-def frames_of(folder: Path) -> list[Path]:
-    """The images in a folder that are frames, by name."""
-    return [
-        f
-        for f in sorted(folder.rglob("*"))
-        if f.suffix.lower() in {".jpg", ".jpeg", ".png", ".bmp"} and not f.stem.endswith("_temp")
-    ]
 
 
 def main() -> None:
@@ -442,17 +347,10 @@ def main() -> None:
             plant, args.build, args.source.resolve() if args.source else None, console, live
         )
         good = demo.run()
-        table = Table("act", "ended", "observed", box=None)
-        for act in demo.acts:
-            table.add_row(
-                act.name,
-                "[green]ok[/]" if act.ok else "[red]failed[/]",
-                act.observed.splitlines()[0][:110],
-            )
         console.print()
-        console.print(table)
+        console.print(demo.table())
         figures = {k: v for k, v in demo.figures.items() if k != "joined_at"}
-        outcomes = demo.total() if demo.cameras else Counter()
+        outcomes = demo.view.total() if demo.view.cameras else Counter()
         body = {
             "acts": [asdict(a) for a in demo.acts],
             "ok": good,

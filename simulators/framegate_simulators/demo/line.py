@@ -5,35 +5,45 @@ the other; a gateway lies; an export is refused.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
-from framegate_simulators.demo.story import Story
-from framegate_simulators.plant.line import Part
+from framegate_simulators.demo.belt_view import BeltView
+from framegate_simulators.demo.story import Scene, Story
 from framegate_simulators.plant.line_plant import LINE, TARGETS, LinePlant
-from framegate_simulators.plant.plant import Plant, PlantError, wait_for
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import PlantError, wait_for
 
 PARTS_AN_ACT: Final = 24
 OWED_BYTES: Final = 512
 """A session's file that is larger than its head line holds frames that are not signed for yet."""
-BELT: Final = 60
-"""Characters of the drawn conveyor."""
 MASK: Final = "[[region]]\npoints = [[0.0, 0.0], [0.25, 0.0], [0.25, 0.2], [0.0, 0.2]]\n"
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineCheck:
+    """What an auditor learns of a camera from an export and the fleet's root: how many receipts
+    hold, which are refused, and the frames missing by session.
+    """
+
+    good: int
+    refused: list[dict[str, Any]]
+    missing: dict[str, list[int]]
+
+    def __str__(self) -> str:
+        return f"{self.good} hold, refused {self.refused[:3]}, missing {self.missing}"
 
 
 class DemoLine(Story):
@@ -41,47 +51,56 @@ class DemoLine(Story):
 
     def __init__(self, line: LinePlant, build: Path, console: Console, live: bool) -> None:
         super().__init__(line.plant, console)
-        self.line, self.build, self.live = line, build, live
+        self.line, self.build = line, build
+        self.belt = BeltView(line, console, live)
 
-    def run(self) -> bool:
-        """All acts; those after a failed one still run."""
-        self.act(
-            "Parts go by",
-            "good parts pass, bad ones are diverted, counts agree with the ledger",
-            self.parts_go_by,
+    def plan(self) -> Sequence[Scene]:
+        """The acts in order."""
+        return (
+            Scene(
+                "Parts go by",
+                "good parts pass, bad ones are diverted, counts agree with the ledger",
+                self.parts_go_by,
+            ),
+            *(
+                Scene(
+                    f"kill -9: {target}",
+                    "nothing uninspected is let through; parts pass again by themselves",
+                    partial(self.die, target),
+                )
+                for target in TARGETS
+            ),
+            Scene(
+                "Every verdict can be proved",
+                "all receipts of the camera verify offline, no frame is missing",
+                self.prove,
+            ),
+            Scene(
+                "The camera is masked",
+                "frames leave with the region blanked, and receipts say under which masks",
+                self.mask,
+            ),
+            Scene(
+                "A frame is exported",
+                (
+                    "marked, with its receipt; refused without a reason, elsewhere, and beyond the"
+                    " quota"
+                ),
+                self.export,
+            ),
+            *(
+                Scene(
+                    f"A gateway lies: {lie}",
+                    "framegate receipt verify finds it",
+                    partial(self.lie, lie),
+                )
+                for lie in ("alter", "invent", "drop")
+            ),
         )
-        for target in TARGETS:
-            self.act(
-                f"kill -9: {target}",
-                "nothing uninspected is let through; parts pass again by themselves",
-                lambda t=target: self.die(t),  # type: ignore[misc]
-            )
-        self.act(
-            "Every verdict can be proved",
-            "all receipts of the camera verify offline, no frame is missing",
-            self.prove,
-        )
-        self.act(
-            "The camera is masked",
-            "frames leave with the region blanked, and receipts say under which masks",
-            self.mask,
-        )
-        self.act(
-            "A frame is exported",
-            "marked, with its receipt; refused without a reason, elsewhere, and beyond the quota",
-            self.export,
-        )
-        for lie in ("alter", "invent", "drop"):
-            self.act(
-                f"A gateway lies: {lie}",
-                "framegate receipt verify finds it",
-                lambda which=lie: self.lie(which),  # type: ignore[misc]
-            )
-        return all(a.ok for a in self.acts)
 
     def parts_go_by(self) -> str:
         """An undisturbed run."""
-        with self.conveyor():
+        with self.belt.shown():
             self.line.conveyor.start(PARTS_AN_ACT)
             self.line.conveyor.finish_count()
         outside, ledger = self.line.outside(), self.line.ledger()
@@ -97,7 +116,7 @@ class DemoLine(Story):
     def die(self, target: str) -> str:
         """Kill one thing in the middle of a run."""
         before = len(self.line.conveyor.parts)
-        with self.conveyor():
+        with self.belt.shown():
             self.line.conveyor.start(PARTS_AN_ACT)
             time.sleep(PARTS_AN_ACT / self.line.rate / 3)
             what = self.line.kill(target)
@@ -115,10 +134,10 @@ class DemoLine(Story):
         fleet's root.
         """
         self.end_sessions()
-        good, bad, gone = self.verify("receipts.jsonl", self.line.cameras[0])
-        if bad or gone or not good:
-            raise PlantError(f"{good} hold, refused {bad[:3]}, missing {gone}")
-        return f"{good} receipts hold, no frame missing; {self.build}/receipts.jsonl"
+        check = self.verify("receipts.jsonl", self.line.cameras[0])
+        if check.refused or check.missing or not check.good:
+            raise PlantError(str(check))
+        return f"{check.good} receipts hold, no frame missing; {self.build}/receipts.jsonl"
 
     def mask(self) -> str:
         """Set masks and wait for a verdict under them."""
@@ -210,18 +229,18 @@ class DemoLine(Story):
         )
         self.line.conveyor.run(12)
         self.end_sessions()
-        good, bad, gone = self.verify(f"lie-{lie}.jsonl", self.line.cameras[0])
-        checks = sorted({b["check"] for b in bad})
+        check = self.verify(f"lie-{lie}.jsonl", self.line.cameras[0])
+        checks = sorted({b["check"] for b in check.refused})
         caught = {
             "alter": checks == ["camera-path"],
             "invent": bool(checks) and set(checks) <= {"camera-path", "camera-head"},
-            "drop": bool(gone),
+            "drop": bool(check.missing),
         }[lie]
         if not caught:
-            raise PlantError(f"not caught: {good} hold, refused {bad[:3]}, missing {gone}")
+            raise PlantError(f"not caught: {check}")
         return (
-            f"{len(bad)} receipts refused ({', '.join(checks) or 'none'}),"
-            f" {sum(map(len, gone.values()))} frames missing, {good} hold"
+            f"{len(check.refused)} receipts refused ({', '.join(checks) or 'none'}),"
+            f" {sum(map(len, check.missing.values()))} frames missing, {check.good} hold"
         )
 
     def end_sessions(self) -> None:
@@ -239,12 +258,8 @@ class DemoLine(Story):
         )
         time.sleep(3)  # the last batch is signed after one second and logged after two more
 
-    def verify(
-        self, name: str, camera: str
-    ) -> tuple[int, list[dict[str, Any]], dict[str, list[int]]]:
-        """(receipts that hold, those refused, frames missing by session) of a camera, exported and
-        verified offline.
-        """
+    def verify(self, name: str, camera: str) -> OfflineCheck:
+        """The receipts of a camera, exported and verified offline."""
         out = self.build / name
         self.plant.framegate(
             "receipt",
@@ -271,7 +286,7 @@ class DemoLine(Story):
             check=False,
         )
         body = json.loads(done.stdout)
-        return body["good"], body["refused"], body["missing_frames"]
+        return OfflineCheck(body["good"], body["refused"], body["missing_frames"])
 
     def said(self, since: int) -> str:
         """The outside counts in words."""
@@ -280,42 +295,6 @@ class DemoLine(Story):
             f"in {o.parts_in}, through {o.let_through}, diverted {o.diverted}, uninspected let"
             f" through {len(o.uninspected)}"
         )
-
-    @contextlib.contextmanager
-    def conveyor(self) -> Iterator[None]:
-        """The conveyor drawn while parts go by, on a terminal."""
-        if not self.live:
-            yield
-            return
-        with Live(
-            console=self.console, refresh_per_second=12, get_renderable=self.drawn, transient=True
-        ):
-            yield
-
-    def drawn(self) -> Group:
-        """The belt, from trigger to diverter, and the counts."""
-        cells = [" "] * BELT
-        styles = ["dim"] * BELT
-        now = time.monotonic()
-        for part in self.line.conveyor.belt:
-            at = int((now - part.entered_s) / (part.due_s - part.entered_s) * BELT)
-            if 0 <= at < BELT:
-                cells[at], styles[at] = "■", self.style(part)
-        belt = Text("trigger ▸ ")
-        for cell, style in zip(cells, styles, strict=True):
-            belt.append(cell, style)
-        belt.append(" ▸ diverter")
-        counts = self.line.conveyor.counts()
-        words = (
-            f"in {counts.parts_in}   through {counts.let_through}   diverted {counts.diverted}  "
-            " [green]■[/] PASS said  [red]■[/] DEFECT  [yellow]■[/] nothing said yet"
-        )
-        return Group(belt, Text("━" * (BELT + 21), "dim"), Text.from_markup(words))
-
-    def style(self, part: Part) -> str:
-        """Colour of a part by what was said of it so far."""
-        said = self.line.diverter.decisions.get((part.part, part.sequence), "")
-        return {"PASS": "green", "DEFECT": "red"}.get(said, "yellow")
 
 
 def main() -> None:
@@ -346,15 +325,8 @@ def main() -> None:
         demo = DemoLine(line, args.build, console, live)
         good = demo.run()
         total = line.outside()
-        table = Table("act", "ended", "observed", box=None)
-        for act in demo.acts:
-            table.add_row(
-                act.name,
-                "[green]ok[/]" if act.ok else "[red]failed[/]",
-                act.observed.splitlines()[0][:110] if act.observed else "",
-            )
         console.print()
-        console.print(table)
+        console.print(demo.table())
         good = good and total.exact
         body = {
             "acts": [asdict(a) for a in demo.acts],

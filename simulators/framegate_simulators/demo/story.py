@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
-from framegate_simulators.plant.plant import Plant, PlantError
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import PlantError
 
 
 @dataclass
@@ -27,6 +29,15 @@ class Act:
     ok: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """An act as it is planned. `work` returns what was observed, or raises PlantError."""
+
+    name: str
+    expected: str
+    work: Callable[[], str]
+
+
 class Story:
     """Tells acts on `console`; a failed one is noted, and the next begins. A demonstration is a
     subclass with a `plan`.
@@ -36,15 +47,15 @@ class Story:
         self.plant, self.console = plant, console
         self.acts: list[Act] = []
 
-    def act(self, name: str, expected: str, work: Callable[[], str]) -> None:
+    def act(self, scene: Scene) -> None:
         """Run one act and say how it ended."""
-        act = Act(name, expected)
+        act = Act(scene.name, scene.expected)
         self.acts.append(act)
-        self.console.print(f"\n[bold]{len(self.acts)}. {name}[/] - expected: {expected}")
+        self.console.print(f"\n[bold]{len(self.acts)}. {act.name}[/] - expected: {act.expected}")
         begun = time.monotonic()
         try:
             with self.plant.explained():
-                act.observed, act.ok = work(), True
+                act.observed, act.ok = scene.work(), True
         except PlantError as error:
             act.observed = str(error)
         mark = "[green]as it should[/]" if act.ok else "[red]NOT AS IT SHOULD[/]"
@@ -52,33 +63,42 @@ class Story:
             f"   {mark} ({time.monotonic() - begun:.1f} s): {act.observed}", soft_wrap=True
         )
 
-    def plan(self) -> Sequence[tuple[str, str, Callable[[], str]]]:
-        """The acts: name, what is expected, and the work, which returns what was observed or raises
-        PlantError.
-        """
+    def plan(self) -> Sequence[Scene]:
+        """The acts in order."""
         raise NotImplementedError
 
     def run(self) -> bool:
         """All acts; those after a failed one still run where they can. Whether each ended as it
         should.
         """
-        for name, expected, work in self.plan():
-            self.act(name, expected, work)
+        for scene in self.plan():
+            self.act(scene)
         return all(a.ok for a in self.acts)
+
+    def table(self) -> Table:
+        """How each act ended, and the first line of what was observed."""
+        table = Table("act", "ended", "observed", box=None)
+        for act in self.acts:
+            table.add_row(
+                act.name,
+                "[green]ok[/]" if act.ok else "[red]failed[/]",
+                act.observed.splitlines()[0][:110] if act.observed else "",
+            )
+        return table
 
 
 def tell(
     kind: Callable[[Plant, Console], Story],
     *,
     name: str,
-    words: str,
+    summary: str,
     simulated: str,
     interval_s: float,
 ) -> None:
     """Tell a story from the command line, and leave `<name>.json` in the build folder. Ends the
     process: 1 where an act was not as it should.
     """
-    parser = argparse.ArgumentParser(description=words)
+    parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--build", type=Path, default=Path("build"), help=f"folder for {name}.json")
     build = parser.parse_args().build
     console, begun = Console(highlight=False), time.monotonic()

@@ -39,18 +39,20 @@ from framegate.tpm.buffer import Buffer
 from framegate.tpm.constants import TPM_GENERATED, TPM_RH_NULL, Alg, Attr, Curve, St
 from framegate.tpm.policy import pcr_digest, policy_pcr
 from framegate.tpm.public import (
+    AES_128_CFB,
     AK_ATTRS,
     EK_POLICY_SECRET,
     TLS_ATTRS,
     Public,
+    SymmetricCipher,
     marshal_public,
     parse_public,
 )
 from framegate.wire import (
     AttestHello,
     Challenge,
+    Evidence,
     Hello,
-    Proof,
     certify_data,
     quote_data,
     sha256,
@@ -86,7 +88,7 @@ class Key:
         *,
         policy: bytes = b"",
         scheme: tuple[Alg, Alg] | None = (Alg.ECDSA, Alg.SHA256),
-        symmetric: Any = None,
+        symmetric: SymmetricCipher | None = None,
         curve: Curve = Curve.NIST_P256,
     ) -> Key:
         """A new key with these attributes."""
@@ -132,12 +134,10 @@ class Forge:
     change_iak: AttestChange = _same
     iak: Key | None = None
     iak_certificates: tuple[bytes, ...] = ()
-    change_proof: Callable[[dict[str, Any]], dict[str, Any]] = _same
+    change_evidence: Callable[[dict[str, Any]], dict[str, Any]] = _same
 
     def __post_init__(self) -> None:
-        self.ek = Key.make(
-            EK_ATTRS, policy=EK_POLICY_SECRET, scheme=None, symmetric=(Alg.AES, 128, Alg.CFB)
-        )
+        self.ek = Key.make(EK_ATTRS, policy=EK_POLICY_SECRET, scheme=None, symmetric=AES_128_CFB)
         self.ak = Key.make(AK_ATTRS)
         key = self.ek.private.public_key()
         self.ek_certificates: tuple[bytes, ...] = (self.maker.issue(key),)
@@ -196,15 +196,15 @@ class Forge:
     def answer(
         self, fleet: bytes, hello: bytes, challenge_bytes: bytes, *, join: bool = True
     ) -> tuple[bytes, bytes]:
-        """(MAC, proof) for a challenge; the MAC is empty on the fleet port."""
+        """(MAC, evidence) for a challenge; the MAC is empty on the fleet port."""
         challenge = Challenge.parse(challenge_bytes)
         t = transcript(fleet, hello, challenge_bytes)
-        proof = self.proof(challenge, t, join=join)
+        evidence = self.evidence(challenge, t, join=join)
         secret = self.activate(challenge.credential, challenge.encrypted_secret) if join else b""
-        return (activation_mac(secret, t, proof) if join else b""), proof
+        return (activation_mac(secret, t, evidence) if join else b""), evidence
 
-    def proof(self, challenge: Challenge, t: bytes, *, join: bool = True) -> bytes:
-        """The proof, after every hook."""
+    def evidence(self, challenge: Challenge, t: bytes, *, join: bool = True) -> bytes:
+        """The evidence, after every hook."""
         spki = self.tls.public.spki()
         selection = PcrSelection(Alg(challenge.bank), challenge.pcrs)
         full = {p: self.pcrs.get(p, bytes(32)) for p in selection.pcrs} | {
@@ -254,7 +254,7 @@ class Forge:
             "iak_attest": iak_bytes,
             "iak_signature": self.iak.sign(iak_bytes) if self.iak else b"",
         }
-        return Proof(**self.change_proof(fields)).marshal()
+        return Evidence(**self.change_evidence(fields)).marshal()
 
     def with_iak(self) -> Forge:
         """This forge without an EK certificate and with an IAK that the maker certified instead."""
@@ -326,11 +326,11 @@ class Forge:
         self.change_certify = lambda a: replace(a, **changes)
         return self
 
-    def with_proof(self, **changes: Any) -> Forge:
-        """This forge with members of the proof replaced after everything was signed; callables get
-        the old value.
+    def with_evidence(self, **changes: Any) -> Forge:
+        """This forge with members of the evidence replaced after everything was signed; callables
+        get the old value.
         """
-        self.change_proof = lambda p: {
+        self.change_evidence = lambda p: {
             **p,
             **{k: v(p[k]) if callable(v) else v for k, v in changes.items()},
         }

@@ -37,7 +37,7 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
         structural_failures,
     )
     from framegate.eventlog.content import revoked_hashes, sbat_levels
-    from framegate.eventlog.words import event_rows
+    from framegate.eventlog.describe import event_rows
     from framegate.evidence.quote_files import load_ak, load_attest
     from framegate.identity.endorsement import load_chain, load_maker_certificate
     from framegate.identity.lenient import load_leniently
@@ -50,7 +50,15 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
     from framegate.tpm.attest import parse_attest, parse_signature
     from framegate.tpm.constants import HASH_NAME, Alg
     from framegate.tpm.public import parse_public, require_ak, require_ek
-    from framegate.wire import AttestHello, Challenge, GatewayPublics, Hello, Opening, Proof, Ticket
+    from framegate.wire import (
+        AttestHello,
+        Challenge,
+        Evidence,
+        GatewayPublics,
+        Hello,
+        Opening,
+        Ticket,
+    )
     from framegate_operator.reference_values import from_corim
     from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -79,8 +87,8 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
                 event_rows(log, bank)
 
     def ima(data: bytes) -> None:
-        found = parse_ima(data)
-        running_values(found, Alg.SHA256, bytes(32))
+        entries = parse_ima(data)
+        running_values(entries, Alg.SHA256, bytes(32))
         if not data[:1].isdigit():
             cut_entries(data, 0, 1)
 
@@ -90,7 +98,7 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
         load_leniently(data)
 
     def records(data: bytes) -> None:
-        for record in (Hello, Proof, Challenge, AttestHello, GatewayPublics, Opening, Ticket):
+        for record in (Hello, Evidence, Challenge, AttestHello, GatewayPublics, Opening, Ticket):
             try:
                 record.parse(data)
             except _ours():
@@ -113,7 +121,7 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
             if isinstance(parsed, pb.BeginRequest):
                 Hello.parse(parsed.hello)
 
-    def words(data: bytes) -> None:
+    def event_fields(data: bytes) -> None:
         kind, body = data[:1], data[1:]
         parsers: tuple[Callable[[bytes], Any], ...] = (
             parse_profile,
@@ -134,7 +142,7 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
         "certificate": certificate,
         "records": records,
         "edge": edge,
-        "words": words,
+        "words": event_fields,
     }
 
 
@@ -196,8 +204,8 @@ def seeds() -> dict[str, list[bytes]]:
         kept.update(p)
         return p
 
-    forge.change_proof = keep
-    proof = forge.proof(challenge, bytes(32))
+    forge.change_evidence = keep
+    evidence = forge.evidence(challenge, bytes(32))
     hello = forge.hello(bytes(16))
     ima = ImaMachine.booted(forge.pcrs, {b"/a": bytes(32)})
     ima.measure(b"/s", bytes(32), signature=b"\3\2\4" + bytes(80))
@@ -219,10 +227,10 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "ima": [ima.list_from()],
         "certificate": list(forge.ek_certificates),
-        "records": [hello, proof[:8000], challenge.marshal(), again.marshal()],
+        "records": [hello, evidence[:8000], challenge.marshal(), again.marshal()],
         "edge": [
             pb.BeginRequest(hello=hello).SerializeToString(),
-            pb.CompleteRequest(state=b"s", mac=b"m", proof=b"p").SerializeToString(),
+            pb.CompleteRequest(state=b"s", mac=b"m", evidence=b"p").SerializeToString(),
         ],
         "words": [
             b"\0" + profile_toml(Firmware("x"), "x").encode(),
@@ -272,7 +280,7 @@ def main() -> None:
             args.seconds,
         )
         return
-    names, found = list(targets()), []
+    names, crashed = list(targets()), []
     for name, inputs in seeds().items():
         (args.work / name).mkdir(parents=True, exist_ok=True)
         (args.corpus / name).mkdir(parents=True, exist_ok=True)
@@ -306,18 +314,18 @@ def main() -> None:
         runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
         cover = re.findall(r"cov: (\d+)", text)
         bad = done.returncode != 0
-        took, words = time.monotonic() - begun, "FOUND SOMETHING" if bad else "nothing found"
+        took, ended = time.monotonic() - begun, "FOUND SOMETHING" if bad else "nothing found"
         print(
             f"{name:12} {int(runs[1]) if runs else 0:>10,} runs  {cover[-1] if cover else '?':>6}"
-            f" edges  {took:5.0f} s  {words}",
+            f" edges  {took:5.0f} s  {ended}",
             flush=True,
         )
         if bad:
-            found.append(name)
+            crashed.append(name)
             print("\n".join(text.splitlines()[-40:]), file=sys.stderr)
         if args.keep and not bad:
             _minimise(args, name)
-    if found:
+    if crashed:
         sys.exit(1)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import tpm2_pytss as tss
 
-from framegate.ima.allowlist import allowlist_text
+from framegate.ima.allowlist import AllowedFile, allowlist_text
 from framegate.ima.replay import IMA_PCR
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
@@ -44,7 +44,7 @@ def files_of(model: str, release: str) -> dict[bytes, bytes]:
 def allowlist_of(model: str, *releases: str) -> bytes:
     """The allowlist of these releases."""
     return allowlist_text(
-        ("sha256", digest, path)
+        AllowedFile("sha256", digest, path)
         for release in releases
         for path, digest in files_of(model, release).items()
     )
@@ -65,14 +65,14 @@ class ImaMachine:
     @classmethod
     def booted(cls, pcrs: Mapping[int, bytes], files: Mapping[bytes, bytes]) -> ImaMachine:
         """A machine that measured boot_aggregate over SHA-256 PCR 0 to 9 and then `files`."""
-        made = cls()
-        made.measure(
+        booted = cls()
+        booted.measure(
             b"boot_aggregate",
             hashlib.sha256(b"".join(pcrs.get(p, bytes(32)) for p in range(10))).digest(),
         )
         for path, digest in files.items():
-            made.measure(path, digest)
-        return made
+            booted.measure(path, digest)
+        return booted
 
     def measure(
         self,

@@ -25,7 +25,7 @@ from framegate.identity.device_identity import IAK_USAGE
 from framegate.identity.endorsement import EK_USAGE
 from framegate.tpm.constants import Alg, Curve
 from framegate.tpm.public import AK_ATTRS, marshal_public, parse_public
-from framegate_agent.tpm import EK_TEMPLATES
+from framegate_agent.tpm.templates import EK_TEMPLATES
 from framegate_host.private_files import make_private, private_folder
 
 EK_KINDS: Final = {"p256": 0x01C0000A, "p384": 0x01C00016, "rsa2048": 0x01C00002}
@@ -59,14 +59,14 @@ class TpmMaker:
                 serialization.NoEncryption(),
             )
             folder.parent.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(dir=folder.parent))
-            make_private(made / "maker.key", pem)
-            (made / "maker.pem").write_bytes(maker.pem())
+            staging = Path(tempfile.mkdtemp(dir=folder.parent))
+            make_private(staging / "maker.key", pem)
+            (staging / "maker.pem").write_bytes(maker.pem())
             with contextlib.suppress(
                 OSError
             ):  # two machines switched on at once: the first one's maker is everybody's
-                made.rename(folder)
-            shutil.rmtree(made, ignore_errors=True)
+                staging.rename(folder)
+            shutil.rmtree(staging, ignore_errors=True)
         key = serialization.load_pem_private_key((folder / "maker.key").read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return cls(key, x509.load_pem_x509_certificate((folder / "maker.pem").read_bytes()))
@@ -279,10 +279,10 @@ def manufacture_iak(swtpm: Swtpm, maker: TpmMaker) -> bytes:
     )
     with swtpm.esys() as esys:
         public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
-        handle, made, *_ = esys.create_primary(
+        handle, primary, *_ = esys.create_primary(
             tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT
         )
-        key = parse_public(bytes(made.publicArea.marshal())).key()
+        key = parse_public(bytes(primary.publicArea.marshal())).key()
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise TypeError("the IAK's template is of an ECC key")
         certificate = maker.issue_iak(key)
@@ -300,10 +300,10 @@ def manufacture(swtpm: Swtpm, maker: TpmMaker, kind: str = "p256") -> bytes:
     template = EK_TEMPLATES[index][1]
     with swtpm.esys() as esys:
         public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
-        handle, made, *_ = esys.create_primary(
+        handle, primary, *_ = esys.create_primary(
             tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT
         )
-        certificate = maker.issue(parse_public(bytes(made.publicArea.marshal())).key())
+        certificate = maker.issue(parse_public(bytes(primary.publicArea.marshal())).key())
         esys.flush_context(handle)
         _nv_store(esys, index, certificate)
     return certificate

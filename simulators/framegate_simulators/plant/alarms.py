@@ -117,9 +117,9 @@ class Fleet:
     def join(self, machine: Machine, code: bytes = b"") -> Answer:
         """Enrol or rejoin."""
         hello = machine.forge.hello(code)
-        made = self.verifier.begin_join(hello, "peer")
-        mac, proof = machine.forge.answer(self.fleet.digest, hello, made.challenge)
-        return self.verifier.complete_join(made.state, mac, proof)
+        begun = self.verifier.begin_join(hello, "peer")
+        mac, evidence = machine.forge.answer(self.fleet.digest, hello, begun.challenge)
+        return self.verifier.complete_join(begun.state, mac, evidence)
 
     def attest(self, machine: Machine) -> Answer:
         """Attest as an agent does: again with everything where the controller asks for it."""
@@ -129,9 +129,9 @@ class Fleet:
 
     def _once(self, machine: Machine, *, known_log: bool) -> Answer:
         hello = machine.forge.attest_hello(known_log=known_log)
-        made = self.verifier.begin_attest(hello, machine.device)
-        _, proof = machine.forge.answer(self.fleet.digest, hello, made.challenge, join=False)
-        return self.verifier.complete_attest(made.state, proof, machine.device)
+        begun = self.verifier.begin_attest(hello, machine.device)
+        _, evidence = machine.forge.answer(self.fleet.digest, hello, begun.challenge, join=False)
+        return self.verifier.complete_attest(begun.state, evidence, machine.device)
 
     def restart(self, machine: Machine, firmware: Firmware, *, cut: bool = False) -> Answer:
         """Reboot into `firmware` and rejoin, as an agent with a new TLS key does.

@@ -12,15 +12,14 @@ from typing import Any, Final
 
 from framegate_host.private_files import private_folder
 from framegate_operator.connection import load_context
-from framegate_simulators.plant.line import (
-    Conveyor,
-    LineKeys,
-    ModbusPlc,
-    MqttDiverter,
-    Observer,
-    Part,
-)
-from framegate_simulators.plant.plant import BIN, Plant, PlantError, Site, wait_for
+from framegate_simulators.plant.conveyor import Conveyor
+from framegate_simulators.plant.diverter import Part
+from framegate_simulators.plant.modbus_plc import ModbusPlc
+from framegate_simulators.plant.mqtt_diverter import LineKeys, MqttDiverter
+from framegate_simulators.plant.observer import Observer
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.site import Site
 
 LINE: Final = "press-7"
 DEADLINE_MS: Final = 1_000
@@ -167,10 +166,10 @@ class LinePlant:
 
     def serving(self) -> Site:
         """The gateway that has the camera's stream now."""
-        found = next(
+        host = next(
             (s["gateway"] for s in self.camera.status().get("streams", []) if s["gateway"]), ""
         )
-        return next((g for g in self.gateways if found.endswith(f".{g.name}")), self.gateways[0])
+        return next((g for g in self.gateways if host.endswith(f".{g.name}")), self.gateways[0])
 
     def kill(self, target: str) -> str:
         """kill -9 one thing and start it again at once, as its supervisor would; says what it

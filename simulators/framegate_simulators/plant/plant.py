@@ -12,88 +12,36 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
 
 from framegate_simulators.boards.camera import write_golden
-from framegate_simulators.fixtures.access import PASSWORD, totp_now, write_secret
+from framegate_simulators.fixtures.access import PASSWORD, write_secret
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.machine import Machine
 from framegate_simulators.machine.tpm import TpmMaker
-
-BIN: Final = Path(sys.executable).parent
-STOP_TIMEOUT_S: Final = 8.0
-OPERATOR: Final = "anna"
-
-
-class PlantError(RuntimeError):
-    """Something of the simulated plant did not come up or did not answer."""
-
-
-@dataclass
-class Site:
-    """One machine of the plant and the agent that runs on it."""
-
-    machine: Machine
-    kind: str
-    name: str
-    agent: subprocess.Popen[bytes] | None = None
-    source: list[str] = field(default_factory=list)
-
-    @property
-    def disk(self) -> Path:
-        """The agent's state folder."""
-        return self.machine.disk
-
-    def status(self) -> dict[str, Any]:
-        """What the agent says of itself; empty before it said anything."""
-        try:
-            body = json.loads((self.disk / "status.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return dict(body)
+from framegate_simulators.plant.operators import OPERATOR, Operators
+from framegate_simulators.plant.processes import (
+    PlantError,
+    Processes,
+    answers,
+    free_port,
+    wait_for,
+)
+from framegate_simulators.plant.site import Site
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(
-    what: str, look: Callable[[], Any], timeout_s: float = 20.0, every_s: float = 0.05
-) -> Any:
-    """`look()` as soon as it is true; PlantError naming `what` where it does not become so in
-    time.
-    """
-    end = time.monotonic() + timeout_s
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise PlantError(f"waited {timeout_s:g} s for {what}")
-        time.sleep(every_s)
-
-
-class Plant:
+class Plant(Processes, Operators):
     """A fleet called `plant` in a temporary folder. Use as a context manager: leaving it stops
     every process and removes the folder.
     """
 
     def __init__(self, *, interval_s: float = 4.0, logs: Path | None = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="fg-"))  # short: Unix sockets have 107 bytes
-        self.logs = logs or self.folder / "logs"
-        self.logs.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="fg-"))  # short: Unix sockets have 107 bytes
+        Processes.__init__(self, logs or folder / "logs")
+        Operators.__init__(self, folder)
         self.interval_s = interval_s
         self.maker = TpmMaker.load_or_found(self.folder / "maker")
         self.sites: dict[str, Site] = {}
@@ -102,13 +50,8 @@ class Plant:
         self._line_extra: dict[str, list[str]] = {}
         self._gateway_ports: dict[str, tuple[int, int]] = {}
         self.lines: list[str] = []
-        self.context = self.folder / "operator.json"
         self.golden = self.folder / "golden"
         self.golden.mkdir()
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.authenticators: dict[str, str] = {}
-        self.recovery_codes: list[str] = []
-        self.signed_in = False
 
     def __enter__(self) -> Plant:
         return self
@@ -120,8 +63,7 @@ class Plant:
         """Stop everything and remove the folder."""
         for site in self.sites.values():
             self.stop_agent(site)
-        for name in list(self._processes):
-            self.stop(name)
+        self.stop_all()
         for site in self.sites.values():
             with contextlib.suppress(Exception):
                 site.machine.power_cut()
@@ -156,9 +98,9 @@ class Plant:
             "json",
             *extra,
         ]
-        made = json.loads(self.command("framegate-controller", *argv).stdout)
-        self.authenticators[OPERATOR] = made["totp_uri"]
-        self.recovery_codes = list(made["recovery_codes"])
+        founder = json.loads(self.command("framegate-controller", *argv).stdout)
+        self.authenticators[OPERATOR] = founder["totp_uri"]
+        self.recovery_codes = list(founder["recovery_codes"])
         for model in ("simulated-camera", "simulated-gateway"):
             file = self.folder / f"{model}.toml"
             file.write_text(profile_toml(Firmware(model), model))
@@ -199,56 +141,10 @@ class Plant:
             ready,
             "-v",
         )
-        self._up("controller", ready.exists)
+        self.wait_until_up("controller", ready.exists)
         if not self.signed_in:
             self.sign_in(OPERATOR)
             self.signed_in = True
-
-    def sign_in(self, name: str, context: Path | None = None) -> Path:
-        """framegate login with the simulated person's password and authenticator; returns their
-        context.
-        """
-        chosen = context or (self.context if name == OPERATOR else self.folder / f"{name}.json")
-        self.command(
-            "framegate",
-            "login",
-            name,
-            "--context",
-            chosen,
-            "--password-file",
-            self.folder / "password",
-            "--code",
-            totp_now(self.authenticators[name]),
-        )
-        return chosen
-
-    def add_person(self, name: str, *roles: str, by: Path | None = None) -> Path:
-        """Another operator, added by whoever has the context `by`, who enrols and signs in; returns
-        their context.
-        """
-        context = self.folder / f"{name}.json"
-        given = [w for r in roles for w in ("--role", r)]
-        made = json.loads(
-            self.framegate(
-                "operator", "add", name, *given, "--out", context, "-o", "json", who=by
-            ).stdout
-        )
-        code, uri = (
-            write_secret(self.folder / f"{name}.enrolment", made["enrolment"]),
-            self.folder / f"{name}.totp",
-        )
-        enrol = ["login", name, "--enrol", "--context", context, "--enrolment-file", code]
-        self.command("framegate", *enrol, "--totp-uri-out", uri)
-        self.authenticators[name] = uri.read_text().strip()
-        self.command(
-            "framegate",
-            *enrol,
-            "--password-file",
-            self.folder / "password",
-            "--code",
-            totp_now(self.authenticators[name]),
-        )
-        return context
 
     def start_broker(self) -> None:
         """Start mosquitto with mutual TLS and the access list that Framegate makes for it;
@@ -286,10 +182,10 @@ class Plant:
         self.restart_broker()
 
     def _mosquitto(self) -> str:
-        found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if found is None:
+        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if program is None:
             raise PlantError("mosquitto is not installed: apt-get install mosquitto")
-        return found
+        return program
 
     def write_broker_acl(self) -> None:
         """Make the broker's access list anew from the registry, and have a running broker read
@@ -300,8 +196,8 @@ class Plant:
         self.framegate(
             "broker", "acl", "--out", folder / "acl", "--reader", f"operator.{OPERATOR}", *readers
         )
-        if "broker" in self._processes:
-            self._processes["broker"].send_signal(signal.SIGHUP)
+        if "broker" in self.running:
+            self.process("broker").send_signal(signal.SIGHUP)
 
     def add_machine(
         self, name: str, kind: str = "camera", *, firmware: Firmware | None = None, ek: str = "p256"
@@ -343,7 +239,7 @@ class Plant:
         done = self.command(
             "framegate-agent", "join", ticket, *self._agent_arguments(site), check=check
         )
-        if "broker" in self._processes:
+        if "broker" in self.running:
             self.write_broker_acl()
         return done
 
@@ -385,7 +281,7 @@ class Plant:
         ]
         for folder in golden or [self.golden]:
             argv += ["--golden", folder]
-        if "broker" in self._processes:
+        if "broker" in self.running:
             argv += [
                 "--broker",
                 f"127.0.0.1:{self.broker_port}",
@@ -412,13 +308,8 @@ class Plant:
             "--to",
             self.gateway_ports(site)[0],
         )
-        wait_for(f"the link to {site.name}", lambda: _answers(port))
+        wait_for(f"the link to {site.name}", lambda: answers(port))
         return port
-
-    @property
-    def running(self) -> frozenset[str]:
-        """Names of the processes that were started and not stopped."""
-        return frozenset(self._processes)
 
     def link_port(self, site: Site) -> int:
         """The port of the link to the gateway on `site`."""
@@ -476,7 +367,7 @@ class Plant:
     def restart_broker(self) -> None:
         """Start mosquitto again after it was killed."""
         self.start("broker", self._mosquitto(), "-c", self.folder / "broker" / "mosquitto.conf")
-        self._up("broker", lambda: _answers(self.broker_port))
+        self.wait_until_up("broker", lambda: answers(self.broker_port))
 
     def agent_socket(self, site: Site) -> Path:
         """Where the agent of a gateway's host listens."""
@@ -486,98 +377,9 @@ class Plant:
         """Golden images of drawn designs for the gateway."""
         write_golden(self.golden, designs)
 
-    def framegate(
-        self, *argv: object, check: bool = True, who: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """The operator's command line, as the first operator or as whoever has the context
-        `who`.
-        """
-        return self.command("framegate", *argv, check=check, context=who)
-
-    def ask(self, *argv: object) -> Any:
-        """The operator's command line with -o json, parsed; the exit code may be 6."""
-        done = self.framegate(*argv, "-o", "json", check=False)
-        if done.returncode not in {0, 6}:
-            raise PlantError(f"framegate {' '.join(map(str, argv))}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
-
     def state_of(self, site: Site) -> str:
         """The device's state by the controller."""
         return str(self.ask(site.kind, "show", site.name)["state"])
-
-    def command(
-        self, program: str, *argv: object, check: bool = True, context: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run one of our commands to its end."""
-        environment = {**os.environ, "FRAMEGATE_CONTEXT": str(context or self.context)}
-        done = subprocess.run(
-            [str(BIN / program), *map(str, argv)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=environment,
-        )
-        if check and done.returncode:
-            raise PlantError(
-                f"{program} {' '.join(map(str, argv))} ended with {done.returncode}:"
-                f" {done.stderr.strip()}"
-            )
-        return done
-
-    def start(self, name: str, program: str, *argv: object) -> subprocess.Popen[bytes]:
-        """Start a process under `name`, its output to a log."""
-        path = program if "/" in program else str(BIN / program)
-        with (self.logs / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [path, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self._processes[name] = process
-        return process
-
-    def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
-        """End a process; SIGKILL follows where it does not listen."""
-        process = self._processes.pop(name, None)
-        if process is None:
-            return
-        process.send_signal(how)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def process(self, name: str) -> subprocess.Popen[bytes]:
-        """A running process by name."""
-        return self._processes[name]
-
-    def log_tail(self, name: str, lines: int = 15) -> str:
-        """The end of a process's log."""
-        path = self.logs / f"{name}.log"
-        return (
-            "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-            if path.exists()
-            else ""
-        )
-
-    @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Add the ends of all logs to a PlantError."""
-        try:
-            yield
-        except PlantError as error:
-            tails = "\n".join(
-                f"--- {p.stem}\n{self.log_tail(p.stem)}" for p in sorted(self.logs.glob("*.log"))
-            )
-            raise PlantError(f"{error}\n{tails}") from error
-
-    def _up(self, name: str, look: Callable[[], bool]) -> None:
-        def ready() -> bool:
-            if self._processes[name].poll() is not None:
-                raise PlantError(f"{name} ended: {self.log_tail(name)}")
-            return look()
-
-        wait_for(f"{name} to come up", ready)
 
     def _agent_arguments(self, site: Site) -> list[object]:
         return [
@@ -590,11 +392,3 @@ class Plant:
             "--ima",
             site.machine.ima_path,
         ]
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 0.2).close()
-    except OSError:
-        return False
-    return True

@@ -44,31 +44,31 @@ def machine(root: Path) -> Path:
 
 
 def test_what_a_machine_shows_is_what_is_reported(tmp_path):
-    found = collect_posture(root=machine(tmp_path))
-    assert found.listeners == [
+    posture = collect_posture(root=machine(tmp_path))
+    assert posture.listeners == [
         "tcp 0.0.0.0:22",
         "tcp 127.0.0.1:8080",
         "tcp [::1]:80",
         "udp 0.0.0.0:68",
     ]
-    assert (found.modules, found.video, found.shells) == (
+    assert (posture.modules, posture.video, posture.shells) == (
         ["ext4", "tpm"],
         ["video0 HD Camera"],
         ["anna", "root"],
     )
-    assert found.usb == ["1d6b:0002 S?[2J1"], "no escape leaves the machine"
-    assert (found.secure_boot, found.lockdown, found.encrypted_root) == (1, "integrity", 1)
-    assert parse_posture(found.marshal()) == found
+    assert posture.usb == ["1d6b:0002 S?[2J1"], "no escape leaves the machine"
+    assert (posture.secure_boot, posture.lockdown, posture.encrypted_root) == (1, "integrity", 1)
+    assert parse_posture(posture.marshal()) == posture
 
 
 def test_a_machine_that_shows_nothing_says_unknown(tmp_path):
-    found = collect_posture(root=tmp_path)
+    posture = collect_posture(root=tmp_path)
     assert (
-        found.secure_boot,
-        found.lockdown,
-        found.encrypted_root,
-        found.listeners,
-        found.usb,
+        posture.secure_boot,
+        posture.lockdown,
+        posture.encrypted_root,
+        posture.listeners,
+        posture.usb,
     ) == (-1, "", -1, [], [])
 
 

@@ -8,7 +8,8 @@ import pytest
 from framegate.errors import Unavailable
 from framegate.signed.decision import Decision, Notice
 from framegate_line.outputs import FileOutput, ModbusOutput
-from framegate_simulators.plant.line import ModbusPlc, Part
+from framegate_simulators.plant.diverter import Part
+from framegate_simulators.plant.modbus_plc import ModbusPlc
 
 
 async def test_modbus_opens_for_one_part_once(bench_line):

@@ -30,14 +30,14 @@ _RULINGS = st.dictionaries(
 
 @given(_RULINGS)
 def test_pass_needs_every_view(views):
-    found = rule(RULES, views)
+    decision = rule(RULES, views)
     mine = [views[c].outcome for c in RULES.cameras if c in views]
-    if found is not None and found.outcome == Outcome.PASS:
+    if decision is not None and decision.outcome == Outcome.PASS:
         assert mine == [Outcome.PASS, Outcome.PASS]
-    elif found is None:
+    elif decision is None:
         assert set(mine) <= {Outcome.PASS} and len(mine) < 2
     else:
-        assert found.outcome in mine
+        assert decision.outcome in mine
 
 
 @pytest.mark.parametrize(

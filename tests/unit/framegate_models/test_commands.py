@@ -63,7 +63,7 @@ def test_evaluate_prints_figures_and_writes_pictures(training_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "words"),
+    ("argv", "code", "message"),
     [
         (["model", "evaluate", "--data", "/none"], 7, "a folder of labelled pairs"),
         (["model", "evaluate", "--data", "{folder}", "--split", "none.txt"], 7, "none.txt"),
@@ -88,9 +88,9 @@ def test_evaluate_prints_figures_and_writes_pictures(training_folder, tmp_path):
         ),
     ],
 )
-def test_commands_say_what_is_wrong(training_folder, argv, code, words):
+def test_commands_say_what_is_wrong(training_folder, argv, code, message):
     done = RUN.invoke(app, [a.format(folder=training_folder) for a in argv])
-    assert done.exit_code == code and words in done.output.replace("\n", " "), done.output
+    assert done.exit_code == code and message in done.output.replace("\n", " "), done.output
 
 
 def test_training_asks_for_what_it_needs_by_name(training_folder, monkeypatch):

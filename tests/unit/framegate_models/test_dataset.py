@@ -14,7 +14,7 @@ from framegate_simulators.boards.boards import CLASSES
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ("1 2 3 4", "line 1"),
         ("1 2 3 4 x", "line 1"),
@@ -24,9 +24,9 @@ from framegate_simulators.boards.boards import CLASSES
         ("-1 2 3 4 1", "x1 < x2"),
     ],
 )
-def test_annotations_that_are_wrong_are_named(tmp_path, line, words):
+def test_annotations_that_are_wrong_are_named(tmp_path, line, message):
     (tmp_path / "a.txt").write_text(line + "\n")
-    with pytest.raises(Malformed, match=words) as caught:
+    with pytest.raises(Malformed, match=message) as caught:
         read_annotation(tmp_path / "a.txt", 6)
     assert caught.value.reason == Reason.DATA_SET
 

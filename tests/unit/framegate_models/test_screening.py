@@ -18,7 +18,7 @@ def test_near_duplicates_are_found_and_different_boards_are_not():
     twins = near_duplicates(
         [*pairs, LabelledPair("copy", twin.golden, noisy, twin.boxes, twin.kinds)]
     )
-    assert [row[:2] for row in twins] == [(twin.name, "copy")]
+    assert [(t.first, t.second) for t in twins] == [(twin.name, "copy")]
     assert near_duplicates([]) == []
 
 
@@ -50,6 +50,6 @@ def test_labels_that_the_model_disputes_are_listed_the_others_are_not():
 def _certain(measured, n: int, i: int) -> bool:
     from framegate_gateway.inference.detections import iou
 
-    boxes, truth_ = measured.found[n], measured.truths[n]
+    boxes, truth_ = measured.detections[n], measured.truths[n]
     near = (iou(truth_.boxes[i], boxes.boxes) > 0.5) & (boxes.classes == truth_.kinds[i])
     return bool(near.any()) and float(boxes.scores[near].max()) > 0.95

@@ -6,7 +6,8 @@ import pytest
 
 from framegate.access.policy import parse_policy
 from framegate.errors import FramegateError
-from framegate_operator.policies import read_folder, run_case
+from framegate_operator.policy_cases import run_case
+from framegate_operator.policy_files import read_folder
 from support.access import policy_files
 
 

@@ -34,10 +34,10 @@ class Moved(Refused):
     @classmethod
     def of_what(cls, what: str) -> Moved:
         """That `what` is not as it was looked at."""
-        made = Refused.of(
+        refused = Refused.of(
             Reason.CONFLICT, f"{what} as it was looked at", "changed meanwhile", "try again"
         )
-        return cls(made.failures)
+        return cls(refused.failures)
 
 
 class Transaction(Protocol):

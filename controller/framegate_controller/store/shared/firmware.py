@@ -109,8 +109,8 @@ class InMemoryAtRevision(Generic[V]):
 
     def get(self, name: str, revision: int) -> V | None:
         """See `AtRevision`."""
-        held = self._held.find(name)
-        return held[1] if held is not None and held[0] == revision else None
+        entry = self._held.find(name)
+        return entry[1] if entry is not None and entry[0] == revision else None
 
     def keep(self, name: str, revision: int, value: V) -> None:
         """See `AtRevision`."""

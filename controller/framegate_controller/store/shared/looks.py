@@ -74,14 +74,18 @@ class InMemoryLooks:
     def count(self, decision: KeptDecision) -> KeptDecision | None:
         """See `QuietLooks`."""
         with self._lock:
-            held = self._counted.get(decision.sha256)
-            if held is not None and held.written_ms > decision.last_ms - COUNT_MS:
-                self._counted[decision.sha256] = replace(held, since=held.since + decision.count)
+            counted = self._counted.get(decision.sha256)
+            if counted is not None and counted.written_ms > decision.last_ms - COUNT_MS:
+                self._counted[decision.sha256] = replace(
+                    counted, since=counted.since + decision.count
+                )
                 return None
             if len(self._counted) > MAX_LOOKS:
                 self._counted.clear()
             self._counted[decision.sha256] = _Counted(decision.last_ms)
-            return replace(decision, count=decision.count + (held.since if held is not None else 0))
+            return replace(
+                decision, count=decision.count + (counted.since if counted is not None else 0)
+            )
 
     def forget(self, look: Look, decision: KeptDecision) -> None:
         """See `QuietLooks`."""

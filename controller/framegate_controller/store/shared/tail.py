@@ -46,8 +46,8 @@ class InMemoryTail:
 
     def at(self, size: int) -> Tail | None:
         """See `LogTail`."""
-        held = self._tail
-        return held if held is not None and held.frontier.size == size else None
+        tail = self._tail
+        return tail if tail is not None and tail.frontier.size == size else None
 
     def keep(self, tail: Tail) -> None:
         """See `LogTail`."""

@@ -98,11 +98,11 @@ class InMemoryOpenChallenges:
 
     def closed(self, session: bytes) -> None:
         """See `OpenChallenges`."""
-        held = self._open.pop(session, None)
-        if held is None:
+        opened = self._open.pop(session, None)
+        if opened is None:
             return
-        left = self._of[held[0]] - 1
+        left = self._of[opened[0]] - 1
         if left:
-            self._of[held[0]] = left
+            self._of[opened[0]] = left
         else:
-            del self._of[held[0]]
+            del self._of[opened[0]]

@@ -11,14 +11,14 @@ from framegate.errors import Reason, Refused
 from framegate.machines.model import ModelState
 from framegate.registry.model import Model, Part, ReceiptBatchEntry, ZonePin
 from framegate.wire import sha256 as digest_of
-from framegate_controller.store import tables
 from framegate_controller.store.sql.rows import Rows, fields_of, read_mapping, table_of
+from framegate_controller.store.tables import inspection, record
 
-_MODELS: Final = table_of(tables.ModelRow)
-_PINS: Final = table_of(tables.ModelPinRow)
-_PARTS: Final = table_of(tables.PartRow)
-_GOLDENS: Final = table_of(tables.GoldenRow)
-_BATCHES: Final = table_of(tables.BatchRow)
+_MODELS: Final = table_of(inspection.ModelRow)
+_PINS: Final = table_of(inspection.ModelPinRow)
+_PARTS: Final = table_of(inspection.PartRow)
+_GOLDENS: Final = table_of(inspection.GoldenRow)
+_BATCHES: Final = table_of(record.BatchRow)
 MIN_DIGITS: Final = 8
 """Of a digest's beginning: fewer would soon name several models."""
 
@@ -37,8 +37,8 @@ class SqlModels:
     def find(self, digest: str) -> Model:
         """See `ports.Models.find`."""
         query = select(_MODELS).where(_MODELS.c.digest.startswith(digest, autoescape=True)).limit(2)
-        found = self._rows.all(query) if len(digest) >= MIN_DIGITS else ()
-        if len(found) != 1:
+        matches = self._rows.all(query) if len(digest) >= MIN_DIGITS else ()
+        if len(matches) != 1:
             hint = "framegate model list"
             raise Refused.of(
                 Reason.NOT_FOUND,
@@ -46,7 +46,7 @@ class SqlModels:
                 ascii(digest[:80]),
                 hint,
             )
-        return _model(found[0])
+        return _model(matches[0])
 
     def all(self, most: int) -> list[Model]:
         """Newest first."""
@@ -73,8 +73,8 @@ class SqlModels:
 
     def pin(self, zone: str) -> ZonePin | None:
         """The pin in force."""
-        found = self.pins(zone=zone, most=1)
-        return found[0] if found else None
+        pins = self.pins(zone=zone, most=1)
+        return pins[0] if pins else None
 
     def pins(self, *, zone: str = "", digest: str = "", most: int = 100) -> list[ZonePin]:
         """See `ports.Models.pins`."""

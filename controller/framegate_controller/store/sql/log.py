@@ -12,14 +12,14 @@ from sqlalchemy import Row, delete, func, insert, select
 from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import entry_bytes
 from framegate.record.merkle import Frontier
-from framegate_controller.store import tables
 from framegate_controller.store.ports import EntryQuery, LoggedEntry
 from framegate_controller.store.shared.tail import LogTail, Tail
 from framegate_controller.store.sql.rows import Rows, table_of
+from framegate_controller.store.tables import record
 
-_ENTRIES: Final = table_of(tables.LogEntry)
-_HEADS: Final = table_of(tables.LogHead)
-_NODES: Final = table_of(tables.LogNode)
+_ENTRIES: Final = table_of(record.LogEntry)
+_HEADS: Final = table_of(record.LogHead)
+_NODES: Final = table_of(record.LogNode)
 _ADD_ENTRY: Final = insert(_ENTRIES)
 _ADD_NODES: Final = insert(_NODES)
 _LAST: Final = select(func.max(_ENTRIES.c.id))
@@ -63,8 +63,8 @@ class SqlRecord:
         self._rows.run(
             _ADD_NODES,
             [
-                {"level": level, "position": at, "hash": made}
-                for level, at, made in tail.frontier.append(leaf)
+                {"level": node.level, "position": node.index, "hash": node.hash}
+                for node in tail.frontier.append(leaf)
             ],
         )
         tail.last = leaf

@@ -14,17 +14,17 @@ from framegate.machines.request import RequestKind, RequestState
 from framegate.registry.operator import Factors, Operator, OperatorSession, SecurityKey
 from framegate.registry.request import AccessRequest, Approval
 from framegate.registry.zone import AppliedPolicy, KeptDecision, Zone
-from framegate_controller.store import tables
 from framegate_controller.store.sql.rows import Rows, fields_of, table_of
+from framegate_controller.store.tables import fleet, people
 
-_OPERATORS: Final = table_of(tables.OperatorRow)
-_KEYS: Final = table_of(tables.SecurityKey)
-_SESSIONS: Final = table_of(tables.OperatorSession)
-_REQUESTS: Final = table_of(tables.AccessRequest)
-_POLICIES: Final = table_of(tables.PolicyRow)
-_DECISIONS: Final = table_of(tables.DecisionRow)
-_ZONES: Final = table_of(tables.ZoneRow)
-_SETTINGS: Final = table_of(tables.Setting)
+_OPERATORS: Final = table_of(people.OperatorRow)
+_KEYS: Final = table_of(people.SecurityKey)
+_SESSIONS: Final = table_of(people.OperatorSession)
+_REQUESTS: Final = table_of(people.AccessRequest)
+_POLICIES: Final = table_of(people.PolicyRow)
+_DECISIONS: Final = table_of(people.DecisionRow)
+_ZONES: Final = table_of(fleet.ZoneRow)
+_SETTINGS: Final = table_of(fleet.Setting)
 
 
 class SqlPeople:
@@ -46,23 +46,23 @@ class SqlPeople:
         query = (
             select(_OPERATORS).where(_OPERATORS.c.name.startswith(name, autoescape=True)).limit(2)
         )
-        found = self._rows.all(query) if name else ()
-        if len(found) != 1:
+        matches = self._rows.all(query) if name else ()
+        if len(matches) != 1:
             raise Refused.of(
                 Reason.NOT_FOUND,
                 "an operator's name or unique prefix",
                 ascii(name[:63]),
                 "framegate operator list",
             )
-        return _operator(found[0])
+        return _operator(matches[0])
 
     def by_subject(self, issuer: str, subject: str) -> Operator | None:
         """See `ports.People.by_subject`."""
         query = select(_OPERATORS).where(
             _OPERATORS.c.oidc_issuer == issuer, _OPERATORS.c.oidc_subject == subject
         )
-        found = self._rows.all(query.limit(2))
-        return _operator(found[0]) if len(found) == 1 else None
+        matches = self._rows.all(query.limit(2))
+        return _operator(matches[0]) if len(matches) == 1 else None
 
     def all(self, *, enabled_only: bool = False) -> list[Operator]:
         """By name."""
@@ -123,8 +123,8 @@ class SqlPeople:
 
     def addresses(self) -> list[tuple[str, str]]:
         """(operator, address) of every sign-in there was."""
-        found = self._rows.all(select(_SESSIONS.c.operator, _SESSIONS.c.source).distinct())
-        return [(r.operator, r.source) for r in found]
+        sign_ins = self._rows.all(select(_SESSIONS.c.operator, _SESSIONS.c.source).distinct())
+        return [(r.operator, r.source) for r in sign_ins]
 
 
 def _operator(r: Row[Any]) -> Operator:
@@ -178,15 +178,15 @@ class SqlRequests:
         query = (
             select(_REQUESTS).where(_REQUESTS.c.id.startswith(text[:16], autoescape=True)).limit(2)
         )
-        found = self._rows.all(query) if text else ()
-        if len(found) != 1:
+        matches = self._rows.all(query) if text else ()
+        if len(matches) != 1:
             raise Refused.of(
                 Reason.NOT_FOUND,
                 "a request's id or unique prefix",
                 ascii(text[:16]),
                 "framegate access list",
             )
-        return _request(found[0])
+        return _request(matches[0])
 
     def put(self, request: AccessRequest) -> None:
         """A new or changed one."""
@@ -261,8 +261,8 @@ class SqlPolicies:
 
     def current(self) -> AppliedPolicy | None:
         """The one in force."""
-        found = self.history(1)
-        return found[0] if found else None
+        latest = self.history(1)
+        return latest[0] if latest else None
 
     def version(self, version: int) -> AppliedPolicy | None:
         """One that was."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Executable, Row, Table
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from framegate.errors import Failure, Reason
-from framegate_controller.store.tables import Base
+from framegate_controller.store.tables.base import Base
 
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """Values of a statement's bound parameters; several for one that runs several times."""
@@ -53,20 +53,20 @@ class Rows:
     def put(self, table: Table, values: Mapping[str, Any]) -> None:
         """Insert, or replace what has the same primary key."""
         keys = [c.name for c in table.primary_key]
-        made = upsert(table).values(**values)
+        insertion = upsert(table).values(**values)
         changed = {k: v for k, v in values.items() if k not in keys}
         self.run(
-            made.on_conflict_do_update(index_elements=keys, set_=changed)
+            insertion.on_conflict_do_update(index_elements=keys, set_=changed)
             if changed
-            else made.on_conflict_do_nothing()
+            else insertion.on_conflict_do_nothing()
         )
 
 
 def table_of(cls: type[Base]) -> Table:
     """The table behind a declaration."""
-    found = cls.__table__
-    assert isinstance(found, Table)  # noqa: S101 - every declaration here has one
-    return found
+    table = cls.__table__
+    assert isinstance(table, Table)  # noqa: S101 - every declaration here has one
+    return table
 
 
 def failures_text(failures: Sequence[Failure]) -> str:

@@ -11,20 +11,17 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from framegate.record.entry import Act, event_entry
 from framegate.record.event import Event
-from framegate_controller.store import ports, tables
+from framegate_controller.store import ports
 from framegate_controller.store.ports import CONTROLLER
 from framegate_controller.store.shared.tail import LogTail
-from framegate_controller.store.sql.devices import (
-    SqlDevices,
-    SqlGatewayProcesses,
-    SqlMasks,
-    SqlSpentChallenges,
-    SqlTickets,
-    SqlTpmMakers,
-)
-from framegate_controller.store.sql.firmware import SqlEvidence, SqlProfiles, SqlRollouts
+from framegate_controller.store.sql.devices import SqlDevices
+from framegate_controller.store.sql.enrolment import SqlSpentChallenges, SqlTickets, SqlTpmMakers
+from framegate_controller.store.sql.evidence import SqlEvidence
+from framegate_controller.store.sql.firmware import SqlProfiles, SqlRollouts
+from framegate_controller.store.sql.gateways import SqlGatewayProcesses
 from framegate_controller.store.sql.inspection import SqlModels, SqlParts, SqlReceipts
 from framegate_controller.store.sql.log import SqlRecord
+from framegate_controller.store.sql.masks import SqlMasks
 from framegate_controller.store.sql.people import (
     SqlPeople,
     SqlPolicies,
@@ -33,8 +30,9 @@ from framegate_controller.store.sql.people import (
     SqlZones,
 )
 from framegate_controller.store.sql.rows import Rows, table_of
+from framegate_controller.store.tables import fleet
 
-_REVISION: Final = table_of(tables.Revision)
+_REVISION: Final = table_of(fleet.Revision)
 _NOW: Final = select(_REVISION.c.value).where(_REVISION.c.id == bindparam("of"))
 _NEXT: Final = (
     update(_REVISION)

@@ -33,10 +33,10 @@ def test_digests_of_what_is_approved_do_not_run_together(first, second):
 @given(st.text(max_size=30))
 def test_scoped_roles_that_are_anything(text):
     try:
-        made = parse_scoped(text)
+        scoped = parse_scoped(text)
     except Malformed:
         return
-    assert parse_scoped(str(made)) == made and isinstance(made, Scoped)
+    assert parse_scoped(str(scoped)) == scoped and isinstance(scoped, Scoped)
 
 
 @pytest.mark.parametrize(

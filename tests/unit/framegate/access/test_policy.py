@@ -64,10 +64,10 @@ def test_policies_that_are_anything_raise_our_errors_alone(texts):
 )
 def test_requests_that_are_anything(value):
     try:
-        made = Request.parse(json.dumps(value))
+        request = Request.parse(json.dumps(value))
     except Malformed:
         return
-    assert Request.parse(made.marshal()) == made
+    assert Request.parse(request.marshal()) == request
 
 
 def test_every_decision_names_its_policies():

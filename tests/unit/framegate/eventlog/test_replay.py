@@ -61,17 +61,17 @@ def test_an_exit_that_the_firmware_did_not_log():
 
 
 def test_phases_after_boot_count_up_to_where_the_machine_is():
-    found = list(candidates(LOG, VALUES, Alg.SHA256, {PHASES}, {}))
-    assert len(found) == len(PHASE_WORDS) + 1 and found[0].quirks == ()
-    words = [w.encode() for w in PHASE_WORDS]
-    for reached, candidate in enumerate(found):
+    states = list(candidates(LOG, VALUES, Alg.SHA256, {PHASES}, {}))
+    assert len(states) == len(PHASE_WORDS) + 1 and states[0].quirks == ()
+    phases = [w.encode() for w in PHASE_WORDS]
+    for reached, candidate in enumerate(states):
         start = VALUES.get(11, bytes(32))
-        assert candidate.values[11] == extended(start, *words[:reached])
+        assert candidate.values[11] == extended(start, *phases[:reached])
 
 
 def test_whole_values_are_pinned_and_there_are_not_many_candidates():
     pinned = {1: frozenset({b"\1" * 32, b"\2" * 32})}
-    found = list(candidates(LOG, VALUES, Alg.SHA256, {PINNED}, pinned))
-    assert {c.values[1] for c in found} == pinned[1] and found[0].quirks == (PINNED,)
+    states = list(candidates(LOG, VALUES, Alg.SHA256, {PINNED}, pinned))
+    assert {c.values[1] for c in states} == pinned[1] and states[0].quirks == (PINNED,)
     many = {p: frozenset(bytes([p, n]) * 16 for n in range(60)) for p in (1, 2, 3)}
     assert len(list(candidates(LOG, VALUES, Alg.SHA256, {PINNED}, many))) == MAX_CANDIDATES

@@ -13,8 +13,8 @@ from framegate.evidence.appraise import appraise
 from framegate.evidence.verify import VerifiedEvidence
 from framegate.identity.names import Kind, device_id
 from framegate.profile.model import parse_profile
-from framegate.tpm.constants import Alg, Attr
-from framegate.tpm.public import AK_ATTRS, EK_POLICY_SECRET, require_ek
+from framegate.tpm.constants import Attr
+from framegate.tpm.public import AES_128_CFB, AK_ATTRS, EK_POLICY_SECRET, require_ek
 from framegate.wire import sha256
 from framegate_controller.ca.issue import issue_device
 from framegate_controller.fleet.profiles import add_profile
@@ -73,9 +73,7 @@ def test_ek_that_is_a_signing_key_is_refused(bench):
     for broken in (EK_ATTRS & ~Attr.RESTRICTED, EK_ATTRS | Attr.SIGN, EK_ATTRS & ~Attr.FIXED_TPM):
         with pytest.raises(EvidenceRejected):
             require_ek(
-                Key.make(
-                    broken, policy=EK_POLICY_SECRET, scheme=None, symmetric=(Alg.AES, 128, Alg.CFB)
-                ).public
+                Key.make(broken, policy=EK_POLICY_SECRET, scheme=None, symmetric=AES_128_CFB).public
             )
 
 
@@ -86,7 +84,7 @@ def test_ima_log_without_a_rule_is_refused(bench):
     with bench.store.writing() as tx:
         add_profile(tx, bench.keys, plain.encode())
     assert (
-        refused_join(bench, bench.forge().with_proof(ima_log=b"10 entries"))
+        refused_join(bench, bench.forge().with_evidence(ima_log=b"10 entries"))
         == Reason.IMA_UNEXPECTED
     )
 
@@ -103,14 +101,15 @@ def test_flipping_any_bit_of_the_signed_structures_refuses(bench):
 
             name = f"cam-{member.replace('_', '-')}-{trial}"
             code = bench.invite(name, ek=forge.ek_sha256, code=os.urandom(16))
-            answer = bench.join(forge.with_proof(**{member: flip}), code, peer=name)
+            answer = bench.join(forge.with_evidence(**{member: flip}), code, peer=name)
             assert answer.certificate is None and answer.failures, (member, trial)
 
 
 def test_boot_log_digest_binds_the_log(bench):
     forge = bench.forge()
     assert (
-        refused_join(bench, forge.with_proof(boot_log_sha256=sha256(b"other"))) == Reason.EXTRA_DATA
+        refused_join(bench, forge.with_evidence(boot_log_sha256=sha256(b"other")))
+        == Reason.EXTRA_DATA
     )
 
 

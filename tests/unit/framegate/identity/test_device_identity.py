@@ -69,7 +69,7 @@ def test_iaks_that_are_none(bench):
     key = bench.forge().with_iak()
     key.iak = Key.make(AK_ATTRS)
     assert refused(key) == Reason.EK_CERTIFICATE_KEY
-    silent = bench.forge().with_iak().with_proof(iak_attest=b"", iak_signature=b"")
+    silent = bench.forge().with_iak().with_evidence(iak_attest=b"", iak_signature=b"")
     assert refused(silent) in {Reason.MALFORMED, Reason.TOO_LARGE}
     decrypting = bench.forge().with_iak()
     decrypting.iak = Key.make(AK_ATTRS & ~Attr.FIXED_TPM)

@@ -102,9 +102,9 @@ def works():
     raw = resigned(build(PAIR, PAIR, key.public_key(), key, ca=True), swap, key)
     with pytest.raises(Malformed):
         load_ek_certificate(raw)
-    found = load_leniently(raw)
-    assert found.notes == ("order of a SET",)
-    return key, found.readable
+    lenient = load_leniently(raw)
+    assert lenient.notes == ("order of a SET",)
+    return key, lenient.readable
 
 
 def leaf(works, **changes) -> bytes:
@@ -163,10 +163,10 @@ def test_an_oaep_key_is_read_as_the_rsa_key_it_is(works):
     raw = resigned(
         build(x509.Name([]), PAIR, key, works[0]), lambda tbs: tbs.replace(PLAIN, OAEP), works[0]
     )
-    found = load_leniently(raw)
+    lenient = load_leniently(raw)
     assert (
-        "RSAES-OAEP key" in found.notes
-        and found.readable.public_key().public_numbers() == key.public_numbers()
+        "RSAES-OAEP key" in lenient.notes
+        and lenient.readable.public_key().public_numbers() == key.public_numbers()
     )
 
 
@@ -209,15 +209,15 @@ def test_real_certificates_that_strict_readers_refuse(real_data):
     ]
     from framegate.identity.endorsement import load_maker_certificate
 
-    found = load_maker_certificate(raw)
-    assert set(found.notes) == {"wrapper", "RSAES-OAEP key"}
+    lenient = load_maker_certificate(raw)
+    assert set(lenient.notes) == {"wrapper", "RSAES-OAEP key"}
     with pytest.raises(
         EvidenceRejected, match="sha1"
     ):  # its maker signed it with SHA-1, which never counts
         verify_leniently(
-            [found.lenient], roots, datetime(2020, 1, 1, tzinfo=UTC), EK_USAGE, signing=False
+            [lenient.lenient], roots, datetime(2020, 1, 1, tzinfo=UTC), EK_USAGE, signing=False
         )
     with pytest.raises(
         EvidenceRejected, match="alive"
     ):  # and its validity ended in 2024: the two facts are told apart
-        verify_leniently([found.lenient], roots, NOW, EK_USAGE, signing=False)
+        verify_leniently([lenient.lenient], roots, NOW, EK_USAGE, signing=False)

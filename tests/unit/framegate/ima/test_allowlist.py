@@ -11,12 +11,13 @@ from support.ima import ascii_line, digest_of
 
 def test_limits_of_lists_and_allowlists(monkeypatch):
     import framegate.ima.allowlist as allowlists
-    import framegate.ima.parse as parsing
+    from framegate.ima import ascii_list, binary_list
 
     machine = ImaMachine()
     for n in range(5):
         machine.measure(b"/%d" % n, digest_of(b"x"))
-    monkeypatch.setattr(parsing, "MAX_IMA_ENTRIES", 4)
+    for form in (ascii_list, binary_list):
+        monkeypatch.setattr(form, "MAX_IMA_ENTRIES", 4)
     for data in (
         machine.list_from(),
         ascii_line(

@@ -50,8 +50,8 @@ def test_ascii_lists_of_every_template(algorithm):
         ),
         ascii_line(b"d-ng|n-ng", [head, b"/custom\0"], [shown, b"/custom"], algorithm),
     ]
-    found = parse_ima(b"".join(lines))
-    assert [e.path for e in found.entries] == [
+    measured = parse_ima(b"".join(lines))
+    assert [e.path for e in measured.entries] == [
         b"/a b",
         b"/s",
         b"/no signature",
@@ -59,14 +59,14 @@ def test_ascii_lists_of_every_template(algorithm):
         b"/m",
         b"/custom",
     ]
-    assert [e.signature for e in found.entries] == [
+    assert [e.signature for e in measured.entries] == [
         b"",
         signature,
         b"",
         b"",
         signature,
         b"",
-    ] and found.entries[3].buffer == b"ro quiet"
+    ] and measured.entries[3].buffer == b"ro quiet"
     for line in lines:
         with pytest.raises(Malformed):
             parse_ima(line.replace(b"sha256:", b"sha256:00", 1))

@@ -86,8 +86,8 @@ def test_a_rollout_never_goes_back_and_never_runs_past_its_failures(plan, events
         before = rollout
         if kind == "time":
             now += value
-            rollout, words = advance(rollout, failed, now)
-            assert bool(words) == (rollout != before)
+            rollout, notice = advance(rollout, failed, now)
+            assert bool(notice) == (rollout != before)
             if before.state == RolloutState.RUNNING and failed >= plan.max_fail:
                 assert rollout.state == RolloutState.PAUSED
         elif kind == "fail":

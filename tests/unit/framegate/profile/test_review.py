@@ -86,7 +86,7 @@ def test_diff_tells_what_changed_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("made", "about"),
+    ("profile_with_gap", "about"),
     [
         (lambda: profile(more=event("kernel", 4)), "kernel"),
         (lambda: profile(("pcr = 0\n", "pcr = 2\n")), "PCR 0"),
@@ -97,8 +97,8 @@ def test_diff_tells_what_changed_and_nothing_else():
         (lambda: profile(("max_violations = 0", NO_TMP)), "[ima] exclude"),
     ],
 )
-def test_lint_names_each_gap(made: Callable[[], FirmwareProfile], about: str):
-    assert about in {r.about for r in lint(made())}
+def test_lint_names_each_gap(profile_with_gap: Callable[[], FirmwareProfile], about: str):
+    assert about in {r.about for r in lint(profile_with_gap())}
 
 
 def test_lint_finds_nothing_of_that_in_a_profile_that_asks_for_it():
@@ -179,10 +179,10 @@ def test_every_kind_of_change_is_told_in_both_directions():
             ('integrity"]\nrequired = true', 'integrity"]\nrequired = false')
         ],
     }
-    for words, changes in kinds.items():
+    for sentence, changes in kinds.items():
         lines = changed(*changes)
-        assert any(line.startswith(words) for line in lines), (words, lines)
-        assert diff(profile(*changes), profile()), words
+        assert any(line.startswith(sentence) for line in lines), (sentence, lines)
+        assert diff(profile(*changes), profile()), sentence
 
 
 def test_rules_that_come_go_and_ask_for_less():

@@ -13,23 +13,23 @@ REGION = {"points": [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]}
 
 
 def sealed_masks(keys, **changes) -> bytes:
-    made = MaskStatement(camera=CAMERA, version=2, regions=(REGION,), issued_at_ms=NOW)
+    masks = MaskStatement(camera=CAMERA, version=2, regions=(REGION,), issued_at_ms=NOW)
     signer = keys.signing["mask"]
-    return replace(made, **changes).seal(signer.der, signer.sign)
+    return replace(masks, **changes).seal(signer.der, signer.sign)
 
 
-def masks_of(keys, data, held=0, now=None):
+def masks_of(keys, data, standing=0, now=None):
     return verify_masks(
-        data, CAMERA, held, keys.intermediates, keys.root.certificate, now or datetime.now(UTC)
+        data, CAMERA, standing, keys.intermediates, keys.root.certificate, now or datetime.now(UTC)
     )
 
 
 def test_masks_that_hold(keys):
-    found = masks_of(keys, sealed_masks(keys), 2)
+    masks = masks_of(keys, sealed_masks(keys), 2)
     assert (
-        found.version == 2
-        and found.polygons == (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
-        and len(found.sha256) == 32
+        masks.version == 2
+        and masks.polygons == (((0.1, 0.1), (0.5, 0.1), (0.5, 0.5)),)
+        and len(masks.sha256) == 32
     )
 
 

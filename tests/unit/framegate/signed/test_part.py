@@ -39,6 +39,6 @@ def test_parts_that_nobody_of_this_fleet_signed_or_that_are_old(keys):
         verify_part(sealed_part(keys, statement(), "mask"), root, now)
     with pytest.raises(Refused) as caught:
         verify_part(
-            sealed_part(keys, statement()), root, now, held={"board-7": statement(version=2)}
+            sealed_part(keys, statement()), root, now, known={"board-7": statement(version=2)}
         )
     assert caught.value.reason == Reason.PART

@@ -96,7 +96,7 @@ def every(keys) -> dict[str, Issued]:
         code_digest=bytes(32),
     )
     tls, verdict = issue_gateway(keys, HOST, publics, LIFE, now)
-    found = {
+    leaves = {
         "device": (issue_device(keys, CAMERA, affirming, LIFE, now), ca["device-ca"]),
         "gateway": (tls, ca["gateway-ca"]),
         "verdict": (verdict, ca["gateway-ca"]),
@@ -112,9 +112,9 @@ def every(keys) -> dict[str, Issued]:
             None,
         ),
     }
-    made = {n: Issued(c, own[n], above) for n, (c, above) in found.items()}
-    made |= {label: Issued(c) for label, c in ca.items()}
-    return made | {f"{label} key": Issued(k.certificate) for label, k in keys.signing.items()}
+    issued = {n: Issued(c, own[n], above) for n, (c, above) in leaves.items()}
+    issued |= {label: Issued(c) for label, c in ca.items()}
+    return issued | {f"{label} key": Issued(k.certificate) for label, k in keys.signing.items()}
 
 
 KINDS = (
@@ -278,8 +278,10 @@ def test_a_ca_signs_for_its_own_purposes_and_no_longer_than_they_allow(label, pu
 
 
 def test_whatever_is_made_counts_from_the_same_little_while_before(keys, every):
-    made = [every[kind].certificate for kind in ("device", "gateway", "verdict", "broker")]
-    assert {c.not_valid_after_utc - c.not_valid_before_utc for c in made} == {LIFE + BACKDATE}
+    certificates = [every[kind].certificate for kind in ("device", "gateway", "verdict", "broker")]
+    assert {c.not_valid_after_utc - c.not_valid_before_utc for c in certificates} == {
+        LIFE + BACKDATE
+    }
     assert every["server"].certificate.not_valid_before_utc > every[
         "server-ca"
     ].certificate.not_valid_before_utc - timedelta(seconds=1)

@@ -34,11 +34,11 @@ def test_keys_are_never_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "held",
+    "location",
     ["pkcs11:", "pkcs11:module=x", "tpm:", "ftp:x", "pkcs11:module=x;token=y;pin-file=z;more=1"],
 )
-def test_key_stores_that_are_written_wrongly(tmp_path, held):
-    assert refused(lambda: open_key_store(held, tmp_path, b"")) == Reason.USAGE
+def test_key_stores_that_are_written_wrongly(tmp_path, location):
+    assert refused(lambda: open_key_store(location, tmp_path, b"")) == Reason.USAGE
 
 
 def test_a_fleet_in_a_pkcs11_token(tmp_path, token):
@@ -59,14 +59,14 @@ def test_a_fleet_in_a_pkcs11_token(tmp_path, token):
 @pytest.mark.parametrize("how", ["wrong pin", "no module", "no token", "no pin file"])
 def test_tokens_that_are_away(tmp_path, token, how):
     found_fleet(tmp_path / "keys", "plant", token)
-    held = tmp_path / "keys" / "held"
+    location = tmp_path / "keys" / "held"
     if how == "wrong pin":
         (tmp_path / "pin").write_text("999999")
     elif how == "no pin file":
         (tmp_path / "pin").unlink()
     else:
-        held.write_text(
-            held.read_text().replace(
+        location.write_text(
+            location.read_text().replace(
                 *(
                     (SOFTHSM, "/nowhere.so")
                     if how == "no module"

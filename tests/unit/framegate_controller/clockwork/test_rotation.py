@@ -33,11 +33,11 @@ CAMERA = DeviceId("camera.line-1.cam1")
 class House:
     """A fleet with a trusted machine, whose clock the test moves."""
 
-    def __init__(self, tmp_path, held: str = "") -> None:
+    def __init__(self, tmp_path, key_store: str = "") -> None:
         self.folder, self.timing = tmp_path / "keys", Timing()
         self.now = int(datetime.now(UTC).timestamp() * 1000)
         self.database = open_registry(tmp_path / "registry.db", lambda: self.now)
-        self.open(found_fleet(self.folder, "plant", held))
+        self.open(found_fleet(self.folder, "plant", key_store))
         with self.database.writing() as tx:
             tx.devices.add(camera_of("cam1", State.TRUSTED, standing=Standing(result_ms=self.now)))
 
@@ -90,9 +90,9 @@ class House:
 
 @pytest.fixture
 def house(tmp_path):
-    made = House(tmp_path)
-    yield made
-    made.database.close()
+    running = House(tmp_path)
+    yield running
+    running.database.close()
 
 
 def test_the_next_ca_signs_only_once_every_trusted_machine_has_heard_of_it(house):
@@ -128,10 +128,10 @@ def test_what_the_old_ca_signed_verifies_until_it_is_forgotten(house):
     house.attested()
     house.tick()
     after = house.certificate()
-    for made in (before, after):
+    for certificate in (before, after):
         assert (
             verify_certificate(
-                made,
+                certificate,
                 Purpose.OPERATOR,
                 house.keys.intermediates,
                 house.keys.root.certificate,
@@ -194,7 +194,7 @@ def test_a_controller_that_died_between_the_two_steps_of_a_switch(tmp_path, requ
     house = House(tmp_path, request.getfixturevalue("token") if kind == "token" else "")
     house.rotate()
     coming = house.keys.coming["device-ca"].certificate
-    house.keys.held.rename("device-ca.next", "device-ca")  # and here the power went
+    house.keys.key_store.rename("device-ca.next", "device-ca")  # and here the power went
     keys = load_fleet(house.folder)
     assert keys.issuing["device-ca"].certificate == coming and not keys.coming
     works(keys)
@@ -326,20 +326,20 @@ def test_every_step_is_an_entry(house):
 
 
 def test_signing_keys_are_certified_anew_before_their_certificate_ends(house):
-    held = house.keys.signing["log"]
+    signer = house.keys.signing["log"]
     soon = issue_signing(
         house.keys.root,
         "plant",
         "log",
-        held.key.public_key(),
+        signer.key.public_key(),
         from_ms(house.now) - timedelta(days=500),
     )
-    (house.folder / "log.pem").write_bytes(SigningKey(held.key, soon).pem)
+    (house.folder / "log.pem").write_bytes(SigningKey(signer.key, soon).pem)
     house.open(load_fleet(house.folder))
     assert len(house.tick()) == 1 and house.tick() == []
     again = load_fleet(house.folder).signing["log"]
     assert (
-        again.key.public_key() == held.key.public_key()
+        again.key.public_key() == signer.key.public_key()
         and again.certificate.not_valid_after_utc > from_ms(house.now) + timedelta(days=700)
     )
     assert set(house.keys.signing) == set(SIGNING)

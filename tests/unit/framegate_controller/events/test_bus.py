@@ -140,10 +140,10 @@ async def test_what_is_older_than_a_feeds_snapshot_is_not_told_to_it(bench, bus,
     original = InMemoryBus._read
 
     def slowly(self, notices, zones):
-        found = original(self, notices, zones)
+        replayed = original(self, notices, zones)
         read.set()
         go_on.wait(5)
-        return found
+        return replayed
 
     monkeypatch.setattr(InMemoryBus, "_read", slowly)
     publishing = asyncio.create_task(bus.publish((DeviceChanged(CAMERA),)))

@@ -27,7 +27,7 @@ def test_gateway_host_vouches_for_its_processes(bench):
 def test_publics_swapped_after_the_quote(bench):
     forge = bench.forge("gateway")
     forge.publics = (GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics,)
-    forge.with_proof(gateway_publics=(GatewayKeys("evil:1", "a:2", b"m" * 32).newest.publics,))
+    forge.with_evidence(gateway_publics=(GatewayKeys("evil:1", "a:2", b"m" * 32).newest.publics,))
     answer = bench.join(forge, bench.invite("gw1", kind=Kind.GATEWAY, ek=forge.ek_sha256))
     assert answer.certificate is None and [f.reason for f in answer.failures] == [Reason.EXTRA_DATA]
 

@@ -42,9 +42,11 @@ def test_a_connection_outlives_its_certificate_where_a_later_one_stands(bench):
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     issuer = bench.keys.issuing["device-ca"]
     now = from_ms(bench.clock())
-    made = certify(issuer, leaf_template(Purpose.DEVICE, CAMERA, key, timedelta(minutes=3), now))
+    certificate = certify(
+        issuer, leaf_template(Purpose.DEVICE, CAMERA, key, timedelta(minutes=3), now)
+    )
     for at in (now, now + timedelta(minutes=9)):
-        assert device_key(made, "ipv4:10.0.0.1", bench.keys, at) == sha256(spki_of(key))
+        assert device_key(certificate, "ipv4:10.0.0.1", bench.keys, at) == sha256(spki_of(key))
     gateway = certify(
         bench.keys.issuing["gateway-ca"],
         leaf_template(Purpose.GATEWAY, GATEWAY, key, timedelta(minutes=3), now),
@@ -70,10 +72,10 @@ def test_only_the_present_key_of_an_enrolled_machine_calls(bench):
 def test_only_a_trusted_machine_gets_a_certificate_for_the_broker_and_no_longer_than_its_own(bench):
     bench.enrol()
     device = bench.device()
-    made = broker_certificate(bench.fleet, device, certificate_request())
-    assert abs(made.not_valid_after_utc - from_ms(device.certificate_expires_ms)) < timedelta(
-        seconds=2
-    )
+    certificate = broker_certificate(bench.fleet, device, certificate_request())
+    assert abs(
+        certificate.not_valid_after_utc - from_ms(device.certificate_expires_ms)
+    ) < timedelta(seconds=2)
     bench.move(Edge.QUARANTINE)
     assert (
         turned_away(lambda: broker_certificate(bench.fleet, bench.device(), certificate_request()))

@@ -36,10 +36,10 @@ def test_stored_evidence_verifies_again_to_the_same_result(bench):
     with bench.store.reading() as tx:
         loaded = load_profile(tx, bench.keys, "simulated-camera")
         for row in kept(bench):
-            proof, expected = stored_expectation(tx, row, frozenset(), {})
+            evidence, expected = stored_expectation(tx, row, frozenset(), {})
             allowlists = bench.verifier.rules.allowlists(tx, [loaded.profile])
-            result = appraise(verify_evidence(proof, expected), loaded.profile, None, allowlists)
+            result = appraise(verify_evidence(evidence, expected), loaded.profile, None, allowlists)
             outcomes.append((row.affirming, result.affirming))
             with pytest.raises(FramegateError):
-                verify_evidence(proof, dataclasses.replace(expected, transcript=bytes(32)))
+                verify_evidence(evidence, dataclasses.replace(expected, transcript=bytes(32)))
     assert sorted(outcomes) == [(False, False), (True, True)]

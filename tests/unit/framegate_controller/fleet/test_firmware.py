@@ -272,15 +272,21 @@ def test_allowlists_are_parsed_once_and_one_that_was_edited_is_noticed(bench, ru
 
 def test_what_is_remembered_is_bounded(bench, rules):
     loaded = read(bench, rules).profiles[0]
-    held, lists, counts = (
+    profiles, lists, counts = (
         InMemoryProfiles(most=2),
         InMemoryAllowlists(most=1),
         InMemoryAtRevision(most=2),
     )
     for n in range(5):
-        held.keep(bytes([n]), loaded)
+        profiles.keep(bytes([n]), loaded)
         counts.keep(str(n), 7, n)
-    assert [held.get(bytes([n])) is loaded for n in range(5)] == [False, False, False, True, True]
+    assert [profiles.get(bytes([n])) is loaded for n in range(5)] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
     assert [counts.get(str(n), 7) for n in range(5)] == [None, None, None, 3, 4] and counts.get(
         "4", 8
     ) is None

@@ -23,12 +23,13 @@ def test_a_list_that_grows_costs_only_its_growth(bench):
     first = len(forge.ima.entries)
     forge.ima.measure(*GOOD)
     hello = forge.attest_hello(known_log=True)
-    made = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
-    challenge = Challenge.parse(made.challenge)
+    begun = bench.verifier.begin_attest(hello, "camera.line-1.cam1")
+    challenge = Challenge.parse(begun.challenge)
     assert challenge.ima_offset == first
-    _, proof = forge.answer(bench.fleet.digest, hello, made.challenge, join=False)
+    _, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge, join=False)
     assert (
-        bench.verifier.complete_attest(made.state, proof, "camera.line-1.cam1").state == "trusted"
+        bench.verifier.complete_attest(begun.state, evidence, "camera.line-1.cam1").state
+        == "trusted"
     )
     with bench.store.reading() as tx:
         kept = tx.evidence.ima_list("camera.line-1.cam1", 1, 0, first + 1)
@@ -64,7 +65,7 @@ def test_framegates_own_files_must_be_measured(bench):
 
 
 def test_no_list_is_no_pass(bench):
-    forge = bench.forge().with_proof(ima_log=b"")
+    forge = bench.forge().with_evidence(ima_log=b"")
     assert reasons(bench.join(forge, bench.invite(ek=forge.ek_sha256))) == [Reason.IMA_MISSING]
 
 

@@ -37,10 +37,10 @@ def test_a_replacement_that_fails_leaves_the_old_identity(bench):
     new = bench.forge()
     code = replacement(bench, new.ek_sha256)
     hello = new.hello(code)
-    made = bench.verifier.begin_join(hello, "p")
-    mac, proof = new.answer(bench.fleet.digest, hello, made.challenge)
+    begun = bench.verifier.begin_join(hello, "p")
+    mac, evidence = new.answer(bench.fleet.digest, hello, begun.challenge)
     with pytest.raises(FramegateError):
-        bench.verifier.complete_join(made.state, bytes([mac[0] ^ 1]) + mac[1:], proof)
+        bench.verifier.complete_join(begun.state, bytes([mac[0] ^ 1]) + mac[1:], evidence)
     assert bench.attest(old).state == "trusted"
 
 

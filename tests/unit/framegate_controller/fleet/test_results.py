@@ -51,7 +51,7 @@ def test_a_result_is_an_ear_that_says_what_it_rests_on(bench, result):
         and submod["framegate.tpm"]["firmware"] == "2019102300163636"
     )
     with bench.store.reading() as tx:
-        assert sha256(tx.evidence.get(result.evidence).proof) == result.evidence_sha256, (
+        assert sha256(tx.evidence.get(result.evidence).raw) == result.evidence_sha256, (
             "the very evidence is kept"
         )
 

@@ -141,10 +141,10 @@ def test_a_role_in_a_zone_is_one_in_that_zone(office):
     office.decide(role_asked(office, zone="line-2"), "sara")
     assert office.roles("vera") == ["engineer@line-2", "viewer"]
     with office.store.reading() as tx:
-        held = roles_now(tx, tx.people.find("vera"))
-    assert roles_in(held, "line-2") == ("engineer", "viewer") and roles_in(
-        held, "line-1"
-    ) == roles_in(held, "*") == ("viewer",)
+        roles = roles_now(tx, tx.people.find("vera"))
+    assert roles_in(roles, "line-2") == ("engineer", "viewer") and roles_in(
+        roles, "line-1"
+    ) == roles_in(roles, "*") == ("viewer",)
 
 
 def test_where_one_person_decides_a_role_is_given_at_once_and_said_so(office):
@@ -217,7 +217,7 @@ def test_approvers_of_a_request_are_asked_anew_each_time(office):
     request = office.ask()
     office.decide(request, "sara")
     with office.store.writing() as tx:
-        found, policy = tx.requests.find(request), office.policy(tx)
-        assert approvers(tx, found, policy) == ("sara",)
+        pending, policy = tx.requests.find(request), office.policy(tx)
+        assert approvers(tx, pending, policy) == ("sara",)
         tx.people.put(replace(tx.people.find("sara"), enabled=False))
-        assert approvers(tx, found, policy) == ()
+        assert approvers(tx, pending, policy) == ()

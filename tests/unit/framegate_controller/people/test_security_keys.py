@@ -14,13 +14,13 @@ from support.security_key import SoftSecurityKey
 def registered(
     front_desk, name: str = "anna", key: SoftSecurityKey | None = None
 ) -> SoftSecurityKey:
-    made = key or SoftSecurityKey()
+    security_key = key or SoftSecurityKey()
     with front_desk.store.writing() as tx:
         challenge = front_desk.sign_in.security_keys.register(tx, name)
         front_desk.sign_in.security_keys.registered(
-            tx, name, challenge.state, made.create(challenge.options), "blue key"
+            tx, name, challenge.state, security_key.create(challenge.options), "blue key"
         )
-    return made
+    return security_key
 
 
 def with_key(front_desk, key: SoftSecurityKey, name: str = "anna", **how):
@@ -33,9 +33,9 @@ def with_key(front_desk, key: SoftSecurityKey, name: str = "anna", **how):
 def test_a_security_key_alone_signs_its_person_in(front_desk):
     front_desk.person()
     key = registered(front_desk)
-    made = with_key(front_desk, key)
-    assert made.operator == "anna"
-    assert front_desk.session(made.certificate.public_key()).method == "security-key"
+    signed_in = with_key(front_desk, key)
+    assert signed_in.operator == "anna"
+    assert front_desk.session(signed_in.certificate.public_key()).method == "security-key"
 
 
 def test_an_answer_counts_once_and_for_its_own_challenge(front_desk):

@@ -1,18 +1,14 @@
-"""Signing in with password and code, enrolment, break-glass."""
+"""Signing in with password and code."""
 
 from dataclasses import replace
 from datetime import timedelta
 
-import pyotp
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from framegate.access.verbs import parse_scoped
 from framegate.errors import FramegateError, Reason
 from framegate.identity.certificates import Purpose, from_ms, verify_certificate
-from framegate_controller.people.factors import FactorKey
-from framegate_controller.people.operators import NewOperator, add_operator, reset_factors
-from framegate_controller.people.signin import found_operator, seal_break_glass
+from framegate_controller.people.signin import found_operator
 from framegate_controller.store.shared.limits import ADDRESS_TRIES, NAME_TRIES, PAIR_TRIES
 from framegate_simulators.fixtures.access import PASSWORD, add_person, certificate_request
 from support.front_desk import ELSEWHERE, HERE
@@ -22,18 +18,20 @@ from support.refusals import refused
 def test_password_and_code_give_a_certificate_of_a_shift_for_the_persons_own_key(front_desk):
     front_desk.person()
     key = ec.generate_private_key(ec.SECP256R1())
-    made = front_desk.login(csr=certificate_request(key))
+    signed_in = front_desk.login(csr=certificate_request(key))
     verified = verify_certificate(
-        made.certificate,
+        signed_in.certificate,
         Purpose.OPERATOR,
         front_desk.keys.intermediates,
         front_desk.keys.root.certificate,
         from_ms(front_desk.clock()),
     )
     assert verified.common_name == "operator.anna" and verified.key == key.public_key()
-    assert made.certificate.not_valid_after_utc - from_ms(front_desk.clock()) <= timedelta(hours=8)
-    held = front_desk.session(key.public_key())
-    assert held.operator == "anna" and held.expires_ms == front_desk.clock() + 8 * 3_600_000
+    assert signed_in.certificate.not_valid_after_utc - from_ms(front_desk.clock()) <= timedelta(
+        hours=8
+    )
+    session = front_desk.session(key.public_key())
+    assert session.operator == "anna" and session.expires_ms == front_desk.clock() + 8 * 3_600_000
     assert front_desk.events()[-1] != "sign-in-failed" and "signed-in" in front_desk.events()
 
 
@@ -203,192 +201,6 @@ def test_recovery_codes_count_once_each_and_with_the_password_alone(front_desk):
     assert refused(lambda: front_desk.login(code=codes[0])) == Reason.SIGN_IN
     assert front_desk.login(code=codes[1]).operator == "anna"
     assert codes[0] not in "".join(front_desk.operator("anna").factors.recovery)
-
-
-def invited(front_desk, name: str = "berta", *roles: str) -> str:
-    new = NewOperator(
-        name=name, roles=tuple(parse_scoped(r) for r in roles or ("viewer",)), vouched=True
-    )
-    with front_desk.store.writing() as tx:
-        return add_operator(tx, new, by="host")[1]
-
-
-def enrolled_totp(front_desk, code: str, name: str = "berta") -> pyotp.TOTP:
-    made = pyotp.parse_uri(front_desk.sign_in.enrol_begin(name, code, HERE))
-    assert isinstance(made, pyotp.TOTP) and made.issuer == "Framegate plant"
-    return made
-
-
-def test_enrolment_sets_factors_once(front_desk):
-    code = invited(front_desk)
-    totp = enrolled_totp(front_desk, code)
-    shown = totp.at(front_desk.clock() // 1000)
-    made = front_desk.sign_in.enrol_complete(
-        "berta", code, PASSWORD, shown, certificate_request(), HERE
-    )
-    assert made.operator == "berta" and len(made.recovery_codes) == 10
-    assert (
-        refused(
-            lambda: front_desk.sign_in.enrol_complete(
-                "berta", code, "another password", shown, certificate_request(), HERE
-            )
-        )
-        == Reason.SIGN_IN
-    )
-    assert refused(lambda: front_desk.sign_in.enrol_begin("berta", code, HERE)) == Reason.SIGN_IN
-    front_desk.secrets["berta"] = totp.secret
-    assert (
-        refused(lambda: front_desk.login("berta", code=shown)) == Reason.SIGN_IN
-    )  # the code of the enrolment is used
-    front_desk.clock.pass_s(31)
-    assert front_desk.login("berta").operator == "berta"
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        "wrong code",
-        "late",
-        "wrong totp",
-        "short password",
-        "disabled",
-        "not begun",
-        "another's code",
-    ],
-)
-def test_enrolment_that_is_wrong_leaves_nobody_enrolled(front_desk, how):
-    code = invited(front_desk)
-    other = invited(front_desk, "carl")
-    totp = (
-        enrolled_totp(front_desk, code) if how != "not begun" else pyotp.TOTP(pyotp.random_base32())
-    )
-    shown, password, used = totp.at(front_desk.clock() // 1000), PASSWORD, code
-    if how == "wrong code":
-        used = code[:-1] + ("a" if code[-1] != "a" else "b")
-    elif how == "late":
-        front_desk.clock.pass_s(86_401)
-        shown = totp.at(front_desk.clock() // 1000)
-    elif how == "wrong totp":
-        shown = "000000"
-    elif how == "short password":
-        password = "short"
-    elif how == "another's code":
-        used = other
-    elif how == "disabled":
-        front_desk.change("berta", enabled=False)
-    assert refused(
-        lambda: front_desk.sign_in.enrol_complete(
-            "berta", used, password, shown, certificate_request(), HERE
-        )
-    ) in {Reason.SIGN_IN, Reason.USAGE}
-    assert not front_desk.operator("berta").factors.password
-
-
-def test_somebody_who_has_not_enrolled_cannot_sign_in_with_anything(front_desk):
-    code = invited(front_desk)
-    front_desk.secrets["berta"] = pyotp.random_base32()
-    for password, factor in (("", ""), (code, ""), (code, code), ("", code)):
-        assert refused(
-            lambda password=password, factor=factor: front_desk.login("berta", password, factor)
-        ) in {Reason.SIGN_IN, Reason.LOCKED}
-
-
-def test_reset_factors_end_sessions_and_forget_everything(front_desk):
-    front_desk.person()
-    made = front_desk.login()
-    with front_desk.store.writing() as tx:
-        reset_factors(tx, tx.people.find("anna"), by="operator.otto")
-    assert front_desk.session(made.certificate.public_key()).ended_ms
-    front_desk.clock.pass_s(60)
-    assert refused(front_desk.login) == Reason.SIGN_IN
-
-
-def test_set_up_ends_with_the_second_persons_first_sign_in(front_desk):
-    """No standing admin after set-up: the founder is admin until somebody else can sign in, and
-    then decisions take two.
-    """
-    with front_desk.store.writing() as tx:
-        found_operator(tx, front_desk.keys, "anna", PASSWORD)
-    front_desk.secrets["anna"] = FactorKey(front_desk.keys.factor_key).open(
-        front_desk.operator("anna").factors.totp, "anna"
-    )
-    first = front_desk.login()
-    assert "admin" in first.roles and any("quorum 1" in n for n in first.notices)
-    code = invited(front_desk)
-    totp = enrolled_totp(front_desk, code)
-    second = front_desk.sign_in.enrol_complete(
-        "berta", code, PASSWORD, totp.at(front_desk.clock() // 1000), certificate_request(), HERE
-    )
-    assert not any("quorum 1" in n for n in second.notices)
-    front_desk.clock.pass_s(31)
-    assert front_desk.login().roles == ("engineer", "security")
-    assert {"quorum-set", "set-up-ended"} <= set(front_desk.events())
-
-
-def test_break_glass_opens_once_for_an_hour_and_everybody_is_told(front_desk):
-    front_desk.person("anna", "viewer")
-    front_desk.person("berta", "viewer")
-    with front_desk.store.writing() as tx:
-        code = seal_break_glass(tx, by="host")
-    assert (
-        refused(
-            lambda: front_desk.sign_in.break_glass(
-                "anna", code[:-1] + "!", certificate_request(), HERE
-            )
-        )
-        == Reason.SIGN_IN
-    )
-    made = front_desk.sign_in.break_glass("anna", code, certificate_request(), HERE)
-    assert {"admin", "security"} <= set(
-        made.roles
-    ) and made.expires_ms == front_desk.clock() + 3_600_000
-    assert (
-        refused(lambda: front_desk.sign_in.break_glass("anna", code, certificate_request(), HERE))
-        == Reason.SIGN_IN
-    )
-    told = front_desk.login("berta").notices
-    assert any("BREAK-GLASS was used by anna" in n for n in told)
-    assert "break-glass-used" in front_desk.events()
-    assert (
-        "admin" not in front_desk.login("anna").roles
-    )  # the next ordinary session has nothing of it
-
-
-def test_break_glass_for_nobody_or_without_a_seal(front_desk):
-    front_desk.person()
-    assert (
-        refused(lambda: front_desk.sign_in.break_glass("anna", "", certificate_request(), HERE))
-        == Reason.SIGN_IN
-    )
-    with front_desk.store.writing() as tx:
-        code = seal_break_glass(tx, by="host")
-    front_desk.change("anna", enabled=False)
-    for name in ("anna", "nobody"):
-        assert (
-            refused(
-                lambda name=name: front_desk.sign_in.break_glass(
-                    name, code, certificate_request(), HERE
-                )
-            )
-            == Reason.SIGN_IN
-        )
-
-
-def test_break_glass_cannot_be_guessed_without_being_slowed(front_desk):
-    front_desk.person()
-    for _ in range(PAIR_TRIES):
-        assert (
-            refused(
-                lambda: front_desk.sign_in.break_glass("anna", "guess", certificate_request(), HERE)
-            )
-            == Reason.SIGN_IN
-        )
-    assert (
-        refused(
-            lambda: front_desk.sign_in.break_glass("anna", "guess", certificate_request(), HERE)
-        )
-        == Reason.LOCKED
-    )
 
 
 @pytest.mark.parametrize("csr", [b"", b"x", b"\x30\x82" + bytes(300)])

@@ -30,14 +30,15 @@ EXPORTS: dict[str, list[bytes]] = {}
 @pytest.mark.parametrize("index", [0, 7, 20, 32])
 def test_every_entry_is_proved_and_another_is_not(signed_log, index):
     with signed_log.database.writing() as tx:
-        made = prove(tx, signed_log.keys, index)
-    head = verify_head(made.checkpoint, signed_log.anchor, "plant")
+        proof = prove(tx, signed_log.keys, index)
+    head = verify_head(proof.checkpoint, signed_log.anchor, "plant")
     assert (
-        root_from_path(leaf_hash(made.entry), index, head.size, list(made.path)).hex() == head.root
+        root_from_path(leaf_hash(proof.entry), index, head.size, list(proof.path)).hex()
+        == head.root
     )
     for wrong in (signed_log.entries[index] + b" ", signed_log.entries[(index + 1) % 33]):
         assert (
-            root_from_path(leaf_hash(wrong), index, head.size, list(made.path)).hex() != head.root
+            root_from_path(leaf_hash(wrong), index, head.size, list(proof.path)).hex() != head.root
         )
     with signed_log.database.reading() as tx, pytest.raises(KeyError):
         prove(tx, signed_log.keys, 33)

@@ -161,9 +161,9 @@ class TakenBack(Exception):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    made = open_registry(tmp_path_factory.mktemp("store") / "registry.db", lambda: 1_000)
-    yield made
-    made.close()
+    registry = open_registry(tmp_path_factory.mktemp("store") / "registry.db", lambda: 1_000)
+    yield registry
+    registry.close()
 
 
 @pytest.mark.parametrize("cls", KEPT, ids=lambda c: c.__name__)
@@ -275,11 +275,11 @@ def test_a_device_that_somebody_else_changed_is_not_put_back(tmp_path):
         tx.devices.put(dataclasses.replace(looked, state=State.TRUSTED))
     assert refused.value.reason == Reason.CONFLICT
     with store.reading() as tx:
-        held = tx.devices.get(CAMERA.id)
-    assert (held.state, held.version) == (State.QUARANTINED, 1)
+        device = tx.devices.get(CAMERA.id)
+    assert (device.state, device.version) == (State.QUARANTINED, 1)
     with pytest.raises(Moved), store.writing() as tx:  # and one that is gone is no other's
         tx.devices.remove(CAMERA.id)
-        tx.devices.put(held)
+        tx.devices.put(device)
     store.close()
 
 

@@ -92,18 +92,18 @@ def test_a_look_is_one_entry_an_hour_and_its_decision_is_counted(counter):
 
 def test_a_quiet_look_waits_for_no_writer(counter):
     counter.ask(WhoAmI())
-    held, go = threading.Event(), threading.Event()
+    writing, go = threading.Event(), threading.Event()
 
     def write() -> None:
         with counter.store.writing() as tx:
             tx.settings.put("x", "y")
-            held.set()
+            writing.set()
             go.wait(30)
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert held.wait(5)
+        assert writing.wait(5)
         assert counter.ask(WhoAmI()).value.caller.name == "anna"
         assert writer.is_alive()
     finally:

@@ -12,5 +12,10 @@ def test_detections_are_checked_and_merged():
     heat, geometry = np.zeros((6, 10, 10), np.float32), np.zeros((4, 10, 10), np.float32)
     geometry[2:] = np.log(4)
     heat[0, 5, 5], heat[3, 5, 5], heat[2, 1, 1] = 0.9, 0.8, 0.5
-    found = detections_from_maps(heat, geometry, 0.4)
-    assert list(found.classes) == [0, 2] and list(np.round(found.boxes[0])) == [24, 24, 56, 56]
+    detections = detections_from_maps(heat, geometry, 0.4)
+    assert list(detections.classes) == [0, 2] and list(np.round(detections.boxes[0])) == [
+        24,
+        24,
+        56,
+        56,
+    ]

@@ -23,14 +23,14 @@ async def test_boards_pass_and_fail_as_they_should(engine):
     good = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
     bad = draw_board(77, design=1, defects=8, clean_capture=True)
     assert (await engine.inspect("cam", "drawn-1", good, ENCODING_JPEG, 640, 640)).defects == ()
-    found = await engine.inspect("cam", "drawn-1", encoded(bad.frame), ENCODING_JPEG, 640, 640)
-    assert len(found.defects) >= len(bad.defects) // 2
-    assert {d["kind"] for d in found.defects} <= set(CLASSES)
+    inspection = await engine.inspect("cam", "drawn-1", encoded(bad.frame), ENCODING_JPEG, 640, 640)
+    assert len(inspection.defects) >= len(bad.defects) // 2
+    assert {d["kind"] for d in inspection.defects} <= set(CLASSES)
     png = cv2.imencode(".png", bad.frame)[1].tobytes()
     assert len(
         (await engine.inspect("cam", "drawn-1", png, ENCODING_PNG, 640, 640)).defects
-    ) == len(found.defects)
-    picture = await engine.picture(png, ENCODING_PNG, found.defects)
+    ) == len(inspection.defects)
+    picture = await engine.picture(png, ENCODING_PNG, inspection.defects)
     assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (640, 640, 3)
 
 

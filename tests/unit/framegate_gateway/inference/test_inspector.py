@@ -51,11 +51,11 @@ def test_a_moved_frame_is_judged_like_one_in_its_place(inspector):
 
 def test_any_size_that_is_a_multiple_of_32_and_others_too(inspector):
     for side in (128, 160, 320, 333):
-        found = inspector.inspect(
+        detections = inspector.inspect(
             BOARD.frame[:side, :side].copy(),
             golden_of(BOARD.golden[:side, :side].copy()),
             gate=False,
         )
-        assert (found.boxes[:, 2] <= side + 40).all()
+        assert (detections.boxes[:, 2] <= side + 40).all()
     with pytest.raises(Malformed, match="640x640"):
         inspector.prepare(BOARD.frame[:320], golden_of(BOARD.golden))

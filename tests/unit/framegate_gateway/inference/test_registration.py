@@ -15,11 +15,11 @@ BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
 @given(st.floats(-20, 20), st.floats(-20, 20))
 def test_registration_finds_a_shift_to_a_fraction_of_a_pixel(dx, dy):
     grey = cv2.GaussianBlur(BOARD.golden, (0, 0), 2.0)
-    found = register(reference(grey), moved(grey, dx, dy))
+    registration = register(reference(grey), moved(grey, dx, dy))
     assert (
-        abs(found.shift[0] - dx) < 0.35
-        and abs(found.shift[1] - dy) < 0.35
-        and found.likeness > 0.95
+        abs(registration.shift[0] - dx) < 0.35
+        and abs(registration.shift[1] - dy) < 0.35
+        and registration.likeness > 0.95
     )
 
 

@@ -16,12 +16,12 @@ def boxes(*rows) -> Detections:
 
 
 def test_rules_of_a_part_decide_what_is_a_defect():
-    found = boxes(
+    detections = boxes(
         (0, 0, 30, 30, 0, 0.9), (100, 100, 110, 108, 1, 0.9), (300, 300, 340, 340, 2, 0.55)
     )
 
     def keep(**rules):
-        return [int(c) for c in apply_rules(found, rules, CLASSES, 0.5, (640, 640)).classes]
+        return [int(c) for c in apply_rules(detections, rules, CLASSES, 0.5, (640, 640)).classes]
 
     assert keep() == [0, 1, 2]
     assert keep(thresholds={"mousebite": 0.6}) == [0, 1] and keep(thresholds={"open": 0.95}) == [

@@ -27,9 +27,9 @@ from support.receipts import proved
 
 
 async def test_receipts_hold_and_resolve_to_what_stands_behind_them(receipts_desk):
-    found = await proved(receipts_desk)
-    assert len(found) == 5
-    for receipt in found:
+    receipts = await proved(receipts_desk)
+    assert len(receipts) == 5
+    for receipt in receipts:
         one = receipts_desk.check(receipt)
         assert (
             one.claims["model_hash"] == receipts_desk.models.bundle.digest.hex()
@@ -42,16 +42,16 @@ async def test_receipts_hold_and_resolve_to_what_stands_behind_them(receipts_des
             and one.claims["request_hash"]
             and one.verdict["outcome"] == "PASS"
         )
-    assert missing_frames([receipts_desk.check(r) for r in found]) == {}
+    assert missing_frames([receipts_desk.check(r) for r in receipts]) == {}
 
 
 async def test_the_verifier_stands_alone(receipts_desk, tmp_path):
     """Copied away, without Framegate on the path, it needs nothing but `cryptography`."""
-    found = await proved(receipts_desk)
+    receipts = await proved(receipts_desk)
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "v.py").write_bytes(Path(verifier.__file__).read_bytes())
-    (alone / "r.json").write_text("\n".join(json.dumps(r) for r in found))
+    (alone / "r.json").write_text("\n".join(json.dumps(r) for r in receipts))
     (alone / "root.pem").write_bytes(receipts_desk.fleet.root.pem)
     code = (
         "import sys; sys.modules['framegate'] = None; sys.path.insert(0, '.'); import v;"
@@ -62,7 +62,7 @@ async def test_the_verifier_stands_alone(receipts_desk, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("holds: PASS") == 5
-    (alone / "r.json").write_text(json.dumps({**found[0], "leaf": found[1]["leaf"]}))
+    (alone / "r.json").write_text(json.dumps({**receipts[0], "leaf": receipts[1]["leaf"]}))
     assert (
         subprocess.run(
             [sys.executable, "-c", code], cwd=alone, capture_output=True, check=False
@@ -78,13 +78,13 @@ async def test_the_verifier_stands_alone(receipts_desk, tmp_path):
 
 
 async def test_the_verifiers_command_line(receipts_desk, tmp_path, capsys):
-    found = await proved(receipts_desk)
+    receipts = await proved(receipts_desk)
     root, file = tmp_path / "root.pem", tmp_path / "r.json"
     root.write_bytes(receipts_desk.fleet.root.pem)
-    file.write_text("\n".join([*map(json.dumps, found), ""]))
+    file.write_text("\n".join([*map(json.dumps, receipts), ""]))
     assert verifier.main(["--root", str(root), str(file)]) == 0
     assert capsys.readouterr().out.count("holds: PASS") == 5
-    file.write_text("\n".join([*map(json.dumps, found[:-2]), "{}", "no JSON"]))
+    file.write_text("\n".join([*map(json.dumps, receipts[:-2]), "{}", "no JSON"]))
     assert verifier.main(["--root", str(root), str(file)]) == 6
     said = capsys.readouterr().out
     assert said.count("REFUSED") == 2 and "no receipt for frames" in said
@@ -139,8 +139,8 @@ async def test_another_fleets_root_and_its_log(receipts_desk, tmp_path):
 async def test_a_gateway_that_alters_a_frame(receipts_desk):
     sealed = replace(receipts_desk.admitted, image_sha256=os.urandom(32), counter=4)
     await receipts_desk.maker.inspected(sealed, Inspection((), "aa"), 1.0)
-    found = await proved(receipts_desk)
-    assert receipts_desk.refused(found[0]) == "camera-path" and receipts_desk.check(found[1])
+    receipts = await proved(receipts_desk)
+    assert receipts_desk.refused(receipts[0]) == "camera-path" and receipts_desk.check(receipts[1])
 
 
 async def test_a_gateway_that_invents_a_frame(receipts_desk):
@@ -156,14 +156,14 @@ async def test_a_gateway_that_invents_a_frame(receipts_desk):
         Inspection((), "aa"),
         1.0,
     )
-    found = await proved(receipts_desk)
-    assert receipts_desk.refused(found[0]) == "camera-head"
+    receipts = await proved(receipts_desk)
+    assert receipts_desk.refused(receipts[0]) == "camera-head"
 
 
 async def test_a_gateway_that_drops_a_frame_it_answered(receipts_desk):
-    found = [receipts_desk.check(r) for r in await proved(receipts_desk)]
-    session = found[0].session.hex()
-    assert missing_frames([r for r in found if r.counter != 3]) == {session: (3,)}
+    checked = [receipts_desk.check(r) for r in await proved(receipts_desk)]
+    session = checked[0].session.hex()
+    assert missing_frames([r for r in checked if r.counter != 3]) == {session: (3,)}
 
 
 async def test_a_frame_that_the_link_lost_is_not_the_gateways_fault(receipts_desk):
@@ -181,8 +181,12 @@ async def test_a_frame_that_the_link_lost_is_not_the_gateways_fault(receipts_des
         size=4,
     )
     receipts_desk.session.seal(head, b"lost")
-    found = [receipts_desk.check(r) for r in await proved(receipts_desk)]
-    assert found[0].head_count == 6 and found[0].unanswered == (5,) and missing_frames(found) == {}
+    checked = [receipts_desk.check(r) for r in await proved(receipts_desk)]
+    assert (
+        checked[0].head_count == 6
+        and checked[0].unanswered == (5,)
+        and missing_frames(checked) == {}
+    )
 
 
 async def test_heads_that_a_gateway_refuses(receipts_desk):

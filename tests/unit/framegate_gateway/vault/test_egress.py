@@ -11,7 +11,7 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
-from framegate_gateway.vault.egress import Egress, EgressRules, ExportRequest
+from framegate_gateway.vault.egress import Egress, EgressRules, ExportedFrame, ExportRequest
 from framegate_gateway.verdicts.journal import Journal
 from support.vault import CAMERA, IMAGE, NOW, verdict, written
 
@@ -44,7 +44,7 @@ class OpenDoor(Egress):
 async def door(vault, tmp_path, monkeypatch):
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
     await models.start()
-    made = OpenDoor(
+    open_door = OpenDoor(
         vault,
         None,
         Recorded(),
@@ -60,17 +60,17 @@ async def door(vault, tmp_path, monkeypatch):
     for name in "abc":
         vault.keep(verdict(name * 32, IMAGE + name.encode()), IMAGE + name.encode(), 1, 0)
     written(vault)
-    yield made
+    yield open_door
     await models.stop()
 
 
 async def test_an_export_is_marked_counted_and_recorded(door):
-    picture, _receipt, left = await door.frame(replace(ANNA, identifier="a" * 32))
-    image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
+    exported = await door.frame(replace(ANNA, identifier="a" * 32))
+    image = cv2.imdecode(np.frombuffer(exported.image, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert image.shape[1] == 640 and image.shape[0] > 700 and (image[650:] < 100).any(), (
         "the mark stands below, on no pixel of the part"
     )
-    assert left == 2
+    assert exported.quota_left == 2
     event, actor, detail = door._maker.events[0]
     assert (event, actor, detail["reason"], detail["destination"], detail["verdict"]) == (
         "frame-export",
@@ -105,7 +105,7 @@ async def test_the_quota_holds_against_requests_at_once_and_over_a_restart(door)
     tries = await asyncio.gather(
         *(door.frame(replace(ANNA, identifier="a" * 32)) for _ in range(6)), return_exceptions=True
     )
-    assert sum(isinstance(t, tuple) for t in tries) == 3
+    assert sum(isinstance(t, ExportedFrame) for t in tries) == 3
     again = OpenDoor(
         door._vault,
         None,
@@ -119,7 +119,9 @@ async def test_the_quota_holds_against_requests_at_once_and_over_a_restart(door)
     with pytest.raises(Refused) as caught:
         await again.frame(replace(ANNA, identifier="a" * 32))
     assert caught.value.reason == Reason.EXPORT_QUOTA
-    assert (await again.frame(replace(ANNA, actor="operator.bert", identifier="a" * 32)))[2] == 2
+    assert (
+        await again.frame(replace(ANNA, actor="operator.bert", identifier="a" * 32))
+    ).quota_left == 2
 
 
 async def test_a_frame_from_before_the_masks_does_not_leave(door):
@@ -128,7 +130,7 @@ async def test_a_frame_from_before_the_masks_does_not_leave(door):
     with pytest.raises(Refused) as caught:
         await door.frame(replace(ANNA, identifier="a" * 32))
     assert caught.value.reason == Reason.MASK
-    assert (await door.frame(replace(ANNA, identifier="d" * 32)))[0]
+    assert (await door.frame(replace(ANNA, identifier="d" * 32))).image
 
 
 async def test_a_data_set_takes_no_frame_without_a_valid_receipt(door):
@@ -140,8 +142,8 @@ async def test_a_data_set_takes_no_frame_without_a_valid_receipt(door):
     with pytest.raises(
         Refused
     ):  # the manifest needs the host's standing; what came before it is what counts here
-        async for name, _image, _receipt, _manifest in door.dataset(ANNA):
-            got.append(name)
+        async for item in door.dataset(ANNA):
+            got.append(item.name)
     assert got == ["a" * 32 + ".jpg", "c" * 32 + ".jpg"]
 
 

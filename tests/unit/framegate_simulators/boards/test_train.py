@@ -6,8 +6,9 @@ import numpy as np
 from framegate_models.dataset import read_pair, read_split
 from framegate_simulators.boards.boards import CLASSES, draw_board
 from framegate_simulators.boards.capture import capture, look
-from framegate_simulators.boards.damage import Stroke, classify
+from framegate_simulators.boards.damage import classify
 from framegate_simulators.boards.layout import draw_design
+from framegate_simulators.boards.strokes import Stroke
 
 
 def test_drawn_boards_are_a_set_in_deeppcbs_format(training_set):

@@ -7,6 +7,6 @@ from framegate_simulators.plant.alarms import run_script
 
 @pytest.mark.parametrize("seed", [1, 7])
 def test_a_fleets_life_without_a_false_alarm(seed):
-    found = run_script(events=80, tamperings=30, machines=6, seed=seed)
-    assert found["false_alarms"] == [] and found["missed"] == [] and found["caught"] == 30
-    assert found["by_kind"]["update"] >= 6 and found["by_kind"]["power cut"] >= 3
+    tally = run_script(events=80, tamperings=30, machines=6, seed=seed)
+    assert tally["false_alarms"] == [] and tally["missed"] == [] and tally["caught"] == 30
+    assert tally["by_kind"]["update"] >= 6 and tally["by_kind"]["power cut"] >= 3

@@ -1,11 +1,11 @@
-"""Boot events in words, for people and for the names of learnt rules. Words come from unhashed data
-where need be: never decide on them.
+"""Boot events described, for people and for the names of learnt rules. A description comes from
+unhashed data where need be: never decide on it.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from framegate.eventlog.parse import BootEvent, BootLog, EventType
 from framegate.eventlog.structure import variable_name
@@ -24,11 +24,21 @@ _PLAIN: Final = {
     EventType.EFI_BOOT_SERVICES_DRIVER: "driver",
 }
 _UTF16_PATH: Final = re.compile(rb"(?:[\x20-\x7e]\x00){4,}")
-MAX_WORDS: Final = 80
+MAX_DESCRIPTION: Final = 80
 
 
-def event_words(event: BootEvent) -> str:
-    """A few words for `event`: what it seems to be."""
+class EventRow(NamedTuple):
+    """One event, as people read it: `digest` in hex, `description` what it seems to be."""
+
+    number: int
+    pcr: int
+    type_name: str
+    digest: str
+    description: str
+
+
+def describe_event(event: BootEvent) -> str:
+    """What `event` seems to be, in a few words."""
     name = variable_name(event.data) if event.type >= EventType.EFI_VARIABLE_DRIVER_CONFIG else b""
     if name and event.type in {
         EventType.EFI_VARIABLE_DRIVER_CONFIG,
@@ -36,20 +46,20 @@ def event_words(event: BootEvent) -> str:
         EventType.EFI_VARIABLE_AUTHORITY,
         0x8000000C,
     }:
-        words = ascii(name[16:].decode("utf-16-le", "replace"))[1:-1]
+        called = ascii(name[16:].decode("utf-16-le", "replace"))[1:-1]
         return (
-            f"signer checked against {words}"
+            f"signer checked against {called}"
             if event.type == EventType.EFI_VARIABLE_AUTHORITY
-            else f"variable {words}"
-        )[:MAX_WORDS]
+            else f"variable {called}"
+        )[:MAX_DESCRIPTION]
     if event.type == EventType.EFI_BOOT_SERVICES_APPLICATION:
-        found = _UTF16_PATH.findall(event.data)
-        path = max(found, key=len).decode("utf-16-le") if found else ""
-        return f"boot application {path}".strip()[:MAX_WORDS]
+        paths = _UTF16_PATH.findall(event.data)
+        path = max(paths, key=len).decode("utf-16-le") if paths else ""
+        return f"boot application {path}".strip()[:MAX_DESCRIPTION]
     if event.type in {EventType.EFI_ACTION, EventType.ACTION, EventType.IPL}:
         text = event.data.rstrip(b"\0").decode("utf-8", "replace")
         if text.isprintable() and text:
-            return text[:MAX_WORDS]
+            return text[:MAX_DESCRIPTION]
     return (
         _PLAIN.get(EventType(event.type), event.type_name)
         if event.type in set(EventType)
@@ -57,14 +67,15 @@ def event_words(event: BootEvent) -> str:
     )
 
 
-def event_rows(log: BootLog, bank: Alg) -> list[tuple[int, int, str, str, str]]:
-    """(number, PCR, type, digest in `bank`, words) of every event."""
+def event_rows(log: BootLog, bank: Alg) -> list[EventRow]:
+    """A row of every event, with its digest in `bank`."""
     column = log.column(bank)
     return [
-        (e.number, e.pcr, e.type_name, e.digests[column].hex(), event_words(e)) for e in log.events
+        EventRow(e.number, e.pcr, e.type_name, e.digests[column].hex(), describe_event(e))
+        for e in log.events
     ]
 
 
 def bank_names(log: BootLog) -> list[str]:
-    """The log's banks in words."""
+    """The log's banks by name."""
     return [HASH_NAME.get(b, b.name.lower()) for b in log.banks]

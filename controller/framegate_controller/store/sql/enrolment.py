@@ -1,0 +1,86 @@
+"""Tickets, spent challenges and TPM makers' CAs over SQLAlchemy: what joining needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from framegate.evidence.challenge import unknown_session
+from framegate.identity.names import DeviceId
+from framegate.registry.device import TpmMaker
+from framegate.registry.ticket import Ticket
+from framegate_controller.store.sql.rows import Rows, fields_of, table_of
+from framegate_controller.store.tables import machines
+
+_TICKETS: Final = table_of(machines.Ticket)
+_SPENT: Final = table_of(machines.SpentChallenge)
+_MAKERS: Final = table_of(machines.TpmAuthority)
+_SPEND: Final = upsert(_SPENT).on_conflict_do_nothing()
+
+
+class SqlTickets:
+    """See `ports.Tickets`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def get(self, code_sha256: bytes) -> Ticket | None:
+        """By hash."""
+        row = self._rows.one(select(_TICKETS).where(_TICKETS.c.code_sha256 == code_sha256))
+        return (
+            Ticket(**{**row._mapping, "device": DeviceId(row.device)}) if row is not None else None
+        )
+
+    def add(self, ticket: Ticket) -> None:
+        """A new one in the place of the device's earlier one."""
+        self.remove_of(ticket.device)
+        self._rows.run(insert(_TICKETS).values(**fields_of(ticket)))
+
+    def put(self, ticket: Ticket) -> None:
+        """Keep a changed value."""
+        self._rows.put(_TICKETS, fields_of(ticket))
+
+    def remove_of(self, device: str) -> None:
+        """Forget a device's tickets."""
+        self._rows.run(delete(_TICKETS).where(_TICKETS.c.device == device))
+
+
+class SqlSpentChallenges:
+    """See `ports.SpentChallenges`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def forget(self, now_ms: int) -> None:
+        """Those that have run out."""
+        self._rows.run(delete(_SPENT).where(_SPENT.c.expires_ms < now_ms))
+
+    def spend(self, challenge: bytes, expires_ms: int) -> None:
+        """See `ports.SpentChallenges.spend`."""
+        if self._rows.run(_SPEND, {"id": challenge, "expires_ms": expires_ms}) != 1:
+            raise unknown_session()
+
+
+class SqlTpmMakers:
+    """See `ports.TpmMakers`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def get(self, sha256: bytes) -> TpmMaker | None:
+        """By hash."""
+        row = self._rows.one(select(_MAKERS).where(_MAKERS.c.sha256 == sha256))
+        return TpmMaker(**row._mapping) if row is not None else None
+
+    def all(self) -> list[TpmMaker]:
+        """By subject."""
+        return [
+            TpmMaker(**r._mapping)
+            for r in self._rows.all(select(_MAKERS).order_by(_MAKERS.c.subject))
+        ]
+
+    def add(self, maker: TpmMaker) -> None:
+        """A new one."""
+        self._rows.run(insert(_MAKERS).values(**fields_of(maker)))

@@ -1,0 +1,214 @@
+"""Kept evidence, what it refers to and its results over SQLAlchemy."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any, Final
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+
+from framegate.errors import Reason, Refused
+from framegate.identity.names import DeviceId
+from framegate.ima.allowlist import Allowlist, parse_allowlist
+from framegate.registry.evidence import KeptEvidence, KeptResult
+from framegate_controller.store.sql.device_rows import DEVICES
+from framegate_controller.store.sql.rows import (
+    Rows,
+    failures_text,
+    fields_of,
+    read_failures,
+    read_mapping,
+    table_of,
+)
+from framegate_controller.store.tables import evidence
+
+_EVIDENCE: Final = table_of(evidence.EvidenceRow)
+_RESULTS: Final = table_of(evidence.Result)
+_LOGS: Final = table_of(evidence.BootLogRow)
+_SEGMENTS: Final = table_of(evidence.ImaSegment)
+_ALLOWLISTS: Final = table_of(evidence.AllowlistRow)
+_LAST_CONTENT: Final = (
+    select(_EVIDENCE.c.id, _EVIDENCE.c.content_sha256)
+    .where(_EVIDENCE.c.device == bindparam("of"))
+    .order_by(_EVIDENCE.c.last_ms.desc())
+    .limit(1)
+)
+_SEEN_AGAIN: Final = (
+    update(_EVIDENCE).where(_EVIDENCE.c.id == bindparam("of")).values(count=_EVIDENCE.c.count + 1)
+)
+_ADD_RESULT: Final = insert(_RESULTS)
+
+
+class SqlEvidence:
+    """See `ports.EvidenceKept`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def get(self, identifier: str) -> KeptEvidence | None:
+        """By id."""
+        row = self._rows.one(select(_EVIDENCE).where(_EVIDENCE.c.id == identifier))
+        return _evidence(row) if row is not None else None
+
+    def last(self, device: str) -> KeptEvidence | None:
+        """The device's last evidence that verified."""
+        query = (
+            select(_EVIDENCE)
+            .where(_EVIDENCE.c.device == device)
+            .order_by(_EVIDENCE.c.last_ms.desc())
+            .limit(1)
+        )
+        row = self._rows.one(query)
+        return _evidence(row) if row is not None else None
+
+    def last_content(self, device: str) -> tuple[str, bytes] | None:
+        """See `ports.EvidenceKept.last_content`."""
+        row = self._rows.one(_LAST_CONTENT, {"of": device})
+        return (row.id, row.content_sha256) if row is not None else None
+
+    def ids_since(
+        self, since_ms: int, *, device: str = "", profile: str = ""
+    ) -> list[tuple[str, str]]:
+        """See `ports.EvidenceKept.ids_since`."""
+        query = select(_EVIDENCE.c.id, DEVICES.c.zone).join(
+            DEVICES, DEVICES.c.id == _EVIDENCE.c.device
+        )
+        query = query.where(_EVIDENCE.c.last_ms >= since_ms)
+        query = query.where(DEVICES.c.id == device) if device else query
+        query = query.where(DEVICES.c.profile == profile) if profile else query
+        return [
+            (r.id, r.zone)
+            for r in self._rows.all(query.order_by(_EVIDENCE.c.device, _EVIDENCE.c.first_ms))
+        ]
+
+    def add(self, evidence: KeptEvidence) -> None:
+        """New evidence."""
+        columns = fields_of(evidence)
+        packed = {
+            "proof": zlib.compress(columns.pop("raw")),
+            "pcrs": json.dumps(list(evidence.pcrs)),
+            "failures": failures_text(evidence.failures),
+            "vector": json.dumps(dict(evidence.vector)),
+        }
+        self._rows.run(insert(_EVIDENCE).values(**{**columns, **packed}))
+
+    def seen_again(self, identifier: str, ear: str, now_ms: int) -> None:
+        """The same came once more."""
+        self._rows.run(_SEEN_AGAIN, {"of": identifier, "last_ms": now_ms, "ear": ear})
+
+    def prune(self, device: str, before_ms: int) -> None:
+        """Forget what was last seen before."""
+        self._rows.run(
+            delete(_EVIDENCE).where(_EVIDENCE.c.device == device, _EVIDENCE.c.last_ms < before_ms)
+        )
+
+    def result(self, identifier: str) -> KeptResult | None:
+        """By its id."""
+        row = self._rows.one(select(_RESULTS).where(_RESULTS.c.id == identifier))
+        return (
+            KeptResult(**{**row._mapping, "device": DeviceId(row.device)})
+            if row is not None
+            else None
+        )
+
+    def add_result(self, result: KeptResult) -> None:
+        """A new one."""
+        self._rows.run(_ADD_RESULT, fields_of(result))
+
+    def boot_log(self, sha256: bytes) -> bytes | None:
+        """By its digest."""
+        row = self._rows.one(select(_LOGS.c.content).where(_LOGS.c.sha256 == sha256))
+        return zlib.decompress(row.content) if row is not None else None
+
+    def keep_boot_log(self, sha256: bytes, log: bytes) -> None:
+        """Keep it, once."""
+        if self._rows.one(select(_LOGS.c.sha256).where(_LOGS.c.sha256 == sha256)) is None:
+            self._rows.run(insert(_LOGS).values(sha256=sha256, content=zlib.compress(log)))
+
+    def ima_list(self, device: str, reset_count: int, restart_count: int, entries: int) -> bytes:
+        """See `ports.EvidenceKept.ima_list`."""
+        s = _SEGMENTS.c
+        query = select(_SEGMENTS).where(
+            s.device == device, s.reset_count == reset_count, s.restart_count == restart_count
+        )
+        out, have = [], 0
+        for segment in self._rows.all(query.order_by(s.start)):
+            if segment.start != have or have >= entries:
+                break
+            out.append(zlib.decompress(segment.content))
+            have += segment.entries
+        return b"".join(out) if have >= entries else b""
+
+    def keep_ima(
+        self,
+        device: str,
+        reset_count: int,
+        restart_count: int,
+        start: int,
+        entries: int,
+        content: bytes,
+    ) -> None:
+        """See `ports.EvidenceKept.keep_ima`."""
+        s = _SEGMENTS.c
+        same = (s.device == device, s.reset_count == reset_count, s.restart_count == restart_count)
+        self._rows.run(delete(_SEGMENTS).where(*same, s.start >= start))
+        if start == 0:
+            kept = select(_EVIDENCE.c.reset_count).where(_EVIDENCE.c.device == device)
+            self._rows.run(
+                delete(_SEGMENTS).where(
+                    s.device == device, s.reset_count != reset_count, s.reset_count.not_in(kept)
+                )
+            )
+        if entries:
+            values = {"device": device, "reset_count": reset_count, "restart_count": restart_count}
+            self._rows.run(
+                insert(_SEGMENTS).values(
+                    **values, start=start, entries=entries, content=zlib.compress(content)
+                )
+            )
+
+    def has_allowlist(self, sha256: bytes) -> bool:
+        """Whether it is kept."""
+        return (
+            self._rows.one(select(_ALLOWLISTS.c.sha256).where(_ALLOWLISTS.c.sha256 == sha256))
+            is not None
+        )
+
+    def allowlist(self, sha256: bytes) -> Allowlist | None:
+        """See `ports.EvidenceKept.allowlist`."""
+        row = self._rows.one(select(_ALLOWLISTS.c.content).where(_ALLOWLISTS.c.sha256 == sha256))
+        if row is None:
+            return None
+        allowlist = parse_allowlist(zlib.decompress(row.content))
+        if allowlist.digest != sha256:
+            hint = "the store was changed: restore it, or add the file again"
+            raise Refused.of(
+                Reason.ALLOWLIST, f"the allowlist {sha256.hex()}", allowlist.digest.hex(), hint
+            )
+        return allowlist
+
+    def add_allowlist(self, content: bytes, now_ms: int) -> Allowlist:
+        """See `ports.EvidenceKept.add_allowlist`."""
+        parsed = parse_allowlist(content)
+        if not self.has_allowlist(parsed.digest):
+            values = {
+                "sha256": parsed.digest,
+                "content": zlib.compress(content),
+                "files": parsed.size,
+                "added_ms": now_ms,
+            }
+            self._rows.run(insert(_ALLOWLISTS).values(**values))
+        return parsed
+
+
+def _evidence(r: Row[Any]) -> KeptEvidence:
+    columns = dict(r._mapping)
+    unpacked = {
+        "device": DeviceId(r.device),
+        "raw": zlib.decompress(columns.pop("proof")),
+        "pcrs": tuple(json.loads(r.pcrs)),
+        "failures": read_failures(r.failures),
+        "vector": read_mapping(r.vector),
+    }
+    return KeptEvidence(**{**columns, **unpacked})

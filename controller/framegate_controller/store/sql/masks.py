@@ -1,0 +1,34 @@
+"""The masks of cameras over SQLAlchemy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import select
+
+from framegate.identity.names import DeviceId
+from framegate.registry.device import CameraMasks
+from framegate_controller.store.sql.rows import Rows, fields_of, table_of
+from framegate_controller.store.tables import machines
+
+_MASKS: Final = table_of(machines.MaskRow)
+
+
+class SqlMasks:
+    """See `ports.Masks`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def get(self, device: str) -> CameraMasks | None:
+        """Those in force."""
+        row = self._rows.one(select(_MASKS).where(_MASKS.c.device == device))
+        return (
+            CameraMasks(**{**row._mapping, "device": DeviceId(row.device)})
+            if row is not None
+            else None
+        )
+
+    def put(self, masks: CameraMasks) -> None:
+        """In force from now on."""
+        self._rows.put(_MASKS, fields_of(masks))

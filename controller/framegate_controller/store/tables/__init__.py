@@ -1,0 +1,1 @@
+"""The tables of the registry, as SQLAlchemy declares them."""

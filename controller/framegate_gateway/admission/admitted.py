@@ -1,0 +1,38 @@
+"""What admission hands on: a frame that passed every check, and the grant it is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from framegate.signed.mask import Polygon
+from framegate.wire import FrameMetadata
+from framegate_gateway.trust.feed import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFacts:
+    """What of a grant its frames are judged and receipted by; digests in hex."""
+
+    policy: str
+    grant_sha256: str
+    mask_version: int
+    mask_sha256: str
+    model_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A frame that passed every check: its authenticated metadata, encoded image, counter, and the
+    sender's standing.
+    """
+
+    metadata: FrameMetadata
+    metadata_bytes: bytes
+    image: bytes
+    image_sha256: bytes
+    counter: int
+    missing: int
+    standing: Standing
+    grant: GrantFacts
+    masks: tuple[Polygon, ...]
+    policy: str = ""

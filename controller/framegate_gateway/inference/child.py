@@ -1,0 +1,82 @@
+"""The inference child as a process: how it starts, and the messages over its socket, each a JSON
+head and bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from typing import Any, Final, Self
+
+_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
+
+
+class InferenceChild:
+    """A running child (`worker`) and the parent's end of its socket."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process, self._reader, self._writer = process, reader, writer
+
+    @classmethod
+    async def spawn(cls, threads: int) -> Self:
+        """Start a child; it waits for its model."""
+        ours, theirs = socket.socketpair()
+        environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
+        argv = [
+            sys.executable,
+            "-m",
+            "framegate_gateway.inference.worker",
+            str(theirs.fileno()),
+            str(threads),
+        ]
+        process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
+            argv,
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        theirs.close()
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
+        except BaseException:  # cancelled, too: nobody else knows the process yet
+            process.kill()
+            process.wait()
+            raise
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    async def send(self, head: dict[str, Any], body: tuple[bytes, ...]) -> None:
+        """Send one message. Raises OSError where the child is gone."""
+        raw = json.dumps(head).encode()
+        self._writer.write(struct.pack(">II", len(raw), sum(map(len, body))) + raw)
+        for part in body:
+            if part:
+                self._writer.write(part)
+        await self._writer.drain()
+
+    async def receive(self) -> tuple[dict[str, Any], bytes]:
+        """The next message. Raises EOFError or OSError where the child is gone."""
+        head_size, body_size = struct.unpack(">II", await self._reader.readexactly(8))
+        answer = json.loads(await self._reader.readexactly(head_size))
+        return answer, await self._reader.readexactly(body_size)
+
+    def kill(self) -> None:
+        """End the child at once."""
+        self._writer.close()
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,146 @@
+"""`framegate access …`: roles for a while, and approvals by somebody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from framegate.access.verbs import FLEET_WIDE, Role
+from framegate_host.console import safe, show_json, talk
+from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.options import Context, Output, read, write
+from framegate_operator.output import ago, errors, seconds_of, show_table, until
+from framegate_proto.v1 import framegate_pb2 as pb
+
+app = typer.Typer(no_args_is_help=True, help="Roles for a while, and approvals by somebody else.")
+
+
+_RUNS = {"pending", "approved"}
+
+
+Identifier = Annotated[str, typer.Argument(help="The request's id or a unique prefix.")]
+
+
+Why = Annotated[str, typer.Option(help="Why; kept.")]
+
+
+@app.command("request")
+@write
+def request(
+    role: Annotated[str, typer.Option(help=f"{', '.join(Role)}.")],
+    reason: Annotated[str, typer.Option(help="Why; whoever approves reads it.")],
+    for_: Annotated[str, typer.Option("--for", help="How long: 30m, 2h; at most 8h.")] = "30m",
+    zone: Annotated[str, typer.Option(help="Only in this zone.")] = FLEET_WIDE,
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """Ask for a role for a while."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            row = stub.RequestRole(
+                pb.RoleRequest(
+                    role=role,
+                    zone=zone,
+                    minutes=max(1, round(seconds_of(for_) / 60)),
+                    reason=reason,
+                )
+            )
+        if output == "json":
+            show_json(_request(row))
+        elif row.state == "approved":
+            talk.print(f"{row.id}: granted, {until(row.until_ms)}")
+        else:
+            talk.print(
+                f"{row.id}: waits for {row.needed} other{'s' if row.needed > 1 else ''}: framegate"
+                f" access approve {row.id}"
+            )
+
+
+def _decide(identifier: str, approve: bool, reason: str, output: str, context: Path | None) -> None:
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            row = stub.DecideAccess(pb.DecideRequest(id=identifier, approve=approve, reason=reason))
+        if output == "json":
+            show_json(_request(row))
+            return
+        more = f"; it waits for {row.needed} more" if row.needed else ""
+        talk.print(
+            f"{row.id}: {row.state} ({safe(row.summary)}, asked by {safe(row.requester)}){more}"
+        )
+
+
+@app.command("approve")
+@write
+def approve(
+    identifier: Identifier, reason: Why = "", output: Output = "table", context: Context = None
+) -> None:
+    """Say yes to what somebody else asks for; it counts for exactly that, once."""
+    _decide(identifier, True, reason, output, context)
+
+
+@app.command("deny")
+@write
+def deny(
+    identifier: Identifier, reason: Why = "", output: Output = "table", context: Context = None
+) -> None:
+    """Say no."""
+    _decide(identifier, False, reason, output, context)
+
+
+@app.command("list")
+@read
+def list_access(
+    all_: Annotated[bool, typer.Option("--all", help="Also what is past.")] = False,
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """What waits for somebody, and roles that run."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            reply = stub.ListAccess(pb.ListAccessRequest(all=all_))
+        if output == "json":
+            show_json({"quorum": reply.quorum, "requests": [_request(r) for r in reply.rows]})
+            return
+        rows = [
+            (
+                r.id,
+                r.state,
+                r.requester,
+                r.summary,
+                r.reason,
+                ", ".join(r.approvals),
+                r.needed or "",
+                until(r.until_ms or r.expires_ms) if r.state in _RUNS else "",
+                ago(r.asked_ms),
+                r.content_sha256.hex()[:16],
+            )
+            for r in reply.rows
+        ]
+        show_table(
+            ("id", "state", "who", "what", "why", "approved by", "needs", "", "asked", "content"),
+            rows,
+            empty="nothing waits",
+        )
+        talk.print(f"quorum {reply.quorum}")
+
+
+def _request(r: pb.AccessRow) -> dict[str, Any]:
+    return {
+        "id": r.id,
+        "state": r.state,
+        "requester": r.requester,
+        "verb": r.verb,
+        "role": r.role,
+        "zone": r.zone,
+        "target": r.target,
+        "summary": r.summary,
+        "reason": r.reason,
+        "approvals": list(r.approvals),
+        "needed": r.needed,
+        "asked_ms": r.asked_ms,
+        "expires_ms": r.expires_ms,
+        "until_ms": r.until_ms,
+        "content_sha256": r.content_sha256.hex(),
+    }

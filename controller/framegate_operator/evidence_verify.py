@@ -1,0 +1,102 @@
+"""`framegate evidence verify`: a quote in files as TPM tools write them, appraised without a
+controller.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from framegate.evidence.offline import verify_files
+from framegate.evidence.offline_result import OfflineResult
+from framegate.ima.allowlist import parse_allowlist
+from framegate.profile.model import parse_profile
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_operator.evidence_files import pcr_values, read_file
+from framegate_operator.options import Output
+from framegate_operator.output import data, errors, failure_json, show_table
+
+
+def verify(  # noqa: PLR0913 - a command's options
+    ak: Annotated[
+        Path,
+        typer.Option(
+            help="The attestation key: TPM2B_PUBLIC, TPMT_PUBLIC, PEM or DER key or certificate."
+        ),
+    ],
+    attest: Annotated[Path, typer.Option(help="What was signed: TPMS_ATTEST or TPM2B_ATTEST.")],
+    signature: Annotated[Path, typer.Option(help="TPMT_SIGNATURE, or the bare signature.")],
+    nonce: Annotated[
+        str, typer.Option(help="The nonce that was asked for, in hexadecimal; empty for none.")
+    ],
+    pcrs: Annotated[
+        Path | None, typer.Option(help='JSON: {bank: {pcr: hex}}, or with that under "pcrs".')
+    ] = None,
+    boot_log: Annotated[Path | None, typer.Option(help="The firmware's event log.")] = None,
+    ima: Annotated[
+        Path | None, typer.Option(help="The IMA measurement list, binary or ASCII.")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="A firmware profile (TOML) to appraise by.")
+    ] = None,
+    allowlist: Annotated[
+        list[Path] | None,
+        typer.Option(help="An IMA allowlist that the profile names; may be repeated."),
+    ] = None,
+    output: Output = "table",
+) -> None:
+    """Verify a quote in files. Exit code 0 affirming, 6 untrusted with all reasons, 2 where a file
+    or option cannot be read.
+    """
+    try:
+        expected = bytes.fromhex(nonce.removeprefix("0x"))
+    except ValueError as error:
+        talk.print(f"expected --nonce in hexadecimal, got {safe(nonce[:40])}")
+        raise typer.Exit(2) from error
+    with errors():
+        parsed = parse_profile(read_file(profile)) if profile else None
+        lists = [parse_allowlist(read_file(a)) for a in allowlist or ()]
+        values = pcr_values(read_file(pcrs)) if pcrs else None
+    report = verify_files(
+        ak=read_file(ak),
+        attest=read_file(attest),
+        signature=read_file(signature),
+        nonce=expected,
+        pcrs=values,
+        boot_log=read_file(boot_log) if boot_log else None,
+        ima=read_file(ima) if ima else None,
+        profile=parsed,
+        allowlists=lists,
+    )
+    if output == "json":
+        show_json(_report_json(report))
+    else:
+        _tell(report)
+    if not report.affirming:
+        raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _report_json(report: OfflineResult) -> dict[str, Any]:
+    return {
+        "verdict": "affirming" if report.affirming else "untrusted",
+        "vector": report.vector(),
+        "checked": report.checked,
+        "unchecked": report.unchecked,
+        "failures": [failure_json(f) for f in report.failures],
+        "findings": [failure_json(f) for f in report.findings],
+        "facts": report.facts,
+    }
+
+
+def _tell(report: OfflineResult) -> None:
+    data.print("[green]affirming[/]" if report.affirming else "[red]untrusted[/]")
+    rows = [("checked", c) for c in report.checked]
+    rows += [("not checked", u) for u in report.unchecked]
+    rows += list(report.facts.items())
+    show_table(("", ""), rows, empty="nothing could be checked")
+    show_failures(report.failures, data)
+    if report.findings:
+        talk.print("Findings, which alone are no reason to refuse:")
+        show_failures(report.findings)

@@ -1,0 +1,192 @@
+"""`framegate profile learn` and `allowlist`: from what good machines ran."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tomli_w
+import typer
+
+from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.eventlog import parse_boot_log
+from framegate.ima import parse_ima
+from framegate.ima.allowlist import STRONG, AllowedFile, allowlist_text
+from framegate.profile.learn import Learnt, Observation, learn
+from framegate.profile.model import parse_profile
+from framegate.profile.posture import parse_posture
+from framegate.tpm.constants import BANK_BY_NAME
+from framegate.wire import sha256
+from framegate_host.console import safe, talk
+from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.evidence_files import read_file
+from framegate_operator.options import Context
+from framegate_operator.output import errors
+from framegate_operator.profile_files import show_remarks
+from framegate_proto.v1 import framegate_pb2 as pb
+
+
+def learn_(  # noqa: PLR0913 - a command's options
+    name: Annotated[
+        str, typer.Option(help="Name of the profile, for instance the machine's model.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Where to write the profile; its allowlist goes beside it.")
+    ],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            help="A device of the fleet, or several separated by commas, that are known to "
+            "be good.",
+        ),
+    ] = None,
+    boot_log: Annotated[
+        list[Path] | None, typer.Option(help="A boot log in a file; may be repeated.")
+    ] = None,
+    ima: Annotated[
+        list[Path] | None,
+        typer.Option(help="An IMA list in a file, of the boot log in the same place."),
+    ] = None,
+    version: str = "1.0.0",
+    revision: Annotated[int, typer.Option(min=1)] = 1,
+    description: str = "",
+    bank: str = "sha256",
+    base: Annotated[
+        Path | None, typer.Option(help="An allowlist whose files stay allowed.")
+    ] = None,
+    context: Context = None,
+) -> None:
+    """Make a profile that the given machines satisfy. Read it, lint it, then sign it: what it calls
+    good is what they ran.
+    """
+    with errors():
+        if bank not in BANK_BY_NAME:
+            raise Malformed.of(Reason.USAGE, f"--bank {', '.join(BANK_BY_NAME)}", ascii(bank[:20]))
+        logs, names = boot_log or [], _names(source or [])
+        machines = _machines(logs, ima or [], names, context)
+        summary = (
+            description or f"learnt from {', '.join(names) or ', '.join(map(str, logs))}"[:200]
+        )
+        learnt = learn(
+            machines,
+            name=name,
+            version=version,
+            revision=revision,
+            description=summary,
+            bank=BANK_BY_NAME[bank],
+            base=read_file(base) if base else b"",
+        )
+        _write(learnt, out)
+
+
+def _names(sources: list[str]) -> list[str]:
+    return [n.strip() for each in sources for n in each.split(",") if n.strip()]
+
+
+def _machines(
+    logs: list[Path], ima: list[Path], names: list[str], context: Path | None
+) -> list[Observation]:
+    """What the files and the devices of the fleet show. Raises Refused where there is neither."""
+    lists = [*ima, *[None] * len(logs)]
+    machines = [_of_files(log, listed) for log, listed in zip(logs, lists, strict=False)]
+    if names:
+        with operator_stub(load_context(context)) as stub:
+            machines += [_of_device(stub.Observe(pb.DeviceRequest(device=n))) for n in names]
+    if not machines:
+        raise Refused.of(
+            Reason.USAGE,
+            "--from DEVICE[,DEVICE…] or --boot-log FILE",
+            "neither",
+            "learn from machines that you know to be good",
+        )
+    return machines
+
+
+def _of_files(log: Path, ima: Path | None) -> Observation:
+    return Observation(
+        parse_boot_log(read_file(log)), parse_ima(read_file(ima)).entries if ima else ()
+    )
+
+
+def _of_device(seen: pb.Observation) -> Observation:
+    if seen.state != "trusted":
+        talk.print(
+            f"[yellow]{safe(seen.device)} is {seen.state}[/]: you make a profile of what it runs; "
+            "be sure that this is what it should run"
+        )
+    ima = parse_ima(seen.ima).entries if seen.ima else ()
+    firmware = int(seen.tpm_firmware, 16) if seen.tpm_firmware else None
+    return Observation(
+        parse_boot_log(seen.boot_log),
+        ima,
+        parse_posture(seen.posture.encode()) if seen.posture else None,
+        firmware,
+        tuple(seen.quirks),
+    )
+
+
+def _write(learnt: Learnt, out: Path) -> None:
+    text = tomli_w.dumps(learnt.profile)
+    profile = parse_profile(text.encode())
+    out.write_text(text)
+    pcrs = ",".join(map(str, profile.selection.pcrs))
+    talk.print(f"{out}: {len(profile.rules)} events, {len(profile.texts)} texts, PCR {pcrs}")
+    if learnt.allowlist:
+        beside = out.with_suffix(".allowlist")
+        beside.write_bytes(learnt.allowlist)
+        files, digest = learnt.allowlist.count(b"sha"), sha256(learnt.allowlist).hex()
+        talk.print(f"{beside}: {files} files, sha256:{digest}")
+    show_remarks(profile, "table")
+    explain_it, sign_it = f"framegate profile explain {out}", f"framegate profile sign {out}"
+    talk.print(f"next: read it ({explain_it}), then {sign_it} --key KEY")
+
+
+def allowlist_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="IMA lists, binary or ASCII, or the output of sha256sum.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Where to write the allowlist.")],
+) -> None:
+    """Make an IMA allowlist from what good machines measured, or from a package's checksums."""
+    with errors():
+        allowed: list[AllowedFile] = []
+        for file in files:
+            allowed += _allowed(read_file(file), file)
+        content = allowlist_text(allowed)
+        out.write_bytes(content)
+        talk.print(
+            f"{out}: {len(set(allowed))} files; in the profile: "
+            f'allowlists = ["sha256:{sha256(content).hex()}"]'
+        )
+
+
+def _allowed(raw: bytes, file: Path) -> list[AllowedFile]:
+    try:
+        return [
+            AllowedFile(e.algorithm, e.digest, e.path)
+            for e in parse_ima(raw).entries
+            if not e.violation and e.algorithm in STRONG and e.path != b"boot_aggregate"
+        ]
+    except FramegateError:
+        allowed = []
+        for line in raw.splitlines():
+            digest, _, path = line.partition(b"  ")
+            algorithm = {64: "sha256", 96: "sha384", 128: "sha512"}.get(len(digest))
+            try:
+                value = bytes.fromhex(digest.decode())
+            except ValueError:
+                algorithm = None
+            if algorithm is None or not path:
+                raise Malformed.of(
+                    Reason.USAGE,
+                    "an IMA list, or lines of checksum and path as sha256sum writes them",
+                    f"{file}: {line[:60]!a}",
+                ) from None
+            allowed.append(AllowedFile(algorithm, value, path))
+        return allowed

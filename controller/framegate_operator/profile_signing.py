@@ -1,0 +1,117 @@
+"""`framegate profile sign` and `revoke-signer`: on whose word a profile counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.errors import Malformed, Reason, Refused
+from framegate.profile.model import PROFILE_TYPE, parse_profile
+from framegate.profile.review import lint
+from framegate.signed.dsse import parse_envelope, seal_envelope
+from framegate_host.console import safe, talk
+from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.evidence_files import read_file
+from framegate_operator.options import Context, write
+from framegate_operator.output import errors
+from framegate_operator.profile_files import File
+from framegate_proto.v1 import framegate_pb2 as pb
+
+
+def sign(
+    file: File,
+    key: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Key and certificate of a profile signer; framegate-controller profile signer "
+            "makes one.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the signed profile; default: FILE.signed")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Sign although lint finds errors.")] = False,
+) -> None:
+    """Sign a profile. Refuses one in which lint finds an error, unless forced."""
+    with errors():
+        raw = read_file(file)
+        bad = [r for r in lint(parse_profile(raw)) if r.error]
+        if bad and not force:
+            raise Refused.of(
+                Reason.PROFILE_INVALID,
+                "a profile without errors",
+                f"{bad[0].about}: {bad[0].text}",
+                "framegate profile lint FILE shows all; --force signs it all the same",
+            )
+        private, certificate = _signer(read_file(key))
+        target = out or file.with_name(file.name + ".signed")
+        der = certificate.public_bytes(Encoding.DER)
+        target.write_bytes(
+            seal_envelope(
+                PROFILE_TYPE, raw, der, lambda m: private.sign(m, ec.ECDSA(hashes.SHA256()))
+            )
+        )
+        talk.print(
+            f"{target}: signed by {safe(certificate.subject.rfc4514_string())}; "
+            f"next: framegate profile import {target} --allowlist FILE"
+        )
+
+
+def _signer(pem: bytes) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    try:
+        private, certificate = (
+            serialization.load_pem_private_key(pem, None),
+            x509.load_pem_x509_certificate(pem),
+        )
+    except (ValueError, TypeError) as error:
+        raise Malformed.of(
+            Reason.USAGE,
+            "a private key and its certificate in PEM",
+            type(error).__name__,
+            "framegate-controller profile signer NAME --out FILE makes them",
+        ) from error
+    if (
+        not isinstance(private, ec.EllipticCurvePrivateKey)
+        or private.public_key() != certificate.public_key()
+    ):
+        raise Malformed.of(Reason.USAGE, "a P-256 key and its own certificate", "another")
+    return private, certificate
+
+
+@write
+def revoke_signer(
+    certificate: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="The signer's certificate, or a profile that it signed.",
+        ),
+    ],
+    reason: Annotated[str, typer.Option(help="Why; kept and shown.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    context: Context = None,
+) -> None:
+    """A signer's word counts no more. Profiles it signed stop counting at once: their devices go
+    stale until another is in force.
+    """
+    with errors():
+        raw = read_file(certificate)
+        der = (
+            x509.load_pem_x509_certificate(raw).public_bytes(Encoding.DER)
+            if b"-----BEGIN CERTIFICATE" in raw
+            else parse_envelope(raw, PROFILE_TYPE).certificate
+        )
+        if not yes:
+            typer.confirm("revoke this signer for good?", abort=True, err=True)
+        with operator_stub(load_context(context)) as stub:
+            row = stub.RevokeSigner(pb.RevokeSignerRequest(certificate=der, reason=reason))
+        talk.print(f"revoked: {safe(row.subject)} ({safe(row.reason)})")

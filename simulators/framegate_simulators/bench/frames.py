@@ -1,0 +1,263 @@
+"""Frames through the gateway: the model alone, a gateway without security and the protected one, in
+turns; and what security costs one frame, part by part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import cv2
+import grpc
+import numpy as np
+import onnxruntime
+
+from framegate.wire import Captured, FrameMetadata
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.open import found_fleet
+from framegate_gateway.admission.link import CameraLink
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.detections import detections_from_maps
+from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.models import Models
+from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.verdicts.journal import Journal
+from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.boards.boards import draw_board
+from framegate_simulators.boards.camera import write_golden
+from framegate_simulators.fixtures.camera import SoftwareCamera
+from framegate_simulators.fixtures.frames import captured
+from framegate_simulators.fixtures.gateway import CAMERA, warranted
+from framegate_simulators.plant.processes import wait_for
+
+FRAMES: Final = 60
+ROUNDS: Final = 5
+WINDOW: Final = 4
+"""Frames in flight: enough to keep the model busy, few enough that latency is not all queue."""
+PAYLOAD: Final = 160_000
+
+
+class BenchCamera(SoftwareCamera):
+    """The client of the frame benchmark: the same frames for every gateway."""
+
+    def __init__(self, folder: Path, fleet: FleetKeys, frames: list[bytes]) -> None:
+        super().__init__(folder, fleet)
+        self.frames = frames
+
+    async def plain(self, port: int) -> list[float]:
+        """Latencies in ms of all frames through the plain gateway."""
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS) as channel:
+            call: Any = rpc.FramesStub(channel).Stream()
+            return await self._run(
+                call, lambda head, image: pb.SealedFrame(metadata=_metadata(head), sealed=image)
+            )
+
+    async def protected(self, port: int, publics: bytes) -> list[float]:
+        """Latencies in ms of all frames through the protected gateway: mutual TLS, sealing,
+        admission, signed verdicts.
+        """
+        anchor = self.fleet.issuing["gateway-ca"].pem
+        credentials = grpc.ssl_channel_credentials(anchor, *self.tls_pair)
+        options = (*_OPTIONS, ("grpc.ssl_target_name_override", "gw1.line-1.gateway.framegate"))
+        async with grpc.aio.secure_channel(
+            f"127.0.0.1:{port}", credentials, options=options
+        ) as channel:
+            call: Any = rpc.FramesStub(channel).Stream()
+            session = self.session((await call.read()).offer, publics)
+            await call.write(pb.CameraMessage(opening=session.opening(self)))
+            if (await call.read()).WhichOneof("kind") != "accepted":
+                raise RuntimeError("the gateway did not accept the opening")
+            return await self._run(call, session.seal)
+
+    async def _run(
+        self, call: Any, seal: Callable[[Captured, bytes], pb.SealedFrame]
+    ) -> list[float]:
+        begun: dict[int, float] = {}
+        took: list[float] = []
+        free = asyncio.Semaphore(WINDOW)
+
+        async def read() -> None:
+            for number in range(len(self.frames)):
+                message = await call.read()
+                if message is grpc.aio.EOF or message.WhichOneof("kind") != "answer":
+                    raise RuntimeError(f"no answer: {message}")
+                took.append(1e3 * (time.perf_counter() - begun[number]))
+                free.release()
+
+        reader = asyncio.create_task(read())
+        for number, image in enumerate(self.frames):
+            await free.acquire()
+            head = captured(number, len(image), part_type="drawn-1")
+            begun[number] = time.perf_counter()
+            await call.write(pb.CameraMessage(frame=seal(head, image)))
+        await reader
+        await call.done_writing()
+        return took
+
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def _metadata(head: Captured) -> bytes:
+    return FrameMetadata(
+        session=bytes(16),
+        device=CAMERA,
+        part=head.part,
+        part_type=head.part_type,
+        trigger_sequence=head.trigger_sequence,
+        captured_at_ms=0,
+        uncertainty_ms=0,
+        encoding=head.encoding,
+        width=head.width,
+        height=head.height,
+        mask_version=0,
+        mask_sha256=b"",
+    ).marshal()
+
+
+def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
+    """The same frames through onnxruntime alone, the plain and the protected gateway, in turns."""
+    folder = Path(tempfile.mkdtemp(prefix="fg-bench-"))
+    fleet = found_fleet(folder / "keys", "plant")
+    write_golden(folder / "golden", [1])
+    boards = [draw_board(n, design=1, clean_capture=True) for n in range(FRAMES)]
+    frames = [
+        cv2.imencode(".jpg", b.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for b in boards
+    ]
+    camera = BenchCamera(folder, fleet, frames)
+    golden = boards[0].golden
+    bundle = load_bundle(DEFAULT_BUNDLE)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(
+        bundle.model, options, providers=["CPUExecutionProvider"]
+    )
+
+    def alone() -> list[float]:
+        took = []
+        for image in frames:
+            begun = time.perf_counter()
+            frame = np.asarray(cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE))
+            pair = np.stack([frame, golden])[None].astype(np.float32) / 255
+            heat, geometry = session.run(["heat", "geometry"], {"pair": pair})
+            detections_from_maps(heat[0], geometry[0], bundle.recipe.threshold)
+            took.append(1e3 * (time.perf_counter() - begun))
+        return took
+
+    with _servers(folder) as ports:
+        ways: dict[str, Callable[[], list[float]]] = {
+            "onnxruntime_alone": alone,
+            "gateway_plain": lambda: asyncio.run(camera.plain(ports["plain"]["port"])),
+            "gateway_protected": lambda: asyncio.run(
+                camera.protected(
+                    ports["protected"]["port"], bytes.fromhex(ports["protected"]["publics"])
+                )
+            ),
+        }
+        rate: dict[str, list[float]] = {name: [] for name in ways}
+        took: dict[str, list[float]] = {name: [] for name in ways}
+        for round_number in range(ROUNDS + 1):
+            order = list(ways) if round_number % 2 else list(reversed(ways))
+            for name in order:
+                begun = time.perf_counter()
+                latencies = ways[name]()
+                if round_number:  # the first round warms caches and connections
+                    rate[name].append(FRAMES / (time.perf_counter() - begun))
+                    took[name] += latencies
+            say(
+                f"frames: round {round_number} of {ROUNDS}: "
+                + ", ".join(f"{n} {r[-1]:.1f}/s" for n, r in rate.items() if r)
+            )
+    result: dict[str, Any] = {
+        name: {
+            "frames_per_s": round(median(rate[name]), 1),
+            "p50_ms": round(float(np.percentile(took[name], 50)), 2),
+            "p99_ms": round(float(np.percentile(took[name], 99)), 2),
+        }
+        for name in ways
+    }
+    ratios = [c / b for b, c in zip(rate["gateway_plain"], rate["gateway_protected"], strict=True)]
+    result |= {
+        "ratio_protected_to_plain": round(median(ratios), 3),
+        "ratio_rounds": [round(r, 3) for r in ratios],
+        "frames_a_round": FRAMES,
+        "rounds": ROUNDS,
+        "in_flight": WINDOW,
+        "frame_bytes_median": int(median(len(f) for f in frames)),
+        "note": (
+            "latency of the gateways includes waiting behind the frames in flight; the broker is"
+            " not in the path"
+        ),
+    }
+    result |= asyncio.run(bench_security(camera))
+    return result
+
+
+@contextlib.contextmanager
+def _servers(folder: Path) -> Iterator[dict[str, Any]]:
+    argv = [sys.executable, "-m", "framegate_simulators.bench.server"]
+    running = [subprocess.Popen([*argv, mode, str(folder)]) for mode in ("plain", "protected")]
+    try:
+        files = {mode: folder / f"{mode}.json" for mode in ("plain", "protected")}
+        wait_for("both gateways", lambda: all(f.exists() for f in files.values()), 60)
+        yield {mode: json.loads(f.read_text()) for mode, f in files.items()}
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+async def bench_security(camera: SoftwareCamera) -> dict[str, Any]:
+    """What security costs one 160 KB frame: seal on the camera, admit at the gateway, sign the
+    verdict and have its receipt on disk.
+    """
+    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
+    keys, view = warranted(camera.fleet, camera.certificate, models.bundle.digest)
+    link = CameraLink(camera.certificate, keys, view)
+    session = camera.session(link.offer(), keys.newest.publics)
+    signed = session.opening(camera)
+    link.open(signed.opening, signed.signature)
+    receipts = ReceiptStore(camera.folder / "security")
+    maker = VerdictMaker(keys, view, models, Journal(), None, receipts)
+    image, parts = bytearray(os.urandom(PAYLOAD)), []
+    for number in range(1000):
+        image[:4] = number.to_bytes(4, "big")  # no two frames are alike
+        head = captured(number, PAYLOAD)
+        t0 = time.perf_counter()
+        frame = session.seal(head, bytes(image))
+        t1 = time.perf_counter()
+        admitted = link.admit(frame.metadata, frame.sealed)
+        t2 = time.perf_counter()
+        await maker.inspected(admitted, Inspection((), ""), 0.0)
+        parts.append((t1 - t0, t2 - t1, time.perf_counter() - t2))
+    receipts.close()
+    ms = 1e3 * np.array(parts)
+    return {
+        "security_ms_p50": round(float(np.median(ms.sum(axis=1))), 3),
+        "security_ms_p99": round(float(np.percentile(ms.sum(axis=1), 99)), 3),
+        "security_parts_ms_p50": {
+            n: round(float(v), 3)
+            for n, v in zip(
+                ("seal", "admit", "verdict_and_receipt"), np.median(ms, axis=0), strict=True
+            )
+        },
+        "security_frame_bytes": PAYLOAD,
+    }

@@ -1,0 +1,88 @@
+"""A running controller's ports, and channels to them with any certificate."""
+
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.identity.certificates import Purpose
+from framegate.identity.names import Kind
+from framegate.identity.pem import private_pem
+from framegate_controller.ca.issue import certify
+from framegate_controller.ca.template import leaf_template
+from framegate_controller.fleet.answer import Answer
+from framegate_controller.fleet.profiles import add_profile
+from framegate_controller.fleet.tickets import Invitation, invite
+from framegate_controller.server import Controller
+from framegate_controller.settings import ControllerSettings
+from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.forge.forge import Forge
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
+
+
+@pytest.fixture
+async def controller(tmp_path):
+    """A running controller, and the keys of its fleet."""
+    fleet = found_controller(tmp_path)
+    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
+    await running.start()
+    yield running, fleet
+    await running.stop(0)
+
+
+def credentials(
+    fleet, label: str, purpose: Purpose, name: str, life_s: float = 600
+) -> tuple[bytes, bytes]:
+    """Key and chain of a certificate that the fleet's CA `label` signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = certify(
+        fleet.issuing[label],
+        leaf_template(
+            purpose, name, key.public_key(), timedelta(seconds=life_s), datetime.now(UTC)
+        ),
+    )
+    return private_pem(key), leaf.public_bytes(Encoding.PEM) + fleet.issuing[label].pem
+
+
+def channel(
+    controller: Controller, fleet, pair: tuple[bytes, bytes] | None, address: str = ""
+) -> grpc.aio.Channel:
+    """A channel to the fleet port, or to `address`, with that pair or without one."""
+    tls = grpc.ssl_channel_credentials(fleet.root.pem, *(pair or (None, None)))
+    options = (
+        ("grpc.ssl_target_name_override", "controller.plant.framegate"),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_send_message_length", -1),
+    )
+    return grpc.aio.secure_channel(address or controller.fleet_address, tls, options=options)
+
+
+def invited(running: Controller, maker, kind: Kind, name: str, zone: str) -> Forge:
+    """A machine with a ticket, and a profile that it fits."""
+    profile = f"simulated-{kind}"
+    forge = Forge(maker, Firmware(profile))
+    invitation = Invitation(
+        kind=kind,
+        zone=zone,
+        name=name,
+        profile=profile,
+        ek_sha256=forge.ek_sha256,
+        code=b"c" * 16,
+        life_s=60,
+    )
+    with running.store.writing() as tx:
+        tx.evidence.add_allowlist(allowlist_of(profile, forge.firmware.release), 0)
+        add_profile(tx, running.fleet.keys, profile_toml(forge.firmware, profile).encode())
+        invite(tx, invitation)
+    return forge
+
+
+def joined(running: Controller, forge: Forge, code: bytes) -> Answer:
+    """What the controller answers to a machine that joins with a ticket's code."""
+    hello = forge.hello(code)
+    begun = running.verifier.begin_join(hello, "p")
+    mac, evidence = forge.answer(running.fleet.digest, hello, begun.challenge)
+    return running.verifier.complete_join(begun.state, mac, evidence)

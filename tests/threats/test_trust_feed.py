@@ -1,0 +1,132 @@
+"""N82, N89, N100, N115: trust that ended, ran out or was not heard of opens no gate."""
+
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.errors import Reason
+from framegate_gateway.trust.access import AccessView
+from framegate_gateway.trust.feed import SILENCE_S, TrustView
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.fixtures.access import access_update
+from support.frames import CAMERA, HEAD, SoftKey
+from support.refusals import refused
+
+
+def test_n100_camera_that_is_not_trusted_now_with_a_certificate_that_lives(door):
+    link, session = door.opened()
+    frame = session.seal(HEAD, b"image")
+    for state, reason in (
+        ("quarantined", Reason.QUARANTINED),
+        ("suspect", Reason.SUSPECT),
+        ("stale", Reason.STALE),
+        ("retired", Reason.NOT_TRUSTED),
+        ("pending", Reason.NOT_TRUSTED),
+    ):
+        door.trust(state)
+        assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == reason
+    door.trust()
+    assert link.admit(frame.metadata, frame.sealed).image == b"image"
+
+
+def test_n100_result_that_ran_out(door):
+    link, session = door.opened()
+    door.trust(remaining_ms=500)
+    door.now_s += 0.6
+    frame = session.seal(HEAD, b"image")
+    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.STALE
+
+
+def test_n100_host_that_lost_its_standing(door):
+    link, session = door.opened()
+    door.trust(host_state="suspect")
+    frame = session.seal(HEAD, b"image")
+    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.SUSPECT
+    door.keys.credentials = None
+    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.NOT_TRUSTED
+
+
+def test_n100_an_earlier_key_of_the_same_camera(door):
+    link, _ = door.opened()
+    door.trust(spki=b"x" * 32)
+    assert refused(link.standing) == Reason.CERTIFICATE
+
+
+def test_n82_certificate_that_expires_on_an_open_channel(door):
+    door.certificate = door.issue(CAMERA, door.key, timedelta(seconds=2))
+    link, session = door.opened()
+    frame = session.seal(HEAD, b"image")
+    door.view.clock_offset_ms += 3000
+    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.CERTIFICATE_EXPIRED
+    door.view.clock_offset_ms -= 3000
+    fresh = door.issue(CAMERA, door.key)
+    link.refresh(fresh.public_bytes(Encoding.DER))
+    door.view.clock_offset_ms += 3000
+    assert link.admit(frame.metadata, frame.sealed).image == b"image"
+
+
+def test_n82_refresh_with_another_key_name_or_issuer(door):
+    link, _ = door.opened()
+    other = SoftKey()
+    for certificate in (
+        door.issue(CAMERA, other),
+        door.issue("camera.line-1.cam2", door.key),
+        door.issue(CAMERA, door.key, label="operator-ca"),
+    ):
+        assert (
+            refused(lambda c=certificate: link.refresh(c.public_bytes(Encoding.DER)))
+            == Reason.CERTIFICATE
+        )
+    assert refused(lambda: link.refresh(b"garbage")) == Reason.CERTIFICATE
+
+
+def test_n89_silence_of_the_feed_closes_the_gate(door):
+    link, session = door.opened()
+    frame = session.seal(HEAD, b"image")
+    door.now_s += SILENCE_S + 0.1
+    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.TRUST_FEED
+    door.trust()
+    assert link.admit(frame.metadata, frame.sealed)
+
+
+def test_n89_grace_never_reaches_past_the_result(keys):
+    now = [0.0]
+    view = TrustView(
+        None, AccessView(None, lambda: keys.root.certificate), monotonic=lambda: now[0]
+    )
+    assert not view.open, "a feed that was never heard is no feed"
+    view.apply(
+        pb.TrustUpdate(
+            revision=1,
+            snapshot=True,
+            devices=[pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=5000)],
+            access=access_update(keys, grace=True),
+        )
+    )
+    now[0] = 4.0
+    assert view.require(CAMERA)
+    now[0] = 5.1
+    assert refused(lambda: view.require(CAMERA)) == Reason.STALE
+
+
+def test_n115_feed_of_a_controller_that_is_behind(door, tmp_path):
+    file = tmp_path / "revision"
+    root = door.fleet.root.certificate
+    view = TrustView(file, AccessView(None, lambda: root))
+    view.apply(pb.TrustUpdate(revision=7, snapshot=True, access=door.access))
+    assert (
+        refused(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True))) == Reason.TRUST_FEED
+    )
+    restarted = TrustView(file, AccessView(None, lambda: root))
+    assert (
+        refused(lambda: restarted.apply(pb.TrustUpdate(revision=6, snapshot=True)))
+        == Reason.TRUST_FEED
+    )
+    assert not restarted.open
+
+
+def test_n115_a_change_before_a_snapshot(door):
+    view = TrustView(None, AccessView(None, lambda: door.fleet.root.certificate))
+    assert refused(lambda: view.apply(pb.TrustUpdate(revision=1))) == Reason.TRUST_FEED
+    door.view.disconnected()
+    assert refused(lambda: door.trust(snapshot=False)) == Reason.TRUST_FEED

@@ -1,0 +1,69 @@
+"""What `make check` says of tuples that cross a module's border, and of long modules."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "scripts/borders.py"
+
+
+@pytest.fixture(scope="module")
+def check() -> Callable[..., Iterator[str]]:
+    spec = importlib.util.spec_from_file_location("borders", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.check  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("def f() -> tuple[int, str, bytes]: ...", "f"),
+        ("async def f() -> list[tuple[int, str, bytes] | None]: ...", "f"),
+        ("def f(rows: Iterable[tuple[int, int, int]]) -> None: ...", "f"),
+        ("def f(*, row: tuple[int, int, int]) -> None: ...", "f"),
+        ("class C:\n    def m(self) -> tuple[int, int, int]: ...", "C.m"),
+        ("class C:\n    def __init__(self, at: tuple[int, int, int]) -> None: ...", "C.__init__"),
+    ],
+)
+def test_a_long_tuple_of_unnamed_members_is_a_fault(
+    check: Callable[..., Iterator[str]], source: str, name: str
+) -> None:
+    (fault,) = check({"core/a.py": source}, {})
+    at = source.count("\n") + 1
+    assert fault.startswith(f"core/a.py:{at}: {name}: tuple[int, ")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f() -> tuple[int, str]: ...",
+        "def f(*rows: tuple[int, ...]) -> None: ...",
+        "def _f() -> tuple[int, str, bytes]: ...",
+        "class _C:\n    def m(self) -> tuple[int, int, int]: ...",
+        "def f() -> None:\n    def g() -> tuple[int, int, int]: ...",
+    ],
+)
+def test_pairs_sequences_and_what_stays_inside_a_module_are_none(
+    check: Callable[..., Iterator[str]], source: str
+) -> None:
+    assert not list(check({"core/a.py": source}, {}))
+
+
+def test_a_long_module_is_a_fault_unless_it_is_excepted(
+    check: Callable[..., Iterator[str]],
+) -> None:
+    sources = {"core/a.py": "\n" * 401, "core/b.py": "\n" * 400}
+    (fault,) = check(sources, {})
+    assert fault.startswith("core/a.py:401: 401 lines, at most 400")
+    assert not list(check(sources, {"core/a.py": "one file that somebody copies"}))
+
+
+def test_an_exception_that_is_needed_no_more_is_a_fault(
+    check: Callable[..., Iterator[str]],
+) -> None:
+    (fault,) = check({"core/b.py": "\n" * 400}, {"core/b.py": "it was longer once"})
+    assert fault.startswith("core/b.py: excepted")
