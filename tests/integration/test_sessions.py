@@ -112,7 +112,7 @@ async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
             grpc.ssl_channel_credentials(walk.fleet.root.pem),
             options=options,
         ) as opened:
-            signed_in = await rpc.SignInStub(opened).Password(
+            accepted = await rpc.SignInStub(opened).Password(
                 pb.PasswordRequest(
                     operator="nina", password=PASSWORD, code=totp_now(secret), csr=csr
                 ),
@@ -121,7 +121,7 @@ async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
         assert sessions(await feed.next(5)) == 1
         walk.pairs["nina"] = (
             private_pem(key),
-            x509.load_der_x509_certificate(signed_in.certificate).public_bytes(Encoding.PEM)
+            x509.load_der_x509_certificate(accepted.certificate).public_bytes(Encoding.PEM)
             + walk.fleet.issuing["operator-ca"].pem,
         )
         async with walk.channel("nina") as opened:

@@ -1,8 +1,10 @@
 """Records of the protocol and the text of a ticket."""
 
+from dataclasses import replace
+
 import pytest
 
-from framegate.errors import Malformed
+from framegate.errors import Malformed, Reason
 from framegate.wire import Hello, SessionOffer, parse_ticket, ticket_text
 from framegate.wire import Ticket as TicketRecord
 
@@ -52,3 +54,22 @@ def test_ticket_text_roundtrip_and_damage():
     ):
         with pytest.raises(Malformed):
             parse_ticket(bad)
+
+
+def test_texts_that_a_record_refuses():
+    good = TicketRecord(
+        join_address="here:1",
+        fleet_address="",
+        server_name="",
+        root=b"",
+        code=bytes(16),
+        issued_at_ms=1,
+    )
+    raw = good.marshal()
+    assert TicketRecord.parse(raw) == good
+    for text, message in ((b"\xffere:1", "UTF-8 in join_address"), (b"\x1bere:1", "no control")):
+        with pytest.raises(Malformed, match=message) as caught:
+            TicketRecord.parse(raw.replace(b"here:1", text))
+        assert caught.value.reason == Reason.MALFORMED
+    with pytest.raises(Malformed, match="no control characters"):
+        replace(good, join_address="a\x9b").marshal()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.access.policy import SCHEMA, Request, parse_policy
+from framegate.access.policy import SCHEMA, PolicyStatement, Request, parse_policy
 from framegate.access.questions import address_text, inspect_request, verb_request
 from framegate.access.verbs import find_verb
 from framegate.errors import Malformed, Reason
@@ -193,3 +193,33 @@ def test_a_rule_on_addresses():
         asked("data.erase", "security", source="ipv4:198.51.100.1:1")
     ).policies == ("office-only",)
     assert not policy.decide(asked("data.erase", "security", source="unix:/x")).allow
+
+
+def test_a_request_needs_its_principal_action_and_resource():
+    body = {"principal": ["Operator", "anna"], "action": "device.show", "resource": ["Zone", "z"]}
+    request = Request.parse(json.dumps(body))
+    assert request.principal == ("Operator", "anna") and Request.parse(request.marshal()) == request
+    for name in body:
+        with pytest.raises(Malformed, match="principal") as caught:
+            Request.parse(json.dumps({n: v for n, v in body.items() if n != name}))
+        assert caught.value.reason == Reason.POLICY_INVALID
+
+
+def test_a_stored_policy_whose_files_are_none():
+    policy = PolicyStatement(
+        version=1,
+        files=({"name": "a.cedar"},),
+        applied_by="x",
+        applied_at_ms=0,
+    )
+    with pytest.raises(Malformed, match="files with name and text") as caught:
+        _ = policy.texts
+    assert caught.value.reason == Reason.POLICY_INVALID
+
+
+def test_a_request_that_the_policy_cannot_decide_is_denied():
+    policy = parse_policy(policy_files())
+    request = Request(("Operator", "anna"), "no.such", ("Zone", "line-1"), {}, {}, (), {})
+    decision = policy.decide(request)
+    assert not decision.allow and decision.failure.reason == Reason.POLICY_DENIED
+    assert "a request this policy can decide" in decision.failure.expected

@@ -1,15 +1,27 @@
 """What the appraisal of verified evidence says of a boot."""
 
-from dataclasses import replace
+import struct
+from dataclasses import fields, replace
 
 import pytest
 
 from framegate.errors import Reason
 from framegate.eventlog import parse_boot_log
 from framegate.evidence import verify
-from framegate.evidence.appraise import AttestationResult, appraise, event_failures
+from framegate.evidence.appraise import (
+    AttestationResult,
+    appraise,
+    event_failures,
+    secure_boot_failures,
+)
 from framegate.profile.model import parse_profile
-from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
+from framegate_simulators.machine.boot import (
+    Firmware,
+    Measurement,
+    boot_log,
+    measurements,
+    profile_toml,
+)
 from support.boot_logs import join_with_log, reasons_without_certificate
 from support.evidence import captured_evidence
 
@@ -52,8 +64,8 @@ def test_an_event_in_a_pcr_that_nobody_quotes():
 
 
 def test_results_are_made_by_appraising_alone():
-    names = AttestationResult.__dataclass_fields__
-    with pytest.raises(TypeError, match="appraise"):
+    names = [f.name for f in fields(AttestationResult)]
+    with pytest.raises(TypeError, match="made by appraise"):
         AttestationResult(**dict.fromkeys(names, ()), witness=None)
 
 
@@ -68,3 +80,58 @@ def test_a_profile_that_asks_for_other_pcrs_and_knows_other_tpms(bench, monkeypa
     poor = replace(evidence, posture=b"junk", quirks=("systemd-phases",), witness=verify._WITNESS)
     reasons = {f.reason for f in appraise(poor, parse_profile(PROFILE.encode()), None).failures}
     assert {Reason.QUIRK} <= reasons and not result.affirming
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("variable dbx", Reason.DBX), ("SBAT level", Reason.SBAT)]
+)
+def test_minima_that_a_log_leaves_open(name, reason):
+    """Absent, there twice, or such that it cannot be read: never taken for enough."""
+    profile, whole = parse_profile(PROFILE.encode()), measurements(Firmware("m"))
+    (one,) = [m for m in whole if m.name == name]
+    assert secure_boot_failures(parse_boot_log(boot_log(whole)), profile) == []
+    for events in ([m for m in whole if m is not one], [*whole, one]):
+        failures = secure_boot_failures(parse_boot_log(boot_log(events)), profile)
+        assert {f.reason for f in failures} == {reason}
+    for value in (b"\xff" * 9, b"shim,many\n"):
+        broken = variable_with(one, value)
+        events = [broken if m is one else m for m in whole]
+        failures = secure_boot_failures(parse_boot_log(boot_log(events)), profile)
+        assert {f.reason for f in failures} == {Reason.BOOT_LOG_MALFORMED}
+
+
+def variable_with(measured: Measurement, value: bytes) -> Measurement:
+    """The same variable with another value, measured as it is shown."""
+    letters, _ = struct.unpack_from("<QQ", measured.data, 16)
+    name = measured.data[32 : 32 + 2 * letters]
+    data = measured.data[:16] + struct.pack("<QQ", letters, len(value)) + name + value
+    return replace(measured, content=data, data=data)
+
+
+def test_a_profile_without_minima_holds_the_variables_to_their_digests():
+    lines = [
+        line
+        for line in PROFILE.splitlines()
+        if not line.startswith(("dbx_minimum", "sbat_minimum"))
+    ]
+    profile = parse_profile("\n".join(lines).encode())
+    log = parse_boot_log(boot_log(measurements(Firmware("m"))))
+    assert secure_boot_failures(log, profile) == []
+    unclaimed = {f.reason for f in event_failures(log, profile)}
+    assert unclaimed == {Reason.EVENT_UNCLAIMED}
+
+
+def test_a_text_that_is_not_what_was_measured():
+    events = [
+        replace(m, data=b"kernel_cmdline: another\0") if m.name == "command line" else m
+        for m in measurements(Firmware("m"))
+    ]
+    failures = event_failures(parse_boot_log(boot_log(events)), parse_profile(PROFILE.encode()))
+    assert Reason.EVENT_UNCLAIMED in {f.reason for f in failures if "PCR 8" in str(f)}
+
+
+def test_a_profile_that_asks_for_no_list(bench, monkeypatch):
+    evidence = captured_evidence(bench, monkeypatch)
+    plain = parse_profile(profile_toml(replace(CAMERA, ima=False), "simulated-camera").encode())
+    reasons = {f.reason for f in appraise(evidence, plain, None).failures}
+    assert reasons == {Reason.PCR_SELECTION}, "and nothing is said of files"

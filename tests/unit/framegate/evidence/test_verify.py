@@ -19,7 +19,7 @@ from framegate.wire import sha256
 from framegate_controller.ca.issue import issue_device
 from framegate_controller.fleet.profiles import add_profile
 from framegate_simulators.forge.forge import EK_ATTRS, Key
-from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
 from support.evidence import captured_evidence
 from support.structures import refused_join
 
@@ -115,3 +115,22 @@ def test_boot_log_digest_binds_the_log(bench):
 
 def test_keys_are_real():
     assert isinstance(Key.make(AK_ATTRS).public.key(), ec.EllipticCurvePublicKey)
+
+
+def test_a_log_that_leads_elsewhere_where_no_list_is_quoted(bench):
+    plain = profile_toml(Firmware("simulated-camera", ima=False), "simulated-camera", 2)
+    with bench.store.writing() as tx:
+        add_profile(tx, bench.keys, plain.encode())
+    forge = bench.forge().with_evidence(ima_log=b"")
+    forge.log = boot_log(measurements(Firmware("simulated-camera").tampered()))
+    answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
+    (failure,) = answer.failures
+    assert failure.reason == Reason.PCR_DIGEST and "of the replayed log" in failure.expected
+
+
+def test_a_list_in_its_ascii_form_is_asked_for_in_the_other(bench):
+    forge = bench.forge().with_evidence(ima_log=b"10 " + b"ab" * 20 + b" ima-ng sha256:00 /a\n")
+    answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))
+    (failure,) = answer.failures
+    assert failure.reason == Reason.IMA_MALFORMED
+    assert "binary_runtime_measurements" in failure.hint

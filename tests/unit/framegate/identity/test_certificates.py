@@ -10,10 +10,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import EvidenceRejected, Malformed, Reason, Refused
-from framegate.identity.certificates import Purpose, from_ms, request_key, verify_certificate
+from framegate.identity.certificates import (
+    Purpose,
+    from_ms,
+    load_authorities,
+    request_key,
+    verify_certificate,
+)
 from framegate.identity.names import Kind, device_id
 from framegate.wire import GatewayPublics
 from framegate_controller.ca.issue import certify, issue_gateway
+from framegate_controller.ca.open import found_fleet
 from framegate_controller.ca.template import leaf_template
 from framegate_gateway.trust.keys import GatewayKeys
 from support.refusals import refused
@@ -166,3 +173,44 @@ def test_what_our_own_ca_should_not_have_signed(keys, changes):
 def test_times_that_no_clock_shows():
     for ms in (10**15, -(10**18)):
         assert refused(lambda ms=ms: from_ms(ms)) == Reason.MALFORMED
+
+
+def test_authorities_count_once_the_root_itself_signed_them(keys, tmp_path):
+    root = keys.root.certificate
+    ders = [keys.issuing[label].der for label in ("device-ca", "gateway-ca")]
+    assert [a.public_bytes(Encoding.DER) for a in load_authorities(ders, root)] == ders
+    other = found_fleet(tmp_path / "other", "plant").issuing["device-ca"].der
+    leaf = certificate(keys).public_bytes(Encoding.DER)
+    for wrong in (other, leaf):
+        with pytest.raises(Refused, match="signed by the fleet's root") as caught:
+            load_authorities([*ders, wrong], root)
+        assert caught.value.reason == Reason.CERTIFICATE
+    with pytest.raises(Malformed, match="a DER certificate"):
+        load_authorities([b"junk"], root)
+
+
+def test_somebody_with_a_certificate_is_no_ca(keys):
+    middle = ec.generate_private_key(ec.SECP256R1())
+    device = certify(
+        keys.issuing["device-ca"],
+        leaf_template(Purpose.DEVICE, "camera.z.n", middle.public_key(), timedelta(minutes=3), NOW),
+    )
+    leaf = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "camera.z.m")]))
+        .issuer_name(device.subject)
+        .public_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+        .serial_number(3)
+        .not_valid_before(NOW - timedelta(minutes=1))
+        .not_valid_after(NOW + timedelta(minutes=1))
+    )
+    for extension in certificate(keys).extensions:
+        leaf = leaf.add_extension(extension.value, extension.critical)
+    with pytest.raises(Refused, match="a device certificate of this fleet"):
+        verify_certificate(
+            leaf.sign(middle, hashes.SHA256()),
+            Purpose.DEVICE,
+            (*keys.intermediates, device),
+            keys.root.certificate,
+            NOW,
+        )

@@ -8,12 +8,13 @@ import pytest
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import EvidenceRejected, FramegateError, Malformed
+from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
 from framegate.identity.endorsement import EK_USAGE, load_ek_certificate, verify_endorsement
 from framegate.identity.lenient import load_leniently, verify_leniently
+from support.key_usage import key_usage
 
 NOW = datetime.now(UTC)
 
@@ -221,3 +222,98 @@ def test_real_certificates_that_strict_readers_refuse(real_data):
         EvidenceRejected, match="alive"
     ):  # and its validity ended in 2024: the two facts are told apart
         verify_leniently([lenient.lenient], roots, NOW, EK_USAGE, signing=False)
+
+
+NAMED = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Middle Works")])
+
+
+def intermediate(works, key, *, ca: bool = True, below: int | None = None, sign: bool = True):
+    """A CA between the maker's root and a leaf, whose names are in the root's wrong order."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(NAMED)
+        .issuer_name(PAIR)
+        .public_key(key)
+        .serial_number(7)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=10))
+        .add_extension(x509.BasicConstraints(ca, below if ca else None), critical=True)
+    )
+    if sign:
+        builder = builder.add_extension(key_usage("key_cert_sign"), critical=True)
+    raw = builder.sign(works[0], hashes.SHA256()).public_bytes(Encoding.DER)
+    return load_leniently(resigned(raw, swap, works[0]))
+
+
+def below(signer, issuer: x509.Name = NAMED, usage: x509.KeyUsage | None = None):
+    """A leaf under `issuer`, for a key that agrees on keys."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(issuer)
+        .public_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+        .serial_number(8)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=10))
+        .add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
+        .add_extension(usage or key_usage("key_agreement"), critical=True)
+    )
+    return load_leniently(builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER))
+
+
+def verified(chain, works) -> x509.Certificate:
+    return verify_leniently(chain, [works[1]], NOW, EK_USAGE, signing=False)
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_a_chain_through_an_intermediate(works, kind):
+    key = (
+        ec.generate_private_key(ec.SECP256R1())
+        if kind == "ec"
+        else rsa.generate_private_key(65537, 2048)
+    )
+    chain = [below(key), intermediate(works, key.public_key(), below=0)]
+    assert verified(chain, works) == chain[0].readable
+
+
+def test_intermediates_that_may_not_be_one(works):
+    key = ec.generate_private_key(ec.SECP256R1())
+    for how in ({"ca": False}, {"sign": False, "ca": False}):
+        with pytest.raises(EvidenceRejected, match="a CA that may sign certificates") as caught:
+            verified([below(key), intermediate(works, key.public_key(), **how)], works)
+        assert caught.value.reason == Reason.EK_CHAIN
+    first, second = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    lower = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Lower Works")])
+    under = (
+        x509.CertificateBuilder()
+        .subject_name(lower)
+        .issuer_name(NAMED)
+        .public_key(second.public_key())
+        .serial_number(9)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=10))
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .sign(first, hashes.SHA256())
+    )
+    chain = [
+        below(second, lower),
+        load_leniently(under.public_bytes(Encoding.DER)),
+        intermediate(works, first.public_key(), below=0),
+    ]
+    with pytest.raises(EvidenceRejected, match="at most 0 CAs below CN=Middle Works"):
+        verified(chain, works)
+
+
+def test_a_key_that_signs_nothing_here_vouches_for_nobody(works):
+    key = ed25519.Ed25519PrivateKey.generate()
+    leaf_key = ec.generate_private_key(ec.SECP256R1())
+    with pytest.raises(EvidenceRejected, match="a chain to a trusted TPM maker"):
+        verified([below(leaf_key), intermediate(works, key.public_key())], works)
+
+
+@pytest.mark.parametrize("named", ["digital_signature", "key_cert_sign"])
+def test_a_leaf_whose_key_usage_is_for_something_else(works, named):
+    key = ec.generate_private_key(ec.SECP256R1())
+    chain = [below(key, usage=key_usage(named)), intermediate(works, key.public_key())]
+    with pytest.raises(EvidenceRejected, match="a key usage for what the key does"):
+        verified(chain, works)

@@ -4,7 +4,7 @@ import pytest
 
 from framegate.errors import Malformed, Reason
 from framegate.ima import parse_ima
-from framegate.ima.allowlist import HEADER, parse_allowlist
+from framegate.ima.allowlist import ANYWHERE, HEADER, AllowedFile, allowlist_text, parse_allowlist
 from framegate_simulators.machine.ima import ImaMachine
 from support.ima import ascii_line, digest_of
 
@@ -52,3 +52,14 @@ def test_allowlists_that_are_none(text):
     with pytest.raises(Malformed) as caught:
         parse_allowlist(text.encode())
     assert caught.value.reason == Reason.ALLOWLIST
+
+
+def test_files_allowed_anywhere_are_listed_beside_those_of_a_place():
+    files = {
+        AllowedFile("sha256", digest_of(b"a"), b"/a b"),
+        AllowedFile("sha256", digest_of(b"b"), ANYWHERE),
+    }
+    listed = parse_allowlist(allowlist_text(files))
+    assert set(listed.files()) == files and listed.size == 2
+    assert listed.known(b"/a b") == [f"sha256:{digest_of(b'a').hex()}"]
+    assert listed.known(b"/elsewhere") == []

@@ -1,9 +1,14 @@
 """Measurement lists, binary and in ASCII."""
 
+import hashlib
+import struct
+
 import pytest
 
 from framegate.errors import Malformed, Reason
 from framegate.ima import cut_entries, parse_ima
+from framegate.ima.replay import count_violations, running_values
+from framegate.tpm.constants import Alg
 from framegate_simulators.machine.ima import ImaMachine
 from support.ima import ascii_line, digest_of
 
@@ -70,3 +75,80 @@ def test_ascii_lists_of_every_template(algorithm):
     for line in lines:
         with pytest.raises(Malformed):
             parse_ima(line.replace(b"sha256:", b"sha256:00", 1))
+
+
+HEAD, SHOWN = b"sha256:\0" + digest_of(b"x"), b"sha256:" + digest_of(b"x").hex().encode()
+
+
+def test_ascii_lines_of_the_oldest_template_hash_their_padded_name():
+    digest = hashlib.sha1(b"x", usedforsecurity=False).digest()
+    whole = hashlib.sha1(digest + b"/old".ljust(256, b"\0"), usedforsecurity=False).hexdigest()
+    line = b"10 %b ima %b /old\n" % (whole.encode(), digest.hex().encode())
+    (entry,) = parse_ima(line).entries
+    assert (entry.path, entry.digest, entry.algorithm) == (b"/old", digest, "sha1")
+    with pytest.raises(Malformed, match=f"fields that hash to {whole}") as caught:
+        parse_ima(line.replace(b"/old", b"/new"))
+    assert caught.value.reason == Reason.IMA_MALFORMED
+    (violation,) = parse_ima(line.replace(whole.encode(), b"0" * 40)).entries
+    assert violation.violation
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda line: b"10 " + b"ab" * 20 + b" ima-ng\n", "PCR, template hash, template, fields"),
+        (lambda line: line.replace(b"10 ", b"ten ", 1), "algorithm:digest, name"),
+        (lambda line: line.replace(b" /a", b""), "algorithm:digest, name"),
+        (lambda line: line.replace(b"10 ", b"99 ", 1), "a PCR below 24"),
+        (lambda line: line.replace(b"ima-ng", b"ima-xx"), "a known template"),
+        (lambda line: line.replace(b"/a", b"/b"), "a name with escapes: read the binary list"),
+    ],
+)
+def test_ascii_lines_that_are_none(change, message):
+    good = ascii_line(b"ima-ng", [HEAD, b"/a\0"], [SHOWN, b"/a"])
+    assert parse_ima(good).entries
+    with pytest.raises(Malformed, match=message) as caught:
+        parse_ima(good + change(good))
+    assert caught.value.reason == Reason.IMA_MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([b"sha256" + bytes(32), b"/a\0"], "an algorithm and a digest"),
+        ([b"sha9:\0" + bytes(32), b"/a\0"], "a known file hash of its width"),
+        ([HEAD[:-1], b"/a\0"], "a known file hash of its width"),
+        ([HEAD, b"/a"], "a name closed by its only NUL"),
+        ([HEAD, b"/a\0b\0"], "a name closed by its only NUL"),
+    ],
+)
+def test_fields_of_binary_entries_that_are_none(fields, message):
+    body = b"".join(struct.pack("<I", len(f)) + f for f in fields)
+    whole = hashlib.sha1(body, usedforsecurity=False).digest()
+    raw = struct.pack("<I", 10) + whole + b"\6\0\0\0ima-ng" + struct.pack("<I", len(body)) + body
+    with pytest.raises(Malformed, match=message) as caught:
+        parse_ima(raw)
+    assert caught.value.reason == Reason.IMA_MALFORMED
+
+
+def test_names_too_long_for_the_oldest_template():
+    digest = bytes(20)
+    for name in (b"n" * 256, b"n" * 9):
+        raw = struct.pack("<I", 10) + bytes(20) + b"\3\0\0\0ima" + digest
+        raw += struct.pack("<I", 256 if len(name) == 256 else 99) + name
+        with pytest.raises(Malformed, match="a name of less than 256 bytes"):
+            parse_ima(raw)
+
+
+def test_kernels_that_extended_every_bank_with_padded_sha1():
+    machine = ImaMachine.booted({}, {b"/a": digest_of(b"a")})
+    machine.measure(b"/v", digest_of(b"v"), violation=True)
+    measured = parse_ima(machine.list_from())
+    start, values = bytes(32), []
+    value = start
+    for entry in measured.entries:
+        short = hashlib.sha1(entry.data, usedforsecurity=False).digest()
+        value = digest_of(value + (b"\xff" * 32 if entry.violation else short.ljust(32, b"\0")))
+        values.append(value)
+    assert running_values(measured, Alg.SHA256, start, padded_sha1=True) == [start, *values]
+    assert count_violations(measured.entries) == 1

@@ -1,24 +1,29 @@
 """A profile learnt from machines."""
 
+import struct
+from dataclasses import replace
+
+import pytest
+import tomli_w
+
 from framegate.errors import Reason
+from framegate.eventlog import parse_boot_log
+from framegate.evidence.appraise import event_failures, secure_boot_failures
+from framegate.ima import parse_ima
+from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist
+from framegate.profile.learn import Observation, learn
 from framegate.profile.model import parse_profile
-from framegate_simulators.machine.boot import Firmware
+from framegate.tpm.constants import Alg
+from framegate.wire import sha256
+from framegate_simulators.machine.boot import Firmware, Measurement, boot_log, measurements
+from framegate_simulators.machine.ima import ImaMachine
+from support.ima import digest_of
 
 
 def test_a_learnt_profile_affirms_its_machines_and_only_those(bench):
     """Learn from two machines that differ in boot order and revocations; both pass, a third
     system does not.
     """
-    from dataclasses import replace
-
-    import tomli_w
-
-    from framegate.eventlog import parse_boot_log
-    from framegate.evidence.appraise import event_failures, secure_boot_failures
-    from framegate.profile.learn import Observation, learn
-    from framegate.tpm.constants import Alg
-    from framegate_simulators.machine.boot import boot_log, measurements
-
     one, two = (
         Firmware("m"),
         replace(Firmware("m"), boot_order=b"\1\0", revocations=6, sbat="sbat,1\nshim,9\ngrub,4\n"),
@@ -51,3 +56,68 @@ def test_a_learnt_profile_affirms_its_machines_and_only_those(bench):
         assert reason in {
             f.reason for f in event_failures(log, profile) + secure_boot_failures(log, profile)
         }, reason
+
+
+HOW = {"name": "m", "version": "1", "revision": 1, "description": "", "bank": Alg.SHA256}
+
+
+def observed(firmware: Firmware, files: dict[bytes, bytes] | None = None, **more) -> Observation:
+    """A machine as its logs show it; `files` are those that IMA measured."""
+    ima = ImaMachine.booted({}, files) if files is not None else None
+    return Observation(
+        parse_boot_log(boot_log(measurements(firmware))),
+        ima=parse_ima(ima.list_from()).entries if ima else (),
+        **more,
+    )
+
+
+def test_nothing_is_learnt_from_no_machine():
+    with pytest.raises(ValueError, match="at least one machine"):
+        learn([], **HOW)
+
+
+def test_files_of_every_machine_stay_allowed_beside_those_of_the_list_before():
+    base = allowlist_text([AllowedFile("sha256", digest_of(b"old"), b"/usr/bin/old")])
+    machines = [
+        observed(Firmware("m"), {b"/usr/bin/a": digest_of(b"a")}),
+        observed(Firmware("m"), {b"/opt/framegate/agent": digest_of(b"b")}),
+    ]
+    body, allowlist = learn(machines, **HOW, base=base)
+    paths = {f.path for f in parse_allowlist(allowlist).files()}
+    assert paths == {b"/usr/bin/old", b"/usr/bin/a", b"/opt/framegate/agent"}
+    assert body["ima"] == {
+        "allowlists": [f"sha256:{sha256(allowlist).hex()}"],
+        "max_violations": 0,
+        "measured": ["/opt/framegate/"],
+    }
+    assert 10 in body["profile"]["pcrs"]
+    body, allowlist = learn(machines[:1], **HOW)
+    assert "measured" not in body["ima"], "the agent is demanded where it was seen"
+    assert {f.path for f in parse_allowlist(allowlist).files()} == {b"/usr/bin/a"}
+
+
+def test_a_minimum_is_demanded_where_every_machine_has_one():
+    def without(name: str) -> Observation:
+        events = [m for m in measurements(Firmware("m")) if m.name != name]
+        return Observation(parse_boot_log(boot_log(events)))
+
+    whole = observed(Firmware("m"))
+    assert {"dbx_minimum", "sbat_minimum"} <= set(learn([whole], **HOW).profile["secure_boot"])
+    for name, least in (("variable dbx", "dbx_minimum"), ("SBAT level", "sbat_minimum")):
+        assert least not in learn([whole, without(name)], **HOW).profile["secure_boot"], name
+
+
+def cut_dbx(whole: Measurement) -> bytes:
+    """The variable with a list whose sizes do not fit; the variable itself is whole."""
+    size = struct.unpack_from("<Q", whole.data, 24)[0]
+    return whole.data[:24] + struct.pack("<Q", size - 3) + whole.data[32:-3]
+
+
+def test_a_revocation_list_that_cannot_be_read_is_known_by_its_digest():
+    events = [
+        replace(m, content=cut_dbx(m), data=cut_dbx(m)) if m.name == "variable dbx" else m
+        for m in measurements(Firmware("m"))
+    ]
+    body = learn([Observation(parse_boot_log(boot_log(events)))], **HOW).profile
+    assert "dbx_minimum" not in body["secure_boot"]
+    assert any(e["pcr"] == 7 and "dbx" in e["name"] for e in body["event"])

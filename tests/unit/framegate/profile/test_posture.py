@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from framegate.errors import Malformed
+from framegate.errors import Malformed, Reason
 from framegate.profile.posture import MAX_LIST, parse_posture
 from framegate.profile.posture_limits import posture_changes
+from framegate.wire import MAX_POSTURE_BYTES
 from support.posture import SOUND
 
 
@@ -45,3 +46,11 @@ def test_changes_in_words():
         "reboot pending False -> True",
     ]
     assert posture_changes(SOUND, dataclasses.replace(SOUND, uptime_s=7, clock_ms=9)) == []
+
+
+def test_a_posture_that_is_too_large():
+    with pytest.raises(
+        Malformed, match=f"a posture of at most {MAX_POSTURE_BYTES} bytes"
+    ) as caught:
+        parse_posture(b" " * (MAX_POSTURE_BYTES + 1))
+    assert caught.value.reason == Reason.TOO_LARGE

@@ -1,9 +1,13 @@
 """What lint and diff say of a profile."""
 
+import json
 from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from framegate.errors import Malformed, Reason
 from framegate.profile.model import FirmwareProfile, parse_profile
 from framegate.profile.review import diff, explain, lint
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -202,3 +206,65 @@ def test_rules_that_come_go_and_ask_for_less():
     without = parse_profile((text[:start] + text[end:]).replace("9, 10]", "9]").encode())
     assert "asks for no IMA list any more" in diff(profile(), without)
     assert "asks for the IMA list" in diff(without, profile())
+
+
+KEYS = [
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+    for _ in range(2)
+]
+
+
+def signed_under(pem: str) -> tuple[str, str]:
+    return (
+        "max_violations = 0",
+        f'max_violations = 0\nsigned = ["/lib/"]\nkeys = [{json.dumps(pem)}]',
+    )
+
+
+def test_keys_of_files_are_told_apart_by_their_identifiers():
+    one, two = (profile(signed_under(pem)) for pem in KEYS)
+    (line,) = diff(one, two)
+    assert line.startswith("[ima] keys: ")
+    assert all(k.hex() in line for k in (*one.ima.keys, *two.ima.keys))
+    assert any("or is signed under /lib/" in s for s in explain(one))
+    for bad in ("junk", "-----BEGIN PUBLIC KEY-----"):
+        with pytest.raises(Malformed, match="keys as PEM public keys"):
+            profile(signed_under(bad))
+
+
+def test_whole_values_by_a_quirk_are_explained_and_told():
+    def pinned(value: str) -> FirmwareProfile:
+        start = 'quirks = ["pcr-by-value"]'
+        table = f'[pcr_values]\n1 = ["{value * 32}"]\n'
+        return profile(("[profile]", f"{start}\n[profile]"), more="\n" + table)
+
+    said = explain(pinned("ab"))
+    assert any("PCR 1" in s and "one of 1 whole values, by quirk" in s for s in said)
+    assert "other whole PCR values" in diff(pinned("ab"), pinned("cd"))
+
+
+def without(text: str, *starts: str) -> str:
+    """The profile without the tables that begin so."""
+    for start in starts:
+        at = text.index(start)
+        end = text.find("\n[", at + 3)
+        text = text[:at] + (text[end + 1 :] if end > 0 else "")
+    return text
+
+
+def test_a_quote_that_leaves_out_commands_and_files_is_remarked():
+    text = without(PROFILE, "[[text]]", '[[event]]\nname = "initrd"', "[ima]")
+    narrow = parse_profile(text.replace("7, 8, 9, 10]", "7]").encode())
+    (remark,) = [r for r in lint(narrow) if r.about == "pcrs"]
+    assert not remark.error and "kernel command line and initrd are not appraised" in str(remark)
+    assert not any("allowlist" in s or "measured" in s for s in explain(narrow))
+
+
+@pytest.mark.parametrize(("pcr", "required"), [(4, "false"), (5, "true")])
+def test_a_claim_of_anything_where_it_may_not_stand(pcr, required):
+    with pytest.raises(Malformed, match=r'digests = "any" not required and outside PCR') as caught:
+        profile(more=event("driver", pcr, '"any"', required))
+    assert caught.value.reason == Reason.PROFILE_INVALID

@@ -54,13 +54,18 @@ def test_anchors_that_are_none(pem):
         load_anchor(pem)
 
 
-def test_anchors_of_another_kind():
+def test_anchors_of_another_kind(keys):
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     key = rsa.generate_private_key(65537, 2048).public_key()
-    with pytest.raises(AuditRefused):
+    with pytest.raises(AuditRefused, match="an EC public key") as caught:
         load_anchor(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    assert caught.value.check == "format"
+    bare = keys.signing["log"].key.public_key()
+    anchor = load_anchor(bare.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    assert anchor == LogAnchor(key=bare)
+    assert load_anchor(keys.root.pem) == LogAnchor(root=keys.root.certificate)
 
 
 def test_sizes_that_are_no_growth():
@@ -76,3 +81,10 @@ def test_lines_that_are_no_entries(signed_log):
     for line in (b"[]", b"3", b"{" * 100_000, b"x" * (MAX_ENTRY_BYTES + 1)):
         with pytest.raises(AuditRefused):
             verify_log([good[0], line, *good[2:]], signed_log.anchor)
+
+
+def test_a_first_line_that_is_no_object(signed_log):
+    for line in (b"[]", b"null", b"3"):
+        with pytest.raises(AuditRefused, match="a JSON object") as caught:
+            verify_log([line], signed_log.anchor)
+        assert caught.value.check == "format"

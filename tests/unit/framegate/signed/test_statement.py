@@ -1,12 +1,13 @@
 """Signed verdicts and what is no envelope."""
 
+import json
 import time
 from dataclasses import replace
 
 import pytest
 
-from framegate.errors import Reason
-from framegate.signed.statement import verify_verdict
+from framegate.errors import Malformed, Reason
+from framegate.signed.statement import Verdict, verify_verdict
 from support.refusals import refused
 from support.verdicts import NOW, PASS, check, signer
 
@@ -67,3 +68,25 @@ def test_a_verdict_of_another_fleet(keys, tmp_path):
         == Reason.CERTIFICATE
     )
     assert time.time() > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"counter": "1"},
+        {"counter": True},
+        {"counter": 1.0},
+        {"outcome": 3},
+        {"defects": {}},
+        {"defects": ["open"]},
+        {"defects": [[]]},
+    ],
+    ids=str,
+)
+def test_members_of_another_type(changes):
+    body = json.loads(PASS.payload())
+    assert Verdict.parse_payload(json.dumps(body).encode()) == PASS
+    name = next(iter(changes))
+    with pytest.raises(Malformed, match=f"{name} as ") as caught:
+        Verdict.parse_payload(json.dumps({**body, **changes}).encode())
+    assert caught.value.reason == Reason.ENVELOPE

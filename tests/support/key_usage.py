@@ -1,0 +1,20 @@
+"""Key usages of certificates."""
+
+from cryptography import x509
+
+_EVERY = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
+def key_usage(*named: str) -> x509.KeyUsage:
+    """Exactly the usages that are named."""
+    return x509.KeyUsage(**{name: name in named for name in _EVERY})
