@@ -8,6 +8,7 @@ import functools
 import logging
 import secrets
 import socket
+import sqlite3
 from typing import Any, Final
 
 import grpc
@@ -28,7 +29,13 @@ from framegate_gateway.ports.frames import FramesService
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
-from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
+from framegate_gateway.receipts.batches import (
+    follow_log,
+    new_identifier,
+    sign_batches,
+    sign_one,
+)
+from framegate_gateway.receipts.retention import ReceiptRetention
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.settings import GatewaySettings
 from framegate_gateway.trust.access import AccessView
@@ -50,6 +57,8 @@ from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 log = logging.getLogger(__name__)
 EXPIRE_S: Final = 600.0
 """How often retention is looked at; it counts in days."""
+RETAIN_S: Final = 60.0
+"""How often the receipts' quota is: a camera at full speed adds some ten megabytes meanwhile."""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -108,6 +117,11 @@ class GatewayProcess:
         )
         self.receipts = ReceiptStore(settings.state)
         self.vault, self.locked = self._open_vault()
+        self.retention = ReceiptRetention(
+            self.receipts,
+            settings.receipt_quota * 2**20,
+            self.vault.holds if self.vault is not None else lambda _ids: set(),
+        )
         self.maker = VerdictMaker(
             self.keys,
             self.view,
@@ -153,12 +167,14 @@ class GatewayProcess:
                     sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed)
                 )
                 group.create_task(follow_log(self.receipts, self.keys, self._signed))
+                group.create_task(self._retain())
                 if self.vault is not None:
                     group.create_task(self._expire(self.vault))
                 servers = await self._serve()
         finally:
             for server in servers:
                 await server.stop(0.5)
+            await self.conversations.gaps.close()
             await self.models.stop()
             if self.publisher is not None:
                 self.publisher.stop()
@@ -229,6 +245,22 @@ class GatewayProcess:
                 log.warning("retention: %d keys erased, with %d frames", keys, frames)
             await asyncio.sleep(EXPIRE_S)
 
+    async def _retain(self) -> None:
+        """Keep each camera's receipts within their quota; a leaf says what was taken out."""
+        while True:
+            try:
+                for taken in await asyncio.to_thread(self.retention.run):
+                    log.warning("%d old receipts of %s are gone", taken.receipts, taken.device)
+                    detail = {
+                        "device": taken.device,
+                        "receipts": taken.receipts,
+                        "until_ms": taken.until_ms,
+                    }
+                    await self.maker.event(new_identifier(), "receipts-pruned", "gateway", detail)
+            except (FramegateError, sqlite3.Error) as error:
+                log.error("receipts are not kept within their quota: %s", error)
+            await asyncio.sleep(RETAIN_S)
+
     def _changed(self, credentials: Credentials | None) -> None:
         if credentials is None:
             log.warning("the host lost its standing: %s", self.keys.refused)
@@ -277,6 +309,7 @@ class GatewayProcess:
             self.learner,
             self.pinned,
             self.parts,
+            self.retention,
         )
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:

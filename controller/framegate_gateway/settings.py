@@ -94,6 +94,15 @@ class GatewaySettings(Settings):
     state: Annotated[
         Path, Setting("Folder of receipts, vault, and the highest feed revision seen.")
     ] = Path("/var/lib/framegate-gateway")
+    receipt_quota: Annotated[
+        int,
+        Setting(
+            "Room for the receipts of one camera; then its oldest go, but none whose frame is in "
+            "the vault or that is not in the controller's log.",
+            unit="MiB",
+            least=1,
+        ),
+    ] = 4096
     export_to: Annotated[
         tuple[str, ...],
         Setting(

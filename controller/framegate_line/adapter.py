@@ -5,23 +5,37 @@ What it does not say in time is not said at all.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.identity.certificates import from_ms
 from framegate.signed.decision import Decision, Notice
-from framegate.signed.dsse import strict_json
 from framegate.signed.statement import Outcome, Verdict, verify_verdict
 from framegate_line.credentials import Credentials
-from framegate_line.ledger import NOT_TAKEN, SENT, DecidedPart, Ledger, PartKey
+from framegate_line.ledger import NOT_TAKEN, SENT, Ledger
+from framegate_line.ledger_rows import DecidedPart, Retention
 from framegate_line.outputs import Output
-from framegate_line.rules import Rules, Ruling, Trigger, belongs, deadline_of, rule
+from framegate_line.rules import (
+    REUSE_MS,
+    EnteredPart,
+    PartKey,
+    Recurrence,
+    Rules,
+    Ruling,
+    Trigger,
+    belongs,
+    made_for,
+    recurrence,
+    rule,
+    triggered_at,
+)
+from framegate_line.triggers import PartSource
 
 log = logging.getLogger(__name__)
 BEAT_S: Final = 0.25
@@ -31,15 +45,21 @@ EARLY: Final = 256
 few parts.
 """
 EARLY_MS: Final = 5_000
+"""How long it waits; the trigger of a part is not that much slower than its picture."""
+PRUNE_S: Final = 60.0
+"""Between two looks at the ledger's retention, which counts in days."""
+NEARLY_FULL: Final = 0.8
+"""From this share of its quota on the ledger says, before anything goes, that something will."""
+DEFAULT_RETENTION: Final = Retention(90 * 86_400_000, 1024 * 1024 * 1024)
 
 
-class PartSource(Protocol):
-    """Where parts are born: a PLC on the broker, a photo-eye, a test. `done` is called once a
-    trigger is in the ledger.
-    """
+@dataclass(frozen=True, slots=True)
+class _Early:
+    """A verdict that waits for its trigger: the envelope too, because it must hold again then."""
 
-    def triggers(self) -> AsyncIterator[tuple[Trigger, Callable[[], None]]]:
-        """Triggers as they come."""
+    envelope: bytes
+    verdict: Verdict
+    came_ms: int
 
 
 class Adapter:
@@ -54,6 +74,7 @@ class Adapter:
         credentials: Credentials,
         outputs: Sequence[Output],
         now_ms: Callable[[], int] | None = None,
+        retention: Retention = DEFAULT_RETENTION,
     ) -> None:
         self.rules, self.ledger, self._credentials, self._outputs = (
             rules,
@@ -64,8 +85,10 @@ class Adapter:
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.duplicates = self.refused = 0
         self._in_a_row = 0
-        self._early: OrderedDict[tuple[PartKey, str], tuple[Verdict, int]] = OrderedDict()
-        self._timers: dict[PartKey, asyncio.TimerHandle] = {}
+        self._retention, self._nearly_full = retention, False
+        self._early: OrderedDict[tuple[PartKey, str], _Early] = OrderedDict()
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._announced: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._beats = secrets.randbits(15)
 
@@ -74,6 +97,7 @@ class Adapter:
         await self.settle()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat())
+            group.create_task(self._prune())
             async for trigger, done in source.triggers():
                 self.trigger(trigger)
                 done()
@@ -85,35 +109,83 @@ class Adapter:
         now, unsent = self.now_ms(), self.ledger.left_unsent()
         for part in self.ledger.left_open():
             if part.deadline_ms <= now:
-                self._decide(part.key, Ruling(Outcome.UNINSPECTED, Reason.RESTARTED))
+                self._decide(part, Ruling(Outcome.UNINSPECTED, Reason.RESTARTED))
             else:
-                self._arm(part.key, part.deadline_ms)
+                self._arm(part)
         for decided in unsent:
             await self._emit(decided)
 
     def trigger(self, trigger: Trigger) -> None:
-        """A part has entered. In the ledger when this returns."""
+        """A part has entered. In the ledger when this returns.
+
+        A trigger that was delivered twice changes nothing. One whose number another part had a
+        moment ago is a part of its own, and UNINSPECTED at once, with that other one where it is
+        still open: a verdict could be of either.
+        """
         now = self.now_ms()
-        deadline, key = (
-            deadline_of(self.rules, trigger, now),
-            PartKey(trigger.part, trigger.trigger_sequence),
-        )
-        if not self.ledger.open_part(trigger, now, deadline):
+        self.evict(now)
+        before = self.ledger.newest(trigger.part, trigger.trigger_sequence)
+        again = self._recurrence(trigger, before, now)
+        if again == Recurrence.SAME:
             self.duplicates += 1
             log.info(
                 "trigger %d of part %s came twice", trigger.trigger_sequence, ascii(trigger.part)
             )
             return
-        self._arm(key, deadline)
+        triggered = triggered_at(trigger, now)
+        part = self.ledger.open_part(trigger, now, triggered, triggered + self.rules.deadline_ms)
+        self._announced[part.entry] = self._spawn(self._announce(part))
+        if before is not None and again == Recurrence.TOO_SOON:
+            log.warning("part %s has a number that is still in use", ascii(part.key))
+            reused = Ruling(Outcome.UNINSPECTED, Reason.TRIGGER_REUSED)
+            self._decide(before, reused)
+            self._decide(part, reused)
+            return
+        self._arm(part)
         for camera in self.rules.cameras:
-            early = self._early.pop((key, camera), None)
+            early = self._early.pop((part.key, camera), None)
             if early is not None:
-                self._view(early[0])
+                self._take_early(part, early, now)
+
+    def _recurrence(self, trigger: Trigger, before: EnteredPart | None, now: int) -> Recurrence:
+        """Whether it is the trigger of any part so far; if not, how soon after the latest one of
+        its number, `before`, it comes.
+        """
+        for part in (self.ledger.entered_by(trigger), self.ledger.latest_of(PartKey.of(trigger))):
+            if part and recurrence(self.rules, part, trigger, now) == Recurrence.SAME:
+                return Recurrence.SAME
+        if before is None:
+            return Recurrence.ANOTHER
+        return recurrence(self.rules, before, trigger, now)
 
     def verdict(self, envelope: bytes) -> None:
-        """A verdict, from anyone: acted on only where it verifies, belongs here, and comes in time.
-        Never raises.
+        """A verdict, from anyone: acted on only where it verifies, belongs here, was made for the
+        part that waits, and comes in time. Never raises.
         """
+        verdict = self._verified(envelope)
+        if verdict is None:
+            return
+        now, key = self.now_ms(), PartKey.of(verdict)
+        part = self.ledger.latest_of(key)
+        if part is None or (part.decided and now - part.opened_ms >= REUSE_MS):
+            self._wait_for_trigger(key, _Early(envelope, verdict, now), now)
+        elif part.decided:
+            self.ledger.note_late(verdict, "the part is decided", now)
+        else:
+            self._view(part, verdict, now)
+
+    def evict(self, now: int) -> None:
+        """Let go of verdicts that waited for a trigger too long, and of the oldest where too many
+        wait. A clock that was set back is no reason to wait longer.
+        """
+        while self._early:
+            oldest, early = next(iter(self._early.items()))
+            if len(self._early) <= EARLY and 0 <= now - early.came_ms < EARLY_MS:
+                return
+            del self._early[oldest]
+            self.ledger.note_late(early.verdict, "no trigger came for it", now)
+
+    def _verified(self, envelope: bytes) -> Verdict | None:
         try:
             verdict = verify_verdict(
                 envelope,
@@ -125,45 +197,62 @@ class Adapter:
         except FramegateError as error:
             self.refused += 1
             log.warning("verdict refused: %s", ascii(str(error)))
-            return
-        self._view(verdict)
+            return None
+        return verdict
 
-    def _view(self, verdict: Verdict) -> None:
-        now, key = self.now_ms(), PartKey(verdict.part, verdict.trigger_sequence)
-        part = self.ledger.waiting(key)
-        if part is None:
-            if self.ledger.known(key):
-                self.ledger.note_late(verdict, "the part is decided", now)
-            else:
-                self._wait_for_trigger(key, verdict, now)
+    def _view(self, part: EnteredPart, verdict: Verdict, now: int) -> None:
+        try:
+            made_for(part, verdict)
+        except FramegateError as error:
+            self.refused += 1
+            log.warning("verdict refused: %s", ascii(str(error)))
+            self.ledger.note_late(verdict, "issued before its trigger", now)
             return
         if now >= part.deadline_ms:
             self.ledger.note_late(verdict, "past the deadline", now)
-            self._decide(key, Ruling(Outcome.UNINSPECTED, Reason.TIMEOUT))
+            self._decide(part, Ruling(Outcome.UNINSPECTED, Reason.TIMEOUT))
             return
-        ruling = rule(self.rules, self.ledger.view(key, verdict, now))
+        ruling = rule(self.rules, self.ledger.view(part, verdict, now))
         if ruling is not None:
-            self._decide(key, ruling)
+            self._decide(part, ruling)
 
-    def _wait_for_trigger(self, key: PartKey, verdict: Verdict, now: int) -> None:
-        self._early.setdefault((key, verdict.device), (verdict, now))
-        while self._early:
-            oldest, (early, came) = next(iter(self._early.items()))
-            if len(self._early) <= EARLY and came > now - EARLY_MS:
-                return
-            del self._early[oldest]
-            self.ledger.note_late(early, "no trigger came for it", now)
+    def _wait_for_trigger(self, key: PartKey, early: _Early, now: int) -> None:
+        if self._early.setdefault((key, early.verdict.device), early) is not early:
+            self.ledger.note_late(early.verdict, "another one waits for that trigger", now)
+        self.evict(now)
 
-    def _decide(self, key: PartKey, ruling: Ruling) -> None:
+    def _take_early(self, part: EnteredPart, early: _Early, now: int) -> None:
+        """Its trigger came: life, certificate and belonging are looked at again, as they are now;
+        then it is a verdict like any other.
+        """
+        verdict = self._verified(early.envelope)
+        if verdict is None:
+            self.ledger.note_late(early.verdict, "no longer holds when its trigger comes", now)
+        elif not (current := self.ledger.latest_of(part.key)) or current.decided:
+            self.ledger.note_late(verdict, "the part is decided", now)
+        else:
+            self._view(part, verdict, now)
+
+    def _decide(self, part: EnteredPart, ruling: Ruling) -> None:
         """Decide a part; in the ledger when this returns, on its way to the outputs soon after. The
         first decision stands.
         """
-        timer = self._timers.pop(key, None)
+        timer = self._timers.pop(part.entry, None)
         if timer is not None:
             timer.cancel()
-        decided = self.ledger.decide(key, ruling, self.now_ms())
+        decided = self.ledger.decide(part, ruling, self.now_ms())
         if decided is not None:
             self._spawn(self._hand_over(decided))
+
+    async def _announce(self, part: EnteredPart) -> None:
+        """A part has entered under a number that may have been used before: what permits that
+        number ends.
+        """
+        for output in self._outputs:
+            try:
+                await output.expect(part.key.sequence)
+            except Unavailable as error:
+                log.info("%s", error)
 
     async def _hand_over(self, decided: DecidedPart) -> None:
         await self._emit(decided)
@@ -173,20 +262,26 @@ class Adapter:
         """Hand a decision to every output. A PASS past its part's deadline is never handed over: by
         then the part has been diverted.
         """
+        part = decided.part
+        announced = self._announced.pop(part.entry, None)
+        if announced is not None:
+            await announced
         now = self.now_ms()
-        if now >= decided.deadline_ms and decided.ruling.outcome == Outcome.PASS:
-            self.ledger.emitted(decided.key, NOT_TAKEN)
+        if now >= part.deadline_ms and decided.ruling.outcome == Outcome.PASS:
+            self.ledger.emitted(part, NOT_TAKEN)
             return
         decision = Decision(
             decision_id=secrets.token_hex(16),
             line=self.rules.line,
-            part=decided.key.part,
-            trigger_sequence=decided.key.sequence,
+            part=part.key.part,
+            part_type=part.key.part_type,
+            trigger_sequence=part.key.sequence,
+            triggered_at_ms=part.at_ms,
             outcome=decided.ruling.outcome.value,
             reason=decided.ruling.reason,
             verdicts=decided.verdicts,
             issued_at_ms=now,
-            valid_until_ms=max(decided.deadline_ms, now) + self.rules.hold_ms,
+            valid_until_ms=max(part.deadline_ms, now) + self.rules.hold_ms,
         )
         envelope = decision.seal(self._credentials.der, self._credentials.sign)
         state = SENT
@@ -195,8 +290,8 @@ class Adapter:
                 await output.decide(decision, envelope)
             except Unavailable as error:
                 state = NOT_TAKEN
-                log.warning("part %s is diverted: %s", ascii(decided.key.part), error)
-        self.ledger.emitted(decided.key, state)
+                log.warning("part %s is diverted: %s", ascii(part.key.part), error)
+        self.ledger.emitted(part, state)
 
     async def _count(self, ruling: Ruling) -> None:
         self._in_a_row = self._in_a_row + 1 if ruling.outcome == Outcome.UNINSPECTED else 0
@@ -214,6 +309,7 @@ class Adapter:
     async def _beat(self) -> None:
         while True:
             self._beats += 1
+            self.evict(self.now_ms())
             await self._tell(
                 lambda output, envelope: output.beat(self._beats, envelope),
                 Notice(self.rules.line, "heartbeat", self._beats, "", self.now_ms()),
@@ -228,48 +324,34 @@ class Adapter:
             except Unavailable as error:
                 log.info("%s", error)
 
-    def _arm(self, key: PartKey, deadline_ms: int) -> None:
-        delay = max(0.0, (deadline_ms - self.now_ms()) / 1000)
-        self._timers[key] = asyncio.get_running_loop().call_later(
-            delay, self._decide, key, Ruling(Outcome.UNINSPECTED, Reason.TIMEOUT)
+    async def _prune(self) -> None:
+        while True:
+            pruned = self.ledger.prune(self.now_ms(), self._retention)
+            if not pruned:
+                self.tell_fill()
+            await asyncio.sleep(0 if pruned else PRUNE_S)  # triggers and verdicts in between
+
+    def tell_fill(self) -> None:
+        """Warn, once, while the ledger is nearly full: what is oldest goes when it is."""
+        used, quota = self.ledger.fill().used, self._retention.quota
+        nearly = used >= NEARLY_FULL * quota
+        if nearly and not self._nearly_full:
+            log.warning(
+                "the ledger uses %d of %d MiB: its oldest parts go when it is full; copy it before,"
+                " or raise --ledger-quota",
+                used // 2**20,
+                quota // 2**20,
+            )
+        self._nearly_full = nearly
+
+    def _arm(self, part: EnteredPart) -> None:
+        delay = max(0.0, (part.deadline_ms - self.now_ms()) / 1000)
+        self._timers[part.entry] = asyncio.get_running_loop().call_later(
+            delay, self._decide, part, Ruling(Outcome.UNINSPECTED, Reason.TIMEOUT)
         )
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def parse_trigger(payload: bytes) -> Trigger:
-    """A trigger's JSON: {part, part_type, trigger_sequence, at_ms}, the last one optional. Raises
-    Malformed.
-    """
-    body = strict_json(payload[:4096])
-    members = {"part": str, "part_type": str, "trigger_sequence": int, "at_ms": int}
-    if (
-        type(body) is not dict
-        or set(body) - set(members)
-        or not {"part", "part_type", "trigger_sequence"} <= set(body)
-    ):
-        raise Malformed.of(
-            Reason.MALFORMED,
-            "a trigger {part, part_type, trigger_sequence, at_ms}",
-            ascii(payload[:80]),
-        )
-    if any(type(body[m]) is not members[m] for m in body):
-        raise Malformed.of(
-            Reason.MALFORMED, "texts and whole numbers in a trigger", ascii(payload[:80])
-        )
-    return Trigger(body["part"], body["part_type"], body["trigger_sequence"], body.get("at_ms", 0))
-
-
-def trigger_json(trigger: Trigger) -> bytes:
-    """The JSON that `parse_trigger` reads."""
-    return json.dumps(
-        {
-            "part": trigger.part,
-            "part_type": trigger.part_type,
-            "trigger_sequence": trigger.trigger_sequence,
-            "at_ms": trigger.at_ms,
-        }
-    ).encode()
+        return task

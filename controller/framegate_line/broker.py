@@ -15,9 +15,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
-from framegate_line.adapter import parse_trigger
 from framegate_line.credentials import Credentials
 from framegate_line.rules import Rules, Trigger
+from framegate_line.triggers import parse_trigger
 
 log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 5

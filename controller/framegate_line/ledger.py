@@ -1,5 +1,8 @@
 """The part ledger: every part that was triggered, what each view said, what became of it. Each step
 is on disk before the next is taken.
+
+A part is a row, not a number: counts start again and part numbers come again, and each time it is
+another part. What goes by `prune` stays in the counts.
 """
 
 from __future__ import annotations
@@ -8,91 +11,60 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from framegate.errors import Reason, Unavailable
 from framegate.signed.statement import Outcome, Verdict
 from framegate_host.file_lock import hold
 from framegate_host.private_files import private_folder, touch_private
-from framegate_line.rules import Ruling, Trigger
+from framegate_line.ledger_rows import Counts, DecidedPart, Fill, PartRow, Retention
+from framegate_line.rules import EnteredPart, PartKey, Ruling, Trigger
 
-_SCHEMA: Final = """
+_VERSION: Final = 2
+_SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS parts (
-    line TEXT NOT NULL, part TEXT NOT NULL, sequence INTEGER NOT NULL, part_type TEXT NOT NULL,
-    opened_ms INTEGER NOT NULL, deadline_ms INTEGER NOT NULL,
+    entry INTEGER PRIMARY KEY AUTOINCREMENT, line TEXT NOT NULL, part TEXT NOT NULL,
+    part_type TEXT NOT NULL, sequence INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    triggered_ms INTEGER NOT NULL, opened_ms INTEGER NOT NULL, deadline_ms INTEGER NOT NULL,
     outcome TEXT, reason TEXT NOT NULL DEFAULT '', decided_ms INTEGER,
-    verdicts TEXT NOT NULL DEFAULT '', emitted INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (line, part, sequence)) WITHOUT ROWID;
+    verdicts TEXT NOT NULL DEFAULT '', emitted INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS parts_by_number ON parts (line, part, sequence, entry);
 CREATE INDEX IF NOT EXISTS parts_open ON parts (deadline_ms) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS parts_unsent ON parts (decided_ms)
     WHERE outcome IS NOT NULL AND emitted = 0;
 CREATE INDEX IF NOT EXISTS parts_by_time ON parts (opened_ms);
 CREATE TABLE IF NOT EXISTS views (
-    line TEXT NOT NULL, part TEXT NOT NULL, sequence INTEGER NOT NULL, device TEXT NOT NULL,
-    verdict_id TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
-    at_ms INTEGER NOT NULL, PRIMARY KEY (line, part, sequence, device)) WITHOUT ROWID;
+    entry INTEGER NOT NULL, device TEXT NOT NULL, verdict_id TEXT NOT NULL, outcome TEXT NOT NULL,
+    reason TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (entry, device)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS late (
-    at_ms INTEGER NOT NULL, verdict_id TEXT NOT NULL, part TEXT NOT NULL,
-    sequence INTEGER NOT NULL, device TEXT NOT NULL, outcome TEXT NOT NULL, why TEXT NOT NULL);
+    entry INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, verdict_id TEXT NOT NULL,
+    part TEXT NOT NULL, sequence INTEGER NOT NULL, device TEXT NOT NULL, outcome TEXT NOT NULL,
+    why TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS pruned (
+    line TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, parts INTEGER NOT NULL,
+    PRIMARY KEY (line, outcome, reason)) WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
 """
 NOT_SENT, SENT, NOT_TAKEN = 0, 1, 2
 """`emitted`: not handed over yet; handed to every output; not taken by one, or its time had passed:
 the part was diverted.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class PartKey:
-    """What a part is known by; a second trigger with the same key is the same part."""
-
-    part: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpenPart:
-    """A part that waits for its verdicts."""
-
-    key: PartKey
-    deadline_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class DecidedPart:
-    """A part and what became of it."""
-
-    key: PartKey
-    ruling: Ruling
-    verdicts: tuple[str, ...]
-    deadline_ms: int
-    decided_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class PartRow:
-    """A part as listings show it."""
-
-    key: PartKey
-    part_type: str
-    opened_ms: int
-    outcome: str
-    reason: str
-    decided_ms: int
-    emitted: int
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerCounts:
-    """Parts by outcome, UNINSPECTED ones by reason, parts still `open`, verdicts that came too
-    `late`.
-    """
-
-    outcomes: Counter[str]
-    reasons: Counter[str]
-    open: int
-    late: int
+KEPT_MS: Final = 2 * 3_600_000
+"""No part goes sooner: a broker keeps triggers for an hour, and a trigger that comes twice is known
+by its part.
+"""
+MAX_LATE: Final = 100_000
+"""Verdicts that came too late or for nothing, some twenty megabytes: they are told to people, no
+part rests on them.
+"""
+_LATE: Final = "late"
+_PRUNED_AT_ONCE: Final = 500
+"""Parts of one step: some milliseconds, between two of which the line goes on."""
+_ENTERED: Final = (
+    "entry, part, part_type, sequence, at_ms, triggered_ms, opened_ms, deadline_ms,"
+    " outcome IS NOT NULL"
+)
 
 
 class Ledger:
@@ -109,78 +81,108 @@ class Ledger:
                     Reason.UNAVAILABLE, f"a ledger at {path}", "none", "framegate-line run makes it"
                 )
         else:
-            try:
-                private_folder(path.parent)
-            except OSError as error:
-                raise Unavailable.of(
-                    Reason.UNAVAILABLE,
-                    f"a folder {path.parent} for the ledger",
-                    error.strerror or error,
-                    "name one this user may write: --ledger FILE",
-                ) from error
-            try:
-                self._lock = hold(path.with_suffix(".lock"))
-            except BlockingIOError as error:
-                raise Unavailable.of(
-                    Reason.UNAVAILABLE,
-                    f"{path} for this adapter alone",
-                    "another adapter runs",
-                    "stop it first: two would pass a part twice",
-                ) from error
-            touch_private(path)
+            self._take(path)
         self._db = sqlite3.connect(path, timeout=10)
+        self._require_version(path)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         if not reading:
             self._db.executescript(_SCHEMA)
 
-    def open_part(self, trigger: Trigger, now_ms: int, deadline_ms: int) -> bool:
-        """Enter a part; False where it was entered before (a duplicate trigger changes nothing)."""
+    def _take(self, path: Path) -> None:
+        try:
+            private_folder(path.parent)
+        except OSError as error:
+            raise Unavailable.of(
+                Reason.UNAVAILABLE,
+                f"a folder {path.parent} for the ledger",
+                error.strerror or error,
+                "name one this user may write: --ledger FILE",
+            ) from error
+        try:
+            self._lock = hold(path.with_suffix(".lock"))
+        except BlockingIOError as error:
+            raise Unavailable.of(
+                Reason.UNAVAILABLE,
+                f"{path} for this adapter alone",
+                "another adapter runs",
+                "stop it first: two would pass a part twice",
+            ) from error
+        touch_private(path)
+
+    def _require_version(self, path: Path) -> None:
+        """A file that is new or of this version; another one is never guessed at."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and version != _VERSION:
+            self.close()
+            raise Unavailable.of(
+                Reason.UNAVAILABLE,
+                f"a ledger of version {_VERSION} at {path}",
+                f"version {version}",
+                "move it away; a new one is made",
+            )
+
+    def open_part(
+        self, trigger: Trigger, now_ms: int, triggered_ms: int, deadline_ms: int
+    ) -> EnteredPart:
+        """Enter a part. Whether its trigger came before is the caller's to ask (`newest`)."""
+        key = PartKey.of(trigger)
         with self._db:
-            inserted = self._db.execute(
-                "INSERT OR IGNORE INTO parts (line, part, sequence, part_type, opened_ms,"
-                " deadline_ms) VALUES (?,?,?,?,?,?)",
+            row = self._db.execute(
+                "INSERT INTO parts (line, part, part_type, sequence, at_ms, triggered_ms,"
+                " opened_ms, deadline_ms) VALUES (?,?,?,?,?,?,?,?)",
                 (
                     self.line,
-                    trigger.part,
-                    trigger.trigger_sequence,
-                    trigger.part_type,
+                    key.part,
+                    key.part_type,
+                    key.sequence,
+                    trigger.at_ms,
+                    triggered_ms,
                     now_ms,
                     deadline_ms,
                 ),
             )
-        return inserted.rowcount == 1
+        entry = row.lastrowid or 0
+        return EnteredPart(entry, key, trigger.at_ms, triggered_ms, now_ms, deadline_ms)
 
-    def waiting(self, key: PartKey) -> OpenPart | None:
-        """The part, if it was triggered and is not decided."""
+    def newest(self, part: str, sequence: int) -> EnteredPart | None:
+        """The latest part that had this part number and sequence, whatever its type."""
         row = self._db.execute(
-            "SELECT deadline_ms FROM parts WHERE line = ? AND part = ? AND sequence = ? AND outcome"
-            " IS NULL",
-            (self.line, key.part, key.sequence),
+            f"SELECT {_ENTERED} FROM parts WHERE line = ? AND part = ? AND sequence = ?"
+            " ORDER BY entry DESC LIMIT 1",
+            (self.line, part, sequence),
         ).fetchone()
-        return OpenPart(key, row[0]) if row else None
+        return _entered(row) if row else None
 
-    def known(self, key: PartKey) -> bool:
-        """Whether the part was ever triggered."""
-        return (
-            self._db.execute(
-                "SELECT 1 FROM parts WHERE line = ? AND part = ? AND sequence = ?",
-                (self.line, key.part, key.sequence),
-            ).fetchone()
-            is not None
-        )
+    def latest_of(self, key: PartKey) -> EnteredPart | None:
+        """The latest part of this number, sequence and type."""
+        row = self._db.execute(
+            f"SELECT {_ENTERED} FROM parts WHERE line = ? AND part = ? AND sequence = ?"
+            " AND part_type = ? ORDER BY entry DESC LIMIT 1",
+            (self.line, key.part, key.sequence, key.part_type),
+        ).fetchone()
+        return _entered(row) if row else None
 
-    def view(self, key: PartKey, verdict: Verdict, now_ms: int) -> dict[str, Ruling]:
+    def entered_by(self, trigger: Trigger) -> EnteredPart | None:
+        """The latest part of this trigger's number, sequence, type and time."""
+        key = PartKey.of(trigger)
+        row = self._db.execute(
+            f"SELECT {_ENTERED} FROM parts WHERE line = ? AND part = ? AND sequence = ?"
+            " AND part_type = ? AND at_ms = ? ORDER BY entry DESC LIMIT 1",
+            (self.line, key.part, key.sequence, key.part_type, trigger.at_ms),
+        ).fetchone()
+        return _entered(row) if row else None
+
+    def view(self, part: EnteredPart, verdict: Verdict, now_ms: int) -> dict[str, Ruling]:
         """Take in a view's verdict, where it is this camera's first on the part; all views so
         far.
         """
         with self._db:
             self._db.execute(
-                "INSERT OR IGNORE INTO views VALUES (?,?,?,?,?,?,?,?)",
+                "INSERT OR IGNORE INTO views VALUES (?,?,?,?,?,?)",
                 (
-                    self.line,
-                    key.part,
-                    key.sequence,
+                    part.entry,
                     verdict.device,
                     verdict.verdict_id,
                     verdict.outcome,
@@ -189,51 +191,39 @@ class Ledger:
                 ),
             )
         rows = self._db.execute(
-            "SELECT device, outcome, reason FROM views WHERE line = ? AND part = ? AND"
-            " sequence = ?",
-            (self.line, key.part, key.sequence),
+            "SELECT device, outcome, reason FROM views WHERE entry = ?", (part.entry,)
         ).fetchall()
         return {device: Ruling(Outcome(outcome), reason) for device, outcome, reason in rows}
 
-    def decide(self, key: PartKey, ruling: Ruling, now_ms: int) -> DecidedPart | None:
+    def decide(self, part: EnteredPart, ruling: Ruling, now_ms: int) -> DecidedPart | None:
         """Decide a part, once: None where it is decided already. Durable when it returns, before
         anything is let through.
         """
-        where = (self.line, key.part, key.sequence)
         with self._db:
             rows = self._db.execute(
-                "SELECT verdict_id FROM views WHERE line = ? AND part = ? AND sequence = ? ORDER BY"
-                " device",
-                where,
+                "SELECT verdict_id FROM views WHERE entry = ? ORDER BY device", (part.entry,)
             ).fetchall()
             verdicts = tuple(r[0] for r in rows)
             done = self._db.execute(
-                "UPDATE parts SET outcome = ?, reason = ?, decided_ms = ?, verdicts = ? WHERE line"
-                " = ? AND part = ? AND sequence = ? AND outcome IS NULL",
-                (ruling.outcome.value, ruling.reason, now_ms, ",".join(verdicts), *where),
+                "UPDATE parts SET outcome = ?, reason = ?, decided_ms = ?, verdicts = ?"
+                " WHERE entry = ? AND outcome IS NULL",
+                (ruling.outcome.value, ruling.reason, now_ms, ",".join(verdicts), part.entry),
             )
-            if done.rowcount != 1:
-                return None
-            (deadline,) = self._db.execute(
-                "SELECT deadline_ms FROM parts WHERE line = ? AND part = ? AND sequence = ?", where
-            ).fetchone()
-        return DecidedPart(key, ruling, verdicts, deadline, now_ms)
+        return DecidedPart(part, ruling, verdicts, now_ms) if done.rowcount == 1 else None
 
-    def emitted(self, key: PartKey, state: int) -> None:
+    def emitted(self, part: EnteredPart, state: int) -> None:
         """Note that a decision was handed to the outputs (`SENT`), or was not taken
         (`NOT_TAKEN`).
         """
         with self._db:
-            self._db.execute(
-                "UPDATE parts SET emitted = ? WHERE line = ? AND part = ? AND sequence = ?",
-                (state, self.line, key.part, key.sequence),
-            )
+            self._db.execute("UPDATE parts SET emitted = ? WHERE entry = ?", (state, part.entry))
 
     def note_late(self, verdict: Verdict, why: str, now_ms: int) -> None:
         """Log a verdict that came too late or for nothing; it is never acted on."""
         with self._db:
             self._db.execute(
-                "INSERT INTO late VALUES (?,?,?,?,?,?,?)",
+                "INSERT INTO late (at_ms, verdict_id, part, sequence, device, outcome, why)"
+                " VALUES (?,?,?,?,?,?,?)",
                 (
                     now_ms,
                     verdict.verdict_id,
@@ -245,67 +235,127 @@ class Ledger:
                 ),
             )
 
-    def left_open(self) -> list[OpenPart]:
+    def left_open(self) -> list[EnteredPart]:
         """Parts that an earlier run left undecided."""
         rows = self._db.execute(
-            "SELECT part, sequence, deadline_ms FROM parts WHERE line = ? AND outcome IS NULL ORDER"
-            " BY deadline_ms",
+            f"SELECT {_ENTERED} FROM parts WHERE line = ? AND outcome IS NULL ORDER BY deadline_ms",
             (self.line,),
         ).fetchall()
-        return [OpenPart(PartKey(p, s), d) for p, s, d in rows]
+        return [_entered(row) for row in rows]
 
     def left_unsent(self) -> list[DecidedPart]:
         """Decisions that an earlier run took and perhaps did not hand over."""
         rows = self._db.execute(
-            "SELECT part, sequence, outcome, reason, verdicts, deadline_ms, decided_ms FROM parts"
+            f"SELECT outcome, reason, verdicts, decided_ms, {_ENTERED} FROM parts"
             " WHERE line = ? AND outcome IS NOT NULL AND emitted = 0 ORDER BY decided_ms",
             (self.line,),
         ).fetchall()
         return [
             DecidedPart(
-                PartKey(p, s), Ruling(Outcome(o), r), tuple(filter(None, v.split(","))), d, t
+                _entered(row[4:]),
+                Ruling(Outcome(row[0]), row[1]),
+                tuple(filter(None, row[2].split(","))),
+                row[3],
             )
-            for p, s, o, r, v, d, t in rows
+            for row in rows
         ]
 
-    def counts(self) -> LedgerCounts:
-        """How many parts came in and what became of them."""
-        outcomes = Counter(
-            dict(
-                self._db.execute(
-                    "SELECT outcome, count(*) FROM parts WHERE line = ? AND outcome IS NOT NULL"
-                    " GROUP BY outcome",
-                    (self.line,),
-                ).fetchall()
-            )
-        )
-        reasons = Counter(
-            dict(
-                self._db.execute(
-                    "SELECT reason, count(*) FROM parts WHERE line = ? AND reason <> '' GROUP BY"
-                    " reason",
-                    (self.line,),
-                ).fetchall()
-            )
-        )
+    def counts(self) -> Counts:
+        """What became of every part since the ledger was begun, pruned ones too."""
+        outcomes, reasons, pruned = Counter[str](), Counter[str](), 0
+        late = int(self._db.execute("SELECT count(*) FROM late").fetchone()[0])
+        rows = self._db.execute(
+            "SELECT outcome, reason, count(*), 0 FROM parts WHERE line = ? AND outcome IS NOT NULL"
+            " GROUP BY outcome, reason UNION ALL"
+            " SELECT outcome, reason, parts, parts FROM pruned WHERE line = ?",
+            (self.line, self.line),
+        ).fetchall()
+        for outcome, reason, parts, gone in rows:
+            if outcome == _LATE:
+                late += parts
+                continue
+            outcomes[outcome] += parts
+            pruned += gone
+            if reason:
+                reasons[reason] += parts
         (waiting,) = self._db.execute(
             "SELECT count(*) FROM parts WHERE line = ? AND outcome IS NULL", (self.line,)
         ).fetchone()
-        (late,) = self._db.execute("SELECT count(*) FROM late").fetchone()
-        return LedgerCounts(outcomes, reasons, int(waiting), int(late))
+        return Counts(outcomes, reasons, int(waiting), late, pruned)
 
     def latest(self, limit: int) -> Sequence[PartRow]:
         """The latest parts, newest first."""
         rows = self._db.execute(
-            "SELECT part, sequence, part_type, opened_ms, coalesce(outcome, ''), reason,"
-            " coalesce(decided_ms, 0), emitted FROM parts WHERE line = ? ORDER BY opened_ms DESC"
-            " LIMIT ?",
+            "SELECT part, part_type, sequence, opened_ms, coalesce(outcome, ''), reason,"
+            " coalesce(decided_ms, 0), emitted FROM parts WHERE line = ?"
+            " ORDER BY opened_ms DESC, entry DESC LIMIT ?",
             (self.line, limit),
         ).fetchall()
-        return [PartRow(PartKey(r[0], r[1]), *r[2:]) for r in rows]
+        return [PartRow(PartKey(*r[:3]), *r[3:]) for r in rows]
+
+    def fill(self) -> Fill:
+        """How full the ledger is."""
+        pages, free, size = (
+            int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        (oldest,) = self._db.execute("SELECT coalesce(min(opened_ms), 0) FROM parts").fetchone()
+        return Fill((pages - free) * size, int(oldest))
+
+    def prune(self, now_ms: int, rule: Retention) -> int:
+        """Take out a step's worth of parts that the rule no longer keeps, with their views; how
+        many. Call again until it is 0.
+
+        1. a part goes when it is older than `keep_ms`, or when the ledger is over its quota, the
+           oldest first;
+        2. never one that is open, or whose decision was not handed over, or younger than `KEPT_MS`;
+        3. its outcome and reason stay in the counts, in the same transaction;
+        4. verdicts that came too late go at the same age, and the oldest past `MAX_LATE`.
+        """
+        over = self.fill().used > rule.quota
+        before = now_ms - (KEPT_MS if over else max(KEPT_MS, rule.keep_ms))  # 1, 2
+        with self._db:
+            rows = self._db.execute(
+                "SELECT entry, outcome, reason FROM parts WHERE line = ? AND opened_ms < ?"
+                " AND outcome IS NOT NULL AND emitted <> 0 ORDER BY opened_ms LIMIT ?",
+                (self.line, before, _PRUNED_AT_ONCE),
+            ).fetchall()
+            entries = [(row[0],) for row in rows]
+            self._db.executemany("DELETE FROM views WHERE entry = ?", entries)
+            self._db.executemany("DELETE FROM parts WHERE entry = ?", entries)
+            for (outcome, reason), parts in Counter((o, r) for _, o, r in rows).items():
+                self._count_pruned(outcome, reason, parts)  # 3
+            late = self._db.execute(
+                "DELETE FROM late WHERE entry IN (SELECT entry FROM late WHERE at_ms < ? OR"
+                " entry <= (SELECT coalesce(max(entry), 0) FROM late) - ? LIMIT ?)",
+                (now_ms - max(KEPT_MS, rule.keep_ms), MAX_LATE, _PRUNED_AT_ONCE),
+            ).rowcount  # 4
+            if late:
+                self._count_pruned(_LATE, "", late)
+        return len(rows) + late
 
     def close(self) -> None:
         """Close the file and let another adapter have it."""
         self._db.close()
         if self._lock >= 0:
             os.close(self._lock)
+
+    def _count_pruned(self, outcome: str, reason: str, parts: int) -> None:
+        self._db.execute(
+            "INSERT INTO pruned VALUES (?,?,?,?) ON CONFLICT (line, outcome, reason) DO UPDATE"
+            " SET parts = parts + excluded.parts",
+            (self.line, outcome, reason, parts),
+        )
+
+
+def _entered(row: Sequence[Any]) -> EnteredPart:
+    """A part out of a row of `_ENTERED`."""
+    return EnteredPart(
+        entry=row[0],
+        key=PartKey(row[1], row[2], row[3]),
+        at_ms=row[4],
+        triggered_ms=row[5],
+        opened_ms=row[6],
+        deadline_ms=row[7],
+        decided=bool(row[8]),
+    )

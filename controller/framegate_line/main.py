@@ -25,13 +25,15 @@ from framegate_host.logs import start_logging
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
-from framegate_line.adapter import Adapter, PartSource, parse_trigger
+from framegate_line.adapter import Adapter
 from framegate_line.broker import LineBroker
 from framegate_line.credentials import Credentials, load_credentials
-from framegate_line.ledger import NOT_TAKEN, Ledger, PartRow
+from framegate_line.ledger import NOT_TAKEN, Ledger
+from framegate_line.ledger_rows import PartRow
 from framegate_line.outputs import FileOutput, ModbusOutput, MqttOutput, Output
 from framegate_line.rules import Trigger
 from framegate_line.settings import MQTT, LineSettings
+from framegate_line.triggers import PartSource, parse_trigger
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -77,7 +79,7 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
     rules, by_broker = settings.rules, settings.triggers == MQTT
     book = Ledger(settings.ledger, rules.line)
     outputs: list[Output] = []
-    adapter = Adapter(rules, book, credentials, outputs)
+    adapter = Adapter(rules, book, credentials, outputs, retention=settings.retention)
     address, name = settings.broker, settings.broker_name
     link = LineBroker(rules, credentials, address, name, adapter.verdict, triggers=by_broker)
     outputs += [_output(text, rules.line, link) for text in settings.output]
@@ -101,31 +103,38 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
 def status(
     line: str,
     ledger: Path,
+    ledger_quota: int,
     output: OutputOption = "table",
 ) -> None:
-    """How many parts came in and what became of them."""
+    """How many parts came in and what became of them; how full the ledger is."""
     with _errors():
         book = Ledger(ledger, line, reading=True)
-        counts = book.counts()
+        counts, fill = book.counts(), book.fill()
         book.close()
-        count = sum(counts.outcomes.values()) + counts.open
+        count = sum(counts.outcomes.values()) + counts.waiting
+        used, quota = fill.used, ledger_quota * 2**20
         if output == "json":
             body = {
                 "line": line,
                 "parts": count,
                 "outcomes": counts.outcomes,
                 "uninspected": counts.reasons,
-                "open": counts.open,
+                "open": counts.waiting,
                 "late_verdicts": counts.late,
+                "pruned": counts.pruned,
+                "ledger": {"bytes": used, "quota": quota, "oldest_ms": fill.oldest_ms},
             }
             print(json.dumps(body))
             return
         table = Table("", "parts", box=None)
-        for name, number in {"in": count, **counts.outcomes, "open": counts.open}.items():
+        rows = {"in": count, **counts.outcomes, "open": counts.waiting}
+        for name, number in rows.items():
             table.add_row(escape(name), str(number))
         for reason, number in counts.reasons.items():
             table.add_row(f"  UNINSPECTED({escape(reason)})", str(number))
         table.add_row("verdicts too late", str(counts.late))
+        table.add_row("counted only, no longer listed", str(counts.pruned))
+        table.add_row("ledger", f"{used / 2**20:.1f} of {ledger_quota} MiB")
         Console(highlight=False).print(table)
 
 
@@ -156,7 +165,7 @@ def _part_body(row: PartRow) -> dict[str, object]:
     return {
         "part": row.key.part,
         "trigger_sequence": row.key.sequence,
-        "part_type": row.part_type,
+        "part_type": row.key.part_type,
         "opened_ms": row.opened_ms,
         "outcome": row.outcome,
         "reason": row.reason,

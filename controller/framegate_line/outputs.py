@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from framegate.signed.decision import Decision, Notice
 from framegate.signed.statement import Outcome
 from framegate_host.private_files import append_private
 
+log = logging.getLogger(__name__)
 SLOTS: Final = 16
 """Parts that may be between camera and diverter at once; a part's slot is its trigger sequence
 modulo this.
@@ -44,6 +46,9 @@ class Output(Protocol):
     """Something that lets parts through. All methods raise Unavailable where it did not take the
     message: the part is then diverted by itself.
     """
+
+    async def expect(self, sequence: int) -> None:
+        """A part has entered under this trigger sequence: what still permits that number ends."""
 
     async def decide(self, decision: Decision, envelope: bytes) -> None:
         """Hand over a decision."""
@@ -65,6 +70,9 @@ class MqttOutput:
 
     def __init__(self, line: str, publish: Callable[[str, bytes], None]) -> None:
         self._line, self._publish = line, publish
+
+    async def expect(self, sequence: int) -> None:
+        """Nothing: a decision names its trigger and says until when it is valid."""
 
     async def decide(self, decision: Decision, envelope: bytes) -> None:
         """See `Output`."""
@@ -89,11 +97,18 @@ class ModbusOutput:
     words, high first) and the outcome, and only for PASS is the coil set. The PLC opens where coil,
     sequence and outcome agree and the heartbeat moves; a crash between any two of these writes
     leaves the coil clear. Modbus has no authentication: this cable belongs inside the cabinet.
+
+    A register holds a number and no time, and counts start again. So a permit is withdrawn when its
+    decision ends, and when its number enters again; and before anything else is written, those that
+    an earlier process, or a connection that broke, may have left.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._where = f"{host}:{port}"
         self._turn = asyncio.Lock()
+        self._clean = False
+        self._ends: dict[int, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._client = AsyncModbusTcpClient(
             host,
             port=port,
@@ -103,12 +118,17 @@ class ModbusOutput:
             reconnect_delay_max=1.0,
         )
 
+    async def expect(self, sequence: int) -> None:
+        """See `Output`."""
+        await self._withdraw((sequence & 0xFFFFFFFF) % SLOTS)
+
     async def decide(self, decision: Decision, envelope: bytes) -> None:
         """See `Output`."""
         sequence = decision.trigger_sequence & 0xFFFFFFFF
         slot = sequence % SLOTS
         outcome = Outcome(decision.outcome)
         async with self._turn:  # one part's writes are not mixed with another's
+            self._forget_end(slot)
             await self._write(lambda c: c.write_coil(slot, False))
             await self._write(
                 lambda c: c.write_registers(
@@ -117,6 +137,8 @@ class ModbusOutput:
                 )
             )
             if outcome == Outcome.PASS:
+                life_s = max(0, decision.valid_until_ms - decision.issued_at_ms) / 1000
+                self._ends[slot] = asyncio.get_running_loop().call_later(life_s, self._end, slot)
                 await self._write(lambda c: c.write_coil(slot, True))
 
     async def beat(self, count: int, envelope: bytes) -> None:
@@ -129,11 +151,46 @@ class ModbusOutput:
 
     async def close(self) -> None:
         """Clear every permit, then disconnect."""
+        for slot in list(self._ends):
+            self._forget_end(slot)
         with contextlib.suppress(Unavailable):  # its watchdog diverts
             await self._write(lambda c: c.write_coils(0, [False] * SLOTS))
         self._client.close()
 
+    def _end(self, slot: int) -> None:
+        task = asyncio.get_running_loop().create_task(self._withdraw(slot))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.info("a permit stays until the PLC answers: %s", error)
+
+    def _forget_end(self, slot: int) -> None:
+        timer = self._ends.pop(slot, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def _withdraw(self, slot: int) -> None:
+        async with self._turn:
+            self._forget_end(slot)
+            await self._write(lambda c: c.write_coil(slot, False))
+
     async def _write(self, call: Callable[[AsyncModbusTcpClient], Awaitable[Any]]) -> None:
+        """One write. Where one failed, or nothing was written yet, all permits are cleared first:
+        a heartbeat too never comes before that.
+        """
+        if not self._clean:
+            await self._write_one(lambda c: c.write_coils(0, [False] * SLOTS))
+            self._clean = True
+        try:
+            await self._write_one(call)
+        except Unavailable:
+            self._clean = False
+            raise
+
+    async def _write_one(self, call: Callable[[AsyncModbusTcpClient], Awaitable[Any]]) -> None:
         try:
             if not self._client.connected and not await self._client.connect():
                 raise Unavailable.of(
@@ -165,6 +222,9 @@ class FileOutput:
 
     def __init__(self, path: Path) -> None:
         self._file = append_private(path)
+
+    async def expect(self, sequence: int) -> None:
+        """A file permits nothing."""
 
     async def decide(self, decision: Decision, envelope: bytes) -> None:
         """See `Output`."""

@@ -6,11 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum, auto
+from typing import Final, Self
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.names import Kind, parse_name, split_device_id
-from framegate.signed.statement import Outcome, Verdict
+from framegate.signed.statement import (
+    CLOCK_SLACK_MS,
+    MAX_GRANT_TTL_S,
+    MAX_VERDICT_LIFE_S,
+    Outcome,
+    Verdict,
+)
 from framegate.wire import MAX_TEXT
 
 MAX_DEADLINE_MS: Final = 60_000
@@ -19,6 +26,14 @@ MAX_VIEWS: Final = 16
 CLOCK_TRUST_MS: Final = 3_600_000
 """A trigger's own time counts only within an hour of ours: past that somebody's clock is wrong and
 the time of arrival counts.
+"""
+MATCH_SLACK_MS: Final = CLOCK_SLACK_MS
+"""How long before its part's trigger a verdict may have been issued: gateway, line and PLC each
+have a clock of their own, and a trigger may travel slower than a picture.
+"""
+REUSE_MS: Final = 1000 * (MAX_GRANT_TTL_S + MAX_VERDICT_LIFE_S) + 2 * MATCH_SLACK_MS
+"""A number that comes again sooner than this could get a verdict of the part before: its frame may
+be held back for as long as its grant runs, the verdict for as long as it lives.
 """
 
 
@@ -90,6 +105,48 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class PartKey:
+    """What a verdict and a trigger must have in common. A number alone is no name: PLCs start their
+    counts again, and part numbers are used again.
+    """
+
+    part: str
+    part_type: str
+    sequence: int
+
+    @classmethod
+    def of(cls, about: Trigger | Verdict) -> Self:
+        """The key of a trigger or of a verdict."""
+        return cls(about.part, about.part_type, about.trigger_sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class EnteredPart:
+    """A part of the ledger: `entry` is its row, `at_ms` its trigger's own time (0: none),
+    `triggered_ms` the time its trigger counts from.
+    """
+
+    entry: int
+    key: PartKey
+    at_ms: int
+    triggered_ms: int
+    opened_ms: int
+    deadline_ms: int
+    decided: bool = False
+
+
+class Recurrence(Enum):
+    """What a trigger is to the latest part of the same number."""
+
+    SAME = auto()
+    """The same trigger, delivered again."""
+    TOO_SOON = auto()
+    """Another part; a verdict of the first could still come, and could be of either."""
+    ANOTHER = auto()
+    """Another part, and nothing of the first can come any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ruling:
     """What becomes of a part; `reason` is empty unless UNINSPECTED."""
 
@@ -97,12 +154,57 @@ class Ruling:
     reason: str = ""
 
 
-def deadline_of(rules: Rules, trigger: Trigger, now_ms: int) -> int:
-    """Until when the part may be passed: counted from its trigger where that says when it was,
-    never later than from its arrival here.
+def triggered_at(trigger: Trigger, now_ms: int) -> int:
+    """When a part was triggered: the trigger's own time where it says one that can be, never later
+    than its arrival here.
     """
     own = trigger.at_ms if abs(trigger.at_ms - now_ms) < CLOCK_TRUST_MS else now_ms
-    return min(own, now_ms) + rules.deadline_ms
+    return min(own, now_ms)
+
+
+def deadline_of(rules: Rules, trigger: Trigger, now_ms: int) -> int:
+    """Until when the part may be passed, counted from its trigger."""
+    return triggered_at(trigger, now_ms) + rules.deadline_ms
+
+
+def recurrence(rules: Rules, before: EnteredPart, trigger: Trigger, now_ms: int) -> Recurrence:
+    """What `trigger` is to `before`, the latest part that had its part number and sequence.
+
+    1. of the same type and with the same time of its own, which could be when it came: the same
+       trigger, however late;
+    2. of the same type, one of them without a time, while the first may be on its way to the
+       diverter: the same trigger;
+    3. within `REUSE_MS` of the first: another part, too soon;
+    4. else another part.
+    """
+    if before.key == PartKey.of(trigger):
+        timed = abs(before.at_ms - before.opened_ms) < CLOCK_TRUST_MS and trigger.at_ms
+        if timed and before.at_ms == trigger.at_ms:  # 1
+            return Recurrence.SAME
+        if not timed and now_ms < before.deadline_ms + rules.hold_ms:  # 2
+            return Recurrence.SAME
+    if abs(now_ms - before.opened_ms) < REUSE_MS:  # 3
+        return Recurrence.TOO_SOON
+    return Recurrence.ANOTHER  # 4
+
+
+def made_for(part: EnteredPart, verdict: Verdict) -> None:
+    """That a verified verdict of this line is one on this very part.
+
+    1. part, part type and trigger sequence are the part's;
+    2. it was issued not more than `MATCH_SLACK_MS` before the part's trigger.
+
+    Raises Refused (VERDICT).
+    """
+    if PartKey.of(verdict) != part.key:  # 1
+        raise Refused.of(Reason.VERDICT, f"a verdict on {part.key}", PartKey.of(verdict))
+    if verdict.issued_at_ms < part.triggered_ms - MATCH_SLACK_MS:  # 2
+        raise Refused.of(
+            Reason.VERDICT,
+            f"a verdict issued at {part.triggered_ms - MATCH_SLACK_MS} ms or later",
+            verdict.issued_at_ms,
+            "it was made for an earlier part of this number",
+        )
 
 
 def belongs(rules: Rules, verdict: Verdict) -> None:

@@ -10,10 +10,12 @@ from typing import Annotated, ClassVar, Final, Literal
 from framegate.errors import Failure, FramegateError, Reason
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import HOST_PORT, Form, Setting
+from framegate_line.ledger_rows import Retention
 from framegate_line.rules import MAX_DEADLINE_MS, Rules
 
 MQTT: Final = "mqtt"
 STANDARD: Final = "-"
+MAX_DAYS: Final = 36_500
 _OUTPUT: Final = Form(
     "mqtt, modbus:HOST:PORT or file:PATH", rf"mqtt|modbus:{HOST_PORT.pattern}|file:.+"
 )
@@ -73,6 +75,14 @@ class LineSettings(Settings):
         ),
     ]
     ledger: Annotated[Path, Setting("The part ledger.")] = Path("/var/lib/framegate-line/ledger.db")
+    ledger_days: Annotated[
+        int,
+        Setting("How long decided parts stay in it.", unit="days", least=1, most=MAX_DAYS),
+    ] = 90
+    ledger_quota: Annotated[
+        int,
+        Setting("How large it may grow; then the oldest decided parts go.", unit="MiB", least=16),
+    ] = 1024
     triggers: Annotated[
         Literal["mqtt", "-"],
         Setting("Where parts are announced: the broker, or lines of JSON on standard input."),
@@ -102,6 +112,11 @@ class LineSettings(Settings):
         """The line's rules. Raises Malformed."""
         zone = min(self._zones, default="")
         return Rules(self.line, zone, self.camera, self.deadline_ms, self.stop_after, self.hold_ms)
+
+    @property
+    def retention(self) -> Retention:
+        """What the ledger keeps."""
+        return Retention(self.ledger_days * 86_400_000, self.ledger_quota * 2**20)
 
     @property
     def _zones(self) -> frozenset[str]:

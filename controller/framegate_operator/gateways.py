@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from framegate_host.console import show_json
+from typing import Any, Final
+
+from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import gateway_stub, load_context
 from framegate_operator.connection import gateways as running_gateways
 from framegate_operator.devices import device_commands
 from framegate_operator.options import Context, Output, read
-from framegate_operator.output import errors, show_table
+from framegate_operator.output import ago, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = device_commands("gateway")
+NEARLY_FULL: Final = 0.8
+"""Share of the room of a camera's receipts from which on it is told of."""
 
 
 @app.command("status")
@@ -32,6 +36,8 @@ def status(output: Output = "table", context: Context = None) -> None:
                     "parts": reply.parts,
                     "outcomes": dict(reply.outcomes),
                     "refusals": dict(reply.refusals),
+                    "unanswered": dict(reply.unanswered),
+                    "receipts": [_kept(r) for r in reply.receipts],
                     "gate_open": reply.gate_open,
                     "isolation": reply.isolation,
                 }
@@ -48,6 +54,7 @@ def status(output: Output = "table", context: Context = None) -> None:
                 r["parts"],
                 _counts(r["outcomes"]),
                 _counts(r["refusals"]),
+                _counts(r["unanswered"]),
                 "open" if r["gate_open"] else "SHUT",
             )
             for r in rows
@@ -61,11 +68,35 @@ def status(output: Output = "table", context: Context = None) -> None:
                 "parts",
                 "verdicts",
                 "refused for",
+                "not answered",
                 "gate",
             ),
             cells,
             empty="no gateway process stands now",
         )
+        for kept in (k for r in rows for k in r["receipts"]):
+            _warn(kept)
+
+
+def _kept(kept: pb.ReceiptsKept) -> dict[str, Any]:
+    return {
+        "device": kept.device,
+        "bytes": kept.bytes,
+        "quota": kept.quota,
+        "oldest_ms": kept.oldest_ms,
+        "pruned": kept.pruned,
+    }
+
+
+def _warn(kept: dict[str, Any]) -> None:
+    """Before a camera's oldest receipts go."""
+    if kept["bytes"] < NEARLY_FULL * kept["quota"]:
+        return
+    talk.print(
+        f"[yellow]receipts of {safe(kept['device'])} take {100 * kept['bytes'] // kept['quota']} % "
+        f"of their room[/]: the oldest go when it is full, those from {ago(kept['oldest_ms'])} on; "
+        f"framegate receipt export --camera {safe(kept['device'])}"
+    )
 
 
 def _counts(counts: dict[str, int]) -> str:

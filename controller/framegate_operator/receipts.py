@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from framegate.receipt_verifier import (
     ReceiptRefused,
     VerifiedReceipt,
     missing_frames,
+    skipped_triggers,
     verify_receipt,
 )
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
@@ -52,7 +53,7 @@ def show(
         operator = load_context(context)
         receipt = _one(operator, identifier)
         verified = _verified(receipt, operator.root, need_camera=False, need_log=False)
-        result = _result(operator, verified.claims["fg"]["result_id"])
+        result = _result(operator, verified.claims["fg"].get("result_id", ""))
         if output == "json":
             show_json(
                 {
@@ -68,6 +69,8 @@ def show(
 
 
 def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tuple[str, object]]:
+    if verified.is_gap:
+        return _gap_facts(verified)
     claims, fg = verified.claims, verified.claims["fg"]
     defects = ", ".join(f"{d['kind']} {d['score']:.2f}" for d in verified.verdict["defects"])
     masks, head = "none", "not yet"
@@ -96,6 +99,21 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
         ("log", _time(verified.logged_at_ms) if verified.logged_at_ms else "not yet"),
         ("camera's signature", head),
         ("notes", "; ".join(verified.notes) or "complete"),
+    ]
+
+
+def _gap_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:
+    claims, fg = receipt.claims, receipt.claims["fg"]
+    return [
+        ("gap", f"{fg['outcome']} {fg['reason']}"),
+        ("triggers", f"{fg['count']} of {fg['first']} to {fg['last']}: no frame came"),
+        ("made", f"{_time(claims['iat_ms'])}, {ago(claims['iat_ms'])}"),
+        ("gateway", claims["iss"]),
+        ("camera", f"{fg['device']}, source {fg['source']}"),
+        ("receipt", claims["cti"]),
+        ("batch", f"{receipt.batch['number']}, leaf {claims['sequence_number']}"),
+        ("log", _time(receipt.logged_at_ms) if receipt.logged_at_ms else "not yet"),
+        ("notes", "; ".join(receipt.notes)),
     ]
 
 
@@ -167,7 +185,8 @@ def verify(
         bool,
         typer.Option(
             "--whole",
-            help="The files hold all receipts of their sessions: frames without one are reported.",
+            help="The files hold all receipts of their sessions: frames without one are reported, "
+            "and triggers that no frame came for are counted.",
         ),
     ] = False,
     output: Output = "table",
@@ -181,6 +200,7 @@ def verify(
             files, root_pem, need_camera=not without_camera, need_log=not without_log
         )
         gone = {s: list(c) for s, c in (missing_frames(good) if whole else {}).items()}
+        gaps = skipped_triggers(good) if whole else ()
         took = time.perf_counter() - begun
         if output == "json":
             show_json(
@@ -188,10 +208,12 @@ def verify(
                     "good": len(good),
                     "refused": bad,
                     "missing_frames": gone,
+                    "skipped_triggers": list(gaps),
                     "seconds": round(took, 3),
                 }
             )
         else:
+            _tell_gaps(gaps)
             _tell(len(good), bad, gone, took)
         if bad or gone:
             raise typer.Exit(EXIT_UNTRUSTED)
@@ -215,6 +237,15 @@ def _checked(
     return good, bad
 
 
+def _tell_gaps(gaps: Sequence[dict[str, Any]]) -> None:
+    for gap in gaps[:MAX_TOLD]:
+        where = f"{safe(gap['device'])} source {safe(gap['source'])}"
+        data.print(
+            f"[yellow]SKIPPED[/] {where}: {gap['count']} triggers of {gap['first']} to "
+            f"{gap['last']} had no frame; each is UNINSPECTED"
+        )
+
+
 def _tell(good: int, bad: list[dict[str, Any]], gone: dict[str, list[int]], took_s: float) -> None:
     for row in bad[:MAX_TOLD]:
         where = f"{safe(row['file'])} line {row['line']}"
@@ -223,7 +254,8 @@ def _tell(good: int, bad: list[dict[str, Any]], gone: dict[str, list[int]], took
         shown = ", ".join(map(str, counters[:20]))
         data.print(
             f"[red]MISSING[/] session {session}: the camera signed for frames {shown}, got an "
-            "answer, and there is no receipt: the gateway dropped them"
+            "answer, and there is no receipt: the gateway dropped them, they went by its "
+            "--receipt-quota, or this is not the whole session"
         )
     missing = sum(len(c) for c in gone.values())
     summary = f"{good} of {good + len(bad)} receipts hold"

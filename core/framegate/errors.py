@@ -164,6 +164,7 @@ class Reason(StrEnum):
     LINE_OUTPUT = "line-output"
     DECISION = "decision"
     RESTARTED = "restarted"
+    TRIGGER_REUSED = "trigger-reused"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 

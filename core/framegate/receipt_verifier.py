@@ -72,7 +72,7 @@ class ReceiptRefused(Exception):
 @dataclass(frozen=True)
 class VerifiedReceipt:
     """What a receipt proves; made by `verify_receipt` only. `claims` and `verdict` are parsed from
-    verified bytes.
+    verified bytes. A receipt of a gap has no verdict, no session and no frame.
     """
 
     claims: dict[str, Any]
@@ -84,6 +84,11 @@ class VerifiedReceipt:
     head_count: int
     unanswered: tuple[int, ...]
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether it is of triggers that no frame came for."""
+        return bool(self.claims["kind"] == "gap")
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -144,7 +149,10 @@ def verify_receipt(
         this very frame, metadata and image, stands in the head's tree at the frame's counter. A
         gateway cannot invent or alter a frame past this. Refused where it is absent unless
         `need_camera` is False; a verdict on a frame that could not be read (no image digest) has no
-        such proof and passes without one only if it is UNINSPECTED.
+        such proof and passes without one only if it is UNINSPECTED;
+    12. `gap`: a leaf of kind gap stands for a range of triggers, each UNINSPECTED, and for no
+        frame: 1 to last - first + 1 of them; it has no verdict, no metadata and no camera's head,
+        and checks 6 and 8 to 11 are not asked of it.
 
     Raises ReceiptRefused, and nothing else whatever the receipt is made of.
     """
@@ -164,7 +172,10 @@ def _verified(
         if receipt["format"] != FORMAT:
             raise ValueError(f"format {receipt['format']!r}")
         leaf, payload = _raw(receipt["leaf"]), _raw(receipt["verdict"])
-        claims, verdict = _json(leaf), _json(payload)
+        claims = _json(leaf)
+        if claims["kind"] not in {"verdict", "gap"}:
+            raise ValueError(f"a leaf of kind {claims['kind']!r}")
+        verdict = {} if claims["kind"] == "gap" else _json(payload)
         batch_part, fg = receipt["batch"], claims["fg"]
         envelope = _envelope(batch_part["envelope"], BATCH_TYPE)
         batch = _json(envelope[0])
@@ -212,12 +223,18 @@ def _verified(
         raise ReceiptRefused(
             "leaf", f"leaf of {claims['iss']}, batch of {batch['gateway']}, signed by {gateway}"
         )
-    _same_verdict(claims, fg, verdict, payload)  # 6
+    is_gap = claims["kind"] == "gap"
+    if not is_gap:
+        _same_verdict(claims, fg, verdict, payload)  # 6
     logged_ms = _logged(log_part, envelope[0], authorities, root_pem, need_log)  # 7
     if not logged_ms:
         notes.append(
             "not in the controller's log yet: the time of this receipt is the gateway's word"
         )
+    if is_gap:
+        _gap(fg, payload or metadata, camera_part)  # 12
+        notes.append("no frame came: that is the gateway's word")
+        return VerifiedReceipt(claims, {}, batch, logged_ms, b"", 0, 0, (), tuple(notes))
     return _camera(
         receipt,
         claims,
@@ -231,6 +248,19 @@ def _verified(
         notes,
         need_camera,
     )
+
+
+def _gap(fg: dict[str, Any], frame: bytes, camera_part: Any) -> None:
+    numbers = fg["first"], fg["last"], fg["count"]
+    if frame or camera_part:
+        raise ReceiptRefused("gap", "a gap with a verdict, a frame or a camera's head")
+    if (fg["outcome"], fg["reason"]) != ("UNINSPECTED", "frame-gap"):
+        raise ReceiptRefused("gap", f"a gap that is {fg['outcome']!r}, {fg['reason']!r}")
+    if not all(type(n) is int for n in numbers):
+        raise ReceiptRefused("gap", f"expected three whole numbers, got {numbers!r}")
+    first, last, count = numbers
+    if not 0 <= first <= last or not 1 <= count <= last - first + 1:
+        raise ReceiptRefused("gap", f"{count} triggers from {first} to {last}")
 
 
 def _same_verdict(
@@ -404,11 +434,14 @@ def missing_frames(receipts: Iterable[VerifiedReceipt]) -> dict[str, tuple[int, 
     here: frames that a gateway dropped.
 
     Give it *all* receipts of the sessions in question. Frames the camera itself calls unanswered
-    were lost on the way and are not listed.
+    were lost on the way and are not listed. A gap stands for no frame: a gateway cannot call a
+    frame that it answered a trigger that never came.
     """
     seen: dict[str, set[int]] = defaultdict(set)
     heads: dict[str, tuple[int, tuple[int, ...]]] = {}
     for receipt in receipts:
+        if receipt.is_gap:
+            continue
         seen[receipt.session.hex()].add(receipt.counter)
         if receipt.head_count:
             heads[receipt.session.hex()] = (receipt.head_count, receipt.unanswered)
@@ -417,6 +450,15 @@ def missing_frames(receipts: Iterable[VerifiedReceipt]) -> dict[str, tuple[int, 
         for s, (count, lost) in heads.items()
     }
     return {s: gone for s, gone in missing.items() if gone}
+
+
+def skipped_triggers(receipts: Iterable[VerifiedReceipt]) -> tuple[dict[str, Any], ...]:
+    """Ranges of triggers that no frame came for, in the order of device, source and first trigger:
+    {device, source, first, last, count}. Each trigger of them is UNINSPECTED.
+    """
+    names = ("device", "source", "first", "last", "count")
+    ranges = [{name: r.claims["fg"][name] for name in names} for r in receipts if r.is_gap]
+    return tuple(sorted(ranges, key=lambda r: (r["device"], r["source"], r["first"])))
 
 
 _METADATA = (
@@ -597,6 +639,16 @@ def _chained(
     return leaf, str(name.value)
 
 
+def _said(receipt: VerifiedReceipt) -> str:
+    fg, notes = receipt.claims["fg"], "; ".join(receipt.notes) or "complete"
+    what = (
+        f"{fg['count']} triggers from {fg['first']} to {fg['last']}"
+        if receipt.is_gap
+        else fg["part"]
+    )
+    return f"{fg['outcome']} {what} of {fg['device']} by {receipt.claims['iss']}; {notes}"
+
+
 def main(argv: Sequence[str]) -> int:
     """The command line; 0 where every receipt holds and no frame is missing, 6 otherwise, 2 for
     wrong usage.
@@ -619,13 +671,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"{ascii(name)[1:-1]}:{number} REFUSED {ascii(str(error))[1:-1]}")
                 continue
             good.append(receipt)
-            fg = receipt.claims["fg"]
-            print(
-                ascii(
-                    f"{name}:{number} holds: {fg['outcome']} {fg['part']} of {fg['device']} by"
-                    f" {receipt.claims['iss']}; {'; '.join(receipt.notes) or 'complete'}"
-                )[1:-1]
-            )
+            print(ascii(f"{name}:{number} holds: {_said(receipt)}")[1:-1])
     for session, counters in missing_frames(good).items():
         bad += 1
         print(

@@ -13,7 +13,7 @@ from framegate.signed.statement import Grant
 from framegate.wire import Captured, GatewayPublics, sha256
 from framegate_agent.camera.session import FrameSession, hold_grant
 from framegate_controller.ca.keys import FleetKeys
-from framegate_gateway.admission.link import CameraLink
+from framegate_gateway.admission.link import CameraLink, OpenedFrame
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import GatewayKeys
@@ -186,3 +186,7 @@ HEAD = Captured(
 
 def replace_head(**changes) -> Captured:
     return replace(HEAD, **changes)
+
+
+def opened(link: CameraLink, frame: pb.SealedFrame) -> OpenedFrame:
+    return link.open_frame(frame.metadata, frame.sealed)

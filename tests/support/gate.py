@@ -4,10 +4,13 @@ import asyncio
 import time
 
 import grpc
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused
-from framegate.identity.certificates import from_ms
+from framegate.identity.certificates import from_ms, load_certificate
+from framegate.signed.receipt import parse_leaf
 from framegate.signed.statement import verify_verdict
+from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
@@ -62,11 +65,9 @@ class Gate:
             grpc.aio.server(options=SERVER_OPTIONS),
             grpc.aio.server(options=SERVER_OPTIONS),
         )
+        self.conversations = Conversations(self.view, self.engine, maker, self.receipts)
         rpc.add_FramesServicer_to_server(
-            FramesService(
-                self.keys, self.view, Conversations(self.view, self.engine, maker, self.receipts)
-            ),
-            self.server,
+            FramesService(self.keys, self.view, self.conversations), self.server
         )
         rpc.add_GatewayOperatorServicer_to_server(
             GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts),
@@ -115,6 +116,35 @@ class Gate:
         await call.write(pb.CameraMessage(opening=session.opening(self.camera)))
         assert (await call.read()).WhichOneof("kind") == "accepted"
         return session
+
+    def leaves(self, kind: str = "") -> list[dict]:
+        """Claims of the leaves that are on disk, oldest first."""
+        with self.receipts.reading() as connection:
+            rows = connection.execute("SELECT leaf FROM leaves ORDER BY number").fetchall()
+        claims = [parse_leaf(row[0]) for row in rows]
+        return [c for c in claims if kind in {"", c["kind"]}]
+
+    async def talk(self, messages, certificate=None) -> list[pb.GatewayMessage]:
+        """A conversation over a broker: who it is with is a certificate, which is public. Messages
+        are the camera's, or functions of what was answered so far; all answers.
+        """
+        der = (certificate or self.camera.certificate).public_bytes(Encoding.DER)
+        answers, todo = [], list(messages)
+
+        async def read():
+            if not todo:
+                return None
+            one = todo.pop(0)
+            message = one(answers) if callable(one) else one
+            return await message if asyncio.iscoroutine(message) else message
+
+        async def write(message):
+            answers.append(message)
+
+        await self.conversations.converse(
+            lambda: CameraLink(load_certificate(der), self.keys, self.view), read, write
+        )
+        return answers
 
     def verdict(self, message):
         assert message.WhichOneof("kind") == "answer", message

@@ -32,6 +32,10 @@ class RecordingOutput:
 
     def __init__(self) -> None:
         self.decisions, self.stops, self.beats, self.broken = [], [], 0, False
+        self.expected = []
+
+    async def expect(self, sequence):
+        self.expected.append(sequence)
 
     async def decide(self, decision, envelope):
         if self.broken:

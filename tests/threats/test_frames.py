@@ -13,13 +13,15 @@ from support.refusals import refused
 def test_n101_replayed_and_reordered_frames(door):
     link, session = door.opened()
     frames = [session.seal(replace_head(trigger_sequence=n), b"image%d" % n) for n in range(3)]
-    assert link.admit(frames[0].metadata, frames[0].sealed)
+    assert link.admit(link.open_frame(frames[0].metadata, frames[0].sealed))
     assert (
-        refused(lambda: link.admit(frames[0].metadata, frames[0].sealed)) == Reason.FRAME_REPLAYED
+        refused(lambda: link.admit(link.open_frame(frames[0].metadata, frames[0].sealed)))
+        == Reason.FRAME_REPLAYED
     )
-    assert link.admit(frames[2].metadata, frames[2].sealed).missing == 1
+    assert link.admit(link.open_frame(frames[2].metadata, frames[2].sealed)).missing == 1
     assert (
-        refused(lambda: link.admit(frames[1].metadata, frames[1].sealed)) == Reason.FRAME_REPLAYED
+        refused(lambda: link.admit(link.open_frame(frames[1].metadata, frames[1].sealed)))
+        == Reason.FRAME_REPLAYED
     )
 
 
@@ -28,17 +30,19 @@ def test_n101_truncated_and_flipped_frames(door):
     frame = session.seal(HEAD, b"image bytes")
     for at in range(len(frame.sealed)):
         flipped = frame.sealed[:at] + bytes([frame.sealed[at] ^ 1]) + frame.sealed[at + 1 :]
-        assert refused(lambda f=flipped: link.admit(frame.metadata, f)) in {
+        assert refused(lambda f=flipped: link.open_frame(frame.metadata, f)) in {
             Reason.FRAME_AUTHENTICATION,
             Reason.FRAME_SESSION,
             Reason.MALFORMED,
         }
-        assert refused(lambda n=at: link.admit(frame.metadata, frame.sealed[:n])) in {
+        assert refused(lambda n=at: link.open_frame(frame.metadata, frame.sealed[:n])) in {
             Reason.FRAME_AUTHENTICATION,
             Reason.FRAME_SESSION,
             Reason.MALFORMED,
         }
-    assert link.admit(frame.metadata, frame.sealed), "forged frames must not push the real one out"
+    assert link.admit(link.open_frame(frame.metadata, frame.sealed)), (
+        "forged frames must not push the real one out"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_n101_relabelled_frame(door, change):
     link, session = door.opened()
     frame = session.seal(HEAD, b"image")
     label = replace(FrameMetadata.parse(frame.metadata), **change).marshal()
-    assert refused(lambda: link.admit(label, frame.sealed)) == Reason.FRAME_AUTHENTICATION
+    assert refused(lambda: link.open_frame(label, frame.sealed)) == Reason.FRAME_AUTHENTICATION
 
 
 def test_n101_a_camera_cannot_speak_for_another(door):
@@ -67,16 +71,21 @@ def test_n101_a_camera_cannot_speak_for_another(door):
     signed = session.opening(door.key)
     link.open(signed.opening, signed.signature)
     frame = session.seal(HEAD, b"image")
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.FRAME_LABEL
-    assert link.claimed(frame.metadata) is None
+    assert (
+        refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed)))
+        == Reason.FRAME_LABEL
+    )
 
 
 def test_n102_frame_of_another_session(door):
     link, session = door.opened()
     other_link, _ = door.opened()
     frame = session.seal(HEAD, b"image")
-    assert refused(lambda: other_link.admit(frame.metadata, frame.sealed)) == Reason.FRAME_SESSION
-    assert link.admit(frame.metadata, frame.sealed)
+    assert (
+        refused(lambda: other_link.admit(other_link.open_frame(frame.metadata, frame.sealed)))
+        == Reason.FRAME_SESSION
+    )
+    assert link.admit(link.open_frame(frame.metadata, frame.sealed))
 
 
 def test_n102_frame_for_another_gateway(door, keys):
@@ -84,7 +93,7 @@ def test_n102_frame_for_another_gateway(door, keys):
     other = Door(keys)
     frame = session.seal(HEAD, b"image")
     assert (
-        refused(lambda: other.opened()[0].admit(frame.metadata, frame.sealed))
+        refused(lambda: other.opened()[0].open_frame(frame.metadata, frame.sealed))
         == Reason.FRAME_SESSION
     )
     assert link is not None

@@ -24,7 +24,10 @@ def test_n113_session_ends_with_its_grant(door):
     link, session = door.opened()
     door.view.clock_offset_ms += 61_000
     frame = session.seal(HEAD, b"image")
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.GRANT_EXPIRED
+    assert (
+        refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed)))
+        == Reason.GRANT_EXPIRED
+    )
 
 
 def test_n113_camera_stops_sealing_when_its_grant_ends(door):

@@ -95,13 +95,17 @@ def test_N109_frames_that_show_nothing_worth_inspecting(inspector, case):
 def test_n103_announced_dimensions(door, size):
     link, session = door.opened()
     frame = session.seal(replace_head(width=size[0], height=size[1]), b"image")
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.IMAGE
+    assert (
+        refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed))) == Reason.IMAGE
+    )
 
 
 def test_n103_unknown_encoding(door):
     link, session = door.opened()
     frame = session.seal(replace_head(encoding=9), b"image")
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.IMAGE
+    assert (
+        refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed))) == Reason.IMAGE
+    )
 
 
 def test_n109_the_same_image_under_another_trigger_is_a_frozen_camera(door):
@@ -114,6 +118,8 @@ def test_n109_the_same_image_under_another_trigger_is_a_frozen_camera(door):
     ):
         frame = session.seal(replace_head(trigger_sequence=number), image)
         if reason:
-            assert refused(lambda f=frame: link.admit(f.metadata, f.sealed)) == reason
+            assert (
+                refused(lambda f=frame: link.admit(link.open_frame(f.metadata, f.sealed))) == reason
+            )
         else:
-            assert link.admit(frame.metadata, frame.sealed).image == image
+            assert link.admit(link.open_frame(frame.metadata, frame.sealed)).image == image

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from framegate.errors import FramegateError, Malformed
 from framegate.identity.names import parse_name
 from framegate.record.entry import entry_bytes
-from framegate_line.adapter import parse_trigger
+from framegate_line.triggers import parse_trigger
 from framegate_operator.audit_rows import as_csv
 from framegate_operator.broker import mosquitto_acl
 

@@ -86,7 +86,7 @@ async def test_n123_after_a_kill_nothing_old_passes_and_nothing_is_lost(bench_li
     assert (
         b.ledger.latest(10)[0].outcome
         and b.ledger.counts().reasons == {"restarted": 1}
-        and b.ledger.counts().open == 0
+        and b.ledger.counts().waiting == 0
     )
 
 
@@ -117,7 +117,7 @@ async def test_n123_a_pass_that_was_not_handed_over_in_time_stays_here(bench_lin
 )
 def test_n114_decisions_that_a_diverter_refuses(bench_line, change):
     b = bench_line
-    good = Decision("d", "press-7", "p", 1, "PASS", "", ("v",), b.now, b.now + 1000)
+    good = Decision("d", "press-7", "p", "t", 1, 0, "PASS", "", ("v",), b.now, b.now + 1000)
     credentials = load_credentials(b.folder, "press-7")
 
     def check(decision: Decision) -> Decision:

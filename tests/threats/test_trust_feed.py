@@ -9,13 +9,13 @@ from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import SILENCE_S, TrustView
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.access import access_update
-from support.frames import CAMERA, HEAD, SoftKey
+from support.frames import CAMERA, HEAD, SoftKey, opened
 from support.refusals import refused
 
 
 def test_n100_camera_that_is_not_trusted_now_with_a_certificate_that_lives(door):
     link, session = door.opened()
-    frame = session.seal(HEAD, b"image")
+    frame = opened(link, session.seal(HEAD, b"image"))
     for state, reason in (
         ("quarantined", Reason.QUARANTINED),
         ("suspect", Reason.SUSPECT),
@@ -24,26 +24,26 @@ def test_n100_camera_that_is_not_trusted_now_with_a_certificate_that_lives(door)
         ("pending", Reason.NOT_TRUSTED),
     ):
         door.trust(state)
-        assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == reason
+        assert refused(lambda: link.admit(frame)) == reason
     door.trust()
-    assert link.admit(frame.metadata, frame.sealed).image == b"image"
+    assert link.admit(frame).image == b"image"
 
 
 def test_n100_result_that_ran_out(door):
     link, session = door.opened()
     door.trust(remaining_ms=500)
     door.now_s += 0.6
-    frame = session.seal(HEAD, b"image")
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.STALE
+    frame = opened(link, session.seal(HEAD, b"image"))
+    assert refused(lambda: link.admit(frame)) == Reason.STALE
 
 
 def test_n100_host_that_lost_its_standing(door):
     link, session = door.opened()
     door.trust(host_state="suspect")
-    frame = session.seal(HEAD, b"image")
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.SUSPECT
+    frame = opened(link, session.seal(HEAD, b"image"))
+    assert refused(lambda: link.admit(frame)) == Reason.SUSPECT
     door.keys.credentials = None
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.NOT_TRUSTED
+    assert refused(lambda: link.admit(frame)) == Reason.NOT_TRUSTED
 
 
 def test_n100_an_earlier_key_of_the_same_camera(door):
@@ -55,14 +55,14 @@ def test_n100_an_earlier_key_of_the_same_camera(door):
 def test_n82_certificate_that_expires_on_an_open_channel(door):
     door.certificate = door.issue(CAMERA, door.key, timedelta(seconds=2))
     link, session = door.opened()
-    frame = session.seal(HEAD, b"image")
+    frame = opened(link, session.seal(HEAD, b"image"))
     door.view.clock_offset_ms += 3000
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.CERTIFICATE_EXPIRED
+    assert refused(lambda: link.admit(frame)) == Reason.CERTIFICATE_EXPIRED
     door.view.clock_offset_ms -= 3000
     fresh = door.issue(CAMERA, door.key)
     link.refresh(fresh.public_bytes(Encoding.DER))
     door.view.clock_offset_ms += 3000
-    assert link.admit(frame.metadata, frame.sealed).image == b"image"
+    assert link.admit(frame).image == b"image"
 
 
 def test_n82_refresh_with_another_key_name_or_issuer(door):
@@ -82,11 +82,11 @@ def test_n82_refresh_with_another_key_name_or_issuer(door):
 
 def test_n89_silence_of_the_feed_closes_the_gate(door):
     link, session = door.opened()
-    frame = session.seal(HEAD, b"image")
+    frame = opened(link, session.seal(HEAD, b"image"))
     door.now_s += SILENCE_S + 0.1
-    assert refused(lambda: link.admit(frame.metadata, frame.sealed)) == Reason.TRUST_FEED
+    assert refused(lambda: link.admit(frame)) == Reason.TRUST_FEED
     door.trust()
-    assert link.admit(frame.metadata, frame.sealed)
+    assert link.admit(frame)
 
 
 def test_n89_grace_never_reaches_past_the_result(keys):

@@ -208,6 +208,7 @@ class CameraStream:
         while True:
             await self._renew(link)
             await self._end_sessions(link)
+            self._frames.require_answers()
             if time.monotonic() > link.begun_at_s + MAX_LINK_S:
                 if not self._frames.sent:
                     await self._part(link)
@@ -227,7 +228,8 @@ class CameraStream:
                 continue
             if len(self._frames.sent) >= MAX_IN_FLIGHT:
                 link.answered.clear()
-                await link.answered.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(link.answered.wait(), 0.5)
                 continue
             await self._send_one(link)
 
@@ -242,7 +244,8 @@ class CameraStream:
                 return
             self._frames.waiting.appendleft(frame)
             raise
-        self._frames.sent[frame.head.trigger_sequence] = SentFrame(frame, link.session, counter)
+        name = link.session.session.hex(), counter
+        self._frames.sent[name] = SentFrame(frame, link.session, counter, time.monotonic())
         await link.carrier.write(pb.CameraMessage(frame=sealed))
 
     async def _renew(self, link: _Link) -> None:
@@ -334,8 +337,8 @@ class CameraStream:
                 raise refusal(message)
 
     def _answer(self, envelope: bytes, lease: HeldGrant) -> None:
-        """One verdict: signed, fresh, by the granted host, from the granted model, on a frame that
-        is on its way.
+        """One verdict: signed, fresh, by the granted host, from the granted model, on the very
+        frame that is on its way (session and counter; part, type and trigger).
         """
         state = self._identity.state
         verdict = verify_verdict(
@@ -344,17 +347,21 @@ class CameraStream:
             state.root_certificate,
             from_ms(self._identity.clock.now_ms()),
         )
-        sent = self._frames.sent.pop(verdict.trigger_sequence, None)
+        sent = self._frames.sent.get((verdict.session, verdict.counter))
+        of = (verdict.part, verdict.part_type, verdict.trigger_sequence)
+        head = None if sent is None else sent.frame.head
         if (
             (verdict.gateway, verdict.device) != (lease.grant.host, state.device)
             or sent is None
-            or sent.frame.head.part != verdict.part
+            or head is None
+            or of != (head.part, head.part_type, head.trigger_sequence)
         ):
             raise Refused.of(
                 Reason.VERDICT,
                 f"a verdict of {lease.grant.host} on a frame we sent",
-                f"{verdict.gateway} {verdict.device} {verdict.part}",
+                f"{verdict.gateway} {verdict.device} {of}",
             )
+        del self._frames.sent[verdict.session, verdict.counter]
         if verdict.model_sha256 != lease.grant.model_sha256:
             raise Refused.of(
                 Reason.MODEL,

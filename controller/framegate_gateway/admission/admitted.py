@@ -1,4 +1,6 @@
-"""What admission hands on: a frame that passed every check, and the grant it is judged by."""
+"""What admission hands on: a frame that opened, one that passed every check, and the grant it is
+judged by.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,21 @@ class GrantFacts:
     mask_version: int
     mask_sha256: str
     model_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFrame:
+    """A frame that a session's key opened; made by `CameraLink.open_frame` only. What it says of
+    itself is its camera's word; nothing of its image was read.
+    """
+
+    metadata: FrameMetadata
+    metadata_bytes: bytes
+    image: bytes
+    counter: int
+    missing: int
+    kid: int
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

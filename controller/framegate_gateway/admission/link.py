@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Malformed, Reason, Refused
+from framegate.errors import Reason, Refused
 from framegate.identity.certificates import (
     Purpose,
     VerifiedCertificate,
@@ -43,7 +43,7 @@ from framegate.wire import (
     opening_info,
     sha256,
 )
-from framegate_gateway.admission.admitted import Admitted, GrantFacts
+from framegate_gateway.admission.admitted import Admitted, GrantFacts, OpenedFrame
 from framegate_gateway.admission.camera_head import TakenHead, verify_camera_head
 from framegate_gateway.trust.feed import Standing, TrustView
 from framegate_gateway.trust.keys import GatewayKeys, HpkeKey
@@ -250,70 +250,64 @@ class CameraLink:
         )
         return standing
 
-    def admit(self, metadata_bytes: bytes, sealed: bytes) -> Admitted:
-        """Admit one sealed frame, in this order; nothing is decoded before the last check.
+    def open_frame(self, metadata_bytes: bytes, sealed: bytes) -> OpenedFrame:
+        """Open one sealed frame. What fails here is nobody's word: it is counted and not answered,
+        so that whoever has no session's key cannot make a gateway sign or keep anything.
 
-        1. the sender stands now;
-        2. size;
-        3. a session of this link, whose grant runs;
-        4. counter, tag over header and exact metadata (`Opener.open`);
-        5. metadata, out of the authenticated bytes: this device, this session;
-        6. encoding and claimed dimensions;
-        7. taken under the masks the grant names, or later ones, which this link has seen signed; 8.
-           not the very bytes of a recent frame under another trigger: no sensor gives one image
-           twice (N109). The worker reads the dimensions from the image's own header before decoding
-           and compares.
+        1. size;
+        2. a session of this link whose opening was accepted and that has not been closed;
+        3. counter, tag over header and exact metadata (`Opener.open`);
+        4. the metadata, out of the authenticated bytes, parse and are of this device and session.
         """
-        standing = self.standing()  # 1
-        if len(sealed) > MAX_FRAME_BYTES:  # 2
+        if len(sealed) > MAX_FRAME_BYTES:  # 1
             raise Refused.of(
                 Reason.FRAME_TOO_LARGE, f"at most {MAX_FRAME_BYTES} bytes", len(sealed)
             )
         kid = parse_header(sealed[:17]).kid
         session = self._sessions.get(kid)
-        if session is None or session.closes_at_s <= time.monotonic():  # 3
+        if session is None or session.closes_at_s <= time.monotonic():  # 2
             raise Refused.of(
                 Reason.FRAME_SESSION, "an open frame session of this connection", f"key id {kid}"
             )
-        if session.grant_ends_ms <= self._view.now_ms():
-            raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended")
-        counter, missing, image = session.opener.open(sealed, metadata_bytes)  # 4
+        counter, missing, image = session.opener.open(sealed, metadata_bytes)  # 3
         metadata = FrameMetadata.parse(metadata_bytes)
-        if metadata.device != self.device or metadata.session != session.session:  # 5
+        if metadata.device != self.device or metadata.session != session.session:  # 4
             raise Refused.of(
                 Reason.FRAME_LABEL, f"a frame of {self.device} in this session", metadata.device
             )
+        return OpenedFrame(metadata, metadata_bytes, image, counter, missing, kid, session.source)
+
+    def admit(self, frame: OpenedFrame) -> Admitted:
+        """Admit one frame that opened, in this order; nothing is decoded before the last check.
+
+        1. the sender stands now;
+        2. the session's grant runs;
+        3. encoding and claimed dimensions;
+        4. taken under the masks the grant names, or later ones, which this link has seen signed;
+        5. not the very bytes of a recent frame under another trigger: no sensor gives one image
+           twice (N109).
+
+        The worker reads the dimensions from the image's own header before decoding and compares.
+        """
+        standing, metadata = self.standing(), frame.metadata  # 1
+        session = self._sessions.get(frame.kid)
+        if session is None or session.grant_ends_ms <= self._view.now_ms():  # 2
+            raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended")
         if (
             metadata.encoding not in {ENCODING_JPEG, ENCODING_PNG}
             or not 0 < metadata.width * metadata.height <= MAX_FRAME_PIXELS
-        ):  # 6
+        ):  # 3
             raise Refused.of(
                 Reason.IMAGE,
                 f"JPEG or PNG of at most {MAX_FRAME_PIXELS} pixels",
                 f"{metadata.width}x{metadata.height}",
             )
-        grant = session.grant
-        polygons = self._masks.get(metadata.mask_sha256)
-        stale = (
-            polygons is None
-            or metadata.mask_version < grant.mask_version
-            or (
-                metadata.mask_version == grant.mask_version
-                and metadata.mask_sha256.hex() != grant.mask_sha256
-            )
-        )
-        if stale or polygons is None:  # 7
-            raise Refused.of(
-                Reason.MASK,
-                f"masks of version {grant.mask_version}",
-                f"version {metadata.mask_version}",
-                "the camera takes them with its next grant",
-            )
-        digest = sha256(image)
+        polygons = self._masks_of(metadata, session.grant)  # 4
+        digest = sha256(frame.image)
         if (
             session.recent.setdefault(digest, metadata.trigger_sequence)
             != metadata.trigger_sequence
-        ):  # 8
+        ):  # 5
             raise Refused.of(
                 Reason.FRAME_FROZEN,
                 "a new image for a new trigger",
@@ -324,16 +318,35 @@ class CameraLink:
             session.recent.popitem(last=False)
         return Admitted(
             metadata,
-            metadata_bytes,
-            image,
+            frame.metadata_bytes,
+            frame.image,
             digest,
-            counter,
-            missing,
+            frame.counter,
+            frame.missing,
             standing,
-            grant,
+            session.grant,
             polygons,
             self._decided,
         )
+
+    def _masks_of(self, metadata: FrameMetadata, grant: GrantFacts) -> tuple[Polygon, ...]:
+        polygons = self._masks.get(metadata.mask_sha256)
+        stale = (
+            polygons is None
+            or metadata.mask_version < grant.mask_version
+            or (
+                metadata.mask_version == grant.mask_version
+                and metadata.mask_sha256.hex() != grant.mask_sha256
+            )
+        )
+        if stale or polygons is None:
+            raise Refused.of(
+                Reason.MASK,
+                f"masks of version {grant.mask_version}",
+                f"version {metadata.mask_version}",
+                "the camera takes them with its next grant",
+            )
+        return polygons
 
     @property
     def _decided(self) -> str:
@@ -351,16 +364,6 @@ class CameraLink:
     def session_certificate(self) -> bytes:
         """DER of the certificate this connection stands under now."""
         return self._identity.certificate.public_bytes(Encoding.DER)
-
-    def claimed(self, metadata_bytes: bytes) -> FrameMetadata | None:
-        """What a refused frame says of itself, for its UNINSPECTED verdict; None where it does not
-        parse or names another device.
-        """
-        try:
-            metadata = FrameMetadata.parse(metadata_bytes)
-        except Malformed:
-            return None
-        return metadata if metadata.device == self.device else None
 
     def _verified(self, certificate: x509.Certificate) -> VerifiedCertificate:
         credentials = self._keys.credentials

@@ -1,5 +1,5 @@
 """One camera's conversation with the gateway, whatever carries it: sealed frames in, signed
-verdicts out, exactly one for every frame.
+verdicts out, exactly one for every frame that opens. What does not open is counted.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Final
 
-from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
-from framegate.sframe import parse_header
-from framegate.wire import FrameHead, FrameMetadata
-from framegate_gateway.admission.admitted import Admitted
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.wire import FrameHead
+from framegate_gateway.admission.admitted import Admitted, OpenedFrame
+from framegate_gateway.admission.budget import MAX_IN_FLIGHT, CameraBudget
+from framegate_gateway.admission.gaps import TriggerGaps
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
@@ -28,12 +29,24 @@ log = logging.getLogger(__name__)
 Read = Callable[[], Awaitable[pb.CameraMessage | None]]
 """The camera's next message, None at the end."""
 Write = Callable[[pb.GatewayMessage], Awaitable[None]]
-MAX_SOURCES: Final = 10_000
-"""Sources whose last trigger is remembered; their names are the cameras' own choice."""
-MAX_GAP: Final = 1_000
-"""Missing triggers that one frame may account for; a larger jump is a new count, not a gap."""
-MAX_IN_FLIGHT: Final = 64
-"""Frames of one connection between admission and verdict; one more is UNINSPECTED at once."""
+OPENING_S: Final = 30.0
+"""How long a conversation may go on without an accepted opening: a TPM signs in a second, and who
+only brings heads is done sooner.
+"""
+MAX_UNOPENED: Final = 64
+"""Frames of one conversation that did not open; one more ends it. An honest camera opens another,
+and has its frames there.
+"""
+
+
+@dataclass
+class _Conversation:
+    """What a conversation has on the way; frames' tasks end with it, receipts of gaps do not."""
+
+    link: CameraLink
+    budget: CameraBudget
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    unopened: int = 0
 
 
 class Conversations:
@@ -54,8 +67,8 @@ class Conversations:
             receipts,
             learner,
         )
-        self._last_trigger: dict[tuple[str, str], int] = {}
-        self._gaps: set[asyncio.Task[bytes]] = set()
+        self._budgets: dict[str, CameraBudget] = {}
+        self.gaps = TriggerGaps(maker.gap)
 
     async def converse(
         self, link_of: Callable[[], CameraLink], read: Read, write_one: Write
@@ -69,15 +82,17 @@ class Conversations:
             async with writing:
                 await write_one(message)
 
-        tasks: set[asyncio.Task[None]] = set()
+        talk: _Conversation | None = None
         try:
             link = link_of()
             link.standing()
+            talk = _Conversation(link, self._budgets.setdefault(link.device, CameraBudget()))
             await write(pb.GatewayMessage(offer=link.offer()))
-            while (message := await read()) is not None:
-                await self._message(link, message, write, tasks)
-            if tasks:
-                await asyncio.wait(tasks)
+            begun_s = time.monotonic()
+            while (message := await _next(read, link, begun_s)) is not None:
+                await self._message(talk, message, write)
+            if talk.tasks:
+                await asyncio.wait(talk.tasks)
         except FramegateError as error:
             log.info("stream ended: %s", ascii(str(error)))
             await write(pb.GatewayMessage(refusal=pb.Refusal(failures=to_failures(error.failures))))
@@ -90,19 +105,13 @@ class Conversations:
             )
             await write(pb.GatewayMessage(refusal=pb.Refusal(failures=to_failures(fault.failures))))
         finally:
-            for task in tasks:
+            for task in talk.tasks if talk is not None else ():
                 task.cancel()
 
-    async def _message(
-        self,
-        link: CameraLink,
-        message: pb.CameraMessage,
-        write: Write,
-        tasks: set[asyncio.Task[None]],
-    ) -> None:
-        kind = message.WhichOneof("kind")
+    async def _message(self, talk: _Conversation, message: pb.CameraMessage, write: Write) -> None:
+        kind, link = message.WhichOneof("kind"), talk.link
         if kind == "frame":
-            self._frame(link, message.frame, write, tasks)
+            self._frame(talk, message.frame, write)
         elif kind == "opening":
             kid = await asyncio.to_thread(
                 link.open, message.opening.opening, message.opening.signature
@@ -128,12 +137,16 @@ class Conversations:
 
     async def _head(self, link: CameraLink, signed: pb.SignedHead, write: Write) -> None:
         """Keep a head. One that does not hold is refused for good and ends nothing: its frames'
-        receipts stay without the camera's word.
+        receipts stay without the camera's word. Before an accepted opening that is not told: whose
+        conversation this is is then a claim.
         """
         try:
             taken = await asyncio.to_thread(link.head, signed.head, signed.signature, signed.leaves)
         except FramegateError as error:
             log.warning("head of %s refused: %s", link.device, ascii(str(error)))
+            if not link.opened:
+                self._maker.unanswered(Reason.FRAME_HEAD)
+                return
             session = FrameHead.parse(signed.head).session
             await write(pb.GatewayMessage(head_taken=pb.HeadTaken(session=session, refused=True)))
             return
@@ -142,57 +155,45 @@ class Conversations:
         )
         await write(pb.GatewayMessage(head_taken=pb.HeadTaken(session=taken.session)))
 
-    def _frame(
-        self, link: CameraLink, frame: pb.SealedFrame, write: Write, tasks: set[asyncio.Task[None]]
-    ) -> None:
-        """Admit and hand over one frame, or answer UNINSPECTED. A frame that names no part of this
-        camera's ends the stream.
+    def _frame(self, talk: _Conversation, sealed: pb.SealedFrame, write: Write) -> None:
+        """Open, admit and hand over one frame, or answer UNINSPECTED. A frame that does not open
+        is counted, and many of them end the conversation; so is a refused one for whose answer the
+        camera's budget has no room.
         """
+        link, budget = talk.link, talk.budget
         try:
-            if len(tasks) >= MAX_IN_FLIGHT:
-                raise Refused.of(
-                    Reason.FRAME_IN_FLIGHT, f"at most {MAX_IN_FLIGHT} frames in flight", len(tasks)
-                )
-            admitted = link.admit(frame.metadata, frame.sealed)
+            frame = link.open_frame(sealed.metadata, sealed.sealed)
         except FramegateError as error:
-            claimed = link.claimed(frame.metadata)
-            if claimed is None:
+            self._maker.unanswered(error.reason)
+            talk.unopened += 1
+            if talk.unopened > MAX_UNOPENED:
                 raise
-            self._account(link, claimed)
-            work = self._refuse(
-                claimed, error, write, _claimed_counter(frame.sealed), model=link.model
-            )
-        else:
-            self._account(link, admitted.metadata)
-            work = self._inspect(link, admitted, write)
-        task = asyncio.get_running_loop().create_task(work)
-        tasks.add(task)
-        task.add_done_callback(lambda done: _ended(done, tasks))
-
-    def _account(self, link: CameraLink, metadata: FrameMetadata) -> None:
-        """Triggers of this source between the last frame and this one never came: each is
-        UNINSPECTED, on the broker and in the journal.
-
-        A count that goes back is a camera that started again.
-        """
-        key, now = (link.device, link.source), metadata.trigger_sequence
-        before = self._last_trigger.get(key, now)
-        if len(self._last_trigger) >= MAX_SOURCES and key not in self._last_trigger:
-            self._last_trigger.clear()
-        self._last_trigger[key] = now
-        if 1 < now - before <= MAX_GAP:
-            log.warning("%s: %d frames never came", link.device, now - before - 1)
-            for missing in range(before + 1, now):
-                gap = replace(
-                    metadata, part="", trigger_sequence=missing, session=bytes(16)
-                )  # no session sealed it: it is nobody's frame
-                task = asyncio.get_running_loop().create_task(
-                    self._maker.uninspected(gap, Reason.FRAME_GAP)
+            return
+        m = frame.metadata
+        self.gaps.seen(link.device, frame.source, m.trigger_sequence, m.session, budget)
+        try:
+            if budget.full:
+                raise Refused.of(
+                    Reason.FRAME_IN_FLIGHT,
+                    f"at most {MAX_IN_FLIGHT} frames in flight",
+                    budget.in_flight,
                 )
-                self._gaps.add(task)
-                task.add_done_callback(self._gaps.discard)
+            admitted = link.admit(frame)
+        except FramegateError as error:
+            if not budget.spend_refusal():
+                self._maker.unanswered(error.reason)
+                return
+            work = self._refuse(frame, error, write, model=link.model)
+        else:
+            work = self._inspect(link, frame, admitted, write)
+        task = asyncio.get_running_loop().create_task(work)
+        budget.in_flight += 1
+        talk.tasks.add(task)
+        task.add_done_callback(lambda done: _ended(done, talk))
 
-    async def _inspect(self, link: CameraLink, admitted: Admitted, write: Write) -> None:
+    async def _inspect(
+        self, link: CameraLink, frame: OpenedFrame, admitted: Admitted, write: Write
+    ) -> None:
         m, begun = admitted.metadata, time.perf_counter()
         if self._learner is not None:
             self._learner.offer(m.part_type, admitted.image)
@@ -213,42 +214,44 @@ class Conversations:
                 admitted, inspection, 1e3 * (time.perf_counter() - begun)
             )
         except FramegateError as error:
-            await self._refuse(m, error, write, admitted.counter, admitted)
+            await self._refuse(frame, error, write, admitted)
             return
         except Exception:  # whatever fails here, the frame has its answer and the part is diverted
             log.exception("inspection failed")
-            await self._refuse(
-                m,
-                Unavailable.of(Reason.INTERNAL, "an inspection", "a fault of the gateway"),
-                write,
-                admitted.counter,
-                admitted,
-            )
+            fault = Unavailable.of(Reason.INTERNAL, "an inspection", "a fault of the gateway")
+            await self._refuse(frame, fault, write, admitted)
             return
         await write(pb.GatewayMessage(answer=pb.FrameAnswer(verdict=envelope)))
 
     async def _refuse(
         self,
-        metadata: FrameMetadata,
+        frame: OpenedFrame,
         error: FramegateError,
         write: Write,
-        counter: int = 0,
         admitted: Admitted | None = None,
         model: str = "",
     ) -> None:
-        envelope = await self._maker.uninspected(metadata, error.reason, counter, admitted, model)
+        envelope = await self._maker.uninspected(
+            frame.metadata, error.reason, frame.counter, admitted, model
+        )
         await write(pb.GatewayMessage(answer=pb.FrameAnswer(verdict=envelope)))
 
 
-def _claimed_counter(sealed: bytes) -> int:
+async def _next(read: Read, link: CameraLink, begun_s: float) -> pb.CameraMessage | None:
+    """The next message; None at the end, and where no opening was accepted in time."""
+    if link.opened:
+        return await read()
     try:
-        return parse_header(sealed[:17]).counter
-    except Malformed:
-        return 0
+        async with asyncio.timeout(max(0.0, begun_s + OPENING_S - time.monotonic())):
+            return await read()
+    except TimeoutError:
+        log.info("%s: no opening within %g s", link.device, OPENING_S)
+        return None
 
 
-def _ended(task: asyncio.Task[None], tasks: set[asyncio.Task[None]]) -> None:
-    tasks.discard(task)
+def _ended(task: asyncio.Task[None], talk: _Conversation) -> None:
+    talk.tasks.discard(task)
+    talk.budget.in_flight -= 1
     if not task.cancelled() and (error := task.exception()) is not None:
         log.info(
             "frame: %s", ascii(str(error))

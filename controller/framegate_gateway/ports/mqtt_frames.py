@@ -2,8 +2,8 @@
 framegate/v1/frames/<camera>/<gateway>/<link> and …/answers/….
 
 The broker sees sealed frames, public keys and signatures. Who a conversation belongs to is first a
-claim, the certificate in its `hello`; nothing is admitted before the opening, which that
-certificate's key in the camera's TPM signs.
+claim, the certificate in its `hello`; nothing is admitted, answered with a verdict or kept before
+the opening, which that certificate's key in the camera's TPM signs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from google.protobuf.message import DecodeError
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import load_certificate
+from framegate_gateway.admission.budget import MAX_IN_FLIGHT
 from framegate_gateway.admission.link import CameraLink
-from framegate_gateway.ports.conversation import MAX_IN_FLIGHT, Conversations
+from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.verdicts.publish import Publisher

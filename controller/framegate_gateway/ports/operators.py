@@ -27,6 +27,7 @@ from framegate_gateway.ports.operator_access import (
 )
 from framegate_gateway.receipts.lineage import lineage
 from framegate_gateway.receipts.read import Wanted, receipts
+from framegate_gateway.receipts.retention import ReceiptRetention, receipts_kept
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import GatewayKeys
@@ -57,6 +58,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         learner: GoldenLearner | None = None,
         pinned: PinnedModel | None = None,
         parts: FleetParts | None = None,
+        retention: ReceiptRetention | None = None,
     ) -> None:
         self._keys, self._view, self._models, self._journal, self._store = (
             keys,
@@ -68,6 +70,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         self._vault, self._egress, self._locked = vault, egress, locked
         self._learner, self._pinned, self._parts = learner, pinned, parts
         self._access = OperatorAccess(keys, view, egress)
+        self._retention = retention
 
     async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
         """The latest verdicts, newest first."""
@@ -168,6 +171,8 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             model_state=self._model_state(),
             known_answers=self._models.engine.known_answers,
             parts=len(self._parts) if self._parts is not None else 0,
+            unanswered=dict(self._journal.unanswered),
+            receipts=await asyncio.to_thread(receipts_kept, self._retention),
         )
 
     def _model_state(self) -> str:

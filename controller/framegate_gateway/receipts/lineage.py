@@ -36,7 +36,7 @@ def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, A
         return {
             "id": claims["cti"],
             "kind": "event",
-            "event": fg,
+            "event": {"event": "gap", **fg} if row["kind"] == "gap" else fg,
             "gateway": claims["iss"],
             "at_ms": claims["iat_ms"],
             "batch": _batch(batch),

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import Reason, Refused
-from framegate.record.merkle import Tree, data_tree, packed_tree
+from framegate.receipt_verifier import leaf_hash
+from framegate.record.merkle import Tree, packed_tree
 from framegate.signed.receipt import PlaceInBatch, PlaceUnderHead, assemble
+from framegate_gateway.receipts.retention import PRUNED
 from framegate_gateway.receipts.store import ReceiptStore
 
 MAX_RECEIPTS: Final = 10_000
 """Receipts of one answer: some hundred megabytes, streamed; more is asked for by time."""
-_LEAF: Final = "number, leaf, payload, metadata, session, counter, id"
+_LEAF: Final = "number, leaf, payload, metadata, session, counter, id, kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,12 @@ class _Trees:
     def batch(self, number: int, first: int, count: int) -> Tree:
         if number not in self._batches:
             rows = self._connection.execute(
-                "SELECT leaf FROM leaves WHERE number >= ? AND number < ? ORDER BY number",
+                "SELECT kind, leaf FROM leaves WHERE number >= ? AND number < ? ORDER BY number",
                 (first, first + count),
             ).fetchall()
-            self._batches[number] = data_tree([r[0] for r in rows])
+            self._batches[number] = Tree(
+                [leaf if kind == PRUNED else leaf_hash(leaf) for kind, leaf in rows]
+            )
         return self._batches[number]
 
     def session(self, session: bytes) -> tuple[bytes, bytes, bytes, Tree] | None:
@@ -74,7 +78,7 @@ def receipts(
     with store.reading() as connection:
         trees = _Trees(connection)
         for row in _rows(connection, wanted):
-            number, leaf, payload, metadata, session, counter, identifier = row
+            number, leaf, payload, metadata, session, counter, identifier, kind = row
             batch = connection.execute(
                 "SELECT number, first, count, envelope, log FROM batches WHERE first <= ? ORDER BY"
                 " first DESC LIMIT 1",
@@ -89,7 +93,7 @@ def receipts(
                         "ask again in a second",
                     )
                 continue
-            if not payload:
+            if kind not in {"verdict", "gap"}:
                 continue  # events are not receipts of frames; the log has their batch
             signed = trees.session(session)
             camera = None
@@ -127,7 +131,7 @@ def _one(connection: sqlite3.Connection, columns: str, identifier: str) -> Any:
             "framegate verdict list",
         )
     rows = connection.execute(
-        f"SELECT {columns} FROM leaves WHERE id >= ? AND id < ? LIMIT 2",
+        f"SELECT {columns}, kind = 'pruned' AS gone FROM leaves WHERE id >= ? AND id < ? LIMIT 2",
         (identifier, identifier + "g"),
     ).fetchall()
     if len(rows) != 1:
@@ -137,13 +141,20 @@ def _one(connection: sqlite3.Connection, columns: str, identifier: str) -> Any:
             f"{identifier[:64]}: {'none' if not rows else 'several'}",
             "framegate verdict list",
         )
+    if rows[0][-1]:
+        raise Refused.of(
+            Reason.NOT_FOUND,
+            "a receipt that is kept",
+            f"{identifier[:64]}: its camera's receipts are over their quota, and it was old",
+            "--receipt-quota; framegate receipt export, before they are full",
+        )
     return rows[0]
 
 
 def _rows(connection: sqlite3.Connection, wanted: Wanted) -> list[Any]:
     limit = min(wanted.limit or 100, MAX_RECEIPTS)
     if wanted.id:
-        return [_one(connection, _LEAF, wanted.id)]
+        return [_one(connection, _LEAF, wanted.id)[:-1]]
     if wanted.part:
         return connection.execute(
             f"SELECT {_LEAF} FROM leaves WHERE part = ? ORDER BY number DESC LIMIT ?",
@@ -167,6 +178,7 @@ def _rows(connection: sqlite3.Connection, wanted: Wanted) -> list[Any]:
         )
         return connection.execute(query, (wanted.camera, wanted.since_ms, limit)).fetchall()
     return connection.execute(
-        f"SELECT {_LEAF} FROM leaves WHERE at_ms >= ? ORDER BY number DESC LIMIT ?",
+        f"SELECT {_LEAF} FROM leaves WHERE at_ms >= ? AND kind <> 'pruned' ORDER BY number DESC"
+        " LIMIT ?",
         (wanted.since_ms, limit),
     ).fetchall()

@@ -45,7 +45,21 @@ CREATE TABLE IF NOT EXISTS sessions (
     session BLOB PRIMARY KEY, device TEXT NOT NULL, certificate BLOB NOT NULL,
     opened_ms INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 0, head BLOB, signature BLOB,
     tree BLOB);
+CREATE TABLE IF NOT EXISTS usage (
+    device TEXT PRIMARY KEY, bytes INTEGER NOT NULL, pruned INTEGER NOT NULL DEFAULT 0);
+CREATE TRIGGER IF NOT EXISTS leaf_counts AFTER INSERT ON leaves WHEN NEW.kind IN ('verdict', 'gap')
+BEGIN
+    INSERT INTO usage (device, bytes) VALUES (NEW.device, length(NEW.leaf) + length(NEW.payload)
+        + length(NEW.metadata) + length(NEW.envelope))
+    ON CONFLICT (device) DO UPDATE SET bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS leaf_goes AFTER UPDATE OF kind ON leaves WHEN NEW.kind = 'pruned'
+BEGIN
+    UPDATE usage SET bytes = bytes - length(OLD.leaf) - length(OLD.payload)
+        - length(OLD.metadata) - length(OLD.envelope) WHERE device = OLD.device;
+END;
 """
+_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,7 @@ class ReceiptStore:
         self._connection = open_sqlite(self.path)
         self._connection.executescript(_SCHEMA)
         with self._connection:
+            self._count_usage()
             self._connection.execute(
                 "INSERT OR IGNORE INTO meta VALUES ('store', ?)", (secrets.token_hex(16),)
             )
@@ -124,7 +139,10 @@ class ReceiptStore:
             "SELECT value FROM meta WHERE name = 'store'"
         ).fetchone()[0]
         self.last = int(
-            self._connection.execute("SELECT coalesce(max(number), 0) FROM leaves").fetchone()[0]
+            self._connection.execute(
+                "SELECT max((SELECT coalesce(max(number), 0) FROM leaves),"
+                " (SELECT coalesce(max(first + count) - 1, 0) FROM batches))"
+            ).fetchone()[0]
         )
         self.orphans_end = self.last
         """Leaves up to this number were here when the process started: those not in a batch yet are
@@ -136,6 +154,19 @@ class ReceiptStore:
         self._thread = threading.Thread(target=self._commit_forever, name="receipts", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread.start()
+
+    def _count_usage(self) -> None:
+        """Count once what a store kept before usage was counted."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version == _VERSION:
+            return
+        self._connection.execute("DELETE FROM usage")
+        self._connection.execute(
+            "INSERT INTO usage (device, bytes) SELECT device, sum(length(leaf) + length(payload)"
+            " + length(metadata) + length(envelope)) FROM leaves WHERE kind IN ('verdict', 'gap')"
+            " GROUP BY device"
+        )
+        self._connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def next_number(self) -> int:
         """The number of the next leaf, which the caller MUST append. Raises Unavailable (RECEIPT)

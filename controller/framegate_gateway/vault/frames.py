@@ -9,7 +9,7 @@ import queue
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -155,6 +155,13 @@ class FrameVault:
                 (device, since_ms, limit),
             ).fetchall()
         return [r[0] for r in rows]
+
+    def holds(self, identifiers: Sequence[str]) -> set[str]:
+        """Those of these verdict ids whose frame is here."""
+        places = ",".join("?" * len(identifiers))
+        with self._reading() as index:
+            rows = index.execute(f"SELECT id FROM frames WHERE id IN ({places})", [*identifiers])
+            return {row[0] for row in rows}
 
     def newest_masks(self, device: str) -> int:
         """The highest mask version any frame of this camera was taken under."""

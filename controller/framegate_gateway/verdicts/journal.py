@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any, Final
 
+from framegate.errors import Reason
 from framegate.signed.statement import Outcome, Verdict
 
 KEPT: Final = 2_000
@@ -33,6 +34,7 @@ class Journal:
         self.rows: deque[tuple[Verdict, bytes]] = deque(maxlen=KEPT)
         self.outcomes: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.unanswered: Counter[str] = Counter()
         self.last_accept_ms = 0
         self._frames: OrderedDict[str, KeptFrame] = OrderedDict()
         self._watchers: set[asyncio.Queue[tuple[Verdict, bytes]]] = set()
@@ -54,6 +56,11 @@ class Journal:
                 self._watchers.discard(queue)  # a slow watcher is cut off; nobody waits for it
             else:
                 queue.put_nowait((verdict, envelope))
+
+    def gap(self, count: int) -> None:
+        """Count triggers that never came."""
+        self.outcomes[Outcome.UNINSPECTED] += count
+        self.refusals[Reason.FRAME_GAP] += count
 
     def frame(self, verdict_id: str) -> KeptFrame | None:
         """The frame of a recent defect."""

@@ -4,6 +4,7 @@ verdict gets it.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +12,14 @@ from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Reason, Refused, Unavailable
-from framegate.signed.receipt import Provenance, event_leaf, verdict_leaf
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.signed.receipt import (
+    Provenance,
+    TriggerGap,
+    event_leaf,
+    gap_leaf,
+    verdict_leaf,
+)
 from framegate.signed.statement import Outcome, Verdict
 from framegate.wire import FrameMetadata
 from framegate_gateway.admission.admitted import Admitted
@@ -24,6 +31,7 @@ from framegate_gateway.trust.keys import Credentials, GatewayKeys, code_digest
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
 from framegate_gateway.verdicts.publish import Publisher
 
+log = logging.getLogger(__name__)
 VERDICT_LIFE_MS: Final = 30_000
 """A part on a conveyor waits seconds; a verdict that arrives later must not open a gate."""
 
@@ -37,7 +45,7 @@ class FrameKeeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What is known of the frame behind a verdict; `counter` may be no more than a claim."""
+    """What is known of the frame behind a verdict."""
 
     metadata: FrameMetadata
     metadata_bytes: bytes = b""
@@ -113,8 +121,8 @@ class VerdictMaker:
         admitted: Admitted | None = None,
         model: str = "",
     ) -> bytes:
-        """The signed verdict on a frame that was refused or could not be inspected; without
-        `admitted`, `metadata` is no more than a claim.
+        """The signed verdict on a frame that was refused or could not be inspected. The caller MUST
+        have opened it with its session's key: a claim gets no verdict.
 
         `model` is the digest (hex) that the sender's grant names, where there is one.
         """
@@ -143,6 +151,37 @@ class VerdictMaker:
             self._publish(verdict, envelope)
         self._journal.add(verdict, envelope, None)
         return envelope
+
+    async def gap(self, gap: TriggerGap) -> None:
+        """The receipt of triggers that never came: one leaf, no verdict. They count as UNINSPECTED
+        here whether or not the leaf could be kept; the line has diverted their parts by itself.
+        """
+        try:
+            credentials = self._credentials()
+            number, now = self._receipts.next_number(), self._view.now_ms()
+            identifier = secrets.token_hex(16)
+            leaf = gap_leaf(number, identifier, credentials.device, credentials.zone, now, gap)
+            await self._receipts.append(
+                LeafRow(
+                    number,
+                    identifier,
+                    "gap",
+                    gap.device,
+                    b"",
+                    0,
+                    "",
+                    Outcome.UNINSPECTED.value,
+                    now,
+                    leaf,
+                )
+            )
+        except FramegateError as error:
+            log.warning("a gap of %s has no receipt: %s", gap.device, error)
+        self._journal.gap(gap.count)
+
+    def unanswered(self, reason: Reason) -> None:
+        """Count what is not answered: it did not open, or its camera's budget is spent."""
+        self._journal.unanswered[reason.value] += 1
 
     async def event(
         self, identifier: str, event: str, actor: str, detail: Mapping[str, Any]

@@ -21,14 +21,17 @@ MAX_DECISION_LIFE_S: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Decision(Statement):
-    """What becomes of one part. `verdicts` are ids of the verdicts it rests on; `reason` is empty
-    unless UNINSPECTED.
+    """What becomes of one part, which a diverter compares in full: number, type, sequence, and the
+    time that its trigger said (`triggered_at_ms`, 0 where it said none). `verdicts` are ids of the
+    verdicts it rests on; `reason` is empty unless UNINSPECTED.
     """
 
     decision_id: str
     line: str
     part: str
+    part_type: str
     trigger_sequence: int
+    triggered_at_ms: int
     outcome: str
     reason: str
     verdicts: tuple[str, ...]

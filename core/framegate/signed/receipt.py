@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
 from framegate.errors import Malformed, Reason, Refused
@@ -130,6 +130,36 @@ def verdict_leaf(
             "fg": fg,
         }
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerGap:
+    """Triggers of one source that no frame came for: `count` of those from `first` to `last`, both
+    included. `session` (hex) is the one whose frame showed the first of them missing.
+    """
+
+    device: str
+    source: str
+    first: int
+    last: int
+    count: int
+    session: str
+
+
+def gap_leaf(
+    number: int, identifier: str, gateway: str, zone: str, at_ms: int, gap: TriggerGap
+) -> bytes:
+    """The leaf of a gap: one, however many triggers it spans, each of them UNINSPECTED."""
+    body = {
+        "eat_profile": EAT_PROFILE,
+        "kind": "gap",
+        "iss": gateway,
+        "cti": identifier,
+        "iat_ms": at_ms,
+        "sequence_number": number,
+    }
+    fg = {**asdict(gap), "zone": zone, "outcome": "UNINSPECTED", "reason": Reason.FRAME_GAP.value}
+    return _canonical({**body, "fg": fg})
 
 
 def event_leaf(

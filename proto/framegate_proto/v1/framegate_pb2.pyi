@@ -4445,6 +4445,26 @@ class GatewayStatus(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class UnansweredEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     GATEWAY_FIELD_NUMBER: _builtins.int
     MODEL_SHA256_FIELD_NUMBER: _builtins.int
     OUTCOMES_FIELD_NUMBER: _builtins.int
@@ -4456,6 +4476,8 @@ class GatewayStatus(_message.Message):
     MODEL_STATE_FIELD_NUMBER: _builtins.int
     KNOWN_ANSWERS_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
+    RECEIPTS_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     model_sha256: _builtins.str
     gate_open: _builtins.bool
@@ -4469,6 +4491,16 @@ class GatewayStatus(_message.Message):
     def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
     def refusals(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    @_builtins.property
+    def unanswered(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What was not answered, by reason: it did not open with its session's key, or its camera's
+        budget was spent.
+        """
+
+    @_builtins.property
+    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReceiptsKept]:
+        """Receipts, by camera."""
+
     def __init__(
         self,
         *,
@@ -4483,11 +4515,48 @@ class GatewayStatus(_message.Message):
         model_state: _builtins.str = ...,
         known_answers: _builtins.int = ...,
         parts: _builtins.int = ...,
+        unanswered: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        receipts: _abc.Iterable[Global___ReceiptsKept] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "outcomes", b"outcomes", "parts", b"parts", "refusals", b"refusals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "outcomes", b"outcomes", "parts", b"parts", "receipts", b"receipts", "refusals", b"refusals", "unanswered", b"unanswered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GatewayStatus: _TypeAlias = GatewayStatus  # noqa: Y015
+
+@_typing.final
+class ReceiptsKept(_message.Message):
+    """How much room a camera's receipts take, and have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
+    OLDEST_MS_FIELD_NUMBER: _builtins.int
+    PRUNED_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    bytes: _builtins.int
+    quota: _builtins.int
+    oldest_ms: _builtins.int
+    """When its oldest receipt that is kept was made."""
+    pruned: _builtins.int
+    """Receipts that are no longer kept."""
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        quota: _builtins.int = ...,
+        oldest_ms: _builtins.int = ...,
+        pruned: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "device", b"device", "oldest_ms", b"oldest_ms", "pruned", b"pruned", "quota", b"quota"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiptsKept: _TypeAlias = ReceiptsKept  # noqa: Y015

@@ -80,13 +80,13 @@ def n112(t: Target) -> Seen:
     door = _Door(t)
     link, session, signed = door.opened()
     frame = session.seal(_HEAD, b"image")
-    link.admit(frame.metadata, frame.sealed)
+    link.admit(link.open_frame(frame.metadata, frame.sealed))
     fresh = CameraLink(door.camera.certificate, door.keys, door.view)
     fresh.offer()
     seen = [
         reason_of(lambda: link.open(signed.opening, signed.signature)),
         reason_of(lambda: fresh.open(signed.opening, signed.signature)),
-        reason_of(lambda: link.admit(frame.metadata, frame.sealed)),
+        reason_of(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed))),
     ]
     return Seen(all(s.refused for s in seen), "; ".join(s.reason for s in seen))
 

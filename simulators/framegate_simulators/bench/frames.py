@@ -244,7 +244,7 @@ async def bench_security(camera: SoftwareCamera) -> dict[str, Any]:
         t0 = time.perf_counter()
         frame = session.seal(head, bytes(image))
         t1 = time.perf_counter()
-        admitted = link.admit(frame.metadata, frame.sealed)
+        admitted = link.admit(link.open_frame(frame.metadata, frame.sealed))
         t2 = time.perf_counter()
         await maker.inspected(admitted, Inspection((), ""), 0.0)
         parts.append((t1 - t0, t2 - t1, time.perf_counter() - t2))

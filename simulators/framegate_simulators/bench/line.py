@@ -113,7 +113,7 @@ async def _frame_path(folder: Path, camera: SoftwareCamera) -> dict[str, Any]:
             begun = time.perf_counter()
             frame = session.seal(captured(number, FRAME_BYTES), frame_bytes)
             seal.append(time.perf_counter() - begun)
-            admitted.append(link.admit(frame.metadata, frame.sealed))
+            admitted.append(link.admit(link.open_frame(frame.metadata, frame.sealed)))
         took = []
         for one in admitted:
             begun = time.perf_counter()
@@ -153,7 +153,9 @@ async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dic
     store.opened(link.opened, CAMERA, link.session_certificate(), view.now_ms())
     for number in range(3000):
         frame = session.seal(captured(number, FRAME_BYTES), number.to_bytes(4, "big") * 8)
-        await maker.inspected(link.admit(frame.metadata, frame.sealed), Inspection((), "aa"), 1.0)
+        await maker.inspected(
+            link.admit(link.open_frame(frame.metadata, frame.sealed)), Inspection((), "aa"), 1.0
+        )
         session.owed.answered(number)
         if number % 40 == 0:
             sign_one(store, keys, view.now_ms)
@@ -280,7 +282,7 @@ async def _adapter(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> di
     for number in range(FRAMES):
         frame = session.seal(captured(number, FRAME_BYTES), number.to_bytes(4, "big") * 8)
         envelope = await maker.inspected(
-            link.admit(frame.metadata, frame.sealed), Inspection((), "aa"), 1.0
+            link.admit(link.open_frame(frame.metadata, frame.sealed)), Inspection((), "aa"), 1.0
         )
         adapter.trigger(Trigger(f"p{number}", "t", number))
         begun = time.perf_counter()

@@ -37,7 +37,7 @@ class Conveyor:
     """
 
     diverters: tuple[Diverter, ...]
-    trigger: Callable[[Part, str], None]
+    trigger: Callable[[Part], None]
     cameras: tuple[Path, ...]
     rate: float = 4.0
     transport_s: float = 1.5
@@ -116,11 +116,19 @@ class Conveyor:
     def _enter(self, now: float) -> None:
         sequence = self.first_sequence + len(self.parts)
         good = sequence % self.good_every == 0
-        part = Part(f"{self._run}-{sequence:06d}", sequence, good, now, now + self.transport_s)
+        part = Part(
+            f"{self._run}-{sequence:06d}",
+            f"drawn-{self.design}",
+            sequence,
+            time.time_ns() // 1_000_000,
+            good,
+            now,
+            now + self.transport_s,
+        )
         self.parts.append(part)
         with self._lock:
             self._belt.append(part)
-        self.trigger(part, f"drawn-{self.design}")
+        self.trigger(part)
         wire = json.dumps({"part": part.part, "sequence": sequence, "good": good}).encode()
         for camera in self.cameras:
             with contextlib.suppress(OSError):  # a camera that is dead hears no trigger

@@ -18,7 +18,9 @@ class Part:
     """
 
     part: str
+    part_type: str
     sequence: int
+    entered_ms: int
     good: bool
     entered_s: float
     due_s: float

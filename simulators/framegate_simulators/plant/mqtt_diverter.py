@@ -65,7 +65,7 @@ class MqttDiverter:
 
     def __init__(self, line: str, keys: LineKeys, port: int) -> None:
         self._line, self._authorities, self._root = line, keys.authorities, keys.root
-        self._permits: dict[tuple[str, int], Decision] = {}
+        self._permits: dict[tuple[str, str, int, int], Decision] = {}
         self.decisions: dict[tuple[str, int], str] = {}
         self._beat_s = float("-inf")
         self._beats = -1
@@ -82,7 +82,8 @@ class MqttDiverter:
 
     def permits(self, part: Part) -> bool:
         """See `Diverter`."""
-        decision = self._permits.pop((part.part, part.sequence), None)
+        trigger = (part.part, part.part_type, part.sequence, part.entered_ms)
+        decision = self._permits.pop(trigger, None)
         beats = time.monotonic() - self._beat_s < WATCHDOG_S
         return (
             beats
@@ -95,13 +96,13 @@ class MqttDiverter:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def trigger(self, part: Part, part_type: str) -> None:
+    def trigger(self, part: Part) -> None:
         """Tell the adapter that a part has entered; queued while the broker is away."""
         body = {
             "part": part.part,
-            "part_type": part_type,
+            "part_type": part.part_type,
             "trigger_sequence": part.sequence,
-            "at_ms": time.time_ns() // 1_000_000,
+            "at_ms": part.entered_ms,
         }
         self._client.publish(f"framegate/v1/lines/{self._line}/triggers", json.dumps(body), qos=1)
 
@@ -117,7 +118,13 @@ class MqttDiverter:
                 key = (decision.part, decision.trigger_sequence)
                 self.decisions[key] = decision.outcome
                 if decision.outcome == Outcome.PASS:
-                    self._permits[key] = decision
+                    trigger = (
+                        decision.part,
+                        decision.part_type,
+                        decision.trigger_sequence,
+                        decision.triggered_at_ms,
+                    )
+                    self._permits[trigger] = decision
             else:
                 notice, _ = Notice.verify(message.payload, self._authorities, self._root, now)
                 if (

@@ -26,7 +26,7 @@ class Observer:
         port: int,
     ) -> None:
         self._authorities, self._root = authorities, root
-        self.verdicts: dict[tuple[str, int, str], list[Verdict]] = {}
+        self.verdicts: dict[tuple[str, str, int, str], list[Verdict]] = {}
         self.refused = 0
         self._client = client
         client.on_connect = lambda c, *_: c.subscribe("framegate/v1/verdicts/#", qos=1)
@@ -39,7 +39,7 @@ class Observer:
         return all(
             any(
                 v.outcome == Outcome.PASS
-                for v in self.verdicts.get((part.part, part.sequence, c), ())
+                for v in self.verdicts.get((part.part, part.part_type, part.sequence, c), ())
             )
             for c in cameras
         )
@@ -58,5 +58,5 @@ class Observer:
             self.refused += 1
             return
         self.verdicts.setdefault(
-            (verdict.part, verdict.trigger_sequence, verdict.device), []
+            (verdict.part, verdict.part_type, verdict.trigger_sequence, verdict.device), []
         ).append(verdict)

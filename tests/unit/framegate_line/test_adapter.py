@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from framegate.errors import Malformed
 from framegate.identity.certificates import from_ms
 from framegate.signed.decision import verify_decision
-from framegate_line.adapter import parse_trigger, trigger_json
 from framegate_line.ledger import NOT_TAKEN, SENT
+from framegate_line.triggers import parse_trigger, trigger_json
 from support.line import CAM1, CAM2, RULES, LineBench
 
 

@@ -1,0 +1,203 @@
+"""How much room one camera's receipts may take, and what goes when they take more.
+
+A receipt is proved by its neighbours: the tree of its batch is over all leaves of that second, of
+every camera. So what goes leaves its leaf's hash behind while the batch still has a receipt that is
+kept, and a camera's flood pushes out that camera's receipts and no other's.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from framegate.receipt_verifier import leaf_hash
+from framegate_gateway.receipts.store import ReceiptStore
+from framegate_proto.v1 import framegate_pb2 as pb
+
+log = logging.getLogger(__name__)
+NEARLY_FULL: Final = 0.8
+"""From this share of its quota on a camera's receipts are told of, before any goes."""
+ROOM: Final = 0.95
+"""Down to this share of the quota they are taken out, so that it is not done for every frame."""
+_AT_ONCE: Final = 500
+"""Receipts of one transaction: some ten milliseconds, for which the store's own commits wait."""
+_HEAD_COMES_MS: Final = 86_400_000
+"""A session that has no head yet may get one for so long."""
+PRUNED: Final = "pruned"
+"""Kind of a leaf of which only hash and id are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One camera's receipts: bytes of leaves, verdicts and metadata, when the oldest that is kept
+    was made (ms; 0: none), and how many are gone.
+    """
+
+    device: str
+    bytes: int
+    oldest_ms: int
+    pruned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one run took out of one camera's receipts; the newest of it was made at `until_ms`."""
+
+    device: str
+    receipts: int
+    until_ms: int
+
+
+class ReceiptRetention:
+    """The rule for one store: `quota` bytes a camera. `needed` says which of some verdict ids are
+    still needed by something else that is kept, as a frame in the vault needs its receipt.
+    """
+
+    def __init__(
+        self,
+        store: ReceiptStore,
+        quota: int,
+        needed: Callable[[Sequence[str]], set[str]] = lambda _ids: set(),
+    ) -> None:
+        self._store, self.quota, self._needed = store, quota, needed
+        self._told: set[str] = set()
+
+    def kept(self) -> list[Kept]:
+        """What is kept of each camera. Blocks."""
+        with self._store.reading() as connection:
+            rows = connection.execute(
+                "SELECT device, bytes, pruned, (SELECT coalesce(min(at_ms), 0) FROM leaves WHERE"
+                " leaves.device = usage.device) FROM usage ORDER BY device"
+            ).fetchall()
+        return [Kept(device, used, oldest, pruned) for device, used, pruned, oldest in rows]
+
+    def run(self) -> list[Taken]:
+        """Tell of cameras that are nearly full, take out what is over. Blocks.
+
+        1. a camera's oldest receipts go, until it is at `ROOM` of the quota;
+        2. only those whose batch is in the controller's log: what is proved nowhere else stays;
+        3. none that something else needs, and no event: exports and erasures stay;
+        4. the hash of a leaf stays while its batch has another leaf that is kept, and a session's
+           head while one of its receipts is.
+        """
+        taken = []
+        for kept in self.kept():
+            self._tell(kept)
+            if kept.bytes > self.quota:  # 1
+                taken.append(self._take(kept))
+        return [one for one in taken if one.receipts]
+
+    def _tell(self, kept: Kept) -> None:
+        nearly = kept.bytes >= NEARLY_FULL * self.quota
+        if nearly and kept.device not in self._told:
+            self._told.add(kept.device)
+            log.warning(
+                "receipts of %s take %d of %d MiB: the oldest go when that is full; export them"
+                " before (framegate receipt export), or raise --receipt-quota",
+                kept.device,
+                kept.bytes // 2**20,
+                self.quota // 2**20,
+            )
+        elif not nearly:
+            self._told.discard(kept.device)
+
+    def _take(self, kept: Kept) -> Taken:
+        over, after, receipts, until_ms = kept.bytes - int(ROOM * self.quota), 0, 0, 0
+        while over > 0:
+            with self._store.reading() as connection, connection:
+                rows = connection.execute(
+                    "SELECT number, id, at_ms, leaf, session,"
+                    " length(leaf) + length(payload) + length(metadata) + length(envelope)"
+                    " FROM leaves WHERE device = ? AND kind IN ('verdict', 'gap') AND number > ?"
+                    " AND number < ? ORDER BY number LIMIT ?",
+                    (kept.device, after, _logged_end(connection), _AT_ONCE),  # 2
+                ).fetchall()
+                if not rows:
+                    log.warning("receipts of %s stay over their quota: all are needed", kept.device)
+                    break
+                after = rows[-1][0]
+                needed = self._needed([row[1] for row in rows])  # 3
+                going = []
+                for row in rows:
+                    if over <= 0:
+                        break
+                    if row[1] not in needed:
+                        going.append(row)
+                        over -= row[5]
+                _strip(connection, kept.device, going)  # 4
+                receipts += len(going)
+                until_ms = max([until_ms, *(row[2] for row in going)])
+        return Taken(kept.device, receipts, until_ms)
+
+
+def receipts_kept(retention: ReceiptRetention | None) -> list[pb.ReceiptsKept]:
+    """What is kept of each camera, as operators are told. Blocks."""
+    if retention is None:
+        return []
+    return [
+        pb.ReceiptsKept(
+            device=kept.device,
+            bytes=kept.bytes,
+            quota=retention.quota,
+            oldest_ms=kept.oldest_ms,
+            pruned=kept.pruned,
+        )
+        for kept in retention.kept()
+    ]
+
+
+def _logged_end(connection: sqlite3.Connection) -> int:
+    """The number after the last leaf whose batch, and every one before, is in the log."""
+    (first,) = connection.execute(
+        "SELECT coalesce((SELECT min(first) FROM batches WHERE log IS NULL),"
+        " (SELECT max(first + count) FROM batches), 0)"
+    ).fetchone()
+    return int(first)
+
+
+def _strip(
+    connection: sqlite3.Connection, device: str, going: Sequence[tuple[int, str, int, bytes, bytes]]
+) -> None:
+    connection.executemany(
+        "UPDATE leaves SET kind = 'pruned', device = '', session = x'', part = '', leaf = ?,"
+        " payload = x'', metadata = x'', envelope = x'' WHERE number = ?",
+        [(leaf_hash(row[3]), row[0]) for row in going],
+    )
+    connection.execute(
+        "UPDATE usage SET pruned = pruned + ? WHERE device = ?", (len(going), device)
+    )
+    for session in {row[4] for row in going if row[4]}:
+        connection.execute(
+            "DELETE FROM sessions WHERE session = ? AND NOT EXISTS"
+            " (SELECT 1 FROM leaves WHERE leaves.session = sessions.session) AND (head IS NOT NULL"
+            " OR opened_ms < (SELECT max(opened_ms) FROM sessions) - ?)",
+            (session, _HEAD_COMES_MS),
+        )
+    for first, end in _batches(connection, [row[0] for row in going]):
+        whole = connection.execute(
+            "SELECT 1 FROM leaves WHERE number >= ? AND number < ? AND kind <> 'pruned' LIMIT 1",
+            (first, end),
+        ).fetchone()
+        if whole is None:
+            connection.execute("DELETE FROM leaves WHERE number >= ? AND number < ?", (first, end))
+            connection.execute("DELETE FROM batches WHERE first = ?", (first,))
+
+
+def _batches(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First leaf and end of the batches of these leaves. The last batch of the store is not among
+    them: the next one continues its chain.
+    """
+    spans: dict[int, int] = {}
+    for number in numbers:
+        if any(first <= number < end for first, end in spans.items()):
+            continue
+        first, end = connection.execute(
+            "SELECT first, first + count FROM batches WHERE first <= ? ORDER BY first DESC LIMIT 1",
+            (number,),
+        ).fetchone()
+        spans[first] = end
+    (last,) = connection.execute("SELECT max(first) FROM batches").fetchone()
+    return [(first, end) for first, end in spans.items() if first != last]
