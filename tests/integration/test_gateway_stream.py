@@ -21,7 +21,7 @@ from framegate_simulators.fixtures.access import (
     operator_pair,
     operator_trust,
 )
-from framegate_simulators.fixtures.gateway import HOST
+from framegate_simulators.fixtures.gateway import CAMERA, HOST
 from support.gate import Gate
 from support.waiting import until
 
@@ -164,6 +164,23 @@ async def test_n133_what_does_not_open_is_not_answered_and_what_does_is_still(ga
     assert gate.journal.outcomes == {"PASS": 5} and len(gate.leaves()) == 5
     await until(lambda: sum(gate.journal.unanswered.values()) == 10, 10)
     assert gate.journal.unanswered == {"frame-authentication": 5, "frame-replayed": 5}
+    operator = operator_pair(gate.fleet, "anna")
+    trust = access_update(gate.fleet, [operator_trust("anna", operator)])
+    gate.view.apply(pb.TrustUpdate(revision=gate.view.revision + 1, access=trust))
+    async with gate.channel(gate.operator_port, operator) as channel:
+        status = await rpc.GatewayOperatorStub(channel).Status(pb.ListRequest())
+    assert dict(status.unanswered) == {"frame-authentication": 5, "frame-replayed": 5}
+    (kept,) = status.receipts
+    assert kept.device == CAMERA and kept.quota == 2**20 and 0 < kept.bytes < kept.quota
+    assert kept.oldest_ms and not kept.pruned
+
+
+async def test_n133_a_stream_without_an_opening_ends_by_itself(gate, monkeypatch):
+    monkeypatch.setattr("framegate_gateway.ports.conversation.OPENING_S", 0.2)
+    async with gate.stream() as channel:
+        call = rpc.FramesStub(channel).Stream()
+        assert (await call.read()).WhichOneof("kind") == "offer"
+        assert await asyncio.wait_for(call.read(), 20) is grpc.aio.EOF
 
 
 async def test_an_operators_certificate_sends_no_frames_and_a_cameras_reads_no_verdicts(gate):

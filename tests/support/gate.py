@@ -18,6 +18,7 @@ from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
 from framegate_gateway.ports.operators import GatewayOperatorService
+from framegate_gateway.receipts.retention import ReceiptRetention
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.server import SERVER_OPTIONS
 from framegate_gateway.verdicts.journal import Journal
@@ -70,7 +71,14 @@ class Gate:
             FramesService(self.keys, self.view, self.conversations), self.server
         )
         rpc.add_GatewayOperatorServicer_to_server(
-            GatewayOperatorService(self.keys, self.view, self.engine, self.journal, self.receipts),
+            GatewayOperatorService(
+                self.keys,
+                self.view,
+                self.engine,
+                self.journal,
+                self.receipts,
+                retention=ReceiptRetention(self.receipts, 2**20),
+            ),
             self.operators,
         )
         chain = [self.keys.chain_pem()]

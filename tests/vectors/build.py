@@ -13,9 +13,11 @@ from framegate.identity.device_identity import iak_certify_data
 from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import entry_bytes
 from framegate.record.merkle import Tree
+from framegate.signed.decision import Decision
 from framegate.signed.model import bundle_digest
 from framegate.signed.part import PartStatement
 from framegate.signed.pin import ModelPin
+from framegate.signed.receipt import TriggerGap, gap_leaf
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate.tpm.policy import policy_pcr
@@ -213,6 +215,25 @@ def vectors() -> dict[str, object]:
     attest_hello = AttestHello(
         client_nonce=fill("client nonce", 32), reset_count=3, restart_count=1, boot_log_sha256=log
     )
+    skipped = TriggerGap(
+        "camera.line-1.cam1", "source-1", 7, 29, 20, fill("frame session", 16).hex()
+    )
+    gap = gap_leaf(
+        42, fill("gap", 16).hex(), "gateway.line-1.gw1", "line-1", 1790000000000, skipped
+    )
+    decision = Decision(
+        decision_id=fill("decision", 16).hex(),
+        line="press-7",
+        part="board-1-00001",
+        part_type="drawn-1",
+        trigger_sequence=1,
+        triggered_at_ms=1790000000000,
+        outcome="PASS",
+        reason="",
+        verdicts=(fill("verdict", 16).hex(),),
+        issued_at_ms=1790000000500,
+        valid_until_ms=1790000012000,
+    )
     return {
         "challenge_state": state.marshal().hex(),
         "challenge_state_key": sealing.hex(),
@@ -248,6 +269,8 @@ def vectors() -> dict[str, object]:
         "bundle_digest": bundle.hex(),
         "model_pin": pin.payload().hex(),
         "part": part.payload().hex(),
+        "gap_leaf": gap.hex(),
+        "line_decision": decision.payload().hex(),
         "policy_pcr": policy_pcr(PcrSelection(Alg.SHA256, tuple(range(8))), values).hex(),
     }
 

@@ -70,7 +70,7 @@ class _Session:
     grant_ends_ms: int
     grant: GrantFacts
     closes_at_s: float = float("inf")
-    recent: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
+    recent: OrderedDict[bytes, tuple[int, str, str]] = field(default_factory=OrderedDict)
 
 
 class CameraLink:
@@ -304,10 +304,8 @@ class CameraLink:
             )
         polygons = self._masks_of(metadata, session.grant)  # 4
         digest = sha256(frame.image)
-        if (
-            session.recent.setdefault(digest, metadata.trigger_sequence)
-            != metadata.trigger_sequence
-        ):  # 5
+        trigger = (metadata.trigger_sequence, metadata.part_type, metadata.part)
+        if session.recent.setdefault(digest, trigger) != trigger:  # 5
             raise Refused.of(
                 Reason.FRAME_FROZEN,
                 "a new image for a new trigger",

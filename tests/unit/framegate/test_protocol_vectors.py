@@ -205,6 +205,38 @@ def test_the_audit_log_by_hand_from_the_documented_bytes():
     )
 
 
+def test_the_leaf_of_a_gap_and_a_lines_decision_by_hand():
+    gap, decision = json.loads(VECTORS["gap_leaf"]), json.loads(VECTORS["line_decision"])
+    for body, raw in ((gap, VECTORS["gap_leaf"]), (decision, VECTORS["line_decision"])):
+        assert json.dumps(body, sort_keys=True, separators=(",", ":")).encode() == raw
+    assert set(gap) == {"eat_profile", "kind", "iss", "cti", "iat_ms", "sequence_number", "fg"}
+    assert (gap["kind"], gap["eat_profile"]) == ("gap", "tag:framegate,2026:receipt-1")
+    assert gap["fg"] == {
+        "device": "camera.line-1.cam1",
+        "zone": "line-1",
+        "source": "source-1",
+        "session": gap["fg"]["session"],
+        "first": 7,
+        "last": 29,
+        "count": 20,
+        "outcome": "UNINSPECTED",
+        "reason": "frame-gap",
+    }
+    assert set(decision) == {
+        "decision_id",
+        "line",
+        "part",
+        "part_type",
+        "trigger_sequence",
+        "triggered_at_ms",
+        "outcome",
+        "reason",
+        "verdicts",
+        "issued_at_ms",
+        "valid_until_ms",
+    }
+
+
 def test_what_is_approved_and_a_policys_digest_by_hand():
     sha = lambda b: hashlib.sha256(b).digest()  # noqa: E731
     message = b"\x0a\x02v1\x2a\x05claim\x32\x07quality"
