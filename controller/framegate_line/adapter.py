@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -326,9 +327,13 @@ class Adapter:
 
     async def _prune(self) -> None:
         while True:
-            pruned = self.ledger.prune(self.now_ms(), self._retention)
-            if not pruned:
-                self.tell_fill()
+            try:
+                pruned = self.ledger.prune(self.now_ms(), self._retention)
+                if not pruned:
+                    self.tell_fill()
+            except sqlite3.Error as error:  # parts are decided all the same
+                pruned = 0
+                log.error("the ledger is not pruned: %s", error)
             await asyncio.sleep(0 if pruned else PRUNE_S)  # triggers and verdicts in between
 
     def tell_fill(self) -> None:

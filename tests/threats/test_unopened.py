@@ -273,3 +273,22 @@ async def test_n133_frames_on_the_way_are_a_cameras_not_a_conversations(gate):
     said = [gate.verdict(m) for a in await asyncio.gather(one(0), one(1)) for m in a[2:]]
     refused = [v for v in said if v.reason == Reason.FRAME_IN_FLIGHT]
     assert len(said) == MAX_IN_FLIGHT + 2 and len(refused) == 2
+
+
+async def test_n133_a_fault_while_a_gap_is_written_stops_no_later_gap():
+    written = []
+
+    async def write(gap):
+        if gap.first == 2:
+            raise ZeroDivisionError("a fault of the gateway's own")
+        written.append(gap.first)
+
+    gaps, budget = TriggerGaps(write), CameraBudget()
+    for source, triggers in (("a", (1, 3)), ("b", (4, 6))):
+        for trigger in triggers:
+            gaps.seen(CAMERA, source, trigger, b"", budget)
+    await gaps.close()
+    for trigger in (8, 10):
+        gaps.seen(CAMERA, "b", trigger, b"", budget)
+    await gaps.close()
+    assert written[0] == 5 and 7 in written and budget.in_flight == 0

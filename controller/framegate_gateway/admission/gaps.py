@@ -89,12 +89,16 @@ class TriggerGaps:
             await asyncio.wait(writers)
 
     async def _write_all(self, camera: _Camera) -> None:
-        while camera.waiting:
-            _, gap = camera.waiting.popitem(last=False)
-            try:
-                await self._write(gap)
-            finally:
-                camera.budget.in_flight -= 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), GAP_S)
-        camera.writer = None
+        try:
+            while camera.waiting:
+                _, gap = camera.waiting.popitem(last=False)
+                try:
+                    await self._write(gap)
+                except Exception:  # one range is lost, those that come are not
+                    log.exception("a gap of %s has no receipt", gap.device)
+                finally:
+                    camera.budget.in_flight -= 1
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), GAP_S)
+        finally:
+            camera.writer = None

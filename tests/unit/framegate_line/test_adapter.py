@@ -1,6 +1,7 @@
 """The line adapter: a part passes only by a verified PASS of every camera that comes in time."""
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -113,3 +114,23 @@ def test_triggers_that_are_anything(raw):
     except Malformed:
         return
     assert parse_trigger(trigger_json(trigger)) == trigger
+
+
+async def test_n149_a_ledger_that_cannot_be_pruned_decides_parts_all_the_same(
+    bench_line, monkeypatch, caplog
+):
+    b, asked = bench_line, asyncio.Event()
+
+    def prune(*_):
+        asked.set()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(b.ledger, "prune", prune)
+    task = asyncio.create_task(b.adapter._prune())
+    async with asyncio.timeout(10):
+        await asked.wait()
+    b.trigger()
+    for camera in (CAM1, CAM2):
+        b.adapter.verdict(b.verdict(camera))
+    assert await b.settled() == ["PASS"] and not task.done() and "disk I/O error" in caplog.text
+    task.cancel()
