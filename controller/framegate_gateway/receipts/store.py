@@ -36,11 +36,13 @@ CREATE TABLE IF NOT EXISTS leaves (
     payload BLOB NOT NULL, metadata BLOB NOT NULL, envelope BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS leaves_by_part ON leaves (part) WHERE part <> '';
 CREATE INDEX IF NOT EXISTS leaves_by_device ON leaves (device, at_ms);
+CREATE INDEX IF NOT EXISTS leaves_of_device ON leaves (device);
 CREATE INDEX IF NOT EXISTS leaves_by_session ON leaves (session, counter);
 CREATE TABLE IF NOT EXISTS batches (
     number INTEGER PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL,
     payload BLOB NOT NULL, envelope BLOB NOT NULL, log TEXT);
 CREATE INDEX IF NOT EXISTS batches_by_first ON batches (first);
+CREATE INDEX IF NOT EXISTS batches_unlogged ON batches (first) WHERE log IS NULL;
 CREATE TABLE IF NOT EXISTS sessions (
     session BLOB PRIMARY KEY, device TEXT NOT NULL, certificate BLOB NOT NULL,
     opened_ms INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 0, head BLOB, signature BLOB,
