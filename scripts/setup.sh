@@ -15,6 +15,7 @@ need() { missing="$missing $1"; }
 command -v swtpm >/dev/null || need swtpm
 { command -v mosquitto || test -x /usr/sbin/mosquitto; } >/dev/null || need mosquitto
 command -v softhsm2-util >/dev/null || need softhsm2
+{ /sbin/ldconfig -p 2>/dev/null || ldconfig -p; } | grep -q 'libseccomp\.so\.2' || need libseccomp2
 command -v gcc >/dev/null || need gcc
 command -v pkg-config >/dev/null || need pkg-config
 { command -v pkg-config && pkg-config --exists tss2-esys; } >/dev/null 2>&1 || need libtss2-dev

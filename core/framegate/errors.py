@@ -107,6 +107,7 @@ class Reason(StrEnum):
     USAGE = "usage"
     UNAUTHENTICATED = "unauthenticated"
     WRONG_ROLE = "wrong-role"
+    UNCONFINED = "unconfined"
     CERTIFICATE = "certificate"
     CERTIFICATE_EXPIRED = "certificate-expired"
     TLS_VERSION = "tls-version"
