@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 
 import cv2
 import numpy as np
@@ -20,7 +21,8 @@ from support.refusals import refused
 
 
 async def test_n103_image_bombs_and_broken_images(engine):
-    assert "opens nothing" in engine.isolation and "not dumpable" in engine.isolation
+    for layer in ("no network", "no files", "system calls", "not dumpable"):
+        assert layer in engine.isolation
     jpeg = encoded(draw_board(5, design=1, defects=0).frame)
     assert (
         await refused_image(
@@ -46,6 +48,24 @@ async def test_n103_image_bombs_and_broken_images(engine):
     assert (await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)) is not None, (
         "the child lives on"
     )
+
+
+async def test_n126_a_small_file_that_is_a_large_picture_keeps_nobody_waiting(engine):
+    flat = np.zeros((6000, 6000), np.uint8)
+    bomb = cv2.imencode(".png", flat, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    assert len(bomb) < 200_000
+    begun = time.perf_counter()
+    cv2.imdecode(np.frombuffer(bomb, np.uint8), cv2.IMREAD_GRAYSCALE)
+    decoding_s = time.perf_counter() - begun
+    jpeg = encoded(draw_board(5, design=1, defects=0).frame)
+    await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)
+    begun = time.perf_counter()
+    for _ in range(10):
+        assert await refused_image(engine, bomb, ENCODING_PNG, (6000, 6000)) == Reason.IMAGE
+    refusing_s = time.perf_counter() - begun
+    assert refusing_s < 5 * decoding_s, "ten are refused before half of them could be decoded"
+    # what is announced is not what is in the file: refused by the file's own header
+    assert await refused_image(engine, bomb, ENCODING_PNG) == Reason.IMAGE
 
 
 async def test_n108_devices_take_turns(engine):

@@ -13,6 +13,9 @@ import subprocess
 import sys
 from typing import Any, Final, Self
 
+from framegate_gateway.inference.answers import Asked, parse_head, verify_sizes
+from framegate_gateway.inference.worker import UNCONFINED
+
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
 
 
@@ -28,22 +31,21 @@ class InferenceChild:
         self._process, self._reader, self._writer = process, reader, writer
 
     @classmethod
-    async def spawn(cls, threads: int) -> Self:
-        """Start a child; it waits for its model."""
+    async def spawn(cls, threads: int, *, unconfined: bool = False) -> Self:
+        """Start a child; it waits for its model. Its standard input is its end of the socket."""
         ours, theirs = socket.socketpair()
         environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
         argv = [
             sys.executable,
             "-m",
             "framegate_gateway.inference.worker",
-            str(theirs.fileno()),
             str(threads),
+            *([UNCONFINED] if unconfined else []),
         ]
         process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
             argv,
-            pass_fds=[theirs.fileno()],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
         )
         theirs.close()
@@ -69,10 +71,13 @@ class InferenceChild:
                 self._writer.write(part)
         await self._writer.drain()
 
-    async def receive(self) -> tuple[dict[str, Any], bytes]:
-        """The next message. Raises EOFError or OSError where the child is gone."""
+    async def receive(self, asked: Asked | None) -> tuple[dict[str, Any], bytes]:
+        """The next message, no longer than an answer to `asked` may be (None: the first). Raises
+        EOFError or OSError where the child is gone, BadAnswer.
+        """
         head_size, body_size = struct.unpack(">II", await self._reader.readexactly(8))
-        answer = json.loads(await self._reader.readexactly(head_size))
+        verify_sizes(asked, head_size, body_size)
+        answer = parse_head(await self._reader.readexactly(head_size))
         return answer, await self._reader.readexactly(body_size)
 
     def kill(self) -> None:

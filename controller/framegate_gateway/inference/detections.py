@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from framegate_gateway.inference.answers import MAX_DETECTIONS
+
 STRIDE_PX: Final = 8
 """Pixels per cell of the network's output maps."""
-
-MAX_DETECTIONS: Final = 100
-"""Boxes kept of one frame: a frame with more is scrap anyway, and the answer must stay small."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.receipt_verifier import UNCONFINED
 from framegate.signed.mask import Polygon
+from framegate_gateway.inference.answers import (
+    BadAnswer,
+    Refusal,
+    asked,
+    verify_answer,
+    verify_start,
+)
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
 from framegate_gateway.inference.parts import Parts, digest_of
@@ -67,9 +75,16 @@ class Engine:
     """
 
     def __init__(
-        self, bundle: Bundle, parts: Parts, threads: int = 2, *, remote: bool = False
+        self,
+        bundle: Bundle,
+        parts: Parts,
+        threads: int = 2,
+        *,
+        remote: bool = False,
+        unconfined: bool = False,
     ) -> None:
         self.bundle, self._parts, self._threads, self._elsewhere = bundle, parts, threads, remote
+        self._unconfined = unconfined
         self.isolation, self.known_answers = "", 0
         self.stopped: FramegateError | None = None
         self._turns: OrderedDict[str, deque[_Job]] = OrderedDict()
@@ -81,27 +96,25 @@ class Engine:
 
     async def start(self) -> None:
         """Start the child, give it the model, have it prove itself by its known answers. Raises
-        Unavailable or Refused (MODEL, MODEL_GRAPH, KNOWN_ANSWER).
+        Unavailable (MODEL, UNCONFINED) or Refused (MODEL, MODEL_GRAPH, KNOWN_ANSWER).
         """
-        child = self._child = await InferenceChild.spawn(self._threads)
+        child = self._child = await InferenceChild.spawn(self._threads, unconfined=self._unconfined)
         self._known.clear()
         files = [(name, data) for name, data in self.bundle.files.items()]
         head = {"files": [(name, len(data)) for name, data in files], "elsewhere": self._elsewhere}
         try:
             await child.send(head, tuple(data for _, data in files))
-            answer, _ = await asyncio.wait_for(child.receive(), START_TIMEOUT_S)
-        except (EOFError, OSError, TimeoutError) as error:
+            answer, body = await asyncio.wait_for(child.receive(None), START_TIMEOUT_S)
+            started = verify_start(answer, body, len(self.bundle.known))
+        except (EOFError, OSError, TimeoutError, BadAnswer) as error:
             self._kill()
-            raise Unavailable.of(
-                Reason.MODEL,
-                "an inference child that loads the model",
-                type(error).__name__,
-                "see its message above",
-            ) from error
-        if "failed" in answer:
+            wanted, hint = "an inference child that loads the model", "see its message above"
+            raise Unavailable.of(Reason.MODEL, wanted, type(error).__name__, hint) from error
+        if isinstance(started, Refusal):
             self._kill()
-            raise Refused.of(Reason(answer["failed"]), "a model that may run", answer["why"])
-        self.isolation, self.known_answers = answer["isolation"], answer["known_answers"]
+            raise started.error("a model that may run")
+        accepted = f"{UNCONFINED}: " if self._unconfined else ""
+        self.isolation, self.known_answers = accepted + started.isolation, started.known_answers
 
     async def run(self) -> None:
         """Serve jobs forever. A child that dies or hangs is replaced; the frames it had are errors,
@@ -118,9 +131,9 @@ class Engine:
             finally:
                 for task in tasks:
                     task.cancel()
-            if not isinstance(error, EOFError | OSError | TimeoutError):
+            if not isinstance(error, EOFError | OSError | TimeoutError | BadAnswer):
                 raise error or RuntimeError("the engine's loops end only by an error")
-            log.error("inference child: %s", type(error).__name__)
+            log.error("inference child: %s %s", type(error).__name__, error)
             self._kill()
             try:
                 await self.start()
@@ -296,7 +309,9 @@ class Engine:
             if not self._flying:
                 self._sent.clear()
                 await self._sent.wait()
-            head, body = await asyncio.wait_for(self._running().receive(), ANSWER_TIMEOUT_S)
+            question = asked(self.bundle, self._flying[0].head, len(self._flying[0].goldens))
+            head, body = await asyncio.wait_for(self._running().receive(question), ANSWER_TIMEOUT_S)
+            verify_answer(question, head, body)  # where it is none, the child ends with all it has
             job = self._flying.popleft()
             self._room.set()
             part_type = job.head.get("part_type", "")

@@ -13,8 +13,13 @@ import numpy as np
 from framegate.errors import Reason, Refused
 from framegate.signed.part import MAX_LESSON, MIN_LESSON
 from framegate_gateway.inference.decoding import decode_gray
+from framegate_gateway.inference.image_header import encoding_of, image_size
 from framegate_gateway.inference.registration import Gray, reference, register
 
+MAX_LESSON_PIXELS: Final = 64 * 1024 * 1024
+"""Read from the headers before decoding: five frames of 12 megapixels. Learning takes the inference
+child some 70 ms a megapixel, in which every camera waits.
+"""
 ALIKE: Final = 0.85
 """Correlation with the others that a frame must have to be counted."""
 DIFFERS: Final = 40
@@ -32,6 +37,15 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
     if not MIN_LESSON <= len(encoded) <= MAX_LESSON:
         raise Refused.of(
             Reason.REGISTRATION, f"{MIN_LESSON} to {MAX_LESSON} good frames", len(encoded)
+        )
+    sizes = [image_size(data, encoding_of(data)) for data in encoded]
+    pixels = sum(width * height for width, height in sizes)
+    if pixels > MAX_LESSON_PIXELS:
+        raise Refused.of(
+            Reason.REGISTRATION,
+            f"good frames of at most {MAX_LESSON_PIXELS} pixels together",
+            pixels,
+            "take fewer of them",
         )
     frames = [decode_gray(data) for data in encoded]
     size = frames[0].shape

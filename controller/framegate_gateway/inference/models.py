@@ -41,7 +41,10 @@ class Models:
         backend: Backend | None = None,
         failed: Callable[[Bundle, FramegateError], Awaitable[None]] | None = None,
         watch_s: float = WATCH_S,
+        *,
+        unconfined: bool = False,
     ) -> None:
+        self._unconfined = unconfined
         self._parts, self._threads, self._backend, self._failed, self._watch_s = (
             parts,
             threads,
@@ -82,11 +85,19 @@ class Models:
             name if self._backend is None else f"{name} unattested-backend {self._backend.address}"
         )
 
+    def isolation_of(self, digest: str) -> str:
+        """How the child of this model is confined, as receipts have it: it begins with `unconfined`
+        where that was not demanded (N127).
+        """
+        return (self._engines.get(digest) or self.engine).isolation
+
     def _engine(self, bundle: Bundle) -> Engine:
         return (
-            Engine(bundle, self._parts, self._threads)
+            Engine(bundle, self._parts, self._threads, unconfined=self._unconfined)
             if self._backend is None
-            else RemoteEngine(bundle, self._parts, self._threads, self._backend)
+            else RemoteEngine(
+                bundle, self._parts, self._threads, self._backend, unconfined=self._unconfined
+            )
         )
 
     async def start(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import grpc
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate_gateway.inference.answers import FLOAT_BYTES
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.parts import Parts
@@ -28,7 +29,11 @@ INFER_TIMEOUT_S: Final = 5.0
 MAX_TENSOR_BYTES: Final = 256 * 1024 * 1024
 DIGEST_DIGITS: Final = 16
 """Digits of the bundle's digest that a server's model name or version must show."""
+MAX_VERSIONS: Final = 1000
+"""Versions of one model that a server may name."""
 OUTPUTS: Final = ("heat", "geometry")
+STRIDE_PX: Final = 8
+"""Pixels of the input for a cell of either output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class RemoteModel:
         digest = bundle.digest.hex()
         named = [
             v
-            for v in (*model.versions, *model.name.split("-"))
+            for v in (*model.versions[:MAX_VERSIONS], *model.name.split("-"))
             if len(v) >= DIGEST_DIGITS and digest.startswith(v)
         ]
         if not named:
@@ -101,43 +106,52 @@ class RemoteModel:
                 "deploy the approved bundle's model there, its digest as version",
             )
 
-    async def infer(self, shape: list[int], pair: bytes) -> tuple[dict[str, Any], bytes]:
+    async def infer(
+        self, shape: list[int], pair: bytes, classes: int
+    ) -> tuple[dict[str, Any], bytes]:
         """Heat and geometry of one pair (n, 2, h, w), float32 as bytes: ({shapes: both}, bytes of
-        both). Raises Unavailable (INFERENCE).
+        both).
+
+        1. the answer is of our model and has exactly the two outputs, each once;
+        2. each is FP32 and of the shape that the input's demands;
+        3. each has as many bytes as its shape, raw or as numbers, not both.
+
+        That the numbers are finite, the inference child checks. Raises Unavailable (INFERENCE).
         """
         request = oip.ModelInferRequest(model_name=self._backend.model, raw_input_contents=[pair])
         request.inputs.add(name="pair", datatype="FP32", shape=shape)
         for name in OUTPUTS:
             request.outputs.add(name=name)
         answer = await self._call(self._stub().ModelInfer(request, timeout=INFER_TIMEOUT_S))
-        tensors: dict[str, tuple[list[int], bytes]] = {}
-        for number, output in enumerate(answer.outputs):
-            raw = (
-                answer.raw_output_contents[number]
-                if number < len(answer.raw_output_contents)
-                else array("f", output.contents.fp32_contents).tobytes()
-            )
-            sides = list(output.shape)
-            if (
-                output.datatype != "FP32"
-                or len(sides) != 4
-                or min(sides) < 0
-                or len(raw) != 4 * math.prod(sides)
-            ):
-                raise Unavailable.of(
-                    Reason.INFERENCE,
-                    f"{ascii(output.name)[:40]} as FP32 of its shape",
-                    f"{output.datatype} {sides[:6]}, {len(raw)} bytes",
-                )
-            tensors[output.name] = sides, raw
-        if set(OUTPUTS) - set(tensors):
+        names = sorted(output.name for output in answer.outputs)
+        raws = answer.raw_output_contents
+        if names != sorted(OUTPUTS) or len(raws) not in {0, len(OUTPUTS)}:  # 1
             raise Unavailable.of(
                 Reason.INFERENCE,
                 f"the outputs {', '.join(OUTPUTS)}",
-                ", ".join(sorted(tensors))[:100] or "none",
+                ascii(", ".join(names))[:100] if names else "none",
             )
-        return {"shapes": [tensors[name][0] for name in OUTPUTS]}, b"".join(
-            tensors[name][1] for name in OUTPUTS
+        cells = [side // STRIDE_PX for side in shape[2:]]
+        wanted = {"heat": [shape[0], classes, *cells], "geometry": [shape[0], 4, *cells]}
+        tensors: dict[str, bytes] = {}
+        for number, output in enumerate(answer.outputs):
+            sides = list(output.shape)
+            values = output.contents.fp32_contents
+            size = len(raws[number]) if raws else FLOAT_BYTES * len(values)
+            if (
+                output.datatype != "FP32"  # 2
+                or sides != wanted[output.name]
+                or size != FLOAT_BYTES * math.prod(sides)  # 3
+                or (raws and len(values))
+            ):
+                raise Unavailable.of(
+                    Reason.INFERENCE,
+                    f"{output.name} as FP32 of {wanted[output.name]}",
+                    f"{ascii(output.datatype)[:20]} {sides[:6]}, {size} bytes",
+                )
+            tensors[output.name] = raws[number] if raws else array("f", values).tobytes()
+        return {"shapes": [wanted[name] for name in OUTPUTS]}, b"".join(
+            tensors[name] for name in OUTPUTS
         )
 
     async def close(self) -> None:
@@ -155,7 +169,7 @@ class RemoteModel:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
-            what = f"{error.code().name}: {error.details()}"[:200]
+            what = f"{error.code().name}: {error.details()!a}"[:200]
             raise Unavailable.of(
                 Reason.INFERENCE,
                 f"an answer of the backend {self._backend.address}",
@@ -169,8 +183,16 @@ class RemoteEngine(Engine):
     the child.
     """
 
-    def __init__(self, bundle: Bundle, parts: Parts, threads: int, backend: Backend) -> None:
-        super().__init__(bundle, parts, threads, remote=True)
+    def __init__(
+        self,
+        bundle: Bundle,
+        parts: Parts,
+        threads: int,
+        backend: Backend,
+        *,
+        unconfined: bool = False,
+    ) -> None:
+        super().__init__(bundle, parts, threads, remote=True, unconfined=unconfined)
         self._remote = RemoteModel(backend)
 
     async def start(self) -> None:
@@ -198,9 +220,12 @@ class RemoteEngine(Engine):
         prepared, pair = await self._submit(device, {**head, "kind": "prepare"}, image)
         if "failed" in prepared:
             return prepared
-        shapes, maps = await self._remote.infer(prepared["shape"], pair)
+        shapes, maps = await self._remote.infer(
+            prepared["shape"], pair, len(self.bundle.recipe.classes)
+        )
+        sides = {side: head[side] for side in ("width", "height")}
         finished, _ = await self._submit(
-            device, {"kind": "finish", "of": prepared["id"], **shapes}, maps
+            device, {"kind": "finish", "of": prepared["id"], **sides, **shapes}, maps
         )
         return {**finished, "golden_sha256": prepared["golden_sha256"]}
 
@@ -208,7 +233,9 @@ class RemoteEngine(Engine):
         """The known answers, by way of the server. Raises Refused (KNOWN_ANSWER) or Unavailable."""
         for number in range(len(self.bundle.known)):
             prepared, pair = await self._submit("", {"kind": "known-pair", "number": number}, b"")
-            shapes, maps = await self._remote.infer(prepared["shape"], pair)
+            shapes, maps = await self._remote.infer(
+                prepared["shape"], pair, len(self.bundle.recipe.classes)
+            )
             checked, _ = await self._submit(
                 "", {"kind": "known-check", "number": number, **shapes}, maps
             )

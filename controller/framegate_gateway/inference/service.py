@@ -1,7 +1,7 @@
-"""What the inference child does once its door is closed: one request, one answer.
+"""What the inference child does once it is confined: one request, one answer.
 
-All of the libraries it needs are imported here and used once by `load`: behind the closed door no
-file can be read.
+All of the libraries it needs are imported here and used once by `warm_up`: in its cage no file can
+be read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from framegate.errors import Malformed, Reason
 from framegate.signed.part import MIN_LESSON
 from framegate_gateway.inference import pictures
 from framegate_gateway.inference.bundle import KnownAnswer, parse_bundle
@@ -43,14 +44,27 @@ NOT_BLACK: Final = 12.0
 """Mean grey of regions that are masked: JPEG leaves a little noise in black."""
 
 
+def warm_up(*, elsewhere: bool) -> None:
+    """Import and use once whatever is needed later: decoders, drawing, learning, and the runtime,
+    unless the network runs `elsewhere`. Everything it works on is made here.
+    """
+    cv2.setNumThreads(1)
+    if not elsewhere:
+        import onnxruntime  # noqa: F401, PLC0415 - a child without a network never needs it
+    lesson = cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1]
+    learn_golden([bytes(lesson)] * MIN_LESSON)  # numpy imports parts of itself on first use
+    for kind in (".jpg", ".png"):
+        picture = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1]
+        cv2.imdecode(picture, cv2.IMREAD_GRAYSCALE)
+
+
 def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
     """The service of the model in the first message.
 
     The head has the files' sizes and whether the network runs elsewhere, the body the files. The
-    graph is looked at before the runtime sees it; the threads and decoders that are needed later
-    start here, before the door closes. Raises Malformed.
+    graph is looked at before the runtime sees it; the runtime's threads start here, before system
+    calls are closed. Raises Malformed.
     """
-    cv2.setNumThreads(1)
     names = [name for name, _ in head["files"]]
     parts = _split(body, [size for _, size in head["files"]])
     bundle = parse_bundle(dict(zip(names, parts, strict=True)))
@@ -60,11 +74,6 @@ def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
     if not head["elsewhere"]:
         side = bundle.recipe.multiple_px * 4
         inspector.maps(np.zeros((1, 2, side, side), np.float32))
-    lesson = cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1]
-    learn_golden([bytes(lesson)] * MIN_LESSON)  # numpy imports parts of itself on first use
-    for kind in (".jpg", ".png"):
-        picture = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1]
-        cv2.imdecode(picture, cv2.IMREAD_GRAYSCALE)
     return Service(inspector, bundle.known)
 
 
@@ -111,8 +120,17 @@ class Service:
         if sizes:
             self.goldens[part_type] = [golden_of(decode_gray(g)) for g in _split(body, sizes)]
         claimed = (request["width"], request["height"])
-        frame = decode_gray(body[sum(sizes) :], request["encoding"], claimed)
         goldens = self.goldens[part_type]
+        # another size is refused in any case; before decoding, because a small file may be a large
+        # picture, and while it is decoded every other camera waits (N126)
+        if all(golden.image.shape[::-1] != claimed for golden in goldens):
+            height, width = goldens[0].image.shape
+            raise Malformed.of(
+                Reason.IMAGE,
+                f"a frame of the golden image's {width}x{height}",
+                f"{claimed[0]}x{claimed[1]}",
+            )
+        frame = decode_gray(body[sum(sizes) :], request["encoding"], claimed)
         if request["masks"]:
             goldens = [apply_masks(frame, g, request["masks"], NOT_BLACK) for g in goldens]
         which, prepared = self.inspector.prepare_best(frame, goldens)
@@ -144,13 +162,14 @@ class Service:
         least = least_threshold(rules, recipe.classes, recipe.threshold)
         detections = self.inspector.detections(heat[0], geometry[0], least)
         detections = apply_rules(detections, rules, recipe.classes, recipe.threshold, size)
+        boxes = np.clip(detections.boxes, 0, (size[1], size[0], size[1], size[0]))
         defects = [
             {
                 "kind": recipe.classes[int(c)],
                 "score": round(float(s), 4),
                 "box": [round(float(v), 1) for v in b],
             }
-            for b, c, s in zip(detections.boxes, detections.classes, detections.scores, strict=True)
+            for b, c, s in zip(boxes, detections.classes, detections.scores, strict=True)
         ]
         return {"defects": defects}
 

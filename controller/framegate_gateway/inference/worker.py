@@ -1,14 +1,14 @@
 """The inference child: decodes hostile images and runs the model, without keys, files or network.
 
-It speaks length-prefixed messages on the one socket it inherits: a JSON head and a body. It gets
-model and golden images as bytes, so it needs no file system; before the first frame it gives up the
-right to open anything. What it answers is `service`.
+It speaks length-prefixed messages on the one socket it inherits, which is its standard input: a
+JSON head and a body. It gets model and golden images as bytes, so it needs no file system. It
+imports what it needs, is confined (`framegate_host.cages`, row `inference`), and only then sees
+bytes that somebody else made. What it answers is `service`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
@@ -18,67 +18,49 @@ import sys
 from typing import Any, Final
 
 from framegate.errors import FramegateError
+from framegate_host.cages import INFERENCE
+from framegate_host.confinement import QUIET, Confinement
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
 MEMORY_BYTES: Final = 8 * 1024**3
 """Address space: some ten times what the default model needs on its largest frame.
 
 A runaway decoder ends here, not the host.
 """
-
-
-def confine() -> str:
-    """Leave the network namespace where the kernel allows, never gain rights, be no use to a
-    debugger; says in words what held.
-    """
-    libc, confinement = ctypes.CDLL(None, use_errno=True), []
-    if libc.unshare(CLONE_NEWNET) == 0 or libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
-        confinement.append("no network")
-    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
-        confinement.append("no new privileges")
-    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
-        confinement.append("not dumpable")
-    return ", ".join(confinement)
-
-
-def close_the_door() -> str:
-    """From here on no file, socket or pipe can be opened."""
-    # a new descriptor takes the lowest free number: with the limit there, none can be made, and
-    # those above stay usable
-    lowest = os.open("/dev/null", os.O_RDONLY)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, lowest))
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    try:
-        socket.socket().close()
-    except OSError:
-        return "opens nothing"
-    return ""
+STDERR: Final = 2
+MAX_WHY: Final = 300
+"""Letters of a reason: a sentence, and no more room than that for what a child wants to say."""
+UNCONFINED: Final = "--unconfined"
+"""Serve where the kernel cannot confine; what is lacking then stands in `isolation`."""
 
 
 def main() -> None:
-    """Serve one parent until it goes away.
+    """Serve one parent until it goes away: worker.py THREADS [--unconfined].
 
     A model that is refused is answered by {"failed": reason, "why"} and the end.
     """
-    confinement = [confine()]
-    pipe = socket.socket(fileno=int(sys.argv[1]))
-    threads = int(sys.argv[2])
-    # numpy starts threads, and a process that has some cannot leave its namespaces
-    from framegate_gateway.inference.service import load  # noqa: PLC0415 - after it is confined
-
-    head, body = receive(pipe)
+    os.environ.update(QUIET)  # what this child computes with those libraries is small
+    confinement = Confinement(INFERENCE, required=UNCONFINED not in sys.argv)
+    pipe = socket.socket(fileno=os.dup(0))
     try:
-        service = load(head, body, threads)
+        confinement.isolate((pipe.fileno(), STDERR))
+        head, body = receive(pipe)
+        from framegate_gateway.inference.service import load, warm_up  # noqa: PLC0415 - isolated
+
+        warm_up(elsewhere=head["elsewhere"])
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        confinement.close_paths()
+        service = load(head, body, int(sys.argv[1]))
         asked = 0 if head["elsewhere"] else service.verify()
+        confinement.close_calls()
     except FramegateError as error:
         send(pipe, {"failed": error.reason.value, "why": _why(error)}, b"")
         return
-    confinement.append(close_the_door())
-    isolation = ", ".join(c for c in confinement if c)
-    send(pipe, {"ready": True, "isolation": isolation, "known_answers": asked}, b"")
+    send(
+        pipe,
+        {"ready": True, "isolation": _plain(confinement.isolation), "known_answers": asked},
+        b"",
+    )
     while True:
         try:
             request, body = receive(pipe)
@@ -89,15 +71,20 @@ def main() -> None:
         except FramegateError as error:
             answer, picture = {"failed": error.reason.value, "why": _why(error)}, b""
         except Exception as error:  # noqa: BLE001 - whatever an image does, the next is served
-            why = f"{type(error).__name__}: {error}"[:300]
+            why = _plain(f"{type(error).__name__}: {error}")
             answer, picture = {"failed": "image", "why": why}, b""
         taken = request.get("part_type") in service.goldens
         send(pipe, {"id": request["id"], "golden_taken": taken, **answer}, picture)
 
 
+def _plain(text: str) -> str:
+    """`text` as the parent takes it: a line of ASCII."""
+    return ascii(text)[1:-1][:MAX_WHY]
+
+
 def _why(error: FramegateError) -> str:
     failure = error.failures[0]
-    return f"{failure.actual} where {failure.expected} was expected"[:300]
+    return _plain(f"{failure.actual} where {failure.expected} was expected")
 
 
 def send(pipe: socket.socket, head: dict[str, Any], body: bytes) -> None:

@@ -56,3 +56,12 @@ def test_frames_that_do_not_agree_teach_nothing():
                 for d in range(100, 106)
             ]
         )
+
+
+def test_n126_a_lesson_of_huge_frames_is_refused_before_any_is_decoded():
+    flat = np.zeros((4096, 4096), np.uint8)
+    bomb = cv2.imencode(".png", flat, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    with pytest.raises(Refused, match="pixels together"):
+        learn_golden([bomb] * MIN_LESSON)
+    with pytest.raises(Malformed):
+        learn_golden([b"no image"] * MIN_LESSON)

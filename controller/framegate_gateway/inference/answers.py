@@ -1,0 +1,255 @@
+"""Answers of the inference child as the input they are: that child decodes what attackers send.
+
+An answer that does not look like one to its question, in shape, range or size, is `BadAnswer`: the
+child has been taken over or is broken, and is replaced. It never becomes a verdict (N145).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS
+from framegate_gateway.inference.bundle import Bundle
+
+MAX_DETECTIONS: Final = 100
+"""Boxes kept of one frame: a frame with more is scrap anyway, and the answer must stay small."""
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""A hundred defects are 12 KiB of JSON."""
+FLOAT_BYTES: Final = 4
+MAX_PICTURE_BYTES: Final = 8 * MAX_FRAME_BYTES
+"""A PNG of two frames side by side, in colour."""
+MAX_TEXT: Final = 400
+MAX_SHIFT_PX: Final = 100_000.0
+REFUSALS: Final = frozenset(
+    {
+        Reason.IMAGE,
+        Reason.IMAGE_COVERED,
+        Reason.IMAGE_EXPOSURE,
+        Reason.IMAGE_DEFOCUS,
+        Reason.INFERENCE,
+        Reason.KNOWN_ANSWER,
+        Reason.MASK,
+        Reason.MODEL,
+        Reason.MODEL_GRAPH,
+        Reason.PART_UNKNOWN,
+        Reason.REGISTRATION,
+        Reason.TOO_LARGE,
+        Reason.UNCONFINED,
+    }
+)
+"""What the child may refuse for; nothing of people, machines or trust."""
+
+
+class BadAnswer(Exception):
+    """The child said something that is no answer to its question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an answer is held against: the message's head, how many golden images the part has, the
+    model's classes, how many known answers there are, and the sides the network's input is a
+    multiple of.
+    """
+
+    head: Mapping[str, Any]
+    goldens: int
+    classes: Sequence[str]
+    known: int
+    multiple_px: int
+
+
+def asked(bundle: Bundle, head: Mapping[str, Any], goldens: int) -> Asked:
+    """What an answer of the model `bundle` to the message `head` is held against."""
+    recipe = bundle.recipe
+    return Asked(head, goldens, recipe.classes, len(bundle.known), recipe.multiple_px)
+
+
+def verify_sizes(question: Asked | None, head: int, body: int) -> None:
+    """That a head and body of these sizes may be read at all, before memory is set aside for them;
+    `question` is None for the child's first word. Raises BadAnswer.
+    """
+    _require(0 < head <= MAX_HEAD_BYTES, f"a head of at most {MAX_HEAD_BYTES} bytes")
+    most = 0 if question is None else _most_bytes(question)
+    _require(body <= most, f"a body of at most {most} bytes")
+
+
+def _most_bytes(question: Asked) -> int:
+    kind = question.head["kind"]
+    if kind == "prepare":
+        return FLOAT_BYTES * 2 * math.prod(_filled_sides(question))
+    if kind == "known-pair":
+        return FLOAT_BYTES * 2 * MAX_FRAME_PIXELS
+    return MAX_PICTURE_BYTES if kind in {"picture", "card", "marked", "learn"} else 0
+
+
+def _filled_sides(question: Asked) -> list[int]:
+    m = question.multiple_px
+    return [-(-question.head[side] // m) * m for side in ("height", "width")]
+
+
+def parse_head(raw: bytes) -> dict[str, Any]:
+    """The JSON object of an answer. Raises BadAnswer."""
+    try:
+        head = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(f"expected a JSON object, got {type(error).__name__}") from error
+    _require(type(head) is dict, "a JSON object")
+    return dict(head)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A child that has loaded its model."""
+
+    isolation: str
+    known_answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the child could not do what it was asked."""
+
+    reason: Reason
+    why: str
+
+    def error(self, expected: str) -> FramegateError:
+        """It as an error: Unavailable where the host cannot confine the child, else Refused."""
+        if self.reason == Reason.UNCONFINED:
+            hint = "a kernel with Landlock and seccomp, and libseccomp2; or --unconfined"
+            return Unavailable.of(self.reason, "a confined child", self.why, hint)
+        return Refused.of(self.reason, expected, self.why)
+
+
+def verify_start(head: dict[str, Any], body: bytes, known: int) -> Started | Refusal:
+    """The child's first word, after these checks.
+
+    1. it is a refusal (`verify_refusal`), or
+    2. it is ready, has no body, names its isolation in a line, and gave each known answer or none.
+
+    Raises BadAnswer.
+    """
+    _require(not body, "no body")
+    if "failed" in head:  # 1
+        return verify_refusal(head)
+    _require(set(head) == {"ready", "isolation", "known_answers"}, "the members of a start")  # 2
+    _require(head["ready"] is True, "ready")
+    given = head["known_answers"]
+    _require(type(given) is int and given in {0, known}, f"0 or {known} known answers")
+    return Started(_line(head["isolation"]), given)
+
+
+def verify_refusal(head: Mapping[str, Any]) -> Refusal:
+    """A refusal: 1. its reason is one a child may have; 2. its sentence is a line of printable
+    ASCII. Raises BadAnswer.
+    """
+    said = head["failed"]
+    _require(type(said) is str and said in set(REFUSALS), "a reason that a child may have")  # 1
+    return Refusal(Reason(said), _line(head.get("why")))  # 2
+
+
+def verify_answer(question: Asked, head: dict[str, Any], body: bytes) -> None:
+    """That `head` and `body` answer `question`.
+
+    1. the answer bears the question's number, and says whether the golden image was taken;
+    2. a refusal is one (`verify_refusal`) and has no body; otherwise, by the kind of question:
+    3. defects: at most `MAX_DETECTIONS`, of the model's classes, scores in [0, 1], boxes with their
+       corners in order and inside the frame where its size is known; the golden image is one of
+       the part's;
+    4. a network's input: the frame's size filled up to the recipe's multiple, as many bytes;
+    5. known answers: as many as there are;
+    6. a picture or learnt image: a PNG; what was learnt is told in numbers in range.
+
+    How long a body may be, `verify_sizes` has said before it was read. Raises BadAnswer.
+    """
+    kind = question.head["kind"]
+    _require(
+        type(head.get("id")) is int and head["id"] == question.head["id"], "its own number"
+    )  # 1
+    _require(type(head.get("golden_taken")) is bool, "whether the golden image was taken")
+    if "failed" in head:  # 2
+        _require(not body, "a refusal without a body")
+        verify_refusal(head)
+    elif kind in {"inspect", "finish"}:  # 3
+        _defects(question, head, body)
+    elif kind in {"prepare", "known-pair"}:  # 4
+        _pair(question, head, body)
+    elif kind in {"known", "known-check"}:  # 5
+        expected = question.known if kind == "known" else 1
+        _require(head.get("known_answers") == expected and not body, f"{expected} known answers")
+    else:  # 6
+        _require(body.startswith(b"\x89PNG\r\n\x1a\n"), "a PNG")
+        if kind == "learn":
+            _lesson(question, head)
+
+
+def _defects(question: Asked, head: dict[str, Any], body: bytes) -> None:
+    _require(not body, "no body")
+    if question.head["kind"] == "inspect":
+        _golden(question, head)
+    defects = head.get("defects")
+    _require(type(defects) is list and len(defects) <= MAX_DETECTIONS, "a list of defects")
+    width, height = question.head.get("width", math.inf), question.head.get("height", math.inf)
+    for defect in defects or ():
+        _require(type(defect) is dict and set(defect) == {"kind", "score", "box"}, "a defect")
+        _require(type(defect["kind"]) is str and defect["kind"] in question.classes, "a class")
+        _require(_number(defect["score"], 0.0, 1.0), "a score between 0 and 1")
+        box = defect["box"]
+        _require(type(box) is list and len(box) == 4, "a box of four sides")
+        x1, y1, x2, y2 = box
+        _require(all(_number(x, 0.0, width) for x in (x1, x2)) and x1 <= x2, "a box in the frame")
+        _require(all(_number(y, 0.0, height) for y in (y1, y2)) and y1 <= y2, "a box in the frame")
+
+
+def _golden(question: Asked, head: dict[str, Any]) -> None:
+    which = head.get("golden")
+    _require(type(which) is int and 0 <= which < question.goldens, "one of the golden images")
+
+
+def _pair(question: Asked, head: dict[str, Any], body: bytes) -> None:
+    shape = head.get("shape")
+    _require(
+        type(shape) is list and len(shape) == 4 and all(type(side) is int for side in shape),
+        "a shape of four sides",
+    )
+    _require(shape is not None and shape[:2] == [1, 2] and min(shape) > 0, "one pair of images")
+    sides = shape[2:] if shape else []
+    _require(
+        all(side % question.multiple_px == 0 for side in sides), "sides that the network takes"
+    )
+    if question.head["kind"] == "prepare":
+        _golden(question, head)
+        _require(sides == _filled_sides(question), "the frame's size")
+    _require(len(body) == FLOAT_BYTES * math.prod(shape or ()), "as many bytes as the shape has")
+
+
+def _lesson(question: Asked, head: dict[str, Any]) -> None:
+    frames = len(question.head["sizes"])
+    _require(type(head.get("used")) is int and 0 < head["used"] <= frames, "frames used")
+    out = head.get("left_out")
+    _require(type(out) is list and len(out) <= frames, "frames left out")
+    _require(all(type(n) is int and 0 <= n < frames for n in out or ()), "frames left out")
+    _require(_number(head.get("largest_shift_px"), 0.0, MAX_SHIFT_PX), "a shift")
+    _require(_number(head.get("differing_share"), 0.0, 1.0), "a share")
+
+
+def _number(value: object, least: float, most: float) -> bool:
+    # NaN is in no range
+    return isinstance(value, int | float) and type(value) is not bool and least <= value <= most
+
+
+def _line(text: object) -> str:
+    _require(
+        type(text) is str and len(text) <= MAX_TEXT and text.isascii() and text.isprintable(),
+        f"a line of at most {MAX_TEXT} letters",
+    )
+    return str(text)
+
+
+def _require(holds: bool, expected: str) -> None:
+    if not holds:
+        raise BadAnswer(f"expected {expected}")

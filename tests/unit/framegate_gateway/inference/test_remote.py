@@ -1,0 +1,80 @@
+"""N145: what a model server answers is input."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framegate.errors import Reason, Unavailable
+from framegate_gateway.inference.remote import Backend, RemoteModel
+from framegate_proto.v1 import open_inference_pb2 as oip
+
+HERE = Path("none")
+SHAPE = [1, 2, 64, 96]
+HEAT, GEOMETRY = [1, 3, 8, 12], [1, 4, 8, 12]
+
+
+def answer(*outputs, raw: list[bytes] | None = None) -> oip.ModelInferResponse:
+    response = oip.ModelInferResponse()
+    for name, shape, values, kind in outputs:
+        tensor = response.outputs.add(name=name, datatype=kind, shape=shape)
+        tensor.contents.fp32_contents.extend(values)
+    response.raw_output_contents.extend(raw or [])
+    return response
+
+
+def tensor(name: str, shape: list[int], *, kind: str = "FP32", raw: bool = True):
+    return name, shape, [] if raw else [0.5] * int(np.prod(shape)), kind
+
+
+def sizes(*shapes: list[int]) -> list[bytes]:
+    return [bytes(4 * int(np.prod(shape))) for shape in shapes]
+
+
+async def inferred(monkeypatch, response):
+    class Stub:
+        async def ModelInfer(self, request, **_):
+            return response
+
+    model = RemoteModel(Backend("127.0.0.1:1", "m", "n", HERE, HERE, HERE))
+    monkeypatch.setattr(model, "_stub", Stub)
+    return await model.infer(SHAPE, b"", 3)
+
+
+async def test_two_tensors_of_the_right_shape_are_taken(monkeypatch):
+    heat, geometry = tensor("heat", HEAT), tensor("geometry", GEOMETRY)
+    shapes, body = await inferred(monkeypatch, answer(heat, geometry, raw=sizes(HEAT, GEOMETRY)))
+    assert shapes == {"shapes": [HEAT, GEOMETRY]} and len(body) == 4 * 8 * 12 * 7
+    # in the other order, and as numbers
+    outputs = tensor("geometry", GEOMETRY, raw=False), tensor("heat", HEAT, raw=False)
+    shapes, body = await inferred(monkeypatch, answer(*outputs))
+    assert shapes == {"shapes": [HEAT, GEOMETRY]} and len(body) == 4 * 8 * 12 * 7
+
+
+GOOD = tensor("heat", HEAT), tensor("geometry", GEOMETRY)
+BAD = {
+    "nothing": answer(),
+    "one output": answer(GOOD[0], raw=sizes(HEAT)),
+    "an output twice": answer(*GOOD, GOOD[0], raw=sizes(HEAT, GEOMETRY, HEAT)),
+    "an output more": answer(*GOOD, tensor("x", HEAT), raw=sizes(HEAT, GEOMETRY, HEAT)),
+    "a name of its own": answer(GOOD[0], tensor("\x1b[2J", GEOMETRY), raw=sizes(HEAT, GEOMETRY)),
+    "another type": answer(tensor("heat", HEAT, kind="INT64"), GOOD[1], raw=sizes(HEAT, GEOMETRY)),
+    "a class more": answer(
+        tensor("heat", [1, 4, 8, 12]), GOOD[1], raw=sizes([1, 4, 8, 12], GEOMETRY)
+    ),
+    "sides changed": answer(tensor("heat", [1, 3, 12, 8]), GOOD[1], raw=sizes(HEAT, GEOMETRY)),
+    "a negative side": answer(tensor("heat", [1, 3, -8, -12]), GOOD[1], raw=sizes(HEAT, GEOMETRY)),
+    "a huge side": answer(tensor("heat", [1, 3, 2**40, 12]), GOOD[1], raw=sizes(HEAT, GEOMETRY)),
+    "too few bytes": answer(*GOOD, raw=[b"", *sizes(GEOMETRY)]),
+    "too many bytes": answer(*GOOD, raw=[*sizes(HEAT), bytes(4 * 8 * 12 * 4 + 1)]),
+    "raw for one alone": answer(*GOOD, raw=sizes(HEAT)),
+    "raw and numbers": answer(tensor("heat", HEAT, raw=False), GOOD[1], raw=sizes(HEAT, GEOMETRY)),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_n145_another_answer_is_none(monkeypatch, case):
+    with pytest.raises(Unavailable) as caught:
+        await inferred(monkeypatch, BAD[case])
+    assert caught.value.reason == Reason.INFERENCE
+    assert str(caught.value).isprintable()
