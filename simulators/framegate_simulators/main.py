@@ -40,9 +40,13 @@ def camera(
     ] = 2.0,
     good_every: Annotated[int, typer.Option(min=1, help="Every N-th board is good.")] = 3,
     trigger: Annotated[
-        Path | None,
-        typer.Option(help="Photograph when triggered on this Unix datagram socket, not by --rate."),
-    ] = None,
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Photograph when triggered on this UDP port of 127.0.0.1, not by --rate; 0: not.",
+        ),
+    ] = 0,
     count: Annotated[int, typer.Option(min=0, help="How many; 0 = endless.")] = 0,
 ) -> None:
     """Be a capture child: write photographs of drawn boards to standard output. Use:

@@ -9,12 +9,14 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
 from framegate.signed.mask import Masks, Polygon
 from framegate.wire import MAX_FRAME_BYTES, Captured
+from framegate_host.confinement import QUIET
 
 log = logging.getLogger(__name__)
 _MAX_HEAD: Final = 4096
@@ -27,18 +29,26 @@ class Capture:
     this child and its successors.
     """
 
-    def __init__(self, source: str, *, part_type: str, rate: float, repeat: bool) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        part_type: str,
+        rate: float,
+        repeat: bool,
+        unconfined: bool = False,
+    ) -> None:
         self._source = source
         self._argv = [
             sys.executable,
             "-m",
             "framegate_agent.camera.sources",
-            source,
             "--part-type",
             part_type,
             "--rate",
             str(rate),
             *(["--repeat"] if repeat else []),
+            *(["--unconfined"] if unconfined else []),
         ]
         self._line = mask_line(0, b"", ())
         self._child: asyncio.subprocess.Process | None = None
@@ -54,43 +64,59 @@ class Capture:
         """Frames until the child ends. Raises Malformed on a child that does not keep the
         protocol.
         """
+        with tempfile.TemporaryDirectory(prefix="framegate-capture-") as scratch:
+            child = await self._start(scratch)
+            try:
+                async for frame in _read(child):
+                    yield frame
+            finally:
+                self._child = None
+                if child.returncode is None:
+                    _end(child)
+                await child.wait()
+                log.info("capture child of %s ended with %s", self._source, child.returncode)
+
+    async def _start(self, scratch: str) -> asyncio.subprocess.Process:
         environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
         child = await asyncio.create_subprocess_exec(
             *self._argv,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=environment,
+            env={**environment, **QUIET},
             close_fds=True,
             start_new_session=True,
         )
-        if child.stdout is None or child.stdin is None:
+        if child.stdin is None:
             raise RuntimeError("the child has no pipes")
         self._child = child
+        child.stdin.write(first_line(self._source, scratch))
         child.stdin.write(self._line)
+        return child
+
+
+async def _read(
+    child: asyncio.subprocess.Process,
+) -> AsyncIterator[tuple[Captured, bytes]]:
+    """What the child writes, until it ends. Raises Malformed where that is no frame."""
+    if child.stdout is None:
+        raise RuntimeError("the child has no pipes")
+    while True:
         try:
-            while True:
-                try:
-                    size = int.from_bytes(await child.stdout.readexactly(4), "big")
-                except asyncio.IncompleteReadError:
-                    return
-                if size > _MAX_HEAD:
-                    raise Malformed.of(
-                        Reason.TOO_LARGE,
-                        f"a head of at most {_MAX_HEAD} bytes from the capture child",
-                        size,
-                    )
-                head = Captured.parse(await child.stdout.readexactly(size))
-                if head.size > MAX_FRAME_BYTES:
-                    raise Malformed.of(
-                        Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size
-                    )
-                yield head, await child.stdout.readexactly(head.size)
-        finally:
-            self._child = None
-            if child.returncode is None:
-                _end(child)
-            await child.wait()
-            log.info("capture child of %s ended with %s", self._source, child.returncode)
+            size = int.from_bytes(await child.stdout.readexactly(4), "big")
+            if size > _MAX_HEAD:
+                raise Malformed.of(
+                    Reason.TOO_LARGE,
+                    f"a head of at most {_MAX_HEAD} bytes from the capture child",
+                    size,
+                )
+            head = Captured.parse(await child.stdout.readexactly(size))
+            if head.size > MAX_FRAME_BYTES:
+                raise Malformed.of(
+                    Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size
+                )
+            yield head, await child.stdout.readexactly(head.size)
+        except asyncio.IncompleteReadError:
+            return
 
 
 def _end(child: asyncio.subprocess.Process) -> None:
@@ -99,6 +125,11 @@ def _end(child: asyncio.subprocess.Process) -> None:
         os.killpg(child.pid, 9)
     except (ProcessLookupError, PermissionError):
         child.kill()
+
+
+def first_line(source: str, scratch: str) -> bytes:
+    """What `sources` reads first: its source, and a folder for a maker's program's own files."""
+    return json.dumps({"source": source, "scratch": scratch}).encode() + b"\n"
 
 
 def mask_line(version: int, digest: bytes, polygons: tuple[Polygon, ...]) -> bytes:

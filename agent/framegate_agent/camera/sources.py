@@ -1,16 +1,19 @@
 """Frame sources, run inside the capture child: a folder of images, a video, an OpenCV device or an
 RTSP address.
 
-A source yields pictures; the child blanks what the masks cover, encodes, and writes `Captured`
-records, each followed by the image, to its standard output. Masks come as lines on its standard
-input. Other sources (a maker's SDK, a simulator) are programs that write the same records and are
-named as `exec:COMMAND`; what they write passes through here too, so that no picture leaves
-unmasked. `address:FILE` is any of these, in a file: for an address with a password.
+What the source is comes as the first line on standard input: an address with a password is in no
+argv. The child is confined (`caged_source`) before it opens it. A source yields pictures; the child
+blanks what the masks cover, encodes, and writes `Captured` records, each followed by the image, to
+its standard output. Masks come as further lines on its standard input. Other sources (a maker's
+SDK, a simulator) are programs that write the same records and are named as `exec:COMMAND`; what
+they write passes through here too, so that no picture leaves unmasked. `address:FILE` is any of
+these, in a file.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -23,7 +26,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import IO, BinaryIO, Final, Protocol
 
 import cv2
 import numpy as np
@@ -31,7 +34,10 @@ from numpy.typing import NDArray
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
+from framegate_agent.camera.caged_source import caged_source, program_paths
 from framegate_agent.camera.masking import Masker
+from framegate_host.cages import CAPTURE_PROGRAM
+from framegate_host.confinement import QUIET, Confinement, end_with_parent
 
 JPEG_QUALITY: Final = 90
 MAX_HEAD_BYTES: Final = 4096
@@ -100,7 +106,12 @@ class VideoSource:
         self._address, self._part_type = address, part_type
 
     def __iter__(self) -> Iterator[Shot]:
-        capture = cv2.VideoCapture(int(self._address) if self._address.isdigit() else self._address)
+        if self._address.isdigit():
+            capture = cv2.VideoCapture(int(self._address), cv2.CAP_V4L2)
+        elif self._address.startswith("/dev/"):
+            capture = cv2.VideoCapture(self._address, cv2.CAP_V4L2)
+        else:
+            capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG)
         if not capture.isOpened():
             wanted = f"a camera or video at {without_password(self._address)}"
             hint = "check the address and the user's rights (group video)"
@@ -169,33 +180,56 @@ def write_shots(
             return
 
 
-def relay(command: str, out: BinaryIO, masker: Masker) -> None:
+def start_program(command: str, scratch: Path, *, required: bool) -> IO[bytes]:
+    """Standard output of a foreign capture program, started in its cage (row `capture-program`);
+    it dies with this process. Raises Unavailable where it does not start, or cannot be confined.
+    """
+    cage = Confinement(CAPTURE_PROGRAM, required=required)
+    paths = program_paths(command, scratch)
+
+    def enter() -> None:
+        cage.isolate(None)
+        end_with_parent()
+        cage.close_paths(paths)
+        cage.close_calls()
+
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    for name in QUIET:
+        environment.pop(name, None)
+    try:
+        # no thread has been started here, which is what makes a function between fork and exec safe
+        program = subprocess.Popen(
+            shlex.split(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=environment,
+            preexec_fn=enter,  # noqa: PLW1509
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        wanted = f"a capture program in its cage: {ascii(command)[:80]}"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, error) from error
+    if program.stdout is None:
+        raise RuntimeError("the program has no standard output")
+    return program.stdout
+
+
+def relay(program: IO[bytes], out: BinaryIO, masker: Masker) -> None:
     """Pass on what a foreign capture program writes. While masks are in force its images are
     decoded, blanked and encoded again.
 
     Whatever that program says of masks is not believed. Raises Malformed where it does not keep the
     protocol.
     """
-    with subprocess.Popen(
-        shlex.split(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    ) as program:
-        if program.stdout is None:
-            raise RuntimeError("the program has no standard output")
-        try:
-            while size := program.stdout.read(4):
-                head = Captured.parse(
-                    program.stdout.read(min(int.from_bytes(size, "big"), MAX_HEAD_BYTES))
-                )
-                if head.size > MAX_FRAME_BYTES:
-                    raise Malformed.of(
-                        Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size
-                    )
-                data = program.stdout.read(head.size)
-                if len(data) != head.size:
-                    return
-                _write(out, *_masked(head, data, masker))
-        finally:
-            program.kill()
+    while size := program.read(4):
+        head = Captured.parse(program.read(min(int.from_bytes(size, "big"), MAX_HEAD_BYTES)))
+        if head.size > MAX_FRAME_BYTES:
+            raise Malformed.of(
+                Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size
+            )
+        data = program.read(head.size)
+        if len(data) != head.size:
+            return
+        _write(out, *_masked(head, data, masker))
 
 
 def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, bytes]:
@@ -271,48 +305,68 @@ def open_source(text: str, part_type: str) -> FrameSource:
 
 
 def main() -> None:
-    """The capture child's entry: python -m framegate_agent.camera.sources SOURCE."""
+    """The capture child's entry: python -m framegate_agent.camera.sources, `first_line` on its
+    standard input, masks after it.
+    """
     parser = argparse.ArgumentParser(
         description="Framegate capture child: writes frames to standard output."
     )
-    parser.add_argument("source")
     parser.add_argument("--part-type", default="part")
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--repeat", action="store_true")
+    parser.add_argument("--unconfined", action="store_true")
     args = parser.parse_args()
     code = 0
     try:
-        masker = Masker()
-        if (
-            line := sys.stdin.buffer.readline()
-        ):  # the first line says what holds from the first frame on
-            masker.take(line)
-            masker.follow(
-                sys.stdin.buffer, lambda: os.killpg(0, signal.SIGKILL)
-            )  # the agent has gone; a foreign program must not hold the camera
-        source = named_source(args.source)
-        if source.startswith("exec:"):
-            relay(source.removeprefix("exec:"), sys.stdout.buffer, masker)
-        else:
-            write_shots(
-                open_source(source, args.part_type),
-                sys.stdout.buffer,
-                rate=args.rate,
-                repeat=args.repeat,
-                masker=masker,
-            )
+        _serve(args)
         sys.stdout.buffer.flush()
     except FramegateError as error:
         print(f"framegate: {error}", file=sys.stderr, flush=True)
         code = 1
     except (BrokenPipeError, KeyboardInterrupt):
         code = 0
-    os._exit(
-        code
-        # a thread waits on standard input for masks: an orderly end of the interpreter would trip
-        # over
-        # it
+    # a thread waits on standard input for masks: an orderly end of the interpreter would trip over
+    # it
+    os._exit(code)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    """Confine, then open the source and write what it gives until it ends."""
+    cv2.setNumThreads(1)
+    told = json.loads(sys.stdin.buffer.readline())
+    caged = caged_source(named_source(told["source"]))
+    required = not args.unconfined
+    program: IO[bytes] | None = None
+    if caged.source.startswith("exec:"):
+        command = caged.source.removeprefix("exec:")
+        program = start_program(command, Path(told["scratch"]), required=required)
+    confinement = Confinement(caged.cage, required=required)
+    confinement.isolate((0, 1, 2) if program is None else (0, 1, 2, program.fileno()))
+    encoded(np.zeros((8, 8), np.uint8))  # what is loaded on first use, is loaded now
+    confinement.close_paths(caged.paths, caged.port)
+    masker = Masker()
+    if line := sys.stdin.buffer.readline():  # what holds from the first frame on
+        masker.take(line)
+        masker.follow(sys.stdin.buffer, lambda: _gone(program is not None))
+    confinement.close_calls()
+    print(f"framegate: {caged.cage.name}: {confinement.isolation}", file=sys.stderr, flush=True)
+    if program is not None:
+        relay(program, sys.stdout.buffer, masker)
+        return
+    write_shots(
+        open_source(caged.source, args.part_type),
+        sys.stdout.buffer,
+        rate=args.rate,
+        repeat=args.repeat,
+        masker=masker,
     )
+
+
+def _gone(has_program: bool) -> None:
+    """The agent has gone: a foreign program, and what it started, must not hold the camera."""
+    if has_program:
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -40,14 +40,14 @@ class DrawnBoards:
 
 
 class TriggeredBoards:
-    """One photograph for each trigger that arrives on the Unix datagram socket `wire`: {part,
-    sequence, good}.
+    """One photograph for each trigger that arrives on the UDP port `wire` of this machine: {part,
+    sequence, good}. A maker's program in its cage has no Unix sockets.
 
     Boards are drawn beforehand and differ by a little noise, as photographs do; drawing each would
     make the camera the slowest thing on the line.
     """
 
-    def __init__(self, design: int, wire: Path, pool: int = 12) -> None:
+    def __init__(self, design: int, wire: int, pool: int = 12) -> None:
         self._design, self._wire = design, wire
         self._good = [
             draw_board(seed, design=design, defects=0, clean_capture=True).frame
@@ -59,9 +59,8 @@ class TriggeredBoards:
         ]
 
     def __iter__(self) -> Iterator[Shot]:
-        self._wire.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
-            wire.bind(str(self._wire))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+            wire.bind(("127.0.0.1", self._wire))
             while True:
                 body = json.loads(wire.recv(4096))
                 sequence = int(body["sequence"])

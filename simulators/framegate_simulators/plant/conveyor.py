@@ -13,7 +13,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from framegate_simulators.plant.diverter import Diverter, Part
 from framegate_simulators.plant.observer import Observer
@@ -32,13 +31,13 @@ class Counts:
 
 @dataclass
 class Conveyor:
-    """Parts at `rate` a second, `transport_s` from trigger to diverter. `cameras` are the sockets
+    """Parts at `rate` a second, `transport_s` from trigger to diverter. `cameras` are the UDP ports
     of the cameras' trigger wires.
     """
 
     diverters: tuple[Diverter, ...]
     trigger: Callable[[Part], None]
-    cameras: tuple[Path, ...]
+    cameras: tuple[int, ...]
     rate: float = 4.0
     transport_s: float = 1.5
     design: int = 1
@@ -47,7 +46,7 @@ class Conveyor:
     parts: list[Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._belt: deque[Part] = deque()
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -132,7 +131,7 @@ class Conveyor:
         wire = json.dumps({"part": part.part, "sequence": sequence, "good": good}).encode()
         for camera in self.cameras:
             with contextlib.suppress(OSError):  # a camera that is dead hears no trigger
-                self._wire.sendto(wire, str(camera))
+                self._wire.sendto(wire, ("127.0.0.1", camera))
 
     def _arrive(self, now: float) -> None:
         while self._belt and self._belt[0].due_s <= now:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,7 +19,7 @@ from framegate_simulators.plant.modbus_plc import ModbusPlc
 from framegate_simulators.plant.mqtt_diverter import LineKeys, MqttDiverter
 from framegate_simulators.plant.observer import Observer
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import BIN, PlantError, free_port, wait_for
 from framegate_simulators.plant.site import Site
 
 LINE: Final = "press-7"
@@ -54,7 +55,7 @@ class LinePlant:
         self.plant, self.rate = plant, rate
         self.camera: Site
         self.gateways: list[Site] = []
-        self.wire = plant.folder / "trigger"
+        self.wire = free_port()
 
     def __enter__(self) -> LinePlant:
         p = self.plant
@@ -130,7 +131,6 @@ class LinePlant:
 
     def start_camera(self) -> None:
         """The camera's agent, photographing by trigger."""
-        self.wire.unlink(missing_ok=True)
         self.plant.start_agent(
             self.camera,
             "--source",
@@ -160,7 +160,7 @@ class LinePlant:
 
     def streaming(self) -> bool:
         """Whether the camera has a gateway and its trigger wire is connected."""
-        return self.wire.exists() and any(
+        return _listens(self.wire) and any(
             s["gateway"] for s in self.camera.status().get("streams", [])
         )
 
@@ -257,3 +257,13 @@ class LinePlant:
         ):
             (folder / name).write_bytes(data)
         return LineKeys(folder)
+
+
+def _listens(port: int) -> bool:
+    """Whether a program has this UDP port of 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
