@@ -23,6 +23,7 @@ from framegate.identity.certificates import from_ms, spki_of
 from framegate.signed.mask import verify_masks
 from framegate.wire import Warrant
 from framegate_agent.attestation import RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
+from framegate_agent.callers import Callers
 from framegate_agent.camera.capture import Capture
 from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
 from framegate_agent.camera.heads import HeadSpool
@@ -92,14 +93,17 @@ class Agent:
 
     def _streams(self) -> list[CameraStream]:
         s, streams = self.settings, []
-        for number, address in enumerate(s.source, start=1):
-            capture = Capture(address, part_type=s.part_type, rate=s.rate, repeat=s.repeat)
+        for number, source in enumerate(s.source, start=1):
+            capture = Capture(
+                source, part_type=s.part_type, rate=s.rate, repeat=s.repeat, unconfined=s.unconfined
+            )
             streams.append(CameraStream(self, f"source-{number}", capture))
         return streams
 
     def _socket(self) -> GatewaySocket | None:
-        path, uids = self.settings.gateway_socket, self.settings.gateway_uid or (os.getuid(),)
-        return GatewaySocket(path, uids, self.poke, self.tpm) if path is not None else None
+        s, path = self.settings, self.settings.gateway_socket
+        callers = Callers(s.gateway_uid or (os.getuid(),), s.gateway_program)
+        return GatewaySocket(path, callers, self.poke, self.tpm) if path is not None else None
 
     def _broker(self) -> BrokerWay | None:
         if not self.settings.broker:

@@ -11,8 +11,7 @@ import asyncio
 import logging
 import os
 import socket
-import struct
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -26,6 +25,7 @@ from framegate.wire import (
     Warrant,
     sha256,
 )
+from framegate_agent.callers import Callers
 from framegate_proto.edge import read_record, write_record
 
 log = logging.getLogger(__name__)
@@ -44,14 +44,14 @@ class Sealer(Protocol):
 
 
 class GatewaySocket:
-    """Serves gateway processes whose uid is in `uids`; `changed` is called whenever the set of
-    publics changes.
+    """Serves the processes that `callers` admits; `changed` is called whenever the set of publics
+    changes.
     """
 
     def __init__(
-        self, path: Path, uids: Collection[int], changed: Callable[[], None], sealer: Sealer
+        self, path: Path, callers: Callers, changed: Callable[[], None], sealer: Sealer
     ) -> None:
-        self.path, self._uids, self._changed, self._sealer = path, frozenset(uids), changed, sealer
+        self.path, self._callers, self._changed, self._sealer = path, callers, changed, sealer
         self._clients: dict[asyncio.StreamWriter, bytes] = {}
         self._server: asyncio.Server | None = None
 
@@ -92,10 +92,14 @@ class GatewaySocket:
             write_record(writer, warrant.marshal())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop, caller = asyncio.get_running_loop(), None
         try:
-            self._check_peer(writer)
+            caller = self._callers.admit(writer.get_extra_info("socket"))
+            # a connection ends with the process that made it, whoever else holds its end
+            loop.add_reader(caller.pidfd, writer.close)
             while True:
                 raw = await read_record(reader, MAX_PUBLICS_BYTES, "publics")
+                self._callers.still(caller)
                 if raw[1:].startswith(_VAULT_LABELS):
                     write_record(writer, await asyncio.to_thread(self._vault, raw))
                     continue
@@ -113,6 +117,9 @@ class GatewaySocket:
         except FramegateError as error:
             log.error("gateway socket: %s", ascii(str(error)))
         finally:
+            if caller is not None:
+                loop.remove_reader(caller.pidfd)
+                caller.close()
             writer.close()
             if self._clients.pop(writer, None) is not None:
                 self._changed()
@@ -132,16 +139,3 @@ class GatewaySocket:
             return VaultBlob(
                 sealed=b"", reason="".join(c for c in str(error) if c.isprintable())[:1000]
             ).marshal()
-
-    def _check_peer(self, writer: asyncio.StreamWriter) -> None:
-        raw = writer.get_extra_info("socket").getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-        )
-        uid = struct.unpack("3i", raw)[1]
-        if uid not in self._uids:
-            raise Refused.of(
-                Reason.UNAUTHENTICATED,
-                f"a process of uid {sorted(self._uids)}",
-                f"uid {uid}",
-                "start the agent with --gateway-uid",
-            )

@@ -32,6 +32,7 @@ from framegate_agent.tpm.chip import Tpm
 from framegate_host import console
 from framegate_host.console import EXIT_UNTRUSTED, safe, service_exit_code, show_failures, talk
 from framegate_host.logs import start_logging
+from framegate_host.process_memory import hide_memory
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
@@ -110,6 +111,7 @@ def run(settings: AgentSettings) -> None:
     """Run the daemon: attest, renew, heal, and stream frames from every --source."""
     start_logging(verbose=settings.verbose, least={"grpc": logging.ERROR})
     with errors():
+        hide_memory()
         run_service(until_stopped(Agent(settings).run()))
 
 

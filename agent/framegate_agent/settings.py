@@ -69,6 +69,14 @@ class AgentSettings(Settings):
             example=(990,),
         ),
     ] = ()
+    gateway_program: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "Executable that a process on the socket must run, for Python its interpreter; "
+            "default: the agent's own.",
+            example=(Path("/usr/bin/python3"),),
+        ),
+    ] = ()
     model: Annotated[
         tuple[str, ...],
         Setting(
@@ -107,6 +115,13 @@ class AgentSettings(Settings):
             example=(Path("/etc/ssh/sshd_config"),),
         ),
     ] = ()
+    unconfined: Annotated[
+        bool,
+        Setting(
+            "Run capture children even where the kernel cannot confine them; their first line in "
+            "the log says what is lacking."
+        ),
+    ] = False
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
