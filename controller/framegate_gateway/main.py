@@ -18,6 +18,7 @@ from framegate_host import console
 from framegate_host.console import service_exit_code, talk
 from framegate_host.logs import start_logging
 from framegate_host.private_files import make_private
+from framegate_host.process_memory import hide_memory
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
@@ -49,6 +50,7 @@ def run(settings: GatewaySettings) -> None:
     """Run the gateway."""
     start_logging(verbose=settings.verbose)
     with errors():
+        hide_memory()
         run_service(until_stopped(GatewayProcess(settings).run()))
 
 
@@ -67,6 +69,7 @@ def vault_init(
     Its key is sealed to the TPM, and wrapped for a recovery key that is kept elsewhere.
     """
     with errors():
+        hide_memory()
         if recovery_key_out.exists():
             wanted, hint = (
                 f"no file {recovery_key_out}",
@@ -93,6 +96,7 @@ def vault_recover(
 ) -> None:
     """Open the vault by its recovery key and seal it to this host's TPM as it is now."""
     with errors():
+        hide_memory()
         recover_keys(state / "vault", agent_socket, recovery_key.read_text())
         talk.print("the vault is sealed to this host again; restart the gateway")
 

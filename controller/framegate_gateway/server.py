@@ -80,7 +80,14 @@ class GatewayProcess:
         bundle = load_bundle(shipped)
         self.parts = FleetParts(settings.state / "golden", _golden(settings))
         backend = _backend(settings)
-        self.models = Models(bundle, self.parts, settings.threads, backend, self._model_failed)
+        self.models = Models(
+            bundle,
+            self.parts,
+            settings.threads,
+            backend,
+            self._model_failed,
+            unconfined=settings.unconfined,
+        )
         host, port = settings.reached
         operators = f"{host}:{settings.operator_port}"
         self.keys = GatewayKeys(f"{host}:{port}", operators, bundle.digest)

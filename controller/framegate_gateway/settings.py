@@ -158,6 +158,12 @@ class GatewaySettings(Settings):
             most=MAX_PORT,
         ),
     ] = 0
+    unconfined: Annotated[
+        bool,
+        Setting(
+            "Serve even where the kernel cannot confine the inference child; every receipt says so."
+        ),
+    ] = False
     feed_silence: Annotated[
         Literal["zone", "close"],
         Setting(

@@ -93,6 +93,7 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
         ("firmware profile", f"{fg['firmware_profile']} {fg['firmware_profile_sha256'][:16]}"),
         ("policy decision", f"{claims['policy_version']} {fg['grant_sha256'][:16]}"),
         ("model", f"{claims['model_id']} {claims['model_hash']}"),
+        ("isolation", fg.get("isolation") or "not told"),
         ("golden image", fg["golden_sha256"] or "none"),
         ("receipt", claims["cti"]),
         ("batch", f"{verified.batch['number']}, leaf {claims['sequence_number']}"),

@@ -41,6 +41,10 @@ SIGN_HEAD = b"framegate/v1/sign-frame-head\0"
 MAX_RECEIPT_BYTES = 512 * 1024
 """A receipt is some ten kilobytes; its paths have at most 64 steps each."""
 MAX_PATH = 64
+UNCONFINED = "unconfined"
+"""What the isolation of a leaf begins with where the gateway served without demanding one."""
+MAX_ISOLATION = 500
+"""Letters: a sentence for each layer."""
 
 _UNREADABLE = (
     ValueError,
@@ -202,6 +206,11 @@ def _verified(
         )
     if batch["recovered"]:
         notes.append("recovered: signed after a crash by the gateway's next process")
+    isolation = fg.get("isolation", "")
+    if type(isolation) is not str or len(isolation) > MAX_ISOLATION:
+        raise ReceiptRefused("format", "isolation is no sentence")
+    if isolation.startswith(UNCONFINED):
+        notes.append(f"{isolation}: code in a hostile image could do what the gateway can")
     _signature("batch-signature", signer, envelope[1], _pae(BATCH_TYPE, envelope[0]))  # 3
     try:  # 4
         root = root_from_path(

@@ -1,9 +1,13 @@
 """N110, N120, N124: receipts that are changed, unsigned or lost."""
 
 import base64
+import json
 import subprocess
 import sys
 
+import pytest
+
+from framegate.errors import Reason
 from framegate.signed.receipt import b64
 from framegate_gateway.receipts.store import ReceiptStore
 from support.receipts import proved
@@ -83,3 +87,33 @@ async def test_n120_kill_9_at_any_moment_loses_no_leaf_whose_verdict_left(tmp_pa
         store.close()
         assert set(seen) <= kept and kept == set(range(1, len(kept) + 1)) and min(seen) > last
         last = len(kept)
+
+
+async def test_n127_every_receipt_says_how_its_frames_decoder_was_confined(receipts_desk):
+    engine = receipts_desk.models.engine
+    engine.isolation = "no network, no files"
+    await receipts_desk.frame(10)
+    engine.isolation = "unconfined: lacks system calls (seccomp: not there), no files"
+    await receipts_desk.frame(11)
+    await receipts_desk.maker.uninspected(receipts_desk.admitted.metadata, Reason.IMAGE)
+    told = [
+        receipts_desk.check(receipt, need_camera=False) for receipt in await proved(receipts_desk)
+    ]
+    said = {t.claims["fg"]["part"]: t for t in told if t.claims["fg"]["outcome"] == "PASS"}
+    assert said["p10"].claims["fg"]["isolation"] == "no network, no files"
+    assert said["p10"].notes == ()
+    (refused,) = [t for t in told if t.claims["fg"]["outcome"] == "UNINSPECTED"]
+    for receipt in (said["p11"], refused):
+        assert any(note.startswith("unconfined: lacks system calls") for note in receipt.notes)
+
+
+@pytest.mark.parametrize("isolation", [7, None, ["no files"], "x" * 501])
+async def test_n127_isolation_is_a_sentence(receipts_desk, isolation):
+    receipts_desk.models.engine.isolation = isolation
+    await receipts_desk.frame(10)
+    (receipt,) = [
+        receipt
+        for receipt in await proved(receipts_desk)
+        if json.loads(base64.b64decode(receipt["leaf"]))["fg"]["part"] == "p10"
+    ]
+    assert receipts_desk.refused(receipt) == "format"

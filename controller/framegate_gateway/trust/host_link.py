@@ -7,12 +7,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from framegate.errors import FramegateError
 from framegate.wire import Warrant
 from framegate_gateway.trust.keys import ROTATE_S, Credentials, GatewayKeys
+from framegate_host.process_memory import memory_shown
 from framegate_proto.edge import read_record, write_record
 
 log = logging.getLogger(__name__)
@@ -27,19 +29,23 @@ async def follow_agent(
     standing.
     """
     while True:
+        shown = ExitStack()
+        shown.enter_context(memory_shown())  # until the agent has seen who calls
         try:
             reader, writer = await asyncio.open_unix_connection(str(path))
         except OSError as error:
+            shown.close()
             log.info("no agent at %s: %s", path, error)
             await asyncio.sleep(RETRY_S)
             continue
         try:
-            await _follow(reader, writer, keys, changed)
+            await _follow(reader, writer, keys, changed, shown.close)
         except (asyncio.IncompleteReadError, ConnectionError):
             log.info("the agent went away")
         except FramegateError as error:
             log.error("agent's warrant: %s", error)
         finally:
+            shown.close()
             writer.close()
         await asyncio.sleep(RETRY_S)
 
@@ -49,6 +55,7 @@ async def _follow(
     writer: asyncio.StreamWriter,
     keys: GatewayKeys,
     changed: Callable[[Credentials | None], None],
+    known: Callable[[], None],
 ) -> None:
     sent = keys.newest.publics
     write_record(writer, sent)
@@ -65,6 +72,7 @@ async def _follow(
             )
             if reading.done():
                 warrant = Warrant.parse(reading.result())
+                known()
                 if warrant.tls_certificate:
                     changed(keys.accept(warrant, sent))
                 else:

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.wire import VaultBlob, VaultSecret
 from framegate_host.private_files import private_folder, write_private
+from framegate_host.process_memory import memory_shown
 
 _SUITE: Final = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 _INFO: Final = b"framegate/v1/vault-recovery"
@@ -243,7 +244,7 @@ def _ask(agent_socket: Path, request: bytes) -> bytes:
 def _exchange(agent_socket: Path, record: bytes) -> bytes:
     """One question to the host's agent, on a connection of its own."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        with memory_shown(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(SOCKET_TIMEOUT_S)
             link.connect(str(agent_socket))
             link.sendall(struct.pack(">I", len(record)) + record)

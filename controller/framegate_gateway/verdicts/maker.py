@@ -306,12 +306,14 @@ class VerdictMaker:
             self._models.bundle_of(self._model(frame)),
             self._models.name_of(self._model(frame)),
         )
+        isolation = self._models.isolation_of(self._model(frame))
         if admitted is None:
             return Provenance(
                 gateway_result_id=credentials.result_id,
                 model_id=name,
                 code_sha256=own,
                 training_sha256=bundle.training_sha256,
+                isolation=isolation,
             )
         standing, grant = admitted.standing, admitted.grant
         return Provenance(
@@ -325,6 +327,7 @@ class VerdictMaker:
             code_sha256=own,
             mask_sha256=admitted.metadata.mask_sha256.hex(),
             training_sha256=bundle.training_sha256,
+            isolation=isolation,
         )
 
     def _publish(self, verdict: Verdict, envelope: bytes) -> None:

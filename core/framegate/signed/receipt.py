@@ -76,6 +76,8 @@ class Provenance:
     code_sha256: str = ""
     mask_sha256: str = ""
     training_sha256: str = ""
+    isolation: str = ""
+    """How the process that decoded the frame is confined, in words."""
 
 
 def verdict_leaf(
@@ -111,6 +113,7 @@ def verdict_leaf(
         "code_sha256": behind.code_sha256,
         "mask_sha256": behind.mask_sha256,
         "training_sha256": behind.training_sha256,
+        "isolation": behind.isolation,
     }
     return _canonical(
         {
