@@ -31,7 +31,8 @@ class MachineEvent:
 class DeviceTrust:
     """A machine's trust as relying parties see it: `remaining_ms` is 0 unless it is trusted.
 
-    `facts` are what the access policy may ask of it, as JSON.
+    `facts` are what the access policy may ask of it, as JSON; `masks` a camera's signed masks in
+    force, empty where there are none.
     """
 
     device: DeviceId
@@ -40,6 +41,7 @@ class DeviceTrust:
     remaining_ms: int
     spki_sha256: bytes
     facts: str
+    masks: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

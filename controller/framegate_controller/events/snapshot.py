@@ -39,8 +39,10 @@ from framegate_controller.people.operators import quorum, roles_now
 from framegate_controller.store.ports import Transaction
 
 
-def trust_of(device: Device, now_ms: int) -> DeviceTrust:
+def trust_of(tx: Transaction, device: Device) -> DeviceTrust:
     """A machine's trust as relying parties see it: nothing remains unless it is trusted."""
+    now_ms = tx.now_ms
+    masks = tx.masks.get(device.id) if device.kind == Kind.CAMERA else None
     remaining = max(0, device.standing.expires_ms - now_ms) if device.state == State.TRUSTED else 0
     return DeviceTrust(
         device=device.id,
@@ -49,6 +51,7 @@ def trust_of(device: Device, now_ms: int) -> DeviceTrust:
         remaining_ms=remaining,
         spki_sha256=device.tls.spki_sha256 if device.tls is not None else b"",
         facts=json.dumps(facts_of(device, now_ms)),
+        masks=masks.envelope if masks is not None else b"",
     )
 
 
@@ -65,7 +68,7 @@ class Teller:
             now_ms=self._tx.now_ms,
             controller=self._fleet.controller,
             snapshot=True,
-            devices=tuple(trust_of(d, self._tx.now_ms) for d in self._tx.devices.all(zone=zone)),
+            devices=tuple(trust_of(self._tx, d) for d in self._tx.devices.all(zone=zone)),
             access=self.access(zone),
             parts=tuple(part_envelopes(self._tx)),
         )
@@ -112,6 +115,9 @@ class Teller:
                     yield ToMachines(None, MachineEvent(Wake.ATTEST_NOW))
                 case GrantsChanged(device):
                     yield ToMachines((device,), MachineEvent(Wake.GRANTS_CHANGED))
+                    if (camera := self._tx.devices.get(device)) is not None:
+                        trust = trust_of(self._tx, camera)  # which has the masks
+                        yield ToGateways(camera.zone, self.update(devices=(trust,)))
                 case AccessChanged(grants):
                     yield from (ToGateways(z, self.update(access=self.access(z))) for z in zones)
                     if grants:
@@ -125,7 +131,7 @@ class Teller:
         machine = self._tx.devices.get(device)
         if machine is None:
             return
-        yield ToGateways(machine.zone, self.update(devices=(trust_of(machine, self._tx.now_ms),)))
+        yield ToGateways(machine.zone, self.update(devices=(trust_of(self._tx, machine),)))
         yield ToMachines((machine.id,), MachineEvent(Wake.STATE, machine.state))
         if machine.kind == Kind.GATEWAY:
             void = () if machine.state == State.TRUSTED else (machine.id,)

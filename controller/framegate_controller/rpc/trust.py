@@ -54,6 +54,7 @@ def _device(trust: DeviceTrust) -> pb.DeviceTrust:
         firmware_profile=trust.standing.profile,
         firmware_profile_sha256=trust.standing.profile_sha256,
         facts=trust.facts,
+        masks=trust.masks,
     )
 
 

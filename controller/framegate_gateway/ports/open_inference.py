@@ -2,22 +2,29 @@
 usual call.
 
 A client is a camera of this zone: mutual TLS with its device certificate, trusted now, allowed by
-policy, like any sender of frames. What it gets are boxes, no verdict: nothing is signed, no receipt
-is made, and no line acts on it.
+policy, like any sender of frames; its masks in force hold here too, and so do limits on what it has
+in flight. What it gets are boxes, no verdict: nothing is signed, no receipt is made, and no line
+acts on it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose, from_ms, verify_certificate
+from framegate.signed.mask import Polygon, verify_masks
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, sha256
+from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.image_header import encoding_of, image_size
 from framegate_gateway.inference.models import Models
-from framegate_gateway.trust.feed import TrustView
+from framegate_gateway.trust.feed import Standing, TrustView
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_proto.edge import presented_certificate, to_status
 from framegate_proto.v1 import open_inference_pb2 as oip
@@ -28,11 +35,26 @@ MODEL: Final = "framegate"
 """The model's name towards clients; its version is the digest of the bundle in force."""
 
 
+MAX_IN_FLIGHT: Final = 8
+"""Frames of one camera in this port at once: by the usual call a client waits for each answer."""
+MAX_IN_FLIGHT_ALL: Final = 64
+"""Frames of all clients: 2 GiB where each is as large as a frame may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """A camera that stands, and its trust as the feed has it."""
+
+    device: str
+    standing: Standing
+
+
 class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
     """Calls of the protocol. Every one but liveness establishes who is calling."""
 
     def __init__(self, keys: GatewayKeys, view: TrustView, models: Models) -> None:
         self._keys, self._view, self._models = keys, view, models
+        self._in_flight: Counter[str] = Counter()
 
     async def ServerLive(
         self, request: oip.ServerLiveRequest, context: Context
@@ -85,22 +107,21 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
     async def ModelInfer(
         self, request: oip.ModelInferRequest, context: Context
     ) -> oip.ModelInferResponse:
-        """Boxes of one encoded frame of a part type."""
+        """Boxes of one encoded frame of a part type, after these checks.
+
+        1. the caller stands, and may have this model asked;
+        2. neither it nor all clients together have more in flight than the limits;
+        3. model, version, inputs, and the dimensions in the image's own header;
+        4. the frame is black where the camera's masks in force say so: golden images are blanked
+           alike, and another frame is refused in the inference child;
+        5. the caller still stands when the model has answered.
+        """
         try:
-            device = self._caller(context)
-            self._named(request.model_name, request.model_version)
-            frame, part_type = self._inputs(request)
-            encoding = encoding_of(frame)
-            width, height = image_size(frame, encoding)
-            if not 0 < width * height <= MAX_FRAME_PIXELS:
-                raise Malformed.of(
-                    Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{width}x{height}"
-                )
+            client = self._caller(context)  # 1
             digest = self._digest
-            inspection = await self._models.inspect(
-                digest, device, part_type, frame, encoding, width, height
-            )
-            self._caller(context)  # trust that ended while the frame was in the model ends here
+            with self._place(client.device):  # 2
+                inspection = await self._inspected(client, digest, request)
+            self._caller(context)  # 5: trust that ended while the frame was in the model
         except FramegateError as error:
             await _abort(context, error)
         answer = oip.ModelInferResponse(model_name=MODEL, model_version=digest, id=request.id)
@@ -116,6 +137,61 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
             name="classes", datatype="BYTES", shape=[n]
         ).contents.bytes_contents.extend(d["kind"].encode() for d in inspection.defects)
         return answer
+
+    async def _inspected(
+        self, client: _Client, digest: str, request: oip.ModelInferRequest
+    ) -> Inspection:
+        self._named(request.model_name, request.model_version)  # 3
+        frame, part_type = self._inputs(request)
+        encoding = encoding_of(frame)
+        width, height = image_size(frame, encoding)
+        if not 0 < width * height <= MAX_FRAME_PIXELS:
+            raise Malformed.of(
+                Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{width}x{height}"
+            )
+        return await self._models.inspect(
+            digest,
+            client.device,
+            part_type,
+            frame,
+            encoding,
+            width,
+            height,
+            self._masks(client),  # 4
+        )
+
+    @contextmanager
+    def _place(self, device: str) -> Iterator[None]:
+        """Room for one frame of `device`. Raises Refused (FRAME_IN_FLIGHT)."""
+        own, everybody = self._in_flight[device], self._in_flight.total()
+        if own >= MAX_IN_FLIGHT or everybody >= MAX_IN_FLIGHT_ALL:
+            raise Refused.of(
+                Reason.FRAME_IN_FLIGHT,
+                f"at most {MAX_IN_FLIGHT} frames in flight, {MAX_IN_FLIGHT_ALL} of all clients",
+                f"{own} and {everybody}",
+                "wait for an answer",
+            )
+        self._in_flight[device] += 1
+        try:
+            yield
+        finally:
+            self._in_flight[device] -= 1
+            if not self._in_flight[device]:
+                del self._in_flight[device]
+
+    def _masks(self, client: _Client) -> tuple[Polygon, ...]:
+        """The camera's masks in force, of the feed, verified. Raises Malformed or Refused."""
+        credentials = self._keys.credentials
+        if not client.standing.masks or credentials is None:
+            return ()
+        return verify_masks(
+            client.standing.masks,
+            client.device,
+            0,
+            credentials.authorities,
+            credentials.root,
+            from_ms(self._view.now_ms()),
+        ).polygons
 
     @property
     def _digest(self) -> str:
@@ -134,7 +210,7 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
                 ascii(f"{name} {version}")[:100],
             )
 
-    def _caller(self, context: Context) -> str:
+    def _caller(self, context: Context) -> _Client:
         """A camera that stands: certificate, trust, policy. Raises Refused."""
         credentials = self._keys.credentials
         if credentials is None:
@@ -156,7 +232,7 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
         self._view.access.inspect(
             identity.common_name, standing.facts, self._digest, credentials.zone
         )
-        return identity.common_name
+        return _Client(identity.common_name, standing)
 
     @staticmethod
     def _inputs(request: oip.ModelInferRequest) -> tuple[bytes, str]:

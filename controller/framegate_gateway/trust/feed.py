@@ -30,8 +30,8 @@ RETRY_S: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A device's trust: until when (monotonic seconds) its result stands, and the SHA-256 of its
-    TLS key.
+    """A device's trust: until when (monotonic seconds) its result stands, the SHA-256 of its TLS
+    key, and a camera's masks in force, as the controller signed them.
     """
 
     state: str
@@ -42,6 +42,7 @@ class Standing:
     firmware_profile: str = ""
     firmware_profile_sha256: str = ""
     facts: str = ""
+    masks: bytes = b""
 
 
 class TrustView:
@@ -123,6 +124,7 @@ class TrustView:
                 d.firmware_profile,
                 d.firmware_profile_sha256.hex(),
                 d.facts,
+                d.masks,
             )
         self._heard_at_s = now
         if update.now_ms:

@@ -815,6 +815,7 @@ class DeviceTrust(_message.Message):
     FIRMWARE_PROFILE_FIELD_NUMBER: _builtins.int
     FIRMWARE_PROFILE_SHA256_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    MASKS_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     state: _builtins.str
     result_id: _builtins.str
@@ -825,6 +826,8 @@ class DeviceTrust(_message.Message):
     firmware_profile_sha256: _builtins.bytes
     facts: _builtins.str
     """What the access policy may ask of it, as JSON: kind, zone, state, maintenance, firmwareProfile, trustworthiness, posture."""
+    masks: _builtins.bytes
+    """A camera's privacy masks in force, as the controller signed them; empty where there are none."""
     def __init__(
         self,
         *,
@@ -837,10 +840,11 @@ class DeviceTrust(_message.Message):
         firmware_profile: _builtins.str = ...,
         firmware_profile_sha256: _builtins.bytes = ...,
         facts: _builtins.str = ...,
+        masks: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "evidence_sha256", b"evidence_sha256", "facts", b"facts", "firmware_profile", b"firmware_profile", "firmware_profile_sha256", b"firmware_profile_sha256", "remaining_ms", b"remaining_ms", "result_id", b"result_id", "spki_sha256", b"spki_sha256", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "evidence_sha256", b"evidence_sha256", "facts", b"facts", "firmware_profile", b"firmware_profile", "firmware_profile_sha256", b"firmware_profile_sha256", "masks", b"masks", "remaining_ms", b"remaining_ms", "result_id", b"result_id", "spki_sha256", b"spki_sha256", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
