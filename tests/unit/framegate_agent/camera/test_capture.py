@@ -24,6 +24,7 @@ from framegate_host.cages import (
     CAPTURE_RELAY,
     CAPTURE_VIDEO,
 )
+from support.rtsp_camera import rtsp_camera
 from support.waiting import until
 
 CAMERA = f"exec:{Path(sys.executable).parent}/framegate-sim camera --rate 0"
@@ -90,6 +91,11 @@ async def test_confined_children_serve_frames(pictures, video, camera_port):
     assert len(await frames(f"video:{video}")) == 4
     assert len(await frames(f"video:http://localhost:{camera_port}/s.mjpg")) == 4
     assert len(await frames(CAMERA)) == 4
+
+
+async def test_a_confined_child_serves_a_network_cameras_frames(tmp_path):
+    with rtsp_camera(tmp_path) as port:
+        assert len(await frames(f"rtsp://user:hunter2@localhost:{port}/live", 10)) == 10
 
 
 async def test_n127_the_source_is_in_no_argv(pictures, tmp_path):
