@@ -206,11 +206,7 @@ def _verified(
         )
     if batch["recovered"]:
         notes.append("recovered: signed after a crash by the gateway's next process")
-    isolation = fg.get("isolation", "")
-    if type(isolation) is not str or len(isolation) > MAX_ISOLATION:
-        raise ReceiptRefused("format", "isolation is no sentence")
-    if isolation.startswith(UNCONFINED):
-        notes.append(f"{isolation}: code in a hostile image could do what the gateway can")
+    notes.extend(_unconfined(fg))
     _signature("batch-signature", signer, envelope[1], _pae(BATCH_TYPE, envelope[0]))  # 3
     try:  # 4
         root = root_from_path(
@@ -270,6 +266,16 @@ def _gap(fg: dict[str, Any], frame: bytes, camera_part: Any) -> None:
     first, last, count = numbers
     if not 0 <= first <= last or not 1 <= count <= last - first + 1:
         raise ReceiptRefused("gap", f"{count} triggers from {first} to {last}")
+
+
+def _unconfined(fg: dict[str, Any]) -> list[str]:
+    """A note where the leaf says that the decoder of its frame was not confined."""
+    isolation = fg.get("isolation", "")
+    if type(isolation) is not str or len(isolation) > MAX_ISOLATION:
+        raise ReceiptRefused("format", "isolation is no sentence")
+    if not isolation.startswith(UNCONFINED):
+        return []
+    return [f"{isolation}: code in a hostile image could do what the gateway can"]
 
 
 def _same_verdict(
