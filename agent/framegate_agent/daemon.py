@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 import grpc
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Failure, FramegateError, Reason
 from framegate.identity.certificates import from_ms, spki_of
@@ -29,6 +28,7 @@ from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
 from framegate_agent.camera.heads import HeadSpool
 from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
+from framegate_agent.controller_watch import ControllerWatch
 from framegate_agent.fleet_connection import FleetConnection
 from framegate_agent.gateway_socket import GatewaySocket
 from framegate_agent.posture import glance
@@ -77,6 +77,7 @@ class Agent:
         self.demands = Demands(frozenset(settings.model), frozenset(settings.gateway))
         self.broker = self._broker()
         self._poke = asyncio.Event()
+        self.controller = ControllerWatch(settings.state)
         self._fleet = FleetConnection(self.tpm, self.clock, lambda: self.state)
         self._fleet_failed = 0
         self._attested = 0
@@ -112,7 +113,9 @@ class Agent:
         from framegate_agent.camera.mqtt import BrokerClient  # noqa: PLC0415 - optional
 
         address = BrokerAddress(self.settings.broker, self.settings.broker_name)
-        return BrokerClient(address, self.state.device, self._server_ca, self._certify)
+        return BrokerClient(
+            address, self.state.device, lambda: self.state.server_ca_pem, self._certify
+        )
 
     def poke(self) -> None:
         """Attest now."""
@@ -143,6 +146,7 @@ class Agent:
 
     async def fetch_grants(self, nonce: bytes) -> tuple[list[bytes], tuple[Failure, ...]]:
         """Ask the controller for grants; part of `camera.identity.Identity`."""
+        self.controller.require_ahead()
         stub: Any = rpc.FleetStub(await self._fleet.channel())
         reply = await answered(
             stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S), UNREACHED
@@ -188,14 +192,6 @@ class Agent:
             self._mask_version, self.masks = masks.version, envelope
             for stream in self.streams:
                 stream.capture.set_masks(masks)
-
-    def _server_ca(self) -> bytes:
-        server_cas = [
-            a
-            for a in self.state.authority_certificates
-            if "server-ca" in a.subject.rfc4514_string()
-        ]
-        return b"".join(a.public_bytes(Encoding.PEM) for a in server_cas)
 
     async def _certify(self, csr: bytes) -> tuple[bytes, bytes]:
         stub: Any = rpc.FleetStub(await self._fleet.channel())
@@ -308,17 +304,29 @@ class Agent:
         while True:
             try:
                 stub: Any = rpc.FleetStub(await self._fleet.channel())
-                call = stub.Watch(pb.WatchRequest())
+                call, first = stub.Watch(pb.WatchRequest(seen=self.controller.seen)), True
                 while (
                     event := await asyncio.wait_for(
                         answered(call.read(), UNREACHED), WATCH_SILENCE_S
                     )
                 ) is not grpc.aio.EOF:
+                    if first:
+                        self._connected(event)
+                        first = False
                     self._watched(event)
             except (FramegateError, TimeoutError) as error:
                 log.info("watch: %s", error)
             # jitter, so that a fleet does not come back as one
             await asyncio.sleep(random.uniform(0.3, 1.0))  # noqa: S311
+
+    def _connected(self, event: pb.WatchEvent) -> None:
+        """Raises where the controller is older than what was seen of it; its grants are void."""
+        try:
+            self.controller.first_event(event, self.state.root_certificate)
+        except FramegateError:
+            for stream in self.streams:
+                stream.revoke([stream.lease.grant.host] if stream.lease is not None else [])
+            raise
 
     def _watched(self, event: pb.WatchEvent) -> None:
         if event.kind == pb.WatchEvent.ATTEST_NOW:
@@ -367,10 +375,14 @@ class Agent:
                 "device": self.state.device,
                 "zone": self.state.zone,
                 "state": self.state.state,
-                "certificate_s": round(self._life_for_status(), 1),
+                "certificate_s": round(self.state.certificate_life_s(self.clock.now_s()), 1),
                 "attested": self._attested,
                 "rejoined": self._rejoined,
-                "failures": [[f.reason, f.expected, f.actual, f.hint] for f in self.failures],
+                "failures": [
+                    [f.reason, f.expected, f.actual, f.hint]
+                    for f in (*self.controller.behind, *self.failures)
+                ],
+                "controller": "behind" if self.controller.behind else "",
                 "streams": [
                     {
                         "source": s.source,
@@ -388,12 +400,4 @@ class Agent:
                 ],
                 "gateways": len(self.socket.publics) if self.socket else 0,
             }
-        )
-
-    def _life_for_status(self) -> float:
-        certificate = self.state.own_certificate
-        return (
-            max(0.0, certificate.not_valid_after_utc.timestamp() - self.clock.now_s())
-            if certificate
-            else 0.0
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -16,11 +17,14 @@ from framegate.eventlog import parse_boot_log, replay
 from framegate.identity.endorsement import load_maker_certificate
 from framegate.ima import parse_ima
 from framegate.profile.learn import AGENT_FOLDER
+from framegate.record.following import RESTORE
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
+from framegate_agent.controller_watch import FILE as HEAD_FILE
 from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import BUILD_MS, StateFile
 from framegate_agent.tpm.chip import AK_HANDLE, Tpm
+from framegate_host.seen_log import SeenLog
 
 REACH_TIMEOUT_S: Final = 3.0
 MAX_CLOCK_LAG_S: Final = 300
@@ -60,7 +64,8 @@ def examine(file: StateFile, tcti: str, boot_log: Path, ima: Path = IMA_PATH) ->
         finally:
             tpm.close()
     findings.append(_guard("IMA list", lambda: _ima(ima)))
-    return [*findings, _guard("clock", lambda: _clock(file)), *_reach(file)]
+    findings.append(_guard("clock", lambda: _clock(file)))
+    return [*findings, _guard("controller", lambda: _controller(file)), *_reach(file)]
 
 
 def _guard(check: str, look: Callable[[], Finding]) -> Finding:
@@ -241,6 +246,18 @@ def _clock(file: StateFile) -> Finding:
             "set the clock: timedatectl set-ntp true",
         )
     return Finding("clock", True, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+
+
+def _controller(file: StateFile) -> Finding:
+    """What the daemon last found of the controller, and the head it holds it against."""
+    head = SeenLog(file.folder / HEAD_FILE).head
+    seen = "no head of its record seen yet"
+    if head is not None:
+        seen = f"record of {head.size} entries, restored {head.restorations} times"
+    status = json.loads(file.status_path.read_text()) if file.status_path.exists() else {}
+    if status.get("controller"):
+        return Finding("controller", False, f"older than what was seen of it: {seen}", RESTORE)
+    return Finding("controller", True, seen)
 
 
 def _reach(file: StateFile) -> list[Finding]:

@@ -120,7 +120,7 @@ def run(settings: AgentSettings) -> None:
 def status(state: Path, output: Output = "table") -> None:
     """Show what the running agent knows: state, certificate, streams, outcomes.
 
-    Exit code 6 where it is not trusted.
+    Exit code 6 where it is not trusted, or the controller is older than what was seen of it.
     """
     with errors():
         file = StateFile(state)
@@ -138,7 +138,8 @@ def status(state: Path, output: Output = "table") -> None:
             for name, value in _status_rows(body, fresh):
                 table.add_row(name, safe(value))
             Console(highlight=False).print(table)
-        raise typer.Exit(0 if body["state"] == "trusted" and fresh else EXIT_UNTRUSTED)
+        good = body["state"] == "trusted" and fresh and not body["controller"]
+        raise typer.Exit(0 if good else EXIT_UNTRUSTED)
 
 
 def _status_rows(body: dict[str, Any], fresh: bool) -> Iterator[tuple[str, str]]:
@@ -146,6 +147,7 @@ def _status_rows(body: dict[str, Any], fresh: bool) -> Iterator[tuple[str, str]]
     yield "device", body["device"] or "not joined"
     yield "state", body["state"]
     yield "agent", body["running"] if fresh else "not running"
+    yield "controller", body["controller"] or "as it was seen before, or later"
     yield "certificate", f"{body['certificate_s']} s left"
     yield "attested", f"{body['attested']} times, {body['rejoined']} by rejoining"
     for kind in ("outcomes", "uninspected"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.certificates import load_certificate
@@ -53,6 +54,21 @@ class AgentState:
     def own_certificate(self) -> x509.Certificate | None:
         """This machine's certificate, alive or not."""
         return load_certificate(base64.b64decode(self.certificate)) if self.certificate else None
+
+    @property
+    def server_ca_pem(self) -> bytes:
+        """The CAs among the issuing ones that servers' certificates come from, as a PEM bundle."""
+        authorities = self.authority_certificates
+        server_cas = [a for a in authorities if "server-ca" in a.subject.rfc4514_string()]
+        return b"".join(a.public_bytes(Encoding.PEM) for a in server_cas)
+
+    def certificate_life_s(self, now_s: float) -> float:
+        """How long this machine's certificate still lives, whatever key it is for; 0 where there is
+        none.
+        """
+        certificate = self.own_certificate
+        ends = certificate.not_valid_after_utc.timestamp() if certificate is not None else 0.0
+        return max(0.0, ends - now_s)
 
 
 class StateFile:

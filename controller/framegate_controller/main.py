@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from framegate_controller.commands.backups import backup, restore
 from framegate_controller.commands.certificates import line_certificate, server_certificate
 from framegate_controller.commands.found import init
 from framegate_controller.commands.profiles import profiles
@@ -20,6 +21,8 @@ app = typer.Typer(
 app.command()(init)
 app.command("break-glass")(break_glass)
 app.command("recover-operator")(recover_operator)
+app.command()(backup)
+app.command()(restore)
 app.command("server-certificate")(server_certificate)
 app.command("line-certificate")(line_certificate)
 app.add_typer(profiles, name="profile")

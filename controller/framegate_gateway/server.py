@@ -12,6 +12,7 @@ import sqlite3
 from typing import Any, Final
 
 import grpc
+from cryptography import x509
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
@@ -42,6 +43,7 @@ from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import TrustView, follow_feed
 from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
+from framegate_gateway.trust.log_view import LogView
 from framegate_gateway.vault.egress import Egress, EgressRules
 from framegate_gateway.vault.frames import FrameVault
 from framegate_gateway.vault.keys import open_keys
@@ -100,15 +102,14 @@ class GatewayProcess:
                 error.strerror or error,
                 "name one this user may write: --state DIR",
             ) from error
-        access = AccessView(
-            settings.state, lambda: self.keys.credentials.root if self.keys.credentials else None
-        )
+        access = AccessView(settings.state, self._root)
         self.view = TrustView(
             settings.state / "feed-revision",
             access,
             close=settings.feed_silence == "close",
             authorities=self.keys.know,
             inspection=self._inspection,
+            log=LogView(settings.state / "record-head", self._root, self._record_again),
         )
         self.pinned = PinnedModel(
             settings.state,
@@ -144,6 +145,18 @@ class GatewayProcess:
         )
         self._first, self._signed = asyncio.Event(), asyncio.Event()
         self._mqtt: MqttFrames | None = None
+
+    def _root(self) -> x509.Certificate | None:
+        return self.keys.credentials.root if self.keys.credentials else None
+
+    def _record_again(self, first_lost: int) -> None:
+        """The controller's record lost its entries from `first_lost` on: hand over anew what this
+        host has of them.
+        """
+        again = self.receipts.forget_logs(first_lost)
+        if again:
+            log.warning("%d batches of receipts are recorded again", again)
+            self._signed.set()
 
     async def run(self) -> None:
         """Start the engine, wait for the first warrant, open the ports, serve."""

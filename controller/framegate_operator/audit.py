@@ -11,18 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
+from framegate.errors import Reason, Refused
+from framegate.record.following import FollowedHead, LogPosition, follow_witnessed
 from framegate.record.verify import (
     FORMAT,
     AuditRefused,
     LogAnchor,
     VerifiedLog,
-    consistent,
     load_anchor,
-    verify_head,
     verify_log,
 )
-from framegate.record.witness import head_line
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
+from framegate.record.witness import head_line, parse_head
+from framegate.signed.receipt import Checkpoint
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
 from framegate_host.witness_file import last_head, read_heads, write_head
 from framegate_operator.audit_proofs import PROOF_FORMAT, proof_json, proved_head, verify_proof
 from framegate_operator.audit_rows import TITLES, as_csv, entry_cells
@@ -120,7 +121,10 @@ def prove(
         operator = load_context(context)
         with operator_stub(operator) as stub:
             reply = stub.ProveLog(pb.ProveLogRequest(index=index, from_size=from_size))
-        proved_head(reply, LogAnchor(root=operator.root_certificate))
+        head = proved_head(reply, LogAnchor(root=operator.root_certificate))
+        if from_size > head.size:
+            hint = "framegate audit witness FILE says whether the log fell back"
+            raise Refused.of(Reason.NOT_FOUND, f"a size up to {head.size}", from_size, hint)
         text = json.dumps({"format": PROOF_FORMAT, **proof_json(reply)}, indent=1)
         if out is None:
             print(text)
@@ -241,6 +245,11 @@ def _tell_verified(done: VerifiedLog, witnessed: int) -> None:
         talk.print(f"[yellow]{rest} are chained, and no head covers them yet[/]")
     if witnessed:
         talk.print(f"{witnessed} witnessed heads, up to entry {done.witnessed}")
+    for gap in done.lost:
+        talk.print(
+            f"[yellow]entries {gap.first} to {gap.last} were lost with a registry, which was "
+            f"restored from a backup {ago(gap.restored_at_ms)}: other entries have their numbers[/]"
+        )
 
 
 @app.command("witness")
@@ -256,47 +265,51 @@ def witness_(
         operator = load_context(context)
         anchor = LogAnchor(root=operator.root_certificate)
         kept = last_head(file)
+        last = parse_head(kept) if kept else None
+        request = pb.ProveLogRequest(
+            index=0,
+            from_size=last.size if last else 0,
+            from_restorations=last.restorations if last else 0,
+        )
+        with operator_stub(operator) as stub:
+            reply = stub.ProveLog(request)
+        position = LogPosition(reply.checkpoint, tuple(reply.growth), tuple(reply.restorations))
         try:
-            last = verify_head(kept, anchor) if kept else None
-            with operator_stub(operator) as stub:
-                size = stub.LogHead(pb.LogHeadRequest()).size
-                if last is not None and last.size > size:
-                    raise AuditRefused(
-                        "truncated",
-                        size,
-                        f"expected at least {last.size} entries as {file} witnessed, got {size}",
-                    )
-                reply = stub.ProveLog(
-                    pb.ProveLogRequest(index=0, from_size=last.size if last else 0)
-                )
-            head = verify_head(reply.checkpoint, anchor)
-            if last is not None and not consistent(
-                last.size,
-                bytes.fromhex(last.root),
-                head.size,
-                bytes.fromhex(head.root),
-                list(reply.growth),
-            ):
-                raise AuditRefused(
-                    "root",
-                    last.size,
-                    f"the log is not the one of {last.size} entries that {file} witnessed, grown",
-                )
-        except AuditRefused as error:
-            talk.print(f"[red]REFUSED[/] {safe(error)}", soft_wrap=True)
+            followed = follow_witnessed(kept, position, anchor)
+        except Refused as error:
+            show_failures(error.failures)
             raise typer.Exit(EXIT_UNTRUSTED) from error
         write_head(file, reply.checkpoint)
-        if output == "json":
-            show_json(
-                {
-                    "size": head.size,
-                    "root": head.root,
-                    "at_ms": head.at_ms,
-                    "grew_from": last.size if last else 0,
-                }
-            )
-        else:
-            talk.print(
-                f"{file}: {head.size} entries{f', grown from {last.size}' if last else ''}, "
-                f"root {head.root[:16]}…"
-            )
+        _tell_followed(file, followed, last, output)
+
+
+def _tell_followed(
+    file: Path, followed: FollowedHead, last: Checkpoint | None, output: str
+) -> None:
+    head, lost = followed.head, followed.lost
+    if output == "json":
+        show_json(
+            {
+                "size": head.size,
+                "root": head.root,
+                "at_ms": head.at_ms,
+                "grew_from": last.size if last else 0,
+                "restorations": head.restorations,
+                "lost": [lost.first, lost.last] if lost else None,
+            }
+        )
+        return
+    talk.print(
+        f"{file}: {head.size} entries{f', grown from {last.size}' if last else ''}, "
+        f"root {head.root[:16]}…"
+    )
+    for restoration in followed.restored:
+        talk.print(
+            f"[yellow]restored from a backup {ago(restoration.at_ms)}: of {restoration.seen} "
+            f"entries {restoration.kept} were left[/]"
+        )
+    if lost:
+        talk.print(
+            f"[yellow]entries {lost.first} to {lost.last} that {file} witnessed were lost: "
+            "framegate audit list --event registry-restored[/]"
+        )

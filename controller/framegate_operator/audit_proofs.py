@@ -17,8 +17,10 @@ PROOF_FORMAT = "framegate-audit-proof-1"
 
 
 def proof_json(reply: pb.ProveLogReply) -> dict[str, Any]:
-    """What a proof's file says, but for its format."""
+    """What a proof's file says, but for its format; `restorations` where there were some since."""
+    restored = {"restorations": [json.loads(r) for r in reply.restorations]}
     return {
+        **(restored if reply.restorations else {}),
         "index": reply.index,
         "entry": base64.b64encode(reply.entry).decode(),
         "path": [p.hex() for p in reply.path],

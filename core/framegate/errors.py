@@ -122,6 +122,8 @@ class Reason(StrEnum):
     ZONE_FROZEN = "zone-frozen"
     MAINTENANCE = "maintenance"
     AUDIT = "audit-log"
+    CONTROLLER_BEHIND = "controller-behind"
+    BACKUP = "backup"
     # grants, frames, verdicts
     ENVELOPE = "envelope"
     GRANT = "grant"

@@ -1,4 +1,4 @@
-"""A file that one process at a time holds."""
+"""A file that one process at a time holds, or several that share it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from framegate_host.private_files import PRIVATE_FILE
 
 
-def hold(path: Path) -> int:
-    """The descriptor of `path`, held by this process alone until it is closed.
+def hold(path: Path, *, shared: bool = False) -> int:
+    """The descriptor of `path`, held by this process alone, or with others that share it, until it
+    is closed.
 
-    Raises BlockingIOError where another process holds it; other OSErrors as the system has them.
+    Raises BlockingIOError where another process holds it otherwise; other OSErrors as the system
+    has them.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         raise

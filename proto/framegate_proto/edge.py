@@ -21,6 +21,8 @@ from framegate.errors import (
     Refused,
     Unavailable,
 )
+from framegate.record.following import LogPosition
+from framegate.signed.receipt import Checkpoint
 from framegate_proto.v1 import framegate_pb2 as pb
 
 T = TypeVar("T")
@@ -51,6 +53,21 @@ _BY_CLASS: Final[tuple[tuple[type[FramegateError], grpc.StatusCode], ...]] = (
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
     (EvidenceRejected, grpc.StatusCode.FAILED_PRECONDITION),
 )
+
+
+def to_seen_log(head: Checkpoint | None) -> pb.SeenLog:
+    """What the controller has to go on from: the last head of its record that was seen."""
+    if head is None:
+        return pb.SeenLog()
+    return pb.SeenLog(size=head.size, restorations=head.restorations)
+
+
+def from_log_position(message: pb.WatchEvent | pb.TrustUpdate) -> LogPosition | None:
+    """Where the controller says that its record stands, unverified; None where it does not say."""
+    if not message.HasField("log"):
+        return None
+    log = message.log
+    return LogPosition(log.checkpoint, tuple(log.growth), tuple(log.restorations))
 
 
 def to_failures(failures: tuple[Failure, ...]) -> list[pb.Failure]:

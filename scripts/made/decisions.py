@@ -23,9 +23,16 @@ STATUS: Final = re.compile(
 
 
 def pages() -> dict[str, str]:
-    """The index by its path. Raises ValueError where a decision lacks number, title or status."""
-    rows = []
-    for number, file in enumerate(sorted(FOLDER.glob("[0-9]*.md")), start=1):
+    """The index by its path. Raises ValueError where a decision lacks number, title or status, or
+    has another's number. One whose page is not there yet leaves a gap.
+    """
+    rows: list[tuple[str, str, str]] = []
+    before = 0
+    for file in sorted(FOLDER.glob("[0-9]*.md")):
+        number = int(file.name.partition("-")[0])
+        if number <= before:
+            raise ValueError(f"{file.name}: the number of another decision")
+        before = number
         lines = file.read_text("utf-8").splitlines()
         title = re.fullmatch(rf"# {number}\. (.+)", lines[0])
         status = STATUS.fullmatch(lines[2]) if len(lines) > 2 else None

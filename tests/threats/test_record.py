@@ -15,7 +15,7 @@ from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import entry_bytes
 from framegate.record.merkle import Frontier
 from framegate.record.verify import AuditRefused, LogAnchor, verify_log
-from framegate.record.witness import head_line
+from framegate.record.witness import head_line, parse_head
 from framegate.signed.receipt import Checkpoint
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.record.ledger import checkpoint, require_whole
@@ -23,7 +23,7 @@ from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_host.witness_file import write_head
 from framegate_simulators.fixtures.controller import found_controller
-from support.audit_log import Log, payload
+from support.audit_log import Log
 
 
 def shown(signed_log: Log, lines, witness=(), anchor=None) -> tuple[str, int]:
@@ -193,7 +193,7 @@ def test_n110_a_log_that_was_cut_deleted_or_rewritten_in_the_store_is_seen_at_th
     own_log, how
 ):
     with own_log.database.reading() as tx:
-        require_whole(tx, payload(own_log.heads[2]))
+        require_whole(tx, parse_head(own_log.heads[2]), "a witness")
     if how == "rewritten":
         own_log.sql(
             "UPDATE log_nodes SET hash = zeroblob(32) WHERE (level, position) IN ((0, 3), (5, 0))"
@@ -201,8 +201,10 @@ def test_n110_a_log_that_was_cut_deleted_or_rewritten_in_the_store_is_seen_at_th
     else:
         own_log.sql(f"DELETE FROM log_entries WHERE id >= {20 if how == 'cut' else 0}")
     with own_log.database.reading() as tx, pytest.raises(Refused) as caught:
-        require_whole(tx, payload(own_log.heads[2]))
-    assert caught.value.reason == Reason.AUDIT
+        require_whole(tx, parse_head(own_log.heads[2]), "a witness")
+    # an old copy put back looks the same, and has the same remedy
+    assert caught.value.reason == Reason.CONTROLLER_BEHIND
+    assert "a witness" in caught.value.failures[0].expected
 
 
 @pytest.mark.parametrize("how", ["deleted log", "deleted store", "forged head", "damaged file"])

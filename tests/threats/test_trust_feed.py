@@ -115,12 +115,13 @@ def test_n115_feed_of_a_controller_that_is_behind(door, tmp_path):
     view = TrustView(file, AccessView(None, lambda: root))
     view.apply(pb.TrustUpdate(revision=7, snapshot=True, access=door.access))
     assert (
-        refused(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True))) == Reason.TRUST_FEED
+        refused(lambda: view.apply(pb.TrustUpdate(revision=6, snapshot=True)))
+        == Reason.CONTROLLER_BEHIND
     )
     restarted = TrustView(file, AccessView(None, lambda: root))
     assert (
         refused(lambda: restarted.apply(pb.TrustUpdate(revision=6, snapshot=True)))
-        == Reason.TRUST_FEED
+        == Reason.CONTROLLER_BEHIND
     )
     assert not restarted.open
 

@@ -16,7 +16,7 @@ from framegate.machines.request import RequestEvent
 from framegate.record.machine_events import MaintenanceEnded
 from framegate.record.people_events import RoleEnded
 from framegate_controller.context import Fleet
-from framegate_controller.events.notices import AccessChanged, DeviceChanged, Notice
+from framegate_controller.events.notices import AccessChanged, DeviceChanged, HeadSigned, Notice
 from framegate_controller.record.ledger import checkpoint
 from framegate_controller.store.ports import CONTROLLER, Store, Transaction
 from framegate_host.witness_file import write_head
@@ -73,10 +73,10 @@ class HeadKeeper:
 
     def __init__(self, store: Store, fleet: Fleet, witnesses: Sequence[Path]) -> None:
         self._store, self._fleet, self._witnesses = store, fleet, tuple(witnesses)
-        self._thinned_ms = 0
+        self._thinned_ms, self._told = 0, b""
 
     def keep(self) -> tuple[Notice, ...]:
-        """Sign a head where the record has grown; see that every file has it. Nobody is told."""
+        """Sign a head where the record has grown; see that every file has it, and every gateway."""
         head = self._head()
         for path in self._witnesses:
             try:
@@ -84,7 +84,10 @@ class HeadKeeper:
             except (OSError, FramegateError) as error:
                 # another machine's disk may be away, or the file damaged; the record goes on
                 log.error("witness %s: %s", path, error)
-        return ()
+        if head == self._told:
+            return ()
+        self._told = head
+        return (HeadSigned(head),)
 
     def _head(self) -> bytes:
         with self._store.reading() as tx:

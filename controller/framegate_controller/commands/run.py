@@ -8,6 +8,7 @@ import contextlib
 from framegate_controller.commands.options import errors
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
+from framegate_controller.store.running import running
 from framegate_host.console import talk
 from framegate_host.logs import start_logging
 from framegate_host.setting_flags import with_settings
@@ -24,6 +25,11 @@ def run(settings: ControllerSettings) -> None:
 
 
 async def _serve(settings: ControllerSettings) -> None:
+    with running(settings.state):
+        await _serve_on(settings)
+
+
+async def _serve_on(settings: ControllerSettings) -> None:
     controller = Controller(settings)
     await controller.start()
     join, fleet = controller.join_address, controller.fleet_address

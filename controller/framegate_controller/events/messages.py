@@ -83,7 +83,8 @@ class AccessTrust:
 class TrustUpdate:
     """A message of the trust feed, as of one revision. With `snapshot` it replaces all before it.
 
-    `access` is None where it did not change; `parts` are signed envelopes.
+    `access` is None where it did not change; `parts` are signed envelopes. `head` is a new signed
+    head of the record, empty where there is none.
     """
 
     revision: int
@@ -93,6 +94,7 @@ class TrustUpdate:
     devices: tuple[DeviceTrust, ...] = ()
     access: AccessTrust | None = None
     parts: tuple[bytes, ...] | None = None
+    head: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,4 +51,19 @@ class PartChanged:
     envelope: bytes
 
 
-Notice = DeviceChanged | AttestNow | EverybodyAttests | GrantsChanged | AccessChanged | PartChanged
+@dataclass(frozen=True, slots=True)
+class HeadSigned:
+    """A signed head of the record, for every gateway to remember."""
+
+    head: bytes
+
+
+Notice = (
+    DeviceChanged
+    | AttestNow
+    | EverybodyAttests
+    | GrantsChanged
+    | AccessChanged
+    | PartChanged
+    | HeadSigned
+)

@@ -29,6 +29,7 @@ from framegate_controller.events.notices import (
     DeviceChanged,
     EverybodyAttests,
     GrantsChanged,
+    HeadSigned,
     Notice,
     PartChanged,
 )
@@ -92,6 +93,7 @@ class Teller:
         devices: tuple[DeviceTrust, ...] = (),
         access: AccessTrust | None = None,
         parts: tuple[bytes, ...] | None = None,
+        head: bytes = b"",
     ) -> TrustUpdate:
         """A change as of this transaction's revision; of nothing, it is a heartbeat."""
         return TrustUpdate(
@@ -101,6 +103,7 @@ class Teller:
             devices=devices,
             access=access,
             parts=parts,
+            head=head,
         )
 
     def messages(self, notices: Iterable[Notice], zones: Iterable[str]) -> Iterator[Message]:
@@ -125,6 +128,8 @@ class Teller:
                         yield ToMachines(tuple(cameras), MachineEvent(Wake.GRANTS_CHANGED))
                 case PartChanged(envelope):
                     yield ToGateways(None, self.update(parts=(envelope,)))
+                case HeadSigned(head):
+                    yield ToGateways(None, self.update(head=head))
 
     def _device_changed(self, device: str) -> Iterator[Message]:
         """For its gateways, itself and, of a gateway host, its cameras; none of a gone one."""

@@ -45,6 +45,7 @@ from framegate_controller.fleet.judge import Grounds, judge, known_prefix
 from framegate_controller.fleet.weigh import Case, Weighed, weigh, weigh_refusal
 from framegate_controller.store.ports import Moved, Store, Transaction
 from framegate_controller.store.shared.content import ContentCache, InMemoryContent
+from framegate_controller.store.shared.restorations import restored_times
 from framegate_controller.store.shared.spent import InMemorySpentSessions, SpentSessions
 from framegate_controller.store.shared.tries import (
     InMemoryOpenChallenges,
@@ -84,7 +85,9 @@ class Verifier:
         self.store, self.fleet = store, fleet
         self.rules = rules or FirmwareRules()
         self._state = state or VerifierState()
-        self._challenges = Challenges(fleet, self._state.spent)
+        with store.reading() as tx:
+            restored = restored_times(tx)
+        self._challenges = Challenges(fleet, self._state.spent, restored)
 
     def begin_join(self, hello_bytes: bytes, address: str) -> SignedChallenge:
         """A challenge for a Hello, in this order: decoding and key templates; ticket or known EK;

@@ -53,9 +53,9 @@ class Demand:
 class Challenges:
     """Makes challenges and takes back their state, for a fleet whose controllers share a key."""
 
-    def __init__(self, fleet: Fleet, spent: SpentSessions) -> None:
+    def __init__(self, fleet: Fleet, spent: SpentSessions, restorations: int) -> None:
         self._fleet, self._spent = fleet, spent
-        self._key = state_key(fleet.keys.factor_key)
+        self._key = state_key(fleet.keys.factor_key, restorations)
 
     def make(self, hello: bytes, demand: Demand, now_ms: int) -> Challenge:
         """A challenge to `hello`, with a nonce of its own."""

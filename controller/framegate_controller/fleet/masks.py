@@ -7,10 +7,12 @@ from typing import Any
 
 from framegate.record.machine_events import MasksSet
 from framegate.registry.device import CameraMasks, Device
+from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskStatement
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
+from framegate_controller.store.shared.versions import next_version
 
 
 def set_masks(
@@ -20,7 +22,7 @@ def set_masks(
     earlier = tx.masks.get(camera.id)
     statement = MaskStatement(
         camera=camera.id,
-        version=earlier.version + 1 if earlier is not None else 1,
+        version=next_version(tx, earlier.version if earlier is not None else 0),
         regions=tuple(dict(r) for r in regions),
         issued_at_ms=tx.now_ms,
     )
@@ -34,3 +36,14 @@ def set_masks(
     tx.masks.put(masks)
     tx.record(MasksSet(device=camera.id, version=masks.version, regions=len(regions)))
     return masks
+
+
+def sign_masks_anew(tx: Transaction, keys: FleetKeys) -> int:
+    """Every camera's masks once more, under their next version; how many cameras have some."""
+    kept = tx.masks.all()
+    for masks in kept:
+        camera = tx.devices.get(masks.device)
+        if camera is not None:
+            payload = parse_envelope(masks.envelope, MaskStatement.TYPE).payload
+            set_masks(tx, keys, camera, MaskStatement.parse_payload(payload).regions)
+    return len(kept)

@@ -22,6 +22,7 @@ from framegate.signed.pin import MAX_APPROVED, MODEL_NAMES, ModelPin, anchor_of,
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
+from framegate_controller.store.shared.versions import next_version
 
 MAX_FILES: Final = 512
 """Files of a bundle: weights in one, some dozen beside it."""
@@ -191,9 +192,33 @@ def pin_model(
     _may_follow(
         zone, model, parse_pin(before.envelope) if before is not None else None, rollback=rollback
     )
+    pin = _pinned(tx, keys, zone, model, rollback=rollback)
+    event = ModelRolledBack if rollback else ModelPromoted
+    tx.record(event(zone=zone, model=_label(model), digest=model.digest, pin=pin.sequence))
+    return pin
+
+
+def sign_pins_anew(tx: Transaction, keys: FleetKeys) -> int:
+    """Every zone's pin once more, under its next sequence; how many zones have one.
+
+    As a roll-back: the zone may have run a later version that this registry knows nothing of.
+    """
+    zones = tx.models.pinned_zones()
+    for zone in zones:
+        pin = tx.models.pin(zone)
+        model = tx.models.get(pin.digest) if pin is not None else None
+        if model is not None:
+            _pinned(tx, keys, zone, model, rollback=True)
+    return len(zones)
+
+
+def _pinned(
+    tx: Transaction, keys: FleetKeys, zone: str, model: Model, *, rollback: bool
+) -> ModelPin:
+    before = tx.models.pin(zone)
     pin = ModelPin(
         zone=zone,
-        sequence=before.sequence + 1 if before is not None else 1,
+        sequence=next_version(tx, before.sequence if before is not None else 0),
         model_sha256=model.digest,
         name=model.name,
         version=model.version,
@@ -209,8 +234,6 @@ def pin_model(
         ZonePin(zone=zone, sequence=pin.sequence, digest=model.digest, envelope=envelope)
     )
     tx.raise_revision()
-    event = ModelRolledBack if rollback else ModelPromoted
-    tx.record(event(zone=zone, model=_label(model), digest=model.digest, pin=pin.sequence))
     return pin
 
 

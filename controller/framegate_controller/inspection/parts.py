@@ -17,6 +17,7 @@ from framegate.signed.part import MAX_GOLDEN_BYTES, MAX_GOLDENS, PartStatement, 
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
+from framegate_controller.store.shared.versions import next_version
 
 MAX_PARTS: Final = 2_000
 """Parts of a fleet: their statements, a kilobyte each, are told to gateways as they connect."""
@@ -122,10 +123,25 @@ def set_part(
         raise Refused.of(Reason.PART, wanted, ascii(asked.part_type[:60]), "framegate part list")
     for image in change.goldens:
         tx.parts.keep_golden(image)
-    version = earlier.version + 1 if earlier is not None else 1
-    statement = replace(
-        asked, version=version, approved_by=(by, *approved_by), issued_at_ms=tx.now_ms
-    )
+    part = _signed(tx, keys, replace(asked, approved_by=(by, *approved_by)), by)
+    event = PartRemoved if part.removed else PartSet
+    tx.record(event(part_type=part.part_type, summary=change.summary, version=part.version))
+    return part
+
+
+def sign_parts_anew(tx: Transaction, keys: FleetKeys) -> int:
+    """Every part once more, under its next version, removed ones too; how many there are."""
+    parts = tx.parts.all(removed=True)
+    for part in parts:
+        payload = parse_envelope(part.envelope, PartStatement.TYPE).payload
+        _signed(tx, keys, PartStatement.parse_payload(payload), part.by)
+    return len(parts)
+
+
+def _signed(tx: Transaction, keys: FleetKeys, asked: PartStatement, by: str) -> Part:
+    earlier = tx.parts.get(asked.part_type)
+    version = next_version(tx, earlier.version if earlier is not None else 0)
+    statement = replace(asked, version=version, issued_at_ms=tx.now_ms)
     signer = keys.signing["part"]
     envelope = statement.seal(signer.der, signer.sign)
     part = Part(
@@ -137,8 +153,6 @@ def set_part(
     )
     tx.parts.put(part)
     tx.raise_revision()
-    event = PartRemoved if part.removed else PartSet
-    tx.record(event(part_type=part.part_type, summary=change.summary, version=version))
     return part
 
 

@@ -11,7 +11,13 @@ from framegate.access.verbs import Role, Scoped, parse_scoped
 from framegate.errors import Reason, Refused
 from framegate.identity.names import parse_identifier, parse_name
 from framegate.machines.request import RequestKind, RequestState
-from framegate.record.people_events import FactorsReset, OperatorAdded, QuorumSet, SetUpEnded
+from framegate.record.people_events import (
+    FactorsReset,
+    OperatorAdded,
+    OperatorDisabled,
+    QuorumSet,
+    SetUpEnded,
+)
 from framegate.registry.operator import Factors, Operator
 from framegate_controller.people.factors import new_code
 from framegate_controller.store.ports import CONTROLLER, Transaction
@@ -133,6 +139,15 @@ def reset_factors(tx: Transaction, operator: Operator, *, by: str = "") -> tuple
     end_sessions(tx, operator.name)
     tx.record(FactorsReset(operator=operator.name), by=by)
     return bare, code
+
+
+def disable(tx: Transaction, operator: Operator, why: str, *, by: str = "") -> Operator:
+    """Bar an operator; sessions end here and at gateways."""
+    barred = replace(operator, enabled=False)
+    tx.people.put(barred)
+    ended = end_sessions(tx, operator.name)
+    tx.record(OperatorDisabled(operator=operator.name, sessions=ended, why=why), by=by)
+    return barred
 
 
 def end_sessions(tx: Transaction, name: str) -> int:

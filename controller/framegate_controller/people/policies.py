@@ -23,6 +23,7 @@ from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.people.operators import enrolled
 from framegate_controller.store.ports import CONTROLLER, Transaction
 from framegate_controller.store.shared.policies import PolicyCache
+from framegate_controller.store.shared.versions import next_version
 
 MAX_NOTE: Final = 500
 """Characters of the note that a version is kept with."""
@@ -49,13 +50,30 @@ def apply_policy(
             f"one of version {base}",
             "framegate policy pull --out DIR, change that, apply again",
         )
-    policy = parse_policy(files, version_in_force + 1)  # 2
+    policy = parse_policy(files, next_version(tx, version_in_force))  # 2
     if current is not None and current.sha256 == policy.sha256:
         expected = "a policy that differs from the one in force"
         raise Refused.of(Reason.CONFLICT, expected, "the same")
     if current is not None:  # 3
         _require_steerable(tx, keys, policy)
     applied = _signed(tx, keys, policy, note[:MAX_NOTE])  # 4
+    tx.policies.add(applied)
+    tx.raise_revision()
+    tx.record(PolicyApplied(policy=policy.label, note=applied.note))
+    return applied
+
+
+def sign_policy_anew(tx: Transaction, keys: FleetKeys, note: str) -> AppliedPolicy:
+    """The policy in force once more, under the next version. Raises Refused (POLICY_INVALID) where
+    there is none, or one that does not hold.
+    """
+    kept = tx.policies.current()
+    if kept is None:
+        wanted, hint = "an access policy in force", "this backup is of no founded fleet"
+        raise Refused.of(Reason.POLICY_INVALID, wanted, "none", hint)
+    present = verify_policy(kept.envelope, keys.root.certificate)
+    policy = parse_policy(dict(present.files), next_version(tx, kept.version))
+    applied = _signed(tx, keys, policy, note[:MAX_NOTE])
     tx.policies.add(applied)
     tx.raise_revision()
     tx.record(PolicyApplied(policy=policy.label, note=applied.note))

@@ -261,6 +261,13 @@ def seal_break_glass(tx: Transaction, *, by: str = "") -> str:
     return code
 
 
+def withdraw_break_glass(tx: Transaction) -> bool:
+    """Forget the sealed credential; whether there was one."""
+    sealed = tx.settings.get(_SEALED) is not None
+    tx.settings.remove(_SEALED)
+    return sealed
+
+
 def found_operator(
     tx: Transaction, keys: FleetKeys, name: str, password: str
 ) -> tuple[str, list[str]]:

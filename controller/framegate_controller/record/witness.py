@@ -7,7 +7,6 @@ from pathlib import Path
 
 from framegate.errors import Reason, Refused
 from framegate.record.verify import AuditRefused, LogAnchor, verify_head
-from framegate.signed.dsse import parse_envelope
 from framegate.signed.receipt import Checkpoint
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.record.ledger import require_whole
@@ -16,20 +15,31 @@ from framegate_host.witness_file import last_head
 
 
 def require_witnessed(store: Store, keys: FleetKeys, witnesses: Iterable[Path]) -> None:
-    """That the record was not cut, deleted or rewritten since the last head in each of `witnesses`.
+    """That the record was not cut, deleted, rewritten or set back since the last head in each of
+    `witnesses`.
 
-    A file that is not there says nothing. Raises Refused (AUDIT), Malformed.
+    A file that is not there says nothing. Raises Refused (CONTROLLER_BEHIND, AUDIT), Malformed.
     """
-    anchor = LogAnchor(root=keys.root.certificate)
     for path in witnesses:
-        last = last_head(path)
-        if last is None:
-            continue
-        try:
-            verify_head(last, anchor, keys.fleet)
-        except AuditRefused as error:
-            wanted = f"heads signed by this fleet's log key in {path}"
-            hint = "restore it; it was edited, or is another fleet's"
-            raise Refused.of(Reason.AUDIT, wanted, str(error), hint) from error
-        with store.reading() as tx:
-            require_whole(tx, parse_envelope(last, Checkpoint.TYPE).payload)
+        head = witnessed(path, keys)
+        if head is not None:
+            with store.reading() as tx:
+                require_whole(tx, head, str(path))
+
+
+def witnessed(path: Path, keys: FleetKeys) -> Checkpoint | None:
+    """The last head in a file, verified; None where there is none. Raises Refused (AUDIT),
+    Malformed.
+    """
+    last = last_head(path)
+    return verified(last, path, keys) if last is not None else None
+
+
+def verified(envelope: bytes, path: Path, keys: FleetKeys) -> Checkpoint:
+    """A head that stands in the file `path`. Raises Refused (AUDIT)."""
+    try:
+        return verify_head(envelope, LogAnchor(root=keys.root.certificate), keys.fleet)
+    except AuditRefused as error:
+        wanted = f"heads signed by this fleet's log key in {path}"
+        hint = "restore it; it was edited, or is another fleet's"
+        raise Refused.of(Reason.AUDIT, wanted, str(error), hint) from error

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose, from_ms
 from framegate.machines.lifecycle import State
+from framegate.record.following import LogPosition
 from framegate.registry.device import Device
 from framegate.wire import NONCE_BYTES
 from framegate_controller.context import Fleet
@@ -28,6 +29,7 @@ from framegate_controller.fleet.callers import device_key, gateway_host, standin
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.people.grants import compose_grants
 from framegate_controller.record.batches import record_batch
+from framegate_controller.record.ledger import last_position
 from framegate_controller.rpc.attestation import to_answer, to_challenge
 from framegate_controller.rpc.peer import address_of, verify_peer
 from framegate_controller.rpc.recheck import Recheck
@@ -80,8 +82,10 @@ class FleetService(rpc.FleetServicer):
         device = await self._device(context)
         with self._bus.watch(device.id) as events:
             # what was said while nobody listened is in the state: a stale machine must attest
-            state = await self._read(lambda tx: _state(tx, device.id))
-            yield to_watch_event(MachineEvent(Wake.STATE, state))
+            state, log = await self._read(
+                lambda tx: (_state(tx, device.id), _position(tx, request.seen))
+            )
+            yield to_watch_event(MachineEvent(Wake.STATE, state), log)
             while events.open:
                 event = await events.next(HEARTBEAT_S)
                 if event is None or event.wake != Wake.STATE:
@@ -149,8 +153,13 @@ class FleetService(rpc.FleetServicer):
         standing = Recheck(lambda: self._gateway(context), HEARTBEAT_S)
         # subscribed before the snapshot is read, so that nothing falls between
         with closing(standing), self._bus.feed(host.zone) as feed:
-            snapshot = await self._read(lambda tx: Teller(tx, self._fleet).snapshot(host.zone))
-            yield to_trust_update(feed.begin(snapshot))
+            snapshot, log = await self._read(
+                lambda tx: (
+                    Teller(tx, self._fleet).snapshot(host.zone),
+                    _position(tx, request.seen),
+                )
+            )
+            yield to_trust_update(feed.begin(snapshot), log)
             while feed.open:
                 update = await feed.next(HEARTBEAT_S)
                 await standing.ask()
@@ -185,6 +194,10 @@ class FleetService(rpc.FleetServicer):
 def _state(tx: Transaction, device: str) -> State:
     machine = tx.devices.get(device)
     return machine.state if machine is not None else State.RETIRED
+
+
+def _position(tx: Transaction, seen: pb.SeenLog) -> LogPosition | None:
+    return last_position(tx, seen.size, seen.restorations)
 
 
 def _within(

@@ -32,6 +32,7 @@ def _proof(proved: ProvedEntry, _fleet: Fleet) -> pb.ProveLogReply:
         path=proof.path,
         checkpoint=proof.checkpoint,
         growth=proved.growth,
+        restorations=proved.restorations,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from framegate.record.following import LogPosition
 from framegate_controller.events.messages import (
     AccessTrust,
     DeviceTrust,
@@ -21,17 +22,33 @@ _WAKES: Final = {
 }
 
 
-def to_watch_event(event: MachineEvent | None) -> pb.WatchEvent:
-    """An event for a machine; none is a heartbeat."""
+def to_watch_event(event: MachineEvent | None, log: LogPosition | None = None) -> pb.WatchEvent:
+    """An event for a machine; none is a heartbeat. `log` goes with the first one."""
     if event is None:
         return pb.WatchEvent(kind=pb.WatchEvent.HEARTBEAT)
     return pb.WatchEvent(
-        kind=_WAKES[event.wake], state=event.state or "", revoked_publics=event.revoked
+        kind=_WAKES[event.wake],
+        state=event.state or "",
+        revoked_publics=event.revoked,
+        log=to_log_position(log),
     )
 
 
-def to_trust_update(update: TrustUpdate) -> pb.TrustUpdate:
-    """A message of the trust feed; what did not change is absent, not empty."""
+def to_log_position(log: LogPosition | None) -> pb.LogPosition | None:
+    """Where the record stands, None where no head was ever signed."""
+    if log is None:
+        return None
+    return pb.LogPosition(
+        checkpoint=log.checkpoint, growth=log.growth, restorations=log.restorations
+    )
+
+
+def to_trust_update(update: TrustUpdate, log: LogPosition | None = None) -> pb.TrustUpdate:
+    """A message of the trust feed; what did not change is absent, not empty. `log` goes with a
+    snapshot.
+    """
+    if log is None and update.head:
+        log = LogPosition(update.head, (), ())
     return pb.TrustUpdate(
         revision=update.revision,
         snapshot=update.snapshot,
@@ -40,6 +57,7 @@ def to_trust_update(update: TrustUpdate) -> pb.TrustUpdate:
         now_ms=update.now_ms,
         access=_access(update.access) if update.access is not None else None,
         parts=pb.PartsUpdate(parts=update.parts) if update.parts is not None else None,
+        log=to_log_position(log),
     )
 
 

@@ -10,7 +10,6 @@ from framegate.access.verbs import Scoped
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.names import parse_name
 from framegate.record.people_events import (
-    OperatorDisabled,
     OperatorEnabled,
     OperatorRolesChanged,
 )
@@ -22,8 +21,8 @@ from framegate_controller.people.operators import (
     Elevation,
     NewOperator,
     add_operator,
+    disable,
     elevations,
-    end_sessions,
     enrolled,
     parse_roles,
     quorum,
@@ -233,10 +232,7 @@ class DisableOperator(Verb[OperatorView]):
         if operator.name == call.caller.name:
             hint = "framegate logout ends your session"
             raise Refused.of(Reason.CONFLICT, "somebody else's name", "your own", hint)
-        barred = replace(operator, enabled=False)
-        tx.people.put(barred)
-        ended = end_sessions(tx, operator.name)
-        tx.record(OperatorDisabled(operator=operator.name, sessions=ended, why=self.why))
+        barred = disable(tx, operator, self.why)
         return Outcome(view_of(tx, barred), (AccessChanged(),))
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Self
 from framegate.errors import Reason, Refused
 from framegate_controller.context import Fleet
 from framegate_controller.people.authority import Aim
-from framegate_controller.record.ledger import LogProof, checkpoint, prove, prove_growth
+from framegate_controller.record.ledger import LogProof, checkpoint, position, prove
 from framegate_controller.store.ports import EntryQuery, LoggedEntry, Store, Transaction
 from framegate_controller.verbs.verb import Call, Outcome, StreamedVerb, Verb
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -113,10 +113,13 @@ class LogHead(Verb[Heads]):
 
 @dataclass(frozen=True, slots=True)
 class ProvedEntry:
-    """An entry's proof, and where asked for, that the record only grew since a size."""
+    """An entry's proof, and where asked for, that the record only grew since a head, but for what
+    the `restorations` since then lost (`LogPosition`).
+    """
 
     proof: LogProof
     growth: tuple[bytes, ...]
+    restorations: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +130,12 @@ class ProveLog(Verb[ProvedEntry]):
 
     index: int
     from_size: int
+    from_restorations: int
 
     @classmethod
     def parse(cls, request: pb.ProveLogRequest) -> Self:
         """Whatever is asked for."""
-        return cls(request.index, request.from_size)
+        return cls(request.index, request.from_size, request.from_restorations)
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
@@ -142,8 +146,10 @@ class ProveLog(Verb[ProvedEntry]):
         size = tx.log.size()
         try:
             proof = prove(tx, call.fleet.keys, self.index)
-            growth = prove_growth(tx, self.from_size, size) if self.from_size else []
-        except (KeyError, ValueError) as error:
-            wanted, asked = f"an entry and a size below {size}", f"{self.index}, {self.from_size}"
-            raise Refused.of(Reason.NOT_FOUND, wanted, asked, "framegate audit list") from error
-        return Outcome(ProvedEntry(proof, tuple(growth)))
+        except KeyError as error:
+            wanted = f"an entry below {size}"
+            raise Refused.of(
+                Reason.NOT_FOUND, wanted, self.index, "framegate audit list"
+            ) from error
+        now = position(tx, proof.checkpoint, self.from_size, self.from_restorations)
+        return Outcome(ProvedEntry(proof, now.growth, now.restorations))

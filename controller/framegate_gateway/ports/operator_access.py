@@ -99,6 +99,8 @@ class OperatorAccess:
             credentials.root,
             from_ms(now),
         )
+        if self._view.behind:
+            raise Refused(self._view.behind)
         if not self._view.open:
             raise Refused.of(
                 Reason.TRUST_FEED,

@@ -279,6 +279,17 @@ class ReceiptStore:
         with self.reading() as connection, connection:
             connection.execute("UPDATE batches SET log = ? WHERE number = ?", (proof, number))
 
+    def forget_logs(self, index: int) -> int:
+        """Of batches whose entry in the controller's record is `index` or later, forget its proof,
+        as that record lost them; how many those are. Blocks.
+        """
+        with self.reading() as connection, connection:
+            return connection.execute(
+                "UPDATE batches SET log = NULL WHERE log IS NOT NULL"
+                " AND json_extract(log, '$.index') >= ?",
+                (index,),
+            ).rowcount
+
     def close(self) -> None:
         """Commit what waits and let go of the file."""
         self._queue.put(None)

@@ -1,5 +1,5 @@
-"""The trust feed as the gateway sees it: who is trusted now. Silence, a lower revision or a lost
-connection close the gate.
+"""The trust feed as the gateway sees it: who is trusted now. Silence, a lost connection or a
+controller that is older than what was seen of it close the gate.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Final
 
 import grpc
 
-from framegate.errors import FramegateError, Reason, Refused
+from framegate.errors import Failure, FramegateError, Reason, Refused
+from framegate.record.following import RESTORE
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.fleet_channel import fleet_stub
 from framegate_gateway.trust.keys import GatewayKeys
+from framegate_gateway.trust.log_view import LogView
 from framegate_host.whole_file import write_whole
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -51,7 +53,8 @@ class TrustView:
 
     `access` is people and policy of the same feed; `close` closes the gate at once when the
     controller is silent, whatever the zone's rule; `inspection` takes in the model pin and the
-    parts of each message, or raises.
+    parts of each message, or raises; `log` holds the controller's record against what was seen of
+    it (N148).
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class TrustView:
         monotonic: Callable[[], float] = time.monotonic,
         authorities: Callable[[Sequence[bytes]], None] | None = None,
         inspection: Callable[[pb.TrustUpdate], None] | None = None,
+        log: LogView | None = None,
     ) -> None:
         self._file, self.access, self._close, self._monotonic, self._authorities = (
             revision_file,
@@ -71,7 +75,8 @@ class TrustView:
             monotonic,
             authorities,
         )
-        self._inspection = inspection
+        self._inspection, self._log = inspection, log
+        self._behind: Refused | None = None
         self._devices: dict[str, Standing] = {}
         self._heard_at_s = float("-inf")
         self._snapshot = False
@@ -80,18 +85,11 @@ class TrustView:
         if revision_file is not None and revision_file.exists():
             self.revision = int(revision_file.read_text() or "0")
 
-    def apply(self, update: pb.TrustUpdate) -> None:  # noqa: C901 - ordered steps, read best in one piece
+    def apply(self, update: pb.TrustUpdate) -> None:
         """Take in one message. The first after `disconnected` must be a snapshot; the revision
-        never falls. Raises Refused (TRUST_FEED).
+        never falls, and the record goes on. Raises Refused (TRUST_FEED, CONTROLLER_BEHIND).
         """
-        if update.revision < self.revision:
-            self.disconnected()
-            raise Refused.of(
-                Reason.TRUST_FEED,
-                f"revision {self.revision} or later",
-                update.revision,
-                "this controller is behind, or not ours: restore its registry",
-            )
+        self._require_ahead(update)
         if not self._snapshot and not update.snapshot:
             raise Refused.of(Reason.TRUST_FEED, "a snapshot first", "a change")
         if update.snapshot and not update.HasField("access"):
@@ -133,6 +131,39 @@ class TrustView:
             self.revision = update.revision
             self._keep()
 
+    def _require_ahead(self, update: pb.TrustUpdate) -> None:
+        """That the controller is not older than what was seen of it: else the gate is closed, grace
+        or not, until a snapshot of one that is not.
+        """
+        try:
+            if self._log is not None:
+                self._log.follow(update)
+            if update.revision < self.revision:
+                wanted, came = f"trust of revision {self.revision} or later", update.revision
+                raise Refused.of(
+                    Reason.CONTROLLER_BEHIND,
+                    wanted,
+                    f"{came}: this controller is older than what was seen of it",
+                    RESTORE,
+                )
+        except FramegateError as error:
+            self.disconnected()
+            if error.reason == Reason.CONTROLLER_BEHIND:
+                self._behind = Refused(error.failures)
+            raise
+        if update.snapshot:
+            self._behind = None
+
+    @property
+    def seen_log(self) -> pb.SeenLog:
+        """Where the controller's record was seen last."""
+        return self._log.seen if self._log is not None else pb.SeenLog()
+
+    @property
+    def behind(self) -> tuple[Failure, ...]:
+        """Why the controller is refused as older than what was seen; empty where it is not."""
+        return self._behind.failures if self._behind is not None else ()
+
     def disconnected(self) -> None:
         """The stream ended: until a new snapshot nothing new is learnt."""
         self._snapshot = False
@@ -140,8 +171,10 @@ class TrustView:
     @property
     def open(self) -> bool:
         """Whether the gate may admit anyone: the feed was heard within `SILENCE_S`, or the zone's
-        rule is `grace` (results still run out).
+        rule is `grace` (results still run out); never while the controller is behind.
         """
+        if self._behind is not None:
+            return False
         heard = self._monotonic() - self._heard_at_s <= SILENCE_S
         return heard or (self.access.grace and not self._close and self._heard_at_s > float("-inf"))
 
@@ -149,6 +182,8 @@ class TrustView:
         """The standing of a device that is trusted now, by its present key where `spki_sha256` is
         given. Raises Refused.
         """
+        if self._behind is not None:
+            raise Refused(self._behind.failures)
         if not self.open:
             raise Refused.of(
                 Reason.TRUST_FEED,
@@ -194,7 +229,7 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
             continue
         try:
             async with fleet_stub(keys, credentials) as stub:
-                call = stub.TrustFeed(pb.TrustFeedRequest())
+                call = stub.TrustFeed(pb.TrustFeedRequest(seen=view.seen_log))
                 while (
                     update := await asyncio.wait_for(
                         answered(call.read(), "is the controller running?"), SILENCE_S

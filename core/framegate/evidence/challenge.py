@@ -62,11 +62,14 @@ def unknown_session() -> Refused:
     )
 
 
-def state_key(secret: bytes) -> bytes:
+def state_key(secret: bytes, restorations: int = 0) -> bytes:
     """The sealing key of a fleet's controllers, 32 bytes, out of a secret that they share (HKDF,
     RFC 5869).
+
+    It is another after each of the registry's `restorations`, which forgot what was answered.
     """
-    return HKDF(SHA256(), 32, None, _LABEL).derive(secret)
+    salt = restorations.to_bytes(4, "big") if restorations else None
+    return HKDF(SHA256(), 32, salt, _LABEL).derive(secret)
 
 
 def seal_state(key: bytes, state: ChallengeState, nonce: bytes) -> bytes:

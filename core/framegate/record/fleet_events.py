@@ -270,3 +270,41 @@ class KeyCertified(Event):
     @property
     def detail(self) -> str:
         return f"{self.label}: until {self.until}"
+
+
+@event("registry-backed-up", severity=Severity.LOW, seen_by=Audience.FLEET)
+class RegistryBackedUp(Event):
+    """A backup of registry and encrypted keys was written on the controller's host."""
+
+    file: str
+
+    @property
+    def detail(self) -> str:
+        return self.file
+
+
+@event("registry-restored", severity=Severity.CRITICAL, seen_by=Audience.FLEET)
+class RegistryRestored(Event):
+    """The registry began again from a backup: what came after that is lost, and nobody is trusted
+    before a fresh proof.
+
+    Of `seen` entries of the record, as far as anybody has shown, the first `kept` are left.
+    `revision` is where revisions of trust go on; `source` is the backup, empty where the folder
+    itself had been put back; `withdrawn` says in words what is void.
+    """
+
+    number: int
+    kept: int
+    seen: int
+    revision: int
+    source: str
+    withdrawn: tuple[str, ...]
+
+    @property
+    def detail(self) -> str:
+        lost = self.seen - self.kept
+        return (
+            f"restoration {self.number}{f' from {self.source}' if self.source else ''}: "
+            f"{f'at least {lost} entries lost' if lost else 'no lost entry is known'}; "
+            f"withdrawn: {'; '.join(self.withdrawn) or 'nothing'}"
+        )

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -25,12 +25,22 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from framegate.errors import FramegateError
 from framegate.identity.certificates import Purpose, load_certificate, verify_certificate
 from framegate.receipt_verifier import node_hash
+from framegate.record.branches import (
+    LoggedRestoration,
+    LostEntries,
+    logged_restoration,
+    part_heads,
+    restorations_before,
+)
 from framegate.record.entry import MAX_ENTRY_BYTES, NO_ENTRY
 from framegate.record.merkle import Frontier
+from framegate.signed.backup import BackupManifest
 from framegate.signed.dsse import envelope_certificate, parse_envelope, verify_envelope
 from framegate.signed.receipt import Checkpoint
+from framegate.signed.restoration import Restoration
 
 FORMAT: Final = "framegate-audit-1"
+S = TypeVar("S", Checkpoint, Restoration, BackupManifest)
 
 
 class AuditRefused(Exception):
@@ -46,7 +56,7 @@ class AuditRefused(Exception):
 @dataclass(frozen=True, slots=True)
 class VerifiedLog:
     """What an export proves; made by `verify_log` only. Entries past `signed` are chained, and no
-    head covers them yet.
+    head covers them yet. `lost` are entries that heads covered and restorations from a backup lost.
     """
 
     fleet: str
@@ -56,6 +66,8 @@ class VerifiedLog:
     heads: int
     witnessed: int
     root: str
+    restorations: int = 0
+    lost: tuple[LostEntries, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +94,49 @@ def verify_log(
     5. `truncated`: no head speaks of more entries than there are;
     6. `root`: at the size of each head, the entries have its root: otherwise they were rewritten
        after the last head that holds;
-    7. `unsigned`: there is at least one head, and the header's count is the entries'.
+    7. `unsigned`: there is at least one head, and the header's count is the entries';
+    8. `restored`: a head that is of none of these entries is of some that were lost with a
+       registry, as a restoration in the record says (`part_heads`), and every other head counts
+       the restorations before it.
 
     Raises AuditRefused and nothing else, whatever the lines are.
     """
-    fleet, leaves, own = _walk(lines)
-    heads = _heads([*own, *witness], anchor, fleet)  # 4
+    walked = _walk(lines)
+    leaves = walked.leaves
+    heads = _heads([*walked.heads, *witness], anchor, walked.fleet)  # 4
     if not heads:
         raise AuditRefused("unsigned", -1, "expected at least one signed head, got none")
+    branches = part_heads(heads, walked.restored)  # 8
+    if branches.refused:
+        raise AuditRefused("restored", -1, branches.refused)
+    last = _last_covered(branches.kept, walked)
+    return VerifiedLog(
+        walked.fleet,
+        len(leaves),
+        last.size,
+        last.at_ms,
+        len(heads),
+        max((h.size for h in _heads(witness, anchor, walked.fleet)), default=0),
+        last.root,
+        restorations_before(len(leaves), walked.restored),
+        branches.lost,
+    )
+
+
+def _last_covered(heads: Sequence[Checkpoint], walked: _Walked) -> Checkpoint:
+    """The last of `heads`, each of which is of these entries: checks 5, 6 and 8."""
+    leaves = walked.leaves
+    if not heads:
+        raise AuditRefused("unsigned", -1, "expected a signed head of these entries, got none")
     claimed: dict[int, set[str]] = {}
     for head in heads:
         claimed.setdefault(head.size, set()).add(head.root)
+        counted = restorations_before(head.size, walked.restored)
+        if head.size <= len(leaves) and head.restorations != counted:  # 8
+            wanted = (
+                f"expected a head over {head.size} entries that tells of {counted} restorations"
+            )
+            raise AuditRefused("restored", head.size - 1, f"{wanted}, got {head.restorations}")
     sizes = sorted(claimed)
     if sizes[-1] > len(leaves):  # 5
         raise AuditRefused(
@@ -113,20 +157,21 @@ def verify_log(
                 f" was rewritten after a head over {good}",
             )
         good = size
-    last = max(heads, key=lambda h: (h.size, h.at_ms))
-    return VerifiedLog(
-        fleet,
-        len(leaves),
-        last.size,
-        last.at_ms,
-        len(heads),
-        max((h.size for h in _heads(witness, anchor, fleet)), default=0),
-        last.root,
-    )
+    return max(heads, key=lambda h: (h.size, h.at_ms))
 
 
-def _walk(lines: Iterable[bytes]) -> tuple[str, list[bytes], list[bytes]]:
-    """(fleet, leaf hashes, heads) of checks 1 to 3."""
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """An export after checks 1 to 3: leaf hashes, lines of heads, restorations it tells of."""
+
+    fleet: str
+    leaves: list[bytes]
+    heads: list[bytes]
+    restored: list[LoggedRestoration]
+
+
+def _walk(lines: Iterable[bytes]) -> _Walked:
+    """Checks 1 to 3."""
     source: Iterator[bytes] = iter(lines)
     header = _json(next(source, b""), -1)
     if (
@@ -138,6 +183,7 @@ def _walk(lines: Iterable[bytes]) -> tuple[str, list[bytes], list[bytes]]:
     count = header["entries"]
     leaves: list[bytes] = []
     heads: list[bytes] = []
+    restored: list[LoggedRestoration] = []
     previous, index = NO_ENTRY, 0
     loads, digest = json.loads, sha256
     for line in source:
@@ -156,6 +202,7 @@ def _walk(lines: Iterable[bytes]) -> tuple[str, list[bytes], list[bytes]]:
         try:
             body = loads(line)
             said, before = body["index"], body["previous"]
+            restored += logged_restoration(index, body)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise AuditRefused(
                 "format", index, f"expected an entry, got {type(error).__name__}"
@@ -181,7 +228,7 @@ def _walk(lines: Iterable[bytes]) -> tuple[str, list[bytes], list[bytes]]:
         raise AuditRefused(
             "truncated", index, f"expected {count} entries as the header says, got {index}"
         )
-    return header["fleet"], leaves, heads
+    return _Walked(header["fleet"], leaves, heads, restored)
 
 
 def _roots(sizes: Sequence[int], leaves: Sequence[bytes]) -> dict[int, bytes]:
@@ -227,10 +274,22 @@ def verify_head(envelope: bytes, anchor: LogAnchor, fleet: str = "") -> Checkpoi
 
     Raises AuditRefused.
     """
+    head = verify_signed(envelope, Checkpoint, anchor)
+    if fleet and head.fleet != fleet:  # 4
+        raise AuditRefused(
+            "head-signature",
+            -1,
+            f"expected a head of fleet {fleet}, got one of {head.fleet[:60]!a}",
+        )
+    return head
+
+
+def verify_signed(envelope: bytes, kind: type[S], anchor: LogAnchor) -> S:
+    """A statement of the log's key, checks 1 to 3 of `verify_head`. Raises AuditRefused."""
     try:
-        parsed = parse_envelope(envelope, Checkpoint.TYPE)  # 1
+        parsed = parse_envelope(envelope, kind.TYPE)  # 1
         certificate = envelope_certificate(parsed)
-        claimed = Checkpoint.parse_payload(parsed.payload)
+        claimed = kind.parse_payload(parsed.payload)
         if anchor.root is not None:  # 2
             when = datetime.fromtimestamp(claimed.at_ms / 1000, UTC)
             key = verify_certificate(
@@ -243,18 +302,11 @@ def verify_head(envelope: bytes, anchor: LogAnchor, fleet: str = "") -> Checkpoi
                     "head-signature", -1, "expected a head by the given key, got one by another"
                 )
             key = anchor.key
-        head = Checkpoint.parse_payload(verify_envelope(parsed, key))  # 3
+        return kind.parse_payload(verify_envelope(parsed, key))  # 3
     except (FramegateError, ValueError, OverflowError, OSError, InvalidSignature) as error:
         raise AuditRefused(
             "head-signature", -1, f"expected a head signed by the log's key: {error}"
         ) from error
-    if fleet and head.fleet != fleet:  # 4
-        raise AuditRefused(
-            "head-signature",
-            -1,
-            f"expected a head of fleet {fleet}, got one of {head.fleet[:60]!a}",
-        )
-    return head
 
 
 def consistent(

@@ -33,9 +33,15 @@ def parse_head_line(line: bytes, where: str) -> bytes:
 
 
 def grown(last: bytes | None, envelope: bytes) -> bool:
-    """Whether a head claims more entries than the last, both unverified. Raises Malformed."""
-    return last is None or _size(last) < _size(envelope)
+    """Whether a head claims more restorations than the last, or as many and more entries; both
+    unverified. Raises Malformed.
+    """
+    if last is None:
+        return True
+    before, after = parse_head(last), parse_head(envelope)
+    return (before.restorations, before.size) < (after.restorations, after.size)
 
 
-def _size(envelope: bytes) -> int:
-    return Checkpoint.parse_payload(parse_envelope(envelope, Checkpoint.TYPE).payload).size
+def parse_head(envelope: bytes) -> Checkpoint:
+    """What a head says, unverified. Raises Malformed."""
+    return Checkpoint.parse_payload(parse_envelope(envelope, Checkpoint.TYPE).payload)

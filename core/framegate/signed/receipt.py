@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose
@@ -49,15 +49,38 @@ class ReceiptBatch(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint(Statement):
-    """The head of the controller's log (RFC 9162, 4.10 signed tree head, as DSSE)."""
+    """The head of the controller's log (RFC 9162, 4.10 signed tree head, as DSSE).
+
+    `restorations` is how often the registry began again from a backup; the member is absent until
+    it did for the first time.
+    """
 
     fleet: str
     size: int
     root: str
     at_ms: int
+    restorations: int = 0
 
     TYPE: ClassVar[str] = CHECKPOINT_TYPE
     PURPOSE: ClassVar[Purpose] = Purpose.LOG
+
+    def payload(self) -> bytes:
+        """See `Statement.payload`."""
+        body = asdict(self)
+        return _canonical(body if self.restorations else _without(body, "restorations"))
+
+    @classmethod
+    def parse_payload(cls, payload: bytes) -> Self:
+        """See `Statement.parse_payload`; there is one way to say that there was no restoration."""
+        body = strict_json(payload)
+        if type(body) is dict and "restorations" not in body:
+            payload = _canonical({**body, "restorations": 0})
+        elif type(body) is dict and body["restorations"] == 0:
+            raise Malformed.of(Reason.ENVELOPE, "no restorations, or 1 and more", 0)
+        parsed = super(Checkpoint, cls).parse_payload(payload)
+        if parsed.restorations < 0 or parsed.size < 0:
+            raise Malformed.of(Reason.ENVELOPE, "a size and a count", (parsed.size, "negative"))
+        return parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +311,10 @@ def parse_leaf(leaf: bytes) -> dict[str, Any]:
 def b64(data: bytes) -> str:
     """Standard base64."""
     return base64.b64encode(data).decode()
+
+
+def _without(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {k: v for k, v in body.items() if k != name}
 
 
 def _canonical(body: Mapping[str, Any]) -> bytes:

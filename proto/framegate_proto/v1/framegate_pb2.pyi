@@ -682,15 +682,75 @@ class BrokerCertificateReply(_message.Message):
 Global___BrokerCertificateReply: _TypeAlias = BrokerCertificateReply  # noqa: Y015
 
 @_typing.final
-class WatchRequest(_message.Message):
+class SeenLog(_message.Message):
+    """Where who asks last saw the record: the size of that head and the restorations it tells of; zeros: nowhere."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
+    SIZE_FIELD_NUMBER: _builtins.int
+    RESTORATIONS_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    restorations: _builtins.int
     def __init__(
         self,
+        *,
+        size: _builtins.int = ...,
+        restorations: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["restorations", b"restorations", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeenLog: _TypeAlias = SeenLog  # noqa: Y015
+
+@_typing.final
+class LogPosition(_message.Message):
+    """Where the controller's record stands: a signed head, the restorations (DSSE) since what was seen, and the proof
+    (RFC 9162, 2.1.4) that the head grew out of what is left of that.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    GROWTH_FIELD_NUMBER: _builtins.int
+    RESTORATIONS_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.bytes
+    @_builtins.property
+    def growth(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def restorations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.bytes = ...,
+        growth: _abc.Iterable[_builtins.bytes] | None = ...,
+        restorations: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "growth", b"growth", "restorations", b"restorations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogPosition: _TypeAlias = LogPosition  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEEN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seen(self) -> Global___SeenLog: ...
+    def __init__(
+        self,
+        *,
+        seen: Global___SeenLog | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -722,20 +782,26 @@ class WatchEvent(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REVOKED_PUBLICS_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     kind: Global___WatchEvent.Kind.ValueType
     state: _builtins.str
     @_builtins.property
     def revoked_publics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def log(self) -> Global___LogPosition:
+        """With the first event alone."""
+
     def __init__(
         self,
         *,
         kind: Global___WatchEvent.Kind.ValueType = ...,
         state: _builtins.str = ...,
         revoked_publics: _abc.Iterable[_builtins.str] | None = ...,
+        log: Global___LogPosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "revoked_publics", b"revoked_publics", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "log", b"log", "revoked_publics", b"revoked_publics", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -791,12 +857,17 @@ Global___FetchGrantsReply: _TypeAlias = FetchGrantsReply  # noqa: Y015
 class TrustFeedRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    SEEN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seen(self) -> Global___SeenLog: ...
     def __init__(
         self,
+        *,
+        seen: Global___SeenLog | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -981,6 +1052,7 @@ class TrustUpdate(_message.Message):
     NOW_MS_FIELD_NUMBER: _builtins.int
     ACCESS_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     snapshot: _builtins.bool
     controller: _builtins.str
@@ -991,6 +1063,10 @@ class TrustUpdate(_message.Message):
     def access(self) -> Global___AccessUpdate: ...
     @_builtins.property
     def parts(self) -> Global___PartsUpdate: ...
+    @_builtins.property
+    def log(self) -> Global___LogPosition:
+        """With a snapshot alone."""
+
     def __init__(
         self,
         *,
@@ -1001,10 +1077,11 @@ class TrustUpdate(_message.Message):
         now_ms: _builtins.int = ...,
         access: Global___AccessUpdate | None = ...,
         parts: Global___PartsUpdate | None = ...,
+        log: Global___LogPosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "parts", b"parts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "log", b"log", "parts", b"parts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "controller", b"controller", "devices", b"devices", "now_ms", b"now_ms", "parts", b"parts", "revision", b"revision", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "controller", b"controller", "devices", b"devices", "log", b"log", "now_ms", b"now_ms", "parts", b"parts", "revision", b"revision", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1977,17 +2054,21 @@ class ProveLogRequest(_message.Message):
 
     INDEX_FIELD_NUMBER: _builtins.int
     FROM_SIZE_FIELD_NUMBER: _builtins.int
+    FROM_RESTORATIONS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     from_size: _builtins.int
+    from_restorations: _builtins.int
+    """The restorations that the head of `from_size` tells of."""
     def __init__(
         self,
         *,
         index: _builtins.int = ...,
         from_size: _builtins.int = ...,
+        from_restorations: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_size", b"from_size", "index", b"index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_restorations", b"from_restorations", "from_size", b"from_size", "index", b"index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2002,6 +2083,7 @@ class ProveLogReply(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     GROWTH_FIELD_NUMBER: _builtins.int
+    RESTORATIONS_FIELD_NUMBER: _builtins.int
     entry: _builtins.bytes
     index: _builtins.int
     checkpoint: _builtins.bytes
@@ -2009,6 +2091,8 @@ class ProveLogReply(_message.Message):
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
     def growth(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def restorations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
@@ -2017,10 +2101,11 @@ class ProveLogReply(_message.Message):
         path: _abc.Iterable[_builtins.bytes] | None = ...,
         checkpoint: _builtins.bytes = ...,
         growth: _abc.Iterable[_builtins.bytes] | None = ...,
+        restorations: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entry", b"entry", "growth", b"growth", "index", b"index", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entry", b"entry", "growth", b"growth", "index", b"index", "path", b"path", "restorations", b"restorations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

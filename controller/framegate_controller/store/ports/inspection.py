@@ -31,6 +31,9 @@ class Models(Protocol):
     def pins(self, *, zone: str = "", digest: str = "", most: int = 100) -> list[ZonePin]:
         """Pins of a zone, newest first; or those that named a model, by zone and sequence."""
 
+    def pinned_zones(self) -> list[str]:
+        """Zones in which a model is in force."""
+
     def zones_of(self, digest: str) -> list[str]:
         """Zones in which this model is in force."""
 

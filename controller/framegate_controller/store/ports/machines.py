@@ -113,6 +113,9 @@ class Tickets(Protocol):
     def remove_of(self, device: str) -> None:
         """Forget a device's tickets."""
 
+    def remove_unused(self) -> list[str]:
+        """Forget every ticket that was not used; whose they were."""
+
 
 class SpentChallenges(Protocol):
     """Challenge ids that were answered, until they would have expired anyway."""
@@ -155,6 +158,9 @@ class Masks(Protocol):
 
     def get(self, device: str) -> CameraMasks | None:
         """Those in force."""
+
+    def all(self) -> list[CameraMasks]:
+        """Those of every camera."""
 
     def put(self, masks: CameraMasks) -> None:
         """In force from now on."""

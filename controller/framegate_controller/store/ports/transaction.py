@@ -89,6 +89,11 @@ class Transaction(Protocol):
     def raise_revision(self) -> int:
         """The next one: relying parties must see this change."""
 
+    def leap(self, seen: int, step: int) -> int:
+        """Raise the revisions of trust and of firmware by `step`, that of trust from `seen` where
+        that is more; the revision of trust.
+        """
+
     def firmware_revision(self) -> int:
         """The revision of what machines are appraised by: profiles, signers, rollouts.
 

@@ -46,6 +46,13 @@ class SqlTickets:
         """Forget a device's tickets."""
         self._rows.run(delete(_TICKETS).where(_TICKETS.c.device == device))
 
+    def remove_unused(self) -> list[str]:
+        """Forget every ticket that was not used; whose they were."""
+        unused = _TICKETS.c.used_ms == 0
+        devices = self._rows.scalars(select(_TICKETS.c.device).where(unused))
+        self._rows.run(delete(_TICKETS).where(unused))
+        return sorted(devices)
+
 
 class SqlSpentChallenges:
     """See `ports.SpentChallenges`."""

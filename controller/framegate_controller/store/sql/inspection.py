@@ -88,6 +88,10 @@ class SqlModels:
             )
         return [ZonePin(**r._mapping) for r in self._rows.all(query.limit(most))]
 
+    def pinned_zones(self) -> list[str]:
+        """Zones in which a model is in force."""
+        return sorted(self._rows.scalars(select(_PINS.c.zone).distinct()))
+
     def zones_of(self, digest: str) -> list[str]:
         """Zones in which this model is in force."""
         newest = (

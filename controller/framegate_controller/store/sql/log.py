@@ -139,9 +139,11 @@ class SqlRecord:
     def thin_heads(self, keep_from_ms: int, every_ms: int) -> None:
         """See `ports.RecordStore.thin_heads`."""
         last = 0
+        # the last one stays: whoever connects is shown it, and must not think the record fell back
+        newest = select(func.max(_HEADS.c.size)).scalar_subquery()
         query = (
             select(_HEADS.c.size, _HEADS.c.at_ms)
-            .where(_HEADS.c.at_ms < keep_from_ms)
+            .where(_HEADS.c.at_ms < keep_from_ms, _HEADS.c.size < newest)
             .order_by(_HEADS.c.size)
         )
         for head in self._rows.all(query):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from framegate.identity.names import DeviceId
 from framegate.registry.device import CameraMasks
@@ -23,12 +23,16 @@ class SqlMasks:
     def get(self, device: str) -> CameraMasks | None:
         """Those in force."""
         row = self._rows.one(select(_MASKS).where(_MASKS.c.device == device))
-        return (
-            CameraMasks(**{**row._mapping, "device": DeviceId(row.device)})
-            if row is not None
-            else None
-        )
+        return _masks(row) if row is not None else None
+
+    def all(self) -> list[CameraMasks]:
+        """Those of every camera."""
+        return [_masks(r) for r in self._rows.all(select(_MASKS).order_by(_MASKS.c.device))]
 
     def put(self, masks: CameraMasks) -> None:
         """In force from now on."""
         self._rows.put(_MASKS, fields_of(masks))
+
+
+def _masks(r: Row[Any]) -> CameraMasks:
+    return CameraMasks(**{**r._mapping, "device": DeviceId(r.device)})

@@ -107,6 +107,14 @@ class SqlTransaction:
         """See `ports.Transaction.raise_revision`."""
         return self._raise(_TRUST)
 
+    def leap(self, seen: int, step: int) -> int:
+        """See `ports.Transaction.leap`."""
+        for of, least in ((_TRUST, seen), (_FIRMWARE, 0)):
+            value = max(self._revision(of), least) + step
+            self._rows.run(update(_REVISION).where(_REVISION.c.id == of).values(value=value))
+        self._firmware_raised = True
+        return self._revision(_TRUST)
+
     def firmware_revision(self) -> int:
         """See `ports.Transaction.firmware_revision`."""
         return 0 if self._firmware_raised else self._revision(_FIRMWARE)

@@ -1,0 +1,55 @@
+"""Whether the controller that answers is the one that answered before, or an older copy of it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from cryptography import x509
+
+from framegate.errors import Failure, FramegateError, Refused
+from framegate.record.verify import LogAnchor
+from framegate_host.seen_log import SeenLog
+from framegate_proto.edge import from_log_position, to_seen_log
+from framegate_proto.v1 import framegate_pb2 as pb
+
+log = logging.getLogger(__name__)
+FILE = "record-head"
+"""In the agent's folder: the last head of the controller's record that it was shown."""
+
+
+class ControllerWatch:
+    """Follows the controller's record in `folder`, from one connection to the next (N148).
+
+    While the controller is `behind` a camera seals nothing on its word: what it grants may have
+    been taken back since. The machine goes on to attest.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._seen = SeenLog(folder / FILE)
+        self.behind: tuple[Failure, ...] = ()
+
+    @property
+    def seen(self) -> pb.SeenLog:
+        """What the controller has to go on from."""
+        return to_seen_log(self._seen.head)
+
+    def first_event(self, event: pb.WatchEvent, root: x509.Certificate) -> None:
+        """Take in the first event of a connection, which says where the record stands.
+
+        The record goes on from the head that was seen last (`SeenLog.follow`). Raises Refused
+        (CONTROLLER_BEHIND, AUDIT), Malformed: `behind` then says why, until an event holds.
+        """
+        try:
+            self._seen.follow(from_log_position(event), LogAnchor(root=root))
+        except FramegateError as error:
+            if self.behind != error.failures:
+                log.error("the controller is not the one seen before: %s", error)
+            self.behind = error.failures
+            raise
+        self.behind = ()
+
+    def require_ahead(self) -> None:
+        """That the controller is not known to be behind. Raises Refused."""
+        if self.behind:
+            raise Refused(self.behind)
