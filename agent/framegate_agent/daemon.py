@@ -1,6 +1,4 @@
-"""The agent daemon: attest on a timer, on events and on demand; rejoin when the fleet port fails;
-stream frames while granted.
-"""
+"""The agent daemon: attests in time, on events and on demand, rejoins, streams while granted."""
 
 from __future__ import annotations
 
@@ -312,7 +310,7 @@ class Agent:
                 ) is not grpc.aio.EOF:
                     if first:
                         self._connected(event)
-                        first = False
+                    first = False
                     self._watched(event)
             except (FramegateError, TimeoutError) as error:
                 log.info("watch: %s", error)
@@ -362,11 +360,9 @@ class Agent:
             await asyncio.sleep(0.5)
 
     def _write_status(self, running: str) -> None:
-        outcomes: Counter[str] = Counter()
-        uninspected: Counter[str] = Counter()
-        for stream in self.streams:
-            outcomes += stream.tally.outcomes
-            uninspected += stream.tally.uninspected
+        nothing: Counter[str] = Counter()
+        outcomes = sum((s.tally.outcomes for s in self.streams), nothing)
+        uninspected = sum((s.tally.uninspected for s in self.streams), nothing)
         latest = [v for s in self.streams for v in s.tally.latest]
         self.file.write_status(
             {
