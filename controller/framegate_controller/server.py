@@ -123,7 +123,7 @@ class Controller:
         await self.clockwork.stop()
         for server in self._servers:
             await server.stop(grace_s)
-        self.store.close()
+        await asyncio.to_thread(self.store.close)
 
     def _serve(self, join: grpc.aio.Server, fleet: grpc.aio.Server) -> None:
         """Put the services behind their ports."""
@@ -168,7 +168,7 @@ def _provider(settings: ControllerSettings) -> OidcProvider | None:
         seen = type(error).__name__
         raise Unavailable.of(Reason.USAGE, f"a client's secret in {file}", seen) from error
     issuer, client = settings.oidc_issuer, settings.oidc_client_id
-    provider = OidcSettings(issuer, client, secret, settings.oidc_ca)
+    provider = OidcSettings(issuer, client, secret, settings.oidc_ca, settings.oidc_device_code)
     return OidcProvider(provider, InMemoryWaiting(MAX_FLOWS))
 
 

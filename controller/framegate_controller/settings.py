@@ -98,6 +98,13 @@ class ControllerSettings(Settings):
             example=Path("/etc/framegate/oidc-ca.pem"),
         ),
     ] = None
+    oidc_device_code: Annotated[
+        bool,
+        Setting(
+            "Let people without a browser sign in with a device code. Whoever is talked into "
+            "entering a stranger's code signs the stranger in: only where it is needed."
+        ),
+    ] = False
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
@@ -108,7 +115,10 @@ class ControllerSettings(Settings):
         if self.oidc_issuer and not self.oidc_client_id:
             yield self.beside("oidc_client_id", "--oidc-issuer")
         if not self.oidc_issuer and (
-            self.oidc_client_id or self.oidc_client_secret_file or self.oidc_ca
+            self.oidc_client_id
+            or self.oidc_client_secret_file
+            or self.oidc_ca
+            or self.oidc_device_code
         ):
             yield self.beside("oidc_issuer", "settings of a provider")
 

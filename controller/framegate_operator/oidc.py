@@ -27,6 +27,8 @@ def sign_in_at_provider(stub: Any, csr: bytes, *, device_code: bool) -> pb.Signe
 
 def _by_device_code(stub: Any, csr: bytes) -> pb.SignedIn:
     flow = stub.OidcBegin(pb.OidcBeginRequest(flow="device"))
+    talk.print(safe(flow.grants))
+    talk.print("enter it yourself, and never one that somebody sent you", style="yellow")
     where = f"on any device with a browser, open {safe(flow.url)}"
     talk.print(f"{where} and enter the code [bold]{safe(flow.user_code)}[/]", soft_wrap=True)
     end = time.monotonic() + flow.expires_s

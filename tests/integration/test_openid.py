@@ -52,7 +52,7 @@ def browser(name: str = "anna") -> Browser:
 
 
 def came_back(sign_in: SignIn, now_ms: int, name: str = "anna") -> tuple[bytes, str]:
-    flow = sign_in.oidc.begin("code", BACK, now_ms)
+    flow = sign_in.oidc.begin("code", BACK, "p", now_ms)
     query = parse_qs(urlsplit(browser(name).open(flow.url, stop_at=BACK)).query)
     assert query["state"] == [flow.state.hex()]
     return flow.state, query["code"][0]
@@ -71,7 +71,7 @@ def polled(sign_in: SignIn, flow, bench):
 
 def test_code_flow_with_pkce_signs_a_person_in_and_works_once(fleet, bench):
     sign_in = fleet()
-    flow = sign_in.oidc.begin("code", BACK, bench.clock())
+    flow = sign_in.oidc.begin("code", BACK, "p", bench.clock())
     asked = parse_qs(urlsplit(flow.url).query)
     assert (
         asked["code_challenge_method"] == ["S256"]
@@ -88,7 +88,7 @@ def test_code_flow_with_pkce_signs_a_person_in_and_works_once(fleet, bench):
         refused(lambda: sign_in.oidc_complete(state, code, certificate_request(), "p"))
         == Reason.SIGN_IN
     )  # the state is spent
-    other = sign_in.oidc.begin("code", BACK, bench.clock())
+    other = sign_in.oidc.begin("code", BACK, "p", bench.clock())
     assert (
         refused(lambda: sign_in.oidc_complete(other.state, code, certificate_request(), "p"))
         == Reason.SIGN_IN
@@ -100,7 +100,7 @@ def test_a_code_stolen_on_its_way_is_worth_nothing_in_another_sign_in(fleet, ben
     under another (RFC 7636).
     """
     sign_in = fleet()
-    mine = sign_in.oidc.begin("code", BACK, bench.clock())
+    mine = sign_in.oidc.begin("code", BACK, "p", bench.clock())
     _, theirs = came_back(sign_in, bench.clock())
     assert (
         refused(lambda: sign_in.oidc_complete(mine.state, theirs, certificate_request(), "p"))
@@ -149,7 +149,7 @@ def test_a_disabled_operator_stays_out_whatever_the_provider_says(fleet, bench):
 
 def test_device_flow_waits_and_then_signs_in(fleet, bench, provider):
     sign_in = fleet("framegate-device")
-    flow = sign_in.oidc.begin("device", "", bench.clock())
+    flow = sign_in.oidc.begin("device", "", "p", bench.clock())
     assert flow.user_code
     assert sign_in.oidc_complete(flow.state, "", certificate_request(), "p") is None
     browser().open(urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code)
@@ -161,9 +161,24 @@ def test_device_flow_waits_and_then_signs_in(fleet, bench, provider):
     )
 
 
+def test_n143_a_device_flow_ends_only_where_it_began(fleet, bench, provider):
+    """A code that was begun elsewhere signs nobody in here, and none in there: the one that waits
+    goes on waiting for the address that began it.
+    """
+    sign_in = fleet("framegate-device")
+    flow = sign_in.oidc.begin("device", "", "p", bench.clock())
+    browser().open(urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code)
+    bench.clock.pass_s(10)
+    assert (
+        refused(lambda: sign_in.oidc_complete(flow.state, "", certificate_request(), "q"))
+        == Reason.SIGN_IN
+    )
+    assert polled(sign_in, flow, bench).operator == "anna"
+
+
 def test_device_flow_that_the_person_denies(fleet, bench, provider):
     sign_in = fleet("framegate-device")
-    flow = sign_in.oidc.begin("device", "", bench.clock())
+    flow = sign_in.oidc.begin("device", "", "p", bench.clock())
     browser().open(
         urljoin(provider["issuer"], flow.url) + "?user_code=" + flow.user_code, allow=False
     )
@@ -172,7 +187,7 @@ def test_device_flow_that_the_person_denies(fleet, bench, provider):
 
 def test_a_device_flow_asks_the_provider_no_oftener_than_it_wants(fleet, bench, monkeypatch):
     sign_in = fleet("framegate-device")
-    flow = sign_in.oidc.begin("device", "", bench.clock())
+    flow = sign_in.oidc.begin("device", "", "p", bench.clock())
     assert sign_in.oidc_complete(flow.state, "", certificate_request(), "p") is None
     monkeypatch.setattr(sign_in.oidc, "_client", lambda _: pytest.fail("asked again at once"))
     assert sign_in.oidc_complete(flow.state, "", certificate_request(), "p") is None
@@ -189,7 +204,7 @@ def test_a_device_flow_asks_the_provider_no_oftener_than_it_wants(fleet, bench, 
     ],
 )
 def test_redirects_that_leave_the_machine(fleet, bench, redirect):
-    assert refused(lambda: fleet().oidc.begin("code", redirect, bench.clock())) == Reason.USAGE
+    assert refused(lambda: fleet().oidc.begin("code", redirect, "p", bench.clock())) == Reason.USAGE
 
 
 @pytest.mark.parametrize("issuer", ["http://idp.example/", "ftp://127.0.0.1/", "idp.example", ""])
@@ -199,10 +214,10 @@ def test_issuers_without_tls(issuer):
 
 def test_a_provider_that_is_away_or_says_it_is_another(bench, provider):
     away = provider_of("http://127.0.0.1:9")
-    assert refused(lambda: away.begin("code", BACK, bench.clock())) == Reason.SIGN_IN
+    assert refused(lambda: away.begin("code", BACK, "p", bench.clock())) == Reason.SIGN_IN
     other = provider_of(provider["issuer"] + "/")
     with pytest.raises(FramegateError, match="metadata"):
-        other.begin("code", BACK, bench.clock())
+        other.begin("code", BACK, "p", bench.clock())
 
 
 async def test_framegate_login_at_the_provider_from_a_terminal(provider, tmp_path):

@@ -33,7 +33,7 @@ def provider(tmp_path_factory) -> Iterator[dict]:
 
 
 def provider_of(issuer: str, client: str = "framegate") -> OidcProvider:
-    return OidcProvider(OidcSettings(issuer, client), InMemoryWaiting(MAX_FLOWS))
+    return OidcProvider(OidcSettings(issuer, client, device_code=True), InMemoryWaiting(MAX_FLOWS))
 
 
 def anna(provider) -> NewOperator:

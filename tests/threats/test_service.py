@@ -19,20 +19,21 @@ from framegate_simulators.machine.ima import allowlist_of
 async def test_n86_a_flood_of_sign_ins_waits_by_itself_and_delays_nothing_else():
     import asyncio
 
-    from framegate_controller.rpc.signin import MAX_WAITING, SignInService
+    from framegate_controller.rpc.sign_in_threads import SignInThreads
+    from framegate_controller.rpc.signin import HERE
 
-    service, gate = SignInService(None, None, ""), threading.Event()
-    waiting = [asyncio.create_task(service._work(gate.wait)) for _ in range(MAX_WAITING)]
+    threads, gate = SignInThreads(HERE), threading.Event()
+    waiting = [asyncio.create_task(threads.run("a", gate.wait)) for _ in range(HERE.calls)]
     await asyncio.sleep(0)
     with pytest.raises(FramegateError) as caught:
-        await service._work(lambda: 1)
+        await threads.run("b", lambda: 1)
     assert caught.value.reason == Reason.TOO_MANY_TRIES
     assert (
         await asyncio.wait_for(asyncio.to_thread(lambda: 5), 5) == 5
     )  # everybody else's threads are free
     gate.set()
     assert all(await asyncio.gather(*waiting))
-    assert await service._work(lambda: 1) == 1
+    assert await threads.run("b", lambda: 1) == 1
 
 
 CAMERA = Firmware("simulated-camera")

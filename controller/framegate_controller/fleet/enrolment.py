@@ -75,16 +75,16 @@ def present(
                 "this TPM has not joined: ask an operator for a ticket",
             )
         return Applicant(hello, keys.ek, keys.ak, ek_sha256, known, None)
-    tries.check(address, tx.now_ms)
+    tries.begin(address, tx.now_ms)
     ticket = tx.tickets.get(sha256(hello.ticket_code))
     if ticket is None or len(hello.ticket_code) != TICKET_CODE_BYTES:
-        tries.failed(address, tx.now_ms)
         raise Refused.of(
             Reason.TICKET_UNKNOWN,
             "a ticket of this fleet",
             "another code",
             "ask an operator: framegate camera invite NAME",
         )
+    tries.right(address, tx.now_ms)
     _good(ticket, ek_sha256, tx.now_ms)
     device = standing(tx, ticket.device)
     zone = tx.zones.get(device.zone)

@@ -18,9 +18,9 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate_controller.people.provider_http import bounded
 from framegate_controller.store.shared.ceremonies import OpenFlow, Waiting
 
-TIMEOUT_S: Final = 10.0
 FLOW_MS: Final = 600_000
 """From the browser's start to its return."""
 ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
@@ -39,12 +39,16 @@ _WAITING: Final = frozenset({"authorization_pending", "slow_down"})
 
 @dataclass(frozen=True, slots=True)
 class OidcSettings:
-    """Whom to ask. `ca` is a PEM file of the provider's CA, where it is not a public one."""
+    """Whom to ask. `ca` is a PEM file of the provider's CA, where it is not a public one.
+
+    `device_code` says whether people may sign in with a device code.
+    """
 
     issuer: str
     client_id: str
     client_secret: str = ""
     ca: Path | None = None
+    device_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,16 @@ class OidcProvider:
         self.issuer, self._settings, self._flows = settings.issuer, settings, flows
         self._metadata: dict[str, Any] = {}
 
-    def begin(self, flow: str, redirect: str, now_ms: int) -> OidcFlow:
-        """Begin a `code` or `device` flow.
+    def begin(self, flow: str, redirect: str, source: str, now_ms: int) -> OidcFlow:
+        """Begin a `code` or `device` flow for somebody at the address `source`.
 
-        The provider is asked to see the person anew, not a cookie. PKCE verifier and nonce stay
-        here: the person's machine only carries the code. Raises Malformed, Unavailable.
+        Whoever is talked into entering somebody else's device code signs that other person in, so
+        this controller gives none unless it was told to. The provider is asked to see the person
+        anew, not a cookie. PKCE verifier and nonce stay here: the person's machine only carries
+        the code. Raises Malformed, Refused, Unavailable.
         """
         if flow == _DEVICE:
-            return self._begin_device(now_ms)
+            return self._begin_device(source, now_ms)
         target = urlsplit(redirect)
         if flow != _CODE or target.scheme != "http" or target.hostname not in _LOCAL:
             expected = "flow code with a redirect to http://127.0.0.1:PORT/, or flow device"
@@ -101,12 +107,16 @@ class OidcProvider:
         self._flows.keep(state, begun)
         return OidcFlow(state, url)
 
-    def _begin_device(self, now_ms: int) -> OidcFlow:
+    def _begin_device(self, source: str, now_ms: int) -> OidcFlow:
+        if not self._settings.device_code:
+            wanted, hint = "a sign-in in this machine's browser", "framegate login --oidc"
+            seen = "one with a device code, which this controller does not give"
+            raise Refused.of(Reason.SIGN_IN, wanted, seen, hint)
         data = {"client_id": self._settings.client_id, "scope": "openid"}
         try:
             endpoint = self._endpoint("device_authorization_endpoint")
-            answer = requests.post(endpoint, data=data, timeout=TIMEOUT_S, verify=self._verify)
-            body = answer.json()
+            with bounded(requests.Session(), self._verify) as session:
+                body = session.post(endpoint, data=data).json()
             code, shown = body["device_code"], str(body["user_code"])
             url = str(body.get("verification_uri_complete") or body["verification_uri"])
             life, every = int(body.get("expires_in", 600)), int(body.get("interval", 5))
@@ -116,16 +126,20 @@ class OidcProvider:
             kind=_DEVICE,
             expires_ms=now_ms + min(life * 1000, FLOW_MS),
             device_code=code,
+            source=source,
             every_ms=max(1, every) * 1000,
         )
         state = secrets.token_bytes(16)
         self._flows.keep(state, begun)
         return OidcFlow(state, url, shown, every, life)
 
-    def complete(self, state: bytes, answer: str, now_ms: int) -> dict[str, Any] | None:
+    def complete(
+        self, state: bytes, answer: str, source: str, now_ms: int
+    ) -> dict[str, Any] | None:
         """Claims of the person; None while a device flow waits.
 
-        1. the state is of a flow begun here, which is spent by it; 2. the provider gives a token
+        1. the state is of a flow begun here, which is spent by it, a device flow by the address
+        `source` that finishes it; 2. the provider gives a token
         for the code and the verifier; 3. its ID token is signed by the provider's key with an
         asymmetric algorithm, for this client, alive, issued by this issuer; a provider that gives
         none in a device flow, which RFC 8628 leaves open, is asked whose the access token is
@@ -136,6 +150,9 @@ class OidcProvider:
         if flow is None or flow.expires_ms <= now_ms:  # 1
             self._flows.take(state)
             raise _not_begun()
+        if flow.kind == _DEVICE and flow.source != source:
+            wanted = "a device flow's end at the address that began it"
+            raise Refused.of(Reason.SIGN_IN, wanted, "another address", "begin it again from here")
         if now_ms < flow.next_ms:  # who asks us more often than the provider wants asks only us
             return None
         token = self._token(state, flow, answer, now_ms)  # 2
@@ -256,7 +273,8 @@ class OidcProvider:
         raise Unavailable.of(Reason.SIGN_IN, f"metadata of {self.issuer}", ascii(said[:100]))
 
     def _get(self, url: str, **how: Any) -> requests.Response:
-        return requests.get(url, timeout=TIMEOUT_S, verify=self._verify, **how)
+        with bounded(requests.Session(), self._verify) as session:
+            return session.get(url, **how)
 
     def _client(self, redirect: str) -> Any:
         s = self._settings
@@ -267,10 +285,8 @@ class OidcProvider:
             redirect_uri=redirect or None,
             code_challenge_method="S256",
             token_endpoint_auth_method="client_secret_basic" if s.client_secret else "none",
-            default_timeout=TIMEOUT_S,
         )
-        client.verify = self._verify
-        return client
+        return bounded(client, self._verify)
 
     @property
     def _verify(self) -> str | bool:

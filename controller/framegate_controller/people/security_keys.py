@@ -25,7 +25,8 @@ from fido2.webauthn import (
     UserVerificationRequirement,
 )
 
-from framegate.errors import Malformed, Reason, Refused
+from framegate.errors import Failure, Malformed, Reason, Refused
+from framegate.record.people_events import SecurityKeySuspected
 from framegate.registry.operator import SecurityKey
 from framegate.wire import sha256
 from framegate_controller.store.ports import Transaction
@@ -50,6 +51,16 @@ class KeyCeremony:
 
     state: bytes
     options: str
+
+
+class CounterFell(Refused):
+    """A key's signature counter did not rise: two devices sign as one. `event` tells of it."""
+
+    def __init__(self, key: SecurityKey, counter: int) -> None:
+        wanted = f"a signature counter above {key.counter}"
+        hint = "this key may have been copied: framegate operator reset-mfa"
+        super().__init__((Failure(Reason.SIGN_IN, wanted, str(counter), hint),))
+        self.event = SecurityKeySuspected(label=key.label, known=key.counter, came=counter)
 
 
 class SecurityKeys:
@@ -131,8 +142,9 @@ class SecurityKeys:
         """The operator whose key signed the challenge.
 
         1. the challenge waits, and is spent by this; 2. one of the operator's keys signed it, with
-        its user verified; 3. the key's counter rose (WebAuthn 7.2, step 22): else a copy exists.
-        Raises Malformed, Refused (SIGN_IN).
+        its user verified; 3. the key's counter rose, or it is a key that does not count: zero now
+        as it was before (WebAuthn 7.2, step 22). A counter that fell, to zero too, means a copy;
+        what is kept then stays. Raises Malformed, Refused (SIGN_IN; CounterFell for 3).
         """
         begun = self._take(state, _GET, tx.now_ms)  # 1
         keys = {k.credential: k for k in tx.people.keys(begun.operator)}
@@ -145,10 +157,8 @@ class SecurityKeys:
 
         credential, counter = _foreign(complete)  # 2
         key = keys[credential]
-        if counter and counter <= key.counter:  # 3
-            expected = f"a signature counter above {key.counter}"
-            hint = "this key may have been copied: framegate operator reset-mfa"
-            raise Refused.of(Reason.SIGN_IN, expected, counter, hint)
+        if (counter or key.counter) and counter <= key.counter:  # 3
+            raise CounterFell(key, counter)
         tx.people.put_key(replace(key, counter=counter))
         return begun.operator
 

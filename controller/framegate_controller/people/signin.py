@@ -15,6 +15,7 @@ from framegate.access.caller import OPERATOR_PREFIX
 from framegate.access.questions import address_text
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.identity.certificates import request_key
+from framegate.record.event import Event
 from framegate.record.people_events import BreakGlassSealed, OperatorEnrolled, SignInFailed
 from framegate.registry.operator import Operator
 from framegate_controller.ca.keys import FleetKeys
@@ -33,11 +34,11 @@ from framegate_controller.people.factors import (
 )
 from framegate_controller.people.oidc import OidcProvider, authenticated_ms
 from framegate_controller.people.operators import FOUNDER_ROLES, NewOperator, add_operator
-from framegate_controller.people.security_keys import KeyCeremony, SecurityKeys
+from framegate_controller.people.security_keys import CounterFell, KeyCeremony, SecurityKeys
 from framegate_controller.people.sessions import SEALED, Opening, SignedIn, open_session, shown
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.ceremonies import OpenCeremony, Waiting
-from framegate_controller.store.shared.limits import SignInLimits
+from framegate_controller.store.shared.limits import SignInLimits, Try
 
 BREAK_GLASS_LIFE_MS: Final = 3_600_000
 """A sealed credential opens for an hour: long enough to put things right, and an exception."""
@@ -80,7 +81,7 @@ class SignIn:
         (SIGN_IN, LOCKED).
         """
         key = request_key(csr)
-        self.limits.check(operator, source, self.fleet.clock())
+        tried = self.limits.begin(operator, source, self.fleet.clock())
         with self._store.reading() as tx:
             candidate = tx.people.get(operator)
         known = candidate is not None and candidate.enabled and not candidate.factors.enrolment
@@ -92,7 +93,7 @@ class SignIn:
                 return None
             return use_second_factor(person, self.factor_key, code, tx.now_ms)
 
-        return self._proved(operator, Opening(key=key, method="password", source=source), prove)
+        return self._proved(tried, Opening(key=key, method="password", source=source), prove)
 
     def break_glass(self, operator: str, code: str, csr: bytes, source: str) -> SignedIn:
         """A session of an hour for a sealed credential, which is spent.
@@ -102,6 +103,7 @@ class SignIn:
         opening = Opening(
             key=request_key(csr), method=SEALED, source=source, life_ms=BREAK_GLASS_LIFE_MS
         )
+        tried = self.limits.begin(operator, source, self.fleet.clock())
 
         def prove(tx: Transaction, person: Operator) -> Operator | None:
             if not same_code(tx.settings.get(_SEALED) or "", code):
@@ -109,7 +111,7 @@ class SignIn:
             tx.settings.remove(_SEALED)
             return person
 
-        return self._proved(operator, opening, prove)
+        return self._proved(tried, opening, prove)
 
     def key_begin(self, operator: str) -> KeyCeremony:
         """Ask for a signature by one of the operator's keys; names nobody has are asked too."""
@@ -122,12 +124,14 @@ class SignIn:
         Raises Malformed, Refused.
         """
         opening = Opening(key=request_key(csr), method="security-key", source=source)
+        whose = self.security_keys.whose(state)
+        tried = self.limits.begin(whose, source, self.fleet.clock())
 
         def prove(tx: Transaction, person: Operator) -> Operator | None:
             self.security_keys.answered(tx, state, response)
             return person
 
-        return self._proved(self.security_keys.whose(state), opening, prove)
+        return self._proved(tried, opening, prove)
 
     def oidc_complete(self, state: bytes, answer: str, csr: bytes, source: str) -> SignedIn | None:
         """A session for what the provider says of the person; None while it is still asked.
@@ -139,7 +143,7 @@ class SignIn:
         if self.oidc is None:
             hint = "framegate-controller run --oidc-issuer URL --oidc-client-id ID"
             raise Refused.of(Reason.SIGN_IN, "a provider that this controller knows", "none", hint)
-        claims = self.oidc.complete(state, answer, self.fleet.clock())
+        claims = self.oidc.complete(state, answer, source, self.fleet.clock())
         if claims is None:
             return None
         subject = str(claims["sub"])
@@ -162,15 +166,16 @@ class SignIn:
 
         Raises Refused.
         """
-        self.limits.check(operator, source, self.fleet.clock())
+        tried = self.limits.begin(operator, source, self.fleet.clock())
         with self._store.writing() as tx:
             person = _enrolling(tx, operator, code)
             if person is not None:
+                self.limits.right(tried)
                 secret = new_totp()
                 sealed = self.factor_key.seal(secret, person.name)
                 tx.people.put(replace(person, factors=replace(person.factors, totp=sealed)))
                 return totp_uri(secret, person.name, self.fleet.name)
-        raise self._wrong(operator, source, "enrolment")
+        raise self._wrong(tried, "enrolment")
 
     def enrol_complete(
         self, operator: str, code: str, password: str, totp: str, csr: bytes, source: str
@@ -179,9 +184,8 @@ class SignIn:
 
         Recovery codes are shown once. Raises Malformed, Refused.
         """
-        key = request_key(csr)
-        self.limits.check(operator, source, self.fleet.clock())
-        hashed = hash_password(password)
+        key, hashed = request_key(csr), hash_password(password)
+        tried = self.limits.begin(operator, source, self.fleet.clock())
         with self._store.writing() as tx:
             person = _enrolling(tx, operator, code)
             step = self._first_step(person, totp, tx.now_ms)
@@ -198,8 +202,9 @@ class SignIn:
                 told = OperatorEnrolled(source=address_text(source))
                 tx.record(told, by=OPERATOR_PREFIX + person.name)
                 opening = Opening(key=key, method="enrolment", source=source, recovery_codes=codes)
+                self.limits.right(tried)
                 return open_session(tx, self.fleet, replace(person, factors=factors), opening)
-        raise self._wrong(operator, source, "enrolment")
+        raise self._wrong(tried, "enrolment")
 
     def prove_again(self, tx: Transaction, session: bytes, code: str, source: str) -> None:
         """The second factor once more, for verbs that ask for a fresh one. Raises Refused."""
@@ -221,30 +226,33 @@ class SignIn:
         secret = self.factor_key.open(person.factors.totp, person.name)
         return totp_step(secret, totp.strip(), 0, now_ms)
 
-    def _proved(self, operator: str, opening: Opening, prove: _Proof) -> SignedIn:
-        now, source = self.fleet.clock(), opening.source
-        self.limits.check(operator, source, now)
+    def _proved(self, tried: Try, opening: Opening, prove: _Proof) -> SignedIn:
+        """The session of a try that was counted before this. Raises Refused where it was wrong."""
+        suspicion: Event | None = None
         try:
             with self._store.writing() as tx:
-                person = tx.people.get(operator)
+                person = tx.people.get(tried.operator)
                 proved = prove(tx, person) if person is not None and person.enabled else None
                 if proved is not None:
                     signed_in = open_session(tx, self.fleet, proved, opening)
-                    self.limits.good(operator, source, now)
+                    self.limits.good(tried)
                     return signed_in
         except FramegateError as error:
             if error.reason != Reason.SIGN_IN:
                 raise
-        raise self._wrong(operator, source, "sign-in")
+            suspicion = error.event if isinstance(error, CounterFell) else None
+        raise self._wrong(tried, "sign-in", suspicion)
 
-    def _wrong(self, operator: str, source: str, what: str) -> Refused:
-        """Count it, record it, and say what everybody hears."""
-        self.limits.failed(operator, source, self.fleet.clock())
+    def _wrong(self, tried: Try, what: str, suspicion: Event | None = None) -> Refused:
+        """Record it, and say what everybody hears; it is counted already."""
+        operator, source = tried.operator, address_text(tried.address)
         with self._store.writing() as tx:
             known = tx.people.get(operator) is not None
-            claimed = None if known else operator
-            told = SignInFailed(what=what, source=address_text(source), claimed=claimed)
-            tx.record(told, by=OPERATOR_PREFIX + operator if known else STRANGER)
+            claimed, by = None if known else operator, OPERATOR_PREFIX + operator
+            told = SignInFailed(what=what, source=source, claimed=claimed)
+            tx.record(told, by=by if known else STRANGER)
+            if suspicion is not None:
+                tx.record(suspicion, by=by)
         return Refused.of(
             Reason.SIGN_IN,
             "an operator's name, password and second factor that belong together, each code once",

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate.access.questions import address_text
+from framegate.errors import Malformed, Reason, Refused
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import AccessChanged
+from framegate_controller.people.operators import SESSION_LIFE_MS
 from framegate_controller.people.sessions import SignedIn
 from framegate_controller.people.signin import SignIn
 from framegate_controller.rpc.peer import address_of
+from framegate_controller.rpc.sign_in_threads import Lane, SignInThreads
 from framegate_controller.rpc.wire import Context, guarded, to_the_end
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
-T = TypeVar("T")
-WORKERS: Final = 2
+HERE: Final = Lane("sign-in", threads=2, calls=64, calls_address=64)
 """A password's hash takes 0.1 s of a core and 64 MiB.
 
-Sign-in has threads of its own, so that a flood of it delays nobody's attestation.
+Sign-in has threads of its own, so that a flood of it delays nobody's attestation. 64 are three
+seconds of work, and a shift that signs in at once, through one address, is fewer.
 """
-MAX_WAITING: Final = 64
-"""Three seconds of work; a shift that signs in at once is fewer."""
+PROVIDER: Final = Lane("provider", threads=4, calls=16, calls_address=4)
+"""An OpenID provider takes the time it takes, up to `provider_http.TIMEOUT_S` a question.
+
+Whoever waits for it waits among others who do, and holds up no password and no security key; one
+address cannot take every place.
+"""
 MAX_TEXT: Final = 4096
 """Characters of anything a person types or an app shows."""
 
@@ -38,7 +43,7 @@ class SignInService(rpc.SignInServicer):
 
     def __init__(self, sign_in: SignIn, fleet: Fleet, bus: Bus) -> None:
         self._sign_in, self._fleet, self._bus = sign_in, fleet, bus
-        self._pool, self._waiting = ThreadPoolExecutor(WORKERS, "sign-in"), 0
+        self._here, self._provider = SignInThreads(HERE), SignInThreads(PROVIDER)
 
     @guarded
     async def Methods(
@@ -59,17 +64,19 @@ class SignInService(rpc.SignInServicer):
         _short(r.operator, r.password, r.code, r.break_glass)
         if r.break_glass:
             return await self._run(
-                lambda: self._sign_in.break_glass(r.operator, r.break_glass, r.csr, source)
+                source, lambda: self._sign_in.break_glass(r.operator, r.break_glass, r.csr, source)
             )
         return await self._run(
-            lambda: self._sign_in.password(r.operator, r.password, r.code, r.csr, source)
+            source, lambda: self._sign_in.password(r.operator, r.password, r.code, r.csr, source)
         )
 
     @guarded
     async def KeyBegin(self, request: pb.KeyBeginRequest, context: Context) -> pb.KeyChallenge:
         """See `SignIn.key_begin`."""
         _short(request.operator)
-        ceremony = await self._work(lambda: self._sign_in.key_begin(request.operator))
+        ceremony = await self._here.run(
+            address_of(context), lambda: self._sign_in.key_begin(request.operator)
+        )
         return pb.KeyChallenge(state=ceremony.state, options=ceremony.options)
 
     @guarded
@@ -77,19 +84,20 @@ class SignInService(rpc.SignInServicer):
         """See `SignIn.key_complete`."""
         r, source = request, address_of(context)
         return await self._run(
-            lambda: self._sign_in.key_complete(r.state, r.response, r.csr, source)
+            source, lambda: self._sign_in.key_complete(r.state, r.response, r.csr, source)
         )
 
     @guarded
     async def OidcBegin(self, request: pb.OidcBeginRequest, context: Context) -> pb.OidcBeginReply:
         """See `OidcProvider.begin`."""
         _short(request.flow, request.redirect_uri)
-        oidc = self._sign_in.oidc
+        oidc, source = self._sign_in.oidc, address_of(context)
         if oidc is None:
             hint = "framegate login NAME uses password and code"
             raise Refused.of(Reason.SIGN_IN, "a provider that this controller knows", "none", hint)
-        flow = await self._work(
-            partial(oidc.begin, request.flow, request.redirect_uri, self._fleet.clock())
+        now_ms = self._fleet.clock()
+        flow = await self._provider.run(
+            source, partial(oidc.begin, request.flow, request.redirect_uri, source, now_ms)
         )
         return pb.OidcBeginReply(
             state=flow.state,
@@ -97,6 +105,7 @@ class SignInService(rpc.SignInServicer):
             user_code=flow.user_code,
             interval_s=flow.interval_s,
             expires_s=flow.expires_s,
+            grants=_grants(self._fleet.name, source) if flow.user_code else "",
         )
 
     @guarded
@@ -104,8 +113,12 @@ class SignInService(rpc.SignInServicer):
         """See `SignIn.oidc_complete`."""
         r, source = request, address_of(context)
         _short(r.answer)
-        return await self._run(
-            lambda: self._sign_in.oidc_complete(r.state, r.answer, r.csr, source)
+        return await to_the_end(
+            self._signed_in(
+                self._provider,
+                source,
+                lambda: self._sign_in.oidc_complete(r.state, r.answer, r.csr, source),
+            )
         )
 
     @guarded
@@ -115,9 +128,10 @@ class SignInService(rpc.SignInServicer):
         """See `SignIn.enrol_begin`."""
         r, source = request, address_of(context)
         _short(r.operator, r.code)
-        return pb.EnrolBeginReply(
-            totp_uri=await self._work(lambda: self._sign_in.enrol_begin(r.operator, r.code, source))
+        uri = await self._here.run(
+            source, lambda: self._sign_in.enrol_begin(r.operator, r.code, source)
         )
+        return pb.EnrolBeginReply(totp_uri=uri)
 
     @guarded
     async def EnrolComplete(
@@ -127,28 +141,19 @@ class SignInService(rpc.SignInServicer):
         r, source = request, address_of(context)
         _short(r.operator, r.code, r.password, r.totp)
         return await self._run(
+            source,
             lambda: self._sign_in.enrol_complete(
                 r.operator, r.code, r.password, r.totp, r.csr, source
-            )
+            ),
         )
 
-    async def _work(self, work: Callable[[], T]) -> T:
-        if self._waiting >= MAX_WAITING:
-            wanted = f"at most {MAX_WAITING} people signing in at once"
-            raise Unavailable.of(
-                Reason.TOO_MANY_TRIES, wanted, "more", "try again in a few seconds"
-            )
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._waiting -= 1
+    async def _run(self, source: str, work: Callable[[], SignedIn | None]) -> pb.SignedIn:
+        return await to_the_end(self._signed_in(self._here, source, work))
 
-    async def _run(self, work: Callable[[], SignedIn | None]) -> pb.SignedIn:
-        return await to_the_end(self._signed_in(work))
-
-    async def _signed_in(self, work: Callable[[], SignedIn | None]) -> pb.SignedIn:
-        signed_in = await self._work(work)
+    async def _signed_in(
+        self, threads: SignInThreads, source: str, work: Callable[[], SignedIn | None]
+    ) -> pb.SignedIn:
+        signed_in = await threads.run(source, work)
         if signed_in is None:
             return pb.SignedIn(pending=True)
         await self._bus.publish(
@@ -166,6 +171,14 @@ class SignInService(rpc.SignInServicer):
             notices=signed_in.notices,
             fleet_address=self._fleet.addresses.fleet,
         )
+
+
+def _grants(fleet: str, source: str) -> str:
+    """What a device code gives away, said to whoever is about to pass it on or to enter it."""
+    return (
+        f"whoever enters this code signs in the terminal at {address_text(source)} to fleet "
+        f"{fleet}, as themselves, with all their roles, for up to {SESSION_LIFE_MS // 3_600_000} h"
+    )
 
 
 def _short(*texts: str) -> None:

@@ -14,7 +14,7 @@ from framegate_controller.events.notices import AccessChanged
 from framegate_controller.people.authority import Aim
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.operators import Elevation, elevations, notices, quorum
-from framegate_controller.people.security_keys import MAX_LABEL, KeyCeremony
+from framegate_controller.people.security_keys import MAX_LABEL, CounterFell, KeyCeremony
 from framegate_controller.people.sessions import shown
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
@@ -127,18 +127,21 @@ class ProveFactor(Verb[FactorAnswer]):
         if not self.code and not self.state:
             challenge = people.sign_in.security_keys.ask(tx, caller.name)
             return Outcome(FactorAnswer(challenge), (AccessChanged(),))
-        people.limits.check(caller.name, caller.source, tx.now_ms)
+        # counted before it is looked at: many that come at once are many tries
+        tried = people.limits.begin(caller.name, caller.source, tx.now_ms)
         if self.state:
             self._by_key(tx, caller, people)
         else:
             people.sign_in.prove_again(tx, caller.session, self.code, caller.source)
+        people.limits.right(tried)
         return Outcome(FactorAnswer(None, tx.now_ms), (AccessChanged(),))
 
     def refused(self, tx: Transaction, caller: Caller, error: Refused, people: PeopleDesk) -> None:
-        """See `Verb.refused`: a wrong factor is recorded, and counted as at sign-in."""
+        """See `Verb.refused`: a wrong factor is recorded; `run` counted it."""
         if error.reason == Reason.SIGN_IN:
             tx.record(FactorFailed(source=address_text(caller.source)), by=caller.actor)
-            people.limits.failed(caller.name, caller.source, tx.now_ms)
+        if isinstance(error, CounterFell):
+            tx.record(error.event, by=caller.actor)
 
     def _by_key(self, tx: Transaction, caller: Caller, people: PeopleDesk) -> None:
         whose = people.sign_in.security_keys.answered(tx, self.state, self.response)

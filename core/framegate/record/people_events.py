@@ -108,6 +108,19 @@ class SecurityKeyAdded(Event):
         return self.label
 
 
+@event("security-key-suspected", severity=Severity.HIGH, seen_by=Audience.FLEET)
+class SecurityKeySuspected(Event):
+    """A security key's signature counter did not rise: it may have been copied. It was refused."""
+
+    label: str
+    known: int
+    came: int
+
+    @property
+    def detail(self) -> str:
+        return f"{self.label}: counter {self.came}, {self.known} was seen before"
+
+
 @event("operator-enrolled", severity=Severity.INFORMATIONAL, seen_by=Audience.FLEET)
 class OperatorEnrolled(Event):
     """A person set password and second factor with an enrolment code."""

@@ -374,11 +374,14 @@ class OidcBeginReply(_message.Message):
     USER_CODE_FIELD_NUMBER: _builtins.int
     INTERVAL_S_FIELD_NUMBER: _builtins.int
     EXPIRES_S_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
     state: _builtins.bytes
     url: _builtins.str
     user_code: _builtins.str
     interval_s: _builtins.int
     expires_s: _builtins.int
+    grants: _builtins.str
+    """a device flow: in words, what whoever enters the code gives, and to whom"""
     def __init__(
         self,
         *,
@@ -387,10 +390,11 @@ class OidcBeginReply(_message.Message):
         user_code: _builtins.str = ...,
         interval_s: _builtins.int = ...,
         expires_s: _builtins.int = ...,
+        grants: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_s", b"expires_s", "interval_s", b"interval_s", "state", b"state", "url", b"url", "user_code", b"user_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_s", b"expires_s", "grants", b"grants", "interval_s", b"interval_s", "state", b"state", "url", b"url", "user_code", b"user_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -38,7 +38,8 @@ class OpenCeremony:
 class OpenFlow:
     """A sign-in at a provider, of `kind` code or device.
 
-    A code flow has verifier, nonce and redirect; a device flow its code, and when to ask again.
+    A code flow has verifier, nonce and redirect; a device flow its code, the address that began
+    it, and when to ask again.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class OpenFlow:
     nonce: str = ""
     redirect: str = ""
     device_code: str = ""
+    source: str = ""
     every_ms: int = 0
     next_ms: int = 0
 

@@ -7,6 +7,7 @@ elsewhere.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final, Protocol
 
@@ -41,17 +42,36 @@ _MINUTE_MS: Final = 60_000
 _Counter = tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A try that is counted: at whose factors, from where, and when (ms)."""
+
+    operator: str
+    address: str
+    at_ms: int
+
+
 class SignInLimits(Protocol):
-    """Counts failures: `check` before a factor is looked at, then `failed` or `good`."""
+    """Counts tries at factors.
 
-    def check(self, operator: str, address: str, now_ms: int) -> None:
-        """Raises Refused (LOCKED), saying for how long; for names that exist and others alike."""
+    A try counts as a wrong one from `begin` on, before a factor is looked at: many that come at
+    once are many tries. Who began it MUST say `right` or `good` where the factor was right.
+    """
 
-    def failed(self, operator: str, address: str, now_ms: int) -> None:
-        """A wrong factor."""
+    def begin(self, operator: str, address: str, now_ms: int) -> Try:
+        """Count a try, in one step with asking whether there is one left.
 
-    def good(self, operator: str, address: str, now_ms: int) -> None:
-        """A right one: the pair's failures are forgotten, the address is known from now on."""
+        Raises Refused (LOCKED), saying for how long; for names that exist and others alike. A try
+        that is refused is not counted.
+        """
+
+    def right(self, tried: Try) -> None:
+        """Its factor was right: it counts no more."""
+
+    def good(self, tried: Try) -> None:
+        """It became a session: the pair's failures are forgotten, the address is known from now
+        on.
+        """
 
     def know(self, operator: str, address: str) -> None:
         """An address from which the operator signed in before this process began."""
@@ -65,7 +85,7 @@ class InMemorySignInLimits:
         self._known: dict[tuple[str, str], int] = {}
         self._lock = Lock()
 
-    def check(self, operator: str, address: str, now_ms: int) -> None:
+    def begin(self, operator: str, address: str, now_ms: int) -> Try:
         """See `SignInLimits`."""
         rules: list[tuple[_Counter, int, int]] = [
             (("pair", operator, address), PAIR_TRIES, PAIR_WINDOW_MS),
@@ -78,20 +98,23 @@ class InMemorySignInLimits:
                 failures = self._recent(counter, now_ms - window)
                 if len(failures) >= tries:
                     raise _locked(tries, window, len(failures), failures[-tries] + window - now_ms)
+            for counter, _, _ in rules:
+                self._add(counter, now_ms)
+        return Try(operator, address, now_ms)
 
-    def failed(self, operator: str, address: str, now_ms: int) -> None:
+    def right(self, tried: Try) -> None:
         """See `SignInLimits`."""
         with self._lock:
-            self._add(("pair", operator, address), now_ms)
-            self._add(("address", address), now_ms)
-            if (operator, address) not in self._known:
-                self._add(("name", operator), now_ms)
+            self._take_back(("pair", tried.operator, tried.address), tried.at_ms)
+            self._take_back(("address", tried.address), tried.at_ms)
+            self._take_back(("name", tried.operator), tried.at_ms)
 
-    def good(self, operator: str, address: str, now_ms: int) -> None:
+    def good(self, tried: Try) -> None:
         """See `SignInLimits`."""
+        self.right(tried)
         with self._lock:
-            self._seen.pop(("pair", operator, address), None)
-            self._known[operator, address] = now_ms
+            self._seen.pop(("pair", tried.operator, tried.address), None)
+            self._known[tried.operator, tried.address] = tried.at_ms
             if len(self._known) > MAX_KEPT:
                 self._known.pop(next(iter(self._known)))
 
@@ -110,6 +133,11 @@ class InMemorySignInLimits:
         if counter not in self._seen and len(self._seen) >= MAX_KEPT:
             self._seen.pop(next(iter(self._seen)))
         self._seen.setdefault(counter, deque(maxlen=MAX_FAILURES)).append(now_ms)
+
+    def _take_back(self, counter: _Counter, at_ms: int) -> None:
+        failures = self._seen.get(counter)
+        if failures is not None and at_ms in failures:
+            failures.remove(at_ms)
 
 
 def _locked(tries: int, window_ms: int, failures: int, left_ms: int) -> Refused:

@@ -5,6 +5,7 @@ open.
 from __future__ import annotations
 
 from collections import deque
+from threading import Lock
 from typing import Final, Protocol
 
 from framegate.errors import Reason, Refused
@@ -22,13 +23,19 @@ MAX_OPEN_ADDRESS: Final = 64
 
 
 class TicketTries(Protocol):
-    """Wrong tickets of each address in the last minute (N31)."""
+    """Tries of tickets by each address in the last minute (N31).
 
-    def check(self, address: str, now_ms: int) -> None:
-        """Raises Refused (TOO_MANY_TRIES) where the address has used up its tries."""
+    A try counts as a wrong one from `begin` on, before the ticket is looked up.
+    """
 
-    def failed(self, address: str, now_ms: int) -> None:
-        """A wrong ticket."""
+    def begin(self, address: str, now_ms: int) -> None:
+        """Count a try, in one step with asking whether there is one left.
+
+        Raises Refused (TOO_MANY_TRIES) where the address has used up its tries.
+        """
+
+    def right(self, address: str, now_ms: int) -> None:
+        """The ticket of the try of `now_ms` is one of this fleet: it counts no more."""
 
 
 class OpenChallenges(Protocol):
@@ -48,30 +55,34 @@ class InMemoryTicketTries:
 
     def __init__(self) -> None:
         self._seen: dict[str, deque[int]] = {}
+        self._lock = Lock()
 
-    def check(self, address: str, now_ms: int) -> None:
+    def begin(self, address: str, now_ms: int) -> None:
         """See `TicketTries`."""
-        tries = self._seen.get(address)
-        if tries is None:
-            return
-        while tries and tries[0] < now_ms - TICKET_WINDOW_S * 1000:
-            tries.popleft()
-        if not tries:
-            del self._seen[address]
-        elif len(tries) >= TICKET_TRIES:
-            hint = "wait a minute, then use the ticket as it was given"
-            raise Refused.of(
-                Reason.TOO_MANY_TRIES,
-                f"at most {TICKET_TRIES} wrong tickets a minute",
-                len(tries),
-                hint,
-            )
+        with self._lock:
+            tries = self._seen.get(address, deque())
+            while tries and tries[0] < now_ms - TICKET_WINDOW_S * 1000:
+                tries.popleft()
+            if len(tries) >= TICKET_TRIES:
+                hint = "wait a minute, then use the ticket as it was given"
+                raise Refused.of(
+                    Reason.TOO_MANY_TRIES,
+                    f"at most {TICKET_TRIES} wrong tickets a minute",
+                    len(tries),
+                    hint,
+                )
+            if address not in self._seen and len(self._seen) >= MAX_ADDRESSES:
+                self._seen.pop(next(iter(self._seen)))
+            self._seen.setdefault(address, tries).append(now_ms)
 
-    def failed(self, address: str, now_ms: int) -> None:
+    def right(self, address: str, now_ms: int) -> None:
         """See `TicketTries`."""
-        if address not in self._seen and len(self._seen) >= MAX_ADDRESSES:
-            self._seen.pop(next(iter(self._seen)))
-        self._seen.setdefault(address, deque(maxlen=TICKET_TRIES)).append(now_ms)
+        with self._lock:
+            tries = self._seen.get(address)
+            if tries is not None and now_ms in tries:
+                tries.remove(now_ms)
+                if not tries:
+                    del self._seen[address]
 
 
 class InMemoryOpenChallenges:

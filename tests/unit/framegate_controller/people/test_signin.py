@@ -182,10 +182,10 @@ def test_addresses_are_known_over_a_restart(front_desk):
     front_desk.clock.pass_s(60)
     again = front_desk.again()
     for number in range(NAME_TRIES):
-        again.limits.failed("anna", f"ipv4:10.1.0.{number}:1", front_desk.clock())
-    again.limits.check("anna", HERE, front_desk.clock())
+        again.limits.begin("anna", f"ipv4:10.1.0.{number}:1", front_desk.clock())
+    again.limits.begin("anna", HERE, front_desk.clock())
     assert (
-        refused(lambda: again.limits.check("anna", ELSEWHERE, front_desk.clock())) == Reason.LOCKED
+        refused(lambda: again.limits.begin("anna", ELSEWHERE, front_desk.clock())) == Reason.LOCKED
     )
 
 

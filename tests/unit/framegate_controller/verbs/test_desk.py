@@ -1,6 +1,7 @@
 """The desk in front of every verb: looks, acts, dry runs, factors, approvals."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pyotp
 import pytest
@@ -28,6 +29,7 @@ from framegate_controller.verbs.verb import Outcome, Verb
 from framegate_controller.verbs.zones import FreezeZone, SetZone
 from framegate_simulators.fixtures.access import add_person, signed_in
 from support.refusals import refused
+from support.security_key import SoftSecurityKey
 
 FREEZE = FreezeZone("line-1", frozen=True, why="audit")
 
@@ -226,6 +228,44 @@ def test_a_wrong_factor_is_recorded_and_counted_whether_or_not_it_was_only_tried
         refused(lambda: counter.ask(ProveFactor(counter.code(), b"", ""), dry=dry)) == Reason.LOCKED
     )
     assert counter.noted("factor-failed") == ["from 192.0.2.7"] * PAIR_TRIES
+
+
+def test_n140_codes_that_are_shown_at_once_in_a_session_are_as_many_tries(counter):
+    """Whoever has a live session's key would otherwise guess its second factor in parallel."""
+    together = threading.Barrier(20)
+
+    def guess(number: int) -> Reason:
+        together.wait(30)
+        return refused(lambda: counter.ask(ProveFactor(f"{number:06d}", b"", "")))
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(guess, range(20)))
+    assert answers.count(Reason.SIGN_IN) == PAIR_TRIES
+    assert answers.count(Reason.LOCKED) == 20 - PAIR_TRIES
+    assert counter.noted("factor-failed") == ["from 192.0.2.7"] * PAIR_TRIES
+
+
+def test_n140_right_factors_leave_no_count(counter):
+    for _ in range(PAIR_TRIES + 2):
+        counter.ask(ProveFactor(counter.code(), b"", ""))
+        counter.clock.pass_s(30)
+
+
+def test_n139_a_copied_key_shows_at_a_fresh_factor_too(counter):
+    keys = counter.people.sign_in.security_keys
+    key = SoftSecurityKey()
+    with counter.store.writing() as tx:
+        challenge = keys.register(tx, "anna")
+        keys.registered(tx, "anna", challenge.state, key.create(challenge.options), "blue key")
+
+    def shown():
+        challenge = counter.ask(ProveFactor("", b"", "")).value.challenge
+        return counter.ask(ProveFactor("", challenge.state, key.get(challenge.options)))
+
+    shown()
+    key.device.counter = 0
+    assert refused(shown) == Reason.SIGN_IN
+    assert counter.noted("security-key-suspected") == ["blue key: counter 0, 2 was seen before"]
 
 
 def test_a_fresh_factor_counts_from_now_and_each_code_once(counter):

@@ -1,9 +1,11 @@
 """Limits on tries at signing in."""
 
+from contextlib import suppress
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.errors import Reason
+from framegate.errors import Reason, Refused
 from framegate_controller.store.shared.limits import PAIR_TRIES, InMemorySignInLimits
 from support.refusals import refused
 
@@ -25,15 +27,35 @@ def test_limits_never_hold_a_known_pair_for_what_others_do(steps):
     limits.know("a", "home")
     for name, address, later, good in steps:
         now += later
-        (limits.good if good else limits.failed)(name, address, now)
-        limits.check("a", "home", now)
+        with suppress(Refused):
+            tried = limits.begin(name, address, now)
+            if good:
+                limits.good(tried)
+        limits.right(limits.begin("a", "home", now))
 
 
 @given(st.integers(1, 12), st.integers(0, 299_000))
 def test_limits_open_again_after_their_window(failures, gap):
     limits = InMemorySignInLimits()
     for at in range(failures):
-        limits.failed("a", "x", at)
+        with suppress(Refused):
+            limits.begin("a", "x", at)
     if failures >= PAIR_TRIES and gap < 299_000 - failures:
-        assert refused(lambda: limits.check("a", "x", failures + gap)) == Reason.LOCKED
-    limits.check("a", "x", failures + 300_001)
+        assert refused(lambda: limits.begin("a", "x", failures + gap)) == Reason.LOCKED
+    limits.begin("a", "x", failures + 300_001)
+
+
+@given(st.lists(st.sampled_from(["right", "wrong", "good"]), max_size=40))
+def test_tries_that_were_right_are_not_counted(outcomes):
+    limits, wrong = InMemorySignInLimits(), 0
+    for outcome in outcomes:
+        if wrong >= PAIR_TRIES:
+            assert refused(lambda: limits.begin("a", "x", 0)) == Reason.LOCKED
+            return
+        tried = limits.begin("a", "x", 0)
+        wrong += outcome == "wrong"
+        if outcome == "right":
+            limits.right(tried)
+        elif outcome == "good":
+            limits.good(tried)
+            wrong = 0
