@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Reason, Unavailable
+from framegate_host.broker_client import BoundedClient, Broker, ClientLimits, HandOver
+from framegate_host.broker_probe import AGAIN_S, require_bound_ids
 from framegate_line.credentials import Credentials
 from framegate_line.rules import Rules, Trigger
 from framegate_line.triggers import parse_trigger
@@ -29,6 +28,14 @@ WAITING: Final = 10_000
 """Triggers that wait to be entered; past that the broker keeps them."""
 MAX_PAYLOAD: Final = 64 * 1024
 """A verdict with a hundred defects is some ten kilobytes."""
+MAX_TRIGGER: Final = 4096
+"""Four members of JSON."""
+LIMITS: Final = ClientLimits(packet=MAX_PAYLOAD + 4096, unacknowledged=256, waiting=1_000)
+"""Triggers on their way into the ledger; decisions and notices on theirs, which are late by then.
+"""
+HANDED_OVER: Final = 256
+PATIENCE_S: Final = 2.0
+"""Less than half of what the broker waits for a sign of life, 1.5 times KEEPALIVE_S."""
 
 
 class LineBroker:
@@ -46,30 +53,37 @@ class LineBroker:
         *,
         triggers: bool = True,
     ) -> None:
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
-            raise Refused.of(Reason.USAGE, "a broker as host:port", ascii(address[:80]))
-        self._rules, self._host, self._port, self._verdict = rules, host, int(port), verdict
+        self._rules, self._broker, self._verdict = rules, Broker.parse(address), verdict
         self._triggers_topic = f"framegate/v1/lines/{rules.line}/triggers" if triggers else ""
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[bytes, int, int]] = asyncio.Queue(WAITING)
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=f"line-{rules.line}",
-            protocol=mqtt.MQTTv5,
-            manual_ack=True,
-        )
-        self._client.tls_set_context(credentials.context(server_name))
+        self._hand_over = HandOver(self._loop, HANDED_OVER, PATIENCE_S)
+        self._context = credentials.context(server_name)
+        self._client = BoundedClient(f"line.{rules.line}", self._context, LIMITS, manual_ack=True)
         self._client.reconnect_delay_set(1, 2)
         self._client.on_connect = lambda client, *_: self._connected(client)
         self._client.on_message = lambda client, _u, message: self._message(client, message)
 
-    def start(self) -> None:
-        """Connect, and again whenever the connection is lost."""
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_S
+    async def start(self) -> None:
+        """Connect, once a broker is there; again whenever the connection is lost.
+
+        Raises Refused (BROKER) where another name may take this adapter's id over.
+        """
+        while True:
+            try:
+                await asyncio.to_thread(
+                    require_bound_ids, self._broker, self._context, session_s=SESSION_S
+                )
+                break
+            except Unavailable as error:
+                log.info("broker: %s", error)
+                await asyncio.sleep(AGAIN_S)
         self._client.connect_async(
-            self._host, self._port, KEEPALIVE_S, clean_start=False, properties=properties
+            self._broker.host,
+            self._broker.port,
+            KEEPALIVE_S,
+            clean_start=False,
+            properties=self._client.properties(SESSION_S),
         )
         self._client.loop_start()
 
@@ -108,16 +122,18 @@ class LineBroker:
 
     def _message(self, client: mqtt.Client, message: Any) -> None:
         """In the client's thread. A retained message is nobody's word of now (N114)."""
-        if message.topic == self._triggers_topic and not message.retain:
-            self._loop.call_soon_threadsafe(
-                self._enter, bytes(message.payload), message.mid, message.qos
-            )
-            return
-        client.ack(message.mid, message.qos)
-        if message.retain or len(message.payload) > MAX_PAYLOAD:
+        triggers = message.topic == self._triggers_topic
+        most = MAX_TRIGGER if triggers else MAX_PAYLOAD
+        if message.retain or len(message.payload) > most:
+            client.ack(message.mid, message.qos)
             log.warning("a retained or oversized message on %s is not read", ascii(message.topic))
             return
-        self._loop.call_soon_threadsafe(self._verdict, bytes(message.payload))
+        if triggers:  # not acknowledged before it is in the ledger
+            self._hand_over(self._enter, bytes(message.payload), message.mid, message.qos)
+            return
+        client.ack(message.mid, message.qos)
+        if not self._hand_over(self._verdict, bytes(message.payload)):
+            log.warning("a verdict that nobody had time for in %g s is lost", PATIENCE_S)
 
     def _enter(self, payload: bytes, mid: int, qos: int) -> None:
         if not self._queue.full():  # not acknowledged otherwise: the broker sends it again

@@ -7,11 +7,11 @@ import json
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -84,18 +84,24 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
     link = LineBroker(rules, credentials, address, name, adapter.verdict, triggers=by_broker)
     outputs += [_output(text, rules.line, link) for text in settings.output]
     source: PartSource = link if by_broker else Standard()
-    link.start()
     talk.print(
         f"line {rules.line}: {len(rules.cameras)} cameras, {rules.deadline_ms} ms a part, "
         f"stop after {rules.stop_after}"
     )
     try:
-        await until_stopped(adapter.run(source))
+        await until_stopped(_both(link.start(), adapter.run(source)))
     finally:
         for one in outputs:
             await one.close()
         link.stop()
         book.close()
+
+
+async def _both(*work: Coroutine[Any, Any, None]) -> None:
+    """Until all are done, or one of them fails."""
+    async with asyncio.TaskGroup() as group:
+        for each in work:
+            group.create_task(each)
 
 
 @app.command()

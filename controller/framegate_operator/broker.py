@@ -1,5 +1,5 @@
-"""`framegate broker acl`: the access list of a mosquitto broker, so that each machine publishes
-only as itself.
+"""`framegate broker`: the configuration and the access list of a mosquitto broker, so that each
+machine connects and publishes only as itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import typer
 
 from framegate.identity.names import Kind, parse_name, split_device_id
 from framegate_host.console import talk
+from framegate_host.private_files import write_public
+from framegate_operator.broker_config import CONNECTIONS, BrokerFiles, mosquitto_conf
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context
 from framegate_operator.output import errors
@@ -33,8 +35,8 @@ def mosquitto_acl(
     its line; `<line>-plc` writes its triggers and reads its decisions. `readers` read verdicts.
     """
     out = [
-        "# Made by: framegate broker acl. Needs use_identity_as_username true, require_certificate"
-        " true, allow_anonymous false."
+        "# Made by: framegate broker acl, for the mosquitto.conf that framegate broker config"
+        " writes: use_identity_as_username true, use_username_as_clientid true."
     ]
     for device in sorted(devices):
         kind = split_device_id(device).kind
@@ -110,8 +112,52 @@ def acl(
         if out is None:
             print(text, end="")
             return
-        out.write_text(text)
+        write_public(out, text.encode())
         talk.print(
             f"{out}: {len(devices)} machines, {len(line or ())} lines; have the broker read it:"
             " kill -HUP $(pidof mosquitto)"
         )
+
+
+@app.command()
+def config(
+    folder: Annotated[
+        Path,
+        typer.Option(
+            help="Folder that framegate-controller server-certificate wrote, at the broker's host."
+        ),
+    ],
+    acl_file: Annotated[
+        Path, typer.Option("--acl", help="The access list, by framegate broker acl.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the server certificate.")] = "broker",
+    listen: Annotated[
+        str, typer.Option(help="Port, or ADDRESS:PORT, to listen on; default: every address.")
+    ] = "8883",
+    connections: Annotated[
+        int, typer.Option(min=2, max=100_000, help="Connections at once.")
+    ] = CONNECTIONS,
+    user: Annotated[
+        str, typer.Option(help="User that it runs as; default: mosquitto's own choice.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: standard output.")
+    ] = None,
+) -> None:
+    """Print a whole mosquitto.conf: who is let in and as whom, and how much it takes and keeps."""
+    with errors():
+        host, _, port = listen.rpartition(":")
+        if not port.isdigit() or not 0 < int(port) < 65_536:
+            raise typer.BadParameter(f"a port, or an address and a port, got {listen!a}")
+        places = (str(folder), str(acl_file), host, user)
+        if not all(each.isprintable() for each in places) or any(map(str.isspace, host + user)):
+            raise typer.BadParameter("paths and names of one line each")
+        files = BrokerFiles(
+            folder=folder.absolute(), name=parse_name(name), acl=acl_file.absolute()
+        )
+        text = mosquitto_conf(files, (host, int(port)), connections=connections, user=user)
+        if out is None:
+            print(text, end="")
+            return
+        write_public(out, text.encode())
+        talk.print(f"{out}: start it with: mosquitto -c {out}")

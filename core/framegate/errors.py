@@ -168,6 +168,7 @@ class Reason(StrEnum):
     DECISION = "decision"
     RESTARTED = "restarted"
     TRIGGER_REUSED = "trigger-reused"
+    BROKER = "broker-client-ids"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 

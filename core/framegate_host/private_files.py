@@ -1,22 +1,66 @@
-"""Files and folders that only their owner can read, from the first byte on."""
+"""The one place that makes files and folders: their owner's alone, from the first byte on.
+
+What everybody may read is made here as well, by a name that says so. A file is never made first and
+closed to others afterwards: in between, others could have opened it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Final
 
+from framegate.errors import Reason, Refused
+
+log = logging.getLogger(__name__)
 PRIVATE_FILE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
+PUBLIC_FILE: Final = 0o644
+PUBLIC_FOLDER: Final = 0o755
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """A file of our own making: nobody waits in its place with a file, or a link to one, of theirs."""
+_APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 def private_folder(path: Path) -> Path:
-    """`path` as a folder, made if there is none; one that is there keeps its mode."""
-    path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    """`path` as a folder. What is missing of it is made, its owner's alone; what is there keeps its
+    mode.
+    """
+    _make(path, PRIVATE_FOLDER)
+    return path
+
+
+def public_folder(path: Path) -> Path:
+    """The same for a folder whose content is everybody's to read."""
+    _make(path, PUBLIC_FOLDER)
+    return path
+
+
+def state_folder(path: Path) -> Path:
+    """A program's own folder, its owner's alone: made so, or made so now, with a warning.
+
+    Raises Refused (USAGE) for one that is open to others and is not ours, or that everybody puts
+    files into; OSError as the system has it.
+    """
+    _make(path, PRIVATE_FOLDER)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        there = os.fstat(descriptor)
+        mode = stat.S_IMODE(there.st_mode)
+        if not mode & OTHERS:
+            return path
+        if there.st_uid != os.geteuid() or mode & stat.S_ISVTX:
+            wanted, hint = f"{path} for its owner alone", f"chmod 700 {path}, or name a folder"
+            raise Refused.of(Reason.USAGE, wanted, f"{mode:o}, of uid {there.st_uid}", hint)
+        os.fchmod(descriptor, PRIVATE_FOLDER)
+    finally:
+        os.close(descriptor)
+    log.warning("%s was open to others (%o); it is its owner's alone now", path, mode)
     return path
 
 
@@ -26,9 +70,68 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     It survives a power cut once this returns; not where `durable` is false, for what is written
     anew every few seconds. A link at `path` is replaced, never followed.
     """
+    _replace(path, data, PRIVATE_FILE, durable=durable)
+
+
+def write_public(path: Path, data: bytes) -> None:
+    """The same for what everybody may read, as far as the caller's umask lets them."""
+    _replace(path, data, PUBLIC_FILE, durable=False)
+
+
+def make_private(path: Path, data: bytes) -> None:
+    """Write `data` at `path`, where nothing is. Raises FileExistsError where something is."""
+    _write(path, data, PRIVATE_FILE, durable=True)
+
+
+def new_private(path: Path) -> int:
+    """A descriptor that writes `path`, where nothing is. Raises FileExistsError."""
+    return os.open(path, _NEW, PRIVATE_FILE)
+
+
+def append_private(path: Path) -> int:
+    """A descriptor that appends to `path`. A link is followed: the file may be a person's own.
+
+    Whoever appends secrets MUST do so in a private folder.
+    """
+    return os.open(path, _APPEND, PRIVATE_FILE)
+
+
+def append_public(path: Path) -> int:
+    """The same for what everybody may read."""
+    return os.open(path, _APPEND, PUBLIC_FILE)
+
+
+def touch_private(path: Path) -> None:
+    """Make an empty file at `path` unless there is one: for what a library opens by name later.
+
+    One that is there and open to others is closed to them, with a warning.
+    """
+    descriptor = open_private(path)
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & OTHERS:
+            os.fchmod(descriptor, PRIVATE_FILE)
+            log.warning("%s was open to others (%o); it is its owner's alone now", path, mode)
+    finally:
+        os.close(descriptor)
+
+
+def open_private(path: Path) -> int:
+    """A descriptor that reads and writes `path`, made empty where there is nothing."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+
+
+def _make(path: Path, mode: int) -> None:
+    """Every folder of `path` that is missing: `Path.mkdir` gives its parents another mode."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True, mode=mode)
+
+
+def _replace(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        _write(temporary, data, durable=durable)
+        _write(temporary, data, mode, durable=durable)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -37,27 +140,8 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
         _sync_folder(path.parent)
 
 
-def make_private(path: Path, data: bytes) -> None:
-    """Write `data` at `path`, where nothing is. Raises FileExistsError where something is."""
-    _write(path, data, durable=True)
-
-
-def append_private(path: Path) -> int:
-    """A descriptor that appends to `path`. A link is followed: the file may be a person's own.
-
-    Whoever appends secrets MUST do so in a private folder.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    return os.open(path, flags, PRIVATE_FILE)
-
-
-def touch_private(path: Path) -> None:
-    """Make an empty file at `path` unless there is one: for what a library opens by name later."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))
-
-
-def _write(path: Path, data: bytes, *, durable: bool) -> None:
-    with os.fdopen(os.open(path, _NEW, PRIVATE_FILE), "wb") as out:
+def _write(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
+    with os.fdopen(os.open(path, _NEW, mode), "wb") as out:
         out.write(data)
         if durable:
             out.flush()

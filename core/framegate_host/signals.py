@@ -15,11 +15,14 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_service(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end. Of our errors out of a task group, the first comes out alone."""
+    """Run `work` to its end. Of our errors out of task groups, the first comes out alone."""
     try:
         asyncio.run(work)
     except* FramegateError as group:
-        raise group.exceptions[0] from None
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 async def until_stopped(work: Coroutine[Any, Any, Any]) -> None:

@@ -4,21 +4,24 @@ send that way, sealed frames in.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Refused, Unavailable
 from framegate.signed.statement import Verdict
+from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
+from framegate_host.broker_client import BoundedClient, Broker, ClientLimits
+from framegate_host.broker_probe import AGAIN_S, REFUSED_AGAIN_S, require_bound_ids
 from framegate_host.broker_tls import broker_context
 
 log = logging.getLogger(__name__)
-QUEUED: Final = 10_000
-"""Verdicts that wait while the broker is away; they expire within a minute anyway."""
+LIMITS: Final = ClientLimits(packet=MAX_FRAME_BYTES + 64 * 1024, unacknowledged=64, waiting=10_000)
+"""A sealed frame with its heads; as many as one camera may have on the way. Verdicts that wait
+while the broker is away expire within a minute anyway.
+"""
 KEEPALIVE_S: Final = 10
 
 
@@ -30,16 +33,16 @@ def topic_of(verdict: Verdict) -> str:
 
 
 class Publisher:
-    """One MQTT client, made anew when its certificate has been renewed and the connection is
-    gone.
+    """One MQTT client, made anew when its certificate has been renewed and the connection is gone.
+
+    A broker that lets another name take this one's id over is not used: verdicts then reach nobody
+    there, and parts divert.
     """
 
     def __init__(self, address: str, server_name: str, keys: GatewayKeys) -> None:
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
-            raise Unavailable.of(Reason.USAGE, "a broker as host:port", address)
-        self._host, self._port, self._server_name, self._keys = host, int(port), server_name, keys
-        self._client: mqtt.Client | None = None
+        self._broker, self._server_name, self._keys = Broker.parse(address), server_name, keys
+        self._client: BoundedClient | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._arrived: Callable[[str, bytes], None] | None = None
 
     def receive(self, arrived: Callable[[str, bytes], None]) -> None:
@@ -49,28 +52,18 @@ class Publisher:
         self._arrived = arrived
 
     def renewed(self, credentials: Credentials | None) -> None:
-        """The gateway has new credentials: use them for the next connection."""
+        """The gateway has new credentials: use them for the next connection. In the event loop."""
         if credentials is None or (self._client is not None and self._client.is_connected()):
             return
         self.stop()
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=credentials.device, protocol=mqtt.MQTTv5
-        )
-        client.max_queued_messages_set(QUEUED)
         key, chain = self._keys.chain_pem()
-        client.tls_set_context(
-            broker_context(self._server_name, credentials.authority("server-ca"), key + chain)
-        )
+        context = broker_context(self._server_name, credentials.authority("server-ca"), key + chain)
+        client = BoundedClient(credentials.device, context, LIMITS)
         client.on_connect_fail = lambda *_: log.info("broker does not answer")
         client.on_connect = lambda c, *_: self._connected(c, credentials.device)
         client.on_message = lambda _c, _u, message: self._message(message)
-        try:
-            client.connect_async(self._host, self._port, KEEPALIVE_S)
-            client.loop_start()
-        except (OSError, ValueError) as error:
-            log.warning("broker: %s", error)
-            return
-        self._client = client
+        self._client = client  # verdicts wait in it until the broker is there
+        self._connecting = asyncio.get_running_loop().create_task(self._connect(client, context))
 
     def publish(self, verdict: Verdict, envelope: bytes) -> None:
         """Hand `envelope` to the broker's queue; never blocks and never fails a frame."""
@@ -83,12 +76,34 @@ class Publisher:
 
     def stop(self) -> None:
         """Disconnect."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
         if self._client is not None:
             self._client.disconnect()
             self._client.loop_stop()
             self._client = None
 
-    def _connected(self, client: mqtt.Client, device: str) -> None:
+    async def _connect(self, client: BoundedClient, context: Any) -> None:
+        """Look whether the broker is one to use until it is, then connect, and again whenever the
+        connection is lost.
+        """
+        while True:
+            try:
+                await asyncio.to_thread(require_bound_ids, self._broker, context)
+                break
+            except Unavailable as error:
+                log.info("broker: %s", error)
+                await asyncio.sleep(AGAIN_S)
+            except Refused as error:
+                log.error("broker, not used: %s", error)
+                await asyncio.sleep(REFUSED_AGAIN_S)
+        client.connect_async(
+            self._broker.host, self._broker.port, KEEPALIVE_S, properties=client.properties()
+        )
+        client.loop_start()
+
+    def _connected(self, client: BoundedClient, device: str) -> None:
         if self._arrived is not None:
             client.subscribe(f"framegate/v1/frames/+/{device}/+", qos=1)
 

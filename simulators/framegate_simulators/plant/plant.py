@@ -147,7 +147,7 @@ class Plant(Processes, Operators):
             self.signed_in = True
 
     def start_broker(self) -> None:
-        """Start mosquitto with mutual TLS and the access list that Framegate makes for it;
+        """Start mosquitto with the configuration and the access list that Framegate makes for it;
         operators read.
         """
         folder = self.folder / "broker"
@@ -161,24 +161,19 @@ class Plant(Processes, Operators):
             self.folder / "controller",
         )
         self.write_broker_acl()
-        lines = [
-            f"listener {self.broker_port} 127.0.0.1",
-            f"cafile {folder}/clients.pem",
-            f"certfile {folder}/broker.pem",
-            f"keyfile {folder}/broker.key",
-            "tls_version tlsv1.3",
-            "require_certificate true",
-            "use_identity_as_username true",
-            f"acl_file {folder}/acl",
-            "persistence false",
-            "allow_anonymous false",
-            "user root" if os.geteuid() == 0 else "",
-            "log_type error",
-            "log_type warning",
-            "log_type notice",
-            "log_dest stderr",
-        ]
-        (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        self.framegate(
+            "broker",
+            "config",
+            "--folder",
+            folder,
+            "--acl",
+            folder / "acl",
+            "--listen",
+            f"127.0.0.1:{self.broker_port}",
+            "--out",
+            folder / "mosquitto.conf",
+            *(("--user", "root") if os.geteuid() == 0 else ()),
+        )
         self.restart_broker()
 
     def _mosquitto(self) -> str:
