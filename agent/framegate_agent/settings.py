@@ -43,6 +43,7 @@ class AgentSettings(Settings):
             "Where frames come from: folder:PATH, video:PATH, device:N, rtsp://…, exec:COMMAND, "
             "or address:FILE, a file that holds any of these, for one with a password in it.",
             example=("device:0",),
+            instead="--source address:FILE",
         ),
     ] = ()
     part_type: Annotated[

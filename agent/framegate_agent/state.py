@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.certificates import load_certificate
-from framegate_host.private_files import private_folder, write_private
+from framegate_host.private_files import state_folder, write_private
 
 BUILD_MS: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
 """No certificate of a fleet is older than this program: a clock before it is wrong."""
@@ -78,7 +78,7 @@ class StateFile:
         self.folder = folder
         self.path = folder / "agent.json"
         self.status_path = folder / "status.json"
-        private_folder(folder)
+        state_folder(folder)
 
     def load(self) -> AgentState:
         """The state. Raises Unavailable where this machine has not joined, Refused where the file

@@ -39,6 +39,7 @@ from framegate_controller.store.shared.looks import InMemoryLooks
 from framegate_controller.store.shared.policies import InMemoryPolicies
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
+from framegate_host.private_files import state_folder
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 256
@@ -70,6 +71,7 @@ class Controller:
         """Raises Unavailable where there are no keys, Refused where record or policy is missing."""
         self.settings = settings
         ring = FolderKeyRing(load_fleet(settings.state / "keys", settings.passphrase_file))
+        state_folder(settings.state)
         self.store = open_registry(settings.state / "registry.db")
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)

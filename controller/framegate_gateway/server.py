@@ -51,7 +51,7 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
 from framegate_host.key_files import read_public_key
-from framegate_host.private_files import private_folder
+from framegate_host.private_files import state_folder
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
@@ -94,7 +94,7 @@ class GatewayProcess:
         operators = f"{host}:{settings.operator_port}"
         self.keys = GatewayKeys(f"{host}:{port}", operators, bundle.digest)
         try:
-            private_folder(settings.state)
+            state_folder(settings.state)
         except OSError as error:
             raise Unavailable.of(
                 Reason.UNAVAILABLE,

@@ -17,6 +17,7 @@ from framegate_gateway.inference.signed_folder import (
     Provenance,
     file_digests,
 )
+from framegate_host.private_files import write_public
 
 
 def sign_folder(
@@ -30,11 +31,11 @@ def sign_folder(
             "neither or one",
             "--source TEXT --approved-by NAME",
         )
-    (folder / MANIFEST).write_text(
-        json.dumps({"source": source, "approved_by": approved_by}, indent=1) + "\n"
-    )
+    told = json.dumps({"source": source, "approved_by": approved_by}, indent=1)
+    write_public(folder / MANIFEST, told.encode() + b"\n")
     digests = file_digests(folder)
-    (folder / SIGNATURE).write_bytes(sign_model(folder.resolve().name or "dataset", digests, key))
+    signature = sign_model(folder.resolve().name or "dataset", digests, key)
+    write_public(folder / SIGNATURE, signature)
     return Provenance(
         bundle_digest(digests).hex(), len(digests), source, approved_by, key_words(key.public_key())
     )

@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from framegate.errors import Reason, Unavailable
 from framegate_gateway.inference.detections import Detections, iou
+from framegate_host.private_files import private_folder, write_private, write_public
 from framegate_models.accuracy import MIN_IOU, at_least, precision_recall, takers
 from framegate_models.evaluate import Measured
 from framegate_models.sampling import LabelledPair
@@ -45,25 +47,25 @@ def write_report(
     """`report.json`, `report.md`, `precision-recall.png`, `confusion.png` and `misses/NN.png` into
     `folder`; `pairs` by name.
     """
-    (folder / "misses").mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(
-        str(folder / "precision-recall.png"),
+    private_folder(folder / "misses")
+    _write_png(
+        folder / "precision-recall.png",
         curve(
             precision_recall(measured.truths, measured.detections),
             measured.score.recall,
             measured.score.precision,
         ),
     )
-    cv2.imwrite(
-        str(folder / "confusion.png"),
+    _write_png(
+        folder / "confusion.png",
         table(measured.score.confusion, [*measured.score.classes, "nothing"]),
     )
     misses = worst_misses(measured)
     for number, miss in enumerate(misses):
         if miss.pair in pairs:
             detections = measured.detections[measured.names.index(miss.pair)]
-            cv2.imwrite(
-                str(folder / "misses" / f"{number:02d}.png"),
+            _write_png(
+                folder / "misses" / f"{number:02d}.png",
                 picture_of(miss, pairs[miss.pair], detections, measured.score.threshold),
             )
     body = {
@@ -74,8 +76,16 @@ def write_report(
             for m in misses
         ],
     }
-    (folder / "report.json").write_text(json.dumps(body, indent=1) + "\n")
-    (folder / "report.md").write_text(_page(body, measured))
+    write_public(folder / "report.json", json.dumps(body, indent=1).encode() + b"\n")
+    write_public(folder / "report.md", _page(body, measured).encode())
+
+
+def _write_png(path: Path, picture: Any) -> None:
+    """A picture of parts is its owner's alone."""
+    good, data = cv2.imencode(".png", picture)
+    if not good:
+        raise Unavailable.of(Reason.IMAGE, f"a picture for {path}", "one that does not encode")
+    write_private(path, data.tobytes())
 
 
 def worst_misses(measured: Measured) -> list[Miss]:

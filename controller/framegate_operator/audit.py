@@ -24,6 +24,7 @@ from framegate.record.verify import (
 from framegate.record.witness import head_line, parse_head
 from framegate.signed.receipt import Checkpoint
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_host.private_files import replacing_private, write_private, write_public
 from framegate_host.witness_file import last_head, read_heads, write_head
 from framegate_operator.audit_proofs import PROOF_FORMAT, proof_json, proved_head, verify_proof
 from framegate_operator.audit_rows import TITLES, as_csv, entry_cells
@@ -129,7 +130,7 @@ def prove(
         if out is None:
             print(text)
         else:
-            out.write_text(text + "\n")
+            write_private(out, text.encode() + b"\n")
             talk.print(f"{out}: entry {index}; next: framegate audit verify {out} --root root.pem")
 
 
@@ -148,8 +149,7 @@ def export(
         operator = load_context(context)
         with operator_stub(operator) as stub:
             head = stub.LogHead(pb.LogHeadRequest(all=True))
-            temporary = out.with_name(f".{out.name}.part")
-            with temporary.open("wb") as file:
+            with replacing_private(out) as file:
                 file.write(
                     json.dumps(
                         {"format": FORMAT, "fleet": head.fleet, "entries": head.size}
@@ -164,8 +164,7 @@ def export(
                         talk.print(f"{count} of {head.size} entries")
                 for envelope in (*head.earlier, head.checkpoint):
                     file.write(head_line(envelope) + b"\n")
-            temporary.replace(out)
-        out.with_name(out.name + ".root.pem").write_bytes(operator.root)
+        write_public(out.with_name(out.name + ".root.pem"), operator.root)
         talk.print(
             f"{out}: {head.size} entries, {len(head.earlier) + 1} signed heads; "
             f"next: framegate audit verify {out} --root {out.name}.root.pem"

@@ -166,7 +166,7 @@ def add(
         kept = replace(context, path=FOLDER / "contexts" / f"{parse_name(name)}.json")
         kept.write()
         if use:
-            (FOLDER / "current").write_text(name)
+            write_private(FOLDER / "current", name.encode())
         talk.print(
             f"context {name}: {kept.server_name} at {kept.fleet_address}; next: framegate login"
             " NAME"
@@ -178,7 +178,7 @@ def use(name: NameArgument) -> None:
     """Work with this fleet from now on."""
     with errors():
         read_context(parse_name(name))
-        (FOLDER / "current").write_text(name)
+        write_private(FOLDER / "current", name.encode())
         talk.print(f"using {name}; next: framegate whoami")
 
 

@@ -21,6 +21,7 @@ from framegate.signed.pin import anchor_of, key_anchor, parse_pin, root_anchor
 from framegate.wire import sha256
 from framegate_host.console import safe, show_json, talk
 from framegate_host.key_files import read_private_key, read_public_key
+from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, data, errors, show_table
@@ -92,9 +93,8 @@ def sign(
         if chain and not certificate:
             raise Refused.of(Reason.USAGE, "--certificate beside --chain", "none")
         files = _files(bundle)
-        (bundle / SIGNATURE_NAME).write_bytes(
-            sign_model(bundle.resolve().name, files, private, issuers)
-        )
+        signature = sign_model(bundle.resolve().name, files, private, issuers)
+        write_public(bundle / SIGNATURE_NAME, signature)
         talk.print(f"{len(files)} files signed: {bundle / SIGNATURE_NAME}")
         print(bundle_digest(files).hex())
 

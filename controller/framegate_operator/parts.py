@@ -12,6 +12,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement
 from framegate_host.console import safe, show_json, talk
+from framegate_host.private_files import private_folder, write_private
 from framegate_operator.connection import (
     gateway_stub,
     gateways,
@@ -149,11 +150,10 @@ def show(
             reply = stub.ShowPart(pb.PartRequest(part_type=part_type))
         body = _shown(reply.row)
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
+            private_folder(out)
             for digest, image in zip(body["goldens"], reply.goldens, strict=True):
-                (
-                    out / f"{digest[:16]}{'.png' if image.startswith(bytes([0x89])) else '.jpg'}"
-                ).write_bytes(image)
+                suffix = ".png" if image.startswith(bytes([0x89])) else ".jpg"
+                write_private(out / f"{digest[:16]}{suffix}", image)
             talk.print(f"{len(reply.goldens)} golden images in {out}")
         if output == "json":
             show_json(body)
@@ -210,7 +210,7 @@ def learn(
             )
         if WRITE.get().dry_run:
             return
-        out.write_bytes(reply.image)
+        write_private(out, reply.image)
         facts = json.loads(reply.facts)
         left = (
             f", {len(facts['left_out'])} left out that show something else"

@@ -15,6 +15,7 @@ from framegate.access.policy import SCHEMA, PolicySet, default_files, parse_poli
 from framegate.access.questions import device_facts, inspect_request
 from framegate.errors import Malformed, Reason
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.private_files import public_folder, write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read, write
@@ -36,8 +37,8 @@ def init(out: Annotated[Path, typer.Option(help="Folder to write.")]) -> None:
     with errors():
         write_folder(out, default_files())
         example = out / "tests"
-        example.mkdir(exist_ok=True)
-        (example / "example.json").write_text(json.dumps(EXAMPLE, indent=1) + "\n")
+        public_folder(example)
+        write_public(example / "example.json", json.dumps(EXAMPLE, indent=1).encode() + b"\n")
         talk.print(
             f"{out}: {', '.join(sorted(default_files()))}, tests/example.json; "
             f"next: framegate policy test {out}"
@@ -54,7 +55,7 @@ def pull(
     with errors():
         policy = fetch_policy(load_context(context), version)
         write_folder(out, policy.files)
-        (out / "VERSION").write_text(f"{policy.version}\n")
+        write_public(out / "VERSION", f"{policy.version}\n".encode())
         talk.print(f"{out}: {policy.label}; next: change it, then framegate policy validate {out}")
 
 
@@ -333,7 +334,7 @@ def apply(
                 pb.ApplyPolicyRequest(files=policy_messages(files), base=version, note=note)
             )
         if kept.exists():
-            kept.write_text(f"{reply.version}\n")
+            write_public(kept, f"{reply.version}\n".encode())
         if output == "json":
             show_json(_version(reply))
         else:

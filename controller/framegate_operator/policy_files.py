@@ -7,6 +7,7 @@ from pathlib import Path
 
 from framegate.access.policy import SCHEMA, PolicySet, verify_policy
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate_host.private_files import public_folder, write_public
 from framegate_operator.connection import operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -40,9 +41,9 @@ def read_folder(folder: Path) -> dict[str, str]:
 
 def write_folder(out: Path, files: Mapping[str, str]) -> None:
     """Write the policy's files into a folder, made where there is none."""
-    out.mkdir(parents=True, exist_ok=True)
+    public_folder(out)
     for name, text in files.items():
-        (out / name).write_text(text)
+        write_public(out / name, text.encode())
 
 
 def policy_messages(files: Mapping[str, str]) -> list[pb.PolicyFile]:

@@ -14,6 +14,7 @@ from framegate.profile.learn import Observation, learn
 from framegate.profile.model import parse_profile
 from framegate.tpm.constants import BANK_BY_NAME
 from framegate_host.console import safe, show_json, talk
+from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
 from framegate_operator.options import Context, Output, write
@@ -124,7 +125,7 @@ def _reference(raw: bytes, kind: str, out: Path, name: str) -> None:
         raise Malformed.of(Reason.USAGE, "--reference corim or tcg-rim", ascii(kind[:20]))
     text = tomli_w.dumps(body)
     profile = parse_profile(text.encode())
-    out.write_text(text)
+    write_public(out, text.encode())
     talk.print(
         f"{out}: {len(profile.rules)} events from the vendor's reference values; "
         "the vendor's signature is not checked here: check where the file came from"

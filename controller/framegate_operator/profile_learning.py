@@ -18,6 +18,7 @@ from framegate.profile.posture import parse_posture
 from framegate.tpm.constants import BANK_BY_NAME
 from framegate.wire import sha256
 from framegate_host.console import safe, talk
+from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
 from framegate_operator.options import Context
@@ -129,12 +130,12 @@ def _of_device(seen: pb.Observation) -> Observation:
 def _write(learnt: Learnt, out: Path) -> None:
     text = tomli_w.dumps(learnt.profile)
     profile = parse_profile(text.encode())
-    out.write_text(text)
+    write_public(out, text.encode())
     pcrs = ",".join(map(str, profile.selection.pcrs))
     talk.print(f"{out}: {len(profile.rules)} events, {len(profile.texts)} texts, PCR {pcrs}")
     if learnt.allowlist:
         beside = out.with_suffix(".allowlist")
-        beside.write_bytes(learnt.allowlist)
+        write_public(beside, learnt.allowlist)
         files, digest = learnt.allowlist.count(b"sha"), sha256(learnt.allowlist).hex()
         talk.print(f"{beside}: {files} files, sha256:{digest}")
     show_remarks(profile, "table")
@@ -159,7 +160,7 @@ def allowlist_(
         for file in files:
             allowed += _allowed(read_file(file), file)
         content = allowlist_text(allowed)
-        out.write_bytes(content)
+        write_public(out, content)
         talk.print(
             f"{out}: {len(set(allowed))} files; in the profile: "
             f'allowlists = ["sha256:{sha256(content).hex()}"]'

@@ -16,6 +16,7 @@ from framegate.profile.model import PROFILE_TYPE, parse_profile
 from framegate.profile.review import lint
 from framegate.signed.dsse import parse_envelope, seal_envelope
 from framegate_host.console import safe, talk
+from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
 from framegate_operator.options import Context, write
@@ -54,11 +55,10 @@ def sign(
         private, certificate = _signer(read_file(key))
         target = out or file.with_name(file.name + ".signed")
         der = certificate.public_bytes(Encoding.DER)
-        target.write_bytes(
-            seal_envelope(
-                PROFILE_TYPE, raw, der, lambda m: private.sign(m, ec.ECDSA(hashes.SHA256()))
-            )
+        signed = seal_envelope(
+            PROFILE_TYPE, raw, der, lambda m: private.sign(m, ec.ECDSA(hashes.SHA256()))
         )
+        write_public(target, signed)
         talk.print(
             f"{target}: signed by {safe(certificate.subject.rfc4514_string())}; "
             f"next: framegate profile import {target} --allowlist FILE"

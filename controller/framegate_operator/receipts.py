@@ -24,6 +24,7 @@ from framegate.receipt_verifier import (
     verify_receipt,
 )
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.private_files import replacing_private, write_public
 from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read
@@ -142,15 +143,14 @@ def export(
             id=identifier, camera=camera, since_ms=0 if identifier else ago_ms(since), limit=limit
         )
         count = 0
-        with out.open("wb") as file:
+        with replacing_private(out) as file:
             for receipt in [_one(operator, identifier)] if identifier else _all(operator, request):
                 file.write(json.dumps(receipt, separators=(",", ":")).encode() + b"\n")
                 count += 1
-        if not count:
-            out.unlink()
-            raise Refused.of(Reason.NOT_FOUND, "receipts", "none", "framegate verdict list")
+            if not count:
+                raise Refused.of(Reason.NOT_FOUND, "receipts", "none", "framegate verdict list")
         root = out.with_suffix(".root.pem")
-        root.write_bytes(operator.root)
+        write_public(root, operator.root)
         talk.print(
             f"{count} receipts in {out}, the fleet's root in {root}; "
             f"verify: framegate receipt verify {out} --root {root}"

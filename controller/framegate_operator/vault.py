@@ -17,6 +17,7 @@ from framegate.identity.certificates import from_ms, verify_certificate
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
 from framegate.signed.dsse import envelope_certificate, parse_envelope, strict_json, verify_envelope
 from framegate_host.console import safe, show_json, talk
+from framegate_host.private_files import private_folder, write_private
 from framegate_operator.connection import (
     approvals,
     first_answer,
@@ -160,7 +161,7 @@ def export_frame(
         if WRITE.get().dry_run:
             return
         _require_receipt(reply.receipt, operator, None)
-        out.write_bytes(reply.image)
+        write_private(out, reply.image)
         talk.print(f"{out} from {safe(device)}; {reply.quota_left} frames left of today's quota")
 
 
@@ -201,7 +202,7 @@ def export_dataset(  # noqa: PLR0913 - a command's options
         if not endpoints:
             hint = "framegate gateway list"
             raise Refused.of(Reason.NOT_FOUND, "a gateway in standing", "none", hint)
-        out.mkdir(parents=True, exist_ok=True)
+        private_folder(out)
         request = pb.ExportRequest(
             camera=camera,
             since_ms=ago_ms(since) // _HOUR_MS * _HOUR_MS,
@@ -262,7 +263,7 @@ def _dataset(
         for reply in stub.ExportDataset(request, stream=True):
             if reply.manifest:
                 count, refused = _manifest(reply.manifest, digests, operator)
-                (out / f"{device}.manifest.json").write_bytes(reply.manifest)
+                write_private(out / f"{device}.manifest.json", reply.manifest)
                 talk.print(
                     f"{count} frames from {safe(device)} in {out}, {refused} left behind for want "
                     f"of a valid receipt; manifest {device}.manifest.json"
@@ -270,13 +271,15 @@ def _dataset(
                 continue
             verdict = _require_receipt(reply.receipt, operator, reply.image)
             name = Path(reply.name).name
-            (out / name).write_bytes(reply.image)
-            (out / name).with_suffix(".receipt.json").write_bytes(reply.receipt)
+            write_private(out / name, reply.image)
+            write_private((out / name).with_suffix(".receipt.json"), reply.receipt)
             boxes = (
                 " ".join(str(round(v)) for v in d["box"]) + f" {d['kind']}"
                 for d in verdict["defects"]
             )
-            (out / name).with_suffix(".txt").write_text("".join(f"{b}\n" for b in boxes))
+            write_private(
+                (out / name).with_suffix(".txt"), "".join(f"{b}\n" for b in boxes).encode()
+            )
             digests[reply.name] = hashlib.sha256(reply.image).hexdigest()
     return len(digests)
 

@@ -18,6 +18,7 @@ from framegate.identity.certificates import from_ms
 from framegate.signed.dsse import envelope_certificate, parse_envelope
 from framegate.signed.statement import Verdict
 from framegate_host.console import safe, show_failures, show_json, talk
+from framegate_host.private_files import write_private
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read
@@ -118,7 +119,7 @@ def picture(
             lambda stub: stub.Picture(pb.PictureRequest(verdict_id=verdict_id)),
             nothing,
         )
-        out.write_bytes(reply.png)
+        write_private(out, reply.png)
         talk.print(f"{out} from {safe(device)}")
 
 
@@ -145,7 +146,7 @@ def show(
             lambda stub: stub.ShowVerdict(pb.PictureRequest(verdict_id=verdict_id)),
             nothing,
         )
-        picture.write_bytes(reply.png)
+        write_private(picture, reply.png)
         talk.print(
             f"{picture} from {safe(device)}; what proves it: framegate receipt show {verdict_id}"
         )

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from framegate.redaction import redacted
+
 
 class Reason(StrEnum):
     """Why something was refused. Stable: these strings are wire values, table columns and test
@@ -176,13 +178,17 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One failed check: its stable id, what was expected, what came, and what to do. Text may hold
-    attacker's words: escape it on output.
+    attacker's words: escape it on output. Credentials of addresses are not in it.
     """
 
     reason: Reason
     expected: str
     actual: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("expected", "actual", "hint"):
+            object.__setattr__(self, name, redacted(getattr(self, name)))
 
     def as_dict(self) -> dict[str, str]:
         """As JSON members."""

@@ -27,6 +27,7 @@ from framegate.errors import (
     Reason,
     Unavailable,
 )
+from framegate.redaction import redacted
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -111,8 +112,11 @@ def show_failures(failures: Sequence[Failure], console: Console = talk) -> None:
 
 
 def safe(text: object) -> str:
-    """`text` without escapes, newlines or markup: names and reasons may be an attacker's."""
-    return escape(printable(str(text)))
+    """`text` without escapes, newlines or markup: names and reasons may be an attacker's.
+
+    Credentials of addresses are not in it either.
+    """
+    return escape(printable(redacted(str(text))))
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from framegate_host.private_files import PRIVATE_FILE
+from framegate_host.private_files import open_private
 
 
 def hold(path: Path, *, shared: bool = False) -> int:
@@ -16,7 +16,7 @@ def hold(path: Path, *, shared: bool = False) -> int:
     Raises BlockingIOError where another process holds it otherwise; other OSErrors as the system
     has them.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    descriptor = open_private(path)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:

@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import traceback
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
+from typing import Final
 
+from framegate.redaction import redacted
+
+_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 _NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def start_logging(*, verbose: bool, least: Mapping[str, int] = _NONE) -> None:
-    """Log warnings, or where `verbose` what goes on; loggers in `least` only from there on."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",
-        stream=sys.stderr,
+    """Log warnings, or where `verbose` what goes on; loggers in `least` only from there on.
+
+    Credentials of addresses are in no line, in no traceback, and in nothing that a fault nobody
+    foresaw is told with.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting(_FORMAT))
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler])
+    sys.excepthook = _unforeseen
+    threading.excepthook = lambda said: _unforeseen(
+        said.exc_type, said.exc_value or said.exc_type(), said.exc_traceback
     )
     for name, level in least.items():
         logging.getLogger(name).setLevel(level)
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """As the base class, traceback and all, without credentials."""
+        return redacted(super().format(record))
+
+
+def _unforeseen(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    """What Python prints of an error that nobody caught, without credentials."""
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, where))))

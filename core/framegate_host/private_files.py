@@ -11,8 +11,9 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from framegate.errors import Reason, Refused
 
@@ -78,14 +79,23 @@ def write_public(path: Path, data: bytes) -> None:
     _replace(path, data, PUBLIC_FILE, durable=False)
 
 
+@contextlib.contextmanager
+def replacing_private(path: Path) -> Iterator[BinaryIO]:
+    """A file to write bit by bit, put at `path` at the end of the block; nothing is left of it, and
+    `path` stays as it was, where the block raises.
+    """
+    temporary = _beside(path)
+    try:
+        with os.fdopen(os.open(temporary, _NEW, PRIVATE_FILE), "wb") as out:
+            yield out
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def make_private(path: Path, data: bytes) -> None:
     """Write `data` at `path`, where nothing is. Raises FileExistsError where something is."""
     _write(path, data, PRIVATE_FILE, durable=True)
-
-
-def new_private(path: Path) -> int:
-    """A descriptor that writes `path`, where nothing is. Raises FileExistsError."""
-    return os.open(path, _NEW, PRIVATE_FILE)
 
 
 def append_private(path: Path) -> int:
@@ -128,8 +138,12 @@ def _make(path: Path, mode: int) -> None:
             folder.mkdir(exist_ok=True, mode=mode)
 
 
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+
+
 def _replace(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    temporary = _beside(path)
     try:
         _write(temporary, data, mode, durable=durable)
         temporary.replace(path)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from framegate.redaction import redacted
 from framegate_host.console import EXIT_USAGE, safe, show_failures, show_json, talk
 from framegate_host.setting_flags import config_option
 from framegate_host.setting_records import Declared, Place, Settings, declared
@@ -70,8 +71,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     if isinstance(value, Mapping):
-        return dict(value)
-    return str(value) if isinstance(value, Path) else value
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, str | Path):
+        return redacted(str(value))
+    return value
 
 
 def _print(resolved: Resolved[Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from framegate.errors import Failure, Reason
 from framegate_host.setting_records import Declared, Place, Settings, declared, prefix_of
-from framegate_host.setting_values import MAX_NAME, Shape, Unfit
+from framegate_host.setting_values import MAX_NAME, Secret, Shape, Unfit
 
 _SECRET_NAME: Final = re.compile(
     r"(?i)(pass|passwd|password|passphrase|secret|token|pin|credentials?|(api|private)?_?key)s?$"
@@ -22,6 +22,8 @@ def unfit(one: Declared, place: Place, where: str, error: Unfit) -> Failure:
     seen = f"{error.seen} (key {one.name} of {where})" if place is Place.FILE else ""
     seen = seen or f"{error.seen} ({where})"
     hint = error.hint or f"for instance: {one.written(place)}"
+    if isinstance(error, Secret) and place is Place.FLAG:
+        hint += "; change it, every process of this machine could see it"
     return Failure(Reason.USAGE, f"{one.name}: {error.expected}", seen, hint)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Any, Final, Literal, TypeGuard, Union, get_args, get_origin
 
+from framegate.redaction import holds_credentials
+
 MAX_TEXT: Final = 4096
 """Characters of one value: the longest path that Linux takes."""
 MAX_NAME: Final = 80
@@ -51,7 +53,7 @@ class Setting:
     `least` and `most` are the limits of a number, `form` that of a text; `names` are the keys of a
     table; `there` says that a named file or folder has to exist. `example` stands in documentation
     where the default would teach nothing. `variable` is a further name in the environment, `short`
-    a flag of one letter.
+    a flag of one letter. `instead` is what to give in place of an address with credentials in it.
     """
 
     help: str
@@ -65,6 +67,7 @@ class Setting:
     example: Any = None
     variable: str = ""
     short: str = ""
+    instead: str = ""
 
 
 class Shape(Enum):
@@ -90,6 +93,10 @@ class Unfit(ValueError):
     def __init__(self, expected: str, seen: str, hint: str = "") -> None:
         super().__init__(f"expected {expected}, got {seen}")
         self.expected, self.seen, self.hint = expected, seen, hint
+
+
+class Secret(Unfit):
+    """A value with a secret in it, which is not shown."""
 
 
 def kind_of(hint: Any) -> Kind:
@@ -197,9 +204,11 @@ def _expectation_of_one(kind: Kind, setting: Setting) -> str:
 
 
 def _one(kind: Kind, setting: Setting, value: object, *, blank: bool) -> Any:
-    if isinstance(value, str) and SECRET_TEXT.search(value):
+    if isinstance(value, str) and (SECRET_TEXT.search(value) or holds_credentials(value)):
         hint = "keep it in a file that only the service reads, and name that file"
-        raise Unfit(f"{expectation(kind, setting)}, and no secret", "one, which is not shown", hint)
+        hint += f": {setting.instead}" if setting.instead else ""
+        wanted = f"{expectation(kind, setting)}, and no secret"
+        raise Secret(wanted, "one, which is not shown", hint)
     if not _fits(kind, setting, value, blank=blank):
         raise Unfit(expectation(kind, setting), _seen(value))
     return kind.base(value)

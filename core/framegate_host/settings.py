@@ -13,7 +13,12 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
 from framegate.errors import Failure, Reason, Refused
-from framegate_host.setting_faults import lacking, unfit, unknown_key, unknown_variable
+from framegate_host.setting_faults import (
+    lacking,
+    unfit,
+    unknown_key,
+    unknown_variable,
+)
 from framegate_host.setting_records import (
     CONFIG,
     Declared,

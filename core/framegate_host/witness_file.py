@@ -11,11 +11,10 @@ from typing import Final
 
 from framegate.errors import Malformed, Reason
 from framegate.record.witness import MAX_LINE_BYTES, grown, head_line, parse_head_line
+from framegate_host.private_files import append_public
 
 MAX_WITNESS_BYTES: Final = 64 * 1024 * 1024
 """What is read whole, to verify a log against it: some 50,000 heads."""
-READABLE: Final = 0o644
-"""Heads are for everybody who wants to check the log."""
 
 
 def write_head(path: Path, envelope: bytes) -> bool:
@@ -25,8 +24,7 @@ def write_head(path: Path, envelope: bytes) -> bool:
     """
     if not grown(last_head(path), envelope):
         return False
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    with os.fdopen(os.open(path, flags, READABLE), "wb") as out:
+    with os.fdopen(append_public(path), "wb") as out:  # for everybody who wants to check the log
         out.write(head_line(envelope) + b"\n")
         out.flush()
         os.fsync(out.fileno())

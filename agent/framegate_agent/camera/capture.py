@@ -14,12 +14,15 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
+from framegate.redaction import redacted
 from framegate.signed.mask import Masks, Polygon
 from framegate.wire import MAX_FRAME_BYTES, Captured
+from framegate_agent.camera.child_messages import pass_on
 from framegate_host.confinement import QUIET
 
 log = logging.getLogger(__name__)
 _MAX_HEAD: Final = 4096
+LAST_WORDS_S: Final = 1.0
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
 """What a capture child inherits of the environment; TCTI strings and tokens are not in it."""
 
@@ -66,6 +69,8 @@ class Capture:
         """
         with tempfile.TemporaryDirectory(prefix="framegate-capture-") as scratch:
             child = await self._start(scratch)
+            said = child.stderr
+            messages = said and asyncio.create_task(pass_on(said, self._source))
             try:
                 async for frame in _read(child):
                     yield frame
@@ -74,7 +79,10 @@ class Capture:
                 if child.returncode is None:
                     _end(child)
                 await child.wait()
-                log.info("capture child of %s ended with %s", self._source, child.returncode)
+                if messages:
+                    await _last_words(messages)
+                shown = redacted(self._source)
+                log.info("capture child of %s ended with %s", shown, child.returncode)
 
     async def _start(self, scratch: str) -> asyncio.subprocess.Process:
         environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
@@ -82,6 +90,7 @@ class Capture:
             *self._argv,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
             env={**environment, **QUIET},
             close_fds=True,
             start_new_session=True,
@@ -117,6 +126,12 @@ async def _read(
             yield head, await child.stdout.readexactly(head.size)
         except asyncio.IncompleteReadError:
             return
+
+
+async def _last_words(messages: asyncio.Task[None]) -> None:
+    """Wait a moment for what the child said last; what it started may go on writing."""
+    await asyncio.wait({messages}, timeout=LAST_WORDS_S)
+    messages.cancel()
 
 
 def _end(child: asyncio.subprocess.Process) -> None:

@@ -15,10 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shlex
 import signal
-import stat
 import struct
 import subprocess
 import sys
@@ -32,10 +30,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate.redaction import ENCODED, holds_credentials, redacted
 from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
 from framegate_agent.camera.caged_source import caged_source, program_paths
 from framegate_agent.camera.masking import Masker
+from framegate_agent.camera.source_names import named_source
 from framegate_host.cages import CAPTURE_PROGRAM
 from framegate_host.confinement import QUIET, Confinement, end_with_parent
 
@@ -113,8 +113,10 @@ class VideoSource:
         else:
             capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG)
         if not capture.isOpened():
-            wanted = f"a camera or video at {without_password(self._address)}"
+            wanted = f"a camera or video at {redacted(self._address)}"
             hint = "check the address and the user's rights (group video)"
+            if holds_credentials(self._address):
+                hint += f"; {ENCODED}"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, "OpenCV cannot open it", hint)
         count = 0
         try:
@@ -264,31 +266,6 @@ def _write(out: BinaryIO, head: Captured, data: bytes) -> None:
     out.flush()
 
 
-def named_source(text: str) -> str:
-    """`text`, or of address:FILE what the file says: an address with a password is in no argv.
-
-    Raises Unavailable where there is no such file, Refused where everybody can read it.
-    """
-    kind, _, name = text.partition(":")
-    if kind != "address":
-        return text
-    path = Path(name)
-    try:
-        mode, address = path.stat().st_mode, path.read_text().strip()
-    except (OSError, ValueError) as error:
-        wanted = f"the address of a camera in {path}"
-        raise Unavailable.of(Reason.USAGE, wanted, type(error).__name__) from error
-    if mode & stat.S_IRWXO:
-        wanted = f"{path} readable by its owner and group alone"
-        raise Refused.of(Reason.USAGE, wanted, oct(mode & 0o777), f"chmod 600 {path}")
-    return address
-
-
-def without_password(address: str) -> str:
-    """`address` as it may be shown."""
-    return re.sub(r"://[^/@\s]*@", "://…@", address)
-
-
 def open_source(text: str, part_type: str) -> FrameSource:
     """The source that `text` names: folder:PATH, video:PATH, device:N or rtsp://…; raises
     Unavailable for anything else.
@@ -301,7 +278,7 @@ def open_source(text: str, part_type: str) -> FrameSource:
     if kind in {"rtsp", "rtsps"}:
         return VideoSource(text, part_type)
     wanted = "folder:PATH, video:PATH, device:N, rtsp://…, exec:COMMAND or address:FILE"
-    raise Unavailable.of(Reason.USAGE, wanted, without_password(ascii(text[:80])))
+    raise Unavailable.of(Reason.USAGE, wanted, redacted(ascii(text))[:80])
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from framegate_controller.ca.files import FileKeys, read_passphrase
 from framegate_controller.ca.generations import finish_switch, read_certificate, reread
 from framegate_controller.ca.issue import issue_ca, issue_root, issue_signing
 from framegate_controller.ca.keys import ISSUING, SIGNING, FleetKeys, KeyStore, SigningKey
+from framegate_host.private_files import state_folder, write_private
 
 _FACTORS = "factors"
 """Label of the key that seals operators' second factors."""
@@ -59,23 +60,23 @@ def found_fleet(
     if (folder / "root.pem").exists():
         hint = "use another --state folder, or keep this fleet"
         raise Refused.of(Reason.CONFLICT, f"no fleet in {folder}", "a root key", hint)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state_folder(folder)
     passphrase = read_passphrase(folder, passphrase_file, make=True)
     key_store, files = open_key_store(ca_keys, folder, passphrase), FileKeys(folder, passphrase)
     now = datetime.now(UTC)
     root = issue_root(fleet, key_store.make("root"), now)
-    (folder / "root.pem").write_bytes(root.pem)
+    write_private(folder / "root.pem", root.pem)
     for label in ISSUING:
         key = key_store.make(label)
         certified = SigningKey(key, issue_ca(root, fleet, label, key.public_key(), now))
-        (folder / f"{label}.pem").write_bytes(certified.pem)
+        write_private(folder / f"{label}.pem", certified.pem)
     for label in SIGNING:
         key = files.make(label)
         certified = SigningKey(key, issue_signing(root, fleet, label, key.public_key(), now))
-        (folder / f"{label}.pem").write_bytes(certified.pem)
+        write_private(folder / f"{label}.pem", certified.pem)
     files.make(_FACTORS)
-    (folder / "held").write_text(ca_keys)
-    (folder / "fleet").write_text(fleet)
+    write_private(folder / "held", ca_keys.encode())
+    write_private(folder / "fleet", fleet.encode())
     return load_fleet(folder, passphrase_file)
 
 

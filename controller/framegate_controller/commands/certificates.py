@@ -16,7 +16,7 @@ from framegate_controller.ca.open import load_fleet
 from framegate_controller.commands.options import errors, keys_folder
 from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
-from framegate_host.private_files import private_folder, write_private
+from framegate_host.private_files import private_folder, write_private, write_public
 from framegate_host.setting_flags import with_settings
 
 Out = Annotated[Path, typer.Option(help="Folder for key, certificate and CAs.")]
@@ -34,14 +34,13 @@ def server_certificate(
         keys = load_fleet(keys_folder(state), passphrase_file)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_server(keys, parse_name(name), key.public_key())
-        out.mkdir(parents=True, exist_ok=True)
+        private_folder(out)
         write_private(out / f"{name}.key", private_pem(key))
-        (out / f"{name}.pem").write_bytes(
-            certificate.public_bytes(Encoding.PEM) + keys.issuing["server-ca"].pem
-        )
-        (out / "root.pem").write_bytes(keys.root.pem)
+        chain = certificate.public_bytes(Encoding.PEM) + keys.issuing["server-ca"].pem
+        write_public(out / f"{name}.pem", chain)
+        write_public(out / "root.pem", keys.root.pem)
         clients = keys.generations_pem("gateway-ca", "broker-ca", "operator-ca")
-        (out / "clients.pem").write_bytes(clients + keys.root.pem)
+        write_public(out / "clients.pem", clients + keys.root.pem)
         talk.print(f"{out}/{name}.key, {name}.pem, root.pem, clients.pem")
 
 
@@ -61,12 +60,11 @@ def line_certificate(
         certificate = issue_line(keys, parse_name(line, "line"), key.public_key())
         private_folder(out)
         write_private(out / "line.key", private_pem(key))
-        (out / "line.pem").write_bytes(
-            certificate.public_bytes(Encoding.PEM) + keys.issuing["broker-ca"].pem
-        )
-        (out / "root.pem").write_bytes(keys.root.pem)
+        chain = certificate.public_bytes(Encoding.PEM) + keys.issuing["broker-ca"].pem
+        write_public(out / "line.pem", chain)
+        write_public(out / "root.pem", keys.root.pem)
         authorities = b"".join(c.public_bytes(Encoding.PEM) for c in keys.intermediates)
-        (out / "authorities.pem").write_bytes(authorities)
+        write_public(out / "authorities.pem", authorities)
         talk.print(
             f"{out}: line.key, line.pem (30 days), root.pem, authorities.pem; "
             f"next: framegate-line run --credentials {out}"

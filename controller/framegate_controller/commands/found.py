@@ -27,7 +27,7 @@ from framegate_controller.people.signin import found_operator
 from framegate_controller.settings import ControllerSettings
 from framegate_host.console import show_json, talk
 from framegate_host.operator_context import context_body
-from framegate_host.private_files import write_private
+from framegate_host.private_files import private_folder, state_folder, write_private
 from framegate_host.setting_flags import with_settings
 from framegate_host.sign_in_prompts import ask_password, show_authenticator, show_recovery_codes
 
@@ -76,10 +76,11 @@ def init(  # noqa: PLR0913 - a command's options
             raise Refused.of(Reason.CONFLICT, f"no fleet in {state}", "a root key", hint)
         password = ask_password(f"new password of {name}", password_file, new=True)
         hash_password(password)  # before anything is made
+        state_folder(state)
         keys = found_fleet(keys_folder(state), fleet, ca_keys, passphrase_file)
         uri, codes = found_registry(state, keys, name, password)
         path = context or state / "context.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         server, root = f"controller.{fleet}.framegate", keys.root.pem.decode()
         write_private(
             path, json.dumps(context_body(join_address, fleet_address, server, root)).encode()

@@ -11,9 +11,9 @@ from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.running import running
 from framegate_host.console import talk
 from framegate_host.logs import start_logging
+from framegate_host.ready_file import write_ready
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
-from framegate_host.whole_file import write_ready
 
 
 @with_settings(ControllerSettings)

@@ -71,6 +71,9 @@ class OidcProvider:
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
             expected = "an issuer's https:// address"
             raise Malformed.of(Reason.USAGE, expected, ascii(settings.issuer[:100]))
+        if parts.username is not None or parts.password is not None:
+            expected = "an issuer's address without credentials"
+            raise Malformed.of(Reason.USAGE, expected, ascii(settings.issuer[:100]))
         self.issuer, self._settings, self._flows = settings.issuer, settings, flows
         self._metadata: dict[str, Any] = {}
 

@@ -25,6 +25,7 @@ from framegate.signed.dsse import strict_json
 from framegate.signed.model import SIGNATURE_NAME, bundle_digest
 from framegate.signed.pin import MODEL_NAMES
 from framegate.wire import sha256
+from framegate_host.private_files import public_folder, write_public
 
 MAX_MODEL_BYTES: Final = 256 * 1024 * 1024
 """Room for detectors a hundred times the default's size."""
@@ -208,8 +209,8 @@ def write_bundle(folder: Path, files: Mapping[str, bytes]) -> Bundle:
         )
     for name, data in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        public_folder(path.parent)
+        write_public(path, data)
     return bundle
 
 

@@ -29,7 +29,7 @@ from framegate_gateway.receipts.batches import sign_batches
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
-from framegate_host.whole_file import write_ready
+from framegate_host.ready_file import write_ready
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.gateway import warranted

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from framegate_host.private_files import private_folder
+
 BIN: Final = Path(sys.executable).parent
 STOP_TIMEOUT_S: Final = 8.0
 
@@ -50,7 +52,7 @@ class Processes:
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
-        self.logs.mkdir(parents=True, exist_ok=True)
+        private_folder(self.logs)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property

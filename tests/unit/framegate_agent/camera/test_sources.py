@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from framegate.errors import Refused, Unavailable
-from framegate_agent.camera.sources import FolderSource, named_source, open_source
+from framegate_agent.camera.source_names import named_source
+from framegate_agent.camera.sources import FolderSource, open_source
 from framegate_gateway.inference.parts import GoldenImages
 
 
@@ -39,4 +40,4 @@ def test_a_password_in_an_address_is_not_shown():
     for address in ("rtsp://user:hunter2@127.0.0.1:9/1", "http://user:hunter2@cam"):
         with pytest.raises(Unavailable) as caught:
             next(iter(open_source(address, "part")))
-        assert "hunter2" not in str(caught.value) and "…@" in str(caught.value)
+        assert "hunter2" not in str(caught.value) and "user:***@" in str(caught.value)
