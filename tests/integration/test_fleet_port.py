@@ -163,3 +163,24 @@ async def test_n121_feed_is_closed_to_a_gateway_process_that_its_host_does_not_v
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call.read()
                 assert from_rpc_error(caught.value, "").reason == reason
+
+
+async def test_n143_the_watch_over_the_event_loop_sees_a_transaction_on_it(
+    off_the_loop, tmp_path, monkeypatch
+):
+    """The control of what every test with a running controller asserts at its end."""
+    from framegate_controller.people.signin import SignIn
+    from framegate_controller.store.database import open_registry
+
+    store = open_registry(tmp_path / "registry.db")
+
+    class There:
+        _store = store
+
+    await asyncio.to_thread(SignIn.restore, There)
+    assert not off_the_loop
+    monkeypatch.setattr("support.fleet_port.asked_by_a_test", lambda _names: False)
+    SignIn.restore(There)
+    assert [c.split(":")[0] for c in off_the_loop] == ["framegate_controller.people.signin"]
+    off_the_loop.clear()
+    store.close()

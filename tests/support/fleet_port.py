@@ -1,5 +1,8 @@
 """A running controller's ports, and channels to them with any certificate."""
 
+import asyncio
+import contextlib
+import sys
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -17,18 +20,54 @@ from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
+from framegate_controller.store.database import Database
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 
 
+def _frames(frame):
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def asked_by_a_test(names: list[str]) -> bool:
+    """Tests may block their own loop."""
+    return any(name.startswith(("test_", "support.")) for name in names)
+
+
 @pytest.fixture
-async def controller(tmp_path):
+def off_the_loop(monkeypatch):
+    """N143: whoever of the controller opens a transaction on the event loop, which then serves
+    nobody until the disk answers. Nobody may be in it at the end.
+    """
+    culprits: list[str] = []
+    for name in ("reading", "writing"):
+        opened = getattr(Database, name)
+
+        def seen(self, opened=opened):
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_running_loop()
+                caller = sys._getframe(1)
+                names = [frame.f_globals["__name__"] for frame in _frames(caller)]
+                if names[0].startswith("framegate_controller") and not asked_by_a_test(names):
+                    culprits.append(f"{names[0]}:{caller.f_lineno}")
+            return opened(self)
+
+        monkeypatch.setattr(Database, name, seen)
+    yield culprits
+    assert not culprits, "transactions on the event loop"
+
+
+@pytest.fixture
+async def controller(tmp_path, off_the_loop):
     """A running controller, and the keys of its fleet."""
     fleet = found_controller(tmp_path)
     running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
     await running.start()
+    off_the_loop.clear()  # what looks at the registry before there is a port holds up nobody
     yield running, fleet
     await running.stop(0)
 
