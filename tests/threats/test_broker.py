@@ -23,12 +23,6 @@ GATEWAY = "gateway.line-1.gw1"
 SMALL = ClientLimits(packet=70_000, unacknowledged=8, waiting=8)
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch):
-    monkeypatch.setattr(broker_probe, "TAKEN_OVER_S", 0.3)
-    monkeypatch.setattr(broker_probe, "ANSWER_S", 1.0)
-
-
 @pytest.mark.parametrize("session_s", [0, 3600])
 @pytest.mark.parametrize("ids", ["bound", "refused"])
 def test_n134_brokers_that_bind_ids_to_names(fake_broker, ids, session_s):
@@ -47,8 +41,11 @@ def test_n134_a_broker_where_ids_are_chosen_is_refused_with_what_to_do(fake_brok
 
 
 @pytest.mark.parametrize("ids", ["full", "deaf", "fickle"])
-def test_n134_a_broker_that_says_nothing_of_ids_is_not_taken_for_a_sound_one(fake_broker, ids):
+def test_n134_a_broker_that_says_nothing_of_ids_is_not_taken_for_a_sound_one(
+    fake_broker, ids, monkeypatch
+):
     """Full is not refused for its id; a broker that goes away ends both connections."""
+    monkeypatch.setattr(broker_probe, "ANSWER_S", 1.0)
     fake_broker.ids = ids
     with pytest.raises(Unavailable) as caught:
         require_bound_ids(fake_broker.broker, fake_broker.context())
