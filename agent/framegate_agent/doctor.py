@@ -16,7 +16,7 @@ from framegate.errors import FramegateError
 from framegate.eventlog import parse_boot_log, replay
 from framegate.identity.endorsement import load_maker_certificate
 from framegate.ima import parse_ima
-from framegate.profile.learn import AGENT_FOLDER
+from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.record.following import RESTORE
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
@@ -210,17 +210,16 @@ def _ima(path: Path) -> Finding:
         )
     measured = parse_ima(path.read_bytes())
     own = sum(e.path.startswith(AGENT_FOLDER.encode()) for e in measured.entries)
-    fix = (
-        ""
-        if own
-        else f"load the IMA rule that measures {AGENT_FOLDER}: docs/guides/operators/ima-policy.md"
-    )
-    return Finding(
-        "IMA list",
-        bool(own),
-        f"{len(measured.entries)} entries, {own} of Framegate's own files",
-        fix,
-    )
+    policy = any(e.path == IMA_POLICY.encode() for e in measured.entries)
+    said = f"{len(measured.entries)} entries, {own} of Framegate's own files"
+    page = "docs/guides/operators/ima-policy.md"
+    if not own:
+        fix = f"load the IMA rule that measures {AGENT_FOLDER}: {page}"
+        return Finding("IMA list", False, said, fix)
+    if not policy:
+        fix = f"boot with ima_policy=tcb, and load the policy by its path: {page}"
+        return Finding("IMA list", False, f"{said}, {IMA_POLICY} not among them", fix)
+    return Finding("IMA list", True, said, "")
 
 
 _CHECKS: Final[dict[str, Callable[[Tpm, Path], Finding]]] = {

@@ -91,6 +91,7 @@ class Reason(StrEnum):
     IMA_SIGNATURE = "ima-signature"
     IMA_PATH = "ima-path"
     IMA_UNMEASURED = "ima-unmeasured"
+    IMA_FILE_ABSENT = "ima-file-absent"
     ROLLOUT = "rollout"
     TPM_FIRMWARE = "tpm-firmware"
     COUNTERS = "counters"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Malformed
 from framegate.evidence.offline import verify_files
-from framegate.glob import matches
+from framegate.glob import BORDERS, matches
 from framegate.ima import cut_entries, parse_ima
 from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist
 from framegate_simulators.fuzz.run import replay_corpus, run_one, seeds, targets_cached
@@ -85,20 +85,25 @@ def test_ima_lists_read_what_was_measured(entries):
             continue
 
 
-@given(st.text(max_size=30), st.lists(st.text("ab*/ ", max_size=6), max_size=4).map("*".join))
-def test_globs_agree_with_regular_expressions(text, pattern):
+_TEXTS = st.text('ab/ "\n', max_size=12) | st.text(max_size=30)
+
+
+@given(_TEXTS, st.lists(st.sampled_from(["a", "b", "/", " ", "*", "**", '"', "ab"]), max_size=8))
+def test_globs_agree_with_regular_expressions(text, parts):
+    """`*` stays within a word, `**` is whole words: an expression that may backtrack agrees."""
     import re
 
-    expected = (
-        re.fullmatch("".join(".*" if c == "*" else re.escape(c) for c in pattern), text, re.DOTALL)
-        is not None
+    pattern, inside = "".join(parts), f"(?:(?!{BORDERS}).)*"
+    pieces = re.split(f"({BORDERS})", pattern)
+    expression = "".join(
+        f"{inside}(?:{BORDERS}{inside})*"
+        if piece == "**"
+        else "".join(inside if c == "*" else re.escape(c) for c in piece)
+        for piece in pieces
     )
+    expected = re.fullmatch(expression, text, re.DOTALL) is not None
     assert matches(text, pattern) == expected
-    assert (
-        matches(pattern.replace("*", text), pattern)
-        if "*" in pattern
-        else matches(pattern, pattern)
-    )
+    assert matches(pattern, pattern)
 
 
 @given(

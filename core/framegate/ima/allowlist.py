@@ -57,6 +57,10 @@ class Allowlist:
             or algorithm.encode() + b":" + digest in self.anywhere
         )
 
+    def names(self, algorithm: str, digest: bytes, path: bytes) -> bool:
+        """Whether this content is listed for this very path; content allowed anywhere is not."""
+        return key_of(algorithm, digest, path) in self.keys
+
     def known(self, path: bytes) -> list[str]:
         """Digests allowed at `path`, for a person; looks at every entry."""
         tail = struct.pack("<I", len(path) + 1) + path + b"\0"

@@ -34,7 +34,7 @@ _HASHER: Final[Mapping[str, Any]] = {
 @dataclass(frozen=True, slots=True)
 class ImaRules:
     """A profile's `[ima]`: see firmware_profiles/README.md. Paths are bytes; prefixes end in `/`;
-    `keys` maps a 4-byte key id to the public key.
+    `keys` maps a 4-byte key id to the public key; `required` are whole paths.
     """
 
     allowlists: tuple[bytes, ...]
@@ -44,6 +44,7 @@ class ImaRules:
     keys: Mapping[bytes, Any]
     measured: tuple[bytes, ...]
     padded_sha1: bool
+    required: tuple[bytes, ...] = ()
 
 
 def key_id(pem: bytes) -> tuple[bytes, Any]:
@@ -73,7 +74,9 @@ def ima_failures(  # noqa: C901 - ordered steps, read best in one piece
     2. with `violations` counted before, there are at most `max_violations` (N61);
     3. every file is excluded by an honest path (N65), or allowed by content and name with a strong
        hash, or signed under a listed key where signatures count;
-    4. from the first entry: under each prefix of `measured` something was measured.
+    4. from the first entry: under each prefix of `measured` something was measured;
+    5. from the first entry: each file of `required` was measured, at that path and with a content
+       that an allowlist has for that path (N136): a policy that measures less leaves them out.
     """
     failures, bad, more = list[Failure](), list[ImaEntry](), 0
     algorithm = HASH_NAME[bank]
@@ -158,7 +161,32 @@ def ima_failures(  # noqa: C901 - ordered steps, read best in one piece
             for p in rules.measured
             if not any(e.path.startswith(p) for e in entries)
         ]
+        failures += _absent(entries, rules.required, allowlists)  # 5
     return failures
+
+
+def _absent(
+    entries: Sequence[ImaEntry], required: Sequence[bytes], allowlists: Sequence[Allowlist]
+) -> list[Failure]:
+    """A failure for each file of `required` that was not measured as an allowlist has it there."""
+    wanted = set(required)
+    measured = {
+        e.path
+        for e in entries
+        if e.path in wanted
+        and not e.violation
+        and any(a.names(e.algorithm, e.digest, e.path) for a in allowlists)
+    }
+    return [
+        Failure(
+            Reason.IMA_FILE_ABSENT,
+            f"{path.decode(errors='backslashreplace')} measured as an allowlist has it there",
+            "nothing that is",
+            "is the IMA policy whole, and loaded by its path? docs/guides/operators/ima-policy.md",
+        )
+        for path in required
+        if path not in measured
+    ]
 
 
 def honest(path: bytes) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from framegate.eventlog.parse import BootLog
 from framegate.ima.allowlist import STRONG, AllowedFile, allowlist_text, parse_allowlist
 from framegate.ima.entry import ImaEntry
-from framegate.ima.judge import BOOT_AGGREGATE
+from framegate.ima.judge import BOOT_AGGREGATE, honest
 from framegate.ima.replay import IMA_PCR
 from framegate.profile.model import EventRule, SecureBoot, TextRule, VariableRule
 from framegate.profile.posture import Posture
@@ -40,12 +40,12 @@ AGENT_FOLDER: Final = "/opt/framegate/"
 
 The IMA rule that measures them is what ties a quote to our own code.
 """
+IMA_POLICY: Final = "/etc/ima/ima-policy"
+"""From where the kernel is told to load its IMA policy, which measures it there (POLICY_CHECK)."""
 _DEBUG_PCR: Final = 16
 """From here on PCRs can be reset while the system runs, and say nothing of its boot."""
 _OS_IDS: Final = ("debian", "ubuntu")
 """What the agent is packaged for: demanded where no machine told its own."""
-
-"""Algorithm, digest and path, as allowlists have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,7 @@ class _Files:
     allowlist: bytes
     max_violations: int
     measured: tuple[str, ...]
+    required: tuple[str, ...]
 
 
 def _files(machines: Sequence[Observation], base: bytes) -> _Files | None:
@@ -205,7 +206,15 @@ def _files(machines: Sequence[Observation], base: bytes) -> _Files | None:
         allowlist_text([*_strong(entries), *kept]),
         max(sum(e.violation for e in each) for each in lists),
         (AGENT_FOLDER,) if ours else (),
+        _required(lists),
     )
+
+
+def _required(lists: Sequence[Sequence[ImaEntry]]) -> tuple[str, ...]:
+    """Our own files and the IMA policy, as far as every machine measured them."""
+    shown = [{f.path for f in _strong(each) if honest(f.path)} for each in lists]
+    common = (path.decode() for path in set.intersection(*shown))
+    return tuple(sorted(p for p in common if p == IMA_POLICY or p.startswith(AGENT_FOLDER)))
 
 
 def _strong(entries: Iterable[ImaEntry]) -> Iterator[AllowedFile]:
@@ -261,7 +270,8 @@ def _ima_table(files: _Files) -> dict[str, Any]:
         "allowlists": [f"sha256:{sha256(files.allowlist).hex()}"],
         "max_violations": files.max_violations,
     }
-    return {**table, "measured": list(files.measured)} if files.measured else table
+    optional = {"measured": list(files.measured), "required": list(files.required)}
+    return {**table, **{name: paths for name, paths in optional.items() if paths}}
 
 
 def _variable_table(rule: VariableRule) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from typing import Any, Final, TypeVar
 from framegate.errors import Malformed, Reason
 from framegate.eventlog.content import sbat_levels
 from framegate.eventlog.quirks import PADDED, PHASES, PINNED, QUIRKS
+from framegate.glob import ANY_WORDS, well_formed
 from framegate.identity.names import parse_name
-from framegate.ima.judge import ImaRules, key_id
+from framegate.ima.judge import ImaRules, honest, key_id
 from framegate.ima.replay import IMA_PCR
 from framegate.profile.posture_limits import PostureLimits, parse_limits
 from framegate.tpm.attest import PcrSelection
@@ -31,8 +32,14 @@ MAX_PROFILE_BYTES: Final = 256 * 1024
 """Some thousand digests with names; a profile is read by people too. File contents live in
 allowlists.
 """
-NEVER_ANY: Final = frozenset({0, 2, 4, 7, 8, 9})
-"""PCRs of code and of Secure Boot: a rule that claims whatever comes there would be no rule."""
+NEVER_ANY: Final = frozenset({0, 2, 4, 7, 8, 9, 10, 11, 12, 13, 14})
+"""PCRs of code, its command lines and extensions, of files, and of Secure Boot with shim's keys: a
+rule that claims whatever comes there would be no rule (N137).
+"""
+MAX_REQUIRED: Final = 4_096
+"""Files that must have been measured: our own are some hundred; each is looked for in every whole
+list.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class EventRule:
 @dataclass(frozen=True, slots=True)
 class TextRule:
     """Boot loader commands or kernel command lines claimed by their text, which the event's digest
-    must cover. `*` in `allow` stands for any characters.
+    must cover. `*` in `allow` stands for characters of one word, `**` for whole words (`glob`).
     """
 
     name: str
@@ -292,8 +299,11 @@ def _text(table: Any, pcrs: list[int]) -> TextRule:
         )
     pcr = _get(table, "pcr", int)
     allow = tuple(_strings(table, "allow"))
-    if pcr not in pcrs or pcr < 8 or "*" in allow:
+    if pcr not in pcrs or pcr < 8 or {"*", ANY_WORDS} & set(allow):
         raise _bad('a text in a quoted PCR of 8 or more, and not merely "*"', (pcr, allow[:1]))
+    loose = [a for a in allow if not well_formed(a)]
+    if loose:
+        raise _bad('"**" as a word by itself, "*" within a word', loose[0])
     return TextRule(_get(table, "name", str), pcr, allow, _get(table, "required", bool))
 
 
@@ -323,7 +333,9 @@ def _pinned(body: dict[str, Any], size: int, pcrs: list[int]) -> Mapping[int, fr
 
 def _ima(body: dict[str, Any], padded: bool) -> ImaRules:
     table = _table(
-        body, "ima", {"allowlists", "max_violations", "exclude", "signed", "keys", "measured"}
+        body,
+        "ima",
+        {"allowlists", "max_violations", "exclude", "signed", "keys", "measured", "required"},
     )
     folders = {
         name: tuple(_folder(v) for v in (_strings(table, name) if name in table else []))
@@ -352,7 +364,17 @@ def _ima(body: dict[str, Any], padded: bool) -> ImaRules:
         MappingProxyType(keys),
         folders["measured"],
         padded,
+        _required(table),
     )
+
+
+def _required(table: dict[str, Any]) -> tuple[bytes, ...]:
+    paths = _strings(table, "required") if "required" in table else []
+    dishonest = [p for p in paths if not honest(p.encode())]
+    if dishonest or len(paths) > MAX_REQUIRED or len(set(paths)) < len(paths):
+        wanted = f"required as at most {MAX_REQUIRED} absolute paths, each once"
+        raise _bad(wanted, dishonest[0] if dishonest else len(paths))
+    return tuple(p.encode() for p in paths)
 
 
 def _folder(text: str) -> bytes:

@@ -10,7 +10,10 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from framegate.eventlog.quirks import QUIRKS
+from framegate.glob import ANY_WORDS, wildcards
+from framegate.ima.judge import ImaRules
 from framegate.ima.replay import IMA_PCR
+from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.profile.model import EventRule, FirmwareProfile
 
 _TOPIC: Final = {
@@ -71,6 +74,22 @@ def _unmeasured(profile: FirmwareProfile) -> Iterator[Remark]:
             "missing: a measured python3 says nothing about our code; add measured ="
             ' ["/opt/framegate/"] and the IMA rule that measures it',
         )
+    if profile.ima is not None:
+        yield from _unrequired_files(profile.ima)
+
+
+def _unrequired_files(rules: ImaRules) -> Iterator[Remark]:
+    """What a list may lack although the machine is only trusted because it is measured (N136)."""
+    about, required = "[ima] required", [p.decode() for p in rules.required]
+    if IMA_POLICY not in required:
+        says = f"{IMA_POLICY} is missing: a machine whose policy measures next to nothing passes"
+        yield Remark(True, about, says)
+    if not any(p.startswith(AGENT_FOLDER) for p in required):
+        says = f"no file under {AGENT_FOLDER}: one of our files, measured, would stand for all"
+        yield Remark(True, about, says)
+    for path in required:
+        if path.encode().startswith(rules.exclude or (b"\0",)):
+            yield Remark(True, about, f"{path} lies in a folder from which anything may run")
 
 
 def _named_twice(profile: FirmwareProfile) -> Iterator[Remark]:
@@ -120,12 +139,37 @@ def _wide_claims(profile: FirmwareProfile) -> Iterator[Remark]:
         if rule.digests is None:
             yield Remark(False, rule.name, f"claims any event in PCR {rule.pcr}")
     for text in profile.texts:
-        wide = [a for a in text.allow if a.startswith("*") or a.endswith(" *")]
-        if wide:
-            says = f"{wide[0]!r} lets arguments be added, such as init=/bin/sh"
-            yield Remark(False, text.name, says)
+        for allowed in text.allow:
+            yield from _wide_words(text.name, allowed)
+    for limit in fields(profile.posture):
+        value = getattr(profile.posture, limit.name)
+        for each in value if isinstance(value, tuple) else ():
+            if each.endswith("*"):
+                says = f"{each!r}: whatever begins so passes"
+                yield Remark(False, f"[posture] {limit.name}", says)
+    for variable in profile.variables:
+        for name in variable.names:
+            if "*" in name:
+                yield Remark(
+                    False, variable.name, f"{name!r}: any variable named so may be anything"
+                )
     for quirk in sorted(profile.quirks):
         yield Remark(False, quirk, f"granted: {QUIRKS[quirk].allows}")
+
+
+def _wide_words(name: str, allowed: str) -> Iterator[Remark]:
+    """Every `*` of a text that is allowed: an error where it lets whole arguments in (N137)."""
+    for word in wildcards(allowed):
+        key = word.partition("=")[0]
+        if word == ANY_WORDS:
+            says = f"{word!r} in {allowed!r} lets arguments be added, such as init=/bin/sh"
+        elif key.startswith("*") or ("=" in word and "*" in key):
+            says = f"{word!r} in {allowed!r} lets any argument stand there, such as init=sh"
+        else:
+            says = f"{word!r} in {allowed!r} leaves that word open"
+            yield Remark(False, name, says)
+            continue
+        yield Remark(True, name, says)
 
 
 def _ima_gaps(profile: FirmwareProfile) -> Iterator[Remark]:
@@ -210,6 +254,8 @@ def explain(profile: FirmwareProfile) -> list[str]:
             f"Every measured file stands in {len(ima.allowlists)} allowlist(s){signed}; "
             f"at most {ima.max_violations} violations; boot_aggregate fits the boot PCRs."
         )
+        if ima.required:
+            lines.append(f"{len(ima.required)} given files were measured, each as it is listed.")
         if ima.measured:
             lines.append(
                 f"Something was measured under {', '.join(p.decode() for p in ima.measured)}."
@@ -326,7 +372,7 @@ def _ima_diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
             f"allowlists {', '.join(d.hex()[:12] for d in b.allowlists)} instead of"
             f" {', '.join(d.hex()[:12] for d in a.allowlists)}"
         )
-    for name in ("max_violations", "exclude", "signed", "measured"):
+    for name in ("max_violations", "exclude", "signed", "measured", "required"):
         if getattr(a, name) != getattr(b, name):
             lines.append(f"[ima] {name}: {getattr(b, name)} instead of {getattr(a, name)}")
     if set(a.keys) != set(b.keys):

@@ -23,8 +23,9 @@ from framegate.eventlog.content import (
     signature_list,
 )
 from framegate.eventlog.parse import EventType
+from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
-from framegate_simulators.machine.ima import AGENT_FOLDER, allowlist_of
+from framegate_simulators.machine.ima import allowlist_of, files_of
 
 BANKS: Final = (Alg.SHA1, Alg.SHA256)
 
@@ -236,6 +237,12 @@ def measure(esys: Any, events: list[Measurement]) -> None:
         )
 
 
+def _required(firmware: Firmware) -> list[str]:
+    """The files that this machine's profile requires: the IMA policy and the agent's own."""
+    paths = (p.decode() for p in files_of(firmware.model, firmware.release))
+    return [p for p in paths if p == IMA_POLICY or p.startswith(AGENT_FOLDER)]
+
+
 def profile_toml(firmware: Firmware, name: str, revision: int = 1) -> str:
     """The firmware profile that this firmware satisfies; with `ima`, its allowlist is
     `allowlist_of(model, release)`.
@@ -274,6 +281,7 @@ def profile_toml(firmware: Firmware, name: str, revision: int = 1) -> str:
             f'allowlists = ["sha256:{digest}"]',
             "max_violations = 0",
             f'measured = ["{AGENT_FOLDER}"]',
+            f"required = {json.dumps(_required(firmware))}",
         ]
     lines += [
         "",

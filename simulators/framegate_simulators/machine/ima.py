@@ -12,20 +12,28 @@ import hashlib
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import tpm2_pytss as tss
 
+import framegate_agent
 from framegate.ima.allowlist import AllowedFile, allowlist_text
 from framegate.ima.replay import IMA_PCR
+from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
-AGENT_FOLDER: Final = "/opt/framegate/"
+POLICY: Final = Path(framegate_agent.__file__).with_name("ima-policy")
+"""The policy as it is shipped; on a machine it lies where `IMA_POLICY` says."""
 BANKS: Final = (Alg.SHA1, Alg.SHA256)
 
 
 def files_of(model: str, release: str) -> dict[bytes, bytes]:
-    """Path to SHA-256 of the files a machine of this model and release starts with."""
+    """Path to SHA-256 of the files a machine of this model and release starts with.
+
+    The IMA policy that Framegate ships is among them: the kernel's own, by which it boots, measures
+    what is loaded in its place (POLICY_CHECK).
+    """
     names = [
         "/usr/lib/systemd/systemd",
         "/usr/bin/python3.11",
@@ -34,11 +42,16 @@ def files_of(model: str, release: str) -> dict[bytes, bytes]:
         "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
     ]
     names += [f"/usr/lib/modules/6.12.9/kernel/module{n}.ko" for n in range(12)]
-    names += [
+    own = [
         f"{AGENT_FOLDER}lib/framegate_agent/{n}.py"
         for n in ("daemon", "tpm", "attestation", "main")
     ]
-    return {n.encode(): hashlib.sha256(f"{model} {release} {n}".encode()).digest() for n in names}
+    names[1:1] = [IMA_POLICY]  # loaded by the first process
+    made_up = {
+        n.encode(): hashlib.sha256(f"{model} {release} {n}".encode()).digest()
+        for n in (*names, *own)
+    }
+    return made_up | {IMA_POLICY.encode(): hashlib.sha256(POLICY.read_bytes()).digest()}
 
 
 def allowlist_of(model: str, *releases: str) -> bytes:

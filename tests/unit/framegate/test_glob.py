@@ -2,7 +2,7 @@
 
 import pytest
 
-from framegate.glob import matches
+from framegate.glob import matches, well_formed, wildcards
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,17 @@ from framegate.glob import matches
         ("axbxc", "a*b*c", True),
         ("axxc", "a*b*c", False),
         ("abcbc", "*bc*bc", True),
+        ("/vmlinuz-6.1 ro", "/vmlinuz-* ro", True),
+        ("/vmlinuz- ro", "/vmlinuz-* ro", True),
+        ("/vmlinuz-6.1 init=x ro", "/vmlinuz-* ro", False),
+        ("/vmlinuz-6.1 ro", "/vmlinuz-* ** ro", False),
+        ("/vmlinuz-6.1 quiet ro", "/vmlinuz-* ** ro", True),
+        ("/vmlinuz-6.1 a b c ro", "/vmlinuz-* ** ro", True),
+        ("a b c b d", "a ** b d", True),
+        ("a b c b e", "a ** b d", False),
+        ("a b", "a **", True),
+        ("a", "a **", False),
+        ("a/b c", "**", True),
     ],
 )
 def test_the_whole_text_is_the_pattern(text, pattern, whole):
@@ -33,3 +44,13 @@ def test_digits():
 
 def test_a_text_made_to_be_slow_is_not():
     assert not matches("a" * 20_000, "*".join("a" * 50) + "*b")
+
+
+def test_what_is_left_open_is_told_word_by_word():
+    assert wildcards("/boot/vm-* root=UUID=* ro ** quiet") == ["vm-*", "root=UUID=*", "**"]
+    assert wildcards("/vmlinuz ro") == []
+    assert well_formed("a ** b*c") and not well_formed("a x** b") and not well_formed("a ***")
+
+
+def test_many_words_made_to_be_slow_are_not():
+    assert not matches("a " * 5_000, " ".join(["a", "**"] * 20) + " b")
