@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from framegate.access.verbs import FLEET_WIDE, Role
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import printable, safe, show_json, talk
+from framegate_operator.asked_content import AskedContent, as_json, read_asked, save_bytes, told
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, errors, seconds_of, show_table, until
@@ -58,26 +60,71 @@ def request(
             )
 
 
-def _decide(identifier: str, approve: bool, reason: str, output: str, context: Path | None) -> None:
+def _decided(row: pb.AccessRow, output: str) -> None:
+    if output == "json":
+        show_json(_request(row))
+        return
+    more = f"; it waits for {row.needed} more" if row.needed else ""
+    talk.print(f"{row.id}: {row.state} ({safe(row.summary)}, asked by {safe(row.requester)}){more}")
+
+
+def _shown(stub: Any, identifier: str) -> AskedContent | pb.AccessRow:
+    """The request, read here; a review has no message, and is told by its row alone."""
+    reply = stub.ShowAccess(pb.ShowAccessRequest(id=identifier))
+    return read_asked(reply) if reply.row.content_sha256 else reply.row
+
+
+def _lines(shown: AskedContent | pb.AccessRow) -> list[str]:
+    if isinstance(shown, AskedContent):
+        return list(told(shown))
+    return [f"request {shown.id}: {printable(shown.summary)}: {printable(shown.reason)}"]
+
+
+@app.command("show")
+@read
+def show(
+    identifier: Identifier,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write its members that are bytes, such as images, into this folder."),
+    ] = None,
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """Show a request whole: every member, fingerprints, and what differs from what is in force."""
     with errors():
         with operator_stub(load_context(context)) as stub:
-            row = stub.DecideAccess(pb.DecideRequest(id=identifier, approve=approve, reason=reason))
+            shown = _shown(stub, identifier)
+        row = shown.row if isinstance(shown, AskedContent) else shown
+        if save is not None and isinstance(shown, AskedContent):
+            for path in save_bytes(shown, save):
+                talk.print(f"{path} written")
         if output == "json":
-            show_json(_request(row))
+            show_json(_request(row) | (as_json(shown) if isinstance(shown, AskedContent) else {}))
             return
-        more = f"; it waits for {row.needed} more" if row.needed else ""
-        talk.print(
-            f"{row.id}: {row.state} ({safe(row.summary)}, asked by {safe(row.requester)}){more}"
-        )
+        for line in _lines(shown):
+            print(line)
 
 
 @app.command("approve")
 @write
 def approve(
-    identifier: Identifier, reason: Why = "", output: Output = "table", context: Context = None
+    identifier: Identifier,
+    reason: Why = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask at the terminal.")] = False,
+    output: Output = "table",
+    context: Context = None,
 ) -> None:
-    """Say yes to what somebody else asks for; it counts for exactly that, once."""
-    _decide(identifier, True, reason, output, context)
+    """Show what somebody else asks for, whole, and say yes to exactly that; it counts once."""
+    with errors(), operator_stub(load_context(context)) as stub:
+        shown = _shown(stub, identifier)
+        for line in _lines(shown):
+            talk.print(line, markup=False)
+        if sys.stdin.isatty() and not yes:
+            typer.confirm("approve exactly this?", abort=True, err=True)
+        row, digest = (shown.row, shown.digest) if isinstance(shown, AskedContent) else (shown, b"")
+        request = pb.DecideRequest(id=row.id, approve=True, reason=reason, content_sha256=digest)
+        _decided(stub.DecideAccess(request), output)
 
 
 @app.command("deny")
@@ -86,7 +133,9 @@ def deny(
     identifier: Identifier, reason: Why = "", output: Output = "table", context: Context = None
 ) -> None:
     """Say no."""
-    _decide(identifier, False, reason, output, context)
+    with errors(), operator_stub(load_context(context)) as stub:
+        request = pb.DecideRequest(id=identifier, approve=False, reason=reason)
+        _decided(stub.DecideAccess(request), output)
 
 
 @app.command("list")
@@ -119,7 +168,18 @@ def list_access(
             for r in reply.rows
         ]
         show_table(
-            ("id", "state", "who", "what", "why", "approved by", "needs", "", "asked", "content"),
+            (
+                "id",
+                "state",
+                "who",
+                "what",
+                "their remark",
+                "approved by",
+                "needs",
+                "",
+                "asked",
+                "content",
+            ),
             rows,
             empty="nothing waits",
         )
@@ -142,5 +202,6 @@ def _request(r: pb.AccessRow) -> dict[str, Any]:
         "asked_ms": r.asked_ms,
         "expires_ms": r.expires_ms,
         "until_ms": r.until_ms,
+        "content_type": r.content_type,
         "content_sha256": r.content_sha256.hex(),
     }

@@ -16,12 +16,12 @@ from typing import Any, Final, TypeVar
 import grpc
 import typer
 
-from framegate.access.approvals import content_digest
 from framegate.errors import FramegateError, Reason, Refused
 from framegate_host.console import talk
 from framegate_operator.contexts import OperatorContext, read_context
 from framegate_operator.options import WRITE
 from framegate_operator.output import notice
+from framegate_proto.asked import content_of
 from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -114,7 +114,6 @@ def with_approval(
     device: str,
     verb: str,
     request: Any,
-    summary: str,
     call: Callable[[Any], T],
 ) -> T:
     """`call(request)` at a gateway; where that takes somebody else's approval, with the one the
@@ -127,7 +126,7 @@ def with_approval(
     except Refused as error:
         if error.reason != Reason.APPROVAL_NEEDED or WRITE.get().dry_run:
             raise
-        request.approval = approvals(context, [device], verb, request, summary, error)[device]
+        request.approval = approvals(context, [device], verb, request, error)[device]
     return call(request)
 
 
@@ -136,7 +135,6 @@ def approvals(
     devices: Sequence[str],
     verb: str,
     request: Any,
-    summary: str,
     needed: Refused,
 ) -> dict[str, bytes]:
     """The controller's approvals of exactly `request` for these gateways of one zone, all by one
@@ -145,15 +143,15 @@ def approvals(
     Raises Refused (`needed`, saying who has to do what) where nobody approved and the command does
     not wait.
     """
-    digest = content_digest(
-        verb, type(request).DESCRIPTOR.name, request.SerializeToString(deterministic=True)
-    )
+    content = content_of(request)
     named = sorted(set(devices))
     with operator_stub(context) as stub:
         while True:
             try:
                 statements = stub.TakeApproval(
-                    pb.TakeApprovalRequest(verb=verb, content_sha256=digest, gateways=named)
+                    pb.TakeApprovalRequest(
+                        verb=verb, content_sha256=content.digest(verb), gateways=named
+                    )
                 ).approvals
                 return dict(zip(named, statements, strict=True))
             except Refused as absent:
@@ -161,11 +159,10 @@ def approvals(
                     raise
             asked = pb.VerbRequest(
                 verb=verb,
-                zone=named[0].split(".")[1],
-                target=", ".join(named)[:200],
-                content_sha256=digest,
-                summary=summary,
-                reason=request.reason,
+                gateways=named,
+                content_type=content.kind,
+                content=content.body,
+                reason=WRITE.get().reason or request.reason,
             )
             row = stub.RequestVerb(asked)
             if not WRITE.get().wait:

@@ -205,7 +205,6 @@ def learn(
                 device,
                 "part.learn",
                 request,
-                f"learn a golden image of {part_type}",
                 stub.LearnGolden,
             )
         if WRITE.get().dry_run:

@@ -155,7 +155,6 @@ def export_frame(
                 device,
                 "frame.export",
                 request,
-                f"frame {identifier} to {to}",
                 stub.ExportFrame,
             )
         if WRITE.get().dry_run:
@@ -241,10 +240,8 @@ def _from_every(
                 if not asked or WRITE.get().dry_run:
                     raise
                 beside = [d for d, _ in endpoints if d.split(".")[1] == device.split(".")[1]]
-                frames = f"up to {request.limit} frames of {request.camera}"
-                summary = f"{frames} to {request.destination}, from {', '.join(beside)}"
                 request.approval = b""
-                given |= approvals(operator, beside, "dataset.export", request, summary, error)
+                given |= approvals(operator, beside, "dataset.export", request, error)
                 request.approval = given[device]
                 total += part(request)
         except FramegateError as error:

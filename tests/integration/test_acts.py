@@ -8,11 +8,13 @@ import re
 
 from framegate.access.verbs import Role
 from framegate.errors import Reason
+from framegate_proto.asked import content_of
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.access import (
     signed_in,
 )
+from support.verb_requests import verb_request
 from support.walk import CAM, answer
 
 
@@ -72,11 +74,13 @@ async def test_n119_one_approval_and_five_who_race_for_it(walk):
         stub, approver = rpc.OperatorStub(opened), rpc.OperatorStub(others)
         _, hint = await answer(stub, "SetZone", request, ())
         identifier = re.findall(r"approve ([0-9a-f]{8})", hint)[0]
+        yes = pb.DecideRequest(
+            id=identifier,
+            approve=True,
+            content_sha256=content_of(request).digest("zone.set"),
+        )
         decided = await asyncio.gather(
-            *(
-                answer(approver, "DecideAccess", pb.DecideRequest(id=identifier, approve=True), ())
-                for _ in range(4)
-            )
+            *(answer(approver, "DecideAccess", yes, ()) for _ in range(4))
         )
         assert sorted(str(r) for r, _ in decided) == sorted(["None", *[str(Reason.CONFLICT)] * 3])
         done = await asyncio.gather(*(answer(stub, "SetZone", request, ()) for _ in range(5)))
@@ -90,9 +94,9 @@ async def test_n119_one_approval_and_five_who_race_for_it(walk):
 async def test_n119_a_gateway_of_another_zone_than_the_one_it_was_approved_for(walk):
     """Somebody who may approve in line-1 alone is asked, and the asker takes it to line-2."""
     walk.pairs["local"] = signed_in(walk.store, walk.fleet, "local", "security@line-1")
-    verb = pb.VerbRequest(
-        verb="frame.export", zone="line-1", content_sha256=bytes(range(32)), summary="s", reason="r"
-    )
+    export = pb.ExportRequest(id="x", destination="d", reason="r")
+    digest = content_of(export).digest("frame.export")
+    verb = verb_request(export, "gateway.line-1.gw1", "gateway.line-1.gw2", reason="r")
     async with walk.channel(Role.SECURITY) as opened, walk.channel("local") as others:
         stub = rpc.OperatorStub(opened)
         row = await stub.RequestVerb(verb)
@@ -100,26 +104,28 @@ async def test_n119_a_gateway_of_another_zone_than_the_one_it_was_approved_for(w
             await answer(
                 rpc.OperatorStub(others),
                 "DecideAccess",
-                pb.DecideRequest(id=row.id, approve=True),
+                pb.DecideRequest(id=row.id, approve=True, content_sha256=digest),
                 (),
             )
         )[0] is None
         for gateways in (
             ["gateway.line-2.gw1"],
             ["gateway.line-1.gw1", "gateway.line-2.gw1"],
+            ["gateway.line-1.gw3"],
             [],
             ["junk"],
         ):
             taken = pb.TakeApprovalRequest(
-                verb="frame.export", content_sha256=bytes(range(32)), gateways=gateways
+                verb="frame.export", content_sha256=digest, gateways=gateways
             )
             assert (await answer(stub, "TakeApproval", taken, ()))[0] in {
                 Reason.APPROVAL_NEEDED,
+                Reason.NOT_FOUND,
                 Reason.USAGE,
             }
         good = pb.TakeApprovalRequest(
             verb="frame.export",
-            content_sha256=bytes(range(32)),
+            content_sha256=digest,
             gateways=["gateway.line-1.gw1", "gateway.line-1.gw2"],
         )
         assert len((await stub.TakeApproval(good)).approvals) == 2

@@ -14,6 +14,7 @@ from framegate.errors import Reason
 from framegate.machines.lifecycle import State
 from framegate.registry.zone import Zone
 from framegate_gateway.ports.operators import GatewayOperatorService
+from framegate_operator.asked_content import read_asked
 from framegate_operator.permissions import role_table
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -84,11 +85,13 @@ async def test_n80_every_cell_of_the_table_at_the_controller(walk):
                 if told == "2" == expected:
                     reason, hint = await answer(stub, method, walk.requests[key], ())
                     assert reason == Reason.APPROVAL_NEEDED, (key, reason)
+                    asked = re.findall(r"approve ([0-9a-f]{8})", hint)[0]
+                    shown = await approver.ShowAccess(pb.ShowAccessRequest(id=asked))
+                    read = read_asked(shown)
+                    assert type(read.message) is type(walk.requests[key])
                     await approver.DecideAccess(
                         pb.DecideRequest(
-                            id=re.findall(r"approve ([0-9a-f]{8})", hint)[0],
-                            approve=True,
-                            reason="walk",
+                            id=asked, approve=True, reason="walk", content_sha256=read.digest
                         )
                     )
                     reason, _ = await answer(stub, method, walk.requests[key])

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from framegate.access.approvals import ApprovalStatement, verify_approval
+from framegate.access.approvals import ApprovalStatement, Content, verify_approval
 from framegate_controller.people.approvers import approved
 from framegate_controller.people.operators import roles_now
 from framegate_controller.people.policies import load_policy
@@ -14,6 +14,12 @@ from framegate_controller.store.shared.policies import InMemoryPolicies
 from framegate_simulators.fixtures.access import add_person
 
 CONTENT = bytes(range(32))
+"""A digest that an approval is of; and bytes of a message that one is asked for."""
+
+
+def content_of(body: bytes = CONTENT) -> Content:
+    """A made-up message with these bytes."""
+    return Content("Test", body, "what it is")
 
 
 class Office:
@@ -52,27 +58,29 @@ class Office:
         zone: str = "*",
     ) -> str:
         asked = Asked(
-            requester=requester,
-            zone=zone,
-            summary="what it is",
-            reason="why",
-            verb=verb,
-            content_sha256=content,
+            requester=requester, zone=zone, content=content_of(content), reason="why", verb=verb
         )
         with self.store.writing() as tx:
             return ask(tx, asked, self.policy(tx)).id
 
     def decide(self, request: str, approver: str, approve: bool = True) -> str:
         with self.store.writing() as tx:
-            word = Word(approver=approver, approve=approve, remark="looked at it")
-            decide(tx, tx.requests.find(request), word, self.policy(tx))
+            asked = tx.requests.find(request)
+            word = Word(
+                approver=approver,
+                approve=approve,
+                remark="looked at it",
+                content_sha256=asked.content_sha256,
+            )
+            decide(tx, asked, word, self.policy(tx))
             return tx.requests.find(request).state
 
     def counts(
         self, requester: str = "erik", verb: str = "profile.import", content: bytes = CONTENT
     ) -> tuple[str, ...]:
         with self.store.reading() as tx:
-            return approved(tx, requester, verb, content, self.policy(tx))[1]
+            digest = content_of(content).digest(verb)
+            return approved(tx, requester, verb, digest, self.policy(tx))[1]
 
     def roles(self, name: str) -> list[str]:
         with self.store.reading() as tx:
@@ -105,7 +113,10 @@ def role_asked(
     minutes: int = 30,
     reason: str = "new board",
 ) -> str:
-    asked = AskedRole(requester=requester, role=role, zone=zone, minutes=minutes, reason=reason)
+    content = content_of(f"{role} {zone} {minutes}".encode())
+    asked = AskedRole(
+        requester=requester, content=content, role=role, zone=zone, minutes=minutes, reason=reason
+    )
     with office.store.writing() as tx:
         return ask_role(tx, asked, office.policy(tx)).id
 

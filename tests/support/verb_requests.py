@@ -10,6 +10,7 @@ from framegate.machines.model import ModelState
 from framegate.signed.model import bundle_digest, sign_model
 from framegate.signed.pin import key_anchor
 from framegate.wire import sha256
+from framegate_proto.asked import content_of
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.machine.boot import Firmware, profile_toml
 
@@ -58,6 +59,21 @@ DIGESTS = {
 }
 
 
+ROLE = content_of(pb.RoleRequest(role="security", zone="*", minutes=5))
+"""What the request 00000001 of the plant is of."""
+
+
+EXPORT = pb.ExportRequest(id="x", reason="r", destination="d")
+
+
+def verb_request(message, *gateways: str, verb: str = "frame.export", **members) -> pb.VerbRequest:
+    """The request for others' approval of `message` at `gateways`."""
+    content = content_of(message)
+    return pb.VerbRequest(
+        verb=verb, gateways=gateways, content_type=content.kind, content=content.body, **members
+    )
+
+
 GOLDEN_PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
@@ -84,9 +100,7 @@ REQUESTS = {
     "access.request Operator.RequestRole": pb.RoleRequest(
         role="operator", zone="line-1", minutes=5, reason="r"
     ),
-    "access.request Operator.RequestVerb": pb.VerbRequest(
-        verb="frame.export", zone="line-1", content_sha256=bytes(32), summary="s"
-    ),
+    "access.request Operator.RequestVerb": verb_request(EXPORT, "gateway.line-1.gw1"),
     "access.take Operator.TakeApproval": pb.TakeApprovalRequest(
         verb="frame.export", content_sha256=bytes(32), gateways=["gateway.line-1.gw1"]
     ),
@@ -104,6 +118,7 @@ REQUESTS = {
     "policy.show Operator.ShowPolicy": pb.PolicyRequest(),
     "policy.show Operator.PolicyHistory": pb.ListRequest(),
     "access.list Operator.ListAccess": pb.ListAccessRequest(),
+    "access.list Operator.ShowAccess": pb.ShowAccessRequest(id="00000001"),
     "ca.show Operator.ShowCa": pb.ListRequest(),
     "auth.show Operator.CanI": pb.CanIRequest(verb="data.erase", zone="line-1"),
     "operator.list Operator.ListOperators": pb.ListRequest(),
@@ -139,7 +154,9 @@ REQUESTS = {
     "zone.set Operator.SetZone": pb.SetZoneRequest(zone="line-1", feed_silence="grace"),
     "zone.freeze Operator.FreezeZone": pb.FreezeZoneRequest(zone="line-1", frozen=True, reason="r"),
     "policy.apply Operator.ApplyPolicy": pb.ApplyPolicyRequest(files=OTHER, base=1, note="n"),
-    "access.approve Operator.DecideAccess": pb.DecideRequest(id="00000001", approve=True),
+    "access.approve Operator.DecideAccess": pb.DecideRequest(
+        id="00000001", approve=True, content_sha256=ROLE.digest("access.request")
+    ),
     "operator.add Operator.AddOperator": pb.AddOperatorRequest(name="newcomer", roles=["viewer"]),
     "operator.change Operator.ChangeOperator": pb.ChangeOperatorRequest(
         name="witness", verb="enable"

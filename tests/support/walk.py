@@ -29,7 +29,7 @@ from framegate_simulators.fixtures.access import (
 )
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.machine.boot import Firmware, profile_toml
-from support.verb_requests import DIGESTS, MODEL_ANCHOR, MODELS, OF_THIS_FLEET, REQUESTS
+from support.verb_requests import DIGESTS, MODEL_ANCHOR, MODELS, OF_THIS_FLEET, REQUESTS, ROLE
 
 DRY = (("framegate-dry-run", "1"), ("framegate-reason-bin", b"walking the table"))
 
@@ -94,8 +94,10 @@ class Walk:
                     kind=RequestKind.ROLE,
                     requester="the-viewer",
                     zone="*",
-                    summary="s",
+                    summary=f"access.request: {ROLE.summary}",
                     reason="r",
+                    content_type=ROLE.kind,
+                    content_sha256=ROLE.digest("access.request"),
                     role="security",
                     minutes=5,
                     policy_sha256=tx.policies.current().sha256,
@@ -103,6 +105,7 @@ class Walk:
                     expires_ms=2 * 10**13,
                 )
             )
+            tx.requests.keep_content("00000001", ROLE.body)
 
     def channel(self, who: str) -> grpc.aio.Channel:
         tls = grpc.ssl_channel_credentials(self.fleet.root.pem, *self.pairs[who])

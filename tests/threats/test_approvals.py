@@ -17,7 +17,7 @@ from framegate_controller.people.operators import NewOperator, add_operator
 from framegate_controller.people.policies import apply_policy
 from framegate_controller.people.requests import use
 from framegate_simulators.fixtures.access import add_person
-from support.office import CONTENT, Office, approval, checked, role_asked
+from support.office import Office, approval, checked, content_of, role_asked
 from support.refusals import refused
 
 
@@ -48,10 +48,13 @@ def test_n119_content_swapped_after_the_approval(office):
     assert office.counts(content=b"a" * 32) == ("sara",)
 
 
+DIGEST = content_of().digest("profile.import")
+
+
 def test_n119_one_request_counts_once(office):
     office.decide(office.ask(), "sara")
     with office.store.writing() as tx:
-        request, people = approved(tx, "erik", "profile.import", CONTENT, office.policy(tx))
+        request, people = approved(tx, "erik", "profile.import", DIGEST, office.policy(tx))
         assert people == ("sara",)
         use(tx, request)
     assert office.counts() == ()
@@ -217,9 +220,10 @@ def test_n119_whatever_happens_an_act_is_backed_by_somebody_else_who_stands(benc
             elif step == "swap":
                 assert office.counts(content=content[:-1] + bytes([content[-1] ^ 1])) == ()
             elif step == "use":
+                digest = content_of(content).digest("profile.import")
                 with office.store.writing() as tx:
                     request, people = approved(
-                        tx, "erik", "profile.import", content, office.policy(tx)
+                        tx, "erik", "profile.import", digest, office.policy(tx)
                     )
                     assert set(people) == (given_by & standing if not denied else set())
                     assert "erik" not in people

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
 from framegate.redaction import redacted
-from framegate.signed.mask import Masks, Polygon
+from framegate.signed.inspected import Polygon
+from framegate.signed.mask import Masks
 from framegate.wire import MAX_FRAME_BYTES, Captured
 from framegate_agent.camera.child_messages import pass_on
 from framegate_host.confinement import QUIET

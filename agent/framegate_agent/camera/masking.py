@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.signed.mask import Polygon
+from framegate.signed.inspected import Polygon
 
 FILL: Final = 0
 """Black: no sensor gives it over a whole region, so a masked one is recognised by eye."""

@@ -13,6 +13,8 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
+from framegate.signed.inspected import inspected_share
+from framegate.signed.mask import parse_regions
 from framegate.signed.part import MAX_GOLDEN_BYTES, MAX_GOLDENS, PartStatement, check_part
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
@@ -47,8 +49,9 @@ class PartChange:
         if self.part.removed:
             return f"take part {self.part.part_type} away"
         images = ", ".join(g[:16] for g in self.part.goldens)
-        count, source = len(self.goldens), self.part.source
-        return f"part {self.part.part_type}: {count} golden images ({images}) from {source}"
+        share = inspected_share(parse_regions(self.part.ignore))
+        said = f"{len(self.goldens)} golden images ({images}), {share} % of the picture inspected"
+        return f"part {self.part.part_type}: {said}"
 
 
 def parse_change(
@@ -56,6 +59,8 @@ def parse_change(
 ) -> PartChange:
     """What is asked for. Raises Malformed (PART)."""
     read = _parse_rules(rules)
+    if remove and goldens:
+        raise Malformed.of(Reason.PART, "no golden images of a part that goes", len(goldens))
     if not remove:
         _check_goldens(goldens, source)
     part = PartStatement(

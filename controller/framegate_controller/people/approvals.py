@@ -22,10 +22,19 @@ MAX_GATEWAYS: Final = 64
 
 
 def find_approved(
-    tx: Transaction, requester: str, verb: str, content_sha256: bytes, policy: PolicySet
+    tx: Transaction,
+    requester: str,
+    verb: str,
+    content_sha256: bytes,
+    policy: PolicySet,
+    *,
+    gateways: Sequence[str],
 ) -> tuple[AccessRequest, tuple[str, ...]]:
-    """The approved request for exactly this, and who approves it. Raises Refused (NOT_FOUND)."""
-    request, people = approved(tx, requester, verb, content_sha256, policy)
+    """The approved request for exactly this at `gateways`, and who approves it.
+
+    Raises Refused (NOT_FOUND).
+    """
+    request, people = approved(tx, requester, verb, content_sha256, policy, gateways=gateways)
     if request is not None and len(people) + 1 >= quorum(tx):
         return request, people
     expected = f"an approved request for exactly this {verb[:60]}"

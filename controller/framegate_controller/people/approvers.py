@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from framegate.access.caller import OPERATOR_PREFIX, roles_in
@@ -16,6 +17,17 @@ from framegate_controller.store.ports import Transaction
 
 OPEN: Final = (RequestState.PENDING, RequestState.APPROVED)
 """Where a request still leads somewhere."""
+_BETWEEN: Final = ", "
+
+
+def gateways_text(gateways: Sequence[str]) -> str:
+    """The gateways of an act as its request's target."""
+    return _BETWEEN.join(sorted(set(gateways)))
+
+
+def gateways_in(target: str) -> tuple[str, ...]:
+    """The gateways in a request's target."""
+    return tuple(target.split(_BETWEEN))
 
 
 def approvers(tx: Transaction, request: AccessRequest, policy: PolicySet) -> tuple[str, ...]:
@@ -61,15 +73,28 @@ def may_approve(
 
 
 def approved(
-    tx: Transaction, requester: str, verb: str, content_sha256: bytes, policy: PolicySet
+    tx: Transaction,
+    requester: str,
+    verb: str,
+    content_sha256: bytes,
+    policy: PolicySet,
+    *,
+    target: str | None = None,
+    gateways: Sequence[str] = (),
 ) -> tuple[AccessRequest | None, tuple[str, ...]]:
-    """(the request for exactly this, who approves it now); nobody where none waits to be used."""
+    """(the request for exactly this, who approves it now); nobody where none waits to be used.
+
+    With `target`, of an act on what was asked for: what the same name leads to by now is another
+    thing where it was replaced. With `gateways`, of an act at these, all of which were asked for.
+    """
     same = [
         r
         for r in tx.requests.of(requester, OPEN)
         if r.kind == RequestKind.ACT
         and (r.verb, r.content_sha256, r.policy_sha256) == (verb, content_sha256, policy.sha256)
         and r.expires_ms > tx.now_ms
+        and target in {None, r.target}
+        and set(gateways) <= set(gateways_in(r.target))
     ]
     same.sort(key=lambda r: r.state != RequestState.APPROVED)  # else the newest
     return (same[0], approvers(tx, same[0], policy)) if same else (None, ())

@@ -5,9 +5,11 @@ Asked anew for every call, inside the transaction that acts on the answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from framegate.access.approvals import Content
 from framegate.access.caller import OPERATOR_PREFIX, Answer, Caller, Place, question, rule
 from framegate.access.policy import PolicySet, Request
 from framegate.access.questions import address_text
@@ -29,6 +31,8 @@ from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.looks import Look, QuietLooks
 from framegate_controller.store.shared.policies import PolicyCache
 
+ContentOf = Callable[[], Content]
+"""The exact message that is asked for, worked out where it matters."""
 READ_GROUPS: Final = frozenset({"self", "view", "audit"})
 """Groups of verbs that leave what they are about as it is."""
 _ID_DOTS: Final = 2
@@ -39,8 +43,8 @@ _ID_DOTS: Final = 2
 class Aim:
     """What a call is about to do.
 
-    The verb, the zone it is in (`*`: none or all), what exactly, and words for whoever is asked to
-    approve.
+    The verb, the zone it is in (`*`: none or all), what exactly, and words for the record. Whoever
+    is asked to approve reads none of these words: theirs are derived from the message.
     """
 
     verb: str
@@ -89,7 +93,7 @@ class Denied(Refused):
     """The policy said no; carries what has to be recorded once the transaction is rolled back."""
 
     def __init__(
-        self, caller: Caller, aim: Aim, answer: Answer, content: bytes, policy: PolicySet
+        self, caller: Caller, aim: Aim, answer: Answer, content: ContentOf, policy: PolicySet
     ) -> None:
         failure = answer.decision.failure
         assert failure is not None  # noqa: S101 - a denial has one
@@ -152,7 +156,7 @@ class Authority:
         )
 
     def authorise(
-        self, tx: Transaction, caller: Caller, aim: Aim, content: bytes, reason: str
+        self, tx: Transaction, caller: Caller, aim: Aim, content: ContentOf, reason: str
     ) -> Allowed:
         """Ask the policy, keep what it said, and spend the approval that it took. Raises Denied."""
         judged = self.judge(tx, caller, aim, content, reason)
@@ -162,7 +166,7 @@ class Authority:
         return judged.allowed
 
     def judge(
-        self, tx: Transaction, caller: Caller, aim: Aim, content: bytes, reason: str
+        self, tx: Transaction, caller: Caller, aim: Aim, content: ContentOf, reason: str
     ) -> Judged:
         """Ask the policy, and change nothing. Raises Denied.
 
@@ -170,7 +174,7 @@ class Authority:
         """
         verb, policy = find_verb(aim.verb), self.policy(tx)
         request, people = (
-            approved(tx, caller.name, aim.verb, content, policy) if verb.two_person else (None, ())
+            _approved(tx, caller, aim, content(), policy) if verb.two_person else (None, ())
         )
         zones = caller.zones_asked(verb, aim.zone)
         ruling = rule(policy, ((z, self.question(tx, caller, aim, z, len(people))) for z in zones))
@@ -271,16 +275,22 @@ class Authority:
         )
 
 
+def _approved(
+    tx: Transaction, caller: Caller, aim: Aim, content: Content, policy: PolicySet
+) -> tuple[AccessRequest | None, tuple[str, ...]]:
+    digest = content.digest(aim.verb)
+    return approved(tx, caller.name, aim.verb, digest, policy, target=aim.target)
+
+
 def _asked(denied: Denied, reason: str) -> Asked:
     aim = denied.aim
     return Asked(
         requester=denied.caller.name,
         zone=aim.zone,
-        summary=aim.summary or f"{aim.verb} {aim.target}".strip(),
+        content=denied.content(),
         reason=reason,
         verb=aim.verb,
         target=aim.target,
-        content_sha256=denied.content,
     )
 
 

@@ -9,9 +9,10 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Final
 
+from framegate.access.approvals import Content
 from framegate.access.caller import OPERATOR_PREFIX
 from framegate.access.policy import PolicySet
-from framegate.access.verbs import Role, Scoped
+from framegate.access.verbs import Role
 from framegate.errors import Malformed, Reason, Refused
 from framegate.machines.request import RequestEvent, RequestKind, RequestState
 from framegate.record.people_events import (
@@ -31,24 +32,33 @@ MAX_MINUTES: Final = 480
 """A role for longer than a shift is a standing one."""
 MAX_PENDING: Final = 50
 """Open requests of one operator; more is a mistake or a flood at the approvers."""
-MAX_TARGET: Final = 200
+MAX_OPEN_BYTES: Final = 32 * 1024 * 1024
+"""Messages of one operator's open requests, together: ten parts with golden images, or profiles
+with allowlists, as large as a call may carry.
+"""
+MAX_KEPT_BYTES: Final = 64 * 1024
+"""Of a request that is over, a larger message is forgotten: what came of it is kept elsewhere."""
 MAX_WORDS: Final = 500
-"""Characters of a summary and of a reason."""
+"""Characters of a reason."""
+ROLE_VERB: Final = "access.request"
+"""The verb by which a role is asked for."""
 _ID_BYTES: Final = 4
 """An approver types the id, or its beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked: a verb with the digest of its content, or a role for `minutes`."""
+    """What is asked: a verb with exactly `content`, or a role for `minutes`.
+
+    `content` is the message that says so; `reason` is what the requester says beside it.
+    """
 
     requester: str
     zone: str
-    summary: str
+    content: Content
     reason: str
     verb: str = ""
     target: str = ""
-    content_sha256: bytes = b""
     role: str = ""
     minutes: int = 0
 
@@ -57,12 +67,22 @@ class Asked:
         """A role, or an act."""
         return RequestKind.ROLE if self.role else RequestKind.ACT
 
+    @property
+    def content_sha256(self) -> bytes:
+        """What an approval is of."""
+        return self.content.digest(self.verb or ROLE_VERB)
+
+    @property
+    def summary(self) -> str:
+        """In one line, derived from the message alone."""
+        return f"{self.verb or ROLE_VERB}: {self.content.summary}"
+
     def is_of(self, request: AccessRequest, policy: PolicySet) -> bool:
         """Whether `request` asked for the same, under `policy`."""
         return (
             (request.kind, request.verb, request.role) == (self.kind, self.verb, self.role)
             and (request.zone, request.minutes) == (self.zone, self.minutes)
-            and request.content_sha256 == self.content_sha256
+            and (request.content_sha256, request.target) == (self.content_sha256, self.target)
             and request.policy_sha256 == policy.sha256
         )
 
@@ -82,15 +102,20 @@ def ask(tx: Transaction, asked: Asked, policy: PolicySet) -> AccessRequest:
     if len(pending) >= MAX_PENDING:
         expected, hint = f"at most {MAX_PENDING} open requests", "framegate access list"
         raise Refused.of(Reason.TOO_MANY_TRIES, expected, len(pending), hint)
+    held = tx.requests.content_bytes(asked.requester, OPEN) + len(asked.content.body)
+    if held > MAX_OPEN_BYTES:
+        expected, hint = f"open requests of at most {MAX_OPEN_BYTES} bytes", "framegate access list"
+        raise Refused.of(Reason.TOO_LARGE, expected, held, hint)
     request = AccessRequest(
         id=secrets.token_hex(_ID_BYTES),
         kind=asked.kind,
         requester=asked.requester,
         zone=asked.zone,
-        summary=asked.summary[:MAX_WORDS],
+        summary=asked.summary,
         reason=asked.reason[:MAX_WORDS],
         verb=asked.verb,
-        target=asked.target[:MAX_TARGET],
+        target=asked.target,
+        content_type=asked.content.kind,
         content_sha256=asked.content_sha256,
         policy_sha256=policy.sha256,
         role=asked.role,
@@ -99,8 +124,13 @@ def ask(tx: Transaction, asked: Asked, policy: PolicySet) -> AccessRequest:
         expires_ms=tx.now_ms + REQUEST_LIFE_MS,
     )
     tx.requests.put(request)
+    tx.requests.keep_content(request.id, asked.content.body)
     told = AccessAsked(
-        request=request.id, about=request.about, zone=request.zone, summary=asked.summary
+        request=request.id,
+        about=request.about,
+        zone=request.zone,
+        summary=asked.summary,
+        content_sha256=request.content_sha256.hex(),
     )
     tx.record(told)
     return request
@@ -108,9 +138,10 @@ def ask(tx: Transaction, asked: Asked, policy: PolicySet) -> AccessRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedRole:
-    """A role in a zone (`*`: everywhere) for a while, and why."""
+    """A role in a zone (`*`: everywhere) for a while, as `content` says it, and why."""
 
     requester: str
+    content: Content
     role: str
     zone: str
     minutes: int
@@ -134,7 +165,7 @@ def ask_role(tx: Transaction, asked: AskedRole, policy: PolicySet) -> AccessRequ
         Asked(
             requester=asked.requester,
             zone=asked.zone,
-            summary=f"{Scoped(asked.role, asked.zone)} for {asked.minutes} min",
+            content=asked.content,
             reason=asked.reason,
             role=asked.role,
             minutes=asked.minutes,
@@ -148,18 +179,23 @@ def ask_role(tx: Transaction, asked: AskedRole, policy: PolicySet) -> AccessRequ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """What somebody says to a request: yes or no, and why."""
+    """What somebody says to a request: yes or no, and why.
+
+    `content_sha256` is of the bytes that they were shown, as their own client worked it out.
+    """
 
     approver: str
     approve: bool
     remark: str
+    content_sha256: bytes = b""
 
 
 def decide(tx: Transaction, request: AccessRequest, word: Word, policy: PolicySet) -> AccessRequest:
     """Somebody says yes or no. That they may, the policy has said.
 
     1. it waits, and has not run out; 2. nobody approves their own, nor twice; 3. the policy under
-    which it was asked is in force. A single no ends it. Raises Refused.
+    which it was asked is in force; 4. a yes is to the very bytes that the approver was shown, not
+    to whatever has this id. A single no ends it. Raises Refused.
     """
     _require_waiting(tx, request)  # 1
     if word.approver == request.requester:  # 2
@@ -175,6 +211,10 @@ def decide(tx: Transaction, request: AccessRequest, word: Word, policy: PolicySe
         denied = AccessDenied(request=request.id, summary=request.summary, remark=word.remark)
         tx.record(denied)
         return _moved(tx, request, RequestEvent.DENY)
+    if word.content_sha256 != request.content_sha256 or not request.content_sha256:  # 4
+        expected = f"an approval of the content {request.content_sha256.hex()}"
+        actual, hint = word.content_sha256.hex() or "of none", "framegate access show " + request.id
+        raise Refused.of(Reason.CONFLICT, expected, actual, hint)
     return _approve(tx, request, word, policy)
 
 
@@ -227,7 +267,14 @@ def _approve(
     given = (*request.approvals, Approval(operator=word.approver, at_ms=tx.now_ms))
     backed = replace(request, approvals=given)
     tx.requests.put(backed)
-    tx.record(AccessApproved(request=request.id, summary=request.summary, remark=word.remark))
+    tx.record(
+        AccessApproved(
+            request=request.id,
+            summary=request.summary,
+            remark=word.remark,
+            content_sha256=word.content_sha256.hex(),
+        )
+    )
     standing = approvers(tx, backed, policy)
     if len(standing) + 1 < quorum(tx):
         return backed
@@ -257,4 +304,6 @@ def _grant(tx: Transaction, request: AccessRequest, by: str) -> AccessRequest:
 def _moved(tx: Transaction, request: AccessRequest, event: RequestEvent) -> AccessRequest:
     moved = request.after(event)
     tx.requests.put(moved)
+    if moved.state not in OPEN:
+        tx.requests.drop_content(moved.id, MAX_KEPT_BYTES)
     return moved

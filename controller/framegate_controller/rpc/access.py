@@ -8,6 +8,7 @@ from framegate.machines.request import RequestKind
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.table import Rpc
 from framegate_controller.verbs.access import (
+    AskedContent,
     CanI,
     DecideAccess,
     ListAccess,
@@ -16,6 +17,7 @@ from framegate_controller.verbs.access import (
     Requests,
     RequestVerb,
     RequestView,
+    ShowAccess,
     TakeApproval,
 )
 from framegate_proto.edge import to_failures
@@ -40,6 +42,16 @@ def _request(view: RequestView, _fleet: Fleet) -> pb.AccessRow:
         expires_ms=request.expires_ms,
         until_ms=request.until_ms,
         needed=view.needed,
+        content_type=request.content_type,
+    )
+
+
+def _content(asked: AskedContent, fleet: Fleet) -> pb.AskedContent:
+    return pb.AskedContent(
+        row=_request(asked.view, fleet),
+        content=asked.content,
+        compared=asked.in_force is not None,
+        in_force=asked.in_force or b"",
     )
 
 
@@ -67,6 +79,7 @@ ROWS: Final[tuple[Rpc[Any, Any, Any], ...]] = (
     Rpc("RequestVerb", RequestVerb.parse, _request),
     Rpc("DecideAccess", DecideAccess.parse, _request),
     Rpc("ListAccess", ListAccess.parse, _requests),
+    Rpc("ShowAccess", ShowAccess.parse, _content),
     Rpc("TakeApproval", TakeApproval.parse, _approvals),
     Rpc("CanI", CanI.parse, _opinion),
 )

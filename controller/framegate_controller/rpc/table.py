@@ -12,13 +12,13 @@ from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from framegate.access.approvals import content_digest
 from framegate.identity.certificates import Purpose
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.peer import verify_peer
 from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_the_end
 from framegate_controller.verbs.desk import Asking, Desk, Done
 from framegate_controller.verbs.verb import MAX_REASON, StreamedVerb, Verb
+from framegate_proto.asked import content_of
 from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -123,9 +123,7 @@ class Operators:
         reason = raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
         asking = Asking(
             peer=verify_peer(context, self._desk.fleet.keys, Purpose.OPERATOR),
-            content=lambda name: content_digest(
-                name, request.DESCRIPTOR.name, request.SerializeToString(deterministic=True)
-            ),
+            content=lambda: content_of(request),
             reason=reason[:MAX_REASON],
             dry_run=given.get(DRY_RUN_KEY) == "1",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -14,7 +13,7 @@ from framegate_controller.ca.peer import Peer
 from framegate_controller.context import Fleet
 from framegate_controller.events.audience import Audience
 from framegate_controller.events.notices import Notice
-from framegate_controller.people.authority import READ_GROUPS, Aim, Allowed, Denied
+from framegate_controller.people.authority import READ_GROUPS, Aim, Allowed, ContentOf, Denied
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.operators import BREAK_GLASS, notices
 from framegate_controller.store.ports import Store, Transaction
@@ -27,11 +26,11 @@ R = TypeVar("R")
 class Asking:
     """How a verb was asked for: by whom (a verified peer), why, and whether only to try.
 
-    `content` gives, for a verb's name, the digest of exactly what is asked: what approvals are of.
+    `content` gives exactly what is asked: what approvals are of.
     """
 
     peer: Peer
-    content: Callable[[str], bytes]
+    content: ContentOf
     reason: str = ""
     dry_run: bool = False
 
@@ -85,7 +84,7 @@ class Desk:
             if not aim.only_looks:
                 return None
             reason = asking.reason or verb.reason
-            judged = self._authority.judge(tx, caller, aim, asking.content(aim.verb), reason)  # 2
+            judged = self._authority.judge(tx, caller, aim, asking.content, reason)  # 2
             tx.act = judged.allowed.act
             outcome = verb.run(tx, self._call(caller, judged.allowed, asking))  # 3
             told = _notices(tx, aim)
@@ -110,8 +109,7 @@ class Desk:
     def _done(self, tx: Transaction, verb: Verb[R], asking: Asking) -> Done[R]:
         caller = self._authority.caller(tx, asking.peer)  # 1
         aim, reason = verb.aim(tx), asking.reason or verb.reason
-        content = asking.content(aim.verb)
-        allowed = self._authority.authorise(tx, caller, aim, content, reason)  # 2
+        allowed = self._authority.authorise(tx, caller, aim, asking.content, reason)  # 2
         tx.act = allowed.act
         outcome: Outcome[R] = verb.run(tx, self._call(caller, allowed, asking))  # 3
         told = _notices(tx, aim)

@@ -10,7 +10,8 @@ from framegate.errors import Malformed, Reason
 from framegate.identity.names import Kind
 from framegate.registry.device import CameraMasks
 from framegate.signed.dsse import strict_json
-from framegate.signed.mask import parse_regions
+from framegate.signed.inspected import inspected_share
+from framegate.signed.mask import check_masks, parse_regions
 from framegate_controller.events.notices import GrantsChanged
 from framegate_controller.fleet.masks import set_masks
 from framegate_controller.people.authority import Aim
@@ -32,13 +33,15 @@ class SetMasks(Verb[CameraMasks]):
         regions = strict_json(request.regions)
         if type(regions) is not list:
             raise Malformed.of(Reason.MASK, "a list of regions", type(regions).__name__)
-        parse_regions(regions)
+        check_masks(regions)
         return cls(request.device, tuple(regions))
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
         camera = tx.devices.find(self.device, Kind.CAMERA)
-        said = f"{len(self.regions)} masked regions on {camera.id}"
+        share = inspected_share(parse_regions(self.regions))
+        regions = f"{len(self.regions)} masked regions on {camera.id}"
+        said = f"{regions}, {share} % of the picture inspected"
         return Aim("mask.set", camera.zone, camera.id, said)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[CameraMasks]:

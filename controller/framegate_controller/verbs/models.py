@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Self
 
+from framegate.errors import Malformed, Reason
 from framegate.identity.certificates import from_ms
 from framegate.registry.model import Model
 from framegate_controller.inspection.models import (
@@ -80,14 +81,17 @@ class ApproveModel(Verb[ModelView]):
 
     @classmethod
     def parse(cls, request: pb.ModelRequest) -> Self:
-        """Whatever is asked for."""
+        """Raises Malformed where it names a zone: models are approved for all of them."""
+        if request.zone:
+            raise Malformed.of(Reason.USAGE, "a model, and no zone", ascii(request.zone[:63]))
         return cls(request.digest, request.withdraw)
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
         model = tx.models.find(self.digest)
         verb = "withdraw" if self.withdraw else "approve"
-        summary = f"{verb} {model.name} {model.version}, signed by {model.signer}"
+        summary = f"{verb} {model.name} {model.version} ({model.digest[:16]})"
+        summary += f", signed by {model.signer}"
         return Aim("model.approve", target=model.digest, summary=summary)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[ModelView]:

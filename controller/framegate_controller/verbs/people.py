@@ -115,12 +115,16 @@ class AddOperator(Verb[InvitedOperator]):
     def parse(cls, request: pb.AddOperatorRequest) -> Self:
         """Raises Malformed; Refused for admin, which nobody holds for good."""
         roles = tuple(parse_roles(request.roles))
+        for limit, said in ((MAX_ISSUER, request.oidc_issuer), (MAX_SUBJECT, request.oidc_subject)):
+            if len(said) > limit:  # cut short it would be somebody else
+                expected = f"an issuer or subject of at most {limit} characters"
+                raise Malformed.of(Reason.USAGE, expected, len(said))
         return cls(
             name=parse_name(request.name, "operator name"),
             remark=request.remark[:MAX_REMARK],
             roles=roles,
-            oidc_issuer=request.oidc_issuer[:MAX_ISSUER],
-            oidc_subject=request.oidc_subject[:MAX_SUBJECT],
+            oidc_issuer=request.oidc_issuer,
+            oidc_subject=request.oidc_subject,
         )
 
     def aim(self, tx: Transaction) -> Aim:
@@ -165,6 +169,9 @@ class ChangeOperator(Verb[InvitedOperator]):
         roles = tuple(parse_roles(request.roles))
         if request.verb not in set(Change):
             expected = "roles, enable or reset-mfa"
+            raise Malformed.of(Reason.USAGE, expected, ascii(request.verb[:20]))
+        if roles and request.verb != Change.ROLES:
+            expected = f"roles only with {Change.ROLES}"
             raise Malformed.of(Reason.USAGE, expected, ascii(request.verb[:20]))
         return cls(request.name, Change(request.verb), roles)
 

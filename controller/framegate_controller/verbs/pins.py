@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from framegate.errors import Malformed, Reason
 from framegate.identity.names import Zone, parse_name
 from framegate.registry.model import Model
 from framegate_controller.events.notices import AccessChanged
@@ -30,6 +31,8 @@ class PinModel(Verb[ModelView]):
     @classmethod
     def parse(cls, request: pb.ModelRequest) -> Self:
         """Raises Malformed (USAGE)."""
+        if request.withdraw:
+            raise Malformed.of(Reason.USAGE, "a model for a zone", "one that is to be withdrawn")
         return cls(Zone(parse_name(request.zone, "zone")), request.digest)
 
     @abstractmethod

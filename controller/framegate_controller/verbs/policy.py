@@ -85,7 +85,7 @@ class ApplyPolicy(Verb[AppliedPolicy]):
         """See `Verb.aim`."""
         short = self.sha256.hex()[:_SHORT]
         change = f"access policy {short} in place of version {self.base}"
-        return Aim("policy.apply", target=short, summary=f"{change}: {self.note[:MAX_SUMMARY]}")
+        return Aim("policy.apply", target=short, summary=change)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[AppliedPolicy]:
         """See `Verb.run`. Raises Refused (CONFLICT, POLICY_INVALID)."""
@@ -141,7 +141,9 @@ class SimulatePolicy(StreamedVerb[list[KeptDecision], Simulated]):
 
 
 def _files(files: Iterable[pb.PolicyFile]) -> dict[str, str]:
-    by_name = {f.name: f.text for f in files}
-    if not by_name:
-        raise Malformed.of(Reason.USAGE, "files of a policy", "none")
+    """Name to text. Raises Malformed where there is none, or a name stands twice."""
+    named = [(f.name, f.text) for f in files]
+    by_name = dict(named)
+    if not by_name or len(by_name) < len(named):
+        raise Malformed.of(Reason.USAGE, "files of a policy, each name once", len(named))
     return by_name

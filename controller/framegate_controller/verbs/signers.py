@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from framegate.identity.certificates import common_name, load_certificate
 from framegate.registry.rollout import RevokedSigner
@@ -37,9 +38,9 @@ class RevokeSigner(Verb[RevokedSigner]):
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`. That the name is a signer's of this fleet, `run` establishes."""
-        return Aim(
-            "signer.revoke", target=self.name, summary=f"revoke the profile signer {self.name}"
-        )
+        printed = self.certificate.fingerprint(hashes.SHA256()).hex()
+        summary = f"revoke the profile signer {self.name}, sha256 {printed}"
+        return Aim("signer.revoke", target=self.name, summary=summary)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[RevokedSigner]:
         """See `Verb.run`."""

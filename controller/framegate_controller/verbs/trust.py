@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from framegate.errors import Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
@@ -29,7 +30,10 @@ class AddTpmMaker(Verb[TpmMaker]):
 
     @classmethod
     def parse(cls, request: pb.TpmCa) -> Self:
-        """Raises Malformed (CERTIFICATE)."""
+        """Raises Malformed (CERTIFICATE; USAGE where it says more than the certificate)."""
+        if request != pb.TpmCa(certificate=request.certificate):
+            expected = "a certificate alone: its subject and digest are read from it"
+            raise Malformed.of(Reason.USAGE, expected, "other members as well")
         try:
             certificate = x509.load_der_x509_certificate(request.certificate)
             return cls(certificate, certificate.subject.rfc4514_string()[:MAX_SUBJECT])
@@ -40,7 +44,9 @@ class AddTpmMaker(Verb[TpmMaker]):
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
-        return Aim("trust.add", target=self.subject, summary=f"trust the TPM maker {self.subject}")
+        printed = self.certificate.fingerprint(hashes.SHA256()).hex()
+        summary = f"trust the TPM maker {self.subject}, sha256 {printed}"
+        return Aim("trust.add", target=printed, summary=summary)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[TpmMaker]:
         """See `Verb.run`."""

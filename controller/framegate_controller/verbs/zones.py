@@ -83,6 +83,8 @@ class SetZone(Verb[ZoneView]):
         """Raises Malformed (USAGE)."""
         if request.feed_silence not in {"", "close", "grace"}:
             raise Malformed.of(Reason.USAGE, "close or grace", ascii(request.feed_silence[:20]))
+        if request.remark and not request.set_remark:
+            raise Malformed.of(Reason.USAGE, "a remark that is to be set", "one that is not")
         grace = request.feed_silence == "grace" if request.feed_silence else None
         return cls(
             Zone(parse_name(request.zone, "zone")),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from framegate.signed.mask import Polygon
+from framegate.signed.inspected import Polygon
 from framegate.wire import FrameMetadata
 from framegate_gateway.trust.feed import Standing
 

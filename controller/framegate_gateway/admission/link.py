@@ -29,7 +29,8 @@ from framegate.identity.certificates import (
 from framegate.identity.names import Kind, split_device_id
 from framegate.sframe import Opener, parse_header
 from framegate.signed.dsse import parse_envelope
-from framegate.signed.mask import Polygon, verify_masks
+from framegate.signed.inspected import Polygon
+from framegate.signed.mask import verify_masks
 from framegate.signed.statement import Grant, verify_grant
 from framegate.wire import (
     ENCODING_JPEG,

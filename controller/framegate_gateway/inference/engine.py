@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.receipt_verifier import UNCONFINED
-from framegate.signed.mask import Polygon
+from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.answers import (
     BadAnswer,
     Refusal,

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.signed.mask import Polygon
+from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.engine import WATCH_S, Engine, Inspection
 from framegate_gateway.inference.parts import Parts

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.signed.mask import Polygon
+from framegate.signed.inspected import Polygon
 from framegate.wire import sha256
 
 

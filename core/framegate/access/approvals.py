@@ -18,6 +18,22 @@ APPROVAL_LIFE_MS: Final = 300_000
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """One exact message: its type, its bytes (protobuf, deterministic), and those bytes in a line.
+
+    `summary` is derived from the bytes alone. What somebody says about them is no part of it.
+    """
+
+    kind: str
+    body: bytes
+    summary: str
+
+    def digest(self, verb: str) -> bytes:
+        """What an approval of `verb` with exactly this is of."""
+        return content_digest(verb, self.kind, self.body)
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalStatement(Statement):
     """`approvers` approve that `requester` does `verb` with exactly the content of this digest
     (hex), under this policy, at this gateway, once.

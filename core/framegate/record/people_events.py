@@ -226,23 +226,26 @@ class AccessAsked(Event):
     about: str
     zone: str
     summary: str
+    content_sha256: str
 
     @property
     def detail(self) -> str:
-        return f"{self.request}: {self.about} in {self.zone}: {self.summary}"
+        asked = f"{self.request}: {self.about} in {self.zone}: {self.summary}"
+        return f"{asked}; content {self.content_sha256}"
 
 
 @event("access-approved", severity=Severity.LOW, seen_by=Audience.FLEET)
 class AccessApproved(Event):
-    """Somebody said yes to a request."""
+    """Somebody said yes to a request: to the content of this digest, which they were shown."""
 
     request: str
     summary: str
     remark: str
+    content_sha256: str
 
     @property
     def detail(self) -> str:
-        return f"{self.request}: {self.summary}; {self.remark}"
+        return f"{self.request}: {self.summary}; content {self.content_sha256}; {self.remark}"
 
 
 @event("access-denied", severity=Severity.LOW, seen_by=Audience.FLEET)

@@ -25,6 +25,9 @@ class Approval:
 class AccessRequest:
     """Somebody asks for a role for `minutes`, for approval of `verb` with exactly `content_sha256`,
     or for a review.
+
+    `summary` is derived from the message that is asked for, of type `content_type`; `reason` is
+    what the requester says.
     """
 
     id: str
@@ -35,6 +38,7 @@ class AccessRequest:
     reason: str
     verb: str = ""
     target: str = ""
+    content_type: str = ""
     content_sha256: bytes = b""
     policy_sha256: bytes = b""
     role: str = ""

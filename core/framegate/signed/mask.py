@@ -18,6 +18,7 @@ from cryptography import x509
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose
 from framegate.signed.dsse import parse_envelope
+from framegate.signed.inspected import Polygon, inspected_share, require_inspected
 from framegate.signed.statement import Statement
 from framegate.wire import sha256
 
@@ -25,8 +26,6 @@ MAX_REGIONS: Final = 32
 """Polygons of one camera: half a millisecond each is spent on every frame."""
 MAX_POINTS: Final = 64
 """Corners of one polygon; a mask is a rough outline."""
-
-Polygon = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class MaskStatement(Statement):
 @dataclass(frozen=True, slots=True)
 class Masks:
     """Verified masks of one camera; `sha256` is the digest of the signed payload, `version` counts
-    up from 1. Made by `verify_masks`.
+    up from 1. Made by `verify_masks`. What they leave of the picture is `MIN_INSPECTED` or more.
     """
 
     version: int
@@ -86,6 +85,15 @@ def parse_regions(regions: Sequence[Any]) -> tuple[Polygon, ...]:
     return tuple(polygons)
 
 
+def check_masks(regions: Sequence[Any]) -> tuple[Polygon, ...]:
+    """The polygons of masks that may be set: `parse_regions`, and they leave `MIN_INSPECTED`
+    percent of the picture. Raises Malformed or Refused (MASK).
+    """
+    polygons = parse_regions(regions)
+    require_inspected(inspected_share(polygons), Reason.MASK, "a mask")
+    return polygons
+
+
 def verify_masks(
     data: bytes,
     camera: str,
@@ -98,7 +106,8 @@ def verify_masks(
 
     1. to 4. as `Statement.verify`; 5. they are this camera's; 6. their version is at least
        `held_version`, the highest this camera has ever held (0: none); 7. every region is a polygon
-       inside the image. Raises Malformed or Refused (MASK).
+       inside the image; 8. together they leave `MIN_INSPECTED` percent of it. Raises Malformed or
+       Refused (MASK).
     """
     statement, _ = MaskStatement.verify(data, intermediates, root, now)
     if statement.camera != camera:  # 5
@@ -110,7 +119,7 @@ def verify_masks(
             statement.version,
             "masks never go back; set them anew: framegate mask set",
         )
-    polygons = parse_regions(statement.regions)  # 7
+    polygons = check_masks(statement.regions)  # 7, 8
     return Masks(
         statement.version, sha256(parse_envelope(data, MaskStatement.TYPE).payload), polygons
     )

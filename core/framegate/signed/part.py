@@ -15,6 +15,12 @@ from cryptography import x509
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose
+from framegate.signed.inspected import (
+    MAX_AT_LEAST,
+    MAX_MIN_SIZE_PX,
+    inspected_share,
+    require_inspected,
+)
 from framegate.signed.mask import parse_regions
 from framegate.signed.statement import Statement
 
@@ -55,7 +61,8 @@ class PartStatement(Statement):
 
 def check_part(part: PartStatement) -> PartStatement:
     """The part, after its members were found in range: a printable id, 1 to `MAX_GOLDENS` digests,
-    thresholds in (0, 1), regions inside the image. Raises Malformed (PART).
+    thresholds in (0, `MAX_AT_LEAST`], a smallest size of at most `MAX_MIN_SIZE_PX`, regions inside
+    the image that leave `MIN_INSPECTED` percent of it. Raises Malformed or Refused (PART).
     """
     if not _PART.fullmatch(part.part_type) or ".." in part.part_type or part.version < 1:
         raise Malformed.of(
@@ -71,18 +78,21 @@ def check_part(part: PartStatement) -> PartStatement:
         if (
             set(row) != {"kind", "at_least"}
             or type(row["at_least"]) not in {int, float}
-            or not 0 < row["at_least"] < 1
+            or not 0 < row["at_least"] <= MAX_AT_LEAST
         ):
             raise Malformed.of(
-                Reason.PART, "thresholds as {kind, at_least in (0, 1)}", ascii(row)[:80]
+                Reason.PART,
+                f"thresholds as {{kind, at_least above 0, at most {MAX_AT_LEAST}}}",
+                ascii(row)[:80],
             )
-    if len(part.thresholds) > MAX_CLASSES or not 0 <= part.min_size_px <= 10_000:
+    if len(part.thresholds) > MAX_CLASSES or not 0 <= part.min_size_px <= MAX_MIN_SIZE_PX:
         raise Malformed.of(
             Reason.PART,
-            f"at most {MAX_CLASSES} thresholds, a smallest size of 0 to 10000 pixels",
+            f"at most {MAX_CLASSES} thresholds, a smallest size of 0 to {MAX_MIN_SIZE_PX:.0f} px",
             f"{len(part.thresholds)}, {part.min_size_px}",
         )
-    parse_regions(part.ignore)
+    share = inspected_share(parse_regions(part.ignore))
+    require_inspected(share, Reason.PART, "a part's ignored regions")
     return part
 
 

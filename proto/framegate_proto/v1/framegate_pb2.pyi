@@ -1458,35 +1458,35 @@ Global___RoleRequest: _TypeAlias = RoleRequest  # noqa: Y015
 
 @_typing.final
 class VerbRequest(_message.Message):
-    """An act at a gateway that takes somebody else's approval."""
+    """An act at gateways of one zone that takes somebody else's approval: the very message they will be sent, whole."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VERB_FIELD_NUMBER: _builtins.int
-    ZONE_FIELD_NUMBER: _builtins.int
-    TARGET_FIELD_NUMBER: _builtins.int
-    CONTENT_SHA256_FIELD_NUMBER: _builtins.int
-    SUMMARY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    GATEWAYS_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
     verb: _builtins.str
-    zone: _builtins.str
-    target: _builtins.str
-    content_sha256: _builtins.bytes
-    summary: _builtins.str
     reason: _builtins.str
+    """the requester's own words"""
+    content_type: _builtins.str
+    """the message's type and its bytes (protobuf, deterministic), without an approval"""
+    content: _builtins.bytes
+    @_builtins.property
+    def gateways(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         verb: _builtins.str = ...,
-        zone: _builtins.str = ...,
-        target: _builtins.str = ...,
-        content_sha256: _builtins.bytes = ...,
-        summary: _builtins.str = ...,
         reason: _builtins.str = ...,
+        gateways: _abc.Iterable[_builtins.str] | None = ...,
+        content_type: _builtins.str = ...,
+        content: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_sha256", b"content_sha256", "reason", b"reason", "summary", b"summary", "target", b"target", "verb", b"verb", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "content_type", b"content_type", "gateways", b"gateways", "reason", b"reason", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1494,28 +1494,83 @@ Global___VerbRequest: _TypeAlias = VerbRequest  # noqa: Y015
 
 @_typing.final
 class DecideRequest(_message.Message):
+    """`content_sha256` is of the bytes that whoever approves was shown, computed where they were shown."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     APPROVE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    CONTENT_SHA256_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     approve: _builtins.bool
     reason: _builtins.str
+    content_sha256: _builtins.bytes
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         approve: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        content_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve", b"approve", "id", b"id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve", b"approve", "content_sha256", b"content_sha256", "id", b"id", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideRequest: _TypeAlias = DecideRequest  # noqa: Y015
+
+@_typing.final
+class ShowAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowAccessRequest: _TypeAlias = ShowAccessRequest  # noqa: Y015
+
+@_typing.final
+class AskedContent(_message.Message):
+    """What is asked, whole; and, as a message of the same type, what is in force in its place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    COMPARED_FIELD_NUMBER: _builtins.int
+    IN_FORCE_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    compared: _builtins.bool
+    in_force: _builtins.bytes
+    @_builtins.property
+    def row(self) -> Global___AccessRow: ...
+    def __init__(
+        self,
+        *,
+        row: Global___AccessRow | None = ...,
+        content: _builtins.bytes = ...,
+        compared: _builtins.bool = ...,
+        in_force: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["row", b"row"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared", b"compared", "content", b"content", "in_force", b"in_force", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskedContent: _TypeAlias = AskedContent  # noqa: Y015
 
 @_typing.final
 class ListAccessRequest(_message.Message):
@@ -1555,6 +1610,7 @@ class AccessRow(_message.Message):
     EXPIRES_MS_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     NEEDED_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     requester: _builtins.str
     verb: _builtins.str
@@ -1569,6 +1625,8 @@ class AccessRow(_message.Message):
     expires_ms: _builtins.int
     until_ms: _builtins.int
     needed: _builtins.int
+    content_type: _builtins.str
+    """the type of the message that is asked for; empty for a review, which has none"""
     @_builtins.property
     def approvals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1589,10 +1647,11 @@ class AccessRow(_message.Message):
         expires_ms: _builtins.int = ...,
         until_ms: _builtins.int = ...,
         needed: _builtins.int = ...,
+        content_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "asked_ms", b"asked_ms", "content_sha256", b"content_sha256", "expires_ms", b"expires_ms", "id", b"id", "needed", b"needed", "reason", b"reason", "requester", b"requester", "role", b"role", "state", b"state", "summary", b"summary", "target", b"target", "until_ms", b"until_ms", "verb", b"verb", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "asked_ms", b"asked_ms", "content_sha256", b"content_sha256", "content_type", b"content_type", "expires_ms", b"expires_ms", "id", b"id", "needed", b"needed", "reason", b"reason", "requester", b"requester", "role", b"role", "state", b"state", "summary", b"summary", "target", b"target", "until_ms", b"until_ms", "verb", b"verb", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1632,7 +1691,7 @@ class TakeApprovalRequest(_message.Message):
     content_sha256: _builtins.bytes
     @_builtins.property
     def gateways(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """all in the zone that was asked for; one approval for each"""
+        """out of those that were asked for; one approval for each"""
 
     def __init__(
         self,

@@ -1125,6 +1125,11 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListAccessRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessReply.FromString,
                 _registered_method=True)
+        self.ShowAccess = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowAccess',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ShowAccessRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AskedContent.FromString,
+                _registered_method=True)
         self.TakeApproval = channel.unary_unary(
                 '/framegate_proto.v1.Operator/TakeApproval',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.TakeApprovalRequest.SerializeToString,
@@ -1464,6 +1469,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowAccess(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TakeApproval(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1772,6 +1783,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListAccess,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListAccessRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AccessReply.SerializeToString,
+            ),
+            'ShowAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowAccess,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ShowAccessRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AskedContent.SerializeToString,
             ),
             'TakeApproval': grpc.unary_unary_rpc_method_handler(
                     servicer.TakeApproval,
@@ -2990,6 +3006,33 @@ class Operator:
             '/framegate_proto.v1.Operator/ListAccess',
             framegate__proto_dot_v1_dot_framegate__pb2.ListAccessRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.AccessReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowAccess',
+            framegate__proto_dot_v1_dot_framegate__pb2.ShowAccessRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.AskedContent.FromString,
             options,
             channel_credentials,
             insecure,

@@ -296,6 +296,7 @@ class OperatorStub:
     RequestVerb: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.VerbRequest, _framegate_pb2.AccessRow]
     DecideAccess: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DecideRequest, _framegate_pb2.AccessRow]
     ListAccess: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListAccessRequest, _framegate_pb2.AccessReply]
+    ShowAccess: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ShowAccessRequest, _framegate_pb2.AskedContent]
     TakeApproval: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.TakeApprovalRequest, _framegate_pb2.ApprovalReply]
     SetQuorum: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.QuorumRequest, _framegate_pb2.WhoAmIReply]
     CanI: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.CanIRequest, _framegate_pb2.CanIReply]
@@ -360,6 +361,7 @@ class OperatorAsyncStub(OperatorStub):
     RequestVerb: _aio.UnaryUnaryMultiCallable[_framegate_pb2.VerbRequest, _framegate_pb2.AccessRow]  # type: ignore[assignment]
     DecideAccess: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DecideRequest, _framegate_pb2.AccessRow]  # type: ignore[assignment]
     ListAccess: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListAccessRequest, _framegate_pb2.AccessReply]  # type: ignore[assignment]
+    ShowAccess: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ShowAccessRequest, _framegate_pb2.AskedContent]  # type: ignore[assignment]
     TakeApproval: _aio.UnaryUnaryMultiCallable[_framegate_pb2.TakeApprovalRequest, _framegate_pb2.ApprovalReply]  # type: ignore[assignment]
     SetQuorum: _aio.UnaryUnaryMultiCallable[_framegate_pb2.QuorumRequest, _framegate_pb2.WhoAmIReply]  # type: ignore[assignment]
     CanI: _aio.UnaryUnaryMultiCallable[_framegate_pb2.CanIRequest, _framegate_pb2.CanIReply]  # type: ignore[assignment]
@@ -673,6 +675,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.ListAccessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.AccessReply, _abc.Awaitable[_framegate_pb2.AccessReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowAccess(
+        self,
+        request: _framegate_pb2.ShowAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.AskedContent, _abc.Awaitable[_framegate_pb2.AskedContent]]: ...
 
     @_abc_1.abstractmethod
     def TakeApproval(

@@ -69,6 +69,18 @@ class Requests(Protocol):
     def put(self, request: AccessRequest) -> None:
         """A new or changed one."""
 
+    def content(self, request: str) -> bytes | None:
+        """The message that the request of this id is of; None where it has none, or no more."""
+
+    def keep_content(self, request: str, content: bytes) -> None:
+        """Keep the message that a new request is of."""
+
+    def drop_content(self, request: str, above: int) -> None:
+        """Forget the message of a request that is over, if it is of more bytes than `above`."""
+
+    def content_bytes(self, requester: str, states: Sequence[RequestState]) -> int:
+        """Bytes of all messages of one's requests in these states."""
+
     def of(self, requester: str, states: Sequence[RequestState]) -> list[AccessRequest]:
         """One's requests in these states, newest first."""
 

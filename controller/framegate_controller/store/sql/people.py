@@ -21,6 +21,7 @@ _OPERATORS: Final = table_of(people.OperatorRow)
 _KEYS: Final = table_of(people.SecurityKey)
 _SESSIONS: Final = table_of(people.OperatorSession)
 _REQUESTS: Final = table_of(people.AccessRequest)
+_CONTENTS: Final = table_of(people.RequestContent)
 _POLICIES: Final = table_of(people.PolicyRow)
 _DECISIONS: Final = table_of(people.DecisionRow)
 _ZONES: Final = table_of(fleet.ZoneRow)
@@ -199,6 +200,34 @@ class SqlRequests:
                 "state": request.state.value,
                 "approvals": approvals,
             },
+        )
+
+    def content(self, request: str) -> bytes | None:
+        """See `ports.Requests.content`."""
+        query = select(_CONTENTS.c.content).where(_CONTENTS.c.request == request)
+        row = self._rows.one(query)
+        return None if row is None else row.content
+
+    def keep_content(self, request: str, content: bytes) -> None:
+        """See `ports.Requests.keep_content`."""
+        self._rows.put(_CONTENTS, {"request": request, "content": content})
+
+    def drop_content(self, request: str, above: int) -> None:
+        """See `ports.Requests.drop_content`."""
+        large = func.length(_CONTENTS.c.content) > above
+        self._rows.run(delete(_CONTENTS).where(_CONTENTS.c.request == request, large))
+
+    def content_bytes(self, requester: str, states: Sequence[RequestState]) -> int:
+        """See `ports.Requests.content_bytes`."""
+        query = select(func.coalesce(func.sum(func.length(_CONTENTS.c.content)), 0))
+        mine = query.join_from(_CONTENTS, _REQUESTS, _CONTENTS.c.request == _REQUESTS.c.id)
+        return int(
+            self._rows.scalar(
+                mine.where(
+                    _REQUESTS.c.requester == requester,
+                    _REQUESTS.c.state.in_([s.value for s in states]),
+                )
+            )
         )
 
     def of(self, requester: str, states: Sequence[RequestState]) -> list[AccessRequest]:

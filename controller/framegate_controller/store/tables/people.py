@@ -76,7 +76,8 @@ class AccessRequest(Base):
     verb: Mapped[str] = mapped_column(String(63), default="")
     role: Mapped[str] = mapped_column(String(16), default="")
     zone: Mapped[str] = mapped_column(String(63))
-    target: Mapped[str] = mapped_column(String(200), default="")
+    target: Mapped[str] = mapped_column(Text, default="")
+    content_type: Mapped[str] = mapped_column(String(63), default="")
     content_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
     policy_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
     summary: Mapped[str] = mapped_column(Text)
@@ -87,6 +88,14 @@ class AccessRequest(Base):
     asked_ms: Mapped[int] = mapped_column(BigInteger)
     expires_ms: Mapped[int] = mapped_column(BigInteger)
     until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class RequestContent(Base):
+    """The message that a request is of, apart from it: lists of requests do not read megabytes."""
+
+    __tablename__ = "request_contents"
+    request: Mapped[str] = mapped_column(String(16), primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class PolicyRow(Base):

@@ -7,7 +7,7 @@ import pyotp
 import pytest
 from cryptography.x509 import load_pem_x509_certificates
 
-from framegate.access.approvals import content_digest
+from framegate.access.approvals import Content
 from framegate.errors import FramegateError, Reason
 from framegate.identity.certificates import Purpose, from_ms
 from framegate.registry.zone import KeptDecision
@@ -58,7 +58,7 @@ class Counter:
         )
         asking = Asking(
             peer=peer,
-            content=lambda name: content_digest(name, "Test", b""),
+            content=lambda: Content("Test", b"", "nothing"),
             reason="because",
             dry_run=dry,
         )
@@ -186,10 +186,11 @@ def test_an_act_spends_the_approval_that_it_took(counter):
     )
     identifier = failure.hint.split("approve ")[1].split(";")[0]
     with counter.store.writing() as tx:
+        asked = tx.requests.find(identifier)
         decide(
             tx,
-            tx.requests.find(identifier),
-            Word(approver="sven", approve=True, remark=""),
+            asked,
+            Word(approver="sven", approve=True, remark="", content_sha256=asked.content_sha256),
             counter.people.authority.policy(tx),
         )
     assert counter.ask(verb, dry=True).value.rules.grace  # trying does not spend it

@@ -8,6 +8,7 @@ from framegate.errors import Malformed, Reason
 from framegate.identity.names import DeviceId
 from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
+from framegate.wire import sha256
 from framegate_controller.events.notices import AttestNow, DeviceChanged
 from framegate_controller.rpc import evidence, profiles, rollouts
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -110,7 +111,7 @@ def test_a_revoked_signers_profiles_say_so(bench, desk):
     assert (signer.reason, desk.aim.verb, desk.aim.summary) == (
         "stolen",
         "signer.revoke",
-        f"revoke the profile signer {signer.subject}",
+        f"revoke the profile signer {signer.subject}, sha256 {sha256(certificate).hex()}",
     )
     again = desk.ask(
         "RevokeSigner", pb.RevokeSignerRequest(certificate=certificate, reason="again")

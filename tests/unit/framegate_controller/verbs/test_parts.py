@@ -34,7 +34,9 @@ def test_a_part_is_signed_under_versions_that_never_fall(bench, models_desk):
         "operator.anna",
         (PartChanged(row.envelope),),
     )
-    assert models_desk.aim.summary == f"part a/1: 2 golden images ({images}) from the golden board"
+    assert models_desk.aim.summary == (
+        f"part a/1: 2 golden images ({images}), 100 % of the picture inspected"
+    ), "where they are from is the asker's word, and no part of it"
     part = verify_part(row.envelope, bench.keys.root.certificate, from_ms(bench.clock()))
     assert (part.goldens, part.min_size_px, part.approved_by) == (
         tuple(sha256(g).hex() for g in (PNG, JPEG)),
@@ -53,11 +55,12 @@ def test_a_part_is_signed_under_versions_that_never_fall(bench, models_desk):
             golden_image(tx, bytes(32))
     assert verify_part(envelope, bench.keys.root.certificate, from_ms(bench.clock())).removed
     assert models_desk.ask("AddPart", asked).version == 3
+    whole = "100 % of the picture inspected"
     told = [(e["event"], e["detail"]) for e in bench.events() if e["event"].startswith("part-")]
     assert told == [
-        ("part-set", f"part a/1: 2 golden images ({images}) from the golden board, version 1"),
+        ("part-set", f"part a/1: 2 golden images ({images}), {whole}, version 1"),
         ("part-removed", "take part a/1 away, version 2"),
-        ("part-set", f"part a/1: 2 golden images ({images}) from the golden board, version 3"),
+        ("part-set", f"part a/1: 2 golden images ({images}), {whole}, version 3"),
     ]
 
 
