@@ -96,6 +96,7 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
         ("model", f"{claims['model_id']} {claims['model_hash']}"),
         ("isolation", fg.get("isolation") or "not told"),
         ("golden image", fg["golden_sha256"] or "none"),
+        ("inspected", _inspected(fg)),
         ("receipt", claims["cti"]),
         ("batch", f"{verified.batch['number']}, leaf {claims['sequence_number']}"),
         ("log", _time(verified.logged_at_ms) if verified.logged_at_ms else "not yet"),
@@ -340,3 +341,8 @@ def _lines(files: list[Path]) -> Iterator[tuple[str, int, bytes]]:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield path.name, number, line
+
+
+def _inspected(fg: dict[str, Any]) -> str:
+    share = fg.get("inspected_percent")
+    return "not said" if share is None else f"{share} % of the picture"

@@ -148,6 +148,7 @@ class Reason(StrEnum):
     REGISTRATION = "registration"
     MASK = "mask"
     IMAGE = "image"
+    INSPECTED_SHARE = "inspected-share"
     PART_UNKNOWN = "part-unknown"
     PART = "part"
     MODEL = "model"

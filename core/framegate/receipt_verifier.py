@@ -35,6 +35,13 @@ DEVICE, VERDICT, LOG = f"{ARC}.1", f"{ARC}.8", f"{ARC}.9"
 FORMAT = "framegate-receipt-1"
 BATCH_TYPE = "application/vnd.framegate.receipt-batch+json"
 CHECKPOINT_TYPE = "application/vnd.framegate.log-checkpoint+json"
+PROFILE_1, PROFILE_2 = "tag:framegate,2026:receipt-1", "tag:framegate,2026:receipt-2"
+"""What leaves are; the second says how much of the picture was inspected."""
+MIN_INSPECTED = 60
+"""Percent of the picture that must have been inspected: masks are for a person's hands at the
+belt's edge, and ignored regions for a label or a connector. A part whose better half is left out is
+not inspected.
+"""
 HEAD_LABEL = b"framegate/v1/frame-head"
 METADATA_LABEL = b"framegate/v1/frame"
 SIGN_HEAD = b"framegate/v1/sign-frame-head\0"
@@ -156,7 +163,10 @@ def verify_receipt(
         such proof and passes without one only if it is UNINSPECTED;
     12. `gap`: a leaf of kind gap stands for a range of triggers, each UNINSPECTED, and for no
         frame: 1 to last - first + 1 of them; it has no verdict, no metadata and no camera's head,
-        and checks 6 and 8 to 11 are not asked of it.
+        and checks 6, 8 to 11 and 13 are not asked of it;
+    13. `inspected`: leaf and verdict say alike how many percent of the picture were inspected;
+        PASS and DEFECT are from `MIN_INSPECTED` to 100, UNINSPECTED is 0. A leaf of before that was
+        said (`receipt-1`) says nothing of it, in its verdict neither, and a note says so.
 
     Raises ReceiptRefused, and nothing else whatever the receipt is made of.
     """
@@ -231,13 +241,14 @@ def _verified(
     is_gap = claims["kind"] == "gap"
     if not is_gap:
         _same_verdict(claims, fg, verdict, payload)  # 6
+        _inspected(claims, verdict, notes)  # 13
     logged_ms = _logged(log_part, envelope[0], authorities, root_pem, need_log)  # 7
     if not logged_ms:
         notes.append(
             "not in the controller's log yet: the time of this receipt is the gateway's word"
         )
     if is_gap:
-        _gap(fg, payload or metadata, camera_part)  # 12
+        _gap(fg, payload or metadata, camera_part)  # 13
         notes.append("no frame came: that is the gateway's word")
         return VerifiedReceipt(claims, {}, batch, logged_ms, b"", 0, 0, (), tuple(notes))
     return _camera(
@@ -309,6 +320,26 @@ def _same_verdict(
             raise ReceiptRefused(
                 "verdict", f"leaf and verdict differ in {name}: {ours!r} and {theirs!r}"
             )
+
+
+def _inspected(claims: dict[str, Any], verdict: dict[str, Any], notes: list[str]) -> None:
+    name = "inspected_percent"
+    share, theirs, profile = claims["fg"].get(name), verdict.get(name), claims["eat_profile"]
+    if profile == PROFILE_1 and name not in claims["fg"] and name not in verdict:
+        notes.append("made before receipts said how much of the picture was inspected")
+        return
+    least, most = (0, 0) if claims["fg"]["outcome"] == "UNINSPECTED" else (MIN_INSPECTED, 100)
+    if (
+        profile != PROFILE_2
+        or share != theirs
+        or type(share) is not int
+        or not least <= share <= most
+    ):
+        raise ReceiptRefused(
+            "inspected",
+            f"expected {least} to {most} % of the picture in a leaf of {PROFILE_2} and its"
+            f" verdict, got {share!r} and {theirs!r} in one of {profile!r}",
+        )
 
 
 def _logged(

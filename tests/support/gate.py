@@ -48,7 +48,7 @@ class SlowModels(Models):
             raise ZeroDivisionError("a fault of the gateway's own")
         if part_type == "unknown":
             raise Refused.of(Reason.PART_UNKNOWN, "a known part", "another")
-        return Inspection((), "aa")
+        return Inspection((), "aa", 100)
 
 
 class Gate:

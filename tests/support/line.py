@@ -100,6 +100,7 @@ class LineBench:
             trigger_sequence=sequence,
             outcome=outcome,
             reason="stale" if outcome == "UNINSPECTED" else "",
+            inspected_percent=0 if outcome == "UNINSPECTED" else 100,
             defects=({"kind": "open", "score": 0.9, "box": [0, 0, 1, 1]},)
             if outcome == "DEFECT"
             else (),

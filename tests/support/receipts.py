@@ -63,7 +63,7 @@ class ReceiptsDesk:
         )
         sealed = self.session.seal(head, b"image %d" % number)
         self.admitted = self.link.admit(self.link.open_frame(sealed.metadata, sealed.sealed))
-        envelope = await self.maker.inspected(self.admitted, Inspection((), "aa"), 1.0)
+        envelope = await self.maker.inspected(self.admitted, Inspection((), "aa", 100), 1.0)
         if answer:
             self.session.owed.answered(self.admitted.counter)
         return envelope

@@ -40,6 +40,7 @@ def verdict(
         defects=(),
         model_sha256="aa",
         golden_sha256="bb",
+        inspected_percent=100,
         input_sha256=sha256(image).hex(),
         result_id="r",
         session="00",

@@ -23,7 +23,7 @@ from framegate_gateway.inference.answers import (
 )
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
-from framegate_gateway.inference.parts import Parts, digest_of
+from framegate_gateway.inference.parts import Parts, digest_of, left_to_inspect
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S: Final = 30.0
@@ -45,10 +45,13 @@ a tenth of a second.
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the model found. `defects`: [{kind, score, box}], best first."""
+    """What the model found. `defects`: [{kind, score, box}], best first; `inspected_percent`: how
+    much of the picture masks and the part's rules left to be inspected.
+    """
 
     defects: tuple[dict[str, Any], ...]
     golden_sha256: str
+    inspected_percent: int
 
 
 @dataclass
@@ -58,6 +61,7 @@ class _Job:
     done: asyncio.Future[tuple[dict[str, Any], bytes]]
     golden_sent: bool = False
     goldens: tuple[str, ...] = ()
+    inspected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +213,7 @@ class Engine:
         too.
 
         Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
-        REGISTRATION, MASK, KNOWN_ANSWER) or Unavailable (INFERENCE).
+        REGISTRATION, MASK, INSPECTED_SHARE, KNOWN_ANSWER) or Unavailable (INFERENCE).
         """
         if self.stopped is not None:
             raise Refused(self.stopped.failures)
@@ -235,7 +239,9 @@ class Engine:
             )
         if self.stopped is not None:  # it deviated while this frame was on its way
             raise Refused(self.stopped.failures)
-        return Inspection(tuple(answer["defects"]), answer["golden_sha256"])
+        return Inspection(
+            tuple(answer["defects"]), answer["golden_sha256"], answer["inspected_percent"]
+        )
 
     async def _inspected(self, device: str, head: dict[str, Any], image: bytes) -> dict[str, Any]:
         return (await self._submit(device, head, image))[0]
@@ -319,7 +325,8 @@ class Engine:
                 self._known.pop(part_type, None)
             if not job.done.done():
                 golden = job.goldens[head.get("golden", 0)] if job.goldens else ""
-                job.done.set_result(({**head, "golden_sha256": golden}, body))
+                behind = {"golden_sha256": golden, "inspected_percent": job.inspected}
+                job.done.set_result(({**head, **behind}, body))
 
     def _prepared(self, job: _Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
         """The message for a job; the golden image goes along where the child does not have it,
@@ -333,11 +340,14 @@ class Engine:
             key, sent = self._parts.key(part_type), self._known.get(part_type)
             if sent is None or sent.key != key:
                 part = self._parts.get(part_type)
+                job.inspected = left_to_inspect(job.head, part.rules)
                 goldens, job.golden_sent = part.goldens, True
                 self._known.pop(part_type, None)
                 if len(self._known) >= GOLDEN_KEPT:
                     forget.append(self._known.popitem(last=False)[0])
                 sent = self._known[part_type] = _Sent(key, digest_of(goldens), part.rules)
+            else:
+                job.inspected = left_to_inspect(job.head, sent.rules)
         except KeyError as error:
             raise Refused.of(
                 Reason.PART_UNKNOWN,

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.signed.inspected import Polygon
+from framegate.signed.inspected import (
+    MAX_MIN_SIZE_SHARE,
+    Polygon,
+    inspected_share,
+    require_inspected,
+)
 from framegate.wire import sha256
 
 
@@ -112,3 +117,20 @@ class GoldenImages:
 def digest_of(goldens: tuple[bytes, ...]) -> tuple[str, ...]:
     """Hex SHA-256 of each golden image."""
     return tuple(sha256(g).hex() for g in goldens)
+
+
+def left_to_inspect(head: Mapping[str, Any], rules: Mapping[str, Any]) -> int:
+    """Percent of a frame's picture that its masks and the part's rules leave to be inspected.
+
+    `head` has the frame's masks, width and height. Raises Refused (INSPECTED_SHARE) where that is
+    too little, or where what counts as a defect has to be too large for a picture of this size:
+    each alone is refused where it is set, both together are met here.
+    """
+    share = inspected_share(head["masks"], rules["ignore"])
+    require_inspected(share, Reason.INSPECTED_SHARE, "masks and a part's rules")
+    largest = MAX_MIN_SIZE_SHARE * min(head["width"], head["height"])
+    if rules["min_size_px"] > largest:
+        expected = f"a smallest size of at most {largest:.0f} px in a picture of this size"
+        hint = "framegate part add, with a smaller --min-size"
+        raise Refused.of(Reason.INSPECTED_SHARE, expected, rules["min_size_px"], hint)
+    return share

@@ -227,7 +227,8 @@ class RemoteEngine(Engine):
         finished, _ = await self._submit(
             device, {"kind": "finish", "of": prepared["id"], **sides, **shapes}, maps
         )
-        return {**finished, "golden_sha256": prepared["golden_sha256"]}
+        behind = {name: prepared[name] for name in ("golden_sha256", "inspected_percent")}
+        return {**finished, **behind}
 
     async def _known_answers(self) -> int:
         """The known answers, by way of the server. Raises Refused (KNOWN_ANSWER) or Unavailable."""

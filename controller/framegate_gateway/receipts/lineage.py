@@ -85,6 +85,7 @@ def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, A
             "outcome": fg["outcome"],
             "reason": fg["reason"],
             "defects": verdict["defects"],
+            "inspected_percent": fg.get("inspected_percent"),
             "sha256": claims["response_hash"],
         },
         "receipt": {"sequence_number": claims["sequence_number"], "batch": _batch(batch)},

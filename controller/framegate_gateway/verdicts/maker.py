@@ -36,6 +36,9 @@ VERDICT_LIFE_MS: Final = 30_000
 """A part on a conveyor waits seconds; a verdict that arrives later must not open a gate."""
 
 
+_NOT_INSPECTED: Final = Inspection((), "", 0)
+
+
 class FrameKeeper(Protocol):
     """Where inspected frames go to rest; never waits."""
 
@@ -93,9 +96,7 @@ class VerdictMaker:
             admitted.counter,
             admitted,
         )
-        verdict, envelope = await self._made(
-            frame, outcome, "", inspection.defects, inspection.golden_sha256, took_ms
-        )
+        verdict, envelope = await self._made(frame, outcome, "", inspection, took_ms)
         kept = (
             KeptFrame(
                 admitted.image,
@@ -137,17 +138,13 @@ class VerdictMaker:
                 admitted,
             )
         try:
-            verdict, envelope = await self._made(
-                frame, Outcome.UNINSPECTED, reason.value, (), "", 0.0
-            )
+            verdict, envelope = await self._made(frame, Outcome.UNINSPECTED, reason.value)
         except Unavailable as error:
             if error.reason != Reason.RECEIPT:
                 raise
             # a full disk must not silence the gateway: what diverts the part may leave without a
             # receipt, what lets it pass may not
-            verdict, envelope = self._signed(
-                frame, Outcome.UNINSPECTED, Reason.RECEIPT.value, (), ""
-            )
+            verdict, envelope = self._signed(frame, Outcome.UNINSPECTED, Reason.RECEIPT.value)
             self._publish(verdict, envelope)
         self._journal.add(verdict, envelope, None)
         return envelope
@@ -212,11 +209,10 @@ class VerdictMaker:
         frame: _Frame,
         outcome: Outcome,
         reason: str,
-        defects: tuple[dict[str, Any], ...],
-        golden: str,
-        took_ms: float,
+        inspection: Inspection = _NOT_INSPECTED,
+        took_ms: float = 0.0,
     ) -> tuple[Verdict, bytes]:
-        verdict, envelope = self._signed(frame, outcome, reason, defects, golden)
+        verdict, envelope = self._signed(frame, outcome, reason, inspection)
         payload = verdict.payload()
         number = self._receipts.next_number()
         leaf = verdict_leaf(
@@ -247,8 +243,7 @@ class VerdictMaker:
         frame: _Frame,
         outcome: Outcome,
         reason: str,
-        defects: tuple[dict[str, Any], ...],
-        golden: str,
+        inspection: Inspection = _NOT_INSPECTED,
     ) -> tuple[Verdict, bytes]:
         credentials = self._credentials()
         if outcome != Outcome.UNINSPECTED and self._keys.credentials is None:
@@ -266,9 +261,10 @@ class VerdictMaker:
             trigger_sequence=m.trigger_sequence,
             outcome=outcome.value,
             reason=reason,
-            defects=defects,
+            defects=inspection.defects,
             model_sha256=self._model(frame),
-            golden_sha256=golden,
+            golden_sha256=inspection.golden_sha256,
+            inspected_percent=inspection.inspected_percent,
             input_sha256=frame.image_sha256,
             result_id=frame.admitted.standing.result_id if frame.admitted else "",
             session=m.session.hex(),

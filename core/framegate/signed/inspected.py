@@ -14,13 +14,10 @@ from itertools import chain, pairwise
 from typing import Final
 
 from framegate.errors import Reason, Refused
+from framegate.receipt_verifier import MIN_INSPECTED
 
 GRID: Final = 256
 """Cells along each side. An outline costs at most one cell at each end, 0.4 % of a side."""
-MIN_INSPECTED: Final = 60
-"""Percent of the picture that must be left: masks are for a person's hands at the belt's edge, and
-ignored regions for a label or a connector. A part whose better half is left out is not inspected.
-"""
 MAX_AT_LEAST: Final = 0.95
 """The highest threshold of a class. Scores end below one: a class that has to be surer than this is
 hardly ever reported.
@@ -29,6 +26,7 @@ MAX_MIN_SIZE_PX: Final = 64.0
 """The largest defect, by its longer side, that a part's rules may leave out."""
 MAX_MIN_SIZE_SHARE: Final = 0.10
 """The same as a share of the frame's shorter side: in a small picture fewer pixels are a lot."""
+
 
 Polygon = tuple[tuple[float, float], ...]
 _FULL: Final = (1 << GRID) - 1
@@ -60,7 +58,7 @@ def require_inspected(share: int, reason: Reason, what: str) -> None:
     if share < MIN_INSPECTED:
         raise Refused.of(
             reason,
-            f"{what} that leaves {MIN_INSPECTED} % of the picture or more to be inspected",
+            f"{MIN_INSPECTED} % of the picture or more left to be inspected by {what}",
             f"{share} %",
             "mask or ignore less of it",
         )

@@ -90,7 +90,7 @@ def check_masks(regions: Sequence[Any]) -> tuple[Polygon, ...]:
     percent of the picture. Raises Malformed or Refused (MASK).
     """
     polygons = parse_regions(regions)
-    require_inspected(inspected_share(polygons), Reason.MASK, "a mask")
+    require_inspected(inspected_share(polygons), Reason.MASK, "masks")
     return polygons
 
 

@@ -16,12 +16,14 @@ from typing import Any, ClassVar, Final, Self
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose
-from framegate.receipt_verifier import BATCH_TYPE, CHECKPOINT_TYPE, FORMAT
+from framegate.receipt_verifier import BATCH_TYPE, CHECKPOINT_TYPE, FORMAT, PROFILE_1, PROFILE_2
 from framegate.signed.dsse import strict_json
 from framegate.signed.statement import Statement, Verdict
 from framegate.wire import FrameMetadata, sha256
 
-EAT_PROFILE: Final = "tag:framegate,2026:receipt-1"
+EAT_PROFILE: Final = PROFILE_2
+_PROFILES: Final = frozenset({PROFILE_1, PROFILE_2})
+"""Leaves that a store may hold."""
 MAX_BATCH: Final = 4096
 """Leaves of one batch: a path of twelve steps."""
 
@@ -127,6 +129,7 @@ def verdict_leaf(
         "reason": verdict.reason,
         "result_id": verdict.result_id,
         "golden_sha256": verdict.golden_sha256,
+        "inspected_percent": verdict.inspected_percent,
         "frame_metadata_sha256": sha256(metadata).hex() if metadata else "",
         "mask_version": mask_version,
         "firmware_profile": behind.firmware_profile,
@@ -303,7 +306,7 @@ def continues(batch: ReceiptBatch, last: ReceiptBatch | None, last_sha256: str) 
 def parse_leaf(leaf: bytes) -> dict[str, Any]:
     """The claims of a leaf of one's own store. Raises Malformed."""
     claims = strict_json(leaf)
-    if type(claims) is not dict or claims.get("eat_profile") != EAT_PROFILE:
+    if type(claims) is not dict or claims.get("eat_profile") not in _PROFILES:
         raise Malformed.of(Reason.RECEIPT, f"a leaf of {EAT_PROFILE}", type(claims).__name__)
     return claims
 

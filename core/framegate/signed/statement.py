@@ -18,6 +18,7 @@ from cryptography import x509
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose, common_name, verify_certificate
+from framegate.receipt_verifier import MIN_INSPECTED
 from framegate.signed.dsse import (
     envelope_certificate,
     parse_envelope,
@@ -144,7 +145,8 @@ class Grant(Statement):
 @dataclass(frozen=True, slots=True)
 class Verdict(Statement):
     """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}]; `reason` is
-    empty unless UNINSPECTED.
+    empty unless UNINSPECTED. `inspected_percent`: how much of the picture masks and the part's
+    rules left to be inspected, 0 where UNINSPECTED.
     """
 
     verdict_id: str
@@ -159,6 +161,7 @@ class Verdict(Statement):
     defects: tuple[dict[str, Any], ...]
     model_sha256: str
     golden_sha256: str
+    inspected_percent: int
     input_sha256: str
     result_id: str
     session: str
@@ -210,7 +213,8 @@ def verify_verdict(
     """A verdict that may be acted on.
 
     1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has
-       none and a model, UNINSPECTED a reason;
+       none and a model, UNINSPECTED a reason; of what was inspected it was `MIN_INSPECTED` percent
+       of the picture or more;
     6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's
        certificate names the gateway it claims to be of. Raises Malformed or Refused (VERDICT). An
        expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
@@ -230,6 +234,10 @@ def verify_verdict(
         verdict.model_sha256 and verdict.input_sha256 and verdict.golden_sha256
     ):
         raise Refused.of(Reason.VERDICT, "digests of model, frame and golden image", "none")
+    least, most = (0, 0) if verdict.outcome == Outcome.UNINSPECTED else (MIN_INSPECTED, 100)
+    if not least <= verdict.inspected_percent <= most:
+        expected = f"{least} to {most} % of the picture inspected"
+        raise Refused.of(Reason.VERDICT, expected, verdict.inspected_percent)
     now_ms = int(now.timestamp() * 1000)
     life = verdict.valid_until_ms - verdict.issued_at_ms
     if (

@@ -39,7 +39,7 @@ class LyingMaker(VerdictMaker):
             other = hashlib.sha256(b"a good part" + os.urandom(8)).digest()
             return await super().inspected(
                 replace(admitted, image_sha256=other),
-                Inspection((), inspection.golden_sha256),
+                replace(inspection, defects=()),
                 took_ms,
             )
         if self.lie == "invent":
@@ -55,7 +55,7 @@ class LyingMaker(VerdictMaker):
                 image_sha256=secrets.token_bytes(32),
                 counter=admitted.counter + 10**6,
             )
-            await super().inspected(ghost, Inspection((), inspection.golden_sha256), took_ms)
+            await super().inspected(ghost, replace(inspection, defects=()), took_ms)
         if self.lie == "drop" and self._count % 3 == 0:
             frame_verdict, envelope = self._signed_only(admitted, inspection)
             self._journal.add(frame_verdict, envelope, None)
@@ -74,7 +74,7 @@ class LyingMaker(VerdictMaker):
             admitted,
         )
         outcome = Outcome.DEFECT if inspection.defects else Outcome.PASS
-        return self._signed(frame, outcome, "", inspection.defects, inspection.golden_sha256)
+        return self._signed(frame, outcome, "", inspection)
 
 
 def run_lying_gateway(

@@ -14,6 +14,7 @@ from typing import Any
 from framegate.errors import FramegateError
 from framegate.record.verify import FORMAT, AuditRefused, LogAnchor, verify_log
 from framegate.record.witness import head_line
+from framegate_operator.asked_content import read_asked
 from framegate_operator.connection import load_context, operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import Seen, Target, attempt
@@ -93,22 +94,28 @@ def _reason(work: Callable[[], Any]) -> tuple[str, str]:
     return "accepted", ""
 
 
+def _yes(somebody: Any, request: str) -> None:
+    """Somebody approves what they are shown, as `framegate access approve` does."""
+    shown = read_asked(somebody.ShowAccess(pb.ShowAccessRequest(id=request)))
+    somebody.DecideAccess(pb.DecideRequest(id=request, approve=True, content_sha256=shown.digest))
+
+
 def _own(anna: Any) -> tuple[bool, str]:
     _, request = _reason(lambda: anna.SetZone(_zone("own")))
-    said, _ = _reason(lambda: anna.DecideAccess(pb.DecideRequest(id=request, approve=True)))
+    said, _ = _reason(lambda: _yes(anna, request))
     return said != "accepted", f"own: {said}"
 
 
 def _swapped(anna: Any, sara: Any) -> tuple[bool, str]:
     _, request = _reason(lambda: anna.SetZone(_zone("harmless")))
-    sara.DecideAccess(pb.DecideRequest(id=request, approve=True))
+    _yes(sara, request)
     said, _ = _reason(lambda: anna.SetZone(_zone("harmful")))
     return said != "accepted", f"swapped: {said}"
 
 
 def _raced(anna: Any, sara: Any) -> tuple[bool, str]:
     _, request = _reason(lambda: anna.SetZone(_zone("once")))
-    sara.DecideAccess(pb.DecideRequest(id=request, approve=True))
+    _yes(sara, request)
     with ThreadPoolExecutor(RACERS) as pool:
         said = list(
             pool.map(lambda _: _reason(lambda: anna.SetZone(_zone("once")))[0], range(RACERS))
@@ -121,19 +128,19 @@ def _disabled(t: Target, anna: Any, sara: Any) -> tuple[bool, str]:
     back.
     """
     asked = anna.RequestRole(pb.RoleRequest(role="admin", zone="*", minutes=30, reason="campaign"))
-    sara.DecideAccess(pb.DecideRequest(id=asked.id, approve=True))
+    _yes(sara, asked.id)
     _, adding = _reason(
         lambda: anna.AddOperator(pb.AddOperatorRequest(name="sven", roles=["security"]))
     )
-    sara.DecideAccess(pb.DecideRequest(id=adding, approve=True))
+    _yes(sara, adding)
     with operator_stub(load_context(t.plant.add_person("sven", "security"))) as sven:
         _, request = _reason(lambda: anna.SetZone(_zone("late")))
-        sven.DecideAccess(pb.DecideRequest(id=request, approve=True))
+        _yes(sven, request)
         anna.DisableOperator(pb.DisableOperatorRequest(name="sven", reason="campaign"))
         said, _ = _reason(lambda: anna.SetZone(_zone("late")))
         gone, _ = _reason(lambda: sven.WhoAmI(pb.WhoAmIRequest()))
     _, one = _reason(lambda: anna.SetQuorum(pb.QuorumRequest(value=1)))
-    sara.DecideAccess(pb.DecideRequest(id=one, approve=True))
+    _yes(sara, one)
     restored, _ = _reason(lambda: anna.SetQuorum(pb.QuorumRequest(value=1)))
     return (
         said != "accepted" and gone != "accepted" and restored == "accepted",

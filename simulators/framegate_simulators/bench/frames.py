@@ -246,7 +246,7 @@ async def bench_security(camera: SoftwareCamera) -> dict[str, Any]:
         t1 = time.perf_counter()
         admitted = link.admit(link.open_frame(frame.metadata, frame.sealed))
         t2 = time.perf_counter()
-        await maker.inspected(admitted, Inspection((), ""), 0.0)
+        await maker.inspected(admitted, Inspection((), "", 100), 0.0)
         parts.append((t1 - t0, t2 - t1, time.perf_counter() - t2))
     receipts.close()
     ms = 1e3 * np.array(parts)

@@ -117,14 +117,14 @@ async def _frame_path(folder: Path, camera: SoftwareCamera) -> dict[str, Any]:
         took = []
         for one in admitted:
             begun = time.perf_counter()
-            await maker.inspected(one, Inspection((), "aa"), 1.0)
+            await maker.inspected(one, Inspection((), "aa", 100), 1.0)
             took.append(time.perf_counter() - begun)
         wall_ms[name] = 1e3 * float(np.median(took))
         cpu = []
         for number, one in enumerate(admitted):
             again = replace(one, counter=FRAMES + number)
             cpu_begun = time.thread_time()
-            await maker.inspected(again, Inspection((), "aa"), 1.0)
+            await maker.inspected(again, Inspection((), "aa", 100), 1.0)
             cpu.append(time.thread_time() - cpu_begun)
         loop_ms[name] = 1e3 * float(np.median(cpu))
         store.close()
@@ -154,7 +154,7 @@ async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dic
     for number in range(3000):
         frame = session.seal(captured(number, FRAME_BYTES), number.to_bytes(4, "big") * 8)
         await maker.inspected(
-            link.admit(link.open_frame(frame.metadata, frame.sealed)), Inspection((), "aa"), 1.0
+            link.admit(link.open_frame(frame.metadata, frame.sealed)), Inspection((), "aa", 100), 1.0
         )
         session.owed.answered(number)
         if number % 40 == 0:
@@ -282,7 +282,7 @@ async def _adapter(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> di
     for number in range(FRAMES):
         frame = session.seal(captured(number, FRAME_BYTES), number.to_bytes(4, "big") * 8)
         envelope = await maker.inspected(
-            link.admit(link.open_frame(frame.metadata, frame.sealed)), Inspection((), "aa"), 1.0
+            link.admit(link.open_frame(frame.metadata, frame.sealed)), Inspection((), "aa", 100), 1.0
         )
         adapter.trigger(Trigger(f"p{number}", "t", number))
         begun = time.perf_counter()

@@ -25,6 +25,7 @@ def test_sound_verdicts(keys):
         replace(
             PASS,
             outcome="UNINSPECTED",
+            inspected_percent=0,
             reason="quarantined",
             model_sha256="",
             golden_sha256="",

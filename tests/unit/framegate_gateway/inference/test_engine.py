@@ -60,6 +60,11 @@ class OnePart:
         return self.part
 
 
+def band(top: float, bottom: float):
+    """A strip of the picture over its whole width."""
+    return ((0.0, top), (1.0, top), (1.0, bottom), (0.0, bottom))
+
+
 async def test_the_engine_takes_a_parts_variants_rules_and_their_change(tmp_path):
     png = lambda image: cv2.imencode(".png", image)[1].tobytes()  # noqa: E731
     other, own = (
@@ -74,10 +79,23 @@ async def test_the_engine_takes_a_parts_variants_rules_and_their_change(tmp_path
         whole = await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)
         assert whole.golden_sha256 == sha256(own).hex(), "the variant that is like the frame"
         assert len(whole.defects) >= 5
-        parts.part = replace(parts.part, ignore=(((0, 0), (1, 0), (1, 1), (0, 1)),), version=2)
-        assert (
-            await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)
-        ).defects == ()
+        assert whole.inspected_percent == 100
+        parts.part = replace(parts.part, ignore=(band(0.7, 1.0),), version=2)
+        fewer = await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)
+        assert len(fewer.defects) < len(whole.defects) and fewer.inspected_percent in {69, 70}
+        assert all((d["box"][1] + d["box"][3]) / 2 < 0.7 * 640 for d in fewer.defects)
+        for part, masks in (
+            (replace(parts.part, ignore=(band(0.0, 1.0),), version=3), ()),
+            (replace(parts.part, version=4), (band(0.0, 0.3),)),
+            (replace(parts.part, ignore=(), min_size_px=64.1, version=5), ()),
+        ):
+            parts.part = part
+            with pytest.raises(Refused) as caught:
+                await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640, masks)
+            assert caught.value.reason == Reason.INSPECTED_SHARE, "each alone, or both together"
+        parts.part = replace(parts.part, min_size_px=0.0, version=6)
+        again = await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)
+        assert again.defects == whole.defects, "a refusal leaves nothing behind"
         parts.part = Part("board", (other,), version=3)
         with pytest.raises(Refused) as caught:
             await engine.inspect("cam", "board", encoded(BOARD.frame), 1, 640, 640)

@@ -138,7 +138,7 @@ async def test_another_fleets_root_and_its_log(receipts_desk, tmp_path):
 
 async def test_a_gateway_that_alters_a_frame(receipts_desk):
     sealed = replace(receipts_desk.admitted, image_sha256=os.urandom(32), counter=4)
-    await receipts_desk.maker.inspected(sealed, Inspection((), "aa"), 1.0)
+    await receipts_desk.maker.inspected(sealed, Inspection((), "aa", 100), 1.0)
     receipts = await proved(receipts_desk)
     assert receipts_desk.refused(receipts[0]) == "camera-path" and receipts_desk.check(receipts[1])
 
@@ -153,7 +153,7 @@ async def test_a_gateway_that_invents_a_frame(receipts_desk):
             image_sha256=os.urandom(32),
             counter=77,
         ),
-        Inspection((), "aa"),
+        Inspection((), "aa", 100),
         1.0,
     )
     receipts = await proved(receipts_desk)
