@@ -248,7 +248,7 @@ def _verified(
             "not in the controller's log yet: the time of this receipt is the gateway's word"
         )
     if is_gap:
-        _gap(fg, payload or metadata, camera_part)  # 13
+        _gap(fg, payload or metadata, camera_part)  # 12
         notes.append("no frame came: that is the gateway's word")
         return VerifiedReceipt(claims, {}, batch, logged_ms, b"", 0, 0, (), tuple(notes))
     return _camera(
