@@ -154,7 +154,9 @@ async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dic
     for number in range(3000):
         frame = session.seal(captured(number, FRAME_BYTES), number.to_bytes(4, "big") * 8)
         await maker.inspected(
-            link.admit(link.open_frame(frame.metadata, frame.sealed)), Inspection((), "aa", 100), 1.0
+            link.admit(link.open_frame(frame.metadata, frame.sealed)),
+            Inspection((), "aa", 100),
+            1.0,
         )
         session.owed.answered(number)
         if number % 40 == 0:
@@ -282,7 +284,9 @@ async def _adapter(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> di
     for number in range(FRAMES):
         frame = session.seal(captured(number, FRAME_BYTES), number.to_bytes(4, "big") * 8)
         envelope = await maker.inspected(
-            link.admit(link.open_frame(frame.metadata, frame.sealed)), Inspection((), "aa", 100), 1.0
+            link.admit(link.open_frame(frame.metadata, frame.sealed)),
+            Inspection((), "aa", 100),
+            1.0,
         )
         adapter.trigger(Trigger(f"p{number}", "t", number))
         begun = time.perf_counter()
