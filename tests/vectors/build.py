@@ -14,10 +14,12 @@ from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import entry_bytes
 from framegate.record.merkle import Tree
 from framegate.signed.decision import Decision
+from framegate.signed.inspected import inspected_share
 from framegate.signed.model import bundle_digest
 from framegate.signed.part import PartStatement
 from framegate.signed.pin import ModelPin
-from framegate.signed.receipt import TriggerGap, gap_leaf
+from framegate.signed.receipt import Provenance, TriggerGap, gap_leaf, verdict_leaf
+from framegate.signed.statement import Verdict
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
 from framegate.tpm.policy import policy_pcr
@@ -221,6 +223,29 @@ def vectors() -> dict[str, object]:
     gap = gap_leaf(
         42, fill("gap", 16).hex(), "gateway.line-1.gw1", "line-1", 1790000000000, skipped
     )
+    corner = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5))
+    crossed = ((0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+    verdict = Verdict(
+        verdict_id=fill("verdict", 16).hex(),
+        gateway="gateway.line-1.gw1",
+        device="camera.line-1.cam1",
+        zone="line-1",
+        part="board-1-00001",
+        part_type="drawn-1",
+        trigger_sequence=1,
+        outcome="PASS",
+        reason="",
+        defects=(),
+        model_sha256=fill("model", 32).hex(),
+        golden_sha256=fill("golden", 32).hex(),
+        inspected_percent=inspected_share([corner]),
+        input_sha256=fill("image", 32).hex(),
+        result_id=fill("result", 16).hex(),
+        session=fill("frame session", 16).hex(),
+        counter=4,
+        issued_at_ms=1790000000000,
+        valid_until_ms=1790000030000,
+    )
     decision = Decision(
         decision_id=fill("decision", 16).hex(),
         line="press-7",
@@ -269,6 +294,13 @@ def vectors() -> dict[str, object]:
         "bundle_digest": bundle.hex(),
         "model_pin": pin.payload().hex(),
         "part": part.payload().hex(),
+        "verdict": verdict.payload().hex(),
+        "verdict_leaf": verdict_leaf(
+            7, verdict, verdict.payload(), metadata.marshal(), Provenance(), 12.5
+        ).hex(),
+        "inspected_shares": bytes(
+            [inspected_share([corner]), inspected_share([crossed]), inspected_share([])]
+        ).hex(),
         "gap_leaf": gap.hex(),
         "line_decision": decision.payload().hex(),
         "policy_pcr": policy_pcr(PcrSelection(Alg.SHA256, tuple(range(8))), values).hex(),

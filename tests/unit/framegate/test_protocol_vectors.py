@@ -205,12 +205,26 @@ def test_the_audit_log_by_hand_from_the_documented_bytes():
     )
 
 
+def test_the_inspected_share_in_a_verdict_and_its_leaf_by_hand():
+    """A quarter of the picture, and what its outline passes through: one row and one column of
+    cells more; two triangles that meet in the middle.
+    """
+    quarter = 100 * (256 * 256 - 129 * 129) // (256 * 256)
+    assert list(VECTORS["inspected_shares"]) == [quarter, 49, 100]
+    verdict, leaf = json.loads(VECTORS["verdict"]), json.loads(VECTORS["verdict_leaf"])
+    for body, raw in ((verdict, VECTORS["verdict"]), (leaf, VECTORS["verdict_leaf"])):
+        assert json.dumps(body, sort_keys=True, separators=(",", ":")).encode() == raw
+    assert leaf["eat_profile"] == "tag:framegate,2026:receipt-2"
+    assert verdict["inspected_percent"] == leaf["fg"]["inspected_percent"] == quarter
+    assert leaf["response_hash"] == hashlib.sha256(VECTORS["verdict"]).hexdigest()
+
+
 def test_the_leaf_of_a_gap_and_a_lines_decision_by_hand():
     gap, decision = json.loads(VECTORS["gap_leaf"]), json.loads(VECTORS["line_decision"])
     for body, raw in ((gap, VECTORS["gap_leaf"]), (decision, VECTORS["line_decision"])):
         assert json.dumps(body, sort_keys=True, separators=(",", ":")).encode() == raw
     assert set(gap) == {"eat_profile", "kind", "iss", "cti", "iat_ms", "sequence_number", "fg"}
-    assert (gap["kind"], gap["eat_profile"]) == ("gap", "tag:framegate,2026:receipt-1")
+    assert (gap["kind"], gap["eat_profile"]) == ("gap", "tag:framegate,2026:receipt-2")
     assert gap["fg"] == {
         "device": "camera.line-1.cam1",
         "zone": "line-1",

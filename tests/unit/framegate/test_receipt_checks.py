@@ -116,7 +116,7 @@ async def test_what_a_gateway_signs_and_should_not(receipts_desk, changes, check
 
 async def test_a_frame_that_could_not_be_read_has_nothing_of_the_camera(receipts_desk):
     receipt = (await proved(receipts_desk))[0]
-    nothing = {"outcome": "UNINSPECTED", "reason": "image"}
+    nothing = {"outcome": "UNINSPECTED", "reason": "image", "inspected_percent": 0}
     unread = restated(
         receipts_desk,
         receipt,
