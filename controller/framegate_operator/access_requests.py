@@ -80,6 +80,10 @@ def _lines(shown: AskedContent | pb.AccessRow) -> list[str]:
     return [f"request {shown.id}: {printable(shown.summary)}: {printable(shown.reason)}"]
 
 
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 @app.command("show")
 @read
 def show(
@@ -120,7 +124,7 @@ def approve(
         shown = _shown(stub, identifier)
         for line in _lines(shown):
             talk.print(line, markup=False)
-        if sys.stdin.isatty() and not yes:
+        if _at_a_terminal() and not yes:
             typer.confirm("approve exactly this?", abort=True, err=True)
         row, digest = (shown.row, shown.digest) if isinstance(shown, AskedContent) else (shown, b"")
         request = pb.DecideRequest(id=row.id, approve=True, reason=reason, content_sha256=digest)

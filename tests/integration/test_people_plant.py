@@ -69,7 +69,11 @@ def test_waiting_for_somebody_elses_approval(site):
         20,
     )
     assert row["requester"] == "anna" and row["needed"] == 1
-    p.framegate("access", "approve", row["id"][:4], who=site.sara)
+    shown = p.ask("access", "show", row["id"])
+    assert shown["content_type"] and shown["content_sha256"] == row["content_sha256"]
+    assert shown["summary"] == row["summary"] and shown["members"]
+    said = p.framegate("access", "approve", row["id"][:4], who=site.sara)
+    assert shown["content_sha256"] in said.stderr and "own words" in said.stderr
     assert waiting.wait(30) == 0, waiting.stderr.read()
     wait_for("cam1 to heal", lambda: p.state_of(site.camera) == "trusted", 20)
     site.goes_on()
