@@ -140,7 +140,7 @@ async def test_n147_in_flight_limits(port, monkeypatch):
     async def inspect(*_):
         inside.release()
         await go.wait()
-        return Inspection((), "aa")
+        return Inspection((), "aa", 100)
 
     monkeypatch.setattr(port.models, "inspect", inspect)
     flying = [asyncio.create_task(port.infer(BOARD.frame)) for _ in range(MAX_IN_FLIGHT)]

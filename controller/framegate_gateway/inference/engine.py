@@ -45,9 +45,7 @@ a tenth of a second.
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the model found. `defects`: [{kind, score, box}], best first; `inspected_percent`: how
-    much of the picture masks and the part's rules left to be inspected.
-    """
+    """What the model found, in how much of the picture. `defects`: [{kind, score, box}], best first."""
 
     defects: tuple[dict[str, Any], ...]
     golden_sha256: str
@@ -239,9 +237,8 @@ class Engine:
             )
         if self.stopped is not None:  # it deviated while this frame was on its way
             raise Refused(self.stopped.failures)
-        return Inspection(
-            tuple(answer["defects"]), answer["golden_sha256"], answer["inspected_percent"]
-        )
+        share = answer["inspected_percent"]
+        return Inspection(tuple(answer["defects"]), answer["golden_sha256"], share)
 
     async def _inspected(self, device: str, head: dict[str, Any], image: bytes) -> dict[str, Any]:
         return (await self._submit(device, head, image))[0]
@@ -393,12 +390,8 @@ class Engine:
             self._child = None
         self._known.clear()
         for job in self._flying:
-            _fail(
-                job,
-                Unavailable.of(
-                    Reason.INFERENCE, "an answer of the model", "the inference child ended"
-                ),
-            )
+            ended = "the inference child ended"
+            _fail(job, Unavailable.of(Reason.INFERENCE, "an answer of the model", ended))
         self._flying.clear()
 
 
