@@ -45,7 +45,7 @@ a tenth of a second.
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the model found, in how much of the picture. `defects`: [{kind, score, box}], best first."""
+    """What the model found, in how much of it. `defects`: [{kind, score, box}], best first."""
 
     defects: tuple[dict[str, Any], ...]
     golden_sha256: str
