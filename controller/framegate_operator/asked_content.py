@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from framegate.errors import Reason, Refused
 from framegate_host.console import printable
+from framegate_host.private_files import private_folder, write_private
 from framegate_proto.asked import content_of, message_of
 from framegate_proto.rendering import in_lines, quoted, render
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -110,14 +111,14 @@ def save_bytes(asked: AskedContent, folder: Path) -> list[Path]:
     """Write each member that is bytes, such as a golden image or a certificate, into a file of
     `folder` of its own, to be looked at with other programs.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     written = []
     for field in asked.message.DESCRIPTOR.fields:
         value = getattr(asked.message, field.name)
         values = list(value) if field.is_repeated else [value]
         for number, item in enumerate(v for v in values if isinstance(v, bytes) and v):
-            path = folder / f"{asked.row.id}-{field.name}-{number}"
-            path.write_bytes(item)
+            path = folder / f"{asked.digest.hex()[:16]}-{field.name}-{number}"
+            write_private(path, item)
             written.append(path)
     return written
 

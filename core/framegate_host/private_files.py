@@ -98,6 +98,17 @@ def make_private(path: Path, data: bytes) -> None:
     _write(path, data, PRIVATE_FILE, durable=True)
 
 
+@contextlib.contextmanager
+def creating_private(path: Path) -> Iterator[BinaryIO]:
+    """A file to write bit by bit at `path`, where nothing is; on the disk once the block ends.
+    Raises FileExistsError where something is.
+    """
+    with os.fdopen(os.open(path, _NEW, PRIVATE_FILE), "wb") as out:
+        yield out
+        out.flush()
+        os.fsync(out.fileno())
+
+
 def append_private(path: Path) -> int:
     """A descriptor that appends to `path`. A link is followed: the file may be a person's own.
 

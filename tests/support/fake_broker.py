@@ -108,7 +108,10 @@ class FakeBroker:
 def _body(connection: ssl.SSLSocket) -> bytes:
     length = shift = 0
     while True:
-        byte = connection.recv(1)[0]
+        first = connection.recv(1)
+        if not first:
+            raise ConnectionError("the client went away")
+        byte = first[0]
         length |= (byte & 127) << shift
         shift += 7
         if byte < 128:

@@ -13,6 +13,7 @@ from framegate_host.file_lock import hold
 from framegate_host.private_files import (
     append_private,
     append_public,
+    creating_private,
     make_private,
     private_folder,
     public_folder,
@@ -56,6 +57,14 @@ def streamed(path: Path) -> None:
         out.write(b"x")
 
 
+def created(path: Path) -> None:
+    with creating_private(path) as out:
+        assert mode(path) == 0o600
+        out.write(b"x")
+    with pytest.raises(FileExistsError), creating_private(path):
+        pass
+
+
 WAYS = {
     "write": lambda path: write_private(path, b"x"),
     "not durable": lambda path: write_private(path, b"x", durable=False),
@@ -64,6 +73,7 @@ WAYS = {
     "touch": touch_private,
     "hold": lambda path: os.close(hold(path)),
     "stream": streamed,
+    "create": created,
 }
 
 
@@ -209,6 +219,11 @@ ELSEWHERE = {
     ("controller/framegate_line/ledger.py", "sqlite3.connect"): "touched before; or only read",
     ("core/framegate_host/confinement.py", "write_text"): "the kernel's own files in /proc",
     ("core/framegate_host/sqlite_file.py", "sqlite3.connect"): "touched before",
+    ("controller/framegate_controller/store/copying.py", "sqlite3.connect"): "touched before",
+    ("controller/framegate_controller/restoration/archive.py", "open"): "into a private file",
+    ("controller/framegate_controller/restoration/backup.py", "TemporaryDirectory"): "0700",
+    ("controller/framegate_controller/restoration/restore.py", "TemporaryDirectory"): "0700",
+    ("controller/framegate_controller/restoration/restore.py", "shutil.move"): "keeps the modes",
     ("agent/framegate_agent/camera/capture.py", "TemporaryDirectory"): "0700 by itself",
     ("controller/framegate_models/quantise.py", "TemporaryDirectory"): "0700 by itself",
 }

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Final
 from framegate.errors import Malformed, Reason
 from framegate.signed.backup import BackupFile, BackupManifest
 from framegate.signed.dsse import MAX_ENVELOPE_BYTES
-from framegate_host.private_files import PRIVATE_FILE, private_folder
+from framegate_host.private_files import PRIVATE_FILE, creating_private, private_folder
 
 MANIFEST: Final = "manifest.json"
 CHUNK: Final = 1024 * 1024
@@ -39,15 +38,14 @@ def write_archive(path: Path, manifest: bytes, files: Mapping[str, Path]) -> Non
     It is its owner's alone from the first byte on, and on the disk once this returns. Raises
     FileExistsError.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, PRIVATE_FILE), "wb") as out:
-        with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            tar.addfile(_entry(MANIFEST, len(manifest)), io.BytesIO(manifest))
-            for name, source in sorted(files.items()):
-                with source.open("rb") as content:
-                    tar.addfile(_entry(name, source.stat().st_size), content)
-        out.flush()
-        os.fsync(out.fileno())
+    with (
+        creating_private(path) as out,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        tar.addfile(_entry(MANIFEST, len(manifest)), io.BytesIO(manifest))
+        for name, source in sorted(files.items()):
+            with source.open("rb") as content:
+                tar.addfile(_entry(name, source.stat().st_size), content)
 
 
 @contextmanager
@@ -102,13 +100,10 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> str:
     content, digest = tar.extractfile(member), hashlib.sha256()
     if content is None:
         raise Malformed.of(Reason.BACKUP, f"a file {member.name}", "no content", _DAMAGED)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(target, flags, PRIVATE_FILE), "wb") as out:
+    with creating_private(target) as out:
         while chunk := content.read(CHUNK):
             out.write(chunk)
             digest.update(chunk)
-        out.flush()
-        os.fsync(out.fileno())
     return digest.hexdigest()
 
 

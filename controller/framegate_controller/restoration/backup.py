@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -19,6 +18,7 @@ from framegate_controller.restoration.archive import describe_file, rows_of, wri
 from framegate_controller.store.copying import copy_registry
 from framegate_controller.store.database import now_ms, open_registry
 from framegate_controller.store.shared.restorations import restored_times
+from framegate_host.private_files import make_private, private_folder
 
 TRIES: Final = 5
 """A rotation changes the keys' folder for some milliseconds, at most once in minutes."""
@@ -75,13 +75,11 @@ def _scratch(out: Path) -> Iterator[Path]:
 
 
 def _copy_keys(source: Source, folder: Path) -> list[Path]:
-    to = folder / "keys"
-    to.mkdir(mode=0o700)
+    to = private_folder(folder / "keys")
     for _ in range(TRIES):
         before = _listed(source)
         for path in before:
-            copyfile(path, to / path.name)
-            (to / path.name).chmod(0o600)
+            make_private(to / path.name, path.read_bytes())
         copied = {p: describe_file(to / p.name, p.name) for p in before}
         if copied == _described(source):
             return [to / p.name for p in before]
