@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 test -x .venv-train/bin/python || .venv/bin/python -m venv .venv-train
 .venv-train/bin/python -c 'import torch, onnx, onnxruntime, cryptography' 2>/dev/null || .venv-train/bin/python -m pip install -q --disable-pip-version-check \
-  torch==2.13.0 onnx numpy==2.4.6 opencv-python-headless==5.0.0.93 onnxruntime==1.32.0 cryptography asn1crypto
+  torch==2.13.0 onnx numpy==2.4.6 opencv-python-headless==5.0.0.93 onnxruntime==1.32.0 cryptography
 rm -rf build/model
 PYTHONPATH=core:controller:simulators .venv-train/bin/python -W ignore -m framegate_simulators.boards.train --out build/model --minutes "${MINUTES:-66}" --boards "${BOARDS:-6000}"
 bundle=controller/framegate_gateway/inference/default_bundle

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Malformed, Reason
-from framegate.identity.endorsement import load_maker_certificate
+from framegate.identity.endorsement import load_certificate_file
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
@@ -109,14 +108,9 @@ def add_tpm_ca(
 ) -> None:
     """Trust a TPM maker's CA: its endorsement certificates then count."""
     with errors():
-        raw = file.read_bytes()
         try:
-            certificates = (
-                x509.load_pem_x509_certificates(raw)
-                if b"-----BEGIN" in raw
-                else [load_maker_certificate(raw).certificate]
-            )
-        except (ValueError, Malformed) as error:
+            certificates = [c.certificate for c in load_certificate_file(file.read_bytes())]
+        except Malformed as error:
             raise Malformed.of(
                 Reason.USAGE, "a certificate in PEM or DER", f"{file}: {error}"
             ) from error

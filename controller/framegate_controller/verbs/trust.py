@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 
 from framegate.errors import Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
+from framegate.identity.endorsement import load_maker_certificate
 from framegate.registry.device import TpmMaker
 from framegate_controller.fleet.makers import add_maker
 from framegate_controller.people.authority import Aim
@@ -30,16 +31,18 @@ class AddTpmMaker(Verb[TpmMaker]):
 
     @classmethod
     def parse(cls, request: pb.TpmCa) -> Self:
-        """Raises Malformed (CERTIFICATE; USAGE where it says more than the certificate)."""
+        """Read as makers write them, DER or not. Raises Malformed (CERTIFICATE; USAGE where it says
+        more than the certificate).
+        """
         if request != pb.TpmCa(certificate=request.certificate):
             expected = "a certificate alone: its subject and digest are read from it"
             raise Malformed.of(Reason.USAGE, expected, "other members as well")
         try:
-            certificate = x509.load_der_x509_certificate(request.certificate)
+            certificate = load_maker_certificate(request.certificate).certificate
             return cls(certificate, certificate.subject.rfc4514_string()[:MAX_SUBJECT])
-        except UNREADABLE as error:
+        except (Malformed, *UNREADABLE) as error:
             raise Malformed.of(
-                Reason.CERTIFICATE, "a DER certificate", type(error).__name__
+                Reason.CERTIFICATE, "a TPM maker's certificate, DER", str(error)
             ) from error
 
     def aim(self, tx: Transaction) -> Aim:

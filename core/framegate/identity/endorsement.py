@@ -6,6 +6,9 @@ added; nothing is fetched.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,13 +28,26 @@ from cryptography.x509.verification import (
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
-from framegate.identity.lenient import LenientCertificate, load_leniently, verify_leniently
+from framegate.identity.lenient import (
+    LenientCertificate,
+    load_leniently,
+    signed_by,
+    unsigned,
+    verify_leniently,
+)
 from framegate.tpm.public import MAX_RSA_BITS, Public, require_ek
 
 EK_USAGE: Final = x509.ObjectIdentifier("2.23.133.8.1")
 """tcg-kp-EKCertificate."""
 MAX_CHAIN: Final = 6
 """Real chains have two or three intermediates."""
+SERIAL_BITS: Final = 159
+"""A positive serial number of at most 20 bytes (RFC 5280, 4.1.2.2)."""
+MAX_IN_FILE: Final = 1024
+"""All makers' CAs that are known fit in one PEM file: some 170."""
+_PEM: Final = re.compile(
+    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END ", re.ASCII
+)
 _NV_HEADER: Final = bytes.fromhex("1001")
 """TPM 1.2 and some 2.0 parts wrap the DER in TCG_FULL_CERT: tag 1001, type 00, 16-bit length, then
 1002 for a full certificate.
@@ -40,11 +56,11 @@ _NV_HEADER: Final = bytes.fromhex("1001")
 
 @dataclass(frozen=True, slots=True)
 class MakerCertificate:
-    """A certificate of a TPM maker. `strict` tells whether `cryptography` reads it; where it does
-    not, `lenient` is how it was read all the same.
+    """A certificate of a TPM maker. `strict` tells whether it is DER by the rules of RFC 5280; where
+    it is not, `lenient` is how it was read all the same.
 
-    `notes` say what had to be taken off or put right: wrapper, padding, order of a SET, RSAES-OAEP
-    key.
+    `notes` say what had to be taken off or put right: wrapper, padding, FALSE written out, order of
+    a SET, RSAES-OAEP key, a serial number that may not be.
     """
 
     der: bytes
@@ -78,17 +94,34 @@ def load_ek_certificate(raw: bytes) -> tuple[x509.Certificate, tuple[str, ...]]:
 
 
 def load_maker_certificate(raw: bytes) -> MakerCertificate:
-    """The certificate in `raw`, strictly read where that works, else leniently (N21). Raises
-    Malformed (EK_CHAIN) where neither does.
+    """The certificate in `raw`, DER; `strict` where nothing had to be put right to read it (N21).
+    Raises Malformed (EK_CHAIN) where it cannot be read at all.
     """
     data, notes = _unwrapped(raw)
+    lenient = load_leniently(data)
+    return MakerCertificate(data, lenient.readable, not lenient.notes, (*notes, *lenient.notes))
+
+
+def load_certificate_file(raw: bytes) -> list[MakerCertificate]:
+    """The certificates in a file, PEM or DER, read as `load_maker_certificate` does: a PEM file may
+    hold several, with words between them.
+
+    Raises Malformed (EK_CHAIN) where there is none, or one cannot be read; TOO_LARGE past
+    `MAX_IN_FILE`.
+    """
+    if b"-----BEGIN" not in raw:
+        return [load_maker_certificate(raw)]
+    blocks = _PEM.findall(raw)
+    if not blocks:
+        raise Malformed.of(Reason.EK_CHAIN, "BEGIN CERTIFICATE in PEM", "PEM of something else")
+    if len(blocks) > MAX_IN_FILE:
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"at most {MAX_IN_FILE} certificates in a file", len(blocks)
+        )
     try:
-        certificate = x509.load_der_x509_certificate(data)
-        certificate.public_key()
-    except UNREADABLE:
-        lenient = load_leniently(data)
-        return MakerCertificate(data, lenient.readable, False, (*notes, *lenient.notes))
-    return MakerCertificate(data, certificate, True, notes)
+        return [load_maker_certificate(base64.b64decode(b, validate=False)) for b in blocks]
+    except binascii.Error as error:
+        raise Malformed.of(Reason.EK_CHAIN, "base64 between BEGIN and END", str(error)) from error
 
 
 def _unwrapped(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -104,7 +137,7 @@ def _unwrapped(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
         )
     size = 4 + int.from_bytes(data[2:4], "big")
     if len(data) > size:
-        if data[size:].strip(b"\xff") and data[size:].strip(b"\0"):
+        if data[size:].strip(data[size : size + 1]):  # one value over and over: whatever NV held
             raise Malformed.of(
                 Reason.TRAILING_BYTES,
                 f"a certificate of {size} bytes",
@@ -156,8 +189,8 @@ def verify_endorsement(
        are allowed and decide nothing; a self-signed EK never passes;
     5. the certificate's key *is* the EK used for activation.
 
-    Where a certificate of the chain is one that strict readers refuse, checks 3 and 4 are those of
-    `lenient.verify_leniently`.
+    Where a certificate of the chain, or a root of it, is one that strict readers refuse, checks 3
+    and 4 are those of `lenient.verify_leniently`.
 
     Raises Malformed or EvidenceRejected (EK_TEMPLATE, EK_CHAIN, EK_CERTIFICATE_KEY).
     """
@@ -213,17 +246,37 @@ def verify_maker_chain(
         raise _rejected(
             "a TPM maker's CA in the registry", "none", "add it: framegate trust add-tpm-ca FILE"
         )
-    if not all(c.strict for c in chain):
+    if not all(c.strict for c in chain) or _odd_root(chain, roots):
         return verify_leniently([c.lenient for c in chain], roots, now, usage, signing=signing)
     try:
         _verifier(roots, now, usage, signing=signing).verify(leaf, others)  # 3, 4
     except (VerificationError, *UNREADABLE) as error:
+        _require_signer(chain, roots)
         raise _rejected(
             "a chain to a trusted TPM maker",
             str(error),
             "framegate trust list shows the makers; add the missing CA or intermediate",
         ) from error
     return leaf
+
+
+def _odd_root(chain: Sequence[MakerCertificate], roots: Sequence[x509.Certificate]) -> bool:
+    """Whether a root that the chain names has a serial number which strict path building refuses;
+    whatever else is odd of a root was put right when it was added.
+    """
+    issuers = {c.certificate.issuer for c in chain}
+    odd = (r for r in roots if r.serial_number <= 0 or r.serial_number.bit_length() > SERIAL_BITS)
+    return any(r.subject in issuers for r in odd)
+
+
+def _require_signer(chain: Sequence[MakerCertificate], roots: Sequence[x509.Certificate]) -> None:
+    """Raises EvidenceRejected that says of a refused chain whose signature is wrong or missing."""
+    known = [*roots, *(c.certificate for c in chain[1:])]
+    for each in chain:
+        certificate = each.lenient
+        named = [k for k in known if k.subject == each.certificate.issuer]
+        if not any(signed_by(certificate, k) for k in named):
+            raise unsigned(certificate, named)
 
 
 def _rejected(expected: str, actual: str, hint: str = "") -> EvidenceRejected:

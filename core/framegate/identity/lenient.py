@@ -1,10 +1,11 @@
 """TPM makers' certificates that strict readers refuse: read leniently, normalised for reading, and
 verified over the bytes that were really signed.
 
-Real TPMs carry them: Nuvoton's names break the order DER asks of a SET; older ST keys call
-themselves RSAES-OAEP. Framegate reads what it can, says what it had to put right, and never skips a
-signature. This is used only where `cryptography` cannot read a certificate or its key; its strict
-path building comes first.
+Real TPMs carry them: Intel's and AMD's write FALSE out, Nuvoton's names break the order DER asks of
+a SET, older ST keys call themselves RSAES-OAEP, serial numbers are negative. Framegate reads what
+it can (`der`), says what it had to put right, and never skips a signature. This is used only for a
+chain in which something had to be put right; every other goes through `cryptography`'s strict path
+building.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from asn1crypto import core as asn1
-from asn1crypto import x509 as lenient_x509
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
+from framegate.identity.certificates import UNREADABLE
+from framegate.identity.der import write_anew
 
 MAX_DEPTH: Final = 6
 MAX_DER_BYTES: Final = 16 * 1024
@@ -64,33 +65,8 @@ def load_leniently(der: bytes) -> LenientCertificate:
             Reason.TOO_LARGE, f"a certificate of at most {MAX_DER_BYTES} bytes", len(der)
         )
     try:
-        parsed: Any = lenient_x509.Certificate.load(der, strict=True)
-        tbs, bits = (
-            bytes(parsed["tbs_certificate"].dump()),
-            bytes(parsed["signature_value"].contents),
-        )
-        if (
-            bits[:1] != b"\0"
-            or parsed["signature_algorithm"].dump() != parsed["tbs_certificate"]["signature"].dump()
-        ):
-            raise ValueError(
-                "a signature of whole bytes, under one algorithm inside and out (RFC 5280, 4.1.1.2)"
-            )
-        signature = bits[1:]
-        notes = []
-        info = parsed["tbs_certificate"]["subject_public_key_info"]
-        if info["algorithm"]["algorithm"].native == "rsaes_oaep":
-            info["algorithm"] = {"algorithm": "rsa", "parameters": asn1.Null()}
-            notes.append("RSAES-OAEP key")
-        for name in (
-            "issuer",
-            "subject",
-        ):  # written anew, in the order DER asks for; everything else stays as it is
-            parsed["tbs_certificate"][name] = lenient_x509.Name.load(
-                parsed["tbs_certificate"][name].dump(force=True)
-            )
-        again = bytes(parsed.dump())
-        readable = x509.load_der_x509_certificate(again)
+        anew = write_anew(der)
+        readable = x509.load_der_x509_certificate(anew.der)
         readable.public_key()
         _ = (
             readable.extensions,
@@ -98,18 +74,14 @@ def load_leniently(der: bytes) -> LenientCertificate:
             readable.issuer,
             readable.signature_hash_algorithm,
         )
-    # a lenient reader raises whatever it trips over (fuzzing found AttributeError): to us all of it
-    # is "no certificate"
-    except Exception as error:
+    except UNREADABLE as error:
         raise Malformed.of(
             Reason.EK_CHAIN,
             "a certificate",
             f"{type(error).__name__}: {str(error)[:120]}",
             "pin this EK by its hash instead: framegate camera invite --ek-hash",
         ) from error
-    if again != der and not notes:
-        notes.append("order of a SET")
-    return LenientCertificate(readable, tbs, signature, tuple(notes))
+    return LenientCertificate(readable, anew.tbs, anew.signature, anew.notes)
 
 
 def verify_leniently(
@@ -126,7 +98,7 @@ def verify_leniently(
     1. from the leaf on, each certificate's issuer is a CA among the intermediates or roots, found
        by name, at most `MAX_DEPTH` of them, ending in a root;
     2. its key made the signature over the to-be-signed bytes *as they came*, with SHA-256 or
-       stronger, RSA of at most 4096 bits;
+       stronger, RSA of at most 4096 bits: where somebody of that name did not, it is said so;
     3. everything lives at `now`; CAs are CAs, may sign certificates, and keep their path length;
     4. no critical extension that is not understood;
     5. the leaf is no CA, has the extended key usage `usage`, and a key usage, where there is one,
@@ -135,13 +107,13 @@ def verify_leniently(
     Raises EvidenceRejected (EK_CHAIN).
     """
     leaf, others = chain[0], list(chain[1:])
-    anchors = {r.subject: r for r in roots}
     at, depth = leaf, 0
     while True:
         _alive(at.readable, now)  # 3
         _understood(at.readable)  # 4
-        root = anchors.get(at.readable.issuer)
-        if root is not None and _signed_by(at, root):  # 1, 2
+        name = at.readable.issuer
+        root = next((r for r in roots if r.subject == name and signed_by(at, r)), None)  # 1, 2
+        if root is not None:
             _alive(root, now)
             _require_ca(root, depth)
             break
@@ -149,18 +121,12 @@ def verify_leniently(
             (
                 o
                 for o in others
-                if o.readable.subject == at.readable.issuer
-                and o is not at
-                and _signed_by(at, o.readable)
+                if o.readable.subject == name and o is not at and signed_by(at, o.readable)
             ),
             None,
         )
         if issuer is None or depth >= MAX_DEPTH:
-            raise _rejected(
-                "a chain to a trusted TPM maker",
-                f"nobody known signed {at.readable.subject.rfc4514_string() or 'the leaf'}",
-                "framegate trust list shows the makers",
-            )
+            raise unsigned(at, [*roots, *(o.readable for o in others if o is not at)])
         _require_ca(issuer.readable, depth)
         others.remove(issuer)
         at, depth = issuer, depth + 1
@@ -168,7 +134,31 @@ def verify_leniently(
     return leaf.readable
 
 
-def _signed_by(certificate: LenientCertificate, issuer: x509.Certificate) -> bool:
+def unsigned(
+    certificate: LenientCertificate, known: Sequence[x509.Certificate]
+) -> EvidenceRejected:
+    """Why nobody of `known` vouches for `certificate`: none has its issuer's name, or its signature
+    is not that issuer's.
+    """
+    issuer = certificate.readable.issuer
+    if any(k.subject == issuer for k in known):
+        return _rejected(
+            f"the signature of {issuer.rfc4514_string()}",
+            "a wrong signature",
+            "the certificate was altered, or another's key has that name",
+        )
+    return _rejected(
+        "a chain to a trusted TPM maker",
+        f"nobody known signed {certificate.readable.subject.rfc4514_string() or 'the leaf'}, which"
+        f" names {issuer.rfc4514_string()}",
+        "framegate trust list shows the makers; add the missing CA or intermediate",
+    )
+
+
+def signed_by(certificate: LenientCertificate, issuer: x509.Certificate) -> bool:
+    """Whether `issuer`'s key made the signature over the bytes as they came. Raises
+    EvidenceRejected (EK_CHAIN) for a hash that is too weak.
+    """
     key, algorithm = issuer.public_key(), certificate.readable.signature_hash_algorithm
     if algorithm is None or isinstance(algorithm, _WEAK):
         raise _rejected(
@@ -177,13 +167,16 @@ def _signed_by(certificate: LenientCertificate, issuer: x509.Certificate) -> boo
             "pin this EK by its hash: framegate camera invite --ek-hash",
         )
     try:
+        parameters = certificate.readable.signature_algorithm_parameters
         if isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= MAX_RSA_BITS:
-            key.verify(certificate.signature, certificate.tbs, padding.PKCS1v15(), algorithm)
+            if not isinstance(parameters, padding.PKCS1v15 | padding.PSS):
+                return False
+            key.verify(certificate.signature, certificate.tbs, parameters, algorithm)
         elif isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(certificate.signature, certificate.tbs, ec.ECDSA(algorithm))
         else:
             return False
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 
