@@ -14,8 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.errors import FramegateError
 from framegate.eventlog import parse_boot_log, replay
+from framegate.eventlog.user_space import BOOT_PCRS, OS_SEPARATOR, SEPARATOR_WORD, separated
 from framegate.identity.endorsement import load_maker_certificate
+from framegate.identity.tpm_name import tpm_name
 from framegate.ima import parse_ima
+from framegate.ima.replay import IMA_PCR
 from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.record.following import RESTORE
 from framegate.tpm.attest import PcrSelection
@@ -153,7 +156,9 @@ def _endorsement(tpm: Tpm, _log: Path) -> Finding:
     )
     fits = "matches" if same else "is of ANOTHER key"
     put_right = f", {' and '.join(notes)} put right" if notes else ""
-    seen = f"{endorsement.label}, certificate {fits}{put_right}"
+    named = tpm_name(certificate)
+    of = f" of {named}" if named else ""
+    seen = f"{endorsement.label}{of}, certificate {fits}{put_right}"
     return Finding(
         "endorsement key",
         same,
@@ -186,6 +191,13 @@ def _boot(tpm: Tpm, log: Path) -> Finding:
     values = replay(parse_boot_log(log.read_bytes()), Alg.SHA256)
     now = tpm.pcrs(PcrSelection(Alg.SHA256, tuple(range(8))))
     differ = [p for p in now if values.get(p) != now[p]]
+    if differ and separated(values, now, Alg.SHA256) >= BOOT_PCRS:
+        return Finding(
+            "boot log",
+            True,
+            f"replays to PCR 0-7 with systemd's {SEPARATOR_WORD} behind it: the profile has to"
+            f" grant {OS_SEPARATOR.quirk}",
+        )
     fix = (
         "the log is not of this boot, or the firmware leaves events out: it will be refused"
         if differ
@@ -209,6 +221,14 @@ def _ima(path: Path) -> Finding:
             " runs after boot is measured",
         )
     measured = parse_ima(path.read_bytes())
+    elsewhere = next((e.pcr for e in measured.entries if e.pcr != IMA_PCR), None)
+    if elsewhere is not None:
+        return Finding(
+            "IMA list",
+            False,
+            f"entries of PCR {elsewhere}, which no profile judges",
+            f"take pcr={elsewhere} out of the IMA policy",
+        )
     own = sum(e.path.startswith(AGENT_FOLDER.encode()) for e in measured.entries)
     policy = any(e.path == IMA_POLICY.encode() for e in measured.entries)
     said = f"{len(measured.entries)} entries, {own} of Framegate's own files"

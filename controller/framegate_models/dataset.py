@@ -99,12 +99,9 @@ def read_pair(listed: Listed, classes: Sequence[str]) -> LabelledPair:
     try:
         golden, frame = decode_gray(_bytes(listed.golden)), decode_gray(_bytes(listed.frame))
     except Malformed as error:
-        raise Malformed.of(
-            Reason.DATA_SET,
-            f"two images of pair {listed.name}",
-            error.failures[0].actual,
-            "the file is damaged or no image",
-        ) from error
+        (why,) = error.failures
+        wanted = f"two images of pair {listed.name}, each {why.expected}"
+        raise Malformed.of(Reason.DATA_SET, wanted, why.actual, why.hint) from error
     if golden.shape != frame.shape:
         raise Malformed.of(
             Reason.DATA_SET,

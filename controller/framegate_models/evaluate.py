@@ -14,6 +14,7 @@ import numpy as np
 
 from framegate.errors import Refused
 from framegate_gateway.inference.bundle import Bundle
+from framegate_gateway.inference.decoding import AS_STORED
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.graph import verify_graph
 from framegate_gateway.inference.inspector import Inspector, golden_of, new_session, runner
@@ -84,7 +85,7 @@ def measure(
         encoded = cv2.imencode(".jpg", pair.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         begun = time.perf_counter()
         cv2.imdecode(
-            encoded, cv2.IMREAD_GRAYSCALE
+            encoded, AS_STORED
         )  # the cost of decoding; what is judged is the frame as it lies on disk
         try:
             prepared = inspector.prepare(pair.frame, golden)

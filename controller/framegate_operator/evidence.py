@@ -17,7 +17,8 @@ from framegate.eventlog import (
     replay,
     structural_failures,
 )
-from framegate.ima import parse_ima, running_values
+from framegate.ima import ImaList, looks_like_ima, parse_ima, running_values
+from framegate.ima.replay import IMA_PCR
 from framegate.signed.dsse import strict_json
 from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, Alg
 from framegate_host.console import (
@@ -28,7 +29,7 @@ from framegate_host.console import (
     show_json,
     talk,
 )
-from framegate_operator.evidence_files import looks_like_ima, pcr_table, read_file
+from framegate_operator.evidence_files import pcr_table, read_file
 from framegate_operator.evidence_show import show
 from framegate_operator.evidence_verify import verify
 from framegate_operator.options import Output
@@ -221,59 +222,79 @@ def _choose(complete: list[Alg], wanted: Mapping[str, Mapping[int, bytes]]) -> A
     return next((b for b in complete if HASH_NAME[b] in wanted), complete[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _ImaPcr:
+    """One PCR of an IMA list in one bank: what its entries lead to, what was expected, and after
+    how many entries of the list that is reached: None where it never is.
+    """
+
+    bank: str
+    pcr: int
+    value: bytes
+    expected: bytes | None
+    prefix: int | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether something else was expected."""
+        return self.expected is not None and self.prefix is None
+
+
 def _replay_ima(
     path: Path, raw: bytes, wanted: dict[str, dict[int, bytes]], bank: str, output: str
 ) -> None:
-    """Replay an IMA list to PCR 10 in every bank asked for and compare; a list may be ahead of the
-    value. Raises Malformed.
+    """Replay an IMA list to every PCR that its entries name, in every bank asked for, and compare;
+    a list may be ahead of the value. Raises Malformed.
     """
     ima_list = parse_ima(raw)
-    names = (
-        [bank]
-        if bank
-        else [n for n in wanted if 10 in wanted[n] and n in BANK_BY_NAME] or ["sha1", "sha256"]
-    )
-    violations, rows, differ = sum(e.violation for e in ima_list.entries), [], []
-    body: dict[str, Any] = {
-        "log": str(path),
+    listed = sorted({e.pcr for e in ima_list.entries})
+    asked = [n for n in wanted if n in BANK_BY_NAME and set(listed) & set(wanted[n])]
+    names = [bank] if bank else asked or ["sha1", "sha256"]
+    rows = [_ima_pcr(ima_list, n, p, wanted.get(n, {}).get(p)) for n in names for p in listed]
+    if output == "json":
+        show_json({"log": str(path), **_ima_json(ima_list, rows)})
+    else:
+        violations = sum(e.violation for e in ima_list.entries)
+        talk.print(f"{len(ima_list.entries)} IMA entries, {violations} violations")
+        cells = [(r.bank, r.pcr, r.value.hex(), _in_words(r, ima_list)) for r in rows]
+        show_table(("bank", "PCR", "value", "expected"), cells, empty="nothing")
+    if any(r.differs for r in rows):
+        raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _ima_pcr(ima_list: ImaList, name: str, pcr: int, expected: bytes | None) -> _ImaPcr:
+    bank = BANK_BY_NAME[name]
+    values = running_values(ima_list, bank, bytes(DIGEST_SIZE[bank]), pcr=pcr)
+    fits = (n for n in range(len(values) - 1, -1, -1) if values[n] == expected)
+    return _ImaPcr(name, pcr, values[-1], expected, next(fits, None))
+
+
+def _ima_json(ima_list: ImaList, rows: Sequence[_ImaPcr]) -> dict[str, Any]:
+    pcrs: dict[str, dict[str, str]] = {}
+    prefix: dict[str, int | None] = {}
+    for row in rows:
+        pcrs.setdefault(row.bank, {})[str(row.pcr)] = row.value.hex()
+        if row.expected is not None and (row.pcr == IMA_PCR or row.bank not in prefix):
+            prefix[row.bank] = row.prefix
+    compared = [r for r in rows if r.expected is not None]
+    return {
         "kind": "ima",
         "entries": len(ima_list.entries),
-        "violations": violations,
+        "violations": sum(e.violation for e in ima_list.entries),
         "padding": ima_list.padding,
-        "pcrs": {},
-        "prefix": {},
+        "pcrs": pcrs,
+        "prefix": prefix,
+        "match": not any(r.differs for r in compared) if compared else None,
     }
-    for name in names:
-        algorithm = BANK_BY_NAME[name]
-        values = running_values(ima_list, algorithm, bytes(DIGEST_SIZE[algorithm]))
-        reference = wanted.get(name, {}).get(10)
-        body["pcrs"][name] = values[-1].hex()
-        if reference is None:
-            rows.append((name, values[-1].hex(), ""))
-            continue
-        count = next((n for n in range(len(values) - 1, -1, -1) if values[n] == reference), None)
-        body["prefix"][name] = count
-        if count is None:
-            differ.append(name)
-        rows.append(
-            (
-                name,
-                values[-1].hex(),
-                "DIFFERS"
-                if count is None
-                else "matches"
-                if count == len(ima_list.entries)
-                else f"matches after {count} entries",
-            )
-        )
-    body["match"] = not differ if any(10 in wanted.get(n, {}) for n in names) else None
-    if output == "json":
-        show_json(body)
-    else:
-        talk.print(f"{len(ima_list.entries)} IMA entries, {violations} violations")
-        show_table(("bank", "PCR 10", "expected"), rows, empty="nothing")
-    if differ:
-        raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _in_words(row: _ImaPcr, ima_list: ImaList) -> str:
+    if row.expected is None:
+        return ""
+    if row.prefix is None:
+        return "DIFFERS"
+    whole = row.prefix == len(ima_list.entries)
+    return "matches" if whole else f"matches after {row.prefix} entries"
 
 
 app.command("verify")(verify)

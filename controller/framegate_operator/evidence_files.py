@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from framegate.errors import Malformed, Reason
-from framegate.signed.dsse import strict_json
-from framegate.tpm.constants import BANK_BY_NAME
+from framegate.errors import FramegateError, Malformed, Reason
+from framegate.evidence.pcr_files import parse_pcr_file
+from framegate.evidence.quote_files import load_attest
 from framegate_operator.output import errors
 
 MAX_READ: Final = 64 * 1024 * 1024
@@ -28,25 +28,13 @@ def read_file(path: Path) -> bytes:
             ) from error
 
 
-def looks_like_ima(raw: bytes) -> bool:
-    """Whether the bytes are rather an IMA list than a boot log: binary with a template's name
-    behind the hash, or ASCII lines.
-    """
-    if any(raw[8 + w : 11 + w] == b"ima" for w in (20, 32, 48, 64)):
-        return True
-    parts = raw[:400].split(b"\n", 1)[0].split(b" ")
-    return len(parts) >= 5 and parts[0].isdigit() and len(parts[1]) in {40, 64, 96, 128}
-
-
-def pcr_values(raw: bytes) -> dict[str, dict[int, bytes]]:
-    """PCR values in JSON. Raises Malformed (USAGE)."""
-    body: Any = strict_json(raw)
-    table = body.get("pcrs", body) if isinstance(body, dict) else None
-    values = pcr_table(table, "{bank: {pcr: hex}}")
-    wrong = [b for b in values if b not in BANK_BY_NAME]
-    if wrong:
-        raise Malformed.of(Reason.USAGE, f"banks {', '.join(BANK_BY_NAME)}", ascii(wrong[0][:20]))
-    return values
+def pcr_values(raw: bytes, attest: bytes) -> dict[str, dict[int, bytes]]:
+    """PCR values as TPM tools write them, for the quote in `attest`. Raises Malformed (USAGE)."""
+    try:
+        selections = load_attest(attest).selections
+    except FramegateError:  # what the quote is, verification says
+        selections = ()
+    return parse_pcr_file(raw, selections).values
 
 
 def pcr_table(table: Any, wanted: str) -> dict[str, dict[int, bytes]]:

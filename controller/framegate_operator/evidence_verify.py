@@ -9,14 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from framegate.errors import FramegateError
 from framegate.evidence.offline import verify_files
 from framegate.evidence.offline_result import OfflineResult
 from framegate.ima.allowlist import parse_allowlist
 from framegate.profile.model import parse_profile
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_host import console
+from framegate_host.console import EXIT_UNTRUSTED, EXIT_USAGE, safe, show_failures, show_json, talk
 from framegate_operator.evidence_files import pcr_values, read_file
 from framegate_operator.options import Output
-from framegate_operator.output import data, errors, failure_json, show_table
+from framegate_operator.output import data, failure_json, show_table
 
 
 def verify(  # noqa: PLR0913 - a command's options
@@ -32,7 +34,11 @@ def verify(  # noqa: PLR0913 - a command's options
         str, typer.Option(help="The nonce that was asked for, in hexadecimal; empty for none.")
     ],
     pcrs: Annotated[
-        Path | None, typer.Option(help='JSON: {bank: {pcr: hex}}, or with that under "pcrs".')
+        Path | None,
+        typer.Option(
+            help="PCR values: JSON {bank: {pcr: hex}}, or as tpm2-tools (text, serialized, "
+            "values) or go-tpm write them."
+        ),
     ] = None,
     boot_log: Annotated[Path | None, typer.Option(help="The firmware's event log.")] = None,
     ima: Annotated[
@@ -55,10 +61,10 @@ def verify(  # noqa: PLR0913 - a command's options
     except ValueError as error:
         talk.print(f"expected --nonce in hexadecimal, got {safe(nonce[:40])}")
         raise typer.Exit(2) from error
-    with errors():
+    with console.errors(_unreadable, {}):
         parsed = parse_profile(read_file(profile)) if profile else None
         lists = [parse_allowlist(read_file(a)) for a in allowlist or ()]
-        values = pcr_values(read_file(pcrs)) if pcrs else None
+        values = pcr_values(read_file(pcrs), read_file(attest)) if pcrs else None
     report = verify_files(
         ak=read_file(ak),
         attest=read_file(attest),
@@ -76,6 +82,11 @@ def verify(  # noqa: PLR0913 - a command's options
         _tell(report)
     if not report.affirming:
         raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _unreadable(_error: FramegateError) -> int:
+    """A profile, allowlist or PCR file that cannot be read says nothing of the evidence."""
+    return EXIT_USAGE
 
 
 def _report_json(report: OfflineResult) -> dict[str, Any]:

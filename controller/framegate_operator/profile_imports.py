@@ -34,7 +34,7 @@ def import_(  # noqa: PLR0913 - a command's options
         typer.Argument(
             exists=True,
             dir_okay=False,
-            help="A signed profile, a CoRIM (CBOR), or a TCG RIM's support log.",
+            help="A signed profile, a CoRIM or CoMID (CBOR), or a TCG RIM's support log.",
         ),
     ],
     allowlist: Annotated[
@@ -53,8 +53,8 @@ def import_(  # noqa: PLR0913 - a command's options
     reference: Annotated[
         str,
         typer.Option(
-            help="corim or tcg-rim: turn the file's reference values into a profile to read and "
-            "sign, instead of importing it."
+            help="corim (a CoMID alone as well) or tcg-rim: turn the file's reference values into "
+            "a profile to read and sign, instead of importing it."
         ),
     ] = "",
     out: Annotated[

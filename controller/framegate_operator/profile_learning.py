@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tomli_w
 import typer
 
-from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.errors import Malformed, Reason, Refused
 from framegate.eventlog import parse_boot_log
-from framegate.ima import parse_ima
-from framegate.ima.allowlist import STRONG, AllowedFile, allowlist_text
-from framegate.profile.learn import Learnt, Observation, learn
+from framegate.ima import ImaEntry, looks_like_ima, parse_ima
+from framegate.ima.allowlist import AllowedFile, allowlist_text
+from framegate.ima.checksums import parse_checksums
+from framegate.ima.judge import MAX_SHOWN, weak_digest
+from framegate.profile.learn import Learnt, Observation, allowed_files, learn, unlistable
 from framegate.profile.model import parse_profile
 from framegate.profile.posture import parse_posture
 from framegate.tpm.constants import BANK_BY_NAME
@@ -78,6 +81,7 @@ def learn_(  # noqa: PLR0913 - a command's options
             bank=BANK_BY_NAME[bank],
             base=read_file(base) if base else b"",
         )
+        _tell_left_out(unlistable(e for m in machines for e in m.ima))
         _write(learnt, out)
 
 
@@ -149,7 +153,7 @@ def allowlist_(
         typer.Argument(
             exists=True,
             dir_okay=False,
-            help="IMA lists, binary or ASCII, or the output of sha256sum.",
+            help="IMA lists, binary or ASCII, or the output of sha256sum, in any of its forms.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where to write the allowlist.")],
@@ -168,26 +172,37 @@ def allowlist_(
 
 
 def _allowed(raw: bytes, file: Path) -> list[AllowedFile]:
+    """What a file lets be measured. Raises Malformed."""
+    if looks_like_ima(raw):
+        entries = parse_ima(raw).entries
+        _tell_left_out(unlistable(entries))
+        return allowed_files(entries)
     try:
-        return [
-            AllowedFile(e.algorithm, e.digest, e.path)
-            for e in parse_ima(raw).entries
-            if not e.violation and e.algorithm in STRONG and e.path != b"boot_aggregate"
-        ]
-    except FramegateError:
-        allowed = []
-        for line in raw.splitlines():
-            digest, _, path = line.partition(b"  ")
-            algorithm = {64: "sha256", 96: "sha384", 128: "sha512"}.get(len(digest))
-            try:
-                value = bytes.fromhex(digest.decode())
-            except ValueError:
-                algorithm = None
-            if algorithm is None or not path:
-                raise Malformed.of(
-                    Reason.USAGE,
-                    "an IMA list, or lines of checksum and path as sha256sum writes them",
-                    f"{file}: {line[:60]!a}",
-                ) from None
-            allowed.append(AllowedFile(algorithm, value, path))
-        return allowed
+        files = parse_checksums(raw)
+        relative = [f.path for f in files if not f.path.startswith(b"/")]
+        if relative:
+            named = safe(relative[0].decode(errors="backslashreplace"))
+            talk.print(
+                f"[yellow]{len(relative)} names are not absolute[/], such as {named}: the kernel"
+                " measures none so"
+            )
+        return files
+    except Malformed as error:
+        first = error.failures[0]
+        raise Malformed.of(
+            Reason.USAGE,
+            "an IMA list, or checksum and name as sha256sum writes them",
+            f"{file}: {first.expected}: {first.actual}",
+            first.hint,
+        ) from error
+
+
+def _tell_left_out(entries: Sequence[ImaEntry]) -> None:
+    """Files that were measured and that no allowlist can allow: a machine that has them fails."""
+    for entry in entries[:MAX_SHOWN]:
+        talk.print(
+            f"[yellow]left out[/]: {safe(entry.path.decode(errors='backslashreplace'))}"
+            f" {safe(entry.algorithm or 'without a digest')}: {safe(weak_digest(entry))}"
+        )
+    if len(entries) > MAX_SHOWN:
+        talk.print(f"[yellow]left out[/]: {len(entries) - MAX_SHOWN} more")

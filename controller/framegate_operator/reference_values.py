@@ -1,4 +1,5 @@
-"""Vendors' reference values as firmware profiles: CoRIM (draft-ietf-rats-corim, CBOR).
+"""Vendors' reference values as firmware profiles: CoRIM (draft-ietf-rats-corim, CBOR), or a CoMID
+by itself, as some vendors hand them out.
 
 A CoMID names measured elements by a key; which PCR one belongs to is told by an `integer` or `pcr…`
 key, or by integrity registers.
@@ -7,7 +8,7 @@ key, or by integrity registers.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import cbor2
@@ -15,47 +16,42 @@ import cbor2
 from framegate.errors import Malformed, Reason
 
 MAX_CORIM_BYTES: Final = 8 * 1024 * 1024
-_TAG_UNSIGNED, _TAG_COMID, _TAG_SIGNED = 501, 506, 18
+_TAG_WRAPPED, _TAG_UNSIGNED, _TAG_COMID, _TAG_SIGNED = 500, 501, 506, 18
 _ALG: Final = {1: 32, 7: 48, 8: 64, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 """IANA Named Information hash ids, and their names."""
 
 
 def from_corim(raw: bytes, name: str) -> dict[str, Any]:
-    """A profile (TOML data) with the SHA-256 reference values of a CoRIM. A COSE signature around
-    it is taken off and not checked.
+    """A profile (TOML data) with the SHA-256 reference values of a CoRIM, or of a CoMID alone. A
+    COSE signature around it is taken off and not checked.
 
-    Raises Malformed: no CBOR, no CoRIM, no SHA-256 digest that names a PCR.
+    Raises Malformed: no CBOR, no CoRIM or CoMID, no SHA-256 digest that names a PCR.
     """
     if len(raw) > MAX_CORIM_BYTES:
         raise Malformed.of(
             Reason.TOO_LARGE, f"a CoRIM of at most {MAX_CORIM_BYTES} bytes", len(raw)
         )
-    body = _untag(_load(raw), _TAG_SIGNED)
-    if (
-        isinstance(body, list | tuple) and len(body) == 4 and isinstance(body[2], bytes)
-    ):  # COSE_Sign1: the payload
-        body = _load(body[2])
-    corim = _untag(body, _TAG_UNSIGNED)
-    if not isinstance(corim, Mapping) or not isinstance(corim.get(1), list | tuple):
-        raise _bad("a corim-map with tags", type(corim).__name__)
+    tags = _tags(_load(raw))
     rules: dict[tuple[int, str], set[bytes]] = {}
     values: dict[int, set[bytes]] = {}
     try:
-        _collect(corim[1], rules, values)
+        _collect(tags, rules, values)
+        names = ", ".join(filter(None, map(_tag_id, tags)))
     except (
         TypeError,
         AttributeError,
     ) as error:  # CBOR of another shape than CoRIM's, at whatever depth
         raise _bad("reference-triples as CoRIM has them", type(error).__name__) from error
     if not rules and not values:
-        raise _bad("reference values with SHA-256 digests of PCRs", "none")
+        where = f"none in CoMID {names[:120]!a}" if names else "none"
+        raise _bad("reference values with SHA-256 digests of PCRs", where)
     pcrs = sorted(set(range(8)) | {p for p, _ in rules} | set(values))
     body_out: dict[str, Any] = {
         "profile": {
             "name": name,
             "version": "1",
             "revision": 1,
-            "description": "from the vendor's CoRIM",
+            "description": f"from the vendor's CoMID {names[:100]}".strip(),
             "bank": "sha256",
             "pcrs": pcrs,
         },
@@ -80,6 +76,61 @@ def from_corim(raw: bytes, name: str) -> dict[str, Any]:
             },
         }
     return body_out
+
+
+def is_corim(raw: bytes) -> bool:
+    """Whether `raw` is CBOR of a CoRIM's shape, signed or not: a guess."""
+    try:
+        corim = _corim(_load(raw))
+    except (Malformed, TypeError):
+        return False
+    return isinstance(corim, Mapping) and isinstance(corim.get(1), list | tuple)
+
+
+def is_comid(raw: bytes) -> bool:
+    """Whether `raw` is CBOR of a CoMID's shape, without a CoRIM around it: a guess."""
+    try:
+        return _comid(_load(raw)) is not None
+    except (Malformed, TypeError):
+        return False
+
+
+def _corim(body: Any) -> Any:
+    """The corim-map in a CoRIM; a COSE signature around it is taken off."""
+    body = _untag(_untag(body, _TAG_WRAPPED), _TAG_SIGNED)
+    if (
+        isinstance(body, list | tuple) and len(body) == 4 and isinstance(body[2], bytes)
+    ):  # COSE_Sign1: the payload
+        body = _load(body[2])
+    return _untag(body, _TAG_UNSIGNED)
+
+
+def _comid(body: Any) -> Mapping[Any, Any] | None:
+    """The concise-mid-tag in `body`: tagged or bare, as it is or as a byte string."""
+    content = _untag(body, _TAG_COMID)
+    content = _load(content) if isinstance(content, bytes) and content is not body else content
+    triples = content.get(4) if isinstance(content, Mapping) else None
+    return content if isinstance(triples, Mapping) and isinstance(content.get(1), Mapping) else None
+
+
+def _tags(body: Any) -> Sequence[Any]:
+    """What a CoRIM bundles, or the one CoMID that came alone. Raises Malformed."""
+    corim = _corim(body)
+    if isinstance(corim, Mapping) and isinstance(corim.get(1), list | tuple):
+        return list(corim[1])
+    alone = _comid(corim)
+    if alone is None:
+        raise _bad("a corim-map with tags, or a CoMID", type(corim).__name__)
+    return [cbor2.CBORTag(_TAG_COMID, alone)]
+
+
+def _tag_id(tagged: Any) -> str:
+    """What a CoMID calls itself (tag-identity-map)."""
+    comid = _untag(tagged, _TAG_COMID)
+    content = _load(comid) if isinstance(comid, bytes) else comid
+    identity = content.get(1) if isinstance(content, Mapping) else None
+    called = identity.get(0) if isinstance(identity, Mapping) else None
+    return called.hex() if isinstance(called, bytes) else str(called or "")
 
 
 def _collect(
@@ -160,5 +211,5 @@ def _bad(expected: str, actual: object) -> Malformed:
         Reason.PROFILE_INVALID,
         expected,
         actual,
-        "is this a CoRIM? corim-map, draft-ietf-rats-corim",
+        "is this a CoRIM or a CoMID? draft-ietf-rats-corim",
     )

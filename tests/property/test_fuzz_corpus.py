@@ -40,7 +40,7 @@ def test_seeds_and_their_neighbours_raise_nothing_but_our_errors(name):
 FILES = st.tuples(
     st.sampled_from(["sha256", "sha384", "sha512"]),
     st.binary(min_size=64, max_size=64),
-    st.binary(min_size=1, max_size=30).filter(lambda p: p != b"*" and b"\0" not in p),
+    st.binary(min_size=1, max_size=30).filter(lambda p: b"\0" not in p),
 )
 
 

@@ -11,7 +11,7 @@ from cryptography.x509 import SubjectKeyIdentifier
 
 from framegate.errors import EvidenceRejected, Malformed, Reason
 from framegate.ima import boot_aggregates, find_prefix, parse_ima, running_values
-from framegate.ima.allowlist import HEADER, AllowedFile, allowlist_text, parse_allowlist
+from framegate.ima.allowlist import ANYWHERE, HEADER, AllowedFile, allowlist_text, parse_allowlist
 from framegate.ima.entry import ImaEntry
 from framegate.ima.judge import ImaRules, honest, ima_failures, key_id, signature_holds
 from framegate.ima.replay import MAX_AHEAD
@@ -240,7 +240,7 @@ def test_n65_a_digest_counts_only_under_its_name():
     allow = allowlist_text(
         [
             AllowedFile("sha256", digest_of(b"x"), b"/bin/x"),
-            AllowedFile("sha256", digest_of(b"z"), b"*"),
+            AllowedFile("sha256", digest_of(b"z"), ANYWHERE),
         ]
     )
     assert judged(entry(b"/bin/x"), allow=allow) == []

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate.image_header import encoding_of, image_size, require_whole
 from framegate.redaction import ENCODED, holds_credentials, redacted
 from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
 from framegate_agent.camera.caged_source import caged_source, program_paths
@@ -42,6 +43,9 @@ from framegate_host.confinement import QUIET, Confinement, end_with_parent
 JPEG_QUALITY: Final = 90
 MAX_HEAD_BYTES: Final = 4096
 """A `captured` record is some hundred bytes."""
+AS_STORED: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+"""Grey, and never turned or mirrored by an EXIF orientation: masks are of the stored pixels."""
+_BMP: Final = b"BM"
 _IMAGES: Final = {".jpg", ".jpeg", ".png", ".bmp"}
 
 
@@ -86,15 +90,27 @@ class FolderSource:
                 "JPEG, PNG or BMP files are read",
             )
         for path in files:
-            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            if image is None:
-                print(
-                    f"framegate: {path.name!a} is no image that OpenCV reads; skipped",
-                    file=sys.stderr,
-                )
+            try:
+                image = _decoded(path.read_bytes())
+            except (Malformed, OSError) as error:
+                print(f"framegate: {path.name!a} skipped: {error}", file=sys.stderr)
                 continue
             stem = path.stem.removesuffix("_test")
-            yield Shot(stem, stem, np.asarray(image, np.uint8))
+            yield Shot(stem, stem, image)
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    """The picture in `data`, (h, w) grey, its pixels as they are stored. Raises Malformed (IMAGE)
+    for what does not decode, or would decode to another picture.
+    """
+    if not data.startswith(_BMP):
+        encoding = encoding_of(data)
+        image_size(data, encoding)
+        require_whole(data, encoding)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    if image is None:
+        raise Malformed.of(Reason.IMAGE, "an image that OpenCV decodes", f"{len(data)} bytes")
+    return np.asarray(image, np.uint8)
 
 
 class VideoSource:
@@ -118,6 +134,7 @@ class VideoSource:
             if holds_credentials(self._address):
                 hint += f"; {ENCODED}"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, "OpenCV cannot open it", hint)
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # a video's rotation turns no frame either
         count = 0
         try:
             while True:
@@ -126,6 +143,8 @@ class VideoSource:
                     return
                 count += 1
                 grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+                if grey.dtype != np.uint8:
+                    raise Unavailable.of(Reason.IMAGE, "frames of 8 bits a sample", grey.dtype)
                 yield Shot(
                     f"{self._part_type}-{count:06d}", self._part_type, np.asarray(grey, np.uint8)
                 )
@@ -241,10 +260,7 @@ def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, byte
         raise Malformed.of(
             Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{head.width}x{head.height}"
         )
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise Malformed.of(Reason.IMAGE, "an image that can be masked", "one that does not decode")
-    grey = np.asarray(image, np.uint8)
+    grey = _decoded(data)
     version, digest = masker.apply(grey)
     jpeg = encoded(grey)
     h, w = grey.shape

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from framegate.errors import FramegateError, Reason, Refused
+from framegate.eventlog.quirks import Grants
 from framegate.evidence.appraise import AttestationResult
 from framegate.evidence.verify import Expectation, VerifiedEvidence
 from framegate.identity.names import DeviceId
@@ -149,8 +149,7 @@ def whole_list(tx: Transaction, kept: KeptEvidence) -> bytes:
 def stored_expectation(
     tx: Transaction,
     kept: KeptEvidence,
-    quirks: frozenset[str],
-    pinned: Mapping[int, frozenset[bytes]],
+    grants: Grants,
 ) -> tuple[bytes, Expectation]:
     """(evidence, what it takes to verify it again) of kept evidence, with its boot's whole IMA
     list.
@@ -165,8 +164,7 @@ def stored_expectation(
         selection=PcrSelection(Alg(kept.bank), kept.pcrs),
         join=kept.join,
         stored_boot_log=log if log is not None else _gone(),
-        quirks=quirks,
-        pinned=pinned,
+        grants=grants,
         stored_ima=whole_list(tx, kept),
     )
     return kept.raw, expected

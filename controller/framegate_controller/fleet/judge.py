@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from framegate.errors import Failure
+from framegate.eventlog.quirks import Grants
 from framegate.evidence.appraise import AttestationResult, appraise
 from framegate.evidence.verify import Expectation, VerifiedEvidence, verify_evidence
 from framegate.ima.allowlist import Allowlist
@@ -54,7 +55,7 @@ def judge(grounds: Grounds, evidence: bytes, expected: Expectation, now_ms: int)
 
     Raises Malformed, EvidenceRejected, Refused as `verify_evidence` does.
     """
-    expected = replace(expected, quirks=_quirks(grounds.profiles), pinned=_pinned(grounds.profiles))
+    expected = replace(expected, grants=_grants(grounds.profiles))
     verified = verify_evidence(evidence, expected)
     base = grounds.baseline.ima_profile_sha256 if verified.ima_from is not None else b""
     whole: VerifiedEvidence | None = None
@@ -78,8 +79,13 @@ def judge(grounds: Grounds, evidence: bytes, expected: Expectation, now_ms: int)
     return Judgement(chosen, result, loaded, {j[0].sha256: j[2].affirming for j in judged})
 
 
-def _quirks(profiles: tuple[LoadedProfile, ...]) -> frozenset[str]:
-    return frozenset[str]().union(*(p.profile.quirks for p in profiles))
+def _grants(profiles: tuple[LoadedProfile, ...]) -> Grants:
+    """What any of the profiles grants; whether its own does, appraisal says."""
+    return Grants(
+        frozenset[str]().union(*(p.profile.quirks for p in profiles)),
+        _pinned(profiles),
+        tuple(dict.fromkeys(e for p in profiles for e in p.profile.extends)),
+    )
 
 
 def _pinned(profiles: tuple[LoadedProfile, ...]) -> dict[int, frozenset[bytes]]:

@@ -50,7 +50,7 @@ def replay(
     `given` allowlists go before those in the store.
     """
     try:
-        evidence, expected = stored_expectation(tx, kept, profile.quirks, profile.pinned)
+        evidence, expected = stored_expectation(tx, kept, profile.grants)
         verified = verify_evidence(evidence, expected)
         result = appraise(
             verified, profile, None, {**read_allowlists(tx, [profile], parsed), **given}

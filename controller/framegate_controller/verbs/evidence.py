@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from framegate.errors import Reason, Refused
+from framegate.eventlog.quirks import Grants
 from framegate.ima.allowlist import Allowlist, parse_allowlist
 from framegate.profile.model import FirmwareProfile, parse_profile
 from framegate.registry.device import Device
@@ -60,7 +61,7 @@ class Observe(Verb[Observed]):
             raise Refused.of(
                 Reason.NOT_FOUND, f"evidence of {device.id} that verified", "none kept", hint
             )
-        _, expected = stored_expectation(tx, kept, frozenset(), {})
+        _, expected = stored_expectation(tx, kept, Grants())
         quirks = tuple(f.actual for f in device.shown.findings if f.reason == Reason.QUIRK)
         return Outcome(
             Observed(device, kept, expected.stored_boot_log, expected.stored_ima, quirks)

@@ -4,13 +4,18 @@ cannot ask for a large memory (N103).
 
 from __future__ import annotations
 
+from typing import Final
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from framegate.errors import Malformed, Reason
+from framegate.image_header import encoding_of, image_size, require_whole
 from framegate.wire import MAX_FRAME_PIXELS
-from framegate_gateway.inference.image_header import encoding_of, image_size
+
+AS_STORED: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+"""Grey, and never turned or mirrored by an EXIF orientation."""
 
 
 def decode_gray(
@@ -19,17 +24,19 @@ def decode_gray(
     claimed: tuple[int, int] | None = None,
     max_pixels: int = MAX_FRAME_PIXELS,
 ) -> NDArray[np.uint8]:
-    """The image, (h, w) uint8. `claimed` is (width, height) as announced. Raises Malformed (IMAGE)
-    before any pixel is allocated, or where decoding fails.
+    """The image, (h, w) uint8, its pixels as they are stored. `claimed` is (width, height) as
+    announced. Raises Malformed (IMAGE) before any pixel is allocated, or where decoding fails.
     """
-    size = image_size(data, encoding_of(data) if encoding is None else encoding)
+    encoding = encoding_of(data) if encoding is None else encoding
+    size = image_size(data, encoding)
     if claimed is not None and size != claimed:
         raise Malformed.of(
             Reason.IMAGE, f"the {claimed[0]}x{claimed[1]} pixels announced", f"{size[0]}x{size[1]}"
         )
     if not 0 < size[0] * size[1] <= max_pixels:
         raise Malformed.of(Reason.IMAGE, f"at most {max_pixels} pixels", f"{size[0]}x{size[1]}")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    require_whole(data, encoding)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
     if image is None or image.shape[::-1] != size:
         raise Malformed.of(
             Reason.IMAGE,

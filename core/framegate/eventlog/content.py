@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog.parse import BootEvent
@@ -40,6 +41,12 @@ EXIT_BOOT_SERVICES: Final = (
     b"Exit Boot Services Returned with Success",
 )
 """PFP 9.2.5: what firmware extends into PCR 5 when the operating system takes over."""
+WEAKENED: Final = {
+    b"DMA Protection Disabled": "the firmware ran with DMA protection off, so that a device on the"
+    " bus could write into memory",
+    b"UEFI Debug Mode": "the firmware ran with a debugger, which may change whatever it likes",
+}
+"""PFP 3.3.4.8 and 8.2: actions that firmware measures into PCR 7 where a protection is off."""
 _SHA256_GUID: Final = bytes.fromhex("2616c4c14c509240aca941f936934328")
 
 
@@ -78,6 +85,22 @@ def _readable(covered: bytes) -> str | None:
         if text and (text.isprintable() or all(c.isprintable() or c in "\n\t" for c in text)):
             return text
     return None
+
+
+def weakening(pcr: int, digest: bytes, bank: Alg) -> str:
+    """What the firmware says, by measuring an action with this `digest`, that it did without, in
+    words; nothing where it is no such action.
+    """
+    if pcr != 7:
+        return ""
+    new = getattr(hashlib, HASH_NAME[bank])
+    told = (f"{t.decode()!r}: {w}" for t, w in WEAKENED.items() if digest in _hashes(new, t))
+    return next(told, "")
+
+
+def _hashes(new: Callable[[bytes], Any], text: bytes) -> set[bytes]:
+    """With its closing NUL or without, as firmware has it."""
+    return {new(text).digest(), new(text + b"\0").digest()}
 
 
 def bound_variable(event: BootEvent, bank: Alg, column: int) -> BoundVariable | None:

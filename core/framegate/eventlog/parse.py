@@ -20,6 +20,8 @@ MAX_LOG_BYTES: Final = 2 * 1024 * 1024
 """Confidential guests reserve 1 MiB; real firmware stays below 128 KiB."""
 MAX_EVENTS: Final = 4096
 """The busiest real log seen has some 200 events."""
+MAX_ALGORITHMS: Final = 16
+"""Twice what a TPM with SHA-1, SHA-2, SM3 and SHA-3 has."""
 NEVER_EXTENDED: Final = 0xFFFFFFFF
 """Windows logs carry this pseudo PCR index for entries that are not measured."""
 PCR_COUNT: Final = 24
@@ -83,10 +85,23 @@ class BootEvent(NamedTuple):
         return self.type != EventType.NO_ACTION and self.pcr != NEVER_EXTENDED
 
 
+class DigestAlgorithm(NamedTuple):
+    """A digest algorithm as the Spec ID event declares it: TPM_ALG_ID and size in bytes."""
+
+    id: int
+    size: int
+
+    @property
+    def known(self) -> bool:
+        """Whether Framegate reads its digests."""
+        return self.id in DIGEST_SIZE
+
+
 @dataclass(frozen=True, slots=True)
 class BootLog:
     """A parsed log: `banks` in the order the log declares them, `startup_locality` or None,
-    `padding` bytes ignored at the end.
+    `padding` bytes ignored at the end. `skipped` are algorithms that the log declares and Framegate
+    does not know: their digests were stepped over by the size declared.
     """
 
     banks: tuple[Alg, ...]
@@ -94,6 +109,7 @@ class BootLog:
     startup_locality: int | None
     hcrtm: bool
     padding: int
+    skipped: tuple[DigestAlgorithm, ...] = ()
 
     def column(self, bank: Alg) -> int:
         """Where in an event's `digests` those of `bank` stand. Raises ValueError for a bank the log
@@ -107,8 +123,10 @@ def parse_boot_log(data: bytes) -> BootLog:  # noqa: C901 - ordered steps, read 
 
     Padding of zeros or 0xFF to the end of the area is allowed. Raises Malformed
     (BOOT_LOG_MALFORMED), with the offset, on: more than `MAX_LOG_BYTES` or `MAX_EVENTS`; sizes past
-    the end; an unknown, repeated or missing digest algorithm; a PCR index past 23; a short, unknown
-    or second Spec ID event; a StartupLocality event that is repeated, out of range or not in PCR 0.
+    the end; a digest algorithm that is not declared, repeated, or of another size than it has; a
+    PCR index past 23; a short, unknown or second Spec ID event; a StartupLocality event that is
+    repeated, out of range, followed by more than zeros, or not in PCR 0. Digests of declared
+    algorithms that are unknown are stepped over by their declared size (PFP 10.4.5.1).
     """
     if len(data) > MAX_LOG_BYTES:
         raise Malformed.of(
@@ -119,16 +137,15 @@ def parse_boot_log(data: bytes) -> BootLog:  # noqa: C901 - ordered steps, read 
         raise _bad(0, "a boot log", "padding only" if data else "nothing")
     events: list[BootEvent] = []
     banks: tuple[Alg, ...] = (Alg.SHA1,)
-    agile = False
+    declared: tuple[DigestAlgorithm, ...] = ()
     locality: int | None = None
     hcrtm = False
     first = _legacy_event(cursor, 0)
     if first.type == EventType.NO_ACTION and first.data[:16] == _SPEC_ID_AGILE:
-        banks, short = _spec_id(first.data, first.offset)
-        cursor.take(
-            short, "vendor information"
-        )  # firmware exists that leaves the vendor bytes out of the event's size
-        agile = True
+        declared = _declared(first.data, first.offset)
+        banks = tuple(Alg(d.id) for d in declared if d.known)
+        # firmware exists that leaves the vendor bytes out of the event's size
+        cursor.take(_vendor_behind(first, len(declared)), "vendor information")
     elif (
         first.type == EventType.NO_ACTION
         and first.data[:8] == b"Spec ID "
@@ -138,8 +155,8 @@ def parse_boot_log(data: bytes) -> BootLog:  # noqa: C901 - ordered steps, read 
     else:
         events.append(first)
         locality = _locality(first)
-    careful = (lambda c, n: _agile_event(c, n, banks)) if agile else _legacy_event
-    quick = _agile_layout(banks) if agile else None
+    careful = (lambda c, n: _agile_event(c, n, declared)) if declared else _legacy_event
+    quick = _agile_layout(declared) if declared else None
     while cursor.left and not cursor.padding_only():
         if quick is not None:
             quick(cursor, events)
@@ -160,7 +177,8 @@ def parse_boot_log(data: bytes) -> BootLog:  # noqa: C901 - ordered steps, read 
                 locality = startup
         hcrtm = hcrtm or (event.type == _HCRTM and event.pcr == 0)
         events.append(event)
-    return BootLog(banks, tuple(events), locality, hcrtm, cursor.left)
+    skipped = tuple(d for d in declared if not d.known)
+    return BootLog(banks, tuple(events), locality, hcrtm, cursor.left, skipped)
 
 
 class _Cursor:
@@ -213,20 +231,24 @@ def _legacy_event(cursor: _Cursor, index: int) -> BootEvent:
     return BootEvent(index, offset, pcr, kind, (digest,), data)
 
 
-def _agile_layout(banks: tuple[Alg, ...]) -> Callable[[_Cursor, list[BootEvent]], None]:
+def _agile_layout(
+    declared: tuple[DigestAlgorithm, ...],
+) -> Callable[[_Cursor, list[BootEvent]], None]:
     """A reader that takes in plain events for as long as they come: every declared digest in order,
     measured, within the log.
 
     It stops, having changed nothing, before the first event that is anything else; that one is
     read, or refused, with care.
     """
-    layout = struct.Struct("<III" + "".join(f"H{DIGEST_SIZE[b]}s" for b in banks) + "I")
+    layout = struct.Struct("<III" + "".join(f"H{d.size}s" for d in declared) + "I")
     head, unpack = layout.size, layout.unpack_from
     count, ids, careful_ones = (
-        len(banks),
-        tuple(int(b) for b in banks),
+        len(declared),
+        tuple(d.id for d in declared),
         frozenset({int(EventType.NO_ACTION), _HCRTM}),
     )
+    known = tuple(4 + 2 * n for n, d in enumerate(declared) if d.known)
+    plain = len(known) == count
 
     def read(cursor: _Cursor, events: list[BootEvent]) -> None:
         at, data, size = cursor.at, cursor.data, len(cursor.data)
@@ -245,60 +267,75 @@ def _agile_layout(banks: tuple[Alg, ...]) -> Callable[[_Cursor, list[BootEvent]]
                 or kind in careful_ones
             ):
                 break
-            append(BootEvent(number, at, pcr, kind, fields[4:-1:2], data[start:end]))
+            digests = fields[4:-1:2] if plain else tuple(fields[k] for k in known)
+            append(BootEvent(number, at, pcr, kind, digests, data[start:end]))
             at, number = end, number + 1
         cursor.at = at
 
     return read
 
 
-def _agile_event(cursor: _Cursor, index: int, banks: tuple[Alg, ...]) -> BootEvent:
+def _agile_event(cursor: _Cursor, index: int, declared: tuple[DigestAlgorithm, ...]) -> BootEvent:
     offset, pcr, kind = cursor.at, _pcr(cursor), cursor.u32("event type")
     count = cursor.u32("digest count")
-    if not 1 <= count <= len(banks):
-        raise _bad(offset, f"1 to {len(banks)} digests, as the Spec ID event declares", count)
-    digests: dict[Alg, bytes] = {}
+    if not 1 <= count <= len(declared):
+        raise _bad(offset, f"1 to {len(declared)} digests, as the Spec ID event declares", count)
+    sizes, digests = dict(declared), dict[int, bytes]()
     for _ in range(count):
         value = cursor.u16("digest algorithm")
-        if value not in banks or value in digests:
+        if value not in sizes or value in digests:
             raise _bad(offset, "each declared digest algorithm once", f"0x{value:04x}")
-        digests[Alg(value)] = cursor.take(DIGEST_SIZE[Alg(value)], "digest")
+        digests[value] = cursor.take(sizes[value], "digest")
     data = cursor.take(cursor.u32("event size"), "event data")
-    return BootEvent(index, offset, pcr, kind, tuple(digests.get(b, b"") for b in banks), data)
+    taken = tuple(digests.get(d.id, b"") for d in declared if d.known)
+    return BootEvent(index, offset, pcr, kind, taken, data)
 
 
-def _spec_id(data: bytes, offset: int) -> tuple[tuple[Alg, ...], int]:
-    """Digest algorithms of TCG_EfiSpecIdEvent (PFP 10.4.5.1), and how many vendor bytes stand
-    behind the event instead of in it.
-    """
+def _declared(data: bytes, offset: int) -> tuple[DigestAlgorithm, ...]:
+    """Digest algorithms of TCG_EfiSpecIdEvent (PFP 10.4.5.1), those we do not know among them."""
     if len(data) < 28:
         raise _bad(offset, "a Spec ID event of at least 28 bytes", len(data))
     minor, major, count = data[20], data[21], int(struct.unpack_from("<I", data, 24)[0])
     if major != 2:
         raise _bad(offset, "Spec ID version 2.x", f"{major}.{minor}")
-    if not 1 <= count <= 8 or len(data) < 28 + 4 * count + 1:
-        raise _bad(offset, "1 to 8 digest algorithms that fit the Spec ID event", count)
-    banks: list[Alg] = []
-    for alg, size in struct.iter_unpack("<HH", data[28 : 28 + 4 * count]):
-        if alg not in DIGEST_SIZE or DIGEST_SIZE[Alg(alg)] != size or alg in banks:
+    if not 1 <= count <= MAX_ALGORITHMS or len(data) < 28 + 4 * count + 1:
+        raise _bad(
+            offset, f"1 to {MAX_ALGORITHMS} digest algorithms that fit the Spec ID event", count
+        )
+    declared: list[DigestAlgorithm] = []
+    for each in map(DigestAlgorithm._make, struct.iter_unpack("<HH", data[28 : 28 + 4 * count])):
+        wrong = DIGEST_SIZE[Alg(each.id)] != each.size if each.known else not each.size
+        if wrong or each.id in {d.id for d in declared}:
             raise _bad(
                 offset,
-                "known digest algorithms with their sizes, each once",
-                f"0x{alg:04x} of {size} bytes",
+                "digest algorithms with their sizes, each once",
+                f"0x{each.id:04x} of {each.size} bytes",
             )
-        banks.append(Alg(alg))
-    vendor = 28 + 4 * count
+        declared.append(each)
+    if not any(d.known for d in declared):
+        raise _bad(offset, "a digest algorithm that Framegate knows", f"0x{declared[0].id:04x}")
+    return tuple(declared)
+
+
+def _vendor_behind(first: BootEvent, count: int) -> int:
+    """How many vendor bytes stand behind the Spec ID event instead of in it."""
+    data, vendor = first.data, 28 + 4 * count
     missing = vendor + 1 + data[vendor] - len(data)
     if 0 < missing < data[vendor]:
-        raise _bad(offset, f"{data[vendor]} bytes of vendor information", len(data) - vendor - 1)
-    return tuple(banks), max(0, missing)
+        raise _bad(
+            first.offset, f"{data[vendor]} bytes of vendor information", len(data) - vendor - 1
+        )
+    return max(0, missing)
 
 
 def _locality(event: BootEvent) -> int | None:
-    """Locality of a StartupLocality event (PFP 10.4.5.3), else None."""
+    """Locality of a StartupLocality event (PFP 10.4.5.3), else None. Zeros may stand behind it:
+    coreboot writes every event into a slot of one size.
+    """
     if event.type != EventType.NO_ACTION or event.data[:16] != b"StartupLocality\0":
         return None
-    if len(event.data) != 17 or event.pcr != 0 or event.data[16] not in {0, 3, 4}:
+    good = len(event.data) >= 17 and event.data[16] in {0, 3, 4} and not any(event.data[17:])
+    if not good or event.pcr != 0:
         raise _bad(
             event.offset, "StartupLocality 0, 3 or 4 in PCR 0", event.data[16:].hex() or "nothing"
         )

@@ -8,25 +8,26 @@ digest. A profile names the quirks it grants.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final
 
 from framegate.eventlog.content import EXIT_BOOT_SERVICES
 from framegate.eventlog.parse import BootEvent, BootLog, EventType
+from framegate.eventlog.user_space import OS_SEPARATOR, SYSTEMD_PHASES, Extends
 from framegate.tpm.constants import HASH_NAME, Alg
 
 UNLOGGED_EXIT: Final = "exit-boot-services-unlogged"
 PINNED: Final = "pcr-by-value"
-PHASES: Final = "systemd-phases"
+PHASES: Final = SYSTEMD_PHASES.quirk
+SEPARATOR: Final = OS_SEPARATOR.quirk
+EXTENDED: Final = "user-space-extends"
 PADDED: Final = "ima-padded-sha1"
-PHASE_WORDS: Final = ("enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final")
-"""systemd-pcrphase(8): what systemd extends into PCR 11 after a unified kernel image booted, in
-order.
+MAX_CANDIDATES: Final = 256
+"""Combinations of PCR values tried against one quote; each costs one hash, with an IMA list one for
+each entry that the list may be ahead. Boot phases, separator and exit together make 56.
 """
-MAX_CANDIDATES: Final = 64
-"""Combinations of PCR values tried against one quote; each costs one hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,20 @@ QUIRKS: Final = {
             "PCR 11 goes on after boot with systemd's phase words, in their order",
         ),
         Quirk(
+            SEPARATOR,
+            None,
+            "systemd 261 and later",
+            "the word os-separator is extended into all of PCR 0 to 7 at once, with 9 and 12 to 14,"
+            " when the initrd is done",
+        ),
+        Quirk(
+            EXTENDED,
+            None,
+            "systemd 259 and later (NvPCRs), and whatever else extends PCRs after boot",
+            "PCRs go on after boot with the words that the profile lists as [[extend]], in their"
+            " order",
+        ),
+        Quirk(
             PADDED,
             10,
             "Linux before 5.8",
@@ -72,53 +87,130 @@ QUIRKS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Grants:
+    """What a profile lets a machine do: `quirks` by name, whole values of PCRs (`pinned`), and what
+    else its user space extends.
+    """
+
+    quirks: Collection[str] = frozenset()
+    pinned: Mapping[int, frozenset[bytes]] = field(default_factory=dict)
+    extends: tuple[Extends, ...] = ()
+
+    @property
+    def user_space(self) -> tuple[Extends, ...]:
+        """Every behaviour of user space that is granted, the separator last."""
+        return (
+            *((SYSTEMD_PHASES,) if PHASES in self.quirks else ()),
+            *(self.extends if EXTENDED in self.quirks else ()),
+            *((OS_SEPARATOR,) if SEPARATOR in self.quirks else ()),
+        )
+
+    @property
+    def elsewhere(self) -> frozenset[int]:
+        """PCRs whose value need not come out of the firmware's log."""
+        return frozenset({*self.pinned, *(p for e in self.user_space for p in e.pcrs)})
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One set of PCR values that a quote may confirm, the log that goes with it, and the quirks it
-    took.
+    took. `at_kernel` are the values before user space extended any, as the kernel saw them when it
+    started; `extends` what a profile's own words are needed for.
     """
 
     values: Mapping[int, bytes]
     log: BootLog
     quirks: tuple[str, ...]
+    at_kernel: Mapping[int, bytes]
+    extends: tuple[Extends, ...] = ()
 
 
 def candidates(
-    log: BootLog,
-    replayed: Mapping[int, bytes],
-    bank: Alg,
-    granted: Collection[str],
-    pinned: Mapping[int, frozenset[bytes]],
+    log: BootLog, replayed: Mapping[int, bytes], bank: Alg, grants: Grants
 ) -> Iterator[Candidate]:
     """The replayed values as they are, then what the granted quirks allow in their place; at most
     `MAX_CANDIDATES`.
     """
-    new = getattr(hashlib, HASH_NAME[bank])
-    choices: list[list[tuple[int, bytes, BootLog | None, str]]] = []
-    if UNLOGGED_EXIT in granted and 5 in replayed and not _has_exit(log, bank):
-        value = replayed[5]
+    number = 0
+    for booted in _booted(log, replayed, bank, grants.quirks):
+        for reached in _reached(grants.user_space):
+            values = booted.values
+            for extends, count in reached:
+                values = extends.after(values, count, bank)
+            active = [extends for extends, count in reached if count]
+            quirks = {*booted.quirks, *(e.quirk for e in active)}
+            for whole in _pinned(grants):
+                if number >= MAX_CANDIDATES:
+                    return
+                number += 1
+                yield Candidate(
+                    {**values, **whole},
+                    booted.log,
+                    tuple(sorted({*quirks, PINNED} if whole else quirks)),
+                    {**booted.values, **whole},
+                    tuple(e for e in active if e.quirk == EXTENDED),
+                )
+
+
+def _booted(
+    log: BootLog, replayed: Mapping[int, bytes], bank: Alg, quirks: Collection[str]
+) -> Iterator[Candidate]:
+    """What the firmware may have left behind."""
+    yield Candidate(replayed, log, (), replayed)
+    if UNLOGGED_EXIT in quirks and 5 in replayed and not _has_exit(log, bank):
+        new, value = getattr(hashlib, HASH_NAME[bank]), replayed[5]
         for text in EXIT_BOOT_SERVICES:
             value = new(value + new(text).digest()).digest()
-        choices.append([(5, replayed[5], None, ""), (5, value, _with_exit(log), UNLOGGED_EXIT)])
-    if PHASES in granted:
-        value = replayed.get(11, bytes(new().digest_size))
-        options: list[tuple[int, bytes, BootLog | None, str]] = [(11, value, None, "")]
-        for word in PHASE_WORDS:
-            value = new(value + new(word.encode()).digest()).digest()
-            options.append((11, value, None, PHASES))
-        choices.append(options)
-    if PINNED in granted:
-        for pcr, allowed in sorted(pinned.items()):
-            choices.append([(pcr, v, None, PINNED) for v in sorted(allowed)])
-    for number, chosen in enumerate(product(*choices)):
-        if number >= MAX_CANDIDATES:
-            return
-        values, used, said = dict(replayed), log, []
-        for pcr, value, other, quirk in chosen:
-            values[pcr] = value
-            used = other or used
-            if quirk:
-                said.append(quirk)
-        yield Candidate(values, used, tuple(sorted(set(said))))
+        values = {**replayed, 5: value}
+        yield Candidate(values, _with_exit(log), (UNLOGGED_EXIT,), values)
+
+
+Reached = tuple[tuple[Extends, int], ...]
+"""Behaviours in the order in which they came, each with how many of its words."""
+
+
+def _reached(user_space: tuple[Extends, ...]) -> Iterator[Reached]:
+    """How far user space may have come. Where another behaviour shares PCRs with the separator, it
+    may have come before it or after it.
+    """
+    for counts in product(*(range(len(e.words) + 1) for e in user_space)):
+        state = tuple(zip(user_space, counts, strict=True))
+        yield state
+        if not state or state[-1] != (OS_SEPARATOR, 1):
+            continue
+        if any(n and set(e.pcrs) & set(OS_SEPARATOR.pcrs) for e, n in state[:-1]):
+            yield (state[-1], *state[:-1])
+
+
+def _pinned(grants: Grants) -> Iterator[dict[int, bytes]]:
+    """Every choice of whole values that are granted; one empty choice where none is."""
+    pcrs = sorted(grants.pinned) if PINNED in grants.quirks else []
+    for chosen in product(*(sorted(grants.pinned[p]) for p in pcrs)):
+        yield dict(zip(pcrs, chosen, strict=True))
+
+
+def ungranted(
+    log: BootLog,
+    replayed: Mapping[int, bytes],
+    bank: Alg,
+    grants: Grants,
+    fits: Callable[[Candidate], bool],
+) -> str:
+    """Which named behaviour of user space, granted, would have explained the quote: a hint for a
+    person, empty where none would. It decides nothing.
+    """
+    for more in ({SEPARATOR}, {PHASES}, {SEPARATOR, PHASES}):
+        missing = more - set(grants.quirks)
+        if missing != more:
+            continue
+        wider = replace(grants, quirks=frozenset({*grants.quirks, *more}))
+        if any(fits(c) for c in candidates(log, replayed, bank, wider) if more <= set(c.quirks)):
+            told = " and ".join(f"{q} ({QUIRKS[q].seen})" for q in sorted(more))
+            return (
+                f"user space extended PCRs after boot: {told}. If the machine is meant to run it,"
+                f" grant it in the profile: quirks = {sorted({*grants.quirks, *more})}"
+            )
+    return ""
 
 
 def _has_exit(log: BootLog, bank: Alg) -> bool:

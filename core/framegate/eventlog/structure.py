@@ -42,7 +42,7 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
        above, operating systems have their own);
     3. separators, UEFI variables and UEFI actions have data that hashes to their digest (N41),
        variables but for the byte that old versions of shim logged behind the record without hashing
-       it;
+       it, separators and actions but for zeros to the end of a slot of fixed size (`covered`);
     4. the boot-policy variables come before PCR 7's separator, each once (N43);
     5. EV_NO_ACTION events carry no digest (N42), outside the pseudo PCR.
     """
@@ -73,11 +73,7 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
                     event.data[:8].hex() or "nothing",
                 )
             )
-        if (
-            kind in _HASHED
-            and new(event.data).digest() != digest
-            and new(variable_record(event.data)).digest() != digest
-        ):  # 3
+        if kind in _HASHED and not any(new(d).digest() == digest for d in covered(event)):  # 3
             failures.append(
                 _at(
                     event,
@@ -113,45 +109,77 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     return tuple(failures)
 
 
+def covered(event: BootEvent) -> tuple[bytes, ...]:
+    """What the digest of an event whose data is hashed may be of: all of its data; of a variable
+    what `variable_record` says; of a separator or action what stands before zeros.
+
+    coreboot logs every event with a data size of 50 (commonlib/bsd/tpm2_log_serialized.h).
+    """
+    data = event.data
+    if event.type == EventType.SEPARATOR:
+        return (data,) if any(data[4:]) else (data, data[:4])
+    if event.type == EventType.EFI_ACTION:
+        text = data.rstrip(b"\0")
+        return (data, text, text + b"\0")
+    return (data, variable_record(data))
+
+
 def edited_after_measuring(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     """The structural faults that no firmware makes and an editor of the log does, whatever the
     replay says: grounds to refuse it without a profile.
 
-    1. a boot-policy variable's data does not hash to its digest;
-    2. some of PCR 0 to 7 have two separators and others one.
+    1. a boot-policy variable's digest is neither that of its data nor that of its value alone,
+       which firmware of TPM 1.2's time hashed without the head before it;
+    2. some of PCR 0 to 7 have two separators and others one, and the second comes where no firmware
+       measures one: in PCR 1 to 7, or in PCR 0 after the hand-over. Before it, firmware measures
+       parts that hold four zeros into PCR 0 as it does any other.
+
+    Either way `structural_failures` tells of it: a finding, which a profile refuses.
     """
+    column = log.column(bank)
+    faults = [
+        _at(
+            event,
+            Reason.EVENT_DATA,
+            f"{name} as it was measured, {event.digests[column].hex()[:16]}…",
+            f"{hashlib.new(HASH_NAME[bank], event.data).hexdigest()[:16]}…",
+        )
+        for event in log.events
+        if (name := _policy_variable(event)) and not _measured_so(event, bank, column)
+    ]
+    return (*faults, *_second_separators(log, bank))
+
+
+def _policy_variable(event: BootEvent) -> str:
+    """Name of the boot-policy variable that `event` tells of, else nothing."""
+    if event.pcr != 7 or event.type != EventType.EFI_VARIABLE_DRIVER_CONFIG:
+        return ""
+    name = variable_name(event.data)[16:].decode("utf-16-le", "replace")
+    return name if name in BOOT_POLICY else ""
+
+
+def _measured_so(event: BootEvent, bank: Alg, column: int) -> bool:
+    new, value = getattr(hashlib, HASH_NAME[bank]), variable_value(event.data)
+    alone = () if value is None else (value,)
+    return any(new(d).digest() == event.digests[column] for d in (*covered(event), *alone))
+
+
+def _second_separators(log: BootLog, bank: Alg) -> list[Failure]:
     new, column = getattr(hashlib, HASH_NAME[bank]), log.column(bank)
-    separators, count, faults = (
-        {new(s).digest() for s in _SEPARATORS},
-        dict.fromkeys(SEPARATED_PCRS, 0),
-        [],
-    )
+    separators = {new(s).digest() for s in _SEPARATORS}
+    count, closed, late = dict.fromkeys(SEPARATED_PCRS, 0), set[int](), False
     for event in log.events:
-        digest = event.digests[column]
-        if event.extends and event.pcr in count and digest in separators:
+        if event.extends and event.pcr in count and event.digests[column] in separators:
+            late = late or (event.pcr == 0 and len(closed) == len(SEPARATED_PCRS))
             count[event.pcr] += 1
-        if (
-            event.pcr == 7
-            and event.type == EventType.EFI_VARIABLE_DRIVER_CONFIG
-            and new(event.data).digest() != digest
-        ):
-            name = variable_name(event.data)[16:].decode("utf-16-le", "replace")
-            if name in BOOT_POLICY:
-                faults.append(
-                    _at(
-                        event,
-                        Reason.EVENT_DATA,
-                        f"{name} as it was measured, {digest.hex()[:16]}…",
-                        f"{new(event.data).hexdigest()[:16]}…",
-                    )
-                )
-    if 1 in count.values() and max(count.values()) > 1:
-        faults += [
-            Failure(Reason.SEPARATOR, f"one separator in PCR {p}, as in the others", f"{n}")
-            for p, n in count.items()
-            if n > 1
-        ]
-    return tuple(faults)
+            closed.add(event.pcr)
+    if 1 not in count.values():
+        return []
+    return [
+        Failure(Reason.SEPARATOR, f"one separator in PCR {p}, as in the others", f"{n}")
+        for p, n in count.items()
+        if n > 1 and (p or late)
+    ]
 
 
 def variable_name(data: bytes) -> bytes:

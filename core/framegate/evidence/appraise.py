@@ -137,6 +137,14 @@ def appraise(
                 ", ".join(evidence.quirks),
             )
         )
+    if not set(evidence.extends) <= set(profile.extends):
+        boot.append(
+            Failure(
+                Reason.QUIRK,
+                "words that this profile lists as [[extend]]",
+                "; ".join(", ".join(e.words) for e in evidence.extends),
+            )
+        )
     if evidence.quirks:  # the log is not quite the one that came
         events, secure = _log_failures(evidence.boot_log, evidence.selection.bank, profile)
     else:
@@ -475,7 +483,7 @@ def _ima(
         rules,
         chosen,
         evidence.selection.bank,
-        evidence.pcrs,
+        evidence.kernel_pcrs,
         first=known is None,
         violations=known.violations if known else 0,
     )

@@ -113,12 +113,13 @@ def verify_files(  # noqa: PLR0913 - members of a record
     )
     selection = next((s for s, _ in wanted if s.bank == bank), wanted[0][0])
     quote = Quote(statement, selection, certified, hash_alg)
+    log: BootLog | None = None
     try:
-        log, values = check_boot_log(result, quote, boot_log, profile, with_ima=ima is not None)
-        check_ima(result, quote, values, log, ima, profile, allowlists)
+        boot = check_boot_log(result, quote, boot_log, profile, with_ima=ima is not None)
+        log = boot.log
+        check_ima(result, quote, boot, ima, profile, allowlists)
     except FramegateError as error:
         result.failures += error.failures
-        log = None
     if profile is not None:
         _profile(result, statement, selection, log, ima, profile)
     return result

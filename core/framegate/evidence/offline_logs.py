@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from framegate.errors import EvidenceRejected, Failure, Reason
 from framegate.eventlog import (
@@ -17,7 +18,16 @@ from framegate.eventlog import (
     replay,
     structural_failures,
 )
-from framegate.eventlog.quirks import PADDED, candidates
+from framegate.eventlog.quirks import (
+    EXTENDED,
+    PADDED,
+    SEPARATOR,
+    Candidate,
+    Grants,
+    candidates,
+    ungranted,
+)
+from framegate.eventlog.user_space import BOOT_PCRS, SEPARATOR_WORD, in_words, separated
 from framegate.evidence.offline_result import OfflineResult
 from framegate.ima import (
     ImaEntry,
@@ -29,10 +39,13 @@ from framegate.ima import (
 )
 from framegate.ima.allowlist import Allowlist
 from framegate.ima.judge import BOOT_AGGREGATE, ima_failures
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.replay import IMA_PCR, require_one_pcr
 from framegate.profile.model import FirmwareProfile
 from framegate.tpm.attest import Attest, PcrSelection
 from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, Alg
+
+_RESETTABLE: Final = 16
+"""From here on PCRs can be reset while the system runs, or start as all ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,18 @@ class Quote:
         return hmac.compare_digest(digest, self.statement.pcr_digest)
 
 
+class BootReplay(NamedTuple):
+    """A boot log and the PCR values it leads to: all of them, and those `at_kernel`, before user
+    space extended any. Where only the IMA list can tell which values were quoted, `undecided` are
+    what they may be.
+    """
+
+    log: BootLog | None
+    values: Mapping[int, bytes]
+    at_kernel: Mapping[int, bytes]
+    undecided: tuple[Candidate, ...] = ()
+
+
 def check_boot_log(
     result: OfflineResult,
     quote: Quote,
@@ -66,7 +91,7 @@ def check_boot_log(
     profile: FirmwareProfile | None,
     *,
     with_ima: bool,
-) -> tuple[BootLog | None, dict[int, bytes]]:
+) -> BootReplay:
     """The log and its PCR values in the selected bank, certified ones included.
 
     `with_ima` says that an IMA list is there, by which a quote over PCR 10 is decided. Raises
@@ -79,41 +104,45 @@ def check_boot_log(
             "boot log: not given"
             + ("" if known else "; pcrDigest: neither values nor a log were given")
         )
-        return None, known
+        return BootReplay(None, known, known)
     log = parse_boot_log(raw)
     replayed = dict(replay(log, selection.bank))
     result.failures += edited_after_measuring(log, selection.bank)
     result.findings += structural_failures(log, selection.bank)
-    quirks, pinned = (profile.quirks, profile.pinned) if profile else (frozenset[str](), {})
-    for candidate in candidates(log, replayed, selection.bank, quirks, pinned):
-        values = candidate.values
-        if known:
-            differ = [
-                p for p in selection.pcrs if p in values and p != IMA_PCR and values[p] != known[p]
-            ]
-            good = not differ
-        else:
-            good = quote.covers(values)
-        if good:
-            result.checked.append("boot log")
-            result.facts["quirks"] = list(candidate.quirks)
-            return candidate.log, {**values, **known}
+    grants = profile.grants if profile else Grants()
+
+    def differ(values: Mapping[int, bytes]) -> list[int]:
+        """Quoted PCRs that have another value; with a profile one that is nowhere measured is due
+        to be as it was at reset, as a controller takes it.
+        """
+        reset = bytes(DIGEST_SIZE[selection.bank]) if profile is not None else None
+        due = {p: values.get(p, reset) for p in known if p != IMA_PCR and p < _RESETTABLE}
+        return [p for p, v in due.items() if v is not None and v != known[p]]
+
+    def fits(candidate: Candidate) -> bool:
+        return not differ(candidate.values) if known else quote.covers(candidate.values)
+
+    for candidate in candidates(log, replayed, selection.bank, grants):
+        if fits(candidate):
+            _affirmed(result, candidate, [] if profile else [p for p in known if p not in replayed])
+            at_kernel = _with_reset(candidate.at_kernel, selection)
+            return BootReplay(candidate.log, {**candidate.values, **known}, at_kernel)
+    hint = ungranted(log, replayed, selection.bank, grants, fits)
     if known:
-        differ = [
-            p for p in selection.pcrs if p in replayed and p != IMA_PCR and replayed[p] != known[p]
-        ]
+        hint = hint or _user_space(replayed, known, differ(replayed), selection.bank)
         result.failures += [
             Failure(
                 Reason.BOOT_LOG_REPLAY,
                 f"PCR {p} {known[p].hex()}",
-                replayed[p].hex(),
-                "the log is not the whole story of this boot",
+                replayed[p].hex() if p in replayed else "nothing measured",
+                hint or "the log is not the whole story of this boot",
             )
-            for p in differ
+            for p in differ(replayed)
         ]
-        return log, {**replayed, **known}
+        return BootReplay(log, {**replayed, **known}, replayed)
     if with_ima and IMA_PCR in selection.pcrs:  # decided together with the list
-        return log, replayed
+        undecided = tuple(candidates(log, replayed, selection.bank, grants))
+        return BootReplay(log, replayed, replayed, undecided)
     absent = [p for p in selection.pcrs if p not in replayed]
     seen = f"the log has no PCR {', '.join(map(str, absent))}: give --pcrs" if absent else "another"
     result.failures.append(
@@ -121,28 +150,73 @@ def check_boot_log(
             Reason.PCR_DIGEST,
             "pcrDigest of the replayed log",
             seen,
-            "the log is not the whole story of this boot",
+            hint or "the log is not the whole story of this boot",
         )
     )
-    return log, replayed
+    return BootReplay(log, replayed, replayed)
+
+
+def _with_reset(values: Mapping[int, bytes], selection: PcrSelection) -> dict[int, bytes]:
+    """`values`, and of quoted PCRs that nothing was measured into what they have after a reset."""
+    reset = bytes(DIGEST_SIZE[selection.bank])
+    return {**{p: reset for p in selection.pcrs if p < _RESETTABLE and p != IMA_PCR}, **values}
+
+
+def _affirmed(result: OfflineResult, candidate: Candidate, unlogged: list[int]) -> None:
+    result.checked.append("boot log")
+    result.facts["quirks"] = list(candidate.quirks)
+    result.findings += [
+        Failure(Reason.QUIRK, "a log that replays as it is", q, "the profile grants this quirk")
+        for q in candidate.quirks
+    ]
+    elsewhere = [p for p in unlogged if p != IMA_PCR]
+    if elsewhere:
+        result.unchecked.append(f"PCR {in_words(elsewhere)}: not in the boot log")
+
+
+def _user_space(
+    replayed: Mapping[int, bytes], known: Mapping[int, bytes], differ: Collection[int], bank: Alg
+) -> str:
+    """A hint where what differs looks like user space's doing, though no quirk by name explains all
+    of it.
+    """
+    alone = separated(replayed, known, bank)
+    if alone & BOOT_PCRS and not alone >= BOOT_PCRS:
+        return (
+            f"the word {SEPARATOR_WORD} was extended into PCR {in_words(alone & BOOT_PCRS)} alone:"
+            " systemd extends all of PCR 0 to 7 at once, so somebody else did"
+        )
+    rest = set(differ) - alone
+    if rest & BOOT_PCRS:
+        return ""
+    said = f"systemd 261's {SEPARATOR_WORD} is in PCR {in_words(alone)} (quirk {SEPARATOR}); "
+    return (
+        f"{said if alone else ''}programs extend PCR {in_words(rest)} after boot, systemd 259 and"
+        " later PCR 9 for its NvPCRs: list their words as [[extend]] with quirk"
+        f" {EXTENDED}, or quote without PCR {in_words(rest)}"
+    )
 
 
 def check_ima(
     result: OfflineResult,
     quote: Quote,
-    values: dict[int, bytes],
-    log: BootLog | None,
+    boot: BootReplay,
     raw: bytes | None,
     profile: FirmwareProfile | None,
     allowlists: Sequence[Allowlist],
 ) -> None:
     """That a prefix of the list replays to the quoted PCR 10, and what it holds. Raises
     FramegateError where the list does not parse or is of another boot.
+
+    Entries that an IMA rule with pcr= had extended elsewhere are not covered by PCR 10: a profile
+    refuses them; without one they are replayed to the PCR they name, where that was quoted.
     """
     if raw is None:
         result.unchecked.append("IMA list: not given")
         return
     measured = parse_ima(raw)
+    if profile is not None:
+        require_one_pcr(measured.entries)
     bank = quote.selection.bank
     if IMA_PCR not in quote.selection.pcrs:
         raise EvidenceRejected(
@@ -154,16 +228,10 @@ def check_ima(
                 )
             ]
         )
-    quoted = quote.certified.get(bank, {}).get(IMA_PCR)
-
-    def covers(value: bytes) -> bool:
-        return value == quoted if quoted is not None else quote.covers({**values, IMA_PCR: value})
-
-    count, padded = _prefix(measured, bank, covers, profile)
+    boot, count, padded = _covered(result, quote, boot, measured, profile)
     entries = measured.entries[:count]
     result.checked.append("IMA list")
-    if log is not None and quoted is None and "boot log" not in result.checked:
-        result.checked.append("boot log")
+    _elsewhere(result, quote, measured, boot.at_kernel)
     result.facts |= {
         "ima_entries": count,
         "ima_ahead": len(measured.entries) - count,
@@ -185,11 +253,77 @@ def check_ima(
             return
         chosen = [a for a in allowlists if a.digest in set(profile.ima.allowlists)]
         result.failures += ima_failures(
-            entries, profile.ima, chosen, bank, values, first=True, violations=0
+            entries, profile.ima, chosen, bank, boot.at_kernel, first=True, violations=0
         )
         result.checked.append("IMA allowlists")
         return
-    _check_boot_aggregate(result, quote, log, entries[0] if entries else None)
+    first = next((e for e in entries if e.pcr == IMA_PCR), None)
+    _check_boot_aggregate(result, quote, boot.log, first)
+
+
+class _Covered(NamedTuple):
+    """The boot that fits, how many IMA entries the quote covers, and whether by the quirk."""
+
+    boot: BootReplay
+    entries: int
+    padded: bool
+
+
+def _covered(
+    result: OfflineResult,
+    quote: Quote,
+    boot: BootReplay,
+    measured: ImaList,
+    profile: FirmwareProfile | None,
+) -> _Covered:
+    """Raises EvidenceRejected (IMA_REPLAY) where no prefix of the list gives what was quoted."""
+    selection = quote.selection
+    quoted = quote.certified.get(selection.bank, {}).get(IMA_PCR)
+    for candidate in boot.undecided:
+        values = candidate.values
+
+        def whole(value: bytes, values: Mapping[int, bytes] = values) -> bool:
+            return quote.covers({**values, IMA_PCR: value})
+
+        try:
+            count, padded = _prefix(measured, selection.bank, whole, profile)
+        except EvidenceRejected:
+            continue
+        _affirmed(result, candidate, [])
+        at_kernel = _with_reset(candidate.at_kernel, selection)
+        return _Covered(BootReplay(candidate.log, values, at_kernel), count, padded)
+
+    def covers(value: bytes) -> bool:
+        if quoted is not None:
+            return value == quoted
+        return quote.covers({**boot.values, IMA_PCR: value})
+
+    return _Covered(boot, *_prefix(measured, selection.bank, covers, profile))
+
+
+def _elsewhere(
+    result: OfflineResult, quote: Quote, measured: ImaList, at_kernel: Mapping[int, bytes]
+) -> None:
+    """Entries of other PCRs: a prefix gives the quoted value, or nothing vouches for them."""
+    known, bank = quote.certified.get(quote.selection.bank, {}), quote.selection.bank
+    for pcr in sorted({e.pcr for e in measured.entries} - {IMA_PCR}):
+        count = sum(e.pcr == pcr for e in measured.entries)
+        about = f"{count} IMA entries of PCR {pcr}"
+        if pcr not in known:
+            result.unchecked.append(f"{about}: not quoted, nothing vouches for them")
+        elif known[pcr] in running_values(
+            measured, bank, at_kernel.get(pcr, bytes(DIGEST_SIZE[bank])), pcr=pcr
+        ):
+            result.checked.append(about)
+        else:
+            result.failures.append(
+                Failure(
+                    Reason.IMA_REPLAY,
+                    f"{about} that replay to {known[pcr].hex()}",
+                    "they do not",
+                    "the list was shortened or altered, or something else extended that PCR",
+                )
+            )
 
 
 def _check_boot_aggregate(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from framegate.errors import Failure, Reason
-from framegate.evidence.appraise import AFFIRMING, CONTRAINDICATED, NO_CLAIM
+from framegate.evidence.appraise import AFFIRMING, CONTRAINDICATED, NO_CLAIM, WARNING
 
 
 @dataclass
@@ -49,6 +49,8 @@ class OfflineResult:
             "executables": (
                 bad
                 if kinds - files
+                else WARNING
+                if any(f.reason == Reason.QUIRK for f in self.findings)
                 else AFFIRMING
                 if "firmware profile" in self.checked
                 else NO_CLAIM

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
+from framegate.identity.endorsement import load_certificate_file
 from framegate.tpm.attest import Attest, parse_attest, parse_signature, verify_signature
 from framegate.tpm.constants import Alg, Attr
 from framegate.tpm.public import MAX_RSA_BITS, Public, parse_public
@@ -58,16 +58,16 @@ def load_ak(raw: bytes) -> AttestationKey:
         if data[:2] in {b"\x00\x01", b"\x00\x23"}:
             public = parse_public(data)
             return AttestationKey(public.key(), public, form)
+    coding = "PEM" if b"-----BEGIN" in raw else "DER"
     loaders: tuple[tuple[Callable[[], Any], str], ...] = (
-        (lambda: x509.load_pem_x509_certificate(raw).public_key(), "certificate, PEM"),
+        (lambda: _certified_key(raw), f"certificate, {coding}"),
         (lambda: serialization.load_pem_public_key(raw), "public key, PEM"),
-        (lambda: x509.load_der_x509_certificate(raw).public_key(), "certificate, DER"),
         (lambda: serialization.load_der_public_key(raw), "public key, DER"),
     )
     for load, form in loaders:
         try:
             key = load()
-        except UNREADABLE:
+        except (FramegateError, *UNREADABLE):
             continue
         if isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= MAX_RSA_BITS:
             return AttestationKey(key, None, form)
@@ -84,6 +84,10 @@ def load_ak(raw: bytes) -> AttestationKey:
         raw[:8].hex() or "nothing",
         "tpm2_readpublic -f pem writes one",
     )
+
+
+def _certified_key(raw: bytes) -> Any:
+    return load_certificate_file(raw)[0].certificate.public_key()
 
 
 def load_attest(raw: bytes) -> Attest:

@@ -18,11 +18,12 @@ from typing import Final, final
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.eventlog import BootLog, parse_boot_log, replay
-from framegate.eventlog.quirks import PADDED, PHASES, Candidate, candidates
+from framegate.eventlog.quirks import PADDED, Candidate, Grants, candidates, ungranted
+from framegate.eventlog.user_space import Extends
 from framegate.identity.certificates import request_key, spki_of
 from framegate.ima import ImaEntry, ImaPrefix, cut_entries, find_prefix, parse_ima, running_values
 from framegate.ima.entry import ImaList
-from framegate.ima.replay import IMA_PCR, MAX_AHEAD
+from framegate.ima.replay import IMA_PCR, MAX_AHEAD, require_one_pcr
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import DIGEST_SIZE, TPM_GENERATED, TPM_RH_NULL, Alg, St
 from framegate.tpm.policy import TLS_KEY_PCRS, pcr_digest, policy_pcr
@@ -39,7 +40,6 @@ controller's memory.
 """
 
 
-_PCR: Final = attrgetter("pcr")
 _VIOLATION: Final = attrgetter("violation")
 
 
@@ -57,7 +57,7 @@ class Expectation:
     """What the controller knows and asked for. `join` is True where the TLS key must be certified
     and requested (join port).
 
-    `quirks` and `pinned` are the profile's. `ima_prefix` is what is known of the machine's IMA list
+    `grants` are the profile's. `ima_prefix` is what is known of the machine's IMA list
     and was asked to go on from; without it the whole list is due. Where stored evidence is
     appraised again, `stored_ima` is the whole list of that boot and stands in for the evidence's
     part.
@@ -69,8 +69,7 @@ class Expectation:
     selection: PcrSelection
     join: bool
     stored_boot_log: bytes = b""
-    quirks: frozenset[str] = frozenset()
-    pinned: Mapping[int, frozenset[bytes]] = field(default_factory=dict)
+    grants: Grants = field(default_factory=Grants)
     ima_prefix: ImaPrefix | None = None
     stored_ima: bytes = b""
 
@@ -81,14 +80,17 @@ class VerifiedEvidence:
     """Evidence whose signatures, nonce, selection, replay and key bindings hold together; made by
     `verify_evidence` only.
 
-    `pcrs`: the *replayed* values of the quoted bank, equal to the quoted digest. `posture` is the
-    device's own word, bound to the quote. `quirks`: what it took for the replay to come out. `ima`:
-    the entries this quote covers, in `ima_bytes`, after `ima_from` (None: from the first);
-    `ima_prefix` is where the list stands now, None where PCR 10 is not quoted.
+    `pcrs`: the *replayed* values of the quoted bank, equal to the quoted digest; `kernel_pcrs` the
+    same before user space extended any, over which boot_aggregate is. `posture` is the device's own
+    word, bound to the quote. `quirks`: what it took for the replay to come out; `extends`: which of
+    a profile's own words. `ima`: the entries this quote covers, in `ima_bytes`, after `ima_from`
+    (None: from the first); `ima_prefix` is where the list stands now, None where PCR 10 is not
+    quoted.
     """
 
     selection: PcrSelection
     pcrs: Mapping[int, bytes]
+    kernel_pcrs: Mapping[int, bytes]
     boot_log: BootLog
     boot_log_bytes: bytes
     clock: ClockInfo
@@ -98,6 +100,7 @@ class VerifiedEvidence:
     tls_spki: bytes
     digest: bytes
     quirks: tuple[str, ...]
+    extends: tuple[Extends, ...]
     ima: tuple[ImaEntry, ...]
     ima_bytes: bytes
     ima_from: ImaPrefix | None
@@ -163,7 +166,7 @@ def verify_evidence(raw: bytes, expected: Expectation) -> VerifiedEvidence:
             )
         raw_log, log = _boot_log(evidence, expected)  # 9
         replayed = _replayed(raw_log, log, evidence, expected, quote)  # 10
-        pcrs, log = replayed.pcrs, replayed.log
+        pcrs, log = replayed.pcrs, replayed.took.log
         require_tls_key(
             expected.tls, policy_pcr(PcrSelection(expected.selection.bank, TLS_KEY_PCRS), pcrs)
         )  # 11
@@ -182,6 +185,7 @@ def verify_evidence(raw: bytes, expected: Expectation) -> VerifiedEvidence:
     return VerifiedEvidence(
         selection=expected.selection,
         pcrs=pcrs,
+        kernel_pcrs=_at_kernel(replayed.took, expected.selection),
         boot_log=log,
         boot_log_bytes=raw_log,
         clock=quote.clock_info,
@@ -190,7 +194,8 @@ def verify_evidence(raw: bytes, expected: Expectation) -> VerifiedEvidence:
         gateway_publics=evidence.gateway_publics,
         tls_spki=spki,
         digest=sha256(raw),
-        quirks=replayed.quirks,
+        quirks=replayed.took.quirks,
+        extends=replayed.took.extends,
         ima=replayed.entries,
         ima_bytes=replayed.ima_bytes,
         ima_from=None if expected.stored_ima else expected.ima_prefix,
@@ -284,8 +289,7 @@ def _parsed_and_replayed(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, b
 @dataclass(frozen=True, slots=True)
 class _Replayed:
     pcrs: Mapping[int, bytes]
-    log: BootLog
-    quirks: tuple[str, ...]
+    took: Candidate
     entries: tuple[ImaEntry, ...] = ()
     ima_bytes: bytes = b""
     prefix: ImaPrefix | None = None
@@ -296,11 +300,7 @@ def _replayed(
 ) -> _Replayed:
     selection, values = expected.selection, replayed_log(raw_log, expected.selection.bank)[1]
     ima = IMA_PCR in selection.pcrs
-    elsewhere = {
-        *expected.pinned,
-        *((IMA_PCR,) if ima else ()),
-        *((11,) if PHASES in expected.quirks else ()),
-    }
+    elsewhere = {*expected.grants.elsewhere, *((IMA_PCR,) if ima else ())}
     absent = [p for p in selection.pcrs if p not in values and p not in elsewhere]
     if absent:
         raise _rejected(
@@ -311,21 +311,32 @@ def _replayed(
     if ima:
         return _with_ima(log, values, evidence, expected, quote)
     first = None
-    for candidate in candidates(log, values, selection.bank, expected.quirks, expected.pinned):
+    for candidate in candidates(log, values, selection.bank, expected.grants):
         digest = pcr_digest(selection, candidate.values)
         if hmac.compare_digest(digest, quote.pcr_digest):
             return _Replayed(
-                MappingProxyType({p: candidate.values[p] for p in selection.pcrs}),
-                candidate.log,
-                candidate.quirks,
+                MappingProxyType({p: candidate.values[p] for p in selection.pcrs}), candidate
             )
         first = first or digest
+
+    def fits(candidate: Candidate) -> bool:
+        return pcr_digest(selection, candidate.values) == quote.pcr_digest
+
     raise _rejected(
         Reason.PCR_DIGEST,
         f"pcrDigest {(first or b'').hex()} of the replayed log",
         quote.pcr_digest.hex(),
-        "the log is not the whole story of this boot: longer, shorter or altered",
+        ungranted(log, values, selection.bank, expected.grants, fits)
+        or "the log is not the whole story of this boot: longer, shorter or altered",
     )
+
+
+def _at_kernel(candidate: Candidate, selection: PcrSelection) -> Mapping[int, bytes]:
+    """The selected values before user space extended any: of PCRs that the log does not measure
+    into, as they are after a reset.
+    """
+    known, reset = candidate.at_kernel, bytes(DIGEST_SIZE[selection.bank])
+    return MappingProxyType({p: known.get(p, reset) for p in selection.pcrs if p != IMA_PCR})
 
 
 def _with_ima(
@@ -369,16 +380,11 @@ def _with_ima(
             "binary_runtime_measurements, not ascii_runtime_measurements",
         )
     measured = parse_ima(raw) if raw else ImaList((), bank, 0)
-    if not set(map(_PCR, measured.entries)) <= {IMA_PCR}:
-        raise _rejected(
-            Reason.IMA_MALFORMED,
-            f"entries of PCR {IMA_PCR}",
-            "another",
-            "an IMA policy with pcr= is not supported",
-        )
+    require_one_pcr(measured.entries, known.entries if known else 0)
     start = known.value if known is not None else values.get(IMA_PCR, bytes(DIGEST_SIZE[bank]))
-    running = running_values(measured, bank, start, padded_sha1=PADDED in expected.quirks)
-    for candidate in candidates(log, values, bank, expected.quirks, expected.pinned):
+    padded = PADDED in expected.grants.quirks
+    running = running_values(measured, bank, start, padded_sha1=padded)
+    for candidate in candidates(log, values, bank, expected.grants):
         try:
             count = find_prefix(running, _covering(candidate, expected.selection, quote.pcr_digest))
         except EvidenceRejected:
@@ -398,8 +404,7 @@ def _with_ima(
         covered = raw if count == len(measured.entries) else cut_entries(raw, 0, count)
         return _Replayed(
             MappingProxyType(pcrs),
-            candidate.log,
-            candidate.quirks,
+            candidate,
             measured.entries[:count],
             covered,
             prefix,
@@ -411,13 +416,19 @@ def _with_ima(
             "a part of it",
             "send it from the first entry",
         )
+
+    def fits(candidate: Candidate) -> bool:
+        covers = _covering(candidate, expected.selection, quote.pcr_digest)
+        return any(covers(value) for value in running[-1 - MAX_AHEAD :])
+
     raise _rejected(
         Reason.PCR_DIGEST,
         f"pcrDigest of the replayed boot log and of a prefix of the IMA list, at most {MAX_AHEAD}"
         " entries short",
         quote.pcr_digest.hex(),
-        "the log or the list is not the whole story of this boot: longer, shorter, altered, or of"
-        " another boot",
+        ungranted(log, values, bank, expected.grants, fits)
+        or "the log or the list is not the whole story of this boot: longer, shorter, altered, or"
+        " of another boot",
     )
 
 

@@ -104,8 +104,8 @@ def write_anew(der: bytes) -> WrittenAnew:
     Put right: FALSE and other DEFAULT values that are written out (version, critical, cA, the
     booleans of an issuing point, a subtree's minimum, PSS parameters), SETs in another order, long
     lengths and numbers, TRUE that is not FF, characters that no PrintableString has, an RSA key
-    called RSAES-OAEP, parameters of ECDSA; all of it inside extensions too. A negative serial number is read without its
-    sign; that and others that RFC 5280 forbids are noted.
+    called RSAES-OAEP, parameters of ECDSA; all of it inside extensions too. A negative serial
+    number is read without its sign; that and others that RFC 5280 forbids are noted.
     """
     whole = list(elements(der))
     if len(whole) != 1 or whole[0].tag != SEQUENCE or len(whole[0].children) != 3:

@@ -56,8 +56,8 @@ _NV_HEADER: Final = bytes.fromhex("1001")
 
 @dataclass(frozen=True, slots=True)
 class MakerCertificate:
-    """A certificate of a TPM maker. `strict` tells whether it is DER by the rules of RFC 5280; where
-    it is not, `lenient` is how it was read all the same.
+    """A certificate of a TPM maker. `strict` tells whether it is DER by the rules of RFC 5280;
+    where it is not, `lenient` is how it was read all the same.
 
     `notes` say what had to be taken off or put right: wrapper, padding, FALSE written out, order of
     a SET, RSAES-OAEP key, a serial number that may not be.

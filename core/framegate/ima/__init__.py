@@ -4,7 +4,7 @@ is trusted until it replays to a quote.
 
 from framegate.ima.binary_list import cut_entries
 from framegate.ima.entry import ImaEntry, ImaList
-from framegate.ima.parse import parse_ima
+from framegate.ima.parse import looks_like_ima, parse_ima
 from framegate.ima.replay import ImaPrefix, boot_aggregates, find_prefix, running_values
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "boot_aggregates",
     "cut_entries",
     "find_prefix",
+    "looks_like_ima",
     "parse_ima",
     "running_values",
 ]

@@ -5,8 +5,10 @@ thousands of devices share one copy.
     sha256:0b9f…  /usr/bin/python3.11
     sha256:77aa…  *
 
-`*` allows the content under any name. Bytes of a path outside printable ASCII, and `%`, stand as
-%XX.
+`*` allows the content under any name. Bytes of a path outside printable ASCII, `%` and the
+backslash stand as %XX. An fs-verity digest stands as `verity:sha256:…`, as the kernel measures it;
+it is no hash of the file, and neither is ever taken for the other. A kernel measures the spaces of
+a name as underscores, and so they stand here.
 """
 
 from __future__ import annotations
@@ -23,14 +25,18 @@ from framegate.errors import Malformed, Reason
 HEADER: Final = "# framegate allowlist v1"
 MAX_ALLOWLIST_BYTES: Final = 32 * 1024 * 1024
 """A distribution's every file: some 200,000 lines."""
-STRONG: Final = {"sha256": 32, "sha384": 48, "sha512": 64}
-"""File hashes that may decide; SHA-1 and MD5 may be measured and never allow (N65)."""
-_SAFE: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) != "%")
-ANYWHERE: Final = b"*"
+FILE_HASHES: Final = {"sha256": 32, "sha384": 48, "sha512": 64}
+"""Hashes of a whole file that may decide; SHA-1 and MD5 may be measured and never allow (N65)."""
+STRONG: Final = {**FILE_HASHES, "verity:sha256": 32, "verity:sha512": 64}
+"""What may decide: those, and the roots that fs-verity makes (Linux, fsverity.rst)."""
+_SAFE: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in "%\\")
+ANYWHERE: Final = b""
+"""No file's name; one that is called `*` stands as %2A."""
+_ANYWHERE_SHOWN: Final = "*"
 
 
 class AllowedFile(NamedTuple):
-    """Content that may be measured at `path`; `*` for content allowed anywhere."""
+    """Content that may be measured at `path`; `ANYWHERE` for content allowed under any name."""
 
     algorithm: str
     digest: bytes
@@ -77,8 +83,8 @@ class Allowlist:
             algorithm, _, digest = key[4 : 4 + head].partition(b":\0")
             yield AllowedFile(algorithm.decode(), digest, key[8 + head : -1])
         for each in self.anywhere:
-            algorithm, _, digest = each.partition(b":")
-            yield AllowedFile(algorithm.decode(), digest, ANYWHERE)
+            kind = next(a for a in STRONG if each.startswith(a.encode() + b":"))
+            yield AllowedFile(kind, each[len(kind) + 1 :], ANYWHERE)
 
     @property
     def size(self) -> int:
@@ -113,7 +119,7 @@ def parse_allowlist(data: bytes) -> Allowlist:
         if not line or line.startswith("#"):
             continue
         head, _, path = line.partition("  ")
-        algorithm, _, value = head.partition(":")
+        algorithm, _, value = head.rpartition(":")
         try:
             digest = bytes.fromhex(value)
         except ValueError:
@@ -121,10 +127,10 @@ def parse_allowlist(data: bytes) -> Allowlist:
         if STRONG.get(algorithm) != len(digest) or not path or not digest:
             raise Malformed.of(
                 Reason.ALLOWLIST,
-                f"sha256|sha384|sha512:HEX, two spaces, path, in line {number}",
+                f"{'|'.join(STRONG)}:HEX, two spaces, path, in line {number}",
                 ascii(line[:80]),
             )
-        if path == "*":
+        if path == _ANYWHERE_SHOWN:
             anywhere.add(algorithm.encode() + b":" + digest)
         else:
             keys.add(key_of(algorithm, digest, unquote_to_bytes(path)))
@@ -135,9 +141,14 @@ def allowlist_text(files: Iterable[AllowedFile]) -> bytes:
     """An allowlist's bytes from its files, sorted, each once: the same files give
     the same digest.
     """
-    lines = {
-        f"{f.algorithm}:{f.digest.hex()}  {quote_from_bytes(f.path, safe=_SAFE)}" for f in files
-    }
+    lines = {f"{f.algorithm}:{f.digest.hex()}  {_shown(f.path)}" for f in files}
     return "\n".join(
         [HEADER, *sorted(lines, key=lambda line: (line.partition("  ")[2], line)), ""]
     ).encode()
+
+
+def _shown(path: bytes) -> str:
+    if path == ANYWHERE:
+        return _ANYWHERE_SHOWN
+    text = quote_from_bytes(path, safe=_SAFE)
+    return text if text != _ANYWHERE_SHOWN else "%2A"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator
+from typing import Final
 
 from framegate.errors import Malformed, Reason
 from framegate.ima.entry import MAX_IMA_ENTRIES, ImaEntry, ImaList, malformed
 from framegate.ima.template import (
+    MAX_TEMPLATE_BYTES,
+    NAMES,
     OLD_NAME_BYTES,
     WIDTHS,
     TemplateHash,
@@ -14,108 +19,117 @@ from framegate.ima.template import (
     template_fields,
 )
 
+_BEGINNING: Final = re.compile(rb" {0,2}(\d{1,2}) ([0-9a-fA-F]{40,128}) (\S{1,256}) ")
+"""PCR, template hash, template: what a line that begins an entry begins with."""
+_NUMBERS: Final = {"iuid": 4, "igid": 4, "imode": 2}
+"""Fields printed as decimal numbers, and their bytes in the entry."""
+
+
+def begins_entry(line: bytes) -> bool:
+    """Whether `line` begins like an entry, with a template that is known."""
+    beginning = _BEGINNING.match(line)
+    return beginning is not None and template_fields(beginning[3]) is not None
+
 
 def parse_ascii(data: bytes) -> ImaList:
-    """The list in `data`, an entry a line. Raises Malformed."""
-    entries, at, hashed, width = list[ImaEntry](), 0, TemplateHash(20), 0
-    for line in data.split(b"\n"):
-        if line.strip(b"\0 "):
-            if len(entries) >= MAX_IMA_ENTRIES:
-                raise Malformed.of(
-                    Reason.TOO_LARGE,
-                    f"at most {MAX_IMA_ENTRIES} IMA entries",
-                    f"more at offset {at}",
-                )
-            if not entries:
-                width = (
-                    len(line.lstrip(b" ").split(b" ", 2)[1]) // 2
-                    if line.lstrip(b" ").count(b" ") >= 2
-                    else 0
-                )
-                if width not in WIDTHS:
-                    raise malformed(
-                        at, "a template hash of 20, 32, 48 or 64 bytes", ascii(line[:60])
-                    )
-                hashed = TemplateHash(width)
-            entries.append(_ascii_entry(line, at, hashed, width))
-        at += len(line) + 1
+    """The list in `data`, an entry a line; a name with line breaks goes on in the next. Raises
+    Malformed.
+    """
+    entries, hashed, width = list[ImaEntry](), TemplateHash(20), 0
+    for at, line in _lines(data):
+        if len(entries) >= MAX_IMA_ENTRIES:
+            raise Malformed.of(
+                Reason.TOO_LARGE,
+                f"at most {MAX_IMA_ENTRIES} IMA entries",
+                f"more at offset {at}",
+            )
+        beginning = _BEGINNING.match(line)
+        if beginning is None:
+            raise malformed(at, "PCR, template hash, template, fields", ascii(line[:60]))
+        if not entries:
+            width = len(beginning[2]) // 2
+            if width not in WIDTHS:
+                raise malformed(at, "a template hash of 20, 32, 48 or 64 bytes", ascii(line[:60]))
+            hashed = TemplateHash(width)
+        entries.append(_ascii_entry(beginning, line[beginning.end() :], at, hashed, width))
     return ImaList(tuple(entries), hashed.algorithm, 0)
 
 
-def _ascii_entry(line: bytes, at: int, hashed: TemplateHash, width: int) -> ImaEntry:
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where each entry begins, and its text: the kernel prints names as they are, line breaks and
+    all.
+    """
+    start, text, at = 0, b"", 0
+    for line in data.split(b"\n"):
+        goes_on = text and _BEGINNING.match(line) is None
+        if goes_on and line.strip(b"\0 ") and len(text) < 2 * MAX_TEMPLATE_BYTES:
+            text += b"\n" + line
+        elif line.strip(b"\0 "):
+            if text:
+                yield start, text
+            start, text = at, line
+        at += len(line) + 1
+    if text:
+        yield start, text
+
+
+def _ascii_entry(
+    beginning: re.Match[bytes], shown: bytes, at: int, hashed: TemplateHash, width: int
+) -> ImaEntry:
     """An ASCII line holds less than its hash covers (where a name ends, whether a signature
     follows): of the readings, the one that hashes right is taken.
     """
-    parts = line.lstrip(b" ").split(b" ", 3)
-    if len(parts) != 4:
-        raise malformed(at, "PCR, template hash, template, fields", ascii(line[:60]))
-    try:
-        pcr, template_hash, digest_text, name = (
-            int(parts[0]),
-            bytes.fromhex(parts[1].decode()),
-            *_first_field(parts[3]),
-        )
-        fields, template = template_fields(parts[2]), parts[2].decode()
-        algorithm, _, value = digest_text.rpartition(":")
-        digest = bytes.fromhex(value)
-    except ValueError as error:
+    pcr, template_hash = int(beginning[1]), bytes.fromhex(beginning[2].decode())
+    fields, template = template_fields(beginning[3]), beginning[3].decode("ascii", "replace")
+    if fields is None or len(template_hash) != width or pcr >= 24:
         raise malformed(
-            at, "PCR, template hash, template, algorithm:digest, name", ascii(line[:60])
-        ) from error
-    if fields is None or len(template_hash) != width or not 0 <= pcr < 24:
-        raise malformed(
-            at, f"a known template, a hash of {width} bytes, a PCR below 24", ascii(line[:60])
+            at, f"a known template, a hash of {width} bytes, a PCR below 24", ascii(shown[:60])
         )
-    violation = not any(template_hash)
-    if template == "ima":
-        body = digest + name[: OLD_NAME_BYTES - 1].ljust(OLD_NAME_BYTES, b"\0")
-        if violation or hashed.matches(template_hash, body):
-            return ImaEntry(
-                pcr, template_hash, template, body, "sha1", digest, name, b"", b"", violation
-            )
-        raise malformed(at, f"fields that hash to {template_hash.hex()}", "other fields")
-    head = (algorithm + ":").encode() + b"\0" + digest
-    for path, rest in _readings(name, len(fields) - 2):
-        values = [head, path + b"\0", *rest]
+    violation, read = not any(template_hash), False
+    for values in _readings(shown, fields):
+        read = True
         body = b"".join(struct.pack("<I", len(v)) + v for v in values)
+        if template == "ima":
+            body = values[0] + values[1][: OLD_NAME_BYTES - 1].rstrip(b"\0").ljust(
+                OLD_NAME_BYTES, b"\0"
+            )
         if violation or hashed.matches(template_hash, body):
             return read_entry(pcr, template_hash, (template, fields), body, values, violation, at)
-    raise malformed(
-        at,
-        f"fields that hash to {template_hash.hex()}",
-        "other fields, or a name with escapes: read the binary list",
-    )
+    wanted = f"fields that hash to {template_hash.hex()}" if read else f"the fields of {template}"
+    raise malformed(at, wanted, "other fields, or a name with escapes: read the binary list")
 
 
-def _field(text: bytes) -> bytes:
-    """A field as the kernel prints it: hexadecimal, or algorithm:hexadecimal for a digest
-    (d-modsig).
+def _readings(shown: bytes, fields: tuple[str, ...]) -> Iterator[list[bytes]]:
+    """Ways to split what is shown into the fields' values, the likeliest first.
+
+    A space stands between two fields and nothing for an empty one; tools take spaces off the end of
+    a line, and kernels before 3.13 left them in names.
     """
-    algorithm, mark, value = text.rpartition(b":")
-    return (algorithm + b":\0" if mark else b"") + bytes.fromhex(value.decode())
+    named = next((n for n, f in enumerate(fields) if f in NAMES), len(fields))
+    for text in dict.fromkeys((shown, shown.rstrip(b" "))):
+        pieces = text.split(b" ")
+        for missing in range(len(fields)):
+            shown_fields = len(fields) - missing
+            more = len(pieces) - shown_fields
+            if more < 0 or (more and named >= shown_fields):
+                continue
+            name = [b" ".join(pieces[named : named + more + 1])] if named < shown_fields else []
+            split = [*pieces[:named], *name, *pieces[named + more + 1 :], *[b""] * missing]
+            try:
+                yield [_value(f, p) for f, p in zip(fields, split, strict=True)]
+            except (ValueError, OverflowError):
+                continue
 
 
-def _first_field(rest: bytes) -> tuple[str, bytes]:
-    digest, mark, name = rest.partition(b" ")
-    if not mark:
-        raise ValueError("no name")
-    return digest.decode("ascii"), name
-
-
-def _readings(text: bytes, extra: int) -> list[tuple[bytes, list[bytes]]]:
-    """Ways to split name and `extra` hexadecimal fields, of which the kernel prints an empty one as
-    nothing.
-    """
-    readings: list[tuple[bytes, list[bytes]]] = []
-    if extra == 0:
-        return [(text, [])]
-    for filled in range(extra, -1, -1):
-        pieces = text.rstrip(b" ").rsplit(b" ", filled) if filled else [text.rstrip(b" ")]
-        if len(pieces) != filled + 1:
-            continue
-        try:
-            values = [_field(p) for p in pieces[1:]]
-        except ValueError:
-            continue
-        readings.append((pieces[0].rstrip(b" "), values + [b""] * (extra - filled)))
-    return [*readings, (text, [b""] * extra)]
+def _value(field: str, shown: bytes) -> bytes:
+    """The bytes of a field that the kernel prints so. Raises ValueError."""
+    if field in NAMES:
+        return shown + b"\0"
+    if not shown:
+        return b""
+    if field == "xattrnames":
+        return shown + b"\0"
+    if field in _NUMBERS:
+        return int(shown).to_bytes(_NUMBERS[field], "little")
+    algorithm, mark, value = shown.rpartition(b":")
+    return (algorithm + b":\0" if mark else b"") + bytes.fromhex(value.decode("ascii"))

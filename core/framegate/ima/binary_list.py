@@ -30,10 +30,15 @@ _NG_HEAD: Final = 48
 
 def parse_binary(data: bytes) -> ImaList:
     """The list in `data`, told by its first entry. Raises Malformed."""
-    for width in WIDTHS:
-        if _template_at(data, width):
-            return _binary_list(data, width)
+    width = template_width(data)
+    if width:
+        return _binary_list(data, width)
     raise malformed(0, "a template name behind a hash of 20, 32, 48 or 64 bytes", data[:12].hex())
+
+
+def template_width(data: bytes) -> int:
+    """Bytes of the template hashes of the binary list in `data`, 0 where it begins none."""
+    return next((w for w in WIDTHS if _template_at(data, w)), 0)
 
 
 def _binary_list(data: bytes, width: int) -> ImaList:  # noqa: C901 - ordered steps, read best in one piece
@@ -166,7 +171,7 @@ def cut_entries(data: bytes, skip: int, take: int | None = None) -> bytes:
     sizes, without hashing. Raises Malformed.
     """
     bounds, at = [0], 0
-    width = next((w for w in WIDTHS if _template_at(data, w)), 0)
+    width = template_width(data)
     last = None if take is None else skip + take
     while at < len(data) and data[at:].strip(b"\n\0") and (last is None or len(bounds) <= last):
         size = int.from_bytes(data[at + 4 + width : at + 8 + width], "little")

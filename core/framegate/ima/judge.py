@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,7 @@ from framegate.errors import Failure, Reason
 from framegate.ima.allowlist import STRONG, Allowlist
 from framegate.ima.entry import ImaEntry
 from framegate.ima.replay import boot_aggregates
+from framegate.ima.template import VERITY
 from framegate.tpm.constants import HASH_NAME, Alg
 
 MAX_SHOWN: Final = 20
@@ -94,9 +96,9 @@ def ima_failures(  # noqa: C901 - ordered steps, read best in one piece
     left: Sequence[ImaEntry] = entries
     for allowlist in allowlists:  # nearly every entry is allowed as it is
         keys = allowlist.keys
-        left = [
-            e for e in left if e.violation or e.data not in keys
-        ]  # what a violation shows is not covered by what was extended
+        # what a violation shows is not covered by what was extended; and a template without a
+        # digest may look like one that has it
+        left = [e for e in left if e.violation or not e.algorithm or e.data not in keys]
     for entry in left:
         path = entry.path
         if path == BOOT_AGGREGATE:
@@ -205,29 +207,43 @@ def honest(path: bytes) -> bool:
 
 
 def signature_holds(entry: ImaEntry, keys: Mapping[bytes, Any]) -> bool:
-    """Whether the entry's appraisal signature (version 2, security/integrity/digsig.c) is one of
-    `keys`' over the file's digest.
+    """Whether the entry's appraisal signature (security/integrity/digsig.c) is one of `keys`': of
+    version 2 over a file's digest, or of version 3 over an fs-verity digest with its type
+    (ima_appraise.c, calc_file_id_hash).
     """
     raw = entry.signature
-    if (
-        len(raw) < 9
-        or raw[0] != 0x03
-        or raw[1] != 0x02
-        or _SIGNATURE_HASH.get(raw[2]) != entry.algorithm
-    ):
+    hashed = _SIGNATURE_HASH.get(raw[2]) if len(raw) >= 9 else None
+    if hashed is None:
+        return False
+    if raw[:2] == b"\x03\x02" and entry.algorithm == hashed:
+        digest = entry.digest
+    elif raw[:2] == b"\x06\x03" and entry.algorithm == VERITY + hashed:
+        digest = hashlib.new(hashed, raw[:1] + raw[2:3] + entry.digest).digest()
+    else:
         return False
     key, value = keys.get(raw[3:7]), raw[9:]
     if key is None or len(value) != int.from_bytes(raw[7:9], "big"):
         return False
-    hasher = utils.Prehashed(_HASHER[entry.algorithm]())
+    hasher = utils.Prehashed(_HASHER[hashed]())
     try:
         if isinstance(key, rsa.RSAPublicKey):
-            key.verify(value, entry.digest, padding.PKCS1v15(), hasher)
+            key.verify(value, digest, padding.PKCS1v15(), hasher)
         else:
-            key.verify(value, entry.digest, ec.ECDSA(hasher))
+            key.verify(value, digest, ec.ECDSA(hasher))
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     return True
+
+
+def weak_digest(entry: ImaEntry) -> str:
+    """What to do about an entry whose digest may decide nothing."""
+    if not entry.algorithm:
+        return f"template {entry.template} has no digest: boot with ima_template=ima-ng"
+    if entry.algorithm.startswith(VERITY):
+        return "enable fs-verity on that file with --hash-alg=sha256"
+    if entry.template == "ima" or "d" in entry.template.split("|"):
+        return "that template holds SHA-1 and MD5 alone: boot with ima_template=ima-ng"
+    return "boot with ima_hash=sha256"
 
 
 def _file(entry: ImaEntry, allowlists: Sequence[Allowlist], rules: ImaRules) -> Failure:
@@ -236,9 +252,7 @@ def _file(entry: ImaEntry, allowlists: Sequence[Allowlist], rules: ImaRules) -> 
         f" {entry.algorithm}:{entry.digest.hex()}"
     )
     if entry.algorithm not in STRONG:
-        return Failure(
-            Reason.IMA_FILE, f"file hashes {', '.join(STRONG)}", seen, "boot with ima_hash=sha256"
-        )
+        return Failure(Reason.IMA_FILE, f"digests {', '.join(STRONG)}", seen, weak_digest(entry))
     if entry.path.startswith(rules.signed or (b"\0",)) and entry.signature:
         return Failure(
             Reason.IMA_SIGNATURE,

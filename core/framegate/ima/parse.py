@@ -4,8 +4,8 @@ bank's width.
 
 from __future__ import annotations
 
-from framegate.ima.ascii_list import parse_ascii
-from framegate.ima.binary_list import parse_binary
+from framegate.ima.ascii_list import begins_entry, parse_ascii
+from framegate.ima.binary_list import parse_binary, template_width
 from framegate.ima.entry import ImaList, malformed
 
 
@@ -20,3 +20,10 @@ def parse_ima(data: bytes) -> ImaList:
         raise malformed(0, "an IMA measurement list", "padding only" if data else "nothing")
     ascii_like = data[:1].isdigit() or data[:1] == b" "
     return parse_ascii(data) if ascii_like else parse_binary(data)
+
+
+def looks_like_ima(data: bytes) -> bool:
+    """Whether `data` begins as a measurement list does, of whatever template: a guess, for telling
+    kinds of files apart.
+    """
+    return begins_entry(data[:1024].lstrip(b"\n")) or bool(template_width(data))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from framegate.errors import EvidenceRejected, Failure, Reason
@@ -34,13 +35,13 @@ class ImaPrefix(NamedTuple):
 
 
 def running_values(
-    measured: ImaList, bank: Alg, start: bytes, *, padded_sha1: bool = False
+    measured: ImaList, bank: Alg, start: bytes, *, pcr: int = IMA_PCR, padded_sha1: bool = False
 ) -> list[bytes]:
-    """PCR 10 after 0, 1, … all entries: one value more than entries; template hashes are recomputed
+    """`pcr` after 0, 1, … all entries: one value more than entries; template hashes are recomputed
     in `bank`, never taken from the list (N60).
 
-    A violation extends all ones. `padded_sha1`: kernels before 5.8 extend every bank with the SHA-1
-    template hash and zeros.
+    An entry that says another PCR leaves the value as it was. A violation extends all ones.
+    `padded_sha1`: kernels before 5.8 extend every bank with the SHA-1 template hash and zeros.
     """
     name, size = HASH_NAME[bank], DIGEST_SIZE[bank]
     new, ones = getattr(hashlib, name), b"\xff" * size
@@ -48,6 +49,9 @@ def running_values(
     append = values.append
     checked = measured.width == bank
     for entry in measured.entries:
+        if entry.pcr != pcr:
+            append(value)
+            continue
         if entry.violation:
             digest = ones
         elif padded_sha1:
@@ -61,6 +65,26 @@ def running_values(
         value = new(value + digest).digest()
         append(value)
     return values
+
+
+def require_one_pcr(entries: Sequence[ImaEntry], before: int = 0) -> None:
+    """Raises EvidenceRejected (IMA_MALFORMED) that names the first entry which an IMA rule with
+    pcr= had extended elsewhere: files measured there are outside of what PCR 10 covers. `before`
+    entries stand before these.
+    """
+    if set(map(attrgetter("pcr"), entries)) <= {IMA_PCR}:
+        return
+    number, other = next((n, e.pcr) for n, e in enumerate(entries, before) if e.pcr != IMA_PCR)
+    raise EvidenceRejected(
+        [
+            Failure(
+                Reason.IMA_MALFORMED,
+                f"entries extended into PCR {IMA_PCR}",
+                f"entry {number} was extended into PCR {other}, not {IMA_PCR}",
+                f"take pcr={other} out of the IMA policy: profiles judge what PCR {IMA_PCR} holds",
+            )
+        ]
+    )
 
 
 def find_prefix(values: Sequence[bytes], covers: Callable[[bytes], bool]) -> int:

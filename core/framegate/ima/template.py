@@ -6,7 +6,7 @@ Source: Linux Documentation/security/IMA-templates.rst and ima_template_lib.c.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from framegate.ima.entry import ImaEntry, malformed
@@ -15,7 +15,10 @@ from framegate.tpm.constants import Alg
 MAX_TEMPLATE_BYTES: Final = 64 * 1024
 """A path of 4 KiB, a signature of 1 KiB, a measured buffer (kexec command line, keys) of some KiB.
 """
-MAX_TEMPLATE_NAME: Final = 128
+MAX_TEMPLATE_NAME: Final = 256
+"""Every field there is, joined, has some 110 bytes; the kernel takes 15 fields of 16."""
+MAX_FIELDS: Final = 15
+"""TEMPLATE_NUM_FIELDS_MAX of security/integrity/ima/ima_template.c."""
 OLD_NAME_BYTES: Final = 256
 WIDTHS: Final = {20: Alg.SHA1, 32: Alg.SHA256, 48: Alg.SHA384, 64: Alg.SHA512}
 _HASHES: Final = {
@@ -59,7 +62,12 @@ TEMPLATES: Final = {
 """Template name to its fields. Any other name is read as a list of fields joined by `|`, as
 ima_template_fmt= makes them.
 """
-_FIELDS: Final = frozenset(f for fields in TEMPLATES.values() for f in fields)
+FIELDS: Final = frozenset(f for fields in TEMPLATES.values() for f in fields)
+"""Every field that a kernel has (IMA-templates.rst), in any list and order."""
+NAMES: Final = frozenset({"n", "n-ng"})
+TYPED_DIGEST: Final = "d-ngv2"
+VERITY: Final = "verity:"
+"""Type in front of an fs-verity digest: the root of a tree over the file, no hash of it."""
 
 
 class TemplateHash:
@@ -97,14 +105,8 @@ def template_fields(name: bytes) -> tuple[str, ...] | None:
     if text in TEMPLATES:
         return TEMPLATES[text]
     parts = tuple(text.split("|"))
-    return (
-        parts
-        if set(parts) <= _FIELDS - {"d", "n"}
-        and len(set(parts)) == len(parts)
-        and {"d-ng", "d-ngv2"} & set(parts)
-        and "n-ng" in parts
-        else None
-    )
+    known = set(parts) <= FIELDS and len(set(parts)) == len(parts) <= MAX_FIELDS
+    return parts if known else None
 
 
 def read_entry(
@@ -116,16 +118,13 @@ def read_entry(
     violation: bool,
     at: int,
 ) -> ImaEntry:
-    """The entry whose template, name and fields, is `known`, from the fields' values. Raises
-    Malformed.
+    """The entry whose template, name and fields, is `known`, from the fields' values; what a list
+    of fields leaves out (a digest, a name) is empty. Raises Malformed.
     """
     by = dict(zip(known[1], values, strict=True))
-    algorithm, digest = (
-        ("sha1", by["d"])
-        if "d" in by
-        else read_digest(by.get("d-ng") or by.get("d-ngv2") or b"", at, violation)
-    )
+    algorithm, digest = _digest(by, at, violation)
     signature = by.get("sig") or by.get("evmsig") or b""
+    name = by.get("n-ng") or by.get("n")
     return ImaEntry(
         pcr,
         template_hash,
@@ -133,28 +132,47 @@ def read_entry(
         body,
         algorithm,
         digest,
-        read_name(by.get("n-ng") or by.get("n") or b"", at),
+        read_name(name, at) if name is not None else b"",
         signature,
         by.get("buf", b""),
         violation,
     )
 
 
-def read_digest(value: bytes, at: int, violation: bool) -> tuple[str, bytes]:
-    """`sha256:` NUL digest, or with a type in front (`ima:sha256:`, `verity:sha256:`, which keeps
-    its type: it is no hash of the file).
+def _digest(by: Mapping[str, bytes], at: int, violation: bool) -> tuple[str, bytes]:
+    """Algorithm and digest of the file, from the field that says most of them."""
+    if TYPED_DIGEST in by:
+        return read_digest(by[TYPED_DIGEST], at, violation, typed=True)
+    if "d-ng" in by:
+        return read_digest(by["d-ng"], at, violation)
+    if "d" not in by:
+        return "", b""
+    algorithm = {20: "sha1", 16: "md5"}.get(len(by["d"]))
+    if algorithm is None:
+        raise malformed(at, "a digest of 20 or 16 bytes in field d", len(by["d"]))
+    return algorithm, by["d"]
+
+
+def read_digest(
+    value: bytes, at: int, violation: bool, *, typed: bool = False
+) -> tuple[str, bytes]:
+    """`sha256:` NUL digest. `typed` (d-ngv2) asks for its type in front: `ima:sha256:`, which is a
+    hash of the file as any other, or `verity:sha256:`, which keeps its type. Raises Malformed.
     """
     name, mark, digest = value.partition(b":\0")
     if not mark:
         raise malformed(at, "an algorithm and a digest", ascii(value[:20]))
     text = name.decode("ascii", "replace")
-    plain = text.removeprefix("ima:")
-    size = _HASHES.get(plain.removeprefix("verity:"))
+    kind, separator, algorithm = text.rpartition(":")
+    if (kind + separator) not in ({"ima:", VERITY} if typed else {""}):
+        wanted = "ima: or verity: before an algorithm" if typed else "an algorithm alone"
+        raise malformed(at, wanted, f"{text[:20]!a}")
+    size = _HASHES.get(algorithm)
     if size is None or (len(digest) != size and not (violation and not any(digest))):
         raise malformed(
             at, "a known file hash of its width", f"{text[:20]!a} of {len(digest)} bytes"
         )
-    return plain, digest
+    return (text if kind == "verity" else algorithm), digest
 
 
 def read_name(value: bytes, at: int) -> bytes:
@@ -162,3 +180,10 @@ def read_name(value: bytes, at: int) -> bytes:
     if not value.endswith(b"\0") or b"\0" in value[:-1]:
         raise malformed(at, "a name closed by its only NUL", ascii(value[:40]))
     return value[:-1]
+
+
+def kernel_name(name: bytes) -> bytes:
+    """A file's name as the kernel measures it: every space is an underscore
+    (ima_write_template_field_data).
+    """
+    return name.replace(b" ", b"_")

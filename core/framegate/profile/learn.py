@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from framegate.eventlog.content import weakening
 from framegate.eventlog.parse import BootLog
 from framegate.ima.allowlist import STRONG, AllowedFile, allowlist_text, parse_allowlist
 from framegate.ima.entry import ImaEntry
 from framegate.ima.judge import BOOT_AGGREGATE, honest
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.replay import IMA_PCR, require_one_pcr
 from framegate.profile.model import EventRule, SecureBoot, TextRule, VariableRule
 from framegate.profile.posture import Posture
 from framegate.profile.reading import (
@@ -83,11 +84,14 @@ def learn(
     """A profile that all of `machines` satisfy; `base` is an allowlist whose files stay allowed.
 
     An event is required where every machine has it. Machines must be of one model: a digest that
-    only one of them has is allowed all the same. Raises ValueError without machines.
+    only one of them has is allowed all the same. Raises ValueError without machines,
+    EvidenceRejected (IMA_MALFORMED) for a list with entries of another PCR than 10.
     """
     if not machines:
         raise ValueError("at least one machine")
-    rules = _rules([read_boot_log(m.log, bank) for m in machines])
+    for machine in machines:
+        require_one_pcr(machine.ima)
+    rules = _rules([read_boot_log(m.log, bank) for m in machines], bank)
     files = _files(machines, base)
     head = {
         "name": name,
@@ -113,8 +117,10 @@ class _Rules:
     events: tuple[EventRule, ...]
 
 
-def _rules(machines: Sequence[BootReading]) -> _Rules:
-    return _Rules(_secure_boot(machines), _variables(machines), _texts(machines), _events(machines))
+def _rules(machines: Sequence[BootReading], bank: Alg) -> _Rules:
+    return _Rules(
+        _secure_boot(machines), _variables(machines), _texts(machines), _events(machines, bank)
+    )
 
 
 def _secure_boot(machines: Sequence[BootReading]) -> SecureBoot:
@@ -149,7 +155,7 @@ def _texts(machines: Sequence[BootReading]) -> tuple[TextRule, ...]:
     )
 
 
-def _events(machines: Sequence[BootReading]) -> tuple[EventRule, ...]:
+def _events(machines: Sequence[BootReading], bank: Alg) -> tuple[EventRule, ...]:
     names = _names(machines)
     digests: dict[tuple[int, str], frozenset[bytes]] = {}
     for (pcr, digest), name in names.items():
@@ -159,8 +165,15 @@ def _events(machines: Sequence[BootReading]) -> tuple[EventRule, ...]:
         for machine in machines
         for thing in {(e.pcr, names[e.pcr, e.digest]) for e in machine.every(Measured)}
     )
+    # a protection that was off is allowed where a machine had it off, and demanded of none
     return tuple(
-        EventRule(f"{name} (PCR {pcr})", pcr, values, required=present[pcr, name] == len(machines))
+        EventRule(
+            f"{name} (PCR {pcr})",
+            pcr,
+            values,
+            required=present[pcr, name] == len(machines)
+            and not any(weakening(pcr, v, bank) for v in values),
+        )
         for (pcr, name), values in sorted(digests.items())
     )
 
@@ -215,6 +228,20 @@ def _required(lists: Sequence[Sequence[ImaEntry]]) -> tuple[str, ...]:
     shown = [{f.path for f in _strong(each) if honest(f.path)} for each in lists]
     common = (path.decode() for path in set.intersection(*shown))
     return tuple(sorted(p for p in common if p == IMA_POLICY or p.startswith(AGENT_FOLDER)))
+
+
+def unlistable(entries: Iterable[ImaEntry]) -> list[ImaEntry]:
+    """Measured files that no allowlist can allow: their digest is too weak, or there is none."""
+    return [
+        e
+        for e in entries
+        if e.path != BOOT_AGGREGATE and not e.violation and e.algorithm not in STRONG
+    ]
+
+
+def allowed_files(entries: Iterable[ImaEntry]) -> list[AllowedFile]:
+    """What an allowlist can have of measured files: no violation, nothing `unlistable`."""
+    return list(_strong(entries))
 
 
 def _strong(entries: Iterable[ImaEntry]) -> Iterator[AllowedFile]:

@@ -15,11 +15,14 @@ from typing import Any, Final, TypeVar
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog.content import sbat_levels
-from framegate.eventlog.quirks import PADDED, PHASES, PINNED, QUIRKS
+from framegate.eventlog.quirks import PADDED, PHASES, PINNED, QUIRKS, Grants
+from framegate.eventlog.user_space import Extends
 from framegate.glob import ANY_WORDS, well_formed
 from framegate.identity.names import parse_name
 from framegate.ima.judge import ImaRules, honest, key_id
 from framegate.ima.replay import IMA_PCR
+from framegate.ima.template import kernel_name
+from framegate.profile.extends import parse_extends
 from framegate.profile.posture_limits import PostureLimits, parse_limits
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE
@@ -107,9 +110,15 @@ class FirmwareProfile:
     variables: tuple[VariableRule, ...]
     quirks: frozenset[str]
     pinned: Mapping[int, frozenset[bytes]]
+    extends: tuple[Extends, ...]
     ima: ImaRules | None
     by_digest: Mapping[tuple[int, bytes], EventRule]
     by_pcr: Mapping[int, EventRule]
+
+    @property
+    def grants(self) -> Grants:
+        """What a machine may do against its log."""
+        return Grants(self.quirks, self.pinned, self.extends)
 
     def claim(self, pcr: int, digest: bytes) -> EventRule | None:
         """The rule that claims `digest` in `pcr`, if any; two look-ups, however many rules there
@@ -142,6 +151,7 @@ def parse_profile(data: bytes) -> FirmwareProfile:
         "variable",
         "quirks",
         "pcr_values",
+        "extend",
         "ima",
     }
     if set(body) - known:
@@ -187,6 +197,7 @@ def parse_profile(data: bytes) -> FirmwareProfile:
         tuple(_variable(v, pcrs) for v in _optional(body, "variable")),
         quirks,
         pinned,
+        parse_extends(body, quirks),
         _ima(body, PADDED in quirks) if "ima" in body else None,
         MappingProxyType({(r.pcr, d): r for r in reversed(rules) for d in r.digests or ()}),
         MappingProxyType({r.pcr: r for r in rules if r.digests is None}),
@@ -386,4 +397,4 @@ def _folder(text: str) -> bytes:
         or text == "/"
     ):
         raise _bad("a folder as /…/", text)
-    return text.encode()
+    return kernel_name(text.encode())

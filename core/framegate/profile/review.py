@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final
 
+from framegate.eventlog.content import weakening
 from framegate.eventlog.quirks import QUIRKS
 from framegate.glob import ANY_WORDS, wildcards
 from framegate.ima.judge import ImaRules
 from framegate.ima.replay import IMA_PCR
+from framegate.profile.extends import in_sentences
 from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.profile.model import EventRule, FirmwareProfile
 
@@ -53,6 +55,7 @@ def lint(profile: FirmwareProfile) -> list[Remark]:
         *_loose_secure_boot(profile),
         *_unasked(profile),
         *_wide_claims(profile),
+        *_weakened(profile),
         *_ima_gaps(profile),
     ]
     return sorted(remarks, key=lambda r: not r.error)
@@ -172,6 +175,15 @@ def _wide_words(name: str, allowed: str) -> Iterator[Remark]:
         yield Remark(True, name, says)
 
 
+def _weakened(profile: FirmwareProfile) -> Iterator[Remark]:
+    """Protections that a machine may, or even must, have had off."""
+    for rule in profile.rules:
+        for digest in sorted(rule.digests or ()):
+            if told := weakening(rule.pcr, digest, profile.selection.bank):
+                demands = "demanded of every machine" if rule.required else "allowed"
+                yield Remark(rule.required, rule.name, f"{told}: {demands}")
+
+
 def _ima_gaps(profile: FirmwareProfile) -> Iterator[Remark]:
     if profile.ima is None:
         return
@@ -267,7 +279,7 @@ def explain(profile: FirmwareProfile) -> list[str]:
     ]
     lines.append("By the agent's own word: " + "; ".join(limits) + ".")
     lines += [f"Quirk {q}: {QUIRKS[q].allows}." for q in sorted(profile.quirks)]
-    return lines
+    return lines + in_sentences(profile.extends)
 
 
 def diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
@@ -304,9 +316,12 @@ def diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
     lines += _secure_diff(old, new)
     if old.tpm_firmware != new.tpm_firmware:
         lines.append(f"TPM firmware {_firmware(new)} instead of {_firmware(old)}")
+    after_boot = in_sentences(new.extends)
     lines += [f"grants quirk {q}: {QUIRKS[q].allows}" for q in sorted(new.quirks - old.quirks)] + [
         f"no longer grants quirk {q}" for q in sorted(old.quirks - new.quirks)
     ]
+    lines += [f"no longer: {line}" for line in in_sentences(old.extends) if line not in after_boot]
+    lines += [line for line in after_boot if line not in in_sentences(old.extends)]
     if old.pinned != new.pinned:
         lines.append("other whole PCR values")
     lines += _ima_diff(old, new)

@@ -27,6 +27,7 @@ from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import found_fleet
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.decoding import AS_STORED
 from framegate_gateway.inference.detections import detections_from_maps
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
@@ -155,7 +156,7 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
         took = []
         for image in frames:
             begun = time.perf_counter()
-            frame = np.asarray(cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE))
+            frame = np.asarray(cv2.imdecode(np.frombuffer(image, np.uint8), AS_STORED))
             pair = np.stack([frame, golden])[None].astype(np.float32) / 255
             heat, geometry = session.run(["heat", "geometry"], {"pair": pair})
             detections_from_maps(heat[0], geometry[0], bundle.recipe.threshold)

@@ -33,7 +33,8 @@ def inspect_folder(plant: Plant, view: FleetView, source: Path) -> OwnImages:
     images = frames_of(source)
     wanted = min(
         sum(
-            cv2.imread(str(f), cv2.IMREAD_GRAYSCALE) is not None for f in images[: 2 * SOURCE_LIMIT]
+            cv2.imread(str(f), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION) is not None
+            for f in images[: 2 * SOURCE_LIMIT]
         ),
         SOURCE_LIMIT,
     )

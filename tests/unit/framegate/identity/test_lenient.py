@@ -75,14 +75,7 @@ def resigned(der: bytes, change, signer) -> bytes:
     ((to_sign, algorithm, _),) = [e.children for e in elements(der)]
     tbs = change(to_sign.raw)
     signature = signer.sign(tbs, ec.ECDSA(hashes.SHA256()))
-    body = (
-        tbs
-        + algorithm.raw
-        + b"\x03"
-        + bytes([len(signature) + 1])
-        + b"\0"
-        + signature
-    )
+    body = tbs + algorithm.raw + b"\x03" + bytes([len(signature) + 1]) + b"\0" + signature
     return b"\x30\x82" + len(body).to_bytes(2, "big") + body
 
 

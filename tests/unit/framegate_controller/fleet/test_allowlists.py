@@ -1,7 +1,7 @@
 """Allowlists in the store."""
 
 from framegate.errors import Reason
-from framegate.ima.allowlist import AllowedFile, allowlist_text
+from framegate.ima.allowlist import ANYWHERE, AllowedFile, allowlist_text
 from framegate.profile.model import parse_profile
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
@@ -31,7 +31,9 @@ def test_an_allowlist_that_somebody_edited_in_the_store_is_refused(bench):
     import zlib
 
     digest = digest_of(allowlist_of(CAMERA.model, CAMERA.release))
-    implanted = zlib.compress(allowlist_text([AllowedFile("sha256", digest_of(b"implant"), b"*")]))
+    implanted = zlib.compress(
+        allowlist_text([AllowedFile("sha256", digest_of(b"implant"), ANYWHERE)])
+    )
     bench.sql("UPDATE allowlists SET content = ? WHERE sha256 = ?", implanted, digest)
     forge = bench.forge()
     answer = bench.join(forge, bench.invite(ek=forge.ek_sha256))

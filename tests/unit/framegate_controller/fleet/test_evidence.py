@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from framegate.errors import FramegateError
+from framegate.eventlog.quirks import Grants
 from framegate.evidence.appraise import appraise
 from framegate.evidence.verify import verify_evidence
 from framegate_controller.fleet.evidence import stored_expectation
@@ -36,7 +37,7 @@ def test_stored_evidence_verifies_again_to_the_same_result(bench):
     with bench.store.reading() as tx:
         loaded = load_profile(tx, bench.keys, "simulated-camera")
         for row in kept(bench):
-            evidence, expected = stored_expectation(tx, row, frozenset(), {})
+            evidence, expected = stored_expectation(tx, row, Grants())
             allowlists = bench.verifier.rules.allowlists(tx, [loaded.profile])
             result = appraise(verify_evidence(evidence, expected), loaded.profile, None, allowlists)
             outcomes.append((row.affirming, result.affirming))

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import Malformed
+from framegate.image_header import image_size
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG
-from framegate_gateway.inference.image_header import image_size
 from support.engine import png_that_claims
 
 
