@@ -1,16 +1,21 @@
 """N103, N108, N109: images that are bombs, broken, spoilt or frozen; cameras that send too much."""
 
 import asyncio
+import contextlib
 import os
 import time
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from framegate.errors import Reason, Refused
+from framegate.errors import Malformed, Reason, Refused
+from framegate.image_header import encoding_of, image_size, require_whole
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.sources import FolderSource, encoded
+from framegate_gateway.inference.decoding import decode_gray
 from framegate_gateway.inference.engine import DEPTH
 from framegate_gateway.inference.inspector import golden_of
 from framegate_simulators.boards.boards import draw_board
@@ -143,3 +148,97 @@ def test_n109_the_same_image_under_another_trigger_is_a_frozen_camera(door):
             )
         else:
             assert link.admit(link.open_frame(frame.metadata, frame.sealed)).image == image
+
+
+def exif(orientation: int) -> bytes:
+    """An APP1 segment that says so (CIPA DC-008, tag 0x0112)."""
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + b"\0" * 7
+    body = b"Exif\0\0" + tiff
+    return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+
+
+PICTURE = (np.arange(48 * 80) % 251).astype(np.uint8).reshape(48, 80)
+
+
+def jpeg(*options: int, image=PICTURE) -> bytes:
+    return cv2.imencode(".jpg", image, list(options))[1].tobytes()
+
+
+def png(image=PICTURE) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def said_orientation(orientation: int) -> bytes:
+    raw = jpeg()
+    return raw[:2] + exif(orientation) + raw[2:]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_turns_no_frame(orientation, tmp_path):
+    """On the camera as at the gateway: boxes, masks and sizes are of stored pixels."""
+    turned, plain = said_orientation(orientation), decode_gray(jpeg())
+    assert (decode_gray(turned, claimed=(80, 48)) == plain).all()
+    (tmp_path / "a.jpg").write_bytes(turned)
+    (shot,) = FolderSource(tmp_path)
+    assert (shot.image == plain).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        (cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+        (cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+        (cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 3),
+    ],
+)
+def test_an_image_without_its_end_is_refused_wherever_it_was_cut(options):
+    raw = jpeg(*options)
+    assert decode_gray(raw).shape == PICTURE.shape
+    assert decode_gray(raw + b"\0\0 what a camera puts behind").shape == PICTURE.shape
+    for cut in (1, 2, 3, 50, len(raw) // 2, len(raw) - 200):
+        with pytest.raises(Malformed) as caught:
+            decode_gray(raw[:-cut])
+        assert caught.value.reason == Reason.IMAGE
+    whole = png()
+    for cut in (1, 4, 12, 13, len(whole) // 2, len(whole) - 40):
+        with pytest.raises(Malformed):
+            decode_gray(whole[:-cut])
+
+
+def test_an_end_marker_in_a_thumbnail_ends_nothing():
+    raw = jpeg()
+    thumbnail = b"\xff\xe1" + (2 + 4).to_bytes(2, "big") + b"\xff\xda\xff\xd9"
+    with pytest.raises(Malformed):
+        decode_gray(raw[:2] + thumbnail + raw[2:-2])
+    assert decode_gray(raw[:2] + thumbnail + raw[2:]).shape == PICTURE.shape
+
+
+def test_more_bits_than_a_byte_are_refused_and_told(tmp_path, capsys):
+    deep = png(PICTURE.astype(np.uint16) * 16)
+    twelve = bytearray(jpeg())
+    twelve[twelve.index(b"\xff\xc0") + 4] = 12
+    for raw, bits in ((deep, "16"), (bytes(twelve), "12")):
+        with pytest.raises(Malformed) as caught:
+            decode_gray(raw)
+        (failure,) = caught.value.failures
+        assert failure.expected == "8 bits a sample" and failure.actual == bits
+    (tmp_path / "a.png").write_bytes(deep)
+    (tmp_path / "b.jpg").write_bytes(jpeg()[:-9])
+    (tmp_path / "c.png").write_bytes(png())
+    assert [shot.part for shot in FolderSource(tmp_path)] == ["c"]
+    told = capsys.readouterr().err
+    assert "8 bits a sample" in told and "EOI" in told
+    flat = np.zeros((6, 6), np.uint8)
+    one = cv2.imencode(".png", flat, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes()
+    assert decode_gray(one).shape == (6, 6)
+
+
+@given(st.binary(max_size=300))
+def test_what_is_cut_or_hostile_raises_only_our_errors(data):
+    for raw in (data, jpeg()[:40] + data, png()[:33] + data):
+        with contextlib.suppress(Malformed):
+            encoding = encoding_of(raw)
+            image_size(raw, encoding)
+            require_whole(raw, encoding)

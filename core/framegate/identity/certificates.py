@@ -33,7 +33,14 @@ OID_ARC: Final = "2.25.166232602958797428473494274907401116522"
 """Framegate's own arc, from a UUID (ITU-T X.667)."""
 
 
-UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 """All that `cryptography` raises on certificates, requests and keys which somebody made up."""
 
 

@@ -23,7 +23,7 @@ from framegate.errors import Malformed, Reason
 from framegate.ima.allowlist import FILE_HASHES, AllowedFile
 from framegate.ima.template import kernel_name
 
-_PLAIN: Final = re.compile(rb"(\\?)([0-9a-fA-F]+) (?:[ *])?(.+)", re.DOTALL)
+_PLAIN: Final = re.compile(rb"(\\?)([0-9a-fA-F]+) (?:[ *](.+)|([^ *].*))", re.DOTALL)
 _TAGGED: Final = re.compile(
     rb"(\\?)(?:SHA|SHA2-)(256|384|512) ?\((.+)\) ?= ?([0-9A-Za-z+/=]+)", re.DOTALL
 )
@@ -79,7 +79,7 @@ def _read(raw: bytes) -> _Line | None:
     if plain is None or len(plain[2]) not in _BY_WIDTH:
         return None
     digest = bytes.fromhex(plain[2].decode())
-    return _Line(bool(plain[1]), _BY_WIDTH[len(plain[2])], digest, plain[3])
+    return _Line(bool(plain[1]), _BY_WIDTH[len(plain[2])], digest, plain[3] or plain[4])
 
 
 def _digest(shown: bytes, size: int) -> bytes:

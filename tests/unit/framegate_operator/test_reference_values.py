@@ -57,3 +57,19 @@ def test_digests_and_registers_become_rules(signed):
 def test_files_that_are_no_corim_or_say_nothing_of_a_pcr(raw):
     with pytest.raises(Malformed):
         from_corim(raw, "x")
+
+
+def test_a_comid_alone_is_read_and_named():
+    triples = {0: [[{0: {}}, [{0: 4, 1: {2: [[1, A]]}}]]]}
+    comid = {1: {0: "acme bios"}, 4: triples}
+    for raw in (
+        cbor2.dumps(comid),
+        cbor2.dumps(cbor2.CBORTag(506, comid)),
+        cbor2.dumps(cbor2.CBORTag(506, cbor2.dumps(comid))),
+    ):
+        body = from_corim(raw, "x")
+        assert "acme bios" in body["profile"]["description"]
+        assert parse_profile(tomli_w.dumps(body).encode()).claim(4, A)
+    empty = {1: {0: "acme bios"}, 4: {}}
+    with pytest.raises(Malformed, match="acme bios"):
+        from_corim(cbor2.dumps(empty), "x")

@@ -2,15 +2,27 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+import tomli_w
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.errors import Malformed, Reason
+from framegate.eventlog import parse_boot_log
+from framegate.eventlog.parse import EventType
+from framegate.profile.learn import Observation, learn
 from framegate.profile.model import FirmwareProfile, parse_profile
 from framegate.profile.review import diff, explain, lint
-from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate.tpm.constants import Alg
+from framegate_simulators.machine.boot import (
+    Firmware,
+    Measurement,
+    boot_log,
+    measurements,
+    profile_toml,
+)
 
 PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
 DBX = next(line for line in PROFILE.splitlines() if line.startswith("dbx_minimum"))
@@ -39,8 +51,6 @@ def event(
 
 
 def test_lint_says_what_an_attacker_would_like():
-    from dataclasses import replace
-
     poor = PROFILE.replace("required = true\ndbx", "required = false\ndbx", 1)
     for change, about in (
         (lambda t: t.replace('measured = ["/opt/framegate/"]', ""), "[ima] measured"),
@@ -268,3 +278,36 @@ def test_a_claim_of_anything_where_it_may_not_stand(pcr, required):
     with pytest.raises(Malformed, match=r'digests = "any" not required and outside PCR') as caught:
         profile(more=event("driver", pcr, '"any"', required))
     assert caught.value.reason == Reason.PROFILE_INVALID
+
+
+def test_a_protection_that_was_off_is_allowed_told_and_demanded_of_nobody():
+    for text in (b"DMA Protection Disabled", b"UEFI Debug Mode\0"):
+        off = Measurement("off", 7, EventType.EFI_ACTION, text, text)
+        log = parse_boot_log(boot_log([*measurements(Firmware("m")), off]))
+        body, _ = learn(
+            [Observation(log)], name="m", version="1", revision=1, description="", bank=Alg.SHA256
+        )
+        profile = parse_profile(tomli_w.dumps(body).encode())
+        (rule,) = [r for r in profile.rules if text.rstrip(b"\0").decode() in r.name]
+        assert not rule.required
+        (remark,) = [r for r in lint(profile) if r.about == rule.name]
+        assert not remark.error and "allowed" in remark.text
+        demanding = tomli_w.dumps(body).replace("required = false\n", "required = true\n")
+        (remark,) = [r for r in lint(parse_profile(demanding.encode())) if r.about == rule.name]
+        assert remark.error and "demanded" in remark.text
+        elsewhere = replace(off, pcr=5)
+        other = parse_boot_log(boot_log([*measurements(Firmware("m")), elsewhere]))
+        body, _ = learn(
+            [Observation(other)], name="m", version="1", revision=1, description="", bank=Alg.SHA256
+        )
+        assert not any("off" in r.text for r in lint(parse_profile(tomli_w.dumps(body).encode())))
+
+
+def test_words_of_user_space_are_explained_and_compared():
+    extend = '\n[[extend]]\nname = "NvPCRs"\npcrs = [9]\nwords = ["nvpcr-separator"]\n'
+    plain = profile_toml(Firmware("m"), "m")
+    granted = plain.replace("[profile]", 'quirks = ["user-space-extends"]\n[profile]', 1) + extend
+    old, new = (parse_profile(t.encode()) for t in (plain, granted))
+    said = "After boot, PCR 9 may go on with nvpcr-separator (NvPCRs)."
+    assert said in explain(new) and said in diff(old, new)
+    assert f"no longer: {said}" in diff(new, old)

@@ -1,0 +1,175 @@
+"""N48, N64: words that user space extends after boot are accepted where a profile grants them by
+name, all of PCR 0 to 7 at once, and explain nothing else.
+"""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from framegate.errors import Malformed, Reason
+from framegate.eventlog import parse_boot_log, replay
+from framegate.eventlog.quirks import EXTENDED, PHASES, SEPARATOR, Grants, candidates
+from framegate.eventlog.user_space import OS_SEPARATOR, Extends
+from framegate.evidence import verify
+from framegate.evidence.appraise import appraise
+from framegate.profile.model import parse_profile
+from framegate.tpm.attest import PcrSelection
+from framegate.tpm.constants import Alg
+from framegate.tpm.policy import policy_pcr
+from framegate.tpm.public import TLS_ATTRS
+from framegate_controller.fleet.profiles import add_profile
+from framegate_simulators.forge.forge import PCRS, Key
+from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
+from support.evidence import captured_evidence
+
+LOG = parse_boot_log(boot_log(measurements(Firmware("m"))))
+VALUES = dict(replay(LOG, Alg.SHA256))
+NVPCR = Extends(EXTENDED, "NvPCRs", (9,), ("nvpcr-init:hardware:0x1d10200", "nvpcr-separator"))
+EXTEND = '\n[[extend]]\nname = "NvPCRs"\npcrs = [9]\nwords = ["nvpcr-init:a", "nvpcr-separator"]\n'
+
+
+def toml(*quirks: str, revision: int = 2, more: str = "") -> str:
+    text = profile_toml(Firmware("simulated-camera"), "simulated-camera", revision)
+    return text.replace("[profile]", f"quirks = {list(quirks)}\n\n[profile]", 1) + more
+
+
+def granting(bench, *quirks: str, more: str = "") -> None:
+    with bench.store.writing() as tx:
+        add_profile(tx, bench.keys, toml(*quirks, more=more).encode())
+
+
+def extended(value: bytes, *texts: str) -> bytes:
+    for text in texts:
+        value = hashlib.sha256(value + hashlib.sha256(text.encode()).digest()).digest()
+    return value
+
+
+def machine(bench, pcrs, *texts: str):
+    """A machine whose user space extended `texts` into `pcrs` after its kernel had started."""
+    forge = bench.forge()
+    forge.pcrs = {p: extended(v, *texts) if p in pcrs else v for p, v in forge.pcrs.items()}
+    selection = PcrSelection(Alg.SHA256, PCRS)
+    forge.tls = Key.make(TLS_ATTRS, policy=policy_pcr(selection, forge.pcrs))
+    return forge
+
+
+def joined(bench, forge):
+    return bench.join(forge, bench.invite(ek=forge.ek_sha256))
+
+
+def test_n48_a_separator_that_is_granted_is_a_warning(bench):
+    granting(bench, SEPARATOR)
+    answer = joined(bench, machine(bench, OS_SEPARATOR.pcrs, "os-separator"))
+    assert answer.state == "trusted", answer.failures
+
+
+def test_n64_boot_aggregate_is_over_what_the_kernel_saw(bench):
+    """The forge's list has it over PCR 0 to 9 as the firmware left them; one over what they are
+    now is of no boot of this kernel.
+    """
+    granting(bench, SEPARATOR)
+    forge = machine(bench, OS_SEPARATOR.pcrs, "os-separator")
+    forge.ima = type(forge.ima).booted(forge.pcrs, {b"/opt/framegate/x": b"x" * 32})
+    reasons = {f.reason for f in joined(bench, forge).failures}
+    assert Reason.IMA_BOOT_AGGREGATE in reasons
+
+
+def test_n48_without_a_grant_the_hint_names_it(bench):
+    (failure,) = joined(bench, machine(bench, OS_SEPARATOR.pcrs, "os-separator")).failures
+    assert failure.reason == Reason.PCR_DIGEST
+    assert SEPARATOR in failure.hint and "systemd 261" in failure.hint
+    assert "whole story" not in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("pcrs", "texts"),
+    [
+        ((4,), ("os-separator",)),
+        ((0, 1, 2, 3, 4, 5, 6), ("os-separator",)),
+        ((9,), ("os-separator",)),
+        (OS_SEPARATOR.pcrs, ("os-separator", "os-separator")),
+        (OS_SEPARATOR.pcrs, ("os-separators",)),
+        (OS_SEPARATOR.pcrs, ("sysinit",)),
+    ],
+)
+def test_n48_a_separator_elsewhere_or_otherwise_is_refused(bench, pcrs, texts):
+    granting(bench, SEPARATOR)
+    (failure,) = joined(bench, machine(bench, pcrs, *texts)).failures
+    assert failure.reason == Reason.PCR_DIGEST and "whole story" in failure.hint
+
+
+def test_n48_words_of_a_profiles_own(bench):
+    granting(bench, EXTENDED, more=EXTEND)
+    answer = joined(bench, machine(bench, (9,), "nvpcr-init:a", "nvpcr-separator"))
+    assert answer.state == "trusted", answer.failures
+
+
+@pytest.mark.parametrize(
+    "texts", [("nvpcr-separator",), ("nvpcr-init:b",), ("nvpcr-init:a", "nvpcr-init:a")]
+)
+def test_n48_other_words_or_another_order_are_refused(bench, texts):
+    granting(bench, EXTENDED, more=EXTEND)
+    (failure,) = joined(bench, machine(bench, (9,), *texts)).failures
+    assert failure.reason == Reason.PCR_DIGEST
+
+
+def test_every_state_of_user_space_is_tried_once():
+    both = Grants({PHASES, SEPARATOR, EXTENDED}, {}, (NVPCR,))
+    states = list(candidates(LOG, VALUES, Alg.SHA256, both))
+    assert len(states) == 7 * 3 * 2 + 7 * 2, "with the separator also before the other words"
+    nines = {c.values[9] for c in states}
+    start, words = VALUES[9], NVPCR.words
+    for order in (("os-separator", *words), (*words, "os-separator"), (words[0],), words):
+        assert extended(start, *order) in nines
+    assert extended(start, words[0], "os-separator", words[1]) not in nines
+    for state in states:
+        seen = {p for p in range(8) if state.values[p] != VALUES[p]}
+        assert seen in (set(), set(range(8))), "all of them or none"
+        assert {p: state.at_kernel[p] for p in VALUES} == VALUES
+    assert {c.extends for c in states} == {(), (NVPCR,)}
+
+
+def test_words_that_only_another_profile_lists_do_not_count(bench):
+    """Two profiles in force for one machine: what one grants is no excuse under the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        evidence = captured_evidence(bench, patch)
+    borrowed = replace(evidence, quirks=(EXTENDED,), extends=(NVPCR,), witness=verify._WITNESS)
+    profile = parse_profile(toml(EXTENDED, more=EXTEND).encode())
+    failures = appraise(borrowed, profile, None).failures
+    assert Reason.QUIRK in {f.reason for f in failures}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("pcrs = [9]", "pcrs = [4]"),
+        ("pcrs = [9]", "pcrs = [0, 1, 2, 3, 4, 5, 6, 9]"),
+        ("pcrs = [9]", "pcrs = [10]"),
+        ("pcrs = [9]", "pcrs = [16]"),
+        ("pcrs = [9]", "pcrs = [9, 9]"),
+        ("pcrs = [9]", "pcrs = []"),
+        ("pcrs = [9]", 'pcrs = ["9"]'),
+        ("pcrs = [9]", "pcrs = 9"),
+        ('words = ["nvpcr-init:a", "nvpcr-separator"]', "words = []"),
+        ('words = ["nvpcr-init:a", "nvpcr-separator"]', 'words = [""]'),
+        ('words = ["nvpcr-init:a", "nvpcr-separator"]', r'words = ["a\u0007"]'),
+        ('words = ["nvpcr-init:a", "nvpcr-separator"]', f'words = ["{"x" * 257}"]'),
+        ('words = ["nvpcr-init:a", "nvpcr-separator"]', f"words = {['x'] * 40}"),
+        ('name = "NvPCRs"\n', ""),
+        ('name = "NvPCRs"', "name = 5"),
+    ],
+)
+def test_behaviours_that_a_profile_may_not_have(change):
+    parse_profile(toml(EXTENDED, more=EXTEND).encode())
+    with pytest.raises(Malformed) as caught:
+        parse_profile(toml(EXTENDED, more=EXTEND.replace(*change)).encode())
+    assert caught.value.reason == Reason.PROFILE_INVALID
+
+
+def test_behaviours_and_their_quirk_belong_together():
+    for text in (toml(EXTENDED), toml(PHASES, more=EXTEND).replace("systemd-phases", SEPARATOR)):
+        with pytest.raises(Malformed):
+            parse_profile(text.encode())
+    with pytest.raises(Malformed):
+        parse_profile(toml(EXTENDED, more=EXTEND * 5).encode())

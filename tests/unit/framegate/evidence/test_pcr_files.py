@@ -1,0 +1,177 @@
+"""PCR values in every form that TPM tools write, and what is none."""
+
+import base64
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framegate.errors import Malformed, Reason
+from framegate.evidence.pcr_files import as_json, parse_pcr_file
+from framegate.tpm.attest import PcrSelection
+from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, Alg
+
+GO_HASH = {"sha1": 3, "sha256": 5, "sha384": 6, "sha512": 7}
+banks = st.sampled_from(sorted(BANK_BY_NAME))
+
+
+@st.composite
+def tables(draw, most: int = 3):
+    """Bank to PCR to value."""
+    chosen = draw(st.lists(banks, min_size=1, max_size=most, unique=True))
+    return {
+        b: {
+            p: draw(st.binary(min_size=(n := DIGEST_SIZE[BANK_BY_NAME[b]]), max_size=n))
+            for p in sorted(draw(st.sets(st.integers(0, 23), min_size=1, max_size=12)))
+        }
+        for b in chosen
+    }
+
+
+def mask(pcrs) -> bytes:
+    return sum(1 << p for p in pcrs).to_bytes(3, "little")
+
+
+def serialized(table) -> bytes:
+    """pcr_fwrite_serialized of tpm2-tools."""
+    raw = struct.pack("<I", len(table))
+    for bank, values in table.items():
+        raw += struct.pack("<HB", BANK_BY_NAME[bank], 3) + mask(values) + b"\0\0"
+    raw = raw.ljust(132, b"\0")
+    digests = [v for values in table.values() for v in values.values()]
+    lists = [digests[i : i + 8] for i in range(0, len(digests), 8)]
+    raw += struct.pack("<I", len(lists))
+    for each in lists:
+        block = struct.pack("<I", len(each))
+        block += b"".join(struct.pack("<H", len(d)) + d.ljust(64, b"\0") for d in each)
+        raw += block.ljust(532, b"\0")
+    return raw
+
+
+def structures(table, counter: bytes = b"") -> bytes:
+    raw = counter + struct.pack(">I", len(table))
+    for bank, values in table.items():
+        raw += struct.pack(">HB", BANK_BY_NAME[bank], 3) + mask(values)
+    digests = [v for values in table.values() for v in values.values()]
+    raw += struct.pack(">I", len(digests))
+    return raw + b"".join(struct.pack(">H", len(d)) + d for d in digests)
+
+
+def protobuf(bank: str, values) -> bytes:
+    raw = b"\x08" + bytes([BANK_BY_NAME[bank]])
+    for pcr, value in values.items():
+        entry = b"\x08" + bytes([pcr]) + b"\x12" + bytes([len(value)]) + value
+        raw += b"\x12" + bytes([len(entry)]) + entry
+    return raw
+
+
+def yaml(table, head: str = "") -> bytes:
+    lines = [head] if head else []
+    for bank, values in table.items():
+        lines += [f"  {bank}:", *(f"    {p:<2}: 0x{v.hex().upper()}" for p, v in values.items())]
+    return ("\n".join([*lines, "  sm3_256:", "  sha3_256:", "    0 : 0x" + "11" * 32, ""])).encode()
+
+
+@given(tables())
+def test_every_form_of_several_banks_reads_alike(table):
+    quoted = [PcrSelection(BANK_BY_NAME[b], tuple(v)) for b, v in table.items()]
+    bare = b"".join(v for values in table.values() for v in values.values())
+    forms = {
+        "json": json.dumps(as_json(table)).encode(),
+        "nested": json.dumps({"pcrs": as_json(table)}).encode(),
+        "yaml": yaml(table),
+        "quote": b"quoted: ff54\nsignature:\n  alg: rsassa\n  sig: 00\npcrs:\n"
+        + yaml(table)
+        + b"calcDigest: 00\n",
+        "serialized": serialized(table),
+        "structures": structures(table),
+        "read": structures(table, b"\0\0\0\x2a"),
+        "go-attestation": json.dumps(
+            [
+                {"Index": p, "Digest": base64.b64encode(v).decode(), "DigestAlg": GO_HASH[b]}
+                for b, values in table.items()
+                for p, v in values.items()
+            ]
+        ).encode(),
+    }
+    for name, raw in forms.items():
+        assert parse_pcr_file(raw).values == table, name
+    assert parse_pcr_file(bare, quoted).values == table
+
+
+@given(tables(most=1))
+def test_forms_of_one_bank(table):
+    ((bank, values),) = table.items()
+    for raw in (
+        protobuf(bank, values),
+        json.dumps(
+            {
+                "hash": bank.upper(),
+                "pcrs": {p: base64.b64encode(v).decode() for p, v in values.items()},
+            }
+        ).encode(),
+        "".join(f"PCR-{p:02}: {v.hex(' ').upper()} \n" for p, v in values.items()).encode(),
+        f"Bank/Algorithm: TPM_ALG_{bank.upper()}(0x000b)\n".encode()
+        + "".join(f"PCR_{p:02}: {v.hex(' ')}\n" for p, v in values.items()).encode(),
+    ):
+        assert parse_pcr_file(raw).values == table
+
+
+TABLE = {"sha256": {p: bytes([p]) * 32 for p in (0, 7, 10)}}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]x",
+        b"[5]",
+        b'{"sha256": {"0": "00"}}',
+        b'{"sha256": {"24": "' + b"00" * 32 + b'"}}',
+        b'{"sha9": {"0": "' + b"00" * 32 + b'"}}',
+        b'{"sha256": 5}',
+        b'{"pcrs": [1]}',
+        b'[{"Index": 0, "Digest": "AA==", "DigestAlg": 5}]',
+        b'[{"Index": 0, "Digest": "AA==", "DigestAlg": 99}]',
+        b"sha256:\n  0 : 0x00\n",
+        b"sha256:\n  0 : 0x" + b"00" * 32 + b"\n  0 : 0x" + b"11" * 32 + b"\n",
+        b"sha256:\n  24: 0x" + b"00" * 32 + b"\n",
+        b"dear reader\n",
+        b"\xff" * 668,
+        b"\0" * 668,
+        b"\0" * 200_000,
+        serialized(TABLE)[:-1],
+        serialized(TABLE) + b"\0",
+        structures(TABLE)[:-1],
+        structures(TABLE) + b"\0",
+        protobuf("sha256", TABLE["sha256"])[:-1],
+        bytes(96),
+    ],
+)
+def test_files_that_are_none_name_the_forms(raw):
+    with pytest.raises(Malformed) as caught:
+        parse_pcr_file(raw)
+    (failure,) = caught.value.failures
+    assert failure.reason == Reason.USAGE and "Error" not in str(failure)
+    assert len(raw) > 100_000 or "tpm2_quote" in failure.expected
+
+
+def test_bare_values_need_the_quote_that_selects_them():
+    raw = bytes(range(64))
+    two = (PcrSelection(Alg.SHA256, (1, 2)),)
+    assert parse_pcr_file(raw, two).values == {"sha256": {1: raw[:32], 2: raw[32:]}}
+    for wrong in ((), (PcrSelection(Alg.SHA256, (1,)),), (PcrSelection(Alg.SHA384, (1, 2)),)):
+        with pytest.raises(Malformed):
+            parse_pcr_file(raw, wrong)
+
+
+@given(st.binary(max_size=800))
+def test_only_our_errors(data):
+    for raw in (data, b"\x08\x0b\x12" + data, serialized(TABLE)[:140] + data, b"sha256:\n" + data):
+        try:
+            parse_pcr_file(raw, (PcrSelection(Alg.SHA256, (0,)),))
+        except Malformed:
+            continue

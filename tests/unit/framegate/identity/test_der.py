@@ -1,0 +1,266 @@
+"""N21: what makers wrote in BER is put right as a whole, and nothing of it is ever believed without
+its signature.
+"""
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framegate.errors import EvidenceRejected, FramegateError, Malformed
+from framegate.identity.der import Element, elements, write_anew
+from framegate.identity.endorsement import (
+    EK_USAGE,
+    load_certificate_file,
+    load_maker_certificate,
+    verify_maker_chain,
+)
+from framegate.identity.tpm_name import MAKER, MODEL, VERSION, tpm_name
+
+NOW = datetime.now(UTC)
+KEY = ec.generate_private_key(ec.SECP256R1())
+ROOT_NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Maker Root")])
+
+
+def tpm_parts(one_set: bool) -> x509.Name:
+    parts = [
+        x509.NameAttribute(MAKER, "id:494E5443"),
+        x509.NameAttribute(MODEL, "ADL"),
+        x509.NameAttribute(VERSION, "id:00010000"),
+    ]
+    return x509.Name(
+        [x509.RelativeDistinguishedName(parts)]
+        if one_set
+        else [x509.RelativeDistinguishedName([p]) for p in parts]
+    )
+
+
+def issued(*, ca: bool = False, one_set: bool = False) -> bytes:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(ROOT_NAME if ca else x509.Name([]))
+        .issuer_name(ROOT_NAME)
+        .public_key(KEY.public_key())
+        .serial_number(0x1122334455667788)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=9))
+        .add_extension(x509.BasicConstraints(ca, None), critical=True)
+    )
+    if not ca:
+        alternative = x509.SubjectAlternativeName([x509.DirectoryName(tpm_parts(one_set))])
+        builder = builder.add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
+        builder = builder.add_extension(alternative, critical=True)
+    return builder.sign(KEY, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+ROOT = x509.load_der_x509_certificate(issued(ca=True))
+
+
+def as_written(der: bytes, change) -> bytes:
+    """The certificate with `change` done to every element of what is signed, and signed again."""
+    (whole,) = elements(der)
+    tbs, algorithm, _ = whole.children
+
+    def walk(element: Element) -> Element:
+        kept = tuple(walk(c) for c in element.children)
+        return change(replace(element, children=kept))
+
+    body = walk(tbs).der
+    signature = KEY.sign(body, ec.ECDSA(hashes.SHA256()))
+    rest = change(algorithm).der + Element(0x03, b"", b"\0" + signature).der
+    size = len(body) + len(rest)
+    return b"\x30\x82" + size.to_bytes(2, "big") + body + rest
+
+
+FALSE = Element(0x01, b"", b"\0")
+USAGE_OID, CONSTRAINTS_OID = bytes.fromhex("551d25"), bytes.fromhex("551d13")
+ECDSA_OID = bytes.fromhex("2a8648ce3d040302")
+
+
+def critical_false(e: Element) -> Element:
+    if e.children and e.children[0].content == USAGE_OID:
+        return replace(e, children=(e.children[0], FALSE, e.children[1]))
+    return e
+
+
+def ca_false(e: Element) -> Element:
+    if e.children and e.children[0].content == CONSTRAINTS_OID:
+        value = replace(e.children[-1], content=bytes.fromhex("3003010100"))
+        return replace(e, children=(*e.children[:-1], value))
+    return e
+
+
+def serial(value: bytes):
+    return lambda e: replace(e, content=value) if e.tag == 0x02 and len(e.content) == 8 else e
+
+
+def null_behind_ecdsa(e: Element) -> Element:
+    if e.children and e.children[0].content == ECDSA_OID:
+        return replace(e, children=(e.children[0], Element(0x05, b"", b"")))
+    return e
+
+
+def unsorted_alternative(e: Element) -> Element:
+    if e.children and e.children[0].content == bytes.fromhex("551d11"):
+        (value,) = elements(e.children[-1].content)
+
+        def turned(v: Element) -> Element:
+            children = tuple(turned(c) for c in v.children)
+            return replace(v, children=children[::-1] if v.tag == 0x31 else children)
+
+        return replace(
+            e, children=(*e.children[:-1], replace(e.children[-1], content=turned(value).der))
+        )
+    return e
+
+
+def true_as_one(e: Element) -> Element:
+    return replace(e, content=b"\x01") if e.tag == 0x01 and e.content == b"\xff" else e
+
+
+KINDS = [
+    (critical_false, "FALSE written out"),
+    (ca_false, "FALSE written out"),
+    (serial(b"\x91" + bytes(7)), "negative serial number"),
+    (serial(b"\0"), "serial number 0"),
+    (serial(b"\x01" * 24), "serial number of 24 bytes"),
+    (null_behind_ecdsa, "NULL behind an ECDSA algorithm"),
+    (unsorted_alternative, "order of a SET"),
+    (true_as_one, "TRUE that is not FF"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize(("change", "note"), KINDS)
+def test_n21_every_kind_is_read_flagged_and_verified_over_what_was_signed(change, note):
+    raw = as_written(issued(one_set=True), change)
+    read = load_maker_certificate(raw)
+    assert read.notes == (note,) and not read.strict
+    assert verify_maker_chain([read], [ROOT], NOW, EK_USAGE, signing=False)
+    assert "ADL" in str(tpm_name(read.certificate))
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize(("change", "note"), KINDS)
+def test_n21_a_flipped_bit_of_any_kind_is_refused(change, note):
+    raw = as_written(issued(one_set=True), change)
+    for at in (*range(4, len(raw), 7), len(raw) - 1):
+        spoiled = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+        with pytest.raises(FramegateError):
+            verify_maker_chain(
+                [load_maker_certificate(spoiled)], [ROOT], NOW, EK_USAGE, signing=False
+            )
+
+
+def test_n21_a_wrong_signature_is_called_that():
+    for change in (lambda e: e, critical_false):
+        raw = as_written(issued(), change)
+        spoiled = raw[:-1] + bytes([raw[-1] ^ 1])
+        with pytest.raises(EvidenceRejected, match="a wrong signature"):
+            verify_maker_chain(
+                [load_maker_certificate(spoiled)], [ROOT], NOW, EK_USAGE, signing=False
+            )
+
+
+def test_n20_putting_right_makes_no_certificate_of_another_kind():
+    """A CA, another usage, a dead one, or one of nobody: as odd as they are, refused as ever."""
+    read = load_maker_certificate(as_written(issued(ca=True), true_as_one))
+    for roots, when, usage in (
+        ([ROOT], NOW, EK_USAGE),
+        ([ROOT], NOW + timedelta(days=99), EK_USAGE),
+        ([], NOW, EK_USAGE),
+    ):
+        with pytest.raises(FramegateError):
+            verify_maker_chain([read], roots, when, usage, signing=False)
+    leaf = load_maker_certificate(as_written(issued(), critical_false))
+    with pytest.raises(EvidenceRejected):
+        verify_maker_chain([leaf], [ROOT], NOW, x509.ObjectIdentifier("1.2.3"), signing=False)
+
+
+def test_what_is_in_order_is_left_as_it_is():
+    for raw in (issued(), issued(ca=True), issued(one_set=True)):
+        anew = write_anew(raw)
+        assert anew.der == raw and anew.notes == ()
+        assert load_maker_certificate(raw).strict
+
+
+def pem(der: bytes, label: str = "CERTIFICATE", ending: str = "\n") -> bytes:
+    lines = base64.encodebytes(der).decode().split()
+    body = ending.join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
+    return body.encode()
+
+
+def test_pem_and_der_are_read_alike():
+    odd, good = as_written(issued(), critical_false), issued(ca=True)
+    assert [c.der for c in load_certificate_file(odd)] == [odd]
+    bundle = b"# two of a maker\n" + pem(odd, ending="\r\n") + b"words\n" + pem(good)
+    assert [c.der for c in load_certificate_file(bundle)] == [odd, good]
+    assert load_certificate_file(pem(odd, "TRUSTED CERTIFICATE"))[0].notes
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA",
+        pem(b"\x30\x82\0\1\0"),
+        pem(issued()) * 1025,
+    ],
+)
+def test_files_without_a_certificate(raw):
+    with pytest.raises(Malformed):
+        load_certificate_file(raw)
+
+
+def test_names_of_tpms():
+    one, three = (
+        tpm_name(x509.load_der_x509_certificate(issued(one_set=s))) for s in (True, False)
+    )
+    assert one == three
+    assert str(one) == "maker id:494E5443 (INTC), model ADL, version id:00010000"
+    assert tpm_name(ROOT) is None
+
+
+@given(st.binary(max_size=400))
+def test_write_anew_raises_only_value_errors(data):
+    for raw in (data, b"\x30\x82" + len(data).to_bytes(2, "big") + data, issued()[:60] + data):
+        try:
+            write_anew(raw)
+        except ValueError:
+            continue
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_what_was_written_anew_needs_nothing_more(at, change):
+    raw = as_written(issued(one_set=True), unsorted_alternative)
+    at %= len(raw)
+    spoiled = raw[:at] + bytes([raw[at] ^ change]) + raw[at + 1 :]
+    try:
+        once = write_anew(spoiled)
+        again = write_anew(once.der)
+    except ValueError:
+        return
+    assert again.der == once.der and all("serial" in n for n in again.notes)
+
+
+@given(st.recursive(st.binary(max_size=8), lambda c: st.lists(c, max_size=4), max_leaves=12))
+def test_elements_account_for_every_byte(tree):
+    def built(part) -> Element:
+        if isinstance(part, bytes):
+            return Element(0x04, b"", part)
+        return Element(0x30, b"", b"", tuple(built(p) for p in part))
+
+    raw = built(tree).der
+    (read,) = elements(raw)
+    assert read.raw == raw and read.der == raw
+    with pytest.raises(ValueError, match=r"left|length"):
+        list(elements(raw[:-1])) if len(raw) > 2 else list(elements(raw[:1]))

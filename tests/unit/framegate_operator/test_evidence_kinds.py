@@ -1,0 +1,96 @@
+"""What a file most likely is, told first; and what is shown of kinds that were not known."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from framegate.ima.allowlist import HEADER
+from framegate_operator.evidence_kinds import Kind, likely
+from framegate_operator.main import app
+from framegate_simulators.machine.boot import Firmware, boot_log, measurements
+from framegate_simulators.machine.ima import ImaMachine
+from support.evidence_command import run_evidence
+
+COMID = {1: {0: "vendor module"}, 4: {0: [[{0: {}}, [{0: 4, 1: {2: [[1, b"\1" * 32]]}}]]]}}
+VALUES = {"sha256": {"0": "00" * 32}}
+
+
+def ima() -> bytes:
+    machine = ImaMachine()
+    machine.measure(b"/x", b"x" * 32)
+    return machine.list_from()
+
+
+def corim(comid) -> bytes:
+    return cbor2.dumps(cbor2.CBORTag(501, {0: "c", 1: [cbor2.CBORTag(506, cbor2.dumps(comid))]}))
+
+
+FILES = {
+    "boot": (Kind.BOOT_LOG, boot_log(measurements(Firmware("m")))),
+    "ima": (Kind.IMA, ima()),
+    "custom": (
+        Kind.IMA,
+        b"10 "
+        + hashlib.sha256(struct.pack("<I", 3) + b"/x\0").hexdigest().encode()
+        + b" n-ng /x\n",
+    ),
+    "pcrs": (Kind.PCRS, json.dumps(VALUES).encode()),
+    "text": (Kind.PCRS, b"sha256:\n  0 : 0x" + b"00" * 32 + b"\n"),
+    "allowlist": (Kind.ALLOWLIST, f"{HEADER}\nsha256:{'00' * 32}  /x\n".encode()),
+    "sums": (Kind.CHECKSUMS, b"00" * 32 + b"  /x\n"),
+    "corim": (Kind.CORIM, corim(COMID)),
+    "comid": (Kind.COMID, cbor2.dumps(cbor2.CBORTag(506, cbor2.dumps(COMID)))),
+    "bare comid": (Kind.COMID, cbor2.dumps(COMID)),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_kinds_are_told_and_shown(name, tmp_path: Path):
+    kind, raw = FILES[name]
+    assert likely(raw).kind is kind
+    (tmp_path / "file").write_bytes(raw)
+    code, body = run_evidence("show", tmp_path / "file")
+    assert code == 0 and body["kind"] == kind.value and body["likely"].startswith(kind.value)
+    assert "vendor module" in json.dumps(body) or kind not in {Kind.CORIM, Kind.COMID}
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"", "an empty file"),
+        (b"\xff" * 3000, "padding only"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA", "certificate: PEM"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA", "PEM that says PUBLIC KEY"),
+        (b"\x30\x82\x01\0" + bytes(256), "DER"),
+        (boot_log(measurements(Firmware("m")))[:-5], "boot log: begins with a Spec ID event"),
+        (ima()[:-3], "IMA measurement list: binary"),
+        (b"\xff\xd8\xff\xe0", "a JPEG image"),
+        (b'{"a": 1}', "JSON of another program, with a"),
+        (b'{"a', "JSON that is cut off"),
+        (b"<?xml version='1.0'?><SoftwareIdentity/>", "SWID"),
+        (b"\xffTCG" + bytes(20), "TPM attestation"),
+        (b"\x10\x01\0\x05", "with the header of an NV index"),
+        (b"\0\x0b" + bytes(range(32)), "the name of a TPM object"),
+    ],
+)
+def test_the_likeliest_is_the_first_line_before_any_other_reading(raw, told, tmp_path: Path):
+    (tmp_path / "file").write_bytes(raw)
+    done = CliRunner().invoke(app, ["evidence", "show", str(tmp_path / "file")])
+    assert done.exit_code == 1
+    first = done.stderr.splitlines()[0]
+    assert first.startswith("most likely ") and told in first
+    code, body = run_evidence("show", tmp_path / "file")
+    assert code == 1 and body["kind"] == "unknown" and told in body["likely"]
+
+
+@given(st.binary(max_size=300))
+def test_a_guess_never_fails(data):
+    for raw in (data, b"{" + data, b"\x30\x82" + data, b"\xd9\x01\xf5" + data, b"sha256:\n" + data):
+        assert likely(raw).told
