@@ -17,6 +17,7 @@ from framegate.eventlog import (
     replay,
     structural_failures,
 )
+from framegate.eventlog.user_space import OS_SEPARATOR, SEPARATOR_WORD, in_words, separated
 from framegate.ima import ImaList, looks_like_ima, parse_ima, running_values
 from framegate.ima.replay import IMA_PCR
 from framegate.signed.dsse import strict_json
@@ -98,7 +99,8 @@ class _Replayed:
     """A log replayed in one bank, beside the values expected of it.
 
     `differ` holds the expected values that the log does not give; `findings` what a firmware
-    profile would refuse the log for; `edited` how it was changed after it was measured.
+    profile would refuse the log for; `edited` how it was changed after it was measured. `separated`
+    are PCRs that differ by user space's os-separator alone.
     """
 
     log: BootLog
@@ -108,6 +110,7 @@ class _Replayed:
     differ: Mapping[int, bytes]
     findings: Sequence[Failure]
     edited: Sequence[Failure]
+    separated: frozenset[int]
 
 
 def _replayed(log: BootLog, bank: str, wanted: Mapping[str, Mapping[int, bytes]]) -> _Replayed:
@@ -128,6 +131,7 @@ def _replayed(log: BootLog, bank: str, wanted: Mapping[str, Mapping[int, bytes]]
         differ={p: v for p, v in expected.items() if _differs(p, v, values)},
         findings=structural_failures(log, chosen),
         edited=edited_after_measuring(log, chosen),
+        separated=separated(values, expected, chosen),
     )
 
 
@@ -152,6 +156,8 @@ def _json(replayed: _Replayed) -> dict[str, Any]:
         "events": len(replayed.log.events),
         "startup_locality": replayed.log.startup_locality,
         "padding": replayed.log.padding,
+        "skipped_algorithms": [f"0x{d.id:04x}" for d in replayed.log.skipped],
+        "os_separator": sorted(replayed.separated),
         "pcrs": {str(p): v.hex() for p, v in sorted(replayed.values.items())},
         "compared": sorted(p for p in replayed.expected if p in told),
         "not_in_log": sorted(p for p in replayed.expected if p not in told),
@@ -185,6 +191,11 @@ def _tell(replayed: _Replayed, *, asked: bool) -> None:
     for p, v in sorted(replayed.differ.items()):
         gives = replayed.values[p].hex() if p in replayed.values else "nothing"
         talk.print(f"PCR {p}: expected {v.hex()}, the log gives {gives}")
+    if replayed.separated:
+        talk.print(
+            f"PCR {in_words(replayed.separated)} would match with systemd 261's {SEPARATOR_WORD}"
+            f" behind it: quirk {OS_SEPARATOR.quirk} of a profile"
+        )
     if asked and not replayed.expected:
         talk.print(f"nothing to compare: the expectation has no {replayed.bank} values")
     if replayed.findings:

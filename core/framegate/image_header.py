@@ -25,6 +25,10 @@ BITS: Final = 8
 """Bits of a sample, all through inspection: models, golden images and masks are of bytes."""
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\x01\xd0-\xd7]")
 """Any marker but stuffing, fill bytes, and those that stand alone within a scan."""
+MAX_SEGMENTS: Final = 16_384
+"""Segments of a JPEG or chunks of a PNG: encoders write some ten, or one for 8 KiB of pixels; more
+are looked at in vain.
+"""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
@@ -101,7 +105,10 @@ def _frame_header(data: bytes) -> int:
 def _has_eoi(data: bytes) -> bool:
     """Whether a scan is followed by the end marker, further scans and tables between them."""
     at, scans = _frame_header(data), 0
-    while (marker := _MARKER.search(data, at)) is not None:
+    for _ in range(MAX_SEGMENTS):
+        marker = _MARKER.search(data, at)
+        if marker is None:
+            return False
         at, kind = marker.end(), data[marker.end() - 1]
         if kind == _EOI:
             return scans > 0
@@ -112,7 +119,9 @@ def _has_eoi(data: bytes) -> bool:
 
 def _has_iend(data: bytes) -> bool:
     at = 8
-    while at + 12 <= len(data):
+    for _ in range(MAX_SEGMENTS):
+        if at + 12 > len(data):
+            return False
         if data[at + 4 : at + 8] == b"IEND":
             return True
         at += 12 + int.from_bytes(data[at : at + 4], "big")

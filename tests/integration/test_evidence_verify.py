@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from framegate.eventlog.user_space import OS_SEPARATOR, SEPARATOR_WORD, Extends
+from framegate.ima import parse_ima
 from framegate.tpm.attest import marshal_attest, parse_attest
 from framegate.tpm.buffer import tpm2b
+from framegate.tpm.constants import Alg
 from framegate.wire import Challenge, Evidence
 from framegate_operator.main import app
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
-from framegate_simulators.machine.ima import allowlist_of
+from framegate_simulators.machine.ima import ImaMachine, allowlist_of
 from support.evidence_command import reasons, run_evidence
 
 NONCE = bytes(range(32))
@@ -22,7 +25,11 @@ NONCE = bytes(range(32))
 @pytest.fixture
 def files(maker, tmp_path) -> dict[str, Path]:
     """A quote by the forge over PCR 0 to 10, as files, with all that belongs to it."""
-    forge = Forge(maker, Firmware("simulated-camera"))
+    return in_files(Forge(maker, Firmware("simulated-camera")), tmp_path)
+
+
+def in_files(forge: Forge, folder: Path) -> dict[str, Path]:
+    """What `forge` quotes, as files in `folder`."""
     challenge = Challenge(
         hello_sha256=bytes(32),
         session=bytes(16),
@@ -57,8 +64,8 @@ def files(maker, tmp_path) -> dict[str, Path]:
         "allowlist": allowlist_of("simulated-camera", forge.firmware.release),
     }
     for name, data in content.items():
-        (tmp_path / name).write_bytes(data)
-    return {name: tmp_path / name for name in content}
+        (folder / name).write_bytes(data)
+    return {name: folder / name for name in content}
 
 
 def argv(files: dict[str, Path], *without: str, nonce: str = NONCE.hex()) -> list[object]:
@@ -284,3 +291,50 @@ def test_a_list_nobody_quoted(files, tmp_path):
     files["attest"].write_bytes(marshal_attest(changed))
     code, body = run_evidence("verify", *argv(files))
     assert code == 6 and "signature" in reasons(body), "no part of what was signed is changeable"
+
+
+@pytest.mark.parametrize(
+    ("pcrs", "hint"),
+    [
+        (range(8), "systemd-os-separator"),
+        ((4,), "into PCR 4 alone"),
+        ((0, 1, 2), "into PCR 0 to 2 alone"),
+        ((8,), "PCR 8 after boot"),
+    ],
+)
+def test_n48_a_word_of_user_space_is_refused_and_named(maker, tmp_path, pcrs, hint):
+    forge = Forge(maker, Firmware("simulated-camera"))
+    extended = OS_SEPARATOR.after(forge.pcrs, 1, Alg.SHA256)
+    word = Extends("", "", (8,), (SEPARATOR_WORD,)).after(forge.pcrs, 1, Alg.SHA256)
+    forge.pcrs = {
+        p: (word if p == 8 else extended)[p] if p in pcrs else v for p, v in forge.pcrs.items()
+    }
+    files = in_files(forge, tmp_path)
+    code, body = run_evidence("verify", *argv(files))
+    assert code == 6 and reasons(body) == {"boot-log-replay"}
+    assert all(hint in f["hint"] and "whole story" not in f["hint"] for f in body["failures"])
+    values = json.dumps({"pcrs": json.loads(files["pcrs"].read_text())})
+    (tmp_path / "expected").write_text(values)
+    _, body = run_evidence("replay", files["boot-log"], "--expected", tmp_path / "expected")
+    assert body["os_separator"] == [p for p in pcrs if p < 8]
+
+
+def test_n60_entries_of_another_pcr_are_no_part_of_pcr_10(files):
+    ima = ImaMachine()
+    ima.measure(b"/root/cat", b"c" * 32, pcr=11)
+    whole = files["ima"].read_bytes()
+    entries = len(parse_ima(whole).entries)
+    files["ima"].write_bytes(whole + ima.list_from())
+    code, body = run_evidence("verify", *argv(files, "profile", "allowlist"))
+    assert code == 0 and any("1 IMA entries of PCR 11" in u for u in body["unchecked"])
+    code, body = run_evidence("verify", *argv(files))
+    assert code == 6
+    assert f"entry {entries} was extended into PCR 11, not 10" in str(body["failures"])
+
+
+def test_a_profile_that_cannot_be_read_says_nothing_of_the_evidence(files):
+    for name in ("profile", "allowlist", "pcrs"):
+        good = files[name].read_bytes()
+        files[name].write_bytes(b"nonsense")
+        assert run_evidence("verify", *argv(files))[0] == 2
+        files[name].write_bytes(good)

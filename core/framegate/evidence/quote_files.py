@@ -174,16 +174,24 @@ def _verify_bare(
                 value, message, pss if scheme == Alg.RSAPSS else padding.PKCS1v15(), hasher
             )
         else:
-            half = (ak.key.curve.key_size + 7) // 8
-            if len(value) == 2 * half and value[:1] != b"\x30":
-                value = utils.encode_dss_signature(
-                    int.from_bytes(value[:half], "big"), int.from_bytes(value[half:], "big")
-                )
+            value = _as_der(value, (ak.key.curve.key_size + 7) // 8)
             ak.key.verify(value, message, ec.ECDSA(hasher))
     except (InvalidSignature, ValueError) as error:
         raise EvidenceRejected(
             [Failure(Reason.SIGNATURE, "the key's signature over these bytes", "another")]
         ) from error
+
+
+def _as_der(value: bytes, half: int) -> bytes:
+    """An ECDSA signature in DER; one of r ‖ s may begin with the very byte that DER does."""
+    if len(value) != 2 * half:
+        return value
+    try:
+        utils.decode_dss_signature(value)
+    except ValueError:
+        r, s = (int.from_bytes(v, "big") for v in (value[:half], value[half:]))
+        return utils.encode_dss_signature(r, s)
+    return value
 
 
 def _kind(ak: AttestationKey) -> str:

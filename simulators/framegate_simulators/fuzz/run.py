@@ -38,11 +38,13 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
     )
     from framegate.eventlog.content import revoked_hashes, sbat_levels
     from framegate.eventlog.describe import event_rows
+    from framegate.evidence.pcr_files import parse_pcr_file
     from framegate.evidence.quote_files import load_ak, load_attest
-    from framegate.identity.endorsement import load_chain, load_maker_certificate
+    from framegate.identity.endorsement import load_certificate_file, load_chain
     from framegate.identity.lenient import load_leniently
     from framegate.ima import cut_entries, parse_ima, running_values
     from framegate.ima.allowlist import parse_allowlist
+    from framegate.ima.checksums import parse_checksums
     from framegate.profile.model import parse_profile
     from framegate.profile.posture import parse_posture
     from framegate.sframe import parse_header
@@ -71,6 +73,8 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
             load_ak,
             load_attest,
             parse_header,
+            parse_pcr_file,
+            parse_checksums,
         )
         parsers[(kind[0] if kind else 0) % len(parsers)](body)
         public = parse_public(body)
@@ -93,7 +97,7 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
             cut_entries(data, 0, 1)
 
     def certificate(data: bytes) -> None:
-        load_maker_certificate(data)
+        load_certificate_file(data)
         load_chain([data, data])
         load_leniently(data)
 
