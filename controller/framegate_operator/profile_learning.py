@@ -11,6 +11,7 @@ import typer
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.eventlog import parse_boot_log
+from framegate.eventlog.quirks import BY_TABLE
 from framegate.ima import ImaEntry, looks_like_ima, parse_ima
 from framegate.ima.allowlist import AllowedFile, allowlist_text
 from framegate.ima.checksums import parse_checksums
@@ -83,6 +84,11 @@ def learn_(  # noqa: PLR0913 - a command's options
         )
         _tell_left_out(unlistable(e for m in machines for e in m.ima))
         _write(learnt, out)
+        for quirk in sorted(BY_TABLE & {q for m in machines for q in m.quirks}):
+            talk.print(
+                f"[yellow]{quirk} is left out[/]: a machine took it; copy it with its table from"
+                " the profile in force"
+            )
 
 
 def _names(sources: list[str]) -> list[str]:

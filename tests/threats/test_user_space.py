@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+import tomli_w
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog import parse_boot_log, replay
@@ -13,6 +14,7 @@ from framegate.eventlog.quirks import EXTENDED, PHASES, SEPARATOR, Grants, candi
 from framegate.eventlog.user_space import OS_SEPARATOR, Extends
 from framegate.evidence import verify
 from framegate.evidence.appraise import appraise
+from framegate.profile.learn import Observation, learn
 from framegate.profile.model import parse_profile
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
@@ -173,3 +175,24 @@ def test_behaviours_and_their_quirk_belong_together():
             parse_profile(text.encode())
     with pytest.raises(Malformed):
         parse_profile(toml(EXTENDED, more=EXTEND * 5).encode())
+
+
+def test_n47_no_quirk_of_user_space_stands_for_what_the_firmware_must_measure():
+    granted = Grants({PHASES, SEPARATOR, EXTENDED}, {}, (NVPCR,))
+    assert granted.elsewhere == {9, 11, 12, 13, 14}
+    assert Grants({"pcr-by-value"}, {0: frozenset({bytes(32)})}).elsewhere == {0}
+
+
+def test_n47_a_log_without_a_boot_pcr_is_refused_whatever_is_granted(bench):
+    granting(bench, SEPARATOR)
+    forge = bench.forge()
+    forge.boot(boot_log([m for m in measurements(forge.firmware) if m.pcr != 6]))
+    forge.pcrs = OS_SEPARATOR.after({**forge.pcrs, 6: bytes(32)}, 1, Alg.SHA256)
+    reasons = {f.reason for f in joined(bench, forge).failures}
+    assert reasons == {Reason.BANK_UNUSED}
+
+
+def test_learning_leaves_what_needs_a_table_to_its_writer():
+    machine = Observation(LOG, quirks=(EXTENDED, SEPARATOR, "pcr-by-value"))
+    body, _ = learn([machine], name="m", version="1", revision=1, description="", bank=Alg.SHA256)
+    assert body["quirks"] == [SEPARATOR] and parse_profile(tomli_w.dumps(body).encode())

@@ -15,7 +15,7 @@ from typing import Final
 
 from framegate.eventlog.content import EXIT_BOOT_SERVICES
 from framegate.eventlog.parse import BootEvent, BootLog, EventType
-from framegate.eventlog.user_space import OS_SEPARATOR, SYSTEMD_PHASES, Extends
+from framegate.eventlog.user_space import BOOT_PCRS, OS_SEPARATOR, SYSTEMD_PHASES, Extends
 from framegate.tpm.constants import HASH_NAME, Alg
 
 UNLOGGED_EXIT: Final = "exit-boot-services-unlogged"
@@ -24,6 +24,8 @@ PHASES: Final = SYSTEMD_PHASES.quirk
 SEPARATOR: Final = OS_SEPARATOR.quirk
 EXTENDED: Final = "user-space-extends"
 PADDED: Final = "ima-padded-sha1"
+BY_TABLE: Final = frozenset({PINNED, EXTENDED})
+"""Quirks that a profile grants with values of its own beside them."""
 MAX_CANDIDATES: Final = 256
 """Combinations of PCR values tried against one quote; each costs one hash, with an IMA list one for
 each entry that the list may be ahead. Boot phases, separator and exit together make 56.
@@ -107,8 +109,11 @@ class Grants:
 
     @property
     def elsewhere(self) -> frozenset[int]:
-        """PCRs whose value need not come out of the firmware's log."""
-        return frozenset({*self.pinned, *(p for e in self.user_space for p in e.pcrs)})
+        """PCRs whose value need not come out of the firmware's log: never those that the firmware
+        itself has to measure into, but for whole values (N47).
+        """
+        after_boot = frozenset(p for e in self.user_space for p in e.pcrs) - BOOT_PCRS
+        return frozenset(self.pinned) | after_boot
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,11 @@ REMEMBERED_BYTES: Final = 128 * 1024
 controller's memory.
 """
 
+HINT_AHEAD: Final = 64
+"""Entries that a list may be ahead for a refusal to name the quirk that would have explained it: a
+machine that is refused again and again must not cost more than one that passes.
+"""
+
 
 _VIOLATION: Final = attrgetter("violation")
 
@@ -419,7 +424,7 @@ def _with_ima(
 
     def fits(candidate: Candidate) -> bool:
         covers = _covering(candidate, expected.selection, quote.pcr_digest)
-        return any(covers(value) for value in running[-1 - MAX_AHEAD :])
+        return any(covers(value) for value in running[-1 - HINT_AHEAD :])
 
     raise _rejected(
         Reason.PCR_DIGEST,

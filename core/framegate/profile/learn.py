@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from framegate.eventlog.content import weakening
 from framegate.eventlog.parse import BootLog
+from framegate.eventlog.quirks import BY_TABLE
 from framegate.ima.allowlist import STRONG, AllowedFile, allowlist_text, parse_allowlist
 from framegate.ima.entry import ImaEntry
 from framegate.ima.judge import BOOT_AGGREGATE, honest
@@ -84,7 +85,8 @@ def learn(
     """A profile that all of `machines` satisfy; `base` is an allowlist whose files stay allowed.
 
     An event is required where every machine has it. Machines must be of one model: a digest that
-    only one of them has is allowed all the same. Raises ValueError without machines,
+    only one of them has is allowed all the same. Quirks that take values of a profile's own
+    (`BY_TABLE`) are left to whoever writes those. Raises ValueError without machines,
     EvidenceRejected (IMA_MALFORMED) for a list with entries of another PCR than 10.
     """
     if not machines:
@@ -268,7 +270,7 @@ def _toml(
 ) -> dict[str, Any]:
     firmware = {f"{m.tpm_firmware:016x}" for m in machines if m.tpm_firmware is not None}
     os_ids = {m.posture.os_id for m in machines if m.posture}
-    quirks = {q for m in machines for q in m.quirks}
+    quirks = {q for m in machines for q in m.quirks} - BY_TABLE
     body: dict[str, Any] = {
         "profile": dict(head),
         "tpm": {"firmware": sorted(firmware) or "any"},
