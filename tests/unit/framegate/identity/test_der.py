@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.errors import EvidenceRejected, FramegateError, Malformed
+from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
 from framegate.identity.der import Element, elements, write_anew
 from framegate.identity.endorsement import (
     EK_USAGE,
@@ -23,6 +23,9 @@ from framegate.identity.endorsement import (
     verify_maker_chain,
 )
 from framegate.identity.tpm_name import MAKER, MODEL, VERSION, tpm_name
+from framegate_controller.fleet.makers import add_maker
+from framegate_controller.verbs.trust import AddTpmMaker
+from framegate_proto.v1 import framegate_pb2 as pb
 
 NOW = datetime.now(UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -42,12 +45,12 @@ def tpm_parts(one_set: bool) -> x509.Name:
     )
 
 
-def issued(*, ca: bool = False, one_set: bool = False) -> bytes:
+def issued(*, ca: bool = False, one_set: bool = False, key=None) -> bytes:
     builder = (
         x509.CertificateBuilder()
         .subject_name(ROOT_NAME if ca else x509.Name([]))
         .issuer_name(ROOT_NAME)
-        .public_key(KEY.public_key())
+        .public_key(key or KEY.public_key())
         .serial_number(0x1122334455667788)
         .not_valid_before(NOW - timedelta(days=1))
         .not_valid_after(NOW + timedelta(days=9))
@@ -264,3 +267,26 @@ def test_elements_account_for_every_byte(tree):
     assert read.raw == raw and read.der == raw
     with pytest.raises(ValueError, match=r"left|length"):
         list(elements(raw[:-1])) if len(raw) > 2 else list(elements(raw[:1]))
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize(("change", "note"), KINDS)
+def test_n21_a_machine_with_such_a_certificate_joins_under_a_maker_that_was_added(
+    bench, change, note
+):
+    asked = pb.TpmCa(certificate=as_written(issued(ca=True), true_as_one))
+    maker = AddTpmMaker.parse(asked)
+    assert maker.subject == "CN=Maker Root"
+    with bench.store.writing() as tx:
+        add_maker(tx, maker.certificate)
+    forge = bench.forge()
+    raw = as_written(issued(one_set=True, key=forge.ek.private.public_key()), change)
+    forge.ek_certificates = (raw,)
+    answer = bench.join(forge, bench.invite())
+    assert [f.reason for f in answer.failures] == [Reason.APPROVAL_NEEDED], "the evidence passes"
+
+
+def test_what_is_no_certificate_is_no_makers():
+    with pytest.raises(Malformed) as caught:
+        AddTpmMaker.parse(pb.TpmCa(certificate=b"\x30\x82\0\1\0"))
+    assert caught.value.reason == Reason.CERTIFICATE
