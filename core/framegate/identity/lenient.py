@@ -141,7 +141,7 @@ def unsigned(
     is not that issuer's.
     """
     issuer = certificate.readable.issuer
-    if any(k.subject == issuer for k in known):
+    if any(k.subject == issuer and _verifies(k.public_key()) for k in known):
         return _rejected(
             f"the signature of {issuer.rfc4514_string()}",
             "a wrong signature",
@@ -153,6 +153,13 @@ def unsigned(
         f" names {issuer.rfc4514_string()}",
         "framegate trust list shows the makers; add the missing CA or intermediate",
     )
+
+
+def _verifies(key: object) -> bool:
+    """Whether signatures of `key` are looked at here."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return 2048 <= key.key_size <= MAX_RSA_BITS
+    return isinstance(key, ec.EllipticCurvePublicKey)
 
 
 def signed_by(certificate: LenientCertificate, issuer: x509.Certificate) -> bool:

@@ -96,7 +96,8 @@ def _ascii_entry(
         if violation or hashed.matches(template_hash, body):
             return read_entry(pcr, template_hash, (template, fields), body, values, violation, at)
     wanted = f"fields that hash to {template_hash.hex()}" if read else f"the fields of {template}"
-    raise malformed(at, wanted, "other fields, or a name with escapes: read the binary list")
+    others = "another line behind it that begins no entry" if b"\n" in shown else "other fields"
+    raise malformed(at, wanted, f"{others}, or a name with escapes: read the binary list")
 
 
 def _readings(shown: bytes, fields: tuple[str, ...]) -> Iterator[list[bytes]]:

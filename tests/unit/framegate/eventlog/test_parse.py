@@ -44,10 +44,10 @@ def test_the_log_they_are_changed_from_is_one():
     ("raw", "message"),
     [
         (spec_id(major=1), r"Spec ID version 2\.x, got .*1\.0"),
-        (spec_id(count=0), "1 to 8 digest algorithms"),
-        (spec_id(count=7), "1 to 8 digest algorithms"),
-        (spec_id(banks=((Alg.SHA1, 20), (Alg.SHA1, 20))), "known digest algorithms"),
-        (spec_id(banks=((Alg.SHA256, 20),)), "known digest algorithms"),
+        (spec_id(count=0), "1 to 16 digest algorithms"),
+        (spec_id(count=7), "1 to 16 digest algorithms"),
+        (spec_id(banks=((Alg.SHA1, 20), (Alg.SHA1, 20))), "digest algorithms with their sizes"),
+        (spec_id(banks=((Alg.SHA256, 20),)), "digest algorithms with their sizes"),
         (spec_id(vendor=b"\3ab"), "3 bytes of vendor information"),
         (
             spec_id() + event((Alg.SHA1, bytes(20)), (Alg.SHA1, bytes(20))),

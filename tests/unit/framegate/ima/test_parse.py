@@ -96,9 +96,9 @@ def test_ascii_lines_of_the_oldest_template_hash_their_padded_name():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda line: b"10 " + b"ab" * 20 + b" ima-ng\n", "PCR, template hash, template, fields"),
-        (lambda line: line.replace(b"10 ", b"ten ", 1), "algorithm:digest, name"),
-        (lambda line: line.replace(b" /a", b""), "algorithm:digest, name"),
+        (lambda line: b"10 " + b"ab" * 20 + b" ima-ng\n", "fields that hash to abab"),
+        (lambda line: line.replace(b"10 ", b"ten ", 1), "another line behind it"),
+        (lambda line: line.replace(b" /a", b""), "fields that hash to"),
         (lambda line: line.replace(b"10 ", b"99 ", 1), "a PCR below 24"),
         (lambda line: line.replace(b"ima-ng", b"ima-xx"), "a known template"),
         (lambda line: line.replace(b"/a", b"/b"), "a name with escapes: read the binary list"),
