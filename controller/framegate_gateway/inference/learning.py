@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from framegate.errors import Reason, Refused
+from framegate.image_header import encoding_of, image_size
 from framegate.signed.part import MAX_LESSON, MIN_LESSON
 from framegate_gateway.inference.decoding import decode_gray
-from framegate_gateway.inference.image_header import encoding_of, image_size
 from framegate_gateway.inference.registration import Gray, reference, register
 
 MAX_LESSON_PIXELS: Final = 64 * 1024 * 1024

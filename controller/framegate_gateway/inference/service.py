@@ -17,7 +17,7 @@ from framegate.errors import Malformed, Reason
 from framegate.signed.part import MIN_LESSON
 from framegate_gateway.inference import pictures
 from framegate_gateway.inference.bundle import KnownAnswer, parse_bundle
-from framegate_gateway.inference.decoding import decode_gray
+from framegate_gateway.inference.decoding import AS_STORED, decode_gray
 from framegate_gateway.inference.graph import verify_graph
 from framegate_gateway.inference.inspector import (
     Floats,
@@ -55,7 +55,7 @@ def warm_up(*, elsewhere: bool) -> None:
     learn_golden([bytes(lesson)] * MIN_LESSON)  # numpy imports parts of itself on first use
     for kind in (".jpg", ".png"):
         picture = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1]
-        cv2.imdecode(picture, cv2.IMREAD_GRAYSCALE)
+        cv2.imdecode(picture, AS_STORED)
 
 
 def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
