@@ -155,7 +155,7 @@ def _boot_log(raw: bytes) -> Likely | None:
 def _der(raw: bytes) -> Likely | None:
     if raw[:2] == b"\x10\x01":
         return Likely(Kind.CERTIFICATE, "with the header of an NV index")
-    if raw[:2] not in {b"\x30\x81", b"\x30\x82"}:
+    if raw[:2] not in {b"\x30\x81", b"\x30\x82"} or len(raw) < 4:
         return None
     size = int.from_bytes(raw[2:4], "big") + 4 if raw[1] == 0x82 else raw[2] + 3
     try:

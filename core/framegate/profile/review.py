@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
-from framegate.eventlog.content import weakening
 from framegate.eventlog.quirks import QUIRKS
 from framegate.glob import ANY_WORDS, wildcards
 from framegate.ima.judge import ImaRules
@@ -17,7 +16,9 @@ from framegate.ima.replay import IMA_PCR
 from framegate.profile.extends import in_sentences
 from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.profile.model import EventRule, FirmwareProfile
+from framegate.profile.remark import Remark, weakened
 
+__all__ = ["Remark", "diff", "explain", "lint"]
 _TOPIC: Final = {
     0: "firmware code",
     1: "platform configuration",
@@ -37,15 +38,6 @@ _TOPIC: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """One remark of `lint`; `error` ones should keep a profile from being signed."""
-
-    error: bool
-    about: str
-    text: str
-
-
 def lint(profile: FirmwareProfile) -> list[Remark]:
     """What an attacker would thank this profile for, errors first."""
     remarks = [
@@ -55,7 +47,7 @@ def lint(profile: FirmwareProfile) -> list[Remark]:
         *_loose_secure_boot(profile),
         *_unasked(profile),
         *_wide_claims(profile),
-        *_weakened(profile),
+        *weakened(profile),
         *_ima_gaps(profile),
     ]
     return sorted(remarks, key=lambda r: not r.error)
@@ -173,15 +165,6 @@ def _wide_words(name: str, allowed: str) -> Iterator[Remark]:
             yield Remark(False, name, says)
             continue
         yield Remark(True, name, says)
-
-
-def _weakened(profile: FirmwareProfile) -> Iterator[Remark]:
-    """Protections that a machine may, or even must, have had off."""
-    for rule in profile.rules:
-        for digest in sorted(rule.digests or ()):
-            if told := weakening(rule.pcr, digest, profile.selection.bank):
-                demands = "demanded of every machine" if rule.required else "allowed"
-                yield Remark(rule.required, rule.name, f"{told}: {demands}")
 
 
 def _ima_gaps(profile: FirmwareProfile) -> Iterator[Remark]:
