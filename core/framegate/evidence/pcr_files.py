@@ -65,8 +65,8 @@ def parse_pcr_file(raw: bytes, selections: Sequence[PcrSelection] = ()) -> PcrFi
         raise Malformed.of(
             Reason.USAGE, f"PCR values of at most {MAX_PCR_FILE_BYTES} bytes", len(raw)
         )
-    begins = raw.lstrip()[:1]
-    if begins in {b"{", b"["}:
+    # bare values may begin with any byte, and hold others than a text does
+    if raw.lstrip()[:1] in {b"{", b"["} and raw.isascii() and b"\0" not in raw:
         return PcrFile("JSON", _json(raw))
     readers: tuple[tuple[str, Callable[[], dict[str, dict[int, bytes]] | None]], ...] = (
         ("tpm2_quote -o, serialized", lambda: _serialized(raw)),
