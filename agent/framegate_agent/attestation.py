@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Failure, Malformed, Reason, Refused
-from framegate.evidence.activation import activation_mac
+from framegate.evidence.activation import EvidencePromise, activation_mac
 from framegate.identity.certificates import (
     Purpose,
     from_ms,
@@ -49,7 +49,7 @@ from framegate_agent.posture import collect_posture
 from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import AgentState, TrustedClock
 from framegate_agent.tpm.chip import Tpm
-from framegate_proto.edge import answered, from_failures
+from framegate_proto.edge import answered, evidence_parts, from_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -145,12 +145,10 @@ class Attester:
                     csr=self._csr(tls),
                     vouched=vouched,
                 )
-                return activation_mac(secret, t, evidence), evidence
+                return activation_mac(secret, t, EvidencePromise.of(evidence)), evidence
 
             mac, evidence = await asyncio.to_thread(prove)
-            answer = await _call(
-                stub.Complete, pb.CompleteRequest(state=reply.state, mac=mac, evidence=evidence)
-            )
+            answer = await _call(stub.Complete, evidence_parts(reply.state, mac, evidence))
         return self._outcome(state, answer, tls)
 
     async def attest(
@@ -170,9 +168,7 @@ class Attester:
             challenge = self._verified_challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
             evidence = await asyncio.to_thread(self._evidence, challenge, t, tls, log, publics)
-            answer = await _call(
-                stub.Complete, pb.CompleteRequest(state=reply.state, evidence=evidence)
-            )
+            answer = await _call(stub.Complete, evidence_parts(reply.state, b"", evidence))
             if not answer.retry_with_boot_log:
                 break
         return self._outcome(state, answer, tls)
@@ -342,5 +338,5 @@ def _der(state: AgentState) -> bytes:
 
 
 async def _call(method: Any, request: Any) -> Any:
-    """A unary call whose errors are ours again."""
+    """A call with one answer, whose errors are ours again."""
     return await answered(method(request, timeout=RPC_TIMEOUT_S), UNREACHED)

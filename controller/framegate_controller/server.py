@@ -1,10 +1,14 @@
-"""The controller's two ports, join (server-authenticated) and fleet (mutual TLS), and its rooms."""
+"""The controller's two ports, join (server-authenticated, a process of its own) and fleet (mutual
+TLS), and its rooms.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,7 +23,10 @@ from framegate_controller.ca.open import load_fleet
 from framegate_controller.clockwork.run import clockwork_of
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
-from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.fleet.attestation import Verifier, VerifierState
+from framegate_controller.fleet.strangers import StrangersRecord
+from framegate_controller.joinport.messages import PortSetup, token_key
+from framegate_controller.joinport.relay import BACKLOG
 from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
@@ -27,6 +34,14 @@ from framegate_controller.people.signin import SignIn
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
 from framegate_controller.rpc.join import JoinService
+from framegate_controller.rpc.joinport import (
+    Behind,
+    BusElsewhere,
+    JoinPort,
+    passed_calls,
+    record_refusals,
+)
+from framegate_controller.rpc.known import KnownAtPort
 from framegate_controller.rpc.operator import TABLE
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.table import Operators
@@ -34,16 +49,21 @@ from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.database import now_ms, open_registry
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
+from framegate_controller.store.shared.failures import InMemoryFailures
 from framegate_controller.store.shared.limits import InMemorySignInLimits
 from framegate_controller.store.shared.looks import InMemoryLooks
 from framegate_controller.store.shared.policies import InMemoryPolicies
+from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
+from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import state_folder
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
-MAX_STREAMS: Final = 256
+MAX_STREAMS: Final = 64
 """Concurrent calls on one connection; an agent has three."""
+DESCRIPTORS: Final = 8_192
+"""A connection for every machine and person of a large plant, and the store's files."""
 MAX_HEADERS: Final = 16 * 1024
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_EVIDENCE_BYTES + 64 * 1024),
@@ -59,6 +79,13 @@ NAME: Final = "controller-1"
 """What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""
+
+
+class ServerPair(NamedTuple):
+    """A server's key and chain, in PEM."""
+
+    key: bytes
+    chain: bytes
 
 
 class Controller:
@@ -77,11 +104,20 @@ class Controller:
         _require_founded(self.store)
         self.fleet = Fleet(ring=ring, timing=settings.timing, clock=now_ms, controller=NAME)
         self.policies, limits = InMemoryPolicies(), InMemorySignInLimits()
-        self.verifier = Verifier(self.store, self.fleet)
+        share = InMemoryDeviceQuota(settings.timing, settings.attest_limit)
+        self.verifier = Verifier(self.store, self.fleet, state=VerifierState(devices=share))
         self.bus = InMemoryBus(self.store, self.fleet)
-        self.clockwork = clockwork_of(self.store, self.fleet, self.bus, settings.witnesses)
+        failures = InMemoryFailures()
+        self.clockwork = clockwork_of(
+            self.store, self.fleet, self.bus, settings.witnesses, failures
+        )
         self.sign_in = SignIn(
-            self.store, self.fleet, limits, InMemoryWaiting(MAX_CEREMONIES), _provider(settings)
+            self.store,
+            self.fleet,
+            limits,
+            InMemoryWaiting(MAX_CEREMONIES),
+            _provider(settings),
+            failures,
         )
         self.people = PeopleDesk(
             authority=Authority(self.fleet, self.policies, InMemoryLooks()),
@@ -89,7 +125,8 @@ class Controller:
             policies=self.policies,
             limits=limits,
         )
-        self._servers: tuple[grpc.aio.Server, ...] = ()
+        self._server: grpc.aio.Server | None = None
+        self.join_port: JoinPort | None = None
 
     @property
     def join_address(self) -> str:
@@ -102,46 +139,64 @@ class Controller:
         return self.fleet.addresses.fleet
 
     async def start(self) -> None:
-        """Open both ports. Raises Unavailable where one is taken."""
+        """Open both ports. Raises Unavailable where one is taken, or where this host allows too
+        few open files.
+        """
+        require_descriptors(DESCRIPTORS, "the fleet port")
         at, pair = self.settings, self._server_pair()
-        join, fleet = _server(), _server()
-        join_port = _bind(join, f"{at.host}:{at.join_port}", grpc.ssl_server_credentials([pair]))
+        fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS)
         fleet_port = _bind(fleet, f"{at.host}:{at.fleet_port}", self._credentials(pair))
+        listener = _listen(at.host, at.join_port)
         addresses = Addresses(
-            join=f"{at.advertised}:{join_port}",
+            join=f"{at.advertised}:{listener.getsockname()[1]}",
             fleet=f"{at.advertised}:{fleet_port}",
             server_name=f"controller.{self.fleet.name}.framegate",
         )
         self.fleet = replace(self.fleet, addresses=addresses)
-        self._serve(join, fleet)
-        self._servers = (join, fleet)
+        desk = Desk(self.store, self.fleet, self.people, self.bus)
+        rpc.add_FleetServicer_to_server(FleetService(self.verifier, self.policies, self.bus), fleet)
+        rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()
-        for server in self._servers:
-            await server.start()
+        await fleet.start()
+        self.join_port = self._joining(listener, pair)
+        await self.join_port.start()
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close both ports and the registry."""
+        if self.join_port is not None:
+            await self.join_port.stop()
         await self.clockwork.stop()
-        for server in self._servers:
-            await server.stop(grace_s)
+        if self._server is not None:
+            await self._server.stop(grace_s)
         await asyncio.to_thread(self.store.close)
 
-    def _serve(self, join: grpc.aio.Server, fleet: grpc.aio.Server) -> None:
-        """Put the services behind their ports."""
-        desk = Desk(self.store, self.fleet, self.people, self.bus)
-        rpc.add_JoinServicer_to_server(JoinService(self.verifier, self.bus), join)
-        rpc.add_SignInServicer_to_server(SignInService(self.sign_in, self.fleet, self.bus), join)
-        rpc.add_FleetServicer_to_server(FleetService(self.verifier, self.policies, self.bus), fleet)
-        rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
+    def _joining(self, listener: socket.socket, pair: ServerPair) -> JoinPort:
+        """The join port, whose process gets the server's key and none of the fleet's."""
+        bus = BusElsewhere(self.bus, asyncio.get_running_loop())
+        join = JoinService(self.verifier, bus)
+        people = SignInService(self.sign_in, self.fleet, bus)
+        setup = PortSetup(
+            key=pair.key,
+            chain=pair.chain,
+            token_key=token_key(self.fleet.keys.factor_key),
+            fleet=self.fleet.name,
+            oidc_issuer=self.sign_in.oidc.issuer if self.sign_in.oidc is not None else "",
+        )
+        behind = Behind(
+            calls=passed_calls(join, people),
+            known=KnownAtPort(self.store).now,
+            refused=partial(record_refusals, StrangersRecord(self.store)),
+        )
+        return JoinPort(listener, setup, behind)
 
-    def _server_pair(self) -> tuple[bytes, bytes]:
-        """(key, chain) of this start, for both ports."""
+    def _server_pair(self) -> ServerPair:
+        """Of this start, for both ports."""
         keys, key = self.fleet.keys, ec.generate_private_key(ec.SECP256R1())
         certificate = issue_server(keys, "controller", key.public_key()).public_bytes(Encoding.PEM)
-        return private_pem(key), certificate + keys.issuing["server-ca"].pem
+        return ServerPair(private_pem(key), certificate + keys.issuing["server-ca"].pem)
 
-    def _credentials(self, pair: tuple[bytes, bytes]) -> grpc.ServerCredentials:
+    def _credentials(self, pair: ServerPair) -> grpc.ServerCredentials:
         """For every new connection to the fleet port: who may open it now, as CAs come and go."""
 
         def now() -> grpc.ServerCertificateConfiguration:
@@ -174,15 +229,24 @@ def _provider(settings: ControllerSettings) -> OidcProvider | None:
     return OidcProvider(provider, InMemoryWaiting(MAX_FLOWS))
 
 
-def _server() -> grpc.aio.Server:
-    return grpc.aio.server(options=SERVER_OPTIONS)
+def _listen(host: str, port: int) -> socket.socket:
+    """The join port's socket: a process of its own accepts, and another where that dies. Raises
+    Unavailable.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise _taken(f"{host}:{port}", error) from error
 
 
 def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
     try:
         return int(server.add_secure_port(address, credentials))
     except RuntimeError as error:
-        hint = "another controller may be running; choose other ports"
-        raise Unavailable.of(
-            Reason.UNAVAILABLE, f"{address} free to listen on", error, hint
-        ) from error
+        raise _taken(address, error) from error
+
+
+def _taken(address: str, error: Exception) -> Unavailable:
+    hint = "another controller may be running; choose other ports"
+    return Unavailable.of(Reason.UNAVAILABLE, f"{address} free to listen on", error, hint)

@@ -17,6 +17,8 @@ from framegate_controller.timing import (
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import MAX_PORT, Setting
 
+MAX_ATTEST_LIMIT: Final = 60_000
+"""More than a controller verifies: no limit, for measuring."""
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - asked about, not bound
 
 
@@ -52,6 +54,14 @@ class ControllerSettings(Settings):
             most=MAX_INTERVAL_MS / 1000,
         ),
     ] = DEFAULT_INTERVAL_MS / 1000
+    attest_limit: Annotated[
+        int,
+        Setting(
+            "Attestations a minute that one machine may ask for; 0: four an interval, at least 12.",
+            least=0,
+            most=MAX_ATTEST_LIMIT,
+        ),
+    ] = 0
     ready_file: Annotated[
         Path | None,
         Setting(

@@ -14,6 +14,10 @@ MAX_INTERVAL_MS: Final = 3_600_000
 NONCE_LIFE_MS: Final = 60_000
 """A hardware TPM answers in a few seconds; a minute leaves room for a busy one."""
 HEARTBEAT_S: Final = 1.0
+FEED_HEARTBEAT_S: Final = 0.5
+"""On the trust feed: a gateway closes its gate after 3 s of silence, and one that is late by half a
+second must not come near that.
+"""
 CONNECTION_AGE_MS: Final = 300_000
 CONNECTION_GRACE_MS: Final = 10_000
 """Without grace gRPC never cuts an active stream."""

@@ -27,6 +27,10 @@ MAX_PUBLICS: Final = 4
 """Gateway processes one host may vouch for."""
 MAX_PUBLICS_BYTES: Final = 16 * 1024
 MAX_EVIDENCE_BYTES: Final = MAX_LOG_BYTES + MAX_IMA_BYTES + MAX_POSTURE_BYTES + 128 * 1024
+MAX_HELLO_BYTES: Final = 16 * 1024
+"""A Hello is read before anybody is known. Makers' certificates have 1 to 2 KiB each, and six with
+the public areas stay below this.
+"""
 MAX_TEXT: Final = 256
 
 

@@ -5,8 +5,9 @@ other end of a connection.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import struct
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -36,6 +37,8 @@ DRY_RUN_KEY: Final = "framegate-dry-run"
 """Metadata of an operator's call: 1 where it is only to be said whether it would be done."""
 NOTICE_KEY: Final = "framegate-notice-bin"
 """Trailing metadata: what everybody should know, a line each, in UTF-8."""
+CHUNK_BYTES: Final = 32 * 1024
+"""Of evidence, in one message: what a port buffers of somebody of whom nothing is known yet."""
 MAX_FAILURES: Final = 16
 """Failures that fit the peer's header limit; the registry keeps them all."""
 
@@ -136,6 +139,17 @@ async def answered(call: Awaitable[T], hint: str) -> T:
         raise Unavailable.of(
             Reason.UNAVAILABLE, "an answer", "the connection was closed", hint
         ) from error
+
+
+def evidence_parts(state: bytes, mac: bytes, evidence: bytes) -> Iterator[pb.EvidencePart]:
+    """What `Complete` is told: what is offered under a challenge's `state`, then the evidence."""
+    yield pb.EvidencePart(
+        offer=pb.EvidenceOffer(
+            state=state, mac=mac, size=len(evidence), sha256=hashlib.sha256(evidence).digest()
+        )
+    )
+    for start in range(0, len(evidence), CHUNK_BYTES):
+        yield pb.EvidencePart(chunk=evidence[start : start + CHUNK_BYTES])
 
 
 def write_record(writer: asyncio.StreamWriter, record: bytes) -> None:

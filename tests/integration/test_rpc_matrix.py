@@ -27,7 +27,7 @@ OPERATOR_CALLS = {
 
 DEVICE_CALLS = {
     "Begin": pb.BeginRequest(),
-    "Complete": pb.CompleteRequest(),
+    "Complete": [pb.EvidencePart()],
     "Watch": pb.WatchRequest(),
     "FetchGrants": pb.FetchGrantsRequest(nonce=b"n" * 32),
 }

@@ -11,7 +11,7 @@ from framegate import wire
 from framegate.codec import Record
 from framegate.errors import FramegateError, Malformed
 from framegate.eventlog import parse_boot_log, replay, structural_failures
-from framegate.evidence.activation import activation_mac
+from framegate.evidence.activation import EvidencePromise, activation_mac
 from framegate.identity.endorsement import load_ek_certificate
 from framegate.profile.model import parse_profile
 from framegate.profile.posture import Posture, parse_posture
@@ -216,16 +216,18 @@ def test_posture_roundtrip(text, uptime, pending):
     st.integers(0, 255),
 )
 def test_activation_mac_depends_on_everything(secret, t, evidence, bit):
-    mac = activation_mac(secret, t, evidence)
+    promise = EvidencePromise.of(evidence)
+    mac = activation_mac(secret, t, promise)
     flip = lambda b: bytes([b[0] ^ (1 << bit % 8)]) + b[1:]  # noqa: E731
     assert (
         len(
             {
                 mac,
-                activation_mac(flip(secret), t, evidence),
-                activation_mac(secret, flip(t), evidence),
-                activation_mac(secret, t, evidence + b"x"),
+                activation_mac(flip(secret), t, promise),
+                activation_mac(secret, flip(t), promise),
+                activation_mac(secret, t, EvidencePromise.of(evidence + b"x")),
+                activation_mac(secret, t, promise._replace(size=promise.size + 1)),
             }
         )
-        == 4
+        == 5
     )

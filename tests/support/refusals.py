@@ -1,6 +1,7 @@
 """What a call was refused for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,6 +13,14 @@ def refused(call: Callable[[], object], kind: type[FramegateError] = FramegateEr
     with pytest.raises(kind) as caught:
         call()
     return caught.value.reason
+
+
+@contextmanager
+def refused_with(kind: type[FramegateError], reason: Reason) -> Iterator[None]:
+    """That what is done here is refused, as `kind`, for `reason`."""
+    with pytest.raises(kind) as caught:
+        yield
+    assert caught.value.reason == reason
 
 
 def refusal(desk, name: str, request: object) -> Reason:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from framegate.access.approvals import content_digest
 from framegate.access.policy import policy_digest
-from framegate.evidence.activation import activation_mac
+from framegate.evidence.activation import EvidencePromise, activation_mac
 from framegate.evidence.challenge import ChallengeState, seal_state, state_key
 from framegate.identity.device_identity import iak_certify_data
 from framegate.receipt_verifier import leaf_hash
@@ -279,7 +279,9 @@ def vectors() -> dict[str, object]:
         "quote_data": quote_data(t, spki, log, posture, publics).hex(),
         "certify_data": certify_data(t, spki).hex(),
         "iak_certify_data": iak_certify_data(t, fill("ak name", 34)).hex(),
-        "activation_mac": activation_mac(fill("activation secret", 32), t, b"proof bytes").hex(),
+        "activation_mac": activation_mac(
+            fill("activation secret", 32), t, EvidencePromise.of(b"proof bytes")
+        ).hex(),
         "opening_info": opening_info(offer.marshal(), b'{"grant_id":"g"}', spki, "source-1").hex(),
         "log_entry_0": first.hex(),
         "log_entry_1": second.hex(),

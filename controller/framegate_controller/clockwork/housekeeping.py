@@ -17,11 +17,16 @@ from framegate.record.machine_events import MaintenanceEnded
 from framegate.record.people_events import RoleEnded
 from framegate_controller.context import Fleet
 from framegate_controller.events.notices import AccessChanged, DeviceChanged, HeadSigned, Notice
+from framegate_controller.fleet.evidence import KEEP_MS
+from framegate_controller.people.signin import record_counted
 from framegate_controller.record.ledger import checkpoint
 from framegate_controller.store.ports import CONTROLLER, Store, Transaction
+from framegate_controller.store.shared.failures import FailureFold
 from framegate_host.witness_file import write_head
 
 log = logging.getLogger(__name__)
+COLLECT_AT_ONCE: Final = 64
+"""Rows of each kind in one transaction: some megabytes, in some milliseconds."""
 HEADS_WHOLE_MS: Final = 86_400_000
 HEAD_EVERY_MS: Final = 3_600_000
 """Heads of the record are kept whole for a day, then one an hour."""
@@ -56,6 +61,28 @@ def end_roles(tx: Transaction) -> tuple[Notice, ...]:
         ended = RoleEnded(request=request.id, requester=request.requester, summary=request.summary)
         tx.record(ended, by=CONTROLLER)
     return (AccessChanged(),) if over else ()
+
+
+def say_what_strangers_failed(store: Store, failures: FailureFold) -> tuple[Notice, ...]:
+    """Record what people who have not shown who they are got wrong time and again, a count each."""
+    with store.reading() as tx:
+        counted = failures.due(tx.now_ms)
+    if counted:
+        with store.writing() as tx:
+            record_counted(tx, counted)
+    return ()
+
+
+def forget_unused_evidence(store: Store) -> tuple[Notice, ...]:
+    """Forget evidence that was not seen for long, of whatever machine, and the logs that no
+    evidence and no machine refers to any more; so much at once that nobody waits for it.
+    """
+    with store.reading() as tx:
+        unused = tx.evidence.unused(tx.now_ms - KEEP_MS, COLLECT_AT_ONCE)
+    if unused:
+        with store.writing() as tx:
+            tx.evidence.collect(tx.now_ms - KEEP_MS, COLLECT_AT_ONCE)
+    return ()
 
 
 def forget_spent_challenges(store: Store) -> tuple[Notice, ...]:

@@ -14,13 +14,16 @@ from framegate_controller.clockwork import rollouts, rotation
 from framegate_controller.clockwork.housekeeping import (
     HeadKeeper,
     forget_spent_challenges,
+    forget_unused_evidence,
     say_what_is_over,
+    say_what_strangers_failed,
 )
 from framegate_controller.clockwork.staleness import Staleness
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
 from framegate_controller.store.ports import Store
+from framegate_controller.store.shared.failures import FailureFold
 
 log = logging.getLogger(__name__)
 ROLLOUT_TICK_S: Final = 1.0
@@ -28,6 +31,8 @@ HOUSEKEEPING_S: Final = 2.0
 """Ended roles and maintenance are over by the clock at once; a CA on its way waits for minutes."""
 FORGET_S: Final = 60.0
 """Spent challenges take some fifty bytes each, and cost nothing until they are cleared away."""
+COLLECT_S: Final = 30.0
+"""Some dozen rows at a time: as many as machines within their share leave behind meanwhile."""
 END_S: Final = 5.0
 """How long the end waits for a chore: longer than any takes, unless a disk is away."""
 
@@ -79,13 +84,19 @@ class Clockwork:
         return True
 
 
-def clockwork_of(store: Store, fleet: Fleet, bus: Bus, witnesses: Sequence[Path]) -> Clockwork:
-    """The clockwork of this controller; `witnesses` are files that get every head of the record."""
+def clockwork_of(
+    store: Store, fleet: Fleet, bus: Bus, witnesses: Sequence[Path], failures: FailureFold
+) -> Clockwork:
+    """The clockwork of this controller; `witnesses` are files that get every head of the record,
+    `failures` those of strangers that wait to be recorded.
+    """
     chores = (
         Chore("rollouts", ROLLOUT_TICK_S, partial(rollouts.move_on, store)),
         Chore("rotations", HOUSEKEEPING_S, partial(rotation.move_on, store, fleet)),
         Chore("what is over", HOUSEKEEPING_S, partial(say_what_is_over, store)),
         Chore("spent challenges", FORGET_S, partial(forget_spent_challenges, store)),
+        Chore("unused evidence", COLLECT_S, partial(forget_unused_evidence, store)),
+        Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
         Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
     )
     return Clockwork(bus, Staleness(store, fleet, bus), chores)

@@ -16,22 +16,22 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason, Refused
-from framegate.evidence.activation import verify_activation
+from framegate.evidence.activation import EvidencePromise, verify_activation
 from framegate.evidence.challenge import ChallengeState
+from framegate.evidence.hello import keys_of, parse_hello
 from framegate.evidence.verify import Expectation
 from framegate.identity.names import DeviceId
 from framegate.machines.lifecycle import State
 from framegate.registry.device import Device
 from framegate.tpm.constants import DIGEST_SIZE
 from framegate.tpm.credential import make_credential
-from framegate.tpm.public import Public, parse_public, require_ak, require_ek, require_tls_key
-from framegate.wire import AttestHello, Hello, sha256
+from framegate.tpm.public import Public, parse_public
+from framegate.wire import AttestHello, sha256
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.answer import Answer
 from framegate_controller.fleet.challenges import Challenges, Demand, SignedChallenge, selection_of
 from framegate_controller.fleet.commit import commit
 from framegate_controller.fleet.enrolment import (
-    Keys,
     claim,
     endorsed,
     present,
@@ -45,14 +45,15 @@ from framegate_controller.fleet.judge import Grounds, judge, known_prefix
 from framegate_controller.fleet.weigh import Case, Weighed, weigh, weigh_refusal
 from framegate_controller.store.ports import Moved, Store, Transaction
 from framegate_controller.store.shared.content import ContentCache, InMemoryContent
+from framegate_controller.store.shared.quotas import (
+    BeginQuota,
+    DeviceQuota,
+    InMemoryBeginQuota,
+    InMemoryDeviceQuota,
+)
 from framegate_controller.store.shared.restorations import restored_times
 from framegate_controller.store.shared.spent import InMemorySpentSessions, SpentSessions
-from framegate_controller.store.shared.tries import (
-    InMemoryOpenChallenges,
-    InMemoryTicketTries,
-    OpenChallenges,
-    TicketTries,
-)
+from framegate_controller.store.shared.tries import InMemoryTicketTries, TicketTries
 from framegate_controller.timing import NONCE_LIFE_MS
 
 MAX_LOOKS: Final = 5
@@ -67,8 +68,10 @@ class VerifierState:
     """What one verifier process remembers; each can stand beside a shared one."""
 
     tries: TicketTries = field(default_factory=InMemoryTicketTries)
-    challenges: OpenChallenges = field(default_factory=InMemoryOpenChallenges)
+    begins: BeginQuota = field(default_factory=InMemoryBeginQuota)
+    devices: DeviceQuota | None = None  # by the fleet's interval where none is given
     spent: SpentSessions = field(default_factory=InMemorySpentSessions)
+    granted: SpentSessions = field(default_factory=InMemorySpentSessions)
     boot_logs: ContentCache = field(default_factory=InMemoryContent)
 
 
@@ -88,25 +91,18 @@ class Verifier:
         with store.reading() as tx:
             restored = restored_times(tx)
         self._challenges = Challenges(fleet, self._state.spent, restored)
+        self._devices = self._state.devices or InMemoryDeviceQuota(fleet.timing)
 
     def begin_join(self, hello_bytes: bytes, address: str) -> SignedChallenge:
-        """A challenge for a Hello, in this order: decoding and key templates; ticket or known EK;
-        endorsement; ownership; how many are open.
+        """A challenge for a Hello, in this order: decoding and key templates; how many this EK
+        was given from there; ticket or known EK; endorsement; ownership.
 
         Changes nothing about any device: a stranger may have sent it (N111). A ticket is reserved
         for its EK, not consumed. Raises Malformed, EvidenceRejected, Refused.
         """
-        hello = Hello.parse(hello_bytes)
-        keys = Keys(
-            parse_public(hello.ek_public),
-            parse_public(hello.ak_public),
-            parse_public(hello.tls_public),
-        )
-        require_ek(keys.ek)
-        require_ak(keys.ak)
-        require_tls_key(
-            keys.tls, keys.tls.auth_policy
-        )  # which policy it must be is known only after replay
+        hello = parse_hello(hello_bytes)
+        keys = keys_of(hello)
+        self._state.begins.begin(sha256(keys.ek.spki()), address, self.fleet.clock())
         with self.store.reading() as tx:
             applicant = present(tx, hello, keys, address, self._state.tries)
             endorsement = endorsed(tx, applicant)
@@ -128,7 +124,6 @@ class Verifier:
             encrypted_secret=encrypted,
         )
         challenge = self._challenges.make(hello_bytes, demand, now)
-        self._state.challenges.opened(address, challenge.session, now)
         if applicant.ticket is not None:
             with self.store.writing() as tx:
                 reserve(tx, applicant.ticket.code_sha256, applicant.ek_sha256)
@@ -159,6 +154,7 @@ class Verifier:
         Refused.
         """
         hello = AttestHello.parse(hello_bytes)
+        self._devices.look(device_name, 0, self.fleet.clock())
         with self.store.reading() as tx:
             device = tx.devices.get(device_name)
             if device is None or device.state == State.RETIRED or device.tpm is None:
@@ -204,6 +200,31 @@ class Verifier:
         )
         return self._challenges.signed(challenge, state)
 
+    def offer_join(self, sealed: bytes, mac: bytes, promise: EvidencePromise) -> None:
+        """Whether evidence of a join may come, before a byte of it has:
+
+        1. the challenge lives, is for this port, and was not answered here;
+        2. the MAC says that the TPM it was made for promises exactly this;
+        3. it was not offered here before, and the device has not used up its share, which the
+           evidence counts on from now on, whether or not it comes.
+
+        The challenge is not spent yet, but for a wrong MAC, after which it is good for nothing.
+        Raises Refused, EvidenceRejected (unauthenticated).
+        """
+        opened = self._challenges.peeked(sealed, join=True)  # 1
+        try:
+            verify_activation(opened.secret, opened.transcript, promise, mac)  # 2
+        except EvidenceRejected:
+            self._challenges.opened(sealed, join=True)
+            raise
+        self._grant(opened, promise.size)  # 3
+
+    def offer_attest(self, sealed: bytes, size: int, device_name: str) -> None:
+        """Whether evidence of an enrolled device may come: its challenge lives, its share is not
+        used up. Raises Refused.
+        """
+        self._grant(self._challenges.peeked(sealed, join=False, device=device_name), size)
+
     def complete_join(self, sealed: bytes, mac: bytes, evidence: bytes) -> Answer:
         """What evidence of a join leads to: the MAC decides whether this is the TPM it claims to
         be, before anything else is read.
@@ -212,8 +233,9 @@ class Verifier:
         Refused, EvidenceRejected (unauthenticated).
         """
         opened = self._challenges.opened(sealed, join=True)
-        self._state.challenges.closed(opened.session)
-        verify_activation(opened.secret, opened.transcript, evidence, mac)
+        promise = EvidencePromise.of(evidence)
+        verify_activation(opened.secret, opened.transcript, promise, mac)
+        self._charge(opened, promise.size)
         ak, tls = parse_public(opened.ak_public), parse_public(opened.tls_public)
 
         def look(tx: Transaction) -> tuple[Case, Weighed]:
@@ -239,6 +261,7 @@ class Verifier:
         Refused, EvidenceRejected.
         """
         opened = self._challenges.opened(sealed, join=False, device=device_name)
+        self._charge(opened, len(evidence))
 
         def look(tx: Transaction) -> tuple[Case, Weighed]:
             device = standing(tx, opened.device)
@@ -280,6 +303,20 @@ class Verifier:
             return self._weighed(tx, device, expected, evidence, accepted=accepted)
 
         return self._settled(opened, look)
+
+    def _grant(self, opened: ChallengeState, size: int) -> None:
+        """Count evidence on its device's share when it is offered: whoever offers and does not send
+        holds room that others wait for. Raises Refused.
+        """
+        now = self.fleet.clock()
+        self._devices.look(opened.device, size, now)
+        self._state.granted.take(opened.session, opened.expires_ms, now)
+        self._devices.take(opened.device, size, now)
+
+    def _charge(self, opened: ChallengeState, size: int) -> None:
+        """Count evidence that came without an offer. Raises Refused."""
+        if not self._state.granted.taken(opened.session):
+            self._devices.take(opened.device, size, self.fleet.clock())
 
     def _settled(
         self,

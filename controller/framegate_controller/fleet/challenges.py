@@ -13,6 +13,7 @@ from framegate.evidence.challenge import (
     open_state,
     seal_state,
     state_key,
+    unknown_session,
 )
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
@@ -86,7 +87,15 @@ class Challenges:
         return SignedChallenge(raw, key.sign(LABEL_CHALLENGE + raw), key.der, sealed)
 
     def opened(self, sealed: bytes, *, join: bool, device: str = "") -> ChallengeState:
-        """The state of a challenge that is answered now, once.
+        """The state of a challenge that is answered now, once: see `peeked`; from now on it was
+        answered. Raises Refused.
+        """
+        state = self.peeked(sealed, join=join, device=device)
+        self._spent.take(state.session, state.expires_ms, self._fleet.clock())
+        return state
+
+    def peeked(self, sealed: bytes, *, join: bool, device: str = "") -> ChallengeState:
+        """The state of a challenge that may yet be answered.
 
         1. sealed by a controller of this fleet, and not too late;
         2. for this port, and on the fleet port for this device;
@@ -103,7 +112,8 @@ class Challenges:
                 "none, or one already used",
                 "begin again",
             )
-        self._spent.take(state.session, state.expires_ms, now)  # 3
+        if self._spent.taken(state.session):  # 3
+            raise unknown_session()
         return state
 
 

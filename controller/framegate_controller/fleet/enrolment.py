@@ -11,6 +11,7 @@ from cryptography import x509
 
 from framegate.errors import Reason, Refused
 from framegate.evidence.challenge import MAX_ENDORSEMENT, ChallengeState
+from framegate.evidence.hello import HelloKeys
 from framegate.identity.certificates import from_ms
 from framegate.identity.device_identity import verify_iak, verify_iak_certification
 from framegate.identity.endorsement import load_chain, verify_endorsement
@@ -49,17 +50,8 @@ class Applicant:
         return self.ticket is not None and self.ticket.replaces
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The keys of a Hello, parsed, whose templates were checked."""
-
-    ek: Public
-    ak: Public
-    tls: Public
-
-
 def present(
-    tx: Transaction, hello: Hello, keys: Keys, address: str, tries: TicketTries
+    tx: Transaction, hello: Hello, keys: HelloKeys, address: str, tries: TicketTries
 ) -> Applicant:
     """The device that this Hello is for: by its ticket, or by its EK where it has none. Raises
     Refused.

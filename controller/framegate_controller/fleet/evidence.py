@@ -26,6 +26,13 @@ from framegate_controller.store.ports import Transaction
 KEEP_MS: Final = 30 * 86_400_000
 """Evidence is kept for 30 days after it was last seen: a profile can be tried on a month's life."""
 
+MOST_KEPT: Final = 512
+MOST_KEPT_BYTES: Final = 16 * 1024 * 1024
+"""Pieces of evidence of one machine, and their bytes as they are kept, compressed, with logs: one
+that says something else every minute (N132) loses its own oldest. A sound one has some dozen a
+month, of some hundred KiB together.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proved:
@@ -86,6 +93,7 @@ def store_evidence(tx: Transaction, kept: KeptEvidence, evidence: VerifiedEviden
     tx.evidence.keep_boot_log(kept.boot_log_sha256, evidence.boot_log_bytes)
     tx.evidence.add(kept)
     tx.evidence.prune(kept.device, tx.now_ms - KEEP_MS)
+    tx.evidence.trim(kept.device, MOST_KEPT, MOST_KEPT_BYTES)
     return kept.id
 
 

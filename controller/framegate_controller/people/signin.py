@@ -7,7 +7,7 @@ which factor was wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -38,12 +38,21 @@ from framegate_controller.people.security_keys import CounterFell, KeyCeremony, 
 from framegate_controller.people.sessions import SEALED, Opening, SignedIn, open_session, shown
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.ceremonies import OpenCeremony, Waiting
+from framegate_controller.store.shared.failures import (
+    CountedFailure,
+    FailureFold,
+    FailureKind,
+    InMemoryFailures,
+)
 from framegate_controller.store.shared.limits import SignInLimits, Try
+from framegate_host.prefixes import prefix_of
 
 BREAK_GLASS_LIFE_MS: Final = 3_600_000
 """A sealed credential opens for an hour: long enough to put things right, and an exception."""
 STRANGER: Final = "stranger"
 """Who fails to sign in under a name that nobody has."""
+_PROVIDER: Final = "provider"
+"""What failed where a provider vouches for nobody of this fleet."""
 _SEALED: Final = "break-glass"
 """The setting that holds a sealed credential's hash."""
 _Proof = Callable[[Transaction, Operator], Operator | None]
@@ -60,8 +69,10 @@ class SignIn:
         limits: SignInLimits,
         ceremonies: Waiting[OpenCeremony],
         oidc: OidcProvider | None = None,
+        failures: FailureFold | None = None,
     ) -> None:
         self.fleet, self.limits, self.oidc = fleet, limits, oidc
+        self.failures: FailureFold = failures or InMemoryFailures()
         self.factor_key = FactorKey(fleet.keys.factor_key)
         self.security_keys = SecurityKeys(fleet.name, fleet.keys.factor_key, ceremonies)
         self._store = store
@@ -153,7 +164,10 @@ class SignIn:
                 seen = authenticated_ms(claims, tx.now_ms)
                 opening = Opening(key=key, method="oidc", source=source, factor_ms=seen)
                 return open_session(tx, self.fleet, person, opening)
-            tx.record(SignInFailed(subject=subject[:100]), by=STRANGER)
+        if self.failures.add(_kind(_PROVIDER, STRANGER, source), self.fleet.clock()):
+            with self._store.writing() as tx:
+                told = SignInFailed(source=address_text(source), subject=subject[:100])
+                tx.record(told, by=STRANGER)
         raise Refused.of(
             Reason.SIGN_IN,
             "an operator of this fleet",
@@ -244,21 +258,40 @@ class SignIn:
         raise self._wrong(tried, "sign-in", suspicion)
 
     def _wrong(self, tried: Try, what: str, suspicion: Event | None = None) -> Refused:
-        """Record it, and say what everybody hears; it is counted already."""
-        operator, source = tried.operator, address_text(tried.address)
-        with self._store.writing() as tx:
+        """Record it, and say what everybody hears; it is counted already. Of what one network gets
+        wrong time and again the record has a count a minute (N138); a suspicion is told each time.
+        """
+        operator, source = tried.operator, tried.address
+        with self._store.reading() as tx:
             known = tx.people.get(operator) is not None
-            claimed, by = None if known else operator, OPERATOR_PREFIX + operator
-            told = SignInFailed(what=what, source=source, claimed=claimed)
-            tx.record(told, by=by if known else STRANGER)
-            if suspicion is not None:
-                tx.record(suspicion, by=by)
+        by = OPERATOR_PREFIX + operator if known else STRANGER
+        first = self.failures.add(_kind(what, by, source), self.fleet.clock())
+        if first or suspicion is not None:
+            claimed = None if known else operator
+            told = SignInFailed(what=what, source=address_text(source), claimed=claimed)
+            with self._store.writing() as tx:
+                if first:
+                    tx.record(told, by=by)
+                if suspicion is not None:
+                    tx.record(suspicion, by=OPERATOR_PREFIX + operator)
         return Refused.of(
             Reason.SIGN_IN,
             "an operator's name, password and second factor that belong together, each code once",
             "others",
             "framegate login NAME; a lost factor: framegate operator reset-mfa NAME, by an admin",
         )
+
+
+def record_counted(tx: Transaction, counted: Sequence[CountedFailure]) -> None:
+    """Record failures that were folded."""
+    for each in counted:
+        kind = each.kind
+        told = SignInFailed(what=kind.what, source=kind.prefix, count=each.count)
+        tx.record(told, by=kind.whom or STRANGER)
+
+
+def _kind(what: str, by: str, source: str) -> FailureKind:
+    return FailureKind(what, by, prefix_of(source))
 
 
 def seal_break_glass(tx: Transaction, *, by: str = "") -> str:

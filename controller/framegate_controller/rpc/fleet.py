@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -27,6 +29,12 @@ from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.fleet.broker import broker_certificate
 from framegate_controller.fleet.callers import device_key, gateway_host, standing_device
 from framegate_controller.inspection.parts import golden_image
+from framegate_controller.joinport.uploads import (
+    UploadRoom,
+    promise_of,
+    read_evidence,
+    read_offer,
+)
 from framegate_controller.people.grants import compose_grants
 from framegate_controller.record.batches import record_batch
 from framegate_controller.record.ledger import last_position
@@ -37,12 +45,14 @@ from framegate_controller.rpc.trust import to_trust_update, to_watch_event
 from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_the_end
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.policies import PolicyCache
-from framegate_controller.timing import HEARTBEAT_S
+from framegate_controller.timing import FEED_HEARTBEAT_S, HEARTBEAT_S
 from framegate_proto.edge import presented_certificate, to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 R = TypeVar("R")
+WORKERS: Final = 2
+"""Threads that verify evidence of the fleet port: what they wait for is mostly a core."""
 
 
 class FleetService(rpc.FleetServicer):
@@ -52,25 +62,31 @@ class FleetService(rpc.FleetServicer):
         self._verifier, self._policies, self._bus = verifier, policies, bus
         self._store: Store = verifier.store
         self._fleet: Fleet = verifier.fleet
+        self._verifiers, self._room = ThreadPoolExecutor(WORKERS, "attest"), UploadRoom()
 
     @guarded
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
         """See `Verifier.begin_attest`."""
         device = await self._device(context)
         return to_challenge(
-            await asyncio.to_thread(self._verifier.begin_attest, request.hello, device.id)
+            await self._verifying(self._verifier.begin_attest, request.hello, device.id)
         )
 
     @guarded
-    async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.AttestationReply:
-        """See `Verifier.complete_attest`."""
+    async def Complete(self, _parts: object, context: Context) -> pb.AttestationReply:
+        """See `Verifier.complete_attest`. Evidence is read once it is known to be of a live
+        challenge of this device, within its share, and that there is room for it.
+        """
         device = await self._device(context)
-        return await to_the_end(self._complete(request, device.id))
+        offer = await read_offer(context)
+        promise = promise_of(offer)
+        await self._verifying(self._verifier.offer_attest, offer.state, promise.size, device.id)
+        async with self._room.room(promise.size):
+            evidence = await read_evidence(context, promise)
+            return await to_the_end(self._complete(offer.state, evidence, device.id))
 
-    async def _complete(self, request: pb.CompleteRequest, device: str) -> pb.AttestationReply:
-        answer = await asyncio.to_thread(
-            self._verifier.complete_attest, request.state, request.evidence, device
-        )
+    async def _complete(self, state: bytes, evidence: bytes, device: str) -> pb.AttestationReply:
+        answer = await self._verifying(self._verifier.complete_attest, state, evidence, device)
         await self._bus.publish((DeviceChanged(device),))
         return to_answer(answer, self._fleet)
 
@@ -161,9 +177,20 @@ class FleetService(rpc.FleetServicer):
             )
             yield to_trust_update(feed.begin(snapshot), log)
             while feed.open:
-                update = await feed.next(HEARTBEAT_S)
-                await standing.ask()
-                yield to_trust_update(update if update is not None else feed.heartbeat())
+                update = await feed.next(FEED_HEARTBEAT_S)
+                if update is None:
+                    yield to_trust_update(
+                        feed.heartbeat()
+                    )  # out of memory, before anybody is asked
+                    standing.begin()
+                else:
+                    await standing.ask()
+                    yield to_trust_update(update)
+
+    async def _verifying(self, work: Callable[..., R], *arguments: object) -> R:
+        """What takes a core, in threads of its own: nothing else waits for a machine's evidence."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._verifiers, partial(work, *arguments))
 
     async def _device(self, context: Context) -> Device:
         return await asyncio.to_thread(self._standing, context)

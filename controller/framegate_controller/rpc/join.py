@@ -1,23 +1,27 @@
-"""The join port: enrol and rejoin, before a machine has a certificate."""
+"""Enrol and rejoin, before a machine has a certificate: what the process at the join port passes
+on.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
-from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import DeviceChanged
 from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.joinport.messages import PassedEvidence
+from framegate_controller.joinport.uploads import promise_of
 from framegate_controller.rpc.attestation import to_answer, to_challenge
 from framegate_controller.rpc.peer import address_of
-from framegate_controller.rpc.wire import Context, guarded, to_the_end
+from framegate_controller.rpc.wire import Context, Publisher, guarded, to_the_end
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 
-class JoinService(rpc.JoinServicer):
-    """`Begin` answers a Hello with a challenge, `Complete` evidence, with all reasons."""
+class JoinService:
+    """`Begin` answers a Hello with a challenge; `Offer` says whether evidence may come, `Complete`
+    what it led to, with all reasons.
+    """
 
-    def __init__(self, verifier: Verifier, bus: Bus) -> None:
+    def __init__(self, verifier: Verifier, bus: Publisher) -> None:
         self._verifier, self._bus = verifier, bus
 
     @guarded
@@ -28,11 +32,18 @@ class JoinService(rpc.JoinServicer):
         )
 
     @guarded
-    async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.AttestationReply:
+    async def Offer(self, request: pb.EvidenceOffer, _context: Context) -> pb.EvidencePart:
+        """See `Verifier.offer_join`; the answer says nothing more than that there is one."""
+        promise = promise_of(request)
+        await asyncio.to_thread(self._verifier.offer_join, request.state, request.mac, promise)
+        return pb.EvidencePart()
+
+    @guarded
+    async def Complete(self, request: PassedEvidence, _context: Context) -> pb.AttestationReply:
         """See `Verifier.complete_join`."""
         return await to_the_end(self._complete(request))
 
-    async def _complete(self, request: pb.CompleteRequest) -> pb.AttestationReply:
+    async def _complete(self, request: PassedEvidence) -> pb.AttestationReply:
         answer = await asyncio.to_thread(
             self._verifier.complete_join, request.state, request.mac, request.evidence
         )

@@ -22,21 +22,25 @@ class Recheck:
         self._due_s = asyncio.get_running_loop().time() + every_s
         self._asked: asyncio.Task[object] | None = None
 
-    async def ask(self) -> None:
-        """Ask where it is time; wait a moment for the answer, and no longer.
-
-        Raises what the question raised, once that is known.
+    def begin(self) -> None:
+        """Ask where it is time, and wait for nobody. Raises what the question raised, once that is
+        known.
         """
         now_s = asyncio.get_running_loop().time()
-        if self._asked is None and now_s < self._due_s:
-            return
-        if self._asked is None:
+        if self._asked is None and now_s >= self._due_s:
             self._due_s = now_s + self._every_s
             self._asked = asyncio.create_task(self._question())
-            await asyncio.wait({self._asked}, timeout=ANSWER_S)
-        if self._asked.done():
+        if self._asked is not None and self._asked.done():
             answered, self._asked = self._asked, None
             answered.result()
+
+    async def ask(self) -> None:
+        """The same, and where it is asked wait a moment for the answer, and no longer."""
+        before = self._asked
+        self.begin()
+        if self._asked is not None and self._asked is not before:
+            await asyncio.wait({self._asked}, timeout=ANSWER_S)
+            self.begin()
 
     def close(self) -> None:
         """Ask no more."""

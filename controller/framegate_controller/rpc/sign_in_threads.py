@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from framegate.errors import Reason, Unavailable
+from framegate_host.prefixes import prefix_of
 
 T = TypeVar("T")
 
@@ -33,8 +34,10 @@ class SignInThreads:
         self._calls: Counter[str] = Counter()
 
     async def run(self, address: str, work: Callable[[], T]) -> T:
-        """What `work` gives. Raises Unavailable where too many wait already."""
-        lane = self._lane
+        """What `work` gives. Raises Unavailable where too many wait already, in all or of one IPv4
+        address or IPv6 /64.
+        """
+        lane, address = self._lane, prefix_of(address)
         if self._calls.total() >= lane.calls or self._calls[address] >= lane.calls_address:
             wanted = f"at most {lane.calls} people signing in at once"
             raise Unavailable.of(

@@ -1,4 +1,4 @@
-"""Sign-in, on the join port: a person has no certificate yet. Thin; `people.signin` decides."""
+"""Sign-in: a person has no certificate yet. Thin; `people.signin` decides."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.access.questions import address_text
 from framegate.errors import Malformed, Reason, Refused
 from framegate_controller.context import Fleet
-from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import AccessChanged
 from framegate_controller.people.operators import SESSION_LIFE_MS
 from framegate_controller.people.sessions import SignedIn
 from framegate_controller.people.signin import SignIn
 from framegate_controller.rpc.peer import address_of
 from framegate_controller.rpc.sign_in_threads import Lane, SignInThreads
-from framegate_controller.rpc.wire import Context, guarded, to_the_end
+from framegate_controller.rpc.wire import Context, Publisher, guarded, to_the_end
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 HERE: Final = Lane("sign-in", threads=2, calls=64, calls_address=64)
 """A password's hash takes 0.1 s of a core and 64 MiB.
@@ -38,24 +36,14 @@ MAX_TEXT: Final = 4096
 """Characters of anything a person types or an app shows."""
 
 
-class SignInService(rpc.SignInServicer):
-    """RPCs of people who have no session yet. `fleet` says where the fleet port is."""
+class SignInService:
+    """RPCs of people who have no session yet, as the process at the join port passes them on; it
+    answers `Methods` itself. `fleet` says where the fleet port is.
+    """
 
-    def __init__(self, sign_in: SignIn, fleet: Fleet, bus: Bus) -> None:
+    def __init__(self, sign_in: SignIn, fleet: Fleet, bus: Publisher) -> None:
         self._sign_in, self._fleet, self._bus = sign_in, fleet, bus
         self._here, self._provider = SignInThreads(HERE), SignInThreads(PROVIDER)
-
-    @guarded
-    async def Methods(
-        self, request: pb.SignInMethodsRequest, context: Context
-    ) -> pb.SignInMethodsReply:
-        """Which fleet this is, and whom it believes."""
-        oidc = self._sign_in.oidc
-        return pb.SignInMethodsReply(
-            fleet=self._fleet.name,
-            now_ms=self._fleet.clock(),
-            oidc_issuer=oidc.issuer if oidc else "",
-        )
 
     @guarded
     async def Password(self, request: pb.PasswordRequest, context: Context) -> pb.SignedIn:

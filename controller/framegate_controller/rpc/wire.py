@@ -6,16 +6,24 @@ import asyncio
 import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import grpc
 
 from framegate.errors import FramegateError, Reason, Unavailable
+from framegate_controller.events.notices import Notice
 from framegate_proto.edge import to_status
 
 log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 F = TypeVar("F")
+
+
+class Publisher(Protocol):
+    """Whoever tells of what was committed; see `events.bus.Bus`."""
+
+    async def publish(self, notices: tuple[Notice, ...]) -> None:
+        """Tell of a committed change, until it is on its way."""
 
 
 async def to_the_end(work: Coroutine[Any, Any, F]) -> F:

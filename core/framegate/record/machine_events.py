@@ -44,6 +44,21 @@ class TicketUsed(Event):
     """A TPM proved itself with the machine's ticket, which is spent."""
 
 
+@event("strangers-refused", severity=Severity.LOW, seen_by=Audience.FLEET)
+class StrangersRefused(Event):
+    """Calls at the join port were refused in the last minute, before anybody had shown who they
+    are. `source` is an IPv4 address or IPv6 /64, or `others`.
+    """
+
+    reason: str
+    source: str
+    count: int
+
+    @property
+    def detail(self) -> str:
+        return f"{self.count} times {self.reason[:64]!a} for {self.source[:64]!a}"
+
+
 _ALARMING = {
     Edge.CONTRADICTED: Severity.HIGH,
     Edge.QUARANTINE: Severity.HIGH,

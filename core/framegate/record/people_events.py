@@ -50,23 +50,24 @@ class BreakGlassReviewed(Event):
 @event("sign-in-failed", severity=Severity.MEDIUM, seen_by=Audience.FLEET)
 class SignInFailed(Event):
     """Factors that do not belong together, or a provider's `subject` who is no operator. `claimed`
-    is the stranger's own word.
+    is the stranger's own word. The first of a kind from a network is told at once, as many as
+    `count` more with the next minute.
     """
 
     what: str = ""
     source: str = ""
     claimed: str | None = None
     subject: str = ""
+    count: int = 1
 
     @property
     def detail(self) -> str:
+        again = f", {self.count} times" if self.count > 1 else ""
         if self.subject:
-            return (
-                f"the provider vouches for subject {self.subject[:100]!a}, who is no operator here"
-            )
-        return f"{self.what} from {self.source}" + (
-            f" as {self.claimed[:63]!a}" if self.claimed is not None else ""
-        )
+            whom = f"subject {self.subject[:100]!a}, who is no operator here"
+            return f"the provider vouches for {whom}{again}"
+        claimed = f" as {self.claimed[:63]!a}" if self.claimed is not None else ""
+        return f"{self.what} from {self.source}{claimed}{again}"
 
 
 @event("signed-out", severity=Severity.INFORMATIONAL, seen_by=Audience.FLEET)

@@ -99,29 +99,61 @@ class ChallengeReply(_message.Message):
 Global___ChallengeReply: _TypeAlias = ChallengeReply  # noqa: Y015
 
 @_typing.final
-class CompleteRequest(_message.Message):
+class EvidencePart(_message.Message):
+    """Evidence comes in parts: first what is offered, and once that is granted its bytes, in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    @_builtins.property
+    def offer(self) -> Global___EvidenceOffer: ...
+    def __init__(
+        self,
+        *,
+        offer: Global___EvidenceOffer | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "offer", b"offer", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "offer", b"offer", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["offer", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___EvidencePart: _TypeAlias = EvidencePart  # noqa: Y015
+
+@_typing.final
+class EvidenceOffer(_message.Message):
+    """`size` and `sha256` are the evidence's; `mac` is the activation MAC over both, empty on the fleet port."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STATE_FIELD_NUMBER: _builtins.int
     MAC_FIELD_NUMBER: _builtins.int
-    EVIDENCE_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
     state: _builtins.bytes
     mac: _builtins.bytes
-    evidence: _builtins.bytes
+    size: _builtins.int
+    sha256: _builtins.bytes
     def __init__(
         self,
         *,
         state: _builtins.bytes = ...,
         mac: _builtins.bytes = ...,
-        evidence: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "mac", b"mac", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mac", b"mac", "sha256", b"sha256", "size", b"size", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CompleteRequest: _TypeAlias = CompleteRequest  # noqa: Y015
+Global___EvidenceOffer: _TypeAlias = EvidenceOffer  # noqa: Y015
 
 @_typing.final
 class AttestationReply(_message.Message):

@@ -41,9 +41,9 @@ class JoinStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.BeginRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ChallengeReply.FromString,
                 _registered_method=True)
-        self.Complete = channel.unary_unary(
+        self.Complete = channel.stream_unary(
                 '/framegate_proto.v1.Join/Complete',
-                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CompleteRequest.SerializeToString,
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EvidencePart.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AttestationReply.FromString,
                 _registered_method=True)
 
@@ -59,7 +59,7 @@ class JoinServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Complete(self, request, context):
+    def Complete(self, request_iterator, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,9 +73,9 @@ def add_JoinServicer_to_server(servicer, server):
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.BeginRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ChallengeReply.SerializeToString,
             ),
-            'Complete': grpc.unary_unary_rpc_method_handler(
+            'Complete': grpc.stream_unary_rpc_method_handler(
                     servicer.Complete,
-                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CompleteRequest.FromString,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EvidencePart.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AttestationReply.SerializeToString,
             ),
     }
@@ -119,7 +119,7 @@ class Join:
             _registered_method=True)
 
     @staticmethod
-    def Complete(request,
+    def Complete(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -129,11 +129,11 @@ class Join:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
+        return grpc.experimental.stream_unary(
+            request_iterator,
             target,
             '/framegate_proto.v1.Join/Complete',
-            framegate__proto_dot_v1_dot_framegate__pb2.CompleteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.EvidencePart.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.AttestationReply.FromString,
             options,
             channel_credentials,
@@ -541,9 +541,9 @@ class FleetStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.BeginRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ChallengeReply.FromString,
                 _registered_method=True)
-        self.Complete = channel.unary_unary(
+        self.Complete = channel.stream_unary(
                 '/framegate_proto.v1.Fleet/Complete',
-                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CompleteRequest.SerializeToString,
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EvidencePart.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AttestationReply.FromString,
                 _registered_method=True)
         self.Watch = channel.unary_stream(
@@ -589,7 +589,7 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Complete(self, request, context):
+    def Complete(self, request_iterator, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -639,9 +639,9 @@ def add_FleetServicer_to_server(servicer, server):
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.BeginRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ChallengeReply.SerializeToString,
             ),
-            'Complete': grpc.unary_unary_rpc_method_handler(
+            'Complete': grpc.stream_unary_rpc_method_handler(
                     servicer.Complete,
-                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CompleteRequest.FromString,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EvidencePart.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AttestationReply.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
@@ -715,7 +715,7 @@ class Fleet:
             _registered_method=True)
 
     @staticmethod
-    def Complete(request,
+    def Complete(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -725,11 +725,11 @@ class Fleet:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
+        return grpc.experimental.stream_unary(
+            request_iterator,
             target,
             '/framegate_proto.v1.Fleet/Complete',
-            framegate__proto_dot_v1_dot_framegate__pb2.CompleteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.EvidencePart.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.AttestationReply.FromString,
             options,
             channel_credentials,

@@ -36,7 +36,7 @@ class JoinStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> JoinAsyncStub: ...
     Begin: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.BeginRequest, _framegate_pb2.ChallengeReply]
-    Complete: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.CompleteRequest, _framegate_pb2.AttestationReply]
+    Complete: _grpc.StreamUnaryMultiCallable[_framegate_pb2.EvidencePart, _framegate_pb2.AttestationReply]
 
 @_typing.type_check_only
 class JoinAsyncStub(JoinStub):
@@ -44,7 +44,7 @@ class JoinAsyncStub(JoinStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Begin: _aio.UnaryUnaryMultiCallable[_framegate_pb2.BeginRequest, _framegate_pb2.ChallengeReply]  # type: ignore[assignment]
-    Complete: _aio.UnaryUnaryMultiCallable[_framegate_pb2.CompleteRequest, _framegate_pb2.AttestationReply]  # type: ignore[assignment]
+    Complete: _aio.StreamUnaryMultiCallable[_framegate_pb2.EvidencePart, _framegate_pb2.AttestationReply]  # type: ignore[assignment]
 
 class JoinServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- join port (server-authenticated)"""
@@ -59,7 +59,7 @@ class JoinServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Complete(
         self,
-        request: _framegate_pb2.CompleteRequest,
+        request_iterator: _MaybeAsyncIterator[_framegate_pb2.EvidencePart],
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.AttestationReply, _abc.Awaitable[_framegate_pb2.AttestationReply]]: ...
 
@@ -164,7 +164,7 @@ class FleetStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FleetAsyncStub: ...
     Begin: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.BeginRequest, _framegate_pb2.ChallengeReply]
-    Complete: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.CompleteRequest, _framegate_pb2.AttestationReply]
+    Complete: _grpc.StreamUnaryMultiCallable[_framegate_pb2.EvidencePart, _framegate_pb2.AttestationReply]
     Watch: _grpc.UnaryStreamMultiCallable[_framegate_pb2.WatchRequest, _framegate_pb2.WatchEvent]
     FetchGrants: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.FetchGrantsRequest, _framegate_pb2.FetchGrantsReply]
     TrustFeed: _grpc.UnaryStreamMultiCallable[_framegate_pb2.TrustFeedRequest, _framegate_pb2.TrustUpdate]
@@ -178,7 +178,7 @@ class FleetAsyncStub(FleetStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Begin: _aio.UnaryUnaryMultiCallable[_framegate_pb2.BeginRequest, _framegate_pb2.ChallengeReply]  # type: ignore[assignment]
-    Complete: _aio.UnaryUnaryMultiCallable[_framegate_pb2.CompleteRequest, _framegate_pb2.AttestationReply]  # type: ignore[assignment]
+    Complete: _aio.StreamUnaryMultiCallable[_framegate_pb2.EvidencePart, _framegate_pb2.AttestationReply]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_framegate_pb2.WatchRequest, _framegate_pb2.WatchEvent]  # type: ignore[assignment]
     FetchGrants: _aio.UnaryUnaryMultiCallable[_framegate_pb2.FetchGrantsRequest, _framegate_pb2.FetchGrantsReply]  # type: ignore[assignment]
     TrustFeed: _aio.UnaryStreamMultiCallable[_framegate_pb2.TrustFeedRequest, _framegate_pb2.TrustUpdate]  # type: ignore[assignment]
@@ -199,7 +199,7 @@ class FleetServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Complete(
         self,
-        request: _framegate_pb2.CompleteRequest,
+        request_iterator: _MaybeAsyncIterator[_framegate_pb2.EvidencePart],
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.AttestationReply, _abc.Awaitable[_framegate_pb2.AttestationReply]]: ...
 

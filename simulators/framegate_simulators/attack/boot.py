@@ -317,13 +317,14 @@ def n72(t: Target) -> Seen:
     victim, _, _ = t.enrol()
     relay, _, relay_certificate = t.enrol()
     with t.fleet_channel(t.pair(relay, relay_certificate)) as channel:
+        from framegate_proto.edge import evidence_parts
         from framegate_proto.v1 import framegate_pb2 as pb
         from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
         stub, hello = rpc.FleetStub(channel), victim.attest_hello()
         begun = stub.Begin(pb.BeginRequest(hello=hello), timeout=10)
         _, evidence = victim.answer(t.fleet, hello, begun.challenge, join=False)
-        reply = stub.Complete(pb.CompleteRequest(state=begun.state, evidence=evidence), timeout=10)
+        reply = stub.Complete(evidence_parts(begun.state, b"", evidence), timeout=10)
     return Seen(not reply.certificate, ", ".join(f.reason for f in reply.failures))
 
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.identity.endorsement import EK_USAGE
+from framegate_proto.edge import evidence_parts
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.forge.forge import Forge, Key
@@ -199,7 +200,7 @@ def n27(t: Target) -> Seen:
 
         b = reason_of(
             lambda: rpc.FleetStub(channel).Complete(
-                pb.CompleteRequest(state=state, evidence=b"p"), timeout=TIMEOUT_S
+                evidence_parts(state, b"", b"p"), timeout=TIMEOUT_S
             )
         )
     return Seen(a.certificate is None and b.refused, f"{', '.join(a.reasons)}; {b.reason}")

@@ -21,7 +21,7 @@ from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import load_fleet
 from framegate_operator.connection import load_context, operator_stub
-from framegate_proto.edge import from_rpc_error
+from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.forge.forge import Forge
@@ -175,9 +175,7 @@ class Target:
         """The answer to evidence of a join."""
         with self.joining() as stub:
             return _answer(
-                lambda: stub.Complete(
-                    pb.CompleteRequest(state=state, mac=mac, evidence=evidence), timeout=TIMEOUT_S
-                )
+                lambda: stub.Complete(evidence_parts(state, mac, evidence), timeout=TIMEOUT_S)
             )
 
     def join(
@@ -234,9 +232,7 @@ class Target:
                 return Answer("refused", tuple(f.reason.value for f in error.failures), None)
             _, evidence = forge.answer(self.fleet, hello, reply.challenge, join=False)
             return _answer(
-                lambda: stub.Complete(
-                    pb.CompleteRequest(state=reply.state, evidence=evidence), timeout=TIMEOUT_S
-                )
+                lambda: stub.Complete(evidence_parts(reply.state, b"", evidence), timeout=TIMEOUT_S)
             )
 
     def state(self, device: str) -> str:

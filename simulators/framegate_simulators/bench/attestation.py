@@ -32,13 +32,14 @@ from framegate.machines.lifecycle import State
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.context import Fleet
-from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import now_ms, open_registry
+from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
 from framegate_controller.timing import Timing
-from framegate_proto.edge import from_rpc_error
+from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.controller import found_controller
@@ -95,7 +96,8 @@ def _alone(state: Path) -> dict[str, Any]:
     fleet = Fleet(
         ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1"
     )
-    verifier, device = Verifier(store, fleet), "camera.line-1.cam0"
+    unlimited = VerifierState(devices=InMemoryDeviceQuota(fleet.timing, 60_000))
+    verifier, device = Verifier(store, fleet, state=unlimited), "camera.line-1.cam0"
     hello = forge.hello(code)
     begun = verifier.begin_join(hello, "bench")
     mac, evidence = forge.answer(fleet.digest, hello, begun.challenge)
@@ -149,7 +151,7 @@ class _Machine:
             stub, hello = rpc.JoinStub(channel), self.forge.hello(code)
             begun = stub.Begin(pb.BeginRequest(hello=hello))
             mac, evidence = self.forge.answer(fleet, hello, begun.challenge)
-            reply = stub.Complete(pb.CompleteRequest(state=begun.state, mac=mac, evidence=evidence))
+            reply = stub.Complete(evidence_parts(begun.state, mac, evidence))
         if not reply.certificate:
             raise RuntimeError(f"{self.device} was not trusted: {reply.failures}")
         chain = b"".join(_pem(der) for der in (reply.certificate, *reply.authorities))
@@ -169,9 +171,7 @@ class _Machine:
                 try:
                     session = stub.Begin(pb.BeginRequest(hello=hello))
                     _, evidence = self.forge.answer(fleet, hello, session.challenge, join=False)
-                    reply = stub.Complete(
-                        pb.CompleteRequest(state=session.state, evidence=evidence)
-                    )
+                    reply = stub.Complete(evidence_parts(session.state, b"", evidence))
                 except grpc.RpcError as error:
                     raise from_rpc_error(error, "") from error
                 if reply.state != State.TRUSTED:
@@ -193,6 +193,7 @@ def _through_the_port(state: Path) -> dict[str, Any]:
         str(state),
     ]
     argv += ["--join-port", "0", "--fleet-port", "0", "--ready-file", str(ready)]
+    argv += ["--attest-limit", "60000"]
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as controller:
         try:
             ports = _ports(ready, controller)

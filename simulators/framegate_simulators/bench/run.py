@@ -20,6 +20,7 @@ from framegate_simulators.bench.issue import bench_issue
 from framegate_simulators.bench.line import bench_line
 from framegate_simulators.bench.people import bench_people
 from framegate_simulators.bench.plant import bench_plant
+from framegate_simulators.bench.strangers import bench_strangers
 from framegate_simulators.bench.verify import bench_alarms, bench_verify
 
 
@@ -38,6 +39,7 @@ def main() -> None:
             "line",
             "people",
             "attestation",
+            "strangers",
             "plant",
         ],
     )
@@ -76,6 +78,8 @@ def main() -> None:
         result["people"] = bench_people(say)
     if args.only in {None, "attestation"}:
         result["attestation"] = bench_attestation(say)
+    if args.only in {None, "strangers"}:
+        result["strangers"] = bench_strangers(say)
     if args.only in {None, "plant"}:
         result |= bench_plant(say)
     (args.build / "bench.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation,
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.eventlog import parse_boot_log, replay
-from framegate.evidence.activation import activation_mac
+from framegate.evidence.activation import EvidencePromise, activation_mac
 from framegate.identity.device_identity import iak_certify_data
 from framegate.ima.replay import IMA_PCR
 from framegate.profile.posture import Posture
@@ -201,7 +201,8 @@ class Forge:
         t = transcript(fleet, hello, challenge_bytes)
         evidence = self.evidence(challenge, t, join=join)
         secret = self.activate(challenge.credential, challenge.encrypted_secret) if join else b""
-        return (activation_mac(secret, t, evidence) if join else b""), evidence
+        mac = activation_mac(secret, t, EvidencePromise.of(evidence)) if join else b""
+        return mac, evidence
 
     def evidence(self, challenge: Challenge, t: bytes, *, join: bool = True) -> bytes:
         """The evidence, after every hook."""

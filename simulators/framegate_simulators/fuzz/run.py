@@ -113,7 +113,7 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
 
         for message in (
             pb.BeginRequest,
-            pb.CompleteRequest,
+            pb.EvidencePart,
             pb.CameraMessage,
             pb.ImportProfileRequest,
             pb.TrustUpdate,
@@ -234,7 +234,9 @@ def seeds() -> dict[str, list[bytes]]:
         "records": [hello, evidence[:8000], challenge.marshal(), again.marshal()],
         "edge": [
             pb.BeginRequest(hello=hello).SerializeToString(),
-            pb.CompleteRequest(state=b"s", mac=b"m", evidence=b"p").SerializeToString(),
+            pb.EvidencePart(
+                offer=pb.EvidenceOffer(state=b"s", mac=b"m", size=1, sha256=bytes(32))
+            ).SerializeToString(),
         ],
         "words": [
             b"\0" + profile_toml(Firmware("x"), "x").encode(),

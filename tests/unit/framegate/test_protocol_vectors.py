@@ -118,9 +118,13 @@ def test_derivations_by_hand_from_the_documented_bytes():
         sha(label("framegate/v1/certify-data") + field(t) + field(spki)) == VECTORS["certify_data"]
     )
     prk = hmac.digest(t, fill("activation secret", 32), "sha256")
-    key = hmac.digest(prk, b"framegate/v1/activation\x01", "sha256")
+    key = hmac.digest(prk, b"framegate/v2/activation\x01", "sha256")
     assert (
-        hmac.digest(key, b"framegate/v1/activation\0" + t + sha(b"proof bytes"), "sha256")
+        hmac.digest(
+            key,
+            b"framegate/v2/activation\0" + t + (11).to_bytes(4, "big") + sha(b"proof bytes"),
+            "sha256",
+        )
         == VECTORS["activation_mac"]
     )
     info = (

@@ -49,6 +49,9 @@ class Devices(Protocol):
     def by_ek(self, ek_sha256: bytes) -> Device | None:
         """The one that joined with this EK."""
 
+    def eks(self) -> list[bytes]:
+        """Digests of the EKs of those that are not retired."""
+
     def by_tls_key(self, spki_sha256: bytes) -> Device | None:
         """The one whose present TLS key this is."""
 
@@ -103,6 +106,9 @@ class Tickets(Protocol):
 
     def get(self, code_sha256: bytes) -> Ticket | None:
         """By hash."""
+
+    def open(self, now_ms: int) -> list[bytes]:
+        """Hashes of the codes that are good now."""
 
     def add(self, ticket: Ticket) -> None:
         """A new one; a device has at most one, so an earlier one of the device is gone."""
@@ -195,6 +201,19 @@ class EvidenceKept(Protocol):
 
     def prune(self, device: str, before_ms: int) -> None:
         """Forget a device's evidence last seen before."""
+
+    def trim(self, device: str, most: int, most_bytes: int) -> None:
+        """Forget a device's oldest evidence, so that at most `most` are left, which take at most
+        so much as they are kept, with the logs that they refer to; never the last.
+        """
+
+    def unused(self, before_ms: int, most: int) -> bool:
+        """Whether `collect` would forget anything."""
+
+    def collect(self, before_ms: int, most: int) -> None:
+        """Forget evidence of any device last seen before, boot logs that no evidence and no device
+        refers to, and IMA lists of boots that neither does: at most so many of each.
+        """
 
     def result(self, identifier: str) -> KeptResult | None:
         """An affirming result by its id."""

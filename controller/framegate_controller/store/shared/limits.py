@@ -1,4 +1,4 @@
-"""Limits on guessing.
+"""Limits on guessing, by IPv4 address or IPv6 /64 (N138).
 
 They slow an address down and never shut a person, or a plant, out for what somebody else does
 elsewhere.
@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Final, Protocol
 
 from framegate.errors import Reason, Refused
+from framegate_host.prefixes import prefix_of
 
 PAIR_TRIES: Final = 5
 """Wrong factors of one operator from one address, after which that address waits.
@@ -87,12 +88,13 @@ class InMemorySignInLimits:
 
     def begin(self, operator: str, address: str, now_ms: int) -> Try:
         """See `SignInLimits`."""
+        network = prefix_of(address)
         rules: list[tuple[_Counter, int, int]] = [
-            (("pair", operator, address), PAIR_TRIES, PAIR_WINDOW_MS),
-            (("address", address), ADDRESS_TRIES, ADDRESS_WINDOW_MS),
+            (("pair", operator, network), PAIR_TRIES, PAIR_WINDOW_MS),
+            (("address", network), ADDRESS_TRIES, ADDRESS_WINDOW_MS),
         ]
         with self._lock:
-            if (operator, address) not in self._known:
+            if (operator, network) not in self._known:
                 rules.append((("name", operator), NAME_TRIES, NAME_WINDOW_MS))
             for counter, tries, window in rules:
                 failures = self._recent(counter, now_ms - window)
@@ -104,24 +106,26 @@ class InMemorySignInLimits:
 
     def right(self, tried: Try) -> None:
         """See `SignInLimits`."""
+        network = prefix_of(tried.address)
         with self._lock:
-            self._take_back(("pair", tried.operator, tried.address), tried.at_ms)
-            self._take_back(("address", tried.address), tried.at_ms)
+            self._take_back(("pair", tried.operator, network), tried.at_ms)
+            self._take_back(("address", network), tried.at_ms)
             self._take_back(("name", tried.operator), tried.at_ms)
 
     def good(self, tried: Try) -> None:
         """See `SignInLimits`."""
         self.right(tried)
+        network = prefix_of(tried.address)
         with self._lock:
-            self._seen.pop(("pair", tried.operator, tried.address), None)
-            self._known[tried.operator, tried.address] = tried.at_ms
+            self._seen.pop(("pair", tried.operator, network), None)
+            self._known[tried.operator, network] = tried.at_ms
             if len(self._known) > MAX_KEPT:
                 self._known.pop(next(iter(self._known)))
 
     def know(self, operator: str, address: str) -> None:
         """See `SignInLimits`."""
         with self._lock:
-            self._known.setdefault((operator, address), 0)
+            self._known.setdefault((operator, prefix_of(address)), 0)
 
     def _recent(self, counter: _Counter, since_ms: int) -> deque[int]:
         failures = self._seen.get(counter, deque())

@@ -17,6 +17,9 @@ are the nearest to their end.
 class SpentSessions(Protocol):
     """Remembers challenges that this process has seen an answer to."""
 
+    def taken(self, session: bytes) -> bool:
+        """Whether there was an answer."""
+
     def take(self, session: bytes, expires_ms: int, now_ms: int) -> None:
         """The first answer. Raises Refused (SESSION_UNKNOWN) at the second."""
 
@@ -28,6 +31,10 @@ class InMemorySpentSessions:
 
     def __init__(self) -> None:
         self._until: dict[bytes, int] = {}
+
+    def taken(self, session: bytes) -> bool:
+        """See `SpentSessions`."""
+        return session in self._until
 
     def take(self, session: bytes, expires_ms: int, now_ms: int) -> None:
         """See `SpentSessions`."""

@@ -47,6 +47,13 @@ class SqlDevices:
         """By present TLS key."""
         return _maybe(self._rows.one(_BY_TLS_KEY, {"of": spki_sha256}))
 
+    def eks(self) -> list[bytes]:
+        """Of those that are not retired."""
+        query = select(DEVICES.c.ek_sha256).where(
+            DEVICES.c.ek_sha256.is_not(None), DEVICES.c.state != State.RETIRED
+        )
+        return [row.ek_sha256 for row in self._rows.all(query)]
+
     def owners(self, ek_sha256: bytes, ak_name: bytes) -> list[Device]:
         """Those that have this EK or AK."""
         query = select(DEVICES).where(

@@ -33,6 +33,13 @@ class SqlTickets:
             Ticket(**{**row._mapping, "device": DeviceId(row.device)}) if row is not None else None
         )
 
+    def open(self, now_ms: int) -> list[bytes]:
+        """Neither used nor over."""
+        query = select(_TICKETS.c.code_sha256).where(
+            _TICKETS.c.used_ms == 0, _TICKETS.c.expires_ms > now_ms
+        )
+        return [row.code_sha256 for row in self._rows.all(query)]
+
     def add(self, ticket: Ticket) -> None:
         """A new one in the place of the device's earlier one."""
         self.remove_of(ticket.device)

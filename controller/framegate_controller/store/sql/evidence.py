@@ -13,6 +13,7 @@ from framegate.identity.names import DeviceId
 from framegate.ima.allowlist import Allowlist, parse_allowlist
 from framegate.registry.evidence import KeptEvidence, KeptResult
 from framegate_controller.store.sql.device_rows import DEVICES
+from framegate_controller.store.sql.evidence_room import collect, trim, unused
 from framegate_controller.store.sql.rows import (
     Rows,
     failures_text,
@@ -102,6 +103,18 @@ class SqlEvidence:
         self._rows.run(
             delete(_EVIDENCE).where(_EVIDENCE.c.device == device, _EVIDENCE.c.last_ms < before_ms)
         )
+
+    def trim(self, device: str, most: int, most_bytes: int) -> None:
+        """See `ports.EvidenceKept.trim`."""
+        trim(self._rows, device, most, most_bytes)
+
+    def unused(self, before_ms: int, most: int) -> bool:
+        """See `ports.EvidenceKept.unused`."""
+        return any(self._rows.one(q) is not None for q in unused(before_ms, most))
+
+    def collect(self, before_ms: int, most: int) -> None:
+        """See `ports.EvidenceKept.collect`."""
+        collect(self._rows, before_ms, most)
 
     def result(self, identifier: str) -> KeptResult | None:
         """By its id."""

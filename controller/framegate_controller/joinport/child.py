@@ -1,0 +1,76 @@
+"""The join port's process as the controller sees it: how it starts, and its line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from typing import Final, Self
+
+from framegate_controller.joinport.messages import MAX_TO_CONTROLLER, PortCall, PortSetup
+from framegate_proto.edge import read_record, write_record
+
+_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
+_GO_S: Final = 3.0
+
+
+class PortProcess:
+    """A running process at the join port."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process, self._reader, self._writer = process, reader, writer
+
+    @classmethod
+    async def spawn(cls, listener: socket.socket, setup: PortSetup) -> Self:
+        """Start one that accepts from `listener`. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
+        numbers = [listener.fileno(), theirs.fileno()]
+        module = "framegate_controller.joinport.process"
+        process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
+            [sys.executable, "-m", module, *map(str, numbers)],
+            pass_fds=numbers,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        theirs.close()
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
+            write_record(writer, setup.marshal())
+        except BaseException:  # cancelled, too: nobody else knows the process yet
+            process.kill()
+            process.wait()
+            raise
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def next(self) -> PortCall:
+        """What it asks for next. Raises EOFError, OSError where it is gone, Malformed."""
+        return PortCall.parse(await read_record(self._reader, MAX_TO_CONTROLLER, "a call"))
+
+    async def send(self, record: bytes) -> None:
+        """Tell it something. Raises OSError where it is gone."""
+        write_record(self._writer, record)
+        await self._writer.drain()
+
+    def end(self) -> None:
+        """Let it end by itself, and if it does not, end it."""
+        self._writer.close()
+        self._process.terminate()
+        try:
+            self._process.wait(_GO_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,107 @@
+"""The process at the join port: `python -m framegate_controller.joinport.process LISTENER LINE`.
+
+It is given a listening socket and its end of a pair of sockets, and ends with the controller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import socket
+import sys
+from typing import Final
+
+import grpc
+
+from framegate_controller.joinport import limits
+from framegate_controller.joinport.connections import Connections
+from framegate_controller.joinport.controller_line import ControllerLine
+from framegate_controller.joinport.messages import MAX_TO_PORT, READY, REFUSALS, PortSetup
+from framegate_controller.joinport.refusals import RefusalCount
+from framegate_controller.joinport.relay import Relay
+from framegate_controller.joinport.service import Edge, JoinEdge, SignInEdge
+from framegate_controller.joinport.turnstile import Turnstile
+from framegate_host.descriptors import require_descriptors
+from framegate_host.logs import start_logging
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+log = logging.getLogger(__name__)
+WINDOW_BYTES: Final = 64 * 1024
+"""What a peer may send on a stream before it is read: more would be memory that nobody granted."""
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", limits.MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", limits.MAX_HEADERS),
+    ("grpc.max_concurrent_streams", limits.MAX_STREAMS),
+    ("grpc.max_connection_idle_ms", limits.IDLE_MS),
+    ("grpc.max_connection_age_ms", limits.AGE_MS),
+    ("grpc.max_connection_age_grace_ms", limits.GRACE_MS),
+    ("grpc.server_handshake_timeout_ms", limits.HANDSHAKE_MS),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.so_reuseport", 0),
+)
+
+
+def main() -> None:
+    """Serve until the controller is gone."""
+    listener, line = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    start_logging(verbose=False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the group; the controller ends us
+    require_descriptors(limits.DESCRIPTORS, "the join port")
+    resource.setrlimit(resource.RLIMIT_DATA, (limits.MEMORY_BYTES, limits.MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        asyncio.run(serve(listener, line))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        log.info("the controller is gone")
+
+
+async def serve(listener: socket.socket, line_socket: socket.socket) -> None:
+    """Until the controller is gone. Raises IncompleteReadError, ConnectionError then."""
+    reader, writer = await asyncio.open_connection(sock=line_socket, limit=MAX_TO_PORT)
+    line = ControllerLine(reader, writer)
+    setup = await line.setup()
+    connections, refusals = Connections(), RefusalCount()
+    edge = Edge(connections, refusals, Turnstile(), line, setup)
+    server, port = _server(edge, setup)
+    await server.start()
+    async with asyncio.TaskGroup() as tasks:
+        answers = tasks.create_task(_until_gone(line))
+        relaying = tasks.create_task(Relay(connections, port).serve(listener))
+        reporting = tasks.create_task(_report(refusals, line))
+        await line.tell(READY)
+        await answers
+        relaying.cancel()
+        reporting.cancel()
+        await server.stop(0)
+
+
+async def _until_gone(line: ControllerLine) -> None:
+    try:
+        await line.run()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        log.info("the controller is gone")
+
+
+def _server(edge: Edge, setup: PortSetup) -> tuple[grpc.aio.Server, int]:
+    """The server behind the relay, and its port on this host's loopback."""
+    server = grpc.aio.server(options=OPTIONS)
+    under_way = [0]
+    rpc.add_JoinServicer_to_server(JoinEdge(edge, under_way), server)
+    server.add_generic_rpc_handlers((SignInEdge(edge, under_way).handler(),))
+    credentials = grpc.ssl_server_credentials([(setup.key, setup.chain)])
+    return server, server.add_secure_port("127.0.0.1:0", credentials)
+
+
+async def _report(refusals: RefusalCount, line: ControllerLine) -> None:
+    while True:
+        await asyncio.sleep(limits.REFUSALS_EVERY_S)
+        if report := refusals.report():
+            await line.tell(REFUSALS, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""The controller's side of its join port: starts the process, answers what it passes on, and starts
+another when it dies.
+
+All of it is done on an event loop and in threads of its own. The fleet port shares no executor with
+it; what is published goes over to the loop whose gateways listen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate_controller.events.bus import Bus
+from framegate_controller.events.notices import Notice
+from framegate_controller.fleet.strangers import RefusedKind, StrangersRecord
+from framegate_controller.joinport.child import PortProcess
+from framegate_controller.joinport.messages import (
+    BEGIN,
+    COMPLETE,
+    OFFER,
+    READY,
+    REFUSALS,
+    Known,
+    PassedEvidence,
+    PortAnswer,
+    PortCall,
+    PortSetup,
+    RefusalReport,
+    RefusedStrangers,
+)
+from framegate_controller.rpc.join import JoinService
+from framegate_controller.rpc.signin import SignInService
+from framegate_controller.rpc.wire import Context
+from framegate_proto.edge import FAILURES_KEY, to_status
+from framegate_proto.v1 import framegate_pb2 as pb
+
+log = logging.getLogger(__name__)
+WORKERS: Final = 2
+"""Threads for joining: two cores' worth of verifying, and never the fleet port's."""
+MAX_FLYING: Final = 128
+"""Calls at once from the port, which has its own limits below this: it is not believed that it
+keeps them.
+"""
+KNOWN_EVERY_S: Final = 1.0
+"""How soon a port knows a new ticket; until then its holder is served among strangers."""
+AGAIN_S: Final = 1.0
+"""Before another process is started."""
+START_S: Final = 60.0
+END_S: Final = 10.0
+
+
+class PassedContext:
+    """A call that the port passed on, as a handler sees it."""
+
+    def __init__(self, peer: str) -> None:
+        self._peer = peer
+
+    def peer(self) -> str:
+        """gRPC's name of the peer; its port, which nothing here asks for, is 0."""
+        return f"{self._peer}:0"
+
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: tuple[tuple[str, bytes], ...] = (),
+    ) -> None:
+        """End the call. Raises Ended."""
+        raise Ended(code, details, dict(trailing_metadata).get(FAILURES_KEY, b""))
+
+
+class Ended(grpc.aio.AbortError):
+    """A call that was ended by its handler."""
+
+    def __init__(self, code: grpc.StatusCode, details: str, failures: bytes) -> None:
+        super().__init__(details)
+        self.code, self.details, self.failures = code, details, failures
+
+
+class BusElsewhere:
+    """Publishes on the event loop at which gateways listen, from another."""
+
+    def __init__(self, bus: Bus, loop: asyncio.AbstractEventLoop) -> None:
+        self._bus, self._loop = bus, loop
+
+    async def publish(self, notices: tuple[Notice, ...]) -> None:
+        """See `Bus`."""
+        told = asyncio.run_coroutine_threadsafe(self._bus.publish(notices), self._loop)
+        await asyncio.wrap_future(told)
+
+
+@dataclass(frozen=True, slots=True)
+class PassedCall:
+    """How one call is read and answered."""
+
+    parse: Callable[[bytes], Any]
+    answer: Callable[[Any, Context], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that was read: its number, and what answers it."""
+
+    number: int
+    work: Callable[[], Awaitable[Any]]
+
+
+def passed_calls(join: JoinService, sign_in: SignInService) -> dict[str, PassedCall]:
+    """Every call that a port may pass on, by name."""
+    people = {
+        f"SignIn.{m.name}": PassedCall(
+            getattr(pb, m.input_type.name).FromString, getattr(sign_in, m.name)
+        )
+        for m in pb.DESCRIPTOR.services_by_name["SignIn"].methods
+        if m.name != "Methods"  # known at the port
+    }
+    return people | {
+        BEGIN: PassedCall(pb.BeginRequest.FromString, join.Begin),
+        OFFER: PassedCall(pb.EvidenceOffer.FromString, join.Offer),
+        COMPLETE: PassedCall(PassedEvidence.parse, join.Complete),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What a join port stands before: its calls, who is known, and where its refusals go."""
+
+    calls: Mapping[str, PassedCall]
+    known: Callable[[], Known]
+    refused: Callable[[bytes], None]
+
+
+def record_refusals(record: StrangersRecord, report: bytes) -> None:
+    """Write down what the port refused by itself. Raises Malformed."""
+    refused = [RefusedStrangers.parse(r) for r in RefusalReport.parse(report).refused]
+    record.add(RefusedKind(r.reason, r.prefix, r.count) for r in refused)
+
+
+class JoinPort:
+    """The join port of a running controller. `start` and `stop` from any event loop."""
+
+    def __init__(self, listener: socket.socket, setup: PortSetup, behind: Behind) -> None:
+        self._listener, self._setup, self._behind = listener, setup, behind
+        self._thread = threading.Thread(target=self._run, name="join port", daemon=True)
+        self._ready: Future[None] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
+        self._process: PortProcess | None = None
+        self._flying: set[asyncio.Task[None]] = set()
+
+    @property
+    def pid(self) -> int:
+        """The process at the port, 0 while there is none."""
+        process = self._process
+        return process.pid if process is not None else 0
+
+    async def start(self) -> None:
+        """Returns once the port is served. Raises Unavailable where it is not."""
+        self._thread.start()
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self._ready), START_S)
+        except (TimeoutError, EOFError, OSError, FramegateError) as error:
+            await self.stop()
+            hint = "its message stands above"
+            raise Unavailable.of(
+                Reason.UNAVAILABLE, "a process that serves the join port", error, hint
+            ) from error
+
+    async def stop(self) -> None:
+        """End process and threads."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it ended by itself
+                self._loop.call_soon_threadsafe(self._ending.set)
+        await asyncio.to_thread(self._thread.join, END_S)
+        self._listener.close()
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(WORKERS, "join") as workers:
+            asyncio.run(self._serve(workers))
+
+    async def _serve(self, workers: ThreadPoolExecutor) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(workers)
+        ending = asyncio.create_task(self._ending.wait())
+        while not self._ending.is_set():
+            serving = asyncio.create_task(self._serve_once())
+            await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                serving.cancel()
+            error = (await asyncio.gather(serving, return_exceptions=True))[0]
+            if self._ending.is_set():
+                break
+            if not self._ready.done():
+                self._ready.set_exception(
+                    error if isinstance(error, Exception) else EOFError("it ended")
+                )
+                break
+            log.error("the process at the join port is gone: %s; another is started", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), AGAIN_S)
+        ending.cancel()
+
+    async def _serve_once(self) -> None:
+        process = self._process = await PortProcess.spawn(self._listener, self._setup)
+        telling: asyncio.Task[None] | None = None
+        try:
+            while True:
+                call = await process.next()
+                if call.method == READY:
+                    telling = telling or asyncio.create_task(self._tell_known(process))
+                    if not self._ready.done():
+                        self._ready.set_result(None)
+                elif call.method == REFUSALS:
+                    self._begin(self._record(call))
+                else:
+                    await self._take(process, call)
+                del call
+        finally:
+            self._process = None
+            if telling is not None:
+                telling.cancel()
+            await asyncio.to_thread(process.end)
+
+    async def _take(self, process: PortProcess, call: PortCall) -> None:
+        """Begin with a call, or refuse it at once. Raises OSError."""
+        try:
+            if len(self._flying) >= MAX_FLYING:
+                wanted = f"at most {MAX_FLYING} calls at once"
+                raise Unavailable.of(Reason.TOO_MANY_TRIES, wanted, "more")
+            self._begin(self._answer(process, self._asked(call)))
+        except FramegateError as error:
+            await process.send(_refused(call.number, error).marshal())
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._flying.add(task)
+        task.add_done_callback(self._flying.discard)
+
+    async def _answer(self, process: PortProcess, asked: Asked) -> None:
+        with contextlib.suppress(OSError):  # it died meanwhile
+            await process.send((await _answered(asked)).marshal())
+
+    def _asked(self, call: PortCall) -> Asked:
+        """A call as its handler takes it. Raises Malformed."""
+        passed = self._behind.calls.get(call.method)
+        if passed is None:
+            raise Malformed.of(Reason.MALFORMED, "a call of a join port", ascii(call.method))
+        try:
+            request = passed.parse(call.message)
+        except (DecodeError, UnicodeDecodeError) as error:
+            raise Malformed.of(Reason.MALFORMED, "a message of this call", error) from error
+        # without the call: its message may be megabytes, and there is one of them
+        return Asked(call.number, partial(passed.answer, request, PassedContext(call.peer)))  # type: ignore[arg-type]
+
+    async def _record(self, call: PortCall) -> None:
+        try:
+            await asyncio.to_thread(self._behind.refused, call.message)
+        except Exception:  # a store that is busy for once must not end the port
+            log.exception("refusals at the join port were not recorded")
+
+    async def _tell_known(self, process: PortProcess) -> None:
+        told: Known | None = None
+        while True:
+            try:
+                known = await asyncio.to_thread(self._behind.known)
+                if known != told:
+                    await process.send(known.marshal())
+                    told = known
+            except OSError:
+                return
+            except Exception:  # likewise: until the next time
+                log.exception("who is known was not told to the join port")
+            await asyncio.sleep(KNOWN_EVERY_S)
+
+
+def _bytes(reply: Any) -> bytes:
+    raw: bytes = reply.SerializeToString()
+    return raw
+
+
+async def _answered(asked: Asked) -> PortAnswer:
+    try:
+        reply = await asked.work()
+    except Ended as ended:
+        return PortAnswer(
+            number=asked.number,
+            status=ended.code.name,
+            details=ended.details,
+            failures=ended.failures,
+            message=b"",
+        )
+    except FramegateError as refused:
+        return _refused(asked.number, refused)
+    return PortAnswer(
+        number=asked.number, status="", details="", failures=b"", message=_bytes(reply)
+    )
+
+
+def _refused(number: int, error: FramegateError) -> PortAnswer:
+    code, details, metadata = to_status(error)
+    return PortAnswer(
+        number=number,
+        status=code.name,
+        details=details,
+        failures=dict(metadata)[FAILURES_KEY],
+        message=b"",
+    )

@@ -1,0 +1,34 @@
+"""What limits count strangers by: whoever has one IPv6 address has the 2^64 beside it."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+from typing import Final
+
+NETWORK_BITS: Final = 64
+"""Of an IPv6 address: what a provider, or a router, gives to one customer or one segment at least
+(RFC 6177, RFC 7421).
+"""
+MAX_NAME: Final = 64
+"""Characters of a peer that has no IP address."""
+
+
+def prefix_of(peer: str) -> str:
+    """The IPv4 address or IPv6 /64 of gRPC's name of a peer, without its port or with it.
+
+    An IPv4 address mapped into IPv6 is that IPv4 address. What is no IP address counts as it is.
+    """
+    text = urllib.parse.unquote(peer).removeprefix("ipv4:").removeprefix("ipv6:")
+    if text.count(":") == 1 or "]:" in text:
+        text = text.rpartition(":")[0]
+    text = text.strip("[]")
+    try:
+        address = ipaddress.ip_address(text.split("%", 1)[0])
+    except ValueError:
+        return peer[:MAX_NAME]
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.IPv6Network((address, NETWORK_BITS), strict=False))
+    return str(address)
