@@ -298,6 +298,7 @@ LOCAL = {
     "audit witness",
     "auth can-i",
     "broker acl",
+    "broker config",
     "context add",
     "context use",
     "context list",
