@@ -1,15 +1,22 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup quick unit coverage demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs model clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs blocks matrix model clean
 RUNS ?= 1000
 PY := .venv/bin/python
+SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 SOURCE ?=
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+try: setup ## A small fleet to try things on, left running; says what to look at. Begin here
+	@.venv/bin/framegate-sim up
+
 setup: ## Make .venv; install missing Debian packages where allowed
-	@PYTHON="$(PYTHON)" && export PYTHON="$${PYTHON:-python3}" && ./scripts/setup.sh
+	@$(SETUP) run
+
+setup-dev: ## The same, with what checks and tests need
+	@$(SETUP) dev
 
 demo: setup ## Tell the story on loopback; SOURCE=DIR inspects a folder of your images too
 	@$(PY) -m framegate_simulators.demo.chain $(if $(SOURCE),--source "$(SOURCE)")
@@ -29,23 +36,23 @@ test: check ## All checks, then all tests
 quick: ## Before each commit: all checks, and beside them the unit tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check unit
 
-unit: setup ## The unit tests alone
+unit: setup-dev ## The unit tests alone
 	@$(PY) -m pytest -n 2 tests/unit
 
-coverage: setup ## Measure branch coverage; fails under 97 % of the core
+coverage: setup-dev ## Measure branch coverage; fails under 97 % of the core
 	@./scripts/coverage.sh
 
-check: setup ## Format, lint, types, layers, module borders, stale generated code
+check: setup-dev ## Format, lint, types, layers, module borders, stale generated code
 	@$(PY) -m ruff format --check -q . && $(PY) -m ruff check -q .
 	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
 	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
-	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py && $(PY) scripts/borders.py
+	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py && $(PY) scripts/borders.py && $(PY) scripts/blocks.py
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run
 
-fuzz: setup ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the kept corpus
+fuzz: setup-dev ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the kept corpus
 	@./scripts/fuzz.sh
 
 attack: setup ## Try every threat of the list against a live controller
@@ -54,14 +61,20 @@ attack: setup ## Try every threat of the list against a live controller
 chaos-line: setup ## kill -9 at random, RUNS times (1000): nothing uninspected is let through
 	@$(PY) -m framegate_simulators.plant.chaos_line --runs $(RUNS)
 
-proto: setup ## Generate Python from proto/
+proto: setup-dev ## Generate Python from proto/
 	@./scripts/proto.sh
 
-pages: setup ## Write the reference pages that are made from declarations
+pages: setup-dev ## Write the reference pages that are made from declarations
 	@$(PY) scripts/pages.py
 
-docs: setup ## Build the documentation's site into build/site; strict
+docs: setup-dev ## Build the documentation's site into build/site; strict
 	@./scripts/docs.sh
+
+blocks: setup-dev ## Run every code block of README and docs as a reader would paste it
+	@$(PY) -m pytest -q tests/blocks
+
+matrix: ## Run both commands in bare root file systems; SYSTEMS, COMMANDS (needs root and mmdebstrap)
+	@./scripts/matrix.sh
 
 model: setup ## Train the default model from nothing, for MINUTES (66)
 	@./scripts/model.sh

@@ -1,8 +1,11 @@
 #!/bin/sh
-# Makes .venv with everything Framegate's commands, tests and demonstration need. Safe to run again: it does only what is missing.
+# Makes .venv with everything that Framegate's commands and demonstrations need; with `dev`, what checks and tests need too.
+# Safe to run again: it does only what is missing. With SAY=1 it also says so where nothing was.
 set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
+LEVEL=${1:-run}
+case $LEVEL in run) pins=requirements.txt ;; dev) pins="requirements.txt requirements-dev.txt" ;; *) echo "usage: $0 [run|dev]" >&2; exit 2 ;; esac
 
 say() { printf '%s\n' "framegate setup: $*" >&2; }
 
@@ -14,7 +17,7 @@ missing=""
 need() { missing="$missing $1"; }
 command -v swtpm >/dev/null || need swtpm
 { command -v mosquitto || test -x /usr/sbin/mosquitto; } >/dev/null || need mosquitto
-command -v softhsm2-util >/dev/null || need softhsm2
+if [ "$LEVEL" = dev ]; then command -v softhsm2-util >/dev/null || need softhsm2; command -v openssl >/dev/null || need openssl; fi
 { /sbin/ldconfig -p 2>/dev/null || ldconfig -p; } | grep -q 'libseccomp\.so\.2' || need libseccomp2
 command -v gcc >/dev/null || need gcc
 command -v pkg-config >/dev/null || need pkg-config
@@ -32,11 +35,35 @@ if [ -n "$missing" ]; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null
 fi
 
-want=$(cat requirements.txt pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)
-if [ "$(cat .venv/framegate-setup 2>/dev/null || true)" != "$want" ] || ! .venv/bin/python -c 'import framegate' 2>/dev/null; then
+# An environment is worth something only where it runs this checkout: one that was copied or moved here has another's paths in
+# its programs, and runs the other's code.
+if [ -e .venv ]; then
+    runs=$(.venv/bin/python -c 'import os, sys; import framegate; print(os.path.realpath(sys.prefix)); print(os.path.realpath(framegate.__file__))' 2>/dev/null || true)
+    first=$(head -n 1 .venv/bin/framegate 2>/dev/null || true)
+    here=$(pwd -P)
+    if [ "$runs" != "$(printf '%s\n%s' "$here/.venv" "$here/core/framegate/__init__.py")" ] || { [ "$first" != "#!$here/.venv/bin/python" ] && [ "$first" != "#!$PWD/.venv/bin/python" ] && [ "${first#"#!/bin/sh"}" = "$first" ]; }; then
+        if [ -e .venv/framegate-setup ]; then say "the .venv here does not run this checkout (it was copied or moved, or its Python is gone): making it anew"; fi
+        rm -rf .venv
+    fi
+fi
+
+# shellcheck disable=SC2086
+want=$(cat $pins pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)
+done_for() { test -e .venv/framegate-setup && grep -qx "$1" .venv/framegate-setup; }
+# what tests need holds all that running needs
+whole=$(cat requirements.txt requirements-dev.txt pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)
+if ! done_for "$LEVEL $want" && ! done_for "dev $whole"; then
     say "making .venv (a few minutes on a slow network)"
+    begun=$(date +%s)
     test -x .venv/bin/python || "$PYTHON" -m venv .venv
-    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+    # shellcheck disable=SC2086
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes $(printf -- '-r %s ' $pins)
     .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-    printf '%s' "$want" > .venv/framegate-setup
+    printf '%s\n' "$LEVEL $want" > .venv/framegate-setup
+    SAY=1 made="made in $(($(date +%s) - begun)) s, "
+fi
+if [ "${SAY:-}" = 1 ]; then
+    what="framegate's commands"
+    if done_for "dev $whole"; then what="$what, checks and tests"; fi
+    say ".venv has $what, for this checkout ($(.venv/bin/python -V), ${made:-}$(du -sm .venv | cut -f1) MB). Next: make try"
 fi

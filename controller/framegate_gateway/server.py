@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 import secrets
-import socket
 import sqlite3
 from typing import Any, Final
 
@@ -25,8 +24,10 @@ from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.pinned_model import PinnedModel
 from framegate_gateway.inference.remote import Backend
 from framegate_gateway.inference.signed_folder import signed_files
+from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
+from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
@@ -48,6 +49,7 @@ from framegate_gateway.vault.egress import Egress, EgressRules
 from framegate_gateway.vault.frames import FrameVault
 from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
+from framegate_gateway.verdicts.lines import HEARD, Lines
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
 from framegate_host.key_files import read_public_key
@@ -123,6 +125,9 @@ class GatewayProcess:
         self.publisher = (
             Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
         )
+        self.lines = Lines(self.keys, self.view.now_ms)
+        if self.publisher is not None:
+            self.publisher.hear(HEARD, self.lines.take)
         self.receipts = ReceiptStore(settings.state)
         self.vault, self.locked = self._open_vault()
         self.retention = ReceiptRetention(
@@ -163,7 +168,7 @@ class GatewayProcess:
         for port in filter(
             None, (self.settings.port, self.settings.operator_port, self.settings.inference_port)
         ):
-            _require_free(self.settings.host, port)
+            require_free(self.settings.host, port)
         await self.models.start()
         engine = self.models.engine
         log.warning(
@@ -327,9 +332,17 @@ class GatewayProcess:
             egress,
             self.locked,
             self.learner,
-            self.pinned,
-            self.parts,
-            self.retention,
+            StatusReport(
+                keys=self.keys,
+                view=self.view,
+                models=self.models,
+                journal=self.journal,
+                pinned=self.pinned,
+                parts=self.parts,
+                broker=self.publisher,
+                lines=self.lines,
+                retention=self.retention,
+            ),
         )
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:
@@ -379,17 +392,3 @@ def _backend(settings: GatewaySettings) -> Backend | None:
         return None
     root, certificate, key = tls / "root.pem", tls / "certificate.pem", tls / "key.pem"
     return Backend(s.backend, s.backend_model, s.backend_name, root, certificate, key)
-
-
-def _require_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise Unavailable.of(
-                Reason.UNAVAILABLE,
-                f"{host}:{port} free to listen on",
-                error.strerror or error,
-                "another gateway may be running; choose --port and --operator-port",
-            ) from error

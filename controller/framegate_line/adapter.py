@@ -17,6 +17,7 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.identity.certificates import from_ms
 from framegate.signed.decision import Decision, Notice
+from framegate.signed.line_state import LineState
 from framegate.signed.statement import Outcome, Verdict, verify_verdict
 from framegate_line.credentials import Credentials
 from framegate_line.ledger import NOT_TAKEN, SENT, Ledger
@@ -41,6 +42,8 @@ from framegate_line.triggers import PartSource
 log = logging.getLogger(__name__)
 BEAT_S: Final = 0.25
 """Between two heartbeats; a PLC's watchdog waits for a few of them."""
+STATE_BEATS: Final = 4
+"""Heartbeats between two words on the outputs: one a second is what a person wants to know."""
 EARLY: Final = 256
 """Verdicts that came before their trigger and wait for it: a fast camera overtakes a slow PLC by a
 few parts.
@@ -76,6 +79,7 @@ class Adapter:
         outputs: Sequence[Output],
         now_ms: Callable[[], int] | None = None,
         retention: Retention = DEFAULT_RETENTION,
+        tell_state: Callable[[bytes], None] | None = None,
     ) -> None:
         self.rules, self.ledger, self._credentials, self._outputs = (
             rules,
@@ -84,6 +88,7 @@ class Adapter:
             outputs,
         )
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
+        self._tell_state = tell_state
         self.duplicates = self.refused = 0
         self._in_a_row = 0
         self._retention, self._nearly_full = retention, False
@@ -311,19 +316,37 @@ class Adapter:
         while True:
             self._beats += 1
             self.evict(self.now_ms())
-            await self._tell(
+            refusing = await self._tell(
                 lambda output, envelope: output.beat(self._beats, envelope),
                 Notice(self.rules.line, "heartbeat", self._beats, "", self.now_ms()),
             )
+            if self._beats % STATE_BEATS == 0:
+                self._say_state(refusing)
             await asyncio.sleep(BEAT_S)
 
-    async def _tell(self, call: Callable[[Output, bytes], Awaitable[None]], notice: Notice) -> None:
-        envelope = notice.seal(self._credentials.der, self._credentials.sign)
+    def _say_state(self, refusing: frozenset[str]) -> None:
+        """Tell whoever looks which outputs took the last heartbeat. Nobody there is no fault."""
+        if self._tell_state is None:
+            return
+        taking = tuple(o.name for o in self._outputs if o.name not in refusing)
+        state = LineState(self.rules.line, taking, tuple(sorted(refusing)), self.now_ms())
+        try:
+            self._tell_state(state.seal(self._credentials.der, self._credentials.sign))
+        except Unavailable as error:
+            log.info("%s", error)
+
+    async def _tell(
+        self, call: Callable[[Output, bytes], Awaitable[None]], notice: Notice
+    ) -> frozenset[str]:
+        """Tell every output; returns the names of those that did not take it."""
+        envelope, refusing = notice.seal(self._credentials.der, self._credentials.sign), set()
         for output in self._outputs:
             try:
                 await call(output, envelope)
             except Unavailable as error:
+                refusing.add(output.name)
                 log.info("%s", error)
+        return frozenset(refusing)
 
     async def _prune(self) -> None:
         while True:

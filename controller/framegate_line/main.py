@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from framegate.errors import Reason
+from framegate.signed.line_state import STATE_TOPIC
 from framegate_host import console
 from framegate_host.console import service_exit_code, talk
 from framegate_host.logs import start_logging
@@ -79,7 +80,15 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
     rules, by_broker = settings.rules, settings.triggers == MQTT
     book = Ledger(settings.ledger, rules.line)
     outputs: list[Output] = []
-    adapter = Adapter(rules, book, credentials, outputs, retention=settings.retention)
+    state_topic = STATE_TOPIC.format(line=rules.line)
+    adapter = Adapter(
+        rules,
+        book,
+        credentials,
+        outputs,
+        retention=settings.retention,
+        tell_state=lambda envelope: link.publish(state_topic, envelope),
+    )
     address, name = settings.broker, settings.broker_name
     link = LineBroker(rules, credentials, address, name, adapter.verdict, triggers=by_broker)
     outputs += [_output(text, rules.line, link) for text in settings.output]

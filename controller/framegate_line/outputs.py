@@ -44,8 +44,10 @@ watchdog long before.
 
 class Output(Protocol):
     """Something that lets parts through. All methods raise Unavailable where it did not take the
-    message: the part is then diverted by itself.
+    message: the part is then diverted by itself. `name` is how the command line names it.
     """
+
+    name: str
 
     async def expect(self, sequence: int) -> None:
         """A part has entered under this trigger sequence: what still permits that number ends."""
@@ -69,7 +71,7 @@ class MqttOutput:
     """
 
     def __init__(self, line: str, publish: Callable[[str, bytes], None]) -> None:
-        self._line, self._publish = line, publish
+        self.name, self._line, self._publish = "mqtt", line, publish
 
     async def expect(self, sequence: int) -> None:
         """Nothing: a decision names its trigger and says until when it is valid."""
@@ -105,6 +107,7 @@ class ModbusOutput:
 
     def __init__(self, host: str, port: int) -> None:
         self._where = f"{host}:{port}"
+        self.name = f"modbus:{self._where}"
         self._turn = asyncio.Lock()
         self._clean = False
         self._ends: dict[int, asyncio.TimerHandle] = {}
@@ -221,7 +224,7 @@ class FileOutput:
     """Decisions and notices as lines of JSON, each on disk before the next."""
 
     def __init__(self, path: Path) -> None:
-        self._file = append_private(path)
+        self.name, self._file = f"file:{path.name}", append_private(path)
 
     async def expect(self, sequence: int) -> None:
         """A file permits nothing."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -17,6 +17,7 @@ from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of, summary_json
 from framegate_operator.options import Command, Context, Output, for_kind, read, write
 from framegate_operator.output import ago, errors, in_words, show_table
+from framegate_operator.traffic import Traffic, ask_traffic, frames_cells, frames_json
 from framegate_proto.v1 import framegate_pb2 as pb
 
 _HELP: Final = MappingProxyType(
@@ -39,42 +40,41 @@ def device_commands(kind: str) -> typer.Typer:
 def list_(kind: str, output: Output = "table", context: Context = None) -> None:
     """All of them, with their state."""
     with errors():
-        with operator_stub(load_context(context)) as stub:
-            devices = stub.List(pb.ListRequest(kind=kind)).devices
+        operator = load_context(context)
+        with operator_stub(operator) as stub:
+            everything = stub.List(pb.ListRequest()).devices
+        devices = [d for d in everything if d.kind == kind]
+        traffic = ask_traffic(operator, everything) if kind == "camera" else None
         if output == "json":
-            show_json([summary_json(d) for d in devices])
+            show_json([_json(d, traffic) for d in devices])
             return
         invite = f"framegate {kind} invite NAME --profile PROFILE"
-        show_table(
-            _COLUMNS, list(map(_row, devices)), empty=f"no {kind} yet; make a ticket: {invite}"
-        )
+        sent = ("frames/s", "last frame") if traffic is not None else ()
+        columns = ("name", "zone", "state", "since", *sent, "last result", "result", "profile")
+        rows = [_row(d, traffic) for d in devices]
+        empty = f"no {kind} yet; make a ticket: {invite}"
+        show_table((*columns, "reasons", ""), rows, empty=empty)
 
 
-_COLUMNS: Final = (
-    "name",
-    "zone",
-    "state",
-    "since",
-    "last result",
-    "result",
-    "profile",
-    "reasons",
-    "",
-)
-
-
-def _row(d: pb.DeviceSummary) -> tuple[object, ...]:
+def _row(d: pb.DeviceSummary, traffic: Traffic | None) -> tuple[object, ...]:
     return (
         d.name,
         d.zone,
         d.state,
         ago(d.since_ms),
+        *(frames_cells(traffic, d.device) if traffic is not None else ()),
         ago(d.last_result_ms),
         in_words(d.result_remaining_ms),
         d.profile,
         d.failures or "",
         "maintenance" if d.maintenance_until_ms else "",
     )
+
+
+def _json(d: pb.DeviceSummary, traffic: Traffic | None) -> dict[str, Any]:
+    """A machine as data; a camera with what is known of its frames."""
+    sent = {"frames": frames_json(traffic, d.device)} if traffic is not None else {}
+    return summary_json(d) | sent
 
 
 def _change(verb: str, purpose: str) -> tuple[str, Command]:

@@ -15,6 +15,7 @@ from framegate_host.console import safe, show_json
 from framegate_operator.connection import first_answer, load_context
 from framegate_operator.options import Context, read
 from framegate_operator.output import ago, data, errors, show_table
+from framegate_operator.verdict_names import VerdictName, verdict_named
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Where a verdict comes from.")
@@ -25,9 +26,7 @@ _SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/definitions/RunEv
 @app.command("show")
 @read
 def show(
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="Verdict id or its unique beginning.")
-    ],
+    identifier: VerdictName,
     output: Annotated[
         str, typer.Option("--output", "-o", help="table, json or openlineage")
     ] = "table",
@@ -40,8 +39,9 @@ def show(
         nothing = Refused.of(
             Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list"
         )
-        request = pb.LineageRequest(id=identifier)
-        _, reply = first_answer(load_context(context), lambda s: s.Lineage(request), nothing)
+        operator = load_context(context)
+        request = pb.LineageRequest(id=verdict_named(operator, identifier))
+        _, reply = first_answer(operator, lambda s: s.Lineage(request), nothing)
         chain = json.loads(reply.lineage)
         if output == "json":
             show_json(chain)

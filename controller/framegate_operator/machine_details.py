@@ -14,6 +14,7 @@ from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, detail_of, summary_json
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, data, errors, failure_json, in_words, show_table, until
+from framegate_operator.traffic import Traffic, ask_traffic, frames_cells, frames_json
 from framegate_proto.v1 import framegate_pb2 as pb
 
 _WHAT_TRUST_MEANS: Final = MappingProxyType(
@@ -60,13 +61,19 @@ def why(kind: str, name: Name, output: Output = "table", context: Context = None
     Exit code 6 unless trusted.
     """
     with errors():
-        with operator_stub(load_context(context)) as stub:
+        operator = load_context(context)
+        with operator_stub(operator) as stub:
             detail = detail_of(stub, name, kind)
+            devices = stub.List(pb.ListRequest()).devices if kind == "camera" else ()
+        traffic = ask_traffic(operator, devices)
         if output == "json":
             members = {"device", "state", "since_ms", "failures", "failures_ms"}
-            show_json({k: v for k, v in _detail_json(detail).items() if k in members})
+            body = {k: v for k, v in _detail_json(detail).items() if k in members}
+            if kind == "camera":
+                body["frames"] = frames_json(traffic, detail.summary.device)
+            show_json(body)
         else:
-            _tell_why(detail)
+            _tell_why(detail, traffic)
         if detail.summary.state != "trusted":
             raise typer.Exit(EXIT_UNTRUSTED)
 
@@ -119,10 +126,13 @@ def _cut(value: Any) -> object:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _tell_why(detail: pb.DeviceDetail) -> None:
+def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
     s = detail.summary
     means = _WHAT_TRUST_MEANS.get(s.state, "")
     data.print(f"{safe(s.device)} is [bold]{s.state}[/], since {ago(s.since_ms)}: {means}.")
+    silence = traffic.silence(s.device) if s.kind == "camera" else ""
+    if s.kind == "camera":
+        data.print(safe(_frames(s, traffic)))
     moves = (e for e in detail.events if e.to_state == s.state and e.from_state != s.state)
     moved = next(moves, None)
     if moved is not None:
@@ -134,17 +144,29 @@ def _tell_why(detail: pb.DeviceDetail) -> None:
         checks = f"{len(failures)} check{'s' if len(failures) > 1 else ''}"
         data.print(f"\nIts evidence of {ago(detail.failures_ms)} failed in {checks}:")
         show_failures(failures, data)
-    data.print(f"\nNext: {_next(s, bool(failures))}")
+    data.print(f"\nNext: {_next(s, bool(failures), silence)}")
 
 
 def _reason(value: str) -> Reason:
     return Reason(value) if value in set(Reason) else Reason.INTERNAL
 
 
-def _next(s: pb.DeviceSummary, failed: bool) -> str:
+def _frames(s: pb.DeviceSummary, traffic: Traffic) -> str:
+    """What of its frames: how fast they come, or why none do."""
+    silence, camera = traffic.silence(s.device), traffic.of(s.device)
+    if silence or camera is None:
+        return f"{s.state.capitalize()}, but {silence}."
+    lately = ", ".join(f"{n} {o}" for o, n in sorted(camera.outcomes.items())) or "none"
+    rate, last = frames_cells(traffic, s.device)
+    return f"Frames: {rate} a second, the last {last}; in the last minute {lately}."
+
+
+def _next(s: pb.DeviceSummary, failed: bool, silence: str) -> str:
     def command(verb: str) -> str:
         return f"framegate {s.kind} {verb} {s.name}"
 
+    if s.state == "trusted" and silence:
+        return "see to its source and its agent (framegate-agent doctor); framegate status"
     if s.state == "trusted":
         return "nothing to do"
     if s.state == "invited":

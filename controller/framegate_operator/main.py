@@ -18,6 +18,7 @@ _LEFT: Final = (
     (
         "see",
         {
+            "status": "one screen, what is next",
             "fleet": "how many stand where",
             "top": "the fleet, live",
             "events": "what happened",
@@ -106,7 +107,8 @@ _MODULES: Final = MappingProxyType(
         "replay": ("rollouts", "replay"),
         "result": ("results", "app"),
         "rollout": ("rollouts", "app"),
-        "top": ("zones", "top"),
+        "status": ("status", "status"),
+        "top": ("top", "top"),
         "trust": ("fleet", "trust"),
         "verdict": ("verdicts", "app"),
         "whoami": ("signin", "whoami"),

@@ -137,11 +137,16 @@ def ago(ms: int) -> str:
     """How long ago, in words."""
     if not ms:
         return "never"
-    seconds = max(0, int(time.time() - ms / 1000))
+    return f"{span(max(0.0, time.time() - ms / 1000))} ago"
+
+
+def span(seconds: float) -> str:
+    """A time span in words: its largest unit."""
+    whole = int(seconds)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
 
 
 def in_words(ms: int) -> str:

@@ -29,6 +29,7 @@ from framegate_operator.connection import gateway_stub, gateways, load_context, 
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
+from framegate_operator.verdict_names import VerdictName, verdict_named
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Proofs of verdicts.")
@@ -41,9 +42,7 @@ MAX_FILE_BYTES = 1024**3
 @app.command()
 @read
 def show(
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="Verdict id or its unique beginning.")
-    ],
+    identifier: VerdictName,
     output: Output = "table",
     context: Context = None,
 ) -> None:
@@ -52,7 +51,7 @@ def show(
     """
     with errors():
         operator = load_context(context)
-        receipt = _one(operator, identifier)
+        receipt = _one(operator, verdict_named(operator, identifier))
         verified = _verified(receipt, operator.root, need_camera=False, need_log=False)
         result = _result(operator, verified.claims["fg"].get("result_id", ""))
         if output == "json":

@@ -7,22 +7,19 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.identity.certificates import from_ms
-from framegate.signed.dsse import envelope_certificate, parse_envelope
 from framegate.signed.statement import Verdict
 from framegate_host.console import safe, show_failures, show_json, talk
 from framegate_host.private_files import write_private
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
-from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, show_table
+from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Verdicts on parts.")
@@ -44,7 +41,7 @@ def list_(
         for device, address in gateways(operator):
             try:
                 with gateway_stub(operator, device, address) as stub:
-                    verdicts += _verified(
+                    verdicts += verified_verdicts(
                         operator,
                         stub.ListVerdicts(
                             pb.ListVerdictsRequest(limit=limit, device=camera, outcome=outcome)
@@ -81,7 +78,7 @@ def watch(
         try:
             with gateway_stub(operator, device, address) as stub:
                 for batch in stub.WatchVerdicts(pb.ListVerdictsRequest(device=camera), stream=True):
-                    for verdict in _verified(operator, batch.verdicts):
+                    for verdict in verified_verdicts(operator, batch.verdicts):
                         if output == "json":
                             print(json.dumps(asdict(verdict)), flush=True)
                         else:
@@ -125,7 +122,7 @@ def picture(
 
 @app.command()
 def show(
-    verdict_id: Annotated[str, typer.Argument(help="Verdict id or its unique beginning.")],
+    verdict_id: VerdictName,
     picture: Annotated[
         Path,
         typer.Option(
@@ -141,14 +138,16 @@ def show(
         nothing = Refused.of(
             Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list"
         )
+        operator = load_context(context)
+        identifier = verdict_named(operator, verdict_id)
         device, reply = first_answer(
-            load_context(context),
-            lambda stub: stub.ShowVerdict(pb.PictureRequest(verdict_id=verdict_id)),
+            operator,
+            lambda stub: stub.ShowVerdict(pb.PictureRequest(verdict_id=identifier)),
             nothing,
         )
         write_private(picture, reply.png)
         talk.print(
-            f"{picture} from {safe(device)}; what proves it: framegate receipt show {verdict_id}"
+            f"{picture} from {safe(device)}; what proves it: framegate receipt show {identifier}"
         )
 
 
@@ -160,29 +159,3 @@ def _row(v: Verdict) -> tuple[str, ...]:
         f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]
     ) + (" …" if len(v.defects) > 4 else "")
     return ago(v.issued_at_ms), v.part, v.device.split(".")[-1], v.outcome, what, v.verdict_id
-
-
-def _verified(operator: OperatorContext, envelopes: Any) -> list[Verdict]:
-    """Verdicts whose signature holds, judged at the time each was made; one that does not verify is
-    an error, not a gap.
-    """
-    verdicts = []
-    for envelope in envelopes:
-        certificate = envelope_certificate(parse_envelope(envelope, Verdict.TYPE))
-        at = min(
-            max(datetime.now(UTC), certificate.not_valid_before_utc),
-            certificate.not_valid_after_utc,
-        )
-        verdict, _ = Verdict.verify(
-            envelope, operator.authority_certificates, operator.root_certificate, at
-        )
-        if (
-            not certificate.not_valid_before_utc
-            <= from_ms(verdict.issued_at_ms)
-            <= certificate.not_valid_after_utc
-        ):
-            raise Refused.of(
-                Reason.VERDICT, "a verdict made while its key's certificate lived", "another"
-            )
-        verdicts.append(verdict)
-    return verdicts

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from framegate.errors import Reason, Unavailable
 from framegate_agent.camera.sources import FrameSource, write_shots
+from framegate_host.console import errors
 from framegate_simulators.boards.boards import write_boards
 from framegate_simulators.boards.camera import DrawnBoards, TriggeredBoards
 from framegate_simulators.fixtures.access import totp_now
@@ -20,6 +23,7 @@ from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.machine import Machine
 from framegate_simulators.machine.tpm import EK_KINDS, TpmMaker
+from framegate_simulators.plant.processes import PlantError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,6 +70,27 @@ def camera(
         write_shots(source, sys.stdout.buffer, rate=0 if trigger else rate, repeat=False)
     except (BrokenPipeError, KeyboardInterrupt):
         raise typer.Exit(0) from None
+
+
+@app.command()
+def up(
+    folder: Annotated[
+        Path, typer.Option(help="Where every file of it goes; what an earlier one left is removed.")
+    ] = Path("build/try"),
+    rate: Annotated[float, typer.Option(min=0.1, max=20, help="Boards a second.")] = 2.0,
+) -> None:
+    """Raise a small fleet to try things on, and leave it running: controller, operator, gateway,
+    one camera that never ends. Says what to look at next; Ctrl-C ends it.
+    """
+    from framegate_simulators.demo.up import TryPlant
+
+    with errors():
+        try:
+            TryPlant(folder, rate, Console(highlight=False)).run()
+        except PlantError as error:
+            raise Unavailable.of(Reason.UNAVAILABLE, "a fleet that runs", str(error)) from error
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
 
 
 @app.command()

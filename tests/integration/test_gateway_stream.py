@@ -12,6 +12,7 @@ import pytest
 from framegate.errors import FramegateError, Reason
 from framegate.identity.certificates import load_authorities
 from framegate.wire import Captured
+from framegate_agent.camera.heads import sign_owed
 from framegate_gateway.admission.budget import MAX_IN_FLIGHT
 from framegate_proto.edge import from_failures, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -193,7 +194,7 @@ async def test_an_operators_certificate_sends_no_frames_and_a_cameras_reads_no_v
     )
     async with gate.channel(gate.operator_port, operator) as channel:
         status = await rpc.GatewayOperatorStub(channel).Status(pb.ListRequest())
-        assert status.gateway == HOST and status.gate_open
+        assert status.gateway == HOST and status.gate_open and status.now_ms and not status.broker
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await rpc.GatewayOperatorStub(channel).Picture(pb.PictureRequest(verdict_id="x\x1b"))
         assert from_rpc_error(caught.value, "").reason == Reason.NOT_FOUND
@@ -204,6 +205,28 @@ async def test_an_operators_certificate_sends_no_frames_and_a_cameras_reads_no_v
     async with gate.channel(gate.operator_port, camera) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await rpc.GatewayOperatorStub(channel).ListVerdicts(pb.ListVerdictsRequest(), timeout=5)
+
+
+@pytest.mark.parametrize("in_peace", [True, False])
+async def test_a_gateway_tells_what_a_camera_sent_and_how_its_stream_ended(gate, in_peace):
+    def row():
+        (only,) = gate.journal.traffic.rows(gate.view.now_ms())
+        return only
+
+    async with gate.stream() as channel:
+        call = rpc.FramesStub(channel).Stream()
+        session = await gate.opened(call)
+        await call.write(pb.CameraMessage(frame=session.seal(head(1), b"image 1")))
+        assert gate.verdict(await call.read()).outcome == "PASS"
+        sent = row()
+        assert (sent.device, sent.streams, sent.outcomes) == (CAMERA, 1, {"PASS": 1})
+        assert sent.last_frame_ms >= sent.begun_ms > 0
+        if in_peace:
+            await call.write(pb.CameraMessage(head=sign_owed(session.owed, gate.camera, 5)))
+            assert (await call.read()).WhichOneof("kind") == "head_taken"
+        call.cancel()
+    await until(lambda: not row().streams)
+    assert row().in_peace is in_peace and row().ended_ms >= sent.last_frame_ms
 
 
 def test_authorities_that_the_root_did_not_sign(keys, tmp_path):

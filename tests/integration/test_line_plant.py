@@ -43,6 +43,25 @@ def test_parts_in_are_outcomes_out(line):
     assert ledger["parts"] == len(line.conveyor.parts)
 
 
+def test_one_screen_tells_of_the_line_its_outputs_and_the_broker(line):
+    line.healed()
+
+    def told():
+        body = line.plant.ask("status")
+        (row,) = body["lines"] or [None]
+        return body if row is not None and not row["silent"] and not row["refusing"] else None
+
+    body = wait_for("the line to be heard by a gateway", told, 30)
+    assert body["lines"][0]["line"] == LINE and "mqtt" in body["lines"][0]["taking"]
+    assert {g["broker"] for g in body["gateways"]} == {"connected"}
+    cameras = {c["name"]: c["frames"] for c in body["cameras"]}
+    assert cameras["cam1"]["known"] and cameras["cam1"]["streams"] == 1, cameras
+    for view in (("camera", "list"), ("top",)):
+        rows = {r["device"]: r for r in line.plant.ask(*view)}
+        assert rows[line.cameras[0]]["frames"]["streams"] == 1
+    assert line.plant.ask("camera", "why", "cam1")["frames"]["known"]
+
+
 def test_n123_fail_over_to_the_second_gateway_without_a_lost_part(line):
     line.healed()
     first, before = line.serving(), len(line.conveyor.parts)

@@ -17,6 +17,7 @@ from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
+from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.retention import ReceiptRetention
 from framegate_gateway.receipts.store import ReceiptStore
@@ -77,7 +78,13 @@ class Gate:
                 self.engine,
                 self.journal,
                 self.receipts,
-                retention=ReceiptRetention(self.receipts, 2**20),
+                report=StatusReport(
+                    keys=self.keys,
+                    view=self.view,
+                    models=self.engine,
+                    journal=self.journal,
+                    retention=ReceiptRetention(self.receipts, 2**20),
+                ),
             ),
             self.operators,
         )

@@ -30,7 +30,8 @@ RULES = Rules("press-7", "line-1", (CAM1, CAM2), deadline_ms=1000, stop_after=3,
 class RecordingOutput:
     """An output that remembers, and can be made to fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, name="recording") -> None:
+        self.name = name
         self.decisions, self.stops, self.beats, self.broken = [], [], 0, False
         self.expected = []
 
@@ -43,6 +44,8 @@ class RecordingOutput:
         self.decisions.append((decision, envelope))
 
     async def beat(self, count, envelope):
+        if self.broken:
+            raise Unavailable.of(Reason.LINE_OUTPUT, "an output", "broken")
         self.beats += 1
 
     async def ask_stop(self, notice, envelope):

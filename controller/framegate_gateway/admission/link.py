@@ -76,7 +76,8 @@ class _Session:
 
 class CameraLink:
     """Admission for one connection of one camera. Every method raises Malformed or Refused and then
-    leaves the link as it was.
+    leaves the link as it was. `signed_off` tells that the camera has signed for the session it
+    opened last, as it does when it leaves in peace.
     """
 
     def __init__(self, certificate: x509.Certificate, keys: GatewayKeys, view: TrustView) -> None:
@@ -90,6 +91,7 @@ class CameraLink:
         self._spki_sha256 = sha256(self._identity.spki)
         self.source = ""
         self.opened = b""
+        self.signed_off = False
         self.policies: tuple[str, ...] = ()
         self._model = ""
         self._masks: OrderedDict[bytes, tuple[Polygon, ...]] = OrderedDict({b"": ()})
@@ -183,14 +185,16 @@ class CameraLink:
             grant.issued_at_ms + grant.ttl_s * 1000,
             facts,
         )
-        self.opened = offer.session
+        self.opened, self.signed_off = offer.session, False
         return offer.kid
 
     def head(self, head_bytes: bytes, signature: bytes, tree: bytes) -> TakenHead:
         """A head that this camera signed over one of its sessions, which may be an earlier
         connection's (`verify_camera_head`). That the session was this camera's, the store knows.
         """
-        return verify_camera_head(head_bytes, signature, tree, self.device, self._identity.key)
+        taken = verify_camera_head(head_bytes, signature, tree, self.device, self._identity.key)
+        self.signed_off = self.signed_off or taken.session == self.opened
+        return taken
 
     def refresh(self, der: bytes) -> None:
         """A fresh certificate in-band: of the same device and the same key, alive now. Raises

@@ -83,8 +83,10 @@ class Conversations:
                 await write_one(message)
 
         talk: _Conversation | None = None
+        link: CameraLink | None = None
         try:
             link = link_of()
+            self._maker.traffic.began(link.device, self._view.now_ms())
             link.standing()
             talk = _Conversation(link, self._budgets.setdefault(link.device, CameraBudget()))
             await write(pb.GatewayMessage(offer=link.offer()))
@@ -105,6 +107,9 @@ class Conversations:
             )
             await write(pb.GatewayMessage(refusal=pb.Refusal(failures=to_failures(fault.failures))))
         finally:
+            if link is not None:
+                now = self._view.now_ms()
+                self._maker.traffic.ended(link.device, now, in_peace=link.signed_off)
             for task in talk.tasks if talk is not None else ():
                 task.cancel()
 

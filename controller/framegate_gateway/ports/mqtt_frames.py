@@ -27,6 +27,8 @@ from framegate_host.broker_client import HandOver
 from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
+FRAMES: Final = "framegate/v1/frames/+/{device}/+"
+"""Sealed frames that are addressed to this gateway."""
 MAX_LINKS: Final = 256
 """Conversations at once; each may hold some frames."""
 MAX_LINKS_CAMERA: Final = 8
@@ -100,7 +102,7 @@ class MqttFrames:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         hand_over = HandOver(self._loop, HANDED_OVER, PATIENCE_S)
-        publisher.receive(lambda topic, payload: self._came(hand_over, topic, payload))
+        publisher.hear(FRAMES, lambda topic, payload: self._came(hand_over, topic, payload))
 
     def _came(self, hand_over: HandOver, topic: str, payload: bytes) -> None:
         """In the client's thread."""

@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.wire import sha256
-from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
-from framegate_gateway.inference.pinned_model import PinnedModel
+from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.operator_access import (
     AuthorisedCall,
     Context,
@@ -27,7 +26,6 @@ from framegate_gateway.ports.operator_access import (
 )
 from framegate_gateway.receipts.lineage import lineage
 from framegate_gateway.receipts.read import Wanted, receipts
-from framegate_gateway.receipts.retention import ReceiptRetention, receipts_kept
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import GatewayKeys
@@ -56,9 +54,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         egress: Egress | None = None,
         locked: str = "",
         learner: GoldenLearner | None = None,
-        pinned: PinnedModel | None = None,
-        parts: FleetParts | None = None,
-        retention: ReceiptRetention | None = None,
+        report: StatusReport | None = None,
     ) -> None:
         self._keys, self._view, self._models, self._journal, self._store = (
             keys,
@@ -68,9 +64,9 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             store,
         )
         self._vault, self._egress, self._locked = vault, egress, locked
-        self._learner, self._pinned, self._parts = learner, pinned, parts
+        self._learner = learner
+        self._report = report or StatusReport(keys=keys, view=view, models=models, journal=journal)
         self._access = OperatorAccess(keys, view, egress)
-        self._retention = retention
 
     async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
         """The latest verdicts, newest first."""
@@ -156,38 +152,9 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         return await answered(context, run)
 
     async def Status(self, request: pb.ListRequest, context: Context) -> pb.GatewayStatus:
-        """Counts and health."""
+        """Counts and health, what each camera sent lately, connections."""
         await self._access.operator(context, "gateway.status", request)
-        credentials = self._keys.credentials
-        return pb.GatewayStatus(
-            gateway=credentials.device if credentials else "",
-            model_sha256=self._models.bundle.digest.hex(),
-            outcomes=dict(self._journal.outcomes),
-            refusals=dict(self._journal.refusals),
-            gate_open=self._view.open and credentials is not None,
-            isolation=self._models.engine.isolation,
-            last_accept_ms=self._journal.last_accept_ms,
-            model=self._models.bundle.name,
-            model_state=self._model_state(),
-            known_answers=self._models.engine.known_answers,
-            parts=len(self._parts) if self._parts is not None else 0,
-            unanswered=dict(self._journal.unanswered),
-            receipts=await asyncio.to_thread(receipts_kept, self._retention),
-        )
-
-    def _model_state(self) -> str:
-        """In words: pinned or not, stopped and why, or waiting for the pinned one."""
-        stopped = self._models.barred
-        if stopped is not None:
-            return f"stopped: {stopped}"
-        if self._pinned is None or self._pinned.pin is None:
-            return "not pinned: framegate model promote"
-        if self._pinned.problem is not None:
-            return (
-                f"{self._pinned.pin.name} {self._pinned.pin.version} is pinned and not in force:"
-                f" {self._pinned.problem}"
-            )
-        return f"pinned, signed by {self._pinned.pin.signer}"
+        return await self._report.reply()
 
     async def Receipts(
         self, request: pb.ReceiptsRequest, context: Context

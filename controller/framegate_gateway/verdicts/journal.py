@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from framegate.errors import Reason
 from framegate.signed.statement import Outcome, Verdict
+from framegate_gateway.verdicts.traffic import Traffic
 
 KEPT: Final = 2_000
 PICTURES: Final = 32
@@ -36,6 +37,7 @@ class Journal:
         self.refusals: Counter[str] = Counter()
         self.unanswered: Counter[str] = Counter()
         self.last_accept_ms = 0
+        self.traffic = Traffic()
         self._frames: OrderedDict[str, KeptFrame] = OrderedDict()
         self._watchers: set[asyncio.Queue[tuple[Verdict, bytes]]] = set()
 
@@ -43,6 +45,7 @@ class Journal:
         """Keep a verdict; `frame` is given for defects."""
         self.rows.append((verdict, envelope))
         self.outcomes[verdict.outcome] += 1
+        self.traffic.decided(verdict)
         if verdict.outcome == Outcome.UNINSPECTED:
             self.refusals[verdict.reason] += 1
         else:
@@ -57,8 +60,9 @@ class Journal:
             else:
                 queue.put_nowait((verdict, envelope))
 
-    def gap(self, count: int) -> None:
+    def gap(self, device: str, count: int, now_ms: int) -> None:
         """Count triggers that never came."""
+        self.traffic.skipped(device, count, now_ms)
         self.outcomes[Outcome.UNINSPECTED] += count
         self.refusals[Reason.FRAME_GAP] += count
 

@@ -30,6 +30,7 @@ from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import Credentials, GatewayKeys, code_digest
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
 from framegate_gateway.verdicts.publish import Publisher
+from framegate_gateway.verdicts.traffic import Traffic
 
 log = logging.getLogger(__name__)
 VERDICT_LIFE_MS: Final = 30_000
@@ -83,6 +84,11 @@ class VerdictMaker:
         )
         self._models = models
         self._last: Credentials | None = None
+
+    @property
+    def traffic(self) -> Traffic:
+        """What each camera has sent lately."""
+        return self._journal.traffic
 
     async def inspected(self, admitted: Admitted, inspection: Inspection, took_ms: float) -> bytes:
         """The signed verdict on an inspected frame. Raises Unavailable (RECEIPT) where its receipt
@@ -174,7 +180,7 @@ class VerdictMaker:
             )
         except FramegateError as error:
             log.warning("a gap of %s has no receipt: %s", gap.device, error)
-        self._journal.gap(gap.count)
+        self._journal.gap(gap.device, gap.count, self._view.now_ms())
 
     def unanswered(self, reason: Reason) -> None:
         """Count what is not answered: it did not open, or its camera's budget is spent."""

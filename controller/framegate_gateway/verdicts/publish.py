@@ -1,5 +1,5 @@
-"""This gateway on an MQTT broker: signed verdicts out, QoS 1, never retained; and, where cameras
-send that way, sealed frames in.
+"""This gateway on an MQTT broker: signed verdicts out, QoS 1, never retained; what lines say of
+themselves in and, where cameras send that way, sealed frames.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final
+
+from paho.mqtt.client import topic_matches_sub
 
 from framegate.errors import Refused, Unavailable
 from framegate.signed.statement import Verdict
@@ -43,13 +45,19 @@ class Publisher:
         self._broker, self._server_name, self._keys = Broker.parse(address), server_name, keys
         self._client: BoundedClient | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._arrived: Callable[[str, bytes], None] | None = None
+        self._device = ""
+        self._heard: dict[str, Callable[[str, bytes], None]] = {}
 
-    def receive(self, arrived: Callable[[str, bytes], None]) -> None:
-        """Call `arrived` with topic and payload of every sealed frame message for this gateway, in
-        the client's thread.
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there now."""
+        return self._client is not None and self._client.is_connected()
+
+    def hear(self, topic: str, arrived: Callable[[str, bytes], None]) -> None:
+        """Call `arrived` with topic and payload of every message on `topic`, in the client's
+        thread; `{device}` in it stands for this gateway. From the next connection on.
         """
-        self._arrived = arrived
+        self._heard[topic] = arrived
 
     def renewed(self, credentials: Credentials | None) -> None:
         """The gateway has new credentials: use them for the next connection. In the event loop."""
@@ -104,9 +112,13 @@ class Publisher:
         client.loop_start()
 
     def _connected(self, client: BoundedClient, device: str) -> None:
-        if self._arrived is not None:
-            client.subscribe(f"framegate/v1/frames/+/{device}/+", qos=1)
+        self._device = device
+        for topic in self._heard:
+            client.subscribe(topic.format(device=device), qos=1)
 
     def _message(self, message: Any) -> None:
-        if self._arrived is not None and not message.retain:
-            self._arrived(message.topic, bytes(message.payload))
+        if message.retain:
+            return
+        for topic, arrived in self._heard.items():
+            if topic_matches_sub(topic.format(device=self._device), message.topic):
+                arrived(message.topic, bytes(message.payload))

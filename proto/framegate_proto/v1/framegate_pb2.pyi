@@ -4662,6 +4662,10 @@ class GatewayStatus(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     UNANSWERED_FIELD_NUMBER: _builtins.int
     RECEIPTS_FIELD_NUMBER: _builtins.int
+    CAMERAS_FIELD_NUMBER: _builtins.int
+    BROKER_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    NOW_MS_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     model_sha256: _builtins.str
     gate_open: _builtins.bool
@@ -4671,6 +4675,10 @@ class GatewayStatus(_message.Message):
     model_state: _builtins.str
     known_answers: _builtins.int
     parts: _builtins.int
+    broker: _builtins.str
+    """Empty where this gateway has no broker; else connected or away."""
+    now_ms: _builtins.int
+    """The gateway's clock at this answer: ages are counted from it."""
     @_builtins.property
     def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
@@ -4685,6 +4693,10 @@ class GatewayStatus(_message.Message):
     def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReceiptsKept]:
         """Receipts, by camera."""
 
+    @_builtins.property
+    def cameras(self) -> _containers.RepeatedCompositeFieldContainer[Global___CameraTraffic]: ...
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineRow]: ...
     def __init__(
         self,
         *,
@@ -4701,10 +4713,14 @@ class GatewayStatus(_message.Message):
         parts: _builtins.int = ...,
         unanswered: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         receipts: _abc.Iterable[Global___ReceiptsKept] | None = ...,
+        cameras: _abc.Iterable[Global___CameraTraffic] | None = ...,
+        broker: _builtins.str = ...,
+        lines: _abc.Iterable[Global___LineRow] | None = ...,
+        now_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "outcomes", b"outcomes", "parts", b"parts", "receipts", b"receipts", "refusals", b"refusals", "unanswered", b"unanswered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker", b"broker", "cameras", b"cameras", "gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "lines", b"lines", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "now_ms", b"now_ms", "outcomes", b"outcomes", "parts", b"parts", "receipts", b"receipts", "refusals", b"refusals", "unanswered", b"unanswered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -4744,3 +4760,104 @@ class ReceiptsKept(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReceiptsKept: _TypeAlias = ReceiptsKept  # noqa: Y015
+
+@_typing.final
+class CameraTraffic(_message.Message):
+    """A camera as this gateway process saw it; times by the gateway's clock, 0 for never. `outcomes` are verdicts of the
+    last minute, `reason` the most frequent one of its UNINSPECTED. `in_peace` is how the last stream that ended did: the
+    camera had signed for its last session, as it does where its source ended.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OutcomesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    BEGUN_MS_FIELD_NUMBER: _builtins.int
+    ENDED_MS_FIELD_NUMBER: _builtins.int
+    IN_PEACE_FIELD_NUMBER: _builtins.int
+    LAST_FRAME_MS_FIELD_NUMBER: _builtins.int
+    FRAMES_PER_S_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    streams: _builtins.int
+    begun_ms: _builtins.int
+    ended_ms: _builtins.int
+    in_peace: _builtins.bool
+    last_frame_ms: _builtins.int
+    frames_per_s: _builtins.float
+    reason: _builtins.str
+    @_builtins.property
+    def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        streams: _builtins.int = ...,
+        begun_ms: _builtins.int = ...,
+        ended_ms: _builtins.int = ...,
+        in_peace: _builtins.bool = ...,
+        last_frame_ms: _builtins.int = ...,
+        frames_per_s: _builtins.float = ...,
+        outcomes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun_ms", b"begun_ms", "device", b"device", "ended_ms", b"ended_ms", "frames_per_s", b"frames_per_s", "in_peace", b"in_peace", "last_frame_ms", b"last_frame_ms", "outcomes", b"outcomes", "reason", b"reason", "streams", b"streams"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CameraTraffic: _TypeAlias = CameraTraffic  # noqa: Y015
+
+@_typing.final
+class LineRow(_message.Message):
+    """A line as its adapter signed it on the broker, and when that was heard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    TAKING_FIELD_NUMBER: _builtins.int
+    REFUSING_FIELD_NUMBER: _builtins.int
+    HEARD_MS_FIELD_NUMBER: _builtins.int
+    line: _builtins.str
+    heard_ms: _builtins.int
+    @_builtins.property
+    def taking(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def refusing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        line: _builtins.str = ...,
+        taking: _abc.Iterable[_builtins.str] | None = ...,
+        refusing: _abc.Iterable[_builtins.str] | None = ...,
+        heard_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_ms", b"heard_ms", "line", b"line", "refusing", b"refusing", "taking", b"taking"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LineRow: _TypeAlias = LineRow  # noqa: Y015

@@ -35,11 +35,15 @@ from framegate_simulators.plant.site import Site
 
 class Plant(Processes, Operators):
     """A fleet called `plant` in a temporary folder. Use as a context manager: leaving it stops
-    every process and removes the folder.
+    every process and removes the folder. A `folder` of the caller's own is left as it is.
     """
 
-    def __init__(self, *, interval_s: float = 4.0, logs: Path | None = None) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="fg-"))  # short: Unix sockets have 107 bytes
+    def __init__(
+        self, *, interval_s: float = 4.0, logs: Path | None = None, folder: Path | None = None
+    ) -> None:
+        self._temporary = folder is None
+        # short: Unix sockets have 107 bytes
+        folder = folder or Path(tempfile.mkdtemp(prefix="fg-"))
         Processes.__init__(self, logs or folder / "logs")
         Operators.__init__(self, folder)
         self.interval_s = interval_s
@@ -60,14 +64,15 @@ class Plant(Processes, Operators):
         self.close()
 
     def close(self) -> None:
-        """Stop everything and remove the folder."""
+        """Stop everything and remove a temporary folder."""
         for site in self.sites.values():
             self.stop_agent(site)
         self.stop_all()
         for site in self.sites.values():
             with contextlib.suppress(Exception):
                 site.machine.power_cut()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def found_fleet(self, *extra: object) -> None:
         """framegate-controller init, and the firmware profiles of the simulated machines; `extra`

@@ -20,3 +20,12 @@ def test_each_machine_publishes_only_as_itself():
     assert not any(
         r.startswith(("topic write", "topic readwrite", "pattern")) for r in users["operator.anna"]
     ) and "#" not in "".join(r for r in users["camera.line-1.cam1"])
+
+
+def test_gateways_hear_what_lines_say_of_themselves_and_only_a_line_says_it():
+    acl = mosquitto_acl(["gateway.line-1.gw1", "camera.line-1.cam1"], ["press-7"])
+    state = "framegate/v1/lines/press-7/state"
+    users = {b.split("\n", 1)[0]: b for b in acl.split("\nuser ")[1:]}
+    assert "topic read framegate/v1/lines/+/state" in users["gateway.line-1.gw1"]
+    assert [u for u, rules in users.items() if f"topic write {state}" in rules] == ["line.press-7"]
+    assert "lines/" not in users["camera.line-1.cam1"]

@@ -1,0 +1,68 @@
+"""The console commands that a wheel installs, and what each needs beyond a plain install.
+
+Standard library alone: it speaks where nothing else is there to speak.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Final
+
+EXIT_UNAVAILABLE: Final = 7
+"""As in `framegate_host.console`, which a broken install may not be able to import."""
+OURS: Final = "framegate"
+"""What our own packages' names begin with: one of them missing is a fault, no missing extra."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A console command: the module whose `run_app` it is, and the extra that holds what its
+    commands need; empty for what a plain install is. `ways` are modules that only some ways of
+    running it need, with the extras that bring those.
+    """
+
+    name: str
+    module: str
+    extra: str
+    ways: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Run it. Where a module is missing, say which extra brings it and end with exit code 7."""
+        try:
+            import_module(self.module).run_app()
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").split(".")[0]
+            if not missing or missing.startswith(OURS):
+                raise
+            print(self.advice(missing), file=sys.stderr)
+            raise SystemExit(EXIT_UNAVAILABLE) from None
+
+    def advice(self, missing: str) -> str:
+        """What to install where the module `missing` is."""
+        extra = self.ways.get(missing, self.extra)
+        wanted = f"framegate[{extra}]" if extra else "framegate"
+        what = f"the extra {extra!r}" if extra else "an install that is whole"
+        return (
+            f"{self.name}: this command needs {what}\n"
+            f"  expected  the module {missing}\n"
+            f"  seen      none\n"
+            f"  do        pip install '{wanted}'"
+        )
+
+
+OPERATOR: Final = Program("framegate", "framegate_operator.main", "")
+CONTROLLER: Final = Program(
+    "framegate-controller",
+    "framegate_controller.main",
+    "controller",
+    {"tpm2_pytss": "tpm", "pkcs11": "pkcs11"},
+)
+AGENT: Final = Program("framegate-agent", "framegate_agent.main", "agent")
+GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway")
+MODELS: Final = Program("framegate-models", "framegate_models.main", "models")
+LINE: Final = Program("framegate-line", "framegate_line.main", "line")
+SIMULATORS: Final = Program("framegate-sim", "framegate_simulators.main", "simulators")
+PROGRAMS: Final = (OPERATOR, CONTROLLER, AGENT, GATEWAY, MODELS, LINE, SIMULATORS)

@@ -1,0 +1,112 @@
+"""Every code block of README and docs runs as a reader would paste it; see scripts/blocks.py."""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.pasted import UNTIL_S, Terminal
+
+ROOT = Path(__file__).parents[2]
+_SPEC = importlib.util.spec_from_file_location("blocks", ROOT / "scripts/blocks.py")
+blocks = importlib.util.module_from_spec(_SPEC)
+sys.modules["blocks"] = blocks
+_SPEC.loader.exec_module(blocks)
+PAGES = {p.name: p for p in blocks.pages(ROOT) if p.runs}
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+TRY_UP = "Ctrl-C here ends it"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder with a short path: Unix sockets stand in it."""
+    path = Path(tempfile.mkdtemp(prefix="fg-b-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def variables(**more: str) -> dict[str, str]:
+    """What a reader's shell knows after `make setup`: nothing of another fleet."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("FRAMEGATE", "PYTEST", "COV"))}
+    return kept | {"COLUMNS": "200", "CI": "true"} | more
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Pages that use the checkout's own build folder, one after the other."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / f"build/{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def fleet(folder: Path) -> Iterator[dict[str, str]]:
+    """A `make try` of a page's own; yields what its env file and its host's settings say."""
+    own = folder / "t"
+    terminal = Terminal(ROOT, variables(), folder)
+    try:
+        terminal.begin(f"exec .venv/bin/framegate-sim up --folder {own}\n")
+        terminal.wait_for(TRY_UP)
+        yield variables(
+            PATH=f"{ROOT}/.venv/bin:{os.environ['PATH']}",
+            FRAMEGATE_CONTEXT=str(own / "operator.json"),
+            FRAMEGATE_CONTROLLER_STATE=str(own / "controller"),
+        )
+    finally:
+        terminal.close()
+
+
+def run(page, terminal: Terminal, scratch: Path) -> None:
+    """Paste every block in order."""
+    beside: list[Terminal] = []
+    try:
+        for command in page.given:
+            shown, failed = terminal.paste(command + "\n")
+            assert not failed, f"{page.name}, given: {failed}\n{shown}"
+        for block in page.blocks:
+            where = f"{page.name}:{block.at}"
+            if block.kind is blocks.Kind.STAYS:
+                other = Terminal(ROOT, variables(), scratch)
+                beside.append(other)
+                other.begin(block.text)
+                other.wait_for(block.until)
+            elif block.kind is blocks.Kind.RUN:
+                before = len(terminal.output)
+                shown, failed = terminal.paste(block.text)
+                wrong = [one for one in failed if one[0] != block.code]
+                assert not wrong, f"{where}: {wrong}\n{shown}"
+                if block.until:
+                    terminal.wait_for(block.until, before, UNTIL_S)
+    finally:
+        for other in beside:
+            other.close()
+
+
+@pytest.mark.parametrize("name", [n for n, p in PAGES.items() if not p.on_try])
+def test_a_page_runs_in_a_clone(name: str, folder: Path):
+    with alone("blocks"):
+        terminal = Terminal(ROOT, variables(), folder)
+        try:
+            run(PAGES[name], terminal, folder)
+        finally:
+            terminal.close()
+
+
+@pytest.mark.parametrize("name", [n for n, p in PAGES.items() if p.on_try])
+def test_a_page_runs_on_make_try(name: str, folder: Path):
+    place = folder / "reader"
+    place.mkdir()
+    with fleet(folder) as known:
+        terminal = Terminal(place, known, folder)
+        try:
+            run(PAGES[name], terminal, folder)
+        finally:
+            terminal.close()
