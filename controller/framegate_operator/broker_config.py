@@ -65,7 +65,6 @@ def mosquitto_conf(
             " can take another's over.\n# Framegate's programs refuse a broker without this.",
             "use_identity_as_username true",
             "use_username_as_clientid true",
-            "allow_zero_length_clientid false",
             f"acl_file {files.acl}",
         ),
         (

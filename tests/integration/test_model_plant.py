@@ -195,7 +195,7 @@ def test_a_part_is_learnt_from_the_line_added_changed_and_taken_away(plant):
         "--source",
         "board 1, lot 12",
         "--min-size",
-        5000,
+        64,
     )
     wait_for(
         "nothing to be a defect",

@@ -72,8 +72,8 @@ def answers(monkeypatch, provider, jwks) -> None:
 
     base = {"issuer": provider["issuer"], "jwks_uri": "keys"}
     monkeypatch.setattr(
-        "framegate_controller.people.oidc.requests.get",
-        lambda url, **_: Answer(jwks if url == "keys" else base),
+        "framegate_controller.people.oidc.requests.Session.get",
+        lambda _session, url, **_: Answer(jwks if url == "keys" else base),
     )
 
 
