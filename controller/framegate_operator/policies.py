@@ -22,12 +22,15 @@ from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_operator.policy_cases import EXAMPLE, read_cases, run_case
 from framegate_operator.policy_files import fetch_policy, policy_messages, read_folder, write_folder
+from framegate_operator.policy_status import status, tell_missing, update
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
     no_args_is_help=True,
     help="The access policy (Cedar): who may do what, and which device may use which model.",
 )
+app.command("status")(status)
+app.command("update")(update)
 Folder = Annotated[Path, typer.Argument(help=f"A folder with {SCHEMA} and .cedar files.")]
 
 
@@ -73,6 +76,7 @@ def validate(folder: Folder, output: Output = "table") -> None:
                     "sha256": policy.sha256.hex(),
                     "policies": dict(policy.effects),
                     "without": missing,
+                    "missing": list(policy.missing),
                 }
             )
             return
@@ -81,6 +85,7 @@ def validate(folder: Folder, output: Output = "table") -> None:
             talk.print(
                 f"[yellow]without {name}: what the default policy forbids by it is allowed[/]"
             )
+        tell_missing(policy, f"framegate policy update {folder}")
         talk.print(f"valid: {len(policy.effects)} policies, {policy.sha256.hex()[:16]}")
 
 
@@ -322,7 +327,7 @@ def apply(
     """
     with errors():
         files = read_folder(folder)
-        parse_policy(files)
+        tell_missing(parse_policy(files), f"framegate policy update {folder}")
         kept = folder / "VERSION"
         with operator_stub(load_context(context)) as stub:
             version = base or (

@@ -138,6 +138,9 @@ REQUESTS = {
     "device.replace Operator.Invite": pb.InviteRequest(
         kind="camera", name="cam1", zone="line-1", profile="simulated-camera", replace=True
     ),
+    "device.profile Operator.AssignProfile": pb.AssignProfileRequest(
+        device="cam1", profile="simulated-gateway"
+    ),
     "maintenance.change Operator.ChangeMaintenance": pb.MaintenanceRequest(
         device="cam1", minutes=5, reason="r"
     ),

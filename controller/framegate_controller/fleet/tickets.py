@@ -39,7 +39,7 @@ def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
     """
     parse_name(invitation.profile, "profile")
     identifier = device_id(invitation.kind, invitation.zone, invitation.name)
-    _require_profile(tx, invitation.profile)
+    require_profile(tx, invitation.profile)
     namesake = tx.devices.named(invitation.name)
     if invitation.replaces:
         return _replacement(tx, invitation, namesake)
@@ -59,7 +59,8 @@ def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
     return identifier
 
 
-def _require_profile(tx: Transaction, profile: str) -> None:
+def require_profile(tx: Transaction, profile: str) -> None:
+    """A profile of this name is in force. Raises Refused (PROFILE_MISSING)."""
     if tx.profiles.in_force(profile) is None:
         wanted = f"a firmware profile ({', '.join(tx.profiles.names()) or 'none'})"
         hint = "framegate-controller profile add FILE"

@@ -8,6 +8,7 @@ from framegate.registry.device import CameraMasks, TpmMaker
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.fleet_views import to_event
 from framegate_controller.rpc.table import Rpc
+from framegate_controller.verbs.device_profiles import AssignProfile
 from framegate_controller.verbs.devices import (
     ChangeDevice,
     ChangeMaintenance,
@@ -113,6 +114,7 @@ ROWS: Final[tuple[Rpc[Any, Any, Any], ...]] = (
     Rpc("List", ListDevices.parse, _summaries),
     Rpc("Show", ShowDevice.parse, _detail),
     Rpc("Change", ChangeDevice.parse, _summary),
+    Rpc("AssignProfile", AssignProfile.parse, _summary),
     Rpc("ChangeMaintenance", ChangeMaintenance.parse, _summary),
     Rpc("SetMasks", SetMasks.parse, _masks),
     Rpc("ShowMasks", ShowMasks.parse, _masks),

@@ -19,7 +19,8 @@ from typing import Any, ClassVar, Final
 import cedarpy
 from cryptography import x509
 
-from framegate.access.verbs import Role, verbs
+from framegate.access.schema import STEERING, missing_verbs, schema_actions
+from framegate.access.verbs import Role
 from framegate.errors import Failure, Malformed, Reason
 from framegate.identity.certificates import Purpose, from_ms
 from framegate.signed.dsse import parse_envelope
@@ -167,10 +168,17 @@ class PolicySet:
         """Version and digest."""
         return f"access-policy {self.version} {self.sha256.hex()[:16]}"
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Verbs of this version that its schema lacks; each is denied, and no other."""
+        return missing_verbs(self.actions)
+
     def decide(self, request: Request) -> Decision:
         """What this set says to `request`. An error in any policy denies, whatever the others say:
-        a `forbid` that cannot be evaluated forbids.
+        a `forbid` that cannot be evaluated forbids. An action that the schema lacks is denied.
         """
+        if request.action not in self.actions:
+            return Decision(False, (), self._unknown(request.action))
         principal, resource = (
             {"type": t, "id": i} for t, i in (request.principal, request.resource)
         )
@@ -204,6 +212,11 @@ class PolicySet:
             deciding,
             self._denied(request, list(answer.diagnostics.reasons) if permitted else []),
         )
+
+    def _unknown(self, action: str) -> Failure:
+        expected = f"a request this policy can decide: a schema with {ascii(action[:60])}"
+        actual = f"{self.label}, applied before there was such a verb"
+        return Failure(Reason.POLICY_DENIED, expected, actual, "framegate policy status")
 
     def _broken(self, errors: list[str]) -> Failure:
         text = " ".join(errors)
@@ -276,7 +289,9 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
     2. schema and policies parse;
     3. every policy has an @id, and no two the same;
     4. the policies fit the schema;
-    5. the schema knows every verb and `inspect`, so that each request can be asked.
+    5. the schema knows what it takes to put another policy in force (`STEERING`). Another verb
+       that it lacks, because it was written before there was one, is denied, and it alone
+       (`PolicySet.missing`).
 
     Raises Malformed (POLICY_INVALID), saying where.
     """
@@ -321,12 +336,12 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
             "; ".join(str(getattr(e, "error", e)) for e in validation.errors)[:800],
             "framegate policy validate DIR",
         )
-    missing = [v for v in (*verbs(), "inspect") if v not in policy.actions]
+    missing = [v for v in STEERING if v not in policy.actions]
     if missing:  # 5
         raise Malformed.of(
             Reason.POLICY_INVALID,
-            "a schema with every verb of this version",
-            f"without {', '.join(missing[:8])}",
+            "a schema with every verb that changes the policy",
+            f"without {', '.join(missing)}",
             "framegate policy init --out DIR writes the schema of this version",
         )
     return policy
@@ -357,31 +372,11 @@ def default_files() -> Mapping[str, str]:
     folder = resources("framegate.access") / "default"
     texts = {n: (folder / n).read_text("utf-8") for n in ("operators.cedar", "devices.cedar")}
     return MappingProxyType(
-        {SCHEMA: (folder / "types.cedarschema").read_text("utf-8") + "\n" + _actions(), **texts}
+        {
+            SCHEMA: (folder / "types.cedarschema").read_text("utf-8") + "\n" + schema_actions(),
+            **texts,
+        }
     )
-
-
-def _actions() -> str:
-    """The actions of the schema: groups, then one for each verb, as `verbs.toml` has them."""
-    groups = sorted({g for v in verbs().values() for g in v.groups})
-    lines = ["// groups", *(f'action "{g}";' for g in groups), "", "// verbs of operators"]
-    for verb in verbs().values():
-        resource = {"zone": "Zone", "any": "Zone", "fleet": "Fleet"}[verb.on]
-        within = ", ".join(f'"{g}"' for g in verb.groups)
-        lines.append(
-            f'// {verb.summary}\naction "{verb.name}" in [{within}] appliesTo {{ principal:'
-            f" [Operator], resource: [{resource}], context: Asking }};"
-        )
-    lines += [
-        "",
-        "// devices and models",
-        (
-            'action "inspect" appliesTo { principal: [Device], resource: [Model], context: { zone:'
-            " String } };"
-        ),
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def _joined(texts: Mapping[str, str]) -> str:

@@ -39,6 +39,19 @@ class ReplacementInvited(Event):
         return "bound to an EK" if self.bound else "not bound to an EK"
 
 
+@event("profile-assigned", severity=Severity.MEDIUM, seen_by=Audience.ZONE)
+class ProfileAssigned(Event):
+    """A machine is appraised by another firmware profile from now on."""
+
+    before: str
+    after: str
+    why: str = ""
+
+    @property
+    def detail(self) -> str:
+        return f"{self.before} -> {self.after}" + (f": {self.why}" if self.why else "")
+
+
 @event("ticket-used", severity=Severity.INFORMATIONAL, seen_by=Audience.ZONE)
 class TicketUsed(Event):
     """A TPM proved itself with the machine's ticket, which is spent."""

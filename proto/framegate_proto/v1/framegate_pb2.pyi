@@ -3513,6 +3513,31 @@ class ChangeRequest(_message.Message):
 Global___ChangeRequest: _TypeAlias = ChangeRequest  # noqa: Y015
 
 @_typing.final
+class AssignProfileRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    profile: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "profile", b"profile", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssignProfileRequest: _TypeAlias = AssignProfileRequest  # noqa: Y015
+
+@_typing.final
 class DeviceSummary(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -935,6 +935,11 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ChangeRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.FromString,
                 _registered_method=True)
+        self.AssignProfile = channel.unary_unary(
+                '/framegate_proto.v1.Operator/AssignProfile',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AssignProfileRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.FromString,
+                _registered_method=True)
         self.AddTpmCa = channel.unary_unary(
                 '/framegate_proto.v1.Operator/AddTpmCa',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.TpmCa.SerializeToString,
@@ -1236,6 +1241,12 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Change(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignProfile(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1592,6 +1603,11 @@ def add_OperatorServicer_to_server(servicer, server):
             'Change': grpc.unary_unary_rpc_method_handler(
                     servicer.Change,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ChangeRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.SerializeToString,
+            ),
+            'AssignProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignProfile,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AssignProfileRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.SerializeToString,
             ),
             'AddTpmCa': grpc.unary_unary_rpc_method_handler(
@@ -1979,6 +1995,33 @@ class Operator:
             target,
             '/framegate_proto.v1.Operator/Change',
             framegate__proto_dot_v1_dot_framegate__pb2.ChangeRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/AssignProfile',
+            framegate__proto_dot_v1_dot_framegate__pb2.AssignProfileRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.DeviceSummary.FromString,
             options,
             channel_credentials,

@@ -258,6 +258,7 @@ class OperatorStub:
     List: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ListReply]
     Show: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.DeviceDetail]
     Change: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ChangeRequest, _framegate_pb2.DeviceSummary]
+    AssignProfile: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AssignProfileRequest, _framegate_pb2.DeviceSummary]
     AddTpmCa: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.TpmCa, _framegate_pb2.TpmCa]
     ListTpmCas: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.TpmCas]
     FleetStatus: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.FleetStatusReply]
@@ -323,6 +324,7 @@ class OperatorAsyncStub(OperatorStub):
     List: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ListReply]  # type: ignore[assignment]
     Show: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.DeviceDetail]  # type: ignore[assignment]
     Change: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ChangeRequest, _framegate_pb2.DeviceSummary]  # type: ignore[assignment]
+    AssignProfile: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AssignProfileRequest, _framegate_pb2.DeviceSummary]  # type: ignore[assignment]
     AddTpmCa: _aio.UnaryUnaryMultiCallable[_framegate_pb2.TpmCa, _framegate_pb2.TpmCa]  # type: ignore[assignment]
     ListTpmCas: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.TpmCas]  # type: ignore[assignment]
     FleetStatus: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.FleetStatusReply]  # type: ignore[assignment]
@@ -407,6 +409,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     def Change(
         self,
         request: _framegate_pb2.ChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.DeviceSummary, _abc.Awaitable[_framegate_pb2.DeviceSummary]]: ...
+
+    @_abc_1.abstractmethod
+    def AssignProfile(
+        self,
+        request: _framegate_pb2.AssignProfileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.DeviceSummary, _abc.Awaitable[_framegate_pb2.DeviceSummary]]: ...
 
