@@ -1,4 +1,8 @@
-"""framegate-sim: simulated machines, cameras and boards, and the demonstration that uses them."""
+"""framegate-sim: simulated machines, cameras and boards, and the demonstration that uses them.
+
+What a command needs beyond drawing is imported when it runs: `camera` is a capture program that a
+camera's first frame waits for, and TPMs and people take three times as long to import as boards.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,7 @@ from framegate_agent.camera.sources import FrameSource, write_shots
 from framegate_host.console import errors
 from framegate_simulators.boards.boards import write_boards
 from framegate_simulators.boards.camera import DrawnBoards, TriggeredBoards
-from framegate_simulators.fixtures.access import totp_now
-from framegate_simulators.machine.boot import Firmware, profile_toml
-from framegate_simulators.machine.ima import allowlist_of
-from framegate_simulators.machine.machine import Machine
-from framegate_simulators.machine.tpm import EK_KINDS, TpmMaker
+from framegate_simulators.machine.ek_kinds import EK_KINDS
 from framegate_simulators.plant.processes import PlantError
 
 app = typer.Typer(
@@ -103,6 +103,8 @@ def code(
     """Stand for the authenticator app on somebody's phone: print the code of this moment. For
     trying things out; a real second factor is another device.
     """
+    from framegate_simulators.fixtures.access import totp_now
+
     text = (
         Path(uri).read_text().strip()
         if not uri.startswith("otpauth://") and Path(uri).is_file()
@@ -245,6 +247,9 @@ def profile(
     ] = None,
 ) -> None:
     """Print the firmware profile of a simulated machine."""
+    from framegate_simulators.machine.boot import Firmware, profile_toml
+    from framegate_simulators.machine.ima import allowlist_of
+
     if allowlist is not None:
         allowlist.write_bytes(allowlist_of(model, Firmware(model).release))
     print(profile_toml(Firmware(model), model, revision), end="")
@@ -265,6 +270,10 @@ def machine(
     ] = False,
 ) -> None:
     """Power a simulated machine on (swtpm, measured boot) and keep it on until Ctrl-C."""
+    from framegate_simulators.machine.boot import Firmware
+    from framegate_simulators.machine.machine import Machine
+    from framegate_simulators.machine.tpm import TpmMaker
+
     firmware = Firmware(model)
     simulated = Machine(
         folder, TpmMaker.load_or_found(maker), firmware.tampered() if tampered else firmware, ek=ek

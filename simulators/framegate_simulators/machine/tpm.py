@@ -27,8 +27,8 @@ from framegate.tpm.constants import Alg, Curve
 from framegate.tpm.public import AK_ATTRS, marshal_public, parse_public
 from framegate_agent.tpm.templates import EK_TEMPLATES
 from framegate_host.private_files import make_private, private_folder
+from framegate_simulators.machine.ek_kinds import EK_KINDS
 
-EK_KINDS: Final = {"p256": 0x01C0000A, "p384": 0x01C00016, "rsa2048": 0x01C00002}
 START_TIMEOUT_S: Final = 10.0
 """swtpm answers within some 10 ms; a loaded machine gets a thousand times that."""
 
