@@ -384,6 +384,8 @@ class Agent:
                         "source": s.source,
                         "gateway": s.lease.grant.host if s.lease else "",
                         "problem": [str(f) for f in s.problem],
+                        "captured": s.captured,
+                        "ended": s.source_ended,
                     }
                     for s in self.streams
                 ],

@@ -10,13 +10,14 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from framegate_host.whole_file import write_whole
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +25,8 @@ from framegate.errors import Reason, Unavailable
 from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
 from framegate_agent.attestation import Attester
+from framegate_agent.camera.capture import Capture
+from framegate_agent.camera.kept_masks import hold_masks
 from framegate_agent.daemon import Agent
 from framegate_agent.doctor import examine
 from framegate_agent.settings import AgentSettings
@@ -32,9 +35,12 @@ from framegate_agent.tpm.chip import Tpm
 from framegate_host import console
 from framegate_host.console import EXIT_UNTRUSTED, safe, service_exit_code, show_failures, talk
 from framegate_host.logs import start_logging
+from framegate_host.private_files import write_private
 from framegate_host.process_memory import hide_memory
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
+from framegate_host.setting_records import KEPT_FILE, declared
+from framegate_host.setting_values import toml_of
 from framegate_host.signals import run_service, until_stopped
 
 MAX_PATH: Final = 1024
@@ -88,14 +94,67 @@ def join(
         finally:
             tpm.close()
         file.save(outcome.state)
+        _keep(state, {"tcti": tcti, "boot_log": boot_log.absolute(), "ima": ima.absolute()})
+        starting = f"framegate-agent run{_elsewhere(state)} --source SOURCE"
         if outcome.state.state == "trusted":
-            talk.print(
-                f"[green]{outcome.state.device} is trusted[/]; start it: framegate-agent run"
-            )
+            talk.print(f"[green]{outcome.state.device} is trusted[/]; start it: {safe(starting)}")
             return
         talk.print(f"[yellow]{outcome.state.device} is {outcome.state.state}[/]")
         show_failures(outcome.failures)
+        talk.print(f"where the controller's side is settled, start it: {safe(starting)}")
         raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _keep(state: Path, options: Mapping[str, object]) -> None:
+    """Keep what was told of this machine, so that plain `run` and `doctor` find it."""
+    lines = [f"{name} = {toml_of(value)}" for name, value in options.items()]
+    file = state / KEPT_FILE
+    write_private(file, ("\n".join(lines) + "\n").encode())
+    told = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in options.items())
+    talk.print(f"kept in {safe(file)} for run and doctor: {safe(told)}")
+
+
+def _elsewhere(state: Path) -> str:
+    """How the folder of the state is named, where it is not where it is looked for."""
+    default = declared(AgentSettings)["state"].default
+    return "" if state == default else f" --state {state}"
+
+
+@app.command("check-source")
+@with_settings(AgentSettings)
+def check_source(
+    source: Annotated[
+        str, typer.Argument(help="As in run --source: folder:PATH, device:0, rtsp://…, …")
+    ],
+    state: Path,
+    part_type: str,
+    unconfined: bool,
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("source.png"),
+    output: Output = "table",
+) -> None:
+    """Take one frame of a source, write it as PNG, and say its size, how sharp and how light it
+    is. Needs no TPM and no fleet; masks of this camera are applied.
+    """
+    with errors():
+        capture = Capture(source, part_type=part_type, rate=0, repeat=False, unconfined=unconfined)
+        hold_masks(capture, state)
+        looked = asyncio.run(capture.look())
+        write_whole(out, looked.png)
+        look, remarks = looked.look, list(looked.look.remarks())
+        if output == "json":
+            print(json.dumps({**asdict(look), "remarks": remarks, "png": str(out)}))
+            return
+        talk.print(
+            f"{safe(out)}: {look.width} x {look.height} pixels, part {safe(look.part)} of type "
+            f"{safe(look.part_type)}"
+        )
+        talk.print(
+            f"sharpness {look.sharpness:g}, light {look.light:g} of 255, "
+            f"{100 * look.dark:.0f} % black, {100 * look.bright:.0f} % white"
+        )
+        for remark in remarks:
+            talk.print(f"[yellow]{remark}[/]")
+        talk.print(f"look at it, then: framegate-agent run{_elsewhere(state)} --source SOURCE")
 
 
 def _ticket_text(given: str) -> str:
@@ -154,7 +213,8 @@ def _status_rows(body: dict[str, Any], fresh: bool) -> Iterator[tuple[str, str]]
         yield kind, ", ".join(f"{name} {count}" for name, count in body[kind].items()) or "none"
     for stream in body["streams"]:
         goes_to, problem = stream["gateway"] or "no gateway", "; ".join(stream["problem"])
-        yield "stream", f"{stream['source']} -> {goes_to} {problem}"
+        ended = f"ended after {stream['captured']} frames" if stream["ended"] else ""
+        yield "stream", f"{stream['source']} -> {goes_to} {problem or ended}"
     for reason, expected, actual, hint in body["failures"]:
         yield "reason", f"{reason}: expected {expected}, got {actual}. {hint}"
 

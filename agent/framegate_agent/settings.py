@@ -20,6 +20,8 @@ class AgentSettings(Settings):
     """How an agent runs: on a camera's machine with sources, on a gateway's host with a socket."""
 
     PROGRAM: ClassVar[str] = "agent"
+    KEPT: ClassVar[tuple[str, ...]] = ("tcti", "boot_log", "ima")
+    """What `join` was told of the machine, for `run`, `doctor` and the others."""
 
     state: Annotated[Path, Setting("Folder of the agent's state.")] = Path(
         "/var/lib/framegate-agent"
@@ -47,8 +49,12 @@ class AgentSettings(Settings):
         ),
     ] = ()
     part_type: Annotated[
-        str, Setting("What the line makes, for sources that do not say it themselves.")
-    ] = "part"
+        str,
+        Setting(
+            "What the line makes; default: of folder: each file's own name, else part. A program "
+            "says it itself."
+        ),
+    ] = ""
     rate: Annotated[
         float,
         Setting("Frames a second; 0: as fast as the source gives them.", unit="frames/s", least=0),

@@ -33,6 +33,8 @@ from framegate_host.setting_values import (
 
 CONFIG: Final = "config"
 """It names the file: a flag and a variable, and no key."""
+KEPT_FILE: Final = "options.toml"
+"""In a program's folder `state`: its record's `KEPT` settings, and no others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,10 @@ class Settings:
     """Base of a program's settings. `PROGRAM` is its name without framegate-."""
 
     PROGRAM: ClassVar[str] = ""
+    KEPT: ClassVar[tuple[str, ...]] = ()
+    """Settings that an earlier command may have kept for this one, in `KEPT_FILE` of the folder
+    `state`. They outdo defaults and nothing else.
+    """
 
     def problems(self) -> Iterator[Failure]:
         """What does not go together among settings that are each right."""

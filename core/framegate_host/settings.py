@@ -1,12 +1,14 @@
-"""The settings of a program as they hold: a flag, else a variable, else the file, else the default.
+"""The settings of a program as they hold: a flag, else a variable, else the file, else what an
+earlier command kept, else the default.
 
 The one place that reads them. What a record is: `setting_records`.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +23,7 @@ from framegate_host.setting_faults import (
 )
 from framegate_host.setting_records import (
     CONFIG,
+    KEPT_FILE,
     Declared,
     Place,
     Settings,
@@ -115,14 +118,28 @@ class Resolved(Generic[S]):
 
 
 def resolve(record: type[S], given: Given) -> Resolved[S]:
-    """What holds of all that was given, and what is wrong with it."""
+    """What holds of all that was given and of what was kept, and what is wrong with it."""
+    resolved = _resolve(record, given, None)
+    state = resolved.values.get("state") if record.KEPT else None
+    if state is None or not os.path.isfile(file := state.value / KEPT_FILE):  # noqa: PTH113 - see below
+        return resolved  # a folder that this user may not look into has kept nothing for them
+    return _resolve(record, given, file)
+
+
+def _resolve(record: type[S], given: Given, kept: Path | None) -> Resolved[S]:
     known, faults, misread = declared(record), list[Failure](), False
     values = {
         one.name: Effective(one.default, Origin(Place.DEFAULT))
         for one in known.values()
         if not one.required
     }
-    for entry in (*_in_file(record, given.file), *_in_environment(record, given), *_flags(given)):
+    every = tuple(known)
+    for entry in (
+        *_in_file(record, kept, record.KEPT),
+        *_in_file(record, given.file, every),
+        *_in_environment(record, given),
+        *_flags(given),
+    ):
         if isinstance(entry, Failure):
             faults.append(entry)
             continue
@@ -153,7 +170,10 @@ class _Entry:
     is_text: bool
 
 
-def _in_file(record: type[Settings], file: Path | None) -> Iterator[_Entry | Failure]:
+def _in_file(
+    record: type[Settings], file: Path | None, known: Collection[str]
+) -> Iterator[_Entry | Failure]:
+    """What `file` says of the settings `known`; any other key is a fault."""
     if file is None:
         return
     try:
@@ -161,7 +181,6 @@ def _in_file(record: type[Settings], file: Path | None) -> Iterator[_Entry | Fai
     except Refused as error:
         yield from error.failures
         return
-    known = declared(record)
     unknown = [name for name in body if name not in known]
     for name in (name for name in body if name in known):
         yield _Entry(name, Origin(Place.FILE, str(file)), body[name], False)

@@ -31,6 +31,7 @@ BARRED = {
         "framegate_models",
         "torch",
     ),
+    "framegate_agent.camera.capture_child": ("tpm2_pytss", "grpc", "onnxruntime", "cv2"),
     "framegate_agent.camera.sources": ("tpm2_pytss", "grpc", "onnxruntime"),
 }
 

@@ -11,19 +11,26 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
-from framegate.errors import Malformed, Reason
+from framegate.errors import Malformed, Reason, Unavailable
 from framegate.redaction import redacted
 from framegate.signed.inspected import Polygon
 from framegate.signed.mask import Masks
-from framegate.wire import MAX_FRAME_BYTES, Captured
+from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
 from framegate_agent.camera.child_messages import pass_on
+from framegate_agent.camera.look_record import Look, parse_look
 from framegate_host.confinement import QUIET
 
 log = logging.getLogger(__name__)
 _MAX_HEAD: Final = 4096
 LAST_WORDS_S: Final = 1.0
+MAX_PNG_BYTES: Final = 4 * MAX_FRAME_PIXELS
+"""A grey PNG has hardly more bytes than pixels."""
+LOOK_S: Final = 20.0
+"""A network camera takes some seconds to its first key frame, a maker's program to start."""
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
 """What a capture child inherits of the environment; TCTI strings and tokens are not in it."""
 
@@ -46,7 +53,7 @@ class Capture:
         self._argv = [
             sys.executable,
             "-m",
-            "framegate_agent.camera.sources",
+            "framegate_agent.camera.capture_child",
             "--part-type",
             part_type,
             "--rate",
@@ -68,13 +75,33 @@ class Capture:
         """Frames until the child ends. Raises Malformed on a child that does not keep the
         protocol.
         """
+        async with self._running() as child:
+            async for frame in _read(child):
+                yield frame
+
+    async def look(self) -> Looked:
+        """One frame, masked as all are, measured in the child's cage. Raises Unavailable where none
+        comes within `LOOK_S`, Malformed where the child writes something else.
+        """
+        async with self._running("--look") as child:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    return await _read_look(child)
+            except TimeoutError as error:
+                wanted, hint = f"a frame within {LOOK_S:g} s", "is the camera on? does it answer?"
+                raise Unavailable.of(Reason.UNAVAILABLE, wanted, "none", hint) from error
+
+    @asynccontextmanager
+    async def _running(self, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The child, started with the arguments `more` and ended afterwards; what it says is passed
+        on.
+        """
         with tempfile.TemporaryDirectory(prefix="framegate-capture-") as scratch:
-            child = await self._start(scratch)
+            child = await self._start(scratch, *more)
             said = child.stderr
             messages = said and asyncio.create_task(pass_on(said, self._source))
             try:
-                async for frame in _read(child):
-                    yield frame
+                yield child
             finally:
                 self._child = None
                 if child.returncode is None:
@@ -85,10 +112,11 @@ class Capture:
                 shown = redacted(self._source)
                 log.info("capture child of %s ended with %s", shown, child.returncode)
 
-    async def _start(self, scratch: str) -> asyncio.subprocess.Process:
+    async def _start(self, scratch: str, *more: str) -> asyncio.subprocess.Process:
         environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
         child = await asyncio.create_subprocess_exec(
             *self._argv,
+            *more,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -102,6 +130,34 @@ class Capture:
         child.stdin.write(first_line(self._source, scratch))
         child.stdin.write(self._line)
         return child
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One frame of a source as PNG, and what it shows."""
+
+    look: Look
+    png: bytes
+
+
+async def _read_look(child: asyncio.subprocess.Process) -> Looked:
+    """See `look.write_look`."""
+    if child.stdout is None:
+        raise RuntimeError("the child has no pipes")
+    parts: list[bytes] = []
+    try:
+        for most in (_MAX_HEAD, MAX_PNG_BYTES):
+            size = int.from_bytes(await child.stdout.readexactly(4), "big")
+            if size > most:
+                wanted = f"at most {most} bytes from the capture child"
+                raise Malformed.of(Reason.TOO_LARGE, wanted, size)
+            parts.append(await child.stdout.readexactly(size))
+        return Looked(parse_look(parts[0]), parts[1])
+    except asyncio.IncompleteReadError as error:
+        wanted, hint = "a frame of the source", "the line above says why"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, "none", hint) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise Malformed.of(Reason.MALFORMED, "a look", type(error).__name__) from error
 
 
 async def _read(
@@ -144,7 +200,7 @@ def _end(child: asyncio.subprocess.Process) -> None:
 
 
 def first_line(source: str, scratch: str) -> bytes:
-    """What `sources` reads first: its source, and a folder for a maker's program's own files."""
+    """What `capture_child` reads first: its source, and a folder for a maker's program's files."""
     return json.dumps({"source": source, "scratch": scratch}).encode() + b"\n"
 
 

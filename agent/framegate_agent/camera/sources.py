@@ -1,46 +1,37 @@
-"""Frame sources, run inside the capture child: a folder of images, a video, an OpenCV device or an
-RTSP address.
+"""Frame sources, run inside the capture child (`capture_child`): a folder of images, a video, an
+OpenCV device or an RTSP address.
 
-What the source is comes as the first line on standard input: an address with a password is in no
-argv. The child is confined (`caged_source`) before it opens it. A source yields pictures; the child
-blanks what the masks cover, encodes, and writes `Captured` records, each followed by the image, to
-its standard output. Masks come as further lines on its standard input. Other sources (a maker's
-SDK, a simulator) are programs that write the same records and are named as `exec:COMMAND`; what
-they write passes through here too, so that no picture leaves unmasked. `address:FILE` is any of
-these, in a file.
+A source yields pictures; the child blanks what the masks cover, encodes, and writes `Captured`
+records, each followed by the image, to its standard output. Other sources (a maker's SDK, a
+simulator) are programs that write the same records and are named as `exec:COMMAND`; what they write
+passes through here too, so that no picture leaves unmasked. `address:FILE` is any of these, in a
+file.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import shlex
-import signal
 import struct
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, BinaryIO, Final, Protocol
+from typing import IO, BinaryIO, Final, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate.errors import Malformed, Reason, Unavailable
 from framegate.image_header import encoding_of, image_size, require_whole
 from framegate.redaction import ENCODED, holds_credentials, redacted
 from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
-from framegate_agent.camera.caged_source import caged_source, program_paths
+from framegate_agent.camera.look import look_at, write_look
 from framegate_agent.camera.masking import Masker
-from framegate_agent.camera.source_names import named_source
-from framegate_host.cages import CAPTURE_PROGRAM
-from framegate_host.confinement import QUIET, Confinement, end_with_parent
 
 JPEG_QUALITY: Final = 90
+UNNAMED: Final = "part"
+"""The type of parts of which nobody says what they are."""
 MAX_HEAD_BYTES: Final = 4096
 """A `captured` record is some hundred bytes."""
 AS_STORED: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
@@ -69,12 +60,13 @@ class FrameSource(Protocol):
 
 
 class FolderSource:
-    """Every image of a folder, by name. `X_test.jpg` beside `X_temp.jpg` (DeepPCB's way) is a part
-    of type X; the templates are not frames.
+    """Every image of a folder, by name: parts of `part_type`, or where that is empty each of a type
+    of its own. `X_test.jpg` beside `X_temp.jpg` (DeepPCB's way) is part X; the templates are not
+    frames.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, part_type: str = "") -> None:
+        self._folder, self._part_type = folder, part_type
 
     def __iter__(self) -> Iterator[Shot]:
         files = [
@@ -96,7 +88,7 @@ class FolderSource:
                 print(f"framegate: {path.name!a} skipped: {error}", file=sys.stderr)
                 continue
             stem = path.stem.removesuffix("_test")
-            yield Shot(stem, stem, image)
+            yield Shot(stem, self._part_type or stem, image)
 
 
 def _decoded(data: bytes) -> NDArray[np.uint8]:
@@ -115,11 +107,11 @@ def _decoded(data: bytes) -> NDArray[np.uint8]:
 
 class VideoSource:
     """A video file, a device number or an RTSP address, through OpenCV. `part_type` is what the
-    line makes.
+    line makes, `part` where that is empty.
     """
 
     def __init__(self, address: str, part_type: str) -> None:
-        self._address, self._part_type = address, part_type
+        self._address, self._part_type = address, part_type or UNNAMED
 
     def __iter__(self) -> Iterator[Shot]:
         if self._address.isdigit():
@@ -201,39 +193,6 @@ def write_shots(
             return
 
 
-def start_program(command: str, scratch: Path, *, required: bool) -> IO[bytes]:
-    """Standard output of a foreign capture program, started in its cage (row `capture-program`);
-    it dies with this process. Raises Unavailable where it does not start, or cannot be confined.
-    """
-    cage = Confinement(CAPTURE_PROGRAM, required=required)
-    paths = program_paths(command, scratch)
-
-    def enter() -> None:
-        cage.isolate(None)
-        end_with_parent()
-        cage.close_paths(paths)
-        cage.close_calls()
-
-    environment = {**os.environ, "TMPDIR": str(scratch)}
-    for name in QUIET:
-        environment.pop(name, None)
-    try:
-        # no thread has been started here, which is what makes a function between fork and exec safe
-        program = subprocess.Popen(
-            shlex.split(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            env=environment,
-            preexec_fn=enter,  # noqa: PLW1509
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        wanted = f"a capture program in its cage: {ascii(command)[:80]}"
-        raise Unavailable.of(Reason.UNAVAILABLE, wanted, error) from error
-    if program.stdout is None:
-        raise RuntimeError("the program has no standard output")
-    return program.stdout
-
-
 def relay(program: IO[bytes], out: BinaryIO, masker: Masker) -> None:
     """Pass on what a foreign capture program writes. While masks are in force its images are
     decoded, blanked and encoded again.
@@ -241,26 +200,35 @@ def relay(program: IO[bytes], out: BinaryIO, masker: Masker) -> None:
     Whatever that program says of masks is not believed. Raises Malformed where it does not keep the
     protocol.
     """
-    while size := program.read(4):
-        head = Captured.parse(program.read(min(int.from_bytes(size, "big"), MAX_HEAD_BYTES)))
-        if head.size > MAX_FRAME_BYTES:
-            raise Malformed.of(
-                Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size
-            )
-        data = program.read(head.size)
-        if len(data) != head.size:
-            return
-        _write(out, *_masked(head, data, masker))
+    while (frame := _read_frame(program)) is not None:
+        _write(out, *_masked(frame.head, frame.data, masker))
+
+
+class _Frame(NamedTuple):
+    """A frame of a foreign program, as it came."""
+
+    head: Captured
+    data: bytes
+
+
+def _read_frame(program: IO[bytes]) -> _Frame | None:
+    """The next frame, None where there is no more. Raises Malformed."""
+    size = program.read(4)
+    if not size:
+        return None
+    head = Captured.parse(program.read(min(int.from_bytes(size, "big"), MAX_HEAD_BYTES)))
+    if head.size > MAX_FRAME_BYTES:
+        raise Malformed.of(
+            Reason.TOO_LARGE, f"a frame of at most {MAX_FRAME_BYTES} bytes", head.size
+        )
+    data = program.read(head.size)
+    return _Frame(head, data) if len(data) == head.size else None
 
 
 def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, bytes]:
     if not masker.active:
         return replace(head, mask_version=0, mask_sha256=b""), data
-    if not 0 < head.width * head.height <= MAX_FRAME_PIXELS:
-        raise Malformed.of(
-            Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{head.width}x{head.height}"
-        )
-    grey = _decoded(data)
+    grey = _sent(head, data)
     version, digest = masker.apply(grey)
     jpeg = encoded(grey)
     h, w = grey.shape
@@ -273,6 +241,15 @@ def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, byte
         mask_sha256=digest,
         size=len(jpeg),
     ), jpeg
+
+
+def _sent(head: Captured, data: bytes) -> NDArray[np.uint8]:
+    """The picture of a foreign program's frame, grey. Raises Malformed (IMAGE)."""
+    if not 0 < head.width * head.height <= MAX_FRAME_PIXELS:
+        raise Malformed.of(
+            Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{head.width}x{head.height}"
+        )
+    return _decoded(data)
 
 
 def _write(out: BinaryIO, head: Captured, data: bytes) -> None:
@@ -288,7 +265,7 @@ def open_source(text: str, part_type: str) -> FrameSource:
     """
     kind, _, rest = text.partition(":")
     if kind == "folder":
-        return FolderSource(Path(rest))
+        return FolderSource(Path(rest), part_type)
     if kind in {"video", "device"}:
         return VideoSource(rest, part_type)
     if kind in {"rtsp", "rtsps"}:
@@ -297,70 +274,19 @@ def open_source(text: str, part_type: str) -> FrameSource:
     raise Unavailable.of(Reason.USAGE, wanted, redacted(ascii(text))[:80])
 
 
-def main() -> None:
-    """The capture child's entry: python -m framegate_agent.camera.sources, `first_line` on its
-    standard input, masks after it.
+def look_once(source: Iterable[Shot], out: BinaryIO, masker: Masker) -> None:
+    """Measure the source's first part, masked as its frames will be. Raises Unavailable where it
+    gives none.
     """
-    parser = argparse.ArgumentParser(
-        description="Framegate capture child: writes frames to standard output."
-    )
-    parser.add_argument("--part-type", default="part")
-    parser.add_argument("--rate", type=float, default=0.0)
-    parser.add_argument("--repeat", action="store_true")
-    parser.add_argument("--unconfined", action="store_true")
-    args = parser.parse_args()
-    code = 0
-    try:
-        _serve(args)
-        sys.stdout.buffer.flush()
-    except FramegateError as error:
-        print(f"framegate: {error}", file=sys.stderr, flush=True)
-        code = 1
-    except (BrokenPipeError, KeyboardInterrupt):
-        code = 0
-    # a thread waits on standard input for masks: an orderly end of the interpreter would trip over
-    # it
-    os._exit(code)
+    shot = next(iter(source), None)
+    if shot is None:
+        wanted, hint = "a frame", "does the source give any? is it in use elsewhere?"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, "the source ended before", hint)
+    masker.apply(shot.image)
+    write_look(out, look_at(shot.part, shot.part_type, shot.image), shot.image)
 
 
-def _serve(args: argparse.Namespace) -> None:
-    """Confine, then open the source and write what it gives until it ends."""
-    cv2.setNumThreads(1)
-    told = json.loads(sys.stdin.buffer.readline())
-    caged = caged_source(named_source(told["source"]))
-    required = not args.unconfined
-    program: IO[bytes] | None = None
-    if caged.source.startswith("exec:"):
-        command = caged.source.removeprefix("exec:")
-        program = start_program(command, Path(told["scratch"]), required=required)
-    confinement = Confinement(caged.cage, required=required)
-    confinement.isolate((0, 1, 2) if program is None else (0, 1, 2, program.fileno()))
-    encoded(np.zeros((8, 8), np.uint8))  # what is loaded on first use, is loaded now
-    confinement.close_paths(caged.paths, caged.port)
-    masker = Masker()
-    if line := sys.stdin.buffer.readline():  # what holds from the first frame on
-        masker.take(line)
-        masker.follow(sys.stdin.buffer, lambda: _gone(program is not None))
-    confinement.close_calls()
-    print(f"framegate: {caged.cage.name}: {confinement.isolation}", file=sys.stderr, flush=True)
-    if program is not None:
-        relay(program, sys.stdout.buffer, masker)
-        return
-    write_shots(
-        open_source(caged.source, args.part_type),
-        sys.stdout.buffer,
-        rate=args.rate,
-        repeat=args.repeat,
-        masker=masker,
-    )
-
-
-def _gone(has_program: bool) -> None:
-    """The agent has gone: a foreign program, and what it started, must not hold the camera."""
-    if has_program:
-        os.killpg(0, signal.SIGKILL)
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
+def relayed(program: IO[bytes]) -> Iterator[Shot]:
+    """What a foreign capture program writes, decoded. Raises Malformed as `relay`."""
+    while (frame := _read_frame(program)) is not None:
+        yield Shot(frame.head.part, frame.head.part_type, _sent(frame.head, frame.data))

@@ -64,6 +64,8 @@ class CameraStream:
         self.lease: HeldGrant | None = None
         self.problem: tuple[Failure, ...] = ()
         self.ended = asyncio.Event()
+        self.captured = 0
+        self.source_ended = False
         self._frames = FrameQueue()
         self._arrived = asyncio.Event()
         self._revoked = asyncio.Event()
@@ -118,12 +120,15 @@ class CameraStream:
 
     async def _capture(self) -> None:
         async for head, image in self.capture.frames():
+            self.captured += 1
             if len(self._frames.waiting) >= QUEUE:
                 self.tally.unsealed(self._frames.waiting.popleft().head, self._reason())
             self._frames.waiting.append(CapturedFrame(head, image, time.monotonic()))
             self._arrived.set()
             if self.lease is not None and len(self._frames.waiting) >= QUEUE // 2:
                 await asyncio.sleep(0)  # let the sender run where the source is faster than it
+        self.source_ended = True
+        log.warning("%s has ended after %d frames; nothing more comes", self.source, self.captured)
         self._arrived.set()
 
     def _reason(self) -> Reason:

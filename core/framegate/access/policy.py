@@ -214,7 +214,7 @@ class PolicySet:
         )
 
     def _unknown(self, action: str) -> Failure:
-        expected = f"a request this policy can decide: a schema with {ascii(action[:60])}"
+        expected = f"a request this policy can decide: a schema with {action[:60]!a}"
         actual = f"{self.label}, applied before there was such a verb"
         return Failure(Reason.POLICY_DENIED, expected, actual, "framegate policy status")
 

@@ -112,7 +112,7 @@ async def test_n127_the_source_is_in_no_argv(pictures, tmp_path):
             except OSError:
                 continue
     await running.aclose()
-    children = [line for line in seen if b"framegate_agent.camera.sources" in line]
+    children = [line for line in seen if b"framegate_agent.camera.capture_child" in line]
     assert children
     assert not [line for line in children if b"hunter2" in line]
 

@@ -41,3 +41,11 @@ def test_a_password_in_an_address_is_not_shown():
         with pytest.raises(Unavailable) as caught:
             next(iter(open_source(address, "part")))
         assert "hunter2" not in str(caught.value) and "user:***@" in str(caught.value)
+
+
+def test_a_folder_is_of_the_type_that_the_line_makes(tmp_path):
+    for name in ("a_test.jpg", "a_temp.jpg", "b.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((32, 32), np.uint8))
+    shots = list(open_source(f"folder:{tmp_path}", "board-7"))
+    assert [(s.part, s.part_type) for s in shots] == [("a", "board-7"), ("b", "board-7")]
+    assert [s.part_type for s in open_source(f"folder:{tmp_path}", "")] == ["a", "b"]

@@ -1,4 +1,4 @@
-"""A machine under another profile: what it proved under the old one ends, and nothing is forgiven."""
+"""A machine under another profile: what it proved before ends, and nothing is forgiven."""
 
 from dataclasses import replace
 
