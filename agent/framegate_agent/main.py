@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from framegate_host.whole_file import write_whole
 from rich.console import Console
 from rich.table import Table
 
@@ -139,7 +138,7 @@ def check_source(
         capture = Capture(source, part_type=part_type, rate=0, repeat=False, unconfined=unconfined)
         hold_masks(capture, state)
         looked = asyncio.run(capture.look())
-        write_whole(out, looked.png)
+        write_private(out, looked.png)
         look, remarks = looked.look, list(looked.look.remarks())
         if output == "json":
             print(json.dumps({**asdict(look), "remarks": remarks, "png": str(out)}))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from framegate_host.console import safe, show_json, talk
-from framegate_operator import machine_details, tickets
+from framegate_operator import adoption, machine_details, tickets
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of, summary_json
 from framegate_operator.options import Command, Context, Output, for_kind, read, write
@@ -122,6 +122,8 @@ def _change_state(
 _COMMANDS: Final[tuple[tuple[str, Command], ...]] = (
     ("invite", tickets.invite),
     ("replace", tickets.replace),
+    ("adopt", adoption.adopt),
+    ("profile", adoption.profile),
     ("list", list_),
     ("show", machine_details.show),
     ("why", machine_details.why),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from framegate_operator.contexts import OperatorContext
 from framegate_operator.masks import read_regions
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
+from framegate_operator.part_types import LOOKED_AT, SeenType, ask_types, file_name, only_unknown
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
@@ -108,12 +110,22 @@ def add(  # noqa: PLR0913 - a command's options
 @app.command("list")
 @read
 def list_(output: Output = "table", context: Context = None) -> None:
-    """Parts of the fleet. Gateways may know more, from folders of their own (--golden)."""
+    """Parts of the fleet, then part types that gateways saw of late: unknown ones are UNINSPECTED.
+    Gateways may know more, from folders of their own (--golden).
+    """
     with errors():
-        with operator_stub(load_context(context)) as stub:
+        operator = load_context(context)
+        with operator_stub(operator) as stub:
             rows = [_shown(r) for r in stub.ListParts(pb.ListRequest()).parts]
+        types = ask_types(operator)
         if output == "json":
-            show_json(rows)
+            by_type = {t.part_type: t for t in types}
+            show_json(
+                [
+                    *(_seen(r, by_type.pop(r["part_type"], None)) for r in rows),
+                    *(_seen({"part_type": t.part_type}, t) for t in by_type.values()),
+                ]
+            )
             return
         cells = [
             (
@@ -132,6 +144,22 @@ def list_(output: Output = "table", context: Context = None) -> None:
             cells,
             empty="no part yet: framegate part add PART --golden IMAGE --source TEXT",
         )
+        _show_seen(types)
+
+
+def _seen(row: dict[str, Any], seen: SeenType | None) -> dict[str, Any]:
+    """A part, and what gateways saw of it."""
+    told = {"seen": seen.count, "seen_ms": seen.last_ms, "unknown": seen.unknown} if seen else {}
+    return {"seen": 0, "seen_ms": 0, "unknown": False, **row, **told}
+
+
+def _show_seen(types: list[SeenType]) -> None:
+    cells = [(t.part_type, t.count, ago(t.last_ms), "UNKNOWN" if t.unknown else "") for t in types]
+    talk.print(f"seen by gateways in their last {LOOKED_AT} verdicts:")
+    show_table(("part type", "verdicts", "last", ""), cells, empty="none")
+    for t in types:
+        if t.unknown:
+            talk.print(f"next: framegate part learn {safe(shlex.quote(t.part_type))}")
 
 
 @app.command()
@@ -175,8 +203,12 @@ def show(
 @app.command()
 @write
 def learn(
-    part_type: PartType,
-    out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
+    part_type: Annotated[
+        str, typer.Argument(help="As cameras send it; default: the only one that is unknown.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="PNG to write; default: TYPE.png.")
+    ] = None,
     frames: Annotated[int, typer.Option(min=5, max=64, help="Good frames to learn from.")] = 12,
     gateway: Annotated[
         str, typer.Option(help="The gateway that sees the part; default: the only one.")
@@ -192,6 +224,8 @@ def learn(
     with errors():
         operator = load_context(context)
         device, address = _one_gateway(operator, gateway)
+        part_type = part_type or only_unknown(ask_types(operator, device))
+        target = out or Path(file_name(part_type))
         request = pb.LearnGoldenRequest(
             part_type=part_type, frames=frames, timeout_s=wait_s, reason=WRITE.get().reason
         )
@@ -209,7 +243,7 @@ def learn(
             )
         if WRITE.get().dry_run:
             return
-        write_private(out, reply.image)
+        write_private(target, reply.image)
         facts = json.loads(reply.facts)
         left = (
             f", {len(facts['left_out'])} left out that show something else"
@@ -217,12 +251,14 @@ def learn(
             else ""
         )
         talk.print(
-            f"{out} from {facts['used']} frames{left}; "
+            f"{safe(target)} from {facts['used']} frames{left}; "
             f"largest shift {facts['largest_shift_px']} px; "
             f"the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
         )
         talk.print(
-            f"look at it, then: framegate part add {safe(part_type)} --golden {out} --source TEXT"
+            f"look at it, then: framegate part add {safe(shlex.quote(part_type))} "
+            f"--golden {safe(target)} "
+            "--source TEXT"
         )
 
 

@@ -72,7 +72,9 @@ def import_(  # noqa: PLR0913 - a command's options
         if reference:
             _reference(raw, reference, out or Path(f"{name}.toml"), name)
             return
-        row = _imported(raw, [read_file(a) for a in allowlist or ()], for_rollout, context)
+        lists = [read_file(a) for a in allowlist or ()]
+        with operator_stub(load_context(context)) as stub:
+            row = import_profile(stub, raw, lists, for_rollout=for_rollout)
         if output == "json":
             show_json(profile_json(row))
             return
@@ -84,9 +86,12 @@ def import_(  # noqa: PLR0913 - a command's options
             talk.print(f"next: framegate rollout start {row.name} {options}")
 
 
-def _imported(
-    raw: bytes, lists: list[bytes], for_rollout: bool, context: Path | None
+def import_profile(
+    stub: Any, raw: bytes, lists: list[bytes], *, for_rollout: bool
 ) -> pb.ProfileRow:
+    """Bring the signed profile `raw` and the allowlists that it names into the fleet. Raises
+    Refused (TOO_LARGE), or what the controller says.
+    """
     size = sum(map(len, lists))
     if size > MAX_SENT:
         hint = (
@@ -96,8 +101,7 @@ def _imported(
         most = f"allowlists of at most {MAX_SENT >> 20} MiB together"
         raise Refused.of(Reason.TOO_LARGE, most, f"{size >> 20} MiB", hint)
     request = pb.ImportProfileRequest(envelope=raw, allowlists=lists, for_rollout=for_rollout)
-    with operator_stub(load_context(context)) as stub:
-        row: pb.ProfileRow = stub.ImportProfile(request)
+    row: pb.ProfileRow = stub.ImportProfile(request)
     return row
 
 

@@ -17,7 +17,7 @@ from framegate.ima.allowlist import AllowedFile, allowlist_text
 from framegate.ima.checksums import parse_checksums
 from framegate.ima.judge import MAX_SHOWN, weak_digest
 from framegate.profile.learn import Learnt, Observation, allowed_files, learn, unlistable
-from framegate.profile.model import parse_profile
+from framegate.profile.model import FirmwareProfile, parse_profile
 from framegate.profile.posture import parse_posture
 from framegate.tpm.constants import BANK_BY_NAME
 from framegate.wire import sha256
@@ -82,13 +82,22 @@ def learn_(  # noqa: PLR0913 - a command's options
             bank=BANK_BY_NAME[bank],
             base=read_file(base) if base else b"",
         )
-        _tell_left_out(unlistable(e for m in machines for e in m.ima))
-        _write(learnt, out)
-        for quirk in sorted(BY_TABLE & {q for m in machines for q in m.quirks}):
-            talk.print(
-                f"[yellow]{quirk} is left out[/]: a machine took it; copy it with its table from"
-                " the profile in force"
-            )
+        tell_unlearnt(machines)
+        write_learnt(learnt, out)
+        explain_it, sign_it = f"framegate profile explain {out}", f"framegate profile sign {out}"
+        talk.print(f"next: read it ({explain_it}), then {sign_it} --key KEY")
+
+
+def tell_unlearnt(machines: Sequence[Observation]) -> None:
+    """Say what of `machines` no learnt profile has: files that no allowlist can allow, quirks that
+    need a table.
+    """
+    _tell_left_out(unlistable(e for m in machines for e in m.ima))
+    for quirk in sorted(BY_TABLE & {q for m in machines for q in m.quirks}):
+        talk.print(
+            f"[yellow]{quirk} is left out[/]: a machine took it; copy it with its table from"
+            " the profile in force"
+        )
 
 
 def _names(sources: list[str]) -> list[str]:
@@ -103,7 +112,7 @@ def _machines(
     machines = [_of_files(log, listed) for log, listed in zip(logs, lists, strict=False)]
     if names:
         with operator_stub(load_context(context)) as stub:
-            machines += [_of_device(stub.Observe(pb.DeviceRequest(device=n))) for n in names]
+            machines += [observation_of(stub.Observe(pb.DeviceRequest(device=n))) for n in names]
     if not machines:
         raise Refused.of(
             Reason.USAGE,
@@ -120,7 +129,8 @@ def _of_files(log: Path, ima: Path | None) -> Observation:
     )
 
 
-def _of_device(seen: pb.Observation) -> Observation:
+def observation_of(seen: pb.Observation) -> Observation:
+    """What a device of the fleet last showed. Says where it is not trusted. Raises Malformed."""
     if seen.state != "trusted":
         talk.print(
             f"[yellow]{safe(seen.device)} is {seen.state}[/]: you make a profile of what it runs; "
@@ -137,7 +147,8 @@ def _of_device(seen: pb.Observation) -> Observation:
     )
 
 
-def _write(learnt: Learnt, out: Path) -> None:
+def write_learnt(learnt: Learnt, out: Path) -> FirmwareProfile:
+    """Write a profile and its allowlist beside it, and say what lint thinks of it."""
     text = tomli_w.dumps(learnt.profile)
     profile = parse_profile(text.encode())
     write_public(out, text.encode())
@@ -149,8 +160,7 @@ def _write(learnt: Learnt, out: Path) -> None:
         files, digest = learnt.allowlist.count(b"sha"), sha256(learnt.allowlist).hex()
         talk.print(f"{beside}: {files} files, sha256:{digest}")
     show_remarks(profile, "table")
-    explain_it, sign_it = f"framegate profile explain {out}", f"framegate profile sign {out}"
-    talk.print(f"next: read it ({explain_it}), then {sign_it} --key KEY")
+    return profile
 
 
 def allowlist_(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Malformed, Reason, Refused
+from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.profile.model import PROFILE_TYPE, parse_profile
 from framegate.profile.review import lint
 from framegate.signed.dsse import parse_envelope, seal_envelope
@@ -43,26 +43,43 @@ def sign(
 ) -> None:
     """Sign a profile. Refuses one in which lint finds an error, unless forced."""
     with errors():
-        raw = read_file(file)
-        bad = [r for r in lint(parse_profile(raw)) if r.error]
-        if bad and not force:
-            raise Refused.of(
-                Reason.PROFILE_INVALID,
-                "a profile without errors",
-                f"{bad[0].about}: {bad[0].text}",
-                "framegate profile lint FILE shows all; --force signs it all the same",
-            )
-        private, certificate = _signer(read_file(key))
-        target = out or file.with_name(file.name + ".signed")
-        der = certificate.public_bytes(Encoding.DER)
+        target = sign_profile(file, key, out, force=force)
+        talk.print(f"next: framegate profile import {target} --allowlist FILE")
+
+
+def sign_profile(file: Path, key: Path, out: Path | None = None, *, force: bool = False) -> Path:
+    """Sign the profile in `file` with the key and certificate in `key`; returns where it was
+    written. What is signed already, by that key, stays as it is: somebody may have approved just
+    those bytes. Raises Refused where lint finds an error and nothing is forced, Malformed.
+    """
+    raw = read_file(file)
+    bad = [r for r in lint(parse_profile(raw)) if r.error]
+    if bad and not force:
+        raise Refused.of(
+            Reason.PROFILE_INVALID,
+            "a profile without errors",
+            f"{bad[0].about}: {bad[0].text}",
+            "framegate profile lint FILE shows all; --force signs it all the same",
+        )
+    private, certificate = _signer(read_file(key))
+    target = out or file.with_name(file.name + ".signed")
+    der = certificate.public_bytes(Encoding.DER)
+    if not _is_signed(target, raw, der):
         signed = seal_envelope(
             PROFILE_TYPE, raw, der, lambda m: private.sign(m, ec.ECDSA(hashes.SHA256()))
         )
         write_public(target, signed)
-        talk.print(
-            f"{target}: signed by {safe(certificate.subject.rfc4514_string())}; "
-            f"next: framegate profile import {target} --allowlist FILE"
-        )
+    talk.print(f"{target}: signed by {safe(certificate.subject.rfc4514_string())}")
+    return target
+
+
+def _is_signed(target: Path, raw: bytes, signer: bytes) -> bool:
+    """Whether `target` says to be `raw`, signed by `signer`; that it is, the controller checks."""
+    try:
+        envelope = parse_envelope(target.read_bytes(), PROFILE_TYPE)
+    except (OSError, FramegateError):
+        return False
+    return envelope.payload == raw and envelope.certificate == signer
 
 
 def _signer(pem: bytes) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:

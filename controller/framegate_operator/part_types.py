@@ -1,0 +1,80 @@
+"""Part types as gateways see them: how often, when last, and which they know nothing of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from framegate.errors import Reason, Refused, Unavailable
+from framegate.signed.statement import Verdict
+from framegate_host.console import safe, show_failures, talk
+from framegate_operator.connection import gateway_stub, gateways
+from framegate_operator.contexts import OperatorContext
+from framegate_operator.verdict_names import verified_verdicts
+from framegate_proto.v1 import framegate_pb2 as pb
+
+LOOKED_AT: Final = 500
+"""Latest verdicts of a gateway that are looked through: minutes of a line, and what it answers at
+most.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenType:
+    """A part type among the latest verdicts: of how many, when last (ms), and whether the last one
+    said that the gateway knows no such part.
+    """
+
+    part_type: str
+    count: int
+    last_ms: int
+    unknown: bool
+
+
+def seen_types(verdicts: Iterable[Verdict]) -> list[SeenType]:
+    """The part types of `verdicts`, unknown ones first, then by name."""
+    seen: dict[str, SeenType] = {}
+    for v in verdicts:
+        before = seen.get(v.part_type)
+        last, count = (before.last_ms, before.count) if before is not None else (-1, 0)
+        unknown = v.reason == Reason.PART_UNKNOWN
+        if before is not None and v.issued_at_ms < last:
+            unknown = before.unknown
+        newest = max(last, v.issued_at_ms)
+        seen[v.part_type] = SeenType(v.part_type, count + 1, newest, unknown)
+    return sorted(seen.values(), key=lambda s: (not s.unknown, s.part_type))
+
+
+def ask_types(operator: OperatorContext, named: str = "") -> list[SeenType]:
+    """The part types that gateways saw, by verdicts verified here; of the gateway `named`, or of
+    all. A gateway that does not answer is said.
+    """
+    verdicts: list[Verdict] = []
+    for device, address in gateways(operator):
+        if named and named != device:
+            continue
+        try:
+            with gateway_stub(operator, device, address) as stub:
+                reply = stub.ListVerdicts(pb.ListVerdictsRequest(limit=LOOKED_AT))
+                verdicts += verified_verdicts(operator, reply.verdicts)
+        except Unavailable as error:
+            talk.print(f"{safe(device)} does not answer at {safe(address)}")
+            show_failures(error.failures)
+    return seen_types(verdicts)
+
+
+def only_unknown(types: Iterable[SeenType]) -> str:
+    """The one type that was seen and that nobody described. Raises Refused (PART_UNKNOWN)."""
+    unknown = [t.part_type for t in types if t.unknown]
+    if len(unknown) == 1:
+        return unknown[0]
+    seen = ", ".join(map(ascii, unknown[:8])) or "none: are frames coming?"
+    wanted, hint = "one part type that is seen and unknown", "framegate part learn TYPE"
+    raise Refused.of(Reason.PART_UNKNOWN, wanted, seen, hint)
+
+
+def file_name(part_type: str) -> str:
+    """The name of a PNG for `part_type`, which a camera chose: no path, nothing hidden."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", part_type)[:64] + ".png"
