@@ -77,4 +77,4 @@ def only_unknown(types: Iterable[SeenType]) -> str:
 
 def file_name(part_type: str) -> str:
     """The name of a PNG for `part_type`, which a camera chose: no path, nothing hidden."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", part_type)[:64] + ".png"
+    return (re.sub(r"[^A-Za-z0-9_-]", "_", part_type)[:64] or "part") + ".png"

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from framegate.access.policy import parse_policy
+from framegate.access.policy import SCHEMA, parse_policy
 from framegate.errors import FramegateError
+from framegate_operator.policies import app
 from framegate_operator.policy_cases import run_case
 from framegate_operator.policy_files import read_folder
 from support.access import policy_files
@@ -74,3 +76,34 @@ def test_cases_pass_and_fail():
             {"name": "n", "given": {"verb": "device.list", "roles": ["viewer"]}, **wrong},
             "x",
         )["good"]
+
+
+def test_a_folder_of_before_is_updated_and_its_rules_stay(tmp_path):
+    texts = policy_files(
+        more='@id("more") forbid (principal, action == Action::"whoami", resource);'
+    )
+    gone = [li for li in texts[SCHEMA].splitlines() if not li.startswith('action "device.profile"')]
+    before = texts | {SCHEMA: "\n".join(gone) + "\n"}
+    before["operators.cedar"] = before["operators.cedar"].replace('"device.profile", ', "")
+    folder(tmp_path, before)
+    shown = CliRunner().invoke(app, ["validate", str(tmp_path)])
+    assert shown.exit_code == 0 and f"framegate policy update {tmp_path}" in shown.stderr
+    assert parse_policy(read_folder(tmp_path)).missing == ("device.profile",)
+    done = CliRunner().invoke(app, ["update", str(tmp_path)])
+    assert done.exit_code == 0 and "added device.profile" in done.stderr
+    after = read_folder(tmp_path)
+    assert not parse_policy(after).missing
+    assert {n: t for n, t in after.items() if n != SCHEMA} == {
+        n: t for n, t in before.items() if n != SCHEMA
+    }
+    again = CliRunner().invoke(app, ["update", str(tmp_path)])
+    assert again.exit_code == 0 and "nothing to add" in again.stderr
+    assert read_folder(tmp_path) == after
+
+
+def test_a_folder_that_is_no_policy_is_not_updated(tmp_path):
+    texts = policy_files()
+    folder(tmp_path, texts | {SCHEMA: texts[SCHEMA].replace('action "policy.apply"', 'action "x"')})
+    before = read_folder(tmp_path)
+    assert CliRunner().invoke(app, ["update", str(tmp_path)]).exit_code != 0
+    assert read_folder(tmp_path) == before
