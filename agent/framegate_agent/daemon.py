@@ -360,9 +360,8 @@ class Agent:
             await asyncio.sleep(0.5)
 
     def _write_status(self, running: str) -> None:
-        nothing: Counter[str] = Counter()
-        outcomes = sum((s.tally.outcomes for s in self.streams), nothing)
-        uninspected = sum((s.tally.uninspected for s in self.streams), nothing)
+        outcomes = sum((s.tally.outcomes for s in self.streams), Counter[str]())
+        uninspected = sum((s.tally.uninspected for s in self.streams), Counter[str]())
         latest = [v for s in self.streams for v in s.tally.latest]
         self.file.write_status(
             {

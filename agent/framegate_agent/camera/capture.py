@@ -99,7 +99,7 @@ class Capture:
         with tempfile.TemporaryDirectory(prefix="framegate-capture-") as scratch:
             child = await self._start(scratch, *more)
             said = child.stderr
-            messages = said and asyncio.create_task(pass_on(said, self._source))
+            messages = asyncio.create_task(pass_on(said, self._source)) if said else None
             try:
                 yield child
             finally:
@@ -107,8 +107,7 @@ class Capture:
                 if child.returncode is None:
                     _end(child)
                 await child.wait()
-                if messages:
-                    await _last_words(messages)
+                await _last_words(child, messages)
                 shown = redacted(self._source)
                 log.info("capture child of %s ended with %s", shown, child.returncode)
 
@@ -185,10 +184,19 @@ async def _read(
             return
 
 
-async def _last_words(messages: asyncio.Task[None]) -> None:
-    """Wait a moment for what the child said last; what it started may go on writing."""
-    await asyncio.wait({messages}, timeout=LAST_WORDS_S)
-    messages.cancel()
+async def _last_words(
+    child: asyncio.subprocess.Process, messages: asyncio.Task[None] | None
+) -> None:
+    """Wait a moment for what the child said last, and for its frames that nobody wants: a pipe that
+    is not read to its end is not closed. What the child started may go on writing.
+    """
+    if child.stdin is not None:
+        child.stdin.close()
+    ends = [messages] if messages is not None else []
+    rest = [asyncio.create_task(child.stdout.read())] if child.stdout is not None else []
+    await asyncio.wait({*ends, *rest}, timeout=LAST_WORDS_S)
+    for task in (*ends, *rest):
+        task.cancel()
 
 
 def _end(child: asyncio.subprocess.Process) -> None:
