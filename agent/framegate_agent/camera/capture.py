@@ -187,16 +187,14 @@ async def _read(
 async def _last_words(
     child: asyncio.subprocess.Process, messages: asyncio.Task[None] | None
 ) -> None:
-    """Wait a moment for what the child said last, and for its frames that nobody wants: a pipe that
-    is not read to its end is not closed. What the child started may go on writing.
+    """Wait a moment for what the child said last, then let go of its pipes: what it started may
+    hold them, and go on writing.
     """
-    if child.stdin is not None:
-        child.stdin.close()
-    ends = [messages] if messages is not None else []
-    rest = [asyncio.create_task(child.stdout.read())] if child.stdout is not None else []
-    await asyncio.wait({*ends, *rest}, timeout=LAST_WORDS_S)
-    for task in (*ends, *rest):
-        task.cancel()
+    if messages is not None:
+        await asyncio.wait({messages}, timeout=LAST_WORDS_S)
+        messages.cancel()
+    child._transport.close()  # type: ignore[attr-defined] # nothing public lets go
+    await asyncio.sleep(0)
 
 
 def _end(child: asyncio.subprocess.Process) -> None:
