@@ -138,7 +138,7 @@ class Board:
         self.arrived = None
         self.sent: list[str] = []
 
-    def receive(self, arrived) -> None:
+    def hear(self, _topic: str, arrived) -> None:
         self.arrived = arrived
 
     def send(self, topic: str, _payload: bytes) -> None:
