@@ -309,6 +309,7 @@ LOCAL = {
     "logout",
     "policy init",
     "policy pull",
+    "policy update",
     "policy validate",
     "policy test",
     "policy diff",
