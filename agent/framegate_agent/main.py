@@ -32,10 +32,18 @@ from framegate_agent.settings import AgentSettings
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_host import console
-from framegate_host.console import EXIT_UNTRUSTED, safe, service_exit_code, show_failures, talk
+from framegate_host.console import (
+    EXIT_UNTRUSTED,
+    OutputFormat,
+    safe,
+    service_exit_code,
+    show_failures,
+    talk,
+)
 from framegate_host.logs import start_logging
 from framegate_host.private_files import write_private
 from framegate_host.process_memory import hide_memory
+from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.setting_records import KEPT_FILE, declared
@@ -55,7 +63,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(config_commands(AgentSettings), name="config")
-Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
+Output = OutputFormat
 
 
 def errors() -> AbstractContextManager[None]:
@@ -279,15 +287,12 @@ def run_app() -> None:
     channel's last reference is gone, and an exception may hold one: the interpreter would wait for
     it forever. All is closed and saved by now, so the process ends here.
     """
-    code: object = 0
     try:
-        app(prog_name="framegate-agent")
-    except SystemExit as error:
-        code = error.code
+        code = run_program(app, "framegate-agent")
     except Exception:  # noqa: BLE001 - a fault of ours: say it all, and still end
         traceback.print_exc()
         code = 1
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+    os._exit(code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from framegate_controller.commands.backups import backup, restore
@@ -11,6 +13,7 @@ from framegate_controller.commands.profiles import profiles
 from framegate_controller.commands.recovery import break_glass, recover_operator
 from framegate_controller.commands.run import run
 from framegate_controller.settings import ControllerSettings
+from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
 
 app = typer.Typer(
@@ -32,4 +35,4 @@ app.add_typer(config_commands(ControllerSettings), name="config")
 
 def run_app() -> None:
     """Entry point."""
-    app(prog_name="framegate-controller")
+    sys.exit(run_program(app, "framegate-controller"))

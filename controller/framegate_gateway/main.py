@@ -19,6 +19,7 @@ from framegate_host.console import service_exit_code, talk
 from framegate_host.logs import start_logging
 from framegate_host.private_files import make_private
 from framegate_host.process_memory import hide_memory
+from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
@@ -124,4 +125,4 @@ def _hand_over(command: str, rest: list[str]) -> NoReturn:
 
 def run_app() -> None:
     """Entry point."""
-    app(prog_name="framegate-gateway")
+    sys.exit(run_program(app, "framegate-gateway"))

@@ -21,8 +21,9 @@ from rich.table import Table
 from framegate.errors import Reason
 from framegate.signed.line_state import STATE_TOPIC
 from framegate_host import console
-from framegate_host.console import service_exit_code, talk
+from framegate_host.console import OutputFormat, service_exit_code, talk
 from framegate_host.logs import start_logging
+from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
@@ -45,7 +46,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(config_commands(LineSettings), name="config")
-OutputOption = Annotated[str, typer.Option("--output", "-o", help="table or json")]
+OutputOption = OutputFormat
 _STYLES: Final = MappingProxyType({"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow"})
 
 
@@ -211,4 +212,4 @@ def _output(text: str, line: str, link: LineBroker) -> Output:
 
 def run_app() -> None:
     """Entry point."""
-    app(prog_name="framegate-line")
+    sys.exit(run_program(app, "framegate-line"))

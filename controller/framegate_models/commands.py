@@ -21,7 +21,7 @@ from framegate.errors import Reason, Refused, Unavailable
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.signed_folder import SIGNATURE, check_folder
 from framegate_host import console
-from framegate_host.console import safe, service_exit_code, talk
+from framegate_host.console import OutputFormat, safe, service_exit_code, talk
 from framegate_host.key_files import read_private_key, read_public_key
 from framegate_models.manifest import sign_folder
 
@@ -36,7 +36,7 @@ BundleOption = Annotated[
         help="Model bundle's folder; default: the shipped one, which is also called default.",
     ),
 ]
-Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
+Output = OutputFormat
 Threads = Annotated[int, typer.Option("--threads", min=1, max=64, help="Threads of the model.")]
 
 
@@ -66,7 +66,7 @@ def show(bundle: BundleOption = DEFAULT_BUNDLE, output: Output = "table") -> Non
             "signed": bool(loaded.signature),
             "card": json.loads(loaded.training) if loaded.training else {},
         }
-        if _json(output):
+        if output == "json":
             print(json.dumps(body, indent=1))
             return
         held_out = body["card"].get("held_out", {})
@@ -118,7 +118,7 @@ def evaluate(
     from framegate_models.report import worst_misses, write_report  # noqa: PLC0415 - start-up
 
     with errors():
-        as_json = _json(output)
+        as_json = output == "json"
         loaded = load_bundle(_bundle(bundle))
         listed = read_split(data_folder, _split(data_folder, split))
         if not listed:
@@ -256,7 +256,7 @@ def data_verify(
 ) -> None:
     """Check that a folder is what somebody you trust has signed."""
     with errors():
-        as_json = _json(output)
+        as_json = output == "json"
         provenance = check_folder(_folder(folder), [read_public_key(path) for path in key])
         print(
             json.dumps(asdict(provenance))
@@ -352,9 +352,3 @@ def _folder(folder: Path) -> Path:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")[:60] or "model"
-
-
-def _json(output: str) -> bool:
-    if output not in {"table", "json"}:
-        raise Refused.of(Reason.USAGE, "-o table or -o json", ascii(output[:20]))
-    return output == "json"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
+from framegate_host.program import run_program
 from framegate_models.commands import data, models
 
 app = typer.Typer(
@@ -17,4 +20,4 @@ app.add_typer(data, name="data")
 
 def run_app() -> None:
     """Entry point."""
-    app(prog_name="framegate-models")
+    sys.exit(run_program(app, "framegate-models"))

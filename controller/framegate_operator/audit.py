@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -53,7 +53,10 @@ def list_(
         str, typer.Option(help="Only by this actor: operator.anna, camera.line-1.cam1, …")
     ] = "",
     since: Annotated[str, typer.Option(help="Only of the last 90s, 8h, 7d.")] = "",
-    output: Output = "table",
+    output: Annotated[
+        Literal["table", "json", "csv"],
+        typer.Option("--output", "-o", help="csv is for spreadsheets."),
+    ] = "table",
     context: Context = None,
 ) -> None:
     """The newest entries: who did what, from where, on whose approval, why, by which policies. -o

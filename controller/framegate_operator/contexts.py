@@ -15,7 +15,7 @@ from cryptography import x509
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.names import parse_name
-from framegate_host.console import show_json, talk
+from framegate_host.console import OutputFormat, show_json, talk
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import private_folder, write_private
 from framegate_operator.output import errors, show_table, until
@@ -184,7 +184,7 @@ def use(name: NameArgument) -> None:
 
 @app.command("list")
 def list_(
-    output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
+    output: OutputFormat = "table",
 ) -> None:
     """Contexts that are kept, and which is in use."""
     with errors():

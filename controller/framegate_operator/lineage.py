@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -28,14 +28,13 @@ _SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/definitions/RunEv
 def show(
     identifier: VerdictName,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="table, json or openlineage")
+        Literal["table", "json", "openlineage"],
+        typer.Option("--output", "-o", help="For people, or for programs."),
     ] = "table",
     context: Context = None,
 ) -> None:
     """From training manifest to verdict: every link with its digest."""
     with errors():
-        if output not in {"table", "json", "openlineage"}:
-            raise Refused.of(Reason.USAGE, "-o table, json or openlineage", ascii(output[:20]))
         nothing = Refused.of(
             Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list"
         )

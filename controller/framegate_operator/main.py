@@ -5,6 +5,7 @@ over a thousand machines is mostly start-up.
 from __future__ import annotations
 
 import itertools
+import sys
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
+from framegate_host.program import run_program, show_brackets
 from framegate_operator.output import data
 
 _LEFT: Final = (
@@ -145,6 +147,13 @@ class Verbs(TyperGroup):
             self.commands[cmd_name] = command
         return self.commands[cmd_name]
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """What is to be run: imported now, its help texts as they are to be read."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            show_brackets(command)
+        return name, command, rest
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print it."""
         data.print(
@@ -188,4 +197,4 @@ def _root() -> None:
 
 def run_app() -> None:
     """Entry point."""
-    app(prog_name="framegate")
+    sys.exit(run_program(app, "framegate"))

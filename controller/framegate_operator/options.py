@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from framegate_host.console import talk
+from framegate_host.console import OutputFormat, talk
 from framegate_operator.output import data
 
 Context = Annotated[
@@ -28,7 +28,7 @@ Context = Annotated[
         help="A context's name or file; default: FRAMEGATE_CONTEXT, else the one in use.",
     ),
 ]
-Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
+Output = OutputFormat
 Command = Callable[..., Any]
 
 

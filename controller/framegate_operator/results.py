@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from cryptography import x509
@@ -40,7 +40,8 @@ def show(
         ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="table, json, or jwt: the signed EAR itself")
+        Literal["table", "json", "jwt"],
+        typer.Option("--output", "-o", help="jwt is the signed EAR itself."),
     ] = "table",
     context: Context = None,
 ) -> None:
@@ -58,7 +59,7 @@ def show(
                         Reason.NOT_FOUND,
                         "a device whose evidence was appraised",
                         f"{detail.summary.device} is {detail.summary.state}",
-                        "framegate camera why NAME",
+                        f"framegate {detail.summary.kind} why {detail.summary.name}",
                     )
         if output == "jwt":
             print(ear)

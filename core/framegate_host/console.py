@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
@@ -51,6 +51,10 @@ _BY_REASON: Final[Mapping[Reason, int]] = MappingProxyType(
         Reason.ZONE_FROZEN: EXIT_CONFLICT,
     }
 )
+OutputFormat = Annotated[
+    Literal["table", "json"], typer.Option("--output", "-o", help="For people, or for programs.")
+]
+"""How a command writes what it shows; any other word is refused."""
 ROWS_READ: Final = 100
 """More rows than that nobody reads as a picture: they go to programs, or are searched."""
 talk = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from framegate.redaction import redacted
-from framegate_host.console import EXIT_USAGE, safe, show_failures, show_json, talk
+from framegate_host.console import EXIT_USAGE, OutputFormat, safe, show_failures, show_json, talk
 from framegate_host.setting_flags import config_option
 from framegate_host.setting_records import Declared, Place, Settings, declared
 from framegate_host.setting_values import toml_of
@@ -43,7 +43,7 @@ def config_commands(record: type[Settings]) -> typer.Typer:
     @app.command()
     def show(
         file: Annotated[Path | None, config_option(record)] = None,
-        output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
+        output: OutputFormat = "table",
     ) -> None:
         """Show what holds, by file and environment, and where each value comes from."""
         resolved = resolve(record, Given(file, os.environ))

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from framegate.errors import Reason, Unavailable
 from framegate_agent.camera.sources import FrameSource, write_shots
-from framegate_host.console import errors
+from framegate_host.console import OutputFormat, errors
+from framegate_host.program import run_program
 from framegate_simulators.boards.boards import write_boards
 from framegate_simulators.boards.camera import DrawnBoards, TriggeredBoards
 from framegate_simulators.machine.ek_kinds import EK_KINDS
@@ -197,7 +198,7 @@ def attack(
             "--all", help="Every threat of the list; those without an attempt are shown as untried."
         ),
     ] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
+    output: OutputFormat = "table",
 ) -> None:
     """Try the threats against a live controller. Exit code 0 only where every attempt was refused;
     6 where one was not.
@@ -301,4 +302,4 @@ def machine(
 
 def run_app() -> None:
     """Entry point."""
-    app(prog_name="framegate-sim")
+    sys.exit(run_program(app, "framegate-sim"))

@@ -25,7 +25,7 @@ from framegate_controller.people.factors import hash_password
 from framegate_controller.people.policies import found_policy
 from framegate_controller.people.signin import found_operator
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import show_json, talk
+from framegate_host.console import OutputFormat, show_json, talk
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import private_folder, state_folder, write_private
 from framegate_host.setting_flags import with_settings
@@ -63,7 +63,7 @@ def init(  # noqa: PLR0913 - a command's options
             "or tpm:TCTI; default: encrypted files."
         ),
     ] = "",
-    output: Annotated[str, typer.Option("--output", "-o", help="table or json")] = "table",
+    output: OutputFormat = "table",
 ) -> None:
     """Make a fleet: its keys, registry, access policy and first operator, whose second factor and
     recovery codes are shown once.

@@ -1,0 +1,228 @@
+"""Every command, walked from the programs' own declarations, with what people get wrong.
+
+Files that are missing, unreadable, empty, binary, folders, or of another kind; servers that do not
+answer; words that nothing knows. None ends in a traceback, none goes on for ever, each says in our
+form what was expected, what was seen and what to do. A command that comes new is walked by itself.
+"""
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from tests.support import command_walk
+from tests.support.command_walk import leaves, run
+
+LEAVES = sorted(leaves(), key=str)
+ELSEWHERE = {"framegate-gateway model", "framegate-gateway data"}
+"""Their words are framegate-models', which is walked."""
+SERVE = {
+    "framegate-gateway run": "waits for its host's agent",
+    "framegate-sim camera": "writes frames for as long as it is read",
+    "framegate-sim machine": "keeps a simulated machine on",
+    "framegate-sim attack": "is a campaign of its own, of minutes",
+    "framegate-sim link": "passes connections on until it is ended",
+    "framegate-sim lying-gateway": "serves",
+}
+"""What does not end by itself when it is used as it should be, and has tests of its own."""
+KINDS = ("missing", "empty", "binary", "folder", "object", "certificate", "torn")
+
+
+def _certificate() -> tuple[bytes, bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=9))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private, made.public_bytes(Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def things():
+    """A folder that anybody may enter, with a file of every kind, and a context of a fleet that
+    does not answer.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="fg-walk-"))
+    folder.chmod(0o777)
+    key, certificate = _certificate()
+    for name, body in (
+        ("empty", b""),
+        ("binary", bytes(range(256)) * 16),
+        ("array", b"[]\n"),
+        ("object", b"{}\n"),
+        ("toml", b'[section]\nname = "x"\n'),
+        ("certificate", certificate),
+        ("torn", certificate[: len(certificate) // 2]),
+        ("secret", b"nobody reads this\n"),
+    ):
+        (folder / name).write_bytes(body)
+    (folder / "folder").mkdir()
+    (folder / "secret").chmod(0)
+    dead = socket.socket()
+    dead.bind(("127.0.0.1", 0))  # bound and not listening: it refuses, and nobody else takes it
+    address = f"127.0.0.1:{dead.getsockname()[1]}"
+    context = {
+        "join_address": address,
+        "fleet_address": address,
+        "server_name": "controller.plant.framegate",
+        "root": certificate.decode(),
+        "operator": "anna",
+        "expires_ms": int(time.time() * 1000) + 3_600_000,
+        "certificate": certificate.decode(),
+        "key": key.decode(),
+        "authorities": certificate.decode(),
+    }
+    (folder / "context.json").write_text(json.dumps(context))
+    (folder / "context.json").chmod(0o600)
+    yield folder
+    dead.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def apart(things, monkeypatch):
+    """Nothing of the person's who runs the tests is read or written."""
+    from framegate_operator import contexts
+
+    for name in [n for n in os.environ if n.startswith("FRAMEGATE")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(things))
+    monkeypatch.setenv("FRAMEGATE_CONTEXT", str(things / "context.json"))
+    monkeypatch.setattr(contexts, "FOLDER", things / "config")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(things)
+
+
+def _told(done, said):
+    """It ended by itself, in words of ours."""
+    assert done.code >= 0, f"{said} did not end by itself ({done.code})\n{done.err}"
+    assert "Traceback" not in done.err + done.out, f"{said}\n{done.err}"
+    assert done.code not in {98, 99}, f"{said}\n{done.err}"
+    if done.code in {1, 2, 3, 4, 5, 7} and "expected  " not in done.err:
+        assert done.out.strip(), f"{said} failed with {done.code} and said nothing\n{done.err}"
+    for secret in ("StatusCode.", "ipv4:", "_InactiveRpcError", "<class '", "object at 0x"):
+        assert secret not in done.err, f"{said} speaks as a program\n{done.err}"
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_every_command_with_files_that_are_not_what_they_should_be(leaf, things):
+    if str(leaf) in {*ELSEWHERE, *SERVE}:
+        return
+    for parameter in leaf.takes_files():
+        for kind in KINDS:
+            place = things / kind
+            if kind == "folder":  # what was written there last time is not there
+                shutil.rmtree(place)
+                place.mkdir()
+            argv = leaf.argv({"state": str(things / "state")}, parameter, place)
+            done = run(leaf.program, argv, things)
+            _told(done, f"{leaf} with {parameter.name} {kind}: {argv}")
+            _put_back(things)
+
+
+def _put_back(things):
+    """Commands write where they are told to: the next one finds the files as they were."""
+    for name, body in (("empty", b""), ("array", b"[]\n"), ("object", b"{}\n")):
+        path = things / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.write_bytes(body)
+    missing = things / "missing"
+    if missing.is_dir():
+        shutil.rmtree(missing)
+    missing.unlink(missing_ok=True)
+    if not (things / "folder").is_dir():
+        (things / "folder").unlink(missing_ok=True)
+        (things / "folder").mkdir()
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_every_command_with_files_that_may_not_be_read(leaf, things):
+    if str(leaf) in {*ELSEWHERE, *SERVE}:
+        return
+    for parameter in leaf.takes_files():
+        argv = leaf.argv({"state": str(things / "state")}, parameter, things / "secret")
+        done = run(leaf.program, argv, things, as_nobody=True)
+        _told(done, f"{leaf} with {parameter.name} unreadable: {argv}")
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_every_command_where_no_server_answers(leaf, things):
+    if str(leaf) in {*ELSEWHERE, *SERVE}:
+        return
+    for path in ("object", "certificate", "missing"):
+        values = {p.name: str(things / path) for p in leaf.takes_files() if p.name != "context"}
+        done = run(leaf.program, leaf.argv({**values, "state": str(things / "none")}), things)
+        _told(done, str(leaf))
+        _put_back(things)
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_every_command_with_words_that_it_does_not_know(leaf, things):
+    if str(leaf) in ELSEWHERE:
+        return
+    done = run(leaf.program, [*leaf.words, "--no-such-optoin"], things)
+    _told(done, str(leaf))
+    assert done.code == 2 and "--no-such-optoin" in done.err
+    for parameter in leaf.parameters:
+        if parameter.name == "output" and "--output" in parameter.opts:
+            done = run(leaf.program, leaf.argv({"output": "jsno"}), things)
+            _told(done, str(leaf))
+            assert done.code == 2 and "jsno" in done.err
+
+
+@pytest.mark.parametrize("program", command_walk.PROGRAMS)
+def test_every_program_has_its_version_and_short_help(program, things):
+    shown = run(program, ["--version"], things)
+    assert shown.code == 0 and shown.out.startswith(f"{program} 0.")
+    assert run(program, ["-h"], things).out == run(program, ["--help"], things).out != ""
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_every_help_text_shows_its_brackets(leaf, things):
+    if str(leaf) in ELSEWHERE:
+        return
+    shown = run(leaf.program, [*leaf.words, "-h"], things)
+    assert shown.code == 0
+    helps = " ".join(getattr(p, "help", None) or "" for p in leaf.parameters)
+    assert shown.out.count("[[") >= helps.count("[[") and "\\[" not in shown.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["camra", "list"], "camera"),
+        (["camera", "lst"], "list"),
+        (["camera", "list", "--ouptut", "json"], "--output"),
+        (["camera", "list", "-o", "jsn"], "json"),
+    ],
+)
+def test_a_mistyped_word_is_asked_after(typed, meant, things):
+    done = run("framegate", typed, things)
+    assert done.code == 2 and f"did you mean {meant}" in done.err
+
+
+def test_the_walk_is_of_every_program_and_command():
+    """What the walk leaves out is named, and is there."""
+    known = {str(leaf) for leaf in LEAVES}
+    assert len(known) > 130 and ELSEWHERE | set(SERVE) <= known
+    assert {leaf.program for leaf in LEAVES} == set(command_walk.PROGRAMS)
