@@ -94,13 +94,14 @@ def join(
             base64.b64encode(parsed.root).decode(),
             seen_ms=parsed.issued_at_ms,
         )
-        tpm = Tpm(tcti)
-        try:
-            attester = Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms), ima)
-            outcome = asyncio.run(attester.join(start, parsed.code, ()))
-        finally:
-            tpm.close()
-        file.save(outcome.state)
+        with file.alone():
+            tpm = Tpm(tcti)
+            try:
+                attester = Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms), ima)
+                outcome = asyncio.run(attester.join(start, parsed.code, ()))
+            finally:
+                tpm.close()
+            file.save(outcome.state)
         _keep(state, {"tcti": tcti, "boot_log": boot_log.absolute(), "ima": ima.absolute()})
         starting = f"framegate-agent run{_elsewhere(state)} --source SOURCE"
         if outcome.state.state == "trusted":
@@ -178,7 +179,8 @@ def run(settings: AgentSettings) -> None:
     start_logging(verbose=settings.verbose, least={"grpc": logging.ERROR})
     with errors():
         hide_memory()
-        run_service(until_stopped(Agent(settings).run()))
+        with StateFile(settings.state).alone():
+            run_service(until_stopped(Agent(settings).run()))
 
 
 @app.command()

@@ -5,8 +5,11 @@ without this machine's TPM.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.certificates import load_certificate
+from framegate_host.file_lock import hold
 from framegate_host.private_files import state_folder, write_private
 
 BUILD_MS: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
@@ -79,6 +83,27 @@ class StateFile:
         self.path = folder / "agent.json"
         self.status_path = folder / "status.json"
         state_folder(folder)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """This folder for this process: a second agent would flush what the first has in the TPM,
+        and the two would overwrite each other's state. Raises Refused (CONFLICT) where another has
+        it.
+        """
+        lock = self.folder / "agent.lock"
+        try:
+            descriptor = hold(lock)
+        except BlockingIOError as error:
+            raise Refused.of(
+                Reason.CONFLICT,
+                f"{self.folder} for this agent alone",
+                "another agent runs on it",
+                "framegate-agent status shows it; stop it first, or choose another --state folder",
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def load(self) -> AgentState:
         """The state. Raises Unavailable where this machine has not joined, Refused where the file

@@ -14,6 +14,7 @@ import typer
 from cryptography import x509
 
 from framegate.errors import Reason, Refused, Unavailable
+from framegate.identity import pem
 from framegate.identity.names import parse_name
 from framegate_host.console import OutputFormat, show_json, talk
 from framegate_host.operator_context import context_body
@@ -43,12 +44,12 @@ class OperatorContext:
     @property
     def root_certificate(self) -> x509.Certificate:
         """The fleet's root."""
-        return x509.load_pem_x509_certificate(self.root)
+        return pem.certificate(self.root, self.path)
 
     @property
     def authority_certificates(self) -> tuple[x509.Certificate, ...]:
         """Issuing CAs, to verify verdicts with."""
-        return tuple(x509.load_pem_x509_certificates(self.authorities))
+        return pem.certificates(self.authorities, self.path)
 
     def signed_in(
         self,

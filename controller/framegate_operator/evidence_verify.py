@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Malformed, Reason
 from framegate.evidence.offline import verify_files
 from framegate.evidence.offline_result import OfflineResult
 from framegate.ima.allowlist import parse_allowlist
 from framegate.profile.model import parse_profile
 from framegate_host import console
-from framegate_host.console import EXIT_UNTRUSTED, EXIT_USAGE, safe, show_failures, show_json, talk
+from framegate_host.console import EXIT_UNTRUSTED, EXIT_USAGE, show_failures, show_json, talk
 from framegate_operator.evidence_files import pcr_values, read_file
 from framegate_operator.options import Output
 from framegate_operator.output import data, failure_json, show_table
@@ -56,12 +56,8 @@ def verify(  # noqa: PLR0913 - a command's options
     """Verify a quote in files. Exit code 0 affirming, 6 untrusted with all reasons, 2 where a file
     or option cannot be read.
     """
-    try:
-        expected = bytes.fromhex(nonce.removeprefix("0x"))
-    except ValueError as error:
-        talk.print(f"expected --nonce in hexadecimal, got {safe(nonce[:40])}")
-        raise typer.Exit(2) from error
     with console.errors(_unreadable, {}):
+        expected = _nonce(nonce)
         parsed = parse_profile(read_file(profile)) if profile else None
         lists = [parse_allowlist(read_file(a)) for a in allowlist or ()]
         values = pcr_values(read_file(pcrs), read_file(attest)) if pcrs else None
@@ -87,6 +83,16 @@ def verify(  # noqa: PLR0913 - a command's options
 def _unreadable(_error: FramegateError) -> int:
     """A profile, allowlist or PCR file that cannot be read says nothing of the evidence."""
     return EXIT_USAGE
+
+
+def _nonce(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text.removeprefix("0x"))
+    except ValueError as error:
+        hint = "the one that the quote was asked with, or an empty one"
+        raise Malformed.of(
+            Reason.USAGE, "--nonce in hexadecimal", ascii(text[:40]), hint
+        ) from error
 
 
 def _report_json(report: OfflineResult) -> dict[str, Any]:

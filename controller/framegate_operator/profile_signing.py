@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.identity import pem
 from framegate.profile.model import PROFILE_TYPE, parse_profile
 from framegate.profile.review import lint
 from framegate.signed.dsse import parse_envelope, seal_envelope
@@ -123,7 +124,7 @@ def revoke_signer(
     with errors():
         raw = read_file(certificate)
         der = (
-            x509.load_pem_x509_certificate(raw).public_bytes(Encoding.DER)
+            pem.certificate(raw, certificate).public_bytes(Encoding.DER)
             if b"-----BEGIN CERTIFICATE" in raw
             else parse_envelope(raw, PROFILE_TYPE).certificate
         )

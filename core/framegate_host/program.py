@@ -17,7 +17,7 @@ from rich.markup import escape
 from typer.core import TyperOption
 
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
-from framegate_host.console import EXIT_USAGE, exit_code, show_failures, talk
+from framegate_host.console import EXIT_FAILED, EXIT_USAGE, exit_code, show_failures, talk
 
 EXIT_INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as shells have it."""
@@ -60,8 +60,7 @@ def run_program(app: typer.Typer, name: str) -> int:
         show_failures([_wrong_use(error)])
         return EXIT_USAGE
     except typer.Abort:
-        talk.print("stopped; nothing more was done")
-        return 1
+        return _stopped()
     except FramegateError as error:
         show_failures(error.failures)
         return exit_code(error)
@@ -74,6 +73,16 @@ def run_program(app: typer.Typer, name: str) -> int:
         show_failures(told.failures)
         return exit_code(told)
     return code if isinstance(code, int) else 0
+
+
+def _stopped() -> int:
+    """A question was answered with no, or nobody was there to answer it."""
+    if sys.stdin.isatty():
+        talk.print("stopped; nothing more was done")
+        return EXIT_FAILED
+    hint = "does the command have --yes, or a file for it?"
+    show_failures([Failure(Reason.USAGE, "somebody at a terminal to ask", "none", hint)])
+    return EXIT_USAGE
 
 
 def of_the_system(error: OSError | UnicodeDecodeError) -> FramegateError:

@@ -24,6 +24,7 @@ from framegate.errors import (
 )
 from framegate.record.following import LogPosition
 from framegate.signed.receipt import Checkpoint
+from framegate_proto.causes import cause_in_words
 from framegate_proto.v1 import framegate_pb2 as pb
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ def from_rpc_error(error: Any, hint: str) -> FramegateError:
             if failures:
                 return kinds.get(error.code(), Refused)(failures)
     return Unavailable.of(
-        Reason.UNAVAILABLE, "an answer", f"{error.code().name}: {error.details()}", hint
+        Reason.UNAVAILABLE, "an answer", cause_in_words(error.code(), error.details() or ""), hint
     )
 
 

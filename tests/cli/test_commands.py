@@ -182,6 +182,32 @@ def test_programs_that_have_no_state_yet(tmp_path):
     assert listening.returncode == 2 and "--advertise" in listening.stderr
 
 
+@pytest.mark.parametrize("words", [("run",), ("join", "framegate-ticket-1.AAAA")])
+def test_a_second_agent_on_one_state_is_refused_before_it_touches_the_tpm(tmp_path, words):
+    import base64
+
+    from framegate.wire import Ticket, ticket_text
+    from framegate_agent.state import AgentState, StateFile
+
+    if words[0] == "join":
+        root = base64.b64encode(b"r").decode()
+        ticket = Ticket(
+            join_address="127.0.0.1:1",
+            fleet_address="127.0.0.1:1",
+            server_name="controller.plant.framegate",
+            root=base64.b64decode(root),
+            code=b"c" * 16,
+            issued_at_ms=1,
+        )
+        words = ("join", ticket_text(ticket))
+    file = StateFile(tmp_path)
+    file.save(AgentState("127.0.0.1:1", "127.0.0.1:1", "controller.plant.framegate", ""))
+    with file.alone():
+        done = run("framegate-agent", *words, "--state", tmp_path, "--tcti", "swtpm:path=/nowhere")
+    assert done.returncode == 5 and "another agent runs" in done.stderr, done.stderr
+    assert "TPM" not in done.stderr
+
+
 def test_doctor_as_json(tmp_path):
     done = run(
         "framegate-agent",

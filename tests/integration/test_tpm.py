@@ -219,6 +219,40 @@ def test_tpm_that_goes_away_is_an_error_of_ours_and_ends_the_daemon_with_a_word(
         tpm.facts()
 
 
+def test_a_tls_key_that_somebody_flushed_is_loaded_again_and_is_the_same(machine):
+    """A second user of a TPM without a resource manager flushes what it finds."""
+    tpm = Tpm(machine.tcti)
+    first = tpm.tls_key()
+    for use in (
+        lambda: tpm.sign_with_tls_key(b"x"),
+        lambda: tpm.certify_tls_key(b"n" * 32),
+        tpm.tls_key,
+    ):
+        tpm.flush_leftovers()
+        assert tpm.transient_handles() == ()
+        use()
+        assert len(tpm.transient_handles()) == 1, "one key, not one more each time"
+        assert tpm.tls_key().raw == first.raw
+    first.key().verify(tpm.sign_with_tls_key(b"x"), b"x", ec.ECDSA(hashes.SHA256()))
+    tpm.flush_leftovers()
+    tpm.close()
+
+
+def test_a_flushed_tls_key_does_not_come_back_in_another_boot_state(machine):
+    """Loading it again binds it to what the PCRs were, not to what they are."""
+    tpm = Tpm(machine.tcti)
+    tpm.tls_key()
+    values = tss.TPML_DIGEST_VALUES(
+        digests=[tss.TPMT_HA(hashAlg=tss.TPM2_ALG.SHA256, digest=tss.TPMU_HA(sha256=b"e" * 32))]
+    )
+    tpm._esapi.on_owner(lambda: tpm._esapi.esys.pcr_extend(tss.ESYS_TR.PCR4, values))
+    tpm.flush_leftovers()
+    with pytest.raises(Refused) as caught:
+        tpm.sign_with_tls_key(b"x")
+    assert caught.value.reason == Reason.TLS_KEY_POLICY
+    tpm.close()
+
+
 def test_what_a_killed_agent_left_is_flushed_and_the_key_is_the_same(machine):
     """kill -9 on a TPM without a resource manager: three lost handles would fill it."""
     code = (

@@ -8,9 +8,10 @@ hardware TPM takes 200 to 600 ms a signature.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import tpm2_pytss as tss
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -31,11 +32,14 @@ from framegate_agent.tpm.esapi import (
     TRANSIENT_FIRST,
     Esapi,
     TpmFailed,
+    is_gone,
     pcr_selection,
 )
 from framegate_agent.tpm.facts import TpmFacts, read_facts
 from framegate_agent.tpm.templates import STORAGE_TEMPLATE
 
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 AK_HANDLE: Final = 0x81010FA6
 """Where the AK persists: in the owner's range, away from the handles TCG reserves for EK and SRK.
 """
@@ -48,6 +52,7 @@ class Tpm:
 
     def __init__(self, tcti: str) -> None:
         self._tls: Any = None
+        self._tls_policy: bytes | None = None
         self._tls_selection = PcrSelection(Alg.SHA256, TLS_KEY_PCRS)
         self._esapi = Esapi(tcti)
 
@@ -133,21 +138,34 @@ class Tpm:
         and held until `close`.
         """
 
-        def make() -> Public:
-            if self._tls is None:
-                policy = policy_pcr(self._tls_selection, self._esapi.pcrs(self._tls_selection))
-                template = marshal_public(
-                    attributes=TLS_ATTRS,
-                    curve=Curve.NIST_P256,
-                    x=b"",
-                    y=b"",
-                    auth_policy=policy,
-                    scheme=(Alg.ECDSA, Alg.SHA256),
-                )
-                self._tls = self._esapi.primary(tss.ESYS_TR.NULL, template)
-            return self._esapi.public(self._tls)
+        return self._esapi.on_owner(lambda: self._with_tls(self._esapi.public))
 
-        return self._esapi.on_owner(make)
+    def _with_tls(self, use: Callable[[Any], T]) -> T:
+        """What `use` makes of the TLS key's handle. Where somebody else flushed it, the key is made
+        again, once: until the TPM is reset it is the same one (TPM 2.0 Part 1, 24), while PCR 0 to
+        7 are as they were.
+        """
+        if self._tls is not None:
+            try:
+                return use(self._tls)
+            except tss.TSS2_Exception as error:
+                if not is_gone(error):
+                    raise
+                log.warning("the TLS key is no longer loaded in the TPM: loading it again")
+        if self._tls_policy is None:
+            self._tls_policy = policy_pcr(
+                self._tls_selection, self._esapi.pcrs(self._tls_selection)
+            )
+        template = marshal_public(
+            attributes=TLS_ATTRS,
+            curve=Curve.NIST_P256,
+            x=b"",
+            y=b"",
+            auth_policy=self._tls_policy,
+            scheme=(Alg.ECDSA, Alg.SHA256),
+        )
+        self._tls = self._esapi.primary(tss.ESYS_TR.NULL, template)
+        return use(self._tls)
 
     def pcrs(self, selection: PcrSelection) -> dict[int, bytes]:
         """The present values of the selected PCRs."""
@@ -219,13 +237,15 @@ class Tpm:
             with self._ak() as ak:
                 # certifying asks for ADMIN role: with adminWithPolicy clear that is the key's
                 # (empty) authValue
-                attest, signature = self._esapi.esys.certify(
-                    self._tls,
-                    ak,
-                    data,
-                    tss.TPMT_SIG_SCHEME(scheme=tss.TPM2_ALG.NULL),
-                    session1=tss.ESYS_TR.PASSWORD,
-                    session2=tss.ESYS_TR.PASSWORD,
+                attest, signature = self._with_tls(
+                    lambda tls: self._esapi.esys.certify(
+                        tls,
+                        ak,
+                        data,
+                        tss.TPMT_SIG_SCHEME(scheme=tss.TPM2_ALG.NULL),
+                        session1=tss.ESYS_TR.PASSWORD,
+                        session2=tss.ESYS_TR.PASSWORD,
+                    )
                 )
                 return bytes(attest), bytes(signature.marshal())
 
@@ -239,15 +259,16 @@ class Tpm:
         where the boot state differs.
         """
 
-        def run() -> bytes:
-            digest = hashlib.sha256(message).digest()
+        digest = hashlib.sha256(message).digest()
+
+        def sign(tls: Any) -> bytes:
             with self._esapi.policy_session() as session:
                 self._esapi.esys.policy_pcr(session, b"", pcr_selection(self._tls_selection))
                 hierarchy = tss.TPMT_TK_HASHCHECK(
                     tag=tss.TPM2_ST.HASHCHECK, hierarchy=tss.TPM2_RH.NULL
                 )
                 signature = self._esapi.esys.sign(
-                    self._tls,
+                    tls,
                     digest,
                     tss.TPMT_SIG_SCHEME(scheme=tss.TPM2_ALG.NULL),
                     hierarchy,
@@ -260,7 +281,7 @@ class Tpm:
                 )
 
         try:
-            return self._esapi.on_owner(run)
+            return self._esapi.on_owner(lambda: self._with_tls(sign))
         except TpmFailed as error:
             raise Refused.of(
                 Reason.TLS_KEY_POLICY,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import tpm2_pytss as tss
-from tpm2_pytss.constants import TPM2_CAP
+from tpm2_pytss.constants import TPM2_CAP, TSS2_RC
 
 from framegate.errors import Reason, Unavailable
 from framegate.tpm.attest import PcrSelection
@@ -23,6 +23,25 @@ T = TypeVar("T")
 
 TRANSIENT_FIRST: Final = 0x80000000
 SESSION_FIRST: Final = 0x02000000
+
+
+_REFERENCE_FIRST: Final = 0x910
+_REFERENCE_LAST: Final = 0x916
+"""TPM_RC_REFERENCE_H0 to H6: a handle that names a transient object which is not loaded."""
+_HANDLE: Final = 0x08B
+"""TPM_RC_HANDLE: a handle that is not right for the use; bits 8 to 11 say which one."""
+_FORMAT_ONE: Final = 0x0BF
+"""The bits of a format-one response code that say what is wrong (TPM 2.0 Part 2, 6.6.2)."""
+_RC: Final = 0xFFF
+"""The response code itself, without the layer that it came through."""
+
+
+def is_gone(error: tss.TSS2_Exception) -> bool:
+    """Whether the TPM says that a handle names nothing that is loaded: somebody flushed it."""
+    if error.rc == TSS2_RC.ESYS_RC_BAD_TR:  # flushed through this very connection
+        return True
+    code = int(error.rc) & _RC
+    return _REFERENCE_FIRST <= code <= _REFERENCE_LAST or code & _FORMAT_ONE == _HANDLE
 
 
 class TpmFailed(Unavailable):

@@ -50,6 +50,13 @@ def certificate(pem: bytes, where: object) -> x509.Certificate:
     return _read(lambda: x509.load_pem_x509_certificate(pem), where)
 
 
+def certificates(pem: bytes, where: object) -> tuple[x509.Certificate, ...]:
+    """The certificates in `pem`, one after another; `where` names it in errors. Raises Malformed
+    (USAGE).
+    """
+    return tuple(_read(lambda: x509.load_pem_x509_certificates(pem), where))
+
+
 def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """PKCS#8 PEM of `key`, as it is: whoever keeps it MUST keep it private."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
