@@ -35,6 +35,7 @@ from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_agent.tpm.esapi import TpmFailed
+from framegate_host.logs import started
 from framegate_proto.edge import answered, from_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -173,7 +174,7 @@ class Agent:
         self._mask_version = masks.version
         for stream in self.streams:
             stream.capture.set_masks(masks)
-        log.warning("masks version %d: %d regions", masks.version, len(masks.polygons))
+        log.info("masks version %d: %d regions", masks.version, len(masks.polygons))
 
     def _hold_masks(self) -> None:
         envelope = self.file.load_masks()
@@ -269,7 +270,7 @@ class Agent:
             )
         self.file.save(self.state)
         if self.state.state != before.state:
-            log.warning(
+            (started.info if self.state.state == "trusted" else log.warning)(
                 "state %s -> %s%s",
                 before.state,
                 self.state.state,

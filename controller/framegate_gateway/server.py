@@ -53,6 +53,7 @@ from framegate_gateway.verdicts.lines import HEARD, Lines
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
 from framegate_host.key_files import read_public_key
+from framegate_host.logs import started
 from framegate_host.private_files import state_folder
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -171,7 +172,7 @@ class GatewayProcess:
             require_free(self.settings.host, port)
         await self.models.start()
         engine = self.models.engine
-        log.warning(
+        started.info(
             "model %s, %d known answers given, inference child: %s, %d golden images",
             engine.bundle.digest.hex()[:16],
             engine.known_answers,
@@ -291,7 +292,7 @@ class GatewayProcess:
             log.warning("the host lost its standing: %s", self.keys.refused)
             return
         if not self._first.is_set():
-            log.warning("warranted by %s, zone %s", credentials.device, credentials.zone)
+            started.info("warranted by %s, zone %s", credentials.device, credentials.zone)
             self._first.set()
         if self.publisher is not None and (
             self._mqtt is not None or not self.settings.frames_over_broker

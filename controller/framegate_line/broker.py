@@ -54,6 +54,7 @@ class LineBroker:
         triggers: bool = True,
     ) -> None:
         self._rules, self._broker, self._verdict = rules, Broker.parse(address), verdict
+        self.problem = ""
         self._triggers_topic = f"framegate/v1/lines/{rules.line}/triggers" if triggers else ""
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[bytes, int, int]] = asyncio.Queue(WAITING)
@@ -62,6 +63,7 @@ class LineBroker:
         self._client = BoundedClient(f"line.{rules.line}", self._context, LIMITS, manual_ack=True)
         self._client.reconnect_delay_set(1, 2)
         self._client.on_connect = lambda client, *_: self._connected(client)
+        self._client.on_disconnect = lambda _c, _u, _f, code, _p: self._lost(str(code))
         self._client.on_message = lambda client, _u, message: self._message(client, message)
 
     async def start(self) -> None:
@@ -77,6 +79,7 @@ class LineBroker:
                 break
             except Unavailable as error:
                 log.info("broker: %s", error)
+                self.problem = error.failures[0].actual
                 await asyncio.sleep(AGAIN_S)
         self._client.connect_async(
             self._broker.host,
@@ -86,6 +89,11 @@ class LineBroker:
             properties=self._client.properties(SESSION_S),
         )
         self._client.loop_start()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker answers now; `problem` says why not, once it was tried."""
+        return bool(self._client.is_connected())
 
     def stop(self) -> None:
         """Disconnect."""
@@ -113,6 +121,10 @@ class LineBroker:
                 self._client.ack(mid, qos)
                 continue
             yield trigger, lambda mid=mid, qos=qos: self._client.ack(mid, qos)  # type: ignore[misc]
+
+    def _lost(self, problem: str) -> None:
+        """In the client's thread."""
+        self.problem = f"the connection ended: {problem}"
 
     def _connected(self, client: mqtt.Client) -> None:
         for camera in self._rules.cameras:

@@ -7,8 +7,9 @@ import json
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final
@@ -21,8 +22,8 @@ from rich.table import Table
 from framegate.errors import Reason
 from framegate.signed.line_state import STATE_TOPIC
 from framegate_host import console
-from framegate_host.console import OutputFormat, service_exit_code, talk
-from framegate_host.logs import start_logging
+from framegate_host.console import OutputFormat, safe, service_exit_code
+from framegate_host.logs import start_logging, started
 from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
@@ -33,6 +34,14 @@ from framegate_line.credentials import Credentials, load_credentials
 from framegate_line.ledger import NOT_TAKEN, Ledger
 from framegate_line.ledger_rows import PartRow
 from framegate_line.outputs import FileOutput, ModbusOutput, MqttOutput, Output
+from framegate_line.reach import (
+    Peer,
+    Reach,
+    ReachedOutput,
+    follow_broker,
+    reach_file,
+    read_reach,
+)
 from framegate_line.rules import Trigger
 from framegate_line.settings import MQTT, LineSettings
 from framegate_line.triggers import PartSource, parse_trigger
@@ -92,14 +101,22 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
     )
     address, name = settings.broker, settings.broker_name
     link = LineBroker(rules, credentials, address, name, adapter.verdict, triggers=by_broker)
-    outputs += [_output(text, rules.line, link) for text in settings.output]
+    reach, broker = Reach(reach_file(settings.ledger)), f"broker {settings.broker}"
+    for text in settings.output:
+        output = _output(text, rules.line, link)
+        outputs.append(output if text == MQTT else ReachedOutput(output, _place(text), reach))
     source: PartSource = link if by_broker else Standard()
-    talk.print(
-        f"line {rules.line}: {len(rules.cameras)} cameras, {rules.deadline_ms} ms a part, "
-        f"stop after {rules.stop_after}"
+    started.info(
+        "line %s: %d cameras, %d ms a part, stop after %d; decisions go to %s",
+        rules.line,
+        len(rules.cameras),
+        rules.deadline_ms,
+        rules.stop_after,
+        ", ".join(map(_place, settings.output)),
     )
     try:
-        await until_stopped(_both(link.start(), adapter.run(source)))
+        followed = follow_broker(link, broker, reach)
+        await until_stopped(_while(followed, link.start(), adapter.run(source)))
     finally:
         for one in outputs:
             await one.close()
@@ -107,11 +124,19 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
         book.close()
 
 
-async def _both(*work: Coroutine[Any, Any, None]) -> None:
-    """Until all are done, or one of them fails."""
+async def _while(beside: Coroutine[Any, Any, None], *work: Coroutine[Any, Any, None]) -> None:
+    """Until all `work` is done, or any of it fails; `beside` goes on as long."""
     async with asyncio.TaskGroup() as group:
-        for each in work:
-            group.create_task(each)
+        followed = group.create_task(beside)
+        tasks = [group.create_task(each) for each in work]
+        await asyncio.wait(tasks)
+        followed.cancel()
+
+
+def _place(output: str) -> str:
+    """An output as people call it."""
+    kind, _, rest = output.partition(":")
+    return {"modbus": f"PLC {rest}", "file": f"file {rest}"}.get(kind, "the broker")
 
 
 @app.command()
@@ -127,6 +152,7 @@ def status(
         book = Ledger(ledger, line, reading=True)
         counts, fill = book.counts(), book.fill()
         book.close()
+        reached = read_reach(reach_file(ledger), time.time())
         count = sum(counts.outcomes.values()) + counts.waiting
         used, quota = fill.used, ledger_quota * 2**20
         if output == "json":
@@ -139,6 +165,8 @@ def status(
                 "late_verdicts": counts.late,
                 "pruned": counts.pruned,
                 "ledger": {"bytes": used, "quota": quota, "oldest_ms": fill.oldest_ms},
+                "running": reached is not None,
+                "answers": {name: asdict(peer) for name, peer in (reached or {}).items()},
             }
             print(json.dumps(body))
             return
@@ -152,6 +180,23 @@ def status(
         table.add_row("counted only, no longer listed", str(counts.pruned))
         table.add_row("ledger", f"{used / 2**20:.1f} of {ledger_quota} MiB")
         Console(highlight=False).print(table)
+        for told in _reached_lines(reached):
+            Console(highlight=False, soft_wrap=True).print(told)
+
+
+def _reached_lines(reached: Mapping[str, Peer] | None) -> Iterator[str]:
+    """Who answers the adapter, for people."""
+    if reached is None:
+        yield "[yellow]the adapter does not run[/], or not with this ledger: framegate-line run"
+        return
+    if not reached:
+        yield "the adapter runs, and has not tried its broker and outputs so far"
+    for name, peer in sorted(reached.items()):
+        age = f"{max(0, int(time.time() - peer.since))} s"
+        if peer.answers:
+            yield f"{safe(name)} [green]answers[/], for {age}"
+        else:
+            yield f"{safe(name)} [red]does not answer[/], for {age}: {safe(peer.problem)}"
 
 
 @app.command()

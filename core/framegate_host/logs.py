@@ -13,11 +13,16 @@ from typing import Final
 from framegate.redaction import redacted
 
 _FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+started: Final = logging.getLogger("framegate.started")
+"""For what a program says of its start and of who answers it: told at INFO, verbose or not. It is
+no warning, and whoever starts a program wants to read it.
+"""
 _NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def start_logging(*, verbose: bool, least: Mapping[str, int] = _NONE) -> None:
-    """Log warnings, or where `verbose` what goes on; loggers in `least` only from there on.
+    """Log warnings and what `started` says, or where `verbose` what goes on; loggers in `least`
+    only from there on.
 
     Credentials of addresses are in no line, in no traceback, and in nothing that a fault nobody
     foresaw is told with.
@@ -26,6 +31,7 @@ def start_logging(*, verbose: bool, least: Mapping[str, int] = _NONE) -> None:
     handler.setFormatter(_Redacting(_FORMAT))
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, handlers=[handler])
+    started.setLevel(logging.INFO)
     sys.excepthook = _unforeseen
     threading.excepthook = lambda said: _unforeseen(
         said.exc_type, said.exc_value or said.exc_type(), said.exc_traceback

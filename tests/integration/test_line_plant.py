@@ -339,6 +339,12 @@ def test_commands_say_what_to_do(line, tmp_path):
         check=False,
     )
     assert second.returncode == 7 and "another adapter runs" in second.stderr
+    asked = ("framegate-line", "status", "--line", LINE, "--ledger", p.ledger(LINE))
+    status = json.loads(p.command(*asked, "-o", "json").stdout)
+    answers = status["answers"]
+    assert status["running"] and any(name.startswith("broker ") for name in answers)
+    assert all(peer["answers"] for peer in answers.values()), answers
+    assert "answers, for" in p.command(*asked).stdout
     assert (
         "PASS"
         in p.command(

@@ -9,8 +9,7 @@ from framegate_controller.commands.options import errors
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.running import running
-from framegate_host.console import talk
-from framegate_host.logs import start_logging
+from framegate_host.logs import start_logging, started
 from framegate_host.ready_file import write_ready
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
@@ -34,7 +33,7 @@ async def _serve_on(settings: ControllerSettings) -> None:
     await controller.start()
     join, fleet = controller.join_address, controller.fleet_address
     interval_s = settings.timing.interval_ms / 1000
-    talk.print(f"join port {join}, fleet port {fleet}, attest interval {interval_s:g} s")
+    started.info("join port %s, fleet port %s, attest interval %g s", join, fleet, interval_s)
     if settings.ready_file is not None:
         write_ready(settings.ready_file, {"join": join, "fleet": fleet})
     await until_stopped(asyncio.Event().wait())

@@ -20,6 +20,7 @@ from framegate.wire import sha256
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.fleet_channel import fleet_stub
 from framegate_gateway.trust.keys import GatewayKeys
+from framegate_host.logs import started
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -72,7 +73,7 @@ def sign_one(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int]) 
     envelope = batch.seal(credentials.verdict.public_bytes(Encoding.DER), keys.sign_verdict)
     store.add_batch(batch.number, first, count, batch.payload(), envelope)
     if batch.recovered:
-        log.warning("%d receipts of an earlier process recovered and signed", count)
+        started.info("%d receipts of an earlier process recovered and signed", count)
     return True
 
 

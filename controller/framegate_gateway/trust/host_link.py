@@ -14,6 +14,7 @@ from typing import Final
 from framegate.errors import FramegateError
 from framegate.wire import Warrant
 from framegate_gateway.trust.keys import ROTATE_S, Credentials, GatewayKeys
+from framegate_host.logs import started
 from framegate_host.process_memory import memory_shown
 from framegate_proto.edge import read_record, write_record
 
@@ -28,6 +29,7 @@ async def follow_agent(
     """Keep the link up forever; `changed` gets new credentials, or None when the host lost its
     standing.
     """
+    told = False
     while True:
         shown = ExitStack()
         shown.enter_context(memory_shown())  # until the agent has seen who calls
@@ -35,9 +37,14 @@ async def follow_agent(
             reader, writer = await asyncio.open_unix_connection(str(path))
         except OSError as error:
             shown.close()
-            log.info("no agent at %s: %s", path, error)
+            if not told:
+                log.warning("no agent answers at %s (%s): trying again until one does", path, error)
+            told = True
             await asyncio.sleep(RETRY_S)
             continue
+        if told:
+            started.info("the agent answers at %s", path)
+        told = False
         try:
             await _follow(reader, writer, keys, changed, shown.close)
         except (asyncio.IncompleteReadError, ConnectionError):
