@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -183,6 +184,19 @@ def seconds_of(text: str) -> float:
     if span is None:
         raise Malformed.of(Reason.USAGE, "a time span: 90s, 30m, 8h, 7d", ascii(text[:30]))
     return float(span[1]) * _SECONDS[span[2]]
+
+
+def moment_ms(text: str) -> int:
+    """Milliseconds since the epoch of a time span ago, or of a date with or without a time of day,
+    of this place where it names no zone. Raises Malformed (USAGE).
+    """
+    if _SPAN.fullmatch(text.strip()):
+        return ago_ms(text)
+    try:
+        return max(0, int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1000))
+    except (ValueError, OverflowError, OSError) as error:
+        wanted = "a time span ago or a time: 90s, 8h, 7d, 2026-11-26, 2026-11-26T06:00"
+        raise Malformed.of(Reason.USAGE, wanted, ascii(text[:30])) from error
 
 
 def ago_ms(span: str) -> int:

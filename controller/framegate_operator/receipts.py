@@ -8,35 +8,49 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
+from framegate.errors import (
+    EvidenceRejected,
+    FramegateError,
+    Malformed,
+    Reason,
+    Refused,
+)
 from framegate.receipt_verifier import (
     ReceiptRefused,
     VerifiedReceipt,
-    missing_frames,
     skipped_triggers,
     verify_receipt,
 )
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.console import EXIT_UNAVAILABLE, EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_host.private_files import replacing_private, write_public
 from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
+from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
-from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_operator.verdict_names import VerdictName, verdict_named
+from framegate_operator.output import ago, data, errors, moment_ms, show_table
+from framegate_operator.receipt_export import nothing_of_time, range_of, receipts_of_time
+from framegate_operator.receipt_files import (
+    Checked,
+    Wholeness,
+    check_files,
+    told_alike,
+    wholeness,
+)
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Proofs of verdicts.")
 MAX_TOLD = 50
-"""Refused receipts that are told one by one; more nobody reads."""
-MAX_FILE_BYTES = 1024**3
-"""An export of some hundred thousand receipts; more is exported by time."""
+"""Reasons that are told one by one; more nobody reads."""
+_COUNTERS_TOLD = 20
 
 
 @app.command()
@@ -127,11 +141,16 @@ def _time(ms: int) -> str:
 def export(
     out: Annotated[Path, typer.Option(help="File to write: one receipt a line.")],
     identifier: Annotated[
-        str, typer.Argument(metavar="[ID]", help="One verdict; default: by --camera.")
+        str, typer.Argument(metavar="[ID]", help="One verdict; default: all of a time.")
     ] = "",
-    camera: Annotated[str, typer.Option(help="All receipts of this camera's id.")] = "",
-    since: Annotated[str, typer.Option(help="How far back: 90s, 10m, 8h, 7d.")] = "1h",
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 1000,
+    camera: Annotated[str, typer.Option(help="Receipts of this camera alone.")] = "",
+    since: Annotated[
+        str, typer.Option(help="From when on: 90s, 10m, 8h, 7d ago, or 2026-11-26T06:00.")
+    ] = "1h",
+    until: Annotated[str, typer.Option(help="Until when, given like --since; default: now.")] = "",
+    limit: Annotated[
+        int, typer.Option(min=0, help="The newest of them alone; 0: all of that time.")
+    ] = 0,
     context: Context = None,
 ) -> None:
     """Write receipts to a file that anyone can verify offline: framegate receipt verify FILE --root
@@ -140,17 +159,29 @@ def export(
     with errors():
         operator = load_context(context)
         request = pb.ReceiptsRequest(
-            id=identifier, camera=camera, since_ms=0 if identifier else ago_ms(since), limit=limit
+            camera=device_named(operator, camera, "camera"),
+            since_ms=moment_ms(since),
+            until_ms=moment_ms(until) if until else 0,
         )
-        count = 0
+        if until and request.until_ms <= request.since_ms:
+            hint = "--since 8h --until 2h: from eight hours ago to two hours ago"
+            raise Malformed.of(Reason.USAGE, "--until after --since", f"{since}, {until}", hint)
+        count, silent = 0, list[str]()
         with replacing_private(out) as file:
-            for receipt in [_one(operator, identifier)] if identifier else _all(operator, request):
+            rows = receipts_of_time(operator, request, limit, silent)
+            for receipt in [_one(operator, identifier)] if identifier else rows:
                 file.write(json.dumps(receipt, separators=(",", ":")).encode() + b"\n")
                 count += 1
             if not count:
-                raise Refused.of(Reason.NOT_FOUND, "receipts", "none", "framegate verdict list")
+                raise nothing_of_time(silent)
+            if not identifier and count != limit:
+                file.write(range_of(request, silent).line())
         root = out.with_suffix(".root.pem")
         write_public(root, operator.root)
+        if count == limit:
+            talk.print(
+                f"[yellow]--limit {limit} is reached: older ones of that time may be left[/]"
+            )
         talk.print(
             f"{count} receipts in {out}, the fleet's root in {root}; "
             f"verify: framegate receipt verify {out} --root {root}"
@@ -186,56 +217,49 @@ def verify(
         bool,
         typer.Option(
             "--whole",
-            help="The files hold all receipts of their sessions: frames without one are reported, "
-            "and triggers that no frame came for are counted.",
+            help="The files hold all receipts of their time, or of their sessions: frames without "
+            "one are reported, and triggers that no frame came for are counted.",
         ),
     ] = False,
     output: Output = "table",
     context: Context = None,
 ) -> None:
-    """Verify receipts offline. Exit code 6 where one does not hold, or a frame is missing."""
+    """Verify receipts offline. Exit code 6 where one does not hold or a frame is missing, 7 where
+    nothing is wrong and a proof is not there so far.
+    """
     with errors():
         root_pem = root.read_bytes() if root else load_context(context).root
         begun = time.perf_counter()
-        good, bad = _checked(
+        checked = check_files(
             files, root_pem, need_camera=not without_camera, need_log=not without_log
         )
-        gone = {s: list(c) for s, c in (missing_frames(good) if whole else {}).items()}
-        gaps = skipped_triggers(good) if whole else ()
+        gone = wholeness(checked) if whole else Wholeness({}, {})
+        gaps = skipped_triggers([*checked.good, *checked.so_far]) if whole else ()
         took = time.perf_counter() - begun
         if output == "json":
             show_json(
                 {
-                    "good": len(good),
-                    "refused": bad,
-                    "missing_frames": gone,
+                    "good": len(checked.good),
+                    "pending": [asdict(row) for row in checked.pending],
+                    "refused": [asdict(row) for row in checked.refused],
+                    "missing_frames": {s: list(c) for s, c in gone.missing.items()},
+                    "outside": {s: len(c) for s, c in gone.outside.items()},
+                    "silent": sorted({g for r in checked.ranges for g in r.silent}),
                     "skipped_triggers": list(gaps),
                     "seconds": round(took, 3),
                 }
             )
         else:
             _tell_gaps(gaps)
-            _tell(len(good), bad, gone, took)
-        if bad or gone:
+            _tell(checked, gone, took)
+        if checked.refused or gone.missing:
             raise typer.Exit(EXIT_UNTRUSTED)
-        if not good:
-            hint = "framegate receipt export"
+        if checked.pending:
+            talk.print("what is pending proves nothing more so far; export it again later")
+            raise typer.Exit(EXIT_UNAVAILABLE)
+        if not checked.good:
+            hint = "framegate receipt export --out FILE"
             raise Refused.of(Reason.NOT_FOUND, "receipts in the files", "none", hint)
-
-
-def _checked(
-    files: list[Path], root: bytes, *, need_camera: bool, need_log: bool
-) -> tuple[list[VerifiedReceipt], list[dict[str, Any]]]:
-    """(receipts that hold, where and why others do not)."""
-    good, bad = list[VerifiedReceipt](), list[dict[str, Any]]()
-    for name, number, line in _lines(files):
-        try:
-            receipt = json.loads(line)
-            good.append(verify_receipt(receipt, root, need_camera=need_camera, need_log=need_log))
-        except (ReceiptRefused, ValueError) as error:
-            check = getattr(error, "check", "format")
-            bad.append({"file": name, "line": number, "check": check, "why": str(error)})
-    return good, bad
 
 
 def _tell_gaps(gaps: Sequence[dict[str, Any]]) -> None:
@@ -247,33 +271,40 @@ def _tell_gaps(gaps: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def _tell(good: int, bad: list[dict[str, Any]], gone: dict[str, list[int]], took_s: float) -> None:
-    for row in bad[:MAX_TOLD]:
-        where = f"{safe(row['file'])} line {row['line']}"
-        data.print(f"[red]REFUSED[/] {where}: {safe(row['why'])}")
-    for session, counters in gone.items():
-        shown = ", ".join(map(str, counters[:20]))
+def _tell(checked: Checked, whole: Wholeness, took_s: float) -> None:
+    for why, where in list(told_alike(checked.refused))[:MAX_TOLD]:
+        data.print(f"[red]REFUSED[/] {safe(where)}: {safe(why)}")
+    for why, where in list(told_alike(checked.pending))[:MAX_TOLD]:
+        data.print(f"[yellow]PENDING[/] {safe(where)}: {safe(why)}")
+    for session, counters in whole.missing.items():
         data.print(
-            f"[red]MISSING[/] session {session}: the camera signed for frames {shown}, got an "
-            "answer, and there is no receipt: the gateway dropped them, they went by its "
-            "--receipt-quota, or this is not the whole session"
+            f"[red]MISSING[/] session {session}: the camera signed for frames {_some(counters)}, "
+            "got an answer, and there is no receipt: the gateway dropped them, they went by its "
+            "--receipt-quota, or they are in none of these files"
         )
-    missing = sum(len(c) for c in gone.values())
-    summary = f"{good} of {good + len(bad)} receipts hold"
-    data.print(f"{summary}, {missing} frames missing, {took_s:.2f} s")
+    for session, counters in whole.outside.items():
+        data.print(
+            f"session {session}: {len(counters)} frames ({_some(counters)}) are not of the time "
+            "that was exported, or cannot be told from such: nothing is said of them"
+        )
+    for gateway in sorted({g for r in checked.ranges for g in r.silent}):
+        data.print(
+            f"[yellow]{safe(gateway)} did not answer when this was exported[/]: "
+            "its receipts are not here"
+        )
+    missing = sum(len(c) for c in whole.missing.values())
+    count = len(checked.good) + len(checked.pending) + len(checked.refused)
+    held = f"{len(checked.good)} of {count} receipts hold"
+    waits = f", {len(checked.pending)} are pending" if checked.pending else ""
+    data.print(
+        f"{held}{waits}, {len(checked.refused)} are refused, {missing} frames missing, "
+        f"{took_s:.2f} s"
+    )
 
 
-def _all(operator: OperatorContext, request: pb.ReceiptsRequest) -> Iterator[dict[str, Any]]:
-    for device, address in gateways(operator):
-        try:
-            with gateway_stub(operator, device, address) as stub:
-                for reply in stub.Receipts(request, stream=True):
-                    yield json.loads(reply.receipt)
-        except Unavailable:
-            talk.print(
-                f"[yellow]{safe(device)} does not answer at {safe(address)}[/]: "
-                "its receipts are not here"
-            )
+def _some(counters: Sequence[int]) -> str:
+    more = ", …" if len(counters) > _COUNTERS_TOLD else ""
+    return ", ".join(map(str, counters[:_COUNTERS_TOLD])) + more
 
 
 def _one(operator: OperatorContext, identifier: str) -> dict[str, Any]:
@@ -325,21 +356,6 @@ def _result(operator: OperatorContext, result_id: str) -> dict[str, Any] | None:
         "firmware_profile": r.firmware_profile,
         "firmware_profile_sha256": r.firmware_profile_sha256.hex(),
     }
-
-
-def _lines(files: list[Path]) -> Iterator[tuple[str, int, bytes]]:
-    for path in files:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise Refused.of(
-                Reason.TOO_LARGE,
-                f"files of at most {MAX_FILE_BYTES} bytes",
-                path.stat().st_size,
-                "export by --since and --limit",
-            )
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield path.name, number, line
 
 
 def _inspected(fg: dict[str, Any]) -> str:

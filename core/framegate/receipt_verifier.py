@@ -33,6 +33,7 @@ ARC = "2.25.166232602958797428473494274907401116522"
 """Framegate's arc of extended key usages; docs/reference/protocol.md lists what each is for."""
 DEVICE, VERDICT, LOG = f"{ARC}.1", f"{ARC}.8", f"{ARC}.9"
 FORMAT = "framegate-receipt-1"
+RANGE_FORMAT = "framegate-receipt-range-1"
 BATCH_TYPE = "application/vnd.framegate.receipt-batch+json"
 CHECKPOINT_TYPE = "application/vnd.framegate.log-checkpoint+json"
 PROFILE_1, PROFILE_2 = "tag:framegate,2026:receipt-1", "tag:framegate,2026:receipt-2"
@@ -80,6 +81,17 @@ class ReceiptRefused(Exception):
         self.check = check
 
 
+class ReceiptPending(ReceiptRefused):
+    """All that is there holds, and a proof is not there so far: the camera has not signed its
+    session's head, or the batch is not in the log. It proves no more than `so_far`, which leaves
+    that proof out. A gateway can withhold a proof for ever: what stays pending is refused.
+    """
+
+    def __init__(self, check: str, text: str) -> None:
+        super().__init__(check, text)
+        self.so_far: VerifiedReceipt | None = None
+
+
 @dataclass(frozen=True)
 class VerifiedReceipt:
     """What a receipt proves; made by `verify_receipt` only. `claims` and `verdict` are parsed from
@@ -100,6 +112,11 @@ class VerifiedReceipt:
     def is_gap(self) -> bool:
         """Whether it is of triggers that no frame came for."""
         return bool(self.claims["kind"] == "gap")
+
+
+def is_range(body: Any) -> bool:
+    """Whether a line of an export is no receipt, but says of which time the export is."""
+    return isinstance(body, dict) and body.get("format") == RANGE_FORMAT
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -168,10 +185,15 @@ def verify_receipt(
         PASS and DEFECT are from `MIN_INSPECTED` to 100, UNINSPECTED is 0. A leaf of before that was
         said (`receipt-1`) says nothing of it, in its verdict neither, and a note says so.
 
-    Raises ReceiptRefused, and nothing else whatever the receipt is made of.
+    Raises ReceiptRefused, and nothing else whatever the receipt is made of: ReceiptPending where
+    every proof that is there holds, by all these checks, and one that is needed is not there.
     """
     try:
-        return _verified(receipt, root_pem, need_camera, need_log)
+        try:
+            return _verified(receipt, root_pem, need_camera, need_log)
+        except ReceiptPending as pending:
+            pending.so_far = _verified(receipt, root_pem, False, False)
+            raise
     except _UNREADABLE as error:  # a member that is absent or of another type, anywhere
         raise ReceiptRefused(
             "format", f"expected a {FORMAT} receipt, got {type(error).__name__}: {error}"
@@ -347,7 +369,7 @@ def _logged(
 ) -> int:
     if not part:
         if need:
-            raise ReceiptRefused(
+            raise ReceiptPending(
                 "log-path", "expected the batch's place in the controller's log, got none"
             )
         return 0
@@ -427,7 +449,7 @@ def _camera(  # noqa: C901, PLR0913 - ordered checks of a record
             )
     if not part:
         if need:
-            raise ReceiptRefused(
+            raise ReceiptPending(
                 "camera-head",
                 "expected the camera's signed head over this frame, got none: the camera has not"
                 " signed yet, or never saw this frame",
@@ -475,11 +497,15 @@ def _camera(  # noqa: C901, PLR0913 - ordered checks of a record
     return result(head["count"], unanswered)
 
 
-def missing_frames(receipts: Iterable[VerifiedReceipt]) -> dict[str, tuple[int, ...]]:
+def missing_frames(
+    receipts: Iterable[VerifiedReceipt], *, before: bool = True, after: bool = True
+) -> dict[str, tuple[int, ...]]:
     """Session (hex) to the counters for which the camera signed, got an answer, and no receipt is
     here: frames that a gateway dropped.
 
-    Give it *all* receipts of the sessions in question. Frames the camera itself calls unanswered
+    Give it *all* receipts of the sessions in question; or those of a time, and then say whether
+    frames `before` a session's first receipt here, and `after` its last one, are of that time:
+    without, only what lies between is judged. Frames the camera itself calls unanswered
     were lost on the way and are not listed. A gap stands for no frame: a gateway cannot call a
     frame that it answered a trigger that never came.
     """
@@ -491,10 +517,10 @@ def missing_frames(receipts: Iterable[VerifiedReceipt]) -> dict[str, tuple[int, 
         seen[receipt.session.hex()].add(receipt.counter)
         if receipt.head_count:
             heads[receipt.session.hex()] = (receipt.head_count, receipt.unanswered)
-    missing = {
-        s: tuple(sorted(set(range(count)) - seen[s] - set(lost)))
-        for s, (count, lost) in heads.items()
-    }
+    missing = {}
+    for s, (count, lost) in heads.items():
+        first, last = 0 if before else min(seen[s]), count if after else max(seen[s])
+        missing[s] = tuple(sorted(set(range(first, last)) - seen[s] - set(lost)))
     return {s: gone for s, gone in missing.items() if gone}
 
 
@@ -696,8 +722,8 @@ def _said(receipt: VerifiedReceipt) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command line; 0 where every receipt holds and no frame is missing, 6 otherwise, 2 for
-    wrong usage.
+    """The command line; 0 where every receipt holds and no frame is missing, 7 where nothing is
+    wrong and a proof is not there so far, 6 otherwise, 2 for wrong usage.
     """
     if len(argv) < 3 or argv[0] != "--root":
         print("usage: receipt_verifier.py --root FLEET-ROOT.pem RECEIPT.json …", file=sys.stderr)
@@ -705,13 +731,19 @@ def main(argv: Sequence[str]) -> int:
     with open(argv[1], "rb") as file:  # noqa: PTH123 - stands alone, and so does without pathlib
         root_pem = file.read()
     good: list[VerifiedReceipt] = []
-    bad = 0
+    bad = pending = 0
     for name in argv[2:]:
         with open(name, "rb") as file:  # noqa: PTH123
             lines = [line for line in file.read().splitlines() if line.strip()]
         for number, line in enumerate(lines, start=1):
             try:
-                receipt = verify_receipt(json.loads(line), root_pem)
+                if is_range(body := json.loads(line)):
+                    continue
+                receipt = verify_receipt(body, root_pem)
+            except ReceiptPending as error:
+                pending += 1
+                print(f"{ascii(name)[1:-1]}:{number} PENDING {ascii(str(error))[1:-1]}")
+                continue
             except (ReceiptRefused, ValueError) as error:
                 bad += 1
                 print(f"{ascii(name)[1:-1]}:{number} REFUSED {ascii(str(error))[1:-1]}")
@@ -724,7 +756,7 @@ def main(argv: Sequence[str]) -> int:
             f"session {session}: no receipt for frames {', '.join(map(str, counters[:20]))}: the"
             " gateway dropped them, or this is not the whole session"
         )
-    return 6 if bad else 0
+    return 6 if bad else 7 if pending else 0
 
 
 if __name__ == "__main__":

@@ -169,6 +169,8 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             request.session,
             request.since_ms,
             request.limit,
+            request.until_ms,
+            request.below,
         )
         rows = receipts(self._store, wanted, authorities)
         try:

@@ -19,6 +19,8 @@ from framegate_gateway.receipts.store import ReceiptStore
 
 MAX_RECEIPTS: Final = 10_000
 """Receipts of one answer: some hundred megabytes, streamed; more is asked for by time."""
+_NO_END: Final = 2**63 - 1
+"""SQLite's largest integer: no time is later."""
 _LEAF: Final = "number, leaf, payload, metadata, session, counter, id, kind"
 
 
@@ -26,6 +28,9 @@ _LEAF: Final = "number, leaf, payload, metadata, session, counter, id, kind"
 class Wanted:
     """Which receipts: by `id` (or its unique beginning), else by `part`, `session`, or `camera` and
     time; newest first, at most `limit`.
+
+    By time: from `since_ms` to before `until_ms` (0: no end), and of those at `until_ms` the ones
+    with a sequence number below `below`: so the last receipt of a full answer says what is next.
     """
 
     id: str = ""
@@ -34,6 +39,8 @@ class Wanted:
     session: str = ""
     since_ms: int = 0
     limit: int = 100
+    until_ms: int = 0
+    below: int = 0
 
 
 class _Trees:
@@ -171,14 +178,19 @@ def _rows(connection: sqlite3.Connection, wanted: Wanted) -> list[Any]:
             f"SELECT {_LEAF} FROM leaves WHERE session = ? ORDER BY counter LIMIT ?",
             (session, limit),
         ).fetchall()
-    if wanted.camera:
-        query = (
-            f"SELECT {_LEAF} FROM leaves WHERE device = ? AND at_ms >= ? ORDER BY at_ms DESC"
-            " LIMIT ?"
-        )
-        return connection.execute(query, (wanted.camera, wanted.since_ms, limit)).fetchall()
-    return connection.execute(
-        f"SELECT {_LEAF} FROM leaves WHERE at_ms >= ? AND kind <> 'pruned' ORDER BY number DESC"
-        " LIMIT ?",
-        (wanted.since_ms, limit),
-    ).fetchall()
+    return _by_time(connection, wanted, limit)
+
+
+def _by_time(connection: sqlite3.Connection, wanted: Wanted, limit: int) -> list[Any]:
+    """Signed receipts alone: an answer with fewer than `limit` of them is the last one."""
+    since_ms, below = min(wanted.since_ms, _NO_END), min(wanted.below, _NO_END)
+    until_ms = min(wanted.until_ms or _NO_END, _NO_END)
+    camera = "device = ? AND " if wanted.camera else ""
+    query = (
+        f"SELECT {_LEAF} FROM leaves WHERE {camera}at_ms >= ? AND at_ms <= ?"
+        " AND (at_ms < ? OR number < ?) AND kind IN ('verdict', 'gap')"
+        " AND number < (SELECT coalesce(max(first + count), 0) FROM batches)"
+        " ORDER BY at_ms DESC, number DESC LIMIT ?"
+    )
+    of = (wanted.camera,) if wanted.camera else ()
+    return connection.execute(query, (*of, since_ms, until_ms, until_ms, below, limit)).fetchall()

@@ -4253,7 +4253,11 @@ Global___LearnGoldenReply: _TypeAlias = LearnGoldenReply  # noqa: Y015
 
 @_typing.final
 class ReceiptsRequest(_message.Message):
-    """Receipts by id (verdict id, or a unique prefix), by part, or of a camera since a time; `limit` at most."""
+    """Receipts by id (verdict id, or a unique prefix), by part, or of a camera since a time; `limit` at most.
+    By camera and time, or by time alone: those from since_ms to before until_ms (0: to now), newest
+    first, at most limit. What follows an answer that was full: until_ms and below are the time and
+    the sequence number of its last receipt.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -4263,12 +4267,16 @@ class ReceiptsRequest(_message.Message):
     SINCE_MS_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     SESSION_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    BELOW_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     part: _builtins.str
     camera: _builtins.str
     since_ms: _builtins.int
     limit: _builtins.int
     session: _builtins.str
+    until_ms: _builtins.int
+    below: _builtins.int
     def __init__(
         self,
         *,
@@ -4278,10 +4286,12 @@ class ReceiptsRequest(_message.Message):
         since_ms: _builtins.int = ...,
         limit: _builtins.int = ...,
         session: _builtins.str = ...,
+        until_ms: _builtins.int = ...,
+        below: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "id", b"id", "limit", b"limit", "part", b"part", "session", b"session", "since_ms", b"since_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["below", b"below", "camera", b"camera", "id", b"id", "limit", b"limit", "part", b"part", "session", b"session", "since_ms", b"since_ms", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
