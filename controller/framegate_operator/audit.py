@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from framegate.errors import Reason, Refused
+from framegate.record.events import events
 from framegate.record.following import FollowedHead, LogPosition, follow_witnessed
 from framegate.record.verify import (
     FORMAT,
@@ -25,10 +26,12 @@ from framegate.record.witness import head_line, parse_head
 from framegate.signed.receipt import Checkpoint
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
 from framegate_host.private_files import replacing_private, write_private, write_public
+from framegate_host.program import nearest
 from framegate_host.witness_file import last_head, read_heads, write_head
 from framegate_operator.audit_proofs import PROOF_FORMAT, proof_json, proved_head, verify_proof
 from framegate_operator.audit_rows import TITLES, as_csv, entry_cells
 from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, ago_ms, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -63,22 +66,28 @@ def list_(
     csv for spreadsheets.
     """
     with errors():
+        if event and event not in events():
+            hint = nearest(event, events()) or "docs/reference/events.md has all of them"
+            raise Refused.of(Reason.USAGE, "an event's name", ascii(event[:80]), hint)
+        operator = load_context(context)
         request = pb.ReadLogRequest(
             limit=limit,
-            device=device,
+            device=device_named(operator, device),
             event=event,
             actor=actor,
             newest_first=True,
             since_ms=ago_ms(since) if since else 0,
         )
-        with operator_stub(load_context(context)) as stub:
+        with operator_stub(operator) as stub:
             rows = [json.loads(r.entry) for r in stub.ReadLog(request, stream=True)]
         if output == "json":
             show_json(rows)
         elif output == "csv":
             print(as_csv(rows), end="")
         else:
-            show_table(TITLES, list(map(entry_cells, rows)), empty="nothing")
+            asked = any((device, event, actor, since))
+            empty = "no entry of what was asked for" if asked else "no entries"
+            show_table(TITLES, list(map(entry_cells, rows)), empty=empty)
 
 
 @app.command("show")

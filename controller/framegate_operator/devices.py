@@ -116,9 +116,26 @@ def _change_state(
         if output == "json":
             show_json(summary_json(summary))
         else:
-            talk.print(f"{safe(summary.device)}: {verb} done, now {summary.state}")
+            talk.print(f"{safe(summary.device)}: {_came_of(verb, summary.state)}")
 
 
+def _came_of(verb: str, state: str) -> str:
+    """What is known when the controller has answered: that it asked, and where the machine stands
+    now. Whether fresh evidence passes comes later.
+    """
+    if verb == "attest-now":
+        return f"asked for fresh evidence; {state} when that was asked"
+    return f"{_DONE.get(verb, f'{verb} is recorded')}, {state} now"
+
+
+_DONE: Final = MappingProxyType(
+    {
+        "quarantine": "held",
+        "release": "released; it has to attest before it is trusted",
+        "approve": "approved",
+        "retire": "retired",
+    }
+)
 _COMMANDS: Final[tuple[tuple[str, Command], ...]] = (
     ("invite", tickets.invite),
     ("replace", tickets.replace),

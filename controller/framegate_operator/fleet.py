@@ -14,6 +14,7 @@ from framegate.errors import Malformed, Reason
 from framegate.identity.endorsement import load_certificate_file
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.machines import short_names
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import STATE_STYLE, ago, data, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -56,13 +57,19 @@ def fleet(output: Output = "table", context: Context = None) -> None:
 def events(
     device: Annotated[str, typer.Option(help="Only this machine.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what machines do as a matter of course.")
+    ] = False,
     output: Output = "table",
     context: Context = None,
 ) -> None:
-    """What happened, newest first."""
+    """What happened, newest first. What machines do as a matter of course, such as to attest, only
+    with --all.
+    """
     with errors():
         with operator_stub(load_context(context)) as stub:
-            rows = stub.Events(pb.EventsRequest(device=device, limit=limit)).events
+            request = pb.EventsRequest(device=device, limit=limit, all=everything)
+            rows = stub.Events(request).events
         if output == "json":
             show_json(
                 [
@@ -85,13 +92,22 @@ def events(
                 ]
             )
             return
+        names = short_names(e.device for e in rows if e.device)
         show_table(
             ("when", "device", "event", "by", "from", "to", "detail"),
             [
-                (ago(e.at_ms), e.device, e.event, e.actor, e.from_state, e.to_state, e.detail)
+                (
+                    ago(e.at_ms),
+                    names.get(e.device, ""),
+                    e.event,
+                    names.get(e.actor, e.actor),
+                    e.from_state,
+                    e.to_state,
+                    e.detail,
+                )
                 for e in rows
             ],
-            empty="nothing yet",
+            empty="nothing that is kept" if everything else "nothing but routine: --all shows it",
         )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from framegate_host.console import safe, show_json, talk
+import typer
+
+from framegate.errors import Unavailable
+from framegate_host.console import EXIT_UNAVAILABLE, safe, show_failures, show_json, talk
 from framegate_operator.connection import gateway_stub, load_context
 from framegate_operator.connection import gateways as running_gateways
 from framegate_operator.devices import device_commands
+from framegate_operator.machines import short_names
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -22,10 +26,16 @@ NEARLY_FULL: Final = 0.8
 def status(output: Output = "table", context: Context = None) -> None:
     """What each gateway runs: model, whether its known answers held, parts, verdicts, refusals."""
     with errors():
-        operator, rows = load_context(context), []
+        operator, rows, silent = load_context(context), [], 0
         for device, address in running_gateways(operator):
-            with gateway_stub(operator, device, address) as stub:
-                reply = stub.Status(pb.ListRequest())
+            try:
+                with gateway_stub(operator, device, address) as stub:
+                    reply = stub.Status(pb.ListRequest())
+            except Unavailable as error:
+                silent += 1
+                talk.print(f"[yellow]{safe(device)} does not answer at {safe(address)}[/]")
+                show_failures(error.failures)
+                continue
             rows.append(
                 {
                     "gateway": device,
@@ -42,12 +52,15 @@ def status(output: Output = "table", context: Context = None) -> None:
                     "isolation": reply.isolation,
                 }
             )
+        if silent and not rows:
+            raise typer.Exit(EXIT_UNAVAILABLE)
         if output == "json":
             show_json(rows)
             return
+        names = short_names(r["gateway"] for r in rows)
         cells = [
             (
-                r["gateway"],
+                names[r["gateway"]],
                 f"{r['model']} {r['model_sha256'][:16]}",
                 r["model_state"],
                 r["known_answers"],
@@ -72,7 +85,7 @@ def status(output: Output = "table", context: Context = None) -> None:
                 "gate",
             ),
             cells,
-            empty="no gateway process stands now",
+            empty="no gateway process has shown itself to the controller: framegate gateway list",
         )
         for kept in (k for r in rows for k in r["receipts"]):
             _warn(kept)

@@ -13,7 +13,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement
 from framegate_host.console import safe, show_json, talk
-from framegate_host.private_files import private_folder, write_private
+from framegate_host.private_files import private_folder, require_place, write_private
 from framegate_operator.connection import (
     gateway_stub,
     gateways,
@@ -222,6 +222,7 @@ def learn(
     framegate part add.
     """
     with errors():
+        require_place(out)
         operator = load_context(context)
         device, address = _one_gateway(operator, gateway)
         part_type = part_type or only_unknown(ask_types(operator, device))

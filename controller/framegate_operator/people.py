@@ -11,9 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.access.verbs import Role
+from framegate.identity.names import parse_name
 from framegate_host.console import safe, show_json, talk
 from framegate_host.operator_context import context_body
-from framegate_host.private_files import write_private
+from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
@@ -53,6 +54,7 @@ def add(  # noqa: PLR0913 - a command's options
     day.
     """
     with errors():
+        require_place(out or Path(f"{parse_name(name, 'operator name')}.json"))
         operator = load_context(context)
         issuer = oidc_issuer
         if oidc_subject and not issuer:
@@ -177,6 +179,7 @@ def reset_mfa(
 ) -> None:
     """Forget a person's factors; they set new ones with the code that is shown."""
     with errors():
+        require_place(out or Path("context.json"))  # the name may be a beginning
         operator = load_context(context)
         with operator_stub(operator) as stub:
             reply = stub.ChangeOperator(pb.ChangeOperatorRequest(name=name, verb="reset-mfa"))

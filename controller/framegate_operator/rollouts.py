@@ -15,6 +15,7 @@ from framegate.signed.dsse import parse_envelope
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
+from framegate_operator.machines import device_named, short_names
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, seconds_of, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -157,9 +158,10 @@ def _show(row: pb.RolloutStatus, output: str) -> None:
         + (", ".join(f"{n} {s}" for s, n in sorted(counts.items())) or "no devices")
         + f"; each step {row.soak_s} s, pauses at {row.max_fail} failures"
     )
+    names = short_names(d.device for d in row.devices)
     cells = [
         (
-            d.device,
+            names[d.device],
             d.step,
             d.seen,
             {"pass": "would pass", "fail": "would fail"}.get(d.shadow, ""),
@@ -220,7 +222,9 @@ def replay(
         ),
     ],
     since: Annotated[str, typer.Option(help="How far back: 12h, 7d, 30d.")] = "7d",
-    device: Annotated[str, typer.Option(help="Only this device, whatever profile it has.")] = "",
+    device: Annotated[
+        str, typer.Option(help="Only this device, by name or id, whatever profile it has.")
+    ] = "",
     allowlist: Annotated[
         list[Path] | None,
         typer.Option(
@@ -236,15 +240,16 @@ def replay(
     nothing. Exit code 6 where somebody would fall.
     """
     with errors():
+        operator = load_context(context)
         raw = read_file(profile)
         toml = parse_envelope(raw, PROFILE_TYPE).payload if raw[:1] == b"{" else raw
         request = pb.ReplayRequest(
             toml=toml,
             since_ms=ago_ms(since),
-            device=device,
+            device=device_named(operator, device),
             allowlists=[read_file(a) for a in allowlist or ()],
         )
-        with operator_stub(load_context(context)) as stub:
+        with operator_stub(operator) as stub:
             rows = list(stub.Replay(request, stream=True))
         if output == "json":
             show_json([_replayed(r) for r in rows])
@@ -260,9 +265,10 @@ def _falls(r: pb.ReplayRow) -> bool:
 
 def _tell(rows: list[pb.ReplayRow]) -> None:
     labels = {True: "trusted", False: "suspect"}
+    names = short_names(r.device for r in rows)
     cells = [
         (
-            r.device,
+            names[r.device],
             ago(r.last_ms),
             r.count,
             labels[r.was],

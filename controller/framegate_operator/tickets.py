@@ -12,7 +12,7 @@ import typer
 
 from framegate.wire import Ticket, ticket_text
 from framegate_host.console import safe, show_json, talk
-from framegate_host.private_files import write_private
+from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of
 from framegate_operator.options import WRITE, Context, Output, write
@@ -58,6 +58,7 @@ def invite(  # noqa: PLR0913 - a command's options
         life_s=int(hours * 3600),
     )
     with errors():
+        require_place(*_places(out, qr=qr))
         with operator_stub(load_context(context)) as stub:
             reply = stub.Invite(request)
         _give(reply, out, output, hours, qr=qr)
@@ -82,6 +83,7 @@ def replace(  # noqa: PLR0913 - a command's options
     The old identity ends the moment the new one joins.
     """
     with errors():
+        require_place(*_places(out, qr=qr))
         with operator_stub(load_context(context)) as stub:
             summary = detail_of(stub, name, kind).summary
             request = pb.InviteRequest(
@@ -130,11 +132,27 @@ def _give(reply: pb.InviteReply, out: Path | None, output: str, hours: float, *,
         print(text)
 
 
+def _places(out: Path | None, *, qr: bool) -> tuple[Path, ...]:
+    """The files that are written."""
+    if out is None:
+        return ()
+    return (out, _picture(out)) if qr else (out,)
+
+
+def _picture(out: Path) -> Path:
+    return out.with_name(out.name + ".png")
+
+
 def _write(device: str, text: str, out: Path, *, qr: bool) -> None:
-    write_private(out, text.encode() + b"\n")
+    try:
+        write_private(out, text.encode() + b"\n")
+    except OSError as error:  # it was given out: whoever asked is to have it
+        talk.print(f"[red]{safe(out)} cannot be written[/]: {safe(error.strerror)}; the ticket is:")
+        print(text)
+        raise
     talk.print(f"ticket for {safe(device)}: {out}")
     if qr:
-        picture = out.with_name(out.name + ".png")
+        picture = _picture(out)
         drawn = io.BytesIO()
         segno.make(text, error="l").save(drawn, kind="png", scale=4)
         write_private(picture, drawn.getvalue())

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused
+from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import Purpose as P
 from framegate.identity.certificates import from_ms, verify_certificate
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
 from framegate.signed.dsse import envelope_certificate, parse_envelope, strict_json, verify_envelope
-from framegate_host.console import safe, show_json, talk
-from framegate_host.private_files import private_folder, write_private
+from framegate_host.console import EXIT_UNAVAILABLE, safe, show_failures, show_json, talk
+from framegate_host.private_files import private_folder, require_place, write_private
 from framegate_operator.connection import (
     approvals,
     first_answer,
@@ -27,6 +27,7 @@ from framegate_operator.connection import (
     with_approval,
 )
 from framegate_operator.contexts import OperatorContext
+from framegate_operator.machines import device_named, short_names
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago_ms, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -49,9 +50,15 @@ def status(output: Output = "table", context: Context = None) -> None:
     """What each gateway's vault holds, by camera, day and outcome."""
     with errors():
         operator, rows, states = load_context(context), list[dict[str, Any]](), dict[str, str]()
+        silent = 0
         for device, address in gateways(operator):
-            with gateway_stub(operator, device, address) as stub:
-                reply = stub.DataStatus(pb.ListRequest())
+            try:
+                with gateway_stub(operator, device, address) as stub:
+                    reply = stub.DataStatus(pb.ListRequest())
+            except Unavailable as error:
+                silent += 1
+                states[device] = f"unknown: {error.failures[0].actual}"
+                continue
             states[device] = reply.vault + (
                 f", {reply.dropped} frames not kept" if reply.dropped else ""
             )
@@ -73,11 +80,12 @@ def status(output: Output = "table", context: Context = None) -> None:
             return
         for device, state in states.items():
             talk.print(f"{safe(device)}: vault {safe(state)}")
+        names = short_names(r["camera"] for r in rows)
         show_table(
             ("camera", "day", "outcome", "frames", "size", "until"),
             [
                 (
-                    r["camera"],
+                    names[r["camera"]],
                     r["day"],
                     r["outcome"],
                     r["frames"],
@@ -86,8 +94,12 @@ def status(output: Output = "table", context: Context = None) -> None:
                 )
                 for r in rows
             ],
-            empty="no frames are kept",
+            empty="unknown: not every gateway answers"
+            if silent
+            else "no gateway that stands keeps a frame",
         )
+        if silent:
+            raise typer.Exit(EXIT_UNAVAILABLE)
 
 
 def _until(row: dict[str, Any]) -> str:
@@ -99,7 +111,7 @@ def _until(row: dict[str, Any]) -> str:
 @vault.command()
 @write
 def erase(
-    camera: Annotated[str, typer.Argument(help="The camera's id.")],
+    camera: Annotated[str, typer.Argument(help="The camera's name or id.")],
     reason: Reason_,
     day: Annotated[str, typer.Option(help="Only this day, YYYY-MM-DD (UTC).")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -108,6 +120,7 @@ def erase(
     """Erase a camera's keys on every gateway: its frames are gone, wherever copies of them lie."""
     with errors():
         operator, problem, keys, count = load_context(context), None, 0, 0
+        camera, failed = device_named(operator, camera, "camera"), dict[str, FramegateError]()
         if not yes:
             typer.confirm(
                 f"Erase all frames of {camera} {day or 'of every day'}, for ever?", abort=True
@@ -119,6 +132,8 @@ def erase(
                 keys, count = keys + reply.keys, count + reply.frames
             except FramegateError as error:
                 problem = error
+                if error.reason != Reason.NOT_FOUND:
+                    failed[device] = error
         if WRITE.get().dry_run and problem is None:
             return
         if not keys:
@@ -126,6 +141,11 @@ def erase(
                 Reason.NOT_FOUND, "frames of that camera", "none", "framegate data status"
             )
         talk.print(f"{keys} keys erased, {count} frames are gone")
+        for device, refusal in failed.items():
+            talk.print(f"[red]{safe(device)} did not erase[/]: what it keeps is still there")
+            show_failures(refusal.failures)
+        if failed:
+            raise typer.Exit(EXIT_UNAVAILABLE)
 
 
 @frames.command("export")
@@ -141,6 +161,7 @@ def export_frame(
     ever.
     """
     with errors():
+        require_place(out)
         operator = load_context(context)
         nothing = Refused.of(
             Reason.NOT_FOUND, "a gateway with that frame", "none", "framegate verdict list"
@@ -167,7 +188,7 @@ def export_frame(
 @datasets.command("export")
 @write
 def export_dataset(  # noqa: PLR0913 - a command's options
-    camera: Annotated[str, typer.Argument(help="The camera's id.")],
+    camera: Annotated[str, typer.Argument(help="The camera's name or id.")],
     reason: Reason_,
     to: Destination,
     out: Annotated[Path, typer.Option(help="Folder to make.")],
@@ -193,6 +214,7 @@ def export_dataset(  # noqa: PLR0913 - a command's options
                 "frames without a valid receipt never become training data; say so",
             )
         operator = load_context(context)
+        camera = device_named(operator, camera, "camera")
         endpoints = gateways(operator)
         if out.exists() and any(out.iterdir()):
             raise Refused.of(

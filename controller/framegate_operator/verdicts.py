@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +18,7 @@ from framegate.signed.statement import Verdict
 from framegate_host.console import safe, show_failures, show_json, talk
 from framegate_host.private_files import write_private
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
+from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, show_table
 from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
@@ -29,37 +31,56 @@ app = typer.Typer(no_args_is_help=True, help="Verdicts on parts.")
 @read
 def list_(
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
-    camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "",
-    outcome: Annotated[str, typer.Option(help="PASS, DEFECT or UNINSPECTED")] = "",
+    camera: Annotated[str, typer.Option(help="Only this camera: its name or id.")] = "",
+    outcome: Annotated[
+        Literal["PASS", "DEFECT", "UNINSPECTED"] | None,
+        typer.Option(help="Only this outcome.", case_sensitive=False),
+    ] = None,
     output: Output = "table",
     context: Context = None,
 ) -> None:
     """The latest verdicts of all gateways, newest first."""
     with errors():
         operator = load_context(context)
-        verdicts: list[Verdict] = []
-        for device, address in gateways(operator):
+        wanted = device_named(operator, camera, "camera")
+        request = pb.ListVerdictsRequest(limit=limit, device=wanted, outcome=outcome or "")
+        verdicts, silent = list[Verdict](), list[str]()
+        endpoints = gateways(operator)
+        for device, address in endpoints:
             try:
                 with gateway_stub(operator, device, address) as stub:
-                    verdicts += verified_verdicts(
-                        operator,
-                        stub.ListVerdicts(
-                            pb.ListVerdictsRequest(limit=limit, device=camera, outcome=outcome)
-                        ).verdicts,
-                    )
+                    verdicts += verified_verdicts(operator, stub.ListVerdicts(request).verdicts)
             except Unavailable as error:
+                silent.append(device)
                 talk.print(f"{safe(device)} does not answer at {safe(address)}")
                 show_failures(error.failures)
+        if not verdicts and (silent or not endpoints):
+            raise _unknown(silent)
         verdicts.sort(key=lambda v: -v.issued_at_ms)
         if output == "json":
             show_json([asdict(v) for v in verdicts[:limit]])
             return
-        show_table(_COLUMNS, [_row(v) for v in verdicts[:limit]], empty="no verdicts yet")
+        show_table(_COLUMNS, [_row(v) for v in verdicts[:limit]], empty=_none_of(camera, outcome))
+
+
+def _unknown(silent: Sequence[str]) -> Unavailable:
+    """What is said where nobody knows whether there are verdicts."""
+    if silent:
+        seen, hint = f"no answer of {', '.join(silent)}", "framegate gateway status"
+        return Unavailable.of(Reason.UNAVAILABLE, "a gateway that answers", seen, hint)
+    seen, hint = "no gateway process has shown itself", "framegate gateway list"
+    return Unavailable.of(Reason.UNAVAILABLE, "a gateway in standing", seen, hint)
+
+
+def _none_of(camera: str, outcome: str | None) -> str:
+    """What is said where every gateway answered, and none has such a verdict in its memory."""
+    asked = " ".join(filter(None, [outcome, f"of {camera}" if camera else ""]))
+    return f"the gateways that stand have no verdict{f' {asked}' if asked else ''} in memory"
 
 
 @app.command()
 def watch(
-    camera: Annotated[str, typer.Option(help="Only this camera's id.")] = "",
+    camera: Annotated[str, typer.Option(help="Only this camera: its name or id.")] = "",
     seconds: Annotated[float, typer.Option(min=0, help="End after so long; 0 = never.")] = 0,
     output: Output = "table",
     context: Context = None,
@@ -67,6 +88,7 @@ def watch(
     """Verdicts as they are made, of the first gateway that answers; end with Ctrl-C."""
     with errors():
         operator = load_context(context)
+        wanted = device_named(operator, camera, "camera")
         endpoints = gateways(operator)
         if not endpoints:
             raise Unavailable.of(
@@ -77,7 +99,7 @@ def watch(
         end = time.monotonic() + seconds if seconds else float("inf")
         try:
             with gateway_stub(operator, device, address) as stub:
-                for batch in stub.WatchVerdicts(pb.ListVerdictsRequest(device=camera), stream=True):
+                for batch in stub.WatchVerdicts(pb.ListVerdictsRequest(device=wanted), stream=True):
                     for verdict in verified_verdicts(operator, batch.verdicts):
                         if output == "json":
                             print(json.dumps(asdict(verdict)), flush=True)

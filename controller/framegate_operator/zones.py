@@ -8,7 +8,7 @@ import typer
 
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.machines import Name
+from framegate_operator.machines import Name, short_names
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import (
     ago,
@@ -164,10 +164,14 @@ def list_maintenance(output: Output = "table", context: Context = None) -> None:
                 ]
             )
             return
+        names = short_names(d.device for d in rows)
         show_table(
             ("device", "state", "still", "why"),
-            [(d.device, d.state, until(d.maintenance_until_ms), d.maintenance) for d in rows],
-            empty="none",
+            [
+                (names[d.device], d.state, until(d.maintenance_until_ms), d.maintenance)
+                for d in rows
+            ],
+            empty="no machine is in maintenance",
         )
 
 

@@ -7,6 +7,7 @@ closed to others afterwards: in between, others could have opened it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import stat
@@ -77,6 +78,24 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
 def write_public(path: Path, data: bytes) -> None:
     """The same for what everybody may read, as far as the caller's umask lets them."""
     _replace(path, data, PUBLIC_FILE, durable=False)
+
+
+def require_place(*paths: Path | None) -> None:
+    """Nothing, where a file can be put at each of `paths` that is one.
+
+    For before something is done that cannot be done again. Raises OSError with the path.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        temporary = _beside(path)
+        try:
+            os.close(os.open(temporary, _NEW, PRIVATE_FILE))
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
+        temporary.unlink()
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from framegate_controller.people.signin import found_operator
 from framegate_controller.settings import ControllerSettings
 from framegate_host.console import OutputFormat, show_json, talk
 from framegate_host.operator_context import context_body
-from framegate_host.private_files import private_folder, state_folder, write_private
+from framegate_host.private_files import private_folder, require_place, state_folder, write_private
 from framegate_host.setting_flags import with_settings
 from framegate_host.sign_in_prompts import ask_password, show_authenticator, show_recovery_codes
 
@@ -76,6 +76,9 @@ def init(  # noqa: PLR0913 - a command's options
             raise Refused.of(Reason.CONFLICT, f"no fleet in {state}", "a root key", hint)
         password = ask_password(f"new password of {name}", password_file, new=True)
         hash_password(password)  # before anything is made
+        if context is not None:
+            context.parent.mkdir(parents=True, exist_ok=True)
+            require_place(context)
         state_folder(state)
         keys = found_fleet(keys_folder(state), fleet, ca_keys, passphrase_file)
         uri, codes = found_registry(state, keys, name, password)

@@ -23,7 +23,7 @@ from framegate_controller.commands.options import (
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
-from framegate_host.private_files import write_private
+from framegate_host.private_files import require_place, write_private
 from framegate_host.setting_flags import with_settings
 
 profiles = typer.Typer(no_args_is_help=True, help="Firmware profiles.")
@@ -85,6 +85,7 @@ def profile_signer(
     until it is revoked. Use: framegate profile sign.
     """
     with errors():
+        require_place(out)
         keys = load_fleet(keys_folder(state), passphrase_file)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_profile_signer(

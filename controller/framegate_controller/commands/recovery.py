@@ -19,7 +19,7 @@ from framegate_controller.people.operators import quorum, reset_factors
 from framegate_controller.people.signin import seal_break_glass
 from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
-from framegate_host.private_files import write_private
+from framegate_host.private_files import require_place, write_private
 from framegate_host.setting_flags import with_settings
 
 
@@ -41,6 +41,7 @@ def break_glass(
     Used with: framegate login NAME --break-glass FILE. A new one takes the place of the old.
     """
     with errors():
+        require_place(out)
         load_fleet(
             keys_folder(state), passphrase_file
         )  # whoever cannot open the fleet's keys seals nothing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId, Kind, device_id, parse_name
@@ -33,7 +33,8 @@ class Invitation:
 
 
 def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
-    """Register a machine, or take note of a replacement, and keep the ticket: by its hash.
+    """Register a machine, or take note of a replacement, and keep the ticket: by its hash. A
+    machine that nobody has joined as so far gets another one, and the earlier one ends.
 
     Raises Malformed (USAGE), Refused where the name is taken or the profile unknown.
     """
@@ -43,6 +44,8 @@ def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
     namesake = tx.devices.named(invitation.name)
     if invitation.replaces:
         return _replacement(tx, invitation, namesake)
+    if namesake is not None and _still_waits(namesake, identifier):
+        return _again(tx, invitation, namesake)
     _require_free(tx, invitation.name, namesake)
     device = Device(
         id=identifier,
@@ -59,6 +62,19 @@ def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
     return identifier
 
 
+def _still_waits(namesake: Device, identifier: DeviceId) -> bool:
+    """Whether the machine that is invited is one that nobody has joined as so far."""
+    return namesake.id == identifier and namesake.state == State.INVITED
+
+
+def _again(tx: Transaction, invitation: Invitation, present: Device) -> DeviceId:
+    """Another ticket in the place of one that did not reach its machine: that one ends here."""
+    tx.devices.put(replace(present, profile=invitation.profile, since_ms=tx.now_ms))
+    tx.tickets.add(_ticket(tx, invitation, present.id))
+    tx.record(Invited(device=present.id, profile=invitation.profile))
+    return present.id
+
+
 def require_profile(tx: Transaction, profile: str) -> None:
     """A profile of this name is in force. Raises Refused (PROFILE_MISSING)."""
     if tx.profiles.in_force(profile) is None:
@@ -72,7 +88,7 @@ def _require_free(tx: Transaction, name: str, namesake: Device | None) -> None:
     if namesake is None:
         return
     if namesake.state != State.RETIRED:
-        hint = f"framegate camera retire {name}, or choose another name"
+        hint = f"framegate {namesake.kind} retire {name}, or choose another name"
         raise Refused.of(
             Reason.NAME_TAKEN, "a name that is free", f"{name} ({namesake.state})", hint
         )

@@ -60,18 +60,20 @@ class FleetStatus(Verb[FleetView]):
 
 @dataclass(frozen=True, slots=True)
 class Events(Verb[list[LoggedEntry]]):
-    """The latest events, newest first, of one machine or of all.
+    """The latest events, newest first, of one machine or of all; what machines do as a matter of
+    course only with `everything`.
 
     Those of people and of the fleet as a whole are for whoever sees all zones.
     """
 
     device: str
     most: int
+    everything: bool
 
     @classmethod
     def parse(cls, request: pb.EventsRequest) -> Self:
         """Whatever is asked for."""
-        return cls(request.device, min(request.limit or DEFAULT_EVENTS, MAX_EVENTS))
+        return cls(request.device, min(request.limit or DEFAULT_EVENTS, MAX_EVENTS), request.all)
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
@@ -81,15 +83,16 @@ class Events(Verb[list[LoggedEntry]]):
         """See `Verb.run`."""
         zones, size = call.allowed.zones, tx.log.size()
         most = self.most if zones is None else self.most * LOOKED_THROUGH
-        query = self._query(tx, routine=zones is not None)
+        query = self._query(tx)
         entries = tx.log.entries(query, first=0, below=size, most=most, newest_first=True)
         seen = [e for e in entries if zones is None or _zone_of(e) in zones]
         return Outcome(seen[: self.most])
 
-    def _query(self, tx: Transaction, *, routine: bool) -> EntryQuery:
-        if self.device:
-            return EntryQuery(kind="event", device=tx.devices.find(self.device).id)
-        return EntryQuery(kind="event", but_events=() if routine else _ROUTINE)
+    def _query(self, tx: Transaction) -> EntryQuery:
+        device = tx.devices.find(self.device).id if self.device else ""
+        return EntryQuery(
+            kind="event", device=device, but_events=() if self.everything else _ROUTINE
+        )
 
 
 def _zone_of(entry: LoggedEntry) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-from framegate.errors import Reason, Refused
+from framegate.errors import Malformed, Reason, Refused
+from framegate.record.events import events
 from framegate_controller.context import Fleet
 from framegate_controller.people.authority import Aim
 from framegate_controller.record.ledger import LogProof, checkpoint, position, prove
@@ -34,7 +35,10 @@ class ReadLog(StreamedVerb[int, LoggedEntry]):
 
     @classmethod
     def parse(cls, request: pb.ReadLogRequest) -> Self:
-        """Whatever is asked for."""
+        """Raises Malformed (USAGE) for an event that is none: of it nothing would ever be there."""
+        if request.event and request.event not in events():
+            hint = "docs/reference/events.md has all of them"
+            raise Malformed.of(Reason.USAGE, "an event's name", ascii(request.event[:80]), hint)
         query = EntryQuery(
             device=request.device,
             event=request.event,

@@ -3847,21 +3847,26 @@ Global___FleetStatusReply: _TypeAlias = FleetStatusReply  # noqa: Y015
 
 @_typing.final
 class EventsRequest(_message.Message):
+    """Events that machines make as a matter of course only with all."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DEVICE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     limit: _builtins.int
+    all: _builtins.bool
     def __init__(
         self,
         *,
         device: _builtins.str = ...,
         limit: _builtins.int = ...,
+        all: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "device", b"device", "limit", b"limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

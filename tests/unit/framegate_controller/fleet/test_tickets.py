@@ -49,6 +49,22 @@ def test_invitations_that_nobody_gets(trusted_camera, members, reason):
         assert tx.tickets.get(sha256(b"c" * 16)) is None
 
 
+def test_a_ticket_that_did_not_reach_its_machine_is_taken_back_by_the_next(bench):
+    """Nobody joined: the same invitation again gives another ticket, and the first one ends."""
+    invited(bench, name="cam9")
+    again = invited(bench, name="cam9", code=b"d" * 16)
+    assert again == "camera.line-1.cam9"
+    with bench.store.reading() as tx:
+        assert tx.tickets.get(sha256(b"c" * 16)) is None
+        assert tx.tickets.get(sha256(b"d" * 16)).device == again
+        assert tx.devices.get(again).state == State.INVITED
+    for other in ({"zone": "line-2"}, {"kind": Kind.GATEWAY}):
+        with pytest.raises(Refused) as caught:
+            invited(bench, name="cam9", code=b"e" * 16, **other)
+        assert caught.value.reason == Reason.NAME_TAKEN
+    assert len(bench.events("invited")) == 2
+
+
 def test_a_retired_machine_gives_up_its_name_in_whatever_zone_it_was(trusted_camera):
     done(trusted_camera, retire, "old")
     assert invited(trusted_camera, zone="line-2") == "camera.line-2.cam1"
