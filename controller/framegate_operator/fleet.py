@@ -16,7 +16,7 @@ from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import short_names
 from framegate_operator.options import Context, Output, read, write
-from framegate_operator.output import STATE_STYLE, ago, data, errors, show_table
+from framegate_operator.output import STATE_STYLE, ago, data, errors, short_id, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 trust = typer.Typer(no_args_is_help=True, help="TPM makers whose endorsement counts.")
@@ -158,7 +158,7 @@ def list_tpm_cas(output: Output = "table", context: Context = None) -> None:
             return
         show_table(
             ("subject", "sha256", "added"),
-            [(r.subject, r.sha256, ago(r.added_ms)) for r in rows],
+            [(r.subject, short_id(r.sha256), ago(r.added_ms)) for r in rows],
             empty=(
                 "none: only tickets with an EK hash work; add one: framegate trust add-tpm-ca FILE"
             ),

@@ -6,36 +6,32 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.style import Style
-from rich.table import Table
-
 from framegate.errors import Malformed, Reason
 from framegate_host import console
-from framegate_host.console import ROWS_READ, printable, safe, talk
+from framegate_host.console import safe, talk
+from framegate_operator.tables import OUTCOME_STYLE, STATE_STYLE, data, short_id, show_table
 
-WIDE: Final = 240
-"""Columns where standard output is no terminal: nothing is cut off in a file or pipe."""
-data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-STATE_STYLE: Final = {
-    "trusted": "green",
-    "suspect": "red",
-    "quarantined": "red",
-    "stale": "yellow",
-    "pending": "yellow",
-    "invited": "cyan",
-    "retired": "dim",
-}
-OUTCOME_STYLE: Final = {"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow"}
-
-
+__all__ = [
+    "OUTCOME_STYLE",
+    "STATE_STYLE",
+    "ago",
+    "ago_ms",
+    "data",
+    "errors",
+    "failure_json",
+    "in_words",
+    "moment_ms",
+    "notice",
+    "seconds_of",
+    "short_id",
+    "show_table",
+    "until",
+]
 _NOTICES: list[str] = []
 """What the controller wants everybody to know; told once, after what was asked for."""
 _NEXT: Final = {
@@ -83,45 +79,6 @@ def errors() -> Iterator[None]:
             line = _NOTICES.pop(0)
             urgent = line.startswith("BREAK-GLASS")
             talk.print(f"[bold red]{safe(line)}[/]" if urgent else f"[dim]{safe(line)}[/]")
-
-
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """A table on stdout; `empty` on stderr where there is nothing. States and outcomes are coloured
-    on a terminal.
-    """
-    if not rows:
-        talk.print(empty)
-        return
-    if len(rows) > ROWS_READ:
-        _plain(columns, rows)
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        cells = []
-        for value in row:
-            style = _style(value)
-            cells.append(f"[{style}]{safe(value)}[/]" if style else safe(value))
-        table.add_row(*cells)
-    data.print(table)
-
-
-def _plain(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    cells = [list(columns), *([printable(str(v)) for v in row] for row in rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    colour = data.is_terminal
-    for line in cells:
-        out = []
-        for text, width in zip(line, widths, strict=True):
-            style = _style(text) if colour else None
-            padded = text + " " * (width - cell_len(text))
-            out.append(Style.parse(style).render(padded) if style else padded)
-        print("  ".join(out).rstrip())
-
-
-def _style(value: object) -> str | None:
-    return STATE_STYLE.get(str(value)) or OUTCOME_STYLE.get(str(value))
 
 
 def failure_json(failure: Any) -> dict[str, str]:

@@ -20,7 +20,7 @@ from framegate_host.private_files import write_private
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
 from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
-from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, show_table
+from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, short_id, show_table
 from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -180,4 +180,11 @@ def _row(v: Verdict) -> tuple[str, ...]:
     what = v.reason or ", ".join(
         f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]
     ) + (" …" if len(v.defects) > 4 else "")
-    return ago(v.issued_at_ms), v.part, v.device.split(".")[-1], v.outcome, what, v.verdict_id
+    return (
+        ago(v.issued_at_ms),
+        v.part,
+        v.device.split(".")[-1],
+        v.outcome,
+        what,
+        short_id(v.verdict_id),
+    )

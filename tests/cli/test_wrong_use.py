@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from tests.support import command_walk
-from tests.support.command_walk import leaves, run
+
+from support import command_walk
+from support.command_walk import leaves, run
 
 LEAVES = sorted(leaves(), key=str)
 ELSEWHERE = {"framegate-gateway model", "framegate-gateway data"}

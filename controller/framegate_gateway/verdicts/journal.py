@@ -67,8 +67,11 @@ class Journal:
         self.refusals[Reason.FRAME_GAP] += count
 
     def frame(self, verdict_id: str) -> KeptFrame | None:
-        """The frame of a recent defect."""
-        return self._frames.get(verdict_id)
+        """The frame of a recent defect, by its verdict's id or the unique beginning of one."""
+        if verdict_id in self._frames or not verdict_id:
+            return self._frames.get(verdict_id)
+        alike = [name for name in self._frames if name.startswith(verdict_id)]
+        return self._frames[alike[0]] if len(alike) == 1 else None
 
     def forget(self, device: str) -> None:
         """Drop every picture of a camera's: what was erased is not shown out of memory either."""
