@@ -244,12 +244,15 @@ class Engine:
         return (await self._submit(device, head, image))[0]
 
     async def picture(
-        self, image: bytes, encoding: int, defects: tuple[dict[str, Any], ...]
+        self,
+        image: bytes,
+        encoding: int,
+        defects: tuple[dict[str, Any], ...],
+        lines: Sequence[str] = (),
     ) -> bytes:
-        """A PNG of the frame with its boxes drawn in."""
-        return await self._drawn(
-            {"kind": "picture", "encoding": encoding, "defects": defects}, image
-        )
+        """A PNG of the frame with its boxes drawn in, over `lines` in a strip below it."""
+        head = {"kind": "picture", "encoding": encoding, "defects": defects, "lines": list(lines)}
+        return await self._drawn(head, image)
 
     async def card(
         self,

@@ -184,7 +184,7 @@ def _drawn(request: dict[str, Any], body: bytes) -> bytes:
         defects, outcome, lines = request["defects"], request["outcome"], request["lines"]
         picture = pictures.card(frame, golden, defects, outcome, lines)
     else:
-        picture = pictures.boxes(frame, request["defects"])
+        picture = pictures.boxes(frame, request["defects"], request["lines"])
     return bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 

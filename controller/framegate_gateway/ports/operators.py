@@ -24,6 +24,7 @@ from framegate_gateway.ports.operator_access import (
     abort,
     answered,
 )
+from framegate_gateway.ports.picture_words import badge, caption
 from framegate_gateway.receipts.lineage import lineage
 from framegate_gateway.receipts.read import Wanted, receipts
 from framegate_gateway.receipts.store import ReceiptStore
@@ -117,8 +118,12 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                     ascii(request.verdict_id[:80]),
                     "framegate verdict list --outcome DEFECT",
                 )
+            verdict = self._journal.verdict(request.verdict_id)
+            lines = caption(verdict, self._models.bundle.name) if verdict is not None else ()
             return pb.PictureReply(
-                png=await self._models.engine.picture(frame.image, frame.encoding, frame.defects)
+                png=await self._models.engine.picture(
+                    frame.image, frame.encoding, frame.defects, lines
+                )
             )
 
         return await answered(context, run)
@@ -145,7 +150,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                     frame.defects,
                     frame.part_type,
                     chain["verdict"]["outcome"],
-                    _badge(chain),
+                    badge(chain),
                 )
             )
 
@@ -321,34 +326,6 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 "framegate-gateway vault init",
             )
         return self._egress
-
-
-def _badge(chain: dict[str, Any]) -> list[str]:
-    """Three lines on what proves this verdict."""
-    batch, frame = chain["receipt"]["batch"], chain["frame"]
-    signed = (
-        f"signed in batch {batch['number']}{' (recovered)' if batch['recovered'] else ''}"
-        if batch
-        else "not signed yet"
-    )
-    logged = (
-        f"log entry {batch['log_index']}"
-        if batch and batch["log_index"] is not None
-        else "not in the log yet"
-    )
-    camera = (
-        "frame signed by the camera's TPM"
-        if frame["signed_by_camera"]
-        else "camera has not signed yet"
-    )
-    return [
-        (
-            f"{chain['verdict']['outcome']} {chain['verdict']['reason']}  part {frame['part']} "
-            f" {chain['camera']['id']}"
-        ),
-        f"receipt {chain['id']}",
-        f"{signed}, {logged}, {camera}",
-    ]
 
 
 def _export(request: pb.ExportRequest, call: AuthorisedCall) -> ExportRequest:

@@ -73,6 +73,11 @@ class Journal:
         alike = [name for name in self._frames if name.startswith(verdict_id)]
         return self._frames[alike[0]] if len(alike) == 1 else None
 
+    def verdict(self, verdict_id: str) -> Verdict | None:
+        """A verdict of the latest, by its id or the unique beginning of one."""
+        alike = [v for v, _ in self.rows if verdict_id and v.verdict_id.startswith(verdict_id)]
+        return alike[0] if len(alike) == 1 else None
+
     def forget(self, device: str) -> None:
         """Drop every picture of a camera's: what was erased is not shown out of memory either."""
         mine = {v.verdict_id for v, _ in self.rows if v.device == device}
