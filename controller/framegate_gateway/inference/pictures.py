@@ -57,7 +57,9 @@ def _label(picture: Colour, text: str, x: int, y: int) -> None:
     left = max(0, min(x, width - wide))
     top = y - high if y >= high else min(y, height - high)
     top = max(0, top)
-    cv2.rectangle(picture, (left, top), (left + wide, top + high), _LABEL_GROUND, cv2.FILLED)
+    cv2.rectangle(
+        picture, (left, top), (left + wide - 1, top + high - 1), _LABEL_GROUND, cv2.FILLED
+    )
     base = (left + _LABEL_PAD, top + high - below - _LABEL_PAD)
     cv2.putText(picture, shown, base, _FONT, scale, _LABEL_INK, 1, cv2.LINE_AA)
 
