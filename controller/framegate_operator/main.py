@@ -28,6 +28,7 @@ _LEFT: Final = (
             "gateway": "the same for hosts",
             "zone": "rules, freezing",
             "verdict": "what the model said",
+            "why": "of a verdict or a machine",
             "lineage": "what is behind it",
         },
     ),
@@ -114,6 +115,7 @@ _MODULES: Final = MappingProxyType(
         "trust": ("fleet", "trust"),
         "verdict": ("verdicts", "app"),
         "whoami": ("signin", "whoami"),
+        "why": ("why", "why"),
         "zone": ("zones", "zones"),
     }
 )

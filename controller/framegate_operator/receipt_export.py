@@ -1,4 +1,4 @@
-"""Receipts out of gateways: all of a time, page after page."""
+"""Receipts out of gateways: one, or all of a time, page after page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
+from framegate.receipt_verifier import ReceiptRefused, VerifiedReceipt, verify_receipt
 from framegate_host.console import safe, talk
 from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
@@ -77,3 +78,35 @@ def nothing_of_time(silent: Sequence[str]) -> FramegateError:
         return Unavailable.of(Reason.UNAVAILABLE, "receipts of that time", seen, hint)
     hint = "framegate verdict list says when there were any; --since goes further back"
     return Refused.of(Reason.NOT_FOUND, "receipts of that time", "none", hint)
+
+
+def one_receipt(operator: OperatorContext, identifier: str) -> dict[str, Any]:
+    """The receipt with this id or unique beginning, of the gateway that has it. Raises what the
+    last one said.
+    """
+    problem: FramegateError | None = None
+    for device, address in gateways(operator):
+        try:
+            with gateway_stub(operator, device, address) as stub:
+                for reply in stub.Receipts(pb.ReceiptsRequest(id=identifier), stream=True):
+                    return dict(json.loads(reply.receipt))
+        except FramegateError as error:
+            problem = error
+    raise problem or Refused.of(
+        Reason.NOT_FOUND, "a gateway with that receipt", "none", "framegate verdict list"
+    )
+
+
+def verified_receipt(
+    receipt: dict[str, Any], root: bytes, *, need_camera: bool, need_log: bool
+) -> VerifiedReceipt:
+    """What a gateway's receipt proves. Raises EvidenceRejected where it does not hold."""
+    try:
+        return verify_receipt(receipt, root, need_camera=need_camera, need_log=need_log)
+    except ReceiptRefused as error:
+        raise EvidenceRejected.of(
+            Reason.RECEIPT,
+            "a receipt that holds",
+            error,
+            "the gateway's answer proves nothing; look into its host",
+        ) from error

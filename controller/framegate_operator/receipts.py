@@ -17,27 +17,29 @@ from typing import Annotated, Any
 import typer
 
 from framegate.errors import (
-    EvidenceRejected,
     FramegateError,
     Malformed,
     Reason,
     Refused,
 )
 from framegate.receipt_verifier import (
-    ReceiptRefused,
     VerifiedReceipt,
     skipped_triggers,
-    verify_receipt,
 )
 from framegate_host.console import EXIT_UNAVAILABLE, EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_host.private_files import replacing_private, write_public
-from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub
+from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
-from framegate_operator.verdict_names import VerdictName, verdict_named
 from framegate_operator.output import ago, data, errors, moment_ms, show_table
-from framegate_operator.receipt_export import nothing_of_time, range_of, receipts_of_time
+from framegate_operator.receipt_export import (
+    nothing_of_time,
+    one_receipt,
+    range_of,
+    receipts_of_time,
+    verified_receipt,
+)
 from framegate_operator.receipt_files import (
     Checked,
     Wholeness,
@@ -45,6 +47,7 @@ from framegate_operator.receipt_files import (
     told_alike,
     wholeness,
 )
+from framegate_operator.verdict_names import VerdictName, verdict_named
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Proofs of verdicts.")
@@ -65,8 +68,8 @@ def show(
     """
     with errors():
         operator = load_context(context)
-        receipt = _one(operator, verdict_named(operator, identifier))
-        verified = _verified(receipt, operator.root, need_camera=False, need_log=False)
+        receipt = one_receipt(operator, verdict_named(operator, identifier))
+        verified = verified_receipt(receipt, operator.root, need_camera=False, need_log=False)
         result = _result(operator, verified.claims["fg"].get("result_id", ""))
         if output == "json":
             show_json(
@@ -169,7 +172,7 @@ def export(
         count, silent = 0, list[str]()
         with replacing_private(out) as file:
             rows = receipts_of_time(operator, request, limit, silent)
-            for receipt in [_one(operator, identifier)] if identifier else rows:
+            for receipt in [one_receipt(operator, identifier)] if identifier else rows:
                 file.write(json.dumps(receipt, separators=(",", ":")).encode() + b"\n")
                 count += 1
             if not count:
@@ -305,34 +308,6 @@ def _tell(checked: Checked, whole: Wholeness, took_s: float) -> None:
 def _some(counters: Sequence[int]) -> str:
     more = ", …" if len(counters) > _COUNTERS_TOLD else ""
     return ", ".join(map(str, counters[:_COUNTERS_TOLD])) + more
-
-
-def _one(operator: OperatorContext, identifier: str) -> dict[str, Any]:
-    problem: FramegateError | None = None
-    for device, address in gateways(operator):
-        try:
-            with gateway_stub(operator, device, address) as stub:
-                for reply in stub.Receipts(pb.ReceiptsRequest(id=identifier), stream=True):
-                    return dict(json.loads(reply.receipt))
-        except FramegateError as error:
-            problem = error
-    raise problem or Refused.of(
-        Reason.NOT_FOUND, "a gateway with that receipt", "none", "framegate verdict list"
-    )
-
-
-def _verified(
-    receipt: dict[str, Any], root: bytes, *, need_camera: bool, need_log: bool
-) -> VerifiedReceipt:
-    try:
-        return verify_receipt(receipt, root, need_camera=need_camera, need_log=need_log)
-    except ReceiptRefused as error:
-        raise EvidenceRejected.of(
-            Reason.RECEIPT,
-            "a receipt that holds",
-            error,
-            "the gateway's answer proves nothing; look into its host",
-        ) from error
 
 
 def _result(operator: OperatorContext, result_id: str) -> dict[str, Any] | None:

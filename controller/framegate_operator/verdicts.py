@@ -14,14 +14,18 @@ from typing import Annotated, Literal
 import typer
 
 from framegate.errors import Reason, Refused, Unavailable
+from framegate.receipt_verifier import VerifiedReceipt
 from framegate.signed.statement import Verdict
 from framegate_host.console import safe, show_failures, show_json, talk
-from framegate_host.private_files import write_private
+from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
+from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, short_id, show_table
+from framegate_operator.receipt_export import one_receipt, verified_receipt
 from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
+from framegate_operator.verdict_words import verdict_facts, why_so
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="Verdicts on parts.")
@@ -119,7 +123,9 @@ def watch(
 
 @app.command()
 def picture(
-    verdict_id: Annotated[str, typer.Argument(help="Id of a recent DEFECT verdict.")],
+    verdict_id: Annotated[
+        str, typer.Argument(help="Id of a recent DEFECT verdict, or its unique beginning.")
+    ],
     out: Annotated[Path, typer.Option(help="PNG file to write.")],
     context: Context = None,
 ) -> None:
@@ -127,6 +133,7 @@ def picture(
     few in memory only.
     """
     with errors():
+        require_place(out)
         nothing = Refused.of(
             Reason.NOT_FOUND,
             "a gateway with that picture",
@@ -146,31 +153,68 @@ def picture(
 def show(
     verdict_id: VerdictName,
     picture: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--picture", help="PNG to write: golden image, frame with boxes, receipt badge."
         ),
-    ],
+    ] = None,
+    output: Output = "table",
     context: Context = None,
 ) -> None:
-    """Draw one verdict: golden image beside the frame with its boxes, under a badge that says what
-    proves it.
+    """Show one verdict, verified before it is shown; with --picture also draw it: golden image
+    beside the frame with its boxes, under a badge that says what proves it.
     """
     with errors():
-        nothing = Refused.of(
-            Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list"
-        )
+        require_place(picture)
         operator = load_context(context)
         identifier = verdict_named(operator, verdict_id)
-        device, reply = first_answer(
-            operator,
-            lambda stub: stub.ShowVerdict(pb.PictureRequest(verdict_id=identifier)),
-            nothing,
-        )
-        write_private(picture, reply.png)
-        talk.print(
-            f"{picture} from {safe(device)}; what proves it: framegate receipt show {identifier}"
-        )
+        if picture is not None:
+            _draw(operator, identifier, picture)
+        receipt = _receipt(operator, identifier)
+        if output == "json":
+            show_json({"claims": receipt.claims, "verdict": receipt.verdict})
+            return
+        show_table(("", ""), verdict_facts(receipt), empty="")
+        short = short_id(receipt.claims["cti"])
+        talk.print(f"next: framegate verdict why {short}; framegate receipt show {short}")
+
+
+@app.command()
+def why(
+    verdict_id: VerdictName,
+    context: Context = None,
+) -> None:
+    """Say in words why a verdict is what it is, and where to look next."""
+    with errors():
+        operator = load_context(context)
+        tell_verdict(operator, verdict_named(operator, verdict_id))
+
+
+def tell_verdict(operator: OperatorContext, verdict_id: str) -> None:
+    """Print why a verdict is what it is, out of its receipt."""
+    receipt = _receipt(operator, verdict_id)
+    fg = receipt.claims["fg"]
+    what = "triggers without a frame" if receipt.is_gap else f"part {fg['part']}"
+    made = ago(receipt.claims["iat_ms"])
+    data.print(f"{safe(what)} is [bold]{safe(fg['outcome'])}[/], {made}.", soft_wrap=True)
+    for sentence in why_so(receipt):
+        data.print(safe(sentence), soft_wrap=True)
+
+
+def _receipt(operator: OperatorContext, verdict_id: str) -> VerifiedReceipt:
+    return verified_receipt(
+        one_receipt(operator, verdict_id), operator.root, need_camera=False, need_log=False
+    )
+
+
+def _draw(operator: OperatorContext, verdict_id: str, picture: Path) -> None:
+    nothing = Refused.of(
+        Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list"
+    )
+    request = pb.PictureRequest(verdict_id=verdict_id)
+    device, reply = first_answer(operator, lambda stub: stub.ShowVerdict(request), nothing)
+    write_private(picture, reply.png)
+    talk.print(f"{picture} from {safe(device)}")
 
 
 _COLUMNS = ("when", "part", "camera", "outcome", "what", "verdict")

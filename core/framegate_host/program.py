@@ -57,6 +57,9 @@ def run_program(app: typer.Typer, name: str) -> int:
             prog_name=name, standalone_mode=False, help_option_names=["-h", "--help"]
         )
     except _WrongUse as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # it is written by now, or is the message
+            print(str(error), end="")
+            return EXIT_USAGE
         show_failures([_wrong_use(error)])
         return EXIT_USAGE
     except typer.Abort:

@@ -357,6 +357,7 @@ LOCAL = {
     "verdict watch",
     "verdict picture",
     "verdict show",
+    "verdict why",
 }
 """What writes files of one's own, checks files, or is a session: neither a change of the fleet
 nor a view of it.

@@ -36,7 +36,18 @@ SERVE = {
     "framegate-sim lying-gateway": "serves",
 }
 """What does not end by itself when it is used as it should be, and has tests of its own."""
-KINDS = ("missing", "empty", "binary", "folder", "object", "certificate", "torn")
+KINDS = ("missing", "binary", "folder", "object", "certificate", "torn")
+
+
+SHARED = {"context", "config"}
+"""Files that one piece of code reads for every command: asked of a few."""
+ASKED_FOR_ALL = {"framegate fleet", "framegate camera retire", "framegate-line status"}
+
+
+def _files(leaf):
+    """The files of a command that are its own."""
+    alone = str(leaf) in ASKED_FOR_ALL
+    return [p for p in leaf.takes_files() if alone or p.name not in SHARED]
 
 
 def _certificate() -> tuple[bytes, bytes]:
@@ -128,7 +139,7 @@ def _told(done, said):
 def test_every_command_with_files_that_are_not_what_they_should_be(leaf, things):
     if str(leaf) in {*ELSEWHERE, *SERVE}:
         return
-    for parameter in leaf.takes_files():
+    for parameter in _files(leaf):
         for kind in KINDS:
             place = things / kind
             if kind == "folder":  # what was written there last time is not there
@@ -160,7 +171,7 @@ def _put_back(things):
 def test_every_command_with_files_that_may_not_be_read(leaf, things):
     if str(leaf) in {*ELSEWHERE, *SERVE}:
         return
-    for parameter in leaf.takes_files():
+    for parameter in _files(leaf):
         argv = leaf.argv({"state": str(things / "state")}, parameter, things / "secret")
         done = run(leaf.program, argv, things, as_nobody=True)
         _told(done, f"{leaf} with {parameter.name} unreadable: {argv}")
@@ -170,8 +181,8 @@ def test_every_command_with_files_that_may_not_be_read(leaf, things):
 def test_every_command_where_no_server_answers(leaf, things):
     if str(leaf) in {*ELSEWHERE, *SERVE}:
         return
-    for path in ("object", "certificate", "missing"):
-        values = {p.name: str(things / path) for p in leaf.takes_files() if p.name != "context"}
+    for path in ("certificate", "missing"):
+        values = {p.name: str(things / path) for p in _files(leaf) if p.name not in SHARED}
         done = run(leaf.program, leaf.argv({**values, "state": str(things / "none")}), things)
         _told(done, str(leaf))
         _put_back(things)

@@ -157,3 +157,21 @@ async def test_pages_are_all_of_a_time_and_each_once(receipts_desk, tmp_path, mo
     assert len(leaves(since_ms=middle)) == sum(at >= middle for at, _ in order)
     assert len(leaves(camera=CAMERA)) == 6 and leaves(camera="camera.line-1.none") == []
     assert len(leaves(since_ms=2**64 - 1)) == 0 and len(leaves(until_ms=2**64 - 1)) == 6
+
+
+async def test_one_verdict_is_shown_and_explained_out_of_its_verified_receipt(
+    receipts_desk, tmp_path
+):
+    from framegate_operator.verdict_words import verdict_facts, why_so
+
+    await exported(receipts_desk, tmp_path)
+    checked = list(map(receipts_desk.check, receipts_desk.receipts()))
+    for receipt in checked:
+        facts, said = dict(verdict_facts(receipt)), " ".join(why_so(receipt))
+        fg = receipt.claims["fg"]
+        assert fg["outcome"] in facts["outcome"] and facts["camera"] == CAMERA.split(".")[-1]
+        assert "framegate " in said and "." in said
+        if fg["outcome"] == "UNINSPECTED":
+            assert fg["reason"] in said and "camera why" in said
+        else:
+            assert receipt.claims["model_id"] in said

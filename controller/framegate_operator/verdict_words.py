@@ -1,0 +1,85 @@
+"""One verdict in words: what came of the part, by what, and why; out of its verified receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+from framegate.errors import Reason
+from framegate.receipt_verifier import VerifiedReceipt
+from framegate_operator.machines import short_names
+from framegate_operator.output import ago
+
+_MEANS: Final = MappingProxyType(
+    {
+        Reason.FRAME_GAP: "triggers came and no frame did: see to the camera and its cable",
+        Reason.FRAME_FROZEN: "the camera sent the same picture again",
+        Reason.IMAGE_COVERED: "the picture shows too little of the part: see to what covers it",
+        Reason.IMAGE_EXPOSURE: "the picture is too dark or too bright: see to light and shutter",
+        Reason.IMAGE_DEFOCUS: "the picture is not sharp: see to lens and distance",
+        Reason.IMAGE: "the picture could not be read",
+        Reason.REGISTRATION: "the part is not where its golden image has it, or is another one",
+        Reason.PART_UNKNOWN: "no golden image of this part is in force: framegate part list",
+        Reason.MASK: "the frame is not masked as the fleet's masks in force say",
+        Reason.MODEL: "the model that the camera's grant names was not there",
+        Reason.INFERENCE: "the model gave no answer",
+        Reason.TIMEOUT: "the answer would have come too late",
+        Reason.STALE: "the camera had no fresh attestation",
+        Reason.SUSPECT: "the camera's evidence contradicts its profile",
+        Reason.QUARANTINED: "an operator holds the camera",
+        Reason.NOT_TRUSTED: "the camera was not trusted",
+        Reason.MAINTENANCE: "the camera is being worked on",
+    }
+)
+"""What a reason of UNINSPECTED means to whoever stands at the line."""
+_DIGITS: Final = 16
+
+
+def verdict_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:
+    """What is shown of a verdict: the part, what came of it, by which camera and model."""
+    claims, fg = receipt.claims, receipt.claims["fg"]
+    made = f"{datetime.fromtimestamp(claims['iat_ms'] / 1000, UTC):%F %TZ}, {ago(claims['iat_ms'])}"
+    name = short_names([fg["device"]])[fg["device"]]
+    if receipt.is_gap:
+        return [
+            ("outcome", f"{fg['outcome']} {fg['reason']}"),
+            ("triggers", f"{fg['count']} of {fg['first']} to {fg['last']}"),
+            ("camera", name),
+            ("made", made),
+        ]
+    rows: list[tuple[str, object]] = [
+        ("outcome", f"{fg['outcome']} {fg['reason']}".strip()),
+        ("part", f"{fg['part']} ({fg['part_type']}), trigger {fg['trigger_sequence']}"),
+        ("camera", name),
+        ("made", made),
+        ("model", f"{claims['model_id']} {claims['model_hash'][:_DIGITS]}"),
+    ]
+    for defect in receipt.verdict["defects"]:
+        x1, y1, x2, y2 = (round(v) for v in defect["box"])
+        where = f"{x2 - x1} by {y2 - y1} px at {x1}, {y1}"
+        rows.append(("defect", f"{defect['kind']} {defect['score']:.2f}, {where}"))
+    rows += [("verdict", claims["cti"]), ("proofs", "; ".join(receipt.notes) or "complete")]
+    return rows
+
+
+def why_so(receipt: VerifiedReceipt) -> Iterator[str]:
+    """Sentences on why the outcome is what it is, and where to look next."""
+    claims, fg = receipt.claims, receipt.claims["fg"]
+    name, outcome = short_names([fg["device"]])[fg["device"]], fg["outcome"]
+    if outcome == "UNINSPECTED":
+        reason = fg["reason"]
+        means = _MEANS.get(Reason(reason)) if reason in set(Reason) else None
+        yield f"It was not inspected: {reason}{f', {means}' if means else ''}."
+        yield f"Next: framegate camera why {name}"
+        return
+    model = f"model {claims['model_id']}"
+    defects = receipt.verdict["defects"]
+    if defects:
+        told = ", ".join(f"{d['kind']} {d['score']:.2f}" for d in defects)
+        yield f"The {model} found {len(defects)} defect{'s' if len(defects) > 1 else ''}: {told}."
+        yield f"Next: framegate verdict show {claims['cti'][:12]} --picture FILE.png"
+    else:
+        yield f"The {model} found nothing that counts as a defect of {fg['part_type']}."
+        yield f"What it rests on: framegate receipt show {claims['cti'][:12]}"
