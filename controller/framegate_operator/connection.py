@@ -29,6 +29,9 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 T = TypeVar("T")
 CALL_TIMEOUT_S: Final = 15.0
 WAIT_S: Final = 1.0
+HEARD_S: Final = 5.0
+"""A gateway hears of a factor by its feed from the controller, within a second or so."""
+HEARD_AGAIN_S: Final = 0.5
 _HINT: Final = (
     "is it running and reachable? framegate-controller run; does your session stand? framegate"
     " login NAME"
@@ -83,7 +86,8 @@ def gateway_stub(
     with _channel(
         context, address, f"{name}.{zone}.gateway.framegate", context.authorities
     ) as channel:
-        yield Calls(rpc.GatewayOperatorStub(channel), timeout_s=timeout_s)
+        stub = rpc.GatewayOperatorStub(channel)
+        yield Calls(stub, _AtGateway(context), timeout_s=timeout_s)
 
 
 def gateways(context: OperatorContext) -> list[tuple[str, str]]:
@@ -236,11 +240,38 @@ class _OnRefusal:
             raise from_rpc_error(error, _HINT) from error
 
 
+class _AtGateway:
+    """The same at a gateway: a factor is shown to the controller, whose feed tells the gateway."""
+
+    def __init__(self, context: OperatorContext) -> None:
+        self._context, self._until = context, 0.0
+
+    def mended(self, error: FramegateError) -> bool:
+        """Whether to try again."""
+        if error.reason != Reason.FACTOR_NEEDED or not sys.stdin.isatty():
+            return False
+        if self._until:  # it was shown, and the gateway may not have heard of it so far
+            time.sleep(HEARD_AGAIN_S)
+            return time.monotonic() < self._until
+        with _channel(
+            self._context,
+            self._context.fleet_address,
+            self._context.server_name,
+            self._context.root,
+        ) as channel:
+            proved = _OnRefusal(rpc.OperatorStub(channel)).mended(error)
+        self._until = time.monotonic() + HEARD_S
+        return proved
+
+
 class Calls:
     """A stub whose calls have a deadline, carry the options of a change, and raise our errors."""
 
     def __init__(
-        self, stub: Any, on_refusal: _OnRefusal | None = None, timeout_s: float = CALL_TIMEOUT_S
+        self,
+        stub: Any,
+        on_refusal: _OnRefusal | _AtGateway | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._stub, self._on_refusal, self._timeout_s = stub, on_refusal, timeout_s
 
@@ -254,7 +285,7 @@ class Calls:
                 *((((DRY_RUN_KEY, "1"),)) if options.dry_run else ()),
             )
             if stream:
-                return _items(method(request, metadata=metadata))
+                return _items(lambda: method(request, metadata=metadata), self._on_refusal)
             while True:
                 try:
                     reply, done = method.with_call(
@@ -273,10 +304,19 @@ class Calls:
         return call
 
 
-def _items(call: Any) -> Iterator[Any]:
-    try:
-        yield from call
-    except grpc.RpcError as error:
-        raise from_rpc_error(error, _HINT) from error
-    finally:
-        call.cancel()
+def _items(begin: Callable[[], Any], on_refusal: _OnRefusal | _AtGateway | None) -> Iterator[Any]:
+    """What a stream brings; one that is refused before it brought anything may be mended."""
+    begun = False
+    while True:
+        call = begin()
+        try:
+            for item in call:
+                begun = True
+                yield item
+            return
+        except grpc.RpcError as error:
+            refusal = from_rpc_error(error, _HINT)
+            if begun or on_refusal is None or not on_refusal.mended(refusal):
+                raise refusal from error
+        finally:
+            call.cancel()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from support import command_walk
-from support.command_walk import leaves, run
+from support.command_walk import leaves, run, run_here
 
 LEAVES = sorted(leaves(), key=str)
 ELSEWHERE = {"framegate-gateway model", "framegate-gateway data"}
@@ -189,31 +189,34 @@ def test_every_command_where_no_server_answers(leaf, things):
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_command_with_words_that_it_does_not_know(leaf, things):
+def test_every_command_with_words_that_it_does_not_know(leaf, capsys):
     if str(leaf) in ELSEWHERE:
         return
-    done = run(leaf.program, [*leaf.words, "--no-such-optoin"], things)
+    done = run_here(leaf.program, [*leaf.words, "--no-such-optoin"], capsys)
     _told(done, str(leaf))
     assert done.code == 2 and "--no-such-optoin" in done.err
+    files = {p.name: __file__ for p in leaf.takes_files() if p.required}
     for parameter in leaf.parameters:
         if parameter.name == "output" and "--output" in parameter.opts:
-            done = run(leaf.program, leaf.argv({"output": "jsno"}), things)
+            done = run_here(leaf.program, leaf.argv({"output": "jsno", **files}), capsys)
             _told(done, str(leaf))
             assert done.code == 2 and "jsno" in done.err
 
 
 @pytest.mark.parametrize("program", command_walk.PROGRAMS)
-def test_every_program_has_its_version_and_short_help(program, things):
-    shown = run(program, ["--version"], things)
+def test_every_program_has_its_version_and_short_help(program, capsys):
+    shown = run_here(program, ["--version"], capsys)
     assert shown.code == 0 and shown.out.startswith(f"{program} 0.")
-    assert run(program, ["-h"], things).out == run(program, ["--help"], things).out != ""
+    short = run_here(program, ["-h"], capsys).out
+    assert short == run_here(program, ["--help"], capsys).out
+    assert "Usage" in short
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_help_text_shows_its_brackets(leaf, things):
+def test_every_help_text_shows_its_brackets(leaf, capsys):
     if str(leaf) in ELSEWHERE:
         return
-    shown = run(leaf.program, [*leaf.words, "-h"], things)
+    shown = run_here(leaf.program, [*leaf.words, "-h"], capsys)
     assert shown.code == 0
     helps = " ".join(getattr(p, "help", None) or "" for p in leaf.parameters)
     assert shown.out.count("[[") >= helps.count("[[") and "\\[" not in shown.out
@@ -228,8 +231,8 @@ def test_every_help_text_shows_its_brackets(leaf, things):
         (["camera", "list", "-o", "jsn"], "json"),
     ],
 )
-def test_a_mistyped_word_is_asked_after(typed, meant, things):
-    done = run("framegate", typed, things)
+def test_a_mistyped_word_is_asked_after(typed, meant, capsys):
+    done = run_here("framegate", typed, capsys)
     assert done.code == 2 and f"did you mean {meant}" in done.err
 
 

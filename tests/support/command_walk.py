@@ -92,6 +92,18 @@ def run(program: str, argv: list[str], folder: Path, *, as_nobody: bool = False)
     return Ended(os.waitstatus_to_exitcode(status), out.read_text(), err.read_text())
 
 
+def run_here(program: str, argv: list[str], capsys: Any) -> Ended:
+    """The same in this process: for words that never reach the command."""
+    app = importlib.import_module(PROGRAMS[program]).app
+    before, sys.argv = sys.argv, [program, *argv]
+    try:
+        code = run_program(app, program)
+    finally:
+        sys.argv = before
+    shown = capsys.readouterr()
+    return Ended(code, shown.out, shown.err)
+
+
 def _become(out: Path, err: Path, *, as_nobody: bool) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

@@ -26,10 +26,10 @@ from framegate_controller.restoration.restore import (
     restore_in_place,
 )
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import OutputFormat, safe, show_json, talk
 from framegate_host.setting_flags import with_settings
 
-Output = Annotated[str, typer.Option("--output", "-o", help="table or json")]
+Output = OutputFormat
 
 
 @with_settings(ControllerSettings)
