@@ -265,14 +265,8 @@ class Engine:
     ) -> bytes:
         """A PNG of golden image and frame side by side, the frame with its boxes, under `lines`."""
         golden = self._parts.get(part_type).goldens[0] if part_type in self._parts else b""
-        head = {
-            "kind": "card",
-            "encoding": encoding,
-            "defects": defects,
-            "golden_size": len(golden),
-            "outcome": outcome,
-            "lines": lines,
-        }
+        head = {"kind": "card", "encoding": encoding, "defects": defects, "outcome": outcome}
+        head |= {"golden_size": len(golden), "lines": lines}
         return await self._drawn(head, golden + image)
 
     async def marked(self, image: bytes, encoding: int, lines: list[str]) -> bytes:
