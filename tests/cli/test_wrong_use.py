@@ -158,6 +158,8 @@ def _put_back(things):
         if path.is_dir():
             shutil.rmtree(path)
         path.write_bytes(body)
+    for made in ("state", "none"):
+        shutil.rmtree(things / made, ignore_errors=True)
     missing = things / "missing"
     if missing.is_dir():
         shutil.rmtree(missing)

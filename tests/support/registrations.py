@@ -22,8 +22,9 @@ def models_desk(bench):
     return AllowedCaller(bench.store, bench.fleet, (*model_rows.ROWS, *part_rows.ROWS))
 
 
-def registration(version=1, name="boards", key=KEY, **changes):
-    recipe, card = json.dumps({"name": name, "version": version}).encode(), b"card"
+def registration(version=1, name="boards", key=KEY, classes=(), **changes):
+    body = {"name": name, "version": version} | ({"classes": list(classes)} if classes else {})
+    recipe, card = json.dumps(body).encode(), b"card"
     files = {
         "model.onnx": sha256(b"weights %d" % version),
         "recipe.json": sha256(recipe),

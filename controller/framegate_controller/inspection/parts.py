@@ -29,6 +29,8 @@ MAX_RULES_BYTES: Final = 64 * 1024
 """Rules of a part: its thresholds and regions, as a person writes them."""
 MAX_SOURCE: Final = 200
 """Characters that say where golden images are from."""
+MAX_MODELS: Final = 200
+"""Models whose classes a threshold may name, the newest ones."""
 PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 """How PNG and JPEG files begin."""
 
@@ -117,7 +119,8 @@ def _parse_rules(raw: bytes) -> dict[str, Any]:
 def set_part(
     tx: Transaction, keys: FleetKeys, change: PartChange, by: str, approved_by: tuple[str, ...]
 ) -> Part:
-    """Sign a part under its next version, or take it away. Raises Refused (PART).
+    """Sign a part under its next version, or take it away. Raises Refused (PART), also for
+    thresholds of classes that no registered model has: they would hold of nothing.
 
     One that was taken away stays as such, so that its version never falls.
     """
@@ -126,12 +129,30 @@ def set_part(
     if earlier is None and (asked.removed or tx.parts.count() >= MAX_PARTS):
         wanted = f"a part there is, and at most {MAX_PARTS}"
         raise Refused.of(Reason.PART, wanted, ascii(asked.part_type[:60]), "framegate part list")
+    _require_known(tx, asked)
     for image in change.goldens:
         tx.parts.keep_golden(image)
     part = _signed(tx, keys, replace(asked, approved_by=(by, *approved_by)), by)
     event = PartRemoved if part.removed else PartSet
     tx.record(event(part_type=part.part_type, summary=change.summary, version=part.version))
     return part
+
+
+def _require_known(tx: Transaction, asked: PartStatement) -> None:
+    """Where no model is registered, gateways run bundles of their own, of which nothing is known
+    here.
+    """
+    known = {kind for model in tx.models.all(MAX_MODELS) for kind in _classes(model.recipe)}
+    strange = [str(t["kind"]) for t in asked.thresholds if t["kind"] not in known]
+    if known and strange:
+        wanted = f"classes of the registered models: {', '.join(sorted(known))}"
+        raise Refused.of(Reason.PART, wanted, ascii(strange[0][:60]), "framegate model list")
+
+
+def _classes(recipe: bytes) -> list[str]:
+    body = strict_json(recipe)
+    classes = body.get("classes") if isinstance(body, dict) else None
+    return [str(each) for each in classes] if isinstance(classes, list) else []
 
 
 def sign_parts_anew(tx: Transaction, keys: FleetKeys) -> int:

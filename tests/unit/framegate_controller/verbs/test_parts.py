@@ -14,7 +14,7 @@ from framegate_controller.inspection.parts import MAX_GOLDENS_BYTES, golden_imag
 from framegate_controller.rpc import parts as part_rows
 from framegate_proto.v1 import framegate_pb2 as pb
 from support.refusals import refusal
-from support.registrations import approved
+from support.registrations import approved, registration
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n" + b"one", b"\xff\xd8\xff" + b"two"
 
@@ -88,6 +88,16 @@ def test_parts_that_are_none(models_desk, change):
     asked = {"part_type": "a", "goldens": [PNG], "rules": RULES, "source": "s"} | change
     with pytest.raises(Malformed):
         part_rows.ROWS[0].parse(pb.AddPartRequest(**asked))
+
+
+def test_a_threshold_of_a_class_that_no_registered_model_has_is_refused(models_desk):
+    asked = pb.AddPartRequest(part_type="a", goldens=[PNG], rules=RULES, source="s")
+    models_desk.ask("AddPart", asked)  # no model is registered: gateways have their own
+    models_desk.ask("RegisterModel", registration(classes=("open", "short")))
+    models_desk.ask("AddPart", asked)
+    asked.rules = RULES.replace(b"short", b"shrot")
+    assert refusal(models_desk, "AddPart", asked) == Reason.PART
+    models_desk.ask("AddPart", pb.AddPartRequest(part_type="a", remove=True))
 
 
 def test_there_are_not_more_parts_than_gateways_are_told_of(bench, models_desk, monkeypatch):
