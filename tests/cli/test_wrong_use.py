@@ -238,6 +238,38 @@ def test_a_mistyped_word_is_asked_after(typed, meant, capsys):
     assert done.code == 2 and f"did you mean {meant}" in done.err
 
 
+@pytest.fixture(scope="module")
+def taken():
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield str(listening.getsockname()[1])
+
+
+def test_ports_that_are_taken_and_hosts_that_are_none(things, taken):
+    (things / "password").write_text("correct horse battery staple\n")
+    state = str(things / "founded")
+    words = ["init", "--state", state, "--password-file", str(things / "password")]
+    assert run("framegate-controller", [*words, "--operator", "anna"], things).code == 0
+    serve = ["run", "--state", state]
+    for wrong in (
+        ["--join-port", taken],
+        ["--fleet-port", taken],
+        ["--host", "203.0.113.9", "--advertise", "203.0.113.9"],
+        ["--host", "no.such.host.invalid", "--advertise", "x"],
+    ):
+        done = run("framegate-controller", [*serve, *wrong], things)
+        _told(done, f"controller {wrong}")
+        assert done.code in {2, 7} and "expected  " in done.err, done.err
+    link = run("framegate-sim", ["link", "--listen", taken, "--to", "1"], things)
+    _told(link, "link")
+    assert link.code == 7 and "an address that is free" in link.err
+    gateway = ["run", "--agent-socket", str(things / "none"), "--state", str(things / "g")]
+    for wrong in (["--port", taken], ["--host", "203.0.113.9"], ["--operator-port", taken]):
+        done = run("framegate-gateway", [*gateway, *wrong], things)
+        _told(done, f"gateway {wrong}")
+        assert done.code in {2, 7} and "expected  " in done.err, done.err
+
+
 def test_the_walk_is_of_every_program_and_command():
     """What the walk leaves out is named, and is there."""
     known = {str(leaf) for leaf in LEAVES}
