@@ -85,10 +85,10 @@ class Reach:
 
 
 class ReachedOutput:
-    """`output`, called `name`, whose every answer and every silence is told to `reach`."""
+    """`output` at `place`, whose every answer and every silence is told to `reach`."""
 
-    def __init__(self, output: Output, name: str, reach: Reach) -> None:
-        self.name, self._output, self._reach = name, output, reach
+    def __init__(self, output: Output, place: str, reach: Reach) -> None:
+        self.name, self._output, self._place, self._reach = output.name, output, place, reach
 
     async def expect(self, sequence: int) -> None:
         """See `Output`."""
@@ -114,9 +114,9 @@ class ReachedOutput:
         try:
             await call
         except Unavailable as error:
-            self._reach.lost(self.name, error.failures[0].actual)
+            self._reach.lost(self._place, error.failures[0].actual)
             raise
-        self._reach.heard(self.name)
+        self._reach.heard(self._place)
 
 
 async def follow_broker(link: LineBroker, name: str, reach: Reach) -> None:

@@ -286,7 +286,9 @@ class DemoLine(Story):
             check=False,
         )
         body = json.loads(done.stdout)
-        return OfflineCheck(body["good"], body["refused"], body["missing_frames"])
+        return OfflineCheck(
+            body["good"], [*body["refused"], *body["pending"]], body["missing_frames"]
+        )
 
     def said(self, since: int) -> str:
         """The outside counts in words."""
