@@ -66,6 +66,7 @@ SENTENCES = {
     "hands",
     "allowlist",
     "simulated",
+    "try",
 }
 
 
