@@ -270,12 +270,9 @@ class Agent:
             )
         self.file.save(self.state)
         if self.state.state != before.state:
-            (started.info if self.state.state == "trusted" else log.warning)(
-                "state %s -> %s%s",
-                before.state,
-                self.state.state,
-                "".join(f"; {f}" for f in self.failures),
-            )
+            say = started.info if self.state.state == "trusted" else log.warning
+            why = "".join(f"; {f}" for f in self.failures)
+            say("state %s -> %s%s", before.state, self.state.state, why)
         for stream in self.streams:
             stream.refresh()
         if self.socket is not None:
