@@ -236,7 +236,8 @@ def _flags(given: Given) -> Iterator[_Entry]:
 def _require_there(one: Declared, value: Any) -> None:
     """That a named file or folder is there, where it has to be. Raises Unfit."""
     for path in value if one.kind.shape is Shape.MANY else (value,):
-        if one.setting.there == "file" and not path.is_file():
+        # os.path answers no to a name that no file system takes; pathlib raises OSError for some
+        if one.setting.there == "file" and not os.path.isfile(path):  # noqa: PTH113
             raise Unfit("a file that is there", ascii(str(path)), "is the name right?")
-        if one.setting.there == "folder" and not path.is_dir():
+        if one.setting.there == "folder" and not os.path.isdir(path):  # noqa: PTH112
             raise Unfit("a folder that is there", ascii(str(path)), "is the name right?")
