@@ -200,10 +200,11 @@ def attack(
     ] = False,
     output: OutputFormat = "table",
 ) -> None:
-    """Try the threats against a live controller. Exit code 0 only where every attempt was refused;
-    6 where one was not.
+    """Try the threats against running programs. Exit code 0 only where every attempt was refused
+    and every control served; 6 where one was not, or has no attempt.
     """
     from framegate_simulators.attack.campaign import THREATS, run_campaign
+    from framegate_simulators.attack.report import failed, summary, table, told
 
     chosen = frozenset(t.upper() for t in threat or ())
     if not everything and (not chosen or chosen - set(THREATS)):
@@ -216,26 +217,12 @@ def attack(
 
     def say(row: dict[str, object]) -> None:
         if output != "json":
-            word = {True: "refused", False: "NOT REFUSED", None: "untried"}[row["refused"]]  # type: ignore[index]
-            if row["id"] == "control":
-                word = "as it should" if row["refused"] else "BROKEN"
-            typer.echo(
-                f"{row['id']:8} {word:12} {row['attempt']}\n{'':21} {row['observed']}"
-                if row["attempt"]
-                else f"{row['id']:8} {word}"
-            )
+            typer.echo("\n".join(told(row)))
 
     rows = run_campaign(say, frozenset() if everything else chosen)
-    if output == "json":
-        print(json.dumps(rows, indent=1))
-    tried = [r for r in rows if r["refused"] is not None and r["id"] != "control"]
-    bad = [r["id"] for r in rows if r["refused"] is False]
-    typer.echo(
-        f"{len(tried)} threats tried, {len(tried) - len([b for b in bad if b != 'control'])}"
-        f" refused, {sum(r['refused'] is None for r in rows)} untried",
-        err=True,
-    )
-    if bad:
+    typer.echo(json.dumps(rows, indent=1) if output == "json" else "\n" + "\n".join(table(rows)))
+    typer.echo(summary(rows), err=True)
+    if failed(rows):
         raise typer.Exit(6)
 
 

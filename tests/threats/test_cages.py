@@ -39,7 +39,7 @@ def tried(tmp_path_factory):
         for name in (*CAGES, "none"):
             argv = [str(secret), port, pid, str(folder / "agent.sock")]
             done = subprocess.run(
-                [sys.executable, "-m", "support.hostile_child", name, *argv],
+                [sys.executable, "-m", "framegate_simulators.attack.hostile_child", name, *argv],
                 check=False,
                 cwd=TESTS,
                 stdin=subprocess.DEVNULL,

@@ -1,9 +1,9 @@
 """Run the campaign: each threat against a live target, with what was attempted, what came back, and
 whether the attacker got nothing.
 
-A threat without an attempt is `untried`, never passed. First of all a sound machine must be
-trusted, and at the end another: a target that refuses everybody, or has fallen over, refuses
-nobody's attack.
+A threat without an attempt is `untried`, never passed. Each attempt stands between two controls
+(`controls.py`) and has to be refused for the reasons that are stated (`expected.py`): a target that
+refuses everybody, or has fallen over, refuses nobody's attack.
 """
 
 from __future__ import annotations
@@ -14,15 +14,25 @@ from typing import Any, Final
 
 from framegate_simulators.attack import (
     agent,
+    asked,
     boot,
+    children,
+    copies,
+    crowds,
     enrolment,
+    frames,
     gateway,
+    line,
+    models,
     people,
     service,
     stores,
     structures,
 )
-from framegate_simulators.attack.target import ATTEMPTS, Seen, Target
+from framegate_simulators.attack.controls import control
+from framegate_simulators.attack.crowds import SilentProvider
+from framegate_simulators.attack.expected import EXPECTED
+from framegate_simulators.attack.target import ATTEMPTS, Attempt, Seen, Target
 from framegate_simulators.plant.plant import Plant
 
 THREATS: Final = (
@@ -31,12 +41,30 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 126))),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 150))),
 )
 """Every line of the threat list."""
-LAST: Final = ("N31",)
-"""Attempts after which the controller rightly holds off this machine's address for a minute."""
-MODULES: Final = (structures, enrolment, boot, service, stores, gateway, agent, people)
+LAST: Final = ("N138", "N31", "N140", "N148")
+"""Attempts after which the controller rightly holds off this machine's address for a minute, and
+one that puts an old copy of it back.
+"""
+MODULES: Final = (
+    structures,
+    enrolment,
+    boot,
+    service,
+    stores,
+    gateway,
+    frames,
+    line,
+    models,
+    children,
+    agent,
+    people,
+    asked,
+    crowds,
+    copies,
+)
 """Importing them registers their attempts."""
 
 
@@ -44,60 +72,84 @@ def run_campaign(
     say: Callable[[dict[str, Any]], None], only: frozenset[str] = frozenset()
 ) -> list[dict[str, Any]]:
     """One row a threat: id, attempt, observed, refused (True, False or None where untried),
-    seconds. `say` gets each as it comes.
+    control and how often of two it was served, seconds. `say` gets each as it comes.
     """
     rows: list[dict[str, Any]] = []
+    provider = SilentProvider()
     with Plant(interval_s=60.0) as plant:
         plant.found_fleet()
-        plant.start_controller()
+        plant.start_controller("--oidc-issuer", provider.issuer, "--oidc-client-id", "framegate")
         plant.framegate("trust", "add-tpm-ca", plant.folder / "maker.pem")
-        target = Target(plant)
-        for row in _rows(target, only):
-            rows.append(row)
-            say(row)
+        target = Target(plant, provider)
+        try:
+            for row in _rows(target, only):
+                rows.append(row)
+                say(row)
+        finally:
+            target.close()
+            provider.close()
     return rows
 
 
 def _rows(target: Target, only: frozenset[str]) -> Iterator[dict[str, Any]]:
-    yield _row("control", "a sound machine joins and attests", lambda: _control(target))
+    yield _control(target, "a sound machine joins and attests", "join")
     by_threat = {a.threat: a for a in ATTEMPTS}
-    for threat in sorted(THREATS, key=lambda n: (n in LAST, THREATS.index(n))):
+    for threat in sorted(THREATS, key=lambda n: (n in LAST, _place(n))):
         if only and threat not in only:
             continue
-        if threat == LAST[0]:
-            yield _row(
-                "control", "a sound machine still joins after all that", lambda: _control(target)
-            )
         tried = by_threat.get(threat)
-        if tried is None:
-            yield {
-                "id": threat,
-                "attempt": "",
-                "observed": "untried",
-                "refused": None,
-                "seconds": 0.0,
-            }
-        else:
-            yield _row(threat, tried.summary, lambda f=tried: f.run(target))  # type: ignore[misc]
+        yield _untried(threat) if tried is None else _tried(target, tried)
+    yield _control(target, "a sound machine attests after all that", "attest")
 
 
-def _row(threat: str, summary: str, run: Callable[[], Seen]) -> dict[str, Any]:
+def _place(threat: str) -> int:
+    return LAST.index(threat) if threat in LAST else THREATS.index(threat)
+
+
+def _untried(threat: str) -> dict[str, Any]:
+    return {"id": threat, "attempt": "", "observed": "untried", "refused": None, "seconds": 0.0}
+
+
+def _tried(target: Target, attempt: Attempt) -> dict[str, Any]:
+    """The attempt between its controls. Refused: the attacker got nothing, for the reasons that are
+    stated, and whoever is sound was served on both sides.
+    """
+    before = control(target, attempt.control)
     begun = time.monotonic()
     try:
-        seen = run()
+        seen = attempt.run(target)
     except Exception as error:  # noqa: BLE001 - an attempt that breaks proves nothing, and says so
         seen = Seen(False, f"the attempt itself failed: {type(error).__name__}: {error}"[:300])
+    seconds = round(time.monotonic() - begun, 2)
+    after = control(target, attempt.control)
+    missing = [r for r in EXPECTED.get(attempt.threat, ()) if r not in seen.reason]
+    problems = [
+        f"{what}: {text}"
+        for what, text in (
+            ("NOT SAID", ", ".join(missing)),
+            ("CONTROL BEFORE", before),
+            ("CONTROL AFTER", after),
+        )
+        if text
+    ]
     return {
-        "id": threat,
-        "attempt": summary,
-        "observed": seen.reason,
-        "refused": seen.refused,
-        "seconds": round(time.monotonic() - begun, 2),
+        "id": attempt.threat,
+        "attempt": attempt.summary,
+        "observed": "; ".join([*problems, seen.reason]),
+        "refused": seen.refused and not problems,
+        "control": attempt.control,
+        "served": (not before) + (not after),
+        "seconds": seconds,
     }
 
 
-def _control(target: Target) -> Seen:
-    forge, device, certificate = target.enrol()
-    answer = target.attest(forge, certificate, known_log=True)
-    trusted = answer.certificate is not None and target.state(device) == "trusted"
-    return Seen(trusted, "trusted" if trusted else f"REFUSED: {', '.join(answer.reasons)}")
+def _control(target: Target, summary: str, name: str) -> dict[str, Any]:
+    begun = time.monotonic()
+    said = control(target, name)
+    return {
+        "id": "control",
+        "attempt": summary,
+        "observed": said or "served",
+        "refused": not said,
+        "seconds": round(time.monotonic() - begun, 2),
+    }

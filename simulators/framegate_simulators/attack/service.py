@@ -39,9 +39,10 @@ _OPERATOR: dict[str, Any] = {
 }
 
 
-def _certificate(
+def certificate_of(
     t: Target, label: str, purpose: Purpose, name: str, life_s: float = 600, *, fleet: Any = None
 ) -> tuple[bytes, bytes]:
+    """(key, chain) in PEM of a certificate that some CA of the fleet might have issued."""
     keys = fleet or t.keys
     key = ec.generate_private_key(ec.SECP256R1())
     leaf = certify(
@@ -71,10 +72,10 @@ def n80(t: Target) -> Seen:
     other = found_fleet(Path(tempfile.mkdtemp(prefix="fg-")) / "keys", "plant")
     pairs = [
         None,
-        _certificate(t, "device-ca", Purpose.DEVICE, "camera.line-1.a1"),
-        _certificate(t, "operator-ca", Purpose.OPERATOR, "operator.eve", -30),
-        _certificate(t, "operator-ca", Purpose.OPERATOR, "operator.eve", fleet=other),
-        _certificate(t, "gateway-ca", Purpose.GATEWAY, "operator.eve"),
+        certificate_of(t, "device-ca", Purpose.DEVICE, "camera.line-1.a1"),
+        certificate_of(t, "operator-ca", Purpose.OPERATOR, "operator.eve", -30),
+        certificate_of(t, "operator-ca", Purpose.OPERATOR, "operator.eve", fleet=other),
+        certificate_of(t, "gateway-ca", Purpose.GATEWAY, "operator.eve"),
     ]
     seen = [s for pair in pairs for s in _operators_calls(t, pair)]
     return Seen(

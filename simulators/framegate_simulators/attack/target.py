@@ -5,10 +5,11 @@ would meet it, with forged machines.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
 from cryptography import x509
@@ -26,9 +27,16 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
+from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.plant import Plant
 
+if TYPE_CHECKING:
+    from framegate_simulators.attack.crowds import SilentProvider
+    from framegate_simulators.attack.floor import Floor
+
 TIMEOUT_S: Final = 15.0
+FRESH_S: Final = 60.0
+"""Below what the default policy calls a fresh factor, and above a TOTP code's step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +52,26 @@ class Seen:
 
 @dataclass
 class Attempt:
-    """One attempt at one threat."""
+    """One attempt at one threat. `control` names what must be served right before and after it, see
+    `controls.py`.
+    """
 
     threat: str
     summary: str
     run: Callable[[Target], Seen]
+    control: str = "join"
 
 
 ATTEMPTS: list[Attempt] = []
 
 
 def attempt(
-    threat: str, summary: str
+    threat: str, summary: str, *, control: str = "join"
 ) -> Callable[[Callable[[Target], Seen]], Callable[[Target], Seen]]:
     """Register the decorated function as an attempt at `threat`, such as "N03"."""
 
     def register(run: Callable[[Target], Seen]) -> Callable[[Target], Seen]:
-        ATTEMPTS.append(Attempt(threat, summary, run))
+        ATTEMPTS.append(Attempt(threat, summary, run, control))
         return run
 
     return register
@@ -96,11 +107,35 @@ class Target:
     """
 
     plant: Plant
+    provider: SilentProvider
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
+        self._floor: Floor | None = None
+        self._signed_in_s = time.monotonic()
         self.context = load_context(self.plant.context)
         self.fleet = sha256(self.context.root_certificate.public_bytes(Encoding.DER))
+
+    @property
+    def floor(self) -> Floor:
+        """A running line in this fleet; started when it is first asked for."""
+        if self._floor is None:
+            from framegate_simulators.attack.floor import Floor
+
+            self._floor = Floor(self)
+        return self._floor
+
+    def sign_in_again(self, *, always: bool = False) -> None:
+        """The operator proves both factors anew where the last proof is not fresh for long."""
+        if always or time.monotonic() - self._signed_in_s > FRESH_S:
+            self.plant.sign_in(OPERATOR)
+            self.context = load_context(self.plant.context)
+            self._signed_in_s = time.monotonic()
+
+    def close(self) -> None:
+        """Let go of what is not the plant's."""
+        if self._floor is not None:
+            self._floor.close()
 
     @property
     def keys(self) -> FleetKeys:

@@ -51,6 +51,7 @@ class Plant(Processes, Operators):
         self.sites: dict[str, Site] = {}
         self.join_port, self.fleet_port, self.broker_port = (free_port() for _ in range(3))
         self._link_ports: dict[str, int] = {}
+        self._controller_extra: list[str] = []
         self._line_extra: dict[str, list[str]] = {}
         self._gateway_ports: dict[str, tuple[int, int]] = {}
         self.lines: list[str] = []
@@ -123,8 +124,12 @@ class Plant(Processes, Operators):
             )
         (self.folder / "maker.pem").write_bytes(self.maker.pem())
 
-    def start_controller(self) -> None:
-        """Start the controller, again on the same ports."""
+    def start_controller(self, *extra: object) -> None:
+        """Start the controller, again on the same ports; `extra` are further arguments, kept for
+        the next start.
+        """
+        if extra:
+            self._controller_extra = [str(e) for e in extra]
         ready = self.folder / "controller-ready.json"
         ready.unlink(missing_ok=True)
         argv = [
@@ -145,6 +150,7 @@ class Plant(Processes, Operators):
             "--ready-file",
             ready,
             "-v",
+            *self._controller_extra,
         )
         self.wait_until_up("controller", ready.exists)
         if not self.signed_in:
@@ -181,7 +187,8 @@ class Plant(Processes, Operators):
         )
         self.restart_broker()
 
-    def _mosquitto(self) -> str:
+    def mosquitto(self) -> str:
+        """The path of the broker's program. PlantError where it is not installed."""
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if program is None:
             raise PlantError("mosquitto is not installed: apt-get install mosquitto")
@@ -366,7 +373,7 @@ class Plant(Processes, Operators):
 
     def restart_broker(self) -> None:
         """Start mosquitto again after it was killed."""
-        self.start("broker", self._mosquitto(), "-c", self.folder / "broker" / "mosquitto.conf")
+        self.start("broker", self.mosquitto(), "-c", self.folder / "broker" / "mosquitto.conf")
         self.wait_until_up("broker", lambda: answers(self.broker_port))
 
     def agent_socket(self, site: Site) -> Path:

@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import support
 from framegate.errors import Reason, Unavailable
 from framegate.wire import ENCODING_JPEG
 from framegate_agent.camera.sources import encoded
@@ -29,11 +27,11 @@ from framegate_gateway.inference.answers import (
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_simulators.attack.rogue_worker import LIES
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.camera import write_golden
-from support.rogue_worker import LIES
 
-ROGUE = str(Path(support.__path__[0]) / "rogue_worker.py")
+ROGUE = rogue_worker.__file__
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

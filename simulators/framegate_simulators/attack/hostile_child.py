@@ -1,10 +1,11 @@
 """A child that has been taken over: it enters the cage it is told, then makes every call that a
 cage forbids, straight to the kernel, and says what came of each.
 
-python -m support.hostile_child CAGE FILE PORT PARENT SOCKET: `FILE` is a file of the parent's,
-`PORT` a TCP port where somebody listens, `PARENT` its process id, `SOCKET` a Unix socket. Answers
-one JSON object on standard output: {call: what came}. In the cage `none` it is free, and tries what
-hurts nobody: calls that fail there would prove nothing elsewhere.
+    python -m framegate_simulators.attack.hostile_child CAGE FILE PORT PARENT SOCKET
+
+`FILE` is a file of the parent's, `PORT` a TCP port where somebody listens, `PARENT` its process id,
+`SOCKET` a Unix socket. Answers one JSON object on standard output: {call: what came}. In the cage
+`none` it is free, and tries what hurts nobody: calls that fail there would prove nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -259,7 +260,7 @@ def attempts(told: Told) -> dict[str, Callable[[], str]]:
         "pidfd_getfd": lambda: call("pidfd_getfd", 0, 0, 0),
         "pidfd_send_signal": lambda: call("pidfd_send_signal", 0, 0, None, 0),
         "kcmp": lambda: call("kcmp", told.parent, told.parent, 0, 0, 0),
-        "mount": lambda: call("mount", path("none"), path("/tmp"), path("tmpfs"), 0, None),
+        "mount": lambda: call("mount", path("none"), path("/mnt"), path("tmpfs"), 0, None),
         "chroot": lambda: call("chroot", path("/")),
         "pivot_root": lambda: call("pivot_root", path("/"), path("/")),
         "unshare": lambda: call("unshare", CLONE_NEWUSER),

@@ -3,15 +3,20 @@
 It is the real one, but for what it sends after its first word.
 """
 
+from __future__ import annotations
+
 import json
+import socket
 import struct
 import sys
+from collections.abc import Callable
+from typing import Any, Final
 
 from framegate_gateway.inference import worker
 
 real = worker.send
-HUGE = 0xFFFF_FFFF
-LIES = {
+HUGE: Final = 0xFFFF_FFFF
+LIES: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "no JSON": lambda head: b"\xff\xfe",
     "no object": lambda head: b"[]",
     "nested": lambda head: b"[" * 50_000,
@@ -51,10 +56,10 @@ LIES = {
 }
 
 
-def lies(said):
+def lies(said: str) -> Callable[[socket.socket, dict[str, Any], bytes], None]:
     """`worker.send` that tells the truth once, and then says `said`."""
 
-    def send(pipe, head, body):
+    def send(pipe: socket.socket, head: dict[str, Any], body: bytes) -> None:
         if "ready" in head:
             real(pipe, head, body)
         elif said == "huge head":

@@ -1,0 +1,51 @@
+"""What must be served right before and right after every attempt: a target that serves nobody
+refuses nobody's attack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from framegate_simulators.attack.target import Target
+
+
+def _join(t: Target) -> str:
+    forge, device, certificate = t.enrol()
+    answer = t.attest(forge, certificate, known_log=True)
+    state = t.state(device)
+    return state if answer.certificate is not None else ", ".join(answer.reasons)
+
+
+def _attest(t: Target) -> str:
+    camera = t.floor.other
+    camera.attest()
+    return t.state(camera.device)
+
+
+def _frame(t: Target) -> str:
+    return t.floor.inspected()
+
+
+def _part(t: Target) -> str:
+    return t.floor.passes()
+
+
+SERVED: Final = frozenset({"trusted", "PASS"})
+CONTROLS: Final[Mapping[str, Callable[[Target], str]]] = MappingProxyType(
+    {"join": _join, "attest": _attest, "frame": _frame, "part": _part}
+)
+"""By name: a new machine joins and attests; an enrolled one attests (where this address is held
+off, new ones rightly do not join); a sound camera's frame is inspected by the running gateway; a
+sound part passes the running line, from trigger to diverter.
+"""
+
+
+def control(t: Target, name: str) -> str:
+    """Empty where the sound one was served, else what it got instead."""
+    try:
+        said = CONTROLS[name](t)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the sound one was not served
+        said = f"{type(error).__name__}: {error}"[:120]
+    return "" if said in SERVED else said

@@ -1,0 +1,113 @@
+"""N142, N148: what lies on disks: files that are made open, and an old copy that is put back."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from framegate_simulators.attack.floor import Floor
+from framegate_simulators.attack.target import Seen, Target, attempt
+from framegate_simulators.fixtures.access import PASSWORD, write_secret
+from framegate_simulators.plant.processes import BIN, wait_for
+
+NOTICE_S: Final = 60.0
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+@attempt(
+    "N142",
+    "a fleet founded and backed up by a process that takes nothing from its files' modes, and its"
+    " folder opened to everybody",
+)
+def n142(t: Target) -> Seen:
+    folder = t.plant.folder / "umask"
+    folder.mkdir(mode=0o700)
+    password = write_secret(folder / "password", PASSWORD + "\n")
+    state, context = folder / "state", folder / "context.json"
+    addresses = ["--join-address", "127.0.0.1:1", "--fleet-address", "127.0.0.1:2"]
+    init = ["init", "--state", state, "--fleet", "other", "--operator", "anna", *addresses]
+    backup = ["backup", "--state", state, "--out", folder / "fleet.tar"]
+    done = [
+        _run_open(*init, "--context", context, "--password-file", password, "-o", "json"),
+        _run_open(*backup),
+    ]
+    loose = [p.name for p in folder.rglob("*") if p.stat().st_mode & OTHERS]
+    state.chmod(0o777)
+    again = _run_open(*backup[:-1], folder / "again.tar")
+    closed = not state.stat().st_mode & OTHERS
+    return Seen(
+        not any(d.returncode for d in done) and not loose and (closed or again.returncode != 0),
+        f"open to others: {loose or 'none'}; the opened folder:"
+        f" {'closed again' if closed else 'refused'}",
+    )
+
+
+def _run_open(*argv: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(BIN) / "framegate-controller"), *map(str, argv)],
+        capture_output=True,
+        text=True,
+        check=False,
+        umask=0,
+        timeout=60,
+    )
+
+
+@attempt(
+    "N148",
+    "an old copy of the controller's folder put back: gateway, witness and camera must notice, and"
+    " restore must make it good",
+    control="frame",
+)
+def n148(t: Target) -> Seen:
+    plant, floor = t.plant, t.floor
+    state, copy, heads = (plant.folder / n for n in ("controller", "copy", "heads"))
+    plant.framegate("audit", "witness", heads)
+    _restart(t, lambda: shutil.copytree(state, copy))
+    wait_for("a frame", lambda: _frame(floor) == "PASS", NOTICE_S)
+    t.enrol()  # the record grows past the copy
+    plant.framegate("audit", "witness", heads)
+    gateway = floor.gateway.machine.folder / "gateway" / "record-head"
+    seen = gateway.stat().st_size
+    wait_for("the gateway to see it", lambda: gateway.stat().st_size >= seen, NOTICE_S)
+
+    def put_back() -> None:
+        shutil.rmtree(state)
+        shutil.copytree(copy, state)
+
+    _restart(t, put_back)
+    log = f"gateway-{floor.gateway.name}"
+    wait_for("the gate to close", lambda: "controller-behind" in plant.log_tail(log, 80), NOTICE_S)
+    witness = plant.framegate("audit", "witness", heads, check=False)
+    behind = "controller-behind" in witness.stderr and witness.returncode == 6
+    while_behind = _frame(floor)
+    plant.stop("controller")
+    plant.command("framegate-controller", "restore", "--state", state, "--seen", heads)
+    plant.start_controller()
+    step = time.time() // 30
+    wait_for("the next code", lambda: time.time() // 30 > step, 35)
+    t.sign_in_again(always=True)
+    floor.camera.join_again()
+    healed = wait_for("frames again", lambda: _frame(floor) == "PASS", 2 * NOTICE_S)
+    return Seen(
+        behind and while_behind != "PASS" and bool(healed),
+        f"gate closed: controller-behind; witness: exit {witness.returncode}; a frame meanwhile:"
+        f" {while_behind}; restored: PASS",
+    )
+
+
+def _restart(t: Target, change: object) -> None:
+    t.plant.stop("controller")
+    change()  # type: ignore[operator]
+    t.plant.start_controller()
+
+
+def _frame(floor: Floor) -> str:
+    try:
+        return floor.inspected()
+    except Exception as error:  # noqa: BLE001 - whatever stands between a camera and its verdict
+        return type(error).__name__
