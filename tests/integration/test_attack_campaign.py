@@ -1,20 +1,22 @@
-"""The campaign against a live controller: nothing untried where the verifier answers for it,
-everything refused, sound machines let in.
+"""The campaign against running programs: everything refused for the reason that is stated, and what
+is sound served before and after. `make attack` runs all of it; here are the attempts that take a
+few seconds each.
 """
 
+import pytest
+
 from framegate_simulators.attack.campaign import THREATS, run_campaign
+from framegate_simulators.attack.report import failed
 
-VERIFIERS = {n for n in THREATS if int(n[1:]) <= 90 or 111 <= int(n[1:]) <= 118}
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+LONG = {"N104", "N105", "N108", "N120", "N123", "N127", "N130", "N143", "N145", "N148", "N149"}
+"""Half a minute and more each: models that are proved, processes that are killed, loads."""
 
 
-def test_every_threat_to_the_verifier_is_tried_and_refused():
-    rows = run_campaign(lambda row: None)
-    controls = [r for r in rows if r["id"] == "control"]
-    assert len(controls) == 2 and all(r["refused"] for r in controls), controls
-    by_id = {r["id"]: r for r in rows if r["id"] != "control"}
-    assert set(by_id) == set(THREATS)
-    assert not [n for n in VERIFIERS if by_id[n]["refused"] is None], "untried"
-    assert not [r for r in by_id.values() if r["refused"] is False]
-    assert {n for n, r in by_id.items() if r["refused"] is None} == {
-        n for n, r in by_id.items() if r["observed"] == "untried"
-    }
+def test_threats_are_tried_against_running_programs_and_refused():
+    rows = run_campaign(lambda row: None, frozenset(THREATS) - LONG)
+    assert not failed(rows), [r for r in rows if not r["refused"]]
+    tried = {r["id"]: r for r in rows if r["id"] != "control"}
+    assert set(tried) == set(THREATS) - LONG
+    assert all(r["served"] == 2 for r in tried.values())
+    assert sum(r["id"] == "control" for r in rows) == 2

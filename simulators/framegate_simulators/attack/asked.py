@@ -109,7 +109,7 @@ def _imports(t: Target, text: str) -> Seen:
 
 @attempt(
     "N144",
-    "requests with a member that nobody shows, a member twice, a number in more bytes than it takes",
+    "requests with a member that nobody shows, one twice, a number in more bytes than it takes",
 )
 def n144(t: Target) -> Seen:
     t.sign_in_again()

@@ -68,7 +68,7 @@ def n148(t: Target) -> Seen:
     state, copy, heads = (plant.folder / n for n in ("controller", "copy", "heads"))
     plant.framegate("audit", "witness", heads)
     _restart(t, lambda: shutil.copytree(state, copy))
-    wait_for("a frame", lambda: _frame(floor) == "PASS", NOTICE_S)
+    wait_for("a frame", floor.serves, NOTICE_S)
     t.enrol()  # the record grows past the copy
     plant.framegate("audit", "witness", heads)
     gateway = floor.gateway.machine.folder / "gateway" / "record-head"
@@ -91,8 +91,9 @@ def n148(t: Target) -> Seen:
     step = time.time() // 30
     wait_for("the next code", lambda: time.time() // 30 > step, 35)
     t.sign_in_again(always=True)
-    floor.camera.join_again()
-    healed = wait_for("frames again", lambda: _frame(floor) == "PASS", 2 * NOTICE_S)
+    floor.camera.ended()
+    floor.other.ended()
+    healed = wait_for("frames again", floor.serves, 2 * NOTICE_S)
     return Seen(
         behind and while_behind != "PASS" and bool(healed),
         f"gate closed: controller-behind; witness: exit {witness.returncode}; a frame meanwhile:"

@@ -260,7 +260,7 @@ def n120(t: Target) -> Seen:
             left.append(talk.verdict().verdict_id)
             t.plant.stop(f"gateway-{floor.gateway.name}", signal.SIGKILL)
         floor.start_gateway()
-        wait_for("a grant again", floor.granted, HEALED_S)
+        wait_for("frames again", floor.serves, HEALED_S)
     missing = [v for v in left if not _receipt(t, v)]
     return Seen(
         not missing, f"{len(left)} verdicts left, {len(left) - len(missing)} have a receipt"

@@ -26,6 +26,7 @@ from framegate_simulators.plant.processes import wait_for
 
 SWITCH_S: Final = 60.0
 """A gateway proves a model by its known answers before it runs it."""
+NOT_IN_FORCE: Final = "not in force"
 VERSION: Final = 60
 
 
@@ -82,8 +83,14 @@ class _Models:
 
     def _decided(self, digest: str) -> bool:
         status = self._t.floor.status()
-        return status.model_sha256 == digest or (
-            "not in force" in status.model_state and digest[:8] in status.model_state
+        return status.model_sha256 == digest or NOT_IN_FORCE in status.model_state
+
+    def back(self) -> None:
+        """The model before, in force again."""
+        plant, floor = self._t.plant, self._t.floor
+        plant.framegate("model", "rollback", "line-1", "--reason", "campaign")
+        wait_for(
+            "the model before", lambda: NOT_IN_FORCE not in floor.status().model_state, SWITCH_S
         )
 
 
@@ -119,14 +126,13 @@ def n104(t: Target) -> Seen:
             (swapped / "card.json").write_text("{}")
         t.plant.framegate("model", *argv)
     wait_for(
-        "the gateway to say so", lambda: "not in force" in t.floor.status().model_state, SWITCH_S
+        "the gateway to say so", lambda: NOT_IN_FORCE in t.floor.status().model_state, SWITCH_S
     )
     runs = t.floor.status().model_sha256
     refused.append(
         f"swapped: {'not in force' if runs == load_bundle(good).digest.hex() else 'RUNS'}"
     )
-    shutil.rmtree(swapped)
-    t.plant.framegate("model", "rollback", "line-1", "--reason", "campaign", check=False)
+    models.back()
     return Seen(
         sound == ("", "in force")
         and registered == ""
@@ -155,8 +161,8 @@ def n105(t: Target) -> Seen:
     wrong = models.bundle("wrong", VERSION + 10, models.private, _halved)
     said = models.registered(wrong) or models.promoted(wrong)
     runs = t.floor.status().model_sha256
-    t.plant.framegate("model", "rollback", "line-1", "--reason", "campaign", check=False)
-    return Seen(runs == before and "known-answer" in said, said[:160])
+    models.back()
+    return Seen(runs == before and NOT_IN_FORCE in said, said[:160])
 
 
 @attempt(

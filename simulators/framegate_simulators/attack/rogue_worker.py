@@ -76,5 +76,5 @@ def lies(said: str) -> Callable[[socket.socket, dict[str, Any], bytes], None]:
 
 
 if __name__ == "__main__":
-    worker.send = lies(sys.argv.pop(1))
+    worker.send = lies(sys.argv.pop(1))  # type: ignore[assignment]
     worker.main()

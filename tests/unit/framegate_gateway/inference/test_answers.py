@@ -27,6 +27,7 @@ from framegate_gateway.inference.answers import (
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_simulators.attack import rogue_worker
 from framegate_simulators.attack.rogue_worker import LIES
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.camera import write_golden
