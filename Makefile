@@ -55,7 +55,7 @@ bench: setup ## Measure; writes build/bench.json
 fuzz: setup-dev ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the kept corpus
 	@./scripts/fuzz.sh
 
-attack: setup ## Try every threat of the list against a live controller
+attack: setup ## Try every threat of the list against running programs
 	@.venv/bin/framegate-sim attack --all
 
 chaos-line: setup ## kill -9 at random, RUNS times (1000): nothing uninspected is let through

@@ -30,8 +30,8 @@ from framegate_simulators.attack import (
     structures,
 )
 from framegate_simulators.attack.controls import control
-from framegate_simulators.attack.crowds import SilentProvider
 from framegate_simulators.attack.expected import EXPECTED
+from framegate_simulators.attack.silent_provider import SilentProvider
 from framegate_simulators.attack.target import ATTEMPTS, Attempt, Seen, Target
 from framegate_simulators.plant.plant import Plant
 

@@ -26,7 +26,7 @@ from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_host.cages import CAGES
 from framegate_simulators.attack import rogue_worker
-from framegate_simulators.attack.floor import picture
+from framegate_simulators.attack.floor import Floor, picture
 from framegate_simulators.attack.target import Seen, Target, attempt
 from framegate_simulators.plant.processes import wait_for
 
@@ -65,7 +65,7 @@ def _got_out(answers: dict[str, str], calls: tuple[str, ...] = ()) -> list[str]:
 
 def _inference_child(t: Target) -> dict[str, str]:
     """/proc's status of the running gateway's inference child."""
-    parent = t.plant.process(f"gateway-{t.floor.gateway.name}").pid
+    parent = t.plant.process(f"gateway-{t.once(Floor).gateway.name}").pid
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
             lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
@@ -112,7 +112,7 @@ def _asks_agent(t: Target, folder: Path) -> str:
     other = folder / "python"
     shutil.copy(Path(sys.executable).resolve(), other)
     blob = VaultBlob(sealed=b"blob", reason="").marshal().hex()
-    path = str(t.plant.agent_socket(t.floor.gateway))
+    path = str(t.plant.agent_socket(t.once(Floor).gateway))
     done = subprocess.run(
         [str(other), "-c", _ASK, path, blob],
         env={**os.environ, "PYTHONHOME": sys.base_prefix},

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from framegate_simulators.attack.floor import Floor
 from framegate_simulators.attack.target import Target
 
 
@@ -19,17 +20,17 @@ def _join(t: Target) -> str:
 
 
 def _attest(t: Target) -> str:
-    camera = t.floor.other
+    camera = t.once(Floor).other
     camera.attest()
     return t.state(camera.device)
 
 
 def _frame(t: Target) -> str:
-    return t.floor.inspected()
+    return t.once(Floor).inspected()
 
 
 def _part(t: Target) -> str:
-    return t.floor.passes()
+    return t.once(Floor).passes()
 
 
 SERVED: Final = frozenset({"trusted", "PASS"})

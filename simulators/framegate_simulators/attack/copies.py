@@ -37,12 +37,19 @@ def n142(t: Target) -> Seen:
     ]
     loose = [p.name for p in folder.rglob("*") if p.stat().st_mode & OTHERS]
     state.chmod(0o777)
-    again = _run_open(*backup[:-1], folder / "again.tar")
+    ready = folder / "ready.json"
+    ports = ["--join-port", 0, "--fleet-port", 0, "--ready-file", ready]
+    t.plant.start("controller-open", "framegate-controller", "run", "--state", state, *ports)
+    try:
+        t.plant.wait_until_up("controller-open", ready.exists)
+    finally:
+        t.plant.stop("controller-open")
     closed = not state.stat().st_mode & OTHERS
+    said = "open to others" in t.plant.log_tail("controller-open")
     return Seen(
-        not any(d.returncode for d in done) and not loose and (closed or again.returncode != 0),
-        f"open to others: {loose or 'none'}; the opened folder:"
-        f" {'closed again' if closed else 'refused'}",
+        not any(d.returncode for d in done) and not loose and closed and said,
+        f"open to others: {loose or 'none'}; the opened folder: {'closed' if closed else 'OPEN'}"
+        f" at the next start{', which says so' if said else ''}",
     )
 
 
@@ -64,7 +71,7 @@ def _run_open(*argv: object) -> subprocess.CompletedProcess[str]:
     control="frame",
 )
 def n148(t: Target) -> Seen:
-    plant, floor = t.plant, t.floor
+    plant, floor = t.plant, t.once(Floor)
     state, copy, heads = (plant.folder / n for n in ("controller", "copy", "heads"))
     plant.framegate("audit", "witness", heads)
     _restart(t, lambda: shutil.copytree(state, copy))

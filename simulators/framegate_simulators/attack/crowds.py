@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from framegate_controller.store.shared.limits import PAIR_TRIES
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.conversation import head
-from framegate_simulators.attack.floor import QUOTA_MIB, picture
+from framegate_simulators.attack.floor import QUOTA_MIB, Floor, picture
 from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
 from framegate_simulators.fixtures.access import PASSWORD, certificate_request
 from framegate_simulators.plant.processes import wait_for
@@ -65,7 +63,7 @@ def n130(t: Target) -> Seen:
             begun = time.monotonic()
             t.enrol()
             took.append(time.monotonic() - begun)
-        inspected, gate = t.floor.inspected(), t.floor.status().gate_open
+        inspected, gate = t.once(Floor).inspected(), t.once(Floor).status().gate_open
         told = [json.loads(load.communicate(timeout=6 * LOAD_S)[0] or "{}") for load in loads]
     seen = Counter[str]()
     for load in told:
@@ -209,34 +207,6 @@ def n140(t: Target) -> Seen:
     )
 
 
-class SilentProvider:
-    """An OpenID provider that takes connections and never says a word."""
-
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.issuer = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self._taken: list[socket.socket] = []
-        threading.Thread(target=self._take, daemon=True).start()
-
-    def _take(self) -> None:
-        while True:
-            try:
-                self._taken.append(self._listening.accept()[0])
-            except OSError:
-                return
-
-    @property
-    def asked(self) -> int:
-        """Connections so far."""
-        return len(self._taken)
-
-    def close(self) -> None:
-        """Hang up on everybody."""
-        self._listening.close()
-        for taken in self._taken:
-            taken.close()
-
-
 @attempt(
     "N143",
     "a device code where nobody switched them on; sign-ins at a provider that never answers, while"
@@ -270,7 +240,7 @@ def n143(t: Target) -> Seen:
 
 @attempt("N149", "one camera's refused frames until its receipts reach their room", control="frame")
 def n149(t: Target) -> Seen:
-    floor, kept = t.floor, 0
+    floor, kept = t.once(Floor), 0
     sound = _kept(t, floor.other.device)
     end = time.monotonic() + 120.0
     while time.monotonic() < end and not _kept(t, floor.camera.device).pruned:
@@ -294,5 +264,5 @@ def n149(t: Target) -> Seen:
 
 
 def _kept(t: Target, device: str) -> pb.ReceiptsKept:
-    rows = [r for r in t.floor.status().receipts if r.device == device]
+    rows = [r for r in t.once(Floor).status().receipts if r.device == device]
     return rows[0] if rows else pb.ReceiptsKept()

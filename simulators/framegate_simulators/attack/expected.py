@@ -105,7 +105,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N139": ("sign-in", "security-key-suspected"),
         "N140": ("sign-in", "locked-out"),
         "N141": ("address:FILE",),
-        "N142": ("none",),
+        "N142": ("open to others: none", "closed at the next start"),
         "N143": ("sign-in",),
         "N144": ("usage",),
         "N145": ("inference",),

@@ -63,7 +63,7 @@ def _grew(before: dict[str, int], after: dict[str, int]) -> str:
     control="frame",
 )
 def n100(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     with floor.conversation(floor.other) as talk:
         camera = _Camera(floor, talk)
         sound = camera.gets()
@@ -85,7 +85,7 @@ def n100(t: Target) -> Seen:
     control="frame",
 )
 def n101(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     with floor.conversation() as talk:
         camera, before = _Camera(floor, talk), _unanswered(floor)
         good = camera.sealed()
@@ -128,7 +128,7 @@ def _relabelled(frame: pb.SealedFrame) -> pb.SealedFrame:
     control="frame",
 )
 def n102(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     with floor.conversation() as one:
         ended = _Camera(floor, one).sealed()
     with floor.conversation() as two, floor.conversation(floor.other) as three:
@@ -165,7 +165,7 @@ def _png(width: int, height: int, data: bytes = b"") -> bytes:
     control="frame",
 )
 def n103(t: Target) -> Seen:
-    floor, whole = t.floor, picture(7)
+    floor, whole = t.once(Floor), picture(7)
     deep = cv2.imencode(".png", np.zeros((640, 640), np.uint16))[1].tobytes()
     with floor.conversation() as talk:
         camera = _Camera(floor, talk)
@@ -199,7 +199,7 @@ def _turned(jpeg: bytes) -> bytes:
     control="frame",
 )
 def n106(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     before = floor.status().refusals.get("frame-gap", 0)
     with floor.conversation() as talk:
         camera = _Camera(floor, talk)
@@ -220,7 +220,7 @@ def n106(t: Target) -> Seen:
     control="frame",
 )
 def n107(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     with floor.conversation() as talk:
         camera = _Camera(floor, talk)
         seen = [
@@ -241,7 +241,7 @@ def n107(t: Target) -> Seen:
     control="frame",
 )
 def n108(t: Target) -> Seen:
-    floor, count = t.floor, 3 * MAX_IN_FLIGHT
+    floor, count = t.once(Floor), 3 * MAX_IN_FLIGHT
     with floor.conversation() as talk, floor.conversation(floor.other) as quiet:
         greedy, other = _Camera(floor, talk), _Camera(floor, quiet)
         frames = [greedy.sealed() for _ in range(count)]
@@ -262,7 +262,7 @@ def n108(t: Target) -> Seen:
     control="frame",
 )
 def n109(t: Target) -> Seen:
-    floor, frozen = t.floor, picture(3)
+    floor, frozen = t.once(Floor), picture(3)
     black = encoded(np.full((640, 640), 4, np.uint8))
     bright = encoded(np.full((640, 640), 255, np.uint8))
     noise = np.random.default_rng(1).integers(0, 256, (640, 640), np.uint8)
@@ -286,7 +286,7 @@ def n109(t: Target) -> Seen:
     control="frame",
 )
 def n133(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     before, kept = _unanswered(floor), _leaves(floor)
     with floor.conversation() as talk:
         session = talk.offered()  # sealed for an opening that never comes
@@ -314,7 +314,7 @@ def _leaves(floor: Floor) -> int:
     control="frame",
 )
 def n147(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     request = _inference(board(5))
     with floor.channel(floor.camera.pair, floor.inference_port) as channel:
         infer: Callable[..., Any] = oip_rpc.GRPCInferenceServiceStub(channel).ModelInfer

@@ -40,7 +40,7 @@ LIMITS: Final = ClientLimits(packet=1 << 20, unacknowledged=64, waiting=64)
     control="part",
 )
 def n123(t: Target) -> Seen:
-    floor, plant = t.floor, t.plant
+    floor, plant = t.once(Floor), t.plant
     seen = []
     for name, again in (
         (f"line-{LINE}", floor.start_line),
@@ -82,7 +82,7 @@ def _healed(floor: Floor) -> bool:
     control="part",
 )
 def n128(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     early = floor.part()
     photographed = floor.photographed(early)
     time.sleep(MATCH_SLACK_MS / 1000 + 1)  # the attack itself: the verdict is kept back
@@ -112,7 +112,7 @@ def n128(t: Target) -> Seen:
     control="part",
 )
 def n129(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     part = floor.part(part_type="drawn-2")
     floor.plc.trigger(part)
     photographed, decision = floor.photographed(part), floor.decided(part)
@@ -128,7 +128,7 @@ class _Client:
 
     def __init__(self, t: Target, name: str, port: int = 0) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        camera = t.floor.camera
+        camera = t.once(Floor).camera
         with t.fleet_channel(camera.pair) as channel:
             request = pb.BrokerCertificateRequest(csr=certificate_request(key))
             leaf = rpc.FleetStub(channel).BrokerCertificate(request, timeout=TIMEOUT_S)
@@ -164,7 +164,7 @@ class _Client:
     control="part",
 )
 def n134(t: Target) -> Seen:
-    floor, plant = t.floor, t.plant
+    floor, plant = t.once(Floor), t.plant
     connected = plant.log_tail(f"line-{LINE}", 10_000).count("lost")
     taker = _Client(t, f"line.{LINE}")
     ghost = floor.part()
@@ -205,7 +205,7 @@ def _adapter(t: Target, port: int) -> str:
     plant = t.plant
     argv = ["run", "--line", LINE, "--credentials", plant.line_keys(LINE)]
     argv += ["--ledger", plant.folder / "ledger-free" / "ledger.db", "--output", "mqtt"]
-    argv += ["--camera", t.floor.camera.device]
+    argv += ["--camera", t.once(Floor).camera.device]
     argv += ["--broker", f"127.0.0.1:{port}", "--broker-name", BROKER]
     program = subprocess.Popen(
         [str(Path(BIN) / "framegate-line"), *map(str, argv)],
@@ -228,7 +228,7 @@ def _adapter(t: Target, port: int) -> str:
     control="part",
 )
 def n146(t: Target) -> Seen:
-    floor = t.floor
+    floor = t.once(Floor)
     camera = floor.camera.device
     client = _Client(t, camera)
     topic = f"framegate/v1/frames/{camera}/{GATEWAY}/{1:016x}"
@@ -250,7 +250,7 @@ def n146(t: Target) -> Seen:
     control="frame",
 )
 def n120(t: Target) -> Seen:
-    floor, left = t.floor, []
+    floor, left = t.once(Floor), []
     for _ in range(3):
         with floor.conversation() as talk:
             session = talk.open()

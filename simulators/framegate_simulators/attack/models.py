@@ -19,7 +19,7 @@ from framegate.wire import sha256
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.attack.floor import GATEWAY
+from framegate_simulators.attack.floor import GATEWAY, Floor
 from framegate_simulators.attack.service import certificate_of
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.plant.processes import wait_for
@@ -34,9 +34,10 @@ class _Models:
     """Bundles in the gateway's `--models` folder, a signer that the fleet trusts, and another."""
 
     def __init__(self, t: Target) -> None:
-        self._t, self.folder = t, t.floor.models
+        self._t, self.folder = t, t.once(Floor).models
         self.private, self.public = self._key("model")
         self.mallory, _ = self._key("mallory")
+        self.version_of: dict[str, int] = {}
 
     def _key(self, name: str) -> tuple[Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -60,6 +61,7 @@ class _Models:
         (folder / "recipe.json").write_text(json.dumps(recipe))
         if key is not None:
             self._t.plant.framegate("model", "sign", folder, "--key", key)
+            self.version_of[load_bundle(folder).digest.hex()] = version
         return folder
 
     def registered(self, folder: Path) -> str:
@@ -78,16 +80,19 @@ class _Models:
             if done.returncode:
                 return _reason(done.stderr)
         wait_for("the gateway to decide", lambda: self._decided(digest), SWITCH_S, 0.5)
-        status = self._t.floor.status()
+        status = self._t.once(Floor).status()
         return "in force" if status.model_sha256 == digest else status.model_state
 
     def _decided(self, digest: str) -> bool:
-        status = self._t.floor.status()
-        return status.model_sha256 == digest or NOT_IN_FORCE in status.model_state
+        status = self._t.once(Floor).status()
+        return status.model_sha256 == digest or (
+            NOT_IN_FORCE in status.model_state
+            and f" {self.version_of[digest]} " in status.model_state
+        )
 
     def back(self) -> None:
         """The model before, in force again."""
-        plant, floor = self._t.plant, self._t.floor
+        plant, floor = self._t.plant, self._t.once(Floor)
         plant.framegate("model", "rollback", "line-1", "--reason", "campaign")
         wait_for(
             "the model before", lambda: NOT_IN_FORCE not in floor.status().model_state, SWITCH_S
@@ -126,9 +131,11 @@ def n104(t: Target) -> Seen:
             (swapped / "card.json").write_text("{}")
         t.plant.framegate("model", *argv)
     wait_for(
-        "the gateway to say so", lambda: NOT_IN_FORCE in t.floor.status().model_state, SWITCH_S
+        "the gateway to say so",
+        lambda: NOT_IN_FORCE in t.once(Floor).status().model_state,
+        SWITCH_S,
     )
-    runs = t.floor.status().model_sha256
+    runs = t.once(Floor).status().model_sha256
     refused.append(
         f"swapped: {'not in force' if runs == load_bundle(good).digest.hex() else 'RUNS'}"
     )
@@ -146,7 +153,8 @@ def _halved(model: bytes) -> bytes:
     """The network with one layer of weights at half their size: it runs, and sees other things."""
     graph = onnx.load_from_string(model)
     weights = max(graph.graph.initializer, key=lambda i: len(i.raw_data))
-    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) / 2, weights.name))
+    half = (numpy_helper.to_array(weights) / 2).astype(numpy_helper.to_array(weights).dtype)
+    weights.CopyFrom(numpy_helper.from_array(half, weights.name))
     return bytes(graph.SerializeToString())
 
 
@@ -157,11 +165,13 @@ def _halved(model: bytes) -> bytes:
 )
 def n105(t: Target) -> Seen:
     models = _Models(t)
-    before = t.floor.status().model_sha256
+    before = t.once(Floor).status().model_sha256
     wrong = models.bundle("wrong", VERSION + 10, models.private, _halved)
-    said = models.registered(wrong) or models.promoted(wrong)
-    runs = t.floor.status().model_sha256
-    models.back()
+    try:
+        said = models.registered(wrong) or models.promoted(wrong)
+        runs = t.once(Floor).status().model_sha256
+    finally:
+        models.back()
     return Seen(runs == before and NOT_IN_FORCE in said, said[:160])
 
 
@@ -173,7 +183,7 @@ def n105(t: Target) -> Seen:
 def n121(t: Target) -> Seen:
     pair = certificate_of(t, "gateway-ca", Purpose.GATEWAY, GATEWAY)
     seen = []
-    for who in (pair, t.floor.camera.pair, None):
+    for who in (pair, t.once(Floor).camera.pair, None):
         with t.fleet_channel(who) as channel:
             feed = rpc.FleetStub(channel).TrustFeed(pb.TrustFeedRequest(), timeout=TIMEOUT_S)
             seen.append(reason_of(lambda f=feed: next(f)))  # type: ignore[misc]
@@ -187,7 +197,7 @@ def n122(t: Target) -> Seen:
     folder = t.plant.folder / "backend-tls"
     folder.mkdir(exist_ok=True)
     state = t.plant.folder / "gateway-backend"
-    argv = ["run", "--agent-socket", t.plant.agent_socket(t.floor.gateway), "--state", state]
+    argv = ["run", "--agent-socket", t.plant.agent_socket(t.once(Floor).gateway), "--state", state]
     argv += ["--golden", t.plant.golden, "--backend", "127.0.0.1:1", "--backend-model", "m"]
     argv += ["--backend-name", "model-server", "--backend-tls", folder]
     done = t.plant.command("framegate-gateway", *argv, check=False)

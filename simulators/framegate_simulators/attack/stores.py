@@ -14,6 +14,7 @@ from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.store.database import open_registry
+from framegate_host.private_files import touch_private
 from framegate_operator.connection import operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
@@ -46,6 +47,7 @@ def n88(t: Target) -> Seen:
     from framegate_controller import store
 
     path = Path(tempfile.mkdtemp(prefix="fg-")) / "registry.db"
+    touch_private(path)
     config = Config()
     config.set_main_option("script_location", str(Path(store.__file__).parent / "migrations"))
     engine = create_engine(f"sqlite:///{path}")

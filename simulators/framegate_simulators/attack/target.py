@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import grpc
 from cryptography import x509
@@ -25,15 +25,21 @@ from framegate_operator.connection import load_context, operator_stub
 from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.attack.silent_provider import SilentProvider
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.plant import Plant
 
-if TYPE_CHECKING:
-    from framegate_simulators.attack.crowds import SilentProvider
-    from framegate_simulators.attack.floor import Floor
 
+class Closing(Protocol):
+    """Something that runs beside the plant."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+C = TypeVar("C", bound=Closing)
 TIMEOUT_S: Final = 15.0
 FRESH_S: Final = 60.0
 """Below what the default policy calls a fresh factor, and above a TOTP code's step."""
@@ -111,19 +117,17 @@ class Target:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        self._floor: Floor | None = None
+        self._made: dict[Any, Any] = {}
         self._signed_in_s = time.monotonic()
         self.context = load_context(self.plant.context)
         self.fleet = sha256(self.context.root_certificate.public_bytes(Encoding.DER))
 
-    @property
-    def floor(self) -> Floor:
-        """A running line in this fleet; started when it is first asked for."""
-        if self._floor is None:
-            from framegate_simulators.attack.floor import Floor
-
-            self._floor = Floor(self)
-        return self._floor
+    def once(self, make: Callable[[Target], C]) -> C:
+        """What `make` makes of this target, made when it is first asked for, closed with it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: C = self._made[make]
+        return made
 
     def sign_in_again(self, *, always: bool = False) -> None:
         """The operator proves both factors anew where the last proof is not fresh for long."""
@@ -134,8 +138,8 @@ class Target:
 
     def close(self) -> None:
         """Let go of what is not the plant's."""
-        if self._floor is not None:
-            self._floor.close()
+        for part in self._made.values():
+            part.close()
 
     @property
     def keys(self) -> FleetKeys:
