@@ -125,9 +125,7 @@ class Plant(Processes, Operators):
         (self.folder / "maker.pem").write_bytes(self.maker.pem())
 
     def start_controller(self, *extra: object) -> None:
-        """Start the controller, again on the same ports; `extra` are further arguments, kept for
-        the next start.
-        """
+        """Start the controller, again on the same ports; `extra` arguments are kept for later."""
         if extra:
             self._controller_extra = [str(e) for e in extra]
         ready = self.folder / "controller-ready.json"
