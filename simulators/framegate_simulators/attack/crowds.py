@@ -135,7 +135,7 @@ def n132(t: Target) -> Seen:
 def n138(t: Target) -> Seen:
     before, seen = _entries(t), Counter[str]()
     for _ in range(60):
-        answer = t.join(t.forge(), b"0123456789abcdef")
+        answer = t.join(t.forge())
         seen.update(answer.reasons)
     written = _entries(t) - before
     return Seen(

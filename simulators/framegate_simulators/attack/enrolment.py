@@ -242,7 +242,11 @@ def n30(t: Target) -> Seen:
         )
 
 
-@attempt("N31", "empty, default and guessed ticket codes, until the address is held off")
+@attempt(
+    "N31",
+    "empty, default and guessed ticket codes, until the address is held off",
+    control="attest",
+)
 def n31(t: Target) -> Seen:
     seen = []
     for code in (

@@ -101,7 +101,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N135": ("mask",),
         "N136": ("ima-file-absent",),
         "N137": ("command-line", "firmware-profile-invalid"),
-        "N138": ("entries",),
+        "N138": ("ek-unknown", "entries"),
         "N139": ("sign-in", "security-key-suspected"),
         "N140": ("sign-in", "locked-out"),
         "N141": ("address:FILE",),
