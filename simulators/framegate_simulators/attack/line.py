@@ -236,7 +236,7 @@ def _adapter(t: Target, port: int) -> str:
 
 @attempt(
     "N146",
-    "a packet of 33 MiB and a million bytes of topic from a camera's certificate at the broker",
+    "a packet of 33 MiB, larger than any frame, from a camera's certificate at the broker",
     control="part",
 )
 def n146(t: Target) -> Seen:
