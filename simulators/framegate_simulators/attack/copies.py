@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from framegate.record.witness import parse_head
+from framegate_host.witness_file import last_head
 from framegate_simulators.attack.floor import Floor
 from framegate_simulators.attack.target import Seen, Target, attempt
 from framegate_simulators.fixtures.access import PASSWORD, write_secret
@@ -79,8 +81,7 @@ def n148(t: Target) -> Seen:
     t.enrol()  # the record grows past the copy
     plant.framegate("audit", "witness", heads)
     gateway = floor.gateway.machine.folder / "gateway" / "record-head"
-    seen = gateway.stat().st_size
-    wait_for("the gateway to see it", lambda: gateway.stat().st_size >= seen, NOTICE_S)
+    wait_for("the gateway to see it", lambda: _seen(gateway) >= _seen(heads), NOTICE_S)
 
     def put_back() -> None:
         shutil.rmtree(state)
@@ -106,6 +107,12 @@ def n148(t: Target) -> Seen:
         f"gate closed: controller-behind; witness: exit {witness.returncode}; a frame meanwhile:"
         f" {while_behind}; restored: PASS",
     )
+
+
+def _seen(heads: Path) -> int:
+    """The size of the record's last head in a file of heads."""
+    last = last_head(heads)
+    return parse_head(last).size if last else 0
 
 
 def _restart(t: Target, change: object) -> None:

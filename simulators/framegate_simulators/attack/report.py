@@ -43,14 +43,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield ""
     yield "Not run here, and why:"
     for left in NOT_RUN:
-        text = f"{left.what}: {left.why} ({left.test})"
         yield from textwrap.wrap(
-            text,
+            f"{left.what}: {left.why}",
             WIDTH,
             initial_indent=f"{left.threat:8}",
             subsequent_indent=" " * 8,
-            break_on_hyphens=False,
         )
+        yield f"  {left.test}"
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
