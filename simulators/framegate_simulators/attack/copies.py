@@ -68,7 +68,7 @@ def _run_open(*argv: object) -> subprocess.CompletedProcess[str]:
 
 @attempt(
     "N148",
-    "an old copy of the controller's folder put back: gateway, witness and camera must notice, and"
+    "an old copy of the controller's folder put back: gateway and witness must notice, and"
     " restore must make it good",
     control="frame",
 )
