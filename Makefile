@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs blocks matrix model clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs blocks load matrix model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -71,7 +71,10 @@ docs: setup-dev ## Build the documentation's site into build/site; strict
 	@./scripts/docs.sh
 
 blocks: setup-dev ## Run every code block of README and docs as a reader would paste it
-	@$(PY) -m pytest -q tests/blocks
+	@$(PY) -m pytest -m alone tests/blocks
+
+load: setup-dev ## Strangers and heavy machines on the join port at once: the feed stays, cameras rejoin
+	@$(PY) -m pytest -m alone tests/integration
 
 matrix: ## Run both commands in bare root file systems; SYSTEMS, COMMANDS (needs root and mmdebstrap)
 	@./scripts/matrix.sh

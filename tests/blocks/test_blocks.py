@@ -20,7 +20,7 @@ blocks = importlib.util.module_from_spec(_SPEC)
 sys.modules["blocks"] = blocks
 _SPEC.loader.exec_module(blocks)
 PAGES = {p.name: p for p in blocks.pages(ROOT) if p.runs}
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+pytestmark = [pytest.mark.swtpm, pytest.mark.alone]
 TRY_UP = "Ctrl-C here ends it"
 
 

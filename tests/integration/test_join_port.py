@@ -255,7 +255,7 @@ def test_n130_a_port_that_is_taken_is_said(tmp_path):
             asyncio.run(start())
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_n130_n132_all_loads_at_once_delay_no_feed_and_no_sound_camera(tmp_path):
     """Strangers' Hellos with made-up and known EKs, 6 MiB messages, silent calls, 2,000 idle
     connections and a suspect machine's largest evidence, all from the camera's own address.
