@@ -28,8 +28,7 @@ _LEFT: Final = (
             "gateway": "the same for hosts",
             "zone": "rules, freezing",
             "verdict": "what the model said",
-            "why": "of a verdict or a machine",
-            "lineage": "what is behind it",
+            "why": "verdict or machine",
         },
     ),
     (
@@ -67,6 +66,7 @@ _RIGHT: Final = (
     (
         "prove",
         {
+            "lineage": "what is behind it",
             "audit": "the record, verified",
             "receipt": "proofs of verdicts",
             "result": "attestation results",

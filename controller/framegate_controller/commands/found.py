@@ -77,7 +77,7 @@ def init(  # noqa: PLR0913 - a command's options
         password = ask_password(f"new password of {name}", password_file, new=True)
         hash_password(password)  # before anything is made
         if context is not None:
-            context.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(context.parent)
             require_place(context)
         state_folder(state)
         keys = found_fleet(keys_folder(state), fleet, ca_keys, passphrase_file)

@@ -68,7 +68,7 @@ def test_evaluate_prints_figures_and_writes_pictures(training_folder, tmp_path):
         (["model", "evaluate", "--data", "/none"], 7, "a folder of labelled pairs"),
         (["model", "evaluate", "--data", "{folder}", "--split", "none.txt"], 7, "none.txt"),
         (["model", "evaluate", "--data", "{folder}", "--bundle", "{folder}"], 7, "model.onnx"),
-        (["model", "evaluate", "--data", "{folder}", "-o", "yaml"], 1, "-o table or -o json"),
+        (["model", "evaluate", "--data", "{folder}", "-o", "yaml"], 2, "not one of"),
         (["model", "show", "--bundle", "/none"], 7, "model.onnx"),
         (["data", "verify", "{folder}", "--key", "/none"], 7, "a key in /none"),
         (
