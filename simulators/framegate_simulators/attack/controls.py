@@ -4,6 +4,7 @@ refuses nobody's attack.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -43,10 +44,24 @@ sound part passes the running line, from trigger to diverter.
 """
 
 
+PATIENCE_S: Final = 30.0
+"""A sound machine at the address of many attackers is told to wait some seconds, and does."""
+PAUSE_S: Final = 2.0
+
+
 def control(t: Target, name: str) -> str:
     """Empty where the sound one was served, else what it got instead."""
+    end_s = time.monotonic() + PATIENCE_S
+    while True:
+        said = _served(t, name)
+        if "too-many-tries" not in said or time.monotonic() > end_s:
+            return said
+        time.sleep(PAUSE_S)
+
+
+def _served(t: Target, name: str) -> str:
     try:
         said = CONTROLS[name](t)
     except Exception as error:  # noqa: BLE001 - whatever it was, the sound one was not served
-        said = f"{type(error).__name__}: {error}"[:120]
+        said = f"{type(error).__name__}: {error}"[:200]
     return "" if said in SERVED else said
