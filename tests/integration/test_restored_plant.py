@@ -16,6 +16,8 @@ from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import answers, wait_for
 from support.site import Site
 
+pytestmark = [pytest.mark.swtpm, pytest.mark.alone]
+
 STEP_S = 30
 """A TOTP code counts in its step alone, and none of before a restoration counts after it."""
 
