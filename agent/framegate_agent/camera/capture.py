@@ -22,6 +22,7 @@ from framegate.signed.mask import Masks
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
 from framegate_agent.camera.child_messages import pass_on
 from framegate_agent.camera.look_record import Look, parse_look
+from framegate_host.child_process import inherited_environment
 from framegate_host.confinement import QUIET
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,6 @@ MAX_PNG_BYTES: Final = 4 * MAX_FRAME_PIXELS
 """A grey PNG has hardly more bytes than pixels."""
 LOOK_S: Final = 20.0
 """A network camera takes some seconds to its first key frame, a maker's program to start."""
-_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
-"""What a capture child inherits of the environment; TCTI strings and tokens are not in it."""
 
 
 class Capture:
@@ -112,14 +111,13 @@ class Capture:
                 log.info("capture child of %s ended with %s", shown, child.returncode)
 
     async def _start(self, scratch: str, *more: str) -> asyncio.subprocess.Process:
-        environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
         child = await asyncio.create_subprocess_exec(
             *self._argv,
             *more,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**environment, **QUIET},
+            env={**inherited_environment(), **QUIET},
             close_fds=True,
             start_new_session=True,
         )

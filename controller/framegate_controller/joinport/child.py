@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
 from typing import Final, Self
 
 from framegate_controller.joinport.messages import MAX_TO_CONTROLLER, PortCall, PortSetup
+from framegate_host.child_process import inherited_environment, open_socket_of
 from framegate_proto.edge import read_record, write_record
 
-_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
 _GO_S: Final = 3.0
 
 
@@ -30,25 +29,20 @@ class PortProcess:
     @classmethod
     async def spawn(cls, listener: socket.socket, setup: PortSetup) -> Self:
         """Start one that accepts from `listener`. Raises OSError."""
+        opening = setup.marshal()
         ours, theirs = socket.socketpair()
-        environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
         numbers = [listener.fileno(), theirs.fileno()]
         module = "framegate_controller.joinport.process"
         process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
             [sys.executable, "-m", module, *map(str, numbers)],
             pass_fds=numbers,
-            env=environment,
+            env=inherited_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
         theirs.close()
-        try:
-            reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
-            write_record(writer, setup.marshal())
-        except BaseException:  # cancelled, too: nobody else knows the process yet
-            process.kill()
-            process.wait()
-            raise
+        reader, writer = await open_socket_of(process, ours)
+        write_record(writer, opening)
         return cls(process, reader, writer)
 
     @property

@@ -6,17 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import struct
 import subprocess
 import sys
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from framegate_gateway.inference.answers import Asked, parse_head, verify_sizes
 from framegate_gateway.inference.worker import UNCONFINED
-
-_KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "HOME")
+from framegate_host.child_process import inherited_environment, open_socket_of
 
 
 class InferenceChild:
@@ -34,7 +32,6 @@ class InferenceChild:
     async def spawn(cls, threads: int, *, unconfined: bool = False) -> Self:
         """Start a child; it waits for its model. Its standard input is its end of the socket."""
         ours, theirs = socket.socketpair()
-        environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
         argv = [
             sys.executable,
             "-m",
@@ -44,17 +41,12 @@ class InferenceChild:
         ]
         process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
             argv,
-            env=environment,
+            env=inherited_environment(),
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
         )
         theirs.close()
-        try:
-            reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
-        except BaseException:  # cancelled, too: nobody else knows the process yet
-            process.kill()
-            process.wait()
-            raise
+        reader, writer = await open_socket_of(process, ours)
         return cls(process, reader, writer)
 
     @property
