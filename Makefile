@@ -30,7 +30,7 @@ demo-people: setup ## Roles, approvals by others, policy, break-glass, the recor
 demo-line: setup ## A line in the terminal: everything dies once, a gateway lies, an export is refused
 	@$(PY) -m framegate_simulators.demo.line
 
-test: check ## All checks, then all tests
+test: check ## All checks, then the tests (but for make blocks, make load)
 	@$(PY) -m pytest -n auto
 
 quick: ## Before each commit: all checks, and beside them the unit tests
