@@ -2,6 +2,7 @@
 data where it is present.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.people.policies import found_policy
 from framegate_controller.store.database import open_registry
 from framegate_controller.timing import Timing
+from framegate_host.process_memory import PR_SET_DUMPABLE
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.tpm import TpmMaker
@@ -91,6 +93,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def memory_left_open() -> Iterator[None]:
+    """A command that a test runs in this process may hide its memory, and with it most of
+    /proc/self from every test after it.
+    """
+    yield
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 @pytest.fixture(scope="session")
