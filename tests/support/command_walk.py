@@ -1,5 +1,5 @@
 """Every command of every program, out of the programs' own declarations, and each run in a process
-of its own that was forked off: what it writes, how it ends, and that it ends.
+that was forked off: what it writes, how it ends, and that it ends.
 """
 
 import importlib
@@ -28,6 +28,8 @@ PROGRAMS = {
 NOBODY = 65534
 LIMIT_S = 30
 """A command that has not ended by then waits for something that will not come."""
+NO_END = 97
+"""A process that ended well in the midst of its commands: one of them took it along."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,53 @@ def leaves() -> Iterator[Leaf]:
         yield from _below(program, typer.main.get_command(importlib.import_module(module).app), ())
 
 
-def run(program: str, argv: list[str], folder: Path, *, as_nobody: bool = False) -> Ended:
+def run(program: str, argv: list[str], folder: Path) -> Ended:
     """`program` with these words, as its entry point runs it. Its files are written in `folder`."""
-    out, err = folder / "stdout", folder / "stderr"
+    return run_each(program, [argv], folder)[0]
+
+
+def run_each(
+    program: str,
+    argvs: list[list[str]],
+    folder: Path,
+    *,
+    before: Callable[[], None] = lambda: None,
+    as_nobody: bool = False,
+) -> list[Ended]:
+    """`program` with each of these words in turn, `before` called ahead of each. One process
+    does them all, and another those that are left where one is ended by a signal.
+    """
     app = importlib.import_module(PROGRAMS[program]).app
-    child = os.fork()
-    if child == 0:
-        _become(out, err, as_nobody=as_nobody)
-        sys.argv = [program, *argv]
-        _end(lambda: run_program(app, program))
-    _, status = os.waitpid(child, 0)
-    return Ended(os.waitstatus_to_exitcode(status), out.read_text(), err.read_text())
+    done: list[Ended] = []
+    while len(done) < len(argvs):
+        codes = folder / "codes"
+        codes.write_text("")
+        codes.chmod(0o666)
+        for number in range(len(done), len(argvs)):  # made by who may: `nobody` may only write
+            for path in _outputs(folder, number):
+                path.write_text("")
+                path.chmod(0o666)
+        child = os.fork()
+        if child == 0:
+            try:
+                _become(as_nobody=as_nobody)
+                for number in range(len(done), len(argvs)):
+                    before()
+                    _write_into(folder, number)
+                    sys.argv = [program, *argvs[number]]
+                    code = _code_of(lambda: run_program(app, program))
+                    with codes.open("a") as ended:
+                        ended.write(f"{code}\n")
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        ends = [int(line) for line in codes.read_text().split()]
+        if len(done) + len(ends) < len(argvs):
+            ends.append(os.waitstatus_to_exitcode(status) or NO_END)
+        for code in ends:
+            out, err = _outputs(folder, len(done))
+            done.append(Ended(code, out.read_text(), err.read_text()))
+    return done
 
 
 def run_here(program: str, argv: list[str], capsys: Any) -> Ended:
@@ -104,21 +142,30 @@ def run_here(program: str, argv: list[str], capsys: Any) -> Ended:
     return Ended(code, shown.out, shown.err)
 
 
-def _become(out: Path, err: Path, *, as_nobody: bool) -> None:
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    for number, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    for number, stream in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
-        setattr(sys, stream, os.fdopen(os.dup(number), "r" if number == 0 else "w"))
+def _outputs(folder: Path, number: int) -> tuple[Path, Path]:
+    return folder / f"stdout-{number}", folder / f"stderr-{number}"
+
+
+def _become(*, as_nobody: bool) -> None:
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdin = os.fdopen(os.dup(0), "r")
     if as_nobody and os.geteuid() == 0:
         os.setgid(NOBODY)
         os.setuid(NOBODY)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def _write_into(folder: Path, number: int) -> None:
+    out, err = _outputs(folder, number)
+    for descriptor, name, path in ((1, "stdout", out), (2, "stderr", err)):
+        opened = os.open(path, os.O_WRONLY | os.O_TRUNC)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+        setattr(sys, name, os.fdopen(os.dup(descriptor), "w"))
     signal.alarm(LIMIT_S)
 
 
-def _end(work: Callable[[], int]) -> None:
+def _code_of(work: Callable[[], int]) -> int:
     code = 99
     try:
         code = work()
@@ -127,9 +174,10 @@ def _end(work: Callable[[], int]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        signal.alarm(0)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+    return code
 
 
 def _below(program: str, command: Any, words: tuple[str, ...]) -> Iterator[Leaf]:
