@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs blocks load matrix model clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -30,8 +30,11 @@ demo-people: setup ## Roles, approvals by others, policy, break-glass, the recor
 demo-line: setup ## A line in the terminal: everything dies once, a gateway lies, an export is refused
 	@$(PY) -m framegate_simulators.demo.line
 
-test: check ## All checks, then the tests (but for make blocks, make load)
+test: check ## All checks, then the tests (but for make plants, make blocks, make load)
 	@$(PY) -m pytest -n auto
+
+plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera
+	@$(PY) -m pytest -n auto -m plants tests/integration
 
 quick: ## Before each commit: all checks, and beside them the unit tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check unit

@@ -8,7 +8,7 @@ from framegate_simulators.machine.tpm import Swtpm
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import wait_for
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ def test_n123_fail_over_to_the_second_gateway_without_a_lost_part(line):
     line.start_gateway(first)
 
 
+@pytest.mark.plants
 def test_n123_everything_dies_and_nothing_uninspected_is_let_through(line):
     result = chaos(line, 8, seed=3)
     assert result["exact"] and result["uninspected_let_through"] == 0, result
@@ -132,6 +133,7 @@ def test_every_frame_is_proved_offline(line, tmp_path):
     )
 
 
+@pytest.mark.plants
 def test_lineage_picture_masks_export_and_erasure(line, tmp_path):
     p = line.plant
     line.healed()
@@ -236,6 +238,7 @@ def test_lineage_picture_masks_export_and_erasure(line, tmp_path):
     assert any(r["erased"] for r in p.ask("data", "status")["rows"])
 
 
+@pytest.mark.plants
 def test_frames_over_mqtt_and_a_broker_that_sees_no_pixel(line):
     """A second camera sends through mosquitto, which keeps everything on disk for this test;
     neither its disk nor its memory has a picture.
@@ -355,6 +358,7 @@ def test_commands_say_what_to_do(line, tmp_path):
     assert bad.returncode == 3 and "verdict list" in bad.stderr
 
 
+@pytest.mark.plants
 def test_n119_a_frame_leaves_by_two_people_once_and_says_whose_word_it_was(line, tmp_path):
     """Last of this module: from here on decisions of this plant take two."""
     p = line.plant

@@ -23,7 +23,7 @@ from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, wait_for
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import wait_for
 from support.paths import ROOT
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
 MOST_COMMANDS = 15
 """From a clone to the first verdict on a part of one's own: clone, setup and a fleet are three."""
 MOST_S = 600.0

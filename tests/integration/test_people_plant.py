@@ -11,7 +11,7 @@ import pytest
 
 from framegate_simulators.plant.processes import BIN, wait_for
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
 
 
 def test_errors_end_with_the_next_command_and_leave_no_traceback(site):

@@ -1,10 +1,12 @@
 """Passwords, codes and how they are stored."""
 
+import argon2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import Reason
+from framegate_controller.people import factors
 from framegate_controller.people.factors import (
     FactorKey,
     hash_password,
@@ -53,3 +55,9 @@ def test_codes_that_are_anything(text):
         or len(text) == 6
     )
     assert not same_code("", text)
+
+
+def test_whoever_does_not_exist_is_checked_at_the_same_cost():
+    assert not right_password("", PASSWORD)
+    nobodys = argon2.extract_parameters(factors._DUMMY)
+    assert nobodys == argon2.extract_parameters(hash_password(PASSWORD))
