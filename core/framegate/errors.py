@@ -113,7 +113,6 @@ class Reason(StrEnum):
     UNCONFINED = "unconfined"
     CERTIFICATE = "certificate"
     CERTIFICATE_EXPIRED = "certificate-expired"
-    TLS_VERSION = "tls-version"
     SIGNING_ORACLE = "not-a-tls-handshake"
     # people and policy
     SIGN_IN = "sign-in"

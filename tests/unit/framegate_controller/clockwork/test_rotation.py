@@ -337,6 +337,7 @@ def test_signing_keys_are_certified_anew_before_their_certificate_ends(house):
     (house.folder / "log.pem").write_bytes(SigningKey(signer.key, soon).pem)
     house.open(load_fleet(house.folder))
     assert len(house.tick()) == 1 and house.tick() == []
+    assert "key-certified" in house.events()
     again = load_fleet(house.folder).signing["log"]
     assert (
         again.key.public_key() == signer.key.public_key()

@@ -93,6 +93,12 @@ def test_a_device_may_run_either_once_it_is_its_turn(bench):
     )
 
 
+def moves(bench) -> list[str]:
+    """What the record says of rollouts that went on."""
+    told = ("rollout-running", "rollout-enforced", "rollout-retired", "rollout-aborted")
+    return [e["event"] for e in bench.events() if e["event"] in told]
+
+
 def test_early_is_a_finding_and_no_compromise(bench):
     forges = [bench.enrol(f"cam{n}") for n in range(1, 4)]
     rollout = bring(bench)
@@ -129,6 +135,7 @@ def test_time_brings_the_next_step_then_enforcement_then_overdue_then_the_end(be
     assert bench.attest(forge).state == "trusted" and seen(bench, rollout) == "overdue"
     change(bench, rollout, "retire")
     assert bench.attest(forge).state == "suspect"
+    assert moves(bench) == ["rollout-running", "rollout-enforced", "rollout-retired"]
 
 
 def test_shadow_only_tries(bench):
@@ -142,6 +149,7 @@ def test_shadow_only_tries(bench):
     assert state(bench, rollout) == ("shadow", 0)
     change(bench, rollout, "resume")
     assert state(bench, rollout) == ("running", 0)
+    assert moves(bench) == ["rollout-running"]
 
 
 def test_abort_takes_nobodys_trust(bench):
@@ -150,6 +158,7 @@ def test_abort_takes_nobodys_trust(bench):
     update(forge)
     assert bench.join(forge).state == "trusted"
     change(bench, rollout, "abort")
+    assert moves(bench) == ["rollout-aborted"]
     assert bench.attest(forge, known_log=True).state == "trusted"
     update(forge, CAMERA)
     assert bench.join(forge).state == "trusted"

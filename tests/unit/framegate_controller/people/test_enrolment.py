@@ -35,6 +35,7 @@ def test_enrolment_sets_factors_once(front_desk):
         "berta", code, PASSWORD, shown, certificate_request(), HERE
     )
     assert signed_in.operator == "berta" and len(signed_in.recovery_codes) == 10
+    assert front_desk.events().count("operator-enrolled") == 1
     assert (
         refused(
             lambda: front_desk.sign_in.enrol_complete(

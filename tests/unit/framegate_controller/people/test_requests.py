@@ -50,7 +50,7 @@ def test_a_no_ends_it(office):
     request = office.ask()
     assert office.decide(request, "sara", approve=False) == "denied"
     assert refused(lambda: office.decide(request, "sven")) == Reason.CONFLICT
-    assert office.counts() == ()
+    assert office.counts() == () and "access-denied" in office.events()
 
 
 def test_requests_run_out(office):

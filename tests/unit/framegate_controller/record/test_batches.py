@@ -82,3 +82,9 @@ def test_a_new_store_is_an_event(recorder):
     recorder.record(replace(recorder.first, store="another"))
 
     assert len(recorder.bench.events("receipt-store-new")) == 2
+
+
+def test_receipts_that_a_dead_gateway_left_are_an_event(recorder):
+    recorder.record(replace(recorder.first, recovered=1))
+    told = recorder.bench.events("receipts-recovered")
+    assert [e["device"] for e in told] == [recorder.first.gateway], told

@@ -15,6 +15,7 @@ from framegate_controller.ca.peer import verify_peer
 from framegate_controller.events.notices import AccessChanged
 from framegate_controller.people.authority import Aim, Authority
 from framegate_controller.people.desk import PeopleDesk
+from framegate_controller.people.operators import parse_roles
 from framegate_controller.people.requests import Word, decide
 from framegate_controller.people.signin import SignIn
 from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, InMemoryWaiting
@@ -23,7 +24,7 @@ from framegate_controller.store.shared.looks import COUNT_MS, QUIET_MS, InMemory
 from framegate_controller.store.shared.policies import InMemoryPolicies
 from framegate_controller.verbs.access import ListAccess, RequestRole
 from framegate_controller.verbs.desk import Asking, Desk
-from framegate_controller.verbs.people import DisableOperator, ListOperators
+from framegate_controller.verbs.people import Change, ChangeOperator, DisableOperator, ListOperators
 from framegate_controller.verbs.sessions import ProveFactor, SignOut, WhoAmI
 from framegate_controller.verbs.verb import Outcome, Verb
 from framegate_controller.verbs.zones import FreezeZone, SetZone
@@ -279,6 +280,17 @@ def test_a_fresh_factor_counts_from_now_and_each_code_once(counter):
     assert refused(lambda: counter.ask(ProveFactor(code, b"", ""))) == Reason.SIGN_IN
     assert not counter.ask(bar).value.operator.enabled
     assert counter.noted("factor-shown") == ["second factor from 192.0.2.7"]
+    assert counter.noted("operator-disabled") == ["vera, 0 sessions ended: gone"]
+
+
+def test_what_changes_of_a_person_is_told_with_what_it_was(counter):
+    add_person(counter.store, counter.bench.keys, "vera", "viewer")
+    add_person(counter.store, counter.bench.keys, "adam", "admin")
+    adam = signed_in(counter.store, counter.bench.keys, "adam")
+    for change, roles in ((Change.ROLES, ("engineer@line-1",)), (Change.ENABLE, ())):
+        counter.ask(ChangeOperator("vera", change, tuple(parse_roles(roles))), pair=adam)
+    assert counter.noted("operator-roles") == ["vera: viewer -> engineer@line-1"]
+    assert counter.noted("operator-enabled") == ["vera"]
 
 
 def test_an_act_that_fails_leaves_nothing_of_itself(counter):

@@ -107,6 +107,7 @@ def test_an_older_model_comes_back_only_by_a_roll_back(bench, models_desk):
         models_desk.ask("ApproveModel", pb.ModelRequest(digest=second.digest, withdraw=True)).state
         == "withdrawn"
     )
+    assert len(bench.events("model-withdrawn")) == 1
     assert refusal(models_desk, "RollBackModel", pb.ModelRequest(**zone)) == Reason.NOT_FOUND, (
         "a withdrawn one does not come back"
     )

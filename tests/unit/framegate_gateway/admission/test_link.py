@@ -7,6 +7,7 @@ import pytest
 
 from framegate.errors import FramegateError, Reason
 from framegate.signed.statement import verify_grant
+from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_simulators.fixtures.gateway import warrant_for
@@ -93,6 +94,13 @@ def test_metadata_that_is_garbage(door):
     link, session = door.opened()
     sealed = session._sealer.seal(b"image", b"garbage")
     assert refused(lambda: link.open_frame(b"garbage", sealed)) == Reason.MALFORMED
+
+
+def test_a_frame_over_the_limit_is_not_even_looked_at(door):
+    link, _ = door.opened()
+    assert refused(lambda: link.open_frame(b"", bytes(MAX_FRAME_BYTES + 1))) == (
+        Reason.FRAME_TOO_LARGE
+    )
 
 
 def test_frames_under_old_masks_leave_no_camera_and_enter_no_gateway(door):
