@@ -36,11 +36,11 @@ test: check ## All checks, then the tests (but for make plants, make blocks, mak
 plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera
 	@$(PY) -m pytest -n auto -m plants tests/integration
 
-quick: ## Before each commit: all checks, and beside them the unit tests
+quick: ## Before each commit: all checks, and beside them the unit tests that are quick
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check unit
 
-unit: setup-dev ## The unit tests alone
-	@$(PY) -m pytest -n 2 tests/unit
+unit: setup-dev ## The unit tests alone, but for those that take seconds
+	@$(PY) -m pytest -n 2 -m "not slow" tests/unit
 
 coverage: setup-dev ## Measure branch coverage; fails under 97 % of the core
 	@./scripts/coverage.sh

@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from framegate_host import programs
 from framegate_host.programs import CONTROLLER, MODELS, OPERATOR, PROGRAMS, Program
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FOLDERS = {

@@ -73,6 +73,7 @@ def test_n149_what_is_not_over_never_goes(bench_line):
     assert ledger.newest("p", 3), "a trigger that is delivered twice must be known for an hour"
 
 
+@pytest.mark.slow
 def test_n149_over_its_quota_the_oldest_go_first_and_the_file_grows_no_more(bench_line):
     ledger, now = bench_line.ledger, 10**13
     for number in range(1500):

@@ -22,6 +22,7 @@ RUN = CliRunner()
 # ---------------------------------------------------------------- commands
 
 
+@pytest.mark.slow
 def test_evaluate_prints_figures_and_writes_pictures(training_folder, tmp_path):
     (training_folder / "half.txt").write_text(
         "".join(f"0500000{n}.jpg 0500000{n}.txt\n" for n in range(6))
@@ -133,6 +134,7 @@ def test_reports_without_a_single_detection_are_written(tmp_path):
 # ---------------------------------------------------------------- real boards
 
 
+@pytest.mark.slow
 def test_the_default_model_on_real_boards(real_data, tmp_path):
     """Measured without any training on them; the figures of all pairs are in the model card."""
     import tarfile

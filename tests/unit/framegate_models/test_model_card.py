@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
+
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_models.evaluate import inspector_of, measure
 from framegate_simulators.boards.train import drawn_pair
 
 
+@pytest.mark.slow
 def test_model_meets_its_card_on_boards_never_trained_on():
     bundle = load_bundle(DEFAULT_BUNDLE)
     measured = measure(

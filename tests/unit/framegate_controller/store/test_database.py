@@ -168,6 +168,7 @@ def store(tmp_path_factory):
 
 @pytest.mark.parametrize("cls", KEPT, ids=lambda c: c.__name__)
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_value_comes_out_as_it_went_in(store, cls, data):
     value = data.draw(any_of(cls))
     put, get = KEPT[cls]
@@ -205,6 +206,7 @@ def test_a_changed_device_comes_out_as_it_was_put_back(store, before, after):
     ids=lambda c: c.__name__,
 )
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_changed_value_takes_the_place_of_the_one_before(store, cls, data):
     keys = {
         Ticket: ["code_sha256"],

@@ -194,6 +194,7 @@ def test_n145_whatever_comes_is_an_answer_or_a_bad_one(kind, head, body):
 
 
 @pytest.mark.parametrize("said", [*LIES, "huge head", "huge body"])
+@pytest.mark.slow
 async def test_n145_one_bad_answer_ends_the_child_and_not_the_gateway(tmp_path, monkeypatch, said):
     write_golden(tmp_path, [1])
     engine = Engine(load_bundle(DEFAULT_BUNDLE), GoldenImages((tmp_path,)), threads=1)

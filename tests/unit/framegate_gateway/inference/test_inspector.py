@@ -21,6 +21,7 @@ BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
         lambda i: (i * 0.9 + 12).astype(np.uint8),
     ],
 )
+@pytest.mark.slow
 def test_frames_of_an_ordinary_day_pass_the_gate(inspector, fault):
     inspector.prepare(fault(BOARD.frame), golden_of(BOARD.golden))
     for seed in range(20):

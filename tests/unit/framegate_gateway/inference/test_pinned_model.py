@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from framegate_agent.camera.sources import encoded
 from framegate_gateway.inference.bundle import load_bundle
 from framegate_simulators.boards.boards import draw_board
@@ -9,6 +11,7 @@ from support.models import another_version, pin_of
 from support.waiting import until
 
 
+@pytest.mark.slow
 async def test_a_swap_drops_no_frame_and_each_is_inspected_by_the_model_its_grant_names(model_gate):
     before = model_gate.models.bundle.digest.hex()
     coming = another_version(model_gate.store / "v9", 9)

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 
 from framegate_models.dataset import read_pair, read_split
 from framegate_simulators.boards.boards import CLASSES, draw_board
@@ -25,6 +26,7 @@ def test_drawn_boards_are_a_set_in_deeppcbs_format(training_set):
         ]
 
 
+@pytest.mark.slow
 def test_a_seed_draws_the_same_board_and_classes_are_what_the_stroke_leaves():
     rng = np.random.default_rng(3)
     copper = np.zeros((200, 200), np.uint8)
