@@ -31,6 +31,7 @@ from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
+from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
 from framegate_controller.rpc.join import JoinService
@@ -108,8 +109,9 @@ class Controller:
         self.verifier = Verifier(self.store, self.fleet, state=VerifierState(devices=share))
         self.bus = InMemoryBus(self.store, self.fleet)
         failures = InMemoryFailures()
+        self.reports = ReportDesk(self.store, self.fleet, InMemoryFailures())
         self.clockwork = clockwork_of(
-            self.store, self.fleet, self.bus, settings.witnesses, failures
+            self.store, self.fleet, self.bus, settings.witnesses, failures, self.reports
         )
         self.sign_in = SignIn(
             self.store,
@@ -154,7 +156,8 @@ class Controller:
         )
         self.fleet = replace(self.fleet, addresses=addresses)
         desk = Desk(self.store, self.fleet, self.people, self.bus)
-        rpc.add_FleetServicer_to_server(FleetService(self.verifier, self.policies, self.bus), fleet)
+        machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
+        rpc.add_FleetServicer_to_server(machines, fleet)
         rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()

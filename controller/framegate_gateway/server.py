@@ -15,15 +15,13 @@ from cryptography import x509
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
+from framegate.signed.report import GatewayReport
 from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
-from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.pinned_model import PinnedModel
-from framegate_gateway.inference.remote import Backend
-from framegate_gateway.inference.signed_folder import signed_files
 from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
@@ -39,7 +37,11 @@ from framegate_gateway.receipts.batches import (
 )
 from framegate_gateway.receipts.retention import ReceiptRetention
 from framegate_gateway.receipts.store import ReceiptStore
-from framegate_gateway.settings import GatewaySettings
+from framegate_gateway.reports.delivery import deliver_reports, gather_and_sign, sign_reports
+from framegate_gateway.reports.line_reports import HEARD as REPORTS_HEARD
+from framegate_gateway.reports.line_reports import LineReports
+from framegate_gateway.reports.sightings import Sightings
+from framegate_gateway.settings import GatewaySettings, backend_of, golden_of
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import TrustView, follow_feed
 from framegate_gateway.trust.host_link import follow_agent
@@ -52,9 +54,10 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.lines import HEARD, Lines
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
-from framegate_host.key_files import read_public_key
 from framegate_host.logs import started
 from framegate_host.private_files import state_folder
+from framegate_host.report_store import ReportStore
+from framegate_host.reporting import Reporter
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
@@ -83,8 +86,8 @@ class GatewayProcess:
         self.settings = settings
         shipped = settings.bundle or DEFAULT_BUNDLE
         bundle = load_bundle(shipped)
-        self.parts = FleetParts(settings.state / "golden", _golden(settings))
-        backend = _backend(settings)
+        self.parts = FleetParts(settings.state / "golden", golden_of(settings))
+        backend = backend_of(settings)
         self.models = Models(
             bundle,
             self.parts,
@@ -122,13 +125,20 @@ class GatewayProcess:
             self._model_event,
             lambda: from_ms(self.view.now_ms()),
         )
-        self.journal = Journal()
+        reports = ReportStore(settings.state)
+        self.reporter = Reporter(reports, GatewayReport, self.view.now_ms)
+        self.sightings = Sightings(self.reporter)
+        self.models.told = self.sightings.child
+        self.line_reports = LineReports(self.keys, self.view.now_ms)
+        self.journal = Journal(self.sightings)
         self.publisher = (
             Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
         )
         self.lines = Lines(self.keys, self.view.now_ms)
         if self.publisher is not None:
             self.publisher.hear(HEARD, self.lines.take)
+            self.publisher.hear(REPORTS_HEARD, self.line_reports.take)
+            self.publisher.trouble = self.sightings.broker
         self.receipts = ReceiptStore(settings.state)
         self.vault, self.locked = self._open_vault()
         self.retention = ReceiptRetention(
@@ -160,16 +170,16 @@ class GatewayProcess:
         host has of them.
         """
         again = self.receipts.forget_logs(first_lost)
+        self.reporter.store.forget_taken(first_lost)
         if again:
             log.warning("%d batches of receipts are recorded again", again)
             self._signed.set()
 
     async def run(self) -> None:
         """Start the engine, wait for the first warrant, open the ports, serve."""
-        for port in filter(
-            None, (self.settings.port, self.settings.operator_port, self.settings.inference_port)
-        ):
-            require_free(self.settings.host, port)
+        at = self.settings
+        for port in filter(None, (at.port, at.operator_port, at.inference_port)):
+            require_free(at.host, port)
         await self.models.start()
         engine = self.models.engine
         started.info(
@@ -194,6 +204,10 @@ class GatewayProcess:
                 )
                 group.create_task(follow_log(self.receipts, self.keys, self._signed))
                 group.create_task(self._retain())
+                group.create_task(sign_reports(self.reporter, self.keys))
+                group.create_task(
+                    deliver_reports(self.reporter, self.line_reports, self.keys, self._send)
+                )
                 if self.vault is not None:
                     group.create_task(self._expire(self.vault))
                 servers = await self._serve()
@@ -208,7 +222,9 @@ class GatewayProcess:
                 await asyncio.to_thread(self.vault.close)
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(self._sign_rest)
+                await asyncio.to_thread(gather_and_sign, self.reporter, self.keys)
             await asyncio.to_thread(self.receipts.close)
+            await asyncio.to_thread(self.reporter.store.close)
 
     async def _model_failed(self, bundle: Bundle, error: FramegateError) -> None:
         """A model deviated and is stopped: a leaf among the receipts says so, beside the
@@ -224,6 +240,7 @@ class GatewayProcess:
         )
 
     async def _model_event(self, event: str, detail: dict[str, Any]) -> None:
+        self.sightings.model(event, detail)
         with contextlib.suppress(FramegateError):
             await self.maker.event(secrets.token_hex(16), event, "gateway", detail)
 
@@ -240,6 +257,10 @@ class GatewayProcess:
             self.parts.apply(
                 list(update.parts.parts), credentials.root, from_ms(self.view.now_ms())
             )
+
+    def _send(self, topic: str, payload: bytes) -> None:
+        if self.publisher is not None:
+            self.publisher.send(topic, payload)
 
     def _sign_rest(self) -> None:
         """What is left unsigned at an orderly end is signed now, not recovered later."""
@@ -377,19 +398,3 @@ class GatewayProcess:
         return grpc.ssl_server_certificate_configuration(
             [self.keys.chain_pem()], credentials.authority(clients)
         )
-
-
-def _golden(settings: GatewaySettings) -> GoldenImages:
-    """The golden images of this host. Raises where somebody else's signature, or none, is on
-    them.
-    """
-    keys = [read_public_key(path) for path in settings.golden_key]
-    return GoldenImages(settings.golden, signed_files(settings.golden, keys))
-
-
-def _backend(settings: GatewaySettings) -> Backend | None:
-    s, tls = settings, settings.backend_tls
-    if not s.backend or tls is None:
-        return None
-    root, certificate, key = tls / "root.pem", tls / "certificate.pem", tls / "key.pem"
-    return Backend(s.backend, s.backend_model, s.backend_name, root, certificate, key)

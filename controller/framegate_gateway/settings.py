@@ -9,7 +9,11 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from framegate.errors import Failure
 from framegate.signed.statement import Outcome
+from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.inference.remote import Backend
+from framegate_gateway.inference.signed_folder import signed_files
 from framegate_gateway.vault.frames import KEEP_DAYS
+from framegate_host.key_files import read_public_key
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import HOST_PORT, MAX_PORT, Form, Setting
 
@@ -210,3 +214,20 @@ class GatewaySettings(Settings):
         if self.advertise.startswith("["):
             host, _, port = self.advertise.rpartition(":")
         return host or self.host, int(port or self.port)
+
+
+def golden_of(settings: GatewaySettings) -> GoldenImages:
+    """The golden images of this host. Raises where somebody else's signature, or none, is on
+    them.
+    """
+    keys = [read_public_key(path) for path in settings.golden_key]
+    return GoldenImages(settings.golden, signed_files(settings.golden, keys))
+
+
+def backend_of(settings: GatewaySettings) -> Backend | None:
+    """The model server that inspects instead of the child; None where the child does."""
+    s, tls = settings, settings.backend_tls
+    if not s.backend or tls is None:
+        return None
+    root, certificate, key = tls / "root.pem", tls / "certificate.pem", tls / "key.pem"
+    return Backend(s.backend, s.backend_model, s.backend_name, root, certificate, key)

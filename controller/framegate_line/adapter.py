@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.findings.kinds import FindingKind
 from framegate.identity.certificates import from_ms
 from framegate.signed.decision import Decision, Notice
 from framegate.signed.line_state import LineState
@@ -89,6 +90,7 @@ class Adapter:
         )
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._tell_state = tell_state
+        self.report: Callable[[FindingKind, str, str], None] = lambda *_: None
         self.duplicates = self.refused = 0
         self._in_a_row = 0
         self._retention, self._nearly_full = retention, False
@@ -310,6 +312,8 @@ class Adapter:
                 self._in_a_row,
                 ruling.reason,
             )
+            said = f"{self._in_a_row} parts UNINSPECTED in a row"
+            self.report(FindingKind.LINE_STOP, ruling.reason, said)
             await self._tell(lambda output, envelope: output.ask_stop(notice, envelope), notice)
 
     async def _beat(self) -> None:
@@ -326,6 +330,9 @@ class Adapter:
 
     def _say_state(self, refusing: frozenset[str]) -> None:
         """Tell whoever looks which outputs took the last heartbeat. Nobody there is no fault."""
+        if refusing:
+            said = ", ".join(sorted(refusing))
+            self.report(FindingKind.LINE_OUTPUT, Reason.LINE_OUTPUT, said)
         if self._tell_state is None:
             return
         taking = tuple(o.name for o in self._outputs if o.name not in refusing)

@@ -162,6 +162,7 @@ class Reason(StrEnum):
     # receipts, vault, export
     RECEIPT = "receipt"
     FRAME_HEAD = "frame-head"
+    REPORT = "report"
     VAULT = "vault"
     EXPORT = "export"
     EXPORT_QUOTA = "export-quota"

@@ -18,10 +18,13 @@ from framegate_controller.clockwork.housekeeping import (
     say_what_is_over,
     say_what_strangers_failed,
 )
+from framegate_controller.clockwork.incidents import IncidentFollower
+from framegate_controller.clockwork.reporters import ReportWatch
 from framegate_controller.clockwork.staleness import Staleness
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
+from framegate_controller.record.reports import ReportDesk
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.failures import FailureFold
 
@@ -31,6 +34,10 @@ HOUSEKEEPING_S: Final = 2.0
 """Ended roles and maintenance are over by the clock at once; a CA on its way waits for minutes."""
 FORGET_S: Final = 60.0
 """Spent challenges take some fifty bytes each, and cost nothing until they are cleared away."""
+REPORTERS_S: Final = 5.0
+"""Silence is counted in minutes."""
+INCIDENTS_S: Final = 1.0
+"""Somebody is told what is open; how soon something was detected does not depend on it."""
 COLLECT_S: Final = 30.0
 """Some dozen rows at a time: as many as machines within their share leave behind meanwhile."""
 END_S: Final = 5.0
@@ -85,10 +92,15 @@ class Clockwork:
 
 
 def clockwork_of(
-    store: Store, fleet: Fleet, bus: Bus, witnesses: Sequence[Path], failures: FailureFold
+    store: Store,
+    fleet: Fleet,
+    bus: Bus,
+    witnesses: Sequence[Path],
+    failures: FailureFold,
+    reports: ReportDesk,
 ) -> Clockwork:
     """The clockwork of this controller; `witnesses` are files that get every head of the record,
-    `failures` those of strangers that wait to be recorded.
+    `failures` those of strangers that wait to be recorded; so do refusals of `reports`.
     """
     chores = (
         Chore("rollouts", ROLLOUT_TICK_S, partial(rollouts.move_on, store)),
@@ -97,6 +109,9 @@ def clockwork_of(
         Chore("spent challenges", FORGET_S, partial(forget_spent_challenges, store)),
         Chore("unused evidence", COLLECT_S, partial(forget_unused_evidence, store)),
         Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
+        Chore("refused reports", HOUSEKEEPING_S, reports.tell_counted),
+        Chore("silent reporters", REPORTERS_S, ReportWatch(store).look),
+        Chore("incidents", INCIDENTS_S, IncidentFollower(store).follow),
         Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
     )
     return Clockwork(bus, Staleness(store, fleet, bus), chores)
