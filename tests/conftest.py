@@ -53,6 +53,7 @@ pytest_plugins = [
     "support.openid",
     "support.receipts",
     "support.registrations",
+    "support.reports",
     "support.site",
     "support.swtpm_machine",
     "support.training",

@@ -40,8 +40,8 @@ def _rows(incidents: list[Incident], _fleet: Fleet) -> pb.IncidentsReply:
     return pb.IncidentsReply(incidents=[_row(i) for i in incidents])
 
 
-def _view(view: IncidentView, _fleet: Fleet) -> pb.IncidentReply:
-    return pb.IncidentReply(incident=_row(view.incident), entries=view.entries)
+def _view(view: IncidentView, fleet: Fleet) -> pb.IncidentReply:
+    return pb.IncidentReply(incident=_row(view.incident), entries=view.entries, fleet=fleet.name)
 
 
 def _drill(drill: Drill, _fleet: Fleet) -> pb.DrillReply:

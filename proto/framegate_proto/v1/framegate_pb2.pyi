@@ -2351,6 +2351,8 @@ class IncidentReply(_message.Message):
 
     INCIDENT_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    FLEET_FIELD_NUMBER: _builtins.int
+    fleet: _builtins.str
     @_builtins.property
     def incident(self) -> Global___IncidentRow: ...
     @_builtins.property
@@ -2360,10 +2362,11 @@ class IncidentReply(_message.Message):
         *,
         incident: Global___IncidentRow | None = ...,
         entries: _abc.Iterable[_builtins.bytes] | None = ...,
+        fleet: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["incident", b"incident"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "incident", b"incident"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "fleet", b"fleet", "incident", b"incident"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
