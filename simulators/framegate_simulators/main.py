@@ -53,6 +53,10 @@ def camera(
         ),
     ] = 0,
     count: Annotated[int, typer.Option(min=0, help="How many; 0 = endless.")] = 0,
+    stuck_after: Annotated[
+        int,
+        typer.Option(min=0, help="From this board on every second picture is an old one; 0: none."),
+    ] = 0,
 ) -> None:
     """Be a capture child: write photographs of drawn boards to standard output. Use:
     framegate-agent run --source 'exec:framegate-sim camera'.
@@ -66,7 +70,9 @@ def camera(
         source: FrameSource = (
             TriggeredBoards(design, trigger)
             if trigger
-            else DrawnBoards(design, first, good_every=good_every, count=count)
+            else DrawnBoards(
+                design, first, good_every=good_every, count=count, stuck_after=stuck_after
+            )
         )
         write_shots(source, sys.stdout.buffer, rate=0 if trigger else rate, repeat=False)
     except (BrokenPipeError, KeyboardInterrupt):
