@@ -190,16 +190,15 @@ def _detected(read: _Read, incident: Incident) -> int | None:
     """A bound: from when it can have begun. Its reporter's first sighting, the silence that was
     told, or the last time the machine proved itself; None where nothing says.
     """
-    trigger = read.entries.get(incident.findings[0])
-    if trigger is None:
-        return None
-    members = trigger.get("members", {})
+    trigger = incident.findings[0]
+    entry = read.entries.get(trigger, {})
+    members = entry.get("members", {}) if entry.get("device") == incident.device else {}
     if "first_ms" in members:
         return int(incident.detected_ms - members["first_ms"])
     if "silent_s" in members:
         return int(members["silent_s"] * 1000)
     proofs = read.affirmed.get(incident.device, [])
-    before = bisect_right(proofs, (trigger["index"], 0))
+    before = bisect_right(proofs, (trigger, 0))
     return incident.detected_ms - proofs[before - 1][1] if before else None
 
 
@@ -221,7 +220,8 @@ def _recovered(read: _Read, incident: Incident) -> int:
     resumed = [
         e["at_ms"]
         for n in incident.steps
-        if (e := read.entries.get(n)) is not None and e["event"] == "report-resumed"
+        if (e := read.entries.get(n)) is not None
+        and (e["event"], e["device"]) == ("report-resumed", incident.device)
     ]
     return min(resumed, default=0)
 

@@ -25,6 +25,7 @@ from framegate_simulators.attack import (
     line,
     models,
     people,
+    reports,
     service,
     stores,
     structures,
@@ -41,7 +42,7 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 150))),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 150), 153, 155)),
 )
 """Every line of the threat list."""
 LAST: Final = ("N138", "N31", "N140", "N148")
@@ -63,6 +64,7 @@ MODULES: Final = (
     people,
     asked,
     crowds,
+    reports,
     copies,
 )
 """Importing them registers their attempts."""
