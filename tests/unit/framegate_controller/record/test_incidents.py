@@ -192,6 +192,7 @@ def test_a_closed_one_takes_notes_and_nothing_else(bench, follower, desk):
 def test_a_drill_is_counted_apart_while_it_lasts_and_no_longer(bench, follower, desk):
     asked = pb.DeclareDrillRequest(device="cam1", minutes=5, reason="exercise")
     assert desk.ask("DeclareDrill", asked).until_ms == bench.clock() + 300_000
+    assert len(bench.events("drill-declared")) == 1
     refused(bench)
     follower.follow()
     (row,) = desk.ask("ListIncidents", pb.ListIncidentsRequest()).incidents
