@@ -62,6 +62,7 @@ def test_one_screen_tells_of_the_line_its_outputs_and_the_broker(line):
     assert line.plant.ask("camera", "why", "cam1")["frames"]["known"]
 
 
+@pytest.mark.plants
 def test_gateways_and_the_line_report_and_the_record_has_it(line):
     line.healed()
     line.plant.stop_agent(line.camera)  # triggers without pictures: the line asks to be stopped
