@@ -27,7 +27,7 @@ base() {
         *) say "expected debian:SUITE or ubuntu:SUITE, got $1"; exit 1 ;;
     esac
     # shellcheck disable=SC2086
-    mmdebstrap --quiet --variant=minbase --components=$components $keyring --include=$BARE "${1#*:}" "$2.part" "$mirror" && mv "$2.part" "$2"
+    mmdebstrap --quiet --format=tar --variant=minbase --components=$components $keyring --include=$BARE "${1#*:}" "$2.part" "$mirror" && mv "$2.part" "$2"
 }
 
 # enter ROOT COMMAND: as a login on that machine; of this one it gets the network's names and what pip and TLS need to get out

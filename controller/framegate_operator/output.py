@@ -50,6 +50,7 @@ _NEXT: Final = {
     Reason.AUDIT: "framegate audit verify FILE --root FILE",
     Reason.PROFILE_INVALID: "framegate profile lint FILE",
     Reason.PROFILE_MISSING: "framegate profile list",
+    Reason.PROFILE_KIND: "framegate profile list",
     Reason.TRANSITION: "framegate camera why NAME",
     Reason.ZONE_FROZEN: "framegate zone list",
     Reason.LOCKED: "framegate login NAME",

@@ -94,6 +94,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
             return
         columns = (
             "profile",
+            "for",
             "version",
             "revision",
             "",
@@ -106,6 +107,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
         cells = [
             (
                 r.name,
+                r.kind or "any",
                 r.version,
                 r.revision,
                 "in force" if r.in_force else "",
