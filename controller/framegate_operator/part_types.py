@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.signed.statement import Verdict
+from framegate.signed.statement import Outcome, Verdict
 from framegate_host.console import safe, show_failures, talk
 from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
@@ -24,7 +24,8 @@ most.
 @dataclass(frozen=True, slots=True)
 class SeenType:
     """A part type among the latest verdicts: of how many, when last (ms), and whether the last one
-    said that the gateway knows no such part.
+    that says so says that the gateway knows no such part. One that was never inspected, for
+    another reason, says nothing of that.
     """
 
     part_type: str
@@ -36,14 +37,12 @@ class SeenType:
 def seen_types(verdicts: Iterable[Verdict]) -> list[SeenType]:
     """The part types of `verdicts`, unknown ones first, then by name."""
     seen: dict[str, SeenType] = {}
-    for v in verdicts:
+    for v in sorted(verdicts, key=lambda v: v.issued_at_ms):
         before = seen.get(v.part_type)
-        last, count = (before.last_ms, before.count) if before is not None else (-1, 0)
-        unknown = v.reason == Reason.PART_UNKNOWN
-        if before is not None and v.issued_at_ms < last:
-            unknown = before.unknown
-        newest = max(last, v.issued_at_ms)
-        seen[v.part_type] = SeenType(v.part_type, count + 1, newest, unknown)
+        count, unknown = (before.count, before.unknown) if before is not None else (0, False)
+        if v.outcome != Outcome.UNINSPECTED or v.reason == Reason.PART_UNKNOWN:
+            unknown = v.reason == Reason.PART_UNKNOWN
+        seen[v.part_type] = SeenType(v.part_type, count + 1, v.issued_at_ms, unknown)
     return sorted(seen.values(), key=lambda s: (not s.unknown, s.part_type))
 
 

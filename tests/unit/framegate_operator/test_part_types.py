@@ -12,7 +12,8 @@ from support.refusals import refused
 
 
 def verdict(part_type: str, at: int, reason: str = ""):
-    return SimpleNamespace(part_type=part_type, issued_at_ms=at, reason=reason)
+    outcome = "UNINSPECTED" if reason else "PASS"
+    return SimpleNamespace(part_type=part_type, issued_at_ms=at, reason=reason, outcome=outcome)
 
 
 def test_a_type_is_unknown_as_long_as_its_last_verdict_says_so():
@@ -31,6 +32,14 @@ def test_a_type_is_unknown_as_long_as_its_last_verdict_says_so():
         ("c", 1, 5, False),
     ]
     assert only_unknown(types) == "a"
+
+
+@pytest.mark.parametrize("since", ["timeout", "frame-frozen", "quarantined"])
+def test_a_part_that_was_not_inspected_for_another_reason_says_nothing_of_its_type(since):
+    unknown = [verdict("a", 1, "part-unknown"), verdict("a", 2, since)]
+    assert only_unknown(seen_types(unknown)) == "a"
+    known = [verdict("b", 1), verdict("b", 2, since)]
+    assert not seen_types(known)[0].unknown
 
 
 @pytest.mark.parametrize(
