@@ -5,6 +5,7 @@ in operator, a gateway, and one camera whose source never ends.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 import shutil
@@ -37,7 +38,9 @@ MAX_PATH: Final = 107 - len("/cam1/tpm.sock.ctrl")
 """A Unix socket's path has at most 107 bytes, and the longest here ends so."""
 MARK: Final = "framegate-try"
 """A file that says whose folder this is: nothing else is ever removed."""
-FIRST_VERDICT_S: Final = 40.0
+GATEWAY_S: Final = 60.0
+"""It begins with the model's known answers: two seconds, and many on a machine that is busy."""
+FIRST_VERDICT_S: Final = 60.0
 LOOK_S: Final = 0.5
 _COLOURS: Final = ("cyan", "magenta", "blue", "yellow", "green")
 
@@ -80,7 +83,7 @@ class TryPlant:
         plant.write_golden([1])
         plant.start_agent(gateway)
         plant.start_gateway(gateway)
-        wait_for("the gateway to serve", lambda: plant.ask("gateway", "status"))
+        wait_for("the gateway to serve", lambda: _serves(plant), GATEWAY_S)
         self._say("a camera joins")
         began = time.monotonic()
         plant.join(camera, plant.invite(camera))
@@ -173,6 +176,12 @@ framegate-sim code {here}/authenticator. Everything is in {here}; Ctrl-C here en
                 elif path.name != MARK:
                     path.unlink()
             yield
+
+
+def _serves(plant: Plant) -> bool:
+    """Whether a gateway answers; one that has shown itself may not listen so far."""
+    told = plant.framegate("gateway", "status", "-o", "json", check=False)
+    return told.returncode == 0 and bool(json.loads(told.stdout))
 
 
 def _inspected(camera: Site) -> bool:
