@@ -101,10 +101,15 @@ def first_answer(
     context: OperatorContext, ask: Callable[[Any], T], nothing: Refused
 ) -> tuple[str, T]:
     """(device, answer) of the first gateway whose stub answers `ask`. Raises what one said, that
-    it does not answer before that it has nothing; or `nothing` where no gateway stands.
+    it does not answer before that it has nothing; Unavailable where no gateway stands.
     """
+    endpoints = gateways(context)
+    if not endpoints:
+        wanted, hint = nothing.failures[0].expected, "framegate gateway list"
+        seen = "unknown: no gateway process has shown itself"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, hint)
     problem: FramegateError = nothing
-    for device, address in gateways(context):
+    for device, address in endpoints:
         try:
             with gateway_stub(context, device, address) as stub:
                 return device, ask(stub)
