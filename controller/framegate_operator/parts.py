@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from framegate.errors import Malformed, Reason, Refused
+from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement
 from framegate_host.console import safe, show_json, talk
@@ -274,10 +274,14 @@ def learn(
 
 
 def _one_gateway(operator: OperatorContext, named: str) -> tuple[str, str]:
-    """(device, address) of the gateway `named`, or of the only one. Raises Refused."""
+    """(device, address) of the gateway `named`, or of the only one. Raises Refused, Unavailable."""
+    endpoints = gateways(operator)
+    if not endpoints:
+        seen, hint = "unknown: no gateway process has shown itself", "framegate gateway list"
+        raise Unavailable.of(Reason.UNAVAILABLE, "a gateway that sees the part", seen, hint)
     matching = {
         device: address
-        for device, address in gateways(operator)
+        for device, address in endpoints
         if named in {"", device, device.rsplit(".", 1)[-1]}
     }
     if len(matching) != 1:

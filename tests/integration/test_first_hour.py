@@ -13,7 +13,7 @@ from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, wait_for
 from support.typed import typed
 
-pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
 ASKED = "code of your authenticator"
 OLD_MS = 901_000
 """Since the second factor was shown: the default policy wants it within fifteen minutes."""
