@@ -16,6 +16,7 @@ from framegate_controller.timing import (
 )
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import MAX_PORT, Setting
+from framegate_host.telemetry.listening import MetricsAt, MetricsTls, metrics_problems
 
 MAX_ATTEST_LIMIT: Final = 60_000
 """More than a controller verifies: no limit, for measuring."""
@@ -115,10 +116,13 @@ class ControllerSettings(Settings):
             "entering a stranger's code signs the stranger in: only where it is needed."
         ),
     ] = False
+    metrics: MetricsAt = ""
+    metrics_tls: MetricsTls = None
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
-        """An address that cameras reach; a provider and what we are there."""
+        """An address that cameras reach; a provider and what we are there; who reads metrics."""
+        yield from metrics_problems(self, self.metrics, self.metrics_tls)
         if self.host in _EVERYWHERE and not self.advertise:
             hint = "name the address that cameras reach"
             yield self.beside("advertise", f"--host {self.host}", hint)

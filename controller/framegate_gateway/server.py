@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 import secrets
-import sqlite3
 from typing import Any, Final
 
 import grpc
@@ -24,6 +23,7 @@ from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.pinned_model import PinnedModel
 from framegate_gateway.inference.remote import Backend
 from framegate_gateway.inference.signed_folder import signed_files
+from framegate_gateway.metrics import INSPECTION, GatewayMetrics
 from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
@@ -33,11 +33,10 @@ from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.batches import (
     follow_log,
-    new_identifier,
     sign_batches,
     sign_one,
 )
-from framegate_gateway.receipts.retention import ReceiptRetention
+from framegate_gateway.receipts.retention import ReceiptRetention, keep_within_quota
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.settings import GatewaySettings
 from framegate_gateway.trust.access import AccessView
@@ -46,7 +45,7 @@ from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.trust.log_view import LogView
 from framegate_gateway.vault.egress import Egress, EgressRules
-from framegate_gateway.vault.frames import FrameVault
+from framegate_gateway.vault.frames import FrameVault, keep_expiring
 from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.lines import HEARD, Lines
@@ -55,15 +54,13 @@ from framegate_gateway.verdicts.publish import Publisher
 from framegate_host.key_files import read_public_key
 from framegate_host.logs import started
 from framegate_host.private_files import state_folder
+from framegate_host.telemetry.listener import Watched, watching
+from framegate_proto.health_service import HealthService
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 log = logging.getLogger(__name__)
-EXPIRE_S: Final = 600.0
-"""How often retention is looked at; it counts in days."""
-RETAIN_S: Final = 60.0
-"""How often the receipts' quota is: a camera at full speed adds some ten megabytes meanwhile."""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -146,6 +143,22 @@ class GatewayProcess:
             self.vault,
         )
         self.learner = GoldenLearner()
+        self.report = StatusReport(
+            keys=self.keys,
+            view=self.view,
+            models=self.models,
+            journal=self.journal,
+            pinned=self.pinned,
+            parts=self.parts,
+            broker=self.publisher,
+            lines=self.lines,
+            retention=self.retention,
+        )
+        self.metrics = GatewayMetrics(
+            report=self.report, receipts=self.receipts, vault_open=self.vault is not None
+        )
+        self.journal.took = self.metrics.exposition.timings(INSPECTION).took
+        self._health = HealthService(lambda: self.metrics.checks.look().ready)
         self.conversations = Conversations(
             self.view, self.models, self.maker, self.receipts, self.learner
         )
@@ -180,8 +193,16 @@ class GatewayProcess:
             len(self.parts),
         )
         servers: list[grpc.aio.Server] = []
+        watched = Watched(
+            "gateway", self.metrics.exposition, self.metrics.checks, self.metrics.read
+        )
+        at, tls = self.settings.metrics, self.settings.metrics_tls
         try:
-            async with asyncio.TaskGroup() as group:
+            async with (
+                watching(at, tls, watched),
+                self._health.told(),
+                asyncio.TaskGroup() as group,
+            ):
                 group.create_task(
                     follow_agent(self.settings.agent_socket, self.keys, self._changed)
                 )
@@ -193,9 +214,9 @@ class GatewayProcess:
                     sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed)
                 )
                 group.create_task(follow_log(self.receipts, self.keys, self._signed))
-                group.create_task(self._retain())
+                group.create_task(keep_within_quota(self.retention, self.maker.event))
                 if self.vault is not None:
-                    group.create_task(self._expire(self.vault))
+                    group.create_task(keep_expiring(self.vault, self.view.now_ms))
                 servers = await self._serve()
         finally:
             for server in servers:
@@ -264,29 +285,6 @@ class GatewayProcess:
             log.error("the vault stays shut, frames are not kept: %s", error)
             return None, f"shut: {error}"
 
-    async def _expire(self, vault: FrameVault) -> None:
-        while True:
-            keys, frames = await asyncio.to_thread(vault.expire, self.view.now_ms())
-            if keys:
-                log.warning("retention: %d keys erased, with %d frames", keys, frames)
-            await asyncio.sleep(EXPIRE_S)
-
-    async def _retain(self) -> None:
-        """Keep each camera's receipts within their quota; a leaf says what was taken out."""
-        while True:
-            try:
-                for taken in await asyncio.to_thread(self.retention.run):
-                    log.warning("%d old receipts of %s are gone", taken.receipts, taken.device)
-                    detail = {
-                        "device": taken.device,
-                        "receipts": taken.receipts,
-                        "until_ms": taken.until_ms,
-                    }
-                    await self.maker.event(new_identifier(), "receipts-pruned", "gateway", detail)
-            except (FramegateError, sqlite3.Error) as error:
-                log.error("receipts are not kept within their quota: %s", error)
-            await asyncio.sleep(RETAIN_S)
-
     def _changed(self, credentials: Credentials | None) -> None:
         if credentials is None:
             log.warning("the host lost its standing: %s", self.keys.refused)
@@ -333,18 +331,9 @@ class GatewayProcess:
             egress,
             self.locked,
             self.learner,
-            StatusReport(
-                keys=self.keys,
-                view=self.view,
-                models=self.models,
-                journal=self.journal,
-                pinned=self.pinned,
-                parts=self.parts,
-                broker=self.publisher,
-                lines=self.lines,
-                retention=self.retention,
-            ),
+            self.report,
         )
+        self._health.add_to(operators)
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:
             self._mqtt = MqttFrames(self.keys, self.view, self.conversations, self.publisher)
