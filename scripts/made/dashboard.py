@@ -42,7 +42,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel(
             "Calls, 95th percentile",
             "histogram_quantile(0.95, sum by (service, le) "
-            "(rate(framegate_call_duration_seconds_bucket[5m])))",
+            '(rate(framegate_call_duration_seconds_bucket{service!="other"}[5m])))',
             "{{service}}",
             "s",
         ),

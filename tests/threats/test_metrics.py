@@ -84,7 +84,9 @@ async def test_n151_strangers_words_in_the_record_make_no_series(bench, metrics)
     before = await shown(metrics)
     with bench.store.writing() as tx:
         for n in range(300):
-            tx.record(StrangersRefused(reason=f"r{n}", source=f"10.0.0.{n}", count=1), by="join-port")
+            tx.record(
+                StrangersRefused(reason=f"r{n}", source=f"10.0.0.{n}", count=1), by="join-port"
+            )
             tx.record(SignInFailed(what="x", source=f"10.1.0.{n}", claimed=f"who{n}"), by="sign-in")
             denied = VerbDenied(verb=f"v{n}", about=f"a{n}", reason=Reason.POLICY_DENIED)
             tx.record(denied, by=f"operator.p{n}")

@@ -11,7 +11,7 @@ from framegate.record.event import Severity
 from framegate.record.events import events
 from framegate_controller.ca.keys import ISSUING
 from framegate_host.telemetry.families import REASONS, SHARED, Family, FamilyKind, Label
-from framegate_proto.call_times import CALLS, OUTCOMES, SERVICES
+from framegate_proto.call_times import CALLS, OUTCOMES
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """An attestation takes some ten milliseconds, most verbs fewer."""
@@ -96,7 +96,7 @@ CALL_TIMES: Final = Family(
     "framegate_call_duration_seconds",
     FamilyKind.HISTOGRAM,
     "How long calls with one answer took.",
-    (Label("service", SERVICES),),
+    (Label("service", frozenset({"Fleet", "Operator"})),),
     SECONDS,
 )
 FAMILIES: Final = (

@@ -183,6 +183,6 @@ async def test_a_machine_of_the_fleet_reads_nothing_even_by_the_fleets_root(tmp_
 
 
 async def test_a_folder_that_is_not_whole_is_said(tmp_path):
-    with pytest.raises(Unavailable, match="clients.pem"):
+    with pytest.raises(Unavailable, match=r"clients\.pem"):
         async with listening(watched(), tmp_path):
             pass
