@@ -33,6 +33,7 @@ from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
+from framegate_controller.record.behaviour import BehaviourRecord
 from framegate_controller.record.counts import EventCounts
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
@@ -122,7 +123,10 @@ class Controller:
             self.bus,
             settings.witnesses,
             failures,
-            (Chore("counts of the record", READ_S, counts.read),),
+            (
+                Chore("counts of the record", READ_S, counts.read),
+                Chore("behaviour", READ_S, BehaviourRecord(self.store, settings.sites).read),
+            ),
         )
         self.metrics = ControllerMetrics(
             store=self.store,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ class Deed:
     zone: str = ""
     source: str = ""
     verb: str = ""
-    members: Mapping[str, Any] = MappingProxyType({})
+    members: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def count(self) -> int:

@@ -15,6 +15,8 @@ from framegate.behaviour.rules import DAY, HOUR, Limits, RuleName
 MAX_KNOWN: Final = 256
 """Addresses of one person that are remembered, those longest unused forgotten first."""
 _HOURS: Final = 24
+_NEAR: Final = (-2, -1, 0, 1, 2)
+"""Hours that count as one's own where one is: overtime is nothing odd."""
 
 
 class Known:
@@ -82,7 +84,7 @@ class _Hours:
 
 class OddHours:
     """Of a person who acted on `hours_days` of the last `hours_ms`: an hour (UTC) that was theirs,
-    it or its neighbours, on fewer than `hour_days` of those days. Once a day.
+    it or two before or after, on fewer than `hour_days` of those days. Once a day.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -99,7 +101,7 @@ class OddHours:
         while person.days and next(iter(person.days)) < day - self._limits.hours_ms // DAY:
             person.days.popitem(last=False)
         earlier = [bits for d, bits in person.days.items() if d < day]
-        near = sum(1 << (hour + step) % _HOURS for step in (-1, 0, 1))
+        near = sum(1 << (hour + step) % _HOURS for step in _NEAR)
         usual = sum(bool(bits & near) for bits in earlier)
         person.days[day] = person.days.get(day, 0) | 1 << hour
         enough = len(earlier) >= self._limits.hours_days

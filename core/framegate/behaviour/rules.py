@@ -81,8 +81,8 @@ RULES: Final[Mapping[RuleName, Rule]] = MappingProxyType(
                 RuleName.ODD_HOURS,
                 Severity.LOW,
                 "At an hour that is not theirs",
-                "Somebody acts at an hour, give or take one, at which they did on fewer than three"
-                " of the last sixty days.",
+                "Somebody acts at an hour, give or take two, at which they did on at most one of"
+                " the last sixty days.",
                 "What was urgent?",
                 "A fault at night, a shift that was swapped.",
             ),
@@ -170,9 +170,9 @@ class Limits:
     habit_deeds: int = 20
     hours_ms: int = 60 * DAY
     """Two turns of the longest rota."""
-    hours_days: int = 20
-    """Days on which somebody has acted before their hours are known: four weeks of shifts."""
-    hour_days: int = 3
+    hours_days: int = 25
+    """Days on which somebody has acted before their hours are known: five weeks of shifts."""
+    hour_days: int = 2
     """Days on which an hour was theirs, before it is: so that nobody gets used to it in a night."""
     exports: tuple[Limit, ...] = (Limit(5, HOUR), Limit(15, DAY), Limit(40, 7 * DAY))
     frames: tuple[Limit, ...] = (Limit(400, DAY), Limit(1000, 7 * DAY))
