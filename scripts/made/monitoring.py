@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import yaml
 
+from framegate.behaviour.sigma import sigma_rules, yaml_of
 from framegate_agent.metrics import FAMILIES as AGENT
 from framegate_controller.metrics.families import FAMILIES as CONTROLLER
 from framegate_gateway.metrics import FAMILIES as GATEWAY
@@ -106,6 +107,10 @@ def pages() -> dict[str, str]:
         "monitoring/alerts.yml": MADE + _yaml(rules),
         "monitoring/alerts_test.yml": MADE + _yaml(tests),
         "monitoring/dashboard.json": json.dumps(board, indent=2) + "\n",
+        **{
+            f"monitoring/sigma/{name}.yml": "# Made by `make pages`; do not edit.\n" + yaml_of(each)
+            for name, each in sigma_rules().items()
+        },
         RUNBOOKS: _runbooks(alerts),
         "docs/reference/metrics.md": _metrics(),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -70,6 +71,7 @@ def deed_of(index: int, body: Mapping[str, Any]) -> Deed | None:
     )
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """The network that `address` counts as; empty where it is no address."""
     try:
@@ -90,15 +92,18 @@ class Sites:
 
     def of(self, network: str) -> str:
         """The site of a network of `network_of`; empty for no network."""
-        if not network:
-            return ""
-        asked = ipaddress.ip_network(network)
-        known = [
-            (n.prefixlen, site)
-            for n, site in ((ipaddress.ip_network(text), site) for text, site in self.networks)
-            if n.version == asked.version and asked.subnet_of(n)  # type: ignore[arg-type]
-        ]
-        return max(known)[1] if known else NOWHERE
+        return _site(self.networks, network) if network else ""
+
+
+@lru_cache(maxsize=4096)
+def _site(networks: tuple[tuple[str, str], ...], network: str) -> str:
+    asked = ipaddress.ip_network(network)
+    known = [
+        (n.prefixlen, site)
+        for n, site in ((ipaddress.ip_network(text), site) for text, site in networks)
+        if n.version == asked.version and asked.subnet_of(n)  # type: ignore[arg-type]
+    ]
+    return max(known)[1] if known else NOWHERE
 
 
 def parse_sites(texts: Mapping[str, str] | list[str] | tuple[str, ...]) -> Sites:
