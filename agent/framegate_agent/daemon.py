@@ -38,6 +38,7 @@ from framegate_agent.tpm.esapi import TpmFailed
 from framegate_host.logs import started
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.edge import answered, from_failures
+from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -71,6 +72,7 @@ class Agent:
         self.attester = Attester(
             self.tpm, settings.boot_log, self.clock, settings.ima, settings.watch
         )
+        self.traces = self.attester.traces = traces_to(settings.traces, "agent")
         self.failures: tuple[Failure, ...] = ()
         self.streams = self._streams()
         self.socket = self._socket()
@@ -146,6 +148,7 @@ class Agent:
                 await self.socket.stop()
             await self._fleet.drop()
             self._write_status("stopped")
+            await asyncio.to_thread(self.traces.close)
             await asyncio.to_thread(self.tpm.close)
 
     def _shown(self) -> Watched:
@@ -225,7 +228,8 @@ class Agent:
         while True:
             self._poke.clear()
             try:
-                outcome = await self._attest()
+                with self.traces.span("attest"):
+                    outcome = await self._attest()
             except FramegateError as error:
                 self.failures = error.failures
                 log.warning("not attested: %s", error)
@@ -320,7 +324,10 @@ class Agent:
         while True:
             try:
                 stub: Any = rpc.FleetStub(await self._fleet.channel())
-                call, first = stub.Watch(pb.WatchRequest(seen=self.controller.seen)), True
+                with self.traces.span("watch"):
+                    link = self.traces.metadata() or None
+                asked = pb.WatchRequest(seen=self.controller.seen)
+                call, first = stub.Watch(asked, metadata=link), True
                 while (
                     event := await asyncio.wait_for(
                         answered(call.read(), UNREACHED), WATCH_SILENCE_S

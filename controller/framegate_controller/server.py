@@ -64,6 +64,7 @@ from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import state_folder
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
+from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 64
@@ -135,6 +136,7 @@ class Controller:
             clockwork=self.clockwork,
             counts=counts,
             join_port=lambda: self.join_port.pid if self.join_port is not None else 0,
+            traces=traces_to(settings.traces, "controller"),
         )
         self._health = HealthService(lambda: self.metrics.checks.look().ready)
         self._shown = contextlib.AsyncExitStack()
@@ -204,6 +206,7 @@ class Controller:
         await self.clockwork.stop()
         if self._server is not None:
             await self._server.stop(grace_s)
+        await asyncio.to_thread(self.metrics.traces.close)
         await asyncio.to_thread(self.store.close)
 
     def _joining(self, listener: socket.socket, pair: ServerPair) -> JoinPort:

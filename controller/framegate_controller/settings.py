@@ -17,7 +17,13 @@ from framegate_controller.timing import (
 )
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import MAX_PORT, Form, Setting
-from framegate_host.telemetry.listening import MetricsAt, MetricsTls, metrics_problems
+from framegate_host.telemetry.listening import (
+    MetricsAt,
+    MetricsTls,
+    TracesTo,
+    metrics_problems,
+    traces_problems,
+)
 
 MAX_ATTEST_LIMIT: Final = 60_000
 """More than a controller verifies: no limit, for measuring."""
@@ -130,11 +136,13 @@ class ControllerSettings(Settings):
     ] = ()
     metrics: MetricsAt = ""
     metrics_tls: MetricsTls = None
+    traces: TracesTo = ""
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
         """An address that cameras reach; a provider and what we are there; who reads metrics."""
         yield from metrics_problems(self, self.metrics, self.metrics_tls)
+        yield from traces_problems(self, self.traces)
         try:
             _ = self.sites
         except ValueError as error:

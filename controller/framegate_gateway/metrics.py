@@ -21,6 +21,8 @@ from framegate_host.telemetry.families import (
     each,
 )
 from framegate_host.telemetry.health import Checks
+from framegate_proto.call_times import CALLS, OUTCOMES, CallTimes
+from framegate_proto.traces import NoTraces, Traces
 
 _REASON: Final = (Label("reason", REASONS),)
 VERDICTS: Final = Family(
@@ -85,8 +87,23 @@ BROKER: Final = Family(
 VAULT: Final = Family(
     "framegate_gateway_vault_open", FamilyKind.GAUGE, "1 where the frame vault is open."
 )
+CALLS_TOTAL: Final = Family(
+    "framegate_gateway_calls_total",
+    FamilyKind.COUNTER,
+    "Calls at the gateway's ports that ended, by what became of them.",
+    (Label("call", CALLS), Label("outcome", OUTCOMES)),
+)
+CALL_TIMES: Final = Family(
+    "framegate_gateway_call_duration_seconds",
+    FamilyKind.HISTOGRAM,
+    "How long calls with one answer took.",
+    (Label("service", frozenset({"GatewayOperator", "GRPCInferenceService"})),),
+    (0.01, 0.05, 0.1, 0.5, 1.0, 5.0),
+)
 FAMILIES: Final = (
     *SHARED,
+    CALLS_TOTAL,
+    CALL_TIMES,
     VERDICTS,
     UNINSPECTED,
     UNANSWERED,
@@ -110,7 +127,14 @@ class GatewayMetrics:
     report: StatusReport
     receipts: ReceiptStore
     vault_open: bool
+    traces: Traces = field(default_factory=NoTraces)
     exposition: Exposition = field(default_factory=lambda: Exposition(FAMILIES))
+
+    calls: CallTimes = field(init=False)
+
+    def __post_init__(self) -> None:
+        told = self.exposition.timings(CALL_TIMES).took
+        object.__setattr__(self, "calls", CallTimes(told, self.traces.call_span))
 
     @property
     def checks(self) -> Checks:
@@ -149,6 +173,8 @@ class GatewayMetrics:
         if report.broker is not None:
             yield Reading(BROKER, report.broker.connected)
         yield Reading(VAULT, self.vault_open)
+        for names, count in self.calls.ended.copy().items():
+            yield Reading(CALLS_TOTAL, count, names)
 
     def _model_serves(self) -> str:
         barred = self.report.models.barred

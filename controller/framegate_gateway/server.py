@@ -56,6 +56,7 @@ from framegate_host.logs import started
 from framegate_host.private_files import state_folder
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
+from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
@@ -155,7 +156,10 @@ class GatewayProcess:
             retention=self.retention,
         )
         self.metrics = GatewayMetrics(
-            report=self.report, receipts=self.receipts, vault_open=self.vault is not None
+            report=self.report,
+            receipts=self.receipts,
+            vault_open=self.vault is not None,
+            traces=traces_to(settings.traces, "gateway"),
         )
         self.journal.took = self.metrics.exposition.timings(INSPECTION).took
         self._health = HealthService(lambda: self.metrics.checks.look().ready)
@@ -230,6 +234,7 @@ class GatewayProcess:
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(self._sign_rest)
             await asyncio.to_thread(self.receipts.close)
+            await asyncio.to_thread(self.metrics.traces.close)
 
     async def _model_failed(self, bundle: Bundle, error: FramegateError) -> None:
         """A model deviated and is stopped: a leaf among the receipts says so, beside the
@@ -300,8 +305,8 @@ class GatewayProcess:
     async def _serve(self) -> list[grpc.aio.Server]:
         s = self.settings
         frames, operators = (
-            grpc.aio.server(options=SERVER_OPTIONS),
-            grpc.aio.server(options=SERVER_OPTIONS),
+            grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls]),
+            grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls]),
         )
         rpc.add_FramesServicer_to_server(
             FramesService(self.keys, self.view, self.conversations), frames
@@ -340,7 +345,7 @@ class GatewayProcess:
             self.publisher.renewed(self.keys.credentials)
         ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
         if s.inference_port:
-            usual = grpc.aio.server(options=SERVER_OPTIONS)
+            usual = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls])
             oip_rpc.add_GRPCInferenceServiceServicer_to_server(
                 OpenInferenceService(self.keys, self.view, self.models), usual
             )

@@ -5,11 +5,13 @@ contract's: what a stranger asks for that nobody has is `other`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
 import grpc
 
@@ -31,17 +33,7 @@ _OURS: Final = frozenset(
 )
 
 
-class CallSpan(Protocol):
-    """A span of a trace around a call."""
-
-    def __enter__(self) -> object:
-        """It begins."""
-
-    def __exit__(self, *error: object) -> object:
-        """It ends."""
-
-
-Spans = Callable[[str, tuple[tuple[str, str | bytes], ...], bool], CallSpan]
+Spans = Callable[[str, tuple[tuple[str, str | bytes], ...], bool], AbstractContextManager[object]]
 """Begins the span of a call: its name, its metadata, and whether it is a stream."""
 
 
@@ -103,9 +95,11 @@ class CallTimes(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
-    def _span(self, call: str, details: grpc.HandlerCallDetails, streams: bool) -> CallSpan:
+    def _span(
+        self, call: str, details: grpc.HandlerCallDetails, streams: bool
+    ) -> AbstractContextManager[object]:
         if self._spans is None:
-            return _NoSpan()
+            return contextlib.nullcontext()
         return self._spans(call, tuple(details.invocation_metadata or ()), streams)
 
     def over(self, call: str, outcome: str, seconds: float, *, streams: bool) -> None:
@@ -113,12 +107,6 @@ class CallTimes(grpc.aio.ServerInterceptor):
         self.ended[call, outcome] += 1
         if not streams:
             self._told(seconds, call.partition(".")[0])
-
-
-class _NoSpan:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
 
 
 class _Around:

@@ -35,6 +35,7 @@ from framegate_host.telemetry.exposition import Exposition
 from framegate_host.telemetry.families import Reading, each
 from framegate_host.telemetry.health import Checks
 from framegate_proto.call_times import CallTimes
+from framegate_proto.traces import NoTraces, Traces
 
 LATE_TIMES = 5
 """A chore that was not done for so many of its turns does not go on."""
@@ -52,12 +53,13 @@ class ControllerMetrics:
     clockwork: Clockwork
     counts: EventCounts
     join_port: Callable[[], int]
+    traces: Traces = field(default_factory=NoTraces)
     exposition: Exposition = field(default_factory=lambda: Exposition(FAMILIES))
     calls: CallTimes = field(init=False)
 
     def __post_init__(self) -> None:
         told = self.exposition.timings(CALL_TIMES).took
-        object.__setattr__(self, "calls", CallTimes(told))
+        object.__setattr__(self, "calls", CallTimes(told, self.traces.call_span))
 
     @property
     def checks(self) -> Checks:

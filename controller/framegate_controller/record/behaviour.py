@@ -37,6 +37,11 @@ class BehaviourRecord:
         self._store, self._sites = store, sites
         self._watch: BehaviourWatch | None = None
         self._next = self._kept = 0
+        with store.reading() as tx:
+            place, size = tx.settings.get(NEXT), tx.log.size()
+        if place is None:
+            with store.writing() as tx:
+                tx.settings.put(NEXT, str(size))
 
     def read(self) -> tuple[()]:
         """See what is new. Raises what the store raises: then all is read again next time."""
@@ -52,11 +57,7 @@ class BehaviourRecord:
     def _begun(self) -> BehaviourWatch:
         """Rules that have seen everything up to their place."""
         with self._store.reading() as tx:
-            place, size = tx.settings.get(NEXT), tx.log.size()
-        if place is None:
-            with self._store.writing() as tx:
-                tx.settings.put(NEXT, str(size))
-        self._next = self._kept = min(size, int(place)) if place is not None else size
+            self._next = self._kept = min(tx.log.size(), int(tx.settings.get(NEXT) or 0))
         watch = BehaviourWatch(sites=self._sites)
         for entries in self._chunks(0, self._next):
             _findings(watch, entries)

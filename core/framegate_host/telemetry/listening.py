@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from framegate.errors import Failure
+from framegate.errors import Failure, Reason
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import HOST_PORT, Setting
 
@@ -28,6 +28,23 @@ MetricsTls = Annotated[
         example=Path("/etc/framegate/metrics"),
     ),
 ]
+TracesTo = Annotated[
+    str,
+    Setting(
+        "Send traces to an OpenTelemetry collector on this machine (OTLP over gRPC); needs the "
+        "extra traces. Default: none.",
+        form=HOST_PORT,
+        example="127.0.0.1:4317",
+    ),
+]
+
+
+def traces_problems(settings: Settings, collector: str) -> Iterable[Failure]:
+    """That traces, which say who calls what and when, leave this machine by a collector alone."""
+    if collector and not is_loopback(collector):
+        hint = "run a collector beside it, which knows TLS: --traces 127.0.0.1:4317"
+        wanted = "--traces: an address of this machine"
+        yield Failure(Reason.USAGE, wanted, collector, hint)
 
 
 def metrics_problems(settings: Settings, at: str, tls: Path | None) -> Iterable[Failure]:
