@@ -41,7 +41,9 @@ prometheus() {
     command -v apt-get >/dev/null || { say "no promtool here: what it checks is skipped"; return; }
     into=$(mktemp -d)
     here=$(pwd -P)
-    if (cd "$into" && apt-get download -q prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb . ); then
+    fetch() { (cd "$into" && apt-get download -q prometheus >/dev/null 2>&1); }
+    # where the lists are old or were never fetched, root fetches them
+    if { fetch || { [ "$(id -u)" = 0 ] && apt-get update -q >/dev/null 2>&1 && fetch; }; } && (cd "$into" && dpkg -x prometheus_*.deb .); then
         cp "$into/usr/bin/prometheus" "$into/usr/bin/promtool" "$here/.venv/bin/"
     else
         say "prometheus could not be fetched: what promtool checks is skipped"
