@@ -44,7 +44,13 @@ class Checkout:
     def setup(self, *level: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(self.folder / "scripts/setup.sh"), *level],
-            env={**os.environ, "PATH": self.path, "PYTHON": str(self.python), "SAY": "", **variables},
+            env={
+                **os.environ,
+                "PATH": self.path,
+                "PYTHON": str(self.python),
+                "SAY": "",
+                **variables,
+            },
             check=False,
             capture_output=True,
             text=True,
