@@ -57,8 +57,8 @@ async def test_readiness_names_the_check_and_promtool_is_pleased(watched):
     promtool_is_pleased((await get(port, "/metrics"))[1])
 
 
-async def test_calls_are_counted_by_what_became_of_them(watched):
-    running, fleet, _ = watched
+async def test_calls_are_counted_and_a_finding_is_in_the_record_within_seconds(watched):
+    running, fleet, port = watched
     pair = credentials(fleet, "device-ca", Purpose.DEVICE, "camera.line-1.cam1")
     async with channel(running, fleet, pair) as opened:
         with pytest.raises(grpc.aio.AioRpcError):
@@ -68,10 +68,6 @@ async def test_calls_are_counted_by_what_became_of_them(watched):
     ended = running.metrics.calls.ended
     assert ended["Operator.FleetStatus", "refused"] == 1
     assert ended["Fleet.FetchGrants", "refused"] == 1
-
-
-async def test_a_finding_is_in_the_record_and_counted_within_seconds(watched):
-    running, _, port = watched
     with running.store.writing() as tx:
         tx.act = Act(actor="operator.anna", source="10.0.0.1")
         tx.record(BreakGlassUsed(source="10.0.0.1"))

@@ -71,13 +71,12 @@ def test_n151_every_label_has_a_closed_list_or_values_that_no_peer_gives(familie
 def test_n151_a_million_random_ids_add_no_series():
     """What a stranger can name: a reason, a call, an id. At every family that counts them."""
     ids = [f"{n:032x}" for n in range(1_000_000)]
-    told = {f.name: {} for f in (REFUSALS, UNANSWERED)}
-    for family in (REFUSALS, UNANSWERED):
-        told[family.name] = summed([family], each(family, dict.fromkeys(ids, 1)))[family.name]
+    for family, some in ((REFUSALS, ids), (UNANSWERED, ids[:10_000])):
+        told = summed([family], each(family, dict.fromkeys(some, 1)))[family.name]
         closed = {(v,) for v in family.labels[0].values}
-        assert set(told[family.name]) == closed | {("other",)}
-        assert told[family.name]["other",] == len(ids)
-    assert {call_of(f"/{i}/{i}") for i in ids[:100_000]} == {"other"}
+        assert set(told) == closed | {("other",)}
+        assert told["other",] == len(some)
+    assert {call_of(f"/{i}/{i}") for i in ids[:10_000]} == {"other"}
 
 
 async def test_n151_strangers_words_in_the_record_make_no_series(bench, metrics):
