@@ -13,14 +13,16 @@ from declarations. A comment about the whole page stands anywhere in it:
 
     <!-- blocks: on make try -->          its shell begins in an empty folder, beside a `make try`
     <!-- blocks: given COMMAND -->        what somebody did before this page is read
+    <!-- blocks: by TEST -->              that test follows this page instead
 
 Every other block is run by tests/blocks, in order, each page in a shell of its own. This script
-counts.
+counts, and asks the shell whether it can read each of them.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,6 +44,7 @@ _ENDS: Final = re.compile(r"ends with (\d+)")
 _UNRUN: Final = re.compile(r"unrun, (\S.+)")
 ON_TRY: Final = "on make try"
 GIVEN: Final = "given "
+BY: Final = "by "
 
 
 class Kind(Enum):
@@ -75,11 +78,12 @@ class Page:
     blocks: tuple[Block, ...]
     on_try: bool = False
     given: tuple[str, ...] = field(default=())
+    by: str = ""
 
     @property
     def runs(self) -> bool:
-        """Whether anything in it is run."""
-        return any(b.kind in {Kind.RUN, Kind.STAYS} for b in self.blocks)
+        """Whether tests/blocks runs anything in it."""
+        return not self.by and any(b.kind in {Kind.RUN, Kind.STAYS} for b in self.blocks)
 
 
 class Unreadable(ValueError):
@@ -89,7 +93,10 @@ class Unreadable(ValueError):
 def main() -> int:
     """0 where as many blocks are unrun as `UNRUN` says."""
     try:
-        blocks = [b for p in pages(ROOT) for b in p.blocks]
+        every = pages(ROOT)
+        for page in every:
+            _require_shell(page)
+        blocks = [b for p in every for b in p.blocks]
     except Unreadable as error:
         print(error, file=sys.stderr)
         return 1
@@ -101,6 +108,19 @@ def main() -> int:
         print(f"scripts/blocks.py: expected {UNRUN} unrun blocks, got {unrun}: {way}")
         return 1
     return 0
+
+
+def _require_shell(page: Page) -> None:
+    """Raises Unreadable where a block that is run is no shell: a format that lacks its comment."""
+    for block in page.blocks:
+        if block.kind not in {Kind.RUN, Kind.STAYS}:
+            continue
+        read = subprocess.run(
+            ["bash", "-n"], input=block.text, capture_output=True, text=True, check=False
+        )
+        if read.returncode:
+            said = read.stderr.strip().splitlines()[0]
+            raise Unreadable(f"{page.name}:{block.at}: expected commands, got {said}")
 
 
 def pages(root: Path) -> list[Page]:
@@ -115,7 +135,7 @@ def page_of(name: str, text: str) -> Page:
     made = bool(_MADE.search(text))
     about = _PAGE.findall(text)
     for one in about:
-        if one != ON_TRY and not one.startswith(GIVEN):
+        if one != ON_TRY and not one.startswith((GIVEN, BY)):
             raise Unreadable(f"{name}: expected one of scripts/blocks.py's comments, got {one!a}")
     blocks = []
     for at, lines, told, language in _raw(text.splitlines()):
@@ -124,7 +144,10 @@ def page_of(name: str, text: str) -> Page:
         else:
             blocks.append(_block(f"{name}:{at}", at, "\n".join(lines) + "\n", told))
     given = tuple(o.removeprefix(GIVEN) for o in about if o.startswith(GIVEN))
-    return Page(name, tuple(blocks), ON_TRY in about, given)
+    by = next((o.removeprefix(BY) for o in about if o.startswith(BY)), "")
+    if by and not (ROOT / by).is_file():
+        raise Unreadable(f"{name}: expected a test that follows this page, got {by!a}")
+    return Page(name, tuple(blocks), ON_TRY in about, given, by)
 
 
 def _block(where: str, at: int, text: str, told: str) -> Block:

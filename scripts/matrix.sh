@@ -27,10 +27,11 @@ base() {
         *) say "expected debian:SUITE or ubuntu:SUITE, got $1"; exit 1 ;;
     esac
     # shellcheck disable=SC2086
-    mmdebstrap --quiet --variant=minbase --components=$components $keyring --include=$BARE "${1#*:}" "$2.part" "$mirror" && mv "$2.part" "$2"
+    mmdebstrap --quiet --format=tar --variant=minbase --components=$components $keyring --include=$BARE "${1#*:}" "$2.part" "$mirror" && mv "$2.part" "$2"
 }
 
-# enter ROOT COMMAND: as a login on that machine; of this one it gets the network's names and what pip and TLS need to get out
+# enter ROOT COMMAND: as a login on that machine; of this one it gets the network's names and what pip and TLS need to get out.
+# pivot_root and not chroot, in which the kernel gives nobody a user namespace
 enter() {
     root=$1
     cp /etc/resolv.conf "$root/etc/resolv.conf"
@@ -38,8 +39,10 @@ enter() {
     outside=$(env | grep -E '^(PIP_(INDEX_URL|EXTRA_INDEX_URL|CERT|DEFAULT_TIMEOUT)|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|https?_proxy|no_proxy)=' || true)
     # shellcheck disable=SC2086
     unshare --mount --pid --fork sh -eu -c '
-        mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/tmp" && mount -t tmpfs tmpfs "$0/run"
-        exec chroot "$0" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin '"$(printf '%s ' $outside)"' sh -c "cd /root/framegate && $1"
+        mount --bind "$0" "$0" && mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc"
+        mount -t tmpfs tmpfs "$0/tmp" && mount -t tmpfs tmpfs "$0/run" && mkdir "$0/run/before"
+        cd "$0" && pivot_root . run/before && umount -l run/before && rmdir run/before
+        exec /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin '"$(printf '%s ' $outside)"' sh -c "cd /root/framegate && $1"
     ' "$root" "$2"
 }
 

@@ -43,6 +43,7 @@ pytest_plugins = [
     "support.fleet_port",
     "support.frames",
     "support.front_desk",
+    "support.issued",
     "support.line",
     "support.machine_changes",
     "support.mill",

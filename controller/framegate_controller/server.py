@@ -5,6 +5,7 @@ TLS), and its rooms.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from dataclasses import replace
 from functools import partial
@@ -20,17 +21,20 @@ from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
-from framegate_controller.clockwork.run import clockwork_of
+from framegate_controller.clockwork.run import Chore, clockwork_of
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.fleet.strangers import StrangersRecord
 from framegate_controller.joinport.messages import PortSetup, token_key
 from framegate_controller.joinport.relay import BACKLOG
+from framegate_controller.metrics.readings import ControllerMetrics
 from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
+from framegate_controller.record.behaviour import BehaviourRecord
+from framegate_controller.record.counts import EventCounts
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
@@ -59,6 +63,9 @@ from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import state_folder
+from framegate_host.telemetry.listener import Watched, watching
+from framegate_proto.health_service import HealthService
+from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 64
@@ -76,6 +83,8 @@ SERVER_OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
 )
+READ_S: Final = 1.0
+"""Between two looks at what is new in the record: how late its counters and findings are."""
 NAME: Final = "controller-1"
 """What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
@@ -110,9 +119,30 @@ class Controller:
         self.bus = InMemoryBus(self.store, self.fleet)
         failures = InMemoryFailures()
         self.reports = ReportDesk(self.store, self.fleet, InMemoryFailures())
+        counts = EventCounts(self.store)
         self.clockwork = clockwork_of(
-            self.store, self.fleet, self.bus, settings.witnesses, failures, self.reports
+            self.store,
+            self.fleet,
+            self.bus,
+            settings.witnesses,
+            failures,
+            self.reports,
+            (
+                Chore("counts of the record", READ_S, counts.read),
+                Chore("behaviour", READ_S, BehaviourRecord(self.store, settings.sites).read),
+            ),
         )
+        self.metrics = ControllerMetrics(
+            store=self.store,
+            fleet=self.fleet,
+            bus=self.bus,
+            clockwork=self.clockwork,
+            counts=counts,
+            join_port=lambda: self.join_port.pid if self.join_port is not None else 0,
+            traces=traces_to(settings.traces, "controller"),
+        )
+        self._health = HealthService(lambda: self.metrics.checks.look().ready)
+        self._shown = contextlib.AsyncExitStack()
         self.sign_in = SignIn(
             self.store,
             self.fleet,
@@ -146,7 +176,9 @@ class Controller:
         """
         require_descriptors(DESCRIPTORS, "the fleet port")
         at, pair = self.settings, self._server_pair()
-        fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        fleet = self._server = grpc.aio.server(
+            options=SERVER_OPTIONS, interceptors=[self.metrics.calls]
+        )
         fleet_port = _bind(fleet, f"{at.host}:{at.fleet_port}", self._credentials(pair))
         listener = _listen(at.host, at.join_port)
         addresses = Addresses(
@@ -159,19 +191,26 @@ class Controller:
         machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
         rpc.add_FleetServicer_to_server(machines, fleet)
         rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
+        self._health.add_to(fleet)
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()
         await fleet.start()
         self.join_port = self._joining(listener, pair)
         await self.join_port.start()
+        await self._shown.enter_async_context(self._health.told())
+        metrics = self.metrics
+        watched = Watched("controller", metrics.exposition, metrics.checks, metrics.read)
+        await self._shown.enter_async_context(watching(at.metrics, at.metrics_tls, watched))
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close both ports and the registry."""
+        await self._shown.aclose()
         if self.join_port is not None:
             await self.join_port.stop()
         await self.clockwork.stop()
         if self._server is not None:
             await self._server.stop(grace_s)
+        await asyncio.to_thread(self.metrics.traces.close)
         await asyncio.to_thread(self.store.close)
 
     def _joining(self, listener: socket.socket, pair: ServerPair) -> JoinPort:

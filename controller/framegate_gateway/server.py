@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 import secrets
-import sqlite3
 from typing import Any, Final
 
 import grpc
@@ -22,6 +21,7 @@ from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.pinned_model import PinnedModel
+from framegate_gateway.metrics import INSPECTION, GatewayMetrics
 from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
@@ -31,11 +31,10 @@ from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.batches import (
     follow_log,
-    new_identifier,
     sign_batches,
     sign_one,
 )
-from framegate_gateway.receipts.retention import ReceiptRetention
+from framegate_gateway.receipts.retention import ReceiptRetention, keep_within_quota
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.reports.delivery import deliver_reports, gather_and_sign, sign_reports
 from framegate_gateway.reports.line_reports import HEARD as REPORTS_HEARD
@@ -48,7 +47,7 @@ from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.trust.log_view import LogView
 from framegate_gateway.vault.egress import Egress, EgressRules
-from framegate_gateway.vault.frames import FrameVault
+from framegate_gateway.vault.frames import FrameVault, keep_expiring
 from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.lines import HEARD, Lines
@@ -58,15 +57,14 @@ from framegate_host.logs import started
 from framegate_host.private_files import state_folder
 from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
+from framegate_host.telemetry.listener import Watched, watching
+from framegate_proto.health_service import HealthService
+from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 log = logging.getLogger(__name__)
-EXPIRE_S: Final = 600.0
-"""How often retention is looked at; it counts in days."""
-RETAIN_S: Final = 60.0
-"""How often the receipts' quota is: a camera at full speed adds some ten megabytes meanwhile."""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -156,6 +154,25 @@ class GatewayProcess:
             self.vault,
         )
         self.learner = GoldenLearner()
+        self.report = StatusReport(
+            keys=self.keys,
+            view=self.view,
+            models=self.models,
+            journal=self.journal,
+            pinned=self.pinned,
+            parts=self.parts,
+            broker=self.publisher,
+            lines=self.lines,
+            retention=self.retention,
+        )
+        self.metrics = GatewayMetrics(
+            report=self.report,
+            receipts=self.receipts,
+            vault_open=self.vault is not None,
+            traces=traces_to(settings.traces, "gateway"),
+        )
+        self.journal.took = self.metrics.exposition.timings(INSPECTION).took
+        self._health = HealthService(lambda: self.metrics.checks.look().ready)
         self.conversations = Conversations(
             self.view, self.models, self.maker, self.receipts, self.learner
         )
@@ -190,8 +207,15 @@ class GatewayProcess:
             len(self.parts),
         )
         servers: list[grpc.aio.Server] = []
+        watched = Watched(
+            "gateway", self.metrics.exposition, self.metrics.checks, self.metrics.read
+        )
         try:
-            async with asyncio.TaskGroup() as group:
+            async with (
+                watching(at.metrics, at.metrics_tls, watched),
+                self._health.told(),
+                asyncio.TaskGroup() as group,
+            ):
                 group.create_task(
                     follow_agent(self.settings.agent_socket, self.keys, self._changed)
                 )
@@ -203,13 +227,13 @@ class GatewayProcess:
                     sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed)
                 )
                 group.create_task(follow_log(self.receipts, self.keys, self._signed))
-                group.create_task(self._retain())
+                group.create_task(keep_within_quota(self.retention, self.maker.event))
                 group.create_task(sign_reports(self.reporter, self.keys))
                 group.create_task(
                     deliver_reports(self.reporter, self.line_reports, self.keys, self._send)
                 )
                 if self.vault is not None:
-                    group.create_task(self._expire(self.vault))
+                    group.create_task(keep_expiring(self.vault, self.view.now_ms))
                 servers = await self._serve()
         finally:
             for server in servers:
@@ -225,6 +249,7 @@ class GatewayProcess:
                 await asyncio.to_thread(gather_and_sign, self.reporter, self.keys)
             await asyncio.to_thread(self.receipts.close)
             await asyncio.to_thread(self.reporter.store.close)
+            await asyncio.to_thread(self.metrics.traces.close)
 
     async def _model_failed(self, bundle: Bundle, error: FramegateError) -> None:
         """A model deviated and is stopped: a leaf among the receipts says so, beside the
@@ -285,29 +310,6 @@ class GatewayProcess:
             log.error("the vault stays shut, frames are not kept: %s", error)
             return None, f"shut: {error}"
 
-    async def _expire(self, vault: FrameVault) -> None:
-        while True:
-            keys, frames = await asyncio.to_thread(vault.expire, self.view.now_ms())
-            if keys:
-                log.warning("retention: %d keys erased, with %d frames", keys, frames)
-            await asyncio.sleep(EXPIRE_S)
-
-    async def _retain(self) -> None:
-        """Keep each camera's receipts within their quota; a leaf says what was taken out."""
-        while True:
-            try:
-                for taken in await asyncio.to_thread(self.retention.run):
-                    log.warning("%d old receipts of %s are gone", taken.receipts, taken.device)
-                    detail = {
-                        "device": taken.device,
-                        "receipts": taken.receipts,
-                        "until_ms": taken.until_ms,
-                    }
-                    await self.maker.event(new_identifier(), "receipts-pruned", "gateway", detail)
-            except (FramegateError, sqlite3.Error) as error:
-                log.error("receipts are not kept within their quota: %s", error)
-            await asyncio.sleep(RETAIN_S)
-
     def _changed(self, credentials: Credentials | None) -> None:
         if credentials is None:
             log.warning("the host lost its standing: %s", self.keys.refused)
@@ -323,8 +325,8 @@ class GatewayProcess:
     async def _serve(self) -> list[grpc.aio.Server]:
         s = self.settings
         frames, operators = (
-            grpc.aio.server(options=SERVER_OPTIONS),
-            grpc.aio.server(options=SERVER_OPTIONS),
+            grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls]),
+            grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls]),
         )
         rpc.add_FramesServicer_to_server(
             FramesService(self.keys, self.view, self.conversations), frames
@@ -354,25 +356,16 @@ class GatewayProcess:
             egress,
             self.locked,
             self.learner,
-            StatusReport(
-                keys=self.keys,
-                view=self.view,
-                models=self.models,
-                journal=self.journal,
-                pinned=self.pinned,
-                parts=self.parts,
-                broker=self.publisher,
-                lines=self.lines,
-                retention=self.retention,
-            ),
+            self.report,
         )
+        self._health.add_to(operators)
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:
             self._mqtt = MqttFrames(self.keys, self.view, self.conversations, self.publisher)
             self.publisher.renewed(self.keys.credentials)
         ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
         if s.inference_port:
-            usual = grpc.aio.server(options=SERVER_OPTIONS)
+            usual = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls])
             oip_rpc.add_GRPCInferenceServiceServicer_to_server(
                 OpenInferenceService(self.keys, self.view, self.models), usual
             )

@@ -16,6 +16,13 @@ from framegate_gateway.vault.frames import KEEP_DAYS
 from framegate_host.key_files import read_public_key
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import HOST_PORT, MAX_PORT, Form, Setting
+from framegate_host.telemetry.listening import (
+    MetricsAt,
+    MetricsTls,
+    TracesTo,
+    metrics_problems,
+    traces_problems,
+)
 
 MAX_THREADS: Final = 64
 """The cores of the largest machine beside a line; more threads than cores only wait."""
@@ -174,10 +181,15 @@ class GatewaySettings(Settings):
             "When the controller is silent: the zone's rule (framegate zone set), or close at once."
         ),
     ] = "zone"
+    metrics: MetricsAt = ""
+    metrics_tls: MetricsTls = None
+    traces: TracesTo = ""
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
         """A broker is believed by its name alone; a model server has to be accepted as it is."""
+        yield from metrics_problems(self, self.metrics, self.metrics_tls)
+        yield from traces_problems(self, self.traces)
         if self.broker and not self.broker_name:
             hint = "the name in its certificate: framegate-controller server-certificate broker"
             yield self.beside("broker_name", "--broker", hint)

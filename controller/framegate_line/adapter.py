@@ -22,7 +22,7 @@ from framegate.signed.line_state import LineState
 from framegate.signed.statement import Outcome, Verdict, verify_verdict
 from framegate_line.credentials import Credentials
 from framegate_line.ledger import NOT_TAKEN, SENT, Ledger
-from framegate_line.ledger_rows import DecidedPart, Retention
+from framegate_line.ledger_rows import DecidedPart, Done, Retention
 from framegate_line.outputs import Output
 from framegate_line.rules import (
     REUSE_MS,
@@ -92,7 +92,8 @@ class Adapter:
         self._tell_state = tell_state
         self.report: Callable[[FindingKind, str, str], None] = lambda *_: None
         self.duplicates = self.refused = 0
-        self._in_a_row = 0
+        self.done = Done()
+        self.in_a_row = 0
         self._retention, self._nearly_full = retention, False
         self._early: OrderedDict[tuple[PartKey, str], _Early] = OrderedDict()
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -302,17 +303,21 @@ class Adapter:
         self.ledger.emitted(part, state)
 
     async def _count(self, ruling: Ruling) -> None:
-        self._in_a_row = self._in_a_row + 1 if ruling.outcome == Outcome.UNINSPECTED else 0
-        if self._in_a_row and self._in_a_row % self.rules.stop_after == 0:
+        self.done.outcomes[ruling.outcome] += 1
+        if ruling.outcome == Outcome.UNINSPECTED:
+            self.done.reasons[ruling.reason] += 1
+        self.in_a_row = self.in_a_row + 1 if ruling.outcome == Outcome.UNINSPECTED else 0
+        if self.in_a_row and self.in_a_row % self.rules.stop_after == 0:
             notice = Notice(
-                self.rules.line, "line-stop", self._in_a_row, ruling.reason, self.now_ms()
+                self.rules.line, "line-stop", self.in_a_row, ruling.reason, self.now_ms()
             )
             log.error(
                 "%d parts UNINSPECTED in a row (%s): asking for the line to be stopped",
-                self._in_a_row,
+                self.in_a_row,
                 ruling.reason,
             )
-            said = f"{self._in_a_row} parts UNINSPECTED in a row"
+            self.done.stops += 1
+            said = f"{self.in_a_row} parts UNINSPECTED in a row"
             self.report(FindingKind.LINE_STOP, ruling.reason, said)
             await self._tell(lambda output, envelope: output.ask_stop(notice, envelope), notice)
 
@@ -369,6 +374,7 @@ class Adapter:
     def tell_fill(self) -> None:
         """Warn, once, while the ledger is nearly full: what is oldest goes when it is."""
         used, quota = self.ledger.fill().used, self._retention.quota
+        self.done.ledger_bytes = used
         nearly = used >= NEARLY_FULL * quota
         if nearly and not self._nearly_full:
             log.warning(

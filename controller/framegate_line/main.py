@@ -29,11 +29,13 @@ from framegate_host.report_store import ReportStore
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.telemetry.listener import Watched, watching
 from framegate_line.adapter import Adapter
 from framegate_line.broker import LineBroker
 from framegate_line.credentials import Credentials, load_credentials
 from framegate_line.ledger import NOT_TAKEN, Ledger
 from framegate_line.ledger_rows import PartRow
+from framegate_line.metrics import LineMetrics
 from framegate_line.outputs import FileOutput, ModbusOutput, MqttOutput, Output
 from framegate_line.reach import (
     Peer,
@@ -128,11 +130,14 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
         ", ".join(map(_place, settings.output)),
     )
     try:
-        beside = _both(
-            follow_broker(link, broker, reach),
-            reports.run(link.publish, lambda: link.connected),
-        )
-        await until_stopped(_while(beside, link.start(), adapter.run(source)))
+        shown = LineMetrics(adapter=adapter, reach=reach, quota=settings.retention.quota)
+        watched = Watched("line", shown.exposition, shown.checks, shown.read)
+        async with watching(settings.metrics, settings.metrics_tls, watched):
+            beside = _both(
+                follow_broker(link, broker, reach),
+                reports.run(link.publish, lambda: link.connected),
+            )
+            await until_stopped(_while(beside, link.start(), adapter.run(source)))
     finally:
         for one in outputs:
             await one.close()

@@ -125,6 +125,10 @@ def _learnt(stub: Any, detail: pb.DeviceDetail, called: str, file: Path) -> Firm
         if kept.name != called:
             hint = "--out FILE, or --model NAME"
             raise Refused.of(Reason.CONFLICT, f"the profile {called} in {file}", kept.name, hint)
+        if kept.kind not in (None, detail.summary.kind):
+            wanted = f"a profile for {detail.summary.kind}s in {file}"
+            hint = "--out FILE, or remove it to learn anew"
+            raise Refused.of(Reason.PROFILE_KIND, wanted, f"one for {kept.kind}s", hint)
         talk.print(f"{safe(file)} is there and is used; remove it to learn anew")
         return kept
     bank = next(

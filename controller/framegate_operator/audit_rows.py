@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from framegate_operator.output import ago
+from framegate_operator.output import ago, shortened
 
 _COLUMNS = (
     "index",
@@ -51,7 +51,7 @@ def entry_cells(e: dict[str, Any]) -> tuple[object, ...]:
         ", ".join(e.get("approved_by", [])),
         e.get("reason", ""),
         ", ".join(e.get("policies", [])),
-        e.get("detail", ""),
+        shortened(e.get("detail", "")),
     )
 
 

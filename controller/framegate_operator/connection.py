@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import grpc
 import typer
 
-from framegate.errors import FramegateError, Reason, Refused
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate_host.console import talk
 from framegate_operator.contexts import OperatorContext, read_context
 from framegate_operator.options import WRITE
@@ -100,17 +100,33 @@ def gateways(context: OperatorContext) -> list[tuple[str, str]]:
 def first_answer(
     context: OperatorContext, ask: Callable[[Any], T], nothing: Refused
 ) -> tuple[str, T]:
-    """(device, answer) of the first gateway whose stub answers `ask`. Raises what the last one
-    said, or `nothing` where no gateway stands.
+    """(device, answer) of the first gateway whose stub answers `ask`. Raises what one said, that
+    it does not answer before that it has nothing; Unavailable where no gateway stands.
     """
+    endpoints = gateways(context)
+    if not endpoints:
+        wanted, hint = nothing.failures[0].expected, "framegate gateway list"
+        seen = "unknown: no gateway process has shown itself"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, hint)
     problem: FramegateError = nothing
-    for device, address in gateways(context):
+    for device, address in endpoints:
         try:
             with gateway_stub(context, device, address) as stub:
                 return device, ask(stub)
         except FramegateError as error:
-            problem = error
+            problem = nearer(problem, error)
     raise problem
+
+
+def nearer(problem: FramegateError, error: FramegateError) -> FramegateError:
+    """Which of what two gateways said is the answer: while one of them cannot be asked, that
+    another has nothing does not say that there is nothing.
+    """
+    return problem if isinstance(problem, Unavailable) and _absent(error) else error
+
+
+def _absent(error: FramegateError) -> bool:
+    return error.reason == Reason.NOT_FOUND
 
 
 def with_approval(

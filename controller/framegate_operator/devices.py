@@ -53,7 +53,8 @@ def list_(kind: str, output: Output = "table", context: Context = None) -> None:
         columns = ("name", "zone", "state", "since", *sent, "last result", "result", "profile")
         rows = [_row(d, traffic) for d in devices]
         empty = f"no {kind} yet; make a ticket: {invite}"
-        show_table((*columns, "reasons", ""), rows, empty=empty)
+        spare = ("last result", "since", "result", "profile", "zone")
+        show_table((*columns, "reasons", ""), rows, empty=empty, spare=spare)
 
 
 def _row(d: pb.DeviceSummary, traffic: Traffic | None) -> tuple[object, ...]:

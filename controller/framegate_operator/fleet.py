@@ -16,7 +16,16 @@ from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import short_names
 from framegate_operator.options import Context, Output, read, write
-from framegate_operator.output import STATE_STYLE, ago, data, errors, short_id, show_table
+from framegate_operator.output import (
+    STATE_STYLE,
+    ago,
+    counted,
+    data,
+    errors,
+    short_id,
+    shortened,
+    show_table,
+)
 from framegate_proto.v1 import framegate_pb2 as pb
 
 trust = typer.Typer(no_args_is_help=True, help="TPM makers whose endorsement counts.")
@@ -43,8 +52,8 @@ def fleet(output: Output = "table", context: Context = None) -> None:
             return
         data.print(
             f"fleet {safe(status.fleet)}, {status.controller}, attest interval"
-            f" {status.attest_interval_ms / 1000:g} s, {status.watchers} agents and {status.feeds}"
-            " gateways connected"
+            f" {status.attest_interval_ms / 1000:g} s, {counted(status.watchers, 'agent')} and "
+            f"{counted(status.feeds, 'gateway')} connected"
         )
         show_table(
             ("state", "machines"),
@@ -103,11 +112,12 @@ def events(
                     names.get(e.actor, e.actor),
                     e.from_state,
                     e.to_state,
-                    e.detail,
+                    shortened(e.detail),
                 )
                 for e in rows
             ],
-            empty="nothing that is kept" if everything else "nothing but routine: --all shows it",
+            empty="no event is kept" if everything else "no event but routine: --all shows it",
+            spare=("from", "by"),
         )
 
 

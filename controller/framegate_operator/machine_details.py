@@ -9,12 +9,28 @@ from typing import Any, Final
 import typer
 
 from framegate.errors import Failure, Reason
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.machines import Name, detail_of, summary_json
+from framegate_operator.machines import Name, detail_of, short_names, summary_json
 from framegate_operator.options import Context, Output, read
-from framegate_operator.output import ago, data, errors, failure_json, in_words, show_table, until
-from framegate_operator.traffic import Traffic, ask_traffic, frames_cells, frames_json
+from framegate_operator.output import (
+    ago,
+    data,
+    errors,
+    failure_json,
+    in_words,
+    short_id,
+    shortened,
+    show_table,
+    until,
+)
+from framegate_operator.traffic import (
+    Traffic,
+    ask_traffic,
+    frames_cells,
+    frames_json,
+    gateway_silence,
+)
 from framegate_proto.v1 import framegate_pb2 as pb
 
 _WHAT_TRUST_MEANS: Final = MappingProxyType(
@@ -47,12 +63,15 @@ def show(kind: str, name: Name, output: Output = "table", context: Context = Non
             show_json(_detail_json(detail))
             return
         show_table(("", ""), _facts(detail), empty="")
+        by = short_names(e.actor for e in detail.events)
         events = [
-            (ago(e.at_ms), e.event, e.actor, e.from_state, e.to_state, e.detail)
+            (ago(e.at_ms), e.event, by[e.actor], e.from_state, e.to_state, shortened(e.detail))
             for e in detail.events
         ]
+        data.print()
         columns = ("when", "event", "by", "from", "to", "detail")
-        show_table(columns, events, empty="no events")
+        show_table(columns, events, empty="no event but routine", spare=("from", "by"))
+        talk.print("whole digests: -o json; routine events: framegate events --all")
 
 
 @read
@@ -64,7 +83,7 @@ def why(kind: str, name: Name, output: Output = "table", context: Context = None
         operator = load_context(context)
         with operator_stub(operator) as stub:
             detail = detail_of(stub, name, kind)
-            devices = stub.List(pb.ListRequest()).devices if kind == "camera" else ()
+            devices = stub.List(pb.ListRequest()).devices
         traffic = ask_traffic(operator, devices)
         if output == "json":
             members = {"device", "state", "since_ms", "failures", "failures_ms"}
@@ -94,16 +113,19 @@ def _facts(detail: pb.DeviceDetail) -> list[tuple[str, object]]:
         ("last result", ago(s.last_result_ms)),
         ("result stands", in_words(s.result_remaining_ms)),
         ("maintenance", serviced),
-        ("result id", s.result_id or "none"),
+        ("result id", short_id(s.result_id) or "none"),
         ("trustworthiness", vector or "nothing appraised yet"),
         ("TPM", tpm),
-        ("EK", detail.ek_sha256 or "not seen yet"),
+        ("EK", short_id(detail.ek_sha256) or "not seen yet"),
         ("endorsed by", detail.ek_endorsement or "nobody yet"),
         ("resets, restarts", f"{detail.reset_count}, {detail.restart_count}"),
         ("IMA entries", detail.ima_entries or "none"),
         *(("finding", f"{f.reason}: {f.actual}; {f.hint}") for f in detail.findings),
         *_posture_rows(detail.posture),
-        *((f"PCR {p}", v) for p, v in sorted(detail.pcrs.items(), key=lambda i: int(i[0]))),
+        *(
+            (f"PCR {p}", short_id(v))
+            for p, v in sorted(detail.pcrs.items(), key=lambda i: int(i[0]))
+        ),
         *(("address", a) for a in s.gateway_addresses),
     ]
 
@@ -120,7 +142,7 @@ def _posture_rows(text: str) -> list[tuple[str, object]]:
 
 def _cut(value: Any) -> object:
     if not isinstance(value, list):
-        return value
+        return shortened(value) if isinstance(value, str) else value
     more = len(value) - _SHOWN_OF_A_LIST
     shown = ", ".join(map(str, value[:_SHOWN_OF_A_LIST]))
     return f"{shown} and {more} more" if more > 0 else shown
@@ -130,9 +152,11 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
     s = detail.summary
     means = _WHAT_TRUST_MEANS.get(s.state, "")
     data.print(f"{safe(s.device)} is [bold]{s.state}[/], since {ago(s.since_ms)}: {means}.")
-    silence = traffic.silence(s.device) if s.kind == "camera" else ""
+    silence = _silence(s, traffic)
     if s.kind == "camera":
         data.print(safe(_frames(s, traffic)))
+    elif silence:
+        data.print(safe(f"{s.state.capitalize()}, but {silence}."))
     moves = (e for e in detail.events if e.to_state == s.state and e.from_state != s.state)
     moved = next(moves, None)
     if moved is not None:
@@ -145,6 +169,15 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
         data.print(f"\nIts evidence of {ago(detail.failures_ms)} failed in {checks}:")
         show_failures(failures, data)
     data.print(f"\nNext: {_next(s, bool(failures), silence)}")
+
+
+def _silence(s: pb.DeviceSummary, traffic: Traffic) -> str:
+    """Why a machine that is trusted does not do its work, as far as that is known."""
+    if s.state == "trusted" and not s.result_remaining_ms:
+        return "its result is over: it attests again, or it will be stale"
+    if s.kind == "camera":
+        return traffic.silence(s.device)
+    return gateway_silence(traffic, s.device) if s.state == "trusted" else ""
 
 
 def _reason(value: str) -> Reason:
@@ -165,6 +198,8 @@ def _next(s: pb.DeviceSummary, failed: bool, silence: str) -> str:
     def command(verb: str) -> str:
         return f"framegate {s.kind} {verb} {s.name}"
 
+    if s.state == "trusted" and silence and s.kind == "gateway":
+        return "does framegate-gateway run on its host? framegate gateway status"
     if s.state == "trusted" and silence:
         return "see to its source and its agent (framegate-agent doctor); framegate status"
     if s.state == "trusted":

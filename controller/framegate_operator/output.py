@@ -14,13 +14,21 @@ from typing import Any, Final
 from framegate.errors import Malformed, Reason
 from framegate_host import console
 from framegate_host.console import safe, talk
-from framegate_operator.tables import OUTCOME_STYLE, STATE_STYLE, data, short_id, show_table
+from framegate_operator.tables import (
+    OUTCOME_STYLE,
+    STATE_STYLE,
+    data,
+    short_id,
+    shortened,
+    show_table,
+)
 
 __all__ = [
     "OUTCOME_STYLE",
     "STATE_STYLE",
     "ago",
     "ago_ms",
+    "counted",
     "data",
     "errors",
     "failure_json",
@@ -29,6 +37,7 @@ __all__ = [
     "notice",
     "seconds_of",
     "short_id",
+    "shortened",
     "show_table",
     "until",
 ]
@@ -50,6 +59,7 @@ _NEXT: Final = {
     Reason.AUDIT: "framegate audit verify FILE --root FILE",
     Reason.PROFILE_INVALID: "framegate profile lint FILE",
     Reason.PROFILE_MISSING: "framegate profile list",
+    Reason.PROFILE_KIND: "framegate profile list",
     Reason.TRANSITION: "framegate camera why NAME",
     Reason.ZONE_FROZEN: "framegate zone list",
     Reason.LOCKED: "framegate login NAME",
@@ -89,6 +99,11 @@ def failure_json(failure: Any) -> dict[str, str]:
         "actual": failure.actual,
         "hint": failure.hint,
     }
+
+
+def counted(number: int, what: str) -> str:
+    """So many of them, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def ago(ms: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.signed.statement import Verdict
+from framegate.signed.statement import Outcome, Verdict
 from framegate_host.console import safe, show_failures, talk
 from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
@@ -24,7 +24,8 @@ most.
 @dataclass(frozen=True, slots=True)
 class SeenType:
     """A part type among the latest verdicts: of how many, when last (ms), and whether the last one
-    said that the gateway knows no such part.
+    that says so says that the gateway knows no such part. One that was never inspected, for
+    another reason, says nothing of that.
     """
 
     part_type: str
@@ -36,23 +37,31 @@ class SeenType:
 def seen_types(verdicts: Iterable[Verdict]) -> list[SeenType]:
     """The part types of `verdicts`, unknown ones first, then by name."""
     seen: dict[str, SeenType] = {}
-    for v in verdicts:
+    for v in sorted(verdicts, key=lambda v: v.issued_at_ms):
         before = seen.get(v.part_type)
-        last, count = (before.last_ms, before.count) if before is not None else (-1, 0)
-        unknown = v.reason == Reason.PART_UNKNOWN
-        if before is not None and v.issued_at_ms < last:
-            unknown = before.unknown
-        newest = max(last, v.issued_at_ms)
-        seen[v.part_type] = SeenType(v.part_type, count + 1, newest, unknown)
+        count, unknown = (before.count, before.unknown) if before is not None else (0, False)
+        if v.outcome != Outcome.UNINSPECTED or v.reason == Reason.PART_UNKNOWN:
+            unknown = v.reason == Reason.PART_UNKNOWN
+        seen[v.part_type] = SeenType(v.part_type, count + 1, v.issued_at_ms, unknown)
     return sorted(seen.values(), key=lambda s: (not s.unknown, s.part_type))
 
 
-def ask_types(operator: OperatorContext, named: str = "") -> list[SeenType]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Types that gateways saw, and whether all that stand were asked: else there may be more."""
+
+    types: tuple[SeenType, ...]
+    whole: bool
+
+
+def ask_types(operator: OperatorContext, named: str = "") -> Asked:
     """The part types that gateways saw, by verdicts verified here; of the gateway `named`, or of
     all. A gateway that does not answer is said.
     """
     verdicts: list[Verdict] = []
-    for device, address in gateways(operator):
+    endpoints = gateways(operator)
+    whole = bool(endpoints)
+    for device, address in endpoints:
         if named and named != device:
             continue
         try:
@@ -60,16 +69,22 @@ def ask_types(operator: OperatorContext, named: str = "") -> list[SeenType]:
                 reply = stub.ListVerdicts(pb.ListVerdictsRequest(limit=LOOKED_AT))
                 verdicts += verified_verdicts(operator, reply.verdicts)
         except Unavailable as error:
+            whole = False
             talk.print(f"{safe(device)} does not answer at {safe(address)}")
             show_failures(error.failures)
-    return seen_types(verdicts)
+    return Asked(tuple(seen_types(verdicts)), whole)
 
 
-def only_unknown(types: Iterable[SeenType]) -> str:
-    """The one type that was seen and that nobody described. Raises Refused (PART_UNKNOWN)."""
-    unknown = [t.part_type for t in types if t.unknown]
+def only_unknown(asked: Asked) -> str:
+    """The one type that was seen and that nobody described. Raises Refused (PART_UNKNOWN), or
+    Unavailable where not every gateway could be asked.
+    """
+    unknown = [t.part_type for t in asked.types if t.unknown]
     if len(unknown) == 1:
         return unknown[0]
+    if not unknown and not asked.whole:
+        wanted, hint = "a gateway that answers", "framegate gateway status"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, "unknown: not every one does", hint)
     seen = ", ".join(map(ascii, unknown[:8])) or "none: are frames coming?"
     wanted, hint = "one part type that is seen and unknown", "framegate part learn TYPE"
     raise Refused.of(Reason.PART_UNKNOWN, wanted, seen, hint)

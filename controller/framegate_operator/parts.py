@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from framegate.errors import Malformed, Reason, Refused
+from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement
 from framegate_host.console import safe, show_json, talk
@@ -25,7 +25,14 @@ from framegate_operator.contexts import OperatorContext
 from framegate_operator.masks import read_regions
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
-from framegate_operator.part_types import LOOKED_AT, SeenType, ask_types, file_name, only_unknown
+from framegate_operator.part_types import (
+    LOOKED_AT,
+    Asked,
+    SeenType,
+    ask_types,
+    file_name,
+    only_unknown,
+)
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
@@ -117,9 +124,9 @@ def list_(output: Output = "table", context: Context = None) -> None:
         operator = load_context(context)
         with operator_stub(operator) as stub:
             rows = [_shown(r) for r in stub.ListParts(pb.ListRequest()).parts]
-        types = ask_types(operator)
+        asked = ask_types(operator)
         if output == "json":
-            by_type = {t.part_type: t for t in types}
+            by_type = {t.part_type: t for t in asked.types}
             show_json(
                 [
                     *(_seen(r, by_type.pop(r["part_type"], None)) for r in rows),
@@ -144,7 +151,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
             cells,
             empty="no part yet: framegate part add PART --golden IMAGE --source TEXT",
         )
-        _show_seen(types)
+        _show_seen(asked)
 
 
 def _seen(row: dict[str, Any], seen: SeenType | None) -> dict[str, Any]:
@@ -153,11 +160,14 @@ def _seen(row: dict[str, Any], seen: SeenType | None) -> dict[str, Any]:
     return {"seen": 0, "seen_ms": 0, "unknown": False, **row, **told}
 
 
-def _show_seen(types: list[SeenType]) -> None:
-    cells = [(t.part_type, t.count, ago(t.last_ms), "UNKNOWN" if t.unknown else "") for t in types]
+def _show_seen(asked: Asked) -> None:
+    cells = [
+        (t.part_type, t.count, ago(t.last_ms), "UNKNOWN" if t.unknown else "") for t in asked.types
+    ]
+    none = "none" if asked.whole else "unknown: no gateway stands, or not every one answers"
     talk.print(f"seen by gateways in their last {LOOKED_AT} verdicts:")
-    show_table(("part type", "verdicts", "last", ""), cells, empty="none")
-    for t in types:
+    show_table(("part type", "verdicts", "last", ""), cells, empty=none)
+    for t in asked.types:
         if t.unknown:
             talk.print(f"next: framegate part learn {safe(shlex.quote(t.part_type))}")
 
@@ -264,10 +274,14 @@ def learn(
 
 
 def _one_gateway(operator: OperatorContext, named: str) -> tuple[str, str]:
-    """(device, address) of the gateway `named`, or of the only one. Raises Refused."""
+    """(device, address) of the gateway `named`, or of the only one. Raises Refused, Unavailable."""
+    endpoints = gateways(operator)
+    if not endpoints:
+        seen, hint = "unknown: no gateway process has shown itself", "framegate gateway list"
+        raise Unavailable.of(Reason.UNAVAILABLE, "a gateway that sees the part", seen, hint)
     matching = {
         device: address
-        for device, address in gateways(operator)
+        for device, address in endpoints
         if named in {"", device, device.rsplit(".", 1)[-1]}
     }
     if len(matching) != 1:

@@ -141,6 +141,7 @@ def profile_json(row: pb.ProfileRow) -> dict[str, Any]:
     """One revision of a profile as JSON."""
     return {
         "name": row.name,
+        "kind": row.kind,
         "version": row.version,
         "revision": row.revision,
         "sha256": row.sha256.hex(),

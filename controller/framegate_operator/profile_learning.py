@@ -12,6 +12,7 @@ import typer
 from framegate.errors import Malformed, Reason, Refused
 from framegate.eventlog import parse_boot_log
 from framegate.eventlog.quirks import BY_TABLE
+from framegate.identity.names import Kind, split_device_id
 from framegate.ima import ImaEntry, looks_like_ima, parse_ima
 from framegate.ima.allowlist import AllowedFile, allowlist_text
 from framegate.ima.checksums import parse_checksums
@@ -53,6 +54,10 @@ def learn_(  # noqa: PLR0913 - a command's options
         list[Path] | None,
         typer.Option(help="An IMA list in a file, of the boot log in the same place."),
     ] = None,
+    kind: Annotated[
+        Kind | None,
+        typer.Option(help="What machine the files are of; default: the profile is for any."),
+    ] = None,
     version: str = "1.0.0",
     revision: Annotated[int, typer.Option(min=1)] = 1,
     description: str = "",
@@ -69,7 +74,14 @@ def learn_(  # noqa: PLR0913 - a command's options
         if bank not in BANK_BY_NAME:
             raise Malformed.of(Reason.USAGE, f"--bank {', '.join(BANK_BY_NAME)}", ascii(bank[:20]))
         logs, names = boot_log or [], _names(source or [])
-        machines = _machines(logs, ima or [], names, context)
+        machines = [
+            *_of_files(logs, ima or [], kind),
+            *(_of_fleet(names, context) if names else ()),
+        ]
+        if not machines:
+            wanted = "--from DEVICE[,DEVICE…] or --boot-log FILE"
+            hint = "learn from machines that you know to be good"
+            raise Refused.of(Reason.USAGE, wanted, "neither", hint)
         summary = (
             description or f"learnt from {', '.join(names) or ', '.join(map(str, logs))}"[:200]
         )
@@ -104,29 +116,21 @@ def _names(sources: list[str]) -> list[str]:
     return [n.strip() for each in sources for n in each.split(",") if n.strip()]
 
 
-def _machines(
-    logs: list[Path], ima: list[Path], names: list[str], context: Path | None
-) -> list[Observation]:
-    """What the files and the devices of the fleet show. Raises Refused where there is neither."""
+def _of_fleet(names: list[str], context: Path | None) -> list[Observation]:
+    with operator_stub(load_context(context)) as stub:
+        return [observation_of(stub.Observe(pb.DeviceRequest(device=n))) for n in names]
+
+
+def _of_files(logs: list[Path], ima: list[Path], kind: Kind | None) -> list[Observation]:
     lists = [*ima, *[None] * len(logs)]
-    machines = [_of_files(log, listed) for log, listed in zip(logs, lists, strict=False)]
-    if names:
-        with operator_stub(load_context(context)) as stub:
-            machines += [observation_of(stub.Observe(pb.DeviceRequest(device=n))) for n in names]
-    if not machines:
-        raise Refused.of(
-            Reason.USAGE,
-            "--from DEVICE[,DEVICE…] or --boot-log FILE",
-            "neither",
-            "learn from machines that you know to be good",
+    return [
+        Observation(
+            parse_boot_log(read_file(log)),
+            parse_ima(read_file(listed)).entries if listed else (),
+            kind=kind,
         )
-    return machines
-
-
-def _of_files(log: Path, ima: Path | None) -> Observation:
-    return Observation(
-        parse_boot_log(read_file(log)), parse_ima(read_file(ima)).entries if ima else ()
-    )
+        for log, listed in zip(logs, lists, strict=False)
+    ]
 
 
 def observation_of(seen: pb.Observation) -> Observation:
@@ -144,6 +148,7 @@ def observation_of(seen: pb.Observation) -> Observation:
         parse_posture(seen.posture.encode()) if seen.posture else None,
         firmware,
         tuple(seen.quirks),
+        split_device_id(seen.device).kind,
     )
 
 

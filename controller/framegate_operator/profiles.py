@@ -12,7 +12,7 @@ from framegate.profile.review import diff, explain
 from framegate_host.console import EXIT_FAILED, safe, show_json
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read
-from framegate_operator.output import ago, data, errors, show_table
+from framegate_operator.output import ago, data, errors, short_id, show_table
 from framegate_operator.profile_files import File, load_profile, show_remarks
 from framegate_operator.profile_imports import import_, profile_json
 from framegate_operator.profile_learning import allowlist_, learn_
@@ -94,9 +94,10 @@ def list_(output: Output = "table", context: Context = None) -> None:
             return
         columns = (
             "profile",
+            "for",
             "version",
             "revision",
-            "",
+            "stands",
             "devices",
             "signed by",
             "added",
@@ -106,13 +107,14 @@ def list_(output: Output = "table", context: Context = None) -> None:
         cells = [
             (
                 r.name,
+                r.kind or "any",
                 r.version,
                 r.revision,
                 "in force" if r.in_force else "",
                 r.devices if r.in_force else "",
                 r.signer,
                 ago(r.added_ms),
-                r.sha256.hex()[:16],
+                short_id(r.sha256.hex()),
                 r.problem,
             )
             for r in rows
@@ -122,6 +124,7 @@ def list_(output: Output = "table", context: Context = None) -> None:
             cells,
             empty="none: framegate profile learn --from DEVICE, "
             "or framegate-controller profile add FILE",
+            spare=("added", "version", "sha256", "signed by"),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
 from framegate.receipt_verifier import ReceiptRefused, VerifiedReceipt, verify_receipt
 from framegate_host.console import safe, talk
-from framegate_operator.connection import gateway_stub, gateways
+from framegate_operator.connection import first_answer, gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.receipt_files import ExportRange
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -81,20 +81,19 @@ def nothing_of_time(silent: Sequence[str]) -> FramegateError:
 
 
 def one_receipt(operator: OperatorContext, identifier: str) -> dict[str, Any]:
-    """The receipt with this id or unique beginning, of the gateway that has it. Raises what the
-    last one said.
+    """The receipt with this id or unique beginning, of the gateway that has it. Raises as
+    `first_answer`.
     """
-    problem: FramegateError | None = None
-    for device, address in gateways(operator):
-        try:
-            with gateway_stub(operator, device, address) as stub:
-                for reply in stub.Receipts(pb.ReceiptsRequest(id=identifier), stream=True):
-                    return dict(json.loads(reply.receipt))
-        except FramegateError as error:
-            problem = error
-    raise problem or Refused.of(
+
+    def ask(stub: Any) -> dict[str, Any]:
+        for reply in stub.Receipts(pb.ReceiptsRequest(id=identifier), stream=True):
+            return dict(json.loads(reply.receipt))
+        raise nothing
+
+    nothing = Refused.of(
         Reason.NOT_FOUND, "a gateway with that receipt", "none", "framegate verdict list"
     )
+    return first_answer(operator, ask, nothing)[1]
 
 
 def verified_receipt(

@@ -32,7 +32,14 @@ from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
-from framegate_operator.output import ago, data, errors, moment_ms, show_table
+from framegate_operator.output import (
+    ago,
+    data,
+    errors,
+    moment_ms,
+    short_id,
+    show_table,
+)
 from framegate_operator.receipt_export import (
     nothing_of_time,
     one_receipt,
@@ -83,6 +90,8 @@ def show(
             )
             return
         show_table(("what", "is"), _facts(verified, result), empty="")
+        short = short_id(verified.claims["cti"])
+        talk.print(f"next: framegate lineage show {short}; whole digests: -o json")
 
 
 def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tuple[str, object]]:
@@ -103,17 +112,20 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
         ("made", f"{_time(claims['iat_ms'])}, {ago(claims['iat_ms'])}"),
         ("gateway", claims["iss"]),
         ("camera", fg["device"]),
-        ("frame", claims["request_hash"] or "none"),
+        ("frame", short_id(claims["request_hash"]) or "none"),
         ("masks", masks),
-        ("evidence", claims["attestation_doc_hash"] or "none"),
-        ("quote", result["quote_sha256"] if result else no_quote),
-        ("firmware profile", f"{fg['firmware_profile']} {fg['firmware_profile_sha256'][:16]}"),
-        ("policy decision", f"{claims['policy_version']} {fg['grant_sha256'][:16]}"),
-        ("model", f"{claims['model_id']} {claims['model_hash']}"),
+        ("evidence", short_id(claims["attestation_doc_hash"]) or "none"),
+        ("quote", short_id(result["quote_sha256"]) if result else no_quote),
+        ("firmware profile", f"{fg['firmware_profile']} {short_id(fg['firmware_profile_sha256'])}"),
+        (
+            "policy decision",
+            f"{claims['policy_version']} {short_id(fg['grant_sha256'])}",
+        ),
+        ("model", f"{claims['model_id']} {short_id(claims['model_hash'])}"),
         ("isolation", fg.get("isolation") or "not told"),
-        ("golden image", fg["golden_sha256"] or "none"),
+        ("golden image", short_id(fg["golden_sha256"]) or "none"),
         ("inspected", _inspected(fg)),
-        ("receipt", claims["cti"]),
+        ("receipt", short_id(claims["cti"])),
         ("batch", f"{verified.batch['number']}, leaf {claims['sequence_number']}"),
         ("log", _time(verified.logged_at_ms) if verified.logged_at_ms else "not yet"),
         ("camera's signature", head),

@@ -178,6 +178,9 @@ def _things_at_cameras(screen: Screen) -> Iterator[str]:
     for d in screen.of_kind("camera"):
         if d.state != "trusted" and not d.maintenance_until_ms:
             yield f"{d.name} is {d.state}: framegate camera why {d.name}"
+    for d in screen.devices:
+        if d.state == "trusted" and not d.result_remaining_ms:
+            yield f"{d.name}: its result is over: framegate {d.kind} why {d.name}"
     for d in screen.of_kind("camera"):
         silence, camera = screen.traffic.silence(d.device), screen.traffic.of(d.device)
         if silence and not d.maintenance_until_ms:

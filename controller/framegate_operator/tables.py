@@ -8,6 +8,7 @@ break of ours cuts.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -27,6 +28,9 @@ _SHORT: Final = 12
 """Hexadecimal digits of an id that people read: among a million ids two begin alike once in three
 hundred fleets, and whoever takes one says so where two do.
 """
+_WHOLE: Final = 12
+"""A cell of so few characters is kept whole: a time, a number with its unit, a state."""
+_DIGEST: Final = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{32,}(?![0-9a-zA-Z])")
 data = Console(
     highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
 )
@@ -47,9 +51,20 @@ def short_id(identifier: str) -> str:
     return identifier[:_SHORT]
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+def shortened(text: str) -> str:
+    """`text` with the digests and ids in it as `short_id` has them: whole ones are for programs."""
+    return _DIGEST.sub(lambda whole: short_id(whole[0]), text)
+
+
+def show_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    empty: str,
+    spare: Sequence[str] = (),
+) -> None:
     """A table on stdout; `empty` on stderr where there is nothing. States and outcomes are coloured
-    on a terminal.
+    on a terminal. Where it does not fit, columns in `spare` are left out, the first ones first.
     """
     if not rows:
         talk.print(empty)
@@ -58,11 +73,21 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
     if len(rows) > ROWS_READ:
         _plain(columns, cells)
         return
-    widths = _widths(columns, cells)
-    if not widths:
+    for left_out in (spare[:count] for count in range(len(spare) + 1)):
+        kept = [at for at, title in enumerate(columns) if title not in left_out]
+        titles, narrow = [columns[at] for at in kept], [[row[at] for at in kept] for row in cells]
+        widths = _widths(titles, narrow)
+        if widths:
+            _as_table(titles, narrow, widths)
+            break
+    else:
         _records(columns, cells)
-        return
-    table = Table(box=None, pad_edge=False)
+
+
+def _as_table(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
+    table = Table(box=None, pad_edge=False, show_header=any(columns))
     for title, width in zip(columns, widths, strict=True):
         table.add_column(title, overflow="fold", width=width)
     for row in cells:
@@ -112,6 +137,8 @@ def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _longest_word(text: str) -> int:
+    if cell_len(text) <= _WHOLE:
+        return cell_len(text)
     return max(map(cell_len, text.split()), default=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +14,18 @@ from rich.table import Table
 from framegate_host.console import safe, show_json
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
+from framegate_operator.machines import short_names
 from framegate_operator.options import Context, Output, read
-from framegate_operator.output import STATE_STYLE, ago, data, errors, in_words, until
+from framegate_operator.output import (
+    STATE_STYLE,
+    ago,
+    counted,
+    data,
+    errors,
+    in_words,
+    shortened,
+    until,
+)
 from framegate_operator.traffic import ask_traffic, frames_cells, frames_json
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -80,7 +91,8 @@ def _screen(operator: OperatorContext, stub: Any, zone: str) -> Group:
     head = Table.grid(expand=True)
     head.add_row(
         f"[bold]fleet {safe(status.fleet)}[/]  {counts}",
-        f"{time.strftime('%H:%M:%S')}  {status.watchers} agents, {status.feeds} gateways connected",
+        f"{time.strftime('%H:%M:%S')}  {counted(status.watchers, 'agent')}, "
+        f"{counted(status.feeds, 'gateway')} connected",
     )
     machines = Table(box=None, pad_edge=False, expand=True)
     for column in ("machine", "zone", "state", "result", "frames/s", "last frame", "reasons", ""):
@@ -107,11 +119,7 @@ def _screen(operator: OperatorContext, stub: Any, zone: str) -> Group:
         )
     if len(devices) > 30:
         machines.add_row(f"and {len(devices) - 30} more")
-    log = Table(box=None, pad_edge=False, expand=True, title="last events", title_justify="left")
-    for column in ("when", "event", "device", "by", "detail"):
-        log.add_column(column, no_wrap=True)
-    for e in events:
-        log.add_row(ago(e.at_ms), safe(e.event), safe(e.device), safe(e.actor), safe(e.detail[:80]))
+    log = _events(events)
     parts: list[Any] = [head, "", machines, "", log]
     pending = [r for r in waiting if r.state == "pending"]
     if pending:
@@ -121,3 +129,20 @@ def _screen(operator: OperatorContext, stub: Any, zone: str) -> Group:
             + "; ".join(f"{r.id} {safe(r.summary)} by {safe(r.requester)}" for r in pending[:5]),
         ]
     return Group(*parts)
+
+
+def _events(rows: Sequence[pb.EventRow]) -> Table:
+    """The last events, a line each: what does not fit is cut from the detail alone."""
+    log = Table(box=None, pad_edge=False, expand=True, title="last events", title_justify="left")
+    names = short_names(name for e in rows for name in (e.device, e.actor) if name)
+    cells = [
+        (ago(e.at_ms), e.event, names.get(e.device, ""), names.get(e.actor, ""), e.detail)
+        for e in rows
+    ]
+    for at, title in enumerate(("when", "event", "device", "by")):
+        width = max((len(row[at]) for row in cells), default=0)
+        log.add_column(title, no_wrap=True, min_width=max(width, len(title)))
+    log.add_column("detail", no_wrap=True, ratio=1)
+    for row in cells:
+        log.add_row(*(safe(text) for text in row[:-1]), safe(shortened(row[-1])))
+    return log

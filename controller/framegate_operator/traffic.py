@@ -137,6 +137,19 @@ class Traffic:
         return NO_SOURCE if camera is None else camera.silence
 
 
+def gateway_silence(traffic: Traffic, device: str) -> str:
+    """Why a trusted host's gateway process does not inspect, in words; empty where it does."""
+    mine = [g for g in traffic.gateways if g.device == device]
+    if not mine:
+        return f"{_UNKNOWN}no gateway process has shown itself"
+    for gateway in mine:
+        if gateway.status is None:
+            return f"its gateway process does not answer: {gateway.problem}"
+        if not gateway.status.gate_open:
+            return "the gate of its process is shut"
+    return ""
+
+
 def ask_traffic(context: OperatorContext, devices: Iterable[pb.DeviceSummary]) -> Traffic:
     """Ask every gateway process among `devices` (any machines), each for `ANSWER_S` at most."""
     asked = [

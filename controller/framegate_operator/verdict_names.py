@@ -9,10 +9,11 @@ from typing import Annotated, Final
 
 import typer
 
-from framegate.errors import FramegateError, Reason, Refused
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
 from framegate.signed.dsse import envelope_certificate, parse_envelope
 from framegate.signed.statement import Outcome, Verdict
+from framegate_host.console import safe, talk
 from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -32,30 +33,32 @@ LOOKED_AT: Final = 100
 
 def verdict_named(operator: OperatorContext, name: str) -> str:
     """The verdict id that `name` stands for: itself, or of the latest DEFECT that every proof of is
-    there and that gateways still have the frame of. Raises Refused (NOT_FOUND) where there is none.
+    there and that gateways still have the frame of. Raises Refused (NOT_FOUND) where there is none,
+    Unavailable where nobody can tell.
     """
     if name != LATEST:
         return name
     request = pb.ListVerdictsRequest(limit=LOOKED_AT, outcome=Outcome.DEFECT)
     settled_ms = (time.time() - SETTLED_S) * 1000
     verdicts: list[Verdict] = []
-    problem: FramegateError = Refused.of(
-        Reason.NOT_FOUND,
-        f"a DEFECT verdict, {SETTLED_S:g} s old or more",
-        "none yet",
-        "framegate verdict list",
-    )
-    for device, address in gateways(operator):
+    silent: FramegateError | None = None
+    endpoints = gateways(operator)
+    for device, address in endpoints:
         try:
             with gateway_stub(operator, device, address) as stub:
                 told = stub.ListVerdicts(request).verdicts
-        except FramegateError as error:
-            problem = error
+        except Unavailable as error:
+            silent = error
+            talk.print(f"[yellow]{safe(device)} does not answer[/]: its verdicts are not looked at")
             continue
         verdicts += [v for v in verified_verdicts(operator, told) if v.issued_at_ms <= settled_ms]
-    if not verdicts:
-        raise problem
-    return max(verdicts, key=lambda v: v.issued_at_ms).verdict_id
+    if verdicts:
+        return max(verdicts, key=lambda v: v.issued_at_ms).verdict_id
+    wanted, hint = f"a DEFECT verdict, {SETTLED_S:g} s old or more", "framegate verdict list"
+    if not endpoints:
+        seen = "unknown: no gateway process has shown itself"
+        silent = Unavailable.of(Reason.UNAVAILABLE, wanted, seen, "framegate gateway list")
+    raise silent or Refused.of(Reason.NOT_FOUND, wanted, "none yet", hint)
 
 
 def verified_verdicts(operator: OperatorContext, envelopes: Iterable[bytes]) -> list[Verdict]:

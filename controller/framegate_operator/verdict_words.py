@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Final
 from framegate.errors import Reason
 from framegate.receipt_verifier import VerifiedReceipt
 from framegate_operator.machines import short_names
-from framegate_operator.output import ago
+from framegate_operator.output import ago, short_id
 
 _MEANS: Final = MappingProxyType(
     {
@@ -34,7 +35,6 @@ _MEANS: Final = MappingProxyType(
     }
 )
 """What a reason of UNINSPECTED means to whoever stands at the line."""
-_DIGITS: Final = 16
 
 
 def verdict_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:
@@ -54,13 +54,16 @@ def verdict_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:
         ("part", f"{fg['part']} ({fg['part_type']}), trigger {fg['trigger_sequence']}"),
         ("camera", name),
         ("made", made),
-        ("model", f"{claims['model_id']} {claims['model_hash'][:_DIGITS]}"),
+        ("model", f"{claims['model_id']} {short_id(claims['model_hash'])}"),
     ]
     for defect in receipt.verdict["defects"]:
         x1, y1, x2, y2 = (round(v) for v in defect["box"])
         where = f"{x2 - x1} by {y2 - y1} px at {x1}, {y1}"
         rows.append(("defect", f"{defect['kind']} {defect['score']:.2f}, {where}"))
-    rows += [("verdict", claims["cti"]), ("proofs", "; ".join(receipt.notes) or "complete")]
+    rows += [
+        ("verdict", short_id(claims["cti"])),
+        ("proofs", "; ".join(receipt.notes) or "complete"),
+    ]
     return rows
 
 
@@ -77,9 +80,10 @@ def why_so(receipt: VerifiedReceipt) -> Iterator[str]:
     model = f"model {claims['model_id']}"
     defects = receipt.verdict["defects"]
     if defects:
-        told = ", ".join(f"{d['kind']} {d['score']:.2f}" for d in defects)
+        kinds = Counter(d["kind"] for d in defects).most_common()
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds)
         yield f"The {model} found {len(defects)} defect{'s' if len(defects) > 1 else ''}: {told}."
-        yield f"Next: framegate verdict show {claims['cti'][:12]} --picture FILE.png"
+        yield f"Next: framegate verdict show {short_id(claims['cti'])} --picture FILE.png"
     else:
         yield f"The {model} found nothing that counts as a defect of {fg['part_type']}."
-        yield f"What it rests on: framegate receipt show {claims['cti'][:12]}"
+        yield f"What it rests on: framegate receipt show {short_id(claims['cti'])}"

@@ -9,14 +9,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
+from rich.text import Text
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.receipt_verifier import VerifiedReceipt
 from framegate.signed.statement import Verdict
-from framegate_host.console import safe, show_failures, show_json, talk
+from framegate_host.console import printable, safe, show_failures, show_json, talk
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
 from framegate_operator.contexts import OperatorContext
@@ -24,6 +25,7 @@ from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, short_id, show_table
 from framegate_operator.receipt_export import one_receipt, verified_receipt
+from framegate_operator.traffic import ANSWER_S
 from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
 from framegate_operator.verdict_words import verdict_facts, why_so
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -93,12 +95,7 @@ def watch(
     with errors():
         operator = load_context(context)
         wanted = device_named(operator, camera, "camera")
-        endpoints = gateways(operator)
-        if not endpoints:
-            raise Unavailable.of(
-                Reason.UNAVAILABLE, "a trusted gateway", "none", "framegate gateway list"
-            )
-        device, address = endpoints[0]
+        device, address = _first_up(operator)
         talk.print(f"watching {safe(device)}")
         end = time.monotonic() + seconds if seconds else float("inf")
         try:
@@ -108,17 +105,38 @@ def watch(
                         if output == "json":
                             print(json.dumps(asdict(verdict)), flush=True)
                         else:
-                            _, part, camera_name, outcome, what, identifier = (
-                                safe(c) for c in _row(verdict)
-                            )
-                            data.print(
-                                f"{part:20}  {camera_name:12} "
-                                f" [{OUTCOME_STYLE[outcome]}]{outcome:11}[/]  {identifier}  {what}"
-                            )
+                            _watched(verdict)
                     if time.monotonic() > end:
                         return
         except KeyboardInterrupt:
             return
+
+
+def _first_up(operator: OperatorContext) -> tuple[str, str]:
+    """(device, address) of the first gateway that answers. Raises Unavailable."""
+    endpoints = gateways(operator)
+    problem = _unknown([])
+    for device, address in endpoints:
+        try:
+            with gateway_stub(operator, device, address, ANSWER_S) as stub:
+                stub.Status(pb.ListRequest())
+        except Unavailable as error:
+            problem = error
+            talk.print(f"[yellow]{safe(device)} does not answer[/] at {safe(address)}")
+        else:
+            return device, address
+    raise problem
+
+
+def _watched(verdict: Verdict) -> None:
+    """One line, cut to the width of the terminal at its end, where the words are."""
+    _, part, camera, outcome, what, identifier = _row(verdict)
+    narrow = data.width < _ROOMY
+    head = f"{part:{14 if narrow else 20}}  {camera:{6 if narrow else 12}}  "
+    rest = f"{outcome:11}  {identifier}  {what}"
+    line = Text(printable(head + rest))
+    line.stylize(OUTCOME_STYLE[outcome], len(head), len(head) + len(outcome))
+    data.print(line, no_wrap=True, overflow="ellipsis")
 
 
 @app.command()
@@ -197,8 +215,8 @@ def tell_verdict(operator: OperatorContext, verdict_id: str) -> None:
     what = "triggers without a frame" if receipt.is_gap else f"part {fg['part']}"
     made = ago(receipt.claims["iat_ms"])
     data.print(f"{safe(what)} is [bold]{safe(fg['outcome'])}[/], {made}.", soft_wrap=True)
-    for sentence in why_so(receipt):
-        data.print(safe(sentence), soft_wrap=True)
+    for sentence in why_so(receipt):  # what is copied is not broken
+        data.print(safe(sentence), soft_wrap="framegate " in sentence)
 
 
 def _receipt(operator: OperatorContext, verdict_id: str) -> VerifiedReceipt:
@@ -217,6 +235,8 @@ def _draw(operator: OperatorContext, verdict_id: str, picture: Path) -> None:
     talk.print(f"{picture} from {safe(device)}")
 
 
+_ROOMY: Final = 100
+"""Columns from which on parts and cameras have long names and room for them."""
 _COLUMNS = ("when", "part", "camera", "outcome", "what", "verdict")
 
 

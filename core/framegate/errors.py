@@ -74,6 +74,7 @@ class Reason(StrEnum):
     SECURE_BOOT = "secure-boot"
     PROFILE_MISSING = "firmware-profile-missing"
     PROFILE_INVALID = "firmware-profile-invalid"
+    PROFILE_KIND = "firmware-profile-kind"
     ALLOWLIST = "allowlist"
     QUIRK = "quirk"
     SBAT = "sbat-level"

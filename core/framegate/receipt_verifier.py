@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import struct
 import sys
 from collections import defaultdict
@@ -29,9 +30,12 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-ARC = "2.25.166232602958797428473494274907401116522"
-"""Framegate's arc of extended key usages; docs/reference/protocol.md lists what each is for."""
-DEVICE, VERDICT, LOG = f"{ARC}.1", f"{ARC}.8", f"{ARC}.9"
+ARCS = re.compile(
+    r"(?:1\.2\.840\.113556\.1\.8000\.2554\.32015\.15386\.23406\.19501\.39563\.2043453\.5004138"
+    r"|2\.25\.166232602958797428473494274907401116522)\.(.+)"
+)
+"""Framegate's arc of extended key usages, and the earlier one (docs/reference/protocol.md)."""
+DEVICE, VERDICT, LOG = "1", "8", "9"
 FORMAT = "framegate-receipt-1"
 RANGE_FORMAT = "framegate-receipt-range-1"
 BATCH_TYPE = "application/vnd.framegate.receipt-batch+json"
@@ -675,13 +679,10 @@ def _chained(
     der: bytes, authorities: tuple[bytes, ...], root_pem: bytes, purpose: str
 ) -> tuple[x509.Certificate, str]:
     leaf, root = x509.load_der_x509_certificate(der), x509.load_pem_x509_certificate(root_pem)
-    usages = {
-        o.dotted_string
-        for o in leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    }
-    if {u for u in usages if u.startswith(ARC + ".")} != {
-        purpose
-    } or leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+    if (
+        _purposes(leaf) != [purpose]
+        or leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    ):
         raise ValueError("another purpose")
     if leaf.issuer == root.subject:
         leaf.verify_directly_issued_by(root)
@@ -697,18 +698,18 @@ def _chained(
         if issuer is None:
             raise ValueError("no issuing CA")
         issuer.verify_directly_issued_by(root)
-        allowed = {
-            o.dotted_string
-            for o in issuer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        }
-        if (
-            not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-            or purpose not in allowed
-        ):
+        if not issuer.extensions.get_extension_for_class(
+            x509.BasicConstraints
+        ).value.ca or purpose not in _purposes(issuer):
             raise ValueError("an issuing CA for something else")
         leaf.verify_directly_issued_by(issuer)
     (name,) = leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return leaf, str(name.value)
+
+
+def _purposes(certificate: x509.Certificate) -> list[str]:
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    return [named[1] for o in usages if (named := ARCS.fullmatch(o.dotted_string))]
 
 
 def _said(receipt: VerifiedReceipt) -> str:

@@ -46,6 +46,7 @@ _BY_REASON: Final[Mapping[Reason, int]] = MappingProxyType(
         Reason.CERTIFICATE: EXIT_DENIED,
         Reason.CERTIFICATE_EXPIRED: EXIT_DENIED,
         Reason.CONFLICT: EXIT_CONFLICT,
+        Reason.PROFILE_KIND: EXIT_CONFLICT,
         Reason.NAME_TAKEN: EXIT_CONFLICT,
         Reason.TRANSITION: EXIT_CONFLICT,
         Reason.ZONE_FROZEN: EXIT_CONFLICT,

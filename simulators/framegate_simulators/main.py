@@ -85,6 +85,9 @@ def up(
         Path, typer.Option(help="Where every file of it goes; what an earlier one left is removed.")
     ] = Path("build/try"),
     rate: Annotated[float, typer.Option(min=0.1, max=20, help="Boards a second.")] = 2.0,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Show metrics, and write a prometheus.yml for them.")
+    ] = False,
 ) -> None:
     """Raise a small fleet to try things on, and leave it running: controller, operator, gateway,
     one camera that never ends. Says what to look at next; Ctrl-C ends it.
@@ -93,7 +96,7 @@ def up(
 
     with errors():
         try:
-            TryPlant(folder, rate, Console(highlight=False)).run()
+            TryPlant(folder, rate, Console(highlight=False), metrics=metrics).run()
         except PlantError as error:
             raise Unavailable.of(Reason.UNAVAILABLE, "a fleet that runs", str(error)) from error
         except KeyboardInterrupt:

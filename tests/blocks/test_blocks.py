@@ -3,10 +3,11 @@
 import fcntl
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +21,9 @@ blocks = importlib.util.module_from_spec(_SPEC)
 sys.modules["blocks"] = blocks
 _SPEC.loader.exec_module(blocks)
 PAGES = {p.name: p for p in blocks.pages(ROOT) if p.runs}
-pytestmark = [pytest.mark.swtpm, pytest.mark.alone]
+SERVES = re.compile(r"framegate|python|make +(?!setup|\s|#)", re.M)
+"""What starts a fleet, or asks one: such a page has the machine for itself (make blocks)."""
+MINUTES = [pytest.mark.swtpm, pytest.mark.alone]
 TRY_UP = "Ctrl-C here ends it"
 
 
@@ -90,7 +93,25 @@ def run(page, terminal: Terminal, scratch: Path) -> None:
             other.close()
 
 
-@pytest.mark.parametrize("name", [n for n, p in PAGES.items() if not p.on_try])
+def marked(names: Iterable[str]) -> list[object]:
+    """Pages as parameters; a cheap one is in `make test` too."""
+    return [
+        pytest.param(n, marks=MINUTES if any(SERVES.search(b.text) for b in ran(n)) else ())
+        for n in names
+    ]
+
+
+def ran(name: str) -> list[object]:
+    """The blocks of a page that are run."""
+    return [b for b in PAGES[name].blocks if b.kind in {blocks.Kind.RUN, blocks.Kind.STAYS}]
+
+
+def test_there_are_pages_of_both_kinds():
+    names = marked(PAGES)
+    assert any(p.marks for p in names) and any(not p.marks for p in names)
+
+
+@pytest.mark.parametrize("name", marked(n for n, p in PAGES.items() if not p.on_try))
 def test_a_page_runs_in_a_clone(name: str, folder: Path):
     with alone("blocks"):
         terminal = Terminal(ROOT, variables(), folder)
@@ -100,7 +121,7 @@ def test_a_page_runs_in_a_clone(name: str, folder: Path):
             terminal.close()
 
 
-@pytest.mark.parametrize("name", [n for n, p in PAGES.items() if p.on_try])
+@pytest.mark.parametrize("name", marked(n for n, p in PAGES.items() if p.on_try))
 def test_a_page_runs_on_make_try(name: str, folder: Path):
     place = folder / "reader"
     place.mkdir()

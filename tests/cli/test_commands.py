@@ -250,7 +250,7 @@ def test_replay_speaks_words_on_stderr_and_data_on_stdout(tmp_path):
 def test_boards_command(tmp_path):
     done = run("framegate-sim", "boards", "--out", tmp_path, "--count", "2", "--defects", "3")
     assert done.returncode == 0 and len(list(tmp_path.glob("*_test.jpg"))) == 2
-    line = next(iter(tmp_path.glob("*.txt"))).read_text().split("\n")[0].split()
+    line = (tmp_path / "00000000.txt").read_text().split("\n")[0].split()
     assert len(line) == 5 and 1 <= int(line[4]) <= 6
 
 
@@ -317,6 +317,8 @@ def _command_line(process: Path) -> bytes:
 
 
 LOCAL = {
+    "audit behaviour",
+    "audit rules",
     "audit show",
     "audit prove",
     "audit export",

@@ -13,7 +13,7 @@ import pytest
 
 from framegate_agent.state import StateFile
 from framegate_simulators.boards.boards import draw_board
-from framegate_simulators.machine.boot import Firmware
+from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import wait_for
 from support.paths import ROOT
@@ -151,6 +151,10 @@ def test_own_camera_in_ten_steps(plant, tmp_path, monkeypatch):
     assert refused.returncode and "is trusted" in refused.stderr
     again = plant.framegate("camera", "profile", "cam7", "own-camera", check=False)
     assert again.returncode and "conflict" in again.stderr
+    wrong = plant.framegate("camera", "profile", "cam7", "simulated-gateway", check=False)
+    assert wrong.returncode == 5 and "firmware-profile-kind" in wrong.stderr
+    assert "simulated-gateway, which is for gateways" in wrong.stderr
+    assert 'kind = "camera"' in (tmp_path / "own-camera.toml").read_text()
     other = plant.framegate("camera", "profile", "cam7", "simulated-camera")
     assert "now stale" in other.stderr
     guide = GUIDE.read_text()
@@ -203,5 +207,9 @@ def test_n90_a_fleet_whose_policy_is_of_before_goes_on_and_gets_the_verb(plant, 
     assert "added device.profile" in updated.stderr
     plant.framegate("policy", "apply", again, "--note", "verbs of this version")
     assert "none" in plant.framegate("policy", "status").stdout
-    done = plant.framegate("camera", "profile", "cam9", "simulated-gateway")
+    other = tmp_path / "other-camera.toml"
+    other.write_text(profile_toml(Firmware("other-camera", ima=False), "other-camera"))
+    state = plant.folder / "controller"
+    plant.command("framegate-controller", "profile", "add", other, "--state", state)
+    done = plant.framegate("camera", "profile", "cam9", "other-camera")
     assert "now quarantined" in done.stderr, "another profile releases nobody"

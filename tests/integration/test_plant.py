@@ -291,7 +291,7 @@ def test_a_new_listener_is_told_at_once_and_not_at_the_next_interval(plant):
             "the listener to be told",
             lambda: [
                 e
-                for e in plant.ask("events", "--limit", 200)
+                for e in plant.ask("events", "--all", "--limit", 200)
                 if e["event"] == "posture-changed" and f":{port}" in e["detail"]
             ],
             20,

@@ -4,6 +4,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 PLANTS = {
     "test_line_plant.py": "plants 1",
+    "test_first_hour.py": "plants 1",
     "test_model_plant.py": "plants 1",
     "test_people_plant.py": "plants 2",
     "test_plant.py": "plants 2",

@@ -147,7 +147,7 @@ REQUESTS = {
         kind="camera", name="cam1", zone="line-1", profile="simulated-camera", replace=True
     ),
     "device.profile Operator.AssignProfile": pb.AssignProfileRequest(
-        device="cam1", profile="simulated-gateway"
+        device="cam1", profile="another-camera"
     ),
     "maintenance.change Operator.ChangeMaintenance": pb.MaintenanceRequest(
         device="cam1", minutes=5, reason="r"

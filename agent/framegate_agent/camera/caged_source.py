@@ -54,6 +54,10 @@ there.
 """
 DEVICES: Final = ("video*", "media*", "v4l-subdev*", "bus/usb", "null", "zero", "random", "urandom")
 """Cameras below /dev."""
+ADDRESSES: Final = 4
+"""Of a name that are tried: a camera has one or two, IPv6 and IPv4."""
+REACH_S: Final = 1.0
+"""A camera beside the line takes a connection within milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ class CagedSource:
 def caged_source(source: str) -> CagedSource:
     """The cage of `source` (folder:PATH, video:PATH, device:N, rtsp://…, exec:COMMAND).
 
-    A host's name is looked up here and replaced by its address: in the cage there is no resolver.
+    A host's name is looked up here and replaced by the first of its addresses that takes a
+    connection: in the cage there is no resolver.
     Raises Unavailable where that fails, or for another kind of source.
     """
     kind, _, rest = source.partition(":")
@@ -122,12 +127,22 @@ def _there(names: Iterable[str | Path]) -> tuple[Path, ...]:
 def _numeric(parts: SplitResult, port: int) -> str:
     host = str(parts.hostname)
     try:
-        _, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Unavailable.of(
             Reason.UNAVAILABLE, f"an address of the camera {ascii(host)[:80]}", error
         ) from error
-    number = str(address[0])
+    numbers = list(dict.fromkeys(str(address[0]) for *_, address in told))
+    number = next((n for n in numbers[:ADDRESSES] if _answers(n, port)), numbers[0])
     user, at, _ = parts.netloc.rpartition("@")
     where = f"[{number}]" if ":" in number else number
     return parts._replace(netloc=f"{user}{at}{where}:{port}").geturl()
+
+
+def _answers(number: str, port: int) -> bool:
+    """Whether anybody takes a connection there. A camera without IPv6 may have such a name."""
+    try:
+        socket.create_connection((number, port), REACH_S).close()
+    except OSError:
+        return False
+    return True

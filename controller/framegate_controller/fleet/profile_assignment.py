@@ -17,10 +17,11 @@ from framegate_controller.store.ports import Transaction
 def assign_profile(tx: Transaction, device: Device, profile: str, why: str) -> Device:
     """The machine under another profile of the fleet.
 
-    1. it is of the fleet, and has another profile so far; 2. the profile is in force; 3. what it
-    proved under the old one ends now: a trusted machine is stale until evidence passes the new
-    one. No other state moves: a suspect is released by a person, a held one stays held.
-    Raises Refused (TRANSITION, CONFLICT, PROFILE_MISSING).
+    1. it is of the fleet, and has another profile so far; 2. the profile is in force, and for
+    machines of its kind; 3. what it proved under the old one ends now: a trusted machine is stale
+    until evidence passes the new one. No other state moves: a suspect is released by a person, a
+    held one stays held.
+    Raises Refused (TRANSITION, CONFLICT, PROFILE_MISSING, PROFILE_KIND).
     """
     if device.state == State.RETIRED:  # 1
         raise Refused.of(Reason.TRANSITION, "a machine of the fleet", device.state)
@@ -28,7 +29,7 @@ def assign_profile(tx: Transaction, device: Device, profile: str, why: str) -> D
         hint = f"framegate {device.kind} show {device.name}"
         wanted = "a profile that it does not have already"
         raise Refused.of(Reason.CONFLICT, wanted, ascii(profile[:63]), hint)
-    require_profile(tx, profile)  # 2
+    require_profile(tx, profile, device.kind)  # 2
     ends = min(device.standing.expires_ms, tx.now_ms)  # 3
     standing = replace(device.standing, expires_ms=ends)
     assigned = tx.devices.put(replace(device, profile=profile, standing=standing))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cryptography import x509
 
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose, from_ms, verify_certificate
+from framegate.identity.names import Kind
+from framegate.machines.lifecycle import State
 from framegate.profile.model import PROFILE_TYPE, FirmwareProfile, parse_profile
 from framegate.profile.signed import LoadedProfile, open_profile, profile_signer, signer_digest
 from framegate.record.fleet_events import ProfileAdded, SignerRevoked
@@ -15,6 +19,9 @@ from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
 from framegate_controller.store.shared.firmware import VerifiedProfiles
+
+MAX_NAMED: Final = 8
+"""Machines that a refusal names; somebody has to see to each, one after the other."""
 
 
 def add_profile(tx: Transaction, keys: FleetKeys, toml: bytes) -> FirmwareProfile:
@@ -38,7 +45,8 @@ def import_profile(
     1. the signer's certificate is a profile signer's of this fleet, alive, and not revoked; the
        signature holds over the bytes that are then parsed;
     2. its revision is above every one kept (old ones never come back);
-    3. every allowlist it names is in the store.
+    3. every allowlist it names is in the store;
+    4. it is for the kind of machine that earlier ones said, and no machine of another kind has it.
 
     Raises Malformed or Refused.
     """
@@ -54,6 +62,7 @@ def import_profile(
             raise Refused.of(
                 Reason.ALLOWLIST, wanted, "nothing", "give its file along: --allowlist FILE"
             )
+    _require_same_kind(tx, profile)  # 4
     tx.profiles.add_revision(
         ProfileRevision(
             name=profile.name,
@@ -70,6 +79,35 @@ def import_profile(
     tx.raise_firmware_revision()
     tx.record(ProfileAdded(profile=loaded.label, signer=loaded.signer, in_force=in_force))
     return loaded
+
+
+def kind_of_profile(tx: Transaction, name: str) -> Kind | None:
+    """The only kind of machine that profile `name` is for, as its newest revision says, which
+    none after it unsays; None for any kind, and for a profile that is not here.
+
+    The envelope was verified when it was imported, and is again before it appraises anything.
+    """
+    row = tx.profiles.revision(name, tx.profiles.newest(name))
+    return kind_of_revision(row) if row is not None else None
+
+
+def kind_of_revision(kept: ProfileRevision) -> Kind | None:
+    """What a kept revision says that it is for. Raises Malformed where the row was edited."""
+    return parse_profile(parse_envelope(kept.envelope, PROFILE_TYPE).payload).kind
+
+
+def _require_same_kind(tx: Transaction, profile: FirmwareProfile) -> None:
+    before, hint = kind_of_profile(tx, profile.name), "give the profile another name"
+    if before is not None and profile.kind != before:
+        wanted = f"a revision for {before}s, as those of {profile.name} before it"
+        came = f"kind {profile.kind}" if profile.kind is not None else "no kind"
+        raise Refused.of(Reason.PROFILE_KIND, wanted, came, hint)
+    others = [k for k in Kind if profile.kind not in (None, k)]
+    strange = [d for k in others for d in tx.devices.all(kind=k, profile=profile.name)]
+    named = [d.id for d in strange if d.state != State.RETIRED]
+    if named:
+        wanted = f"only {profile.kind}s under {profile.name}, which is for {profile.kind}s"
+        raise Refused.of(Reason.PROFILE_KIND, wanted, ", ".join(named[:MAX_NAMED]), hint)
 
 
 def put_in_force(tx: Transaction, name: str, revision: int, envelope: bytes) -> None:

@@ -11,6 +11,7 @@ from framegate.record.machine_events import Invited, ReplacementInvited
 from framegate.registry.device import Device
 from framegate.registry.ticket import Ticket
 from framegate.wire import sha256
+from framegate_controller.fleet.profiles import kind_of_profile
 from framegate_controller.store.ports import Transaction
 
 
@@ -40,7 +41,7 @@ def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
     """
     parse_name(invitation.profile, "profile")
     identifier = device_id(invitation.kind, invitation.zone, invitation.name)
-    require_profile(tx, invitation.profile)
+    require_profile(tx, invitation.profile, invitation.kind)
     namesake = tx.devices.named(invitation.name)
     if invitation.replaces:
         return _replacement(tx, invitation, namesake)
@@ -75,12 +76,18 @@ def _again(tx: Transaction, invitation: Invitation, present: Device) -> DeviceId
     return present.id
 
 
-def require_profile(tx: Transaction, profile: str) -> None:
-    """A profile of this name is in force. Raises Refused (PROFILE_MISSING)."""
+def require_profile(tx: Transaction, profile: str, kind: Kind) -> None:
+    """A profile of this name is in force, and it is for machines of this kind. Raises Refused
+    (PROFILE_MISSING, PROFILE_KIND).
+    """
     if tx.profiles.in_force(profile) is None:
         wanted = f"a firmware profile ({', '.join(tx.profiles.names()) or 'none'})"
         hint = "framegate-controller profile add FILE"
         raise Refused.of(Reason.PROFILE_MISSING, wanted, profile, hint)
+    meant = kind_of_profile(tx, profile)
+    if meant not in (None, kind):
+        wanted, seen = f"a firmware profile for {kind}s", f"{profile}, which is for {meant}s"
+        raise Refused.of(Reason.PROFILE_KIND, wanted, seen, "framegate profile list")
 
 
 def _require_free(tx: Transaction, name: str, namesake: Device | None) -> None:

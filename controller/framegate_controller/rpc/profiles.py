@@ -30,6 +30,7 @@ def _profile(view: ProfileView, _fleet: Fleet) -> pb.ProfileRow:
         in_force=view.in_force,
         devices=view.devices,
         problem=view.problem,
+        kind=view.kind or "",
     )
 
 

@@ -41,7 +41,8 @@ class AssignProfile(Verb[DeviceView]):
         return Aim("device.profile", device.zone, device.id, said)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[DeviceView]:
-        """See `Verb.run`. Raises Refused (TRANSITION, CONFLICT, PROFILE_MISSING)."""
+        """See `Verb.run`. Raises Refused (TRANSITION, CONFLICT, PROFILE_MISSING,
+        PROFILE_KIND)."""
         changed = assign_profile(tx, tx.devices.find(self.device), self.profile, self.why)
         told = (DeviceChanged(changed.id), AttestNow(changed.id))
         return Outcome(view_of(tx, changed), told)

@@ -25,6 +25,7 @@ from framegate_controller.fleet.lifecycle_changes import (
 )
 from framegate_controller.people.authority import Aim
 from framegate_controller.store.ports import EntryQuery, LoggedEntry, Transaction
+from framegate_controller.verbs.fleet import ROUTINE
 from framegate_controller.verbs.verb import MAX_REASON, Call, Outcome, Verb
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -101,7 +102,7 @@ class ShowDevice(Verb[ShownDevice]):
     def run(self, tx: Transaction, call: Call) -> Outcome[ShownDevice]:
         """See `Verb.run`."""
         device = tx.devices.find(self.device)
-        query = EntryQuery(device=device.id)
+        query = EntryQuery(device=device.id, but_events=ROUTINE)
         entries = tx.log.entries(
             query, first=0, below=tx.log.size(), most=SHOWN_EVENTS, newest_first=True
         )

@@ -22,7 +22,7 @@ MAX_EVENTS: Final = 1000
 DEFAULT_EVENTS: Final = 50
 LOOKED_THROUGH: Final = 20
 """So many entries for each one wanted are looked at for whoever sees a few zones only."""
-_ROUTINE: Final = tuple(name for name, event in events().items() if event.DECLARED.routine)
+ROUTINE: Final = tuple(name for name, event in events().items() if event.DECLARED.routine)
 """What tells that all is as ever; `framegate audit list` has it."""
 _ID_PARTS: Final = 3
 
@@ -91,7 +91,7 @@ class Events(Verb[list[LoggedEntry]]):
     def _query(self, tx: Transaction) -> EntryQuery:
         device = tx.devices.find(self.device).id if self.device else ""
         return EntryQuery(
-            kind="event", device=device, but_events=() if self.everything else _ROUTINE
+            kind="event", device=device, but_events=() if self.everything else ROUTINE
         )
 
 
@@ -124,5 +124,7 @@ class ShowResult(Verb[KeptResult]):
         result = tx.evidence.result(self.identifier)
         if result is None or not call.sees(split_device_id(result.device).zone):
             hint, asked = "framegate receipt show ID names it", ascii(self.identifier[:80])
-            raise Refused.of(Reason.NOT_FOUND, "an affirming result's id", asked, hint)
+            raise Refused.of(
+                Reason.NOT_FOUND, "an affirming result's id, or its unique beginning", asked, hint
+            )
         return Outcome(result)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Self
 
 from framegate.errors import FramegateError, Reason, Refused
+from framegate.identity.names import Kind
 from framegate.profile.model import PROFILE_TYPE, FirmwareProfile, parse_profile
 from framegate.registry.rollout import ProfileRevision
 from framegate.signed.dsse import parse_envelope
 from framegate_controller.events.notices import AttestNow, DeviceChanged, Notice
-from framegate_controller.fleet.profiles import import_profile, load_revision
+from framegate_controller.fleet.profiles import (
+    import_profile,
+    kind_of_revision,
+    load_revision,
+)
 from framegate_controller.fleet.replay import reconsider
 from framegate_controller.people.authority import Aim
 from framegate_controller.store.ports import Transaction
@@ -22,10 +28,11 @@ from framegate_proto.v1 import framegate_pb2 as pb
 class ProfileView:
     """A revision that is kept, and how many machines name its profile.
 
-    `problem` says why it does not count.
+    `kind`: the only machines that it is for, None for any. `problem` says why it does not count.
     """
 
     revision: ProfileRevision
+    kind: Kind | None
     in_force: bool
     devices: int
     problem: str = ""
@@ -143,4 +150,7 @@ def _kept(tx: Transaction, name: str, revision: int) -> ProfileRevision:
 def _view(tx: Transaction, kept: ProfileRevision) -> ProfileView:
     current = tx.profiles.in_force(kept.name)
     in_force = current is not None and current.revision == kept.revision
-    return ProfileView(kept, in_force, tx.devices.count(kept.name))
+    kind = None
+    with contextlib.suppress(FramegateError):  # a row that was edited has its `problem`
+        kind = kind_of_revision(kept)
+    return ProfileView(kept, kind, in_force, tx.devices.count(kept.name))

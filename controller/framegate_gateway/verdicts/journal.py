@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,6 +41,8 @@ class Journal:
         self.unanswered: Counter[str] = Counter()
         self.last_accept_ms = 0
         self.traffic = Traffic()
+        self.took: Callable[[float], None] = lambda _seconds: None
+        """Told how many seconds each inspection took."""
         self._frames: OrderedDict[str, KeptFrame] = OrderedDict()
         self._watchers: set[asyncio.Queue[tuple[Verdict, bytes]]] = set()
 

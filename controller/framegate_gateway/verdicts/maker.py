@@ -118,6 +118,7 @@ class VerdictMaker:
                 verdict, admitted.image, admitted.metadata.encoding, admitted.metadata.mask_version
             )
         self._journal.add(verdict, envelope, kept)
+        self._journal.took(took_ms / 1000)
         return envelope
 
     async def uninspected(

@@ -7,7 +7,7 @@ built and checked by `cryptography.x509.verification`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -29,8 +29,12 @@ from cryptography.x509.verification import (
 
 from framegate.errors import Malformed, Reason, Refused
 
-OID_ARC: Final = "2.25.166232602958797428473494274907401116522"
-"""Framegate's own arc, from a UUID (ITU-T X.667)."""
+OID_ARC: Final = "1.2.840.113556.1.8000.2554.32015.15386.23406.19501.39563.2043453.5004138"
+"""Framegate's own arc: a UUID in parts of at most 24 bits, under the arc that Microsoft keeps for
+that. Go reads no certificate with a larger part in an extended key usage.
+"""
+EARLIER_ARC: Final = "2.25.166232602958797428473494274907401116522"
+"""The same UUID in one piece (ITU-T X.667): in certificates made before; never in a new one."""
 
 
 UNREADABLE: Final = (
@@ -150,6 +154,16 @@ def request_key(der: bytes) -> ec.EllipticCurvePublicKey:
     return key
 
 
+def _numbers(usage: Iterable[x509.ObjectIdentifier]) -> list[str]:
+    """Of the Framegate purposes in `usage`: what stands below the arc, as it is written."""
+    return [
+        o.dotted_string.removeprefix(f"{arc}.")
+        for o in usage
+        for arc in (OID_ARC, EARLIER_ARC)
+        if o.dotted_string.startswith(f"{arc}.")
+    ]
+
+
 def verify_certificate(  # noqa: C901 - ordered steps, read best in one piece
     leaf: x509.Certificate,
     purpose: Purpose,
@@ -161,19 +175,19 @@ def verify_certificate(  # noqa: C901 - ordered steps, read best in one piece
 
     1. a chain of valid signatures, all alive at `now`, from `leaf` over `intermediates` to `root`;
        CAs are CAs;
-    2. the leaf's extended key usage names exactly one Framegate purpose, and it is `purpose`; every
-       issuing CA on the way that names purposes names this one (a device CA cannot make operators);
+    2. the leaf's extended key usage names exactly one Framegate purpose, in either arc, and it is
+       `purpose`; every issuing CA on the way that names purposes names this one (a device CA cannot
+       make operators);
     3. the leaf is no CA, its key is P-256, its common name is one string.
 
     Raises Refused (CERTIFICATE, or CERTIFICATE_EXPIRED where only its time is wrong).
     """
-    wanted = purpose.value
+    wanted = _numbers([purpose.value])
 
     def leaf_usage(
         _policy: Policy, _cert: x509.Certificate, usage: x509.ExtendedKeyUsage | None
     ) -> None:
-        named = [o for o in usage or () if o.dotted_string.startswith(OID_ARC + ".")]
-        if named != [wanted]:
+        if _numbers(usage or ()) != wanted:
             raise ValueError(f"extended key usage {purpose.name}")
 
     def not_a_ca(
@@ -191,7 +205,7 @@ def verify_certificate(  # noqa: C901 - ordered steps, read best in one piece
     def ca_usage(
         _policy: Policy, _cert: x509.Certificate, usage: x509.ExtendedKeyUsage | None
     ) -> None:
-        if usage is not None and wanted not in list(usage):
+        if usage is not None and wanted[0] not in _numbers(usage):
             raise ValueError(f"an issuing CA for {purpose.name}")
 
     ee = (

@@ -18,10 +18,12 @@ from typing import Any, Final, NamedTuple
 from framegate.eventlog.content import weakening
 from framegate.eventlog.parse import BootLog
 from framegate.eventlog.quirks import BY_TABLE
+from framegate.identity.names import Kind
 from framegate.ima.allowlist import STRONG, AllowedFile, allowlist_text, parse_allowlist
 from framegate.ima.entry import ImaEntry
 from framegate.ima.judge import BOOT_AGGREGATE, honest
 from framegate.ima.replay import IMA_PCR, require_one_pcr
+from framegate.profile.members import bad
 from framegate.profile.model import EventRule, SecureBoot, TextRule, VariableRule
 from framegate.profile.posture import Posture
 from framegate.profile.reading import (
@@ -54,8 +56,8 @@ _OS_IDS: Final = ("debian", "ubuntu")
 class Observation:
     """What one good machine showed.
 
-    Its boot log, IMA entries (empty: no IMA), posture, TPM firmware, and the quirks its replay
-    took.
+    Its boot log, IMA entries (empty: no IMA), posture, TPM firmware, the quirks its replay took,
+    and what it is enrolled as; None where nobody says.
     """
 
     log: BootLog
@@ -63,6 +65,7 @@ class Observation:
     posture: Posture | None = None
     tpm_firmware: int | None = None
     quirks: tuple[str, ...] = ()
+    kind: Kind | None = None
 
 
 class Learnt(NamedTuple):
@@ -86,24 +89,35 @@ def learn(
 
     An event is required where every machine has it. Machines must be of one model: a digest that
     only one of them has is allowed all the same. Quirks that take values of a profile's own
-    (`BY_TABLE`) are left to whoever writes those. Raises ValueError without machines,
-    EvidenceRejected (IMA_MALFORMED) for a list with entries of another PCR than 10.
+    (`BY_TABLE`) are left to whoever writes those. The profile is for the kind of machine that all
+    are; where one's is unknown, for any. Raises ValueError without machines, Malformed
+    (PROFILE_INVALID) for cameras beside gateways, EvidenceRejected (IMA_MALFORMED) for a list with
+    entries of another PCR than 10.
     """
     if not machines:
         raise ValueError("at least one machine")
     for machine in machines:
         require_one_pcr(machine.ima)
+    kind = _kind(machines)
     rules = _rules([read_boot_log(m.log, bank) for m in machines], bank)
     files = _files(machines, base)
     head = {
         "name": name,
         "version": version,
         "revision": revision,
+        **({"kind": kind.value} if kind is not None else {}),
         "description": description,
         "bank": HASH_NAME[bank],
         "pcrs": _pcrs(machines, with_ima=files is not None),
     }
     return Learnt(_toml(head, machines, rules, files), files.allowlist if files else b"")
+
+
+def _kind(machines: Sequence[Observation]) -> Kind | None:
+    kinds = {m.kind for m in machines}
+    if len(kinds - {None}) > 1:
+        raise bad("machines of one kind", " and ".join(sorted(k for k in kinds if k)))
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 # what all showed, as the profile's rules

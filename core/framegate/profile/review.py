@@ -191,6 +191,7 @@ def explain(profile: FirmwareProfile) -> list[str]:
         f"{profile.name} {profile.version}, revision"
         f" {profile.revision}{': ' + profile.description if profile.description else ''}"
     ]
+    lines.append(f"For {_kind(profile)}.")
     lines.append(
         f"A quote over {bank} PCR {', '.join(map(str, profile.selection.pcrs))}; the boot log must"
         " replay to exactly these."
@@ -268,6 +269,8 @@ def explain(profile: FirmwareProfile) -> list[str]:
 def diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
     """What `new` demands otherwise than `old`, in words; empty where they mean the same."""
     lines: list[str] = []
+    if old.kind != new.kind:
+        lines.append(f"is for {_kind(new)} instead of {_kind(old)}")
     if old.selection != new.selection:
         lines.append(
             f"quotes {new.selection.bank.name.lower()} PCR {_set(new.selection.pcrs)} instead of"
@@ -391,3 +394,7 @@ def _firmware(profile: FirmwareProfile) -> str:
         if profile.tpm_firmware is None
         else ", ".join(f"{v:016x}" for v in sorted(profile.tpm_firmware))
     )
+
+
+def _kind(profile: FirmwareProfile) -> str:
+    return f"{profile.kind}s alone" if profile.kind is not None else "machines of any kind"

@@ -129,7 +129,7 @@ class EvidenceRefused(Event):
         return "; ".join(self.reasons)
 
 
-@event("posture-changed", severity=Severity.INFORMATIONAL, seen_by=Audience.ZONE)
+@event("posture-changed", severity=Severity.INFORMATIONAL, seen_by=Audience.ZONE, routine=True)
 class PostureChanged(Event):
     """What a machine says of itself changed: its own word."""
 

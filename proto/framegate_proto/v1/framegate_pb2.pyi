@@ -2760,6 +2760,7 @@ class ProfileRow(_message.Message):
     IN_FORCE_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     revision: _builtins.int
@@ -2769,6 +2770,8 @@ class ProfileRow(_message.Message):
     in_force: _builtins.bool
     devices: _builtins.int
     problem: _builtins.str
+    kind: _builtins.str
+    """the only machines that it is for: camera, gateway; empty: any"""
     def __init__(
         self,
         *,
@@ -2781,10 +2784,11 @@ class ProfileRow(_message.Message):
         in_force: _builtins.bool = ...,
         devices: _builtins.int = ...,
         problem: _builtins.str = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_ms", b"added_ms", "devices", b"devices", "in_force", b"in_force", "name", b"name", "problem", b"problem", "revision", b"revision", "sha256", b"sha256", "signer", b"signer", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_ms", b"added_ms", "devices", b"devices", "in_force", b"in_force", "kind", b"kind", "name", b"name", "problem", b"problem", "revision", b"revision", "sha256", b"sha256", "signer", b"signer", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,6 +29,7 @@ from framegate_simulators.attack import (
     service,
     stores,
     structures,
+    watched,
 )
 from framegate_simulators.attack.controls import control
 from framegate_simulators.attack.expected import EXPECTED
@@ -42,7 +43,7 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 150), 153, 155)),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 150), 151, 153, 154, 155)),
 )
 """Every line of the threat list."""
 LAST: Final = ("N138", "N31", "N140", "N148")
@@ -65,6 +66,7 @@ MODULES: Final = (
     asked,
     crowds,
     reports,
+    watched,
     copies,
 )
 """Importing them registers their attempts."""
@@ -79,6 +81,7 @@ def run_campaign(
     rows: list[dict[str, Any]] = []
     provider = SilentProvider()
     with Plant(interval_s=60.0) as plant:
+        plant.metrics = {}
         plant.found_fleet()
         plant.start_controller("--oidc-issuer", provider.issuer, "--oidc-client-id", "framegate")
         plant.framegate("trust", "add-tpm-ca", plant.folder / "maker.pem")

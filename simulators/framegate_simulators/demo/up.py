@@ -5,6 +5,7 @@ in operator, a gateway, and one camera whose source never ends.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 import shutil
@@ -27,6 +28,7 @@ from framegate_simulators.plant.log_tail import LogTail
 from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.scraping import scrape_config
 from framegate_simulators.plant.site import Site
 
 INTERVAL_S: Final = 10.0
@@ -37,7 +39,9 @@ MAX_PATH: Final = 107 - len("/cam1/tpm.sock.ctrl")
 """A Unix socket's path has at most 107 bytes, and the longest here ends so."""
 MARK: Final = "framegate-try"
 """A file that says whose folder this is: nothing else is ever removed."""
-FIRST_VERDICT_S: Final = 40.0
+GATEWAY_S: Final = 60.0
+"""It begins with the model's known answers: two seconds, and many on a machine that is busy."""
+FIRST_VERDICT_S: Final = 60.0
 LOOK_S: Final = 0.5
 _COLOURS: Final = ("cyan", "magenta", "blue", "yellow", "green")
 
@@ -45,8 +49,11 @@ _COLOURS: Final = ("cyan", "magenta", "blue", "yellow", "green")
 class TryPlant:
     """The fleet in `folder`, made anew at each start. Use `run`."""
 
-    def __init__(self, folder: Path, rate: float, console: Console) -> None:
+    def __init__(
+        self, folder: Path, rate: float, console: Console, *, metrics: bool = False
+    ) -> None:
         self._folder, self._rate, self._console = folder.absolute(), rate, console
+        self._metrics = metrics
         self._over, self._raising = threading.Event(), True
 
     def run(self) -> None:
@@ -60,10 +67,13 @@ class TryPlant:
             Plant(interval_s=INTERVAL_S, folder=self._folder) as plant,
             plant.explained(),
         ):
+            if self._metrics:
+                plant.metrics = {}
             took_s = self._raise_fleet(plant)
             self._raising = False
             with LogTail(plant.logs, self._show):
                 self._say_what_next(took_s)
+                self._say_where_metrics_are(plant)
                 self._watch(plant)
         self._console.print(f"ended; logs are in {self._folder}/logs")
 
@@ -80,7 +90,7 @@ class TryPlant:
         plant.write_golden([1])
         plant.start_agent(gateway)
         plant.start_gateway(gateway)
-        wait_for("the gateway to serve", lambda: plant.ask("gateway", "status"))
+        wait_for("the gateway to serve", lambda: _serves(plant), GATEWAY_S)
         self._say("a camera joins")
         began = time.monotonic()
         plant.join(camera, plant.invite(camera))
@@ -116,6 +126,19 @@ In a second terminal, in this folder:
 What you see there is told in docs/tutorial/first-hour.md. Asked for a code of your authenticator:
 framegate-sim code {here}/authenticator. Everything is in {here}; Ctrl-C here ends it.
 """,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _say_where_metrics_are(self, plant: Plant) -> None:
+        if plant.metrics is None:
+            return
+        file = self._folder / "prometheus.yml"
+        file.write_text(scrape_config(plant.metrics))
+        self._console.print(
+            f"Metrics of {len(plant.metrics)} programs:\n\n"
+            f"    curl -s 127.0.0.1:{plant.metrics['controller']}/readyz?verbose\n"
+            f"    prometheus --config.file={os.path.relpath(file)}\n",
             highlight=False,
             soft_wrap=True,
         )
@@ -173,6 +196,12 @@ framegate-sim code {here}/authenticator. Everything is in {here}; Ctrl-C here en
                 elif path.name != MARK:
                     path.unlink()
             yield
+
+
+def _serves(plant: Plant) -> bool:
+    """Whether a gateway answers; one that has shown itself may not listen so far."""
+    told = plant.framegate("gateway", "status", "-o", "json", check=False)
+    return told.returncode == 0 and bool(json.loads(told.stdout))
 
 
 def _inspected(camera: Site) -> bool:

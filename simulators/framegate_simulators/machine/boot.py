@@ -23,6 +23,7 @@ from framegate.eventlog.content import (
     signature_list,
 )
 from framegate.eventlog.parse import EventType
+from framegate.identity.names import Kind
 from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 from framegate_simulators.machine.ima import allowlist_of, files_of
@@ -244,9 +245,10 @@ def _required(firmware: Firmware) -> list[str]:
 
 
 def profile_toml(firmware: Firmware, name: str, revision: int = 1) -> str:
-    """The firmware profile that this firmware satisfies; with `ima`, its allowlist is
-    `allowlist_of(model, release)`.
+    """The firmware profile that this firmware satisfies, for cameras alone where its model ends in
+    `-camera`, and so on; with `ima`, its allowlist is `allowlist_of(model, release)`.
     """
+    kinds = [k for k in Kind if firmware.model.endswith(f"-{k}")]
     pcrs = list(range(11 if firmware.ima else 10))
     lines = [
         (
@@ -258,6 +260,7 @@ def profile_toml(firmware: Firmware, name: str, revision: int = 1) -> str:
         f'name = "{name}"',
         f'version = "{firmware.version}"',
         f"revision = {revision}",
+        *(f'kind = "{kind}"' for kind in kinds),
         'description = "simulated: the images are made up"',
         'bank = "sha256"',
         f"pcrs = {pcrs}",

@@ -48,7 +48,8 @@ def line(age_s=0.5, taking=("mqtt",), refusing=()):
 
 def machine(device=CAM, state="trusted", **members):
     kind, zone, name = device.split(".")
-    return pb.DeviceSummary(device=device, kind=kind, zone=zone, name=name, state=state, **members)
+    given = {"result_remaining_ms": 20_000, **members}
+    return pb.DeviceSummary(device=device, kind=kind, zone=zone, name=name, state=state, **given)
 
 
 def screen(*facts, devices=None, waiting=()):

@@ -88,3 +88,22 @@ def test_made_pages_hold_no_commands_to_run(blocks):
 
 def test_the_repository_has_as_many_unrun_blocks_as_it_says(blocks):
     assert blocks.main() == 0
+
+
+def test_a_page_that_another_test_follows_is_not_run_here(blocks):
+    text = "<!-- blocks: by tests/unit/scripts/test_blocks.py -->\n\n    make x\n"
+    page = blocks.page_of("page.md", text)
+    assert page.by and not page.runs
+    with pytest.raises(blocks.Unreadable, match="a test that follows this page"):
+        blocks.page_of("page.md", text.replace("test_blocks", "no_such_test"))
+
+
+@pytest.mark.parametrize("text", ["{format: a (b), c}", "for a in b", "a 'b"])
+def test_a_block_that_no_shell_reads_is_told(blocks, text):
+    def page(said: str):
+        return blocks.page_of("page.md", f"{said}\n\n    {text}\n")
+
+    with pytest.raises(blocks.Unreadable, match="expected commands"):
+        blocks._require_shell(page(""))
+    blocks._require_shell(page("<!-- block: text -->"))
+    blocks._require_shell(page("<!-- block: unrun, nobody can -->"))

@@ -216,7 +216,7 @@ class EvidenceKept(Protocol):
         """
 
     def result(self, identifier: str) -> KeptResult | None:
-        """An affirming result by its id."""
+        """An affirming result by its id or the unique beginning of one, of six digits at least."""
 
     def add_result(self, result: KeptResult) -> None:
         """A new one."""

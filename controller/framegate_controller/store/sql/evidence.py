@@ -24,6 +24,8 @@ from framegate_controller.store.sql.rows import (
 )
 from framegate_controller.store.tables import evidence
 
+MIN_DIGITS: Final = 6
+"""Of an id that somebody typed: fewer are chance."""
 _EVIDENCE: Final = table_of(evidence.EvidenceRow)
 _RESULTS: Final = table_of(evidence.Result)
 _LOGS: Final = table_of(evidence.BootLogRow)
@@ -117,13 +119,14 @@ class SqlEvidence:
         collect(self._rows, before_ms, most)
 
     def result(self, identifier: str) -> KeptResult | None:
-        """By its id."""
-        row = self._rows.one(select(_RESULTS).where(_RESULTS.c.id == identifier))
-        return (
-            KeptResult(**{**row._mapping, "device": DeviceId(row.device)})
-            if row is not None
-            else None
-        )
+        """See `ports.EvidenceKept.result`."""
+        if len(identifier) < MIN_DIGITS:
+            return None
+        begins = _RESULTS.c.id.startswith(identifier, autoescape=True)
+        rows = self._rows.all(select(_RESULTS).where(begins).limit(2))
+        if len(rows) != 1:
+            return None
+        return KeptResult(**{**rows[0]._mapping, "device": DeviceId(rows[0].device)})
 
     def add_result(self, result: KeptResult) -> None:
         """A new one."""

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import EvidenceRejected, Malformed, Reason, Refused
 from framegate.identity.certificates import (
+    EARLIER_ARC,
+    OID_ARC,
     Purpose,
     from_ms,
     load_authorities,
@@ -127,7 +129,7 @@ def altered(keys, **changes):
     issuer = keys.issuing["device-ca"]
     key = ec.generate_private_key(changes.get("curve", ec.SECP256R1()))
     names = changes.get("names", ("camera.z.n",))
-    usages = changes.get("usages", (Purpose.DEVICE,))
+    usages = [getattr(u, "value", u) for u in changes.get("usages", (Purpose.DEVICE,))]
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n) for n in names]))
@@ -137,7 +139,7 @@ def altered(keys, **changes):
         .not_valid_before(NOW - timedelta(minutes=1))
         .not_valid_after(NOW + timedelta(minutes=3))
         .add_extension(x509.BasicConstraints(changes.get("ca", False), None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([u.value for u in usages]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(
             x509.SubjectAlternativeName([x509.DNSName("camera.plant.framegate")]), critical=False
         )
@@ -157,8 +159,22 @@ def altered(keys, **changes):
         {"curve": ec.SECP384R1()},
         {"usages": (Purpose.DEVICE, Purpose.GATEWAY)},
         {"ca": True},
+        {"usages": (Purpose.DEVICE, x509.ObjectIdentifier(f"{EARLIER_ARC}.1"))},
+        {"usages": (x509.ObjectIdentifier(f"{OID_ARC}.1.1"),)},
+        {"usages": (x509.ObjectIdentifier(f"{OID_ARC}1.1"),)},
+        {"usages": (x509.ObjectIdentifier(OID_ARC),)},
     ],
-    ids=["two names", "no name", "another curve", "two purposes", "a CA"],
+    ids=[
+        "two names",
+        "no name",
+        "another curve",
+        "two purposes",
+        "a CA",
+        "one purpose in both arcs",
+        "below a purpose",
+        "another arc that begins alike",
+        "the arc alone",
+    ],
 )
 def test_what_our_own_ca_should_not_have_signed(keys, changes):
     def verified(**how):
@@ -168,6 +184,42 @@ def test_what_our_own_ca_should_not_have_signed(keys, changes):
 
     assert verified().common_name == "camera.z.n"
     assert refused(lambda: verified(**changes)) == Reason.CERTIFICATE
+
+
+def earlier(purpose: Purpose) -> x509.ObjectIdentifier:
+    """`purpose` as certificates of before name it."""
+    number = purpose.value.dotted_string.removeprefix(f"{OID_ARC}.")
+    return x509.ObjectIdentifier(f"{EARLIER_ARC}.{number}")
+
+
+def test_certificates_of_the_earlier_arc_count_for_the_same_and_nothing_else(keys):
+    leaf = altered(keys, usages=(earlier(Purpose.DEVICE),))
+    root = keys.root.certificate
+    assert verify_certificate(leaf, Purpose.DEVICE, keys.intermediates, root, NOW)
+    for other in set(Purpose) - {Purpose.DEVICE}:
+        with pytest.raises(Refused):
+            verify_certificate(leaf, other, keys.intermediates, root, NOW)
+
+
+def test_what_an_issuing_ca_of_the_earlier_arc_makes_now_holds(keys):
+    """A fleet that was founded before: its CAs stay as they are until they rotate."""
+    ca, root, gone = keys.issuing["device-ca"], keys.root, altered(keys)
+    old = (
+        x509.CertificateBuilder()
+        .subject_name(ca.certificate.subject)
+        .issuer_name(root.certificate.subject)
+        .public_key(ca.certificate.public_key())
+        .serial_number(8)
+        .not_valid_before(NOW - timedelta(hours=1))
+        .not_valid_after(NOW + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(True, 0), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([earlier(Purpose.DEVICE)]), critical=False)
+        .sign(root.key, hashes.SHA256())
+    )
+    assert verify_certificate(gone, Purpose.DEVICE, (old,), root.certificate, NOW)
+    others = altered(keys, usages=(Purpose.GATEWAY,))
+    with pytest.raises(Refused):
+        verify_certificate(others, Purpose.GATEWAY, (old,), root.certificate, NOW)
 
 
 def test_times_that_no_clock_shows():

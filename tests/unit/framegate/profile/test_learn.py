@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import tomli_w
 
-from framegate.errors import Reason
+from framegate.errors import Malformed, Reason
 from framegate.eventlog import parse_boot_log
 from framegate.evidence.appraise import event_failures, secure_boot_failures
+from framegate.identity.names import Kind
 from framegate.ima import parse_ima
 from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist
 from framegate.profile.learn import Observation, learn
@@ -121,3 +122,27 @@ def test_a_revocation_list_that_cannot_be_read_is_known_by_its_digest():
     body = learn([Observation(parse_boot_log(boot_log(events)))], **HOW).profile
     assert "dbx_minimum" not in body["secure_boot"]
     assert any(e["pcr"] == 7 and "dbx" in e["name"] for e in body["event"])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kind"),
+    [
+        ((Kind.CAMERA, Kind.CAMERA), "camera"),
+        ((Kind.GATEWAY,), "gateway"),
+        ((Kind.CAMERA, None), None),
+        ((None,), None),
+    ],
+)
+def test_a_profile_is_for_what_all_machines_are(kinds, kind):
+    log = parse_boot_log(boot_log(measurements(Firmware("x"))))
+    machines = [Observation(log, kind=k) for k in kinds]
+    body = learn(machines, **HOW).profile
+    assert body["profile"].get("kind") == kind
+    assert parse_profile(tomli_w.dumps(body).encode()).kind == kind
+
+
+def test_cameras_beside_gateways_make_no_profile():
+    log = parse_boot_log(boot_log(measurements(Firmware("x"))))
+    with pytest.raises(Malformed) as caught:
+        learn([Observation(log, kind=k) for k in Kind], **HOW)
+    assert caught.value.failures[0].actual == "camera and gateway"

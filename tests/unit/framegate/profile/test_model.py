@@ -44,6 +44,10 @@ PROFILE = profile_toml(Firmware("simulated-camera"), "simulated-camera")
         ("[ima]", '[pcr_values]\n10 = ["00"]\n\n[ima]'),
         ("[ima]", '[ima]\nsigned = ["/opt/"]\nkeys = ["junk"]'),
         ("[ima]", '[ima]\nsigned = ["/opt/"]'),
+        ('kind = "camera"', 'kind = "robot"'),
+        ('kind = "camera"', 'kind = ""'),
+        ('kind = "camera"', "kind = 1"),
+        ('kind = "camera"', 'kinds = ["camera"]'),
     ],
 )
 def test_profiles_that_are_refused(old, new):

@@ -311,3 +311,11 @@ def test_words_of_user_space_are_explained_and_compared():
     said = "After boot, PCR 9 may go on with nvpcr-separator (NvPCRs)."
     assert said in explain(new) and said in diff(old, new)
     assert f"no longer: {said}" in diff(new, old)
+
+
+def test_what_a_profile_is_for_is_explained_and_told_where_it_changes():
+    old, new = parse_profile(PROFILE.encode()), PROFILE.replace('kind = "camera"\n', "")
+    assert "For cameras alone." in explain(old)
+    assert "For machines of any kind." in explain(parse_profile(new.encode()))
+    (line,) = diff(old, parse_profile(new.encode()))
+    assert line == "is for machines of any kind instead of cameras alone"

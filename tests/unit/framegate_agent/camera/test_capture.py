@@ -2,6 +2,7 @@
 
 import asyncio
 import http.server
+import io
 import json
 import logging
 import os
@@ -215,6 +216,37 @@ def test_a_name_is_looked_up_before_the_cage_is_closed():
     assert caged_source("rtsp://127.0.0.1:9/1").port == 9
     with pytest.raises(Unavailable, match="an address of the camera"):
         caged_source("rtsp://no-such-host.invalid/1")
+
+
+def _resolving(monkeypatch, *addresses):
+    kind = socket.SOCK_STREAM
+    told = [(socket.AF_UNSPEC, kind, 0, "", (address, 1)) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: told)
+
+
+def test_the_address_that_takes_a_connection_is_the_cameras(monkeypatch):
+    """A name with an IPv6 address first, where the camera listens on IPv4 alone."""
+
+    def only_there(address, timeout):
+        if address[0] != "127.0.0.1":
+            raise ConnectionRefusedError
+        asked.append((address, timeout > 0))
+        return io.BytesIO()
+
+    asked = []
+    _resolving(monkeypatch, "::1", "127.0.0.1")
+    monkeypatch.setattr(socket, "create_connection", only_there)
+    assert caged_source("rtsp://cam:9/1").source == "video:rtsp://127.0.0.1:9/1"
+    assert asked == [(("127.0.0.1", 9), True)]
+
+
+def test_where_no_address_answers_the_first_one_is_tried_and_told(monkeypatch):
+    def nobody(address, timeout):
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", nobody)
+    _resolving(monkeypatch, "::1", "127.0.0.1")
+    assert caged_source("rtsp://cam:9/1").source == "video:rtsp://[::1]:9/1"
 
 
 @pytest.mark.parametrize(

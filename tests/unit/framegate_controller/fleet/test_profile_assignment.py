@@ -8,12 +8,21 @@ from framegate.errors import Reason
 from framegate.machines.lifecycle import State
 from framegate_controller.events.notices import AttestNow, DeviceChanged
 from framegate_controller.fleet.profile_assignment import assign_profile
+from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.verbs.device_profiles import AssignProfile
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.machine.boot import Firmware, profile_toml
 from support.machine_changes import CAM, done
 from support.refusals import refused
 
-OTHER = "simulated-gateway"
+OTHER = "other-camera"
+
+
+@pytest.fixture(autouse=True)
+def other(bench):
+    """Another profile for cameras; one of a gateway's host is refused (`test_profile_kinds`)."""
+    with bench.store.writing() as tx:
+        add_profile(tx, bench.fleet.keys, profile_toml(Firmware(OTHER, ima=False), OTHER).encode())
 
 
 def test_a_trusted_machine_is_stale_until_it_satisfies_the_new_profile(trusted_camera):

@@ -37,7 +37,11 @@ def invited(bench, **members):
         ({"name": "a b"}, Reason.USAGE),
         ({"profile": "a b"}, Reason.USAGE),
         ({"profile": "none"}, Reason.PROFILE_MISSING),
-        ({"replaces": True, "kind": Kind.GATEWAY}, Reason.NOT_FOUND),
+        (
+            {"replaces": True, "kind": Kind.GATEWAY, "profile": "simulated-gateway"},
+            Reason.NOT_FOUND,
+        ),
+        ({"name": "cam2", "profile": "simulated-gateway"}, Reason.PROFILE_KIND),
         ({"replaces": True, "name": "cam2"}, Reason.NOT_FOUND),
     ],
 )
@@ -58,7 +62,7 @@ def test_a_ticket_that_did_not_reach_its_machine_is_taken_back_by_the_next(bench
         assert tx.tickets.get(sha256(b"c" * 16)) is None
         assert tx.tickets.get(sha256(b"d" * 16)).device == again
         assert tx.devices.get(again).state == State.INVITED
-    for other in ({"zone": "line-2"}, {"kind": Kind.GATEWAY}):
+    for other in ({"zone": "line-2"}, {"kind": Kind.GATEWAY, "profile": "simulated-gateway"}):
         with pytest.raises(Refused) as caught:
             invited(bench, name="cam9", code=b"e" * 16, **other)
         assert caught.value.reason == Reason.NAME_TAKEN
