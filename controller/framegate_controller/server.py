@@ -26,6 +26,7 @@ from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.fleet.strangers import StrangersRecord
+from framegate_controller.forwarding.forwarder import Forwarder
 from framegate_controller.joinport.messages import PortSetup, token_key
 from framegate_controller.joinport.relay import BACKLOG
 from framegate_controller.metrics.readings import ControllerMetrics
@@ -132,6 +133,7 @@ class Controller:
                 Chore("behaviour", READ_S, BehaviourRecord(self.store, settings.sites).read),
             ),
         )
+        self.forwarder = Forwarder(self.store, self.fleet.name, settings.state)
         self.metrics = ControllerMetrics(
             store=self.store,
             fleet=self.fleet,
@@ -194,6 +196,7 @@ class Controller:
         self._health.add_to(fleet)
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()
+        await self.forwarder.start()
         await fleet.start()
         self.join_port = self._joining(listener, pair)
         await self.join_port.start()
@@ -207,6 +210,7 @@ class Controller:
         await self._shown.aclose()
         if self.join_port is not None:
             await self.join_port.stop()
+        await self.forwarder.stop()
         await self.clockwork.stop()
         if self._server is not None:
             await self._server.stop(grace_s)

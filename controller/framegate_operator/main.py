@@ -74,6 +74,7 @@ _RIGHT: Final = (
             "evidence": "quotes, logs, files",
             "incident": "found, looked into",
             "kpi": "how soon, by the record",
+            "siem": "copies of the record",
         },
     ),
     (
@@ -115,6 +116,7 @@ _MODULES: Final = MappingProxyType(
         "replay": ("rollouts", "replay"),
         "result": ("results", "app"),
         "rollout": ("rollouts", "app"),
+        "siem": ("siem", "app"),
         "status": ("status", "status"),
         "top": ("top", "top"),
         "trust": ("fleet", "trust"),

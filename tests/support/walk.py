@@ -12,10 +12,12 @@ from framegate.errors import Reason
 from framegate.machines.lifecycle import State
 from framegate.machines.model import ModelState
 from framegate.machines.request import RequestKind
+from framegate.ocsf.logged import OcsfVersion
 from framegate.profile.model import PROFILE_TYPE
 from framegate.record.incident_events import IncidentOpened
 from framegate.registry.model import Model
 from framegate.registry.request import AccessRequest
+from framegate.registry.sink import Sink, SinkKind
 from framegate.signed.dsse import seal_envelope
 from framegate_controller.inspection.models import pin_model
 from framegate_controller.server import Controller
@@ -89,6 +91,17 @@ class Walk:
                 tx.models.put(model)
                 if state == ModelState.APPROVED:
                     pin_model(tx, fleet, "line-1", model, rollback=False)
+            tx.sinks.put(
+                Sink(
+                    name="walk",
+                    kind=SinkKind.WEBHOOK,
+                    address="http://127.0.0.1:9",
+                    channel="",
+                    version=OcsfVersion.V1_8,
+                    first=0,
+                    confirmed=0,
+                )
+            )
             tx.requests.put(
                 AccessRequest(
                     id="00000001",

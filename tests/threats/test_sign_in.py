@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from framegate.errors import FramegateError, Reason
-from framegate_controller.people import provider_http
+from framegate_controller import bounded_http
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.rpc.sign_in_threads import Lane, SignInThreads
 from framegate_controller.rpc.signin import PROVIDER, SignInService
@@ -189,7 +189,7 @@ class SlowIssuer:
 
 @pytest.fixture
 def slow_issuer():
-    issuer = SlowIssuer(b"x" * (provider_http.MAX_BODY + 1))
+    issuer = SlowIssuer(b"x" * (bounded_http.MAX_BODY + 1))
     yield issuer
     issuer.close()
 

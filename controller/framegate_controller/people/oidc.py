@@ -18,7 +18,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
-from framegate_controller.people.provider_http import bounded
+from framegate_controller.bounded_http import bounded
 from framegate_controller.store.shared.ceremonies import OpenFlow, Waiting
 
 FLOW_MS: Final = 600_000

@@ -18,6 +18,7 @@ from framegate_controller.rpc import (
     profiles,
     record,
     rollouts,
+    sinks,
     zones,
 )
 from framegate_controller.rpc.table import Rpc, StreamRpc
@@ -35,6 +36,7 @@ TABLE: Final[tuple[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any], ...]] = (
     *access.ROWS,
     *policy.ROWS,
     *record.ROWS,
+    *sinks.ROWS,
     *ca.ROWS,
     *incidents.ROWS,
 )

@@ -27,7 +27,7 @@ Sign-in has threads of its own, so that a flood of it delays nobody's attestatio
 seconds of work, and a shift that signs in at once, through one address, is fewer.
 """
 PROVIDER: Final = Lane("provider", threads=4, calls=16, calls_address=4)
-"""An OpenID provider takes the time it takes, up to `provider_http.TIMEOUT_S` a question.
+"""An OpenID provider takes the time it takes, up to `bounded_http.TIMEOUT_S` a question.
 
 Whoever waits for it waits among others who do, and holds up no password and no security key; one
 address cannot take every place.

@@ -11,11 +11,23 @@ from framegate.record import (  # noqa: F401
     incident_events,
     machine_events,
     people_events,
+    sink_events,
     site_events,
 )
-from framegate.record.event import Event, declared
+from framegate.record.event import Event, Severity, declared
+from framegate.record.machine_events import ALARMING
+from framegate.record.site_events import SITE_SEVERITIES
 
 
 def events() -> Mapping[str, type[Event]]:
     """Every event of the record by its name."""
     return declared()
+
+
+def severity_of(name: str) -> Severity:
+    """How much an event called so asks of people; as little as any for what is no event."""
+    known = declared().get(name)
+    if known is None:
+        return Severity.INFORMATIONAL
+    by_name: Mapping[str, Severity] = {**ALARMING, **SITE_SEVERITIES}
+    return by_name.get(name, known.DECLARED.severity)

@@ -11,7 +11,7 @@ from framegate.record.event import Audience, Event, Severity, event
 
 REPORT_KIND: Final = "report"
 """`kind` of the entry that a report itself leaves in the record."""
-_SEVERITIES: Final = MappingProxyType(
+SITE_SEVERITIES: Final = MappingProxyType(
     {
         FindingKind.KNOWN_ANSWER: Severity.HIGH,
         FindingKind.MODEL_REFUSED: Severity.HIGH,
@@ -50,7 +50,7 @@ class SiteFinding(Event):
 
     @property
     def severity(self) -> Severity:
-        return _SEVERITIES.get(self.finding.kind, self.DECLARED.severity)
+        return SITE_SEVERITIES.get(self.finding.kind, self.DECLARED.severity)
 
     @property
     def detail(self) -> str:

@@ -2486,6 +2486,177 @@ class ProveLogReply(_message.Message):
 Global___ProveLogReply: _TypeAlias = ProveLogReply  # noqa: Y015
 
 @_typing.final
+class SinkRow(_message.Message):
+    """Where the record is sent. Entries below `confirmed` were confirmed by the sink, or are dead letters; `failing_ms` is 0
+    where it does not fail. `confirms` says what its word is worth.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    OCSF_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    CONFIRMED_MS_FIELD_NUMBER: _builtins.int
+    FAILING_MS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
+    DEAD_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    ADDED_MS_FIELD_NUMBER: _builtins.int
+    CONFIRMS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    kind: _builtins.str
+    address: _builtins.str
+    channel: _builtins.str
+    ocsf: _builtins.str
+    first: _builtins.int
+    confirmed: _builtins.int
+    confirmed_ms: _builtins.int
+    failing_ms: _builtins.int
+    failures: _builtins.int
+    error: _builtins.str
+    silent: _builtins.bool
+    dead: _builtins.int
+    by: _builtins.str
+    added_ms: _builtins.int
+    confirms: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        address: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        ocsf: _builtins.str = ...,
+        first: _builtins.int = ...,
+        confirmed: _builtins.int = ...,
+        confirmed_ms: _builtins.int = ...,
+        failing_ms: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        error: _builtins.str = ...,
+        silent: _builtins.bool = ...,
+        dead: _builtins.int = ...,
+        by: _builtins.str = ...,
+        added_ms: _builtins.int = ...,
+        confirms: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_ms", b"added_ms", "address", b"address", "by", b"by", "channel", b"channel", "confirmed", b"confirmed", "confirmed_ms", b"confirmed_ms", "confirms", b"confirms", "dead", b"dead", "error", b"error", "failing_ms", b"failing_ms", "failures", b"failures", "first", b"first", "kind", b"kind", "name", b"name", "ocsf", b"ocsf", "silent", b"silent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SinkRow: _TypeAlias = SinkRow  # noqa: Y015
+
+@_typing.final
+class SinksReply(_message.Message):
+    """`size` is how many entries the record has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINKS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    @_builtins.property
+    def sinks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SinkRow]: ...
+    def __init__(
+        self,
+        *,
+        sinks: _abc.Iterable[Global___SinkRow] | None = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sinks", b"sinks", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SinksReply: _TypeAlias = SinksReply  # noqa: Y015
+
+@_typing.final
+class AddSinkRequest(_message.Message):
+    """`ocsf` is 1.8.0, 1.9.0 or empty; `channel` a topic or index, empty for the kind's own. From the first entry on; with
+    `from_now`, from the one that records this.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    OCSF_FIELD_NUMBER: _builtins.int
+    FROM_NOW_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    kind: _builtins.str
+    address: _builtins.str
+    channel: _builtins.str
+    ocsf: _builtins.str
+    from_now: _builtins.bool
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        address: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        ocsf: _builtins.str = ...,
+        from_now: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "channel", b"channel", "from_now", b"from_now", "kind", b"kind", "name", b"name", "ocsf", b"ocsf"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSinkRequest: _TypeAlias = AddSinkRequest  # noqa: Y015
+
+@_typing.final
+class SinkRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SinkRequest: _TypeAlias = SinkRequest  # noqa: Y015
+
+@_typing.final
+class TestSinkReply(_message.Message):
+    """The entry that the sink has to confirm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestSinkReply: _TypeAlias = TestSinkReply  # noqa: Y015
+
+@_typing.final
 class ZoneRow(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

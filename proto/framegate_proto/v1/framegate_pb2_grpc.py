@@ -1258,6 +1258,26 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveLogRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveLogReply.FromString,
                 _registered_method=True)
+        self.ListSinks = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListSinks',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SinksReply.FromString,
+                _registered_method=True)
+        self.AddSink = channel.unary_unary(
+                '/framegate_proto.v1.Operator/AddSink',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AddSinkRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRow.FromString,
+                _registered_method=True)
+        self.RemoveSink = channel.unary_unary(
+                '/framegate_proto.v1.Operator/RemoveSink',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRow.FromString,
+                _registered_method=True)
+        self.TestSink = channel.unary_unary(
+                '/framegate_proto.v1.Operator/TestSink',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.TestSinkReply.FromString,
+                _registered_method=True)
         self.ListZones = channel.unary_unary(
                 '/framegate_proto.v1.Operator/ListZones',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
@@ -1655,6 +1675,30 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSinks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddSink(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSink(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestSink(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListZones(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1993,6 +2037,26 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ProveLog,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveLogRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ProveLogReply.SerializeToString,
+            ),
+            'ListSinks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSinks,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SinksReply.SerializeToString,
+            ),
+            'AddSink': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddSink,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AddSinkRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRow.SerializeToString,
+            ),
+            'RemoveSink': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSink,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRow.SerializeToString,
+            ),
+            'TestSink': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestSink,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.TestSinkReply.SerializeToString,
             ),
             'ListZones': grpc.unary_unary_rpc_method_handler(
                     servicer.ListZones,
@@ -3647,6 +3711,114 @@ class Operator:
             '/framegate_proto.v1.Operator/ProveLog',
             framegate__proto_dot_v1_dot_framegate__pb2.ProveLogRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.ProveLogReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListSinks',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SinksReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddSink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/AddSink',
+            framegate__proto_dot_v1_dot_framegate__pb2.AddSinkRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SinkRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/RemoveSink',
+            framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SinkRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestSink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/TestSink',
+            framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.TestSinkReply.FromString,
             options,
             channel_credentials,
             insecure,

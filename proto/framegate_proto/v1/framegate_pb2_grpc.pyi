@@ -323,6 +323,10 @@ class OperatorStub:
     CloseIncident: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.CloseIncidentRequest, _framegate_pb2.IncidentReply]
     DeclareDrill: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeclareDrillRequest, _framegate_pb2.DrillReply]
     ProveLog: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ProveLogRequest, _framegate_pb2.ProveLogReply]
+    ListSinks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.SinksReply]
+    AddSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AddSinkRequest, _framegate_pb2.SinkRow]
+    RemoveSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.SinkRow]
+    TestSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.TestSinkReply]
     ListZones: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]
     SetZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]
     FreezeZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.FreezeZoneRequest, _framegate_pb2.ZoneRow]
@@ -395,6 +399,10 @@ class OperatorAsyncStub(OperatorStub):
     CloseIncident: _aio.UnaryUnaryMultiCallable[_framegate_pb2.CloseIncidentRequest, _framegate_pb2.IncidentReply]  # type: ignore[assignment]
     DeclareDrill: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeclareDrillRequest, _framegate_pb2.DrillReply]  # type: ignore[assignment]
     ProveLog: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ProveLogRequest, _framegate_pb2.ProveLogReply]  # type: ignore[assignment]
+    ListSinks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.SinksReply]  # type: ignore[assignment]
+    AddSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AddSinkRequest, _framegate_pb2.SinkRow]  # type: ignore[assignment]
+    RemoveSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.SinkRow]  # type: ignore[assignment]
+    TestSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.TestSinkReply]  # type: ignore[assignment]
     ListZones: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]  # type: ignore[assignment]
     SetZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
     FreezeZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.FreezeZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
@@ -824,6 +832,34 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.ProveLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.ProveLogReply, _abc.Awaitable[_framegate_pb2.ProveLogReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSinks(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SinksReply, _abc.Awaitable[_framegate_pb2.SinksReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AddSink(
+        self,
+        request: _framegate_pb2.AddSinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SinkRow, _abc.Awaitable[_framegate_pb2.SinkRow]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveSink(
+        self,
+        request: _framegate_pb2.SinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SinkRow, _abc.Awaitable[_framegate_pb2.SinkRow]]: ...
+
+    @_abc_1.abstractmethod
+    def TestSink(
+        self,
+        request: _framegate_pb2.SinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.TestSinkReply, _abc.Awaitable[_framegate_pb2.TestSinkReply]]: ...
 
     @_abc_1.abstractmethod
     def ListZones(

@@ -27,6 +27,7 @@ from framegate_simulators.attack import (
     people,
     reports,
     service,
+    sinks,
     stores,
     structures,
     watched,
@@ -43,7 +44,7 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 150), 151, 153, 154, 155)),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 152), 153, 154, 155)),
 )
 """Every line of the threat list."""
 LAST: Final = ("N138", "N31", "N140", "N148")
@@ -55,6 +56,7 @@ MODULES: Final = (
     enrolment,
     boot,
     service,
+    sinks,
     stores,
     gateway,
     frames,
@@ -68,6 +70,7 @@ MODULES: Final = (
     reports,
     watched,
     copies,
+    sinks,
 )
 """Importing them registers their attempts."""
 

@@ -115,6 +115,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N149": ("oldest went",),
         "N153": ("frame-frozen 1", "seal-refused 360"),
         "N155": ("wrong-role", "0 in the record"),
+        "N150": ("confirmed nothing", "missing at entry 3", "altered at entry 3"),
         "N151": ("0 of them in a label",),
         "N154": ("behaviour-noticed",),
     }

@@ -64,7 +64,7 @@ def bench_attestation(say: Callable[[str], None]) -> dict[str, Any]:
         return figures
 
 
-def _founded(state: Path, forges: list[Forge], maker: TpmMaker) -> tuple[FleetKeys, list[bytes]]:
+def founded(state: Path, forges: list[Forge], maker: TpmMaker) -> tuple[FleetKeys, list[bytes]]:
     """A fleet that invited one camera for each forge; its keys and the tickets' codes."""
     keys = found_controller(state)
     store = open_registry(state / "registry.db")
@@ -91,7 +91,7 @@ def _founded(state: Path, forges: list[Forge], maker: TpmMaker) -> tuple[FleetKe
 def _alone(state: Path) -> dict[str, Any]:
     maker = TpmMaker.found()
     forge = Forge(maker, Firmware(MODEL))
-    keys, (code,) = _founded(state, [forge], maker)
+    keys, (code,) = founded(state, [forge], maker)
     store = open_registry(state / "registry.db")
     fleet = Fleet(
         ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1"
@@ -182,7 +182,7 @@ class _Machine:
 def _through_the_port(state: Path) -> dict[str, Any]:
     maker = TpmMaker.found()
     forges = [Forge(maker, Firmware(MODEL)) for _ in range(CLIENTS)]
-    keys, codes = _founded(state, forges, maker)
+    keys, codes = founded(state, forges, maker)
     ready = state / "ready.json"
     argv = [
         sys.executable,

@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from framegate_simulators.bench.attestation import bench_attestation
 from framegate_simulators.bench.frames import bench_frames
@@ -20,8 +20,18 @@ from framegate_simulators.bench.issue import bench_issue
 from framegate_simulators.bench.line import bench_line
 from framegate_simulators.bench.people import bench_people
 from framegate_simulators.bench.plant import bench_plant
+from framegate_simulators.bench.sinks import bench_sinks
 from framegate_simulators.bench.strangers import bench_strangers
 from framegate_simulators.bench.verify import bench_alarms, bench_verify
+
+_TOLD: Final = {"frames": bench_frames, "line": bench_line}
+_TELLING: Final = {
+    "people": bench_people,
+    "attestation": bench_attestation,
+    "strangers": bench_strangers,
+    "sinks": bench_sinks,
+}
+"""Benchmarks that say themselves how they go on."""
 
 
 def main() -> None:
@@ -40,6 +50,7 @@ def main() -> None:
             "people",
             "attestation",
             "strangers",
+            "sinks",
             "plant",
         ],
     )
@@ -66,20 +77,15 @@ def main() -> None:
     if args.only in {None, "issue"}:
         result["issue"] = bench_issue()
         say(f"issue: {result['issue']}")
-    if args.only in {None, "frames"}:
-        result["frames"] = bench_frames(say)
-        say(f"frames: {result['frames']}")
+    for name, bench in _TOLD.items():
+        if args.only in {None, name}:
+            result[name] = bench(say)
+            say(f"{name}: {result[name]}")
     if args.only in {None, "inspection"}:
         result["inspection"] = bench_inspection(say)
-    if args.only in {None, "line"}:
-        result["line"] = bench_line(say)
-        say(f"line: {result['line']}")
-    if args.only in {None, "people"}:
-        result["people"] = bench_people(say)
-    if args.only in {None, "attestation"}:
-        result["attestation"] = bench_attestation(say)
-    if args.only in {None, "strangers"}:
-        result["strangers"] = bench_strangers(say)
+    for name, bench in _TELLING.items():
+        if args.only in {None, name}:
+            result[name] = bench(say)
     if args.only in {None, "plant"}:
         result |= bench_plant(say)
     (args.build / "bench.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -21,6 +21,7 @@ from framegate_controller.store.ports.machines import (
 )
 from framegate_controller.store.ports.people import People, Policies, Requests, SettingsKept, Zones
 from framegate_controller.store.ports.record import EntryQuery, LoggedEntry, RecordStore
+from framegate_controller.store.ports.sinks import Sinks
 from framegate_controller.store.ports.transaction import CONTROLLER, Moved, Store, Transaction
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Requests",
     "Rollouts",
     "SettingsKept",
+    "Sinks",
     "SpentChallenges",
     "Store",
     "Tickets",

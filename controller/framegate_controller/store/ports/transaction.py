@@ -23,6 +23,7 @@ from framegate_controller.store.ports.machines import (
 )
 from framegate_controller.store.ports.people import People, Policies, Requests, SettingsKept, Zones
 from framegate_controller.store.ports.record import RecordStore
+from framegate_controller.store.ports.sinks import Sinks
 
 CONTROLLER: Final = "controller"
 """The actor of what happens by itself."""
@@ -69,6 +70,7 @@ class Transaction(Protocol):
     receipts: Receipts
     reports: Reports
     log: RecordStore
+    sinks: Sinks
     settings: SettingsKept
 
     def record(self, event: Event, *, by: str = "") -> int:

@@ -31,6 +31,7 @@ from framegate_controller.store.sql.people import (
 )
 from framegate_controller.store.sql.reports import SqlReports
 from framegate_controller.store.sql.rows import Rows, table_of
+from framegate_controller.store.sql.sinks import SqlSinks
 from framegate_controller.store.tables import fleet
 
 _REVISION: Final = table_of(fleet.Revision)
@@ -73,6 +74,7 @@ class SqlTransaction:
         self._record = SqlRecord(rows, tail, now_ms)
         self.log: ports.RecordStore = self._record
         self.settings: ports.SettingsKept = SqlSettings(rows)
+        self.sinks: ports.Sinks = SqlSinks(rows)
         self._rows = rows
         self._after: list[Callable[[], object]] = []
         self._firmware_raised = False

@@ -12,9 +12,10 @@ from framegate_controller.store.tables import (
     machines,
     people,
     record,
+    sinks,
 )
 from framegate_controller.store.tables.base import Base
 
-DECLARED: Final = (evidence, firmware, fleet, inspection, machines, people, record)
+DECLARED: Final = (evidence, firmware, fleet, inspection, machines, people, record, sinks)
 """Imported for their declarations: the metadata has a table once its class exists."""
 METADATA: Final = Base.metadata

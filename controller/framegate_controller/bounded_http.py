@@ -1,6 +1,6 @@
-"""Asking an OpenID provider over HTTP: within a time, and no more than an answer's bytes.
+"""Asking others' servers over HTTP: within a time, and no more than an answer's bytes.
 
-A provider that is slow, or sends without end, costs a thread of its own a while and nothing else.
+A server that is slow, or sends without end, costs a thread of its own a while and nothing else.
 """
 
 from __future__ import annotations

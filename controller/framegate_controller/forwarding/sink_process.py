@@ -1,0 +1,82 @@
+"""A sink's process as the controller sees it: how it starts, and what it answers to a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from typing import Final, Self
+
+from framegate.errors import Malformed, Reason
+from framegate.registry.sink import SinkKind
+from framegate_controller.forwarding.cursor import NextBatch
+from framegate_controller.sinks.messages import (
+    LENGTH_BYTES,
+    MAX_MESSAGE,
+    Answer,
+    SinkSetup,
+    batch_message,
+)
+from framegate_host.child_process import inherited_environment, open_socket_of
+
+ANSWER_S: Final = 180.0
+"""For a batch: three times what a sink may take for one, as halves of it may be sent again."""
+_MODULE: Final = "framegate_controller.sinks.process"
+
+
+class SinkProcess:
+    """A running process of a sink."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process, self._reader, self._writer = process, reader, writer
+
+    @classmethod
+    async def spawn(cls, setup: SinkSetup) -> Self:
+        """Start one. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        number = theirs.fileno()
+        process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
+            [sys.executable, "-m", _MODULE, str(number)],
+            pass_fds=[number],
+            env=inherited_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=None if setup.kind == SinkKind.STDOUT else subprocess.DEVNULL,
+        )
+        theirs.close()
+        reader, writer = await open_socket_of(process, ours)
+        started = cls(process, reader, writer)
+        await started._send(setup.marshal())
+        return started
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def deliver(self, batch: NextBatch) -> Answer:
+        """Its answer to a batch. Raises OSError, EOFError, TimeoutError where it is gone or stuck,
+        Malformed for what is no answer to this batch.
+        """
+        async with asyncio.timeout(ANSWER_S):
+            await self._send(batch_message(batch.entries))
+            size = int.from_bytes(await self._reader.readexactly(LENGTH_BYTES), "big")
+            if size > MAX_MESSAGE:
+                raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_MESSAGE} bytes", size)
+            raw = await self._reader.readexactly(size)
+        return Answer.parse(raw, batch.first, len(batch.entries))
+
+    def end(self) -> None:
+        """End it: what it has not confirmed is sent again."""
+        self._writer.close()
+        self._process.kill()
+        self._process.wait()
+
+    async def _send(self, message: bytes) -> None:
+        self._writer.write(len(message).to_bytes(LENGTH_BYTES, "big") + message)
+        await self._writer.drain()

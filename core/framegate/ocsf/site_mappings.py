@@ -1,0 +1,103 @@
+"""What gateways and lines report, and incidents, in OCSF."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from framegate.findings.kinds import FindingKind
+from framegate.ocsf.classes import ENTITY, EVENT_LOG, FINDING, INCIDENT, OTHER
+from framegate.ocsf.logged import LoggedEvent
+from framegate.ocsf.mapping import FAILURE, SUCCESS, Mapped, device_of, maps, policy_entity
+from framegate.ocsf.techniques import attacks_of
+
+REPORTS: Final = "framegate-reports"
+
+
+@maps(*(kind.value for kind in FindingKind))
+def site_finding(event: LoggedEvent) -> Mapped:
+    """Something that a gateway or a line saw."""
+    reason, count = event.member("reason"), event.member("count")
+    attacks = attacks_of((reason,))
+    finding: dict[str, Any] = {
+        "uid": event.uid,
+        "title": event.name,
+        "desc": event.text("detail"),
+        "types": [reason or event.name],
+        "analytic": {"type_id": 1, "type": "Rule", "name": event.name},
+        **({"attacks": attacks} if attacks else {}),
+    }
+    attributes = {"finding_info": finding, "status_id": 1, "status": "New"}
+    again = {"count": int(count)} if count.isdecimal() else {}
+    return Mapped(FINDING, 1, attributes | again)
+
+
+def _incident(event: LoggedEvent, activity: int, status: int) -> Mapped:
+    number = event.member("incident") or str(event.index)
+    assignee = event.member("assignee")
+    finding = {"uid": number, "title": event.member("title") or f"incident {number}"}
+    attributes: dict[str, Any] = {
+        "finding_info_list": [finding],
+        "status_id": status,
+        "status": {1: "New", 2: "In Progress", 5: "Closed"}[status],
+        "assignee_group": {"name": "security"},
+        **({"assignee": {"name": assignee, "uid": assignee, "type_id": 1}} if assignee else {}),
+    }
+    if status == 5:
+        attributes["status_detail"] = event.member("verdict")
+    return Mapped(INCIDENT, activity, attributes)
+
+
+@maps("incident-opened")
+def incident_opened(event: LoggedEvent) -> Mapped:
+    """An incident was opened."""
+    return _incident(event, 1, 1)
+
+
+@maps("incident-linked", "incident-step", "incident-noted", "incident-assigned")
+def incident_changed(event: LoggedEvent) -> Mapped:
+    """Somebody, or the record, went on with one."""
+    return _incident(event, 2, 2)
+
+
+@maps("incident-closed")
+def incident_closed(event: LoggedEvent) -> Mapped:
+    """One is over."""
+    return _incident(event, 3, 5)
+
+
+@maps("drill-declared")
+def drill_declared(event: LoggedEvent) -> Mapped:
+    """What is found for a while is a drill."""
+    return Mapped(ENTITY, 10, {"entity": policy_entity("drill"), **SUCCESS})
+
+
+def _report(event: LoggedEvent, activity: int, other: str = "", failed: str = "") -> Mapped:
+    status = FAILURE | {"status_detail": failed} if failed else dict(SUCCESS)
+    return Mapped(EVENT_LOG, activity, {"log_name": REPORTS, **status}, other=other)
+
+
+@maps("report-store-new", "report-resumed")
+def reports_began(event: LoggedEvent) -> Mapped:
+    """Reports come, or come again."""
+    return _report(event, 6)
+
+
+@maps("report-withheld")
+def reports_withheld(event: LoggedEvent) -> Mapped:
+    """None came for long."""
+    return _report(event, 7, failed="withheld")
+
+
+@maps("report-refused")
+def report_refused(event: LoggedEvent) -> Mapped:
+    """One was forged, cut or forked."""
+    return _report(event, OTHER, other="Refuse", failed=event.member("reason") or "refused")
+
+
+@maps("report")
+def report_kept(event: LoggedEvent) -> Mapped:
+    """A report came into the record."""
+    reporter = event.text("reporter") or event.text("actor")
+    about = {"device": device_of(reporter)} if reporter else {}
+    mapped = _report(event, OTHER, other="Append")
+    return Mapped(mapped.kind, OTHER, {**mapped.attributes, **about}, other="Append")
