@@ -29,5 +29,8 @@ def severity_of(name: str) -> Severity:
     known = declared().get(name)
     if known is None:
         return Severity.INFORMATIONAL
-    by_name: Mapping[str, Severity] = {**ALARMING, **SITE_SEVERITIES}
+    by_name: Mapping[str, Severity] = {
+        **ALARMING,
+        **{kind.value: severity for kind, severity in SITE_SEVERITIES.items()},
+    }
     return by_name.get(name, known.DECLARED.severity)
