@@ -33,6 +33,7 @@ from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
+from framegate_controller.playbooks.engine import Engine
 from framegate_controller.record.behaviour import BehaviourRecord
 from framegate_controller.record.counts import EventCounts
 from framegate_controller.record.reports import ReportDesk
@@ -85,6 +86,8 @@ SERVER_OPTIONS: Final = (
 )
 READ_S: Final = 1.0
 """Between two looks at what is new in the record: how late its counters and findings are."""
+PLAYBOOKS_S: Final = 0.1
+"""How often playbooks look whether the record grew: most of what they take to answer."""
 NAME: Final = "controller-1"
 """What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
@@ -192,6 +195,7 @@ class Controller:
         rpc.add_FleetServicer_to_server(machines, fleet)
         rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
         self._health.add_to(fleet)
+        self.clockwork.also(Chore("playbooks", PLAYBOOKS_S, Engine(desk).look))
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()
         await fleet.start()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from framegate.errors import Reason
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State
@@ -72,11 +76,14 @@ class StrangersRefused(Event):
         return f"{self.count} times {self.reason[:64]!a} for {self.source[:64]!a}"
 
 
-_ALARMING = {
-    Edge.CONTRADICTED: Severity.HIGH,
-    Edge.QUARANTINE: Severity.HIGH,
-    Edge.LATE: Severity.LOW,
-}
+ALARMING: Final[Mapping[str, Severity]] = MappingProxyType(
+    {
+        Edge.CONTRADICTED: Severity.HIGH,
+        Edge.QUARANTINE: Severity.HIGH,
+        Edge.LATE: Severity.LOW,
+    }
+)
+"""Edges that ask more of people than others do, by the event's name."""
 
 
 @event(*(e.value for e in Edge), severity=Severity.INFORMATIONAL, seen_by=Audience.ZONE)
@@ -94,7 +101,7 @@ class DeviceMoved(Event):
 
     @property
     def severity(self) -> Severity:
-        return _ALARMING.get(self.edge, self.DECLARED.severity)
+        return ALARMING.get(self.edge, self.DECLARED.severity)
 
     @property
     def detail(self) -> str:

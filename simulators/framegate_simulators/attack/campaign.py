@@ -25,6 +25,7 @@ from framegate_simulators.attack import (
     line,
     models,
     people,
+    playbooks,
     reports,
     service,
     stores,
@@ -43,7 +44,7 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 150), 151, 153, 154, 155)),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 150), *range(151, 156))),
 )
 """Every line of the threat list."""
 LAST: Final = ("N138", "N31", "N140", "N148")
@@ -65,6 +66,7 @@ MODULES: Final = (
     people,
     asked,
     crowds,
+    playbooks,
     reports,
     watched,
     copies,

@@ -29,6 +29,7 @@ from framegate_controller.store.sql.people import (
     SqlSettings,
     SqlZones,
 )
+from framegate_controller.store.sql.playbooks import SqlPlaybooks
 from framegate_controller.store.sql.reports import SqlReports
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import fleet
@@ -73,6 +74,7 @@ class SqlTransaction:
         self._record = SqlRecord(rows, tail, now_ms)
         self.log: ports.RecordStore = self._record
         self.settings: ports.SettingsKept = SqlSettings(rows)
+        self.playbooks: ports.Playbooks = SqlPlaybooks(rows)
         self._rows = rows
         self._after: list[Callable[[], object]] = []
         self._firmware_raised = False

@@ -11,10 +11,11 @@ from framegate_controller.store.tables import (
     inspection,
     machines,
     people,
+    playbooks,
     record,
 )
 from framegate_controller.store.tables.base import Base
 
-DECLARED: Final = (evidence, firmware, fleet, inspection, machines, people, record)
+DECLARED: Final = (evidence, firmware, fleet, inspection, machines, people, playbooks, record)
 """Imported for their declarations: the metadata has a table once its class exists."""
 METADATA: Final = Base.metadata
