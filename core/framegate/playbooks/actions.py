@@ -79,7 +79,7 @@ NATURES: Final[Mapping[Action, Nature]] = MappingProxyType(
             On.ZONE,
             "model.rollback",
             "promote",
-            "framegate model promote MODEL --zone {target}",
+            "framegate model promote DIGEST {target}",
             contains=True,
         ),
         Action.KEEP_EVIDENCE: Nature(

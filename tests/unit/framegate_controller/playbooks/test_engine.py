@@ -13,7 +13,7 @@ from framegate.access.caller import PLAYBOOK_PREFIX
 from framegate.errors import FramegateError, Reason
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event as Edge
-from framegate.playbooks.actions import NATURES, Action
+from framegate.playbooks.actions import NATURES, Action, undo_command
 from framegate.playbooks.parse import parse_playbook
 from framegate.playbooks.planner import InForce
 from framegate.record.machine_events import EvidenceRefused
@@ -27,6 +27,7 @@ from framegate_controller.playbooks.engine import (
 from framegate_controller.record.playbooks import Replay
 from framegate_controller.store.database import Database, _engine
 from framegate_controller.verbs.playbooks import SimulatePlaybook
+from support.paths import ROOT
 from support.playbooks import HOLD, desk_of, playbook_toml
 
 TWO = playbook_toml(do=("quarantine", "attest-now", "notify", "open-incident"), devices=2)
@@ -290,6 +291,15 @@ def test_each_action_has_an_undo_or_says_why_not():
     assert set(NATURES) == set(Action)
     for nature in NATURES.values():
         assert bool(nature.undo) == bool(nature.command) != bool(nature.why_not)
+
+
+def test_the_command_that_undoes_an_action_is_one_that_exists():
+    pages = (ROOT / "docs/reference/cli/framegate.md").read_text()
+    for action, nature in NATURES.items():
+        for kind in ("camera", "gateway"):
+            command = undo_command(action, f"{kind}.line-1.x")
+            noun_and_verb = " ".join(command.split()[:3])
+            assert not nature.undo or f"### {noun_and_verb}\n" in pages, command
 
 
 def test_a_model_is_not_rolled_back_where_there_is_no_earlier_one(response):
