@@ -126,9 +126,11 @@ class Tell(Verb[None]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[None]:
         """See `Verb.run`."""
+        aimed = Aim("playbook.tell", target=self.about)
         event = IncidentWanted if self.action == Action.OPEN_INCIDENT else PlaybookNotice
         tx.record(
             event(
+                device=aimed.device,
                 playbook=call.caller.name,
                 trigger=self.trigger,
                 about=self.about,

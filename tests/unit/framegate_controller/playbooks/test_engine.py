@@ -16,8 +16,9 @@ from framegate.machines.lifecycle import Event as Edge
 from framegate.playbooks.actions import NATURES, Action, undo_command
 from framegate.playbooks.parse import parse_playbook
 from framegate.playbooks.planner import InForce
-from framegate.record.machine_events import EvidenceRefused
+from framegate.record.machine_events import EvidenceAsked, EvidenceRefused
 from framegate.record.people_events import FactorFailed
+from framegate_controller.clockwork.incidents import IncidentFollower
 from framegate_controller.playbooks.engine import (
     BATCH,
     QUIET_MS,
@@ -300,6 +301,18 @@ def test_the_command_that_undoes_an_action_is_one_that_exists():
             command = undo_command(action, f"{kind}.line-1.x")
             noun_and_verb = " ".join(command.split()[:3])
             assert not nature.undo or f"### {noun_and_verb}\n" in pages, command
+
+
+def test_an_incident_that_a_playbook_wants_is_opened_about_the_machine(response):
+    camera = response.cameras(2)[0]
+    follower = IncidentFollower(response.store)
+    follower.follow()
+    response.enable(playbook_toml(do=("open-incident",), when='event = ["attest-now"]'))
+    response.event(EvidenceAsked(device=camera, why="r"), by="operator.vera")
+    response.settle()
+    follower.follow()
+    (opened,) = response.entries("incident-opened")
+    assert opened["members"]["about"] == camera
 
 
 def test_a_model_is_not_rolled_back_where_there_is_no_earlier_one(response):
