@@ -40,6 +40,8 @@ from framegate_proto.asked import content_of
 from framegate_proto.v1 import framegate_pb2 as pb
 
 CURSOR: Final = "playbooks-read"
+AT_ONCE: Final = 200
+"""Entries answered before their steps are done: a storm's first are not behind its last."""
 BATCH: Final = 50
 """Steps done in one look: machines and gateways hear of them before the next are begun."""
 STEP_LIFE_MS: Final = 600_000
@@ -71,32 +73,34 @@ class Engine:
 
     def look(self) -> tuple[Notice, ...]:
         """Read what is new, do what is planned, hear what was decided, and ask for the rest."""
-        try:
-            self._follow()
-        except Exception:
-            self._replay = None  # it may have taken in what was not committed
-            raise
+        told: tuple[Notice, ...] = ()
+        more = True
+        while more:  # what a storm's beginning calls for is done before its end is read
+            try:
+                more = self._follow()
+            except Exception:
+                self._replay = None  # it may have taken in what was not committed
+                raise
+            told += self._do()
         self._decided()
-        told = self._do()
         self._ask()
         return told
 
-    def _follow(self) -> None:
-        """Plan what new entries call for."""
+    def _follow(self) -> bool:
+        """Plan what the next entries call for; whether there are more."""
         if self._replay is None:
             self._replay, self._read = self._caught_up()
-        while True:
-            with self._store.reading() as tx:
-                until = min(tx.log.size(), self._read + CHUNK)
-                runs = self._replay.read(tx, self._read, until)
-            if runs:
-                with self._store.writing() as tx:
-                    for run in runs:
-                        _plan(tx, run)
-                    tx.settings.put(CURSOR, str(until))
-            self._read, before = until, self._read
-            if until - before < CHUNK:
-                return
+        with self._store.reading() as tx:
+            size = tx.log.size()
+            until = min(size, self._read + AT_ONCE)
+            runs = self._replay.read(tx, self._read, until)
+        if runs:
+            with self._store.writing() as tx:
+                for run in runs:
+                    _plan(tx, run)
+                tx.settings.put(CURSOR, str(until))
+        self._read = until
+        return until < size
 
     def _caught_up(self) -> tuple[Replay, int]:
         """The record up to where it was answered, read again for what it says of the fleet. A
