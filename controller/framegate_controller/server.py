@@ -24,6 +24,7 @@ from framegate_controller.clockwork.run import clockwork_of
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.fleet.attestation import Verifier, VerifierState
+from framegate_controller.fleet.join_port_restarts import RestartsRecord
 from framegate_controller.fleet.strangers import StrangersRecord
 from framegate_controller.joinport.messages import PortSetup, token_key
 from framegate_controller.joinport.relay import BACKLOG
@@ -57,7 +58,7 @@ from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
-from framegate_host.private_files import state_folder
+from framegate_host.private_files import closed_folder, state_folder
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 64
@@ -97,8 +98,11 @@ class Controller:
     def __init__(self, settings: ControllerSettings) -> None:
         """Raises Unavailable where there are no keys, Refused where record or policy is missing."""
         self.settings = settings
-        ring = FolderKeyRing(load_fleet(settings.state / "keys", settings.passphrase_file))
         state_folder(settings.state)
+        keys = settings.state / "keys"
+        if keys.is_dir():  # without one, what follows says how it is made
+            closed_folder(keys)
+        ring = FolderKeyRing(load_fleet(keys, settings.passphrase_file))
         self.store = open_registry(settings.state / "registry.db")
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)
@@ -187,6 +191,7 @@ class Controller:
             calls=passed_calls(join, people),
             known=KnownAtPort(self.store).now,
             refused=partial(record_refusals, StrangersRecord(self.store)),
+            restarted=RestartsRecord(self.store).add,
         )
         return JoinPort(listener, setup, behind)
 

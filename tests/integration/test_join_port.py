@@ -1,6 +1,7 @@
 """N130, N131, N132: the join port is a process of its own, and what strangers do ends there."""
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -22,8 +23,10 @@ from framegate_controller.joinport.limits import (
     MAX_MESSAGE_BYTES,
     MEMORY_BYTES,
 )
+from framegate_controller.rpc import joinport
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
+from framegate_controller.store.ports import EntryQuery
 from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -31,6 +34,7 @@ from framegate_simulators.bench.strangers import LOADS, Scene, measure
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
 from support.fleet_port import channel, invited
+from support.waiting import until
 
 WAIT_S = 20.0
 
@@ -172,6 +176,42 @@ async def test_n130_when_the_process_dies_another_takes_its_place(controller, ma
             except grpc.aio.AioRpcError:
                 assert asyncio.get_running_loop().time() < deadline
     assert reply.state == "trusted" and running.join_port.pid not in {0, first}
+
+
+async def test_n130_when_the_process_stands_still_another_takes_its_place(
+    controller, maker, monkeypatch
+):
+    """It is alive and answers nobody; what was stopped ends by SIGKILL alone."""
+    monkeypatch.setattr(joinport, "MISSED_BEATS", 1)
+    running, fleet = controller
+    forge = invited(running, maker, Kind.CAMERA, "cam1", "z")
+    first = running.join_port.pid
+    os.kill(first, signal.SIGKILL)  # the next one is given the patience of this test
+    await until(lambda: running.join_port.pid not in {0, first})
+    still = running.join_port.pid
+    await until(lambda: running.join_port.beats > 0)
+    os.kill(still, signal.SIGSTOP)
+    await until(lambda: running.join_port.pid not in {0, still})
+    await until(lambda: running.join_port.beats > 0)
+    async with channel(running, fleet, None, running.join_address) as opened:
+        stub = rpc.JoinStub(opened)
+        state, mac, evidence = await begun(running, fleet, forge, b"c" * 16, stub)
+        reply = await stub.Complete(evidence_parts(state, mac, evidence), timeout=WAIT_S)
+    assert reply.state == "trusted"
+    with pytest.raises(ProcessLookupError):
+        os.kill(still, 0)
+    told = await asyncio.to_thread(restarts, running)
+    assert [t["detail"] for t in told] == [joinport.ENDED], (
+        "what follows within a minute is counted"
+    )
+
+
+def restarts(running: Controller) -> list[dict]:
+    """What the record says of them."""
+    query = EntryQuery(event="join-port-restarted", device="")
+    with running.store.reading() as tx:
+        entries = tx.log.entries(query, first=0, below=tx.log.size(), most=10)
+    return [json.loads(e.entry) for e in entries]
 
 
 async def test_n130_the_process_ends_with_its_controller(tmp_path):

@@ -18,7 +18,7 @@ import grpc
 from framegate_controller.joinport import limits
 from framegate_controller.joinport.connections import Connections
 from framegate_controller.joinport.controller_line import ControllerLine
-from framegate_controller.joinport.messages import MAX_TO_PORT, READY, REFUSALS, PortSetup
+from framegate_controller.joinport.messages import BEAT, MAX_TO_PORT, READY, REFUSALS, PortSetup
 from framegate_controller.joinport.refusals import RefusalCount
 from framegate_controller.joinport.relay import Relay
 from framegate_controller.joinport.service import Edge, JoinEdge, SignInEdge
@@ -72,10 +72,12 @@ async def serve(listener: socket.socket, line_socket: socket.socket) -> None:
         answers = tasks.create_task(_until_gone(line))
         relaying = tasks.create_task(Relay(connections, port).serve(listener))
         reporting = tasks.create_task(_report(refusals, line))
+        beating = tasks.create_task(_beat(line))
         await line.tell(READY)
         await answers
         relaying.cancel()
         reporting.cancel()
+        beating.cancel()
         await server.stop(0)
 
 
@@ -94,6 +96,13 @@ def _server(edge: Edge, setup: PortSetup) -> tuple[grpc.aio.Server, int]:
     server.add_generic_rpc_handlers((SignInEdge(edge, under_way).handler(),))
     credentials = grpc.ssl_server_credentials([(setup.key, setup.chain)])
     return server, server.add_secure_port("127.0.0.1:0", credentials)
+
+
+async def _beat(line: ControllerLine) -> None:
+    """Say that this loop turns: a process that is alive and stands still is of no use."""
+    while True:
+        await line.tell(BEAT)
+        await asyncio.sleep(limits.BEAT_S)
 
 
 async def _report(refusals: RefusalCount, line: ControllerLine) -> None:
