@@ -26,6 +26,7 @@ from framegate.signed.dsse import (
     strict_json,
     verify_envelope,
 )
+from framegate.wire import NO_MODEL
 
 MAX_GRANT_TTL_S: Final = 120
 """A camera seals for a gateway no longer than this on one word of the controller."""
@@ -213,8 +214,8 @@ def verify_verdict(
     """A verdict that may be acted on.
 
     1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has
-       none and a model, UNINSPECTED a reason; of what was inspected it was `MIN_INSPECTED` percent
-       of the picture or more;
+       none, both a model that is one, UNINSPECTED a reason; of what was inspected it was
+       `MIN_INSPECTED` percent of the picture or more;
     6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's
        certificate names the gateway it claims to be of. Raises Malformed or Refused (VERDICT). An
        expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
@@ -231,7 +232,9 @@ def verify_verdict(
     ):  # 5
         raise Refused.of(Reason.VERDICT, "an outcome with what belongs to it", verdict.outcome)
     if verdict.outcome != Outcome.UNINSPECTED and not (
-        verdict.model_sha256 and verdict.input_sha256 and verdict.golden_sha256
+        verdict.model_sha256 not in {"", NO_MODEL.hex()}
+        and verdict.input_sha256
+        and verdict.golden_sha256
     ):
         raise Refused.of(Reason.VERDICT, "digests of model, frame and golden image", "none")
     least, most = (0, 0) if verdict.outcome == Outcome.UNINSPECTED else (MIN_INSPECTED, 100)
