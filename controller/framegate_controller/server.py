@@ -26,6 +26,7 @@ from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.fleet.join_port_restarts import RestartsRecord
 from framegate_controller.fleet.strangers import StrangersRecord
+from framegate_controller.joinport.limits import HANDSHAKE_MS
 from framegate_controller.joinport.messages import PortSetup, token_key
 from framegate_controller.joinport.relay import BACKLOG
 from framegate_controller.people.authority import Authority
@@ -34,6 +35,10 @@ from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
+from framegate_controller.rpc.fleet_front import (
+    MAX_CONNECTIONS as MAX_FLEET_CONNECTIONS,
+)
+from framegate_controller.rpc.fleet_front import FleetFront, ThroughFront
 from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.joinport import (
     Behind,
@@ -64,7 +69,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 MAX_STREAMS: Final = 64
 """Concurrent calls on one connection; an agent has three."""
 DESCRIPTORS: Final = 8_192
-"""A connection for every machine and person of a large plant, and the store's files."""
+"""Three for each connection to the fleet port, and the store's files."""
 MAX_HEADERS: Final = 16 * 1024
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_EVIDENCE_BYTES + 64 * 1024),
@@ -72,10 +77,12 @@ SERVER_OPTIONS: Final = (
     ("grpc.max_concurrent_streams", MAX_STREAMS),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
-    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
 )
+LOOPBACK: Final = "127.0.0.1"
+"""Where the fleet port's server is, behind what counts connections."""
 NAME: Final = "controller-1"
 """What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
@@ -131,6 +138,8 @@ class Controller:
         )
         self._server: grpc.aio.Server | None = None
         self.join_port: JoinPort | None = None
+        self.front: FleetFront | None = None
+        self.inner_port = 0
 
     @property
     def join_address(self) -> str:
@@ -148,12 +157,15 @@ class Controller:
         """
         require_descriptors(DESCRIPTORS, "the fleet port")
         at, pair = self.settings, self._server_pair()
-        fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS)
-        fleet_port = _bind(fleet, f"{at.host}:{at.fleet_port}", self._credentials(pair))
+        fleet_listener = _listen(at.host, at.fleet_port)
+        front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
+        through = (ThroughFront(front.connections),)
+        fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=through)
+        self.inner_port = _bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
         listener = _listen(at.host, at.join_port)
         addresses = Addresses(
             join=f"{at.advertised}:{listener.getsockname()[1]}",
-            fleet=f"{at.advertised}:{fleet_port}",
+            fleet=f"{at.advertised}:{fleet_listener.getsockname()[1]}",
             server_name=f"controller.{self.fleet.name}.framegate",
         )
         self.fleet = replace(self.fleet, addresses=addresses)
@@ -163,6 +175,7 @@ class Controller:
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()
         await fleet.start()
+        front.start(self.inner_port)
         self.join_port = self._joining(listener, pair)
         await self.join_port.start()
 
@@ -173,6 +186,8 @@ class Controller:
         await self.clockwork.stop()
         if self._server is not None:
             await self._server.stop(grace_s)
+        if self.front is not None:
+            await self.front.stop()
         await asyncio.to_thread(self.store.close)
 
     def _joining(self, listener: socket.socket, pair: ServerPair) -> JoinPort:

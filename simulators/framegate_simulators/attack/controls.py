@@ -46,6 +46,8 @@ inspected by the running gateway; a sound part passes the running line, from tri
 PATIENCE_S: Final = 30.0
 """What counts everybody together may tell a sound machine to wait some seconds, and it does."""
 PAUSE_S: Final = 2.0
+WAIT: Final = ("too-many-tries", "wait for a new grant")
+"""What tells a sound machine to come again: so many came, or the gateway has just changed keys."""
 
 
 def control(t: Target, name: str) -> str:
@@ -54,7 +56,7 @@ def control(t: Target, name: str) -> str:
     with t.elsewhere():
         while True:
             said = _served(t, name)
-            if "too-many-tries" not in said or time.monotonic() > end_s:
+            if not any(w in said for w in WAIT) or time.monotonic() > end_s:
                 return said
             time.sleep(PAUSE_S)
 
