@@ -5,7 +5,9 @@ TLS), and its rooms.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+import time
 from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -83,6 +85,11 @@ SERVER_OPTIONS: Final = (
 )
 LOOPBACK: Final = "127.0.0.1"
 """Where the fleet port's server is, behind what counts connections."""
+TAKEN_S: Final = 3.0
+"""A controller that was killed leaves a process at the join port, which ends with it, but not
+within the microseconds in which a supervisor starts the next.
+"""
+TAKEN_AGAIN_S: Final = 0.1
 NAME: Final = "controller-1"
 """What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
@@ -157,12 +164,12 @@ class Controller:
         """
         require_descriptors(DESCRIPTORS, "the fleet port")
         at, pair = self.settings, self._server_pair()
-        fleet_listener = _listen(at.host, at.fleet_port)
+        fleet_listener = await _listen(at.host, at.fleet_port)
         front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
         through = (ThroughFront(front.connections),)
         fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=through)
         self.inner_port = _bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
-        listener = _listen(at.host, at.join_port)
+        listener = await _listen(at.host, at.join_port)
         addresses = Addresses(
             join=f"{at.advertised}:{listener.getsockname()[1]}",
             fleet=f"{at.advertised}:{fleet_listener.getsockname()[1]}",
@@ -249,15 +256,19 @@ def _provider(settings: ControllerSettings) -> OidcProvider | None:
     return OidcProvider(provider, InMemoryWaiting(MAX_FLOWS))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """The join port's socket: a process of its own accepts, and another where that dies. Raises
-    Unavailable.
+async def _listen(host: str, port: int) -> socket.socket:
+    """A port's socket: whoever accepts from it may die, and another goes on. One that is taken is
+    tried again for `TAKEN_S`. Raises Unavailable.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise _taken(f"{host}:{port}", error) from error
+    until_s = time.monotonic() + TAKEN_S
+    while True:
+        try:
+            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > until_s:
+                raise _taken(f"{host}:{port}", error) from error
+        await asyncio.sleep(TAKEN_AGAIN_S)
 
 
 def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:

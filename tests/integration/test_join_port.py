@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.bench.strangers import LOADS, Scene, measure
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
+from framegate_simulators.plant.processes import BIN
 from support.fleet_port import channel, invited
 from support.waiting import until
 
@@ -275,6 +277,39 @@ async def test_n130_heartbeats_wait_for_neither_store_nor_verification(
         stuck.set()
         with pytest.raises(OSError, match="let go"):
             await publishing
+
+
+def test_n130_a_controller_that_was_killed_is_followed_by_the_next_at_once(tmp_path):
+    """Its process at the join port does not keep the port, however long it would have lived."""
+    found_controller(tmp_path)
+    ready = tmp_path / "ready.json"
+    argv = ["--state", tmp_path, "--join-port", "0", "--fleet-port", "0", "--ready-file", ready]
+    first = started(argv, ready)
+    ports = [json.loads(ready.read_text())[p].split(":")[1] for p in ("join", "fleet")]
+    tasks = Path(f"/proc/{first.pid}/task").iterdir()
+    children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
+    assert children
+    for pid in children:  # it could not even notice by itself that its controller is gone
+        os.kill(pid, signal.SIGSTOP)
+    first.kill()
+    first.wait()
+    argv[3], argv[5] = ports
+    again = started(argv, ready)
+    assert json.loads(ready.read_text())["join"].endswith(f":{ports[0]}")
+    again.terminate()
+    assert again.wait(60) == 0
+
+
+def started(argv: list, ready: Path) -> subprocess.Popen:
+    """A controller that is ready."""
+    ready.unlink(missing_ok=True)
+    command = [BIN / "framegate-controller", "run", *argv]
+    process = subprocess.Popen([str(a) for a in command], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not ready.exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    return process
 
 
 def test_n130_a_port_that_is_taken_is_said(tmp_path):

@@ -23,6 +23,7 @@ from framegate_controller.joinport.refusals import RefusalCount
 from framegate_controller.joinport.relay import Relay
 from framegate_controller.joinport.service import Edge, JoinEdge, SignInEdge
 from framegate_controller.joinport.turnstile import Turnstile
+from framegate_host.confinement import end_with_parent
 from framegate_host.descriptors import require_descriptors
 from framegate_host.logs import start_logging
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -47,6 +48,7 @@ OPTIONS: Final = (
 
 def main() -> None:
     """Serve until the controller is gone."""
+    end_with_parent()  # a listener that outlives its controller keeps the next one off the port
     listener, line = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     start_logging(verbose=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the group; the controller ends us
