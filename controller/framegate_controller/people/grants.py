@@ -26,7 +26,6 @@ IDLE_TTL_S: Final = 20
 """Of a grant under which nothing is inspected: its camera asks again when the pin may have
 changed.
 """
-NOTHING_INSPECTED: Final = "no approved model runs: nothing is inspected"
 MAX_POLICY_WORDS: Final = 200
 """Characters in which a grant names the policy and the rules that allowed it."""
 
@@ -48,8 +47,8 @@ def compose_grants(
     1. it is a camera, and trusted now; 2. the process's host in its zone is trusted now; 3. the
     process runs a model that may be in force there; 4. the access policy lets this camera use it;
     5. a grant lives no longer than either result. Where no process passes 3, those that say that
-    they run none (`NO_MODEL`) get short ones: the camera's frames are then UNINSPECTED, with a
-    reason, and not unheard. Raises Refused (WRONG_ROLE, POLICY_INVALID).
+    they run none (`NO_MODEL`) get short ones, after 4 as well: the camera's frames are then
+    UNINSPECTED, with a reason, and not unheard. Raises Refused (WRONG_ROLE, POLICY_INVALID).
     """
     device = tx.devices.get(camera)
     if device is not None and device.kind != Kind.CAMERA:  # 1
@@ -92,7 +91,12 @@ class _Composer:
             publics = GatewayPublics.parse(process.publics)
             if publics.model_digest == NO_MODEL:
                 continue
-            policy = self._policy(host.zone, publics.model_digest.hex())
+            model = publics.model_digest.hex()
+            unfit = unapproved(self.tx, host.zone, model)  # 3
+            if unfit is not None:
+                self.refused = (unfit,)
+                continue
+            policy = self._policy(host.zone, model)
             grant = self._grant(process, host, policy, GRANT_TTL_S)
             if grant is not None:
                 yield grant.seal(signer.der, signer.sign)
@@ -102,7 +106,8 @@ class _Composer:
         signer = self.fleet.keys.signing["grant"]
         for process, host in pairs:
             if GatewayPublics.parse(process.publics).model_digest == NO_MODEL:
-                grant = self._grant(process, host, NOTHING_INSPECTED, IDLE_TTL_S)
+                policy = self._policy(host.zone, NO_MODEL.hex())
+                grant = self._grant(process, host, policy, IDLE_TTL_S)
                 if grant is not None:
                     yield grant.seal(signer.der, signer.sign)
 
@@ -137,10 +142,6 @@ class _Composer:
 
     def _policy(self, zone: str, model: str) -> str | None:
         """What allows this model in `zone`, in words; None where it is refused, with why."""
-        unfit = unapproved(self.tx, zone, model)  # 3
-        if unfit is not None:
-            self.refused = (unfit,)
-            return None
         facts = facts_of(self.camera, self.tx.now_ms)
         decision, policy = may_inspect(  # 4
             self.tx, self.policies, self.fleet.keys, facts, self.camera.id, model, zone

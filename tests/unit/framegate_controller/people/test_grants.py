@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from framegate.access.policy import Decision
+from framegate.errors import Failure, Reason
 from framegate.identity.certificates import from_ms
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event as Edge
@@ -67,3 +69,18 @@ def test_a_host_that_lost_its_trust_is_not_even_idle(bench, pinned):
     gateway(bench, "gw1", NO_MODEL)
     bench.move(Edge.QUARANTINE, "gateway.line-1.gw1")
     assert granted(bench) == []
+
+
+def test_whom_the_policy_keeps_from_a_gateway_it_keeps_from_an_idle_one_too(
+    bench, pinned, monkeypatch
+):
+    gateway(bench, "gw1", NO_MODEL)
+    asked = []
+
+    def denied(_tx, _policies, _keys, _facts, _camera, model, _zone):
+        asked.append(model)
+        failure = Failure(Reason.POLICY_DENIED, "a permit", "none")
+        return Decision(allow=False, policies=(), failure=failure), None
+
+    monkeypatch.setattr("framegate_controller.people.grants.may_inspect", denied)
+    assert granted(bench) == [] and asked == [NO_MODEL.hex()]
