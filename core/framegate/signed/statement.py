@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar, Final, Self, get_type_hints
 
 from cryptography import x509
@@ -53,7 +54,8 @@ class Statement:
 
     def payload(self) -> bytes:
         """The JSON that is signed."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+        body = {name: getattr(self, name) for name in _members(type(self))}
+        return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
 
     def seal(self, certificate_der: bytes, sign: Callable[[bytes], bytes]) -> bytes:
         """The DSSE envelope, signed by the key of `certificate_der`."""
@@ -65,7 +67,7 @@ class Statement:
         Raises Malformed.
         """
         body = strict_json(payload)
-        names = [f.name for f in fields(cls)]
+        names = _members(cls)
         if type(body) is not dict or set(body) != set(names):
             raise Malformed.of(
                 Reason.ENVELOPE,
@@ -97,6 +99,14 @@ class Statement:
             envelope_certificate(envelope), cls.PURPOSE, intermediates, root, now
         )
         return cls.parse_payload(verify_envelope(envelope, signer.key)), signer.certificate
+
+
+def _fields_of(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
+
+
+_members: Final[Callable[[Any], tuple[str, ...]]] = cache(_fields_of)
+"""Names of a statement's members: asked for with every verdict."""
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:
