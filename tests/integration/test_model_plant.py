@@ -155,17 +155,6 @@ def test_N104_a_bundle_that_is_not_at_hand_or_was_swapped_is_said_and_the_presen
     before = len(verdicts(p, 500))
     wait_for("frames to go on", lambda: len(verdicts(p, 500)) > before + 3, 30, every_s=0.5)
     assert verdicts(p)[0]["outcome"] in {"PASS", "DEFECT"}
-    p.stop("gateway-gw1")  # and one that starts under such a pin says why it inspects nothing
-    p.start_gateway(p.sites["gw1"], "--models", p.folder / "models")
-    wait_for(
-        "its frames to be UNINSPECTED",
-        lambda: (
-            [(v["outcome"], v["reason"]) for v in verdicts(p)[:1]] == [("UNINSPECTED", "model")]
-        ),
-        90,
-        every_s=0.5,
-    )
-    assert p.ask("gateway", "status")[0]["model_state"].startswith("nothing is inspected")
     shutil.rmtree(folder)
     bundle(p, 60, private)
     (folder / "card.json").write_bytes((DEFAULT_BUNDLE / "card.json").read_bytes())
