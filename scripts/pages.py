@@ -7,10 +7,10 @@ example is no command of a program.
 import sys
 from pathlib import Path
 
-from made import cli, decisions, events, examples, layers, policy, reasons, settings
+from made import cli, decisions, events, examples, layers, monitoring, policy, reasons, settings
 
 ROOT = Path(__file__).parents[1]
-KINDS = (events, cli, reasons, policy, decisions, settings, layers)
+KINDS = (events, cli, reasons, policy, decisions, settings, layers, monitoring)
 
 
 def main() -> int:

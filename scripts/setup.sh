@@ -35,6 +35,22 @@ if [ -n "$missing" ]; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null
 fi
 
+# promtool checks what the project gives to Prometheus. Its program is unpacked, not installed: a package would start a service.
+prometheus() {
+    if [ "$LEVEL" != dev ] || command -v promtool >/dev/null || test -x .venv/bin/promtool; then return; fi
+    command -v apt-get >/dev/null || { say "no promtool here: what it checks is skipped"; return; }
+    into=$(mktemp -d)
+    here=$(pwd -P)
+    fetch() { (cd "$into" && apt-get download -q prometheus >/dev/null 2>&1); }
+    # where the lists are old or were never fetched, root fetches them
+    if { fetch || { [ "$(id -u)" = 0 ] && apt-get update -q >/dev/null 2>&1 && fetch; }; } && (cd "$into" && dpkg -x prometheus_*.deb .); then
+        cp "$into/usr/bin/prometheus" "$into/usr/bin/promtool" "$here/.venv/bin/"
+    else
+        say "prometheus could not be fetched: what promtool checks is skipped"
+    fi
+    rm -rf "$into"
+}
+
 # An environment is worth something only where it runs this checkout: one that was copied or moved here has another's paths in
 # its programs, and runs the other's code.
 if [ -e .venv ]; then
@@ -62,6 +78,7 @@ if ! done_for "$LEVEL $want" && ! done_for "dev $whole"; then
     printf '%s\n' "$LEVEL $want" > .venv/framegate-setup
     SAY=1 made="made in $(($(date +%s) - begun)) s, "
 fi
+prometheus
 if [ "${SAY:-}" = 1 ]; then
     what="framegate's commands"
     if done_for "dev $whole"; then what="$what, checks and tests"; fi

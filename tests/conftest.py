@@ -54,6 +54,7 @@ pytest_plugins = [
     "support.openid",
     "support.receipts",
     "support.registrations",
+    "support.reports",
     "support.site",
     "support.swtpm_machine",
     "support.training",

@@ -50,6 +50,7 @@ from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import AgentState, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_proto.edge import answered, evidence_parts, from_failures
+from framegate_proto.traces import Metadata, NoTraces, Traces
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -90,6 +91,7 @@ class Attester:
             ima,
             watched,
         )
+        self.traces: Traces = NoTraces()
         self._counters = (0, 0)
 
     async def join(self, state: AgentState, code: bytes, publics: tuple[bytes, ...]) -> Outcome:
@@ -123,7 +125,7 @@ class Attester:
             state.join_address, state.server_name, [state.root_certificate]
         ) as channel:
             stub = rpc.JoinStub(channel)
-            reply = await _call(stub.Begin, pb.BeginRequest(hello=hello))
+            reply = await _call(stub.Begin, pb.BeginRequest(hello=hello), self.traces.metadata())
             challenge = self._verified_challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
 
@@ -148,7 +150,9 @@ class Attester:
                 return activation_mac(secret, t, EvidencePromise.of(evidence)), evidence
 
             mac, evidence = await asyncio.to_thread(prove)
-            answer = await _call(stub.Complete, evidence_parts(reply.state, mac, evidence))
+            answer = await _call(
+                stub.Complete, evidence_parts(reply.state, mac, evidence), self.traces.metadata()
+            )
         return self._outcome(state, answer, tls)
 
     async def attest(
@@ -164,11 +168,13 @@ class Attester:
                 restart_count=self._counters[1],
                 boot_log_sha256=bytes(32) if everything else sha256(log),
             ).marshal()
-            reply = await _call(stub.Begin, pb.BeginRequest(hello=hello))
+            reply = await _call(stub.Begin, pb.BeginRequest(hello=hello), self.traces.metadata())
             challenge = self._verified_challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
             evidence = await asyncio.to_thread(self._evidence, challenge, t, tls, log, publics)
-            answer = await _call(stub.Complete, evidence_parts(reply.state, b"", evidence))
+            answer = await _call(
+                stub.Complete, evidence_parts(reply.state, b"", evidence), self.traces.metadata()
+            )
             if not answer.retry_with_boot_log:
                 break
         return self._outcome(state, answer, tls)
@@ -337,6 +343,7 @@ def _der(state: AgentState) -> bytes:
     return base64.b64decode(state.root)
 
 
-async def _call(method: Any, request: Any) -> Any:
+async def _call(method: Any, request: Any, metadata: Metadata) -> Any:
     """A call with one answer, whose errors are ours again."""
-    return await answered(method(request, timeout=RPC_TIMEOUT_S), UNREACHED)
+    call = method(request, timeout=RPC_TIMEOUT_S, metadata=metadata or None)
+    return await answered(call, UNREACHED)

@@ -8,8 +8,6 @@ import contextlib
 import logging
 import os
 import random
-import time
-from collections import Counter
 from dataclasses import replace
 from typing import Any, Final
 
@@ -29,14 +27,18 @@ from framegate_agent.camera.stream import CameraStream
 from framegate_agent.controller_watch import ControllerWatch
 from framegate_agent.fleet_connection import FleetConnection
 from framegate_agent.gateway_socket import GatewaySocket
+from framegate_agent.metrics import AgentMetrics
 from framegate_agent.posture import glance
+from framegate_agent.progress import Progress, status_body
 from framegate_agent.settings import AgentSettings
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_agent.tpm.esapi import TpmFailed
 from framegate_host.logs import started
+from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.edge import answered, from_failures
+from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -70,6 +72,7 @@ class Agent:
         self.attester = Attester(
             self.tpm, settings.boot_log, self.clock, settings.ima, settings.watch
         )
+        self.traces = self.attester.traces = traces_to(settings.traces, "agent")
         self.failures: tuple[Failure, ...] = ()
         self.streams = self._streams()
         self.socket = self._socket()
@@ -133,7 +136,11 @@ class Agent:
             *(s.run() for s in self.streams),
         ]
         try:
-            async with asyncio.TaskGroup() as group:
+            s = self.settings
+            async with (
+                watching(s.metrics, s.metrics_tls, self._shown()),
+                asyncio.TaskGroup() as group,
+            ):
                 for task in tasks:
                     group.create_task(task)
         finally:
@@ -141,7 +148,23 @@ class Agent:
                 await self.socket.stop()
             await self._fleet.drop()
             self._write_status("stopped")
+            await asyncio.to_thread(self.traces.close)
             await asyncio.to_thread(self.tpm.close)
+
+    def _shown(self) -> Watched:
+        shown = AgentMetrics(progress=self._progress, streams=self.streams)
+        return Watched("agent", shown.exposition, shown.checks, shown.read)
+
+    def _progress(self) -> Progress:
+        return Progress(
+            state=self.state,
+            certificate_s=self.state.certificate_life_s(self.clock.now_s()),
+            attested=self._attested,
+            rejoined=self._rejoined,
+            failures=self.failures,
+            behind=bool(self.controller.behind),
+            gateways=len(self.socket.publics) if self.socket else 0,
+        )
 
     async def fetch_grants(self, nonce: bytes) -> tuple[list[bytes], tuple[Failure, ...]]:
         """Ask the controller for grants; part of `camera.identity.Identity`."""
@@ -205,7 +228,8 @@ class Agent:
         while True:
             self._poke.clear()
             try:
-                outcome = await self._attest()
+                with self.traces.span("attest"):
+                    outcome = await self._attest()
             except FramegateError as error:
                 self.failures = error.failures
                 log.warning("not attested: %s", error)
@@ -300,7 +324,10 @@ class Agent:
         while True:
             try:
                 stub: Any = rpc.FleetStub(await self._fleet.channel())
-                call, first = stub.Watch(pb.WatchRequest(seen=self.controller.seen)), True
+                with self.traces.span("watch"):
+                    link = self.traces.metadata() or None
+                asked = pb.WatchRequest(seen=self.controller.seen)
+                call, first = stub.Watch(asked, metadata=link), True
                 while (
                     event := await asyncio.wait_for(
                         answered(call.read(), UNREACHED), WATCH_SILENCE_S
@@ -358,41 +385,8 @@ class Agent:
             await asyncio.sleep(0.5)
 
     def _write_status(self, running: str) -> None:
-        outcomes = sum((s.tally.outcomes for s in self.streams), Counter[str]())
-        uninspected = sum((s.tally.uninspected for s in self.streams), Counter[str]())
-        latest = [v for s in self.streams for v in s.tally.latest]
+        progress = self._progress()
+        told = (*self.controller.behind, *self.failures)
         self.file.write_status(
-            {
-                "running": running,
-                "at": time.time(),
-                "device": self.state.device,
-                "zone": self.state.zone,
-                "state": self.state.state,
-                "certificate_s": round(self.state.certificate_life_s(self.clock.now_s()), 1),
-                "attested": self._attested,
-                "rejoined": self._rejoined,
-                "failures": [
-                    [f.reason, f.expected, f.actual, f.hint]
-                    for f in (*self.controller.behind, *self.failures)
-                ],
-                "controller": "behind" if self.controller.behind else "",
-                "streams": [
-                    {
-                        "source": s.source,
-                        "gateway": s.lease.grant.host if s.lease else "",
-                        "problem": [str(f) for f in s.problem],
-                        "captured": s.captured,
-                        "ended": s.source_ended,
-                    }
-                    for s in self.streams
-                ],
-                "masks": self._mask_version,
-                "resent": sum(s.resent for s in self.streams),
-                "outcomes": dict(outcomes),
-                "uninspected": dict(uninspected),
-                "latest": [
-                    [v.verdict_id, v.part, v.outcome, v.reason, len(v.defects)] for v in latest[-5:]
-                ],
-                "gateways": len(self.socket.publics) if self.socket else 0,
-            }
+            status_body(running, progress, told, self.streams, self._mask_version)
         )

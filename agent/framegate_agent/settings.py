@@ -10,6 +10,13 @@ from typing import Annotated, ClassVar, Final
 from framegate.errors import Failure
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import DIGEST, HOST_PORT, Setting
+from framegate_host.telemetry.listening import (
+    MetricsAt,
+    MetricsTls,
+    TracesTo,
+    metrics_problems,
+    traces_problems,
+)
 
 BOOT_LOG_PATH: Final = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
 IMA_PATH: Final = Path("/sys/kernel/security/ima/binary_runtime_measurements")
@@ -129,10 +136,15 @@ class AgentSettings(Settings):
             "the log says what is lacking."
         ),
     ] = False
+    metrics: MetricsAt = ""
+    metrics_tls: MetricsTls = None
+    traces: TracesTo = ""
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
         """A broker is believed by its name alone."""
+        yield from metrics_problems(self, self.metrics, self.metrics_tls)
+        yield from traces_problems(self, self.traces)
         if self.broker and not self.broker_name:
             yield self.beside("broker_name", "--broker", "broker.<fleet>.framegate")
         if self.broker_name and not self.broker:

@@ -5,6 +5,7 @@ TLS), and its rooms.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import time
@@ -22,7 +23,7 @@ from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
-from framegate_controller.clockwork.run import clockwork_of
+from framegate_controller.clockwork.run import Chore, clockwork_of
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.fleet.attestation import Verifier, VerifierState
@@ -31,10 +32,14 @@ from framegate_controller.fleet.strangers import StrangersRecord
 from framegate_controller.joinport.limits import HANDSHAKE_MS
 from framegate_controller.joinport.messages import PortSetup, token_key
 from framegate_controller.joinport.relay import BACKLOG
+from framegate_controller.metrics.readings import ControllerMetrics
 from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
+from framegate_controller.record.behaviour import BehaviourRecord
+from framegate_controller.record.counts import EventCounts
+from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
 from framegate_controller.rpc.fleet_front import (
@@ -66,6 +71,9 @@ from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import closed_folder, state_folder
+from framegate_host.telemetry.listener import Watched, watching
+from framegate_proto.health_service import HealthService
+from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_STREAMS: Final = 64
@@ -90,6 +98,8 @@ TAKEN_S: Final = 3.0
 within the microseconds in which a supervisor starts the next.
 """
 TAKEN_AGAIN_S: Final = 0.1
+READ_S: Final = 1.0
+"""Between two looks at what is new in the record: how late its counters and findings are."""
 NAME: Final = "controller-1"
 """What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
@@ -126,9 +136,31 @@ class Controller:
         self.verifier = Verifier(self.store, self.fleet, state=VerifierState(devices=share))
         self.bus = InMemoryBus(self.store, self.fleet)
         failures = InMemoryFailures()
+        self.reports = ReportDesk(self.store, self.fleet, InMemoryFailures())
+        counts = EventCounts(self.store)
         self.clockwork = clockwork_of(
-            self.store, self.fleet, self.bus, settings.witnesses, failures
+            self.store,
+            self.fleet,
+            self.bus,
+            settings.witnesses,
+            failures,
+            self.reports,
+            (
+                Chore("counts of the record", READ_S, counts.read),
+                Chore("behaviour", READ_S, BehaviourRecord(self.store, settings.sites).read),
+            ),
         )
+        self.metrics = ControllerMetrics(
+            store=self.store,
+            fleet=self.fleet,
+            bus=self.bus,
+            clockwork=self.clockwork,
+            counts=counts,
+            join_port=lambda: self.join_port.pid if self.join_port is not None else 0,
+            traces=traces_to(settings.traces, "controller"),
+        )
+        self._health = HealthService(lambda: self.metrics.checks.look().ready)
+        self._shown = contextlib.AsyncExitStack()
         self.sign_in = SignIn(
             self.store,
             self.fleet,
@@ -166,8 +198,8 @@ class Controller:
         at, pair = self.settings, self._server_pair()
         fleet_listener = await _listen(at.host, at.fleet_port)
         front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
-        through = (ThroughFront(front.connections),)
-        fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=through)
+        beside = (ThroughFront(front.connections), self.metrics.calls)
+        fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         self.inner_port = _bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
         listener = await _listen(at.host, at.join_port)
         addresses = Addresses(
@@ -177,17 +209,24 @@ class Controller:
         )
         self.fleet = replace(self.fleet, addresses=addresses)
         desk = Desk(self.store, self.fleet, self.people, self.bus)
-        rpc.add_FleetServicer_to_server(FleetService(self.verifier, self.policies, self.bus), fleet)
+        machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
+        rpc.add_FleetServicer_to_server(machines, fleet)
         rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
+        self._health.add_to(fleet)
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()
         await fleet.start()
         front.start(self.inner_port)
         self.join_port = self._joining(listener, pair)
         await self.join_port.start()
+        await self._shown.enter_async_context(self._health.told())
+        metrics = self.metrics
+        watched = Watched("controller", metrics.exposition, metrics.checks, metrics.read)
+        await self._shown.enter_async_context(watching(at.metrics, at.metrics_tls, watched))
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close both ports and the registry."""
+        await self._shown.aclose()
         if self.join_port is not None:
             await self.join_port.stop()
         await self.clockwork.stop()
@@ -195,6 +234,7 @@ class Controller:
             await self._server.stop(grace_s)
         if self.front is not None:
             await self.front.stop()
+        await asyncio.to_thread(self.metrics.traces.close)
         await asyncio.to_thread(self.store.close)
 
     def _joining(self, listener: socket.socket, pair: ServerPair) -> JoinPort:

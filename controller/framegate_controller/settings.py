@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
-from framegate.errors import Failure
+from framegate.behaviour.deed import Sites, parse_sites
+from framegate.errors import Failure, Reason
 from framegate_controller.timing import (
     DEFAULT_INTERVAL_MS,
     MAX_INTERVAL_MS,
@@ -15,10 +16,20 @@ from framegate_controller.timing import (
     Timing,
 )
 from framegate_host.setting_records import Settings
-from framegate_host.setting_values import MAX_PORT, Setting
+from framegate_host.setting_values import MAX_PORT, Form, Setting
+from framegate_host.telemetry.listening import (
+    MetricsAt,
+    MetricsTls,
+    TracesTo,
+    metrics_problems,
+    traces_problems,
+)
 
 MAX_ATTEST_LIMIT: Final = 60_000
 """More than a controller verifies: no limit, for measuring."""
+SITE: Final = Form(
+    "NAME=NETWORK", r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?=[0-9A-Fa-f:.]+(/[0-9]{1,3})?"
+)
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - asked about, not bound
 
 
@@ -115,10 +126,28 @@ class ControllerSettings(Settings):
             "entering a stranger's code signs the stranger in: only where it is needed."
         ),
     ] = False
+    site: Annotated[
+        tuple[str, ...],
+        Setting(
+            "A site and a network of it, for rules of behaviour: NAME=NETWORK.",
+            form=SITE,
+            example=("north=10.1.0.0/16",),
+        ),
+    ] = ()
+    metrics: MetricsAt = ""
+    metrics_tls: MetricsTls = None
+    traces: TracesTo = ""
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
-        """An address that cameras reach; a provider and what we are there."""
+        """An address that cameras reach; a provider and what we are there; who reads metrics."""
+        yield from metrics_problems(self, self.metrics, self.metrics_tls)
+        yield from traces_problems(self, self.traces)
+        try:
+            _ = self.sites
+        except ValueError as error:
+            wanted = "--site: NAME=NETWORK, no name twice for one network, none called outside"
+            yield Failure(Reason.USAGE, wanted, str(error), "--site north=10.1.0.0/16")
         if self.host in _EVERYWHERE and not self.advertise:
             hint = "name the address that cameras reach"
             yield self.beside("advertise", f"--host {self.host}", hint)
@@ -131,6 +160,11 @@ class ControllerSettings(Settings):
             or self.oidc_device_code
         ):
             yield self.beside("oidc_issuer", "settings of a provider")
+
+    @property
+    def sites(self) -> Sites:
+        """Which networks are of which site. Raises ValueError."""
+        return parse_sites(self.site)
 
     @property
     def advertised(self) -> str:

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 import secrets
-import sqlite3
 from typing import Any, Final
 
 import grpc
@@ -15,15 +14,14 @@ from cryptography import x509
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
+from framegate.signed.report import GatewayReport
 from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
-from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.pinned_model import PinnedModel
-from framegate_gateway.inference.remote import Backend
-from framegate_gateway.inference.signed_folder import signed_files
+from framegate_gateway.metrics import INSPECTION, GatewayMetrics
 from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
@@ -33,37 +31,40 @@ from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.batches import (
     follow_log,
-    new_identifier,
     sign_batches,
     sign_one,
 )
-from framegate_gateway.receipts.retention import ReceiptRetention
+from framegate_gateway.receipts.retention import ReceiptRetention, keep_within_quota
 from framegate_gateway.receipts.store import ReceiptStore
-from framegate_gateway.settings import GatewaySettings
+from framegate_gateway.reports.delivery import deliver_reports, gather_and_sign, sign_reports
+from framegate_gateway.reports.line_reports import HEARD as REPORTS_HEARD
+from framegate_gateway.reports.line_reports import LineReports
+from framegate_gateway.reports.sightings import Sightings
+from framegate_gateway.settings import GatewaySettings, backend_of, golden_of
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import TrustView, follow_feed
 from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.trust.log_view import LogView
 from framegate_gateway.vault.egress import Egress, EgressRules
-from framegate_gateway.vault.frames import FrameVault
+from framegate_gateway.vault.frames import FrameVault, keep_expiring
 from framegate_gateway.vault.keys import open_keys
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.lines import HEARD, Lines
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
-from framegate_host.key_files import read_public_key
 from framegate_host.logs import started
 from framegate_host.private_files import state_folder
+from framegate_host.report_store import ReportStore
+from framegate_host.reporting import Reporter
+from framegate_host.telemetry.listener import Watched, watching
+from framegate_proto.health_service import HealthService
+from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 log = logging.getLogger(__name__)
-EXPIRE_S: Final = 600.0
-"""How often retention is looked at; it counts in days."""
-RETAIN_S: Final = 60.0
-"""How often the receipts' quota is: a camera at full speed adds some ten megabytes meanwhile."""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -92,8 +93,8 @@ class GatewayProcess:
             ) from error
         shipped = settings.bundle or DEFAULT_BUNDLE
         bundle = load_bundle(shipped)
-        self.parts = FleetParts(settings.state / "golden", _golden(settings))
-        backend = _backend(settings)
+        self.parts = FleetParts(settings.state / "golden", golden_of(settings))
+        backend = backend_of(settings)
         self.models = Models(
             bundle,
             self.parts,
@@ -122,13 +123,20 @@ class GatewayProcess:
             self._model_event,
             lambda: from_ms(self.view.now_ms()),
         )
-        self.journal = Journal()
+        reports = ReportStore(settings.state)
+        self.reporter = Reporter(reports, GatewayReport, self.view.now_ms)
+        self.sightings = Sightings(self.reporter)
+        self.models.told = self.sightings.child
+        self.line_reports = LineReports(self.keys, self.view.now_ms)
+        self.journal = Journal(self.sightings)
         self.publisher = (
             Publisher(settings.broker, settings.broker_name, self.keys) if settings.broker else None
         )
         self.lines = Lines(self.keys, self.view.now_ms)
         if self.publisher is not None:
             self.publisher.hear(HEARD, self.lines.take)
+            self.publisher.hear(REPORTS_HEARD, self.line_reports.take)
+            self.publisher.trouble = self.sightings.broker
         self.receipts = ReceiptStore(settings.state)
         self.vault, self.locked = self._open_vault()
         self.retention = ReceiptRetention(
@@ -146,6 +154,25 @@ class GatewayProcess:
             self.vault,
         )
         self.learner = GoldenLearner()
+        self.report = StatusReport(
+            keys=self.keys,
+            view=self.view,
+            models=self.models,
+            journal=self.journal,
+            pinned=self.pinned,
+            parts=self.parts,
+            broker=self.publisher,
+            lines=self.lines,
+            retention=self.retention,
+        )
+        self.metrics = GatewayMetrics(
+            report=self.report,
+            receipts=self.receipts,
+            vault_open=self.vault is not None,
+            traces=traces_to(settings.traces, "gateway"),
+        )
+        self.journal.took = self.metrics.exposition.timings(INSPECTION).took
+        self._health = HealthService(lambda: self.metrics.checks.look().ready)
         self.conversations = Conversations(
             self.view, self.models, self.maker, self.receipts, self.learner
         )
@@ -160,16 +187,16 @@ class GatewayProcess:
         host has of them.
         """
         again = self.receipts.forget_logs(first_lost)
+        self.reporter.store.forget_taken(first_lost)
         if again:
             log.warning("%d batches of receipts are recorded again", again)
             self._signed.set()
 
     async def run(self) -> None:
         """Start the engine, wait for the first warrant, open the ports, serve."""
-        for port in filter(
-            None, (self.settings.port, self.settings.operator_port, self.settings.inference_port)
-        ):
-            require_free(self.settings.host, port)
+        at = self.settings
+        for port in filter(None, (at.port, at.operator_port, at.inference_port)):
+            require_free(at.host, port)
         await self.models.start()
         engine = self.models.engine
         started.info(
@@ -180,8 +207,15 @@ class GatewayProcess:
             len(self.parts),
         )
         servers: list[grpc.aio.Server] = []
+        watched = Watched(
+            "gateway", self.metrics.exposition, self.metrics.checks, self.metrics.read
+        )
         try:
-            async with asyncio.TaskGroup() as group:
+            async with (
+                watching(at.metrics, at.metrics_tls, watched),
+                self._health.told(),
+                asyncio.TaskGroup() as group,
+            ):
                 group.create_task(
                     follow_agent(self.settings.agent_socket, self.keys, self._changed)
                 )
@@ -193,9 +227,13 @@ class GatewayProcess:
                     sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed)
                 )
                 group.create_task(follow_log(self.receipts, self.keys, self._signed))
-                group.create_task(self._retain())
+                group.create_task(keep_within_quota(self.retention, self.maker.event))
+                group.create_task(sign_reports(self.reporter, self.keys))
+                group.create_task(
+                    deliver_reports(self.reporter, self.line_reports, self.keys, self._send)
+                )
                 if self.vault is not None:
-                    group.create_task(self._expire(self.vault))
+                    group.create_task(keep_expiring(self.vault, self.view.now_ms))
                 servers = await self._serve()
         finally:
             for server in servers:
@@ -208,7 +246,10 @@ class GatewayProcess:
                 await asyncio.to_thread(self.vault.close)
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(self._sign_rest)
+                await asyncio.to_thread(gather_and_sign, self.reporter, self.keys)
             await asyncio.to_thread(self.receipts.close)
+            await asyncio.to_thread(self.reporter.store.close)
+            await asyncio.to_thread(self.metrics.traces.close)
 
     async def _model_failed(self, bundle: Bundle, error: FramegateError) -> None:
         """A model deviated and is stopped: a leaf among the receipts says so, beside the
@@ -224,6 +265,7 @@ class GatewayProcess:
         )
 
     async def _model_event(self, event: str, detail: dict[str, Any]) -> None:
+        self.sightings.model(event, detail)
         with contextlib.suppress(FramegateError):
             await self.maker.event(secrets.token_hex(16), event, "gateway", detail)
 
@@ -240,6 +282,10 @@ class GatewayProcess:
             self.parts.apply(
                 list(update.parts.parts), credentials.root, from_ms(self.view.now_ms())
             )
+
+    def _send(self, topic: str, payload: bytes) -> None:
+        if self.publisher is not None:
+            self.publisher.send(topic, payload)
 
     def _sign_rest(self) -> None:
         """What is left unsigned at an orderly end is signed now, not recovered later."""
@@ -264,29 +310,6 @@ class GatewayProcess:
             log.error("the vault stays shut, frames are not kept: %s", error)
             return None, f"shut: {error}"
 
-    async def _expire(self, vault: FrameVault) -> None:
-        while True:
-            keys, frames = await asyncio.to_thread(vault.expire, self.view.now_ms())
-            if keys:
-                log.warning("retention: %d keys erased, with %d frames", keys, frames)
-            await asyncio.sleep(EXPIRE_S)
-
-    async def _retain(self) -> None:
-        """Keep each camera's receipts within their quota; a leaf says what was taken out."""
-        while True:
-            try:
-                for taken in await asyncio.to_thread(self.retention.run):
-                    log.warning("%d old receipts of %s are gone", taken.receipts, taken.device)
-                    detail = {
-                        "device": taken.device,
-                        "receipts": taken.receipts,
-                        "until_ms": taken.until_ms,
-                    }
-                    await self.maker.event(new_identifier(), "receipts-pruned", "gateway", detail)
-            except (FramegateError, sqlite3.Error) as error:
-                log.error("receipts are not kept within their quota: %s", error)
-            await asyncio.sleep(RETAIN_S)
-
     def _changed(self, credentials: Credentials | None) -> None:
         if credentials is None:
             log.warning("the host lost its standing: %s", self.keys.refused)
@@ -302,8 +325,8 @@ class GatewayProcess:
     async def _serve(self) -> list[grpc.aio.Server]:
         s = self.settings
         frames, operators = (
-            grpc.aio.server(options=SERVER_OPTIONS),
-            grpc.aio.server(options=SERVER_OPTIONS),
+            grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls]),
+            grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls]),
         )
         rpc.add_FramesServicer_to_server(
             FramesService(self.keys, self.view, self.conversations), frames
@@ -333,25 +356,16 @@ class GatewayProcess:
             egress,
             self.locked,
             self.learner,
-            StatusReport(
-                keys=self.keys,
-                view=self.view,
-                models=self.models,
-                journal=self.journal,
-                pinned=self.pinned,
-                parts=self.parts,
-                broker=self.publisher,
-                lines=self.lines,
-                retention=self.retention,
-            ),
+            self.report,
         )
+        self._health.add_to(operators)
         rpc.add_GatewayOperatorServicer_to_server(service, operators)
         if self.publisher is not None and s.frames_over_broker:
             self._mqtt = MqttFrames(self.keys, self.view, self.conversations, self.publisher)
             self.publisher.renewed(self.keys.credentials)
         ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
         if s.inference_port:
-            usual = grpc.aio.server(options=SERVER_OPTIONS)
+            usual = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls])
             oip_rpc.add_GRPCInferenceServiceServicer_to_server(
                 OpenInferenceService(self.keys, self.view, self.models), usual
             )
@@ -377,19 +391,3 @@ class GatewayProcess:
         return grpc.ssl_server_certificate_configuration(
             [self.keys.chain_pem()], credentials.authority(clients)
         )
-
-
-def _golden(settings: GatewaySettings) -> GoldenImages:
-    """The golden images of this host. Raises where somebody else's signature, or none, is on
-    them.
-    """
-    keys = [read_public_key(path) for path in settings.golden_key]
-    return GoldenImages(settings.golden, signed_files(settings.golden, keys))
-
-
-def _backend(settings: GatewaySettings) -> Backend | None:
-    s, tls = settings, settings.backend_tls
-    if not s.backend or tls is None:
-        return None
-    root, certificate, key = tls / "root.pem", tls / "certificate.pem", tls / "key.pem"
-    return Backend(s.backend, s.backend_model, s.backend_name, root, certificate, key)

@@ -9,9 +9,20 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from framegate.errors import Failure
 from framegate.signed.statement import Outcome
+from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.inference.remote import Backend
+from framegate_gateway.inference.signed_folder import signed_files
 from framegate_gateway.vault.frames import KEEP_DAYS
+from framegate_host.key_files import read_public_key
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import HOST_PORT, MAX_PORT, Form, Setting
+from framegate_host.telemetry.listening import (
+    MetricsAt,
+    MetricsTls,
+    TracesTo,
+    metrics_problems,
+    traces_problems,
+)
 
 MAX_THREADS: Final = 64
 """The cores of the largest machine beside a line; more threads than cores only wait."""
@@ -170,10 +181,15 @@ class GatewaySettings(Settings):
             "When the controller is silent: the zone's rule (framegate zone set), or close at once."
         ),
     ] = "zone"
+    metrics: MetricsAt = ""
+    metrics_tls: MetricsTls = None
+    traces: TracesTo = ""
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
         """A broker is believed by its name alone; a model server has to be accepted as it is."""
+        yield from metrics_problems(self, self.metrics, self.metrics_tls)
+        yield from traces_problems(self, self.traces)
         if self.broker and not self.broker_name:
             hint = "the name in its certificate: framegate-controller server-certificate broker"
             yield self.beside("broker_name", "--broker", hint)
@@ -210,3 +226,20 @@ class GatewaySettings(Settings):
         if self.advertise.startswith("["):
             host, _, port = self.advertise.rpartition(":")
         return host or self.host, int(port or self.port)
+
+
+def golden_of(settings: GatewaySettings) -> GoldenImages:
+    """The golden images of this host. Raises where somebody else's signature, or none, is on
+    them.
+    """
+    keys = [read_public_key(path) for path in settings.golden_key]
+    return GoldenImages(settings.golden, signed_files(settings.golden, keys))
+
+
+def backend_of(settings: GatewaySettings) -> Backend | None:
+    """The model server that inspects instead of the child; None where the child does."""
+    s, tls = settings, settings.backend_tls
+    if not s.backend or tls is None:
+        return None
+    root, certificate, key = tls / "root.pem", tls / "certificate.pem", tls / "key.pem"
+    return Backend(s.backend, s.backend_model, s.backend_name, root, certificate, key)

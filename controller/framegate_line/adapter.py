@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.findings.kinds import FindingKind
 from framegate.identity.certificates import from_ms
 from framegate.signed.decision import Decision, Notice
 from framegate.signed.line_state import LineState
 from framegate.signed.statement import Outcome, Verdict, verify_verdict
 from framegate_line.credentials import Credentials
 from framegate_line.ledger import NOT_TAKEN, SENT, Ledger
-from framegate_line.ledger_rows import DecidedPart, Retention
+from framegate_line.ledger_rows import DecidedPart, Done, Retention
 from framegate_line.outputs import Output
 from framegate_line.rules import (
     REUSE_MS,
@@ -89,8 +90,10 @@ class Adapter:
         )
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._tell_state = tell_state
+        self.report: Callable[[FindingKind, str, str], None] = lambda *_: None
         self.duplicates = self.refused = 0
-        self._in_a_row = 0
+        self.done = Done()
+        self.in_a_row = 0
         self._retention, self._nearly_full = retention, False
         self._early: OrderedDict[tuple[PartKey, str], _Early] = OrderedDict()
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -300,16 +303,22 @@ class Adapter:
         self.ledger.emitted(part, state)
 
     async def _count(self, ruling: Ruling) -> None:
-        self._in_a_row = self._in_a_row + 1 if ruling.outcome == Outcome.UNINSPECTED else 0
-        if self._in_a_row and self._in_a_row % self.rules.stop_after == 0:
+        self.done.outcomes[ruling.outcome] += 1
+        if ruling.outcome == Outcome.UNINSPECTED:
+            self.done.reasons[ruling.reason] += 1
+        self.in_a_row = self.in_a_row + 1 if ruling.outcome == Outcome.UNINSPECTED else 0
+        if self.in_a_row and self.in_a_row % self.rules.stop_after == 0:
             notice = Notice(
-                self.rules.line, "line-stop", self._in_a_row, ruling.reason, self.now_ms()
+                self.rules.line, "line-stop", self.in_a_row, ruling.reason, self.now_ms()
             )
             log.error(
                 "%d parts UNINSPECTED in a row (%s): asking for the line to be stopped",
-                self._in_a_row,
+                self.in_a_row,
                 ruling.reason,
             )
+            self.done.stops += 1
+            said = f"{self.in_a_row} parts UNINSPECTED in a row"
+            self.report(FindingKind.LINE_STOP, ruling.reason, said)
             await self._tell(lambda output, envelope: output.ask_stop(notice, envelope), notice)
 
     async def _beat(self) -> None:
@@ -326,6 +335,9 @@ class Adapter:
 
     def _say_state(self, refusing: frozenset[str]) -> None:
         """Tell whoever looks which outputs took the last heartbeat. Nobody there is no fault."""
+        if refusing:
+            said = ", ".join(sorted(refusing))
+            self.report(FindingKind.LINE_OUTPUT, Reason.LINE_OUTPUT, said)
         if self._tell_state is None:
             return
         taking = tuple(o.name for o in self._outputs if o.name not in refusing)
@@ -362,6 +374,7 @@ class Adapter:
     def tell_fill(self) -> None:
         """Warn, once, while the ledger is nearly full: what is oldest goes when it is."""
         used, quota = self.ledger.fill().used, self._retention.quota
+        self.done.ledger_bytes = used
         nearly = used >= NEARLY_FULL * quota
         if nearly and not self._nearly_full:
             log.warning(

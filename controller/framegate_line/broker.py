@@ -12,6 +12,8 @@ from typing import Any, Final
 import paho.mqtt.client as mqtt
 
 from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.record.taken_reports import MAX_TAKEN_BYTES
+from framegate.signed.report import TAKEN_TOPIC
 from framegate_host.broker_client import BoundedClient, Broker, ClientLimits, HandOver
 from framegate_host.broker_probe import AGAIN_S, require_bound_ids
 from framegate_line.credentials import Credentials
@@ -30,7 +32,8 @@ MAX_PAYLOAD: Final = 64 * 1024
 """A verdict with a hundred defects is some ten kilobytes."""
 MAX_TRIGGER: Final = 4096
 """Four members of JSON."""
-LIMITS: Final = ClientLimits(packet=MAX_PAYLOAD + 4096, unacknowledged=256, waiting=1_000)
+TAKEN_PREFIX: Final = TAKEN_TOPIC.partition("{")[0]
+LIMITS: Final = ClientLimits(packet=MAX_TAKEN_BYTES + 4096, unacknowledged=256, waiting=1_000)
 """Triggers on their way into the ledger; decisions and notices on theirs, which are late by then.
 """
 HANDED_OVER: Final = 256
@@ -52,10 +55,12 @@ class LineBroker:
         verdict: Callable[[bytes], None],
         *,
         triggers: bool = True,
+        taken: Callable[[bytes], None] | None = None,
     ) -> None:
         self._rules, self._broker, self._verdict = rules, Broker.parse(address), verdict
         self.problem = ""
         self._triggers_topic = f"framegate/v1/lines/{rules.line}/triggers" if triggers else ""
+        self._taken, self._taken_topic = taken, TAKEN_TOPIC.format(gateway="+", line=rules.line)
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[bytes, int, int]] = asyncio.Queue(WAITING)
         self._hand_over = HandOver(self._loop, HANDED_OVER, PATIENCE_S)
@@ -131,11 +136,14 @@ class LineBroker:
             client.subscribe(f"framegate/v1/verdicts/+/{camera}", qos=1)
         if self._triggers_topic:
             client.subscribe(self._triggers_topic, qos=1)
+        if self._taken is not None:
+            client.subscribe(self._taken_topic, qos=1)
 
     def _message(self, client: mqtt.Client, message: Any) -> None:
         """In the client's thread. A retained message is nobody's word of now (N114)."""
         triggers = message.topic == self._triggers_topic
-        most = MAX_TRIGGER if triggers else MAX_PAYLOAD
+        taken = self._taken is not None and message.topic.startswith(TAKEN_PREFIX)
+        most = MAX_TAKEN_BYTES if taken else MAX_TRIGGER if triggers else MAX_PAYLOAD
         if message.retain or len(message.payload) > most:
             client.ack(message.mid, message.qos)
             log.warning("a retained or oversized message on %s is not read", ascii(message.topic))
@@ -144,6 +152,9 @@ class LineBroker:
             self._hand_over(self._enter, bytes(message.payload), message.mid, message.qos)
             return
         client.ack(message.mid, message.qos)
+        if taken and self._taken is not None:
+            self._hand_over(self._taken, bytes(message.payload))
+            return
         if not self._hand_over(self._verdict, bytes(message.payload)):
             log.warning("a verdict that nobody had time for in %g s is lost", PATIENCE_S)
 

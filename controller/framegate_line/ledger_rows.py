@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from framegate_line.rules import EnteredPart, PartKey, Ruling
 
@@ -57,3 +57,13 @@ class Fill:
 
     used: int
     oldest_ms: int
+
+
+@dataclass(slots=True)
+class Done:
+    """What was done since this process started; bytes of the ledger as they were last looked at."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    stops: int = 0
+    ledger_bytes: int = 0

@@ -25,14 +25,17 @@ from framegate_host import console
 from framegate_host.console import OutputFormat, safe, service_exit_code
 from framegate_host.logs import start_logging, started
 from framegate_host.program import run_program
+from framegate_host.report_store import ReportStore
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.telemetry.listener import Watched, watching
 from framegate_line.adapter import Adapter
 from framegate_line.broker import LineBroker
 from framegate_line.credentials import Credentials, load_credentials
 from framegate_line.ledger import NOT_TAKEN, Ledger
 from framegate_line.ledger_rows import PartRow
+from framegate_line.metrics import LineMetrics
 from framegate_line.outputs import FileOutput, ModbusOutput, MqttOutput, Output
 from framegate_line.reach import (
     Peer,
@@ -42,6 +45,7 @@ from framegate_line.reach import (
     reach_file,
     read_reach,
 )
+from framegate_line.reports import LineReports
 from framegate_line.rules import Trigger
 from framegate_line.settings import MQTT, LineSettings
 from framegate_line.triggers import PartSource, parse_trigger
@@ -90,6 +94,8 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
     rules, by_broker = settings.rules, settings.triggers == MQTT
     book = Ledger(settings.ledger, rules.line)
     outputs: list[Output] = []
+    store = ReportStore(settings.ledger.parent / f"reports-{rules.line}")
+    reports = LineReports(rules.line, store, credentials, lambda: time.time_ns() // 1_000_000)
     state_topic = STATE_TOPIC.format(line=rules.line)
     adapter = Adapter(
         rules,
@@ -99,8 +105,17 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
         retention=settings.retention,
         tell_state=lambda envelope: link.publish(state_topic, envelope),
     )
+    adapter.report = reports.saw
     address, name = settings.broker, settings.broker_name
-    link = LineBroker(rules, credentials, address, name, adapter.verdict, triggers=by_broker)
+    link = LineBroker(
+        rules,
+        credentials,
+        address,
+        name,
+        adapter.verdict,
+        triggers=by_broker,
+        taken=reports.taken,
+    )
     reach, broker = Reach(reach_file(settings.ledger)), f"broker {settings.broker}"
     for text in settings.output:
         output = _output(text, rules.line, link)
@@ -115,13 +130,20 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
         ", ".join(map(_place, settings.output)),
     )
     try:
-        followed = follow_broker(link, broker, reach)
-        await until_stopped(_while(followed, link.start(), adapter.run(source)))
+        shown = LineMetrics(adapter=adapter, reach=reach, quota=settings.retention.quota)
+        watched = Watched("line", shown.exposition, shown.checks, shown.read)
+        async with watching(settings.metrics, settings.metrics_tls, watched):
+            beside = _both(
+                follow_broker(link, broker, reach),
+                reports.run(link.publish, lambda: link.connected),
+            )
+            await until_stopped(_while(beside, link.start(), adapter.run(source)))
     finally:
         for one in outputs:
             await one.close()
         link.stop()
         book.close()
+        reports.close()
 
 
 async def _while(beside: Coroutine[Any, Any, None], *work: Coroutine[Any, Any, None]) -> None:
@@ -131,6 +153,12 @@ async def _while(beside: Coroutine[Any, Any, None], *work: Coroutine[Any, Any, N
         tasks = [group.create_task(each) for each in work]
         await asyncio.wait(tasks)
         followed.cancel()
+
+
+async def _both(*work: Coroutine[Any, Any, None]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for each in work:
+            group.create_task(each)
 
 
 def _place(output: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from framegate.errors import Failure, FramegateError, Reason
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import HOST_PORT, Form, Setting
+from framegate_host.telemetry.listening import MetricsAt, MetricsTls, metrics_problems
 from framegate_line.ledger_rows import Retention
 from framegate_line.rules import MAX_DEADLINE_MS, Rules
 
@@ -94,10 +95,13 @@ class LineSettings(Settings):
             form=_OUTPUT,
         ),
     ] = (MQTT,)
+    metrics: MetricsAt = ""
+    metrics_tls: MetricsTls = None
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
     def problems(self) -> Iterator[Failure]:
         """The rules of a line: cameras of one zone, each once."""
+        yield from metrics_problems(self, self.metrics, self.metrics_tls)
         if len(self._zones) != 1:
             wanted, seen = "--camera: ids camera.ZONE.NAME of one zone", ", ".join(self.camera)
             yield Failure(Reason.USAGE, wanted, seen or "none", "framegate camera list")

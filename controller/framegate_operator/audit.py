@@ -30,6 +30,7 @@ from framegate_host.program import nearest
 from framegate_host.witness_file import last_head, read_heads, write_head
 from framegate_operator.audit_proofs import PROOF_FORMAT, proof_json, proved_head, verify_proof
 from framegate_operator.audit_rows import TITLES, as_csv, entry_cells
+from framegate_operator.behaviour import behaviour, rules
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
@@ -324,3 +325,7 @@ def _tell_followed(
             f"[yellow]entries {lost.first} to {lost.last} that {file} witnessed were lost: "
             "framegate audit list --event registry-restored[/]"
         )
+
+
+app.command("rules")(rules)
+app.command("behaviour")(behaviour)

@@ -12,6 +12,7 @@ import typer
 
 from framegate.identity.names import Kind, parse_name, split_device_id
 from framegate.signed.line_state import STATE_TOPIC
+from framegate.signed.report import REPORTS_TOPIC, TAKEN_TOPIC
 from framegate_host.console import talk
 from framegate_host.private_files import write_public
 from framegate_operator.broker_config import CONNECTIONS, BrokerFiles, mosquitto_conf
@@ -32,9 +33,9 @@ def mosquitto_acl(
     name.
 
     A gateway writes verdicts and answers under its own name, a camera writes frames under its own;
-    each reads what is addressed to it, gateways also what lines say of themselves. A line adapter
-    reads verdicts and triggers, and writes under its line; `<line>-plc` writes its triggers and
-    reads its decisions. `readers` read verdicts.
+    each reads what is addressed to it, gateways also what lines say of themselves and report. A
+    line adapter reads verdicts and triggers, writes under its line, and reads what gateways took;
+    `<line>-plc` writes its triggers and reads its decisions. `readers` read verdicts.
     """
     out = [
         "# Made by: framegate broker acl, for the mosquitto.conf that framegate broker config"
@@ -49,6 +50,8 @@ def mosquitto_acl(
                 f"topic write framegate/v1/answers/{device}/+/+",
                 f"topic read framegate/v1/frames/+/{device}/+",
                 f"topic read {STATE_TOPIC.format(line='+')}",
+                f"topic read {REPORTS_TOPIC.format(line='+')}",
+                f"topic write {TAKEN_TOPIC.format(gateway=device, line='+')}",
             ]
         else:
             out += [
@@ -67,6 +70,8 @@ def mosquitto_acl(
             f"topic write framegate/v1/lines/{line}/decisions",
             f"topic write framegate/v1/lines/{line}/notices",
             f"topic write {STATE_TOPIC.format(line=line)}",
+            f"topic write {REPORTS_TOPIC.format(line=line)}",
+            f"topic read {TAKEN_TOPIC.format(gateway='+', line=line)}",
         ]
         out += ["", f"user line.{line}-plc", f"topic write framegate/v1/lines/{line}/triggers"]
         out += [

@@ -163,6 +163,7 @@ class Reason(StrEnum):
     # receipts, vault, export
     RECEIPT = "receipt"
     FRAME_HEAD = "frame-head"
+    REPORT = "report"
     VAULT = "vault"
     EXPORT = "export"
     EXPORT_QUOTA = "export-quota"

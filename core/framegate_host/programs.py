@@ -53,15 +53,16 @@ class Program:
         )
 
 
+_TRACES: Final = {"opentelemetry": "traces"}
 OPERATOR: Final = Program("framegate", "framegate_operator.main", "")
 CONTROLLER: Final = Program(
     "framegate-controller",
     "framegate_controller.main",
     "controller",
-    {"tpm2_pytss": "tpm", "pkcs11": "pkcs11"},
+    {"tpm2_pytss": "tpm", "pkcs11": "pkcs11", **_TRACES},
 )
-AGENT: Final = Program("framegate-agent", "framegate_agent.main", "agent")
-GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway")
+AGENT: Final = Program("framegate-agent", "framegate_agent.main", "agent", _TRACES)
+GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway", _TRACES)
 MODELS: Final = Program("framegate-models", "framegate_models.main", "models")
 LINE: Final = Program("framegate-line", "framegate_line.main", "line")
 SIMULATORS: Final = Program("framegate-sim", "framegate_simulators.main", "simulators")

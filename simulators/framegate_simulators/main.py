@@ -53,6 +53,10 @@ def camera(
         ),
     ] = 0,
     count: Annotated[int, typer.Option(min=0, help="How many; 0 = endless.")] = 0,
+    stuck_after: Annotated[
+        int,
+        typer.Option(min=0, help="From this board on every second picture is an old one; 0: none."),
+    ] = 0,
 ) -> None:
     """Be a capture child: write photographs of drawn boards to standard output. Use:
     framegate-agent run --source 'exec:framegate-sim camera'.
@@ -66,7 +70,9 @@ def camera(
         source: FrameSource = (
             TriggeredBoards(design, trigger)
             if trigger
-            else DrawnBoards(design, first, good_every=good_every, count=count)
+            else DrawnBoards(
+                design, first, good_every=good_every, count=count, stuck_after=stuck_after
+            )
         )
         write_shots(source, sys.stdout.buffer, rate=0 if trigger else rate, repeat=False)
     except (BrokenPipeError, KeyboardInterrupt):
@@ -79,6 +85,9 @@ def up(
         Path, typer.Option(help="Where every file of it goes; what an earlier one left is removed.")
     ] = Path("build/try"),
     rate: Annotated[float, typer.Option(min=0.1, max=20, help="Boards a second.")] = 2.0,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Show metrics, and write a prometheus.yml for them.")
+    ] = False,
 ) -> None:
     """Raise a small fleet to try things on, and leave it running: controller, operator, gateway,
     one camera that never ends. Says what to look at next; Ctrl-C ends it.
@@ -87,7 +96,7 @@ def up(
 
     with errors():
         try:
-            TryPlant(folder, rate, Console(highlight=False)).run()
+            TryPlant(folder, rate, Console(highlight=False), metrics=metrics).run()
         except PlantError as error:
             raise Unavailable.of(Reason.UNAVAILABLE, "a fleet that runs", str(error)) from error
         except KeyboardInterrupt:

@@ -317,6 +317,8 @@ def _command_line(process: Path) -> bytes:
 
 
 LOCAL = {
+    "audit behaviour",
+    "audit rules",
     "audit show",
     "audit prove",
     "audit export",

@@ -9,7 +9,20 @@ from framegate_simulators.attack.campaign import THREATS, run_campaign
 from framegate_simulators.attack.report import failed
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.alone]
-LONG = {"N104", "N105", "N108", "N120", "N123", "N127", "N130", "N143", "N145", "N148", "N149"}
+LONG = {
+    "N104",
+    "N105",
+    "N108",
+    "N120",
+    "N123",
+    "N127",
+    "N130",
+    "N143",
+    "N145",
+    "N148",
+    "N149",
+    "N153",
+}
 """Half a minute and more each: models that are proved, processes that are killed, loads."""
 
 

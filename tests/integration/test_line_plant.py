@@ -62,6 +62,35 @@ def test_one_screen_tells_of_the_line_its_outputs_and_the_broker(line):
     assert line.plant.ask("camera", "why", "cam1")["frames"]["known"]
 
 
+@pytest.mark.plants
+def test_gateways_and_the_line_report_and_the_record_has_it(line):
+    line.healed()
+    line.plant.stop_agent(line.camera)  # triggers without pictures: the line asks to be stopped
+    line.conveyor.run(6)
+    line.start_camera()
+
+    def told(event):
+        rows = line.plant.ask("audit", "list", "--event", event)
+        return rows[0] if rows else None
+
+    stop = wait_for("the line's own report", lambda: told("line-stop-asked"), 60)
+    assert stop["device"] == stop["actor"] == f"line.{LINE}"
+    assert wait_for("the line to be away no more", lambda: told("incident-opened"), 30)
+    (incident,) = [i for i in line.plant.ask("incident", "list") if i["about"] == f"line.{LINE}"]
+    shown = line.plant.framegate("incident", "show", incident["incident"]).stdout
+    assert "line-stop-asked" in shown and f"line.{LINE}" in shown
+    reporters = {f"gateway.line-1.{g.name}" for g in line.gateways}
+
+    def heard():
+        rows = line.plant.ask("audit", "list", "-n", "2000")
+        reports = [r for r in rows if r["kind"] == "report"]
+        accepted = [a["device"] for r in reports for a in r["accepted"]]
+        return reporters <= {r["reporter"] for r in reports} and line.cameras[0] in accepted
+
+    wait_for("a report of each gateway, and frames accepted in one", heard, 90)
+    line.healed()
+
+
 def test_n123_fail_over_to_the_second_gateway_without_a_lost_part(line):
     line.healed()
     first, before = line.serving(), len(line.conveyor.parts)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import from_ms, load_certificate
 from framegate.signed.receipt import parse_leaf
+from framegate.signed.report import GatewayReport
 from framegate.signed.statement import verify_verdict
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
@@ -21,9 +22,12 @@ from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.retention import ReceiptRetention
 from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.reports.sightings import Sightings
 from framegate_gateway.server import SERVER_OPTIONS
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_host.report_store import ReportStore
+from framegate_host.reporting import Reporter
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.access import (
@@ -60,7 +64,9 @@ class Gate:
         self.camera = SoftwareCamera(folder, keys)
         self.engine = SlowModels()
         self.keys, self.view = warranted(keys, self.camera.certificate, self.engine.bundle.digest)
-        self.journal = Journal()
+        store = ReportStore(folder / "gateway")
+        self.reporter = Reporter(store, GatewayReport, self.view.now_ms)
+        self.journal = Journal(Sightings(self.reporter))
         self.receipts = ReceiptStore(folder / "gateway")
         maker = VerdictMaker(self.keys, self.view, self.engine, self.journal, None, self.receipts)
         self.server, self.operators = (
@@ -131,6 +137,12 @@ class Gate:
         await call.write(pb.CameraMessage(opening=session.opening(self.camera)))
         assert (await call.read()).WhichOneof("kind") == "accepted"
         return session
+
+    def findings(self) -> list[tuple[str, str, str, int]]:
+        """(kind, reason, device, count) of what would be reported now."""
+        self.reporter.gather()
+        told = self.reporter.store.waiting(99, 99).findings
+        return [(f.kind.value, f.reason, f.device, f.count) for f in told]
 
     def leaves(self, kind: str = "") -> list[dict]:
         """Claims of the leaves that are on disk, oldest first."""

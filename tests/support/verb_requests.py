@@ -121,6 +121,14 @@ REQUESTS = {
     "access.list Operator.ShowAccess": pb.ShowAccessRequest(id="00000001"),
     "ca.show Operator.ShowCa": pb.ListRequest(),
     "auth.show Operator.CanI": pb.CanIRequest(verb="data.erase", zone="line-1"),
+    "incident.list Operator.ListIncidents": pb.ListIncidentsRequest(),
+    "incident.show Operator.ShowIncident": pb.IncidentRequest(),
+    "incident.change Operator.NoteIncident": pb.NoteIncidentRequest(note="n"),
+    "incident.change Operator.AssignIncident": pb.AssignIncidentRequest(assignee="witness"),
+    "incident.close Operator.CloseIncident": pb.CloseIncidentRequest(verdict="test", note="n"),
+    "incident.drill Operator.DeclareDrill": pb.DeclareDrillRequest(
+        device="cam1", minutes=5, reason="r"
+    ),
     "operator.list Operator.ListOperators": pb.ListRequest(),
     "audit.read Operator.ReadLog": pb.ReadLogRequest(limit=1),
     "audit.read Operator.ProveLog": pb.ProveLogRequest(index=0),

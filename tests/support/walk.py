@@ -13,6 +13,7 @@ from framegate.machines.lifecycle import State
 from framegate.machines.model import ModelState
 from framegate.machines.request import RequestKind
 from framegate.profile.model import PROFILE_TYPE
+from framegate.record.incident_events import IncidentOpened
 from framegate.registry.model import Model
 from framegate.registry.request import AccessRequest
 from framegate.signed.dsse import seal_envelope
@@ -106,6 +107,19 @@ class Walk:
                 )
             )
             tx.requests.keep_content("00000001", ROLE.body)
+            opened = IncidentOpened(
+                device=CAM,
+                about=CAM,
+                title="frame-frozen",
+                trigger=0,
+                priority=4,
+                detected_ms=tx.now_ms,
+                drill=False,
+            )
+            number = tx.record(opened, by="controller")
+        for request in self.requests.values():
+            if "incident" in request.DESCRIPTOR.fields_by_name:
+                request.incident = number
 
     def channel(self, who: str) -> grpc.aio.Channel:
         tls = grpc.ssl_channel_credentials(self.fleet.root.pem, *self.pairs[who])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +19,13 @@ from framegate_controller.clockwork.housekeeping import (
     say_what_is_over,
     say_what_strangers_failed,
 )
+from framegate_controller.clockwork.incidents import IncidentFollower
+from framegate_controller.clockwork.reporters import ReportWatch
 from framegate_controller.clockwork.staleness import Staleness
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
+from framegate_controller.record.reports import ReportDesk
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.failures import FailureFold
 
@@ -31,6 +35,10 @@ HOUSEKEEPING_S: Final = 2.0
 """Ended roles and maintenance are over by the clock at once; a CA on its way waits for minutes."""
 FORGET_S: Final = 60.0
 """Spent challenges take some fifty bytes each, and cost nothing until they are cleared away."""
+REPORTERS_S: Final = 5.0
+"""Silence is counted in minutes."""
+INCIDENTS_S: Final = 1.0
+"""Somebody is told what is open; how soon something was detected does not depend on it."""
 COLLECT_S: Final = 30.0
 """Some dozen rows at a time: as many as machines within their share leave behind meanwhile."""
 END_S: Final = 5.0
@@ -46,6 +54,17 @@ class Chore:
     work: Callable[[], tuple[Notice, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """When a chore was last done, in seconds since the epoch; before the first time, when the
+    clockwork began.
+    """
+
+    name: str
+    every_s: float
+    done_at: float
+
+
 class Clockwork:
     """Does chores, each in a task of its own, so that one that waits or fails holds up no other."""
 
@@ -54,10 +73,20 @@ class Clockwork:
         self._bus, self._chores = bus, tuple(chores)
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
+        self._done: dict[str, float] = {}
+
+    @property
+    def progress(self) -> tuple[Progress, ...]:
+        """How far each chore is; nothing before the start."""
+        done = self._done.copy()
+        return tuple(
+            Progress(c.name, c.every_s, done[c.name]) for c in self._chores if c.name in done
+        )
 
     async def start(self) -> None:
         """Arm the timers of machines, and begin with the chores."""
         await self.staleness.start()
+        self._done = dict.fromkeys((c.name for c in self._chores), time.time())
         self._tasks = [asyncio.create_task(self._keep_doing(c), name=c.name) for c in self._chores]
 
     async def stop(self) -> None:
@@ -73,6 +102,7 @@ class Clockwork:
         while not await self._ends_within(chore.every_s):
             try:
                 await self._bus.publish(await asyncio.to_thread(chore.work))
+                self._done[chore.name] = time.time()
             except Exception:  # a store that is busy for once must not end it
                 log.exception("%s: left for the next time", chore.name)
 
@@ -85,10 +115,17 @@ class Clockwork:
 
 
 def clockwork_of(
-    store: Store, fleet: Fleet, bus: Bus, witnesses: Sequence[Path], failures: FailureFold
+    store: Store,
+    fleet: Fleet,
+    bus: Bus,
+    witnesses: Sequence[Path],
+    failures: FailureFold,
+    reports: ReportDesk,
+    further: Sequence[Chore] = (),
 ) -> Clockwork:
     """The clockwork of this controller; `witnesses` are files that get every head of the record,
-    `failures` those of strangers that wait to be recorded.
+    `failures` those of strangers that wait to be recorded; so do refusals of `reports`; `further`
+    are chores of who has them.
     """
     chores = (
         Chore("rollouts", ROLLOUT_TICK_S, partial(rollouts.move_on, store)),
@@ -97,6 +134,10 @@ def clockwork_of(
         Chore("spent challenges", FORGET_S, partial(forget_spent_challenges, store)),
         Chore("unused evidence", COLLECT_S, partial(forget_unused_evidence, store)),
         Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
+        Chore("refused reports", HOUSEKEEPING_S, reports.tell_counted),
+        Chore("silent reporters", REPORTERS_S, ReportWatch(store).look),
+        Chore("incidents", INCIDENTS_S, IncidentFollower(store).follow),
         Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
+        *further,
     )
     return Clockwork(bus, Staleness(store, fleet, bus), chores)

@@ -38,6 +38,7 @@ from framegate_controller.joinport.uploads import (
 from framegate_controller.people.grants import compose_grants
 from framegate_controller.record.batches import record_batch
 from framegate_controller.record.ledger import last_position
+from framegate_controller.record.reports import ReportDesk
 from framegate_controller.rpc.attestation import to_answer, to_challenge
 from framegate_controller.rpc.peer import address_of, verify_peer
 from framegate_controller.rpc.recheck import Recheck
@@ -58,8 +59,11 @@ WORKERS: Final = 2
 class FleetService(rpc.FleetServicer):
     """RPCs of enrolled machines."""
 
-    def __init__(self, verifier: Verifier, policies: PolicyCache, bus: Bus) -> None:
+    def __init__(
+        self, verifier: Verifier, policies: PolicyCache, bus: Bus, reports: ReportDesk
+    ) -> None:
         self._verifier, self._policies, self._bus = verifier, policies, bus
+        self._reports = reports
         self._store: Store = verifier.store
         self._fleet: Fleet = verifier.fleet
         self._verifiers, self._room = ThreadPoolExecutor(WORKERS, "attest"), UploadRoom()
@@ -134,6 +138,18 @@ class FleetService(rpc.FleetServicer):
         proof = await self._write(
             lambda tx: record_batch(tx, self._fleet.keys, host.id, request.batch)
         )
+        return pb.RecordBatchReply(
+            entry=proof.entry, index=proof.index, path=proof.path, checkpoint=proof.checkpoint
+        )
+
+    @guarded
+    async def RecordReport(
+        self, request: pb.RecordReportRequest, context: Context
+    ) -> pb.RecordBatchReply:
+        """See `record.reports.record_report`."""
+        host = await self._gateway(context)
+        take = self._reports.take
+        proof = await asyncio.to_thread(take, host.id, host.zone, request.report)
         return pb.RecordBatchReply(
             entry=proof.entry, index=proof.index, path=proof.path, checkpoint=proof.checkpoint
         )

@@ -10,6 +10,7 @@ from framegate_controller.rpc import (
     devices,
     evidence,
     fleet_views,
+    incidents,
     models,
     parts,
     people,
@@ -35,4 +36,5 @@ TABLE: Final[tuple[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any], ...]] = (
     *policy.ROWS,
     *record.ROWS,
     *ca.ROWS,
+    *incidents.ROWS,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.findings.kinds import FindingKind
 from framegate.receipt_verifier import UNCONFINED
 from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.answers import (
@@ -23,6 +24,7 @@ from framegate_gateway.inference.answers import (
 )
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
+from framegate_gateway.inference.jobs import Job, Sent, fail
 from framegate_gateway.inference.parts import Parts, digest_of, left_to_inspect
 
 log = logging.getLogger(__name__)
@@ -52,23 +54,12 @@ class Inspection:
     inspected_percent: int
 
 
-@dataclass
-class _Job:
-    head: dict[str, Any]
-    body: bytes
-    done: asyncio.Future[tuple[dict[str, Any], bytes]]
-    golden_sent: bool = False
-    goldens: tuple[str, ...] = ()
-    inspected: int = 0
+ChildTold = Callable[[FindingKind, str], None]
+"""Who is told that the child died, or runs and is confined again, and in which way."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """What the child has of a part: the key of its golden images, their digests, its rules."""
-
-    key: str
-    goldens: tuple[str, ...]
-    rules: dict[str, Any]
+def nobody(_kind: FindingKind, _said: str) -> None:
+    """Nobody is told."""
 
 
 class Engine:
@@ -84,15 +75,16 @@ class Engine:
         *,
         remote: bool = False,
         unconfined: bool = False,
+        told: ChildTold = nobody,
     ) -> None:
         self.bundle, self._parts, self._threads, self._elsewhere = bundle, parts, threads, remote
-        self._unconfined = unconfined
+        self._unconfined, self.told = unconfined, told
         self.isolation, self.known_answers = "", 0
         self.stopped: FramegateError | None = None
-        self._turns: OrderedDict[str, deque[_Job]] = OrderedDict()
-        self._flying: deque[_Job] = deque()
+        self._turns: OrderedDict[str, deque[Job]] = OrderedDict()
+        self._flying: deque[Job] = deque()
         self._work, self._room, self._sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._known: OrderedDict[str, _Sent] = OrderedDict()
+        self._known: OrderedDict[str, Sent] = OrderedDict()
         self._child: InferenceChild | None = None
         self._ids = 0
 
@@ -137,10 +129,13 @@ class Engine:
                 raise error or RuntimeError("the engine's loops end only by an error")
             log.error("inference child: %s %s", type(error).__name__, error)
             self._kill()
+            self.told(FindingKind.CHILD_DIED, f"{type(error).__name__} {error}")
             try:
                 await self.start()
+                self.told(FindingKind.CHILD_CONFINED, self.isolation)
             except Refused as refused:
                 self.stopped = refused
+                self.told(FindingKind.MODEL_REFUSED, str(refused))
             except Unavailable as unavailable:
                 log.error("inference child: %s", unavailable)
 
@@ -283,7 +278,7 @@ class Engine:
         """End the child and every waiting job."""
         self._kill()
         while (job := self._next()) is not None:
-            _fail(job, Unavailable.of(Reason.INFERENCE, "a running gateway", "stopping"))
+            fail(job, Unavailable.of(Reason.INFERENCE, "a running gateway", "stopping"))
 
     async def _send_jobs(self) -> None:
         while True:
@@ -298,7 +293,7 @@ class Engine:
                 try:
                     message = self._prepared(job)
                 except FramegateError as error:
-                    _fail(job, error)
+                    fail(job, error)
                     continue
                 self._flying.append(job)
                 self._sent.set()
@@ -322,7 +317,7 @@ class Engine:
                 behind = {"golden_sha256": golden, "inspected_percent": job.inspected}
                 job.done.set_result(({**head, **behind}, body))
 
-    def _prepared(self, job: _Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    def _prepared(self, job: Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
         """The message for a job; the golden image goes along where the child does not have it,
         decided now because jobs change places.
         """
@@ -339,7 +334,7 @@ class Engine:
                 self._known.pop(part_type, None)
                 if len(self._known) >= GOLDEN_KEPT:
                     forget.append(self._known.popitem(last=False)[0])
-                sent = self._known[part_type] = _Sent(key, digest_of(goldens), part.rules)
+                sent = self._known[part_type] = Sent(key, digest_of(goldens), part.rules)
             else:
                 job.inspected = left_to_inspect(job.head, sent.rules)
         except KeyError as error:
@@ -362,12 +357,12 @@ class Engine:
         self, device: str, head: dict[str, Any], body: bytes
     ) -> tuple[dict[str, Any], bytes]:
         self._ids += 1
-        job = _Job({"id": self._ids, **head}, body, asyncio.get_running_loop().create_future())
+        job = Job({"id": self._ids, **head}, body, asyncio.get_running_loop().create_future())
         self._turns.setdefault(device, deque()).append(job)
         self._work.set()
         return await job.done
 
-    def _next(self) -> _Job | None:
+    def _next(self) -> Job | None:
         if not self._turns:
             return None
         device, jobs = self._turns.popitem(last=False)
@@ -388,10 +383,5 @@ class Engine:
         self._known.clear()
         for job in self._flying:
             ended = "the inference child ended"
-            _fail(job, Unavailable.of(Reason.INFERENCE, "an answer of the model", ended))
+            fail(job, Unavailable.of(Reason.INFERENCE, "an answer of the model", ended))
         self._flying.clear()
-
-
-def _fail(job: _Job, error: Exception) -> None:
-    if not job.done.done():
-        job.done.set_exception(error)

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused
+from framegate.findings.kinds import FindingKind
 from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.bundle import Bundle
-from framegate_gateway.inference.engine import WATCH_S, Engine, Inspection
+from framegate_gateway.inference.engine import WATCH_S, ChildTold, Engine, Inspection, nobody
 from framegate_gateway.inference.parts import Parts
 from framegate_gateway.inference.remote import Backend, RemoteEngine
 
@@ -45,6 +46,8 @@ class Models:
         unconfined: bool = False,
     ) -> None:
         self._unconfined = unconfined
+        self.told: ChildTold = nobody
+        """Told when a child dies, and when it runs again."""
         self._parts, self._threads, self._backend, self._failed, self._watch_s = (
             parts,
             threads,
@@ -97,13 +100,13 @@ class Models:
         return (self._engines.get(digest) or self.engine).isolation
 
     def _engine(self, bundle: Bundle) -> Engine:
-        return (
-            Engine(bundle, self._parts, self._threads, unconfined=self._unconfined)
-            if self._backend is None
-            else RemoteEngine(
-                bundle, self._parts, self._threads, self._backend, unconfined=self._unconfined
-            )
-        )
+        parts, threads, unconfined, told = self._parts, self._threads, self._unconfined, self._tell
+        if self._backend is None:
+            return Engine(bundle, parts, threads, unconfined=unconfined, told=told)
+        return RemoteEngine(bundle, parts, threads, self._backend, unconfined=unconfined, told=told)
+
+    def _tell(self, kind: FindingKind, said: str) -> None:
+        self.told(kind, said)
 
     async def start(self) -> None:
         """Start the first model. Raises Unavailable or Refused where it does not prove itself."""

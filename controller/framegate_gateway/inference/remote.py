@@ -20,7 +20,7 @@ import grpc
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate_gateway.inference.answers import FLOAT_BYTES
 from framegate_gateway.inference.bundle import Bundle
-from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.engine import ChildTold, Engine, nobody
 from framegate_gateway.inference.parts import Parts
 from framegate_proto.v1 import open_inference_pb2 as oip
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
@@ -191,8 +191,9 @@ class RemoteEngine(Engine):
         backend: Backend,
         *,
         unconfined: bool = False,
+        told: ChildTold = nobody,
     ) -> None:
-        super().__init__(bundle, parts, threads, remote=True, unconfined=unconfined)
+        super().__init__(bundle, parts, threads, remote=True, unconfined=unconfined, told=told)
         self._remote = RemoteModel(backend)
 
     async def start(self) -> None:

@@ -97,6 +97,8 @@ class Conversations:
                 await asyncio.wait(talk.tasks)
         except FramegateError as error:
             log.info("stream ended: %s", ascii(str(error)))
+            if link is not None and not link.opened:
+                self._maker.opening_refused(link.device, error)
             await write(pb.GatewayMessage(refusal=pb.Refusal(failures=to_failures(error.failures))))
         except (ConnectionError, EOFError):
             log.info("a camera's stream broke off")
@@ -150,7 +152,7 @@ class Conversations:
         except FramegateError as error:
             log.warning("head of %s refused: %s", link.device, ascii(str(error)))
             if not link.opened:
-                self._maker.unanswered(Reason.FRAME_HEAD)
+                self._maker.unanswered(link.device, Reason.FRAME_HEAD)
                 return
             session = FrameHead.parse(signed.head).session
             await write(pb.GatewayMessage(head_taken=pb.HeadTaken(session=session, refused=True)))
@@ -169,7 +171,7 @@ class Conversations:
         try:
             frame = link.open_frame(sealed.metadata, sealed.sealed)
         except FramegateError as error:
-            self._maker.unanswered(error.reason)
+            self._maker.unanswered(link.device, error.reason)
             talk.unopened += 1
             if talk.unopened > MAX_UNOPENED:
                 raise
@@ -186,7 +188,7 @@ class Conversations:
             admitted = link.admit(frame)
         except FramegateError as error:
             if not budget.spend_refusal():
-                self._maker.unanswered(error.reason)
+                self._maker.unanswered(link.device, error.reason)
                 return
             work = self._refuse(frame, error, write, model=link.model)
         else:

@@ -7,13 +7,16 @@ kept, and a camera's flood pushes out that camera's receipts and no other's.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from framegate.errors import FramegateError
 from framegate.receipt_verifier import leaf_hash
+from framegate_gateway.receipts.batches import new_identifier
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -22,6 +25,8 @@ NEARLY_FULL: Final = 0.8
 """From this share of its quota on a camera's receipts are told of, before any goes."""
 ROOM: Final = 0.95
 """Down to this share of the quota they are taken out, so that it is not done for every frame."""
+RETAIN_S: Final = 60.0
+"""How often the quota is looked at: a camera at full speed adds some ten megabytes meanwhile."""
 _AT_ONCE: Final = 100
 """Receipts of one transaction: some forty milliseconds with the disk's, for which the store's own
 commits wait; more than two thousand a second go, and no camera makes as many."""
@@ -203,3 +208,24 @@ def _batches(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[tup
         spans[first] = end
     (last,) = connection.execute("SELECT max(first) FROM batches").fetchone()
     return [(first, end) for first, end in spans.items() if first != last]
+
+
+Tell = Callable[[str, str, str, Mapping[str, Any]], Awaitable[None]]
+"""Makes a leaf: its id, event, actor and detail."""
+
+
+async def keep_within_quota(retention: ReceiptRetention, tell: Tell) -> None:
+    """Keep each camera's receipts within their quota, for ever; a leaf says what was taken out."""
+    while True:
+        try:
+            for taken in await asyncio.to_thread(retention.run):
+                log.warning("%d old receipts of %s are gone", taken.receipts, taken.device)
+                detail = {
+                    "device": taken.device,
+                    "receipts": taken.receipts,
+                    "until_ms": taken.until_ms,
+                }
+                await tell(new_identifier(), "receipts-pruned", "gateway", detail)
+        except (FramegateError, sqlite3.Error) as error:
+            log.error("receipts are not kept within their quota: %s", error)
+        await asyncio.sleep(RETAIN_S)

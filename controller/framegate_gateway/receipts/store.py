@@ -274,6 +274,14 @@ class ReceiptStore:
                 "SELECT number, envelope FROM batches WHERE log IS NULL ORDER BY number LIMIT 64"
             ).fetchall()
 
+    def count_unlogged(self) -> int:
+        """How many batches are not in the controller's log. Blocks."""
+        with self.reading() as connection:
+            (count,) = connection.execute(
+                "SELECT count(*) FROM batches WHERE log IS NULL"
+            ).fetchone()
+            return int(count)
+
     def add_log(self, number: int, proof: str) -> None:
         """Keep the log's proof of a batch."""
         with self.reading() as connection, connection:

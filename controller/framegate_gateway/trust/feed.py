@@ -178,6 +178,10 @@ class TrustView:
         heard = self._monotonic() - self._heard_at_s <= SILENCE_S
         return heard or (self.access.grace and not self._close and self._heard_at_s > float("-inf"))
 
+    def knows(self, device: str) -> bool:
+        """Whether the feed speaks of `device`, whatever its standing."""
+        return device in self._devices
+
     def require(self, device: str, spki_sha256: bytes | None = None) -> Standing:
         """The standing of a device that is trusted now, by its present key where `spki_sha256` is
         given. Raises Refused.

@@ -4,6 +4,8 @@ thread writes, the frame path only queues.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import queue
 import secrets
@@ -25,6 +27,9 @@ from framegate_gateway.vault.keys import DayKey, VaultKeys
 from framegate_host.private_files import append_private, private_folder, touch_private
 from framegate_host.sqlite_file import open_sqlite
 
+log = logging.getLogger(__name__)
+EXPIRE_S: Final = 600.0
+"""How often retention is looked at; it counts in days."""
 QUEUE: Final = 256
 """Frames that wait to be written: 40 MB at 160 KB. The vault never holds up a verdict: past this a
 frame is dropped and counted.
@@ -371,3 +376,12 @@ class FrameVault:
 
 def _aad(identifier: str, key: DayKey, encoding: int) -> bytes:
     return f"framegate/v1/vault\0{identifier}\0{key.stem}\0{encoding}".encode()
+
+
+async def keep_expiring(vault: FrameVault, now_ms: Callable[[], int]) -> None:
+    """Erase what its outcome's time is over for, every `EXPIRE_S`, for ever."""
+    while True:
+        keys, frames = await asyncio.to_thread(vault.expire, now_ms())
+        if keys:
+            log.warning("retention: %d keys erased, with %d frames", keys, frames)
+        await asyncio.sleep(EXPIRE_S)

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import Reason
 from framegate.signed.statement import Outcome, Verdict
+from framegate_gateway.reports.sightings import Sightings
 from framegate_gateway.verdicts.traffic import Traffic
 
 KEPT: Final = 2_000
@@ -29,15 +31,18 @@ class KeptFrame:
 
 
 class Journal:
-    """The latest verdicts and their counts."""
+    """The latest verdicts and their counts; `sightings` hears of what somebody should know."""
 
-    def __init__(self) -> None:
+    def __init__(self, sightings: Sightings | None = None) -> None:
+        self.sightings = sightings
         self.rows: deque[tuple[Verdict, bytes]] = deque(maxlen=KEPT)
         self.outcomes: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
         self.unanswered: Counter[str] = Counter()
         self.last_accept_ms = 0
         self.traffic = Traffic()
+        self.took: Callable[[float], None] = lambda _seconds: None
+        """Told how many seconds each inspection took."""
         self._frames: OrderedDict[str, KeptFrame] = OrderedDict()
         self._watchers: set[asyncio.Queue[tuple[Verdict, bytes]]] = set()
 
@@ -50,6 +55,7 @@ class Journal:
             self.refusals[verdict.reason] += 1
         else:
             self.last_accept_ms = verdict.issued_at_ms
+        self._sight(verdict)
         if frame is not None:
             self._frames[verdict.verdict_id] = frame
             if len(self._frames) > PICTURES:
@@ -59,6 +65,20 @@ class Journal:
                 self._watchers.discard(queue)  # a slow watcher is cut off; nobody waits for it
             else:
                 queue.put_nowait((verdict, envelope))
+
+    def not_answered(self, device: str, reason: Reason) -> None:
+        """Count what did not open, or what its camera's budget has no room for."""
+        self.unanswered[reason.value] += 1
+        if self.sightings is not None:
+            self.sightings.unanswered(device, reason)
+
+    def _sight(self, verdict: Verdict) -> None:
+        if self.sightings is None:
+            return
+        if verdict.outcome == Outcome.UNINSPECTED:
+            self.sightings.uninspected(verdict.device, Reason(verdict.reason))
+        else:
+            self.sightings.inspected(verdict.device, verdict.issued_at_ms)
 
     def gap(self, device: str, count: int, now_ms: int) -> None:
         """Count triggers that never came."""

@@ -127,6 +127,7 @@ class VerdictMaker:
                 verdict, admitted.image, admitted.metadata.encoding, admitted.metadata.mask_version
             )
         self._journal.add(verdict, envelope, kept)
+        self._journal.took(took_ms / 1000)
         return envelope
 
     async def uninspected(
@@ -191,9 +192,14 @@ class VerdictMaker:
             log.warning("a gap of %s has no receipt: %s", gap.device, error)
         self._journal.gap(gap.device, gap.count, self._view.now_ms())
 
-    def unanswered(self, reason: Reason) -> None:
+    def unanswered(self, device: str, reason: Reason) -> None:
         """Count what is not answered: it did not open, or its camera's budget is spent."""
-        self._journal.unanswered[reason.value] += 1
+        self._journal.not_answered(device, reason)
+
+    def opening_refused(self, device: str, error: FramegateError) -> None:
+        """Tell of a conversation that ended before an opening was accepted."""
+        if self._journal.sightings is not None:
+            self._journal.sightings.opening_refused(device, error)
 
     async def event(
         self, identifier: str, event: str, actor: str, detail: Mapping[str, Any]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from paho.mqtt.client import topic_matches_sub
 
-from framegate.errors import Refused, Unavailable
+from framegate.errors import Reason, Refused, Unavailable
 from framegate.signed.statement import Verdict
 from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
@@ -47,6 +47,8 @@ class Publisher:
         self._connecting: asyncio.Task[None] | None = None
         self._device = ""
         self._heard: dict[str, Callable[[str, bytes], None]] = {}
+        self.trouble: Callable[[Reason, str], None] = lambda _reason, _said: None
+        """Told when the broker goes away, or is not one to use; in the client's thread, too."""
 
     @property
     def connected(self) -> bool:
@@ -69,6 +71,7 @@ class Publisher:
         client = BoundedClient(credentials.device, context, LIMITS)
         client.on_connect_fail = lambda *_: log.info("broker does not answer")
         client.on_connect = lambda c, *_: self._connected(c, credentials.device)
+        client.on_disconnect = lambda c, _u, _f, code, _p: self._lost(c, str(code))
         client.on_message = lambda _c, _u, message: self._message(message)
         self._client = client  # verdicts wait in it until the broker is there
         self._connecting = asyncio.get_running_loop().create_task(self._connect(client, context))
@@ -88,9 +91,9 @@ class Publisher:
             self._connecting.cancel()
             self._connecting = None
         if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
-            self._client = None
+            client, self._client = self._client, None
+            client.disconnect()
+            client.loop_stop()
 
     async def _connect(self, client: BoundedClient, context: Any) -> None:
         """Look whether the broker is one to use until it is, then connect, and again whenever the
@@ -102,9 +105,11 @@ class Publisher:
                 break
             except Unavailable as error:
                 log.info("broker: %s", error)
+                self.trouble(error.reason, str(error))
                 await asyncio.sleep(AGAIN_S)
             except Refused as error:
                 log.error("broker, not used: %s", error)
+                self.trouble(error.reason, str(error))
                 await asyncio.sleep(REFUSED_AGAIN_S)
         client.connect_async(
             self._broker.host, self._broker.port, KEEPALIVE_S, properties=client.properties()
@@ -115,6 +120,10 @@ class Publisher:
         self._device = device
         for topic in self._heard:
             client.subscribe(topic.format(device=device), qos=1)
+
+    def _lost(self, client: BoundedClient, why: str) -> None:
+        if client is self._client:  # else it was ended here
+            self.trouble(Reason.UNAVAILABLE, f"the connection ended: {why}")
 
     def _message(self, message: Any) -> None:
         if message.retain:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # importing declares
-from framegate.record import fleet_events, machine_events, people_events  # noqa: F401
+from framegate.record import (  # noqa: F401
+    behaviour_events,
+    fleet_events,
+    incident_events,
+    machine_events,
+    people_events,
+    site_events,
+)
 from framegate.record.event import Event, declared
 
 

@@ -65,3 +65,26 @@ class ReceiptBatchEntry:
     sha256: bytes
     payload: bytes
     log_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportEntry:
+    """A gateway's or a line's report that is in the log."""
+
+    reporter: str
+    store: str
+    number: int
+    sha256: bytes
+    closed_at_ms: int
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReporterSeen:
+    """When a reporter's latest report came, by the controller's clock, or since when one is waited
+    for; `silent` once it was said that none comes.
+    """
+
+    reporter: str
+    heard_ms: int
+    silent: bool

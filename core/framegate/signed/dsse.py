@@ -103,6 +103,17 @@ def parse_envelope(data: bytes, payload_type: str) -> Envelope:
     return envelope
 
 
+def envelope_type(data: bytes) -> str:
+    """The payload type that the envelope in `data` names: a stranger's word, to choose a reader by.
+    Raises Malformed.
+    """
+    body = strict_json(data[: MAX_ENVELOPE_BYTES + 1])
+    named = body.get("payloadType") if type(body) is dict else None
+    if type(named) is not str:
+        raise Malformed.of(Reason.ENVELOPE, "a DSSE envelope", type(body).__name__)
+    return named
+
+
 def verify_envelope(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> bytes:
     """The payload, after its signature by `key` held. The caller MUST have established whose `key`
     that is and what it may sign.

@@ -566,6 +566,11 @@ class FleetStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.FromString,
                 _registered_method=True)
+        self.RecordReport = channel.unary_unary(
+                '/framegate_proto.v1.Fleet/RecordReport',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordReportRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.FromString,
+                _registered_method=True)
         self.BrokerCertificate = channel.unary_unary(
                 '/framegate_proto.v1.Fleet/BrokerCertificate',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.BrokerCertificateRequest.SerializeToString,
@@ -619,6 +624,12 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordReport(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BrokerCertificate(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -662,6 +673,11 @@ def add_FleetServicer_to_server(servicer, server):
             'RecordBatch': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordBatch,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.SerializeToString,
+            ),
+            'RecordReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordReport,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordReportRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.SerializeToString,
             ),
             'BrokerCertificate': grpc.unary_unary_rpc_method_handler(
@@ -838,6 +854,33 @@ class Fleet:
             target,
             '/framegate_proto.v1.Fleet/RecordBatch',
             framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Fleet/RecordReport',
+            framegate__proto_dot_v1_dot_framegate__pb2.RecordReportRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.RecordBatchReply.FromString,
             options,
             channel_credentials,
@@ -1179,6 +1222,36 @@ class OperatorStub:
                 '/framegate_proto.v1.Operator/LogHead',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadReply.FromString,
+                _registered_method=True)
+        self.ListIncidents = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListIncidents',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListIncidentsRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentsReply.FromString,
+                _registered_method=True)
+        self.ShowIncident = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ShowIncident',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.FromString,
+                _registered_method=True)
+        self.NoteIncident = channel.unary_unary(
+                '/framegate_proto.v1.Operator/NoteIncident',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.NoteIncidentRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.FromString,
+                _registered_method=True)
+        self.AssignIncident = channel.unary_unary(
+                '/framegate_proto.v1.Operator/AssignIncident',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AssignIncidentRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.FromString,
+                _registered_method=True)
+        self.CloseIncident = channel.unary_unary(
+                '/framegate_proto.v1.Operator/CloseIncident',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CloseIncidentRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.FromString,
+                _registered_method=True)
+        self.DeclareDrill = channel.unary_unary(
+                '/framegate_proto.v1.Operator/DeclareDrill',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeclareDrillRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DrillReply.FromString,
                 _registered_method=True)
         self.ProveLog = channel.unary_unary(
                 '/framegate_proto.v1.Operator/ProveLog',
@@ -1540,6 +1613,42 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListIncidents(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowIncident(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NoteIncident(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignIncident(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseIncident(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeclareDrill(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ProveLog(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1849,6 +1958,36 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.LogHead,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadReply.SerializeToString,
+            ),
+            'ListIncidents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIncidents,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListIncidentsRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentsReply.SerializeToString,
+            ),
+            'ShowIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowIncident,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.SerializeToString,
+            ),
+            'NoteIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoteIncident,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.NoteIncidentRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.SerializeToString,
+            ),
+            'AssignIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignIncident,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AssignIncidentRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.SerializeToString,
+            ),
+            'CloseIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseIncident,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CloseIncidentRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.SerializeToString,
+            ),
+            'DeclareDrill': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclareDrill,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeclareDrillRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DrillReply.SerializeToString,
             ),
             'ProveLog': grpc.unary_unary_rpc_method_handler(
                     servicer.ProveLog,
@@ -3319,6 +3458,168 @@ class Operator:
             '/framegate_proto.v1.Operator/LogHead',
             framegate__proto_dot_v1_dot_framegate__pb2.LogHeadRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.LogHeadReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIncidents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListIncidents',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListIncidentsRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.IncidentsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ShowIncident',
+            framegate__proto_dot_v1_dot_framegate__pb2.IncidentRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NoteIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/NoteIncident',
+            framegate__proto_dot_v1_dot_framegate__pb2.NoteIncidentRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/AssignIncident',
+            framegate__proto_dot_v1_dot_framegate__pb2.AssignIncidentRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/CloseIncident',
+            framegate__proto_dot_v1_dot_framegate__pb2.CloseIncidentRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.IncidentReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclareDrill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/DeclareDrill',
+            framegate__proto_dot_v1_dot_framegate__pb2.DeclareDrillRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.DrillReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -169,6 +169,7 @@ class FleetStub:
     FetchGrants: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.FetchGrantsRequest, _framegate_pb2.FetchGrantsReply]
     TrustFeed: _grpc.UnaryStreamMultiCallable[_framegate_pb2.TrustFeedRequest, _framegate_pb2.TrustUpdate]
     RecordBatch: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RecordBatchRequest, _framegate_pb2.RecordBatchReply]
+    RecordReport: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RecordReportRequest, _framegate_pb2.RecordBatchReply]
     BrokerCertificate: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.BrokerCertificateRequest, _framegate_pb2.BrokerCertificateReply]
     GoldenImage: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.GoldenImageRequest, _framegate_pb2.GoldenImageReply]
 
@@ -183,6 +184,7 @@ class FleetAsyncStub(FleetStub):
     FetchGrants: _aio.UnaryUnaryMultiCallable[_framegate_pb2.FetchGrantsRequest, _framegate_pb2.FetchGrantsReply]  # type: ignore[assignment]
     TrustFeed: _aio.UnaryStreamMultiCallable[_framegate_pb2.TrustFeedRequest, _framegate_pb2.TrustUpdate]  # type: ignore[assignment]
     RecordBatch: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RecordBatchRequest, _framegate_pb2.RecordBatchReply]  # type: ignore[assignment]
+    RecordReport: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RecordReportRequest, _framegate_pb2.RecordBatchReply]  # type: ignore[assignment]
     BrokerCertificate: _aio.UnaryUnaryMultiCallable[_framegate_pb2.BrokerCertificateRequest, _framegate_pb2.BrokerCertificateReply]  # type: ignore[assignment]
     GoldenImage: _aio.UnaryUnaryMultiCallable[_framegate_pb2.GoldenImageRequest, _framegate_pb2.GoldenImageReply]  # type: ignore[assignment]
 
@@ -228,6 +230,13 @@ class FleetServicer(metaclass=_abc_1.ABCMeta):
     def RecordBatch(
         self,
         request: _framegate_pb2.RecordBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.RecordBatchReply, _abc.Awaitable[_framegate_pb2.RecordBatchReply]]: ...
+
+    @_abc_1.abstractmethod
+    def RecordReport(
+        self,
+        request: _framegate_pb2.RecordReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.RecordBatchReply, _abc.Awaitable[_framegate_pb2.RecordBatchReply]]: ...
 
@@ -307,6 +316,12 @@ class OperatorStub:
     SimulatePolicy: _grpc.UnaryStreamMultiCallable[_framegate_pb2.SimulateRequest, _framegate_pb2.SimulateRow]
     ReadLog: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ReadLogRequest, _framegate_pb2.LogRow]
     LogHead: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.LogHeadRequest, _framegate_pb2.LogHeadReply]
+    ListIncidents: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListIncidentsRequest, _framegate_pb2.IncidentsReply]
+    ShowIncident: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.IncidentRequest, _framegate_pb2.IncidentReply]
+    NoteIncident: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.NoteIncidentRequest, _framegate_pb2.IncidentReply]
+    AssignIncident: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AssignIncidentRequest, _framegate_pb2.IncidentReply]
+    CloseIncident: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.CloseIncidentRequest, _framegate_pb2.IncidentReply]
+    DeclareDrill: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeclareDrillRequest, _framegate_pb2.DrillReply]
     ProveLog: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ProveLogRequest, _framegate_pb2.ProveLogReply]
     ListZones: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]
     SetZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]
@@ -373,6 +388,12 @@ class OperatorAsyncStub(OperatorStub):
     SimulatePolicy: _aio.UnaryStreamMultiCallable[_framegate_pb2.SimulateRequest, _framegate_pb2.SimulateRow]  # type: ignore[assignment]
     ReadLog: _aio.UnaryStreamMultiCallable[_framegate_pb2.ReadLogRequest, _framegate_pb2.LogRow]  # type: ignore[assignment]
     LogHead: _aio.UnaryUnaryMultiCallable[_framegate_pb2.LogHeadRequest, _framegate_pb2.LogHeadReply]  # type: ignore[assignment]
+    ListIncidents: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListIncidentsRequest, _framegate_pb2.IncidentsReply]  # type: ignore[assignment]
+    ShowIncident: _aio.UnaryUnaryMultiCallable[_framegate_pb2.IncidentRequest, _framegate_pb2.IncidentReply]  # type: ignore[assignment]
+    NoteIncident: _aio.UnaryUnaryMultiCallable[_framegate_pb2.NoteIncidentRequest, _framegate_pb2.IncidentReply]  # type: ignore[assignment]
+    AssignIncident: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AssignIncidentRequest, _framegate_pb2.IncidentReply]  # type: ignore[assignment]
+    CloseIncident: _aio.UnaryUnaryMultiCallable[_framegate_pb2.CloseIncidentRequest, _framegate_pb2.IncidentReply]  # type: ignore[assignment]
+    DeclareDrill: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeclareDrillRequest, _framegate_pb2.DrillReply]  # type: ignore[assignment]
     ProveLog: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ProveLogRequest, _framegate_pb2.ProveLogReply]  # type: ignore[assignment]
     ListZones: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]  # type: ignore[assignment]
     SetZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
@@ -754,6 +775,48 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.LogHeadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.LogHeadReply, _abc.Awaitable[_framegate_pb2.LogHeadReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListIncidents(
+        self,
+        request: _framegate_pb2.ListIncidentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.IncidentsReply, _abc.Awaitable[_framegate_pb2.IncidentsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowIncident(
+        self,
+        request: _framegate_pb2.IncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.IncidentReply, _abc.Awaitable[_framegate_pb2.IncidentReply]]: ...
+
+    @_abc_1.abstractmethod
+    def NoteIncident(
+        self,
+        request: _framegate_pb2.NoteIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.IncidentReply, _abc.Awaitable[_framegate_pb2.IncidentReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AssignIncident(
+        self,
+        request: _framegate_pb2.AssignIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.IncidentReply, _abc.Awaitable[_framegate_pb2.IncidentReply]]: ...
+
+    @_abc_1.abstractmethod
+    def CloseIncident(
+        self,
+        request: _framegate_pb2.CloseIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.IncidentReply, _abc.Awaitable[_framegate_pb2.IncidentReply]]: ...
+
+    @_abc_1.abstractmethod
+    def DeclareDrill(
+        self,
+        request: _framegate_pb2.DeclareDrillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.DrillReply, _abc.Awaitable[_framegate_pb2.DrillReply]]: ...
 
     @_abc_1.abstractmethod
     def ProveLog(

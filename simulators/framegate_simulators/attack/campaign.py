@@ -25,9 +25,11 @@ from framegate_simulators.attack import (
     line,
     models,
     people,
+    reports,
     service,
     stores,
     structures,
+    watched,
 )
 from framegate_simulators.attack.controls import control
 from framegate_simulators.attack.expected import EXPECTED
@@ -41,7 +43,7 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 150))),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 150), 151, 153, 154, 155)),
 )
 """Every line of the threat list."""
 LAST: Final = ("N148",)
@@ -61,6 +63,8 @@ MODULES: Final = (
     people,
     asked,
     crowds,
+    reports,
+    watched,
     copies,
 )
 """Importing them registers their attempts."""
@@ -75,6 +79,7 @@ def run_campaign(
     rows: list[dict[str, Any]] = []
     provider = SilentProvider()
     with Plant(interval_s=60.0) as plant:
+        plant.metrics = {}
         plant.found_fleet()
         plant.start_controller("--oidc-issuer", provider.issuer, "--oidc-client-id", "framegate")
         plant.framegate("trust", "add-tpm-ca", plant.folder / "maker.pem")

@@ -113,6 +113,10 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N147": ("too-many-frames-in-flight", "image"),
         "N148": ("controller-behind",),
         "N149": ("oldest went",),
+        "N153": ("frame-frozen 1", "seal-refused 360"),
+        "N155": ("wrong-role", "0 in the record"),
+        "N151": ("0 of them in a label",),
+        "N154": ("behaviour-noticed",),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""

@@ -18,19 +18,30 @@ from framegate_simulators.boards.boards import draw_board
 
 class DrawnBoards:
     """Boards of one design from seed `first` on: every `good_every`-th is good. Endless unless
-    `count` is given.
+    `count` is given. From board `stuck_after` on (0: never) every second picture is the one before,
+    as a driver that hands out an old buffer does, or somebody who replays one.
     """
 
-    def __init__(self, design: int, first: int, *, good_every: int = 3, count: int = 0) -> None:
+    def __init__(
+        self,
+        design: int,
+        first: int,
+        *,
+        good_every: int = 3,
+        count: int = 0,
+        stuck_after: int = 0,
+    ) -> None:
         self._design, self._first, self._good_every, self._count = design, first, good_every, count
+        self._stuck_after = stuck_after
 
     def __iter__(self) -> Iterator[Shot]:
         drawn = 0
         while not self._count or drawn < self._count:
+            stuck = 0 < self._stuck_after <= drawn and drawn % 2
             board = draw_board(
-                self._first + drawn,
+                self._first + drawn - bool(stuck),
                 design=self._design,
-                defects=0 if drawn % self._good_every == 0 else None,
+                defects=0 if (drawn - bool(stuck)) % self._good_every == 0 else None,
                 clean_capture=True,
             )
             yield Shot(

@@ -28,6 +28,7 @@ from framegate_simulators.plant.log_tail import LogTail
 from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.scraping import scrape_config
 from framegate_simulators.plant.site import Site
 
 INTERVAL_S: Final = 10.0
@@ -48,8 +49,11 @@ _COLOURS: Final = ("cyan", "magenta", "blue", "yellow", "green")
 class TryPlant:
     """The fleet in `folder`, made anew at each start. Use `run`."""
 
-    def __init__(self, folder: Path, rate: float, console: Console) -> None:
+    def __init__(
+        self, folder: Path, rate: float, console: Console, *, metrics: bool = False
+    ) -> None:
         self._folder, self._rate, self._console = folder.absolute(), rate, console
+        self._metrics = metrics
         self._over, self._raising = threading.Event(), True
 
     def run(self) -> None:
@@ -63,10 +67,13 @@ class TryPlant:
             Plant(interval_s=INTERVAL_S, folder=self._folder) as plant,
             plant.explained(),
         ):
+            if self._metrics:
+                plant.metrics = {}
             took_s = self._raise_fleet(plant)
             self._raising = False
             with LogTail(plant.logs, self._show):
                 self._say_what_next(took_s)
+                self._say_where_metrics_are(plant)
                 self._watch(plant)
         self._console.print(f"ended; logs are in {self._folder}/logs")
 
@@ -119,6 +126,19 @@ In a second terminal, in this folder:
 What you see there is told in docs/tutorial/first-hour.md. Asked for a code of your authenticator:
 framegate-sim code {here}/authenticator. Everything is in {here}; Ctrl-C here ends it.
 """,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _say_where_metrics_are(self, plant: Plant) -> None:
+        if plant.metrics is None:
+            return
+        file = self._folder / "prometheus.yml"
+        file.write_text(scrape_config(plant.metrics))
+        self._console.print(
+            f"Metrics of {len(plant.metrics)} programs:\n\n"
+            f"    curl -s 127.0.0.1:{plant.metrics['controller']}/readyz?verbose\n"
+            f"    prometheus --config.file={os.path.relpath(file)}\n",
             highlight=False,
             soft_wrap=True,
         )

@@ -104,7 +104,7 @@ class LinePlant:
         p.write_broker_acl()
         self.start_adapter()
         self.diverter = MqttDiverter(LINE, LineKeys(p.line_keys(f"{LINE}-plc")), p.broker_port)
-        operator = self._operator_keys()
+        operator = operator_keys(self.plant)
         self.observer = Observer(
             operator.client("observer"), operator.authorities, operator.root, p.broker_port
         )
@@ -246,17 +246,19 @@ class LinePlant:
             if time.monotonic() > end:
                 raise PlantError(f"no part passes {timeout_s:g} s after the last kill")
 
-    def _operator_keys(self) -> LineKeys:
-        folder = private_folder(self.plant.folder / "observer")
-        context = load_context(self.plant.context)
-        for name, data in (
-            ("line.key", context.key),
-            ("line.pem", context.certificate),
-            ("root.pem", context.root),
-            ("authorities.pem", context.authorities),
-        ):
-            (folder / name).write_bytes(data)
-        return LineKeys(folder)
+
+def operator_keys(plant: Plant) -> LineKeys:
+    """The first operator's credentials, as a client of the broker takes them."""
+    folder = private_folder(plant.folder / "observer")
+    context = load_context(plant.context)
+    for name, data in (
+        ("line.key", context.key),
+        ("line.pem", context.certificate),
+        ("root.pem", context.root),
+        ("authorities.pem", context.authorities),
+    ):
+        (folder / name).write_bytes(data)
+    return LineKeys(folder)
 
 
 def _listens(port: int) -> bool:

@@ -23,6 +23,8 @@ leaves what it had to do undone.
 """
 UP_S: Final = 60.0
 """A program starts in a second or two; on a machine that runs thirty others it takes its turn."""
+DAEMONS: Final = frozenset(f"framegate-{n}" for n in ("controller", "gateway", "agent", "line"))
+"""Programs that show metrics."""
 
 
 class PlantError(RuntimeError):
@@ -59,6 +61,10 @@ class Processes:
         self.logs = logs
         private_folder(self.logs)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.metrics: dict[str, int] | None = None
+        """Where each daemon shows its metrics, by its name; None: nowhere. Set it to an empty one
+        before the first start.
+        """
 
     @property
     def running(self) -> frozenset[str]:
@@ -66,7 +72,12 @@ class Processes:
         return frozenset(self._processes)
 
     def start(self, name: str, program: str, *argv: object) -> subprocess.Popen[bytes]:
-        """Start a process under `name`, its output to a log."""
+        """Start a process under `name`, its output to a log; a daemon with metrics, where those
+        are wanted.
+        """
+        if self.metrics is not None and program in DAEMONS and argv[:1] == ("run",):
+            port = self.metrics.setdefault(name, free_port())
+            argv = (*argv, "--metrics", f"127.0.0.1:{port}")
         path = program if "/" in program else str(BIN / program)
         with (self.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(

@@ -6,7 +6,7 @@ values are frozen, so a change is a new value that is put back. Reads see the tr
 writes.
 """
 
-from framegate_controller.store.ports.inspection import Models, Parts, Receipts
+from framegate_controller.store.ports.inspection import Models, Parts, Receipts, Reports
 from framegate_controller.store.ports.machines import (
     Census,
     Devices,
@@ -40,6 +40,7 @@ __all__ = [
     "Profiles",
     "Receipts",
     "RecordStore",
+    "Reports",
     "Requests",
     "Rollouts",
     "SettingsKept",

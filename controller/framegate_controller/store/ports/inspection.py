@@ -1,10 +1,17 @@
-"""Models, parts, and the receipts of inspections."""
+"""Models, parts, the receipts of inspections, and what gateways and lines report."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from framegate.registry.model import Model, Part, ReceiptBatchEntry, ZonePin
+from framegate.registry.model import (
+    Model,
+    Part,
+    ReceiptBatchEntry,
+    ReportEntry,
+    ReporterSeen,
+    ZonePin,
+)
 
 
 class Models(Protocol):
@@ -74,3 +81,25 @@ class Receipts(Protocol):
 
     def add(self, batch: ReceiptBatchEntry) -> None:
         """A new one."""
+
+
+class Reports(Protocol):
+    """Reports that are in the log, the latest of each store, and who reports."""
+
+    def get(self, reporter: str, store: str, number: int) -> ReportEntry | None:
+        """One."""
+
+    def last(self, reporter: str, store: str) -> ReportEntry | None:
+        """The last of a store."""
+
+    def add(self, report: ReportEntry, keep: int) -> None:
+        """A new one; of its store the latest `keep` stay."""
+
+    def seen(self, reporter: str) -> ReporterSeen | None:
+        """When it was heard."""
+
+    def reporters(self) -> list[ReporterSeen]:
+        """All, by name."""
+
+    def put_seen(self, seen: ReporterSeen) -> None:
+        """A new or changed one."""

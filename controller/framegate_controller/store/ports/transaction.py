@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from framegate.errors import Reason, Refused
 from framegate.record.entry import Act
 from framegate.record.event import Event
-from framegate_controller.store.ports.inspection import Models, Parts, Receipts
+from framegate_controller.store.ports.inspection import Models, Parts, Receipts, Reports
 from framegate_controller.store.ports.machines import (
     Devices,
     EvidenceKept,
@@ -67,6 +67,7 @@ class Transaction(Protocol):
     models: Models
     parts: Parts
     receipts: Receipts
+    reports: Reports
     log: RecordStore
     settings: SettingsKept
 

@@ -29,6 +29,7 @@ from framegate_controller.store.sql.people import (
     SqlSettings,
     SqlZones,
 )
+from framegate_controller.store.sql.reports import SqlReports
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import fleet
 
@@ -68,6 +69,7 @@ class SqlTransaction:
         self.models: ports.Models = SqlModels(rows)
         self.parts: ports.Parts = SqlParts(rows)
         self.receipts: ports.Receipts = SqlReceipts(rows)
+        self.reports: ports.Reports = SqlReports(rows)
         self._record = SqlRecord(rows, tail, now_ms)
         self.log: ports.RecordStore = self._record
         self.settings: ports.SettingsKept = SqlSettings(rows)

@@ -1,4 +1,4 @@
-"""Tables of the append-only log and of the receipts in it."""
+"""Tables of the append-only log, and of the receipts and reports in it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,27 @@ class BatchRow(Base):
     sha256: Mapped[bytes] = mapped_column(LargeBinary)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     log_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class ReportRow(Base):
+    """A gateway's or a line's report that is in the log; the latest ones of each store."""
+
+    __tablename__ = "reports"
+    reporter: Mapped[str] = mapped_column(String(200), primary_key=True)
+    store: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    closed_at_ms: Mapped[int] = mapped_column(BigInteger)
+    log_index: Mapped[int] = mapped_column(BigInteger)
+
+
+class ReporterRow(Base):
+    """When a gateway or a line was heard last."""
+
+    __tablename__ = "reporters"
+    reporter: Mapped[str] = mapped_column(String(200), primary_key=True)
+    heard_ms: Mapped[int] = mapped_column(BigInteger)
+    silent: Mapped[bool]
 
 
 class LogEntry(Base):

@@ -36,9 +36,13 @@ async def test_boards_pass_and_fail_as_they_should(engine):
 
 async def test_child_that_is_killed_is_replaced_and_its_frame_is_an_error(engine):
     jpeg = encoded(draw_board(5, design=1, defects=0).frame)
+    heard = []
+    engine.told = lambda kind, said: heard.append((kind.value, said))
     os.kill(engine._child.pid, signal.SIGKILL)
     assert await refused_image(engine, jpeg) == Reason.INFERENCE
     assert (await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)) is not None
+    assert [kind for kind, _ in heard] == ["child-died", "child-confined"]
+    assert heard[1][1] == engine.isolation, "how it is confined now is told"
 
 
 BOARD = draw_board(77, design=1, defects=8, clean_capture=True)

@@ -1,0 +1,1 @@
+"""What a controller shows to whoever watches it: metrics and health."""

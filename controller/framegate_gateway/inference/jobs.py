@@ -1,0 +1,34 @@
+"""What is asked of the inference child, one frame at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Job:
+    """A question on its way to the child, and whoever waits for its answer."""
+
+    head: dict[str, Any]
+    body: bytes
+    done: asyncio.Future[tuple[dict[str, Any], bytes]]
+    golden_sent: bool = False
+    goldens: tuple[str, ...] = ()
+    inspected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the child has of a part: the key of its golden images, their digests, its rules."""
+
+    key: str
+    goldens: tuple[str, ...]
+    rules: dict[str, Any]
+
+
+def fail(job: Job, error: Exception) -> None:
+    """Tell whoever waits that there will be no answer."""
+    if not job.done.done():
+        job.done.set_exception(error)

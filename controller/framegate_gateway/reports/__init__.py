@@ -1,0 +1,1 @@
+"""What this gateway and lines on its broker have to tell the controller, until it has it."""

@@ -1,0 +1,56 @@
+"""gRPC's own health service (grpc.health.v1) beside a program's services, for whoever may open the
+port at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+log = logging.getLogger(__name__)
+LOOK_S: Final = 1.0
+"""Between two looks at whether the program is ready."""
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class HealthService:
+    """Says SERVING while `ready` does, of the server as a whole (the service with no name)."""
+
+    def __init__(self, ready: Callable[[], bool]) -> None:
+        self._ready, self._servicer = ready, health.HealthServicer()
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Answer on this server too."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    @contextlib.asynccontextmanager
+    async def told(self) -> AsyncIterator[None]:
+        """Keep what it says up to date meanwhile."""
+        await self._tell()
+        task = asyncio.create_task(self._keep_telling(), name="health")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await self._servicer.set("", _NOT_SERVING)
+
+    async def _keep_telling(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._tell()
+            except Exception:  # what cannot be told is not ready, and is told again
+                log.exception("health cannot be told")
+                await self._servicer.set("", _NOT_SERVING)
+
+    async def _tell(self) -> None:
+        ready = await asyncio.to_thread(self._ready)
+        await self._servicer.set("", _SERVING if ready else _NOT_SERVING)

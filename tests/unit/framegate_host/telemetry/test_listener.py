@@ -1,0 +1,188 @@
+"""The listener answers who may ask, one thing at a time, and outlives whatever comes."""
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.errors import Unavailable
+from framegate.identity.certificates import Purpose
+from framegate.identity.pem import private_pem
+from framegate_host.telemetry import listener as module
+from framegate_host.telemetry.families import Reading
+from support.fleet_port import credentials
+from support.scrape import COUNTS, get, listening, promtool_is_pleased, raw, series, watched
+from support.waiting import until
+
+
+async def test_metrics_are_what_was_read_and_no_library_adds_its_own():
+    async def read():
+        return [Reading(COUNTS, 3, ("a",))]
+
+    async with listening(watched(read)) as at:
+        status, page = await get(at.port, "/metrics")
+    told = series(page)
+    assert status == 200
+    assert told["framegate_test_total", (("kind", "a"),)] == 3
+    assert {name.partition("_")[0] for name, _ in told} <= {"framegate", "process"}
+    promtool_is_pleased(page)
+
+
+async def test_readiness_says_which_check_fails_and_liveness_does_not_ask():
+    problem = [""]
+    checks = [("store", lambda: problem[0]), ("broken", lambda: 1 / 0 if problem[0] else "")]
+    async with listening(watched(checks=checks)) as at:
+        assert await get(at.port, "/readyz") == (200, "ok\n")
+        problem[0] = "away\x1b[2J"
+        assert await get(at.port, "/livez") == (200, "ok\n")
+        assert await get(at.port, "/readyz") == (503, "not ready\n")
+        status, page = await get(at.port, "/readyz?verbose")
+        told = series((await get(at.port, "/metrics"))[1])
+    assert status == 503
+    assert "[-]store failed: away" in page and "\x1b" not in page
+    assert "[-]broken failed: cannot be told: ZeroDivisionError" in page
+    assert told["framegate_check_ok", (("check", "store"),)] == 0
+
+
+async def test_a_fault_in_reading_ends_one_answer_and_nothing_else():
+    reads = []
+
+    async def read():
+        reads.append(1)
+        raise RuntimeError("no")
+
+    async with listening(watched(read)) as at:
+        assert (await get(at.port, "/metrics"))[0] == 500
+        assert (await get(at.port, "/livez"))[0] == 200
+    assert len(reads) == 1
+
+
+async def test_whoever_asks_faster_than_it_is_read_gets_the_same_page():
+    reads = []
+
+    async def read():
+        reads.append(1)
+        return []
+
+    async with listening(watched(read)) as at:
+        await asyncio.gather(*(get(at.port, "/metrics") for _ in range(10)))
+        first = len(reads)
+    assert first < 10
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"POST /metrics HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /etc/passwd HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET /../metrics HTTP/1.1\r\n\r\n", b"404"),
+        (b"\r\n\r\n", b"400"),
+        (b"GET /metrics HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", b"400"),
+    ],
+)
+async def test_what_is_not_asked_here_is_refused(request_, status):
+    async with listening(watched()) as at:
+        assert (await raw(at.port, request_)).split()[1] == status
+
+
+async def test_a_head_without_an_end_is_cut_off(monkeypatch):
+    monkeypatch.setattr(module, "HEAD_S", 0.05)
+    async with listening(watched()) as at:
+        assert await asyncio.wait_for(raw(at.port, b"GET /metrics"), 30) == b""
+        assert await raw(at.port, b"x" * 100_000) == b""
+        assert (await get(at.port, "/livez"))[0] == 200
+
+
+async def test_more_connections_than_there_is_room_for_are_turned_away(monkeypatch):
+    monkeypatch.setattr(module, "MAX_OPEN", 2)
+    async with listening(watched()) as at:
+        idle = [await asyncio.open_connection("127.0.0.1", at.port) for _ in range(2)]
+        await until(lambda: at._open == 2)
+        with pytest.raises((ConnectionError, IndexError)):
+            await get(at.port, "/livez")
+        for _, writer in idle:
+            writer.close()
+        await until(lambda: at._open == 0)
+        told = series((await get(at.port, "/metrics"))[1])
+    assert told["framegate_scrapes_refused_total", ()] >= 1
+
+
+async def test_a_port_that_is_taken_is_said():
+    async with listening(watched()) as at:
+        with pytest.raises(Unavailable, match="choose another port"):
+            async with listening(watched(), at=f"127.0.0.1:{at.port}"):
+                pass
+
+
+def issued(name, by=None, *, ca=False):
+    """(key, certificate) of a monitoring system's own CA."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    issuer_key, issuer = by if by else (key, None)
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+    return key, built
+
+
+def folder_of(path, pair, clients: bytes):
+    path.mkdir(exist_ok=True)
+    (path / "metrics.key").write_bytes(private_pem(pair[0]))
+    (path / "metrics.pem").write_bytes(pair[1].public_bytes(Encoding.PEM))
+    (path / "clients.pem").write_bytes(clients)
+    return path
+
+
+def client(path, authority, pair=None, pem=None):
+    context = ssl.create_default_context(cadata=authority[1].public_bytes(Encoding.PEM).decode())
+    if pair:
+        pem = (private_pem(pair[0]), pair[1].public_bytes(Encoding.PEM))
+    if pem:
+        (path / "client.pem").write_bytes(pem[0] + pem[1])
+        context.load_cert_chain(path / "client.pem")
+    return context
+
+
+async def test_beyond_loopback_both_sides_show_a_certificate(tmp_path):
+    authority, stranger = issued("monitoring", ca=True), issued("elsewhere", ca=True)
+    clients = authority[1].public_bytes(Encoding.PEM)
+    tls = folder_of(tmp_path / "tls", issued("metrics", authority), clients)
+    good = client(tmp_path, authority, issued("prometheus", authority))
+    async with listening(watched(), tls) as at:
+        assert (await get(at.port, "/livez", good))[0] == 200
+        for pair in (None, issued("prometheus", stranger)):
+            with pytest.raises((ssl.SSLError, ConnectionError, IndexError)):
+                await get(at.port, "/livez", client(tmp_path, authority, pair))
+        assert not await raw(at.port, b"GET /livez HTTP/1.1\r\n\r\n")
+        assert (await get(at.port, "/livez", good))[0] == 200
+
+
+async def test_a_machine_of_the_fleet_reads_nothing_even_by_the_fleets_root(tmp_path, keys):
+    authority = issued("monitoring", ca=True)
+    clients = authority[1].public_bytes(Encoding.PEM) + keys.root.pem
+    tls = folder_of(tmp_path / "tls", issued("metrics", authority), clients)
+    pair = credentials(keys, "device-ca", Purpose.DEVICE, "camera.line-1.cam1")
+    context = client(tmp_path, authority, pem=pair)
+    async with listening(watched(), tls) as at:
+        assert await raw(at.port, b"GET /livez HTTP/1.1\r\n\r\n", context) == b""
+
+
+async def test_a_folder_that_is_not_whole_is_said(tmp_path):
+    with pytest.raises(Unavailable, match=r"clients\.pem"):
+        async with listening(watched(), tmp_path):
+            pass
