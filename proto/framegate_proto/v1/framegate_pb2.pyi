@@ -1587,6 +1587,7 @@ class WhoAmIReply(_message.Message):
     FLEET_FIELD_NUMBER: _builtins.int
     TOTP_FIELD_NUMBER: _builtins.int
     SECURITY_KEYS_FIELD_NUMBER: _builtins.int
+    AUTHORITIES_FIELD_NUMBER: _builtins.int
     operator: _builtins.str
     session_expires_ms: _builtins.int
     factor_ms: _builtins.int
@@ -1602,6 +1603,10 @@ class WhoAmIReply(_message.Message):
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def security_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def authorities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Issuing CAs as they stand now, DER: whoever signed in before one was rotated needs the next."""
+
     def __init__(
         self,
         *,
@@ -1616,10 +1621,11 @@ class WhoAmIReply(_message.Message):
         fleet: _builtins.str = ...,
         totp: _builtins.bool = ...,
         security_keys: _abc.Iterable[_builtins.str] | None = ...,
+        authorities: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["elevations", b"elevations", "factor_ms", b"factor_ms", "fleet", b"fleet", "method", b"method", "notices", b"notices", "operator", b"operator", "quorum", b"quorum", "roles", b"roles", "security_keys", b"security_keys", "session_expires_ms", b"session_expires_ms", "totp", b"totp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "elevations", b"elevations", "factor_ms", b"factor_ms", "fleet", b"fleet", "method", b"method", "notices", b"notices", "operator", b"operator", "quorum", b"quorum", "roles", b"roles", "security_keys", b"security_keys", "session_expires_ms", b"session_expires_ms", "totp", b"totp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
