@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from framegate.errors import FramegateError, Reason, Refused
+from framegate.identity.gateway_process import process_keys
 from framegate.wire import (
     MAX_PUBLICS,
     MAX_PUBLICS_BYTES,
@@ -103,7 +104,8 @@ class GatewaySocket:
                 if raw[1:].startswith(_VAULT_LABELS):
                     write_record(writer, await asyncio.to_thread(self._vault, raw))
                     continue
-                GatewayPublics.parse(raw)
+                # one process's bad keys must not cost its host and the others their standing
+                process_keys(GatewayPublics.parse(raw))
                 if writer not in self._clients and len(self._clients) >= MAX_PUBLICS:
                     raise Refused.of(
                         Reason.TOO_MANY_TRIES,

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
+import time
 from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -25,8 +27,10 @@ from framegate_controller.clockwork.run import Chore, clockwork_of
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.fleet.attestation import Verifier, VerifierState
+from framegate_controller.fleet.join_port_restarts import RestartsRecord
 from framegate_controller.fleet.strangers import StrangersRecord
 from framegate_controller.forwarding.forwarder import Forwarder
+from framegate_controller.joinport.limits import HANDSHAKE_MS
 from framegate_controller.joinport.messages import PortSetup, token_key
 from framegate_controller.joinport.relay import BACKLOG
 from framegate_controller.metrics.readings import ControllerMetrics
@@ -34,11 +38,16 @@ from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
+from framegate_controller.playbooks.engine import Engine
 from framegate_controller.record.behaviour import BehaviourRecord
 from framegate_controller.record.counts import EventCounts
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
+from framegate_controller.rpc.fleet_front import (
+    MAX_CONNECTIONS as MAX_FLEET_CONNECTIONS,
+)
+from framegate_controller.rpc.fleet_front import FleetFront, ThroughFront
 from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.joinport import (
     Behind,
@@ -63,7 +72,7 @@ from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
-from framegate_host.private_files import state_folder
+from framegate_host.private_files import closed_folder, state_folder
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
 from framegate_proto.traces import traces_to
@@ -72,7 +81,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 MAX_STREAMS: Final = 64
 """Concurrent calls on one connection; an agent has three."""
 DESCRIPTORS: Final = 8_192
-"""A connection for every machine and person of a large plant, and the store's files."""
+"""Three for each connection to the fleet port, and the store's files."""
 MAX_HEADERS: Final = 16 * 1024
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_EVIDENCE_BYTES + 64 * 1024),
@@ -80,12 +89,21 @@ SERVER_OPTIONS: Final = (
     ("grpc.max_concurrent_streams", MAX_STREAMS),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
-    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
 )
+LOOPBACK: Final = "127.0.0.1"
+"""Where the fleet port's server is, behind what counts connections."""
+TAKEN_S: Final = 3.0
+"""A controller that was killed leaves a process at the join port, which ends with it, but not
+within the microseconds in which a supervisor starts the next.
+"""
+TAKEN_AGAIN_S: Final = 0.1
 READ_S: Final = 1.0
 """Between two looks at what is new in the record: how late its counters and findings are."""
+PLAYBOOKS_S: Final = 0.1
+"""How often playbooks look whether the record grew: most of what they take to answer."""
 NAME: Final = "controller-1"
 """What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
@@ -108,8 +126,11 @@ class Controller:
     def __init__(self, settings: ControllerSettings) -> None:
         """Raises Unavailable where there are no keys, Refused where record or policy is missing."""
         self.settings = settings
-        ring = FolderKeyRing(load_fleet(settings.state / "keys", settings.passphrase_file))
         state_folder(settings.state)
+        keys = settings.state / "keys"
+        if keys.is_dir():  # without one, what follows says how it is made
+            closed_folder(keys)
+        ring = FolderKeyRing(load_fleet(keys, settings.passphrase_file))
         self.store = open_registry(settings.state / "registry.db")
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)
@@ -161,6 +182,8 @@ class Controller:
         )
         self._server: grpc.aio.Server | None = None
         self.join_port: JoinPort | None = None
+        self.front: FleetFront | None = None
+        self.inner_port = 0
 
     @property
     def join_address(self) -> str:
@@ -178,14 +201,15 @@ class Controller:
         """
         require_descriptors(DESCRIPTORS, "the fleet port")
         at, pair = self.settings, self._server_pair()
-        fleet = self._server = grpc.aio.server(
-            options=SERVER_OPTIONS, interceptors=[self.metrics.calls]
-        )
-        fleet_port = _bind(fleet, f"{at.host}:{at.fleet_port}", self._credentials(pair))
-        listener = _listen(at.host, at.join_port)
+        fleet_listener = await _listen(at.host, at.fleet_port)
+        front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
+        beside = (ThroughFront(front.connections), self.metrics.calls)
+        fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
+        self.inner_port = _bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
+        listener = await _listen(at.host, at.join_port)
         addresses = Addresses(
             join=f"{at.advertised}:{listener.getsockname()[1]}",
-            fleet=f"{at.advertised}:{fleet_port}",
+            fleet=f"{at.advertised}:{fleet_listener.getsockname()[1]}",
             server_name=f"controller.{self.fleet.name}.framegate",
         )
         self.fleet = replace(self.fleet, addresses=addresses)
@@ -194,10 +218,12 @@ class Controller:
         rpc.add_FleetServicer_to_server(machines, fleet)
         rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
         self._health.add_to(fleet)
+        self.clockwork.also(Chore("playbooks", PLAYBOOKS_S, Engine(desk).look))
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()
         await self.forwarder.start()
         await fleet.start()
+        front.start(self.inner_port)
         self.join_port = self._joining(listener, pair)
         await self.join_port.start()
         await self._shown.enter_async_context(self._health.told())
@@ -214,6 +240,8 @@ class Controller:
         await self.clockwork.stop()
         if self._server is not None:
             await self._server.stop(grace_s)
+        if self.front is not None:
+            await self.front.stop()
         await asyncio.to_thread(self.metrics.traces.close)
         await asyncio.to_thread(self.store.close)
 
@@ -233,6 +261,7 @@ class Controller:
             calls=passed_calls(join, people),
             known=KnownAtPort(self.store).now,
             refused=partial(record_refusals, StrangersRecord(self.store)),
+            restarted=RestartsRecord(self.store).add,
         )
         return JoinPort(listener, setup, behind)
 
@@ -275,15 +304,19 @@ def _provider(settings: ControllerSettings) -> OidcProvider | None:
     return OidcProvider(provider, InMemoryWaiting(MAX_FLOWS))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """The join port's socket: a process of its own accepts, and another where that dies. Raises
-    Unavailable.
+async def _listen(host: str, port: int) -> socket.socket:
+    """A port's socket: whoever accepts from it may die, and another goes on. One that is taken is
+    tried again for `TAKEN_S`. Raises Unavailable.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise _taken(f"{host}:{port}", error) from error
+    until_s = time.monotonic() + TAKEN_S
+    while True:
+        try:
+            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > until_s:
+                raise _taken(f"{host}:{port}", error) from error
+        await asyncio.sleep(TAKEN_AGAIN_S)
 
 
 def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:

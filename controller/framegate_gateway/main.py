@@ -17,7 +17,7 @@ from framegate_gateway.vault.keys import found_keys, recover_keys
 from framegate_host import console
 from framegate_host.console import service_exit_code, talk
 from framegate_host.logs import start_logging
-from framegate_host.private_files import make_private, require_place
+from framegate_host.private_files import make_private, require_place, state_folder
 from framegate_host.process_memory import hide_memory
 from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
@@ -78,6 +78,7 @@ def vault_init(
             )
             raise Refused.of(Reason.CONFLICT, wanted, "one", hint)
         require_place(recovery_key_out)
+        state_folder(state)
         _, recovery = found_keys(state / "vault", agent_socket)
         make_private(recovery_key_out, recovery.encode() + b"\n")
         talk.print(f"vault in {state / 'vault'}; the gateway uses it from its next start on")
@@ -99,6 +100,8 @@ def vault_recover(
     """Open the vault by its recovery key and seal it to this host's TPM as it is now."""
     with errors():
         hide_memory()
+        if state.is_dir():
+            state_folder(state)
         recover_keys(state / "vault", agent_socket, recovery_key.read_text())
         talk.print("the vault is sealed to this host again; restart the gateway")
 

@@ -82,6 +82,15 @@ class GatewayProcess:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
+        try:
+            state_folder(settings.state)  # before anything in it is read
+        except OSError as error:
+            raise Unavailable.of(
+                Reason.UNAVAILABLE,
+                f"a folder {settings.state} for receipts",
+                error.strerror or error,
+                "name one this user may write: --state DIR",
+            ) from error
         shipped = settings.bundle or DEFAULT_BUNDLE
         bundle = load_bundle(shipped)
         self.parts = FleetParts(settings.state / "golden", golden_of(settings))
@@ -97,15 +106,6 @@ class GatewayProcess:
         host, port = settings.reached
         operators = f"{host}:{settings.operator_port}"
         self.keys = GatewayKeys(f"{host}:{port}", operators, bundle.digest)
-        try:
-            state_folder(settings.state)
-        except OSError as error:
-            raise Unavailable.of(
-                Reason.UNAVAILABLE,
-                f"a folder {settings.state} for receipts",
-                error.strerror or error,
-                "name one this user may write: --state DIR",
-            ) from error
         access = AccessView(settings.state, self._root)
         self.view = TrustView(
             settings.state / "feed-revision",

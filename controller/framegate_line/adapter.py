@@ -378,9 +378,9 @@ class Adapter:
         nearly = used >= NEARLY_FULL * quota
         if nearly and not self._nearly_full:
             log.warning(
-                "the ledger uses %d of %d MiB: its oldest parts go when it is full; copy it before,"
-                " or raise --ledger-quota",
-                used // 2**20,
+                "the ledger uses %.1f of %d MiB: its oldest parts go when it is full; copy it"
+                " before, or raise --ledger-quota",
+                used / 2**20,
                 quota // 2**20,
             )
         self._nearly_full = nearly

@@ -20,7 +20,7 @@ from framegate.behaviour.watch import replayed
 from framegate.errors import Malformed, Reason
 from framegate.identity.certificates import from_ms
 from framegate_host.console import safe, show_json
-from framegate_host.private_files import write_public
+from framegate_host.private_files import public_folder, write_public
 from framegate_operator.options import Output
 from framegate_operator.output import errors, show_table
 
@@ -52,7 +52,7 @@ def _sigma(out: Path | None) -> None:
         every = [document for each in documents.values() for document in each]
         print(yaml_of(every), end="")
         return
-    out.mkdir(parents=True, exist_ok=True)
+    public_folder(out)
     for name, each in documents.items():
         write_public(out / f"{name}.yml", yaml_of(each).encode())
         print(out / f"{name}.yml")

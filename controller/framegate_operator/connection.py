@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -67,27 +67,35 @@ def sign_in_stub(context: OperatorContext) -> Iterator[Any]:
         ("grpc.enable_http_proxy", 0),
     )
     with grpc.secure_channel(context.join_address, credentials, options=options) as channel:
-        yield Calls(rpc.SignInStub(channel))
+        yield Calls(lambda: rpc.SignInStub(channel))
 
 
 @contextmanager
 def operator_stub(context: OperatorContext) -> Iterator[Any]:
     """A stub of the controller's operator service."""
     with _channel(context, context.fleet_address, context.server_name, context.root) as channel:
-        yield Calls(rpc.OperatorStub(channel), _OnRefusal(rpc.OperatorStub(channel)))
+        stub = rpc.OperatorStub(channel)
+        yield Calls(lambda: stub, _OnRefusal(stub))
 
 
 @contextmanager
 def gateway_stub(
     context: OperatorContext, device: str, address: str, timeout_s: float = CALL_TIMEOUT_S
 ) -> Iterator[Any]:
-    """A stub of a gateway's operator service, whose calls may take `timeout_s`."""
+    """A stub of a gateway's operator service, whose calls may take `timeout_s`.
+
+    Where it cannot be reached, the controller is asked once whether the CAs have changed since this
+    session began, and if so it is tried again with those.
+    """
     _, zone, name = device.split(".")
-    with _channel(
-        context, address, f"{name}.{zone}.gateway.framegate", context.authorities
-    ) as channel:
-        stub = rpc.GatewayOperatorStub(channel)
-        yield Calls(stub, _AtGateway(context), timeout_s=timeout_s)
+    server_name = f"{name}.{zone}.gateway.framegate"
+    with ExitStack() as channels:
+
+        def connect() -> Any:
+            channel = _channel(context, address, server_name, context.authorities)
+            return rpc.GatewayOperatorStub(channels.enter_context(channel))
+
+        yield Calls(connect, _AtGateway(context), timeout_s=timeout_s)
 
 
 def gateways(context: OperatorContext) -> list[tuple[str, str]]:
@@ -260,10 +268,12 @@ class _AtGateway:
     """The same at a gateway: a factor is shown to the controller, whose feed tells the gateway."""
 
     def __init__(self, context: OperatorContext) -> None:
-        self._context, self._until = context, 0.0
+        self._context, self._until, self._looked = context, 0.0, False
 
     def mended(self, error: FramegateError) -> bool:
         """Whether to try again."""
+        if error.reason == Reason.UNAVAILABLE:
+            return self._others_sign()
         if error.reason != Reason.FACTOR_NEEDED or not sys.stdin.isatty():
             return False
         if self._until:  # it was shown, and the gateway may not have heard of it so far
@@ -279,21 +289,32 @@ class _AtGateway:
         self._until = time.monotonic() + HEARD_S
         return proved
 
+    def _others_sign(self) -> bool:
+        """Whether other CAs sign for gateways than this session knew."""
+        if self._looked:
+            return False
+        self._looked = True
+        try:
+            with operator_stub(self._context) as stub:
+                return self._context.know(stub.WhoAmI(pb.WhoAmIRequest()).authorities)
+        except FramegateError:  # what is wrong with the gateway is what is told
+            return False
+
 
 class Calls:
     """A stub whose calls have a deadline, carry the options of a change, and raise our errors."""
 
     def __init__(
         self,
-        stub: Any,
+        connect: Callable[[], Any],
         on_refusal: _OnRefusal | _AtGateway | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
-        self._stub, self._on_refusal, self._timeout_s = stub, on_refusal, timeout_s
+        """`connect` gives a stub; it is asked again after a refusal that was mended."""
+        self._connect, self._on_refusal, self._timeout_s = connect, on_refusal, timeout_s
+        self._stub = connect()
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._stub, name)
-
         def call(request: Any, *, stream: bool = False) -> Any:
             options = WRITE.get()
             metadata = (
@@ -301,15 +322,15 @@ class Calls:
                 *((((DRY_RUN_KEY, "1"),)) if options.dry_run else ()),
             )
             if stream:
-                return _items(lambda: method(request, metadata=metadata), self._on_refusal)
+                return self._items(name, request, metadata)
             while True:
                 try:
-                    reply, done = method.with_call(
+                    reply, done = getattr(self._stub, name).with_call(
                         request, timeout=self._timeout_s, metadata=metadata
                     )
                 except grpc.RpcError as error:
                     refusal = from_rpc_error(error, _HINT)
-                    if self._on_refusal is not None and self._on_refusal.mended(refusal):
+                    if self._mended(refusal):
                         continue
                     raise refusal from error
                 for key, value in done.trailing_metadata() or ():
@@ -319,20 +340,25 @@ class Calls:
 
         return call
 
+    def _mended(self, refusal: FramegateError) -> bool:
+        mended = self._on_refusal is not None and self._on_refusal.mended(refusal)
+        if mended:
+            self._stub = self._connect()
+        return mended
 
-def _items(begin: Callable[[], Any], on_refusal: _OnRefusal | _AtGateway | None) -> Iterator[Any]:
-    """What a stream brings; one that is refused before it brought anything may be mended."""
-    begun = False
-    while True:
-        call = begin()
-        try:
-            for item in call:
-                begun = True
-                yield item
-            return
-        except grpc.RpcError as error:
-            refusal = from_rpc_error(error, _HINT)
-            if begun or on_refusal is None or not on_refusal.mended(refusal):
-                raise refusal from error
-        finally:
-            call.cancel()
+    def _items(self, name: str, request: Any, metadata: Any) -> Iterator[Any]:
+        """What a stream brings; one that is refused before it brought anything may be mended."""
+        begun = False
+        while True:
+            call = getattr(self._stub, name)(request, metadata=metadata)
+            try:
+                for item in call:
+                    begun = True
+                    yield item
+                return
+            except grpc.RpcError as error:
+                refusal = from_rpc_error(error, _HINT)
+                if begun or not self._mended(refusal):
+                    raise refusal from error
+            finally:
+                call.cancel()

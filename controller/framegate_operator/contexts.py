@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity import pem
+from framegate.identity.certificates import load_authorities
 from framegate.identity.names import parse_name
 from framegate_host.console import OutputFormat, show_json, talk
 from framegate_host.operator_context import context_body
@@ -24,10 +27,10 @@ from framegate_operator.output import errors, show_table, until
 FOLDER: Final = Path.home() / ".config/framegate"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OperatorContext:
     """Where the fleet is and who the operator is; the credential's members are empty before
-    sign-in. PEM texts.
+    sign-in. PEM texts. Its `authorities` alone change, see `know`.
     """
 
     path: Path
@@ -73,6 +76,22 @@ class OperatorContext:
         )
         context.write()
         return context
+
+    def know(self, authorities: Sequence[bytes]) -> bool:
+        """Take issuing CAs (DER) as the controller has them now, each signed by the root, in here
+        and in the context's file; whether that changed anything.
+
+        Raises Malformed, Refused (CERTIFICATE).
+        """
+        issuing = load_authorities(authorities, self.root_certificate)
+        known = b"".join(c.public_bytes(Encoding.PEM) for c in issuing)
+        if not issuing or known == self.authorities:
+            return False
+        self.authorities = known
+        kept = read_context(self.path)
+        if kept.key == self.key:  # or somebody signed in, or out, in another terminal meanwhile
+            self.write()
+        return True
 
     def signed_out(self) -> None:
         """Forget the credential."""

@@ -31,6 +31,7 @@ from framegate_host.console import (
     talk,
 )
 from framegate_operator.evidence_files import pcr_table, read_file
+from framegate_operator.evidence_keep import keep
 from framegate_operator.evidence_show import show
 from framegate_operator.evidence_verify import verify
 from framegate_operator.options import Output
@@ -310,3 +311,4 @@ def _in_words(row: _ImaPcr, ima_list: ImaList) -> str:
 
 app.command("verify")(verify)
 app.command("show")(show)
+app.command("keep")(keep)

@@ -153,6 +153,24 @@ def disable(
         _told(person, f"{safe(person.name)} is disabled", output)
 
 
+@app.command("sign-out")
+@write
+def sign_out(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """End every session of a person, here and at gateways; they may sign in again."""
+    with errors():
+        with operator_stub(load_context(context)) as stub:
+            ended = stub.EndSessions(pb.EndSessionsRequest(name=name, reason=reason))
+        if output == "json":
+            show_json({"operator": ended.name, "sessions": ended.sessions})
+        else:
+            talk.print(f"{safe(ended.name)}: {ended.sessions} sessions ended")
+
+
 @app.command("enable")
 @write
 def enable(name: NameArgument, output: Output = "table", context: Context = None) -> None:

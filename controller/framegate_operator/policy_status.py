@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from framegate.access.policy import SCHEMA, PolicySet, parse_policy
-from framegate.access.schema import added_actions
+from framegate.access.schema import updated_schema
 from framegate_host.console import EXIT_FAILED, show_json, talk
 from framegate_operator.connection import load_context
 from framegate_operator.options import Context, Output, read
@@ -58,16 +58,16 @@ def update(
     with errors():
         files = read_folder(folder)
         policy = parse_policy(files)
-        added = added_actions(policy.actions)
-        if not added:
+        schema = updated_schema(files[SCHEMA], policy.actions)
+        if schema == files[SCHEMA].rstrip("\n") + "\n":
             talk.print("nothing to add: the schema has every verb of this version")
             return
-        whole = {**files, SCHEMA: files[SCHEMA].rstrip("\n") + "\n" + added}
+        whole = {**files, SCHEMA: schema}
         if left := parse_policy(whole).missing:
             raise RuntimeError(f"verbs that were not added: {left}")
         write_folder(folder, {SCHEMA: whole[SCHEMA]})
         talk.print(
-            f"{folder / SCHEMA}: added {', '.join(policy.missing)}; "
+            f"{folder / SCHEMA}: added {', '.join(policy.missing) or 'that playbooks may ask'}; "
             f"next: framegate policy apply {folder}"
         )
 

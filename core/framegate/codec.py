@@ -9,13 +9,16 @@ another. Parsing is strict: every byte is accounted for.
 from __future__ import annotations
 
 import dataclasses
+import re
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 from framegate.errors import Malformed, Reason
 
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""C0, DEL and C1: what makes a terminal or a log do something."""
 _WIDTH = {"u8": ("B", 1), "u32": (">I", 4), "u64": (">Q", 8)}
 
 
@@ -184,7 +187,7 @@ def _get(reader: _Reader, name: str, codec: tuple[str, int, int]) -> Any:
 
 
 def _clean(value: str, label: str, name: str) -> None:
-    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in value):
+    if _CONTROL.search(value) is not None:
         raise Malformed.of(
             Reason.MALFORMED, f"no control characters in {label} {name}", ascii(value)
         )

@@ -121,6 +121,7 @@ class Reason(StrEnum):
     SIGNED_OUT = "signed-out"
     FACTOR_NEEDED = "factor-needed"
     POLICY_INVALID = "access-policy-invalid"
+    PLAYBOOK = "playbook-invalid"
     POLICY_DENIED = "denied-by-policy"
     ZONE_FROZEN = "zone-frozen"
     MAINTENANCE = "maintenance"

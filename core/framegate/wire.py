@@ -110,6 +110,12 @@ class Evidence(Record):
     iak_signature: bytes = blob(1024)
 
 
+NO_MODEL: Final = bytes(32)
+"""What a gateway process says that runs no model which may inspect in its zone: under a grant for
+it a camera is told UNINSPECTED and why, and no other outcome counts.
+"""
+
+
 class GatewayPublics(Record):
     """The public halves of one gateway process, handed to the agent of its host; `digest` of these
     bytes names the process.

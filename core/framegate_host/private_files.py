@@ -50,6 +50,11 @@ def state_folder(path: Path) -> Path:
     files into; OSError as the system has it.
     """
     _make(path, PRIVATE_FOLDER)
+    return closed_folder(path)
+
+
+def closed_folder(path: Path) -> Path:
+    """The same for a folder that is there, for whoever reads it and must not make one."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         there = os.fstat(descriptor)

@@ -1,10 +1,12 @@
 """N130, N131, N132: the join port is a process of its own, and what strangers do ends there."""
 
 import asyncio
+import json
 import os
 import resource
 import signal
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -22,15 +24,19 @@ from framegate_controller.joinport.limits import (
     MAX_MESSAGE_BYTES,
     MEMORY_BYTES,
 )
+from framegate_controller.rpc import joinport
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
+from framegate_controller.store.ports import EntryQuery
 from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.bench.strangers import LOADS, Scene, measure
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
+from framegate_simulators.plant.processes import BIN
 from support.fleet_port import channel, invited
+from support.waiting import until
 
 WAIT_S = 20.0
 
@@ -174,6 +180,42 @@ async def test_n130_when_the_process_dies_another_takes_its_place(controller, ma
     assert reply.state == "trusted" and running.join_port.pid not in {0, first}
 
 
+async def test_n130_when_the_process_stands_still_another_takes_its_place(
+    controller, maker, monkeypatch
+):
+    """It is alive and answers nobody; what was stopped ends by SIGKILL alone."""
+    monkeypatch.setattr(joinport, "MISSED_BEATS", 1)
+    running, fleet = controller
+    forge = invited(running, maker, Kind.CAMERA, "cam1", "z")
+    first = running.join_port.pid
+    os.kill(first, signal.SIGKILL)  # the next one is given the patience of this test
+    await until(lambda: running.join_port.pid not in {0, first})
+    still = running.join_port.pid
+    await until(lambda: running.join_port.beats > 0)
+    os.kill(still, signal.SIGSTOP)
+    await until(lambda: running.join_port.pid not in {0, still})
+    await until(lambda: running.join_port.beats > 0)
+    async with channel(running, fleet, None, running.join_address) as opened:
+        stub = rpc.JoinStub(opened)
+        state, mac, evidence = await begun(running, fleet, forge, b"c" * 16, stub)
+        reply = await stub.Complete(evidence_parts(state, mac, evidence), timeout=WAIT_S)
+    assert reply.state == "trusted"
+    with pytest.raises(ProcessLookupError):
+        os.kill(still, 0)
+    told = await asyncio.to_thread(restarts, running)
+    assert [t["detail"] for t in told] == [joinport.ENDED], (
+        "what follows within a minute is counted"
+    )
+
+
+def restarts(running: Controller) -> list[dict]:
+    """What the record says of them."""
+    query = EntryQuery(event="join-port-restarted", device="")
+    with running.store.reading() as tx:
+        entries = tx.log.entries(query, first=0, below=tx.log.size(), most=10)
+    return [json.loads(e.entry) for e in entries]
+
+
 async def test_n130_the_process_ends_with_its_controller(tmp_path):
     found_controller(tmp_path)
     running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
@@ -235,6 +277,39 @@ async def test_n130_heartbeats_wait_for_neither_store_nor_verification(
         stuck.set()
         with pytest.raises(OSError, match="let go"):
             await publishing
+
+
+def test_n130_a_controller_that_was_killed_is_followed_by_the_next_at_once(tmp_path):
+    """Its process at the join port does not keep the port, however long it would have lived."""
+    found_controller(tmp_path)
+    ready = tmp_path / "ready.json"
+    argv = ["--state", tmp_path, "--join-port", "0", "--fleet-port", "0", "--ready-file", ready]
+    first = started(argv, ready)
+    ports = [json.loads(ready.read_text())[p].split(":")[1] for p in ("join", "fleet")]
+    tasks = Path(f"/proc/{first.pid}/task").iterdir()
+    children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
+    assert children
+    for pid in children:  # it could not even notice by itself that its controller is gone
+        os.kill(pid, signal.SIGSTOP)
+    first.kill()
+    first.wait()
+    argv[3], argv[5] = ports
+    again = started(argv, ready)
+    assert json.loads(ready.read_text())["join"].endswith(f":{ports[0]}")
+    again.terminate()
+    assert again.wait(60) == 0
+
+
+def started(argv: list, ready: Path) -> subprocess.Popen:
+    """A controller that is ready."""
+    ready.unlink(missing_ok=True)
+    command = [BIN / "framegate-controller", "run", *argv]
+    process = subprocess.Popen([str(a) for a in command], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not ready.exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    return process
 
 
 def test_n130_a_port_that_is_taken_is_said(tmp_path):

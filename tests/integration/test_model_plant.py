@@ -89,7 +89,7 @@ def test_a_model_is_registered_approved_promoted_swapped_and_rolled_back(plant, 
         60,
         every_s=0.5,
     )
-    since = {v["verdict_id"] for v in verdicts(p)}
+    since = {v["verdict_id"] for v in verdicts(p, 500)}  # all: a slow start has many
     p.framegate("model", "promote", digests[1][:16], "line-1")
     wait_for(
         "the second model to judge frames",
@@ -97,11 +97,12 @@ def test_a_model_is_registered_approved_promoted_swapped_and_rolled_back(plant, 
         60,
         every_s=0.5,
     )
-    during = [v for v in verdicts(p, 200) if v["verdict_id"] not in since]
+    during = [v for v in verdicts(p, 500) if v["verdict_id"] not in since]
     assert {v["model_sha256"] for v in during} == set(digests) and not [
         v for v in during if v["outcome"] == "UNINSPECTED"
     ], "no frame was lost over the swap"
-    triggers = sorted(v["trigger_sequence"] for v in during)
+    # what got no answer in time is sent again, and then has two verdicts
+    triggers = sorted({v["trigger_sequence"] for v in during})
     assert triggers == list(range(triggers[0], triggers[-1] + 1))
     status = p.ask("gateway", "status")[0]
     assert (

@@ -124,7 +124,7 @@ def test_n148_two_commands_on_a_fresh_machine(site):
     wait_for("the join port to be there again", lambda: answers(plant.join_port), 30)
     site.goes_on()
     sign_in_again(site)
-    wait_for("receipts to be recorded again", lambda: unrecorded(site) <= 1, 30)
+    wait_for("receipts to be recorded again", lambda: unrecorded(site) <= 1, 90)
     told = plant.framegate("audit", "witness", plant.folder / "heads").stderr
     assert "restored from a backup" in told, told
 

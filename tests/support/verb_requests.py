@@ -13,6 +13,7 @@ from framegate.wire import sha256
 from framegate_proto.asked import content_of
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.machine.boot import Firmware, profile_toml
+from support.playbooks import HOLD
 
 FILES = [pb.PolicyFile(name=n, text=t) for n, t in default_files().items()]
 
@@ -181,6 +182,13 @@ REQUESTS = {
     ),
     "quorum.set Operator.SetQuorum": pb.QuorumRequest(value=2),
     "ca.rotate Operator.RotateCa": pb.RotateCaRequest(label="device-ca"),
+    "session.end Operator.EndSessions": pb.EndSessionsRequest(name="witness", reason="r"),
+    "evidence.keep Operator.KeepEvidence": pb.DeviceRequest(device="cam1"),
+    "playbook.show Operator.ListPlaybooks": pb.ListRequest(),
+    "playbook.show Operator.PlaybookHistory": pb.PlaybookHistoryRequest(),
+    "playbook.simulate Operator.SimulatePlaybook": pb.SimulatePlaybookRequest(text=HOLD),
+    "playbook.enable Operator.EnablePlaybook": pb.EnablePlaybookRequest(text=HOLD),
+    "playbook.disable Operator.DisablePlaybook": pb.DisablePlaybookRequest(name="none", reason="r"),
     "verdict.show GatewayOperator.ListVerdicts": pb.ListVerdictsRequest(),
     "verdict.show GatewayOperator.WatchVerdicts": pb.ListVerdictsRequest(),
     "verdict.picture GatewayOperator.Picture": pb.PictureRequest(verdict_id="x"),

@@ -6,14 +6,16 @@ import socket
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import support
 from framegate.errors import Reason, Refused
-from framegate.wire import VaultBlob, VaultSecret
+from framegate.wire import GatewayPublics, VaultBlob, VaultSecret
 from framegate_agent.callers import Callers
+from framegate_gateway.trust.keys import GatewayKeys
 
 AGENT = str(Path(support.__path__[0]) / "agent_process.py")
 ASK = """
@@ -56,6 +58,14 @@ class RunningAgent:
                 return link.recv(4096)[4:]
             except ConnectionError:
                 return b""
+
+    def announce(self, publics: bytes) -> str:
+        """What it says when a gateway process announces these publics."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(20)
+            link.connect(str(self.path))
+            link.sendall(struct.pack(">I", len(publics)) + publics)
+            return self.told()
 
     def ask_by(self, program: str = sys.executable, before: str = "", **environment: str) -> bool:
         """Whether it answers a child of this process."""
@@ -194,3 +204,13 @@ def test_a_gateway_that_hides_its_memory_shows_itself_to_the_agent(agent):
     if os.getuid():  # root sees all
         assert not agent.ask_by(before=hide)
         assert "a program that the agent sees" in agent.told()
+
+
+def test_n85_a_process_whose_keys_are_no_good_costs_its_host_nothing(agent):
+    """Its host's evidence with them would be refused, and its other processes with it."""
+    sound = GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics
+    parsed = GatewayPublics.parse(sound)
+    twice = replace(parsed, verdict_csr=parsed.tls_csr).marshal()
+    assert Reason.PUBLICS in agent.announce(twice)
+    assert Reason.PUBLICS in agent.announce(replace(parsed, tls_csr=b"no request").marshal())
+    assert agent.announce(sound) == "1"

@@ -297,3 +297,16 @@ def test_n111_a_strangers_hello_changes_nothing(bench):
 
 def snapshot(bench):
     return bench.device()
+
+
+def test_n131_a_public_ek_shown_without_end_takes_nothing_from_the_ticket_for_it(bench):
+    """From the very address of the machine that holds the ticket."""
+    forge = bench.forge()
+    code = bench.invite(ek=forge.ek_sha256)
+    refusals = set()
+    for _ in range(200):
+        with pytest.raises(FramegateError) as caught:
+            bench.verifier.begin_join(forge.hello(), "ipv4:10.0.0.1")
+        refusals.add(caught.value.reason)
+    assert refusals == {Reason.EK_UNKNOWN, Reason.TOO_MANY_TRIES}
+    assert bench.join(forge, code).state == "trusted"

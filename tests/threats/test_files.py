@@ -6,8 +6,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from framegate.errors import Reason
+from framegate_gateway.main import app
+from framegate_gateway.server import GatewayProcess
+from framegate_gateway.settings import GatewaySettings
 from framegate_host import private_files
 from framegate_host.file_lock import hold
 from framegate_host.private_files import (
@@ -302,3 +306,32 @@ def test_n142_one_module_makes_files_and_folders_and_whoever_else_does_has_a_rea
             if name != "core/framegate_host/private_files.py":
                 seen |= {(name, writer) for writer in raw_writers(path.read_text())}
     assert seen == set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("what", ["run", "init", "recover"])
+def test_n142_a_gateways_folder_is_closed_before_anything_in_it_is_read(
+    tmp_path, monkeypatch, what
+):
+    """Whoever could put golden images, or a vault, into it is shut out first."""
+    state, key = tmp_path / "gateway", tmp_path / "recovery.key"
+    state.mkdir(mode=0o755)
+    seen: list[int] = []
+
+    def looked(*_args, **_options):
+        seen.append(mode(state))
+        raise LookupError
+
+    for name in ("server.FleetParts", "main.found_keys", "main.recover_keys"):
+        monkeypatch.setattr(f"framegate_gateway.{name}", looked)
+    if what == "run":
+        settings = GatewaySettings(agent_socket=tmp_path / "s", state=state, port=9)
+        with pytest.raises(LookupError):
+            GatewayProcess(settings)
+    else:
+        monkeypatch.setattr("framegate_gateway.main.hide_memory", lambda: None)
+        if what == "recover":
+            key.write_text("x")
+        argv = ["vault", what, "--state", state, "--agent-socket", tmp_path / "s"]
+        option = "--recovery-key-out" if what == "init" else "--recovery-key"
+        CliRunner().invoke(app, [str(a) for a in (*argv, option, key)])
+    assert seen == [0o700]

@@ -12,9 +12,12 @@ import pytest
 
 from framegate.errors import FramegateError, Reason
 from framegate_controller import bounded_http
+from framegate_controller.joinport.messages import PassedEvidence
+from framegate_controller.people import factors
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
+from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.sign_in_threads import Lane, SignInThreads
-from framegate_controller.rpc.signin import PROVIDER, SignInService
+from framegate_controller.rpc.signin import PASSWORDS, PROVIDER, SignInService
 from framegate_controller.store.shared.ceremonies import MAX_FLOWS, InMemoryWaiting
 from framegate_controller.store.shared.limits import PAIR_TRIES, InMemorySignInLimits
 from framegate_controller.store.shared.tries import InMemoryTicketTries
@@ -249,6 +252,44 @@ async def test_n143_a_caller_that_hangs_up_leaves_its_place_only_when_its_thread
     gate.set()
     assert await second == 2
     assert await threads.run("c", lambda: 3) == 3
+
+
+async def test_n130_two_hundred_who_sign_in_at_once_leave_evidence_its_core(
+    front_desk, maker, monkeypatch
+):
+    """One hash at a time, 64 that wait, the others are told so; while they all wait, a machine
+    joins, and a person with a security key begins to sign in.
+    """
+    front_desk.person()
+    hashing, gate = [], Gate()
+
+    def slow(stored: str, password: str) -> bool:
+        hashing.append(threading.current_thread().name)
+        return gate() and factors.right_password(stored, password)
+
+    monkeypatch.setattr("framegate_controller.people.signin.right_password", slow)
+    service = SignInService(front_desk.sign_in, front_desk.bench.fleet, NoBus())
+    request = pb.PasswordRequest(
+        operator="anna", password=PASSWORD, code=front_desk.code(), csr=certificate_request()
+    )
+    calls = [
+        asyncio.create_task(service.Password(request, Call(f"ipv4:10.0.{n}.1"))) for n in range(200)
+    ]
+    key = await service.KeyBegin(pb.KeyBeginRequest(operator="anna"), Call("ipv4:10.1.0.1"))
+    assert key.options
+    join = JoinService(front_desk.bench.verifier, NoBus())
+    forge = front_desk.bench.forge()
+    hello = forge.hello(front_desk.bench.invite(ek=forge.ek_sha256))
+    begun = await join.Begin(pb.BeginRequest(hello=hello), Call("ipv4:10.1.0.2"))
+    mac, evidence = forge.answer(front_desk.bench.fleet.digest, hello, begun.challenge)
+    passed = PassedEvidence(state=begun.state, mac=mac, evidence=evidence)
+    assert (await join.Complete(passed, Call("ipv4:10.1.0.2"))).state == "trusted"
+    waiting = [c for c in calls if not c.done()]
+    assert len(waiting) == PASSWORDS.calls and len(hashing) == PASSWORDS.threads == 1
+    gate.set()
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert len(set(hashing)) == 1, "and never two side by side"
+    assert sum(isinstance(d, pb.SignedIn) for d in done) == 1, "a code counts once"
 
 
 def test_n143_an_answer_without_end_is_no_answer(slow_issuer):

@@ -20,6 +20,7 @@ from support.verdicts import MS, NOW, PASS, check, signer
         {"defects": ({"kind": "open"},)},
         {"reason": "stale"},
         {"model_sha256": ""},
+        {"model_sha256": "00" * 32},
         {"input_sha256": ""},
         {"golden_sha256": ""},
         {"outcome": "DEFECT"},

@@ -25,7 +25,8 @@ from support.refusals import refused
 from support.verb_requests import FILES, GOLDEN_PNG, REQUESTS, authority, verb_request
 from support.walk import answer
 
-TWO_PERSON = sorted(name for name, verb in verbs().items() if verb.two_person)
+TWO_PERSON = sorted(name for name, verb in verbs().items() if verb.two_person and verb.rpc)
+"""Verbs that people ask for: what has no call playbooks alone ask for."""
 AT_CONTROLLER = [v for v in TWO_PERSON if not messages_of(v, "GatewayOperator")]
 AT_GATEWAYS = [v for v in TWO_PERSON if messages_of(v, "GatewayOperator")]
 GATEWAYS = ["gateway.line-1.gw1", "gateway.line-1.gw2"]

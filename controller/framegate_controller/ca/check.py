@@ -7,14 +7,11 @@ from datetime import timedelta
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from framegate.errors import EvidenceRejected, Failure, Malformed, Reason, Refused
+from framegate.errors import Reason, Refused
 from framegate.evidence.appraise import AttestationResult
-from framegate.identity.certificates import Purpose, request_key
-from framegate.wire import GatewayPublics
+from framegate.identity.certificates import Purpose
 from framegate_controller.ca.keys import ISSUING
 from framegate_controller.ca.template import BACKDATE, LIVES, Template
-
-_RESTART = "restart the gateway process"
 
 
 def affirmed_key(result: AttestationResult) -> ec.EllipticCurvePublicKey:
@@ -30,26 +27,6 @@ def affirmed_key(result: AttestationResult) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise Refused.of(Reason.TLS_TEMPLATE, "a P-256 TLS key", type(key).__name__)
     return key
-
-
-def process_keys(
-    publics: GatewayPublics,
-) -> tuple[ec.EllipticCurvePublicKey, ec.EllipticCurvePublicKey]:
-    """(TLS, verdict) keys of a gateway process.
-
-    1. both requests are signed by the P-256 keys they ask for; names in them are not read (N28);
-    2. the keys differ. Raises EvidenceRejected (PUBLICS).
-    """
-    try:
-        tls, verdict = request_key(publics.tls_csr), request_key(publics.verdict_csr)  # 1
-    except Malformed as error:
-        failures = [Failure(Reason.PUBLICS, f.expected, f.actual, _RESTART) for f in error.failures]
-        raise EvidenceRejected(failures) from error
-    if tls == verdict:  # 2
-        raise EvidenceRejected(
-            [Failure(Reason.PUBLICS, "two different keys", "one key twice", _RESTART)]
-        )
-    return tls, verdict
 
 
 def check_leaf(label: str, purpose: Purpose, template: Template) -> None:

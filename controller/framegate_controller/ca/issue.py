@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.evidence.appraise import AttestationResult
 from framegate.identity.certificates import Purpose, request_key
+from framegate.identity.gateway_process import process_keys
 from framegate.identity.names import DeviceId, Kind, spiffe_id, split_device_id
 from framegate.wire import GatewayPublics
-from framegate_controller.ca.check import affirmed_key, check_leaf, process_keys
+from framegate_controller.ca.check import affirmed_key, check_leaf
 from framegate_controller.ca.keys import FleetKeys, SigningKey
 from framegate_controller.ca.template import (
     LIVES,

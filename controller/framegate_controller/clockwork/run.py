@@ -83,6 +83,10 @@ class Clockwork:
             Progress(c.name, c.every_s, done[c.name]) for c in self._chores if c.name in done
         )
 
+    def also(self, chore: Chore) -> None:
+        """One more, of a room above; before `start`."""
+        self._chores = (*self._chores, chore)
+
     async def start(self) -> None:
         """Arm the timers of machines, and begin with the chores."""
         await self.staleness.start()

@@ -17,7 +17,7 @@ from framegate.identity.certificates import UNREADABLE, from_ms
 from framegate.record.entry import Act
 from framegate.record.fleet_events import RegistryBackedUp
 from framegate.signed.backup import BackupManifest
-from framegate_controller.commands.options import at_the_host, errors, registry_in
+from framegate_controller.commands.options import at_the_host, close_state, errors, registry_in
 from framegate_controller.restoration.backup import Source, take_backup
 from framegate_controller.restoration.restore import (
     Ask,
@@ -110,6 +110,7 @@ def restore(
     said.
     """
     with errors():
+        close_state(state)
         own = state / "log-heads"
         ask = Ask(
             state=state,

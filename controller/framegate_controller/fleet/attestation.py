@@ -94,15 +94,18 @@ class Verifier:
         self._devices = self._state.devices or InMemoryDeviceQuota(fleet.timing)
 
     def begin_join(self, hello_bytes: bytes, address: str) -> SignedChallenge:
-        """A challenge for a Hello, in this order: decoding and key templates; how many this EK
-        was given from there; ticket or known EK; endorsement; ownership.
+        """A challenge for a Hello, in this order: decoding and key templates; how many this ticket,
+        or where there is none this EK, was given from there; ticket or known EK; endorsement;
+        ownership.
 
         Changes nothing about any device: a stranger may have sent it (N111). A ticket is reserved
         for its EK, not consumed. Raises Malformed, EvidenceRejected, Refused.
         """
         hello = parse_hello(hello_bytes)
         keys = keys_of(hello)
-        self._state.begins.begin(sha256(keys.ek.spki()), address, self.fleet.clock())
+        # whoever knows the public half of an EK takes nothing from who holds a ticket for it
+        shown = hello.ticket_code or keys.ek.spki()
+        self._state.begins.begin(sha256(shown), address, self.fleet.clock())
         with self.store.reading() as tx:
             applicant = present(tx, hello, keys, address, self._state.tries)
             endorsement = endorsed(tx, applicant)

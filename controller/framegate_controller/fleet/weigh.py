@@ -16,7 +16,8 @@ from typing import Final
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason
 from framegate.evidence.ear import ear_claims, sign_ear
 from framegate.evidence.verify import Expectation
-from framegate.identity.certificates import from_ms
+from framegate.identity.certificates import from_ms, spki_of
+from framegate.identity.gateway_process import one_key_twice, process_keys
 from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State, step
@@ -220,12 +221,21 @@ def _affirmed(
 
 
 def _publics(device: Device, raws: tuple[bytes, ...]) -> tuple[GatewayPublics, ...]:
-    if raws and device.kind != Kind.GATEWAY:
+    """The gateway processes that evidence vouches for, after: 1. its device is a gateway host;
+    2. each process is named once, and every key of all of them is another (`process_keys`).
+
+    Raises Malformed, EvidenceRejected (PUBLICS).
+    """
+    if raws and device.kind != Kind.GATEWAY:  # 1
         hint = "enrol the host with: framegate gateway invite"
         raise EvidenceRejected(
             [Failure(Reason.PUBLICS, f"no gateway keys from a {device.kind}", f"{len(raws)}", hint)]
         )
-    return tuple(GatewayPublics.parse(raw) for raw in raws)
+    publics = tuple(GatewayPublics.parse(raw) for raw in raws)
+    keys = [spki_of(key) for each in publics for key in process_keys(each)]
+    if len(set(keys)) != len(keys):  # 2
+        raise one_key_twice()
+    return publics
 
 
 def _posture_told(device: Device, raw: bytes) -> tuple[Event, ...]:

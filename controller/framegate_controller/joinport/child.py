@@ -59,6 +59,10 @@ class PortProcess:
         write_record(self._writer, record)
         await self._writer.drain()
 
+    def kill(self) -> None:
+        """End it as it stands; one that was stopped ends by this alone."""
+        self._process.kill()
+
     def end(self) -> None:
         """Let it end by itself, and if it does not, end it."""
         self._writer.close()

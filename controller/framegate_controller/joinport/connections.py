@@ -48,6 +48,10 @@ class Connection:
         """Whether it got a challenge that may yet be answered."""
         return self.protected_until_s > now_s
 
+    def gives_way(self, now_s: float) -> bool:
+        """Whether nothing is under way on it."""
+        return not self.calls and not self.waits_for_tpm(now_s)
+
     def answered(self) -> None:
         """Its challenge was answered."""
         self.protected_until_s = 0.0
@@ -66,14 +70,15 @@ class Connections:
         """A new connection, or none where nobody gives way to it.
 
         1. of one prefix at most so many: its quietest gives way;
-        2. of all together at most so many: the quietest of the prefix that has most gives way.
+        2. of all together at most so many: the quietest of the prefix that has most quiet ones
+           gives way.
         """
         prefix = prefix_of(peer)
         own = self._by_prefix.get(prefix, {})
         if len(own) >= self._most_prefix and not self._evicted(own, now_s):  # 1
             return None
         if self.count >= self._most:  # 2
-            crowd = max(self._by_prefix.values(), key=len)
+            crowd = max(self._by_prefix.values(), key=lambda group: _quiet(group, now_s))
             if not self._evicted(crowd, now_s):
                 return None
         connection = Connection(peer, prefix, close)
@@ -110,8 +115,12 @@ class Connections:
 
     def _evicted(self, group: dict[Connection, None], now_s: float) -> bool:
         for each in group:
-            if not each.calls and not each.waits_for_tpm(now_s):
+            if each.gives_way(now_s):
                 self.leave(each)
                 each.close()
                 return True
         return False
+
+
+def _quiet(group: dict[Connection, None], now_s: float) -> int:
+    return sum(each.gives_way(now_s) for each in group)

@@ -81,6 +81,12 @@ MEMORY_BYTES: Final = 768 * 1024 * 1024
 """Of data (RLIMIT_DATA). Measured: 60 MiB at rest, 200 MiB under all loads together. A process that
 wants more ends, and another takes its place.
 """
+BEAT_S: Final = 2.0
+"""How often the process says that it is alive, from the loop that serves calls."""
+MISSED_BEATS: Final = 5
+"""After so many without a word its controller ends it and starts another: a loop that stood still
+for ten seconds has kept everybody waiting longer than any limit above allows.
+"""
 REFUSALS_EVERY_S: Final = 60.0
 MAX_REFUSALS: Final = 16
 """Kinds of refusal, by reason and prefix, that are told apart in a minute; the rest is `others`."""

@@ -27,6 +27,7 @@ OFFER: Final = "Join.Offer"
 BEGIN: Final = "Join.Begin"
 COMPLETE: Final = "Join.Complete"
 REFUSALS: Final = "refusals"
+BEAT: Final = "beat"
 """Names of what a port asks for; sign-in's calls have their own."""
 _LABEL: Final = b"framegate/v1/join-token"
 

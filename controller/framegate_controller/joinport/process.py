@@ -18,11 +18,12 @@ import grpc
 from framegate_controller.joinport import limits
 from framegate_controller.joinport.connections import Connections
 from framegate_controller.joinport.controller_line import ControllerLine
-from framegate_controller.joinport.messages import MAX_TO_PORT, READY, REFUSALS, PortSetup
+from framegate_controller.joinport.messages import BEAT, MAX_TO_PORT, READY, REFUSALS, PortSetup
 from framegate_controller.joinport.refusals import RefusalCount
 from framegate_controller.joinport.relay import Relay
 from framegate_controller.joinport.service import Edge, JoinEdge, SignInEdge
 from framegate_controller.joinport.turnstile import Turnstile
+from framegate_host.confinement import end_with_parent
 from framegate_host.descriptors import require_descriptors
 from framegate_host.logs import start_logging
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -47,6 +48,7 @@ OPTIONS: Final = (
 
 def main() -> None:
     """Serve until the controller is gone."""
+    end_with_parent()  # a listener that outlives its controller keeps the next one off the port
     listener, line = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     start_logging(verbose=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the group; the controller ends us
@@ -72,10 +74,12 @@ async def serve(listener: socket.socket, line_socket: socket.socket) -> None:
         answers = tasks.create_task(_until_gone(line))
         relaying = tasks.create_task(Relay(connections, port).serve(listener))
         reporting = tasks.create_task(_report(refusals, line))
+        beating = tasks.create_task(_beat(line))
         await line.tell(READY)
         await answers
         relaying.cancel()
         reporting.cancel()
+        beating.cancel()
         await server.stop(0)
 
 
@@ -94,6 +98,13 @@ def _server(edge: Edge, setup: PortSetup) -> tuple[grpc.aio.Server, int]:
     server.add_generic_rpc_handlers((SignInEdge(edge, under_way).handler(),))
     credentials = grpc.ssl_server_credentials([(setup.key, setup.chain)])
     return server, server.add_secure_port("127.0.0.1:0", credentials)
+
+
+async def _beat(line: ControllerLine) -> None:
+    """Say that this loop turns: a process that is alive and stands still is of no use."""
+    while True:
+        await line.tell(BEAT)
+        await asyncio.sleep(limits.BEAT_S)
 
 
 async def _report(refusals: RefusalCount, line: ControllerLine) -> None:

@@ -87,8 +87,12 @@ class _Outer(_End):
 class Relay:
     """Between a listening socket and the server on a port of this host's loopback."""
 
-    def __init__(self, connections: Connections, server_port: int) -> None:
+    def __init__(
+        self, connections: Connections, server_port: int, *, cut_calls: bool = True
+    ) -> None:
+        """`cut_calls`: a silent connection is cut though a call is under way on it."""
         self._connections, self._server_port = connections, server_port
+        self._cut_calls = cut_calls
         self._ends: set[_Outer] = set()
         self._joining: set[asyncio.Task[None]] = set()
 
@@ -144,5 +148,6 @@ class Relay:
     def _sweep(self, now_s: float) -> None:
         for end in tuple(self._ends):
             heard_s = max(end.heard_s, end.other.heard_s if end.other is not None else 0.0)
-            if now_s - heard_s > SILENCE_S and end.transport is not None:
+            busy = end.connection is not None and end.connection.calls and not self._cut_calls
+            if now_s - heard_s > SILENCE_S and end.transport is not None and not busy:
                 end.transport.abort()

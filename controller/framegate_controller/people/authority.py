@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from framegate.access.approvals import Content
-from framegate.access.caller import OPERATOR_PREFIX, Answer, Caller, Place, question, rule
+from framegate.access.caller import (
+    OPERATOR_PREFIX,
+    Answer,
+    Caller,
+    Place,
+    PlaybookCaller,
+    question,
+    rule,
+)
 from framegate.access.policy import PolicySet, Request
 from framegate.access.questions import address_text
 from framegate.access.verbs import FLEET_WIDE, find_verb
@@ -25,6 +33,7 @@ from framegate_controller.context import Fleet
 from framegate_controller.people.approvers import approved
 from framegate_controller.people.decisions import kept
 from framegate_controller.people.operators import quorum, roles_now
+from framegate_controller.people.playbooks import ActingPlaybook, playbook_caller
 from framegate_controller.people.policies import load_policy
 from framegate_controller.people.requests import Asked, ask, use
 from framegate_controller.store.ports import Store, Transaction
@@ -128,13 +137,15 @@ class Authority:
     def __init__(self, fleet: Fleet, policies: PolicyCache, looks: QuietLooks) -> None:
         self._fleet, self._policies, self._looks = fleet, policies, looks
 
-    def caller(self, tx: Transaction, peer: Peer) -> Caller:
-        """The operator at the other end.
+    def caller(self, tx: Transaction, peer: Peer | ActingPlaybook) -> Caller:
+        """The operator at the other end, or the playbook that acts (`playbook_caller`).
 
         That the certificate is an operator's of this fleet, alive now, whoever made `peer` has
         established. 1. its key is that of a session that stands; 2. that session's operator is
         enabled, and is the one the certificate names. Raises Refused (SIGNED_OUT).
         """
+        if isinstance(peer, ActingPlaybook):
+            return playbook_caller(tx, peer, self._fleet.keys)
         session = tx.people.session(sha256(peer.identity.spki))
         if session is None or not session.stands(tx.now_ms):  # 1
             actual = "one that ended" if session is not None else "none"
@@ -176,8 +187,12 @@ class Authority:
         request, people = (
             _approved(tx, caller, aim, content(), policy) if verb.two_person else (None, ())
         )
+        counted = len(people)
+        if isinstance(caller, PlaybookCaller):  # approved as a whole, by who put it in force
+            request, people = None, caller.approvers
+            counted = len(people) - 1
         zones = caller.zones_asked(verb, aim.zone)
-        ruling = rule(policy, ((z, self.question(tx, caller, aim, z, len(people))) for z in zones))
+        ruling = rule(policy, ((z, self.question(tx, caller, aim, z, counted)) for z in zones))
         answer = ruling.decisive
         if not ruling.allowed:
             raise Denied(caller, aim, answer, content, policy)
@@ -190,7 +205,7 @@ class Authority:
             verb=aim.verb,
             policies=answer.decision.policies,
             policy=policy.label,
-            request=spends.id if spends is not None else "",
+            request=spends.id if spends is not None else _acts_on(caller),
         )
         decision = kept(answer.request, answer.decision, policy, tx.now_ms)
         return Judged(Allowed(act, ruling.zones), decision, spends)
@@ -257,7 +272,7 @@ class Authority:
         tx.policies.keep_decision(denied.decision(tx.now_ms))
         told = VerbDenied(device=aim.device, verb=aim.verb, about=aim.about, reason=failure.reason)
         tx.record(told)
-        if failure.reason != Reason.APPROVAL_NEEDED or dry:
+        if failure.reason != Reason.APPROVAL_NEEDED or dry or denied.caller.playbook_mode:
             return Refused(denied.failures)
         request = ask(tx, _asked(denied, reason), denied.policy)
         more = quorum(tx) - 1
@@ -280,6 +295,10 @@ def _approved(
 ) -> tuple[AccessRequest | None, tuple[str, ...]]:
     digest = content.digest(aim.verb)
     return approved(tx, caller.name, aim.verb, digest, policy, target=aim.target)
+
+
+def _acts_on(caller: Caller) -> str:
+    return caller.request if isinstance(caller, PlaybookCaller) else ""
 
 
 def _asked(denied: Denied, reason: str) -> Asked:

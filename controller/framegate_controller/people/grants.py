@@ -13,7 +13,7 @@ from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import State
 from framegate.registry.device import CameraMasks, Device, GatewayProcess
 from framegate.signed.statement import Grant
-from framegate.wire import GatewayPublics, sha256
+from framegate.wire import NO_MODEL, GatewayPublics, sha256
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.facts import facts_of
 from framegate_controller.inspection.models import unapproved
@@ -22,6 +22,10 @@ from framegate_controller.store.ports import Transaction
 from framegate_controller.store.shared.policies import PolicyCache
 from framegate_controller.timing import GRANT_TTL_S
 
+IDLE_TTL_S: Final = 20
+"""Of a grant under which nothing is inspected: its camera asks again when the pin may have
+changed.
+"""
 MAX_POLICY_WORDS: Final = 200
 """Characters in which a grant names the policy and the rules that allowed it."""
 
@@ -42,7 +46,9 @@ def compose_grants(
 
     1. it is a camera, and trusted now; 2. the process's host in its zone is trusted now; 3. the
     process runs a model that may be in force there; 4. the access policy lets this camera use it;
-    5. a grant lives no longer than either result. Raises Refused (WRONG_ROLE, POLICY_INVALID).
+    5. a grant lives no longer than either result. Where no process passes 3, those that say that
+    they run none (`NO_MODEL`) get short ones, after 4 as well: the camera's frames are then
+    UNINSPECTED, with a reason, and not unheard. Raises Refused (WRONG_ROLE, POLICY_INVALID).
     """
     device = tx.devices.get(camera)
     if device is not None and device.kind != Kind.CAMERA:  # 1
@@ -54,7 +60,7 @@ def compose_grants(
     masks = tx.masks.get(camera)
     pairs = [(p, h) for p, h in tx.gateways.of_zone(device.zone) if _trusted(h, tx.now_ms)]  # 2
     composer = _Composer(tx, fleet, policies, device, nonce, masks)
-    grants = tuple(composer.grants(pairs))
+    grants = tuple(composer.grants(pairs)) or tuple(composer.idle(pairs))
     failures: tuple[Failure, ...] = composer.refused
     if not pairs:
         expected = f"a trusted gateway in zone {device.zone}"
@@ -82,16 +88,35 @@ class _Composer:
         """Signed ones."""
         signer = self.fleet.keys.signing["grant"]
         for process, host in pairs:
-            grant = self._grant(process, host)
+            publics = GatewayPublics.parse(process.publics)
+            if publics.model_digest == NO_MODEL:
+                continue
+            model = publics.model_digest.hex()
+            unfit = unapproved(self.tx, host.zone, model)  # 3
+            if unfit is not None:
+                self.refused = (unfit,)
+                continue
+            policy = self._policy(host.zone, model)
+            grant = self._grant(process, host, policy, GRANT_TTL_S)
             if grant is not None:
                 yield grant.seal(signer.der, signer.sign)
 
-    def _grant(self, process: GatewayProcess, host: Device) -> Grant | None:
+    def idle(self, pairs: list[tuple[GatewayProcess, Device]]) -> Iterator[bytes]:
+        """Signed ones for processes that inspect nothing, and say so."""
+        signer = self.fleet.keys.signing["grant"]
+        for process, host in pairs:
+            if GatewayPublics.parse(process.publics).model_digest == NO_MODEL:
+                policy = self._policy(host.zone, NO_MODEL.hex())
+                grant = self._grant(process, host, policy, IDLE_TTL_S)
+                if grant is not None:
+                    yield grant.seal(signer.der, signer.sign)
+
+    def _grant(
+        self, process: GatewayProcess, host: Device, policy: str | None, most_s: int
+    ) -> Grant | None:
         publics = GatewayPublics.parse(process.publics)
-        model = publics.model_digest.hex()
-        policy = self._policy(host.zone, model)
         ends_ms = min(host.standing.expires_ms, self.camera.standing.expires_ms)
-        ttl = min(GRANT_TTL_S, (ends_ms - self.tx.now_ms) // 1000)  # 5
+        ttl = min(most_s, (ends_ms - self.tx.now_ms) // 1000)  # 5
         if policy is None or ttl < 1:
             return None
         masks = self.masks
@@ -109,7 +134,7 @@ class _Composer:
             hpke_kem=publics.hpke_kem,
             hpke_public=publics.hpke_public.hex(),
             address=publics.address,
-            model_sha256=model,
+            model_sha256=publics.model_digest.hex(),
             policy=policy,
             mask_version=masks.version if masks is not None else 0,
             mask_sha256=masks.sha256.hex() if masks is not None else "",
@@ -117,10 +142,6 @@ class _Composer:
 
     def _policy(self, zone: str, model: str) -> str | None:
         """What allows this model in `zone`, in words; None where it is refused, with why."""
-        unfit = unapproved(self.tx, zone, model)  # 3
-        if unfit is not None:
-            self.refused = (unfit,)
-            return None
         facts = facts_of(self.camera, self.tx.now_ms)
         decision, policy = may_inspect(  # 4
             self.tx, self.policies, self.fleet.keys, facts, self.camera.id, model, zone

@@ -26,7 +26,9 @@ from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
 from framegate_controller.fleet.strangers import RefusedKind, StrangersRecord
 from framegate_controller.joinport.child import PortProcess
+from framegate_controller.joinport.limits import BEAT_S, MISSED_BEATS
 from framegate_controller.joinport.messages import (
+    BEAT,
     BEGIN,
     COMPLETE,
     OFFER,
@@ -57,6 +59,8 @@ KNOWN_EVERY_S: Final = 1.0
 """How soon a port knows a new ticket; until then its holder is served among strangers."""
 AGAIN_S: Final = 1.0
 """Before another process is started."""
+STOOD_STILL: Final = "it did not answer and was ended"
+ENDED: Final = "it ended"
 START_S: Final = 60.0
 END_S: Final = 10.0
 
@@ -135,11 +139,14 @@ def passed_calls(join: JoinService, sign_in: SignInService) -> dict[str, PassedC
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What a join port stands before: its calls, who is known, and where its refusals go."""
+    """What a join port stands before: its calls, who is known, where its refusals go, and who is
+    told that another process took its place, and why.
+    """
 
     calls: Mapping[str, PassedCall]
     known: Callable[[], Known]
     refused: Callable[[bytes], None]
+    restarted: Callable[[str], None]
 
 
 def record_refusals(record: StrangersRecord, report: bytes) -> None:
@@ -159,12 +166,18 @@ class JoinPort:
         self._ending = asyncio.Event()
         self._process: PortProcess | None = None
         self._flying: set[asyncio.Task[None]] = set()
+        self._silent_beats, self._most_silent, self._beats = 0, MISSED_BEATS, 0
 
     @property
     def pid(self) -> int:
         """The process at the port, 0 while there is none."""
         process = self._process
         return process.pid if process is not None else 0
+
+    @property
+    def beats(self) -> int:
+        """How often the present process said that it is alive."""
+        return self._beats
 
     async def start(self) -> None:
         """Returns once the port is served. Raises Unavailable where it is not."""
@@ -207,7 +220,9 @@ class JoinPort:
                     error if isinstance(error, Exception) else EOFError("it ended")
                 )
                 break
-            log.error("the process at the join port is gone: %s; another is started", error)
+            why = STOOD_STILL if self._stood_still else ENDED
+            log.error("the process at the join port is gone: %s, %s; another starts", why, error)
+            self._begin(self._tell_restarted(why))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), AGAIN_S)
         ending.cancel()
@@ -215,10 +230,17 @@ class JoinPort:
     async def _serve_once(self) -> None:
         process = self._process = await PortProcess.spawn(self._listener, self._setup)
         telling: asyncio.Task[None] | None = None
+        self._silent_beats, self._most_silent, self._beats = 0, int(START_S / BEAT_S), 0
+        watching = asyncio.create_task(self._watch(process))
         try:
             while True:
                 call = await process.next()
+                self._silent_beats = 0
+                if call.method == BEAT:
+                    self._beats += 1
+                    continue
                 if call.method == READY:
+                    self._most_silent = MISSED_BEATS
                     telling = telling or asyncio.create_task(self._tell_known(process))
                     if not self._ready.done():
                         self._ready.set_result(None)
@@ -229,9 +251,29 @@ class JoinPort:
                 del call
         finally:
             self._process = None
+            watching.cancel()
             if telling is not None:
                 telling.cancel()
             await asyncio.to_thread(process.end)
+
+    @property
+    def _stood_still(self) -> bool:
+        return self._silent_beats > self._most_silent
+
+    async def _watch(self, process: PortProcess) -> None:
+        """End a process that is alive and says nothing. Its silence is counted by our own turns,
+        not by a clock: a controller, or a host, that stood still itself missed none of its beats.
+        """
+        while not self._stood_still:
+            await asyncio.sleep(BEAT_S)
+            self._silent_beats += 1
+        process.kill()
+
+    async def _tell_restarted(self, why: str) -> None:
+        try:
+            await asyncio.to_thread(self._behind.restarted, why)
+        except Exception:  # as with refusals
+            log.exception("that the process at the join port was replaced is not recorded")
 
     async def _take(self, process: PortProcess, call: PortCall) -> None:
         """Begin with a call, or refuse it at once. Raises OSError."""

@@ -45,6 +45,7 @@ def _me(me: Me, fleet: Fleet) -> pb.WhoAmIReply:
         fleet=fleet.name,
         totp=me.totp,
         security_keys=me.security_keys,
+        authorities=fleet.keys.authorities,
     )
 
 

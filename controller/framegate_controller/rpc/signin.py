@@ -20,12 +20,13 @@ from framegate_controller.rpc.sign_in_threads import Lane, SignInThreads
 from framegate_controller.rpc.wire import Context, Publisher, guarded, to_the_end
 from framegate_proto.v1 import framegate_pb2 as pb
 
-HERE: Final = Lane("sign-in", threads=2, calls=64, calls_address=64)
-"""A password's hash takes 0.1 s of a core and 64 MiB.
-
-Sign-in has threads of its own, so that a flood of it delays nobody's attestation. 64 are three
-seconds of work, and a shift that signs in at once, through one address, is fewer.
+PASSWORDS: Final = Lane("password", threads=1, calls=64, calls_address=64)
+"""A password's hash takes 0.1 s of a core and 64 MiB: one at a time, so that however many sign in
+at once, evidence has a core to itself. 64 are some six seconds of work, which a client waits for,
+and a shift that signs in at once, through one address, is fewer.
 """
+HERE: Final = Lane("sign-in", threads=2, calls=64, calls_address=64)
+"""What costs no hash waits behind none: security keys, and enrolment until a password is set."""
 PROVIDER: Final = Lane("provider", threads=4, calls=16, calls_address=4)
 """An OpenID provider takes the time it takes, up to `bounded_http.TIMEOUT_S` a question.
 
@@ -43,6 +44,7 @@ class SignInService:
 
     def __init__(self, sign_in: SignIn, fleet: Fleet, bus: Publisher) -> None:
         self._sign_in, self._fleet, self._bus = sign_in, fleet, bus
+        self._passwords = SignInThreads(PASSWORDS)
         self._here, self._provider = SignInThreads(HERE), SignInThreads(PROVIDER)
 
     @guarded
@@ -52,10 +54,14 @@ class SignInService:
         _short(r.operator, r.password, r.code, r.break_glass)
         if r.break_glass:
             return await self._run(
-                source, lambda: self._sign_in.break_glass(r.operator, r.break_glass, r.csr, source)
+                self._here,
+                source,
+                lambda: self._sign_in.break_glass(r.operator, r.break_glass, r.csr, source),
             )
         return await self._run(
-            source, lambda: self._sign_in.password(r.operator, r.password, r.code, r.csr, source)
+            self._passwords,
+            source,
+            lambda: self._sign_in.password(r.operator, r.password, r.code, r.csr, source),
         )
 
     @guarded
@@ -72,7 +78,9 @@ class SignInService:
         """See `SignIn.key_complete`."""
         r, source = request, address_of(context)
         return await self._run(
-            source, lambda: self._sign_in.key_complete(r.state, r.response, r.csr, source)
+            self._here,
+            source,
+            lambda: self._sign_in.key_complete(r.state, r.response, r.csr, source),
         )
 
     @guarded
@@ -129,14 +137,17 @@ class SignInService:
         r, source = request, address_of(context)
         _short(r.operator, r.code, r.password, r.totp)
         return await self._run(
+            self._passwords,
             source,
             lambda: self._sign_in.enrol_complete(
                 r.operator, r.code, r.password, r.totp, r.csr, source
             ),
         )
 
-    async def _run(self, source: str, work: Callable[[], SignedIn | None]) -> pb.SignedIn:
-        return await to_the_end(self._signed_in(self._here, source, work))
+    async def _run(
+        self, threads: SignInThreads, source: str, work: Callable[[], SignedIn | None]
+    ) -> pb.SignedIn:
+        return await to_the_end(self._signed_in(threads, source, work))
 
     async def _signed_in(
         self, threads: SignInThreads, source: str, work: Callable[[], SignedIn | None]

@@ -16,6 +16,7 @@ from framegate_controller.events.notices import Notice
 from framegate_controller.people.authority import READ_GROUPS, Aim, Allowed, ContentOf, Denied
 from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.operators import BREAK_GLASS, notices
+from framegate_controller.people.playbooks import ActingPlaybook
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
 
@@ -24,12 +25,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """How a verb was asked for: by whom (a verified peer), why, and whether only to try.
+    """How a verb was asked for: by whom (a verified peer, or a playbook), why, and whether only to
+    try.
 
     `content` gives exactly what is asked: what approvals are of.
     """
 
-    peer: Peer
+    peer: Peer | ActingPlaybook
     content: ContentOf
     reason: str = ""
     dry_run: bool = False

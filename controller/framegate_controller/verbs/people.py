@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
+from framegate.access.caller import OPERATOR_PREFIX
 from framegate.access.verbs import Scoped
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.names import parse_name
@@ -236,7 +237,7 @@ class DisableOperator(Verb[OperatorView]):
     def run(self, tx: Transaction, call: Call) -> Outcome[OperatorView]:
         """See `Verb.run`. Raises Refused (CONFLICT) for oneself."""
         operator = tx.people.find(self.name)
-        if operator.name == call.caller.name:
+        if call.actor == OPERATOR_PREFIX + operator.name:
             hint = "framegate logout ends your session"
             raise Refused.of(Reason.CONFLICT, "somebody else's name", "your own", hint)
         barred = disable(tx, operator, self.why)

@@ -67,11 +67,16 @@ class Models:
         return self.engine.bundle
 
     @property
+    def unapproved(self) -> bool:
+        """Whether the model in force is none that the zone's pin allows."""
+        return self.allowed is not None and self.bundle.digest.hex() not in self.allowed
+
+    @property
     def barred(self) -> FramegateError | None:
         """Why the model in force inspects nothing: it is not allowed, or was stopped. None where it
         does.
         """
-        if self.allowed is not None and self.bundle.digest.hex() not in self.allowed:
+        if self.unapproved:
             return _unapproved(self.bundle.digest.hex())
         return self.engine.stopped
 

@@ -10,14 +10,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography import x509
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.signed.model import SignedModel, bundle_digest, verify_model
 from framegate.signed.pin import ModelPin, anchor_of, verify_model_pin
-from framegate.wire import sha256
+from framegate.wire import NO_MODEL, sha256
 from framegate_gateway.inference.bundle import Bundle, parse_bundle, read_bundle_files
 from framegate_gateway.inference.models import Models
 from framegate_host.private_files import write_private
@@ -72,18 +72,16 @@ class PinnedModel:
             event,
             now,
         )
+        self._said = models.bundle.digest
         self._envelope, self._sequence, self._digest = b"", 0, ""
         self._highest: dict[str, int] = {}
         self.pin: ModelPin | None = None
         self.problem: FramegateError | None = None
         self._changed = asyncio.Event()
         if self._file.exists():
-            body = json.loads(self._file.read_text())
-            self._sequence, self._digest, self._highest = (
-                int(body["sequence"]),
-                str(body["model_sha256"]),
-                {str(k): int(v) for k, v in body["highest"].items()},
-            )
+            kept = _kept(self._file)
+            self._sequence, self._digest = kept.sequence, kept.digest
+            self._highest = kept.highest
 
     def apply(self, envelope: bytes, zone: str, root: x509.Certificate) -> None:
         """Take in the feed's pin, verified (`verify_model_pin`), none older than the highest seen.
@@ -113,8 +111,20 @@ class PinnedModel:
             pin.model_sha256,
         )
         self._models.allowed = frozenset({pin.model_sha256, *pin.approved})
+        self._announce()
         self._keep()
         self._changed.set()
+
+    def _announce(self) -> None:
+        """Say which model runs here, none where that may not inspect: cameras are then told
+        UNINSPECTED and why, until the pin changes or its bundle is there.
+        """
+        self._say(NO_MODEL if self._models.unapproved else self._models.bundle.digest)
+
+    def _say(self, digest: bytes) -> None:
+        if digest != self._said:
+            self._said = digest
+            self._switched(digest)
 
     async def follow(self) -> None:
         """Put each pin in force, forever; one that cannot be is tried again, for its files may be
@@ -165,7 +175,7 @@ class PinnedModel:
             )
         bundle = await asyncio.to_thread(self._find, pin)  # 2
         before = self._models.bundle.digest.hex()
-        await self._models.replace(bundle, lambda: self._switched(bundle.digest))  # 3, 4
+        await self._models.replace(bundle, lambda: self._say(bundle.digest))  # 3, 4
         self.problem = None
         self._highest[pin.name] = pin.version
         self._keep()
@@ -230,3 +240,26 @@ class PinnedModel:
                 {"sequence": self._sequence, "model_sha256": self._digest, "highest": self._highest}
             ).encode(),
         )
+
+
+class _Kept(NamedTuple):
+    """What of pins outlives a process."""
+
+    sequence: int
+    digest: str
+    highest: dict[str, int]
+
+
+def _kept(file: Path) -> _Kept:
+    """Raises Refused (MODEL) where it cannot be read: without it an older pin would count."""
+    try:
+        body = json.loads(file.read_text())
+        highest = {str(k): int(v) for k, v in body["highest"].items()}
+        return _Kept(int(body["sequence"]), str(body["model_sha256"]), highest)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused.of(
+            Reason.MODEL,
+            f"the highest pin seen, in {file}",
+            type(error).__name__,
+            "put it back from a copy; without it a pin of before would count",
+        ) from error

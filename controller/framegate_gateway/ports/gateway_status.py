@@ -72,14 +72,15 @@ class StatusReport:
 
     def _model_state(self) -> str:
         """In words: pinned or not, stopped and why, or waiting for the pinned one."""
-        stopped = self.models.barred
+        pinned, stopped = self.pinned, self.models.barred
+        if pinned is not None and pinned.pin is not None and pinned.problem is not None:
+            nothing = "nothing is inspected: " if stopped is not None else ""
+            return (
+                f"{nothing}{pinned.pin.name} {pinned.pin.version} is pinned and not in force:"
+                f" {pinned.problem}"
+            )
         if stopped is not None:
             return f"stopped: {stopped}"
-        if self.pinned is None or self.pinned.pin is None:
+        if pinned is None or pinned.pin is None:
             return "not pinned: framegate model promote"
-        if self.pinned.problem is not None:
-            return (
-                f"{self.pinned.pin.name} {self.pinned.pin.version} is pinned and not in force:"
-                f" {self.pinned.problem}"
-            )
-        return f"pinned, signed by {self.pinned.pin.signer}"
+        return f"pinned, signed by {pinned.pin.signer}"

@@ -101,10 +101,10 @@ class ReceiptRetention:
         if nearly and kept.device not in self._told:
             self._told.add(kept.device)
             log.warning(
-                "receipts of %s take %d of %d MiB: the oldest go when that is full; export them"
+                "receipts of %s take %.1f of %d MiB: the oldest go when that is full; export them"
                 " before (framegate receipt export), or raise --receipt-quota",
                 kept.device,
-                kept.bytes // 2**20,
+                kept.bytes / 2**20,
                 self.quota // 2**20,
             )
         elif not nearly:

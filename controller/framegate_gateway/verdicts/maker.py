@@ -8,11 +8,12 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.signed.dsse import seal_envelope
 from framegate.signed.receipt import (
     Provenance,
     TriggerGap,
@@ -57,6 +58,14 @@ class _Frame:
     counter: int = 0
     admitted: Admitted | None = None
     model: str = ""
+
+
+class _Signed(NamedTuple):
+    """A verdict, the bytes that were signed, and the envelope in which it leaves."""
+
+    verdict: Verdict
+    payload: bytes
+    envelope: bytes
 
 
 class VerdictMaker:
@@ -151,7 +160,7 @@ class VerdictMaker:
                 raise
             # a full disk must not silence the gateway: what diverts the part may leave without a
             # receipt, what lets it pass may not
-            verdict, envelope = self._signed(frame, Outcome.UNINSPECTED, Reason.RECEIPT.value)
+            verdict, _, envelope = self._signed(frame, Outcome.UNINSPECTED, Reason.RECEIPT.value)
             self._publish(verdict, envelope)
         self._journal.add(verdict, envelope, None)
         return envelope
@@ -224,8 +233,7 @@ class VerdictMaker:
         inspection: Inspection = _NOT_INSPECTED,
         took_ms: float = 0.0,
     ) -> tuple[Verdict, bytes]:
-        verdict, envelope = self._signed(frame, outcome, reason, inspection)
-        payload = verdict.payload()
+        verdict, payload, envelope = self._signed(frame, outcome, reason, inspection)
         number = self._receipts.next_number()
         leaf = verdict_leaf(
             number, verdict, payload, frame.metadata_bytes, self._provenance(frame), took_ms
@@ -256,7 +264,7 @@ class VerdictMaker:
         outcome: Outcome,
         reason: str,
         inspection: Inspection = _NOT_INSPECTED,
-    ) -> tuple[Verdict, bytes]:
+    ) -> _Signed:
         credentials = self._credentials()
         if outcome != Outcome.UNINSPECTED and self._keys.credentials is None:
             raise Refused.of(
@@ -284,9 +292,10 @@ class VerdictMaker:
             issued_at_ms=now,
             valid_until_ms=now + VERDICT_LIFE_MS,
         )
-        return verdict, verdict.seal(
-            credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict
-        )
+        payload = verdict.payload()
+        certificate = credentials.verdict.public_bytes(Encoding.DER)
+        envelope = seal_envelope(Verdict.TYPE, payload, certificate, self._keys.sign_verdict)
+        return _Signed(verdict, payload, envelope)
 
     def _credentials(self) -> Credentials:
         credentials = self._keys.credentials or self._last

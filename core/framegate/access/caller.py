@@ -16,6 +16,8 @@ from framegate.access.verbs import FLEET_WIDE, Role, Scoped, Verb
 
 OPERATOR_PREFIX: Final = "operator."
 """How certificates and entries name an operator: `operator.anna`."""
+PLAYBOOK_PREFIX: Final = "playbook."
+"""How entries name a playbook: `playbook.hold-suspects`."""
 BREAK_GLASS_ROLES: Final = (Scoped(Role.ADMIN), Scoped(Role.SECURITY))
 """What a sealed credential gives for its one session, to nobody else and to no other session."""
 
@@ -45,6 +47,11 @@ class Caller:
         """As entries and leaves name them."""
         return f"{OPERATOR_PREFIX}{self.name}"
 
+    @property
+    def playbook_mode(self) -> str:
+        """In which mode it is in force, where it is a playbook; empty for people."""
+        return ""
+
     def roles_in(self, zone: str) -> tuple[str, ...]:
         """See `roles_in`."""
         return roles_in(self.roles, zone)
@@ -58,6 +65,28 @@ class Caller:
         if verb.on != "any" or zone != FLEET_WIDE:
             return (zone,)
         return (FLEET_WIDE, *sorted({r.zone for r in self.roles} - {FLEET_WIDE}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybookCaller(Caller):
+    """A playbook in force, which acts by itself. `approvers` are the people whose word for exactly
+    this revision counts at this moment; whoever makes one MUST have established that. `request` is
+    the approval it acts on beside theirs, empty where it acts by itself.
+    """
+
+    mode: str
+    approvers: tuple[str, ...]
+    request: str = ""
+
+    @property
+    def actor(self) -> str:
+        """As entries name it: `playbook.NAME`."""
+        return f"{PLAYBOOK_PREFIX}{self.name}"
+
+    @property
+    def playbook_mode(self) -> str:
+        """See `Caller.playbook_mode`."""
+        return self.mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +116,7 @@ def question(
         source=caller.source,
         target=target,
         break_glass=caller.break_glass,
+        playbook_mode=caller.playbook_mode,
     )
 
 

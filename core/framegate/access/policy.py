@@ -31,6 +31,9 @@ MAX_FILES: Final = 32
 MAX_POLICY_BYTES: Final = 256 * 1024
 """All files together: some thousand policies; a gateway parses them in a few milliseconds."""
 SCHEMA: Final = "schema.cedarschema"
+PLAYBOOK: Final = "Playbook"
+"""The type of principal that is a playbook."""
+PLAYBOOK_ENTITY_NAME: Final = f"entity {PLAYBOOK}"
 _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}\.cedar")
 _MISSING: Final = re.compile(r"does not have the attribute `([^`]+)`|have an attribute `([^`]+)`")
 _OPTIONAL: Final = re.compile(r"\b(posture|trustworthiness)\s+has\s+(\w+)")
@@ -193,6 +196,8 @@ class PolicySet:
             "resource": resource,
             "context": dict(request.context),
         }
+        if principal["type"] == PLAYBOOK and PLAYBOOK_ENTITY_NAME not in self.files[SCHEMA]:
+            return Decision(False, (), self._unknown(f"{request.action} by a playbook"))
         known = self._base.with_added_json_str(json.dumps(entities))
         answer = cedarpy.is_authorized(asked, self._set, known, self.schema)
         errors = list(answer.diagnostics.errors)
@@ -370,7 +375,10 @@ def policy_digest(texts: Mapping[str, str]) -> bytes:
 def default_files() -> Mapping[str, str]:
     """The set that a fleet begins with."""
     folder = resources("framegate.access") / "default"
-    texts = {n: (folder / n).read_text("utf-8") for n in ("operators.cedar", "devices.cedar")}
+    texts = {
+        n: (folder / n).read_text("utf-8")
+        for n in ("operators.cedar", "devices.cedar", "playbooks.cedar")
+    }
     return MappingProxyType(
         {
             SCHEMA: (folder / "types.cedarschema").read_text("utf-8") + "\n" + schema_actions(),

@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
-from framegate.access.policy import Request
+from framegate.access.policy import PLAYBOOK, Request
 from framegate.access.verbs import Verb
 
 
@@ -27,16 +27,18 @@ def verb_request(  # noqa: PLR0913 - members of a record
     source: str,
     target: str = "",
     break_glass: bool = False,
+    playbook_mode: str = "",
 ) -> Request:
-    """An operator asks to do `verb`. `source` is gRPC's peer address; `zone` is ignored for verbs
-    on the fleet.
+    """An operator asks to do `verb`; a playbook of that name where `playbook_mode` says in which
+    mode it is in force. `source` is gRPC's peer address; `zone` is ignored for verbs on the fleet.
     """
     on_fleet = verb.on == "fleet"
+    playbook = {"name": operator, "mode": playbook_mode}
     return Request(
-        ("Operator", operator),
+        (PLAYBOOK if playbook_mode else "Operator", operator),
         verb.name,
         ("Fleet", fleet) if on_fleet else ("Zone", zone),
-        {"name": operator, "breakGlass": break_glass},
+        playbook if playbook_mode else {"name": operator, "breakGlass": break_glass},
         {"name": fleet} if on_fleet else {"name": zone, "frozen": frozen},
         roles,
         {

@@ -22,6 +22,14 @@ STEERING: Final = (
 """What every schema knows: what it takes to put the next policy in force, and `inspect`. A policy
 without these could be mended by nobody.
 """
+RESPOND: Final = "respond"
+"""The group of verbs that playbooks may do by themselves, where the policy lets them."""
+PLAYBOOK_ENTITY: Final = (
+    "// a playbook that two people put in force; `mode` is shadow, ask or act\n"
+    "entity Playbook = { name: String, mode: String };\n"
+)
+_BEFORE: Final = "appliesTo { principal: [Operator], "
+_NOW: Final = "appliesTo { principal: [Operator, Playbook], "
 _RESOURCE: Final = {"zone": "Zone", "any": "Zone", "fleet": "Fleet"}
 
 
@@ -54,6 +62,29 @@ def added_actions(actions: Collection[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def updated_schema(text: str, actions: Collection[str]) -> str:
+    """The schema `text`, which has `actions`, with what it lacks of this version: verbs, and that
+    playbooks may ask for those of the group `respond`. Lines that somebody wrote otherwise are
+    left as they are. What a policy permits is not changed by it.
+    """
+    whole = text.rstrip("\n") + "\n"
+    if "entity Playbook" not in whole:
+        lines = (_with_playbooks(line) for line in whole.splitlines())
+        whole = "\n".join(lines) + "\n" + PLAYBOOK_ENTITY
+        if RESPOND not in actions:
+            whole += _group(RESPOND) + "\n"
+    return whole + added_actions({*actions, RESPOND})
+
+
+def _with_playbooks(line: str) -> str:
+    named = line.split('"')
+    verb = verbs().get(named[1]) if line.startswith('action "') else None
+    if verb is None or RESPOND not in verb.groups or _BEFORE not in line:
+        return line
+    within = line.replace(" in [", f' in ["{RESPOND}", ', 1) if f'"{RESPOND}"' not in line else line
+    return within.replace(_BEFORE, _NOW)
+
+
 def _groups(chosen: Iterable[Verb]) -> list[str]:
     return sorted({g for v in chosen for g in v.groups})
 
@@ -64,7 +95,8 @@ def _group(name: str) -> str:
 
 def _action(verb: Verb) -> tuple[str, str]:
     within = ", ".join(f'"{g}"' for g in verb.groups)
-    applies = f"principal: [Operator], resource: [{_RESOURCE[verb.on]}], context: Asking"
+    who = "Operator, Playbook" if RESPOND in verb.groups else "Operator"
+    applies = f"principal: [{who}], resource: [{_RESOURCE[verb.on]}], context: Asking"
     return (
         f"// {verb.summary}",
         f'action "{verb.name}" in [{within}] appliesTo {{ {applies} }};',

@@ -11,6 +11,7 @@ from framegate.record import (  # noqa: F401
     incident_events,
     machine_events,
     people_events,
+    playbook_events,
     sink_events,
     site_events,
 )

@@ -27,6 +27,7 @@ OPENS: Final = MappingProxyType(
         "frame-covered": Severity.HIGH,
         "child-died": Severity.HIGH,
         "line-stop-asked": Severity.HIGH,
+        "incident-wanted": Severity.HIGH,
         "report-refused": Severity.HIGH,
         "report-withheld": Severity.HIGH,
         "security-key-suspected": Severity.HIGH,

@@ -76,6 +76,20 @@ class StrangersRefused(Event):
         return f"{self.count} times {self.reason[:64]!a} for {self.source[:64]!a}"
 
 
+@event("join-port-restarted", severity=Severity.MEDIUM, seen_by=Audience.FLEET)
+class JoinPortRestarted(Event):
+    """The process at the join port ended, or stood still and was ended, and another took its place.
+    `count`: how often since the last such entry.
+    """
+
+    why: str
+    count: int
+
+    @property
+    def detail(self) -> str:
+        return self.why if self.count == 1 else f"{self.why}, {self.count} times"
+
+
 ALARMING: Final[Mapping[str, Severity]] = MappingProxyType(
     {
         Edge.CONTRADICTED: Severity.HIGH,

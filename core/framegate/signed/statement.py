@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar, Final, Self, get_type_hints
 
 from cryptography import x509
@@ -26,6 +27,7 @@ from framegate.signed.dsse import (
     strict_json,
     verify_envelope,
 )
+from framegate.wire import NO_MODEL
 
 MAX_GRANT_TTL_S: Final = 120
 """A camera seals for a gateway no longer than this on one word of the controller."""
@@ -52,7 +54,8 @@ class Statement:
 
     def payload(self) -> bytes:
         """The JSON that is signed."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+        body = {name: getattr(self, name) for name in _members(type(self))}
+        return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
 
     def seal(self, certificate_der: bytes, sign: Callable[[bytes], bytes]) -> bytes:
         """The DSSE envelope, signed by the key of `certificate_der`."""
@@ -64,7 +67,7 @@ class Statement:
         Raises Malformed.
         """
         body = strict_json(payload)
-        names = [f.name for f in fields(cls)]
+        names = _members(cls)
         if type(body) is not dict or set(body) != set(names):
             raise Malformed.of(
                 Reason.ENVELOPE,
@@ -96,6 +99,14 @@ class Statement:
             envelope_certificate(envelope), cls.PURPOSE, intermediates, root, now
         )
         return cls.parse_payload(verify_envelope(envelope, signer.key)), signer.certificate
+
+
+def _fields_of(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
+
+
+_members: Final[Callable[[Any], tuple[str, ...]]] = cache(_fields_of)
+"""Names of a statement's members: asked for with every verdict."""
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:
@@ -213,8 +224,8 @@ def verify_verdict(
     """A verdict that may be acted on.
 
     1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has
-       none and a model, UNINSPECTED a reason; of what was inspected it was `MIN_INSPECTED` percent
-       of the picture or more;
+       none, both a model that is one, UNINSPECTED a reason; of what was inspected it was
+       `MIN_INSPECTED` percent of the picture or more;
     6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's
        certificate names the gateway it claims to be of. Raises Malformed or Refused (VERDICT). An
        expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
@@ -231,7 +242,9 @@ def verify_verdict(
     ):  # 5
         raise Refused.of(Reason.VERDICT, "an outcome with what belongs to it", verdict.outcome)
     if verdict.outcome != Outcome.UNINSPECTED and not (
-        verdict.model_sha256 and verdict.input_sha256 and verdict.golden_sha256
+        verdict.model_sha256 not in {"", NO_MODEL.hex()}
+        and verdict.input_sha256
+        and verdict.golden_sha256
     ):
         raise Refused.of(Reason.VERDICT, "digests of model, frame and golden image", "none")
     least, most = (0, 0) if verdict.outcome == Outcome.UNINSPECTED else (MIN_INSPECTED, 100)

@@ -1145,6 +1145,419 @@ class TrustUpdate(_message.Message):
 Global___TrustUpdate: _TypeAlias = TrustUpdate  # noqa: Y015
 
 @_typing.final
+class EnablePlaybookRequest(_message.Message):
+    """`base` is the revision that was read before it was changed: another one in between is a conflict."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    base: _builtins.int
+    note: _builtins.str
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        base: _builtins.int = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "note", b"note", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnablePlaybookRequest: _TypeAlias = EnablePlaybookRequest  # noqa: Y015
+
+@_typing.final
+class DisablePlaybookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisablePlaybookRequest: _TypeAlias = DisablePlaybookRequest  # noqa: Y015
+
+@_typing.final
+class PlaybookRow(_message.Message):
+    """`standing` are people whose word for it counts now; with fewer than the quorum it does nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    ENABLED_BY_FIELD_NUMBER: _builtins.int
+    ENABLED_MS_FIELD_NUMBER: _builtins.int
+    APPROVERS_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    revision: _builtins.int
+    mode: _builtins.str
+    ended: _builtins.bool
+    enabled_by: _builtins.str
+    enabled_ms: _builtins.int
+    quorum: _builtins.int
+    text: _builtins.str
+    sha256: _builtins.bytes
+    envelope: _builtins.bytes
+    note: _builtins.str
+    @_builtins.property
+    def approvers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def standing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        mode: _builtins.str = ...,
+        ended: _builtins.bool = ...,
+        enabled_by: _builtins.str = ...,
+        enabled_ms: _builtins.int = ...,
+        approvers: _abc.Iterable[_builtins.str] | None = ...,
+        standing: _abc.Iterable[_builtins.str] | None = ...,
+        quorum: _builtins.int = ...,
+        text: _builtins.str = ...,
+        sha256: _builtins.bytes = ...,
+        envelope: _builtins.bytes = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvers", b"approvers", "enabled_by", b"enabled_by", "enabled_ms", b"enabled_ms", "ended", b"ended", "envelope", b"envelope", "mode", b"mode", "name", b"name", "note", b"note", "quorum", b"quorum", "revision", b"revision", "sha256", b"sha256", "standing", b"standing", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaybookRow: _TypeAlias = PlaybookRow  # noqa: Y015
+
+@_typing.final
+class PlaybooksReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaybookRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___PlaybookRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaybooksReply: _TypeAlias = PlaybooksReply  # noqa: Y015
+
+@_typing.final
+class PlaybookHistoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    since_ms: _builtins.int
+    limit: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "name", b"name", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaybookHistoryRequest: _TypeAlias = PlaybookHistoryRequest  # noqa: Y015
+
+@_typing.final
+class PlaybookStepRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYBOOK_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    TRIGGER_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    ENDED_MS_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    UNDO_FIELD_NUMBER: _builtins.int
+    playbook: _builtins.str
+    revision: _builtins.int
+    trigger: _builtins.int
+    number: _builtins.int
+    action: _builtins.str
+    target: _builtins.str
+    event: _builtins.str
+    state: _builtins.str
+    at_ms: _builtins.int
+    ended_ms: _builtins.int
+    request: _builtins.str
+    why: _builtins.str
+    undo: _builtins.str
+    def __init__(
+        self,
+        *,
+        playbook: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        trigger: _builtins.int = ...,
+        number: _builtins.int = ...,
+        action: _builtins.str = ...,
+        target: _builtins.str = ...,
+        event: _builtins.str = ...,
+        state: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        ended_ms: _builtins.int = ...,
+        request: _builtins.str = ...,
+        why: _builtins.str = ...,
+        undo: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_ms", b"at_ms", "ended_ms", b"ended_ms", "event", b"event", "number", b"number", "playbook", b"playbook", "request", b"request", "revision", b"revision", "state", b"state", "target", b"target", "trigger", b"trigger", "undo", b"undo", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaybookStepRow: _TypeAlias = PlaybookStepRow  # noqa: Y015
+
+@_typing.final
+class PlaybookHistoryReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaybookStepRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___PlaybookStepRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaybookHistoryReply: _TypeAlias = PlaybookHistoryReply  # noqa: Y015
+
+@_typing.final
+class SimulatePlaybookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    since_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["since_ms", b"since_ms", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatePlaybookRequest: _TypeAlias = SimulatePlaybookRequest  # noqa: Y015
+
+@_typing.final
+class PlaybookRun(_message.Message):
+    """What a playbook answers to the entry `trigger`: `verdict` is act, ask, shadow or never."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIGGER_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    trigger: _builtins.int
+    at_ms: _builtins.int
+    event: _builtins.str
+    subject: _builtins.str
+    zone: _builtins.str
+    verdict: _builtins.str
+    why: _builtins.str
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        trigger: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+        event: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        zone: _builtins.str = ...,
+        verdict: _builtins.str = ...,
+        why: _builtins.str = ...,
+        actions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "at_ms", b"at_ms", "event", b"event", "subject", b"subject", "trigger", b"trigger", "verdict", b"verdict", "why", b"why", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaybookRun: _TypeAlias = PlaybookRun  # noqa: Y015
+
+@_typing.final
+class PlaybookTarget(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIGGER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    trigger: _builtins.int
+    target: _builtins.str
+    def __init__(
+        self,
+        *,
+        trigger: _builtins.int = ...,
+        target: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["target", b"target", "trigger", b"trigger"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaybookTarget: _TypeAlias = PlaybookTarget  # noqa: Y015
+
+@_typing.final
+class RunPlaybookRequest(_message.Message):
+    """What a playbook asks a person for: these actions on each target, in the order of the triggers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYBOOK_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    playbook: _builtins.str
+    revision: _builtins.int
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaybookTarget]: ...
+    def __init__(
+        self,
+        *,
+        playbook: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        actions: _abc.Iterable[_builtins.str] | None = ...,
+        targets: _abc.Iterable[Global___PlaybookTarget] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "playbook", b"playbook", "revision", b"revision", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunPlaybookRequest: _TypeAlias = RunPlaybookRequest  # noqa: Y015
+
+@_typing.final
+class EndSessionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndSessionsRequest: _TypeAlias = EndSessionsRequest  # noqa: Y015
+
+@_typing.final
+class EndSessionsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    sessions: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        sessions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndSessionsReply: _TypeAlias = EndSessionsReply  # noqa: Y015
+
+@_typing.final
+class KeepEvidenceReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    evidence: _builtins.str
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "evidence", b"evidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeepEvidenceReply: _TypeAlias = KeepEvidenceReply  # noqa: Y015
+
+@_typing.final
 class WhoAmIRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1174,6 +1587,7 @@ class WhoAmIReply(_message.Message):
     FLEET_FIELD_NUMBER: _builtins.int
     TOTP_FIELD_NUMBER: _builtins.int
     SECURITY_KEYS_FIELD_NUMBER: _builtins.int
+    AUTHORITIES_FIELD_NUMBER: _builtins.int
     operator: _builtins.str
     session_expires_ms: _builtins.int
     factor_ms: _builtins.int
@@ -1189,6 +1603,10 @@ class WhoAmIReply(_message.Message):
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def security_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def authorities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Issuing CAs as they stand now, DER: whoever signed in before one was rotated needs the next."""
+
     def __init__(
         self,
         *,
@@ -1203,10 +1621,11 @@ class WhoAmIReply(_message.Message):
         fleet: _builtins.str = ...,
         totp: _builtins.bool = ...,
         security_keys: _abc.Iterable[_builtins.str] | None = ...,
+        authorities: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["elevations", b"elevations", "factor_ms", b"factor_ms", "fleet", b"fleet", "method", b"method", "notices", b"notices", "operator", b"operator", "quorum", b"quorum", "roles", b"roles", "security_keys", b"security_keys", "session_expires_ms", b"session_expires_ms", "totp", b"totp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "elevations", b"elevations", "factor_ms", b"factor_ms", "fleet", b"fleet", "method", b"method", "notices", b"notices", "operator", b"operator", "quorum", b"quorum", "roles", b"roles", "security_keys", b"security_keys", "session_expires_ms", b"session_expires_ms", "totp", b"totp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1308,6 +1308,41 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.RotateCaRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CaReply.FromString,
                 _registered_method=True)
+        self.ListPlaybooks = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListPlaybooks',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybooksReply.FromString,
+                _registered_method=True)
+        self.PlaybookHistory = channel.unary_unary(
+                '/framegate_proto.v1.Operator/PlaybookHistory',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookHistoryRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookHistoryReply.FromString,
+                _registered_method=True)
+        self.EnablePlaybook = channel.unary_unary(
+                '/framegate_proto.v1.Operator/EnablePlaybook',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EnablePlaybookRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRow.FromString,
+                _registered_method=True)
+        self.DisablePlaybook = channel.unary_unary(
+                '/framegate_proto.v1.Operator/DisablePlaybook',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DisablePlaybookRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRow.FromString,
+                _registered_method=True)
+        self.SimulatePlaybook = channel.unary_stream(
+                '/framegate_proto.v1.Operator/SimulatePlaybook',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SimulatePlaybookRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRun.FromString,
+                _registered_method=True)
+        self.EndSessions = channel.unary_unary(
+                '/framegate_proto.v1.Operator/EndSessions',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EndSessionsRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EndSessionsReply.FromString,
+                _registered_method=True)
+        self.KeepEvidence = channel.unary_unary(
+                '/framegate_proto.v1.Operator/KeepEvidence',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.KeepEvidenceReply.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -1735,6 +1770,48 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPlaybooks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlaybookHistory(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnablePlaybook(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisablePlaybook(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulatePlaybook(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSessions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepEvidence(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -2087,6 +2164,41 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.RotateCa,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.RotateCaRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CaReply.SerializeToString,
+            ),
+            'ListPlaybooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlaybooks,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybooksReply.SerializeToString,
+            ),
+            'PlaybookHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlaybookHistory,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookHistoryRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookHistoryReply.SerializeToString,
+            ),
+            'EnablePlaybook': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnablePlaybook,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EnablePlaybookRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRow.SerializeToString,
+            ),
+            'DisablePlaybook': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisablePlaybook,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DisablePlaybookRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRow.SerializeToString,
+            ),
+            'SimulatePlaybook': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulatePlaybook,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SimulatePlaybookRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRun.SerializeToString,
+            ),
+            'EndSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSessions,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EndSessionsRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EndSessionsReply.SerializeToString,
+            ),
+            'KeepEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepEvidence,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.KeepEvidenceReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -3981,6 +4093,195 @@ class Operator:
             '/framegate_proto.v1.Operator/RotateCa',
             framegate__proto_dot_v1_dot_framegate__pb2.RotateCaRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.CaReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlaybooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListPlaybooks',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PlaybooksReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlaybookHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/PlaybookHistory',
+            framegate__proto_dot_v1_dot_framegate__pb2.PlaybookHistoryRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PlaybookHistoryReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnablePlaybook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/EnablePlaybook',
+            framegate__proto_dot_v1_dot_framegate__pb2.EnablePlaybookRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisablePlaybook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/DisablePlaybook',
+            framegate__proto_dot_v1_dot_framegate__pb2.DisablePlaybookRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulatePlaybook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/SimulatePlaybook',
+            framegate__proto_dot_v1_dot_framegate__pb2.SimulatePlaybookRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.PlaybookRun.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/EndSessions',
+            framegate__proto_dot_v1_dot_framegate__pb2.EndSessionsRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.EndSessionsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/KeepEvidence',
+            framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.KeepEvidenceReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -333,6 +333,13 @@ class OperatorStub:
     ChangeMaintenance: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.MaintenanceRequest, _framegate_pb2.DeviceSummary]
     ShowCa: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.CaReply]
     RotateCa: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RotateCaRequest, _framegate_pb2.CaReply]
+    ListPlaybooks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.PlaybooksReply]
+    PlaybookHistory: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.PlaybookHistoryRequest, _framegate_pb2.PlaybookHistoryReply]
+    EnablePlaybook: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EnablePlaybookRequest, _framegate_pb2.PlaybookRow]
+    DisablePlaybook: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DisablePlaybookRequest, _framegate_pb2.PlaybookRow]
+    SimulatePlaybook: _grpc.UnaryStreamMultiCallable[_framegate_pb2.SimulatePlaybookRequest, _framegate_pb2.PlaybookRun]
+    EndSessions: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EndSessionsRequest, _framegate_pb2.EndSessionsReply]
+    KeepEvidence: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.KeepEvidenceReply]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -409,6 +416,13 @@ class OperatorAsyncStub(OperatorStub):
     ChangeMaintenance: _aio.UnaryUnaryMultiCallable[_framegate_pb2.MaintenanceRequest, _framegate_pb2.DeviceSummary]  # type: ignore[assignment]
     ShowCa: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.CaReply]  # type: ignore[assignment]
     RotateCa: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RotateCaRequest, _framegate_pb2.CaReply]  # type: ignore[assignment]
+    ListPlaybooks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.PlaybooksReply]  # type: ignore[assignment]
+    PlaybookHistory: _aio.UnaryUnaryMultiCallable[_framegate_pb2.PlaybookHistoryRequest, _framegate_pb2.PlaybookHistoryReply]  # type: ignore[assignment]
+    EnablePlaybook: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EnablePlaybookRequest, _framegate_pb2.PlaybookRow]  # type: ignore[assignment]
+    DisablePlaybook: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DisablePlaybookRequest, _framegate_pb2.PlaybookRow]  # type: ignore[assignment]
+    SimulatePlaybook: _aio.UnaryStreamMultiCallable[_framegate_pb2.SimulatePlaybookRequest, _framegate_pb2.PlaybookRun]  # type: ignore[assignment]
+    EndSessions: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EndSessionsRequest, _framegate_pb2.EndSessionsReply]  # type: ignore[assignment]
+    KeepEvidence: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.KeepEvidenceReply]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- operators (fleet port, operator certificates)"""
@@ -902,6 +916,55 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.RotateCaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.CaReply, _abc.Awaitable[_framegate_pb2.CaReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListPlaybooks(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PlaybooksReply, _abc.Awaitable[_framegate_pb2.PlaybooksReply]]: ...
+
+    @_abc_1.abstractmethod
+    def PlaybookHistory(
+        self,
+        request: _framegate_pb2.PlaybookHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PlaybookHistoryReply, _abc.Awaitable[_framegate_pb2.PlaybookHistoryReply]]: ...
+
+    @_abc_1.abstractmethod
+    def EnablePlaybook(
+        self,
+        request: _framegate_pb2.EnablePlaybookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PlaybookRow, _abc.Awaitable[_framegate_pb2.PlaybookRow]]: ...
+
+    @_abc_1.abstractmethod
+    def DisablePlaybook(
+        self,
+        request: _framegate_pb2.DisablePlaybookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.PlaybookRow, _abc.Awaitable[_framegate_pb2.PlaybookRow]]: ...
+
+    @_abc_1.abstractmethod
+    def SimulatePlaybook(
+        self,
+        request: _framegate_pb2.SimulatePlaybookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.PlaybookRun], _abc.AsyncIterator[_framegate_pb2.PlaybookRun]]: ...
+
+    @_abc_1.abstractmethod
+    def EndSessions(
+        self,
+        request: _framegate_pb2.EndSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.EndSessionsReply, _abc.Awaitable[_framegate_pb2.EndSessionsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def KeepEvidence(
+        self,
+        request: _framegate_pb2.DeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.KeepEvidenceReply, _abc.Awaitable[_framegate_pb2.KeepEvidenceReply]]: ...
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

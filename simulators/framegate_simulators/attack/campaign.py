@@ -25,6 +25,7 @@ from framegate_simulators.attack import (
     line,
     models,
     people,
+    playbooks,
     reports,
     service,
     sinks,
@@ -44,13 +45,11 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 152), 153, 154, 155)),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 156))),
 )
 """Every line of the threat list."""
-LAST: Final = ("N138", "N31", "N140", "N148")
-"""Attempts after which the controller rightly holds off this machine's address for a minute, and
-one that puts an old copy of it back.
-"""
+LAST: Final = ("N148",)
+"""What puts an old copy of the controller back; who came before it is then unknown there."""
 MODULES: Final = (
     structures,
     enrolment,
@@ -67,6 +66,7 @@ MODULES: Final = (
     people,
     asked,
     crowds,
+    playbooks,
     reports,
     watched,
     copies,
@@ -119,13 +119,14 @@ def _untried(threat: str) -> dict[str, Any]:
 
 
 def _tried(target: Target, attempt: Attempt) -> dict[str, Any]:
-    """The attempt between its controls. Refused: the attacker got nothing, for the reasons that are
-    stated, and whoever is sound was served on both sides.
+    """The attempt, from an address of its own, between its controls. Refused: the attacker got
+    nothing, for the reasons that are stated, and whoever is sound was served on both sides.
     """
     before = control(target, attempt.control)
     begun = time.monotonic()
     try:
-        seen = attempt.run(target)
+        with target.elsewhere():
+            seen = attempt.run(target)
     except Exception as error:  # noqa: BLE001 - an attempt that breaks proves nothing, and says so
         seen = Seen(False, f"the attempt itself failed: {type(error).__name__}: {error}"[:300])
     seconds = round(time.monotonic() - begun, 2)

@@ -38,25 +38,27 @@ SERVED: Final = frozenset({"trusted", "PASS"})
 CONTROLS: Final[Mapping[str, Callable[[Target], str]]] = MappingProxyType(
     {"join": _join, "attest": _attest, "frame": _frame, "part": _part}
 )
-"""By name: a new machine joins and attests; an enrolled one attests (where this address is held
-off, new ones rightly do not join); a sound camera's frame is inspected by the running gateway; a
-sound part passes the running line, from trigger to diverter.
+"""By name: a new machine joins and attests; an enrolled one attests; a sound camera's frame is
+inspected by the running gateway; a sound part passes the running line, from trigger to diverter.
 """
 
 
 PATIENCE_S: Final = 30.0
-"""A sound machine at the address of many attackers is told to wait some seconds, and does."""
+"""What counts everybody together may tell a sound machine to wait some seconds, and it does."""
 PAUSE_S: Final = 2.0
+WAIT: Final = ("too-many-tries", "wait for a new grant")
+"""What tells a sound machine to come again: so many came, or the gateway has just changed keys."""
 
 
 def control(t: Target, name: str) -> str:
-    """Empty where the sound one was served, else what it got instead."""
+    """Empty where the sound one was served, at an address of its own, else what it got instead."""
     end_s = time.monotonic() + PATIENCE_S
-    while True:
-        said = _served(t, name)
-        if "too-many-tries" not in said or time.monotonic() > end_s:
-            return said
-        time.sleep(PAUSE_S)
+    with t.elsewhere():
+        while True:
+            said = _served(t, name)
+            if not any(w in said for w in WAIT) or time.monotonic() > end_s:
+                return said
+            time.sleep(PAUSE_S)
 
 
 def _served(t: Target, name: str) -> str:

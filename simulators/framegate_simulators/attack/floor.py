@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from numpy.typing import NDArray
 
+from framegate.errors import FramegateError
 from framegate.identity.certificates import from_ms, spki_of
 from framegate.signed.statement import Verdict, verify_verdict
 from framegate_agent.camera.session import HeldGrant, hold_grant
@@ -245,7 +246,7 @@ class Floor:
         """Whether a sound frame is inspected now; cameras, too, try again where it is not."""
         try:
             return self.inspected() == "PASS"
-        except (RuntimeError, TimeoutError, grpc.RpcError):
+        except (RuntimeError, TimeoutError, FramegateError, grpc.RpcError):
             return False
 
     def photographed(self, part: Part, number: int = 0) -> str:

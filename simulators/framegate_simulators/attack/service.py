@@ -120,7 +120,10 @@ def n83(t: Target) -> Seen:
     " get in",
 )
 def n84(t: Target) -> Seen:
-    silent = [socket.create_connection(("127.0.0.1", t.plant.join_port)) for _ in range(300)]
+    silent = [
+        socket.create_connection(("127.0.0.1", t.plant.join_port), source_address=(t.source, 0))
+        for _ in range(300)
+    ]
     with t.joining() as stub:
         headers = reason_of(
             lambda: stub.Begin(

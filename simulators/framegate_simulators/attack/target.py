@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import grpc
@@ -22,10 +22,12 @@ from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import load_fleet
 from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.contexts import OperatorContext
 from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.silent_provider import SilentProvider
+from framegate_simulators.attack.sources import Sources
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.plant.operators import OPERATOR
@@ -118,6 +120,8 @@ class Target:
 
     def __post_init__(self) -> None:
         self._made: dict[Any, Any] = {}
+        self._sources = Sources()
+        self.source = self._sources.new()
         self._signed_in_s = time.monotonic()
         self.context = load_context(self.plant.context)
         self.fleet = sha256(self.context.root_certificate.public_bytes(Encoding.DER))
@@ -140,6 +144,25 @@ class Target:
         """Let go of what is not the plant's."""
         for part in self._made.values():
             part.close()
+        self._sources.close()
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Come from an address of one's own for the length of the block: what others are held off
+        for is then no reason.
+        """
+        before, self.source = self.source, self._sources.new()
+        try:
+            yield
+        finally:
+            self.source = before
+
+    def signing_in(self, context: OperatorContext) -> OperatorContext:
+        """`context` for somebody who signs in from `source`."""
+        return replace(context, join_address=f"127.0.0.1:{self._way()}")
+
+    def _way(self) -> int:
+        return self._sources.way(self.source, self.plant.join_port)
 
     @property
     def keys(self) -> FleetKeys:
@@ -176,10 +199,10 @@ class Target:
 
     @contextmanager
     def joining(self, **options: Any) -> Iterator[Any]:
-        """A stub of the join port."""
+        """A stub of the join port, for somebody at `source`."""
         tls = grpc.ssl_channel_credentials(self.context.root)
         with grpc.secure_channel(
-            f"127.0.0.1:{self.plant.join_port}", tls, options=self._options(), **options
+            f"127.0.0.1:{self._way()}", tls, options=self._options(), **options
         ) as channel:
             yield rpc.JoinStub(channel)
 

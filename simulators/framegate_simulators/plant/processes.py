@@ -17,7 +17,12 @@ from typing import Any, Final
 from framegate_host.private_files import private_folder
 
 BIN: Final = Path(sys.executable).parent
-STOP_TIMEOUT_S: Final = 8.0
+STOP_TIMEOUT_S: Final = 20.0
+"""A controller's orderly end takes some seconds, on a busy machine more; who is killed instead
+leaves what it had to do undone.
+"""
+UP_S: Final = 60.0
+"""A program starts in a second or two; on a machine that runs thirty others it takes its turn."""
 DAEMONS: Final = frozenset(f"framegate-{n}" for n in ("controller", "gateway", "agent", "line"))
 """Programs that show metrics."""
 
@@ -125,7 +130,7 @@ class Processes:
                 raise PlantError(f"{name} ended: {self.log_tail(name)}")
             return look()
 
-        wait_for(f"{name} to come up", ready)
+        wait_for(f"{name} to come up", ready, UP_S)
 
     def stop_all(self) -> None:
         """End every process."""

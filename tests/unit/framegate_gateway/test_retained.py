@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from framegate_gateway import server
-from framegate_gateway.receipts.retention import Taken
+from framegate_gateway.receipts import retention
+from framegate_gateway.receipts.retention import Taken, keep_within_quota
 
 
 class Process:
@@ -30,12 +30,12 @@ class Process:
 
 
 async def test_n149_what_went_stands_in_the_record(monkeypatch):
-    monkeypatch.setattr(server, "RETAIN_S", 0)
+    monkeypatch.setattr(retention, "RETAIN_S", 0)
     process = Process(
         [], sqlite3.OperationalError("database is locked"), [Taken("camera.line-1.cam1", 7, 99)]
     )
     with pytest.raises(IndexError):  # no fourth run: the loop went on past the fault
         async with asyncio.timeout(20):
-            await server.GatewayProcess._retain(process)
+            await keep_within_quota(process.retention, process.maker.event)
     detail = {"device": "camera.line-1.cam1", "receipts": 7, "until_ms": 99}
     assert process.events == [("receipts-pruned", "gateway", detail)]

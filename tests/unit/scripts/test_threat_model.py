@@ -15,7 +15,7 @@ from framegate_simulators.attack.target import ATTEMPTS
 from support.paths import ROOT, TESTS
 
 PAGE = (ROOT / "docs/concepts/threat-model.md").read_text()
-TRACED = [f"N{n}" for n in (*range(126, 152), 153, 154, 155)]
+TRACED = [f"N{n}" for n in range(126, 156)]
 ATTACKS = ROOT / "simulators/framegate_simulators/attack"
 
 
@@ -71,7 +71,7 @@ def test_every_threat_is_in_the_name_of_a_test():
 
 
 def test_every_traced_threat_has_a_row():
-    assert list(TRACE) == TRACED
+    assert sorted(TRACE) == sorted(TRACED)
 
 
 @pytest.mark.parametrize("threat", TRACED)

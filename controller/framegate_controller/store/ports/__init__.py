@@ -20,6 +20,7 @@ from framegate_controller.store.ports.machines import (
     TpmMakers,
 )
 from framegate_controller.store.ports.people import People, Policies, Requests, SettingsKept, Zones
+from framegate_controller.store.ports.playbooks import Playbooks
 from framegate_controller.store.ports.record import EntryQuery, LoggedEntry, RecordStore
 from framegate_controller.store.ports.sinks import Sinks
 from framegate_controller.store.ports.transaction import CONTROLLER, Moved, Store, Transaction
@@ -37,6 +38,7 @@ __all__ = [
     "Moved",
     "Parts",
     "People",
+    "Playbooks",
     "Policies",
     "Profiles",
     "Receipts",

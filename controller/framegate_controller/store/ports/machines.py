@@ -199,8 +199,17 @@ class EvidenceKept(Protocol):
     def seen_again(self, identifier: str, ear: str, now_ms: int) -> None:
         """The same came once more; `ear` is the result of this time, signed."""
 
+    def hold(self, identifier: str, device: str, now_ms: int) -> None:
+        """Never forget this evidence; the same again changes nothing."""
+
+    def is_held(self, identifier: str) -> bool:
+        """Whether it is one that is never forgotten."""
+
+    def held_of(self, device: str) -> int:
+        """How many of a device are never forgotten."""
+
     def prune(self, device: str, before_ms: int) -> None:
-        """Forget a device's evidence last seen before."""
+        """Forget a device's evidence last seen before, but for what is held."""
 
     def trim(self, device: str, most: int, most_bytes: int) -> None:
         """Forget a device's oldest evidence, so that at most `most` are left, which take at most

@@ -22,6 +22,7 @@ from framegate_controller.store.ports.machines import (
     TpmMakers,
 )
 from framegate_controller.store.ports.people import People, Policies, Requests, SettingsKept, Zones
+from framegate_controller.store.ports.playbooks import Playbooks
 from framegate_controller.store.ports.record import RecordStore
 from framegate_controller.store.ports.sinks import Sinks
 
@@ -72,6 +73,7 @@ class Transaction(Protocol):
     log: RecordStore
     sinks: Sinks
     settings: SettingsKept
+    playbooks: Playbooks
 
     def record(self, event: Event, *, by: str = "") -> int:
         """Log what happened, in the transaction of the change it tells of; its index.

@@ -32,11 +32,11 @@ each. A sound machine sends its whole logs at a boot, some hundred KiB, and then
 
 
 class BeginQuota(Protocol):
-    """Challenges given to whoever shows the public half of an EK (N86, N131). They cost nothing
-    but the work of making them.
+    """Challenges given to whoever shows a ticket, or the public half of an EK (N86, N131). They
+    cost nothing but the work of making them.
     """
 
-    def begin(self, ek_sha256: bytes, address: str, now_ms: int) -> None:
+    def begin(self, shown_sha256: bytes, address: str, now_ms: int) -> None:
         """One more. Raises Refused (TOO_MANY_TRIES)."""
 
 
@@ -57,9 +57,9 @@ class InMemoryBeginQuota:
         self._buckets: TokenBuckets[tuple[bytes, str]] = TokenBuckets(rate, MAX_KEPT)
         self._rate = rate
 
-    def begin(self, ek_sha256: bytes, address: str, now_ms: int) -> None:
+    def begin(self, shown_sha256: bytes, address: str, now_ms: int) -> None:
         """See `BeginQuota`."""
-        key = ek_sha256, prefix_of(address)
+        key = shown_sha256, prefix_of(address)
         if not self._buckets.take(key, now_ms):
             wanted = f"at most {60 * self._rate.per_s:g} challenges a minute for one EK from there"
             raise _too_many(wanted, self._buckets.wait_s(key, now_ms))

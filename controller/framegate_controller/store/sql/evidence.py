@@ -6,14 +6,20 @@ import json
 import zlib
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId
 from framegate.ima.allowlist import Allowlist, parse_allowlist
 from framegate.registry.evidence import KeptEvidence, KeptResult
 from framegate_controller.store.sql.device_rows import DEVICES
-from framegate_controller.store.sql.evidence_room import collect, trim, unused
+from framegate_controller.store.sql.evidence_room import (
+    HELD,
+    HELD_EVIDENCE,
+    collect,
+    trim,
+    unused,
+)
 from framegate_controller.store.sql.rows import (
     Rows,
     failures_text,
@@ -100,11 +106,26 @@ class SqlEvidence:
         """The same came once more."""
         self._rows.run(_SEEN_AGAIN, {"of": identifier, "last_ms": now_ms, "ear": ear})
 
+    def hold(self, identifier: str, device: str, now_ms: int) -> None:
+        """See `ports.EvidenceKept.hold`."""
+        if not self.is_held(identifier):
+            values = {"evidence": identifier, "device": device, "since_ms": now_ms}
+            self._rows.run(insert(HELD_EVIDENCE).values(**values))
+
+    def is_held(self, identifier: str) -> bool:
+        """See `ports.EvidenceKept.is_held`."""
+        query = select(HELD_EVIDENCE.c.evidence).where(HELD_EVIDENCE.c.evidence == identifier)
+        return self._rows.one(query) is not None
+
+    def held_of(self, device: str) -> int:
+        """See `ports.EvidenceKept.held_of`."""
+        query = select(func.count()).where(HELD_EVIDENCE.c.device == device)
+        return int(self._rows.scalar(query))
+
     def prune(self, device: str, before_ms: int) -> None:
         """Forget what was last seen before."""
-        self._rows.run(
-            delete(_EVIDENCE).where(_EVIDENCE.c.device == device, _EVIDENCE.c.last_ms < before_ms)
-        )
+        old = (_EVIDENCE.c.device == device, _EVIDENCE.c.last_ms < before_ms)
+        self._rows.run(delete(_EVIDENCE).where(*old, _EVIDENCE.c.id.not_in(HELD)))
 
     def trim(self, device: str, most: int, most_bytes: int) -> None:
         """See `ports.EvidenceKept.trim`."""

@@ -11,11 +11,14 @@ from sqlalchemy import Row, Select, delete, func, select, tuple_
 
 from framegate_controller.store.sql.device_rows import DEVICES
 from framegate_controller.store.sql.rows import Rows, table_of
-from framegate_controller.store.tables import evidence
+from framegate_controller.store.tables import evidence, playbooks
 
 _EVIDENCE: Final = table_of(evidence.EvidenceRow)
 _LOGS: Final = table_of(evidence.BootLogRow)
 _SEGMENTS: Final = table_of(evidence.ImaSegment)
+HELD_EVIDENCE: Final = table_of(playbooks.HeldEvidence)
+HELD: Final = select(HELD_EVIDENCE.c.evidence)
+"""Ids of evidence that is never forgotten."""
 
 
 def trim(rows: Rows, device: str, most: int, most_bytes: int) -> None:
@@ -29,7 +32,7 @@ def trim(rows: Rows, device: str, most: int, most_bytes: int) -> None:
             e.reset_count,
             e.restart_count,
         )
-        .where(e.device == device)
+        .where(e.device == device, e.id.not_in(HELD))
         .order_by(e.last_ms.desc(), e.first_ms.desc())
         .limit(most + 1)
     )
@@ -47,7 +50,7 @@ def trim(rows: Rows, device: str, most: int, most_bytes: int) -> None:
     sizes |= {(boot.reset_count, boot.restart_count): boot.size for boot in boots}
     kept = _fitting(newest, sizes, most, most_bytes)
     if len(kept) < len(newest):
-        rows.run(delete(_EVIDENCE).where(e.device == device, e.id.not_in(kept)))
+        rows.run(delete(_EVIDENCE).where(e.device == device, e.id.not_in(kept), e.id.not_in(HELD)))
 
 
 def _fitting(
@@ -78,7 +81,7 @@ class Unused(NamedTuple):
 def unused(before_ms: int, most: int) -> Unused:
     """At most so many of each; evidence that was last seen before."""
     e, s = _EVIDENCE.c, _SEGMENTS.c
-    old = select(e.id).where(e.last_ms < before_ms)
+    old = select(e.id).where(e.last_ms < before_ms, e.id.not_in(HELD))
     logs = select(_LOGS.c.sha256).where(
         _LOGS.c.sha256.not_in(select(e.boot_log_sha256)),
         _LOGS.c.sha256.not_in(select(DEVICES.c.boot_log_sha256)),

@@ -29,6 +29,7 @@ from framegate_controller.store.sql.people import (
     SqlSettings,
     SqlZones,
 )
+from framegate_controller.store.sql.playbooks import SqlPlaybooks
 from framegate_controller.store.sql.reports import SqlReports
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.sql.sinks import SqlSinks
@@ -75,6 +76,7 @@ class SqlTransaction:
         self.log: ports.RecordStore = self._record
         self.settings: ports.SettingsKept = SqlSettings(rows)
         self.sinks: ports.Sinks = SqlSinks(rows)
+        self.playbooks: ports.Playbooks = SqlPlaybooks(rows)
         self._rows = rows
         self._after: list[Callable[[], object]] = []
         self._firmware_raised = False

@@ -86,11 +86,13 @@ class TpmAuthority(Base):
 
 
 class Gateway(Base):
-    """A gateway process that its host's last result vouches for."""
+    """A gateway process that its host's last result vouches for: that host's row, whoever else
+    names the same process.
+    """
 
     __tablename__ = "gateways"
+    host: Mapped[str] = mapped_column(String(200), primary_key=True, index=True)
     publics_sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    host: Mapped[str] = mapped_column(String(200), index=True)
     publics: Mapped[bytes] = mapped_column(LargeBinary)
     result_id: Mapped[str] = mapped_column(String(64))
 

@@ -11,11 +11,22 @@ from framegate_controller.store.tables import (
     inspection,
     machines,
     people,
+    playbooks,
     record,
     sinks,
 )
 from framegate_controller.store.tables.base import Base
 
-DECLARED: Final = (evidence, firmware, fleet, inspection, machines, people, record, sinks)
+DECLARED: Final = (
+    evidence,
+    firmware,
+    fleet,
+    inspection,
+    machines,
+    people,
+    playbooks,
+    record,
+    sinks,
+)
 """Imported for their declarations: the metadata has a table once its class exists."""
 METADATA: Final = Base.metadata

@@ -1,13 +1,18 @@
 """What machines offer with their evidence, and what becomes of it."""
 
 import os
+from dataclasses import replace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Malformed, Reason
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event as Edge
-from framegate.wire import Hello
+from framegate.wire import GatewayPublics, Hello
 from framegate_gateway.trust.keys import GatewayKeys
 from support.refusals import refused
 
@@ -26,6 +31,77 @@ def test_gateway_host_vouches_for_its_processes(bench):
     forge.publics = (GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics,)
     answer = bench.join(forge, bench.invite("gw1", kind=Kind.GATEWAY, ek=forge.ek_sha256))
     assert answer.state == "trusted" and len(answer.gateways) == 1
+
+
+def with_publics(*publics: GatewayPublics) -> tuple[bytes, ...]:
+    return tuple(p.marshal() for p in publics)
+
+
+def process() -> GatewayPublics:
+    return GatewayPublics.parse(GatewayKeys("a:1", "a:2", b"m" * 32).newest.publics)
+
+
+def one_request_twice() -> tuple[bytes, ...]:
+    own = process()
+    return with_publics(replace(own, verdict_csr=own.tls_csr))
+
+
+def one_key_in_two_requests() -> tuple[bytes, ...]:
+    key, own = ec.generate_private_key(ec.SECP256R1()), process()
+    requests = [csr(key) for _ in range(2)]
+    assert requests[0] != requests[1]
+    return with_publics(replace(own, tls_csr=requests[0], verdict_csr=requests[1]))
+
+
+def csr(key: ec.EllipticCurvePrivateKey) -> bytes:
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return request.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def one_process_twice() -> tuple[bytes, ...]:
+    return with_publics(process()) * 2
+
+
+def two_processes_of_one_key() -> tuple[bytes, ...]:
+    first, second = process(), process()
+    return with_publics(first, replace(second, verdict_csr=first.tls_csr))
+
+
+def no_request() -> tuple[bytes, ...]:
+    return with_publics(replace(process(), verdict_csr=b""))
+
+
+@pytest.mark.parametrize(
+    "publics",
+    [
+        one_request_twice,
+        one_key_in_two_requests,
+        one_process_twice,
+        two_processes_of_one_key,
+        no_request,
+    ],
+)
+def test_gateway_keys_that_are_no_good_are_a_named_refusal(bench, publics):
+    """The host signed for them: its state falls, the record says why, and nothing is raised."""
+    forge = bench.enrol("gw1", Kind.GATEWAY)
+    forge.publics = publics()
+    answer = bench.attest(forge, "gateway.line-1.gw1")
+    assert [f.reason for f in answer.failures] == [Reason.PUBLICS] and answer.certificate is None
+    assert answer.state == bench.state("gateway.line-1.gw1") == "suspect"
+    assert bench.events("evidence-refused", "gateway.line-1.gw1")
+
+
+def test_a_host_that_names_anothers_process_takes_nothing_from_it(bench):
+    theirs = with_publics(process())
+    thief = bench.enrol("gw2", Kind.GATEWAY)
+    thief.publics = theirs
+    assert bench.attest(thief, "gateway.line-1.gw2").state == "trusted"
+    owner = bench.enrol("gw1", Kind.GATEWAY)
+    owner.publics = theirs
+    answer = bench.attest(owner, "gateway.line-1.gw1")
+    assert answer.state == "trusted" and len(answer.gateways) == 1
+    with bench.store.reading() as tx:
+        assert len(tx.gateways.of_host("gateway.line-1.gw1")) == 1
 
 
 def test_publics_swapped_after_the_quote(bench):

@@ -6,14 +6,17 @@ import stat
 import tarfile
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.record.fleet_events import RegistryBackedUp
 from framegate.record.witness import head_line, parse_head
 from framegate.signed.backup import BackupManifest
 from framegate.signed.dsse import parse_envelope
+from framegate_controller.main import app
 from framegate_controller.record.ledger import checkpoint
 from framegate_controller.restoration.backup import Source, take_backup
 from framegate_controller.restoration.restore import restore_backup
@@ -55,6 +58,25 @@ def test_what_is_in_it_and_who_may_read_it(founded):
     assert not any(passphrase in data for data in content.values())
     assert next(iter(content)) == "manifest.json"
     assert b"ENCRYPTED PRIVATE KEY" in content["keys/log.key"]
+
+
+@pytest.mark.parametrize("folder", ["", "keys"])
+def test_n142_a_folder_that_stands_open_is_closed_before_it_is_copied(founded, tmp_path, folder):
+    opened = founded.folder / folder
+    opened.chmod(0o755)
+    out = tmp_path / "b.tar"
+    done = CliRunner().invoke(app, ["backup", "--state", str(founded.folder), "--out", str(out)])
+    assert done.exit_code == 0 and stat.S_IMODE(opened.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("command", [["backup", "--out", "b.tar"], ["break-glass", "--out", "b"]])
+def test_n142_a_folder_that_everybody_writes_into_is_refused(founded, command):
+    founded.folder.chmod(0o1777)
+    try:
+        done = CliRunner().invoke(app, [command[0], "--state", str(founded.folder), *command[1:]])
+    finally:
+        founded.folder.chmod(0o700)
+    assert done.exit_code and "chmod 700" in done.output and not Path("b.tar").exists()
 
 
 def test_a_passphrase_file_of_ones_own_among_the_keys_is_left_out_too(founded, tmp_path):

@@ -1,5 +1,7 @@
 """What a person reads of a campaign."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from framegate_simulators.attack.controls import CONTROLS, control
@@ -51,6 +53,9 @@ class Refusing:
 
     def enrol(self):
         raise RuntimeError("refused")
+
+    def elsewhere(self):
+        return nullcontext()
 
 
 def test_a_control_that_is_refused_says_so():

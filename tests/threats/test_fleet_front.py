@@ -1,0 +1,122 @@
+"""N84, N130: strangers at the fleet port are counted and cut off before TLS, as at the join port;
+who has shown a certificate and calls gives way to nobody.
+"""
+
+import asyncio
+import socket
+import struct
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.errors import Reason
+from framegate.identity.certificates import Purpose
+from framegate.identity.names import Kind
+from framegate.identity.pem import private_pem
+from framegate_controller.server import DESCRIPTORS, MAX_FLEET_CONNECTIONS, Controller
+from framegate_controller.settings import ControllerSettings
+from framegate_proto.edge import from_rpc_error
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.fixtures.controller import found_controller
+from support.fleet_port import channel, credentials, invited, joined
+from support.waiting import until
+
+WAIT_S = 30.0
+FEW = 8
+"""Connections of this test's fleet port."""
+
+
+@pytest.fixture
+async def small(tmp_path, monkeypatch):
+    """A controller whose fleet port takes few connections at once, and the keys of its fleet."""
+    monkeypatch.setattr("framegate_controller.server.MAX_FLEET_CONNECTIONS", FEW)
+    fleet = found_controller(tmp_path)
+    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
+    await running.start()
+    yield running, fleet
+    await running.stop(0)
+
+
+async def strangers(running: Controller, count: int, source: str = "") -> list:
+    """Connections that say nothing."""
+    host, port = running.fleet_address.split(":")
+    local = (source, 0) if source else None
+    return [await asyncio.open_connection(host, int(port), local_addr=local) for _ in range(count)]
+
+
+async def watching(opened: grpc.aio.Channel):
+    """A machine's watch, after its first event."""
+    watch = rpc.FleetStub(opened).Watch(pb.WatchRequest())
+    assert (await asyncio.wait_for(watch.read(), WAIT_S)) is not grpc.aio.EOF
+    return watch
+
+
+@pytest.fixture
+async def watched(small, maker):
+    """A camera that watches at a small fleet port."""
+    running, fleet = small
+    forge = await asyncio.to_thread(invited, running, maker, Kind.CAMERA, "cam1", "z")
+    answer = await asyncio.to_thread(joined, running, forge, b"c" * 16)
+    chain = answer.certificate.public_bytes(Encoding.PEM) + fleet.issuing["device-ca"].pem
+    async with channel(running, fleet, (private_pem(forge.tls.private), chain)) as opened:
+        yield running, fleet, await watching(opened)
+
+
+@pytest.mark.parametrize("source", ["", "127.9.9.9"], ids=["its address", "another address"])
+async def test_n130_strangers_at_the_fleet_port_give_way_and_a_watch_does_not(watched, source):
+    running, fleet, watch = watched
+    silent = await strangers(running, 5 * FEW, source)
+    cut = [r.read() for r, _ in silent[: 4 * FEW]]
+    assert await asyncio.wait_for(asyncio.gather(*cut), WAIT_S) == [b""] * (4 * FEW)
+    assert running.front.connections.count <= FEW
+    for _ in range(3):
+        event = await asyncio.wait_for(watch.read(), WAIT_S)
+        assert event is not grpc.aio.EOF, "the heartbeats go on"
+    pair = credentials(fleet, "operator-ca", Purpose.OPERATOR, "operator.anna")
+    async with channel(running, fleet, pair) as opened:  # somebody new gets in among them
+        call = rpc.OperatorStub(opened).WhoAmI(pb.WhoAmIRequest(), timeout=WAIT_S)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call
+    assert from_rpc_error(refused.value, "").reason == Reason.SIGNED_OUT, "and is answered"
+    for _, writer in silent:
+        writer.close()
+
+
+async def test_n84_half_a_handshake_at_the_fleet_port_is_cut_off(small):
+    running, _ = small
+    ((reader, writer),) = await strangers(running, 1)
+    writer.write(b"\x16\x03\x01")
+    assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+    writer.close()
+    await until(lambda: running.front.connections.count == 0)
+
+
+async def test_n130_whoever_goes_past_the_front_is_served_nothing(small, maker):
+    """A process of the controller's host that finds the server's own port."""
+    running, fleet = small
+    pair = credentials(fleet, "operator-ca", Purpose.OPERATOR, "operator.anna")
+    inner = f"127.0.0.1:{running.inner_port}"
+    async with channel(running, fleet, pair, inner) as opened:
+        for call in (
+            rpc.OperatorStub(opened).WhoAmI(pb.WhoAmIRequest(), timeout=WAIT_S),
+            rpc.FleetStub(opened).Begin(pb.BeginRequest(), timeout=WAIT_S),
+            rpc.FleetStub(opened).Watch(pb.WatchRequest(), timeout=WAIT_S).read(),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call
+            assert from_rpc_error(refused.value, "").reason == Reason.UNAUTHENTICATED
+
+
+async def test_n130_connections_that_are_reset_leave_no_place_taken(small):
+    running, _ = small
+    for _ in range(2 * FEW):
+        with socket.create_connection(running.fleet_address.split(":"), 5) as connection:
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    await until(lambda: running.front.connections.count == 0)
+
+
+def test_there_are_descriptors_for_every_connection():
+    assert 3 * MAX_FLEET_CONNECTIONS + 512 <= DESCRIPTORS
