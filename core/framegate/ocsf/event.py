@@ -10,6 +10,7 @@ from framegate.ocsf import (  # noqa: F401
     fleet_mappings,
     machine_mappings,
     people_mappings,
+    playbook_mappings,
     site_mappings,
 )
 from framegate.ocsf.classes import BASE, CATEGORIES, IN_1_9, OTHER, USER

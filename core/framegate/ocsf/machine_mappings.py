@@ -19,11 +19,13 @@ from framegate.ocsf.classes import (
 )
 from framegate.ocsf.logged import LoggedEvent
 from framegate.ocsf.mapping import (
+    FAILURE,
     SUCCESS,
     Mapped,
     device_entity,
     device_of,
     endpoint,
+    entity,
     maps,
     policy_entity,
 )
@@ -131,6 +133,15 @@ def profile_assigned(event: LoggedEvent) -> Mapped:
     """Another profile counts for a machine."""
     after = {"policy": {"name": event.member("after") or "unknown"}, "type_id": 1, "type": "Device"}
     return Mapped(ENTITY, 3, {"entity": device_entity(event), "entity_result": after, **SUCCESS})
+
+
+@maps("join-port-restarted")
+def join_port_restarted(event: LoggedEvent) -> Mapped:
+    """The process at the join port was replaced."""
+    attributes = {"entity": entity("Process", "join port"), **FAILURE}
+    return Mapped(
+        ENTITY, OTHER, attributes | {"status_detail": event.member("why")}, other="Restart"
+    )
 
 
 @maps("strangers-refused")
