@@ -57,6 +57,7 @@ pytest_plugins = [
     "support.registrations",
     "support.reports",
     "support.site",
+    "support.spots",
     "support.swtpm_machine",
     "support.training",
     "support.vault",

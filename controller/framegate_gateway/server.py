@@ -21,6 +21,7 @@ from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.pinned_model import PinnedModel
+from framegate_gateway.inference.providers import Host
 from framegate_gateway.metrics import INSPECTION, GatewayMetrics
 from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
@@ -101,7 +102,7 @@ class GatewayProcess:
             settings.threads,
             backend,
             self._model_failed,
-            unconfined=settings.unconfined,
+            host=Host(settings.provider, settings.unconfined),
         )
         host, port = settings.reached
         operators = f"{host}:{settings.operator_port}"

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from framegate.errors import Failure
 from framegate.signed.statement import Outcome
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.inference.providers import CPU, PROVIDERS
 from framegate_gateway.inference.remote import Backend
 from framegate_gateway.inference.signed_folder import signed_files
 from framegate_gateway.vault.frames import KEEP_DAYS
@@ -27,6 +28,7 @@ from framegate_host.telemetry.listening import (
 MAX_THREADS: Final = 64
 """The cores of the largest machine beside a line; more threads than cores only wait."""
 MAX_DAYS: Final = 36_500
+_PROVIDER: Final = Form(", ".join(PROVIDERS), "|".join(PROVIDERS))
 _REACHED: Final = Form("host or host:port", rf"[^\s:/\[\]]+|{HOST_PORT.pattern}")
 
 
@@ -136,6 +138,14 @@ class GatewaySettings(Settings):
         ),
     ] = field(default_factory=lambda: dict(KEEP_DAYS))
     threads: Annotated[int, Setting("Threads of the model.", least=1, most=MAX_THREADS)] = 2
+    provider: Annotated[
+        str,
+        Setting(
+            "Execution provider of onnxruntime that runs the network, where it is installed: cpu, "
+            "openvino, cuda. Receipts name it.",
+            form=_PROVIDER,
+        ),
+    ] = CPU
     backend: Annotated[
         str,
         Setting(

@@ -11,14 +11,13 @@ import numpy as np
 
 from framegate.errors import Reason, Refused
 from framegate.wire import sha256
-from framegate_gateway.inference.bundle import MIN_KNOWN, KnownAnswer, Recipe
-from framegate_gateway.inference.inspector import (
-    Inspector,
-    golden_of,
-    new_session,
-    runner,
-    verify_known_answers,
-)
+from framegate_gateway.inference.bundle import MIN_KNOWN, KnownAnswer
+from framegate_gateway.inference.gate import golden_of
+from framegate_gateway.inference.inspector import Inspector
+from framegate_gateway.inference.known_answers import verify_known_answers
+from framegate_gateway.inference.recipe import Recipe
+from framegate_gateway.inference.recipe_json import recipe_body
+from framegate_gateway.inference.session import new_session, runner
 from framegate_models.accuracy import Truth, best_threshold, pooled_matches
 from framegate_models.evaluate import FLOOR, measure
 from framegate_models.quantise import MAX_LOSS, quantised
@@ -167,25 +166,18 @@ def bundle_files(
     weights: bytes,
 ) -> dict[str, bytes]:
     """The files of an unsigned bundle; `weights` is the network before quantisation."""
-    body = {
-        "name": recipe.name,
-        "version": recipe.version,
-        "classes": list(recipe.classes),
-        "threshold": recipe.threshold,
-        "multiple_px": recipe.multiple_px,
-        "calibration": list(recipe.calibration),
-        "model_sha256": sha256(network).hex(),
-    }
     files = {
         "model.onnx": network,
-        "recipe.json": _json(body),
+        "recipe.json": _json(recipe_body(recipe, sha256(network).hex())),
         "card.json": _json(dict(card)),
         "known-answers.json": _json([{"name": k.name, "defects": list(k.defects)} for k in known]),
     }
-    if weights != network:
+    if weights and weights != network:
         files["weights.onnx"] = weights
     for k in known:
-        files[f"known/{k.name}_test.png"], files[f"known/{k.name}_temp.png"] = k.frame, k.golden
+        files[f"known/{k.name}_test.png"] = k.frame
+        if k.golden:
+            files[f"known/{k.name}_temp.png"] = k.golden
     return files
 
 

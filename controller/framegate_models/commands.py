@@ -57,6 +57,7 @@ def show(bundle: BundleOption = DEFAULT_BUNDLE, output: Output = "table") -> Non
             "name": r.name,
             "version": r.version,
             "digest": loaded.digest.hex(),
+            "kind": r.kind.value,
             "classes": list(r.classes),
             "threshold": r.threshold,
             "calibration": list(r.calibration),

@@ -12,12 +12,15 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from framegate.errors import Refused
+from framegate.errors import Reason, Refused
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.decoding import AS_STORED
 from framegate_gateway.inference.detections import Detections
-from framegate_gateway.inference.graph import verify_graph
-from framegate_gateway.inference.inspector import Inspector, golden_of, new_session, runner
+from framegate_gateway.inference.gate import golden_of
+from framegate_gateway.inference.graph import verify_network
+from framegate_gateway.inference.inspector import Inspector
+from framegate_gateway.inference.layouts import Kind
+from framegate_gateway.inference.session import new_session, runner
 from framegate_models.accuracy import Score, Truth, score
 from framegate_models.dataset import Listed, read_pair
 from framegate_models.sampling import LabelledPair
@@ -55,8 +58,17 @@ class Measured:
 
 
 def inspector_of(bundle: Bundle, threads: int = 2) -> Inspector:
-    """The bundle's model, looked at and loaded. Raises Malformed (MODEL, MODEL_GRAPH)."""
-    verify_graph(bundle.model, len(bundle.recipe.classes))
+    """A pair's model, looked at and loaded. Raises Malformed (MODEL, MODEL_GRAPH), Refused (MODEL)
+    for another kind, of which pairs measure nothing.
+    """
+    if bundle.recipe.kind != Kind.PAIR:
+        raise Refused.of(
+            Reason.MODEL,
+            "a bundle of the kind pair",
+            bundle.recipe.kind.value,
+            "other kinds are measured on folders of pictures: framegate-models import",
+        )
+    verify_network(bundle.model, bundle.recipe)
     return Inspector(bundle.recipe, runner(new_session(bundle.model, threads)))
 
 

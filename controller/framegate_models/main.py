@@ -8,12 +8,14 @@ import typer
 
 from framegate_host.program import run_program
 from framegate_models.commands import data, models
+from framegate_models.import_command import import_network
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Framegate's models: what a bundle is and does, training, who vouches for the images.",
+    help="Framegate's models: what a bundle is and does, training, import, who vouches for images.",
 )
+app.command("import")(import_network)
 app.add_typer(models, name="model")
 app.add_typer(data, name="data")
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate_gateway.inference.bundle import Bundle, Recipe, write_bundle
-from framegate_gateway.inference.inspector import Inspector, new_session, runner
+from framegate_gateway.inference.bundle import Bundle, write_bundle
+from framegate_gateway.inference.inspector import Inspector
+from framegate_gateway.inference.recipe import Recipe
+from framegate_gateway.inference.session import new_session, runner
 from framegate_gateway.inference.signed_folder import Provenance
 from framegate_models.assemble import bundle_files, calibrated, known_answers, leaner
 from framegate_models.dataset import Listed, read_pairs, read_split

@@ -123,6 +123,7 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
         ),
         ("model", f"{claims['model_id']} {short_id(claims['model_hash'])}"),
         ("isolation", fg.get("isolation") or "not told"),
+        ("provider", fg.get("provider") or "not told"),
         ("golden image", short_id(fg["golden_sha256"]) or "none"),
         ("inspected", _inspected(fg)),
         ("receipt", short_id(claims["cti"])),

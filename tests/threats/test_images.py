@@ -17,7 +17,7 @@ from framegate.wire import ENCODING_JPEG, ENCODING_PNG
 from framegate_agent.camera.sources import FolderSource, encoded
 from framegate_gateway.inference.decoding import decode_gray
 from framegate_gateway.inference.engine import DEPTH
-from framegate_gateway.inference.inspector import golden_of
+from framegate_gateway.inference.gate import golden_of
 from framegate_simulators.boards.boards import draw_board
 from support.boards import moved
 from support.engine import png_that_claims, refused_image

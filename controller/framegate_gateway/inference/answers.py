@@ -15,6 +15,8 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS
 from framegate_gateway.inference.bundle import Bundle
+from framegate_gateway.inference.layouts import Kind
+from framegate_gateway.inference.recipe import BYTES_OF, Recipe
 
 MAX_DETECTIONS: Final = 100
 """Boxes kept of one frame: a frame with more is scrap anyway, and the answer must stay small."""
@@ -52,21 +54,23 @@ class BadAnswer(Exception):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What an answer is held against: the message's head, how many golden images the part has, the
-    model's classes, how many known answers there are, and the sides the network's input is a
-    multiple of.
+    classes of the model that are defects, and what its network takes (`recipe`).
     """
 
     head: Mapping[str, Any]
     goldens: int
     classes: Sequence[str]
-    known: int
-    multiple_px: int
+    recipe: Recipe
+
+    @property
+    def pair(self) -> bool:
+        """Whether the network takes pairs, whose sides follow the frame's."""
+        return self.recipe.kind == Kind.PAIR
 
 
 def asked(bundle: Bundle, head: Mapping[str, Any], goldens: int) -> Asked:
     """What an answer of the model `bundle` to the message `head` is held against."""
-    recipe = bundle.recipe
-    return Asked(head, goldens, recipe.classes, len(bundle.known), recipe.multiple_px)
+    return Asked(head, goldens, bundle.recipe.defects, bundle.recipe)
 
 
 def verify_sizes(question: Asked | None, head: int, body: int) -> None:
@@ -80,6 +84,9 @@ def verify_sizes(question: Asked | None, head: int, body: int) -> None:
 
 def _most_bytes(question: Asked) -> int:
     kind = question.head["kind"]
+    if kind in {"prepare", "known-pair"} and not question.pair:
+        given = question.recipe.picture_input
+        return BYTES_OF[given.type] * math.prod(given.shape)
     if kind == "prepare":
         return FLOAT_BYTES * 2 * math.prod(_filled_sides(question))
     if kind == "known-pair":
@@ -88,7 +95,7 @@ def _most_bytes(question: Asked) -> int:
 
 
 def _filled_sides(question: Asked) -> list[int]:
-    m = question.multiple_px
+    m = question.recipe.multiple_px
     return [-(-question.head[side] // m) * m for side in ("height", "width")]
 
 
@@ -108,6 +115,7 @@ class Started:
 
     isolation: str
     known_answers: int
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +133,27 @@ class Refusal:
         return Refused.of(self.reason, expected, self.why)
 
 
-def verify_start(head: dict[str, Any], body: bytes, known: int) -> Started | Refusal:
+def verify_start(
+    head: dict[str, Any], body: bytes, known: int, provider: str = ""
+) -> Started | Refusal:
     """The child's first word, after these checks.
 
     1. it is a refusal (`verify_refusal`), or
-    2. it is ready, has no body, names its isolation in a line, and gave each known answer or none.
+    2. it is ready, has no body, names its isolation in a line, gave each known answer or none, and
+       runs by the `provider` that it was told to take.
 
     Raises BadAnswer.
     """
     _require(not body, "no body")
     if "failed" in head:  # 1
         return verify_refusal(head)
-    _require(set(head) == {"ready", "isolation", "known_answers"}, "the members of a start")  # 2
+    members = {"ready", "isolation", "known_answers", "provider"}
+    _require(set(head) == members, "the members of a start")  # 2
     _require(head["ready"] is True, "ready")
     given = head["known_answers"]
     _require(type(given) is int and given in {0, known}, f"0 or {known} known answers")
-    return Started(_line(head["isolation"]), given)
+    _require(head["provider"] == provider, "the provider that it was told to take")
+    return Started(_line(head["isolation"]), given, provider)
 
 
 def verify_refusal(head: Mapping[str, Any]) -> Refusal:
@@ -160,8 +173,9 @@ def verify_answer(question: Asked, head: dict[str, Any], body: bytes) -> None:
     3. defects: at most `MAX_DETECTIONS`, of the model's classes, scores in [0, 1], boxes with their
        corners in order and inside the frame where its size is known; the golden image is one of
        the part's;
-    4. a network's input: the frame's size filled up to the recipe's multiple, as many bytes;
-    5. known answers: as many as there are;
+    4. a network's input: a pair of the frame's size filled up to the recipe's multiple, or the
+       recipe's input; as many bytes;
+    5. a known answer: that it was given, and whether its frame, moved, was answered as much;
     6. a picture or learnt image: a PNG; what was learnt is told in numbers in range.
 
     How long a body may be, `verify_sizes` has said before it was read. Raises BadAnswer.
@@ -177,10 +191,10 @@ def verify_answer(question: Asked, head: dict[str, Any], body: bytes) -> None:
     elif kind in {"inspect", "finish"}:  # 3
         _defects(question, head, body)
     elif kind in {"prepare", "known-pair"}:  # 4
-        _pair(question, head, body)
+        (_pair if question.pair else _picture)(question, head, body)
     elif kind in {"known", "known-check"}:  # 5
-        expected = question.known if kind == "known" else 1
-        _require(head.get("known_answers") == expected and not body, f"{expected} known answers")
+        _require(head.get("known_answers") == 1 and not body, "one known answer")
+        _require(type(head.get("steady")) is bool, "whether a moved frame was answered as known")
     else:  # 6
         _require(body.startswith(b"\x89PNG\r\n\x1a\n"), "a PNG")
         if kind == "learn":
@@ -219,12 +233,22 @@ def _pair(question: Asked, head: dict[str, Any], body: bytes) -> None:
     _require(shape is not None and shape[:2] == [1, 2] and min(shape) > 0, "one pair of images")
     sides = shape[2:] if shape else []
     _require(
-        all(side % question.multiple_px == 0 for side in sides), "sides that the network takes"
+        all(side % question.recipe.multiple_px == 0 for side in sides),
+        "sides that the network takes",
     )
     if question.head["kind"] == "prepare":
         _golden(question, head)
         _require(sides == _filled_sides(question), "the frame's size")
     _require(len(body) == FLOAT_BYTES * math.prod(shape or ()), "as many bytes as the shape has")
+
+
+def _picture(question: Asked, head: dict[str, Any], body: bytes) -> None:
+    given = question.recipe.picture_input
+    _require(head.get("shape") == list(given.shape), "the recipe's input")
+    if question.head["kind"] == "prepare":
+        _golden(question, head)
+    size = BYTES_OF[given.type] * math.prod(given.shape)
+    _require(len(body) == size, "as many bytes as the shape has")
 
 
 def _lesson(question: Asked, head: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,8 +23,10 @@ from typing import Any, Final
 from framegate.errors import Malformed, Reason, Unavailable
 from framegate.signed.dsse import strict_json
 from framegate.signed.model import SIGNATURE_NAME, bundle_digest
-from framegate.signed.pin import MODEL_NAMES
 from framegate.wire import sha256
+from framegate_gateway.inference.layouts import Kind
+from framegate_gateway.inference.recipe import Recipe
+from framegate_gateway.inference.recipe_json import parse_recipe
 from framegate_host.private_files import public_folder, write_public
 
 MAX_MODEL_BYTES: Final = 256 * 1024 * 1024
@@ -33,36 +35,23 @@ MAX_PART_BYTES: Final = 4 * 1024 * 1024
 """Every other file: a frame is some kilobytes."""
 MAX_FILES: Final = 512
 MIN_KNOWN: Final = 20
-"""Known-answer frames: enough that each class is among them several times."""
+"""Known-answer frames of a model that was trained here: each class is among them several times."""
+MIN_EACH_ANSWER: Final = 4
+"""Known-answer frames of an imported model, with defects and without: whoever imports one has a few
+of each at hand, and four right answers are no accident.
+"""
 DEFAULT_BUNDLE: Final = Path(__file__).parent / "default_bundle"
 MODEL_NAME: Final = "model.onnx"
 WEIGHTS_NAME: Final = "weights.onnx"
 _NAMES: Final = re.compile(
     r"model\.onnx|weights\.onnx|recipe\.json|known-answers\.json|card\.json|model\.sig|known/[0-9]{2,4}_(?:test|temp)\.png"
 )
-_RECIPE_MEMBERS: Final = frozenset(
-    {"name", "version", "classes", "threshold", "multiple_px", "model_sha256", "calibration"}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the model is used. `calibration` (slope, offset) turns a raw score's logit into a
-    calibrated one's; `threshold` is in calibrated scores.
-    """
-
-    name: str
-    version: int
-    classes: tuple[str, ...]
-    threshold: float
-    multiple_px: int
-    calibration: tuple[float, float] = (1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownAnswer:
-    """One frame with its golden image, PNG bytes, and the defects the model must find in it:
-    [{kind, score, box}].
+    """One frame, PNG bytes, and the defects the model must find in it: [{kind, score, box}].
+    `golden` is its golden image, of a pair alone: no other kind's network sees one.
     """
 
     name: str
@@ -165,9 +154,10 @@ def parse_bundle(files: Mapping[str, bytes], signature: bytes = b"") -> Bundle:
     """The bundle that these files are.
 
     1. every name is one a bundle has;
-    2. the recipe has exactly its members, in range;
-    3. it names this model;
-    4. each known answer has both its images, and no image is left over.
+    2. the recipe has exactly its kind's members, in range, and names this model (`parse_recipe`);
+    3. each known answer has its images, a pair's both, and no image is left over;
+    4. of another kind than a pair, at least `MIN_EACH_ANSWER` known answers are defects and as many
+       are none: a network that always says the same, or answers nothing, fits no such set (N186).
 
     Raises Malformed or Unavailable (MODEL). The network itself is looked at by
     `graph.verify_graph`, in the process that runs it.
@@ -185,9 +175,24 @@ def parse_bundle(files: Mapping[str, bytes], signature: bytes = b"") -> Bundle:
             f"no {sorted(missing)[0]}",
             "name a bundle: --bundle DIR",
         )
-    recipe = _recipe(files["recipe.json"], sha256(files[MODEL_NAME]).hex())
+    recipe = parse_recipe(files["recipe.json"], sha256(files[MODEL_NAME]).hex())
     digest = bundle_digest({n: sha256(d) for n, d in files.items()})
-    return Bundle(dict(files), recipe, _known(files, recipe), digest, signature)
+    known = _known(files, recipe)
+    if recipe.kind != Kind.PAIR:
+        require_both_answers(known)  # 4
+    return Bundle(dict(files), recipe, known, digest, signature)
+
+
+def require_both_answers(known: Sequence[KnownAnswer]) -> None:
+    """That known answers have defects and none, enough of each. Raises Malformed (MODEL)."""
+    bad = sum(bool(answer.defects) for answer in known)
+    if min(bad, len(known) - bad) < MIN_EACH_ANSWER:
+        raise Malformed.of(
+            Reason.MODEL,
+            f"known answers: {MIN_EACH_ANSWER} frames with defects and {MIN_EACH_ANSWER} without",
+            f"{bad} with, {len(known) - bad} without",
+            "more pictures of both: framegate-models import --good DIR --bad DIR",
+        )
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -227,54 +232,6 @@ def _read(path: Path, limit: int, name: str) -> bytes:
     return data
 
 
-def _recipe(data: bytes, model_sha256: str) -> Recipe:
-    body = strict_json(data)
-    try:
-        if type(body) is not dict or not set(body) <= _RECIPE_MEMBERS:
-            raise ValueError("other members")
-        slope, offset = (float(v) for v in body.get("calibration", (1.0, 0.0)))
-        recipe = Recipe(
-            str(body["name"]),
-            int(body["version"]),
-            tuple(map(str, body["classes"])),
-            float(body["threshold"]),
-            int(body["multiple_px"]),
-            (slope, offset),
-        )
-        named = str(body["model_sha256"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise Malformed.of(
-            Reason.MODEL, f"a recipe with {', '.join(sorted(_RECIPE_MEMBERS))}", error
-        ) from error
-    if named != model_sha256:
-        raise Malformed.of(
-            Reason.MODEL,
-            f"the model {named[:64]} that the recipe names",
-            model_sha256,
-            "the model file was changed or belongs to another recipe",
-        )
-    sane = (
-        MODEL_NAMES.fullmatch(recipe.name)
-        and 0 < recipe.version < 2**31
-        and 0 < slope <= 100
-        and abs(offset) <= 100
-    )
-    if (
-        not sane
-        or not 0 < len(recipe.classes) <= 256
-        or not 0 < recipe.threshold < 1
-        or not 1 <= recipe.multiple_px <= 1024
-        or len(set(recipe.classes)) != len(recipe.classes)
-    ):
-        raise Malformed.of(
-            Reason.MODEL,
-            "a name of a-z 0-9 . -, a version from 1, classes, a threshold in (0, 1), multiple_px"
-            " in 1 to 1024, calibration (slope > 0, offset)",
-            ascii(recipe)[:200],
-        )
-    return recipe
-
-
 def _known(files: Mapping[str, bytes], recipe: Recipe) -> tuple[KnownAnswer, ...]:
     images = {n for n in files if n.startswith("known/")}
     answers = strict_json(files["known-answers.json"]) if "known-answers.json" in files else []
@@ -290,15 +247,16 @@ def _known(files: Mapping[str, bytes], recipe: Recipe) -> tuple[KnownAnswer, ...
                 }
                 for d in answer["defects"]
             )
-            if any(d["kind"] not in recipe.classes or len(d["box"]) != 4 for d in defects):
+            if any(d["kind"] not in recipe.defects or len(d["box"]) != 4 for d in defects):
                 raise ValueError(f"{name}: a defect of another class or shape")
             frame, golden = f"known/{name}_test.png", f"known/{name}_temp.png"
-            known.append(KnownAnswer(name, files[frame], files[golden], defects))
-            images -= {frame, golden}
+            behind = files[golden] if recipe.kind == Kind.PAIR else b""
+            known.append(KnownAnswer(name, files[frame], behind, defects))
+            images -= {frame, golden} if recipe.kind == Kind.PAIR else {frame}
     except (KeyError, TypeError, ValueError) as error:
         raise Malformed.of(
             Reason.MODEL,
-            "known answers as [{name, defects: [{kind, score, box}]}], each with its two images",
+            "known answers as [{name, defects: [{kind, score, box}]}], each with its images",
             error,
         ) from error
     if images:

@@ -1,4 +1,4 @@
-"""Grey images out of hostile bytes: the size is read from the header first, so that a small file
+"""Images out of hostile bytes: the size is read from the header first, so that a small file
 cannot ask for a large memory (N103).
 """
 
@@ -18,6 +18,9 @@ AS_STORED: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
 """Grey, and never turned or mirrored by an EXIF orientation."""
 
 
+COLOUR_AS_STORED: Final = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+
 def decode_gray(
     data: bytes,
     encoding: int | None = None,
@@ -27,6 +30,28 @@ def decode_gray(
     """The image, (h, w) uint8, its pixels as they are stored. `claimed` is (width, height) as
     announced. Raises Malformed (IMAGE) before any pixel is allocated, or where decoding fails.
     """
+    return _decoded(data, encoding, claimed, max_pixels, AS_STORED)
+
+
+def decode_colour(
+    data: bytes,
+    encoding: int | None = None,
+    claimed: tuple[int, int] | None = None,
+    max_pixels: int = MAX_FRAME_PIXELS,
+) -> NDArray[np.uint8]:
+    """The image, (h, w, 3) uint8 in the order blue, green, red; a grey one three times. As
+    `decode_gray` otherwise.
+    """
+    return _decoded(data, encoding, claimed, max_pixels, COLOUR_AS_STORED)
+
+
+def _decoded(
+    data: bytes,
+    encoding: int | None,
+    claimed: tuple[int, int] | None,
+    max_pixels: int,
+    flags: int,
+) -> NDArray[np.uint8]:
     encoding = encoding_of(data) if encoding is None else encoding
     size = image_size(data, encoding)
     if claimed is not None and size != claimed:
@@ -36,8 +61,8 @@ def decode_gray(
     if not 0 < size[0] * size[1] <= max_pixels:
         raise Malformed.of(Reason.IMAGE, f"at most {max_pixels} pixels", f"{size[0]}x{size[1]}")
     require_whole(data, encoding)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
-    if image is None or image.shape[::-1] != size:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None or image.shape[1::-1] != size:
         raise Malformed.of(
             Reason.IMAGE,
             "an image that decodes",

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from framegate_gateway.inference.answers import MAX_DETECTIONS
 
+MAX_OVERLAP: Final = 0.35
+"""Overlap from where on two boxes of the default model are one defect."""
 STRIDE_PX: Final = 8
 """Pixels per cell of the network's output maps."""
 
@@ -59,8 +61,27 @@ def detections_from_maps(
         .astype(np.float32)
         .reshape(-1, 4)
     )
-    keep = _suppress(boxes)
+    keep = suppressed(boxes)
     return Detections(boxes[keep], classes[keep].astype(np.int64), scores[keep].astype(np.float32))
+
+
+def calibrated(scores: NDArray[np.float32], curve: tuple[float, float]) -> NDArray[np.float32]:
+    """Raw scores by a calibration curve (slope, offset) over their logits."""
+    slope, offset = curve
+    if curve == (1.0, 0.0):
+        return scores
+    clipped = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.asarray(
+        1 / (1 + np.exp(-(slope * np.log(clipped / (1 - clipped)) + offset))), np.float32
+    )
+
+
+def uncalibrated(score: float, curve: tuple[float, float]) -> float:
+    """The raw score behind a calibrated one."""
+    slope, offset = curve
+    if curve == (1.0, 0.0):
+        return score
+    return float(1 / (1 + np.exp(-((np.log(score / (1 - score)) - offset) / slope))))
 
 
 def iou(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,7 +97,10 @@ def iou(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.floa
     return np.asarray(inter / np.maximum(area, 1e-6), dtype=np.float32)
 
 
-def _suppress(boxes: NDArray[np.float32], most: float = 0.35) -> list[int]:
+def suppressed(boxes: NDArray[np.float32], most: float = MAX_OVERLAP) -> list[int]:
+    """Which of `boxes` (n, 4), best first, stay where those that overlap a better one by `most` go;
+    at most `MAX_DETECTIONS`.
+    """
     if not len(boxes):
         return []
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

@@ -26,6 +26,8 @@ from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
 from framegate_gateway.inference.jobs import Job, Sent, fail
 from framegate_gateway.inference.parts import Parts, digest_of, left_to_inspect
+from framegate_gateway.inference.providers import CPU
+from framegate_gateway.inference.steadiness import Steadiness, require_steady
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S: Final = 30.0
@@ -41,7 +43,7 @@ registration needs of them.
 """
 WATCH_S: Final = 60.0
 """How often known answers are asked again and the bundle's bytes hashed again: 24 small frames take
-a tenth of a second.
+a fifth of a second, with frames of cameras between them.
 """
 
 
@@ -76,8 +78,10 @@ class Engine:
         remote: bool = False,
         unconfined: bool = False,
         told: ChildTold = nobody,
+        provider: str = CPU,
     ) -> None:
         self.bundle, self._parts, self._threads, self._elsewhere = bundle, parts, threads, remote
+        self.provider = "" if remote else provider
         self._unconfined, self.told = unconfined, told
         self.isolation, self.known_answers = "", 0
         self.stopped: FramegateError | None = None
@@ -96,10 +100,11 @@ class Engine:
         self._known.clear()
         files = [(name, data) for name, data in self.bundle.files.items()]
         head = {"files": [(name, len(data)) for name, data in files], "elsewhere": self._elsewhere}
+        head["provider"] = self.provider
         try:
             await child.send(head, tuple(data for _, data in files))
             answer, body = await asyncio.wait_for(child.receive(None), START_TIMEOUT_S)
-            started = verify_start(answer, body, len(self.bundle.known))
+            started = verify_start(answer, body, len(self.bundle.known), self.provider)
         except (EOFError, OSError, TimeoutError, BadAnswer) as error:
             self._kill()
             wanted, hint = "an inference child that loads the model", "see its message above"
@@ -172,10 +177,18 @@ class Engine:
         return await self._known_answers()
 
     async def _known_answers(self) -> int:
-        answer, _ = await self._submit("", {"kind": "known"}, b"")
-        if "failed" in answer:
-            raise Refused.of(Reason(answer["failed"]), "the known answers", answer["why"])
-        return int(answer["known_answers"])
+        """One after the other, so that frames of cameras get their turn between two of them."""
+        steadiness = Steadiness()
+        for number, known in enumerate(self.bundle.known):
+            answer = await self._known_answer(number)
+            if "failed" in answer:
+                raise Refused.of(Reason(answer["failed"]), "the known answers", answer["why"])
+            steadiness.count(known, steady=answer["steady"])
+        require_steady(steadiness)
+        return len(self.bundle.known)
+
+    async def _known_answer(self, number: int) -> dict[str, Any]:
+        return (await self._submit("", {"kind": "known", "number": number}, b""))[0]
 
     async def learn(self, frames: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
         """(PNG, facts) of a golden image learnt from good frames; see `learning.learn_golden`.

@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 
 from framegate.errors import Malformed, Reason
+from framegate_gateway.inference.layouts import ANY, Kind
+from framegate_gateway.inference.recipe import Recipe, Tensor
 
 INPUT: Final = "pair"
 OUTPUTS: Final = ("heat", "geometry")
@@ -19,15 +21,13 @@ MAX_NODES: Final = 20_000
 _STANDARD: Final = frozenset({"", "ai.onnx"})
 
 
-def verify_graph(model: bytes, classes: int) -> None:  # noqa: C901 - ordered steps, read best in one piece
-    """That the ONNX bytes are a network that can be run for `classes` classes.
+def parse_network(model: bytes) -> Any:
+    """The ONNX bytes as a network that may be looked at further.
 
     1. they parse as ONNX, with at most `MAX_NODES` nodes;
     2. every operator is a standard one: no custom domain, no local function;
     3. every weight is in the file: no path to another;
-    4. every weight is a finite number;
-    5. one input, `pair` (n, 2, h, w) float32, and the outputs `heat` (n, classes, …) and `geometry`
-       (n, 4, …), no others.
+    4. every weight is a finite number.
 
     Raises Malformed (MODEL_GRAPH).
     """
@@ -97,6 +97,30 @@ def verify_graph(model: bytes, classes: int) -> None:  # noqa: C901 - ordered st
                     "NaN or infinity",
                     "training diverged, or the file was tampered with",
                 )
+    return proto
+
+
+def verify_network(model: bytes, recipe: Recipe) -> None:
+    """That the ONNX bytes are a network that can be run as `recipe` says: checks 1 to 4 of
+    `parse_network`, and the fifth of `verify_graph` or of `_verify_picture`, by its kind. Raises
+    Malformed (MODEL_GRAPH).
+    """
+    if recipe.kind == Kind.PAIR:
+        verify_graph(model, len(recipe.classes))
+    else:
+        _verify_picture(parse_network(model), recipe)
+
+
+def verify_graph(model: bytes, classes: int) -> None:
+    """That the ONNX bytes are a pair's network for `classes` classes: checks 1 to 4 of
+    `parse_network`, and
+
+    5. one input, `pair` (n, 2, h, w) float32, and the outputs `heat` (n, classes, …) and `geometry`
+       (n, 4, …), no others.
+
+    Raises Malformed (MODEL_GRAPH).
+    """
+    proto = parse_network(model)
     weights = {t.name for t in proto.graph.initializer}
     inputs, outputs = (
         [i for i in proto.graph.input if i.name not in weights],
@@ -122,6 +146,62 @@ def verify_graph(model: bytes, classes: int) -> None:  # noqa: C901 - ordered st
                 f"{value.name} as float32 (n, {channels}, h, w)",
                 f"type {kind.elem_type}, shape {sides[:6]}",
             )
+
+
+def _verify_picture(proto: Any, recipe: Recipe) -> None:
+    """5. The network's inputs are those of the recipe, each of its type and shape; of its outputs,
+    the recipe's are there, each once, of their type, and of a shape that agrees. Other outputs are
+    never asked for.
+    """
+    given = recipe.picture_input
+    wanted = {given.name: Tensor(given.name, given.shape, given.type)}
+    if given.sizes:
+        wanted[given.sizes] = Tensor(given.sizes, (1, 2), "int64")
+    tensors = inputs_of(proto)
+    if sorted(t.name for t in tensors) != sorted(wanted):
+        came = ascii([t.name for t in tensors][:4])
+        raise Malformed.of(Reason.MODEL_GRAPH, f"the inputs {', '.join(wanted)}", came)
+    for tensor in tensors:
+        _require_agreement(wanted[tensor.name], tensor)
+    outputs = outputs_of(proto)
+    for tensor in recipe.picture_output.tensors:
+        named = [t for t in outputs if t.name == tensor.name]
+        if len(named) != 1:
+            came = ascii([t.name for t in outputs][:8])
+            raise Malformed.of(Reason.MODEL_GRAPH, f"the output {ascii(tensor.name)[:60]}", came)
+        _require_agreement(tensor, named[0])
+
+
+def _require_agreement(wanted: Tensor, came: Tensor) -> None:
+    agrees = not came.shape or (
+        len(came.shape) == len(wanted.shape)
+        and all(a == b or ANY in {a, b} for a, b in zip(came.shape, wanted.shape, strict=True))
+    )
+    if came.type != wanted.type or not agrees:
+        raise Malformed.of(
+            Reason.MODEL_GRAPH,
+            f"{ascii(wanted.name)[:60]} as {wanted.type} {list(wanted.shape)}",
+            f"{came.type} {list(came.shape)}",
+            "the recipe is of another network",
+        )
+
+
+def inputs_of(proto: Any) -> tuple[Tensor, ...]:
+    """A network's inputs, weights left out: sides without a number are `ANY`."""
+    weights = {t.name for t in proto.graph.initializer}
+    return tuple(_tensor(i) for i in proto.graph.input if i.name not in weights)
+
+
+def outputs_of(proto: Any) -> tuple[Tensor, ...]:
+    """A network's outputs; of one whose shape is not declared, the shape is empty."""
+    return tuple(_tensor(o) for o in proto.graph.output)
+
+
+def _tensor(value: Any) -> Tensor:
+    kind = value.type.tensor_type
+    name = str(onnx.TensorProto.DataType.Name(kind.elem_type)).lower()
+    sides = tuple(d.dim_value if d.dim_value > 0 else ANY for d in kind.shape.dim)
+    return Tensor(value.name, sides, {"float": "float32"}.get(name, name))
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.engine import WATCH_S, ChildTold, Engine, Inspection, nobody
 from framegate_gateway.inference.parts import Parts
+from framegate_gateway.inference.providers import ON_CPU, Host
 from framegate_gateway.inference.remote import Backend, RemoteEngine
 
 log = logging.getLogger(__name__)
@@ -42,10 +43,9 @@ class Models:
         backend: Backend | None = None,
         failed: Callable[[Bundle, FramegateError], Awaitable[None]] | None = None,
         watch_s: float = WATCH_S,
-        *,
-        unconfined: bool = False,
+        host: Host = ON_CPU,
     ) -> None:
-        self._unconfined = unconfined
+        self._host = host
         self.told: ChildTold = nobody
         """Told when a child dies, and when it runs again."""
         self._parts, self._threads, self._backend, self._failed, self._watch_s = (
@@ -99,10 +99,19 @@ class Models:
         """
         return (self._engines.get(digest) or self.engine).isolation
 
+    def provider_of(self, digest: str) -> str:
+        """By which execution provider of the runtime this model runs, "" where it runs
+        elsewhere.
+        """
+        return (self._engines.get(digest) or self.engine).provider
+
     def _engine(self, bundle: Bundle) -> Engine:
-        parts, threads, unconfined, told = self._parts, self._threads, self._unconfined, self._tell
+        parts, threads, told = self._parts, self._threads, self._tell
+        unconfined, provider = self._host.unconfined, self._host.provider
         if self._backend is None:
-            return Engine(bundle, parts, threads, unconfined=unconfined, told=told)
+            return Engine(
+                bundle, parts, threads, unconfined=unconfined, told=told, provider=provider
+            )
         return RemoteEngine(bundle, parts, threads, self._backend, unconfined=unconfined, told=told)
 
     def _tell(self, kind: FindingKind, said: str) -> None:

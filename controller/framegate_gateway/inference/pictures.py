@@ -32,7 +32,15 @@ def boxes(frame: Gray, defects: Sequence[dict[str, Any]], lines: Sequence[str] =
     A name stands on a ground of its own, above its box or else below its upper edge, and whole
     within the frame, as far as the frame is wide enough.
     """
-    picture = np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), np.uint8)
+    colour = np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), np.uint8)
+    return boxes_in_colour(colour, defects, lines)
+
+
+def boxes_in_colour(
+    frame: Colour, defects: Sequence[dict[str, Any]], lines: Sequence[str] = ()
+) -> Colour:
+    """As `boxes`, of a frame in colour."""
+    picture = frame.copy()
     for defect in defects:
         x1, y1, x2, y2 = (int(v) for v in defect["box"])
         cv2.rectangle(picture, (x1, y1), (x2, y2), _BOX, 2)

@@ -30,17 +30,30 @@ CLIPPED: Final = 0.25
 """
 
 
+BLOCKS: Final = 8
+"""Blocks across and down in each of which a surface's edges are looked at by themselves: a defect
+lies in some of them, the focus in all.
+"""
+
+
 class Signature:
     """What of an image (half resolution, float32) the gate compares: spread, sharpness, mean grey
-    level, share clipped to black and to white.
+    level, share clipped to black and to white, and `grain`, the edges of its middling block.
     """
 
-    __slots__ = ("clipped", "level", "sharpness", "spread")
+    __slots__ = ("clipped", "grain", "level", "sharpness", "spread")
 
     def __init__(self, half: NDArray[np.float32]) -> None:
         mean, spread = cv2.meanStdDev(half)
         deviation = float(spread[0, 0])
-        edges = float(cv2.meanStdDev(cv2.Laplacian(half, cv2.CV_32F))[1][0, 0])
+        laplacian = cv2.Laplacian(half, cv2.CV_32F)
+        edges = float(cv2.meanStdDev(laplacian)[1][0, 0])
+        blocks = (
+            cv2.meanStdDev(np.ascontiguousarray(block))[1][0, 0]
+            for row in np.array_split(laplacian, min(BLOCKS, half.shape[0]), axis=0)
+            for block in np.array_split(row, min(BLOCKS, half.shape[1]), axis=1)
+        )
+        self.grain = float(np.median(list(blocks)))
         self.spread = deviation
         self.sharpness = (edges / deviation) ** 2 if deviation > 0 else 0.0
         sample = half[::4, ::4]
@@ -56,6 +69,25 @@ def require_quality(frame: Signature, golden: Signature) -> None:
     2. its mean level lies near the golden image's, and not much more of it is clipped;
     3. its edges are about as sharp.
     """
+    require_light(frame, golden)  # 1, 2
+    if frame.sharpness < FOCUS * golden.sharpness:  # 3
+        raise _defocus(frame.sharpness / max(golden.sharpness, 1e-9))
+
+
+def require_surface(frame: Signature, golden: Signature) -> None:
+    """Pass a frame of a surface, which shows another piece of it each time. Raises as
+    `require_quality`; its third check is by block, since one large defect outweighs the edges of
+    all the grain in a frame that has little else:
+
+    3. the grain of its middling block is about as sharp.
+    """
+    require_light(frame, golden)
+    if frame.grain**2 < FOCUS * golden.grain**2:
+        raise _defocus((frame.grain / max(golden.grain, 1e-9)) ** 2)
+
+
+def require_light(frame: Signature, golden: Signature) -> None:
+    """Checks 1 and 2 of `require_quality`."""
     if frame.spread < COVERED * golden.spread:  # 1
         raise Refused.of(
             Reason.IMAGE_COVERED,
@@ -73,10 +105,12 @@ def require_quality(frame: Signature, golden: Signature) -> None:
             said,
             "look at lamp, shutter and gain",
         )
-    if frame.sharpness < FOCUS * golden.sharpness:  # 3
-        raise Refused.of(
-            Reason.IMAGE_DEFOCUS,
-            f"edges at least {FOCUS:g} as sharp as the golden image's",
-            f"{frame.sharpness / max(golden.sharpness, 1e-9):.2f}",
-            "focus the lens, clean it",
-        )
+
+
+def _defocus(share: float) -> Refused:
+    return Refused.of(
+        Reason.IMAGE_DEFOCUS,
+        f"edges at least {FOCUS:g} as sharp as the golden image's",
+        f"{share:.2f}",
+        "focus the lens, clean it",
+    )

@@ -18,10 +18,11 @@ from typing import Any, Final
 import grpc
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
-from framegate_gateway.inference.answers import FLOAT_BYTES
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.engine import ChildTold, Engine, nobody
+from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.parts import Parts
+from framegate_gateway.inference.recipe import BYTES_OF, Recipe, Tensor
 from framegate_proto.v1 import open_inference_pb2 as oip
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
@@ -31,9 +32,27 @@ DIGEST_DIGITS: Final = 16
 """Digits of the bundle's digest that a server's model name or version must show."""
 MAX_VERSIONS: Final = 1000
 """Versions of one model that a server may name."""
-OUTPUTS: Final = ("heat", "geometry")
 STRIDE_PX: Final = 8
-"""Pixels of the input for a cell of either output."""
+"""Pixels of a pair for a cell of either output."""
+GEOMETRY: Final = 4
+_DATATYPES: Final = {"float32": "FP32", "uint8": "UINT8", "int64": "INT64", "int32": "INT32"}
+_CONTENTS: Final = {
+    "float32": "fp32_contents",
+    "int64": "int64_contents",
+    "int32": "int_contents",
+}
+_CODES: Final = {"float32": "f", "int64": "q", "int32": "i"}
+"""Of `array`, whose sizes are these on every machine that Linux runs Python on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """A server's outputs, in the recipe's order: their shapes, and their bytes one after the
+    other.
+    """
+
+    shapes: list[list[int]]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,53 +125,51 @@ class RemoteModel:
                 "deploy the approved bundle's model there, its digest as version",
             )
 
-    async def infer(
-        self, shape: list[int], pair: bytes, classes: int
-    ) -> tuple[dict[str, Any], bytes]:
-        """Heat and geometry of one pair (n, 2, h, w), float32 as bytes: ({shapes: both}, bytes of
-        both).
+    async def infer(self, recipe: Recipe, shape: list[int], tensor: bytes) -> Outputs:
+        """What the network of `recipe` says to one input of this shape.
 
-        1. the answer is of our model and has exactly the two outputs, each once;
-        2. each is FP32 and of the shape that the input's demands;
+        1. the answer has exactly the outputs that were asked for, each once;
+        2. each is of the recipe's type and of a shape that it may have for this input;
         3. each has as many bytes as its shape, raw or as numbers, not both.
 
         That the numbers are finite, the inference child checks. Raises Unavailable (INFERENCE).
         """
-        request = oip.ModelInferRequest(model_name=self._backend.model, raw_input_contents=[pair])
-        request.inputs.add(name="pair", datatype="FP32", shape=shape)
-        for name in OUTPUTS:
-            request.outputs.add(name=name)
+        wanted = _wanted(recipe, shape)
+        request = oip.ModelInferRequest(model_name=self._backend.model)
+        _add_inputs(request, recipe, shape, tensor)
+        for one in wanted:
+            request.outputs.add(name=one.name)
         answer = await self._call(self._stub().ModelInfer(request, timeout=INFER_TIMEOUT_S))
         names = sorted(output.name for output in answer.outputs)
         raws = answer.raw_output_contents
-        if names != sorted(OUTPUTS) or len(raws) not in {0, len(OUTPUTS)}:  # 1
+        if names != sorted(one.name for one in wanted) or len(raws) not in {0, len(wanted)}:  # 1
             raise Unavailable.of(
                 Reason.INFERENCE,
-                f"the outputs {', '.join(OUTPUTS)}",
+                f"the outputs {', '.join(one.name for one in wanted)}",
                 ascii(", ".join(names))[:100] if names else "none",
             )
-        cells = [side // STRIDE_PX for side in shape[2:]]
-        wanted = {"heat": [shape[0], classes, *cells], "geometry": [shape[0], 4, *cells]}
-        tensors: dict[str, bytes] = {}
-        for number, output in enumerate(answer.outputs):
-            sides = list(output.shape)
-            values = output.contents.fp32_contents
-            size = len(raws[number]) if raws else FLOAT_BYTES * len(values)
+        by_name = {output.name: number for number, output in enumerate(answer.outputs)}
+        shapes, bodies = [], []
+        for place, one in enumerate(wanted):
+            number = by_name[one.name]
+            output = answer.outputs[number]
+            sides = tuple(output.shape)
+            values = getattr(output.contents, _CONTENTS[one.type])
+            size = len(raws[number]) if raws else BYTES_OF[one.type] * len(values)
             if (
-                output.datatype != "FP32"  # 2
-                or sides != wanted[output.name]
-                or size != FLOAT_BYTES * math.prod(sides)  # 3
+                output.datatype != _DATATYPES[one.type]  # 2
+                or not _may_be(recipe, place, one, sides)
+                or size != BYTES_OF[one.type] * math.prod(sides)  # 3
                 or (raws and len(values))
             ):
                 raise Unavailable.of(
                     Reason.INFERENCE,
-                    f"{output.name} as FP32 of {wanted[output.name]}",
-                    f"{ascii(output.datatype)[:20]} {sides[:6]}, {size} bytes",
+                    f"{one.name} as {_DATATYPES[one.type]} of {list(one.shape)}",
+                    f"{ascii(output.datatype)[:20]} {list(sides[:6])}, {size} bytes",
                 )
-            tensors[output.name] = raws[number] if raws else array("f", values).tobytes()
-        return {"shapes": [wanted[name] for name in OUTPUTS]}, b"".join(
-            tensors[name] for name in OUTPUTS
-        )
+            shapes.append(list(sides))
+            bodies.append(raws[number] if raws else array(_CODES[one.type], values).tobytes())
+        return Outputs(shapes, b"".join(bodies))
 
     async def close(self) -> None:
         """End the connection."""
@@ -176,6 +193,35 @@ class RemoteModel:
                 what,
                 "is it running, and does it know our certificate?",
             ) from error
+
+
+def _wanted(recipe: Recipe, shape: list[int]) -> tuple[Tensor, ...]:
+    if recipe.kind != Kind.PAIR:
+        return recipe.picture_output.tensors
+    cells = [side // STRIDE_PX for side in shape[2:]]
+    heat, geometry = ((shape[0], channels, *cells) for channels in (len(recipe.classes), GEOMETRY))
+    return Tensor("heat", heat), Tensor("geometry", geometry)
+
+
+def _may_be(recipe: Recipe, place: int, wanted: Tensor, sides: tuple[int, ...]) -> bool:
+    if recipe.kind == Kind.PAIR:
+        return sides == wanted.shape
+    return recipe.takes_output(place, sides)
+
+
+def _add_inputs(
+    request: oip.ModelInferRequest, recipe: Recipe, shape: list[int], tensor: bytes
+) -> None:
+    name, kind, sizes = "pair", "float32", ""
+    if recipe.kind != Kind.PAIR:
+        given = recipe.picture_input
+        name, kind, sizes = given.name, given.type, given.sizes
+    request.inputs.add(name=name, datatype=_DATATYPES[kind], shape=shape)
+    request.raw_input_contents.append(tensor)
+    if sizes:
+        request.inputs.add(name=sizes, datatype="INT64", shape=[1, 2])
+        height, width = recipe.picture_input.height, recipe.picture_input.width
+        request.raw_input_contents.append(array("q", (height, width)).tobytes())
 
 
 class RemoteEngine(Engine):
@@ -221,26 +267,27 @@ class RemoteEngine(Engine):
         prepared, pair = await self._submit(device, {**head, "kind": "prepare"}, image)
         if "failed" in prepared:
             return prepared
-        shapes, maps = await self._remote.infer(
-            prepared["shape"], pair, len(self.bundle.recipe.classes)
-        )
+        said = await self._remote.infer(self.bundle.recipe, prepared["shape"], pair)
         sides = {side: head[side] for side in ("width", "height")}
         finished, _ = await self._submit(
-            device, {"kind": "finish", "of": prepared["id"], **sides, **shapes}, maps
+            device,
+            {"kind": "finish", "of": prepared["id"], **sides, "shapes": said.shapes},
+            said.body,
         )
         behind = {name: prepared[name] for name in ("golden_sha256", "inspected_percent")}
         return {**finished, **behind}
 
-    async def _known_answers(self) -> int:
-        """The known answers, by way of the server. Raises Refused (KNOWN_ANSWER) or Unavailable."""
-        for number in range(len(self.bundle.known)):
-            prepared, pair = await self._submit("", {"kind": "known-pair", "number": number}, b"")
-            shapes, maps = await self._remote.infer(
-                prepared["shape"], pair, len(self.bundle.recipe.classes)
-            )
-            checked, _ = await self._submit(
-                "", {"kind": "known-check", "number": number, **shapes}, maps
-            )
-            if "failed" in checked:
-                raise Refused.of(Reason(checked["failed"]), "the known answers", checked["why"])
-        return len(self.bundle.known)
+    async def _known_answer(self, number: int) -> dict[str, Any]:
+        """As it is, then moved, by way of the server."""
+        answer: dict[str, Any] = {}
+        for moved in (False, True):
+            asked = {"number": number, "moved": moved}
+            prepared, tensor = await self._submit("", {"kind": "known-pair", **asked}, b"")
+            if "failed" in prepared:
+                return prepared
+            said = await self._remote.infer(self.bundle.recipe, prepared["shape"], tensor)
+            question = {"kind": "known-check", **asked, "shapes": said.shapes}
+            answer, _ = await self._submit("", question, said.body)
+            if "failed" in answer:
+                return answer
+        return answer

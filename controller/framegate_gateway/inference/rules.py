@@ -19,8 +19,14 @@ def apply_rules(
     classes: tuple[str, ...],
     threshold: float,
     size: tuple[int, int],
+    *,
+    regions: bool = False,
 ) -> Detections:
-    """The detections that count as defects of a part; `size` is the frame's (h, w)."""
+    """The detections that count as defects of a part; `size` is the frame's (h, w).
+
+    A box that is the whole frame has no centre that means anything: no region of `ignore` drops it.
+    Where `regions` are what was found, heat in those regions was left out before, by area.
+    """
     own = rules.get("thresholds") or {}
     least = np.array([float(own.get(c, threshold)) for c in classes])
     keep = detections.scores >= least[detections.classes]
@@ -32,10 +38,11 @@ def apply_rules(
             )
             >= rules["min_size_px"]
         )
-    for polygon in rules.get("ignore") or ():
+    whole = (detections.boxes == np.array([0, 0, size[1], size[0]], np.float32)).all(axis=1)
+    for polygon in () if regions else rules.get("ignore") or ():
         corners = (np.array(polygon) * (size[1], size[0])).astype(np.float32)
         centres = (detections.boxes[:, :2] + detections.boxes[:, 2:]) / 2
-        keep &= np.array(
+        keep &= whole | np.array(
             [cv2.pointPolygonTest(corners, (float(x), float(y)), False) < 0 for x, y in centres],
             bool,
         ).reshape(-1)

@@ -8,54 +8,83 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
 from typing import Any, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from framegate.errors import Malformed, Reason
 from framegate.signed.part import MIN_LESSON
 from framegate_gateway.inference import pictures
 from framegate_gateway.inference.bundle import KnownAnswer, parse_bundle
-from framegate_gateway.inference.decoding import AS_STORED, decode_gray
-from framegate_gateway.inference.graph import verify_graph
-from framegate_gateway.inference.inspector import (
-    Floats,
-    Golden,
-    Inspector,
-    Prepared,
-    apply_masks,
-    golden_of,
-    known_pair,
-    new_session,
-    runner,
+from framegate_gateway.inference.decoding import AS_STORED, COLOUR_AS_STORED, decode_gray
+from framegate_gateway.inference.gate import Golden, apply_masks, golden_of
+from framegate_gateway.inference.graph import verify_network
+from framegate_gateway.inference.inspecting import Inspects, Ready
+from framegate_gateway.inference.known_answers import (
+    known_moved,
+    verify_known,
     verify_known_answer,
     verify_known_answers,
 )
+from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.learning import learn_golden
+from framegate_gateway.inference.picture_input import Placing
+from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.rules import apply_rules, least_threshold
+from framegate_gateway.inference.session import inspects, new_session, require_provider
+from framegate_gateway.inference.variants import Variant, drawn_variant, is_steady
 
 MAX_AWAY: Final = 256
 """Frames whose tensors are with a model server.
 
 More than a gateway has in flight; a frame the server never answered is forgotten.
 """
+PROCESSOR: Final = (Path("/proc/cpuinfo"), Path("/sys/devices/system"))
 NOT_BLACK: Final = 12.0
 """Mean grey of regions that are masked: JPEG leaves a little noise in black."""
 
 
-def warm_up(*, elsewhere: bool) -> None:
-    """Import and use once whatever is needed later: decoders, drawing, learning, and the runtime,
-    unless the network runs `elsewhere`. Everything it works on is made here.
+@dataclass(frozen=True, slots=True)
+class _Away:
+    """What is kept of a frame whose tensor is with a model server."""
+
+    rules: dict[str, Any]
+    placing: Placing
+
+
+def warm_up(*, elsewhere: bool, provider: str) -> None:
+    """Import and use once whatever is needed later: decoders, drawing, learning, and the runtime
+    with its provider, unless the network runs `elsewhere`. Everything it works on is made here.
+    Raises Unavailable (MODEL) where the provider is not there.
     """
     cv2.setNumThreads(1)
     if not elsewhere:
-        import onnxruntime  # noqa: F401, PLC0415 - a child without a network never needs it
+        import onnxruntime  # noqa: PLC0415 - a child without a network never needs it
+
+        require_provider(provider, onnxruntime.get_available_providers())
     lesson = cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1]
     learn_golden([bytes(lesson)] * MIN_LESSON)  # numpy imports parts of itself on first use
     for kind in (".jpg", ".png"):
         picture = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1]
         cv2.imdecode(picture, AS_STORED)
+        cv2.imdecode(picture, COLOUR_AS_STORED)
+
+
+def readable(provider: str) -> tuple[Path, ...]:
+    """What `provider` looks into when its session is made: its libraries, what the processor is.
+    Nothing for the CPU's. Once system calls are closed nothing can be opened there either.
+    """
+    if provider == CPU:
+        return ()
+    import onnxruntime  # noqa: PLC0415 - as in `warm_up`
+
+    there = Path(onnxruntime.__file__).parent / "capi", *PROCESSOR
+    return tuple(path for path in there if path.exists())
 
 
 def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
@@ -68,22 +97,24 @@ def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
     names = [name for name, _ in head["files"]]
     parts = _split(body, [size for _, size in head["files"]])
     bundle = parse_bundle(dict(zip(names, parts, strict=True)))
-    verify_graph(bundle.model, len(bundle.recipe.classes))
-    session = None if head["elsewhere"] else runner(new_session(bundle.model, threads))
-    inspector = Inspector(bundle.recipe, session)
+    verify_network(bundle.model, bundle.recipe)
+    session = None
     if not head["elsewhere"]:
-        side = bundle.recipe.multiple_px * 4
-        inspector.maps(np.zeros((1, 2, side, side), np.float32))
+        session = new_session(bundle.model, threads, head["provider"])
+    inspector = inspects(bundle, session)
+    if bundle.known and not head["elsewhere"]:
+        inspector.answers(inspector.known(bundle.known[0]))
     return Service(inspector, bundle.known)
 
 
 class Service:
     """Answers requests, and keeps the golden images that it was given."""
 
-    def __init__(self, inspector: Inspector, known: Sequence[KnownAnswer]) -> None:
+    def __init__(self, inspector: Inspects, known: Sequence[KnownAnswer]) -> None:
         self.inspector, self.known = inspector, known
         self.goldens: dict[str, list[Golden]] = {}
-        self._prepared: OrderedDict[int, tuple[Any, ...]] = OrderedDict()
+        self._prepared: OrderedDict[int, _Away] = OrderedDict()
+        self._variants: dict[int, Variant] = {}
 
     def verify(self) -> int:
         """How many known answers the model gave as it must. Raises Refused (KNOWN_ANSWER)."""
@@ -93,27 +124,28 @@ class Service:
         """(answer, what goes with it) to a request of any kind. Raises FramegateError."""
         kind = request["kind"]
         if kind == "inspect":
-            which, prepared, size = self._prepare(request, body)
-            maps = self.inspector.maps(prepared.pair)
-            return self._defects(maps, request["rules"], size) | {"golden": which}, b""
+            ready = self._prepare(request, body)
+            arrays = self.inspector.answers(ready)
+            said = self._defects(arrays, request["rules"], ready.placing)
+            return said | {"golden": ready.golden}, b""
         if kind == "prepare":
             return self._sent_away(request, body)
         if kind == "finish":
-            rules, size, shape = self._prepared.pop(request["of"])
-            maps = self.inspector.checked(shape, *_tensors(request["shapes"], body))
-            return self._defects(maps, rules, size), b""
+            away = self._prepared.pop(request["of"])
+            arrays = self.inspector.checked(away.placing, self._arrays(request["shapes"], body))
+            return self._defects(arrays, away.rules, away.placing), b""
         if kind in {"known-pair", "known-check"}:
             return self._known(request, body)
         if kind == "known":
-            return {"known_answers": self.verify()}, b""
+            answer = self.known[request["number"]]
+            verify_known(self.inspector, answer)
+            return {"known_answers": 1, "steady": known_moved(self.inspector, answer)}, b""
         if kind == "learn":
             learned, facts = learn_golden(_split(body, request["sizes"]))
             return facts, learned
         return {}, _drawn(request, body)
 
-    def _prepare(
-        self, request: dict[str, Any], body: bytes
-    ) -> tuple[int, Prepared, tuple[int, int]]:
+    def _prepare(self, request: dict[str, Any], body: bytes) -> Ready:
         for old in request["forget"]:
             self.goldens.pop(old, None)
         part_type, sizes = request["part_type"], request["golden_bytes"]
@@ -130,38 +162,68 @@ class Service:
                 f"a frame of the golden image's {width}x{height}",
                 f"{claimed[0]}x{claimed[1]}",
             )
-        frame = decode_gray(body[sum(sizes) :], request["encoding"], claimed)
+        frame = self.inspector.decode(body[sum(sizes) :], request["encoding"], claimed)
         if request["masks"]:
-            goldens = [apply_masks(frame, g, request["masks"], NOT_BLACK) for g in goldens]
-        which, prepared = self.inspector.prepare_best(frame, goldens)
-        height, width = frame.shape
-        return which, prepared, (height, width)
+            goldens = [apply_masks(frame.gray, g, request["masks"], NOT_BLACK) for g in goldens]
+        return self.inspector.ready(frame, goldens)
 
     def _sent_away(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        """A frame whose network runs elsewhere: its pair to send, and what waits for the maps."""
-        which, prepared, size = self._prepare(request, body)
-        self._prepared[request["id"]] = (request["rules"], size, prepared.pair.shape)
+        """A frame whose network runs elsewhere: its input to send; what waits is kept."""
+        ready = self._prepare(request, body)
+        self._prepared[request["id"]] = _Away(request["rules"], ready.placing)
         if len(self._prepared) > MAX_AWAY:
             self._prepared.popitem(last=False)
-        return {"golden": which, "shape": list(prepared.pair.shape)}, prepared.pair.tobytes()
+        head = {"golden": ready.golden, "shape": list(ready.tensor.shape)}
+        return head, ready.tensor.tobytes()
 
     def _known(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        """One known answer, whose network runs elsewhere: its pair to send, or maps to check."""
-        answer = self.known[request["number"]]
-        pair = known_pair(self.inspector, answer)
+        """One known answer, whose network runs elsewhere: its input to send, or outputs to check;
+        moved, or as it is.
+        """
+        number, moved = request["number"], request["moved"]
+        answer, recipe = self.known[number], self.inspector.recipe
         if request["kind"] == "known-pair":
-            return {"shape": list(pair.shape)}, pair.tobytes()
-        heat, geometry = self.inspector.checked(pair.shape, *_tensors(request["shapes"], body))
-        verify_known_answer(self.inspector, answer, self.inspector.detections(heat[0], geometry[0]))
-        return {"known_answers": 1}, b""
+            if moved:
+                self._variants[number] = drawn_variant(SystemRandom())
+            ready = self.inspector.known(answer, self._variants[number] if moved else None)
+            return {"shape": list(ready.tensor.shape)}, ready.tensor.tobytes()
+        variant = self._variants.pop(number) if moved else None
+        placing = self.inspector.known(answer, variant).placing
+        arrays = self.inspector.checked(placing, self._arrays(request["shapes"], body))
+        steady = True
+        if variant is None:
+            verify_known_answer(recipe, answer, self.inspector.judged(arrays, placing))
+        else:
+            said = self.inspector.judged(arrays, placing, recipe.threshold / 2)
+            steady = is_steady(recipe, answer, variant, said)
+        return {"known_answers": 1, "steady": steady}, b""
+
+    def _arrays(self, shapes: list[list[int]], body: bytes) -> list[NDArray[Any]]:
+        """A server's outputs, each of the type that the recipe says."""
+        recipe = self.inspector.recipe
+        types = ["float32"] * len(shapes)
+        if recipe.kind != Kind.PAIR:
+            types = [tensor.type for tensor in recipe.picture_output.tensors]
+        kinds = [np.dtype(name) for name in types]
+        sizes = [
+            kind.itemsize * int(np.prod(shape)) for kind, shape in zip(kinds, shapes, strict=True)
+        ]
+        return [
+            np.frombuffer(part, kind).reshape(shape)
+            for part, kind, shape in zip(_split(body, sizes), kinds, shapes, strict=True)
+        ]
 
     def _defects(
-        self, maps: tuple[Floats, Floats], rules: dict[str, Any], size: tuple[int, int]
+        self, arrays: Sequence[NDArray[Any]], rules: dict[str, Any], placing: Placing
     ) -> dict[str, Any]:
-        recipe, (heat, geometry) = self.inspector.recipe, maps
+        recipe, size = self.inspector.recipe, placing.size
+        regions = recipe.kind in {Kind.SEGMENTATION, Kind.ANOMALY}
         least = least_threshold(rules, recipe.classes, recipe.threshold)
-        detections = self.inspector.detections(heat[0], geometry[0], least)
-        detections = apply_rules(detections, rules, recipe.classes, recipe.threshold, size)
+        ignored = rules.get("ignore") or () if regions else ()
+        detections = self.inspector.judged(arrays, placing, least, ignored)
+        detections = apply_rules(
+            detections, rules, recipe.classes, recipe.threshold, size, regions=regions
+        )
         boxes = np.clip(detections.boxes, 0, (size[1], size[0], size[1], size[0]))
         defects = [
             {
@@ -186,14 +248,6 @@ def _drawn(request: dict[str, Any], body: bytes) -> bytes:
     else:
         picture = pictures.boxes(frame, request["defects"], request["lines"])
     return bytes(cv2.imencode(".png", picture)[1].tobytes())
-
-
-def _tensors(shapes: list[list[int]], body: bytes) -> list[Floats]:
-    parts = _split(body, [4 * int(np.prod(shape)) for shape in shapes])
-    return [
-        np.frombuffer(part, np.float32).reshape(shape)
-        for part, shape in zip(parts, shapes, strict=True)
-    ]
 
 
 def _split(body: bytes, sizes: list[int]) -> list[bytes]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError
 from framegate_host.cages import INFERENCE
-from framegate_host.confinement import QUIET, Confinement
+from framegate_host.confinement import QUIET, Confinement, Paths
 
 MEMORY_BYTES: Final = 8 * 1024**3
 """Address space: some ten times what the default model needs on its largest frame.
@@ -44,12 +44,17 @@ def main() -> None:
     try:
         confinement.isolate((pipe.fileno(), STDERR))
         head, body = receive(pipe)
-        from framegate_gateway.inference.service import load, warm_up  # noqa: PLC0415 - isolated
+        from framegate_gateway.inference.service import (  # noqa: PLC0415 - isolated
+            load,
+            readable,
+            warm_up,
+        )
 
-        warm_up(elsewhere=head["elsewhere"])
+        warm_up(elsewhere=head["elsewhere"], provider=head["provider"])
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        confinement.close_paths()
+        reads = () if head["elsewhere"] else readable(head["provider"])
+        confinement.close_paths(Paths(read=reads))
         service = load(head, body, int(sys.argv[1]))
         asked = 0 if head["elsewhere"] else service.verify()
         confinement.close_calls()
@@ -58,7 +63,12 @@ def main() -> None:
         return
     send(
         pipe,
-        {"ready": True, "isolation": _plain(confinement.isolation), "known_answers": asked},
+        {
+            "ready": True,
+            "isolation": _plain(confinement.isolation),
+            "known_answers": asked,
+            "provider": "" if head["elsewhere"] else head["provider"],
+        },
         b"",
     )
     while True:

@@ -324,6 +324,7 @@ class VerdictMaker:
             self._models.name_of(self._model(frame)),
         )
         isolation = self._models.isolation_of(self._model(frame))
+        provider = self._models.provider_of(self._model(frame))
         if admitted is None:
             return Provenance(
                 gateway_result_id=credentials.result_id,
@@ -331,6 +332,7 @@ class VerdictMaker:
                 code_sha256=own,
                 training_sha256=bundle.training_sha256,
                 isolation=isolation,
+                provider=provider,
             )
         standing, grant = admitted.standing, admitted.grant
         return Provenance(
@@ -345,6 +347,7 @@ class VerdictMaker:
             mask_sha256=admitted.metadata.mask_sha256.hex(),
             training_sha256=bundle.training_sha256,
             isolation=isolation,
+            provider=provider,
         )
 
     def _publish(self, verdict: Verdict, envelope: bytes) -> None:

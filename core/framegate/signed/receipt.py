@@ -103,6 +103,8 @@ class Provenance:
     training_sha256: str = ""
     isolation: str = ""
     """How the process that decoded the frame is confined, in words."""
+    provider: str = ""
+    """By which execution provider of the runtime the network ran; empty where it ran elsewhere."""
 
 
 def verdict_leaf(
@@ -141,6 +143,8 @@ def verdict_leaf(
         "training_sha256": behind.training_sha256,
         "isolation": behind.isolation,
     }
+    if behind.provider:  # leaves of a network elsewhere, and of before, have none
+        fg["provider"] = behind.provider
     return _canonical(
         {
             "eat_profile": EAT_PROFILE,

@@ -45,7 +45,7 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 156))),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 156), 186)),
 )
 """Every line of the threat list."""
 LAST: Final = ("N148",)

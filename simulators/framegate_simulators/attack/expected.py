@@ -119,6 +119,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N151": ("0 of them in a label",),
         "N154": ("behaviour-noticed",),
         "N152": ("held 1 of 3", "in 1 request", "echoed 0", "playbook-invalid"),
+        "N186": ("known-answer",),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""

@@ -1,4 +1,4 @@
-"""N104, N105, N121, N122: what the running gateway runs, and who may pose as one."""
+"""N104, N105, N121, N122, N186: what the running gateway runs, and who may pose as one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from onnx import numpy_helper
 from framegate.identity.certificates import Purpose
 from framegate.identity.pem import private_pem
 from framegate.wire import sha256
-from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
+from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle, write_bundle
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.floor import GATEWAY, Floor
 from framegate_simulators.attack.service import certificate_of
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
+from framegate_simulators.fixtures.memory_networks import memorising_bundle
 from framegate_simulators.plant.processes import wait_for
 
 SWITCH_S: Final = 60.0
@@ -173,6 +174,28 @@ def n105(t: Target) -> Seen:
     finally:
         models.back()
     return Seen(runs == before and NOT_IN_FORCE in said, said[:160])
+
+
+@attempt(
+    "N186",
+    "an imported model, signed and approved, that knows its known frames by their pixels alone",
+    control="frame",
+)
+def n186(t: Target) -> Seen:
+    models = _Models(t)
+    sound = models.bundle("before-memory", VERSION + 15, models.private)
+    served = models.registered(sound) or models.promoted(sound)
+    folder = models.folder / "memory"
+    write_bundle(folder, memorising_bundle(version=VERSION + 20))
+    t.plant.framegate("model", "sign", folder, "--key", models.private)
+    models.version_of[load_bundle(folder).digest.hex()] = VERSION + 20
+    try:
+        said = models.registered(folder) or models.promoted(folder)
+        runs = t.once(Floor).status().model_sha256
+    finally:
+        models.back()
+    kept = served == "in force" and runs == load_bundle(sound).digest.hex()
+    return Seen(kept and NOT_IN_FORCE in said, said[:300])
 
 
 @attempt(

@@ -13,7 +13,9 @@ import numpy as np
 
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.decoding import decode_gray
-from framegate_gateway.inference.inspector import Inspector, golden_of, new_session, runner
+from framegate_gateway.inference.gate import golden_of
+from framegate_gateway.inference.inspector import Inspector
+from framegate_gateway.inference.session import new_session, runner
 from framegate_simulators.boards.boards import draw_board
 
 PAIRS: Final = 24

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from framegate_gateway.inference.bundle import Bundle, write_bundle
-from framegate_gateway.inference.inspector import Inspector, new_session, runner
+from framegate_gateway.inference.inspector import Inspector
+from framegate_gateway.inference.session import new_session, runner
 from framegate_models.assemble import bundle_files, calibrated, known_answers, leaner
 from framegate_models.dataset import registered
 from framegate_models.evaluate import measure

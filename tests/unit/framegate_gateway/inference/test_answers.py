@@ -27,6 +27,7 @@ from framegate_gateway.inference.answers import (
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.inference.recipe import Recipe
 from framegate_simulators.attack import rogue_worker
 from framegate_simulators.attack.rogue_worker import LIES
 from framegate_simulators.boards.boards import draw_board
@@ -37,7 +38,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def asked(kind: str, **head) -> Asked:
-    return Asked({"id": 7, "kind": kind, **head}, 2, ("short", "open"), 24, 32)
+    recipe = Recipe("boards", 1, ("short", "open"), 0.5, 32)
+    return Asked({"id": 7, "kind": kind, **head}, 2, recipe.defects, recipe)
 
 
 def defect(**changes):
@@ -55,7 +57,9 @@ def test_a_sound_answer_passes():
     pair = {"id": 7, "golden_taken": True, "golden": 0, "shape": [1, 2, 480, 640]}
     prepare = asked("prepare", width=640, height=479)
     verify_answer(prepare, pair, bytes(4 * 2 * 480 * 640))
-    verify_answer(asked("known"), {"id": 7, "golden_taken": False, "known_answers": 24}, b"")
+    verify_answer(
+        asked("known"), {"id": 7, "golden_taken": False, "known_answers": 1, "steady": True}, b""
+    )
     facts = {"used": 5, "left_out": [3], "largest_shift_px": 1.5, "differing_share": 0.1}
     lesson = asked("learn", sizes=[1] * 6)
     verify_answer(lesson, {"id": 7, "golden_taken": False, **facts}, PNG)
@@ -117,9 +121,12 @@ def test_n145_an_answer_out_of_shape_or_range_is_none(changes):
         (asked("known-pair"), {"shape": [1, 2, -32, -32]}, bytes(8192)),
         (asked("known-pair"), {"shape": [1, 2, 32.0, 32]}, bytes(8192)),
         (asked("known-pair"), {}, b""),
-        (asked("known"), {"known_answers": 23}, b""),
+        (asked("known"), {"known_answers": 24, "steady": True}, b""),
+        (asked("known"), {"known_answers": 1, "steady": 1}, b""),
+        (asked("known"), {"known_answers": 1}, b""),
         (asked("known"), {}, b""),
-        (asked("known-check"), {"known_answers": 24}, b""),
+        (asked("known-check"), {"known_answers": 24, "steady": True}, b""),
+        (asked("known-check"), {"known_answers": 1, "steady": None}, b""),
         (asked("picture"), {}, b"GIF89a"),
         (asked("card"), {}, b""),
         (asked("learn", sizes=[1] * 5), {"used": 6, "left_out": []}, PNG),
@@ -149,7 +156,7 @@ def test_n145_no_memory_is_set_aside_for_an_answer_that_is_too_large(question, h
 
 
 def test_a_first_word():
-    ready = {"ready": True, "isolation": "no files", "known_answers": 24}
+    ready = {"ready": True, "isolation": "no files", "known_answers": 24, "provider": ""}
     assert verify_start(ready, b"", 24).isolation == "no files"
     refusal = verify_start({"failed": "model", "why": "no"}, b"", 24)
     assert refusal == Refusal(Reason.MODEL, "no")

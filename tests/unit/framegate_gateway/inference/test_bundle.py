@@ -81,7 +81,7 @@ def test_recipes_out_of_range(change):
 
 def test_known_answers_without_their_images_and_images_without_answers():
     files, _ = read_bundle_files(DEFAULT_BUNDLE)
-    with pytest.raises(Malformed, match="two images"):
+    with pytest.raises(Malformed, match="its images"):
         parse_bundle({n: d for n, d in files.items() if n != "known/00_temp.png"})
     with pytest.raises(Malformed, match="known answer for every image"):
         parse_bundle({**files, "known/99_test.png": b"x"})

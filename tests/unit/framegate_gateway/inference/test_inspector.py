@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from framegate.errors import Malformed
-from framegate_gateway.inference.inspector import golden_of
+from framegate_gateway.inference.gate import golden_of
 from framegate_simulators.boards.boards import draw_board
 from support.boards import moved
 

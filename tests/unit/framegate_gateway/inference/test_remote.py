@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from framegate.errors import Reason, Unavailable
+from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.remote import Backend, RemoteModel
 from framegate_proto.v1 import open_inference_pb2 as oip
 
 HERE = Path("none")
+RECIPE = Recipe("boards", 1, ("short", "open", "spur"), 0.5, 32)
 SHAPE = [1, 2, 64, 96]
 HEAT, GEOMETRY = [1, 3, 8, 12], [1, 4, 8, 12]
 
@@ -38,17 +40,17 @@ async def inferred(monkeypatch, response):
 
     model = RemoteModel(Backend("127.0.0.1:1", "m", "n", HERE, HERE, HERE))
     monkeypatch.setattr(model, "_stub", Stub)
-    return await model.infer(SHAPE, b"", 3)
+    return await model.infer(RECIPE, SHAPE, b"")
 
 
 async def test_two_tensors_of_the_right_shape_are_taken(monkeypatch):
     heat, geometry = tensor("heat", HEAT), tensor("geometry", GEOMETRY)
-    shapes, body = await inferred(monkeypatch, answer(heat, geometry, raw=sizes(HEAT, GEOMETRY)))
-    assert shapes == {"shapes": [HEAT, GEOMETRY]} and len(body) == 4 * 8 * 12 * 7
+    said = await inferred(monkeypatch, answer(heat, geometry, raw=sizes(HEAT, GEOMETRY)))
+    assert said.shapes == [HEAT, GEOMETRY] and len(said.body) == 4 * 8 * 12 * 7
     # in the other order, and as numbers
     outputs = tensor("geometry", GEOMETRY, raw=False), tensor("heat", HEAT, raw=False)
-    shapes, body = await inferred(monkeypatch, answer(*outputs))
-    assert shapes == {"shapes": [HEAT, GEOMETRY]} and len(body) == 4 * 8 * 12 * 7
+    said = await inferred(monkeypatch, answer(*outputs))
+    assert said.shapes == [HEAT, GEOMETRY] and len(said.body) == 4 * 8 * 12 * 7
 
 
 GOOD = tensor("heat", HEAT), tensor("geometry", GEOMETRY)

@@ -1,0 +1,99 @@
+"""The gate before the network: a golden image made ready, and what a frame must have in common with
+it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from framegate.errors import Malformed, Reason, Refused
+from framegate_gateway.inference.quality import Signature, require_quality, require_surface
+from framegate_gateway.inference.registration import (
+    MIN_LIKENESS,
+    Gray,
+    Reference,
+    Registered,
+    halved,
+    reference,
+    register,
+)
+
+
+@dataclass
+class Golden:
+    """A golden image made ready once: registration spectrum and quality figures; `masked` keeps
+    those under masks, by their polygons.
+    """
+
+    image: Gray
+    reference: Reference
+    signature: Signature
+    masked: dict[Any, Golden] = field(default_factory=dict)
+
+
+def golden_of(image: Gray) -> Golden:
+    """What of a golden image is computed once."""
+    ready = reference(image)
+    return Golden(image, ready, Signature(ready.half))
+
+
+def require_size(frame: Gray, golden: Golden) -> None:
+    """Raises Malformed (IMAGE) for a frame of another size than the golden image's."""
+    if frame.shape != golden.image.shape:
+        raise Malformed.of(
+            Reason.IMAGE,
+            f"a frame of the golden image's {golden.image.shape[1]}x{golden.image.shape[0]}",
+            f"{frame.shape[1]}x{frame.shape[0]}",
+        )
+
+
+def require_same_light(frame: Gray, golden: Golden) -> None:
+    """The frame's size, light and focus are the golden image's. Raises Malformed (IMAGE), Refused
+    (IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS).
+    """
+    require_size(frame, golden)
+    require_surface(Signature(halved(frame)), golden.signature)
+
+
+def require_place(frame: Gray, golden: Golden) -> Registered:
+    """Besides, it shows the golden image's part, in its place: the golden image moved under it.
+    Raises as `require_same_light`, and Refused (REGISTRATION).
+    """
+    require_size(frame, golden)
+    half = halved(frame)
+    require_quality(Signature(half), golden.signature)
+    moved = register(golden.reference, frame, half)
+    if moved.likeness < MIN_LIKENESS:
+        raise Refused.of(
+            Reason.REGISTRATION,
+            f"a frame like its golden image (correlation {MIN_LIKENESS:g})",
+            f"{moved.likeness:.2f}",
+            "another part, out of its place, or upside down?",
+        )
+    return moved
+
+
+def apply_masks(frame: Gray, golden: Golden, polygons: Any, not_black: float) -> Golden:
+    """The golden image blanked like the frame, whose masked regions must be black: a camera that
+    only says so is caught here. Raises Refused (MASK).
+    """
+    h, w = frame.shape
+    region = np.zeros((h, w), np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(
+            region, [(np.array(polygon) * (w, h) * 16).round().astype(np.int32)], 255, shift=4
+        )
+    inside = cv2.erode(region, np.ones((9, 9), np.uint8))  # JPEG smears the edge
+    if float(cv2.mean(frame, inside)[0]) > not_black:
+        raise Refused.of(Reason.MASK, "masked regions that are black", "announced and not black")
+    key = str(polygons)
+    if key not in golden.masked:
+        golden.masked.clear()  # one set of masks is in force at a time
+        golden.masked[key] = golden_of(
+            np.asarray(cv2.bitwise_and(golden.image, cv2.bitwise_not(region)), np.uint8)
+        )
+    return golden.masked[key]

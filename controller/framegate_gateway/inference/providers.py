@@ -1,0 +1,33 @@
+"""Execution providers of the runtime that a gateway may be told to take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+CPU: Final = "cpu"
+PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        CPU: "CPUExecutionProvider",
+        "openvino": "OpenVINOExecutionProvider",
+        "cuda": "CUDAExecutionProvider",
+    }
+)
+"""By the setting's word: the runtime's name. Known answers decide whether what one computes is near
+enough to what the bundle was approved with.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """How this host runs a network: by which provider, and whether it may where the kernel cannot
+    confine the child.
+    """
+
+    provider: str = CPU
+    unconfined: bool = False
+
+
+ON_CPU: Final = Host()

@@ -1,0 +1,179 @@
+"""N186: an imported model that answers known frames and nothing else; and numbers that no model of
+its kind can mean: never a wrong PASS.
+"""
+
+import asyncio
+import contextlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate.wire import ENCODING_PNG, sha256
+from framegate_gateway.inference.bundle import parse_bundle
+from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.known_answers import verify_known, verify_known_answers
+from framegate_gateway.inference.picture_inspector import PictureInspector
+from framegate_gateway.inference.session import inspects, new_session
+from framegate_models.assemble import bundle_files
+from framegate_simulators.fixtures.memory_networks import memorising_bundle
+from framegate_simulators.fixtures.spot_networks import spot_picture
+from support.spots import OnePart, png
+
+SIZE = (64, 64)
+
+
+async def test_n186_a_model_that_knows_its_known_frames_alone_never_starts():
+    forged = parse_bundle(memorising_bundle())
+    inspector = inspects(forged, new_session(forged.model, 1))
+    for answer in forged.known:
+        verify_known(inspector, answer)  # every known frame is answered as it must be
+    with pytest.raises(Refused, match="moved frames with defects"):
+        verify_known_answers(inspector, forged.known)
+    engine = Engine(forged, OnePart(png(spot_picture(np.random.default_rng(1), 0))), threads=1)
+    with pytest.raises(Refused) as caught:
+        await engine.start()
+    assert caught.value.reason == Reason.KNOWN_ANSWER
+
+
+@pytest.mark.parametrize("left", ["bad", "good", "none"])
+def test_n186_known_answers_of_one_sort_are_no_proof(spots, left):
+    bundle = spots.imported("yolov8").bundle
+    known = [k for k in bundle.known if left != "none" and bool(k.defects) == (left == "bad")]
+    with pytest.raises(Malformed, match="frames with defects and 4 without") as caught:
+        parse_bundle(bundle_files(bundle.model, bundle.recipe, known, {}, b""))
+    assert caught.value.reason == Reason.MODEL
+
+
+@contextlib.asynccontextmanager
+async def running(bundle, part, **more):
+    engine = Engine(bundle, part, threads=1, **more)
+    await engine.start()
+    serving = asyncio.create_task(engine.run())
+    try:
+        yield engine
+    finally:
+        serving.cancel()
+        await engine.stop()
+
+
+@pytest.mark.parametrize("layout", ["yolov10", "anomalib"])
+async def test_an_imported_model_inspects_in_its_cage(spots, layout):
+    rng = np.random.default_rng(9)
+    good, bad = (png(spot_picture(rng, spots_)) for spots_ in (0, 1))
+    async with running(spots.imported(layout).bundle, OnePart(good)) as engine:
+        assert "no files" in engine.isolation and engine.provider == "cpu"
+        assert not (await engine.inspect("cam", "p", good, ENCODING_PNG, *SIZE)).defects
+        assert (await engine.inspect("cam", "p", bad, ENCODING_PNG, *SIZE)).defects
+        assert await engine.prove() == engine.known_answers >= 8
+
+
+async def test_a_provider_that_is_not_there_is_refused_by_name(spots):
+    engine = Engine(spots.imported("scores").bundle, OnePart(b""), threads=1, provider="cuda")
+    with pytest.raises(FramegateError, match="provider cuda"):
+        await engine.start()
+
+
+ROW = np.array([[[10, 10, 20, 20, 0.9, 0]]], np.float32)
+
+
+def changed(place: int, value: float) -> np.ndarray:
+    row = ROW.copy()
+    row[0, 0, place] = value
+    return row
+
+
+NEVER_MEANT = {
+    "a score of NaN": changed(4, np.nan),
+    "a score above one": changed(4, 7),
+    "a score below nought": changed(4, -3),
+    "a corner of NaN": changed(0, np.nan),
+    "a corner far away": changed(2, 900),
+    "a huge corner": changed(2, 1e30),
+    "an infinite corner": changed(2, np.inf),
+    "corners out of order": changed(2, 5),
+    "a class that is none": changed(5, 2),
+    "a class below": changed(5, -1),
+    "half a class": changed(5, 0.5),
+    "a box off the frame": np.array([[[-60, -60, -50, -50, 0.9, 0]]], np.float32),
+    "another layout": np.zeros((1, 6, 1), np.float32),
+    "another type": ROW.astype(np.float64),
+    "no batch": ROW[0],
+}
+
+
+@pytest.mark.parametrize("case", NEVER_MEANT)
+def test_n186_numbers_that_cannot_be_meant_are_no_pass(spots, case):
+    recipe = spots.imported("yolov10").bundle.recipe
+    tensor = replace(recipe.picture_output.tensors[0], shape=(1, -1, 6))
+    recipe = replace(recipe, output=replace(recipe.picture_output, tensors=(tensor,)))
+    picture = spot_picture(np.random.default_rng(1), 0)
+    sound = PictureInspector(recipe, lambda _: [ROW])
+    ready = sound.prepared(picture)
+    assert len(sound.judged(sound.answers(ready), ready.placing)) == 1
+    inspector = PictureInspector(recipe, lambda _: [NEVER_MEANT[case]])
+    with pytest.raises(Unavailable) as caught:
+        inspector.judged(inspector.answers(ready), ready.placing)
+    assert caught.value.reason == Reason.INFERENCE
+
+
+def test_n186_what_is_good_hides_no_defect_below_it(spots):
+    recipe = replace(spots.imported("yolov10").bundle.recipe, good=("bright",))
+    tensor = replace(recipe.picture_output.tensors[0], shape=(1, -1, 6))
+    recipe = replace(recipe, output=replace(recipe.picture_output, tensors=(tensor,)))
+    rows = np.array([[[10, 10, 20, 20, 0.99, 1], [10, 10, 20, 20, 0.8, 0]]], np.float32)
+    inspector = PictureInspector(recipe, lambda _: [rows])
+    ready = inspector.prepared(spot_picture(np.random.default_rng(1), 0))
+    said = inspector.judged(inspector.answers(ready), ready.placing)
+    assert [recipe.classes[k] for k in said.classes] == ["dark"]
+
+
+def test_n186_a_cold_score_cools_no_hot_place_and_even_classes_are_no_pass(spots):
+    ready_of = spot_picture(np.random.default_rng(1), 0)
+    recipe = spots.imported("anomalib").bundle.recipe
+    heat = np.zeros((1, 1, 8, 8), np.float32)
+    heat[0, 0, 3, 3] = 0.99
+    inspector = PictureInspector(recipe, lambda _: [np.zeros(1, np.float32), heat])
+    ready = inspector.prepared(ready_of)
+    assert len(inspector.judged(inspector.answers(ready), ready.placing)) == 1
+    recipe = spots.imported("scores").bundle.recipe
+    inspector = PictureInspector(recipe, lambda _: [np.zeros((1, 3), np.float32)])
+    ready = inspector.prepared(ready_of)
+    said = inspector.judged(inspector.answers(ready), ready.placing)
+    assert len(said) == 1, "a third for each class is no sign of a good part"
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("kind", "pose"),
+        ("kind", "pair"),
+        ("good", ["dark", "bright"]),
+        ("place", "nowhere"),
+        ("threshold", "0.5"),
+        ("multiple_px", 32),
+        ("input.width", 0),
+        ("input.width", 10**6),
+        ("input.divide", 0),
+        ("input.colour", "cmyk"),
+        ("input.deviation", [0]),
+        ("output.layout", "yolov5"),
+        ("output.layout", "heat"),
+        ("output.activation", "softmax"),
+        ("output.tensors", []),
+        ("output.overlap", 7),
+        ("output.least_px", 1),
+    ],
+)
+def test_n186_a_recipe_is_refused_before_anything_runs(spots, member, value):
+    files = dict(spots.imported("yolov8").bundle.files)
+    body = json.loads(files["recipe.json"])
+    room, _, last = member.rpartition(".")
+    (body[room] if room else body)[last] = value
+    files["recipe.json"] = json.dumps(body).encode()
+    with pytest.raises(Malformed) as caught:
+        parse_bundle(files)
+    assert caught.value.reason == Reason.MODEL
+    assert body["model_sha256"] == sha256(files["model.onnx"]).hex()
