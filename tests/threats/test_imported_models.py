@@ -6,18 +6,26 @@ import asyncio
 import contextlib
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate.signed.model import sign_model
+from framegate.signed.pin import ModelPin, key_anchor
 from framegate.wire import ENCODING_PNG, sha256
 from framegate_gateway.inference.bundle import parse_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.known_answers import verify_known, verify_known_answers
 from framegate_gateway.inference.picture_inspector import PictureInspector
+from framegate_gateway.inference.pinned_model import verify_pinned
+from framegate_gateway.inference.remote import Backend, RemoteEngine, RemoteModel
 from framegate_gateway.inference.session import inspects, new_session
 from framegate_models.assemble import bundle_files
+from framegate_proto.v1 import open_inference_pb2 as oip
 from framegate_simulators.fixtures.memory_networks import memorising_bundle
 from framegate_simulators.fixtures.spot_networks import spot_picture
 from support.spots import OnePart, png
@@ -177,3 +185,67 @@ def test_n186_a_recipe_is_refused_before_anything_runs(spots, member, value):
         parse_bundle(files)
     assert caught.value.reason == Reason.MODEL
     assert body["model_sha256"] == sha256(files["model.onnx"]).hex()
+
+
+class Server:
+    """A model server in this process: the request's tensors through the runtime, all outputs that
+    were asked for, in another order than asked.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        self.session, self.asked = new_session(model, 1), 0
+
+    async def ModelInfer(self, request, **_):
+        self.asked += 1
+        (tensor,) = request.inputs
+        shape, data = list(tensor.shape), request.raw_input_contents[0]
+        names = [output.name for output in request.outputs][::-1]
+        feeds = {tensor.name: np.frombuffer(data, np.float32).reshape(shape)}
+        answer = oip.ModelInferResponse()
+        for name, array in zip(names, self.session.run(names, feeds), strict=True):
+            kind = {"float32": "FP32", "int64": "INT64"}[str(array.dtype)]
+            answer.outputs.add(name=name, datatype=kind, shape=list(array.shape))
+            answer.raw_output_contents.append(array.tobytes())
+        return answer
+
+
+@pytest.mark.parametrize("layout", ["boxes-scores-labels", "maps"])
+async def test_another_kind_runs_on_a_model_server_and_proves_itself(spots, layout, monkeypatch):
+    bundle = spots.imported(layout).bundle
+    server = Server(bundle.model)
+
+    async def opened(_model, _bundle):
+        return None
+
+    monkeypatch.setattr(RemoteModel, "open", opened)
+    monkeypatch.setattr(RemoteModel, "_stub", lambda _: server)
+    rng = np.random.default_rng(9)
+    good, bad = (png(spot_picture(rng, spots_)) for spots_ in (0, 1))
+    where = Backend("server:1", "m", "n", Path("r"), Path("c"), Path("k"))
+    engine = RemoteEngine(bundle, OnePart(good), 1, where)
+    await engine.start()
+    serving = asyncio.create_task(engine.run())
+    try:
+        assert engine.known_answers == len(bundle.known) >= 8 and engine.provider == ""
+        assert server.asked == 2 * len(bundle.known), "as it is, and moved"
+        assert not (await engine.inspect("cam", "p", good, ENCODING_PNG, *SIZE)).defects
+        assert (await engine.inspect("cam", "p", bad, ENCODING_PNG, *SIZE)).defects
+    finally:
+        serving.cancel()
+        await engine.stop()
+
+
+def test_an_imported_bundle_is_signed_pinned_and_verified_as_any(spots):
+    bundle = spots.imported("anomalib").bundle
+    key = ec.generate_private_key(ec.SECP256R1())
+    digests = {name: sha256(data) for name, data in bundle.files.items()}
+    signed = replace(bundle, signature=sign_model("bundle", digests, key))
+    pin = ModelPin(
+        "line-1", 1, bundle.digest.hex(), "spots", 1, "key", key_anchor(key.public_key()), 0, (), 0
+    )
+    assert verify_pinned(signed, pin, datetime.now(UTC))
+    changed = {**bundle.files, "recipe.json": bundle.files["recipe.json"] + b" "}
+    edited = replace(parse_bundle(changed), signature=signed.signature)
+    for wrong in (pin, replace(pin, model_sha256=edited.digest.hex())):
+        with pytest.raises(FramegateError):
+            verify_pinned(edited, wrong, datetime.now(UTC))

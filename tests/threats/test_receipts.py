@@ -101,6 +101,7 @@ async def test_n127_every_receipt_says_how_its_frames_decoder_was_confined(recei
     ]
     said = {t.claims["fg"]["part"]: t for t in told if t.claims["fg"]["outcome"] == "PASS"}
     assert said["p10"].claims["fg"]["isolation"] == "no network, no files"
+    assert said["p10"].claims["fg"]["provider"] == "cpu"
     assert said["p10"].notes == ()
     (refused,) = [t for t in told if t.claims["fg"]["outcome"] == "UNINSPECTED"]
     for receipt in (said["p11"], refused):
