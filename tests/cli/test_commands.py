@@ -357,6 +357,8 @@ LOCAL = {
     "receipt verify",
     "replay",
     "result verify",
+    "siem test",  # it is there to be done: one entry, which every sink gets
+    "siem verify",
     "model sign",
     "model verify",
     "verdict watch",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -109,11 +110,14 @@ class ThroughFront(grpc.aio.ServerInterceptor):
             answer = self._answering(handler.stream_unary)
             return grpc.stream_unary_rpc_method_handler(answer, **coders)
         if handler.unary_stream is not None:
-            stream = self._streaming(handler.unary_stream)
+            stream = self._either(handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, **coders)
-        return grpc.stream_stream_rpc_method_handler(
-            self._streaming(handler.stream_stream), **coders
-        )
+        return grpc.stream_stream_rpc_method_handler(self._either(handler.stream_stream), **coders)
+
+    def _either(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Answers in streams are yielded, or written by a coroutine: so does gRPC's health."""
+        wrap = self._streaming if inspect.isasyncgenfunction(method) else self._answering
+        return wrap(method)
 
     def _answering(self, method: Callable[..., Any]) -> Callable[..., Any]:
         async def run(request: Any, context: Any) -> Any:
