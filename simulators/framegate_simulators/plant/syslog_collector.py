@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socketserver
 import ssl
@@ -40,6 +41,7 @@ MOST_BYTES: Final = 256 * 1024
 """Of a message: what the guide has people tell rsyslog."""
 LIVES: Final = timedelta(days=1)
 _MARK: Final = b"\xef\xbb\xbf"
+_HEAD: Final = re.compile(rb"<\d{1,3}>1 ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Receiver(socketserver.ThreadingTCPServer):
     def take(self, message: bytes) -> None:
         """Write one message's text. Raises ValueError where it is not RFC 5424 with a text."""
         head, mark, text = message.partition(_MARK)
-        if not mark or not head.startswith(b"<") or b">1 " not in head[:6] or b"\n" in text:
+        if not mark or not _HEAD.match(head) or b"\n" in text:
             raise ValueError("no message of RFC 5424 with a text in UTF-8")
         self.out.write(text + b"\n")
 
