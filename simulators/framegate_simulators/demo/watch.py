@@ -257,10 +257,12 @@ class WatchDemo(Story):
         shown = p.framegate("incident", "show", number).stdout
         self.at.cast.show(shown)
         body = p.ask("incident", "show", number)
-        told = {e["event"] for e in body["entries"]}
-        wanted = {"contradicted", "playbook-step", "incident-assigned", "incident-closed"}
-        if not wanted <= told or body["verdict"] != "true-positive":
-            raise PlantError(f"the incident tells {sorted(told)}, {body['verdict']}")
+        told = {e["event"]: e["actor"] for e in body["entries"]}
+        wanted = {"contradicted", "quarantine", "incident-assigned", "incident-closed"}
+        if not wanted <= told.keys() or told["quarantine"] != f"playbook.{PLAYBOOK}":
+            raise PlantError(f"the incident tells {told}")
+        if body["verdict"] != "true-positive":
+            raise PlantError(f"the incident came to {body['verdict']!r}")
         return f"incident {number}: {len(body['entries'])} entries, closed as true-positive"
 
     def figures(self) -> str:
