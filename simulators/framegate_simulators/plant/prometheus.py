@@ -10,7 +10,7 @@ import shutil
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from framegate_simulators.plant.processes import BIN, Processes, free_port, wait_for
 from framegate_simulators.plant.scraping import scrape_config
@@ -76,9 +76,9 @@ class Monitoring:
         states = {row["metric"]["alertstate"] for row in rows}
         return "firing" if "firing" in states else "pending" if states else ""
 
-    def _asked(self, expression: str) -> list[dict[str, dict[str, str]]]:
+    def _asked(self, expression: str) -> list[dict[str, Any]]:
         body = _fetched(self._port, f"/api/v1/query?query={urllib.parse.quote(expression)}")
-        rows: list[dict[str, dict[str, str]]] = json.loads(body)["data"]["result"] if body else []
+        rows: list[dict[str, Any]] = json.loads(body)["data"]["result"] if body else []
         return rows
 
     def _read(self, how: str, metric: str, labels: str) -> float:
@@ -88,7 +88,7 @@ class Monitoring:
             for name, own, value in _SAMPLE.findall(_page(port))
             if name == metric and labels in own
         ]
-        return {"sum": sum, "max": max}[how](values) if values else 0.0
+        return (max(values) if how == "max" else sum(values)) if values else 0.0
 
 
 def _page(port: int) -> str:
