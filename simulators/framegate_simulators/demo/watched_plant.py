@@ -143,7 +143,9 @@ class WatchedPlant:
         """What `siem verify` says of all that came, once it holds; else empty."""
         argv = ("siem", "verify", self.syslog.out, "-o", "json")
         done = self.plant.framegate(*argv, check=False)
-        return f"siem verify: {done.stdout.strip()}" if done.returncode == 0 else ""
+        if done.returncode:
+            return ""
+        return f"siem verify: {json.loads(done.stdout)['entries']} entries, none missing or altered"
 
 
 def _members(event: dict[str, Any]) -> dict[str, Any]:
