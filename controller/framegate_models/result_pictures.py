@@ -14,6 +14,7 @@ from framegate_gateway.inference import pictures
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.picture_inspector import PictureInspector
 from framegate_gateway.inference.region_answers import heat_of
+from framegate_host.private_files import public_folder, write_public
 from framegate_models.first_results import Said, is_right
 
 SHOWN_EACH: Final = 12
@@ -32,14 +33,14 @@ def write_results(
     """Two sheets, `bad.png` and `good.png`, with the pictures that the model is wrong about first.
     Returns their paths.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    public_folder(folder)
     written = []
     for name, good in (("bad", False), ("good", True)):
         mine = [s for s in results if s.shown.good == good]
         mine.sort(key=lambda s: (is_right(inspector, s), s.score if not good else -s.score))
         tiles = [_tile(inspector, said) for said in mine[:SHOWN_EACH]]
         path = folder / f"{name}.png"
-        path.write_bytes(cv2.imencode(".png", _sheet(tiles))[1].tobytes())
+        write_public(path, cv2.imencode(".png", _sheet(tiles))[1].tobytes())
         written.append(path)
     return tuple(written)
 

@@ -102,6 +102,7 @@ def subscriber(port, server, topic, seen, name="reader"):
     return client
 
 
+@pytest.mark.alone
 async def test_mqtt_arrives_whole_and_a_subscriber_that_was_away_gets_it(
     server, trusting, stranger, batch, signed_log
 ):
