@@ -149,10 +149,10 @@ class Controller:
             settings.witnesses,
             failures,
             self.reports,
-            (
-                Chore("counts of the record", READ_S, counts.read),
-                Chore("behaviour", READ_S, BehaviourRecord(self.store, settings.sites).read),
-            ),
+        )
+        self.clockwork.also(
+            Chore("counts of the record", READ_S, counts.read),
+            Chore("behaviour", READ_S, BehaviourRecord(self.store, settings.sites).read),
         )
         self.forwarder = Forwarder(self.store, self.fleet.name, settings.state)
         self.metrics = ControllerMetrics(

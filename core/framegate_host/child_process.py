@@ -8,7 +8,9 @@ import asyncio
 import os
 import socket
 import subprocess
-from typing import Final
+import sys
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
 """What a child finds its interpreter and our packages by; TCTI strings and tokens are not in it."""
@@ -19,6 +21,34 @@ _LINE_BYTES: Final = 2**20
 def inherited_environment() -> dict[str, str]:
     """The variables that a child gets of ours."""
     return {k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ}
+
+
+class Child(NamedTuple):
+    """A process of ours that was started, and our end of the socket to it."""
+
+    process: subprocess.Popen[bytes]
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+async def start_module(
+    module: str, passed: Sequence[int] = (), stdout: int | None = subprocess.DEVNULL
+) -> Child:
+    """Run `module` as a process that gets the descriptors `passed` and its end of a socket to us;
+    their numbers, in this order, are its arguments. Raises OSError.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        numbers = [*passed, theirs.fileno()]
+        process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
+            [sys.executable, "-m", module, *map(str, numbers)],
+            pass_fds=numbers,
+            env=inherited_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+        )
+    reader, writer = await open_socket_of(process, ours)
+    return Child(process, reader, writer)
 
 
 async def open_socket_of(

@@ -83,9 +83,9 @@ class Clockwork:
             Progress(c.name, c.every_s, done[c.name]) for c in self._chores if c.name in done
         )
 
-    def also(self, chore: Chore) -> None:
-        """One more, of a room above; before `start`."""
-        self._chores = (*self._chores, chore)
+    def also(self, *chores: Chore) -> None:
+        """More of them, of who is not known here; before `start`."""
+        self._chores = (*self._chores, *chores)
 
     async def start(self) -> None:
         """Arm the timers of machines, and begin with the chores."""
@@ -125,11 +125,9 @@ def clockwork_of(
     witnesses: Sequence[Path],
     failures: FailureFold,
     reports: ReportDesk,
-    further: Sequence[Chore] = (),
 ) -> Clockwork:
     """The clockwork of this controller; `witnesses` are files that get every head of the record,
-    `failures` those of strangers that wait to be recorded; so do refusals of `reports`; `further`
-    are chores of who has them.
+    `failures` those of strangers that wait to be recorded; so do refusals of `reports`.
     """
     chores = (
         Chore("rollouts", ROLLOUT_TICK_S, partial(rollouts.move_on, store)),
@@ -142,6 +140,5 @@ def clockwork_of(
         Chore("silent reporters", REPORTERS_S, ReportWatch(store).look),
         Chore("incidents", INCIDENTS_S, IncidentFollower(store).follow),
         Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
-        *further,
     )
     return Clockwork(bus, Staleness(store, fleet, bus), chores)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
-import sys
 from typing import Final, Self
 
 from framegate.errors import Malformed, Reason
@@ -18,7 +16,7 @@ from framegate_controller.sinks.messages import (
     SinkSetup,
     batch_message,
 )
-from framegate_host.child_process import inherited_environment, open_socket_of
+from framegate_host.child_process import Child, start_module
 
 ANSWER_S: Final = 180.0
 """For a batch: three times what a sink may take for one, as halves of it may be sent again."""
@@ -28,29 +26,14 @@ _MODULE: Final = "framegate_controller.sinks.process"
 class SinkProcess:
     """A running process of a sink."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._process, self._reader, self._writer = process, reader, writer
+    def __init__(self, child: Child) -> None:
+        self._process, self._reader, self._writer = child
 
     @classmethod
     async def spawn(cls, setup: SinkSetup) -> Self:
         """Start one. Raises OSError."""
-        ours, theirs = socket.socketpair()
-        number = theirs.fileno()
-        process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
-            [sys.executable, "-m", _MODULE, str(number)],
-            pass_fds=[number],
-            env=inherited_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=None if setup.kind == SinkKind.STDOUT else subprocess.DEVNULL,
-        )
-        theirs.close()
-        reader, writer = await open_socket_of(process, ours)
-        started = cls(process, reader, writer)
+        stdout = None if setup.kind == SinkKind.STDOUT else subprocess.DEVNULL
+        started = cls(await start_module(_MODULE, stdout=stdout))
         await started._send(setup.marshal())
         return started
 

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import subprocess
-import sys
 from typing import Final, Self
 
 from framegate_controller.joinport.messages import MAX_TO_CONTROLLER, PortCall, PortSetup
-from framegate_host.child_process import inherited_environment, open_socket_of
+from framegate_host.child_process import Child, start_module
 from framegate_proto.edge import read_record, write_record
 
 _GO_S: Final = 3.0
+_MODULE: Final = "framegate_controller.joinport.process"
 
 
 class PortProcess:
     """A running process at the join port."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._process, self._reader, self._writer = process, reader, writer
+    def __init__(self, child: Child) -> None:
+        self._process, self._reader, self._writer = child
 
     @classmethod
     async def spawn(cls, listener: socket.socket, setup: PortSetup) -> Self:
         """Start one that accepts from `listener`. Raises OSError."""
         opening = setup.marshal()
-        ours, theirs = socket.socketpair()
-        numbers = [listener.fileno(), theirs.fileno()]
-        module = "framegate_controller.joinport.process"
-        process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
-            [sys.executable, "-m", module, *map(str, numbers)],
-            pass_fds=numbers,
-            env=inherited_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        theirs.close()
-        reader, writer = await open_socket_of(process, ours)
-        write_record(writer, opening)
-        return cls(process, reader, writer)
+        child = await start_module(_MODULE, [listener.fileno()])
+        write_record(child.writer, opening)
+        return cls(child)
 
     @property
     def pid(self) -> int:
