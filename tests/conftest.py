@@ -52,6 +52,7 @@ pytest_plugins = [
     "support.mosquitto",
     "support.office",
     "support.playbooks",
+    "support.postgres",
     "support.openid",
     "support.receipts",
     "support.registrations",

@@ -15,6 +15,7 @@ from grpc import experimental  # the one use of gRPC's experimental API
 
 from framegate.wire import MAX_EVIDENCE_BYTES, MAX_FRAME_BYTES
 from framegate_agent.signing import KeyInTpm, TlsSigner
+from framegate_proto.targets import target_of
 
 warnings.filterwarnings(
     "ignore", category=experimental.ExperimentalApiWarning
@@ -38,13 +39,11 @@ _OPTIONS: Final = (
 def server_authenticated(
     address: str, server_name: str, anchors: Sequence[x509.Certificate]
 ) -> grpc.aio.Channel:
-    """A channel that proves nothing of ours; the server must chain to `anchors` and be
-    `server_name`.
+    """A channel that proves nothing of ours, to any controller of `address`; the server must chain
+    to `anchors` and be `server_name`.
     """
     credentials = grpc.ssl_channel_credentials(_pem(anchors))
-    return grpc.aio.secure_channel(
-        address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name))
-    )
+    return _channel(address, server_name, credentials)
 
 
 def with_tpm_key(
@@ -64,9 +63,15 @@ def with_tpm_key(
         root_certificates=_pem(anchors),
         certificate_chain=_pem(chain),
     )
-    return grpc.aio.secure_channel(
-        address, credentials, options=(*_OPTIONS, ("grpc.ssl_target_name_override", server_name))
-    )
+    return _channel(address, server_name, credentials)
+
+
+def _channel(
+    address: str, server_name: str, credentials: grpc.ChannelCredentials
+) -> grpc.aio.Channel:
+    target, named = target_of(address), ("grpc.ssl_target_name_override", server_name)
+    options = (*_OPTIONS, named, *target.options)
+    return grpc.aio.secure_channel(target.name, credentials, options=options)
 
 
 def _pem(certificates: Sequence[x509.Certificate]) -> bytes:

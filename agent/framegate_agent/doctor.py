@@ -28,6 +28,7 @@ from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import BUILD_MS, StateFile
 from framegate_agent.tpm.chip import AK_HANDLE, Tpm
 from framegate_host.seen_log import SeenLog
+from framegate_proto.targets import addresses_of
 
 REACH_TIMEOUT_S: Final = 3.0
 MAX_CLOCK_LAG_S: Final = 300
@@ -285,7 +286,8 @@ def _reach(file: StateFile) -> list[Finding]:
     except FramegateError as error:
         return [Finding("joined", False, error.failures[0].actual, error.failures[0].hint)]
     findings = [Finding("joined", True, f"{state.device or 'not finished'} ({state.state})")]
-    for label, address in (("join port", state.join_address), ("fleet port", state.fleet_address)):
+    ports = {"join port": state.join_address, "fleet port": state.fleet_address}
+    for label, address in [(n, a) for n, known in ports.items() for a in addresses_of(known)]:
         host, _, port = address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), REACH_TIMEOUT_S).close()

@@ -8,10 +8,12 @@ import typer
 
 from framegate_controller.commands.backups import backup, restore
 from framegate_controller.commands.certificates import line_certificate, server_certificate
+from framegate_controller.commands.controllers import add_controller
 from framegate_controller.commands.found import init
 from framegate_controller.commands.profiles import profiles
 from framegate_controller.commands.recovery import break_glass, recover_operator
 from framegate_controller.commands.run import run
+from framegate_controller.commands.store import stores
 from framegate_controller.settings import ControllerSettings
 from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
@@ -29,6 +31,8 @@ app.command()(restore)
 app.command("server-certificate")(server_certificate)
 app.command("line-certificate")(line_certificate)
 app.add_typer(profiles, name="profile")
+app.add_typer(stores, name="store")
+app.command("add-controller")(add_controller)
 app.command()(run)
 app.add_typer(config_commands(ControllerSettings), name="config")
 

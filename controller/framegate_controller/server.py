@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import secrets
 import socket
 import time
 from dataclasses import replace
@@ -23,12 +24,15 @@ from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
-from framegate_controller.clockwork.run import Chore, clockwork_of
+from framegate_controller.clockwork.controllers import look_around
+from framegate_controller.clockwork.run import Chore, Duties, clockwork_of
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
+from framegate_controller.events.shared_bus import SharedBus
 from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.fleet.join_port_restarts import RestartsRecord
 from framegate_controller.fleet.strangers import StrangersRecord
+from framegate_controller.forwarding.forwarder import DUTY as FORWARDING
 from framegate_controller.forwarding.forwarder import Forwarder
 from framegate_controller.joinport.limits import HANDSHAKE_MS
 from framegate_controller.joinport.messages import PortSetup, token_key
@@ -61,14 +65,14 @@ from framegate_controller.rpc.operator import TABLE
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.table import Operators
 from framegate_controller.settings import ControllerSettings
-from framegate_controller.store.database import now_ms, open_registry
+from framegate_controller.store.database import open_store
 from framegate_controller.store.ports import Store
-from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, MAX_FLOWS, InMemoryWaiting
+from framegate_controller.store.shared.ceremonies import OpenFlow, Waiting
 from framegate_controller.store.shared.failures import InMemoryFailures
-from framegate_controller.store.shared.limits import InMemorySignInLimits
 from framegate_controller.store.shared.looks import InMemoryLooks
 from framegate_controller.store.shared.policies import InMemoryPolicies
 from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
+from framegate_controller.store.sharing import sharing_of
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
@@ -104,8 +108,6 @@ READ_S: Final = 1.0
 """Between two looks at what is new in the record: how late its counters and findings are."""
 PLAYBOOKS_S: Final = 0.1
 """How often playbooks look whether the record grew: most of what they take to answer."""
-NAME: Final = "controller-1"
-"""What this controller calls itself in challenges."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""
 
@@ -120,7 +122,8 @@ class ServerPair(NamedTuple):
 class Controller:
     """A controller of a fleet that was founded.
 
-    `start` binds both ports; `join_address` and `fleet_address` are then what tickets say.
+    `start` binds both ports; `join_address` and `fleet_address` are then what tickets say, beside
+    those of other controllers.
     """
 
     def __init__(self, settings: ControllerSettings) -> None:
@@ -131,18 +134,25 @@ class Controller:
         if keys.is_dir():  # without one, what follows says how it is made
             closed_folder(keys)
         ring = FolderKeyRing(load_fleet(keys, settings.passphrase_file))
-        self.store = open_registry(settings.state / "registry.db")
+        self.store = open_store(settings.store_at)
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)
-        self.fleet = Fleet(ring=ring, timing=settings.timing, clock=now_ms, controller=NAME)
-        self.policies, limits = InMemoryPolicies(), InMemorySignInLimits()
+        self.fleet = Fleet(
+            ring=ring, timing=settings.timing, clock=self.store.clock, controller=settings.name
+        )
+        self.policies = InMemoryPolicies()
         share = InMemoryDeviceQuota(settings.timing, settings.attest_limit)
-        self.verifier = Verifier(self.store, self.fleet, state=VerifierState(devices=share))
-        self.bus = InMemoryBus(self.store, self.fleet)
+        shared = self._sharing = sharing_of(self.store, settings.name)
+        remembered = VerifierState(devices=share, tries=shared.tickets, spent=shared.spent)
+        self.verifier = Verifier(self.store, self.fleet, state=remembered)
+        here = InMemoryBus(self.store, self.fleet)
+        self.bus = SharedBus(here, shared.peers, f"{settings.name}:{secrets.token_hex(8)}")
+        duties = Duties(self.store, shared.peers)
         failures = InMemoryFailures()
         self.reports = ReportDesk(self.store, self.fleet, InMemoryFailures())
         counts = EventCounts(self.store)
         self.clockwork = clockwork_of(
+            duties,
             self.store,
             self.fleet,
             self.bus,
@@ -152,9 +162,10 @@ class Controller:
         )
         self.clockwork.also(
             Chore("counts of the record", READ_S, counts.read),
-            Chore("behaviour", READ_S, BehaviourRecord(self.store, settings.sites).read),
+            duties.chore("behaviour", READ_S, lambda s: BehaviourRecord(s, settings.sites).read),
         )
-        self.forwarder = Forwarder(self.store, self.fleet.name, settings.state)
+        self._duties = duties
+        self.forwarder = Forwarder(self.store, self.fleet.name, settings.state, shared.peers)
         self.metrics = ControllerMetrics(
             store=self.store,
             fleet=self.fleet,
@@ -169,31 +180,31 @@ class Controller:
         self.sign_in = SignIn(
             self.store,
             self.fleet,
-            limits,
-            InMemoryWaiting(MAX_CEREMONIES),
-            _provider(settings),
+            shared.sign_in,
+            shared.ceremonies,
+            _provider(settings, shared.flows),
             failures,
         )
         self.people = PeopleDesk(
             authority=Authority(self.fleet, self.policies, InMemoryLooks()),
             sign_in=self.sign_in,
             policies=self.policies,
-            limits=limits,
+            limits=shared.sign_in,
         )
         self._server: grpc.aio.Server | None = None
         self.join_port: JoinPort | None = None
         self.front: FleetFront | None = None
-        self.inner_port = 0
+        self.inner_port, self._own = 0, Addresses()
 
     @property
     def join_address(self) -> str:
         """Where machines join and people sign in; empty before `start`."""
-        return self.fleet.addresses.join
+        return self._own.join
 
     @property
     def fleet_address(self) -> str:
         """Where machines attest and operators call; empty before `start`."""
-        return self.fleet.addresses.fleet
+        return self._own.fleet
 
     async def start(self) -> None:
         """Open both ports. Raises Unavailable where one is taken, or where this host allows too
@@ -207,10 +218,15 @@ class Controller:
         fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         self.inner_port = _bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
         listener = await _listen(at.host, at.join_port)
-        addresses = Addresses(
+        self._own = Addresses(
             join=f"{at.advertised}:{listener.getsockname()[1]}",
             fleet=f"{at.advertised}:{fleet_listener.getsockname()[1]}",
             server_name=f"controller.{self.fleet.name}.framegate",
+        )
+        addresses = replace(
+            self._own,
+            join=",".join((self._own.join, *at.also_joins())),
+            fleet=",".join((self._own.fleet, *at.also_fleets())),
         )
         self.fleet = replace(self.fleet, addresses=addresses)
         desk = Desk(self.store, self.fleet, self.people, self.bus)
@@ -218,7 +234,16 @@ class Controller:
         rpc.add_FleetServicer_to_server(machines, fleet)
         rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
         self._health.add_to(fleet)
-        self.clockwork.also(Chore("playbooks", PLAYBOOKS_S, Engine(desk).look))
+        self.clockwork.also(
+            self._duties.chore(
+                "playbooks",
+                PLAYBOOKS_S,
+                lambda s: Engine(Desk(s, self.fleet, self.people, self.bus)).look,
+            )
+        )
+        ears, owed = self.bus.start(), self.clockwork.duties | {FORWARDING}
+        await asyncio.to_thread(self._sharing.peers.start, owed, ears)
+        await asyncio.to_thread(look_around, self.store, self.fleet)
         await asyncio.to_thread(self.sign_in.restore)
         await self.clockwork.start()
         await self.forwarder.start()
@@ -242,6 +267,8 @@ class Controller:
             await self._server.stop(grace_s)
         if self.front is not None:
             await self.front.stop()
+        await asyncio.to_thread(self._sharing.peers.stop)
+        await self.bus.stop()
         await asyncio.to_thread(self.metrics.traces.close)
         await asyncio.to_thread(self.store.close)
 
@@ -289,7 +316,7 @@ def _require_founded(store: Store) -> None:
             raise Refused.of(Reason.POLICY_INVALID, "an access policy in force", "none", hint)
 
 
-def _provider(settings: ControllerSettings) -> OidcProvider | None:
+def _provider(settings: ControllerSettings, flows: Waiting[OpenFlow]) -> OidcProvider | None:
     """Raises Unavailable where the client's secret cannot be read."""
     if not settings.oidc_issuer:
         return None
@@ -301,7 +328,7 @@ def _provider(settings: ControllerSettings) -> OidcProvider | None:
         raise Unavailable.of(Reason.USAGE, f"a client's secret in {file}", seen) from error
     issuer, client = settings.oidc_issuer, settings.oidc_client_id
     provider = OidcSettings(issuer, client, secret, settings.oidc_ca, settings.oidc_device_code)
-    return OidcProvider(provider, InMemoryWaiting(MAX_FLOWS))
+    return OidcProvider(provider, flows)
 
 
 async def _listen(host: str, port: int) -> socket.socket:

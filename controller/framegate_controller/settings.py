@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 from framegate.behaviour.deed import Sites, parse_sites
 from framegate.errors import Failure, Reason
+from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.timing import (
     DEFAULT_INTERVAL_MS,
     MAX_INTERVAL_MS,
@@ -30,6 +31,11 @@ MAX_ATTEST_LIMIT: Final = 60_000
 SITE: Final = Form(
     "NAME=NETWORK", r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?=[0-9A-Fa-f:.]+(/[0-9]{1,3})?"
 )
+POSTGRES: Final = Form("postgresql://USER@HOST/DATABASE", r"postgresql://\S+")
+NAME: Final = Form("a name", r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+PEER: Final = Form(
+    "HOST:JOINPORT:FLEETPORT", r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+):[0-9]{1,5}:[0-9]{1,5}"
+)
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - asked about, not bound
 
 
@@ -38,10 +44,36 @@ class ControllerSettings(Settings):
     """Where a controller keeps its state, where it listens, and whom it asks about people."""
 
     PROGRAM: ClassVar[str] = "controller"
+    KEPT: ClassVar[tuple[str, ...]] = ("store", "store_password_file")
+    """Where the registry of this folder is, as `init`, `restore` or `store move` was told."""
 
     state: Annotated[Path, Setting("Folder of the controller's keys and registry.")] = Path(
         "/var/lib/framegate-controller"
     )
+    store: Annotated[
+        str,
+        Setting(
+            "Where the registry is: postgresql://USER@HOST/DATABASE, which several controllers may "
+            "share; default: a file in the folder.",
+            form=POSTGRES,
+            example="postgresql://framegate@db.example.net/framegate?sslmode=verify-full",
+            instead="--store-password-file FILE",
+        ),
+    ] = ""
+    store_password_file: Annotated[
+        Path | None,
+        Setting(
+            "The password of that database, where it asks for one.",
+            there="file",
+            example=Path("/etc/framegate/store-password"),
+        ),
+    ] = None
+    name: Annotated[
+        str,
+        Setting(
+            "What this controller calls itself; of several on one store each its own.", form=NAME
+        ),
+    ] = "controller-1"
     host: Annotated[str, Setting("Address to listen on.")] = "127.0.0.1"
     advertise: Annotated[
         str, Setting("Host that tickets name; default: --host.", example="controller.example.net")
@@ -56,6 +88,15 @@ class ControllerSettings(Settings):
             "Where machines attest and operators call; 0: any free one.", least=0, most=MAX_PORT
         ),
     ] = 7444
+    peer: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Another controller of this store, as HOST:JOINPORT:FLEETPORT; tickets and sign-ins "
+            "name it too.",
+            form=PEER,
+            example=("controller-2.example.net:7443:7444",),
+        ),
+    ] = ()
     attest_interval: Annotated[
         float,
         Setting(
@@ -143,6 +184,9 @@ class ControllerSettings(Settings):
         """An address that cameras reach; a provider and what we are there; who reads metrics."""
         yield from metrics_problems(self, self.metrics, self.metrics_tls)
         yield from traces_problems(self, self.traces)
+        if self.store_password_file and not self.store:
+            yield self.beside("store", "--store-password-file")
+        yield from address_problems(self.store)
         try:
             _ = self.sites
         except ValueError as error:
@@ -151,6 +195,8 @@ class ControllerSettings(Settings):
         if self.host in _EVERYWHERE and not self.advertise:
             hint = "name the address that cameras reach"
             yield self.beside("advertise", f"--host {self.host}", hint)
+        if self.peer and not self.store:
+            yield self.beside("store", "--peer")
         if self.oidc_issuer and not self.oidc_client_id:
             yield self.beside("oidc_client_id", "--oidc-issuer")
         if not self.oidc_issuer and (
@@ -162,6 +208,11 @@ class ControllerSettings(Settings):
             yield self.beside("oidc_issuer", "settings of a provider")
 
     @property
+    def store_at(self) -> StoreAt:
+        """Where the registry is."""
+        return StoreAt(self.state, self.store, self.store_password_file)
+
+    @property
     def sites(self) -> Sites:
         """Which networks are of which site. Raises ValueError."""
         return parse_sites(self.site)
@@ -170,6 +221,14 @@ class ControllerSettings(Settings):
     def advertised(self) -> str:
         """The host that tickets name."""
         return self.advertise or self.host
+
+    def also_joins(self) -> list[str]:
+        """Join ports of the other controllers."""
+        return [f"{host}:{join}" for host, join, _ in (b.rsplit(":", 2) for b in self.peer)]
+
+    def also_fleets(self) -> list[str]:
+        """Their fleet ports."""
+        return [f"{host}:{fleet}" for host, _, fleet in (b.rsplit(":", 2) for b in self.peer)]
 
     @property
     def timing(self) -> Timing:

@@ -23,6 +23,7 @@ from framegate_operator.options import WRITE
 from framegate_operator.output import notice
 from framegate_proto.asked import content_of
 from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY, from_rpc_error
+from framegate_proto.targets import target_of
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -62,11 +63,13 @@ def load_context(path: Path | None) -> OperatorContext:
 def sign_in_stub(context: OperatorContext) -> Iterator[Any]:
     """A stub of the controller's sign-in service, for somebody without a session."""
     credentials = grpc.ssl_channel_credentials(context.root)
+    target = target_of(context.join_address)
     options = (
+        *target.options,
         ("grpc.ssl_target_name_override", context.server_name),
         ("grpc.enable_http_proxy", 0),
     )
-    with grpc.secure_channel(context.join_address, credentials, options=options) as channel:
+    with grpc.secure_channel(target.name, credentials, options=options) as channel:
         yield Calls(lambda: rpc.SignInStub(channel))
 
 
@@ -206,12 +209,14 @@ def _channel(
     context: OperatorContext, address: str, server_name: str, anchors: bytes
 ) -> Iterator[grpc.Channel]:
     credentials = grpc.ssl_channel_credentials(anchors, context.key, context.certificate)
+    target = target_of(address)
     options = (
+        *target.options,
         ("grpc.ssl_target_name_override", server_name),
         ("grpc.max_receive_message_length", 64 * 1024 * 1024),
         ("grpc.enable_http_proxy", 0),
     )
-    with grpc.secure_channel(address, credentials, options=options) as channel:
+    with grpc.secure_channel(target.name, credentials, options=options) as channel:
         yield channel
 
 

@@ -59,7 +59,13 @@ CONTROLLER: Final = Program(
     "framegate-controller",
     "framegate_controller.main",
     "controller",
-    {"tpm2_pytss": "tpm", "pkcs11": "pkcs11", "confluent_kafka": "kafka", **_TRACES},
+    {
+        "tpm2_pytss": "tpm",
+        "pkcs11": "pkcs11",
+        "confluent_kafka": "kafka",
+        "psycopg": "postgres",
+        **_TRACES,
+    },
 )
 AGENT: Final = Program("framegate-agent", "framegate_agent.main", "agent", _TRACES)
 GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway", _TRACES)

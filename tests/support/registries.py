@@ -12,6 +12,7 @@ from framegate.record.verify import LogAnchor
 from framegate.signed.receipt import Checkpoint
 from framegate_controller.ca.open import load_fleet
 from framegate_controller.record.ledger import checkpoint, position
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.restoration.backup import Source, take_backup
 from framegate_controller.restoration.restore import (
     Ask,
@@ -68,7 +69,7 @@ class Registry:
         return self.change(lambda tx: position(tx, checkpoint(tx, self.keys), size, restored))
 
     def backup(self, out: Path) -> Path:
-        take_backup(Source(state=self.folder, passphrase_file=None), out)
+        take_backup(Source(at=StoreAt(self.folder), passphrase_file=None), out)
         return out
 
     @property
@@ -84,7 +85,8 @@ class Registry:
         shutil.copytree(copy, self.folder)
 
     def ask(self, *seen: Path, **more) -> Ask:
-        given = {"state": self.folder, "passphrase_file": None, "root": None, **more}
+        state = more.pop("state", self.folder)
+        given = {"at": StoreAt(state), "passphrase_file": None, "root": None, **more}
         return Ask(seen=seen, act=Act(actor="host.anna"), **given)
 
     def made_good(self, *seen: Path) -> Restored:

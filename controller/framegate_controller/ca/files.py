@@ -35,10 +35,14 @@ class FileKeys:
                 Reason.CONFLICT, f"no key {label}", "one", "keys are never overwritten"
             )
         key = ec.generate_private_key(ec.SECP256R1())
+        self.keep(label, key)
+        return key
+
+    def keep(self, label: str, key: ec.EllipticCurvePrivateKey) -> None:
+        """Write a key that comes from elsewhere."""
         encryption = serialization.BestAvailableEncryption(self._passphrase)
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        write_private(path, key.private_bytes(pem, pkcs8, encryption))
-        return key
+        write_private(self._path(label), key.private_bytes(pem, pkcs8, encryption))
 
     def load(self, label: str) -> ec.EllipticCurvePrivateKey:
         """See `KeyStore`.

@@ -41,6 +41,14 @@ class FolderKeyRing:
             self._keys = reread(self._keys)
             return self._keys
 
+    def meet(self, beside: tuple[x509.Certificate, ...]) -> bool:
+        """See `KeyRing.meet`."""
+        with self._lock:
+            changed = set(beside) != set(self._keys.beside)
+            if changed:
+                self._keys = replace(self._keys, beside=beside)
+            return changed
+
 
 def reread(keys: FleetKeys) -> FleetKeys:
     """`keys` as they lie in their folder now; the same value where nothing changed.

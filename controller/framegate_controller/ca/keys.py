@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from framegate.identity.certificates import Purpose
+from framegate.identity.certificates import Purpose, common_name
 from framegate.machines.ca import GenerationState
 
 ISSUING: Final = MappingProxyType(
@@ -103,9 +103,10 @@ class Generation:
 class FleetKeys:
     """All keys of a fleet at one moment: `root`, issuing CAs and signing keys by label.
 
-    `coming` are CAs that sign nothing yet, `gone` those that sign no more; everybody knows them all
-    the same. `factor_key` (32 bytes) seals operators' second factors. `key_store` holds the CAs'
-    private keys, `folder` their certificates.
+    `coming` are CAs that sign nothing yet, `gone` those that sign no more, `beside` those of other
+    controllers under the same root; everybody knows them all the same. `factor_key` (32 bytes)
+    seals operators' second factors. `key_store` holds the CAs' private keys, `folder` their
+    certificates.
     """
 
     fleet: str
@@ -117,13 +118,21 @@ class FleetKeys:
     folder: Path
     coming: Mapping[str, SigningKey] = field(default_factory=lambda: MappingProxyType({}))
     gone: tuple[Generation, ...] = ()
+    beside: tuple[x509.Certificate, ...] = ()
 
     @property
-    def intermediates(self) -> tuple[x509.Certificate, ...]:
-        """The issuing CAs' certificates: present, coming, and gone ones that may still be shown."""
+    def own(self) -> tuple[x509.Certificate, ...]:
+        """This controller's issuing CAs' certificates: present, coming, and gone ones that may
+        still be shown.
+        """
         present = [k.certificate for k in self.issuing.values()]
         coming = [k.certificate for k in self.coming.values()]
         return (*present, *coming, *(g.certificate for g in self.gone))
+
+    @property
+    def intermediates(self) -> tuple[x509.Certificate, ...]:
+        """The same of every controller of the fleet."""
+        return (*self.own, *(c for c in self.beside if c not in self.own))
 
     @property
     def authorities(self) -> list[bytes]:
@@ -148,9 +157,11 @@ class FleetKeys:
 
     def generations_pem(self, *labels: str) -> bytes:
         """The same of several CAs as one PEM bundle, which a TLS server trusts for its clients."""
-        pem = serialization.Encoding.PEM
+        names = {f"{self.fleet} {label}" for label in labels}
         return b"".join(
-            g.certificate.public_bytes(pem) for label in labels for g in self.generations(label)
+            certificate.public_bytes(serialization.Encoding.PEM)
+            for certificate in self.intermediates
+            if common_name(certificate) in names
         )
 
 
@@ -169,4 +180,9 @@ class KeyRing(Protocol):
 
         Whoever changed them in a transaction MUST call this only once it is committed
         (`Transaction.when_committed`).
+        """
+
+    def meet(self, beside: tuple[x509.Certificate, ...]) -> bool:
+        """From here on these are the issuing CAs of the fleet's other controllers; whether they
+        were others before. That the root signed each, the caller MUST establish.
         """

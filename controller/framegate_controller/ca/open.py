@@ -80,6 +80,34 @@ def found_fleet(
     return load_fleet(folder, passphrase_file)
 
 
+def found_beside(keys: FleetKeys, folder: Path, passphrase_file: Path | None = None) -> None:
+    """Make the keys of another controller of the fleet in `folder`, encrypted with a passphrase of
+    their own: issuing CAs of its own under the same root; root and signing keys as they are here.
+
+    Raises Refused where a fleet is there, or where the CAs' keys are not in files: what a token
+    holds it does not give away.
+    """
+    if (folder / "root.pem").exists():
+        raise Refused.of(Reason.CONFLICT, f"no fleet in {folder}", "a root key", "name another")
+    if (keys.folder / "held").read_text().strip():
+        wanted = "CA keys in encrypted files, which can be copied"
+        raise Refused.of(Reason.USAGE, wanted, keys.key_store.place)
+    here = FileKeys(keys.folder, read_passphrase(keys.folder, passphrase_file))
+    state_folder(folder)
+    there = FileKeys(folder, read_passphrase(folder, None, make=True))
+    there.keep(_FACTORS, here.load(_FACTORS))
+    for label, known in {"root": keys.root, **keys.signing}.items():
+        there.keep(label, known.key)
+        write_private(folder / f"{label}.pem", known.pem)
+    now = datetime.now(UTC)
+    for label in ISSUING:
+        key = there.make(label)
+        own = SigningKey(key, issue_ca(keys.root, keys.fleet, label, key.public_key(), now))
+        write_private(folder / f"{label}.pem", own.pem)
+    write_private(folder / "held", b"")
+    write_private(folder / "fleet", keys.fleet.encode())
+
+
 def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
     """The fleet's keys in `folder`.
 

@@ -27,6 +27,10 @@ from framegate_host.witness_file import write_head
 log = logging.getLogger(__name__)
 COLLECT_AT_ONCE: Final = 64
 """Rows of each kind in one transaction: some megabytes, in some milliseconds."""
+SPENT_MS: Final = 600_000
+"""Spent challenges stay so much longer than they are good: a database that is replaced by its copy
+on another machine may have another clock.
+"""
 HEADS_WHOLE_MS: Final = 86_400_000
 HEAD_EVERY_MS: Final = 3_600_000
 """Heads of the record are kept whole for a day, then one an hour."""
@@ -86,9 +90,11 @@ def forget_unused_evidence(store: Store) -> tuple[Notice, ...]:
 
 
 def forget_spent_challenges(store: Store) -> tuple[Notice, ...]:
-    """Forget answered challenges whose time is over: their state opens nothing any more."""
+    """Forget answered challenges whose time was over long ago: their state opens nothing any more,
+    at no controller, whatever its clock says.
+    """
     with store.writing() as tx:
-        tx.challenges.forget(tx.now_ms)
+        tx.challenges.forget(tx.now_ms - SPENT_MS)
     return ()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from framegate_controller.clockwork import rollouts, rotation
+from framegate_controller.clockwork.controllers import look_around
 from framegate_controller.clockwork.housekeeping import (
     HeadKeeper,
     forget_spent_challenges,
@@ -27,6 +28,7 @@ from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.store.ports import Store
+from framegate_controller.store.shared.duties import Duty, Peers
 from framegate_controller.store.shared.failures import FailureFold
 
 log = logging.getLogger(__name__)
@@ -45,13 +47,38 @@ END_S: Final = 5.0
 """How long the end waits for a chore: longer than any takes, unless a disk is away."""
 
 
+Work = Callable[[], tuple[Notice, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do every so many seconds: blocking `work`, which gives what is to be told."""
+    """Something to do every so many seconds: blocking `work`, which gives what is to be told. A
+    `duty` is done by one controller of several at a time.
+    """
 
     name: str
     every_s: float
-    work: Callable[[], tuple[Notice, ...]]
+    work: Work
+    duty: bool = False
+
+
+class Duties:
+    """Makes chores of what a fleet needs once, on a store in which only its owner writes."""
+
+    def __init__(self, store: Store, peers: Peers) -> None:
+        self._store, self._peers = store, peers
+
+    def chore(self, name: str, every_s: float, make: Callable[[Store], Work]) -> Chore:
+        """A chore of whichever controller has the duty `name`; `make` makes who does it, anew each
+        time that it comes here.
+        """
+        duty = Duty(self._store, self._peers, name, make)
+        return Chore(name, every_s, partial(_done_here, duty), duty=True)
+
+
+def _done_here(duty: Duty[Work]) -> tuple[Notice, ...]:
+    work = duty.worker()
+    return work() if work is not None else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +109,11 @@ class Clockwork:
         return tuple(
             Progress(c.name, c.every_s, done[c.name]) for c in self._chores if c.name in done
         )
+
+    @property
+    def duties(self) -> frozenset[str]:
+        """Names of the chores that one controller of several does."""
+        return frozenset(c.name for c in self._chores if c.duty)
 
     def also(self, *chores: Chore) -> None:
         """More of them, of who is not known here; before `start`."""
@@ -119,6 +151,7 @@ class Clockwork:
 
 
 def clockwork_of(
+    duties: Duties,
     store: Store,
     fleet: Fleet,
     bus: Bus,
@@ -129,16 +162,21 @@ def clockwork_of(
     """The clockwork of this controller; `witnesses` are files that get every head of the record,
     `failures` those of strangers that wait to be recorded; so do refusals of `reports`.
     """
+
+    def of(work: Callable[[Store], tuple[Notice, ...]]) -> Callable[[Store], Work]:
+        return lambda theirs: partial(work, theirs)
+
     chores = (
-        Chore("rollouts", ROLLOUT_TICK_S, partial(rollouts.move_on, store)),
+        duties.chore("rollouts", ROLLOUT_TICK_S, of(rollouts.move_on)),
         Chore("rotations", HOUSEKEEPING_S, partial(rotation.move_on, store, fleet)),
-        Chore("what is over", HOUSEKEEPING_S, partial(say_what_is_over, store)),
-        Chore("spent challenges", FORGET_S, partial(forget_spent_challenges, store)),
-        Chore("unused evidence", COLLECT_S, partial(forget_unused_evidence, store)),
+        Chore("other controllers", HOUSEKEEPING_S, partial(look_around, store, fleet)),
+        duties.chore("what is over", HOUSEKEEPING_S, of(say_what_is_over)),
+        duties.chore("spent challenges", FORGET_S, of(forget_spent_challenges)),
+        duties.chore("unused evidence", COLLECT_S, of(forget_unused_evidence)),
         Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
         Chore("refused reports", HOUSEKEEPING_S, reports.tell_counted),
-        Chore("silent reporters", REPORTERS_S, ReportWatch(store).look),
-        Chore("incidents", INCIDENTS_S, IncidentFollower(store).follow),
+        duties.chore("silent reporters", REPORTERS_S, lambda s: ReportWatch(s).look),
+        duties.chore("incidents", INCIDENTS_S, lambda s: IncidentFollower(s).follow),
         Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
     )
     return Clockwork(bus, Staleness(store, fleet, bus), chores)

@@ -105,16 +105,38 @@ class Staleness:
     ) -> None:
         self._store, self._fleet, self._bus = store, fleet, bus
         self.timers = timers(self.late)
+        self._arming: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Arm the timers of machines that were trusted when the last controller stopped."""
-        self._bus.follow(self.heard)
+        self._bus.follow(self.heard, self.missed)
+        await self._arm_all()
+
+    def missed(self) -> None:
+        """Machines may have become trusted of which nothing was heard."""
+        task = asyncio.get_running_loop().create_task(self._arm_again())
+        self._arming.add(task)
+        task.add_done_callback(self._arming.discard)
+
+    async def _arm_again(self) -> None:
+        while True:
+            try:
+                await self._arm_all()
+            except Exception:
+                log.exception("which machines are trusted is not known")
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
+
+    async def _arm_all(self) -> None:
         for device, result_ms in await asyncio.to_thread(self._trusted):
             self.arm(device, result_ms)
 
     def stop(self) -> None:
         """Look at nothing more."""
         self.timers.stop()
+        for task in self._arming:
+            task.cancel()
 
     def heard(self, trust: DeviceTrust) -> None:
         """A machine changed: where it is trusted, its time runs from its last result."""

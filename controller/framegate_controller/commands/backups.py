@@ -17,7 +17,14 @@ from framegate.identity.certificates import UNREADABLE, from_ms
 from framegate.record.entry import Act
 from framegate.record.fleet_events import RegistryBackedUp
 from framegate.signed.backup import BackupManifest
-from framegate_controller.commands.options import at_the_host, close_state, errors, registry_in
+from framegate_controller.commands.options import (
+    at_the_host,
+    close_state,
+    errors,
+    keep_address,
+    registry_at,
+)
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.restoration.backup import Source, take_backup
 from framegate_controller.restoration.restore import (
     Ask,
@@ -38,6 +45,8 @@ def backup(
         Path, typer.Option(help="The file to write, best on another disk; it must not exist.")
     ],
     state: Path,
+    store: str,
+    store_password_file: Path | None,
     passphrase_file: Path | None,
     output: Output = "table",
 ) -> None:
@@ -46,9 +55,10 @@ def backup(
     Keys are in it as they are in their folder, encrypted; the passphrase is not: keep it elsewhere.
     """
     with errors():
-        with registry_in(state) as store, at_the_host(store) as tx:
+        at = StoreAt(state, store, store_password_file)
+        with registry_at(at) as registry, at_the_host(registry) as tx:
             tx.record(RegistryBackedUp(file=out.name))
-        manifest = take_backup(Source(state=state, passphrase_file=passphrase_file), out)
+        manifest = take_backup(Source(at=at, passphrase_file=passphrase_file), out)
         if output == "json":
             show_json({**asdict(manifest), "files": len(manifest.files), "file": str(out)})
             return
@@ -75,8 +85,10 @@ def _tell_backup(out: Path, manifest: BackupManifest, passphrase: Path) -> None:
 
 
 @with_settings(ControllerSettings)
-def restore(
+def restore(  # noqa: PLR0913 - a command's options
     state: Path,
+    store: str,
+    store_password_file: Path | None,
     passphrase_file: Path | None,
     witness: tuple[Path, ...],
     archive: Annotated[
@@ -113,7 +125,7 @@ def restore(
         close_state(state)
         own = state / "log-heads"
         ask = Ask(
-            state=state,
+            at=StoreAt(state, store, store_password_file),
             passphrase_file=passphrase_file,
             seen=(*(seen or ()), *(path for path in witness if path.exists())),
             own=(own,) if archive is None and own.exists() else (),
@@ -121,6 +133,7 @@ def restore(
             act=Act(actor=f"host.{getpass.getuser()}"),
         )
         restored = restore_backup(archive, ask) if archive else restore_in_place(ask)
+        keep_address(ask.at)
         if output == "json":
             show_json(_as_json(restored))
         else:

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.identity.names import parse_name
 from framegate.identity.pem import private_pem
 from framegate_controller.ca.issue import issue_line, issue_server
-from framegate_controller.ca.open import load_fleet
-from framegate_controller.commands.options import errors, keys_folder
+from framegate_controller.commands.options import errors, known_keys
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
 from framegate_host.private_files import private_folder, write_private, write_public
@@ -27,11 +27,13 @@ def server_certificate(
     name: Annotated[str, typer.Argument(help="Name of the server, for instance: broker")],
     out: Out,
     state: Path,
+    store: str,
+    store_password_file: Path | None,
     passphrase_file: Path | None,
 ) -> None:
     """Issue a server certificate, for instance for the MQTT broker."""
     with errors():
-        keys = load_fleet(keys_folder(state), passphrase_file)
+        keys = known_keys(StoreAt(state, store, store_password_file), passphrase_file)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_server(keys, parse_name(name), key.public_key())
         private_folder(out)
@@ -49,13 +51,15 @@ def line_certificate(
     line: Annotated[str, typer.Argument(help="Name of the line; its PLC bridge is NAME-plc.")],
     out: Out,
     state: Path,
+    store: str,
+    store_password_file: Path | None,
     passphrase_file: Path | None,
 ) -> None:
     """Issue the certificate of a line adapter (framegate-line), or of a line's PLC bridge,
     which is called NAME-plc on the broker.
     """
     with errors():
-        keys = load_fleet(keys_folder(state), passphrase_file)
+        keys = known_keys(StoreAt(state, store, store_password_file), passphrase_file)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_line(keys, parse_name(line, "line"), key.public_key())
         private_folder(out)

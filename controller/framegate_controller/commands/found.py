@@ -18,13 +18,16 @@ from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.commands.options import (
     errors,
+    keep_address,
     keys_folder,
-    registry_in,
+    registry_at,
 )
 from framegate_controller.people.factors import hash_password
 from framegate_controller.people.policies import found_policy
 from framegate_controller.people.signin import found_operator
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
+from framegate_controller.store.ports import Store
 from framegate_host.console import OutputFormat, show_json, talk
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import private_folder, require_place, state_folder, write_private
@@ -35,6 +38,8 @@ from framegate_host.sign_in_prompts import ask_password, show_authenticator, sho
 @with_settings(ControllerSettings)
 def init(  # noqa: PLR0913 - a command's options
     state: Path,
+    store: str,
+    store_password_file: Path | None,
     passphrase_file: Path | None,
     fleet: Annotated[str, typer.Option(help="Name of the fleet.")] = "plant",
     operator: Annotated[
@@ -80,8 +85,13 @@ def init(  # noqa: PLR0913 - a command's options
             private_folder(context.parent)
             require_place(context)
         state_folder(state)
+        at = StoreAt(state, store, store_password_file)
+        if at.shared:  # before anything is made: it may be another fleet's
+            with registry_at(at) as registry:
+                _require_unfounded(registry, at)
         keys = found_fleet(keys_folder(state), fleet, ca_keys, passphrase_file)
-        uri, codes = found_registry(state, keys, name, password)
+        uri, codes = found_registry(at, keys, name, password)
+        keep_address(at)
         path = context or state / "context.json"
         private_folder(path.parent)
         server, root = f"controller.{fleet}.framegate", keys.root.pem.decode()
@@ -109,11 +119,19 @@ def init(  # noqa: PLR0913 - a command's options
         )
 
 
-def found_registry(state: Path, keys: FleetKeys, name: str, password: str) -> tuple[str, list[str]]:
+def found_registry(at: StoreAt, keys: FleetKeys, name: str, password: str) -> tuple[str, list[str]]:
     """The registry's first transaction: the default policy, and the first operator.
 
     What their authenticator app takes, and their recovery codes.
     """
-    with registry_in(state) as store, store.writing() as tx:
+    with registry_at(at) as registry, registry.writing() as tx:
         found_policy(tx, keys)
         return found_operator(tx, keys, name, password)
+
+
+def _require_unfounded(registry: Store, at: StoreAt) -> None:
+    """That no fleet is in the registry: a database may be another's."""
+    with registry.reading() as tx:
+        if tx.policies.current() is not None:
+            hint = "name another database, or keep this fleet"
+            raise Refused.of(Reason.CONFLICT, f"no fleet in {at}", "one", hint)

@@ -18,9 +18,10 @@ from framegate_controller.commands.options import (
     at_the_host,
     errors,
     keys_folder,
-    registry_in,
+    registry_at,
 )
 from framegate_controller.fleet.profiles import add_profile
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
 from framegate_host.private_files import require_place, write_private
@@ -34,6 +35,8 @@ profiles = typer.Typer(no_args_is_help=True, help="Firmware profiles.")
 def profile_add(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     state: Path,
+    store: str,
+    store_password_file: Path | None,
     passphrase_file: Path | None,
     allowlist: Annotated[
         list[Path] | None,
@@ -47,7 +50,8 @@ def profile_add(
     """Sign a firmware profile with the controller's own key and put it in force."""
     with errors():
         keys = load_fleet(keys_folder(state), passphrase_file)
-        with registry_in(state) as store, at_the_host(store) as tx:
+        at = StoreAt(state, store, store_password_file)
+        with registry_at(at) as registry, at_the_host(registry) as tx:
             for each in allowlist or ():
                 tx.evidence.add_allowlist(each.read_bytes(), tx.now_ms)
             profile = add_profile(tx, keys, file.read_bytes())
@@ -61,13 +65,16 @@ def profile_add(
 def profile_allowlist(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False)],
     state: Path,
+    store: str,
+    store_password_file: Path | None,
 ) -> None:
     """Put IMA allowlists into the store, before a profile that names them; large ones do not fit
     through the operators' port.
     """
-    with errors(), registry_in(state) as store:
+    at = StoreAt(state, store, store_password_file)
+    with errors(), registry_at(at) as registry:
         for file in files:
-            with at_the_host(store) as tx:
+            with at_the_host(registry) as tx:
                 allowlist = tx.evidence.add_allowlist(file.read_bytes(), tx.now_ms)
             talk.print(f"sha256:{allowlist.digest.hex()}: {allowlist.size} files")
 

@@ -13,10 +13,11 @@ from framegate_controller.commands.options import (
     at_the_host,
     errors,
     keys_folder,
-    registry_in,
+    registry_at,
 )
 from framegate_controller.people.operators import quorum, reset_factors
 from framegate_controller.people.signin import seal_break_glass
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
 from framegate_host.console import talk
 from framegate_host.private_files import require_place, write_private
@@ -33,6 +34,8 @@ def break_glass(
         ),
     ],
     state: Path,
+    store: str,
+    store_password_file: Path | None,
     passphrase_file: Path | None,
 ) -> None:
     """Seal a credential for the day when nobody else can sign in or approve: admin and security
@@ -45,7 +48,8 @@ def break_glass(
         load_fleet(
             keys_folder(state), passphrase_file
         )  # whoever cannot open the fleet's keys seals nothing
-        with registry_in(state) as store, at_the_host(store) as tx:
+        at = StoreAt(state, store, store_password_file)
+        with registry_at(at) as registry, at_the_host(registry) as tx:
             code = seal_break_glass(tx)
         write_private(out, code.encode() + b"\n")
         talk.print(
@@ -58,12 +62,15 @@ def break_glass(
 def recover_operator(
     name: Annotated[str, typer.Argument(help="The operator's name.")],
     state: Path,
+    store: str,
+    store_password_file: Path | None,
 ) -> None:
     """A new enrolment code for an operator who lost every factor, while nobody else can help.
     Works only as long as the quorum is one; else use break-glass.
     """
     with errors():
-        with registry_in(state) as store, at_the_host(store) as tx:
+        at = StoreAt(state, store, store_password_file)
+        with registry_at(at) as registry, at_the_host(registry) as tx:
             people = quorum(tx)
             if people > 1:
                 wanted = "a fleet whose decisions take one person"

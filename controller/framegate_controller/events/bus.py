@@ -108,8 +108,10 @@ class Bus(Protocol):
     def feed(self, zone: str) -> AbstractContextManager[Feed]:
         """What gateways of this zone are told from now on."""
 
-    def follow(self, follower: Follower) -> None:
-        """Call `follower`, on the event loop, with every machine that changed."""
+    def follow(self, follower: Follower, missed: Callable[[], None]) -> None:
+        """Call `follower`, on the event loop, with every machine that changed; `missed` where some
+        may have been left out.
+        """
 
     @property
     def listening(self) -> Listening:
@@ -161,13 +163,14 @@ class _Listeners(Generic[M]):
 
 
 class InMemoryBus:
-    """The bus of a fleet with one controller: what it committed, for whoever listens at it."""
+    """The bus of one controller: what it was told of, for whoever listens at it."""
 
     def __init__(self, store: Store, fleet: Fleet) -> None:
         self._store, self._fleet = store, fleet
         self._watchers: _Listeners[MachineEvent] = _Listeners()
         self._feeds: _Listeners[TrustUpdate] = _Listeners()
         self._followers: list[Follower] = []
+        self._missed: list[Callable[[], None]] = []
         self._turn = asyncio.Lock()
         self._revision = 0
 
@@ -181,12 +184,18 @@ class InMemoryBus:
                 zones = self._feeds.names()
                 revision, messages = await asyncio.to_thread(self._read, notices, zones)
             except Exception:
-                self._watchers.cut_off()
-                self._feeds.cut_off()
+                self.cut_off()
                 raise
             for message in messages:
                 self._deliver(message)
             self._revision = revision
+
+    def cut_off(self) -> None:
+        """Somebody may not have been told of something: everybody begins again with a snapshot."""
+        self._watchers.cut_off()
+        self._feeds.cut_off()
+        for missed in self._missed:
+            missed()
 
     def heartbeat(self) -> TrustUpdate:
         """The last known revision and nothing else: no lock, no store."""
@@ -206,9 +215,10 @@ class InMemoryBus:
         with self._feeds.joined(zone) as subscription:
             yield Feed(subscription, self.heartbeat)
 
-    def follow(self, follower: Follower) -> None:
+    def follow(self, follower: Follower, missed: Callable[[], None]) -> None:
         """See `Bus`."""
         self._followers.append(follower)
+        self._missed.append(missed)
 
     @property
     def listening(self) -> Listening:

@@ -15,6 +15,7 @@ from framegate_controller.forwarding.cursor import NextBatch, move, next_batch, 
 from framegate_controller.forwarding.sink_process import SinkProcess
 from framegate_controller.sinks.messages import BATCH_ENTRIES, Answer, SinkSetup
 from framegate_controller.store.ports import Store
+from framegate_controller.store.shared.duties import Duty, NoPeers, Peers
 from framegate_host.private_files import private_folder
 
 log = logging.getLogger(__name__)
@@ -28,15 +29,20 @@ LAST_PAUSE_S: Final = 60.0
 and a row a minute.
 """
 END_S: Final = 5.0
+DUTY: Final = "sinks"
 FOLDER: Final = "sinks"
 """In the controller's: a folder for each sink, with its credentials."""
 
 
 class Forwarder:
-    """Sends the record to the sinks that the registry has, as they come and go."""
+    """Sends the record to the sinks that the registry has, as they come and go, while that is this
+    controller's duty.
+    """
 
-    def __init__(self, store: Store, fleet: str, state: Path) -> None:
-        self._store, self._fleet, self._folder = store, fleet, state / FOLDER
+    def __init__(self, store: Store, fleet: str, state: Path, peers: Peers | None = None) -> None:
+        self._fleet, self._folder = fleet, state / FOLDER
+        self._duty = Duty(store, peers or NoPeers(), DUTY, lambda theirs: theirs)
+        self._store: Store = store
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self.sinks: dict[str, SinkTask] = {}
@@ -70,7 +76,11 @@ class Forwarder:
             await ends_within(self._ending, LOOK_S)
 
     def _seen(self) -> list[Sink]:
-        with self._store.reading() as tx:
+        store = self._duty.worker()
+        if store is None:
+            return []
+        self._store = store
+        with store.reading() as tx:
             self._size = tx.log.size()
             return tx.sinks.all()
 

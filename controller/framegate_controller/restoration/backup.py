@@ -14,10 +14,12 @@ from framegate.signed.backup import REGISTRY, BackupManifest
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import load_fleet
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.restoration.archive import describe_file, rows_of, write_archive
 from framegate_controller.store.copying import copy_registry
 from framegate_controller.store.database import now_ms, open_registry
 from framegate_controller.store.shared.restorations import restored_times
+from framegate_controller.store.transfer import move_rows
 from framegate_host.private_files import make_private, private_folder
 
 TRIES: Final = 5
@@ -27,21 +29,22 @@ _PASSPHRASE: Final = "passphrase"  # noqa: S105 - the name of a file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A controller's folder, and where the passphrase of its keys is, None for beside them."""
+    """Where a controller's registry is, and the passphrase of its keys, None for beside them."""
 
-    state: Path
+    at: StoreAt
     passphrase_file: Path | None
 
     @property
     def keys(self) -> Path:
         """The keys' folder."""
-        return self.state / "keys"
+        return self.at.state / "keys"
 
 
 def take_backup(source: Source, out: Path) -> BackupManifest:
     """Write a backup of `source` to the new file `out`; what is in it.
 
-    1. the registry is one moment's (SQLite's online backup); 2. the keys' folder did not change
+    1. the registry is one moment's (SQLite's online backup, a snapshot of PostgreSQL), and a file
+    of SQLite in either case: a backup can be restored to both; 2. the keys' folder did not change
     while it was copied; 3. the copied keys open with the passphrase and are this fleet's: a backup
     that could not be restored is none. Raises Refused, Unavailable.
     """
@@ -49,7 +52,7 @@ def take_backup(source: Source, out: Path) -> BackupManifest:
     with _scratch(out) as folder:
         copied = _copy_keys(source, folder)  # 2
         _require_opens(folder, source, keys)  # 3
-        copy_registry(source.state / REGISTRY, folder / REGISTRY)  # 1
+        _copy_registry(source.at, folder / REGISTRY)  # 1
         files = {REGISTRY: folder / REGISTRY, **{f"keys/{p.name}": p for p in copied}}
         manifest = _manifest(keys, folder, files)
         signer = keys.signing["log"]
@@ -72,6 +75,13 @@ def _scratch(out: Path) -> Iterator[Path]:
             yield Path(folder)
     except FileNotFoundError as error:
         raise Unavailable.of(Reason.UNAVAILABLE, f"a folder for {out}", "none") from error
+
+
+def _copy_registry(at: StoreAt, to: Path) -> None:
+    if not at.shared:
+        copy_registry(at.file, to)
+        return
+    move_rows(at, StoreAt(to.parent))
 
 
 def _copy_keys(source: Source, folder: Path) -> list[Path]:

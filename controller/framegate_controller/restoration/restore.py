@@ -21,12 +21,14 @@ from framegate.signed.dsse import parse_envelope
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import load_fleet
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.restoration.archive import read_manifest, reading, unpack
 from framegate_controller.restoration.begin import BegunAgain, begin_again
 from framegate_controller.restoration.seen import Seen, read_seen
 from framegate_controller.store.copying import require_whole_file
-from framegate_controller.store.database import open_registry
+from framegate_controller.store.database import open_store
 from framegate_controller.store.running import stopped
+from framegate_controller.store.transfer import move_rows
 from framegate_host.private_files import private_folder
 from framegate_host.witness_file import write_head
 
@@ -46,33 +48,42 @@ class Restored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is asked: the folder, the passphrase of its keys (None: beside them), files of what
-    others saw, whose root certificate it must be (None: any), who asks. `own` are files of what was
-    seen that lay in the folder itself.
+    """What is asked: where the registry is, the passphrase of its keys (None: beside them), files
+    of what others saw, whose root certificate it must be (None: any), who asks. `own` are files of
+    what was seen that lay in the folder itself.
     """
 
-    state: Path
+    at: StoreAt
     passphrase_file: Path | None
     seen: Sequence[Path]
     root: x509.Certificate | None
     act: Act
     own: Sequence[Path] = ()
 
+    @property
+    def state(self) -> Path:
+        """The controller's folder."""
+        return self.at.state
+
 
 def restore_backup(archive: Path, ask: Ask) -> Restored:
     """Make the folder `ask.state`, where no fleet is, out of a backup.
 
-    1. there is no fleet yet; 2. the manifest is signed by the log's key of the fleet whose root is
-    in the backup, and is that one's which is asked for; 3. every file is as it was (`unpack`), and
-    the registry whole; 4. the keys open with the passphrase; 5. registry and manifest are of one
-    moment; 6. the registry begins again (`begin_again`). The folder is put into its place as a
-    whole, after all of that. Raises Refused, Malformed, Unavailable.
+    1. there is no fleet yet, in a database neither, on which no controller runs; 2. the manifest is
+    signed by the log's key of the fleet whose root is in the backup, and is that one's which is
+    asked for; 3. every file is as it was (`unpack`), and the registry whole; 4. the keys open with
+    the passphrase; 5. registry and manifest are of one moment; 6. the registry begins again
+    (`begin_again`); 7. it goes to its database, where it has one. The folder is put into its place
+    as a whole, after all of that. Raises Refused, Malformed, Unavailable.
     """
     _require_free(ask.state)  # 1
-    with _scratch(ask.state) as folder, stopped(ask.state):
+    with _scratch(ask.state) as folder, stopped(ask.at):
         manifest = _unpacked(archive, folder, ask.root)  # 2, 3
         keys = load_fleet(folder / "keys", ask.passphrase_file)  # 4
-        restored = _begin(folder, keys, ask, manifest, archive.name)  # 5, 6
+        restored = _begin(StoreAt(folder), keys, ask, manifest, archive.name)  # 5, 6
+        if ask.at.shared:  # 7
+            move_rows(StoreAt(folder), ask.at)
+            (folder / REGISTRY).unlink()
         for path in sorted(folder.iterdir()):  # the keys' folder first: without it nothing starts
             shutil.move(path, ask.state / path.name)
     return restored
@@ -84,16 +95,17 @@ def restore_in_place(ask: Ask) -> Restored:
     """
     keys = load_fleet(ask.state / "keys", ask.passphrase_file)
     _require_root(keys.root.certificate, ask.root)
-    with stopped(ask.state):
-        require_whole_file(ask.state / REGISTRY)
-        return _begin(ask.state, keys, ask, None, "")
+    with stopped(ask.at):
+        if not ask.at.shared:
+            require_whole_file(ask.at.file)
+        return _begin(ask.at, keys, ask, None, "")
 
 
 def _begin(
-    folder: Path, keys: FleetKeys, ask: Ask, manifest: BackupManifest | None, source: str
+    at: StoreAt, keys: FleetKeys, ask: Ask, manifest: BackupManifest | None, source: str
 ) -> Restored:
     seen = read_seen(ask.seen, keys, ask.own)
-    store = open_registry(folder / REGISTRY)
+    store = open_store(at)
     try:
         with store.writing() as tx:
             if manifest is not None and (tx.log.size(), tx.log.root()) != (
@@ -106,7 +118,7 @@ def _begin(
             begun = begin_again(tx, keys, seen, source)
     finally:
         store.close()
-    write_head(folder / "log-heads", begun.head)
+    write_head(at.state / "log-heads", begun.head)
     return Restored(
         fleet=keys.fleet,
         backup_ms=manifest.at_ms if manifest is not None else 0,

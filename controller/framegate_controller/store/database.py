@@ -1,94 +1,130 @@
-"""Open the registry's database and bring its schema up to date. SQLite by default: WAL, full
-durability, one writer at a time.
+"""Open the registry's database and bring its schema up to date: a file of SQLite, or PostgreSQL.
+
+Both have the same repositories, tables and migrations; `Engines` is all that differs.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
+from framegate_controller.registry_address import StoreAt
+from framegate_controller.store.engines import Engines, SqliteEngines
+from framegate_controller.store.shared.clock import SharedClock
 from framegate_controller.store.shared.tail import InMemoryTail
 from framegate_controller.store.sql.transaction import SqlTransaction
-from framegate_host.private_files import touch_private
 
 
 def open_registry(path: Path, clock: Callable[[], int] | None = None) -> Database:
-    """The registry at `path`, made where there is none, its schema brought up to date.
+    """The registry in the file `path`, made where there is none, its schema brought up to date.
 
     `clock` gives milliseconds since the epoch, by default the system's. The
     file is its owner's alone.
     """
-    touch_private(path)
+    return _opened(SqliteEngines(path), clock)
+
+
+def open_store(at: StoreAt, clock: Callable[[], int] | None = None) -> Database:
+    """The registry at `at`, likewise; where that is PostgreSQL the clock is by default the
+    database's, as this host follows it. Raises Unavailable, Refused.
+    """
+    if not at.shared:
+        return open_registry(at.file, clock)
+    # psycopg is there where it is used: the extra `postgres`
+    from framegate_controller.store.postgres import PostgresEngines  # noqa: PLC0415
+
+    return _opened(PostgresEngines(at), clock)
+
+
+def _opened(engines: Engines, clock: Callable[[], int] | None) -> Database:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    writers = _engine(path, writes=True)
-    with writers.connect() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return Database(path, clock or now_ms, writers)
+    try:
+        begun = engines.begin(writes=True)
+        with engines.ours(), begun.connection as connection:
+            engines.require_fit(connection)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")  # in this transaction: wholly, or not at all
+            connection.commit()
+    except BaseException:
+        engines.close()
+        raise
+    database = Database(engines, clock)
+    database.learn(begun.at_ms)
+    return database
 
 
 class Database:
-    """An open registry (`ports.Store`), made by `open_registry`: `writing` waits for its turn and
-    commits as a whole or not at all, `reading` waits for nobody.
+    """An open registry (`ports.Store`), made by `open_registry` or `open_store`: `writing` waits
+    for its turn and commits as a whole or not at all, `reading` waits for nobody.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], int], writers: Engine) -> None:
-        self.path, self.clock = path, clock
-        self._writers, self._readers = writers, _engine(path, writes=False)
+    def __init__(self, engines: Engines, clock: Callable[[], int] | None = None) -> None:
+        self.engines = engines
+        self._shared = SharedClock(now_ms) if clock is None else None
+        self.clock: Callable[[], int] = self._shared or clock or now_ms
         # threads of one process queue here: SQLite lets who waits sleep, and look again
         self._tail, self._turn = InMemoryTail(), Lock()
+
+    @property
+    def path(self) -> Path:
+        """The file of a registry that is one."""
+        assert isinstance(self.engines, SqliteEngines)  # noqa: S101 - whoever asks opened a file
+        return self.engines.path
 
     @contextmanager
     def writing(self) -> Iterator[SqlTransaction]:
         """A transaction: committed at the end of the block, rolled back by any exception."""
         with self._turn:
-            with self._writers.begin() as connection:
-                tx = SqlTransaction(connection, self._tail, self.clock())
-                yield tx
+            begun = self.engines.begin(writes=True)
+            with begun.connection as connection:
+                try:
+                    with self.engines.ours():
+                        tx = SqlTransaction(connection, self._tail, self.learn(begun.at_ms))
+                        yield tx
+                except BaseException:
+                    with suppress(DBAPIError):  # a lost connection was rolled back by its server
+                        connection.rollback()
+                    raise
+                with self.engines.ours(ending=True):
+                    connection.commit()
             tx.keep_tail()
         tx.committed()
 
     @contextmanager
     def reading(self) -> Iterator[SqlTransaction]:
         """A snapshot; what is written in it is refused by the database."""
-        with self._readers.begin() as connection:
+        with self.engines.begin(writes=False).connection as connection, self.engines.ours():
             yield SqlTransaction(connection, self._tail, self.clock())
+
+    def schema(self) -> str:
+        """Number of the last migration that was made here."""
+        with self.engines.begin(writes=False).connection as connection, self.engines.ours():
+            return str(
+                connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            )
 
     def close(self) -> None:
         """Close every connection."""
-        self._writers.dispose()
-        self._readers.dispose()
+        self.engines.close()
+
+    def learn(self, there_ms: int | None) -> int:
+        """The database's clock says `there_ms`, None where it has none; the moment by the clock
+        that counts.
+        """
+        if self._shared is None or there_ms is None:
+            return self.clock()
+        self._shared.learn(there_ms)
+        return there_ms
 
 
 def now_ms() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
-
-
-def _engine(path: Path, *, writes: bool) -> Engine:
-    engine = create_engine(f"sqlite:///{path}")
-    pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"]
-    begin = (
-        "BEGIN IMMEDIATE" if writes else "BEGIN"
-    )  # a reader that turns writer would otherwise fail instead of waiting
-
-    def connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the BEGIN below is the only one
-        for pragma in pragmas if writes else [*pragmas, "query_only=ON"]:
-            connection.execute(f"PRAGMA {pragma}")
-
-    def begun(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
-
-    event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
-    return engine

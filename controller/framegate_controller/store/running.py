@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from framegate.errors import Reason, Refused
+from framegate_controller.registry_address import StoreAt
 from framegate_host.file_lock import hold
 
 LOCK: Final = "controller.lock"
@@ -22,13 +23,38 @@ def running(state: Path) -> Iterator[None]:
 
 
 @contextmanager
-def stopped(state: Path) -> Iterator[None]:
-    """Keep controllers from running on the folder `state`. Raises Refused (CONFLICT) while one
-    does.
+def stopped(at: StoreAt) -> Iterator[None]:
+    """Keep controllers from running on a folder, and on its database where it has one. Raises
+    Refused (CONFLICT) while one does, Unavailable.
     """
-    hint = "stop it: systemctl stop framegate-controller; then framegate-controller restore"
-    with _held(state, shared=False, wanted=f"no controller that runs on {state}", hint=hint):
+    wanted, hint = "no controller that runs on", "stop it: systemctl stop framegate-controller"
+    with (
+        _held(at.state, shared=False, wanted=f"{wanted} {at.state}", hint=hint),
+        no_other(at),
+    ):
         yield
+
+
+@contextmanager
+def no_other(at: StoreAt) -> Iterator[None]:
+    """Keep controllers from running on a database, where `at` is one. Raises Refused (CONFLICT)
+    while one does, Unavailable.
+    """
+    if not at.shared:
+        yield
+        return
+    # psycopg is there where it is used: the extra `postgres`
+    from framegate_controller.store.postgres import PostgresEngines  # noqa: PLC0415
+
+    engines = PostgresEngines(at)
+    try:
+        with engines.alone() as alone:
+            if not alone:
+                hint = "stop each: systemctl stop framegate-controller"
+                raise Refused.of(Reason.CONFLICT, f"no controller that runs on {at}", "one", hint)
+            yield
+    finally:
+        engines.close()
 
 
 @contextmanager

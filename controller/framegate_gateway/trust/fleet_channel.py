@@ -9,6 +9,7 @@ from typing import Any, Final
 import grpc
 
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
+from framegate_proto.targets import target_of
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 MAX_UPDATE_BYTES: Final = 64 * 1024 * 1024
@@ -22,11 +23,13 @@ async def fleet_stub(keys: GatewayKeys, credentials: Credentials) -> AsyncIterat
     """
     key, chain = keys.chain_pem()
     tls = grpc.ssl_channel_credentials(credentials.authority("server-ca"), key, chain)
+    target = target_of(credentials.fleet_address)
     options = (
+        *target.options,
         ("grpc.ssl_target_name_override", credentials.server_name),
         ("grpc.enable_http_proxy", 0),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_receive_message_length", MAX_UPDATE_BYTES),
     )
-    async with grpc.aio.secure_channel(credentials.fleet_address, tls, options=options) as channel:
+    async with grpc.aio.secure_channel(target.name, tls, options=options) as channel:
         yield rpc.FleetStub(channel)

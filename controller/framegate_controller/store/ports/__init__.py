@@ -6,7 +6,9 @@ values are frozen, so a change is a new value that is put back. Reads see the tr
 writes.
 """
 
+from framegate_controller.store.ports.controllers import Controllers, KnownController
 from framegate_controller.store.ports.inspection import Models, Parts, Receipts, Reports
+from framegate_controller.store.ports.leases import Lease, Leases
 from framegate_controller.store.ports.machines import (
     Census,
     Devices,
@@ -28,10 +30,14 @@ from framegate_controller.store.ports.transaction import CONTROLLER, Moved, Stor
 __all__ = [
     "CONTROLLER",
     "Census",
+    "Controllers",
     "Devices",
     "EntryQuery",
     "EvidenceKept",
     "GatewayProcesses",
+    "KnownController",
+    "Lease",
+    "Leases",
     "LoggedEntry",
     "Masks",
     "Models",

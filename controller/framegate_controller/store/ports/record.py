@@ -56,6 +56,9 @@ class RecordStore(Protocol):
     def node(self, level: int, position: int) -> bytes:
         """Hash of a complete subtree. KeyError where there is none."""
 
+    def nodes(self, level: int, first: int, most: int) -> list[bytes]:
+        """Hashes of complete subtrees of a level, from position `first` on; at most so many."""
+
     def root(self) -> str:
         """Root of the whole tree in hex, as this transaction sees it."""
 

@@ -9,7 +9,9 @@ from typing import Final, Protocol
 from framegate.errors import Reason, Refused
 from framegate.record.entry import Act
 from framegate.record.event import Event
+from framegate_controller.store.ports.controllers import Controllers
 from framegate_controller.store.ports.inspection import Models, Parts, Receipts, Reports
+from framegate_controller.store.ports.leases import Leases
 from framegate_controller.store.ports.machines import (
     Devices,
     EvidenceKept,
@@ -74,6 +76,8 @@ class Transaction(Protocol):
     sinks: Sinks
     settings: SettingsKept
     playbooks: Playbooks
+    leases: Leases
+    controllers: Controllers
 
     def record(self, event: Event, *, by: str = "") -> int:
         """Log what happened, in the transaction of the change it tells of; its index.

@@ -78,6 +78,31 @@ class SignInLimits(Protocol):
         """An address from which the operator signed in before this process began."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A counter, and how many tries it takes in a window."""
+
+    counter: _Counter
+    tries: int
+    window_ms: int
+
+    @property
+    def name(self) -> str:
+        """The counter as one text."""
+        return " ".join(self.counter)
+
+
+def counters_of(operator: str, network: str, *, known: bool) -> list[Rule]:
+    """Where a try counts: of one person from one network first; whoever `known` signed in from
+    there before is not held up by what strangers do elsewhere.
+    """
+    rules = [
+        Rule(("pair", operator, network), PAIR_TRIES, PAIR_WINDOW_MS),
+        Rule(("address", network), ADDRESS_TRIES, ADDRESS_WINDOW_MS),
+    ]
+    return rules if known else [*rules, Rule(("name", operator), NAME_TRIES, NAME_WINDOW_MS)]
+
+
 class InMemorySignInLimits:
     """Counts of this process."""
 
@@ -89,19 +114,15 @@ class InMemorySignInLimits:
     def begin(self, operator: str, address: str, now_ms: int) -> Try:
         """See `SignInLimits`."""
         network = prefix_of(address)
-        rules: list[tuple[_Counter, int, int]] = [
-            (("pair", operator, network), PAIR_TRIES, PAIR_WINDOW_MS),
-            (("address", network), ADDRESS_TRIES, ADDRESS_WINDOW_MS),
-        ]
         with self._lock:
-            if (operator, network) not in self._known:
-                rules.append((("name", operator), NAME_TRIES, NAME_WINDOW_MS))
-            for counter, tries, window in rules:
-                failures = self._recent(counter, now_ms - window)
-                if len(failures) >= tries:
-                    raise _locked(tries, window, len(failures), failures[-tries] + window - now_ms)
-            for counter, _, _ in rules:
-                self._add(counter, now_ms)
+            rules = counters_of(operator, network, known=(operator, network) in self._known)
+            for rule in rules:
+                failures = self._recent(rule.counter, now_ms - rule.window_ms)
+                if len(failures) >= rule.tries:
+                    left_ms = failures[-rule.tries] + rule.window_ms - now_ms
+                    raise locked(rule.tries, rule.window_ms, len(failures), left_ms)
+            for rule in rules:
+                self._add(rule.counter, now_ms)
         return Try(operator, address, now_ms)
 
     def right(self, tried: Try) -> None:
@@ -144,7 +165,8 @@ class InMemorySignInLimits:
             failures.remove(at_ms)
 
 
-def _locked(tries: int, window_ms: int, failures: int, left_ms: int) -> Refused:
+def locked(tries: int, window_ms: int, failures: int, left_ms: int) -> Refused:
+    """That a counter has no try left, and for how long."""
     wait = max(1, -(-left_ms // _MINUTE_MS))
     return Refused.of(
         Reason.LOCKED,

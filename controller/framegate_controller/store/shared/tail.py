@@ -25,29 +25,32 @@ class Tail:
 
 
 class LogTail(Protocol):
-    """Remembers an end of the record. A hint only: whoever asks names the size that the store
-    has.
+    """Remembers an end of the record. A hint only: whoever asks names the size that the store has,
+    and the hash of its last entry.
     """
 
-    def at(self, size: int) -> Tail | None:
-        """The end of a record of `size` entries, None where another was remembered."""
+    def at(self, size: int, last: bytes | None) -> Tail | None:
+        """The end of a record of `size` entries with that last one, None where another was
+        remembered.
+        """
 
     def keep(self, tail: Tail) -> None:
         """Remember what a committed transaction left."""
 
 
 class InMemoryTail:
-    """The end that this process wrote last; another process of the host may have written since,
-    which `at` notices.
+    """The end that this process wrote last; another process, or another controller, may have
+    written since, which `at` notices.
     """
 
     def __init__(self) -> None:
         self._tail: Tail | None = None
 
-    def at(self, size: int) -> Tail | None:
-        """See `LogTail`."""
+    def at(self, size: int, last: bytes | None) -> Tail | None:
+        """See `LogTail`. A database that came back from a copy may have another entry there."""
         tail = self._tail
-        return tail if tail is not None and tail.frontier.size == size else None
+        same = tail is not None and (tail.frontier.size, tail.last) == (size, last)
+        return tail if same else None
 
     def keep(self, tail: Tail) -> None:
         """See `LogTail`."""

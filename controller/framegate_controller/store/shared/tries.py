@@ -47,13 +47,7 @@ class InMemoryTicketTries:
             while tries and tries[0] < now_ms - TICKET_WINDOW_S * 1000:
                 tries.popleft()
             if len(tries) >= TICKET_TRIES:
-                hint = "wait a minute, then use the ticket as it was given"
-                raise Refused.of(
-                    Reason.TOO_MANY_TRIES,
-                    f"at most {TICKET_TRIES} wrong tickets a minute",
-                    len(tries),
-                    hint,
-                )
+                raise too_many_tickets(len(tries))
             if network not in self._seen and len(self._seen) >= MAX_NETWORKS:
                 self._seen.pop(next(iter(self._seen)))
             self._seen.setdefault(network, tries).append(now_ms)
@@ -67,3 +61,10 @@ class InMemoryTicketTries:
                 tries.remove(now_ms)
                 if not tries:
                     del self._seen[network]
+
+
+def too_many_tickets(tries: int) -> Refused:
+    """That a network has used up its tries."""
+    hint = "wait a minute, then use the ticket as it was given"
+    wanted = f"at most {TICKET_TRIES} wrong tickets a minute"
+    return Refused.of(Reason.TOO_MANY_TRIES, wanted, tries, hint)

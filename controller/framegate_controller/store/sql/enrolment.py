@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from framegate.evidence.challenge import unknown_session
 from framegate.identity.names import DeviceId
 from framegate.registry.device import TpmMaker
 from framegate.registry.ticket import Ticket
-from framegate_controller.store.sql.rows import Rows, fields_of, table_of
+from framegate_controller.store.sql.rows import INSERTS, Rows, fields_of, table_of
 from framegate_controller.store.tables import machines
 
 _TICKETS: Final = table_of(machines.Ticket)
 _SPENT: Final = table_of(machines.SpentChallenge)
 _MAKERS: Final = table_of(machines.TpmAuthority)
-_SPEND: Final = upsert(_SPENT).on_conflict_do_nothing()
+_SPEND: Final = {name: put(_SPENT).on_conflict_do_nothing() for name, put in INSERTS.items()}
 
 
 class SqlTickets:
@@ -73,7 +72,10 @@ class SqlSpentChallenges:
 
     def spend(self, challenge: bytes, expires_ms: int) -> None:
         """See `ports.SpentChallenges.spend`."""
-        if self._rows.run(_SPEND, {"id": challenge, "expires_ms": expires_ms}) != 1:
+        if (
+            self._rows.run(_SPEND[self._rows.dialect], {"id": challenge, "expires_ms": expires_ms})
+            != 1
+        ):
             raise unknown_session()
 
 

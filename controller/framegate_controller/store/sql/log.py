@@ -113,6 +113,12 @@ class SqlRecord:
             raise KeyError((level, position))
         return bytes(row.hash)
 
+    def nodes(self, level: int, first: int, most: int) -> list[bytes]:
+        """See `ports.RecordStore.nodes`."""
+        n = _NODES.c
+        query = select(n.hash).where(n.level == level, n.position >= first)
+        return [bytes(h) for h in self._rows.scalars(query.order_by(n.position).limit(most))]
+
     def root(self) -> str:
         """Root of the whole tree, in hex."""
         return self._end().frontier.root.hex()
@@ -161,11 +167,10 @@ class SqlRecord:
         """This transaction's own end of the record."""
         if self._mine is None:
             size = self.size()
-            known = self._tail.at(size)
+            last = self.node(0, size - 1) if size else None
+            known = self._tail.at(size, last)
             if known is None:
-                known = Tail(
-                    Frontier.resume(size, self.node), self.node(0, size - 1) if size else None
-                )
+                known = Tail(Frontier.resume(size, self.node), last)
             self._mine = known.copy()
         return self._mine
 

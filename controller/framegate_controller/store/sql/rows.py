@@ -7,16 +7,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Executable, Row, Table
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from framegate.errors import Failure, Reason
 from framegate_controller.store.tables.base import Base
 
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """Values of a statement's bound parameters; several for one that runs several times."""
+
+INSERTS: Final = MappingProxyType({"sqlite": sqlite.insert, "postgresql": postgresql.insert})
+"""An insert that can say what is to happen where the key is there already, as a database words
+it.
+"""
 
 
 class Rows:
@@ -50,10 +55,15 @@ class Rows:
         """The first column of every row."""
         return list(self._connection.execute(statement, parameters).scalars())
 
+    @property
+    def dialect(self) -> str:
+        """The database's, a key of `INSERTS`."""
+        return self._connection.dialect.name
+
     def put(self, table: Table, values: Mapping[str, Any]) -> None:
         """Insert, or replace what has the same primary key."""
         keys = [c.name for c in table.primary_key]
-        insertion = upsert(table).values(**values)
+        insertion = INSERTS[self.dialect](table).values(**values)
         changed = {k: v for k, v in values.items() if k not in keys}
         self.run(
             insertion.on_conflict_do_update(index_elements=keys, set_=changed)

@@ -14,12 +14,14 @@ from framegate.record.event import Event
 from framegate_controller.store import ports
 from framegate_controller.store.ports import CONTROLLER
 from framegate_controller.store.shared.tail import LogTail
+from framegate_controller.store.sql.controllers import SqlControllers
 from framegate_controller.store.sql.devices import SqlDevices
 from framegate_controller.store.sql.enrolment import SqlSpentChallenges, SqlTickets, SqlTpmMakers
 from framegate_controller.store.sql.evidence import SqlEvidence
 from framegate_controller.store.sql.firmware import SqlProfiles, SqlRollouts
 from framegate_controller.store.sql.gateways import SqlGatewayProcesses
 from framegate_controller.store.sql.inspection import SqlModels, SqlParts, SqlReceipts
+from framegate_controller.store.sql.leases import SqlLeases
 from framegate_controller.store.sql.log import SqlRecord
 from framegate_controller.store.sql.masks import SqlMasks
 from framegate_controller.store.sql.people import (
@@ -77,6 +79,8 @@ class SqlTransaction:
         self.settings: ports.SettingsKept = SqlSettings(rows)
         self.sinks: ports.Sinks = SqlSinks(rows)
         self.playbooks: ports.Playbooks = SqlPlaybooks(rows)
+        self.leases: ports.Leases = SqlLeases(rows)
+        self.controllers: ports.Controllers = SqlControllers(rows)
         self._rows = rows
         self._after: list[Callable[[], object]] = []
         self._firmware_raised = False

@@ -72,7 +72,7 @@ class AccessRequest(Base):
     __tablename__ = "access_requests"
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16), default="act")
-    requester: Mapped[str] = mapped_column(String(63), index=True)
+    requester: Mapped[str] = mapped_column(String(200), index=True)
     verb: Mapped[str] = mapped_column(String(63), default="")
     role: Mapped[str] = mapped_column(String(16), default="")
     zone: Mapped[str] = mapped_column(String(63))

@@ -13,6 +13,7 @@ from framegate_controller.store.tables import (
     people,
     playbooks,
     record,
+    shared,
     sinks,
 )
 from framegate_controller.store.tables.base import Base
@@ -26,6 +27,7 @@ DECLARED: Final = (
     people,
     playbooks,
     record,
+    shared,
     sinks,
 )
 """Imported for their declarations: the metadata has a table once its class exists."""

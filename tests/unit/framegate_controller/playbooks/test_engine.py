@@ -26,7 +26,8 @@ from framegate_controller.playbooks.engine import (
     Engine,
 )
 from framegate_controller.record.playbooks import Replay
-from framegate_controller.store.database import Database, _engine
+from framegate_controller.store.database import Database
+from framegate_controller.store.engines import SqliteEngines
 from framegate_controller.verbs.playbooks import SimulatePlaybook
 from support.paths import ROOT
 from support.playbooks import HOLD, desk_of, playbook_toml
@@ -38,7 +39,7 @@ TRANSACTIONS = 12
 
 def opened(response, path) -> Database:
     """The registry at `path`, as a process of its own opens it."""
-    return Database(path, response.clock, _engine(path, writes=True))
+    return Database(SqliteEngines(path), response.clock)
 
 
 def copied(response, path):

@@ -18,6 +18,7 @@ from framegate.signed.backup import BackupManifest
 from framegate.signed.dsse import parse_envelope
 from framegate_controller.main import app
 from framegate_controller.record.ledger import checkpoint
+from framegate_controller.registry_address import StoreAt
 from framegate_controller.restoration.backup import Source, take_backup
 from framegate_controller.restoration.restore import restore_backup
 from framegate_controller.store.running import running, stopped
@@ -82,7 +83,7 @@ def test_n142_a_folder_that_everybody_writes_into_is_refused(founded, command):
 def test_a_passphrase_file_of_ones_own_among_the_keys_is_left_out_too(founded, tmp_path):
     registry = Registry(founded.copy(tmp_path / "copy"))
     own = registry.passphrase.rename(registry.folder / "keys" / "own-words")
-    take_backup(Source(state=registry.folder, passphrase_file=own), tmp_path / "own.tar")
+    take_backup(Source(at=StoreAt(registry.folder), passphrase_file=own), tmp_path / "own.tar")
     assert "keys/own-words" not in members(tmp_path / "own.tar")
 
 
@@ -228,7 +229,7 @@ def test_neither_over_a_fleet_nor_under_a_running_controller(founded, tmp_path):
     assert refused(lambda: registry.restored(founded.archive, registry.folder)) == Reason.CONFLICT
     with running(registry.folder), running(registry.folder):
         assert refused(registry.made_good) == Reason.CONFLICT
-    with stopped(registry.folder):
+    with stopped(StoreAt(registry.folder)):
         assert refused(lambda: running(registry.folder).__enter__()) == Reason.CONFLICT
     registry.made_good()
 

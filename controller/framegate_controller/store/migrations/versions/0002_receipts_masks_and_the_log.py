@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from framegate_controller.store.migrations.defaults import no_bytes
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -62,7 +64,7 @@ def upgrade() -> None:
     with op.batch_alter_table("devices", schema=None) as batch_op:
         batch_op.add_column(
             sa.Column(
-                "evidence_sha256", sa.LargeBinary(), nullable=False, server_default=sa.text("x''")
+                "evidence_sha256", sa.LargeBinary(), nullable=False, server_default=no_bytes()
             )
         )
         batch_op.add_column(
@@ -73,7 +75,7 @@ def upgrade() -> None:
                 "appraised_profile_sha256",
                 sa.LargeBinary(),
                 nullable=False,
-                server_default=sa.text("x''"),
+                server_default=no_bytes(),
             )
         )
 

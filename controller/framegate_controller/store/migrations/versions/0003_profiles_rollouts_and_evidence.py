@@ -7,6 +7,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
+from framegate_controller.store.migrations.defaults import no_bytes
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -130,7 +132,7 @@ def upgrade() -> None:
                 "ima_profile_sha256",
                 sa.LargeBinary(),
                 nullable=False,
-                server_default=sa.text("x''"),
+                server_default=no_bytes(),
             )
         )
 

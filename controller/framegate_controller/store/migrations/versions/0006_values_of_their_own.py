@@ -8,6 +8,8 @@ import zlib
 import sqlalchemy as sa
 from alembic import op
 
+from framegate_controller.store.migrations.defaults import no_bytes
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -25,7 +27,7 @@ def upgrade() -> None:
     with op.batch_alter_table("devices") as batch:
         batch.add_column(
             sa.Column(
-                "boot_log_sha256", sa.LargeBinary(), nullable=False, server_default=sa.text("''")
+                "boot_log_sha256", sa.LargeBinary(), nullable=False, server_default=no_bytes()
             )
         )
         batch.add_column(sa.Column("version", sa.BigInteger(), nullable=False, server_default="0"))
@@ -72,7 +74,7 @@ def downgrade() -> None:
         batch.drop_column("kind")
     with op.batch_alter_table("devices") as batch:
         batch.add_column(
-            sa.Column("boot_log", sa.LargeBinary(), nullable=False, server_default=sa.text("''"))
+            sa.Column("boot_log", sa.LargeBinary(), nullable=False, server_default=no_bytes())
         )
         batch.drop_column("version")
         batch.drop_column("boot_log_sha256")

@@ -16,8 +16,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     # what two hosts named is one's again; who that is, their next attestations say
     op.execute(
-        "DELETE FROM gateways WHERE rowid NOT IN"
-        " (SELECT min(rowid) FROM gateways GROUP BY publics_sha256)"
+        "DELETE FROM gateways WHERE EXISTS (SELECT 1 FROM gateways AS other"
+        " WHERE other.publics_sha256 = gateways.publics_sha256 AND other.host < gateways.host)"
     )
     _keyed_by("publics_sha256")
 

@@ -1,0 +1,273 @@
+"""PostgreSQL as the place of a registry that several controllers share.
+
+Whoever writes takes one advisory lock first, so the record's order is the order of turns, and no
+append has to be tried again. Whoever reads has a snapshot and takes none. The time of a turn is the
+database's: of controllers with different clocks none can put the record out of order, nor forget
+what another still needs.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg import IsolationLevel, errors
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate_controller.registry_address import StoreAt, address_problems
+from framegate_controller.store.engines import Begun
+
+LEAST_VERSION: Final = 150_000
+"""PostgreSQL 15, Debian 12's: what is tested."""
+READERS: Final = 16
+"""Connections to read: more than there are threads of a controller that read at once."""
+WRITERS: Final = 2
+"""Connections to write: one has the turn, one comes back from it."""
+BESIDE: Final = 4
+"""Connections for what needs no turn: counts of tries, and what waits for an answer."""
+CONNECT_S: Final = 5
+WAIT_S: Final = 10
+"""For a turn to write, and for a connection of the pool: a turn takes milliseconds, so somebody who
+waits so long is better told.
+"""
+AWAY_S: Final = 5.0
+"""How long a transaction that has not begun waits for a database that is away: a restart, or a
+fail-over that is quick. After that whoever asked asks again.
+"""
+PAUSE_S: Final = 0.1
+IDLE_MS: Final = 15_000
+"""A controller that stands still in the middle of its turn loses it after so long."""
+STATEMENT_MS: Final = 60_000
+TURN: Final = 0x4647_0001
+"""The advisory lock of whoever writes: FG, 1."""
+RUNNING: Final = 0x4647_0003
+"""Shared by controllers that run, exclusive for whoever restores or moves a registry."""
+_PLAIN: Final = frozenset({"C", "POSIX", "C.UTF-8", "C.utf8"})
+"""Collations that order texts by their bytes, as the file does."""
+_TURN: Final = text(
+    "SELECT pg_advisory_xact_lock(:turn),"
+    " (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms"
+)
+_CREATE: Final = "createdb --template=template0 --encoding=UTF8 --locale=C NAME"
+
+
+class PostgresEngines:
+    """A database of PostgreSQL. Raises Unavailable, Refused."""
+
+    def __init__(self, at: StoreAt) -> None:
+        if problems := address_problems(at.address):
+            raise Refused(problems)
+        self.at = at
+        self._writers = self._engine(WRITERS)
+        self._readers = self._engine(READERS, reads=True)
+        self._beside = self._engine(BESIDE, durable=False)
+
+    def begin(self, *, writes: bool) -> Begun:
+        """See `Engines.begin`. Raises Unavailable."""
+        return self._begun(self._writers if writes else self._readers, turn=writes)
+
+    @contextmanager
+    def aside(self) -> Iterator[Connection]:
+        """A transaction beside the others, which waits for no turn and MUST touch nothing that they
+        do. A crash of the database may lose it: that is what makes it cheap.
+        """
+        connection = self._begun(self._beside, turn=False).connection
+        try:
+            with self.ours():
+                yield connection
+                connection.commit()
+        finally:
+            connection.close()
+
+    def _begun(self, engine: Engine, *, turn: bool) -> Begun:
+        """Nothing was done so far, so whatever was lost can be begun again."""
+        until_s = time.monotonic() + AWAY_S
+        while True:
+            try:
+                connection = self._live(engine)
+                try:
+                    at_ms = connection.execute(_TURN, {"turn": TURN}).one().now_ms if turn else None
+                except BaseException:
+                    connection.close()
+                    raise
+                return Begun(connection, at_ms)
+            except DBAPIError as error:
+                if isinstance(error.orig, errors.LockNotAvailable):
+                    raise _busy(f"the turn to write to {self.at}", error) from error
+                if not _is_away(error) or time.monotonic() > until_s:
+                    raise self._away(error) from error
+            except PoolTimeout as error:
+                raise _busy(f"a connection to {self.at} that is free", error) from error
+            time.sleep(PAUSE_S)
+
+    @staticmethod
+    def _live(engine: Engine) -> Connection:
+        """A connection of the pool in a transaction, one whose server has not ended it: an idle one
+        has nothing to read but that.
+        """
+        connection = engine.connect()
+        driver = connection.connection.driver_connection
+        while driver is None or driver.closed or select.select([driver], [], [], 0)[0]:
+            connection.invalidate()
+            connection.close()
+            connection = engine.connect()
+            driver = connection.connection.driver_connection
+        connection.begin()
+        return connection
+
+    @contextmanager
+    def ours(self, *, ending: bool = False) -> Iterator[None]:
+        """See `Engines.ours`. Raises Unavailable, Malformed."""
+        try:
+            yield
+        except DataError as error:
+            wanted = "texts without NUL, as long as their columns"
+            raise Malformed.of(Reason.USAGE, wanted, _said(error)) from error
+        except DBAPIError as error:
+            if ending and _is_away(error):
+                wanted, seen = f"{self.at} to commit", "its connection was lost: done or not done"
+                hint = "look before you ask again; what was done stands in the record"
+                raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, hint) from error
+            if isinstance(error.orig, errors.QueryCanceled | errors.LockNotAvailable):
+                raise _busy(f"an answer of {self.at}", error) from error
+            if _is_away(error):
+                raise self._away(error) from error
+            raise
+
+    def require_fit(self, connection: Connection) -> None:
+        """See `Engines.require_fit`: 1. PostgreSQL 15 or later; 2. texts are UTF-8, and ordered by
+        their bytes. Raises Refused (USAGE).
+        """
+        row = connection.execute(
+            text(
+                "SELECT current_setting('server_version_num')::int AS version,"
+                " pg_encoding_to_char(encoding) AS encoding, datcollate AS collation"
+                " FROM pg_database WHERE datname = current_database()"
+            )
+        ).one()
+        if row.version < LEAST_VERSION:
+            wanted = f"PostgreSQL {LEAST_VERSION // 10_000} or later at {self.at}"
+            raise Refused.of(Reason.USAGE, wanted, row.version // 10_000)
+        if row.encoding != "UTF8" or row.collation not in _PLAIN:
+            wanted = f"a database in UTF8 with collation C at {self.at}"
+            seen = f"{row.encoding}, {row.collation}"
+            raise Refused.of(Reason.USAGE, wanted, seen, _CREATE)
+
+    def close(self) -> None:
+        """See `Engines.close`."""
+        for engine in (self._writers, self._readers, self._beside):
+            engine.dispose()
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of its own, outside every pool, each statement its own transaction. Raises
+        psycopg.Error, Unavailable.
+        """
+        connection = self._connection()
+        connection.autocommit = True
+        return connection
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether no controller runs on the database; as long as this lasts none begins. Raises
+        Unavailable.
+        """
+        try:
+            connection = self.connect()
+        except psycopg.Error as error:
+            hint = "systemctl status postgresql"
+            wanted = f"the registry's database {self.at}"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, _first_line(error), hint) from error
+        with connection:
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (RUNNING,)).fetchone()
+            yield row is not None and bool(row[0])
+
+    def _engine(self, size: int, *, reads: bool = False, durable: bool = True) -> Engine:
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=self._connection,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=WAIT_S,
+            pool_use_lifo=True,  # what a crowd opened is the first to be idle, and to end
+        )
+
+        def connected(connection: psycopg.Connection[Any], _record: Any) -> None:
+            if reads:
+                connection.isolation_level = IsolationLevel.REPEATABLE_READ
+                connection.read_only = True
+            if not durable:
+                connection.execute("SET synchronous_commit = off")
+                connection.commit()
+
+        event.listen(engine, "connect", connected)
+        return engine
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            self.at.address,
+            password=_password(self.at.password_file),
+            application_name="framegate-controller",
+            connect_timeout=CONNECT_S,
+            keepalives_idle=CONNECT_S,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=WAIT_S * 1000,
+            options=(
+                f"-c lock_timeout={WAIT_S * 1000} -c statement_timeout={STATEMENT_MS}"
+                f" -c idle_in_transaction_session_timeout={IDLE_MS} -c timezone=UTC"
+            ),
+        )
+
+    def _away(self, error: DBAPIError) -> Unavailable:
+        wanted, hint = f"the registry's database {self.at}", "systemctl status postgresql"
+        return Unavailable.of(Reason.UNAVAILABLE, wanted, _said(error), hint)
+
+
+def _password(file: Path | None) -> str | None:
+    """Read at every connection: a password may be changed while a controller runs."""
+    if file is None:
+        return None
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        wanted = f"the database's password in {file}"
+        raise Unavailable.of(Reason.USAGE, wanted, type(error).__name__) from error
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Whether the database cannot be reached, or ended the connection."""
+    return (
+        error.connection_invalidated
+        or isinstance(
+            error.orig,
+            errors.AdminShutdown
+            | errors.CannotConnectNow
+            | errors.CrashShutdown
+            | errors.IdleInTransactionSessionTimeout
+            | errors.TooManyConnections,
+        )
+        or (type(error.orig) is psycopg.OperationalError)
+    )
+
+
+def _busy(wanted: str, error: Exception) -> Unavailable:
+    refused = Unavailable.of(Reason.UNAVAILABLE, wanted, f"none within {WAIT_S} s", "try again")
+    refused.__cause__ = error
+    return refused
+
+
+def _said(error: DBAPIError) -> str:
+    """The database's first line, without the statement and its values."""
+    return _first_line(error.orig)
+
+
+def _first_line(error: BaseException | None) -> str:
+    return (str(error).strip().splitlines() or ["nothing"])[0][:160]

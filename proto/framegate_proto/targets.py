@@ -1,0 +1,65 @@
+"""Where a channel goes that may reach any of several controllers."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, NamedTuple
+
+MAX_ADDRESSES: Final = 16
+"""Controllers of a store that are named to others; a connection may have to try them all."""
+SEPARATOR: Final = ","
+_ANY_ORDER: Final = json.dumps(
+    {"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": True}}]}
+)
+
+
+class Target(NamedTuple):
+    """What gRPC is asked for, and options of the channel."""
+
+    name: str
+    options: tuple[tuple[str, str], ...]
+
+
+def addresses_of(text: str) -> list[str]:
+    """The addresses, host:port, that `text` names: one, or several with commas between."""
+    return [a.strip() for a in text.split(SEPARATOR) if a.strip()][:MAX_ADDRESSES]
+
+
+def target_of(text: str) -> Target:
+    """The target of one address, or of several: then the first in any order that answers, and
+    another as soon as that one is gone. Names are looked up here; one that is not known is left out
+    where others are.
+    """
+    addresses = addresses_of(text)
+    if len(addresses) < 2:
+        return Target(text, ())
+    endpoints = [endpoint for address in addresses for endpoint in _endpoints(address)]
+    if not endpoints:
+        return Target(addresses[0], ())  # whoever connects says what is wrong with it
+    if all(isinstance(e.host, IPv4Address) for e in endpoints):
+        name = "ipv4:" + ",".join(f"{e.host}:{e.port}" for e in endpoints)
+    else:
+        name = "ipv6:" + ",".join(f"[{_mapped(e.host)}]:{e.port}" for e in endpoints)
+    return Target(name, (("grpc.service_config", _ANY_ORDER),))
+
+
+class _Endpoint(NamedTuple):
+    host: IPv4Address | IPv6Address
+    port: int
+
+
+def _endpoints(address: str) -> Iterator[_Endpoint]:
+    host, _, port = address.rpartition(":")
+    try:
+        known = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return
+    for each in dict.fromkeys(entry[4][:2] for entry in known):
+        yield _Endpoint(ip_address(str(each[0]).partition("%")[0]), int(each[1]))
+
+
+def _mapped(host: IPv4Address | IPv6Address) -> str:
+    return str(host) if isinstance(host, IPv6Address) else f"::ffff:{host}"
