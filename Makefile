@@ -1,10 +1,11 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 SOURCE ?=
+STORE ?=
 # Tests start hundreds of processes: each reads compiled modules instead of compiling them again
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -20,8 +21,8 @@ setup: ## Make .venv; install missing Debian packages where allowed
 setup-dev: ## The same, with what checks and tests need
 	@$(SETUP) dev
 
-demo: setup ## Tell the story on loopback; SOURCE=DIR inspects a folder of your images too
-	@$(PY) -m framegate_simulators.demo.chain $(if $(SOURCE),--source "$(SOURCE)")
+demo: setup ## Tell the story on loopback; SOURCE=DIR: your images too; STORE=postgres: two controllers
+	@$(PY) -m framegate_simulators.demo.$(if $(filter postgres,$(STORE)),controllers,chain $(if $(SOURCE),--source "$(SOURCE)"))
 
 demo-rollout: setup ## A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves, enforce
 	@$(PY) -m framegate_simulators.demo.rollout
@@ -43,6 +44,9 @@ test: check ## All checks, then the tests (but for make plants, make blocks, mak
 
 plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera
 	@$(PY) -m pytest -n auto -m plants tests/integration
+
+stores: setup-dev ## Unit tests and threats of the controller once more, on PostgreSQL
+	@FRAMEGATE_TEST_STORE=postgres $(PY) -m pytest -n 2 tests/unit/framegate_controller tests/threats
 
 quick: ## Before each commit: all checks, and beside them the unit tests that are quick
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check unit

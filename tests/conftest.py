@@ -148,11 +148,20 @@ def founded_registry(
 
 @pytest.fixture
 def bench(
-    tmp_path: Path, founded_registry: Path, keys: FleetKeys, maker: TpmMaker
+    tmp_path: Path,
+    founded_registry: Path,
+    keys: FleetKeys,
+    maker: TpmMaker,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Bench]:
-    """A verifier with a founded registry of this test alone."""
+    """A verifier with a founded registry of this test alone: a file, or with
+    FRAMEGATE_TEST_STORE=postgres a database.
+    """
     clock = Clock()
-    store = open_registry(shutil.copy(founded_registry, tmp_path / "registry.db"), clock)
+    if os.environ.get("FRAMEGATE_TEST_STORE") == "postgres":
+        store = request.getfixturevalue("founded_on_postgres")(clock)
+    else:
+        store = open_registry(shutil.copy(founded_registry, tmp_path / "registry.db"), clock)
     yield Bench(
         store,
         Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=clock, controller="controller-1"),

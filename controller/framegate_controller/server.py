@@ -46,6 +46,7 @@ from framegate_controller.playbooks.engine import Engine
 from framegate_controller.record.behaviour import BehaviourRecord
 from framegate_controller.record.counts import EventCounts
 from framegate_controller.record.reports import ReportDesk
+from framegate_controller.record.tail import RecordTail
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
 from framegate_controller.rpc.fleet_front import (
@@ -150,10 +151,11 @@ class Controller:
         duties = Duties(self.store, shared.peers)
         failures = InMemoryFailures()
         self.reports = ReportDesk(self.store, self.fleet, InMemoryFailures())
-        counts = EventCounts(self.store)
+        tail = self._tail = RecordTail(self.store)
+        counts = EventCounts(self.store, tail)
         self.clockwork = clockwork_of(
             duties,
-            self.store,
+            tail,
             self.fleet,
             self.bus,
             settings.witnesses,
@@ -162,10 +164,12 @@ class Controller:
         )
         self.clockwork.also(
             Chore("counts of the record", READ_S, counts.read),
-            duties.chore("behaviour", READ_S, lambda s: BehaviourRecord(s, settings.sites).read),
+            duties.chore(
+                "behaviour", READ_S, lambda s: BehaviourRecord(s, settings.sites, tail).read
+            ),
         )
         self._duties = duties
-        self.forwarder = Forwarder(self.store, self.fleet.name, settings.state, shared.peers)
+        self.forwarder = Forwarder(self.store, self.fleet.name, settings.state, shared.peers, tail)
         self.metrics = ControllerMetrics(
             store=self.store,
             fleet=self.fleet,
@@ -238,7 +242,7 @@ class Controller:
             self._duties.chore(
                 "playbooks",
                 PLAYBOOKS_S,
-                lambda s: Engine(Desk(s, self.fleet, self.people, self.bus)).look,
+                lambda s: Engine(Desk(s, self.fleet, self.people, self.bus), self._tail).look,
             )
         )
         ears, owed = self.bus.start(), self.clockwork.duties | {FORWARDING}

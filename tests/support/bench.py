@@ -15,6 +15,7 @@ from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.fleet.devices import change_state
 from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import Database
+from framegate_controller.store.engines import SqliteEngines
 from framegate_controller.store.ports import EntryQuery
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
@@ -107,7 +108,13 @@ class Bench:
             change_state(tx, row, edge)
 
     def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
-        """What somebody with the database file does behind the controller's back."""
+        """What somebody with the database does behind the controller's back."""
+        if not isinstance(self.store.engines, SqliteEngines):
+            with self.store.engines.begin(writes=True).connection as there:
+                done = there.exec_driver_sql(statement.replace("?", "%s"), values)
+                rows = [tuple(row) for row in done] if done.returns_rows else []
+                there.commit()
+                return rows
         with contextlib.closing(sqlite3.connect(self.store.path)) as connection, connection:
             return connection.execute(statement, values).fetchall()
 

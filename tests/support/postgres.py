@@ -1,5 +1,6 @@
 """A PostgreSQL server of this run, and registries in it."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -7,10 +8,12 @@ import pytest
 
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.database import Database, open_store
+from framegate_controller.store.transfer import move_rows
 from framegate_simulators.fixtures.postgres import LocalPostgres, local_postgres, programs
 
 NAMES = count(1)
 TEMPLATE = "framegate_template"
+FOUNDED = "framegate_founded"
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +53,24 @@ def opened(tmp_path) -> Iterator[Callable[..., Database]]:
     yield open_at
     for registry in registries:
         registry.close()
+
+
+@pytest.fixture(scope="session")
+def founded_database(postgres, founded_registry, tmp_path_factory) -> str:
+    """A database with the founded registry, to be copied and never opened."""
+    folder = tmp_path_factory.mktemp("founded")
+    shutil.copy(founded_registry, folder / "registry.db")
+    address = postgres.create(FOUNDED)
+    move_rows(StoreAt(folder), StoreAt(folder, address))
+    return FOUNDED
+
+
+@pytest.fixture
+def founded_on_postgres(postgres, founded_database, tmp_path) -> Callable[..., Database]:
+    """Opens a founded registry of this test alone."""
+
+    def open_copy(clock) -> Database:
+        address = postgres.create(f"registry_{next(NAMES)}", founded_database)
+        return open_store(StoreAt(tmp_path, address), clock)
+
+    return open_copy

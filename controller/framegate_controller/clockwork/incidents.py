@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +9,8 @@ from typing import Any, Final
 from framegate.record.incidents import DRILL, LINKS, OPENS, OWN, STEPS, Book
 from framegate_controller.events.notices import Notice
 from framegate_controller.record.incidents import answer, book_of
-from framegate_controller.store.ports import EntryQuery, Store, Transaction
+from framegate_controller.record.tail import RecordTail
+from framegate_controller.store.ports import Store, Transaction
 
 CURSOR: Final = "incidents-read"
 AT_ONCE: Final = 2_000
@@ -33,8 +33,8 @@ class IncidentFollower:
     it, so that a controller that is killed neither misses one nor answers it twice.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, tail: RecordTail | None = None) -> None:
+        self._store, self._tail = store, tail or RecordTail(store)
         self._book: Book | None = None
         self._read = 0
 
@@ -64,11 +64,10 @@ class IncidentFollower:
 
     def _news(self, tx: Transaction) -> _News:
         until = min(tx.log.size(), self._read + AT_ONCE)
-        query = EntryQuery(kind="event")
-        new = tx.log.entries(query, first=self._read, below=until, most=AT_ONCE)
-        taken = [e for e in new if e.event in _TAKEN_IN]
-        answered = any(e.event in _OF_INTEREST for e in taken)
-        return _News(until, [json.loads(e.entry) for e in taken], answered)
+        new = self._tail.entries(self._read, until)
+        taken = [e for e in new if e.logged.kind == "event" and e.logged.event in _TAKEN_IN]
+        answered = any(e.logged.event in _OF_INTEREST for e in taken)
+        return _News(until, [e.body for e in taken], answered)
 
     def _begin(self, tx: Transaction) -> int:
         """Where to go on: a registry of before begins with what is new."""

@@ -27,6 +27,7 @@ from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
 from framegate_controller.record.reports import ReportDesk
+from framegate_controller.record.tail import RecordTail
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.duties import Duty, Peers
 from framegate_controller.store.shared.failures import FailureFold
@@ -66,13 +67,13 @@ class Duties:
     """Makes chores of what a fleet needs once, on a store in which only its owner writes."""
 
     def __init__(self, store: Store, peers: Peers) -> None:
-        self._store, self._peers = store, peers
+        self.store, self._peers = store, peers
 
     def chore(self, name: str, every_s: float, make: Callable[[Store], Work]) -> Chore:
         """A chore of whichever controller has the duty `name`; `make` makes who does it, anew each
         time that it comes here.
         """
-        duty = Duty(self._store, self._peers, name, make)
+        duty = Duty(self.store, self._peers, name, make)
         return Chore(name, every_s, partial(_done_here, duty), duty=True)
 
 
@@ -152,16 +153,18 @@ class Clockwork:
 
 def clockwork_of(
     duties: Duties,
-    store: Store,
+    tail: RecordTail,
     fleet: Fleet,
     bus: Bus,
     witnesses: Sequence[Path],
     failures: FailureFold,
     reports: ReportDesk,
 ) -> Clockwork:
-    """The clockwork of this controller; `witnesses` are files that get every head of the record,
-    `failures` those of strangers that wait to be recorded; so do refusals of `reports`.
+    """The clockwork of this controller; `tail` is of its record, `witnesses` are files that get
+    every head of the record, `failures` those of strangers that wait to be recorded; so do refusals
+    of `reports`.
     """
+    store = duties.store
 
     def of(work: Callable[[Store], tuple[Notice, ...]]) -> Callable[[Store], Work]:
         return lambda theirs: partial(work, theirs)
@@ -176,7 +179,7 @@ def clockwork_of(
         Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
         Chore("refused reports", HOUSEKEEPING_S, reports.tell_counted),
         duties.chore("silent reporters", REPORTERS_S, lambda s: ReportWatch(s).look),
-        duties.chore("incidents", INCIDENTS_S, lambda s: IncidentFollower(s).follow),
+        duties.chore("incidents", INCIDENTS_S, lambda s: IncidentFollower(s, tail).follow),
         Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
     )
     return Clockwork(bus, Staleness(store, fleet, bus), chores)

@@ -10,6 +10,7 @@ from typing import Final
 
 from framegate.record.sink_events import DeadLetter, SinkBack, SinkSilent
 from framegate.registry.sink import Sink
+from framegate_controller.record.tail import RecordTail
 from framegate_controller.sinks.messages import (
     BATCH_BYTES,
     BATCH_ENTRIES,
@@ -47,10 +48,11 @@ class NextBatch:
     dead_letters: frozenset[int]
 
 
-def next_batch(store: Store, cursor: int) -> NextBatch | None:
+def next_batch(store: Store, cursor: int, tail: RecordTail | None = None) -> NextBatch | None:
     """What comes after `cursor`, None where there is nothing."""
     with store.reading() as tx:
-        rows = tx.log.entries(EntryQuery(), first=cursor, below=tx.log.size(), most=BATCH_ENTRIES)
+        below = min(tx.log.size(), cursor + BATCH_ENTRIES)
+        rows = [e.logged for e in (tail or RecordTail(store)).entries(cursor, below)]
         restored = restorations_in(tx) if rows else []
     entries, dead_letters, size = list[BatchEntry](), set[int](), 0
     for row in rows:

@@ -13,6 +13,7 @@ from framegate.errors import FramegateError
 from framegate.registry.sink import Sink
 from framegate_controller.forwarding.cursor import NextBatch, move, next_batch, settled
 from framegate_controller.forwarding.sink_process import SinkProcess
+from framegate_controller.record.tail import RecordTail
 from framegate_controller.sinks.messages import BATCH_ENTRIES, Answer, SinkSetup
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.duties import Duty, NoPeers, Peers
@@ -39,7 +40,15 @@ class Forwarder:
     controller's duty.
     """
 
-    def __init__(self, store: Store, fleet: str, state: Path, peers: Peers | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fleet: str,
+        state: Path,
+        peers: Peers | None = None,
+        tail: RecordTail | None = None,
+    ) -> None:
+        self._tail = tail or RecordTail(store)
         self._fleet, self._folder = fleet, state / FOLDER
         self._duty = Duty(store, peers or NoPeers(), DUTY, lambda theirs: theirs)
         self._store: Store = store
@@ -94,7 +103,7 @@ class Forwarder:
             task.add_done_callback(self._leaving.discard)
         for key, sink in there.items():
             if key not in self._tasks:
-                served = SinkTask(self._store, self._fleet, self._folder, sink)
+                served = SinkTask(self._store, self._fleet, self._folder, sink, self._tail)
                 self.sinks[sink.name] = served
                 self._tasks[key] = asyncio.create_task(served.run(), name=f"sink {sink.name}")
             self.sinks[sink.name].grew(self._size)
@@ -103,8 +112,10 @@ class Forwarder:
 class SinkTask:
     """Serves one sink: batch after batch, each from the record, each confirmed before the next."""
 
-    def __init__(self, store: Store, fleet: str, folder: Path, sink: Sink) -> None:
-        self._store, self._sink = store, sink
+    def __init__(
+        self, store: Store, fleet: str, folder: Path, sink: Sink, tail: RecordTail
+    ) -> None:
+        self._store, self._sink, self._tail = store, sink, tail
         self._setup = SinkSetup(
             name=sink.name,
             kind=sink.kind,
@@ -144,7 +155,9 @@ class SinkTask:
         if self._ending.is_set():
             return False
         try:
-            batch = await asyncio.to_thread(next_batch, self._store, self._sink.confirmed)
+            batch = await asyncio.to_thread(
+                next_batch, self._store, self._sink.confirmed, self._tail
+            )
             if batch is None:
                 return True
             answer = settled(self._sink, batch, await self._delivered(batch))

@@ -34,6 +34,7 @@ from framegate_controller.people.playbooks import MOST_STEPS, RUN, ActingPlayboo
 from framegate_controller.people.requests import Asked, as_of_now, ask, use
 from framegate_controller.playbooks.steps import DoStep, why_of
 from framegate_controller.record.playbooks import CHUNK, Replay
+from framegate_controller.record.tail import RecordTail
 from framegate_controller.store.ports import CONTROLLER, Moved, Transaction
 from framegate_controller.verbs.desk import Asking, Desk
 from framegate_proto.asked import content_of
@@ -66,7 +67,8 @@ _STATES: Final = {
 class Engine:
     """The playbooks of one controller. Blocking: a chore calls `look`."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, tail: RecordTail | None = None) -> None:
+        self._tail = tail or RecordTail(desk.store)
         self._desk, self._store, self._fleet = desk, desk.store, desk.fleet
         self._replay: Replay | None = None
         self._read = self._forgotten_ms = 0
@@ -93,7 +95,7 @@ class Engine:
         with self._store.reading() as tx:
             size = tx.log.size()
             until = min(size, self._read + AT_ONCE)
-            runs = self._replay.read(tx, self._read, until)
+            runs = self._replay.follow(tx, self._tail.entries(self._read, until))
         if runs:
             with self._store.writing() as tx:
                 for run in runs:

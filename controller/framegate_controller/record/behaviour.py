@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -11,7 +10,8 @@ from framegate.behaviour.finding import Finding
 from framegate.behaviour.rules import RULES
 from framegate.behaviour.watch import BehaviourWatch
 from framegate.record.behaviour_events import BehaviourNoticed
-from framegate_controller.store.ports import CONTROLLER, EntryQuery, LoggedEntry, Store, Transaction
+from framegate_controller.record.tail import FollowedEntry, RecordTail
+from framegate_controller.store.ports import CONTROLLER, LoggedEntry, Store, Transaction
 
 NEXT: Final = "behaviour-next"
 """The single value of the store that says which entry the rules have not seen yet."""
@@ -21,7 +21,6 @@ SAVE_EVERY: Final = 5_000
 """Entries without a finding after which the place is kept all the same: a restart reads them
 again, and finds nothing again.
 """
-_QUERY: Final = EntryQuery(kind="event", but_events=("attested",))
 
 
 class BehaviourRecord:
@@ -33,8 +32,9 @@ class BehaviourRecord:
     thread.
     """
 
-    def __init__(self, store: Store, sites: Sites) -> None:
+    def __init__(self, store: Store, sites: Sites, tail: RecordTail | None = None) -> None:
         self._store, self._sites = store, sites
+        self._tail = tail or RecordTail(store)
         self._watch: BehaviourWatch | None = None
         self._next = self._kept = 0
         with store.reading() as tx:
@@ -86,24 +86,25 @@ class BehaviourRecord:
     def _saved(self) -> None:
         self._kept = self._next
 
-    def _chunks(self, first: int, below: int) -> Iterator[list[LoggedEntry]]:
-        while first < below:
-            with self._store.reading() as tx:
-                entries = tx.log.entries(_QUERY, first=first, below=below, most=AT_ONCE)
-            if not entries:
-                return
-            first = entries[-1].index + 1
-            yield entries
+    def _chunks(self, first: int, below: int) -> Iterator[list[FollowedEntry]]:
+        for start in range(first, below, AT_ONCE):
+            yield self._tail.entries(start, min(below, start + AT_ONCE))
 
 
-def _findings(watch: BehaviourWatch, entries: Sequence[LoggedEntry]) -> list[Finding]:
+def _findings(watch: BehaviourWatch, entries: Sequence[FollowedEntry]) -> list[Finding]:
     """What these entries lead to. Machines' are not read at all: rules are about people."""
     return [
         finding
         for entry in entries
-        if entry.actor.startswith(PERSON) or entry.event == "operator-added"
-        for finding in watch.entry(entry.index, json.loads(entry.entry))
+        if _of_people(entry.logged)
+        for finding in watch.entry(entry.index, entry.body)
     ]
+
+
+def _of_people(entry: LoggedEntry) -> bool:
+    return entry.kind == "event" and (
+        entry.actor.startswith(PERSON) or entry.event == "operator-added"
+    )
 
 
 def _event(finding: Finding) -> BehaviourNoticed:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Any, Final
 
 from framegate.record.event import Severity
 from framegate.record.events import events
-from framegate_controller.store.ports import EntryQuery, LoggedEntry, Store
+from framegate_controller.record.tail import FollowedEntry, RecordTail
+from framegate_controller.store.ports import Store
 
 AT_ONCE: Final = 500
 """Entries of one transaction: some hundred kilobytes."""
-_ALL: Final = EntryQuery(kind="event")
 
 
 class EventCounts:
@@ -20,10 +19,9 @@ class EventCounts:
     by any.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        with store.reading() as tx:
-            self.next = tx.log.size()
+    def __init__(self, store: Store, tail: RecordTail | None = None) -> None:
+        self._tail = tail or RecordTail(store)
+        self.next = self._tail.size()
         self._events: Counter[str] = Counter()
         self._severities: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -31,24 +29,25 @@ class EventCounts:
 
     def read(self) -> tuple[()]:
         """Count what is new."""
-        while True:
-            with self._store.reading() as tx:
-                size = tx.log.size()
-                entries = tx.log.entries(_ALL, first=self.next, below=size, most=AT_ONCE)
-            for entry in entries:
+        size = self._tail.size()
+        while self.next < size:
+            below = min(size, self.next + AT_ONCE)
+            for entry in self._tail.entries(self.next, below):
                 self.count(entry)
-            self.next = entries[-1].index + 1 if len(entries) == AT_ONCE else size
-            if len(entries) < AT_ONCE:
-                return ()
+            self.next = below
+        return ()
 
-    def count(self, entry: LoggedEntry) -> None:
+    def count(self, followed: FollowedEntry) -> None:
         """Count one. Only what it says of itself in typed members is read."""
+        entry = followed.logged
+        if entry.kind != "event":
+            return
         self._events[entry.event] += 1
         kind = events().get(entry.event)
         severity = kind.DECLARED.severity if kind else Severity.INFORMATIONAL
         self._severities[severity.name.lower()] += 1
         if entry.event in {"evidence-refused", "denied", "strangers-refused", "sign-in-failed"}:
-            members: dict[str, Any] = json.loads(entry.entry).get("members", {})
+            members: dict[str, Any] = followed.body.get("members", {})
             times = members.get("count", 1)
             for reason in members.get("reasons") or [members.get("reason")]:
                 if reason:

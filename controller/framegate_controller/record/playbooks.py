@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from framegate.errors import FramegateError
@@ -15,6 +15,7 @@ from framegate.playbooks.run import Run
 from framegate.playbooks.sighting import ROUTINE, Sighting, sighting_of
 from framegate.playbooks.statement import in_force_of, verify_playbook
 from framegate_controller.context import Fleet
+from framegate_controller.record.tail import FollowedEntry
 from framegate_controller.store.ports import EntryQuery, Transaction
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,11 @@ class Replay:
     def read(self, tx: Transaction, first: int, below: int) -> list[Run]:
         """What playbooks answer to the entries `first` <= index < `below`."""
         return [run for s in _sightings(tx, first, below) for run in self._see(tx, s)]
+
+    def follow(self, tx: Transaction, entries: Sequence[FollowedEntry]) -> list[Run]:
+        """What they answer to these entries, which somebody may have parsed already."""
+        seen = [e for e in entries if e.logged.kind == "event" and e.logged.event not in ROUTINE]
+        return [run for e in seen for run in self._see(tx, sighting_of(e.body))]
 
     def _see(self, tx: Transaction, sighting: Sighting) -> tuple[Run, ...]:
         if not self._begun and sighting.at_ms >= self._since_ms and self._candidate is not None:

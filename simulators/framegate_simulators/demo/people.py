@@ -130,9 +130,9 @@ def main() -> None:
     """make demo-people."""
     tell(
         PeopleDemo,
+        partial(Plant, interval_s=INTERVAL_S),
         name="demo-people",
         summary="Who may do what, on whose word, and what is left to prove it by.",
-        interval_s=INTERVAL_S,
         simulated=(
             "machines, people's typing and their authenticator apps; TPMs are swtpm; controller,"
             " gateway, agents and commands are the product."

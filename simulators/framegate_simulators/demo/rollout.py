@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from rich.console import Console
@@ -259,12 +260,12 @@ def main() -> None:
     """make demo-rollout."""
     tell(
         RolloutDemo,
+        partial(Plant, interval_s=INTERVAL_S),
         name="demo-rollout",
         summary=(
             "A firmware update comes to a fleet: learn, sign, replay, shadow, canary, waves,"
             " enforce."
         ),
-        interval_s=INTERVAL_S,
         simulated=(
             "machines and their firmware are simulated; TPMs are swtpm; agents, controller and"
             " commands are the product."

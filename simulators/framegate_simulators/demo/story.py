@@ -9,14 +9,18 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
+
+P = TypeVar("P", bound=Plant)
 
 
 @dataclass
@@ -88,12 +92,12 @@ class Story:
 
 
 def tell(
-    kind: Callable[[Plant, Console], Story],
+    kind: Callable[[P, Console], Story],
+    plant: Callable[[], AbstractContextManager[P]],
     *,
     name: str,
     summary: str,
     simulated: str,
-    interval_s: float,
 ) -> None:
     """Tell a story from the command line, and leave `<name>.json` in the build folder. Ends the
     process: 1 where an act was not as it should.
@@ -103,8 +107,8 @@ def tell(
     build = parser.parse_args().build
     console, begun = Console(highlight=False), time.monotonic()
     console.print(f"SIMULATED: {simulated}", soft_wrap=True)
-    with Plant(interval_s=interval_s) as plant:
-        story = kind(plant, console)
+    with plant() as running:
+        story = kind(running, console)
         good = story.run()
     build.mkdir(exist_ok=True)
     seconds = time.monotonic() - begun

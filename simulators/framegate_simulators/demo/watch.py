@@ -5,6 +5,7 @@ TLS, Prometheus, a playbook with a cap, incidents and figures.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from rich.console import Console
@@ -290,9 +291,9 @@ def main() -> None:
     """make demo-watch."""
     tell(
         WatchDemo,
+        partial(Plant, interval_s=INTERVAL_S),
         name="demo-watch",
         summary="Four attacks on a plant, and everything that watches.",
-        interval_s=INTERVAL_S,
         simulated=(
             "machines, boards, people's typing and their authenticator apps; TPMs are swtpm;"
             " controller, gateway, agents and commands are the product."

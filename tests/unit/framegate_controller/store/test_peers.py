@@ -44,13 +44,6 @@ class Peer:
     def next(self):
         return self.heard.get(timeout=30)
 
-    def killed(self) -> None:
-        """As kill -9 does: its connections are closed, and nothing is given back."""
-        self.peers._ending.set()
-        self.peers.lease = lambda duty: None
-        for thread in (self.peers._thread,):
-            thread.join(30)
-
 
 @pytest.fixture
 def quick(monkeypatch):
@@ -77,26 +70,26 @@ def test_what_one_tells_every_other_hears_and_itself_too(pair):
     assert [other.next(), other.next()] == ["first", "second"]
 
 
-def test_duties_are_one_controllers_and_the_others_once_it_gives_them_back(pair):
+async def test_duties_are_one_controllers_and_the_others_once_it_gives_them_back(pair):
     one, other = (p.start() for p in pair)
     assert {d: one.peers.lease(d) is not None for d in DUTIES} == dict.fromkeys(DUTIES, True)
     assert [other.peers.lease(d) for d in DUTIES] == [None, None]
     before = one.peers.lease("sinks")
     one.peers.stop()
-    until(lambda: all(other.peers.lease(d) for d in DUTIES), "the duties at the other")
+    await until(lambda: all(other.peers.lease(d) for d in DUTIES))
     assert other.peers.lease("sinks").token > before.token
     assert one.peers.lease("sinks") is None
 
 
-def test_a_controller_that_is_gone_is_missed_and_its_duties_are_taken_over(pair, postgres):
+async def test_a_controller_that_is_gone_is_missed_and_its_duties_are_taken_over(pair, postgres):
     one, other = (p.start() for p in pair)
-    until(lambda: len(other.peers._present) == 2, "both seen")
+    await until(lambda: len(other.peers._present) == 2)
     held = one.peers.lease("rollouts")
     one.peers._ending.set()  # its thread ends without giving anything back, as a killed one does
     one.peers.owner = "nobody"
     one.peers._thread.join(30)
     assert other.next() is MISSED
-    until(lambda: other.peers.lease("rollouts"), "the duty at the other")
+    await until(lambda: other.peers.lease("rollouts"))
     # one that was only asleep comes back, and writes nothing in the duty's name
     with pytest.raises(Moved), one.store.writing() as tx:
         tx.leases.require(held)
@@ -104,7 +97,7 @@ def test_a_controller_that_is_gone_is_missed_and_its_duties_are_taken_over(pair,
         tx.leases.require(other.peers.lease("rollouts"))
 
 
-def test_work_of_a_duty_is_fenced_at_its_transaction(pair):
+async def test_work_of_a_duty_is_fenced_at_its_transaction(pair):
     one, other = (p.start() for p in pair)
     mine, theirs = (DutyStore(p.store, p.peers, "sinks") for p in (one, other))
     with mine.writing() as tx:
@@ -113,7 +106,7 @@ def test_work_of_a_duty_is_fenced_at_its_transaction(pair):
         tx.settings.put("who", "other")
     stale = one.peers.lease("sinks")
     one.peers.stop()
-    until(lambda: other.peers.lease("sinks"), "the duty at the other")
+    await until(lambda: other.peers.lease("sinks"))
     one.peers.lease = lambda duty: stale  # it does not know yet
     with pytest.raises(Moved), mine.writing() as tx:
         tx.settings.put("who", "one again")
@@ -122,7 +115,7 @@ def test_work_of_a_duty_is_fenced_at_its_transaction(pair):
 
 
 def test_what_a_worker_remembers_is_made_anew_when_the_duty_comes_back(pair):
-    one, other = (p.start() for p in pair)
+    one, _ = (p.start() for p in pair)
     duty = Duty(one.store, one.peers, "sinks", lambda store: object())
     first = duty.worker()
     assert first is not None
@@ -162,7 +155,7 @@ def test_a_registry_is_not_restored_under_a_running_controller_nor_run_while_it_
         pass
 
 
-def test_a_lost_connection_is_made_again_and_what_was_missed_is_said(pair, postgres):
+async def test_a_lost_connection_is_made_again_and_what_was_missed_is_said(pair, postgres):
     one, other = (p.start() for p in pair)
     postgres.sql(
         "postgres",
@@ -174,10 +167,10 @@ def test_a_lost_connection_is_made_again_and_what_was_missed_is_said(pair, postg
 
     def heard() -> bool:
         one.peers.tell("again")
-        return "again" in {other.heard.get(timeout=30) for _ in range(1)}
+        return "again" in list(other.heard.queue)
 
-    until(heard, "what is told after that")
-    until(lambda: one.peers.lease("sinks") or other.peers.lease("sinks"), "somebody's duty")
+    await until(heard)
+    await until(lambda: one.peers.lease("sinks") or other.peers.lease("sinks"))
 
 
 SOURCE = "10.0.0.7"

@@ -1,0 +1,237 @@
+"""make demo STORE=postgres: two controllers on one database, and either of them may die.
+
+What a gateway, cameras and an operator see of it is told with its times; at the end every part that
+went in has one outcome, and the record is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from rich.console import Console
+
+from framegate_simulators.demo.fleet_view import FleetView
+from framegate_simulators.demo.story import Scene, Story, tell
+from framegate_simulators.fixtures.postgres import local_postgres
+from framegate_simulators.plant.paired import SECOND, PairedPlant
+from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.site import Site
+
+CAMERAS: Final = 2
+INTERVAL_S: Final = 2.0
+RATE: Final = 2.0
+PATIENCE_S: Final = 90.0
+FIRST: Final = "controller"
+BACK_S: Final = 30.0
+"""Within which everything has to be as before after a controller was killed."""
+
+
+class Paired(Story):
+    """The acts in order."""
+
+    plant: PairedPlant
+
+    def __init__(self, plant: PairedPlant, console: Console) -> None:
+        super().__init__(plant, console)
+        self.plant = plant
+        self.view = FleetView(plant, console, live=False)
+        self.gateway: Site
+
+    def plan(self) -> Sequence[Scene]:
+        """See `Story`."""
+        return (
+            Scene(
+                "Two controllers share a registry",
+                "each has issuing CAs of its own under one root, and both serve",
+                self.found,
+            ),
+            Scene(
+                "Machines join",
+                "whichever controller they reach, both know them as trusted",
+                self.join,
+            ),
+            Scene(
+                "A quarantine at one is told at the other",
+                "cam2's frames are refused although the gateway hears of it from the other",
+                self.quarantine,
+            ),
+            Scene(
+                "The first controller is killed",
+                "gateway and cameras go over to the second; no machine is lost, no part either",
+                lambda: self.killed(FIRST),
+            ),
+            Scene(
+                "It comes back, and the second is killed",
+                "all of it once more, the other way round",
+                lambda: self.killed(SECOND),
+            ),
+            Scene(
+                "Everything is counted",
+                "parts in = outcomes out; the record has every entry once, and its proofs verify",
+                self.counted,
+            ),
+        )
+
+    def found(self) -> str:
+        """The database, both controllers."""
+        p = self.plant
+        p.found_pair()
+        p.start_first()
+        p.start_second()
+        p.framegate("trust", "add-tpm-ca", p.folder / "maker.pem")
+        names = p.server.sql("plant", "SELECT name FROM controllers ORDER BY name").split()
+        self.expect(names == ["controller-1", "controller-2"], f"controllers {names}")
+        return f"{', '.join(names)} on {p.store.partition('?')[0]}"
+
+    def join(self) -> str:
+        """A gateway and two cameras."""
+        p = self.plant
+        self.gateway = p.add_machine("gw1", "gateway")
+        self.view.cameras = [p.add_machine(f"cam{n}") for n in range(1, CAMERAS + 1)]
+        for site in (self.gateway, *self.view.cameras):
+            p.join(site, p.invite(site))
+        p.write_golden([1, 2])
+        p.start_agent(self.gateway)
+        p.start_gateway(self.gateway)
+        for number, camera in enumerate(self.view.cameras, start=1):
+            source = f"--design {number} --first {number * 1000} --rate {RATE:g}"
+            p.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera {source}")
+        wait_for("frames to be inspected", self.all_inspected, PATIENCE_S)
+        for first in (True, False):
+            states = self.states(first=first)
+            self.expect(set(states.values()) == {"trusted"}, f"{states}")
+        return f"{len(states)} machines trusted at both controllers; {self.served()}"
+
+    def quarantine(self) -> str:
+        """At each controller once: for one of them the gateway listens at the other."""
+        p, cam = self.plant, self.view.cameras[1]
+        slowest = 0
+        for first in (True, False):
+            before = self.refused(cam)
+            asked = time.time_ns() // 1_000_000
+            who = p.only(first=first)
+            p.framegate("camera", "quarantine", "cam2", "--reason", "demonstration", who=who)
+            wait_for(
+                "cam2's frames to be refused", lambda b=before: self.refused(cam) > b, PATIENCE_S
+            )
+            slowest = max(slowest, self.last_accepted(cam) - asked)
+            inspected = self.view.inspected(cam)
+            p.framegate("camera", "release", "cam2", who=who)
+            wait_for(
+                "cam2 to be inspected again",
+                lambda i=inspected: self.view.inspected(cam) > i,
+                PATIENCE_S,
+            )
+        return f"last frame accepted at most {max(0, slowest)} ms after the command was begun"
+
+    def killed(self, name: str) -> str:
+        """kill -9; what everybody sees; start it again."""
+        p, cameras = self.plant, self.view.cameras
+        before = {c.name: (self.view.inspected(c), self.view.outcomes(c)) for c in cameras}
+        p.kill(name)
+        begun = time.monotonic()
+        late: Counter[str] = Counter()
+        wait_for(
+            "both cameras to be inspected on",
+            lambda: all(self.view.inspected(c) > before[c.name][0] + 2 for c in cameras),
+            BACK_S,
+        )
+        inspected_s = time.monotonic() - begun
+        life = 3 * p.interval_s
+        time.sleep(max(0.0, life - (time.monotonic() - begun)))  # what stood then is over by now
+        states = self.states(first=name != FIRST)
+        self.expect(set(states.values()) == {"trusted"}, f"{states}")
+        for camera in cameras:
+            late += self.view.outcomes(camera) - before[camera.name][1]
+        if name == FIRST:
+            p.start_first()
+        else:
+            p.start_second()
+        return (
+            f"inspected on after {inspected_s:.1f} s; all {len(states)} machines trusted after "
+            f"{life:g} s; meanwhile {dict(late)}"
+        )
+
+    def counted(self) -> str:
+        """Stop the cameras; every part they sent has an outcome; check the record."""
+        p = self.plant
+        for camera in self.view.cameras:
+            p.stop_agent(camera)
+        parts = Counter[str]()
+        for camera in self.view.cameras:
+            parts += self.view.outcomes(camera)
+        checked: dict[str, Any] = json.loads(
+            p.command(
+                *("framegate-controller", "store", "check"),
+                *("--state", p.folder / "controller", "-o", "json"),
+            ).stdout
+        )
+        doubled = p.server.sql("plant", "SELECT count(*) - max(id) - 1 FROM log_entries")
+        self.expect(doubled == "0", f"{doubled} entries too many")
+        export = p.folder / "export.jsonl"
+        p.framegate("audit", "export", "--out", export)
+        p.framegate("audit", "verify", export, "--root", p.folder / "controller/keys/root.pem")
+        return f"{dict(parts)}; {checked['entries']} entries, root {checked['root'][:16]}"
+
+    def all_inspected(self) -> bool:
+        return all(self.view.inspected(c) > 2 for c in self.view.cameras)
+
+    def states(self, *, first: bool) -> dict[str, str]:
+        """State of each machine, by one controller."""
+        who = self.plant.only(first=first)
+        rows = [
+            row
+            for kind in ("camera", "gateway")
+            for row in json.loads(self.plant.framegate(kind, "list", "-o", "json", who=who).stdout)
+        ]
+        return {r["name"]: r["state"] for r in rows}
+
+    def served(self) -> str:
+        """How many attestations each controller answered, by its log."""
+        answered = self.plant.server.sql(
+            "plant", "SELECT count(*) FROM log_entries WHERE event = 'attested'"
+        )
+        return f"{answered} attestations so far"
+
+    def refused(self, camera: Site) -> int:
+        """UNINSPECTED(quarantined) of a camera."""
+        return int(camera.status().get("uninspected", {}).get("quarantined", 0))
+
+    def last_accepted(self, camera: Site) -> int:
+        """When the last frame of a camera was inspected (ms)."""
+        rows = self.plant.ask(
+            "verdict", "list", "--limit", "100", "--camera", f"camera.line-1.{camera.name}"
+        )
+        return max(r["issued_at_ms"] for r in rows if r["outcome"] != "UNINSPECTED")
+
+    def expect(self, good: bool, seen: str) -> None:
+        """Raises PlantError where something is not as it should be."""
+        if not good:
+            raise PlantError(seen)
+
+
+@contextmanager
+def paired_plant() -> Iterator[PairedPlant]:
+    """A plant and its database."""
+    with local_postgres() as server, PairedPlant(server, interval_s=INTERVAL_S) as plant:
+        yield plant
+
+
+def main() -> None:
+    """make demo STORE=postgres."""
+    tell(
+        Paired,
+        paired_plant,
+        name="demo-controllers",
+        summary=(__doc__ or "").splitlines()[0],
+        simulated="machines with software TPMs, a plant on loopback; PostgreSQL is a real one",
+    )
+
+
+if __name__ == "__main__":
+    main()
