@@ -89,7 +89,7 @@ def _plain(members: dict[str, Any]) -> dict[str, Any]:
 
 def _notice(kind: str, members: dict[str, Any]) -> Notice:
     cls = _KINDS[kind]
-    values = {}
+    values: dict[str, Any] = {}
     for member in fields(cls):
         wanted, value = _TYPES[str(member.type)], members[member.name]
         if wanted is bytes:

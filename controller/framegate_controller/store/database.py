@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
 from framegate_controller.registry_address import StoreAt
@@ -20,6 +22,9 @@ from framegate_controller.store.engines import Engines, SqliteEngines
 from framegate_controller.store.shared.clock import SharedClock
 from framegate_controller.store.shared.tail import InMemoryTail
 from framegate_controller.store.sql.transaction import SqlTransaction
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_VERSION: Final = "alembic_version"
 
 
 def open_registry(path: Path, clock: Callable[[], int] | None = None) -> Database:
@@ -44,14 +49,15 @@ def open_store(at: StoreAt, clock: Callable[[], int] | None = None) -> Database:
 
 
 def _opened(engines: Engines, clock: Callable[[], int] | None) -> Database:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         begun = engines.begin(writes=True)
         with engines.ours(), begun.connection as connection:
             engines.require_fit(connection)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")  # in this transaction: wholly, or not at all
+            if _schema(connection) != _newest():
+                config = Config()
+                config.set_main_option("script_location", str(_MIGRATIONS))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")  # in this transaction: wholly, or not at all
             connection.commit()
     except BaseException:
         engines.close()
@@ -59,6 +65,18 @@ def _opened(engines: Engines, clock: Callable[[], int] | None) -> Database:
     database = Database(engines, clock)
     database.learn(begun.at_ms)
     return database
+
+
+def _schema(connection: Connection) -> str:
+    """Number of the last migration that was made, empty where there was none."""
+    if not inspect(connection).has_table(_VERSION):
+        return ""
+    return str(connection.exec_driver_sql(f"SELECT version_num FROM {_VERSION}").scalar())
+
+
+def _newest() -> str:
+    """Number of the newest migration: what every start would load all of them for."""
+    return max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 class Database:
@@ -107,9 +125,7 @@ class Database:
     def schema(self) -> str:
         """Number of the last migration that was made here."""
         with self.engines.begin(writes=False).connection as connection, self.engines.ours():
-            return str(
-                connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-            )
+            return _schema(connection)
 
     def close(self) -> None:
         """Close every connection."""

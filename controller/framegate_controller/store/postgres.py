@@ -214,6 +214,7 @@ class PostgresEngines:
         return psycopg.connect(
             self.at.address,
             password=_password(self.at.password_file),
+            client_encoding="utf8",
             application_name="framegate-controller",
             connect_timeout=CONNECT_S,
             keepalives_idle=CONNECT_S,

@@ -53,7 +53,7 @@ _GET: Final = text("SELECT content FROM waiting WHERE kind = :kind AND name = :n
 _TAKE: Final = text("DELETE FROM waiting WHERE kind = :kind AND name = :name RETURNING content")
 _ANSWER: Final = text(
     "INSERT INTO answered_challenges (id, expires_ms) VALUES (:id, :expires_ms)"
-    " ON CONFLICT DO NOTHING"
+    " ON CONFLICT DO NOTHING RETURNING id"
 )
 _ANSWERED: Final = text("SELECT 1 FROM answered_challenges WHERE id = :id")
 _CLEAR_ANSWERED: Final = text(
@@ -140,9 +140,9 @@ class PostgresSpentSessions:
     def take(self, session: bytes, expires_ms: int, now_ms: int) -> None:
         """See `SpentSessions.take`."""
         with self._engines.aside() as c:
-            first = c.execute(_ANSWER, {"id": session, "expires_ms": expires_ms}).rowcount == 1
+            first = c.execute(_ANSWER, {"id": session, "expires_ms": expires_ms}).first()
             c.execute(_CLEAR_ANSWERED, {"before": now_ms - LONGEST_MS, "most": CLEAR})
-        if not first:
+        if first is None:
             raise unknown_session()
 
 

@@ -66,7 +66,7 @@ class _Held:
 class PostgresPeers:
     """See `Peers`. `learn` is told the database's time (ms) at every beat."""
 
-    def __init__(self, engines: PostgresEngines, name: str, learn: Callable[[int], None]) -> None:
+    def __init__(self, engines: PostgresEngines, name: str, learn: Callable[[int], object]) -> None:
         self._engines, self._name, self._learn = engines, name, learn
         self.owner = f"{name[:40]}:{secrets.token_hex(6)}"
         self._held, self._duties = _Held(), frozenset[str]()
@@ -111,7 +111,9 @@ class PostgresPeers:
                         break
             except (psycopg.Error, FramegateError) as error:
                 log.warning("the other controllers are not heard: %s", str(error).splitlines()[:1])
-                connection = _closed(connection)
+                if connection is not None:
+                    connection.close()
+                connection = None
                 self._ears.missed()
                 self._ending.wait(AGAIN_S)
         if connection is not None:
@@ -120,7 +122,7 @@ class PostgresPeers:
                 connection.execute(_GIVE_BACK, {"owner": self.owner})
             except psycopg.Error:
                 log.warning("duties were not given back: they are over by themselves")
-            _closed(connection)
+            connection.close()
 
     def _joined(self, until_s: float = 0.0) -> psycopg.Connection[Any]:
         """A connection that has this controller's name and listens. Raises Refused, psycopg.Error,
@@ -172,8 +174,3 @@ class PostgresPeers:
 def _is_true(connection: psycopg.Connection[Any], statement: str, values: tuple[Any, ...]) -> bool:
     row = connection.execute(statement, values).fetchone()
     return row is not None and bool(row[0])
-
-
-def _closed(connection: psycopg.Connection[Any] | None) -> None:
-    if connection is not None:
-        connection.close()

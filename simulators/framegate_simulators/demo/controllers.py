@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from rich.console import Console
@@ -117,14 +118,14 @@ class Paired(Story):
             who = p.only(first=first)
             p.framegate("camera", "quarantine", "cam2", "--reason", "demonstration", who=who)
             wait_for(
-                "cam2's frames to be refused", lambda b=before: self.refused(cam) > b, PATIENCE_S
+                "cam2's frames to be refused", partial(self.more_refused, cam, before), PATIENCE_S
             )
             slowest = max(slowest, self.last_accepted(cam) - asked)
             inspected = self.view.inspected(cam)
             p.framegate("camera", "release", "cam2", who=who)
             wait_for(
                 "cam2 to be inspected again",
-                lambda i=inspected: self.view.inspected(cam) > i,
+                partial(self.more_inspected, cam, inspected),
                 PATIENCE_S,
             )
         return f"last frame accepted at most {max(0, slowest)} ms after the command was begun"
@@ -202,12 +203,18 @@ class Paired(Story):
         """UNINSPECTED(quarantined) of a camera."""
         return int(camera.status().get("uninspected", {}).get("quarantined", 0))
 
+    def more_refused(self, camera: Site, before: int) -> bool:
+        return self.refused(camera) > before
+
+    def more_inspected(self, camera: Site, before: int) -> bool:
+        return self.view.inspected(camera) > before
+
     def last_accepted(self, camera: Site) -> int:
         """When the last frame of a camera was inspected (ms)."""
         rows = self.plant.ask(
             "verdict", "list", "--limit", "100", "--camera", f"camera.line-1.{camera.name}"
         )
-        return max(r["issued_at_ms"] for r in rows if r["outcome"] != "UNINSPECTED")
+        return max(int(r["issued_at_ms"]) for r in rows if r["outcome"] != "UNINSPECTED")
 
     def expect(self, good: bool, seen: str) -> None:
         """Raises PlantError where something is not as it should be."""

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Self
 
 from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.fixtures.access import PASSWORD, write_secret
@@ -58,7 +59,7 @@ class Plant(Processes, Operators):
         self.golden = self.folder / "golden"
         self.golden.mkdir()
 
-    def __enter__(self) -> Plant:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,10 @@ from framegate_controller.store.tables import machines
 _TICKETS: Final = table_of(machines.Ticket)
 _SPENT: Final = table_of(machines.SpentChallenge)
 _MAKERS: Final = table_of(machines.TpmAuthority)
-_SPEND: Final = {name: put(_SPENT).on_conflict_do_nothing() for name, put in INSERTS.items()}
+_SPEND: Final = {
+    name: put(_SPENT).on_conflict_do_nothing().returning(_SPENT.c.id)
+    for name, put in INSERTS.items()
+}
 
 
 class SqlTickets:
@@ -72,10 +75,8 @@ class SqlSpentChallenges:
 
     def spend(self, challenge: bytes, expires_ms: int) -> None:
         """See `ports.SpentChallenges.spend`."""
-        if (
-            self._rows.run(_SPEND[self._rows.dialect], {"id": challenge, "expires_ms": expires_ms})
-            != 1
-        ):
+        values = {"id": challenge, "expires_ms": expires_ms}
+        if self._rows.one(_SPEND[self._rows.dialect], values) is None:
             raise unknown_session()
 
 

@@ -5,7 +5,7 @@ columns.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ from framegate_controller.store.tables.base import Base
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """Values of a statement's bound parameters; several for one that runs several times."""
 
-INSERTS: Final = MappingProxyType({"sqlite": sqlite.insert, "postgresql": postgresql.insert})
+INSERTS: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]] = (
+    MappingProxyType({"sqlite": sqlite.insert, "postgresql": postgresql.insert})
+)
 """An insert that can say what is to happen where the key is there already, as a database words
 it.
 """

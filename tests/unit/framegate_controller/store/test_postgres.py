@@ -24,7 +24,7 @@ from framegate_controller.store.ports import EntryQuery, Moved
 from framegate_controller.store.tables.schema import METADATA
 from support.stored_values import BYTES, KEPT, PUT_AGAIN, TakenBack, any_of, put_again
 
-FEW = settings(max_examples=6)
+FEW = settings(max_examples=3)
 CAMERA = Device(
     id=DeviceId("camera.line-1.cam1"),
     kind=Kind.CAMERA,
@@ -406,6 +406,5 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
 def cut(postgres, address: str) -> None:
     """End every connection to a database, as its restart does."""
     name = address.partition("@/")[2].partition("?")[0]
-    postgres.sql(
-        "postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname='{name}'"
-    )
+    of_it = f"FROM pg_stat_activity WHERE datname = '{name}'"
+    postgres.sql("postgres", f"SELECT pg_terminate_backend(pid, 30000) {of_it}")
