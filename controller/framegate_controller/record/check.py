@@ -67,6 +67,8 @@ def _heads(tx: Transaction, keys: FleetKeys, size: int) -> dict[int, Checkpoint]
             head = verify_signed(envelope, Checkpoint, anchor)
         except AuditRefused as error:
             raise _broken("heads signed by the fleet's log key", error) from error
+        if tx.log.head(head.size) != envelope:
+            raise _broken(f"the head of {head.size} entries under its size", "another")
         heads[head.size] = head
     heads.pop(0, None)
     return heads
