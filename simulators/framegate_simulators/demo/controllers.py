@@ -24,11 +24,11 @@ from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.site import Site
 
 CAMERAS: Final = 2
-INTERVAL_S: Final = 5.0
+INTERVAL_S: Final = 10.0
 RATE: Final = 2.0
 PATIENCE_S: Final = 90.0
 FIRST: Final = "controller"
-BACK_S: Final = 60.0
+BACK_S: Final = 90.0
 """Within which everything has to be as before after a controller was killed."""
 
 

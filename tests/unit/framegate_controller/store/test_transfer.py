@@ -99,7 +99,7 @@ def test_a_row_that_the_database_does_not_take_moves_nothing(registry, new_datab
 
 
 EDITS = {
-    "an entry is changed": "UPDATE log_entries SET entry = CAST(entry || x'20' AS BLOB) WHERE id = 11",
+    "an entry is changed": "UPDATE log_entries SET entry = CAST(entry || ' ' AS BLOB) WHERE id=11",
     "an entry is missing": "DELETE FROM log_entries WHERE id = 11",
     "the end is missing": f"DELETE FROM log_entries WHERE id > {ENTRIES - 5}",
     "a leaf is changed": "UPDATE log_nodes SET hash = zeroblob(32) WHERE level=0 AND position=3",
