@@ -21,6 +21,7 @@ from framegate_simulators.bench.line import bench_line
 from framegate_simulators.bench.people import bench_people
 from framegate_simulators.bench.plant import bench_plant
 from framegate_simulators.bench.sinks import bench_sinks
+from framegate_simulators.bench.stores import bench_stores
 from framegate_simulators.bench.strangers import bench_strangers
 from framegate_simulators.bench.verify import bench_alarms, bench_verify
 
@@ -30,6 +31,7 @@ _TELLING: Final = {
     "attestation": bench_attestation,
     "strangers": bench_strangers,
     "sinks": bench_sinks,
+    "stores": bench_stores,
 }
 """Benchmarks that say themselves how they go on."""
 
@@ -51,6 +53,7 @@ def main() -> None:
             "attestation",
             "strangers",
             "sinks",
+            "stores",
             "plant",
         ],
     )

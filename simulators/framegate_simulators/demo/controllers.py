@@ -156,8 +156,14 @@ class Paired(Story):
         )
 
     def counted(self) -> str:
-        """Stop the cameras; every part they sent has an outcome; check the record."""
+        """Every part that a camera took a picture of has one outcome; check the record."""
         p = self.plant
+        for camera in self.view.cameras:
+            wait_for(
+                f"an outcome of every part of {camera.name}",
+                partial(self.all_answered, camera),
+                PATIENCE_S,
+            )
         for camera in self.view.cameras:
             p.stop_agent(camera)
         parts = Counter[str]()
@@ -199,6 +205,12 @@ class Paired(Story):
     def refused(self, camera: Site) -> int:
         """UNINSPECTED(quarantined) of a camera."""
         return int(camera.status().get("uninspected", {}).get("quarantined", 0))
+
+    def all_answered(self, camera: Site) -> bool:
+        """Whether the camera has as many outcomes as it took pictures, at one moment."""
+        status = camera.status()
+        taken = sum(int(s["captured"]) for s in status.get("streams", []))
+        return taken > 0 and taken == sum(status.get("outcomes", {}).values())
 
     def more_refused(self, camera: Site, before: int) -> bool:
         return self.refused(camera) > before
