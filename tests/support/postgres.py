@@ -66,8 +66,12 @@ def founded_database(postgres, founded_registry, tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def founded_on_postgres(postgres, founded_database, tmp_path) -> Callable[..., Database]:
-    """Opens a founded registry of this test alone."""
+def founded_on_postgres(
+    postgres, founded_database, tmp_path, monkeypatch
+) -> Callable[..., Database]:
+    """Opens a founded registry of this test alone; a test that wants its file is skipped."""
+    path = property(lambda _: pytest.skip("is about the registry's file"))
+    monkeypatch.setattr(Database, "path", path)
 
     def open_copy(clock) -> Database:
         address = postgres.create(f"registry_{next(NAMES)}", founded_database)

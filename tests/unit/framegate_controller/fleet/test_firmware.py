@@ -79,9 +79,9 @@ def statements(bench):
     def note(_connection, _cursor, statement, *_rest):
         ran.append(statement)
 
-    event.listen(bench.store._readers, "before_cursor_execute", note)
+    event.listen(bench.store.engines._readers, "before_cursor_execute", note)
     yield ran
-    event.remove(bench.store._readers, "before_cursor_execute", note)
+    event.remove(bench.store.engines._readers, "before_cursor_execute", note)
 
 
 def toml(revision, model="simulated-camera"):
