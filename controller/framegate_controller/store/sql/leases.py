@@ -23,8 +23,7 @@ class SqlLeases:
     def require(self, lease: Lease) -> None:
         """See `ports.Leases.require`."""
         mine = (_LEASES.c.owner == lease.owner, _LEASES.c.token == lease.token)
-        if (
-            self._rows.one(select(_LEASES.c.duty).where(_LEASES.c.duty == lease.duty, *mine))
-            is None
-        ):
+        query = select(_LEASES.c.duty).where(_LEASES.c.duty == lease.duty, *mine)
+        # until this transaction ends nobody takes the duty over: who does then sees all of it
+        if self._rows.one(query.with_for_update(read=True)) is None:
             raise Moved.of_what(f"the duty {lease.duty!r} of this controller")

@@ -114,6 +114,24 @@ async def test_work_of_a_duty_is_fenced_at_its_transaction(pair):
         assert tx.settings.get("who") == "one"
 
 
+def test_a_duty_is_not_taken_over_in_the_middle_of_its_transaction(pair):
+    one, other = (p.start() for p in pair)
+    mine, held = DutyStore(one.store, one.peers, "sinks"), one.peers.lease("sinks")
+    for each in (one, other):  # nobody gives a sign of life, and the lease is over
+        each.peers._ending.set()
+        each.peers._thread.join(30)
+    values = {"owner": "other", "duties": ["sinks"], "life_ms": 60_000}
+    with other.store.engines.connect() as there:
+        there.execute("UPDATE leases SET owner = %s, until_ms = 0", (held.owner,))
+        one.peers.lease = lambda duty: held
+        with mine.writing() as tx:
+            tx.settings.put("who", "one")
+            assert there.execute(postgres_peers._CLAIM, values).fetchall() == []
+        assert len(there.execute(postgres_peers._CLAIM, values).fetchall()) == 1
+    with pytest.raises(Moved), mine.writing():
+        pass
+
+
 def test_what_a_worker_remembers_is_made_anew_when_the_duty_comes_back(pair):
     one, _ = (p.start() for p in pair)
     duty = Duty(one.store, one.peers, "sinks", lambda store: object())
