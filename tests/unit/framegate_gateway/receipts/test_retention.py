@@ -62,7 +62,7 @@ async def test_n149_what_is_gone_says_so(receipts_desk):
     with pytest.raises(FramegateError) as caught:
         find(receipts_desk.store, ids[1])
     assert caught.value.reason == Reason.NOT_FOUND and "quota" in str(caught.value)
-    assert find(receipts_desk.store, ids[0])["kind"] == "verdict"
+    assert find(receipts_desk.store, ids[0]).kind == "verdict"
 
 
 async def test_n149_numbers_are_never_given_twice_when_whole_batches_went(receipts_desk):
@@ -107,7 +107,7 @@ async def test_n149_exports_and_erasures_stay(receipts_desk):
     await receipts_desk.maker.event("e" * 32, "frame-exported", "anna", {"device": CAMERA})
     await proved(receipts_desk)
     ReceiptRetention(receipts_desk.store, 0).run()
-    assert find(receipts_desk.store, "e" * 32)["kind"] == "event"
+    assert find(receipts_desk.store, "e" * 32).kind == "event"
 
 
 async def test_n149_a_session_stays_while_its_head_may_come_or_is_needed(receipts_desk):
