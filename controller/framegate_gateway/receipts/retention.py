@@ -65,7 +65,8 @@ class Taken:
 
 class ReceiptRetention:
     """The rule for one store: `quota` bytes a camera. `needed` says which of some verdict ids are
-    still needed by something else that is kept, as a frame in the vault needs its receipt.
+    still needed by something else that is kept, as a frame in the vault needs its receipt;
+    `filling` hears, before anything goes, of which camera and how full it is.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class ReceiptRetention:
         store: ReceiptStore,
         quota: int,
         needed: Callable[[Sequence[str]], set[str]] = lambda _ids: set(),
+        filling: Callable[[str, str], None] = lambda _device, _said: None,
     ) -> None:
-        self._store, self.quota, self._needed = store, quota, needed
+        self._store, self.quota, self._needed, self._filling = store, quota, needed, filling
         self._told: set[str] = set()
 
     def kept(self) -> list[Kept]:
@@ -107,12 +109,14 @@ class ReceiptRetention:
         nearly = kept.bytes >= NEARLY_FULL * self.quota
         if nearly and kept.device not in self._told:
             self._told.add(kept.device)
+            used, quota = kept.bytes / 2**20, self.quota // 2**20
+            self._filling(kept.device, f"receipts take {used:.1f} of {quota} MiB")
             log.warning(
                 "receipts of %s take %.1f of %d MiB: the oldest go when that is full; export them"
                 " before (framegate receipt export), or raise --receipt-quota",
                 kept.device,
-                kept.bytes / 2**20,
-                self.quota // 2**20,
+                used,
+                quota,
             )
         elif not nearly:
             self._told.discard(kept.device)

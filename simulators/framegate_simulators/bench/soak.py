@@ -1,4 +1,4 @@
-"""make soak: a whole line at full speed, and every process's memory and every file's size over time.
+"""make soak: a whole line at full speed; every process's memory and every file's size over time.
 
 Hours are compressed by rate: a line of one part a second makes in three hours what this one makes
 in ten minutes, machines attest every few seconds in place of every minute, and quotas are small, so

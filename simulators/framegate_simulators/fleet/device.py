@@ -1,4 +1,6 @@
-"""One forged machine of a simulated fleet: it joins, attests, reboots, is updated, is tampered with."""
+"""One forged machine of a simulated fleet: it joins, attests, reboots, gets updates, is tampered
+with.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,7 @@ class FleetForge(Forge):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the controller is: join and fleet port, its fleet's root (PEM) and that one's digest."""
+    """Where the controller is: join and fleet port, its fleet's root (PEM), the digest of that."""
 
     join: str
     fleet: str

@@ -1,4 +1,4 @@
-"""How many machines do what, and how often: the shares of a fleet's life that are told in advance."""
+"""How many machines do what, and how often: the shares of a fleet's life, as they are asked for."""
 
 from __future__ import annotations
 
