@@ -52,12 +52,25 @@ class LeafRow:
     envelope: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+_WORTH: Final = 0.3
+"""A row that packs to more than this share of itself may begin a new text: the first row of a
+session may have been of a refused frame, or its certificate has been renewed. Usual is an eighth.
+"""
+_LEAST_ROWS: Final = 16
+"""Rows against one text before another may be begun, so that rows that are new through and through
+do not each cost a text of their own.
+"""
+
+
+@dataclass(slots=True)
 class _Shared:
-    """What the rows of one session are packed against: its number in the file, and its bytes."""
+    """What rows of one session are packed against: its number in the file, its bytes, and how many
+    rows it has by now.
+    """
 
     number: int
     text: bytes
+    rows: int = 0
 
 
 class LeafWriter:
@@ -76,7 +89,13 @@ class LeafWriter:
         split = split_envelope(row.envelope, Verdict.TYPE)
         kept = split[1:] if split[0] == row.payload and len(split) > 1 else (row.envelope,)
         parts = (row.leaf, row.payload, row.metadata, *kept)
-        shared = self._shared_by((device, row.session, row.kind), parts)
+        key = (device, row.session, row.kind)
+        shared = self._known(key) or self._begun(key, parts)
+        body = pack(parts, shared.text)
+        if len(body) > _WORTH * sum(map(len, parts)) and shared.rows >= _LEAST_ROWS:
+            shared = self._begun(key, parts)
+            body = pack(parts, shared.text)
+        shared.rows += 1
         self._connection.execute(
             "INSERT INTO leaves (number, id, kind, device, shared, counter, part, at_ms, body)"
             " VALUES (?,?,?,?,?,?,?,?,?)",
@@ -89,7 +108,7 @@ class LeafWriter:
                 row.counter,
                 row.part,
                 row.at_ms,
-                pack(parts, shared.text),
+                body,
             ),
         )
 
@@ -111,16 +130,17 @@ class LeafWriter:
             self._devices[name] = device_number(self._connection, name)
         return self._devices[name]
 
-    def _shared_by(self, key: tuple[int, bytes, str], parts: Sequence[bytes]) -> _Shared:
-        """The session's text, which the first of its rows is; one that retention took out since is
-        written again.
-        """
+    def _known(self, key: tuple[int, bytes, str]) -> _Shared | None:
+        """The session's text; None where there is none, or retention took it out."""
         shared = self._shared.get(key)
-        if shared is not None:
-            self._shared.move_to_end(key)
-            there = "SELECT 1 FROM shared WHERE number = ?"
-            if self._connection.execute(there, (shared.number,)).fetchone():
-                return shared
+        if shared is None:
+            return None
+        self._shared.move_to_end(key)
+        there = "SELECT 1 FROM shared WHERE number = ?"
+        return shared if self._connection.execute(there, (shared.number,)).fetchone() else None
+
+    def _begun(self, key: tuple[int, bytes, str], parts: Sequence[bytes]) -> _Shared:
+        """A new text for the session: this row's own bytes."""
         text = b"".join(reversed(parts))  # what is matched last is nearest, and costs least
         row = self._connection.execute(
             "INSERT INTO shared (device, session, text) VALUES (?,?,?)", (key[0], key[1], text)

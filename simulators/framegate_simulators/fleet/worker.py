@@ -45,6 +45,7 @@ class Worker:
             n: FleetDevice(f"camera.line-1.cam{n}", FleetForge(maker, firmware)) for n in numbers
         }
         self.acts, self.errors, self.late = Counter[str](), Counter[str](), Counter[str]()
+        self._away: set[int] = set()
         self.took_ms: list[float] = []
         self.join_ms: list[float] = []
 
@@ -74,9 +75,16 @@ class Worker:
         running: set[asyncio.Task[None]] = set()
         while queue and queue[0][0] < end:
             due, number = heapq.heappop(queue)
+            act = self._act(number)
+            if act == Act.LATE and number not in self._away:
+                self._away.add(number)
+                again = due + self.plan.interval_s * (LATE_INTERVALS - 1)
+                heapq.heappush(queue, (again, number))
+                continue
+            self._away.discard(number)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await turns.acquire()
-            task = asyncio.create_task(self._turn(ports, self.devices[number], due))
+            task = asyncio.create_task(self._turn(ports, self.devices[number], act, due))
             running.add(task)
             task.add_done_callback(lambda done: (running.discard(done), turns.release()))
             wait = self.plan.interval_s * self._chance.uniform(0.95, 1.05)
@@ -96,19 +104,22 @@ class Worker:
         heapq.heapify(queue)
         return queue
 
-    async def _turn(self, ports: Ports, device: FleetDevice, due: float) -> None:
-        act = Act.TAMPER if device.tampered else self.plan.shares.draw(self._chance)
+    def _act(self, number: int) -> Act:
+        """What this machine does now: what it is away for, or what chance says."""
+        if number in self._away:
+            return Act.LATE
+        tampered = self.devices[number].tampered
+        return Act.TAMPER if tampered else self.plan.shares.draw(self._chance)
+
+    async def _turn(self, ports: Ports, device: FleetDevice, act: Act, due: float) -> None:
         self.acts[act.value] += 1
-        if act == Act.LATE:
-            await asyncio.sleep(self.plan.interval_s * (LATE_INTERVALS - 1))
-        begun = max(due, time.monotonic()) if act == Act.LATE else due
         try:
             state = await self._done(ports, device, act)
         except FramegateError as error:
             self.errors[f"{act.value}: {error.reason.value}"] += 1
             return
         now = time.monotonic()
-        self.took_ms.append(1e3 * (now - begun))
+        self.took_ms.append(1e3 * (now - due))
         if (state == State.TRUSTED) == device.tampered:
             self.errors[f"{act.value}: is {state.value}"] += 1
         if act != Act.LATE and now - device.last_s > 2 * self.plan.interval_s:

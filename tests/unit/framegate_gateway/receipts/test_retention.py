@@ -1,6 +1,7 @@
 """N149: receipts have room by camera; what goes takes nothing along that a kept one needs."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from framegate.receipt_verifier import missing_frames
 from framegate.signed.receipt import TriggerGap
 from framegate_gateway.receipts.read import find
 from framegate_gateway.receipts.retention import NEARLY_FULL, ROOM, ReceiptRetention
+from framegate_gateway.receipts.rows import stored_leaves
 from framegate_simulators.fixtures.gateway import CAMERA
 from support.receipts import proved
 
@@ -243,3 +245,22 @@ async def test_n149_usage_is_what_the_file_takes(receipts_desk):
     a_frame = (on_disk() - before) / FRAMES
     assert a_frame <= 1.2 * 1024, a_frame
     assert 0.8 * a_frame <= (used(receipts_desk) - counted) / FRAMES <= 1.2 * a_frame
+
+
+async def test_a_session_that_begins_with_a_refused_frame_costs_no_more(receipts_desk):
+    """Its first row says too little for those that follow: another text is begun, once."""
+    desk = receipts_desk
+    other = desk.camera.session(desk.link.offer(), desk.keys.newest.publics)
+    signed = other.opening(desk.camera)
+    desk.link.open(signed.opening, signed.signature)
+    desk.session = other
+    metadata = replace(desk.admitted.metadata, session=desk.link.opened)
+    await desk.maker.uninspected(metadata, Reason.NOT_TRUSTED)
+    for number in range(200, 260):
+        await desk.frame(number)
+    with desk.store.reading() as connection:
+        sizes = [row.packed for row in stored_leaves(connection, "ORDER BY leaves.number", ())]
+        texts = connection.execute(
+            "SELECT count(*) FROM shared WHERE session = ?", (desk.link.opened,)
+        ).fetchone()[0]
+    assert texts <= 2 and max(sizes[-40:]) < 700
