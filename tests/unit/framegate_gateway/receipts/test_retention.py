@@ -23,6 +23,17 @@ def used(desk, device=CAMERA) -> int:
     return kept[device].bytes
 
 
+def room_for(desk, share: float) -> int:
+    """A quota down to which that share of the camera's receipts may stay, with what their session
+    shares.
+    """
+    with desk.store.reading() as connection:
+        (shared,) = connection.execute(
+            "SELECT sum(length(text)) FROM shared WHERE session = ?", (desk.link.opened,)
+        ).fetchone()
+    return int((shared + share * (used(desk) - shared)) / ROOM) + 1
+
+
 async def other(desk, count=1) -> None:
     """Receipts of another camera in the same batches."""
     for number in range(count):
@@ -41,7 +52,7 @@ async def test_n149_the_oldest_of_that_camera_go_and_all_that_stay_still_hold(re
     await other(receipts_desk, 3)
     before = await proved(receipts_desk)
     theirs = used(receipts_desk, OTHER)
-    retention = ReceiptRetention(receipts_desk.store, used(receipts_desk) // 2)
+    retention = ReceiptRetention(receipts_desk.store, room_for(receipts_desk, 0.5))
     (taken,) = retention.run()
     assert (taken.device, taken.receipts > 10) == (CAMERA, True)
     assert used(receipts_desk) <= ROOM * retention.quota
@@ -61,7 +72,7 @@ async def test_n149_what_is_gone_says_so(receipts_desk):
     await other(receipts_desk)  # in the second batch, whose leaves' hashes it needs
     receipts = await proved(receipts_desk)
     ids = [receipts_desk.check(r).claims["cti"] for r in receipts]
-    ReceiptRetention(receipts_desk.store, int(used(receipts_desk) * 0.3)).run()
+    ReceiptRetention(receipts_desk.store, room_for(receipts_desk, 0.3)).run()
     with pytest.raises(FramegateError) as caught:
         find(receipts_desk.store, ids[1])
     assert caught.value.reason == Reason.NOT_FOUND and "quota" in str(caught.value)
@@ -115,7 +126,7 @@ async def test_n149_exports_and_erasures_stay(receipts_desk):
 
 async def test_n149_a_session_stays_while_its_head_may_come_or_is_needed(receipts_desk):
     await proved(receipts_desk)
-    retention = ReceiptRetention(receipts_desk.store, used(receipts_desk) // 2)
+    retention = ReceiptRetention(receipts_desk.store, room_for(receipts_desk, 0.5))
     retention.run()
     kept = [receipts_desk.check(r) for r in receipts_desk.receipts()]
     assert kept and all(r.head_count == 5 for r in kept) and rows(receipts_desk, "sessions") == 1
@@ -161,7 +172,7 @@ async def test_n149_room_is_counted_over_restarts(receipts_desk):
 async def test_n149_a_camera_whose_old_receipts_went_is_not_said_to_have_lost_frames(receipts_desk):
     """Of a session that is partly gone, `--whole` names what is not in the file: that is said."""
     await proved(receipts_desk)
-    ReceiptRetention(receipts_desk.store, used(receipts_desk) // 2).run()
+    ReceiptRetention(receipts_desk.store, room_for(receipts_desk, 0.5)).run()
     kept = [receipts_desk.check(r) for r in receipts_desk.receipts()]
     gone = missing_frames(kept)
     assert set(sum(gone.values(), ())) == set(range(5)) - {r.counter for r in kept}
@@ -209,7 +220,7 @@ async def test_n149_what_a_session_shares_goes_with_its_last_receipt_and_not_bef
         with receipts_desk.store.reading() as connection:
             return connection.execute(session, (receipts_desk.link.opened,)).fetchone()[0]
 
-    retention = ReceiptRetention(receipts_desk.store, used(receipts_desk) // 2)
+    retention = ReceiptRetention(receipts_desk.store, room_for(receipts_desk, 0.5))
     (taken,) = retention.run()
     assert 0 < taken.receipts < 5 and shared() == 1
     retention.quota = 0
