@@ -198,20 +198,38 @@ def stored_leaves(
 
 
 def _stored(row: Sequence[Any]) -> StoredLeaf:
-    number, raw_id, kind, device, session, *place, body, text = row
-    place = [number, raw_id.hex(), KINDS[kind], device or "", session or b"", *place]
+    number, identifier, kind, device, session, counter, part, at_ms, shared, packed, body, text = (
+        row
+    )
     if KINDS[kind] == PRUNED:
-        return StoredLeaf(*place, leaf=body)
-    if text is None:
+        leaf, payload, metadata, envelope = body, b"", b"", b""
+    elif text is None:
         raise Malformed.of(
             Reason.RECEIPT,
             f"what leaf {number} shares with its session",
             "nothing",
             "another program changed receipts.db: put back a copy of it",
         )
-    parts = unpack(body, text)
-    if len(parts) not in {4, 5}:
-        raise Malformed.of(Reason.RECEIPT, "a leaf and what is kept beside it", len(parts))
-    leaf, payload, metadata, *kept = parts
-    split = kept if len(kept) == 1 else (payload, *kept)
-    return StoredLeaf(*place, leaf, payload, metadata, joined_envelope(split, Verdict.TYPE))
+    else:
+        parts = unpack(body, text)
+        if len(parts) not in {4, 5}:
+            raise Malformed.of(Reason.RECEIPT, "a leaf and what is kept beside it", len(parts))
+        leaf, payload, metadata, *kept = parts
+        split = kept if len(kept) == 1 else (payload, *kept)
+        envelope = joined_envelope(split, Verdict.TYPE)
+    return StoredLeaf(
+        number=number,
+        id=identifier.hex(),
+        kind=KINDS[kind],
+        device=device or "",
+        session=session or b"",
+        counter=counter,
+        part=part,
+        at_ms=at_ms,
+        shared=shared,
+        packed=packed,
+        leaf=leaf,
+        payload=payload,
+        metadata=metadata,
+        envelope=envelope,
+    )

@@ -151,8 +151,9 @@ def _batches_step(connection: sqlite3.Connection) -> bool:
         " LIMIT ?",
         (_AT_ONCE,),
     ).fetchall()
-    for *place, proof in rows:
-        write_batch(connection, BatchRow(*place, None if proof is None else json.loads(proof)))
+    for number, first, count, payload, envelope, proof in rows:
+        logged = None if proof is None else json.loads(proof)
+        write_batch(connection, BatchRow(number, first, count, payload, envelope, logged))
     if rows:
         connection.execute("DELETE FROM batches_before WHERE number <= ?", (rows[-1][0],))
     return bool(rows)

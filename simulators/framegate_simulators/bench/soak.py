@@ -29,10 +29,14 @@ from framegate_simulators.plant.processes import PlantError
 RATE: Final = 12.0
 """Parts a second: what two cores inspect while they run everything else of the plant, too."""
 SAMPLE_S: Final = 5.0
-WARM_UP: Final = 0.4
-"""Share of the run that is warm-up: allocators, caches and the lists of the last verdicts fill in
-the first 2,000 frames.
+WARM_UP_PARTS: Final = 3_000
+"""Parts of the warm-up: the list of the last 2,000 verdicts, pictures of the last defects, caches of
+databases and allocators fill with them. Nothing is judged by them.
 """
+
+
+JUDGED_SAMPLES: Final = 12
+"""Samples after the warm-up that are needed to say anything: a minute."""
 GREW_KIB: Final = 2048
 """What the medians of the first and the last third after the warm-up may differ by, or `GREW_SHARE`
 of the first, whatever is more. Resident memory of one process goes up and down by some hundred KiB.
@@ -57,9 +61,9 @@ class Memory:
     series: tuple[int, ...]
 
     @classmethod
-    def of(cls, series: Sequence[int]) -> Memory:
-        """What the samples of one process say; those of the warm-up are shown and not judged."""
-        judged = series[int(len(series) * WARM_UP) :]
+    def of(cls, series: Sequence[int], warm: int) -> Memory:
+        """What the samples of one process say; the first `warm` of them are shown and not judged."""
+        judged = series[warm:]
         third = max(1, len(judged) // 3)
         first, last = median(judged[:third]), median(judged[-third:])
         return cls(int(first), int(last), max(series), tuple(series))
@@ -133,9 +137,11 @@ def soak(plant: Plant, line: LinePlant, seconds: float) -> dict[str, Any]:
     """Run the line for so long; what was measured."""
     memory: defaultdict[str, list[int]] = defaultdict(list)
     files: defaultdict[str, list[int]] = defaultdict(list)
+    warm = 0
     line.conveyor.start()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        warm += len(line.conveyor.parts) < WARM_UP_PARTS
         for name, pid in processes(plant):
             memory[name].append(resident_kib(pid))
         for name, size in _files(plant, line).items():
@@ -143,12 +149,21 @@ def soak(plant: Plant, line: LinePlant, seconds: float) -> dict[str, Any]:
         time.sleep(SAMPLE_S)
     line.conveyor.finish()
     outside, counted = line.outside(), line.ledger()
-    seen = {name: Memory.of(series) for name, series in memory.items() if len(series) > 5}
+    samples = max(map(len, memory.values()))
+    if samples - warm < JUDGED_SAMPLES:
+        raise PlantError(
+            f"{outside.parts_in} parts in {seconds:g} s: a run that ends in its warm-up of"
+            f" {WARM_UP_PARTS} says nothing; make soak MINUTES=… for longer"
+        )
+    # a process that was started anew in between began anew
+    whole = {name: series for name, series in memory.items() if len(series) == samples}
+    seen = {name: Memory.of(series, warm) for name, series in whole.items()}
     return {
         "seconds": round(seconds),
         "parts": outside.parts_in,
         "outcomes": counted["outcomes"],
         "exact": outside.exact,
+        "load": [round(x, 1) for x in os.getloadavg()],
         "memory": {name: asdict(one) | {"grows": one.grows} for name, one in seen.items()},
         "files": {name: {"series": s, "last": s[-1], "most": max(s)} for name, s in files.items()},
         "grow": sorted(name for name, one in seen.items() if one.grows),

@@ -57,7 +57,8 @@ def curve(sizes: Sequence[int], seconds: float, console: Console) -> dict[str, A
             keep=devices <= MOST_KEPT,
             shares=Shares(),
         )
-        runs.append(run_fleet(plan, lambda text, n=devices: console.print(f"{n}: {text}")))  # type: ignore[misc]
+        console.print(f"{devices} machines, every {interval_s:g} s")
+        runs.append(run_fleet(plan, console.print))
     cpu = [r["attestations"]["controller_cpu_ms"] * r["plan"]["devices"] for r in runs]
     registry = [r["controller"]["registry_kib_a_device"] * r["plan"]["devices"] for r in runs]
     return {
@@ -70,21 +71,24 @@ def curve(sizes: Sequence[int], seconds: float, console: Console) -> dict[str, A
     }
 
 
+_SHOWN: Final = (
+    ("interval, s", "plan", "interval_s"),
+    ("attestations a second", "attestations", "per_s"),
+    ("controller's CPU each, ms", "attestations", "controller_cpu_ms"),
+    ("p50, ms", "attestations", "p50_ms"),
+    ("p99, ms", "attestations", "p99_ms"),
+    ("enrolments a second", "enrolments", "per_s"),
+    ("memory a device, KiB", "controller", "kib_a_device"),
+    ("registry a device, KiB", "controller", "registry_kib_a_device"),
+)
+
+
 def show(result: dict[str, Any], console: Console) -> None:
     """As a table."""
     table = Table("", *(str(r["plan"]["devices"]) for r in result["runs"]), box=None)
-    for name, of in (
-        ("interval, s", lambda r: r["plan"]["interval_s"]),
-        ("attestations a second", lambda r: r["attestations"]["per_s"]),
-        ("controller's CPU each, ms", lambda r: r["attestations"]["controller_cpu_ms"]),
-        ("p50, ms", lambda r: r["attestations"]["p50_ms"]),
-        ("p99, ms", lambda r: r["attestations"]["p99_ms"]),
-        ("enrolments a second", lambda r: r["enrolments"]["per_s"]),
-        ("late", lambda r: r["late_devices"]),
-        ("memory a device, KiB", lambda r: r["controller"]["kib_a_device"]),
-        ("registry a device, KiB", lambda r: r["controller"]["registry_kib_a_device"]),
-    ):
-        table.add_row(name, *(str(of(run)) for run in result["runs"]))
+    for name, group, member in _SHOWN:
+        table.add_row(name, *(str(run[group][member]) for run in result["runs"]))
+    table.add_row("late", *(str(run["late_devices"]) for run in result["runs"]))
     console.print(table)
     console.print(
         f"exponents: CPU {result['cpu_exponent']}, registry {result['registry_exponent']}; "

@@ -105,6 +105,8 @@ class FleetDevice:
 
     async def attest(self, ports: Ports, *, keep: bool) -> State:
         """At the fleet port, over the connection that it has or a new one."""
+        if self._credentials is None:
+            raise RuntimeError(f"{self.name} has not joined")
         if self._channel is None:
             self._channel = grpc.aio.secure_channel(ports.fleet, self._credentials, options=OPTIONS)
         stub, hello = rpc.FleetStub(self._channel), self.forge.attest_hello(known_log=True)

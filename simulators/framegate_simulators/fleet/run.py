@@ -184,8 +184,8 @@ def _found(state: Path, maker: TpmMaker, eks: Mapping[int, str]) -> FleetKeys:
     """A fleet that has invited every machine, each by a ticket that is bound to its EK."""
     keys, firmware = found_controller(state), Firmware(MODEL, release=RELEASES[0])
     own, both = allowlist_of(MODEL, RELEASES[0]), allowlist_of(MODEL, *RELEASES)
-    digests = [hashlib.sha256(text).hexdigest() for text in (own, both)]
-    profile = profile_toml(firmware, MODEL).replace(*digests)
+    one, two = (hashlib.sha256(text).hexdigest() for text in (own, both))
+    profile = profile_toml(firmware, MODEL).replace(one, two)
     store = open_registry(state / "registry.db")
     with store.writing() as tx:
         tx.evidence.add_allowlist(both, tx.now_ms)

@@ -86,7 +86,8 @@ class Worker:
             await turns.acquire()
             task = asyncio.create_task(self._turn(ports, self.devices[number], act, due))
             running.add(task)
-            task.add_done_callback(lambda done: (running.discard(done), turns.release()))
+            task.add_done_callback(running.discard)
+            task.add_done_callback(lambda _done: turns.release())
             wait = self.plan.interval_s * self._chance.uniform(0.95, 1.05)
             heapq.heappush(queue, (due + wait, number))
         if running:
@@ -173,7 +174,7 @@ async def _run() -> None:
     worker = Worker(
         Plan.of(begun["plan"]), begun["first"], TpmMaker.load_or_found(Path(begun["maker"]))
     )
-    _say({n: device.forge.ek_sha256.hex() for n, device in worker.devices.items()})
+    _say({str(n): device.forge.ek_sha256.hex() for n, device in worker.devices.items()})
     at = await asyncio.to_thread(_told)
     ports = Ports(at["join"], at["fleet"], at["root"].encode(), bytes.fromhex(at["digest"]))
     await worker.join_all(ports)

@@ -21,11 +21,11 @@ from framegate_simulators.bench.soak import GREW_KIB, Memory, resident_kib
     ],
 )
 def test_growth_after_the_warm_up_is_told(series, grows):
-    assert Memory.of(series).grows == grows
+    assert Memory.of(series, 40).grows == grows
 
 
 def test_a_picture_is_a_line_of_bars():
-    picture = Memory.of([50_000 + 420 * n for n in range(100)]).picture
+    picture = Memory.of([50_000 + 420 * n for n in range(100)], 40).picture
     assert 40 <= len(picture) <= 50 and picture[-1] == "█" and picture[0] < picture[-1]
 
 
