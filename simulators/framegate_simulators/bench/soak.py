@@ -30,11 +30,9 @@ RATE: Final = 12.0
 """Parts a second: what two cores inspect while they run everything else of the plant, too."""
 SAMPLE_S: Final = 5.0
 WARM_UP_PARTS: Final = 3_000
-"""Parts of the warm-up: the list of the last 2,000 verdicts, pictures of the last defects, caches of
-databases and allocators fill with them. Nothing is judged by them.
+"""Parts of the warm-up: the list of the last 2,000 verdicts, pictures of the last defects, caches
+of databases and allocators fill with them. Nothing is judged by them.
 """
-
-
 JUDGED_SAMPLES: Final = 12
 """Samples after the warm-up that are needed to say anything: a minute."""
 GREW_KIB: Final = 2048
@@ -62,7 +60,7 @@ class Memory:
 
     @classmethod
     def of(cls, series: Sequence[int], warm: int) -> Memory:
-        """What the samples of one process say; the first `warm` of them are shown and not judged."""
+        """What the samples of one process say; the first `warm` are shown and not judged."""
         judged = series[warm:]
         third = max(1, len(judged) // 3)
         first, last = median(judged[:third]), median(judged[-third:])
