@@ -3,7 +3,8 @@
 Hours are compressed by rate: a line of one part a second makes in three hours what this one makes
 in ten minutes, machines attest every few seconds in place of every minute, and quotas are small, so
 that receipts and ledger reach them and stay within. It fails where a process still grows after its
-warm-up, where a file is over its rule, or where a part is lost.
+warm-up, where a file is over its rule, where a part is lost, or where a program takes more than
+five seconds to end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +46,8 @@ RECEIPT_QUOTA_MIB: Final = 2
 LEDGER_QUOTA_MIB: Final = 16
 FILE_SLACK: Final = 1.6
 """A file may be so much larger than what its quota counts: free pages, indices, its journal."""
+ENDS_S: Final = 5.0
+"""From SIGTERM to the end of a program, at most."""
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
@@ -163,6 +167,7 @@ def soak(plant: Plant, line: LinePlant, seconds: float) -> dict[str, Any]:
         "exact": outside.exact,
         "load": [round(x, 1) for x in os.getloadavg()],
         "memory": {name: asdict(one) | {"grows": one.grows} for name, one in seen.items()},
+        "ends_s": _ends(plant),
         "files": {name: {"series": s, "last": s[-1], "most": max(s)} for name, s in files.items()},
         "grow": sorted(name for name, one in seen.items() if one.grows),
         "over": sorted(_over(files)),
@@ -176,6 +181,21 @@ def _over(files: Mapping[str, Sequence[int]]) -> Iterator[str]:
         quota = {"receipts": RECEIPT_QUOTA_MIB, "ledger": LEDGER_QUOTA_MIB}.get(name.split()[0])
         if quota is not None and series[-1] > FILE_SLACK * quota * 2**20 + _JOURNAL:
             yield name
+
+
+def _ends(plant: Plant) -> dict[str, float]:
+    """Seconds from SIGTERM to the end of every program of ours, one after the other, while the
+    others go on.
+    """
+    ours, took = ("line-", "gateway-", "agent-", "controller"), {}
+    for name in sorted(plant.running, reverse=True):  # machines before their controller
+        if not name.startswith(ours):
+            continue
+        process, begun = plant.process(name), time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        took[name] = round(time.monotonic() - begun, 2)
+    return took
 
 
 _JOURNAL: Final = 8 * 2**20
@@ -197,7 +217,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"{result['parts']} parts in {result['seconds']} s, outcomes {result['outcomes']}; "
         f"growing: {', '.join(result['grow']) or 'none'}; "
-        f"over their rule: {', '.join(result['over']) or 'none'}"
+        f"over their rule: {', '.join(result['over']) or 'none'}; "
+        f"ends within {max(result['ends_s'].values())} s"
     )
 
 
@@ -226,7 +247,8 @@ def main() -> None:
             raise PlantError("no part went by")
     (args.build / "soak.json").write_text(json.dumps(result, indent=1) + "\n")
     show(result, console)
-    raise SystemExit(1 if result["grow"] or result["over"] or not result["exact"] else 0)
+    late = max(result["ends_s"].values()) > ENDS_S
+    raise SystemExit(1 if late or result["grow"] or result["over"] or not result["exact"] else 0)
 
 
 if __name__ == "__main__":

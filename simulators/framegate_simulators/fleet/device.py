@@ -4,6 +4,7 @@ with.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -30,6 +31,8 @@ MODEL: Final = "simulated-camera"
 RELEASES: Final = ("12.9", "12.10")
 """What machines start with, and what an update brings."""
 CALL_S: Final = 30.0
+EXPIRES_S: Final = 1.0
+"""A certificate that ends sooner is not used any more, as agents do."""
 OPTIONS: Final = (
     ("grpc.ssl_target_name_override", "controller.plant.framegate"),
     ("grpc.use_local_subchannel_pool", 1),
@@ -89,6 +92,7 @@ class FleetDevice:
         self.name, self.forge = name, forge
         self.last_s = 0.0
         self.tampered = False
+        self._expires_s = 0.0
         self._credentials: grpc.ChannelCredentials | None = None
         self._channel: grpc.aio.Channel | None = None
 
@@ -127,8 +131,8 @@ class FleetDevice:
 
     @property
     def admitted(self) -> bool:
-        """Whether it has a certificate."""
-        return self._credentials is not None
+        """Whether it has a certificate that lives: a machine without one joins by its EK."""
+        return self._credentials is not None and time.time() < self._expires_s
 
     async def drop(self) -> None:
         """Close its connection."""
@@ -138,6 +142,8 @@ class FleetDevice:
 
     def _taken(self, ports: Ports, reply: Any) -> State:
         if reply.certificate:
+            own = x509.load_der_x509_certificate(reply.certificate)
+            self._expires_s = own.not_valid_after_utc.timestamp() - EXPIRES_S
             chain = b"".join(_pem(der) for der in (reply.certificate, *reply.authorities))
             self._credentials = grpc.ssl_channel_credentials(
                 ports.root, private_pem(self.forge.tls.private), chain

@@ -30,6 +30,8 @@ JOINS: Final = 24
 AT_ONCE: Final = 256
 """Attestations of one process under way at once; past it the next wait, and that is in their time.
 """
+LOOK_S: Final = 0.05
+"""How soon a turn that comes first is seen."""
 LATE_INTERVALS: Final = 2.5
 """After which a machine that is late comes again: the controller calls it stale after two."""
 
@@ -46,6 +48,8 @@ class Worker:
         }
         self.acts, self.errors, self.late = Counter[str](), Counter[str](), Counter[str]()
         self._away: set[int] = set()
+        self._queue: list[tuple[float, int]] = []
+        self._end_s = float("inf")
         self.took_ms: list[float] = []
         self.join_ms: list[float] = []
 
@@ -62,18 +66,30 @@ class Worker:
                     except FramegateError as error:
                         self.errors[f"join: {error.reason.value}"] += 1
                         continue
-                    device.last_s = time.monotonic()
-                    self.join_ms.append(1e3 * (device.last_s - begun))
+                    now = device.last_s = time.monotonic()
+                    self.join_ms.append(1e3 * (now - begun))
+                    first = now + self.plan.interval_s * self._chance.random()
+                    heapq.heappush(self._queue, (first, number))
                     return
 
         await asyncio.gather(*(one(n, d) for n, d in self.devices.items()))
 
+    def count_from_here(self) -> None:
+        """All have joined: what is counted begins, and ends after as long as the plan says."""
+        self._end_s = time.monotonic() + self.plan.seconds
+        self.acts, self.late, self.took_ms = Counter(), Counter(), []
+        self.errors = Counter({k: n for k, n in self.errors.items() if k.startswith("join: ")})
+
     async def live(self, ports: Ports) -> None:
-        """Each machine's turns, for as long as the plan says."""
-        begun, turns = time.monotonic(), asyncio.Semaphore(AT_ONCE)
-        end, queue = begun + self.plan.seconds, self._first_turns(begun)
+        """Each machine's turns, from the moment it has joined; an interval is spread over, as by
+        machines that were not switched on at one moment.
+        """
+        turns, queue = asyncio.Semaphore(AT_ONCE), self._queue
         running: set[asyncio.Task[None]] = set()
-        while queue and queue[0][0] < end:
+        while time.monotonic() < self._end_s:
+            if not queue or queue[0][0] > time.monotonic() + LOOK_S:
+                await asyncio.sleep(LOOK_S)
+                continue
             due, number = heapq.heappop(queue)
             act = self._act(number)
             if act == Act.LATE and number not in self._away:
@@ -92,18 +108,6 @@ class Worker:
             heapq.heappush(queue, (due + wait, number))
         if running:
             await asyncio.wait(running)
-
-    def _first_turns(self, begun: float) -> list[tuple[float, int]]:
-        """Spread over one interval, as machines are that were not switched on at one moment; nobody
-        waits longer for its first turn than an interval after it joined.
-        """
-        queue = []
-        for number, device in self.devices.items():
-            if device.admitted:
-                due = device.last_s + self.plan.interval_s * self._chance.random()
-                queue.append((max(due, begun), number))
-        heapq.heapify(queue)
-        return queue
 
     def _act(self, number: int) -> Act:
         """What this machine does now: what it is away for, or what chance says."""
@@ -136,7 +140,7 @@ class Worker:
             device.reboot(replace(firmware, release=RELEASES[1]))
         elif act == Act.REBOOT:
             device.reboot()
-        elif act == Act.RENEW:
+        elif act == Act.RENEW and device.admitted:
             return await device.attest(ports, keep=self.plan.keep)
         return await device.join(ports)
 
@@ -177,11 +181,13 @@ async def _run() -> None:
     _say({str(n): device.forge.ek_sha256.hex() for n, device in worker.devices.items()})
     at = await asyncio.to_thread(_told)
     ports = Ports(at["join"], at["fleet"], at["root"].encode(), bytes.fromhex(at["digest"]))
+    living = asyncio.create_task(worker.live(ports))
     await worker.join_all(ports)
     _say({"joined": len(worker.join_ms)})
     await asyncio.to_thread(_told)
+    worker.count_from_here()
     cpu_s = time.process_time()
-    await worker.live(ports)
+    await living
     _say(worker.result() | {"cpu_s": time.process_time() - cpu_s})
 
 
