@@ -69,8 +69,8 @@ bench-scale: setup ## Cost of a machine by the size of its fleet; DEVICES (100 1
 fairness: setup ## One camera floods at ten times its rate: the others' p99 may be 1.5 times what it was
 	@$(PY) -m framegate_simulators.bench.fairness
 
-soak: setup ## A line at full speed for MINUTES (10): memory of every process flat, files within their rules
-	@$(PY) -m framegate_simulators.bench.soak --minutes $(or $(MINUTES),10)
+soak: setup ## A line at full speed for MINUTES (15): memory of every process flat, files within their rules
+	@$(PY) -m framegate_simulators.bench.soak --minutes $(or $(MINUTES),15)
 
 fuzz: setup-dev ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the kept corpus
 	@./scripts/fuzz.sh

@@ -31,8 +31,8 @@ from framegate_simulators.plant.processes import PlantError
 RATE: Final = 12.0
 """Parts a second: what two cores inspect while they run everything else of the plant, too."""
 SAMPLE_S: Final = 5.0
-WARM_UP_PARTS: Final = 3_000
-"""Parts of the warm-up: the list of the last 2,000 verdicts, pictures of the last defects, caches
+WARM_UP_PARTS: Final = 5_000
+"""Parts of the warm-up, of two gateways: their last 2,000 verdicts, pictures of defects, and caches
 of databases and allocators fill with them. Nothing is judged by them.
 """
 JUDGED_SAMPLES: Final = 12
@@ -225,7 +225,7 @@ def show(result: Mapping[str, Any], console: Console) -> None:
 def main() -> None:
     """make soak."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
