@@ -34,7 +34,7 @@ def end(line, name) -> None:
 
 @pytest.mark.parametrize("what", ["gateway", "adapter", "camera", "controller"])
 def test_n106_it_ends_and_comes_back_without_a_part_lost(line, what):
-    line.healed()
+    wait_for("the camera to have a gateway", line.streaming, 90)
     before = len(line.conveyor.parts)
     gateway = line.serving()
     name = {
@@ -57,4 +57,6 @@ def test_n106_it_ends_and_comes_back_without_a_part_lost(line, what):
     line.conveyor.finish_count()
     outside = line.outside(before)
     assert outside.exact and outside.parts_in == 20
-    line.healed()
+    wait_for("the camera to have a gateway again", line.streaming, 90)
+    wait_for("every part to be decided", lambda: line.ledger()["open"] == 0, 60)
+    assert line.plant.process(name).poll() is None
