@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -66,6 +66,15 @@ check: setup-dev ## Format, lint, types, layers, module borders, stale generated
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run
+
+bench-scale: setup ## Cost of a machine by the size of its fleet; DEVICES (100 1000), each a run
+	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES))
+
+fairness: setup ## One camera floods at ten times its rate: the others' p99 may be 1.5 times what it was
+	@$(PY) -m framegate_simulators.bench.fairness
+
+soak: setup ## A line at full speed for MINUTES (15): memory of every process flat, files within their rules
+	@$(PY) -m framegate_simulators.bench.soak --minutes $(or $(MINUTES),15)
 
 fuzz: setup-dev ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the kept corpus
 	@./scripts/fuzz.sh

@@ -377,6 +377,8 @@ class Adapter:
         self.done.ledger_bytes = used
         nearly = used >= NEARLY_FULL * quota
         if nearly and not self._nearly_full:
+            said = f"the ledger uses {used / 2**20:.1f} of {quota // 2**20} MiB"
+            self.report(FindingKind.STORE_FILLING, Reason.STORE_QUOTA, said)
             log.warning(
                 "the ledger uses %.1f of %d MiB: its oldest parts go when it is full; copy it"
                 " before, or raise --ledger-quota",

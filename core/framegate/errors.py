@@ -168,6 +168,7 @@ class Reason(StrEnum):
     VAULT = "vault"
     EXPORT = "export"
     EXPORT_QUOTA = "export-quota"
+    STORE_QUOTA = "store-quota"
     # the line
     TIMEOUT = "timeout"
     LINE_OUTPUT = "line-output"

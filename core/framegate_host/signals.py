@@ -9,13 +9,17 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from framegate.errors import FramegateError
+from framegate_host.allocator import settle_allocator
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """A service manager's word, and Ctrl-C."""
 
 
 def run_service(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end. Of our errors out of task groups, the first comes out alone."""
+    """Run `work` to its end, under an allocator for programs that run for months. Of our errors out
+    of task groups, the first comes out alone.
+    """
+    settle_allocator()
     try:
         asyncio.run(work)
     except* FramegateError as group:

@@ -21,6 +21,7 @@ from framegate_gateway.ports.frames import FramesService
 from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.operators import GatewayOperatorService
 from framegate_gateway.receipts.retention import ReceiptRetention
+from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.reports.sightings import Sightings
 from framegate_gateway.server import SERVER_OPTIONS
@@ -147,8 +148,8 @@ class Gate:
     def leaves(self, kind: str = "") -> list[dict]:
         """Claims of the leaves that are on disk, oldest first."""
         with self.receipts.reading() as connection:
-            rows = connection.execute("SELECT leaf FROM leaves ORDER BY number").fetchall()
-        claims = [parse_leaf(row[0]) for row in rows]
+            rows = list(stored_leaves(connection, "ORDER BY leaves.number", ()))
+        claims = [parse_leaf(row.leaf) for row in rows]
         return [c for c in claims if kind in {"", c["kind"]}]
 
     async def talk(self, messages, certificate=None) -> list[pb.GatewayMessage]:

@@ -1,6 +1,5 @@
 """A gateway's receipts from frame to proof, without a network."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.receipts.batch_rows import stored_batches
 from framegate_gateway.receipts.batches import sign_one
 from framegate_gateway.receipts.read import Wanted, receipts
 from framegate_gateway.receipts.store import ReceiptStore
@@ -79,25 +79,27 @@ class ReceiptsDesk:
 
     def log(self) -> None:
         with self.store.reading() as connection:
-            rows = connection.execute(
-                "SELECT number, payload FROM batches ORDER BY number"
-            ).fetchall()
+            rows = list(stored_batches(connection, "ORDER BY batches.number"))
         entries = [
-            entry_bytes(n, None, log_body(ReceiptBatch.parse_payload(p), p, self.view.now_ms()))
-            for n, (_, p) in enumerate(rows)
+            entry_bytes(
+                n,
+                None,
+                log_body(ReceiptBatch.parse_payload(b.payload), b.payload, self.view.now_ms()),
+            )
+            for n, b in enumerate(rows)
         ]
         tree, signer = data_tree(entries), self.fleet.signing["log"]
         head = Checkpoint("plant", len(entries), tree.root.hex(), self.view.now_ms()).seal(
             signer.der, signer.sign
         )
-        for index, (number, _) in enumerate(rows):
+        for index, batch in enumerate(rows):
             proof = {
                 "entry": b64(entries[index]),
                 "index": index,
                 "path": [b64(p) for p in tree.path(index)],
                 "checkpoint": b64(head),
             }
-            self.store.add_log(number, json.dumps(proof))
+            self.store.add_log(batch.number, proof)
 
     def receipts(self, **wanted):
         authorities = [k.der for k in self.fleet.issuing.values()]

@@ -8,7 +8,7 @@ import framegate.receipt_verifier as verifier
 from framegate.receipt_verifier import missing_frames, skipped_triggers
 from framegate.signed.receipt import TriggerGap, b64, gap_leaf
 from framegate_gateway.receipts.lineage import lineage
-from framegate_gateway.receipts.store import LeafRow
+from framegate_gateway.receipts.rows import LeafRow
 from framegate_simulators.fixtures.gateway import CAMERA, HOST
 from support.receipts import proved
 
@@ -21,9 +21,7 @@ async def forged(desk, **changes) -> dict:
     body = json.loads(gap_leaf(number, f"{number:032x}", HOST, "line-1", desk.view.now_ms(), GAP))
     body["fg"].update(changes)
     leaf = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
-    row = LeafRow(
-        number, body["cti"], "gap", CAMERA, b"", 0, "", "UNINSPECTED", desk.view.now_ms(), leaf
-    )
+    row = LeafRow(number, body["cti"], "gap", CAMERA, b"", 0, "", desk.view.now_ms(), leaf)
     await desk.store.append(row)
     desk.sign()
     desk.log()

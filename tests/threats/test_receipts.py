@@ -65,8 +65,9 @@ async def test_n120_kill_9_at_any_moment_loses_no_leaf_whose_verdict_left(tmp_pa
     """
     code = (
         "import asyncio,sys\nfrom pathlib import Path\nfrom framegate_gateway.receipts.store import"
-        " ReceiptStore, LeafRow\nasync def one(s):\n    n=s.next_number()\n    await"
-        " s.append(LeafRow(n,f'{n:032x}','verdict','d',b'',0,'p','PASS',n,b'leaf'))\n   "
+        " ReceiptStore\nfrom framegate_gateway.receipts.rows import LeafRow\nasync def one(s):\n"
+        "    n=s.next_number()\n    await"
+        " s.append(LeafRow(n,f'{n:032x}','verdict','d',b'',0,'p',n,b'leaf'))\n   "
         " print(n,flush=True)\nasync def main():\n    s=ReceiptStore(Path(sys.argv[1]))\n    while"
         " True: await asyncio.gather(*(one(s) for _ in range(8)))\nasyncio.run(main())"
     )

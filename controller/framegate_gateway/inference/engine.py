@@ -28,6 +28,7 @@ from framegate_gateway.inference.jobs import Job, Sent, fail
 from framegate_gateway.inference.parts import Parts, digest_of, left_to_inspect
 from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.steadiness import Steadiness, require_steady
+from framegate_gateway.inference.turns import Turns
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S: Final = 30.0
@@ -85,7 +86,7 @@ class Engine:
         self._unconfined, self.told = unconfined, told
         self.isolation, self.known_answers = "", 0
         self.stopped: FramegateError | None = None
-        self._turns: OrderedDict[str, deque[Job]] = OrderedDict()
+        self._turns = Turns()
         self._flying: deque[Job] = deque()
         self._work, self._room, self._sent = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._known: OrderedDict[str, Sent] = OrderedDict()
@@ -290,18 +291,20 @@ class Engine:
     async def stop(self) -> None:
         """End the child and every waiting job."""
         self._kill()
-        while (job := self._next()) is not None:
+        while (job := self._turns.next()) is not None:
             fail(job, Unavailable.of(Reason.INFERENCE, "a running gateway", "stopping"))
 
     async def _send_jobs(self) -> None:
         while True:
             await self._work.wait()
-            if len(self._flying) >= DEPTH:
+            job = None
+            if len(self._flying) < DEPTH:
+                job = self._turns.next({flying.device for flying in self._flying})
+            if not self._turns and job is None:
+                self._work.clear()
+            elif job is None:  # until an answer, or a frame of another camera, comes
                 self._room.clear()
                 await self._room.wait()
-            job = self._next()
-            if job is None:
-                self._work.clear()
             elif not job.done.cancelled():
                 try:
                     message = self._prepared(job)
@@ -370,19 +373,12 @@ class Engine:
         self, device: str, head: dict[str, Any], body: bytes
     ) -> tuple[dict[str, Any], bytes]:
         self._ids += 1
-        job = Job({"id": self._ids, **head}, body, asyncio.get_running_loop().create_future())
-        self._turns.setdefault(device, deque()).append(job)
+        done = asyncio.get_running_loop().create_future()
+        job = Job({"id": self._ids, **head}, body, done, device)
+        self._turns.add(job)
         self._work.set()
+        self._room.set()
         return await job.done
-
-    def _next(self) -> Job | None:
-        if not self._turns:
-            return None
-        device, jobs = self._turns.popitem(last=False)
-        job = jobs.popleft()
-        if jobs:
-            self._turns[device] = jobs  # to the end: everyone else comes first
-        return job
 
     def _running(self) -> InferenceChild:
         if self._child is None:

@@ -9,11 +9,14 @@ from typing import Any
 
 @dataclass
 class Job:
-    """A question on its way to the child, and whoever waits for its answer."""
+    """A question on its way to the child, and whoever waits for its answer; `device` is the camera
+    whose frame it is about, empty where it is the gateway's own.
+    """
 
     head: dict[str, Any]
     body: bytes
     done: asyncio.Future[tuple[dict[str, Any], bytes]]
+    device: str
     golden_sent: bool = False
     goldens: tuple[str, ...] = ()
     inspected: int = 0

@@ -5,6 +5,7 @@ verdicts out, exactly one for every frame that opens. What does not open is coun
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -68,7 +69,19 @@ class Conversations:
             learner,
         )
         self._budgets: dict[str, CameraBudget] = {}
+        self._draining, self._over = asyncio.Event(), asyncio.Event()
+        self._open = 0
         self.gaps = TriggerGaps(maker.gap)
+
+    async def drain(self, within_s: float) -> None:
+        """Take no more messages; answer the frames that were taken, and end every conversation.
+        Returns when all have ended, after `within_s` at the latest. A camera sends what it got no
+        answer for again, to another gateway.
+        """
+        self._draining.set()
+        if self._open:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), within_s)
 
     async def converse(
         self, link_of: Callable[[], CameraLink], read: Read, write_one: Write
@@ -84,6 +97,7 @@ class Conversations:
 
         talk: _Conversation | None = None
         link: CameraLink | None = None
+        self._open += 1
         try:
             link = link_of()
             self._maker.traffic.began(link.device, self._view.now_ms())
@@ -91,7 +105,7 @@ class Conversations:
             talk = _Conversation(link, self._budgets.setdefault(link.device, CameraBudget()))
             await write(pb.GatewayMessage(offer=link.offer()))
             begun_s = time.monotonic()
-            while (message := await _next(read, link, begun_s)) is not None:
+            while (message := await self._next(read, link, begun_s)) is not None:
                 await self._message(talk, message, write)
             if talk.tasks:
                 await asyncio.wait(talk.tasks)
@@ -114,6 +128,29 @@ class Conversations:
                 self._maker.traffic.ended(link.device, now, in_peace=link.signed_off)
             for task in talk.tasks if talk is not None else ():
                 task.cancel()
+            self._open -= 1
+            if self._draining.is_set() and not self._open:
+                self._over.set()
+
+    async def _next(self, read: Read, link: CameraLink, begun_s: float) -> pb.CameraMessage | None:
+        """The next message; None at the end, where this process ends, and where no opening was
+        accepted in time.
+        """
+        left_s = None if link.opened else max(0.0, begun_s + OPENING_S - time.monotonic())
+        reading = asyncio.ensure_future(read())
+        ending = asyncio.ensure_future(self._draining.wait())
+        try:
+            await asyncio.wait(
+                (reading, ending), timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if reading.done():
+                return reading.result()
+        finally:
+            reading.cancel()
+            ending.cancel()
+        if not ending.done():
+            log.info("%s: no opening within %g s", link.device, OPENING_S)
+        return None
 
     async def _message(self, talk: _Conversation, message: pb.CameraMessage, write: Write) -> None:
         kind, link = message.WhichOneof("kind"), talk.link
@@ -242,18 +279,6 @@ class Conversations:
             frame.metadata, error.reason, frame.counter, admitted, model
         )
         await write(pb.GatewayMessage(answer=pb.FrameAnswer(verdict=envelope)))
-
-
-async def _next(read: Read, link: CameraLink, begun_s: float) -> pb.CameraMessage | None:
-    """The next message; None at the end, and where no opening was accepted in time."""
-    if link.opened:
-        return await read()
-    try:
-        async with asyncio.timeout(max(0.0, begun_s + OPENING_S - time.monotonic())):
-            return await read()
-    except TimeoutError:
-        log.info("%s: no opening within %g s", link.device, OPENING_S)
-        return None
 
 
 def _ended(task: asyncio.Task[None], talk: _Conversation) -> None:

@@ -5,7 +5,6 @@ up after any interruption.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import Callable
@@ -58,14 +57,14 @@ def sign_one(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int]) 
     credentials = keys.credentials
     if not leaves or credentials is None:
         return False
-    first, count = leaves[0][0], len(leaves)
+    first, count = leaves[0].number, len(leaves)
     batch = ReceiptBatch(
         gateway=credentials.device,
         store=store.id,
         number=last.number + 1 if last else 1,
         first=first,
         count=count,
-        root=data_tree([leaf for _, leaf in leaves]).root.hex(),
+        root=data_tree([one.leaf for one in leaves]).root.hex(),
         previous=sha256(last.payload).hex() if last else "",
         recovered=int(first <= store.orphans_end),
         closed_at_ms=now_ms(),
@@ -99,10 +98,10 @@ async def _record(store: ReceiptStore, keys: GatewayKeys) -> bool:
         return bool(waiting)
     async with fleet_stub(keys, credentials) as stub:
         while waiting:
-            for number, envelope in waiting:
+            for batch in waiting:
                 reply = await answered(
                     stub.RecordBatch(
-                        pb.RecordBatchRequest(batch=envelope), timeout=RECORD_TIMEOUT_S
+                        pb.RecordBatchRequest(batch=batch.envelope), timeout=RECORD_TIMEOUT_S
                     ),
                     "is the controller running?",
                 )
@@ -112,7 +111,7 @@ async def _record(store: ReceiptStore, keys: GatewayKeys) -> bool:
                     "path": [b64(p) for p in reply.path],
                     "checkpoint": b64(reply.checkpoint),
                 }
-                await asyncio.to_thread(store.add_log, number, json.dumps(proof))
+                await asyncio.to_thread(store.add_log, batch.number, proof)
             waiting = await asyncio.to_thread(store.unlogged)
             if not waiting:
                 await asyncio.sleep(BATCH_S)  # the connection serves the next batches too

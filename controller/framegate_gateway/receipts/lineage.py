@@ -10,6 +10,7 @@ from typing import Any
 from framegate.signed.dsse import strict_json
 from framegate.signed.receipt import parse_leaf
 from framegate_gateway.inference.bundle import Bundle
+from framegate_gateway.receipts.batch_rows import BatchRow, batch_of
 from framegate_gateway.receipts.read import find
 from framegate_gateway.receipts.store import ReceiptStore
 
@@ -21,22 +22,18 @@ def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, A
     Raises Refused (NOT_FOUND).
     """
     row = find(store, identifier)
-    claims = parse_leaf(row["leaf"])
+    claims = parse_leaf(row.leaf)
     fg = claims["fg"]
     with store.reading() as connection:
-        batch = connection.execute(
-            "SELECT number, payload, log FROM batches WHERE first <= ? AND first + count > ? ORDER"
-            " BY first DESC LIMIT 1",
-            (row["number"], row["number"]),
-        ).fetchone()
+        batch = batch_of(connection, row.number)
         session = connection.execute(
-            "SELECT count, head IS NOT NULL FROM sessions WHERE session = ?", (row["session"],)
+            "SELECT count, head IS NOT NULL FROM sessions WHERE session = ?", (row.session,)
         ).fetchone()
-    if row["kind"] != "verdict":
+    if row.kind != "verdict":
         return {
             "id": claims["cti"],
             "kind": "event",
-            "event": {"event": "gap", **fg} if row["kind"] == "gap" else fg,
+            "event": {"event": "gap", **fg} if row.kind == "gap" else fg,
             "gateway": claims["iss"],
             "at_ms": claims["iat_ms"],
             "batch": _batch(batch),
@@ -44,7 +41,7 @@ def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, A
     # the manifest is shown only where it is the one this verdict's leaf names: a model that was
     # swapped since has another
     known = bool(bundle.training) and fg["training_sha256"] == bundle.training_sha256
-    verdict = json.loads(row["payload"])
+    verdict = json.loads(row.payload)
     return {
         "id": claims["cti"],
         "kind": "verdict",
@@ -92,13 +89,13 @@ def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, A
     }
 
 
-def _batch(batch: Any) -> dict[str, Any] | None:
+def _batch(batch: BatchRow | None) -> dict[str, Any] | None:
     if batch is None:
         return None
-    body = strict_json(batch[1])
+    body = strict_json(batch.payload)
     return {
-        "number": batch[0],
+        "number": batch.number,
         "root": body["root"],
         "recovered": bool(body["recovered"]),
-        "log_index": json.loads(batch[2])["index"] if batch[2] else None,
+        "log_index": batch.log["index"] if batch.log else None,
     }

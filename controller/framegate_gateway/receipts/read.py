@@ -4,7 +4,6 @@ every proof that exists by now.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,14 +13,23 @@ from framegate.errors import Reason, Refused
 from framegate.receipt_verifier import leaf_hash
 from framegate.record.merkle import Tree, packed_tree
 from framegate.signed.receipt import PlaceInBatch, PlaceUnderHead, assemble
-from framegate_gateway.receipts.retention import PRUNED
+from framegate_gateway.receipts.batch_rows import BatchRow, batch_of
+from framegate_gateway.receipts.rows import (
+    GAP,
+    PRUNED,
+    RECEIPTS,
+    VERDICT,
+    StoredLeaf,
+    stored_leaves,
+)
 from framegate_gateway.receipts.store import ReceiptStore
 
 MAX_RECEIPTS: Final = 10_000
 """Receipts of one answer: some hundred megabytes, streamed; more is asked for by time."""
 _NO_END: Final = 2**63 - 1
 """SQLite's largest integer: no time is later."""
-_LEAF: Final = "number, leaf, payload, metadata, session, counter, id, kind"
+_ID: Final = 32
+"""Hexadecimal digits of an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +59,14 @@ class _Trees:
         self._batches: dict[int, Tree] = {}
         self._sessions: dict[bytes, tuple[bytes, bytes, bytes, Tree] | None] = {}
 
-    def batch(self, number: int, first: int, count: int) -> Tree:
-        if number not in self._batches:
-            rows = self._connection.execute(
-                "SELECT kind, leaf FROM leaves WHERE number >= ? AND number < ? ORDER BY number",
-                (first, first + count),
-            ).fetchall()
-            self._batches[number] = Tree(
-                [leaf if kind == PRUNED else leaf_hash(leaf) for kind, leaf in rows]
+    def batch(self, batch: BatchRow) -> Tree:
+        if batch.number not in self._batches:
+            where = "WHERE leaves.number >= ? AND leaves.number < ? ORDER BY leaves.number"
+            rows = stored_leaves(self._connection, where, (batch.first, batch.end))
+            self._batches[batch.number] = Tree(
+                [one.leaf if one.kind == PRUNED else leaf_hash(one.leaf) for one in rows]
             )
-        return self._batches[number]
+        return self._batches[batch.number]
 
     def session(self, session: bytes) -> tuple[bytes, bytes, bytes, Tree] | None:
         """(certificate, head, signature, tree) where the camera has signed."""
@@ -85,51 +91,42 @@ def receipts(
     with store.reading() as connection:
         trees = _Trees(connection)
         for row in _rows(connection, wanted):
-            number, leaf, payload, metadata, session, counter, identifier, kind = row
-            batch = connection.execute(
-                "SELECT number, first, count, envelope, log FROM batches WHERE first <= ? ORDER BY"
-                " first DESC LIMIT 1",
-                (number,),
-            ).fetchone()
-            if batch is None or number >= batch[1] + batch[2]:
+            batch = batch_of(connection, row.number)
+            if batch is None:
                 if wanted.id:
                     raise Refused.of(
                         Reason.NOT_FOUND,
                         "a receipt that is signed",
-                        f"{identifier} is durable and waits for its batch",
+                        f"{row.id} is durable and waits for its batch",
                         "ask again in a second",
                     )
                 continue
-            if kind not in {"verdict", "gap"}:
+            if row.kind not in {VERDICT, GAP}:
                 continue  # events are not receipts of frames; the log has their batch
-            signed = trees.session(session)
+            signed = trees.session(row.session)
             camera = None
-            if signed is not None and counter < signed[3].size:
-                camera = PlaceUnderHead(signed[0], signed[1], signed[2], signed[3].path(counter))
-            tree = trees.batch(batch[0], batch[1], batch[2])
-            index = number - batch[1]
-            log = json.loads(batch[4]) if batch[4] else None
+            if signed is not None and row.counter < signed[3].size:
+                path = signed[3].path(row.counter)
+                camera = PlaceUnderHead(signed[0], signed[1], signed[2], path)
+            index = row.number - batch.first
             yield assemble(
-                leaf,
-                payload,
-                metadata,
-                PlaceInBatch(batch[3], index, tree.path(index)),
+                row.leaf,
+                row.payload,
+                row.metadata,
+                PlaceInBatch(batch.envelope, index, trees.batch(batch).path(index)),
                 camera,
-                log,
+                batch.log,
                 authorities,
             )
 
 
-def find(store: ReceiptStore, identifier: str) -> sqlite3.Row:
-    """The leaf with this id or unique beginning of one, as a row with names. Raises Refused
-    (NOT_FOUND).
-    """
+def find(store: ReceiptStore, identifier: str) -> StoredLeaf:
+    """The leaf with this id or unique beginning of one. Raises Refused (NOT_FOUND)."""
     with store.reading() as connection:
-        connection.row_factory = sqlite3.Row
-        return _one(connection, "*", identifier)  # type: ignore[no-any-return]
+        return _one(connection, identifier)
 
 
-def _one(connection: sqlite3.Connection, columns: str, identifier: str) -> Any:
+def _one(connection: sqlite3.Connection, identifier: str) -> StoredLeaf:
     if not identifier or not all(c in "0123456789abcdef" for c in identifier):
         raise Refused.of(
             Reason.NOT_FOUND,
@@ -137,18 +134,17 @@ def _one(connection: sqlite3.Connection, columns: str, identifier: str) -> Any:
             ascii(identifier[:80]),
             "framegate verdict list",
         )
-    rows = connection.execute(
-        f"SELECT {columns}, kind = 'pruned' AS gone FROM leaves WHERE id >= ? AND id < ? LIMIT 2",
-        (identifier, identifier + "g"),
-    ).fetchall()
+    bounds = [bytes.fromhex(identifier[:_ID].ljust(_ID, digit)) for digit in "0f"]
+    alike = stored_leaves(connection, "WHERE id BETWEEN ? AND ? LIMIT 2", bounds)
+    rows = list(alike) if len(identifier) <= _ID else []
     if len(rows) != 1:
         raise Refused.of(
             Reason.NOT_FOUND,
             "a receipt's id or unique beginning",
-            f"{identifier[:64]}: {'none' if not rows else 'several'}",
+            f"{identifier[:64]}: {'several' if rows else 'none'}",
             "framegate verdict list",
         )
-    if rows[0][-1]:
+    if rows[0].kind == PRUNED:
         raise Refused.of(
             Reason.NOT_FOUND,
             "a receipt that is kept",
@@ -158,15 +154,13 @@ def _one(connection: sqlite3.Connection, columns: str, identifier: str) -> Any:
     return rows[0]
 
 
-def _rows(connection: sqlite3.Connection, wanted: Wanted) -> list[Any]:
+def _rows(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[StoredLeaf]:
     limit = min(wanted.limit or 100, MAX_RECEIPTS)
     if wanted.id:
-        return [_one(connection, _LEAF, wanted.id)[:-1]]
+        return iter([_one(connection, wanted.id)])
     if wanted.part:
-        return connection.execute(
-            f"SELECT {_LEAF} FROM leaves WHERE part = ? ORDER BY number DESC LIMIT ?",
-            (wanted.part, limit),
-        ).fetchall()
+        where = "WHERE part = ? ORDER BY leaves.number DESC LIMIT ?"
+        return stored_leaves(connection, where, (wanted.part, limit))
     if wanted.session:
         try:
             session = bytes.fromhex(wanted.session)
@@ -174,23 +168,23 @@ def _rows(connection: sqlite3.Connection, wanted: Wanted) -> list[Any]:
             raise Refused.of(
                 Reason.NOT_FOUND, "a session in hexadecimal", ascii(wanted.session[:80])
             ) from error
-        return connection.execute(
-            f"SELECT {_LEAF} FROM leaves WHERE session = ? ORDER BY counter LIMIT ?",
-            (session, limit),
-        ).fetchall()
+        where = (
+            "WHERE shared IN (SELECT number FROM shared WHERE session = ?) ORDER BY counter LIMIT ?"
+        )
+        return stored_leaves(connection, where, (session, limit))
     return _by_time(connection, wanted, limit)
 
 
-def _by_time(connection: sqlite3.Connection, wanted: Wanted, limit: int) -> list[Any]:
+def _by_time(connection: sqlite3.Connection, wanted: Wanted, limit: int) -> Iterator[StoredLeaf]:
     """Signed receipts alone: an answer with fewer than `limit` of them is the last one."""
     since_ms, below = min(wanted.since_ms, _NO_END), min(wanted.below, _NO_END)
     until_ms = min(wanted.until_ms or _NO_END, _NO_END)
-    camera = "device = ? AND " if wanted.camera else ""
-    query = (
-        f"SELECT {_LEAF} FROM leaves WHERE {camera}at_ms >= ? AND at_ms <= ?"
-        " AND (at_ms < ? OR number < ?) AND kind IN ('verdict', 'gap')"
-        " AND number < (SELECT coalesce(max(first + count), 0) FROM batches)"
-        " ORDER BY at_ms DESC, number DESC LIMIT ?"
+    named = "leaves.device = (SELECT number FROM devices WHERE name = ?) AND "
+    where = (
+        f"WHERE {named if wanted.camera else ''}at_ms >= ? AND at_ms <= ?"
+        f" AND (at_ms < ? OR leaves.number < ?) AND {RECEIPTS}"
+        " AND leaves.number < (SELECT coalesce(max(first + count), 0) FROM batches)"
+        " ORDER BY at_ms DESC, leaves.number DESC LIMIT ?"
     )
     of = (wanted.camera,) if wanted.camera else ()
-    return connection.execute(query, (*of, since_ms, until_ms, until_ms, below, limit)).fetchall()
+    return stored_leaves(connection, where, (*of, since_ms, until_ms, until_ms, below, limit))

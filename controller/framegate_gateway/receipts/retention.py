@@ -16,7 +16,11 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError
 from framegate.receipt_verifier import leaf_hash
+from framegate.signed.receipt import ReceiptBatch
+from framegate_gateway.receipts.batch_rows import BatchRow, batch_of
 from framegate_gateway.receipts.batches import new_identifier
+from framegate_gateway.receipts.rows import RECEIPTS, StoredLeaf, stored_leaves
+from framegate_gateway.receipts.schema import ROW_BYTES
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -32,14 +36,16 @@ _AT_ONCE: Final = 100
 commits wait; more than two thousand a second go, and no camera makes as many."""
 _HEAD_COMES_MS: Final = 86_400_000
 """A session that has no head yet may get one for so long."""
-PRUNED: Final = "pruned"
-"""Kind of a leaf of which only hash and id are left."""
+MAX_ROOTS: Final = 5_000_000
+"""Roots that are kept of batches of which nothing else is: two months of one a second, some 250
+megabytes. What a receipt that was exported says of its batch can be compared with them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One camera's receipts: bytes of leaves, verdicts and metadata, when the oldest that is kept
-    was made (ms; 0: none), and how many are gone.
+    """One camera's receipts: bytes that they take on the disk, when the oldest that is kept was
+    made (ms; 0: none), and how many are gone.
     """
 
     device: str
@@ -59,7 +65,8 @@ class Taken:
 
 class ReceiptRetention:
     """The rule for one store: `quota` bytes a camera. `needed` says which of some verdict ids are
-    still needed by something else that is kept, as a frame in the vault needs its receipt.
+    still needed by something else that is kept, as a frame in the vault needs its receipt;
+    `filling` hears, before anything goes, of which camera and how full it is.
     """
 
     def __init__(
@@ -67,16 +74,18 @@ class ReceiptRetention:
         store: ReceiptStore,
         quota: int,
         needed: Callable[[Sequence[str]], set[str]] = lambda _ids: set(),
+        filling: Callable[[str, str], None] = lambda _device, _said: None,
     ) -> None:
-        self._store, self.quota, self._needed = store, quota, needed
+        self._store, self.quota, self._needed, self._filling = store, quota, needed, filling
         self._told: set[str] = set()
 
     def kept(self) -> list[Kept]:
         """What is kept of each camera. Blocks."""
         with self._store.reading() as connection:
             rows = connection.execute(
-                "SELECT device, bytes, pruned, (SELECT coalesce(min(at_ms), 0) FROM leaves WHERE"
-                " leaves.device = usage.device) FROM usage ORDER BY device"
+                "SELECT name, bytes, pruned, (SELECT coalesce(min(at_ms), 0) FROM leaves WHERE"
+                " leaves.device = usage.device) FROM usage JOIN devices ON number = usage.device"
+                " ORDER BY name"
             ).fetchall()
         return [Kept(device, used, oldest, pruned) for device, used, pruned, oldest in rows]
 
@@ -87,7 +96,7 @@ class ReceiptRetention:
         2. only those whose batch is in the controller's log: what is proved nowhere else stays;
         3. none that something else needs, and no event: exports and erasures stay;
         4. the hash of a leaf stays while its batch has another leaf that is kept, and a session's
-           head while one of its receipts is.
+           head while one of its receipts is; of a batch that goes whole its root stays.
         """
         taken = []
         for kept in self.kept():
@@ -100,43 +109,47 @@ class ReceiptRetention:
         nearly = kept.bytes >= NEARLY_FULL * self.quota
         if nearly and kept.device not in self._told:
             self._told.add(kept.device)
+            used, quota = kept.bytes / 2**20, self.quota // 2**20
+            self._filling(kept.device, f"receipts take {used:.1f} of {quota} MiB")
             log.warning(
                 "receipts of %s take %.1f of %d MiB: the oldest go when that is full; export them"
                 " before (framegate receipt export), or raise --receipt-quota",
                 kept.device,
-                kept.bytes / 2**20,
-                self.quota // 2**20,
+                used,
+                quota,
             )
         elif not nearly:
             self._told.discard(kept.device)
 
     def _take(self, kept: Kept) -> Taken:
-        over, after, receipts, until_ms = kept.bytes - int(ROOM * self.quota), 0, 0, 0
+        over, receipts, until_ms = kept.bytes - int(ROOM * self.quota), 0, 0
+        after = (0, 0)
         while over > 0:
-            with self._store.reading() as connection, connection:
-                rows = connection.execute(
-                    "SELECT number, id, at_ms, leaf, session,"
-                    " length(leaf) + length(payload) + length(metadata) + length(envelope)"
-                    " FROM leaves INDEXED BY leaves_of_device WHERE device = ?"
-                    " AND kind IN ('verdict', 'gap') AND number > ? AND number < ?"
-                    " ORDER BY number LIMIT ?",
-                    (kept.device, after, _logged_end(connection), _AT_ONCE),  # 2
-                ).fetchall()
+            with self._store.writing() as connection:
+                rows = list(
+                    stored_leaves(
+                        connection,
+                        "WHERE leaves.device = (SELECT number FROM devices WHERE name = ?)"
+                        f" AND {RECEIPTS} AND (at_ms, leaves.number) > (?, ?)"
+                        " AND leaves.number < ? ORDER BY at_ms, leaves.number LIMIT ?",
+                        (kept.device, *after, _logged_end(connection), _AT_ONCE),  # 2
+                    )
+                )
                 if not rows:
                     log.warning("receipts of %s stay over their quota: all are needed", kept.device)
                     break
-                after = rows[-1][0]
-                needed = self._needed([row[1] for row in rows])  # 3
+                after = (rows[-1].at_ms, rows[-1].number)
+                needed = self._needed([row.id for row in rows])  # 3
                 going = []
                 for row in rows:
                     if over <= 0:
                         break
-                    if row[1] not in needed:
+                    if row.id not in needed:
                         going.append(row)
-                        over -= row[5]
+                        over -= row.packed + ROW_BYTES
                 _strip(connection, kept.device, going)  # 4
                 receipts += len(going)
-                until_ms = max([until_ms, *(row[2] for row in going)])
+                until_ms = max([until_ms, *(row.at_ms for row in going)])
         return Taken(kept.device, receipts, until_ms)
 
 
@@ -165,49 +178,59 @@ def _logged_end(connection: sqlite3.Connection) -> int:
     return int(first)
 
 
-def _strip(
-    connection: sqlite3.Connection, device: str, going: Sequence[tuple[int, str, int, bytes, bytes]]
-) -> None:
+def _strip(connection: sqlite3.Connection, device: str, going: Sequence[StoredLeaf]) -> None:
     connection.executemany(
-        "UPDATE leaves SET kind = 'pruned', device = '', session = x'', part = '', leaf = ?,"
-        " payload = x'', metadata = x'', envelope = x'' WHERE number = ?",
-        [(leaf_hash(row[3]), row[0]) for row in going],
+        "UPDATE leaves SET kind = 3, device = 0, shared = 0, part = '', body = ? WHERE number = ?",
+        [(leaf_hash(one.leaf), one.number) for one in going],
     )
     connection.execute(
-        "UPDATE usage SET pruned = pruned + ? WHERE device = ?", (len(going), device)
+        "UPDATE usage SET pruned = pruned + ?"
+        " WHERE device = (SELECT number FROM devices WHERE name = ?)",
+        (len(going), device),
     )
-    for session in {row[4] for row in going if row[4]}:
+    for session in {one.session for one in going if one.session}:
         connection.execute(
-            "DELETE FROM sessions WHERE session = ? AND NOT EXISTS"
-            " (SELECT 1 FROM leaves WHERE leaves.session = sessions.session) AND (head IS NOT NULL"
-            " OR opened_ms < (SELECT max(opened_ms) FROM sessions) - ?)",
+            "DELETE FROM sessions WHERE session = ? AND NOT EXISTS (SELECT 1 FROM leaves WHERE"
+            " shared IN (SELECT number FROM shared WHERE session = sessions.session)) AND"
+            " (head IS NOT NULL OR opened_ms < (SELECT max(opened_ms) FROM sessions) - ?)",
             (session, _HEAD_COMES_MS),
         )
-    for first, end in _batches(connection, [row[0] for row in going]):
+    for shared in {one.shared for one in going}:
+        connection.execute(
+            "DELETE FROM shared WHERE number = ? AND NOT EXISTS"
+            " (SELECT 1 FROM leaves WHERE shared = ?)",
+            (shared, shared),
+        )
+    for batch in _batches(connection, [one.number for one in going]):
+        span = (batch.first, batch.end)
         whole = connection.execute(
-            "SELECT 1 FROM leaves WHERE number >= ? AND number < ? AND kind <> 'pruned' LIMIT 1",
-            (first, end),
+            "SELECT 1 FROM leaves WHERE number >= ? AND number < ? AND kind <> 3 LIMIT 1", span
         ).fetchone()
         if whole is None:
-            connection.execute("DELETE FROM leaves WHERE number >= ? AND number < ?", (first, end))
-            connection.execute("DELETE FROM batches WHERE first = ?", (first,))
+            root = bytes.fromhex(ReceiptBatch.parse_payload(batch.payload).root)
+            connection.execute(
+                "INSERT INTO roots VALUES (?,?,?,?)", (batch.number, batch.first, batch.count, root)
+            )
+            connection.execute("DELETE FROM leaves WHERE number >= ? AND number < ?", span)
+            connection.execute("DELETE FROM batches WHERE number = ?", (batch.number,))
+    connection.execute(
+        "DELETE FROM roots WHERE number <= (SELECT max(number) FROM roots) - ?", (MAX_ROOTS,)
+    )
 
 
-def _batches(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """First leaf and end of the batches of these leaves. The last batch of the store is not among
-    them: the next one continues its chain.
+def _batches(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[BatchRow]:
+    """The batches of these leaves. The last batch of the store is not among them: the next one
+    continues its chain.
     """
-    spans: dict[int, int] = {}
+    theirs: list[BatchRow] = []
     for number in numbers:
-        if any(first <= number < end for first, end in spans.items()):
+        if any(batch.first <= number < batch.end for batch in theirs):
             continue
-        first, end = connection.execute(
-            "SELECT first, first + count FROM batches WHERE first <= ? ORDER BY first DESC LIMIT 1",
-            (number,),
-        ).fetchone()
-        spans[first] = end
+        batch = batch_of(connection, number)
+        if batch is not None:
+            theirs.append(batch)
     (last,) = connection.execute("SELECT max(first) FROM batches").fetchone()
-    return [(first, end) for first, end in spans.items() if first != last]
+    return [batch for batch in theirs if batch.first != last]
 
 
 Tell = Callable[[str, str, str, Mapping[str, Any]], Awaitable[None]]

@@ -11,105 +11,46 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
-import secrets
 import sqlite3
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from framegate.errors import Reason, Unavailable
+from framegate_gateway.receipts.batch_rows import (
+    BatchRow,
+    stored_batches,
+    write_batch,
+    write_proof,
+)
+from framegate_gateway.receipts.rows import LeafRow, LeafWriter, StoredLeaf, stored_leaves
+from framegate_gateway.receipts.schema import bring_up
 from framegate_host.file_lock import hold
 from framegate_host.private_files import private_folder, touch_private
 from framegate_host.sqlite_file import open_sqlite
 
 MAX_GROUP: Final = 512
 """Leaves of one commit: some ten milliseconds of inserts at most."""
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS leaves (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, device TEXT NOT NULL,
-    session BLOB NOT NULL, counter INTEGER NOT NULL,
-    part TEXT NOT NULL, outcome TEXT NOT NULL, at_ms INTEGER NOT NULL, leaf BLOB NOT NULL,
-    payload BLOB NOT NULL, metadata BLOB NOT NULL, envelope BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS leaves_by_part ON leaves (part) WHERE part <> '';
-CREATE INDEX IF NOT EXISTS leaves_by_device ON leaves (device, at_ms);
-CREATE INDEX IF NOT EXISTS leaves_of_device ON leaves (device);
-CREATE INDEX IF NOT EXISTS leaves_by_session ON leaves (session, counter);
-CREATE TABLE IF NOT EXISTS batches (
-    number INTEGER PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL,
-    payload BLOB NOT NULL, envelope BLOB NOT NULL, log TEXT);
-CREATE INDEX IF NOT EXISTS batches_by_first ON batches (first);
-CREATE INDEX IF NOT EXISTS batches_unlogged ON batches (first) WHERE log IS NULL;
-CREATE TABLE IF NOT EXISTS sessions (
-    session BLOB PRIMARY KEY, device TEXT NOT NULL, certificate BLOB NOT NULL,
-    opened_ms INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 0, head BLOB, signature BLOB,
-    tree BLOB);
-CREATE TABLE IF NOT EXISTS usage (
-    device TEXT PRIMARY KEY, bytes INTEGER NOT NULL, pruned INTEGER NOT NULL DEFAULT 0);
-CREATE TRIGGER IF NOT EXISTS leaf_counts AFTER INSERT ON leaves WHEN NEW.kind IN ('verdict', 'gap')
-BEGIN
-    INSERT INTO usage (device, bytes) VALUES (NEW.device, length(NEW.leaf) + length(NEW.payload)
-        + length(NEW.metadata) + length(NEW.envelope))
-    ON CONFLICT (device) DO UPDATE SET bytes = bytes + excluded.bytes;
-END;
-CREATE TRIGGER IF NOT EXISTS leaf_goes AFTER UPDATE OF kind ON leaves WHEN NEW.kind = 'pruned'
-BEGIN
-    UPDATE usage SET bytes = bytes - length(OLD.leaf) - length(OLD.payload)
-        - length(OLD.metadata) - length(OLD.envelope) WHERE device = OLD.device;
-END;
-"""
-_VERSION: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class LeafRow:
-    """One leaf and what is kept beside it; `envelope` is the signed verdict as it left, empty for
-    events.
-    """
-
-    number: int
-    id: str
-    kind: str
-    device: str
-    session: bytes
-    counter: int
-    part: str
-    outcome: str
-    at_ms: int
-    leaf: bytes
-    payload: bytes = b""
-    metadata: bytes = b""
-    envelope: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    statement: str
-    values: tuple[Any, ...]
+    """`write` runs in the store's thread and transaction; `done` is told once that is on disk."""
+
+    write: Callable[[], object]
     done: asyncio.Future[None] | None
-
-
-_INSERT_LEAF: Final = "INSERT INTO leaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
-
-
-@dataclass(frozen=True, slots=True)
-class LastBatch:
-    """The latest batch: its number, the number of the first leaf after it, its payload."""
-
-    number: int
-    end: int
-    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Unbatched:
-    """`leaves` in no batch yet as (number, leaf), and the batch they come after, if any."""
+    """`leaves` in no batch yet, and the batch they come after, if any."""
 
-    leaves: Sequence[tuple[int, bytes]]
-    last: LastBatch | None
+    leaves: Sequence[StoredLeaf]
+    last: BatchRow | None
 
 
 class ReceiptStore:
@@ -131,12 +72,8 @@ class ReceiptStore:
             ) from error
         touch_private(self.path)
         self._connection = open_sqlite(self.path)
-        self._connection.executescript(_SCHEMA)
-        with self._connection:
-            self._count_usage()
-            self._connection.execute(
-                "INSERT OR IGNORE INTO meta VALUES ('store', ?)", (secrets.token_hex(16),)
-            )
+        bring_up(self._connection)
+        self._leaves = LeafWriter(self._connection)
         self.id: str = self._connection.execute(
             "SELECT value FROM meta WHERE name = 'store'"
         ).fetchone()[0]
@@ -157,19 +94,6 @@ class ReceiptStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread.start()
 
-    def _count_usage(self) -> None:
-        """Count once what a store kept before usage was counted."""
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == _VERSION:
-            return
-        self._connection.execute("DELETE FROM usage")
-        self._connection.execute(
-            "INSERT INTO usage (device, bytes) SELECT device, sum(length(leaf) + length(payload)"
-            " + length(metadata) + length(envelope)) FROM leaves WHERE kind IN ('verdict', 'gap')"
-            " GROUP BY device"
-        )
-        self._connection.execute(f"PRAGMA user_version = {_VERSION}")
-
     def next_number(self) -> int:
         """The number of the next leaf, which the caller MUST append. Raises Unavailable (RECEIPT)
         where the store has failed.
@@ -188,22 +112,7 @@ class ReceiptStore:
         """Keep a leaf; returns once it would survive a power cut. Raises Unavailable (RECEIPT)."""
         self._loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = self._loop.create_future()
-        values = (
-            row.number,
-            row.id,
-            row.kind,
-            row.device,
-            row.session,
-            row.counter,
-            row.part,
-            row.outcome,
-            row.at_ms,
-            row.leaf,
-            row.payload,
-            row.metadata,
-            row.envelope,
-        )
-        self._queue.put(_Task(_INSERT_LEAF, values, done))
+        self._queue.put(_Task(lambda: self._leaves.write(row), done))
         await done
         self.appended.set()
 
@@ -211,14 +120,12 @@ class ReceiptStore:
         """A frame session began under this certificate of the camera's; nobody waits for it to be
         written.
         """
-        self._queue.put(
-            _Task(
-                "INSERT OR IGNORE INTO sessions (session, device, certificate, opened_ms) VALUES"
-                " (?,?,?,?)",
-                (session, device, certificate, at_ms),
-                None,
-            )
+        statement = (
+            "INSERT OR IGNORE INTO sessions (session, device, certificate, opened_ms) VALUES"
+            " (?,?,?,?)"
         )
+        values = (session, device, certificate, at_ms)
+        self._queue.put(_Task(lambda: self._connection.execute(statement, values), None))
 
     async def take_head(
         self, session: bytes, device: str, head: bytes, signature: bytes, tree: bytes
@@ -232,9 +139,8 @@ class ReceiptStore:
             "UPDATE sessions SET count = ?, head = ?, signature = ?, tree = ? WHERE session = ? AND"
             " device = ? AND head IS NULL"
         )
-        self._queue.put(
-            _Task(statement, (len(tree) // 32, head, signature, tree, session, device), done)
-        )
+        values = (len(tree) // 32, head, signature, tree, session, device)
+        self._queue.put(_Task(lambda: self._connection.execute(statement, values), done))
         await done
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -244,35 +150,24 @@ class ReceiptStore:
     def unbatched(self, most: int) -> Unbatched:
         """The oldest leaves in no batch yet, at most `most`, and the batch they come after."""
         with self.reading() as connection:
-            row = connection.execute(
-                "SELECT number, first + count, payload FROM batches ORDER BY number DESC LIMIT 1"
-            ).fetchone()
-            last = LastBatch(*row) if row else None
+            last = next(stored_batches(connection, "ORDER BY batches.number DESC LIMIT 1"), None)
             first = last.end if last else 1
             end = self.orphans_end if first <= self.orphans_end else first + most
-            rows = connection.execute(
-                "SELECT number, leaf FROM leaves WHERE number >= ? AND number <= ? ORDER BY number"
-                " LIMIT ?",
-                (first, end, most),
-            ).fetchall()
-            return Unbatched(rows, last)
+            where = "WHERE leaves.number >= ? AND leaves.number <= ? ORDER BY leaves.number LIMIT ?"
+            return Unbatched(list(stored_leaves(connection, where, (first, end, most))), last)
 
     def add_batch(
         self, number: int, first: int, count: int, payload: bytes, envelope: bytes
     ) -> None:
         """Keep a signed batch. Blocks; call from a thread."""
-        with self.reading() as connection, connection:
-            connection.execute(
-                "INSERT INTO batches VALUES (?,?,?,?,?,NULL)",
-                (number, first, count, payload, envelope),
-            )
+        with self.writing() as connection:
+            write_batch(connection, BatchRow(number, first, count, payload, envelope, None))
 
-    def unlogged(self) -> list[tuple[int, bytes]]:
-        """(number, envelope) of the oldest batches that are not in the controller's log."""
+    def unlogged(self) -> list[BatchRow]:
+        """The oldest batches that are not in the controller's log."""
         with self.reading() as connection:
-            return connection.execute(
-                "SELECT number, envelope FROM batches WHERE log IS NULL ORDER BY number LIMIT 64"
-            ).fetchall()
+            where = "WHERE log IS NULL ORDER BY first LIMIT 64"
+            return list(stored_batches(connection, where))
 
     def count_unlogged(self) -> int:
         """How many batches are not in the controller's log. Blocks."""
@@ -282,21 +177,28 @@ class ReceiptStore:
             ).fetchone()
             return int(count)
 
-    def add_log(self, number: int, proof: str) -> None:
-        """Keep the log's proof of a batch."""
-        with self.reading() as connection, connection:
-            connection.execute("UPDATE batches SET log = ? WHERE number = ?", (proof, number))
+    def add_log(self, number: int, proof: Mapping[str, Any]) -> None:
+        """Keep the log's proof of a batch, as its receipts have it."""
+        with self.writing() as connection:
+            write_proof(connection, number, proof)
 
     def forget_logs(self, index: int) -> int:
         """Of batches whose entry in the controller's record is `index` or later, forget its proof,
         as that record lost them; how many those are. Blocks.
         """
-        with self.reading() as connection, connection:
+        with self.writing() as connection:
             return connection.execute(
-                "UPDATE batches SET log = NULL WHERE log IS NOT NULL"
-                " AND json_extract(log, '$.index') >= ?",
+                "UPDATE batches SET log = NULL, log_index = NULL, log_shared = NULL"
+                " WHERE log_index >= ?",
                 (index,),
             ).rowcount
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction of a thread that is not the store's own."""
+        with self.reading() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
 
     def close(self) -> None:
         """Commit what waits and let go of the file."""
@@ -328,9 +230,10 @@ class ReceiptStore:
         problem = ""
         try:
             with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
                 for task in tasks:
-                    self._connection.execute(task.statement, task.values)
-        except sqlite3.Error as error:
+                    task.write()
+        except (sqlite3.Error, zlib.error, ValueError) as error:
             problem = self.failed = f"{type(error).__name__}: {error}"
         waiting = [t.done for t in tasks if t.done is not None]
         if waiting and self._loop is not None and not self._loop.is_closed():

@@ -70,6 +70,10 @@ class Sightings:
         """The child that inspects died, or was confined anew."""
         self._reporter.saw(kind, Reason.INFERENCE, said=said)
 
+    def filling(self, device: str, said: str) -> None:
+        """A camera's receipts are nearly at their quota: the oldest of them go soon."""
+        self._reporter.saw(FindingKind.STORE_FILLING, Reason.STORE_QUOTA, device, said)
+
     def broker(self, reason: Reason, said: str) -> None:
         """The broker went away, or is not one to use."""
         self._reporter.saw(FindingKind.BROKER_TROUBLE, reason, said=said)

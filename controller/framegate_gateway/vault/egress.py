@@ -129,8 +129,8 @@ class Egress:
         try:
             await asyncio.to_thread(self._allowed, request, 1)
             row = await asyncio.to_thread(find, self._store, request.identifier)
-            stored = await asyncio.to_thread(self._masked, row["id"])
-            receipt = await asyncio.to_thread(self._receipt, row["id"])
+            stored = await asyncio.to_thread(self._masked, row.id)
+            receipt = await asyncio.to_thread(self._receipt, row.id)
         except FramegateError as error:
             await self._record("frame-export-refused", request, reason_id=error.reason.value)
             raise

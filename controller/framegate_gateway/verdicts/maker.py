@@ -26,7 +26,8 @@ from framegate.wire import FrameMetadata
 from framegate_gateway.admission.admitted import Admitted
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
-from framegate_gateway.receipts.store import LeafRow, ReceiptStore
+from framegate_gateway.receipts.rows import EVENT, GAP, VERDICT, LeafRow
+from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import Credentials, GatewayKeys, code_digest
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
@@ -178,12 +179,11 @@ class VerdictMaker:
                 LeafRow(
                     number,
                     identifier,
-                    "gap",
+                    GAP,
                     gap.device,
                     b"",
                     0,
                     "",
-                    Outcome.UNINSPECTED.value,
                     now,
                     leaf,
                 )
@@ -214,12 +214,11 @@ class VerdictMaker:
             LeafRow(
                 number,
                 identifier,
-                "event",
+                EVENT,
                 str(detail.get("device", "")),
                 b"",
                 0,
                 str(detail.get("part", "")),
-                event,
                 now,
                 leaf,
             )
@@ -242,12 +241,11 @@ class VerdictMaker:
             LeafRow(
                 number,
                 verdict.verdict_id,
-                "verdict",
+                VERDICT,
                 verdict.device,
                 frame.metadata.session,
                 verdict.counter,
                 verdict.part,
-                verdict.outcome,
                 verdict.issued_at_ms,
                 leaf,
                 payload,

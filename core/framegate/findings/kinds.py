@@ -33,6 +33,7 @@ class FindingKind(StrEnum):
     LINE_OUTPUT = "line-output-refused"
     BROKER_TROUBLE = "broker-trouble"
     FRAME_QUALITY = "frame-quality"
+    STORE_FILLING = "store-filling"
     FOLDED = "findings-folded"
 
 

@@ -26,6 +26,7 @@ SITE_SEVERITIES: Final = MappingProxyType(
         FindingKind.LINE_OUTPUT: Severity.MEDIUM,
         FindingKind.BROKER_TROUBLE: Severity.MEDIUM,
         FindingKind.FOLDED: Severity.MEDIUM,
+        FindingKind.STORE_FILLING: Severity.MEDIUM,
         FindingKind.FRAME_QUALITY: Severity.LOW,
     }
 )

@@ -7,11 +7,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -38,10 +39,12 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.receipts.batch_rows import stored_batches
 from framegate_gateway.receipts.batches import sign_one
 from framegate_gateway.receipts.lineage import lineage
 from framegate_gateway.receipts.read import Wanted, receipts
-from framegate_gateway.receipts.store import LeafRow, ReceiptStore
+from framegate_gateway.receipts.rows import LeafRow
+from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.vault.frames import FrameVault
 from framegate_gateway.vault.keys import VaultKeys
@@ -189,27 +192,24 @@ async def _verify(folder: Path, fleet: FleetKeys, camera: SoftwareCamera) -> dic
 
 def _log_all(store: ReceiptStore, fleet: FleetKeys, now_ms: int) -> None:
     """What the controller does with batches, for as many as there are."""
-    waiting: list[tuple[int, bytes]] = []
-    while unlogged := [b for b in store.unlogged() if b[0] not in {w[0] for w in waiting}]:
-        waiting += unlogged
-        for number, _ in unlogged:
-            store.add_log(number, "{}")
     with store.reading() as connection:
-        payloads = dict(connection.execute("SELECT number, payload FROM batches").fetchall())
+        batches = list(stored_batches(connection, "ORDER BY batches.number"))
     entries = [
-        entry_bytes(n, None, log_body(ReceiptBatch.parse_payload(payloads[n]), payloads[n], now_ms))
-        for n, _ in waiting
+        entry_bytes(
+            b.number, None, log_body(ReceiptBatch.parse_payload(b.payload), b.payload, now_ms)
+        )
+        for b in batches
     ]
     tree, signer = data_tree(entries), fleet.signing["log"]
     head = Checkpoint("plant", len(entries), tree.root.hex(), now_ms).seal(signer.der, signer.sign)
-    for index, (number, _) in enumerate(waiting):
+    for index, batch in enumerate(batches):
         proof = {
             "entry": b64(entries[index]),
             "index": index,
             "path": [b64(p) for p in tree.path(index)],
             "checkpoint": b64(head),
         }
-        store.add_log(number, json.dumps(proof))
+        store.add_log(batch.number, proof)
 
 
 def _masks() -> dict[str, Any]:
@@ -316,50 +316,29 @@ def _identifier(number: int) -> str:
 
 def _lineage(folder: Path) -> dict[str, Any]:
     """Lineage of one verdict among a million: rows of real size, the same indices."""
-    store = ReceiptStore(folder / "million")
-    path = store.path
-    sample = folder / "verify" / "receipts.db"
-    with sqlite3.connect(sample) as source:
-        row = source.execute(
-            "SELECT leaf, payload, metadata, envelope, session FROM leaves LIMIT 1"
+    path = folder / "million" / "receipts.db"
+    shutil.copytree(folder / "verify", folder / "million")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        leaf = connection.execute("SELECT kind, device, shared, body FROM leaves LIMIT 1")
+        kind, device, shared, body = leaf.fetchone()
+        batch = connection.execute(
+            "SELECT shared, body, log_index, log_shared, log FROM batches LIMIT 1"
         ).fetchone()
-        batch = source.execute("SELECT payload, envelope, log FROM batches LIMIT 1").fetchone()
-    store.close()
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA synchronous=OFF")
-    connection.execute("PRAGMA journal_mode=MEMORY")
-    with connection:
+        connection.execute("DELETE FROM leaves")
+        connection.execute("DELETE FROM batches")
         for start in range(0, MILLION, 10_000):
-            numbers = range(start + 1, start + 10_001)
             connection.executemany(
-                "INSERT INTO leaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO leaves VALUES (?,?,?,?,?,?,?,?,?)",
                 [
-                    (
-                        n,
-                        _identifier(n),
-                        "verdict",
-                        CAMERA,
-                        row[4],
-                        n,
-                        f"p{n}",
-                        "PASS",
-                        n,
-                        row[0],
-                        row[1],
-                        row[2],
-                        row[3],
-                    )
-                    for n in numbers
+                    (n, bytes.fromhex(_identifier(n)), kind, device, shared, n, f"p{n}", n, body)
+                    for n in range(start + 1, start + 10_001)
                 ],
             )
         connection.executemany(
-            "INSERT INTO batches VALUES (?,?,?,?,?,?)",
-            [
-                (n + 1, n * 1000 + 1, 1000, batch[0], batch[1], batch[2])
-                for n in range(MILLION // 1000)
-            ],
+            "INSERT INTO batches VALUES (?,?,?,?,?,?,?,?)",
+            [(n + 1, n * 1000 + 1, 1000, *batch) for n in range(MILLION // 1000)],
         )
-    connection.close()
     store, bundle = ReceiptStore(folder / "million"), load_bundle(DEFAULT_BUNDLE)
     took = []
     for n in range(1, MILLION, MILLION // 50):

@@ -82,7 +82,11 @@ async def serve(mode: str, folder: Path) -> None:
     else:
         fleet = load_fleet(folder / "keys")
         camera = x509.load_pem_x509_certificate((folder / "camera.pem").read_bytes())
-        keys, view = warranted(fleet, camera, models.bundle.digest)
+        others = [
+            x509.load_pem_x509_certificate(file.read_bytes())
+            for file in sorted(folder.glob("camera.*.*.pem"))
+        ]
+        keys, view = warranted(fleet, camera, models.bundle.digest, *others)
         receipts = ReceiptStore(folder / "gateway")
         maker = VerdictMaker(keys, view, models, Journal(), None, receipts)
         rpc.add_FramesServicer_to_server(

@@ -51,8 +51,16 @@ class Outside:
 class LinePlant:
     """A running line in `plant`. Use as a context manager inside the plant's."""
 
-    def __init__(self, plant: Plant, *, rate: float = 5.0) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        *,
+        rate: float = 5.0,
+        gateway_options: tuple[object, ...] = (),
+        line_options: tuple[object, ...] = (),
+    ) -> None:
         self.plant, self.rate = plant, rate
+        self._gateway_options, self._line_options = gateway_options, line_options
         self.camera: Site
         self.gateways: list[Site] = []
         self.wire = free_port()
@@ -88,7 +96,7 @@ class LinePlant:
             self.start_gateway(gateway)
         self.start_camera()
         self.plc = ModbusPlc()
-        self._adapter_arguments = (
+        self._adapter_arguments: tuple[object, ...] = (
             "--output",
             "mqtt",
             "--output",
@@ -99,6 +107,7 @@ class LinePlant:
             3000,
             "--stop-after",
             5,
+            *self._line_options,
         )
         p.lines.append(f"{LINE}")
         p.write_broker_acl()
@@ -152,6 +161,7 @@ class LinePlant:
             "quality",
             "--export-quota",
             "2",
+            *self._gateway_options,
         )
 
     def start_adapter(self) -> None:

@@ -4,7 +4,8 @@ import sqlite3
 
 import pytest
 
-from framegate.errors import Unavailable
+from framegate.errors import Reason, Unavailable
+from framegate.findings.kinds import FindingKind
 from framegate.signed.statement import Outcome
 from framegate_line.ledger import KEPT_MS, NOT_SENT, NOT_TAKEN, SENT, Ledger
 from framegate_line.ledger_rows import Retention
@@ -95,9 +96,13 @@ async def test_n149_it_is_told_before_anything_goes(bench_line, caplog):
         _decided(b.ledger, number, b.now)
     quota = int(b.ledger.fill().used / 0.85)
     b.adapter._retention = Retention(90 * DAY_MS, quota)
+    heard = []
+    b.adapter.report = lambda kind, reason, said: heard.append((kind, reason, said))
     b.adapter.tell_fill()
     b.adapter.tell_fill()
     assert [r.levelname for r in caplog.records] == ["WARNING"], "once, while it is so"
+    assert [h[:2] for h in heard] == [(FindingKind.STORE_FILLING, Reason.STORE_QUOTA)]
+    assert "the ledger uses" in heard[0][2], "whoever is responsible hears it from the record"
     assert "copy it before" in caplog.text and b.ledger.prune(b.now, b.adapter._retention) == 0
 
 

@@ -46,6 +46,7 @@ def test_names_that_events_have_for_good():
         "line-output-refused",
         "broker-trouble",
         "frame-quality",
+        "store-filling",
         "findings-folded",
     ]
     assert list(URGENCY) == list(FindingKind)

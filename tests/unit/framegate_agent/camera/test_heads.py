@@ -48,11 +48,11 @@ def test_numbers_survive_restarts(tmp_path):
         assert store.last == expected - 1
 
         async def add(store=store):
-            from framegate_gateway.receipts.store import LeafRow
+            from framegate_gateway.receipts.rows import LeafRow
 
             number = store.next_number()
             await store.append(
-                LeafRow(number, f"{number:032x}", "verdict", "d", b"", 0, "p", "PASS", 1, b"x")
+                LeafRow(number, f"{number:032x}", "verdict", "d", b"", 0, "p", 1, b"x")
             )
 
         asyncio.run(add())

@@ -10,6 +10,7 @@ from framegate.machines.request import RequestKind, RequestState
 from framegate.machines.ticket import TicketState
 from framegate.registry.operator import OperatorSession
 from framegate.registry.request import AccessRequest
+from framegate.signed.receipt import b64
 from framegate.wire import sha256
 from framegate_controller.people.policies import found_policy
 from framegate_controller.people.signin import seal_break_glass, withdraw_break_glass
@@ -158,14 +159,15 @@ def test_receipts_whose_entries_were_lost_are_recorded_again(recorder, tmp_path)
     for number, batch in enumerate(batches, start=1):
         sealed = batch.seal(recorder.signer.der, recorder.signer.sign)
         store.add_batch(number, batch.first, batch.count, batch.payload(), sealed)
-        store.add_log(number, f'{{"index": {10 + number}}}')
+        proof = {"entry": b64(b"e"), "index": 10 + number, "path": [], "checkpoint": b64(b"c")}
+        store.add_log(number, proof)
     assert store.unlogged() == []
     assert store.forget_logs(13) == 0 and store.forget_logs(12) == 1
-    assert [number for number, _ in store.unlogged()] == [2]
+    assert [batch.number for batch in store.unlogged()] == [2]
     assert store.forget_logs(1) == 1
-    for _, envelope in store.unlogged():  # a registry that knows nothing of either
+    for unlogged in store.unlogged():  # a registry that knows nothing of either
         with recorder.bench.store.writing() as tx:
-            record_batch(tx, recorder.keys, "gateway.line-1.gw1", envelope)
+            record_batch(tx, recorder.keys, "gateway.line-1.gw1", unlogged.envelope)
     store.close()
 
 

@@ -21,6 +21,7 @@ from framegate.wire import Captured
 from framegate_agent.camera.heads import sign_owed
 from framegate_gateway.inference.engine import Inspection
 from framegate_gateway.receipts.read import find
+from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_simulators.fixtures.gateway import CAMERA
 from support.receipts import proved
@@ -236,7 +237,7 @@ async def test_receipts_that_are_not_there(receipts_desk, identifier):
         await receipts_desk.frame(100 + number)
     if identifier == "ambiguous":
         with receipts_desk.store.reading() as connection:
-            firsts = [row[0][0] for row in connection.execute("SELECT id FROM leaves")]
+            firsts = [row.id[0] for row in stored_leaves(connection, "", ())]
         identifier = max(firsts, key=firsts.count)
     with pytest.raises(FramegateError) as caught:
         find(receipts_desk.store, identifier)

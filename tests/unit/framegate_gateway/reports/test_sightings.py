@@ -81,11 +81,13 @@ def test_models_children_and_the_broker_are_the_gateways_own(sightings):
     sightings.model("model-switched", {"model_sha256": "ab"})
     sightings.child(FindingKind.CHILD_DIED, "EOFError")
     sightings.broker(Reason.BROKER, "ids are not bound")
+    sightings.filling(CAMERA, "receipts take 3.3 of 4 MiB")
     assert told(sightings) == [
         (FindingKind.KNOWN_ANSWER, "known-answer", ""),
         (FindingKind.MODEL_REFUSED, "model-graph", ""),
         (FindingKind.CHILD_DIED, "inference", ""),
         (FindingKind.BROKER_TROUBLE, "broker-client-ids", ""),
+        (FindingKind.STORE_FILLING, "store-quota", CAMERA),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -57,7 +58,8 @@ async def door(vault, tmp_path, monkeypatch):
         lambda: NOW,
     )
     monkeypatch.setattr(
-        "framegate_gateway.vault.egress.find", lambda _store, identifier: {"id": identifier}
+        "framegate_gateway.vault.egress.find",
+        lambda _store, identifier: SimpleNamespace(id=identifier),
     )
     for name in "abc":
         vault.keep(verdict(name * 32, IMAGE + name.encode()), IMAGE + name.encode(), 1, 0)

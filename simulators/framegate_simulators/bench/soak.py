@@ -1,0 +1,255 @@
+"""make soak: a whole line at full speed; every process's memory and every file's size over time.
+
+Hours are compressed by rate: a line of one part a second makes in three hours what this one makes
+in ten minutes, machines attest every few seconds in place of every minute, and quotas are small, so
+that receipts and ledger reach them and stay within. It fails where a process still grows after its
+warm-up, where a file is over its rule, where a part is lost, or where a program takes more than
+five seconds to end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from framegate_simulators.plant.line_plant import LINE, LinePlant
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import PlantError
+
+RATE: Final = 12.0
+"""Parts a second: what two cores inspect while they run everything else of the plant, too."""
+SAMPLE_S: Final = 5.0
+WARM_UP_PARTS: Final = 5_000
+"""Parts of the warm-up, of two gateways: their last 2,000 verdicts, pictures of defects, and caches
+of databases and allocators fill with them. Nothing is judged by them.
+"""
+JUDGED_SAMPLES: Final = 12
+"""Samples after the warm-up that are needed to say anything: a minute."""
+GREW_KIB: Final = 2048
+"""What the medians of the first and the last third after the warm-up may differ by, or `GREW_SHARE`
+of the first, whatever is more. Resident memory of one process goes up and down by some hundred KiB.
+"""
+GREW_SHARE: Final = 0.02
+RECEIPT_QUOTA_MIB: Final = 2
+LEDGER_QUOTA_MIB: Final = 16
+FILE_SLACK: Final = 1.6
+"""A file may be so much larger than what its quota counts: free pages, indices, its journal."""
+ENDS_S: Final = 5.0
+"""From SIGTERM to the end of a program, at most."""
+_BARS: Final = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One process over the run: resident KiB at the end of the warm-up (median of the third after
+    it), at the end (median of the last third), at most; `series` is every sample, in KiB.
+    """
+
+    first_kib: int
+    last_kib: int
+    most_kib: int
+    series: tuple[int, ...]
+
+    @classmethod
+    def of(cls, series: Sequence[int], warm: int) -> Memory:
+        """What the samples of one process say; the first `warm` are shown and not judged."""
+        judged = series[warm:]
+        third = max(1, len(judged) // 3)
+        first, last = median(judged[:third]), median(judged[-third:])
+        return cls(int(first), int(last), max(series), tuple(series))
+
+    @property
+    def grows(self) -> bool:
+        """Whether it still grew after the warm-up."""
+        return self.last_kib - self.first_kib > max(GREW_KIB, GREW_SHARE * self.first_kib)
+
+    @property
+    def picture(self) -> str:
+        """Its samples as a line of bars, from half of the most on."""
+        step = max(1, len(self.series) // 40)
+        shown, least = self.series[::step], self.most_kib / 2
+        scale = (len(_BARS) - 1) / max(1.0, self.most_kib - least)
+        return "".join(_BARS[max(0, round((kib - least) * scale))] for kib in shown)
+
+
+def resident_kib(pid: int) -> int:
+    """Resident memory of a process in KiB; 0 where it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    line = next((row for row in status.splitlines() if row.startswith("VmRSS:")), "VmRSS: 0 kB")
+    return int(line.split()[1])
+
+
+def processes(plant: Plant) -> Iterator[tuple[str, int]]:
+    """(name, pid) of every process of the plant, and of their children by what they are."""
+    for name in sorted(plant.running):
+        pid = plant.process(name).pid
+        yield name, pid
+        for child in _children(pid):
+            yield f"{name}, {_what(child)}", child
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+def _what(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return "child"
+    modules = [word for word in words if word.startswith("framegate_") or "framegate-sim" in word]
+    return modules[0].rsplit("/", 1)[-1] if modules else "child"
+
+
+def _files(plant: Plant, line: LinePlant) -> dict[str, int]:
+    """Bytes of the files that grow with frames and parts, with their journals."""
+    paths = {f"receipts of {g.name}": g.machine.folder / "gateway" for g in line.gateways}
+    at = {name: folder / "receipts.db" for name, folder in paths.items()}
+    at |= {
+        f"ledger of {LINE}": plant.ledger(LINE),
+        "registry": plant.folder / "controller" / "registry.db",
+    }
+    sizes = {}
+    for name, path in at.items():
+        both = (path, path.with_name(path.name + "-wal"))
+        sizes[name] = sum(one.stat().st_size for one in both if one.exists())
+    return sizes
+
+
+def soak(plant: Plant, line: LinePlant, seconds: float) -> dict[str, Any]:
+    """Run the line for so long; what was measured."""
+    memory: defaultdict[str, list[int]] = defaultdict(list)
+    files: defaultdict[str, list[int]] = defaultdict(list)
+    warm = 0
+    line.conveyor.start()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        warm += len(line.conveyor.parts) < WARM_UP_PARTS
+        for name, pid in processes(plant):
+            memory[name].append(resident_kib(pid))
+        for name, size in _files(plant, line).items():
+            files[name].append(size)
+        time.sleep(SAMPLE_S)
+    line.conveyor.finish()
+    outside, counted = line.outside(), line.ledger()
+    samples = max(map(len, memory.values()))
+    if samples - warm < JUDGED_SAMPLES:
+        raise PlantError(
+            f"{outside.parts_in} parts in {seconds:g} s: a run that ends in its warm-up of"
+            f" {WARM_UP_PARTS} says nothing; make soak MINUTES=… for longer"
+        )
+    # a process that was started anew in between began anew
+    whole = {name: series for name, series in memory.items() if len(series) == samples}
+    seen = {name: Memory.of(series, warm) for name, series in whole.items()}
+    return {
+        "seconds": round(seconds),
+        "parts": outside.parts_in,
+        "outcomes": counted["outcomes"],
+        "exact": outside.exact,
+        "load": [round(x, 1) for x in os.getloadavg()],
+        "memory": {name: asdict(one) | {"grows": one.grows} for name, one in seen.items()},
+        "ends_s": _ends(plant),
+        "files": {name: {"series": s, "last": s[-1], "most": max(s)} for name, s in files.items()},
+        "grow": sorted(name for name, one in seen.items() if one.grows),
+        "over": sorted(_over(files)),
+        "pictures": {name: one.picture for name, one in seen.items()},
+    }
+
+
+def _over(files: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """Files that are larger than their rule lets them be."""
+    for name, series in files.items():
+        quota = {"receipts": RECEIPT_QUOTA_MIB, "ledger": LEDGER_QUOTA_MIB}.get(name.split()[0])
+        if quota is not None and series[-1] > FILE_SLACK * quota * 2**20 + _JOURNAL:
+            yield name
+
+
+def _ends(plant: Plant) -> dict[str, float]:
+    """Seconds from SIGTERM to the end of every program of ours, one after the other, while the
+    others go on.
+    """
+    ours, took = ("line-", "gateway-", "agent-", "controller"), {}
+    for name in sorted(plant.running, reverse=True):  # machines before their controller
+        if not name.startswith(ours):
+            continue
+        process, begun = plant.process(name), time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        took[name] = round(time.monotonic() - begun, 2)
+    return took
+
+
+_JOURNAL: Final = 8 * 2**20
+"""SQLite's journals of a file that is written all the time: it is emptied at a thousand pages, when
+no reader is in the way.
+"""
+
+
+def show(result: Mapping[str, Any], console: Console) -> None:
+    """As a table: a process a row, its samples as bars."""
+    table = Table("process", "MiB", "at the end", "most", "over the run", box=None)
+    for name, one in sorted(result["memory"].items()):
+        cells = [f"{one[key] / 1024:.1f}" for key in ("first_kib", "last_kib", "most_kib")]
+        cells[1] = f"[red]{cells[1]}[/]" if one["grows"] else cells[1]
+        table.add_row(name, *cells, result["pictures"][name])
+    for name, one in result["files"].items():
+        table.add_row(name, "", f"{one['last'] / 2**20:.1f}", f"{one['most'] / 2**20:.1f}", "file")
+    console.print(table)
+    console.print(
+        f"{result['parts']} parts in {result['seconds']} s, outcomes {result['outcomes']}; "
+        f"growing: {', '.join(result['grow']) or 'none'}; "
+        f"over their rule: {', '.join(result['over']) or 'none'}; "
+        f"ends within {max(result['ends_s'].values())} s"
+    )
+
+
+def main() -> None:
+    """make soak."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--build", type=Path, default=Path("build"))
+    args = parser.parse_args()
+    args.build.mkdir(parents=True, exist_ok=True)
+    console = Console(highlight=False, width=None if os.isatty(1) else 120)
+    options = ("--receipt-quota", RECEIPT_QUOTA_MIB)
+    with (
+        Plant(interval_s=4.0, logs=args.build / "soak-logs") as plant,
+        plant.explained(),
+        LinePlant(
+            plant,
+            rate=args.rate,
+            gateway_options=options,
+            line_options=("--ledger-quota", LEDGER_QUOTA_MIB),
+        ) as line,
+    ):
+        result = soak(plant, line, 60 * args.minutes)
+        if not result["parts"]:
+            raise PlantError("no part went by")
+    (args.build / "soak.json").write_text(json.dumps(result, indent=1) + "\n")
+    show(result, console)
+    late = max(result["ends_s"].values()) > ENDS_S
+    raise SystemExit(1 if late or result["grow"] or result["over"] or not result["exact"] else 0)
+
+
+if __name__ == "__main__":
+    main()

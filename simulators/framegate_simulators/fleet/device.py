@@ -1,0 +1,155 @@
+"""One forged machine of a simulated fleet: it joins, attests, reboots, gets updates, is tampered
+with.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.eventlog import parse_boot_log, replay
+from framegate.identity.pem import private_pem
+from framegate.machines.lifecycle import State
+from framegate.tpm.attest import PcrSelection
+from framegate.tpm.constants import Alg
+from framegate.tpm.policy import policy_pcr
+from framegate.tpm.public import TLS_ATTRS
+from framegate_proto.edge import answered, evidence_parts
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.forge.forge import PCRS, Forge, Key
+from framegate_simulators.machine.boot import Firmware, boot_log, measurements
+from framegate_simulators.machine.ima import ImaMachine, files_of
+
+MODEL: Final = "simulated-camera"
+RELEASES: Final = ("12.9", "12.10")
+"""What machines start with, and what an update brings."""
+CALL_S: Final = 30.0
+EXPIRES_S: Final = 1.0
+"""A certificate that ends sooner is not used any more, as agents do."""
+OPTIONS: Final = (
+    ("grpc.ssl_target_name_override", "controller.plant.framegate"),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """What all machines of one firmware have alike: log, PCRs, IMA list, the TLS key's policy."""
+
+    log: bytes
+    pcrs: dict[int, bytes]
+    ima: ImaMachine
+    policy: bytes
+
+
+@lru_cache(maxsize=8)
+def booted(firmware: Firmware) -> Booted:
+    """Worked out once: ten thousand machines boot the same few firmwares."""
+    log = boot_log(measurements(firmware))
+    pcrs = dict(replay(parse_boot_log(log), Alg.SHA256))
+    full = {p: pcrs.get(p, bytes(32)) for p in PCRS}
+    ima = ImaMachine.booted(pcrs, files_of(firmware.model, firmware.release))
+    return Booted(log, pcrs, ima, policy_pcr(PcrSelection(Alg.SHA256, PCRS), full))
+
+
+class FleetForge(Forge):
+    """A forge that shares what machines of one firmware share."""
+
+    def boot(self, log: bytes | None = None) -> None:
+        """See `Forge.boot`."""
+        if log is not None:
+            super().boot(log)
+            return
+        same = booted(self.firmware)
+        self.log, self.pcrs, self.ima = same.log, same.pcrs, same.ima
+        self.tls = Key.make(TLS_ATTRS, policy=same.policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the controller is: join and fleet port, its fleet's root (PEM), the digest of that."""
+
+    join: str
+    fleet: str
+    root: bytes
+    digest: bytes
+
+
+class FleetDevice:
+    """One machine; `name` as the registry has it. Its methods raise FramegateError where the
+    controller refuses or does not answer, and return its state otherwise.
+    """
+
+    def __init__(self, name: str, forge: FleetForge) -> None:
+        self.name, self.forge = name, forge
+        self.last_s = 0.0
+        self.tampered = False
+        self._expires_s = 0.0
+        self._credentials: grpc.ChannelCredentials | None = None
+        self._channel: grpc.aio.Channel | None = None
+
+    async def join(self, ports: Ports, code: bytes = b"") -> State:
+        """By its ticket's `code`, or, after a reboot, by its EK."""
+        await self.drop()
+        root = grpc.ssl_channel_credentials(ports.root)
+        async with grpc.aio.secure_channel(ports.join, root, options=OPTIONS) as channel:
+            stub, hello = rpc.JoinStub(channel), self.forge.hello(code)
+            begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
+            mac, evidence = self.forge.answer(ports.digest, hello, begun.challenge)
+            parts = evidence_parts(begun.state, mac, evidence)
+            return self._taken(ports, await answered(stub.Complete(parts, timeout=CALL_S), ""))
+
+    async def attest(self, ports: Ports, *, keep: bool) -> State:
+        """At the fleet port, over the connection that it has or a new one."""
+        if self._credentials is None:
+            raise RuntimeError(f"{self.name} has not joined")
+        if self._channel is None:
+            self._channel = grpc.aio.secure_channel(ports.fleet, self._credentials, options=OPTIONS)
+        stub, hello = rpc.FleetStub(self._channel), self.forge.attest_hello(known_log=True)
+        try:
+            begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
+            _, evidence = self.forge.answer(ports.digest, hello, begun.challenge, join=False)
+            parts = evidence_parts(begun.state, b"", evidence)
+            return self._taken(ports, await answered(stub.Complete(parts, timeout=CALL_S), ""))
+        finally:
+            if not keep:
+                await self.drop()
+
+    def reboot(self, firmware: Firmware | None = None) -> None:
+        """Boot again, `firmware` in place of the present one; the TPM counts it."""
+        self.forge.firmware = firmware or self.forge.firmware
+        self.forge.clock = replace(self.forge.clock, reset_count=self.forge.clock.reset_count + 1)
+        self.forge.boot()
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it has a certificate that lives: a machine without one joins by its EK."""
+        return self._credentials is not None and time.time() < self._expires_s
+
+    async def drop(self) -> None:
+        """Close its connection."""
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close()
+
+    def _taken(self, ports: Ports, reply: Any) -> State:
+        if reply.certificate:
+            own = x509.load_der_x509_certificate(reply.certificate)
+            self._expires_s = own.not_valid_after_utc.timestamp() - EXPIRES_S
+            chain = b"".join(_pem(der) for der in (reply.certificate, *reply.authorities))
+            self._credentials = grpc.ssl_channel_credentials(
+                ports.root, private_pem(self.forge.tls.private), chain
+            )
+        return State(reply.state)
+
+
+def _pem(der: bytes) -> bytes:
+    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)

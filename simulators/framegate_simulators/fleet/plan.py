@@ -1,0 +1,84 @@
+"""How many machines do what, and how often: the shares of a fleet's life, as they are asked for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from framegate.errors import Malformed, Reason
+
+
+class Act(StrEnum):
+    """What a machine does when its time has come."""
+
+    RENEW = "renewals"
+    REBOOT = "reboots"
+    UPDATE = "updates"
+    TAMPER = "tampered"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Percent of all turns; the rest are renewals. A machine that was tampered with stays so."""
+
+    reboots: float = 1.0
+    updates: float = 0.2
+    tampered: float = 0.05
+    late: float = 0.2
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`reboots=1,late=0.5`: what is left out is none. Raises Malformed (USAGE)."""
+        names = {field.name for field in fields(cls)}
+        given = dict.fromkeys(names, 0.0)
+        try:
+            for part in filter(None, text.split(",")):
+                name, _, share = part.partition("=")
+                if name not in names:
+                    raise ValueError(name)
+                given[name] = float(share)
+            if min(given.values()) < 0 or not sum(given.values()) <= 100:
+                raise ValueError("0 to 100 together")
+        except ValueError as error:
+            wanted = f"percents such as {','.join(f'{name}=1' for name in sorted(names))}"
+            raise Malformed.of(
+                Reason.USAGE, wanted, ascii(f"{text[:80]}: {error}"), "leave --shares out"
+            ) from error
+        return cls(**given)
+
+    def draw(self, chance: random.Random) -> Act:
+        """What a machine does at its turn."""
+        at = 100 * chance.random()
+        for act in (Act.REBOOT, Act.UPDATE, Act.TAMPER, Act.LATE):
+            at -= getattr(self, act.value)
+            if at < 0:
+                return act
+        return Act.RENEW
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run: `devices` machines that attest every `interval_s`, for `seconds` after the last has
+    joined. `keep`: each keeps its connection, as agents do.
+    """
+
+    devices: int
+    interval_s: float
+    seconds: float
+    workers: int
+    seed: int
+    keep: bool
+    shares: Shares
+
+    def body(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """What `body` wrote, in another process of this run."""
+        return cls(**{**body, "shares": Shares(**body["shares"])})

@@ -1,0 +1,254 @@
+"""A run of the fleet simulator: found a fleet, start a controller and the machines' processes, and
+tell what one attestation and one machine cost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from framegate.identity.names import Kind
+from framegate.machines.lifecycle import State
+from framegate.wire import sha256
+from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.fleet.makers import add_maker
+from framegate_controller.fleet.profiles import add_profile
+from framegate_controller.fleet.tickets import Invitation, invite
+from framegate_controller.store.database import open_registry
+from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.fleet.device import MODEL, RELEASES
+from framegate_simulators.fleet.plan import Plan
+from framegate_simulators.fleet.worker import code_of
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
+from framegate_simulators.machine.tpm import TpmMaker
+from framegate_simulators.plant.processes import PlantError, wait_for
+
+START_S: Final = 60.0
+TICKET_S: Final = 86_400
+MOST_KEPT: Final = 1_500
+"""Machines that may each keep a connection: a fleet port has 2,048."""
+_CONTROLLER: Final = "from framegate_controller.main import run_app; run_app()"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used so far: CPU seconds, resident KiB; its children's are in it."""
+
+    cpu_s: float
+    resident_kib: int
+
+    @classmethod
+    def of(cls, pid: int) -> Usage:
+        """Of the process `pid` and its children, by /proc."""
+        family = [pid]
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            family += [int(child) for child in text.split()]
+        ticks, kib = 0, 0
+        for one in family:
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+                ticks += int(fields[11]) + int(fields[12])
+                kib += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") // 1024
+        return cls(ticks / os.sysconf("SC_CLK_TCK"), kib)
+
+
+class _Workers:
+    """The machines' processes, spoken to a line at a time."""
+
+    def __init__(self, plan: Plan, maker: Path) -> None:
+        argv = [sys.executable, "-m", "framegate_simulators.fleet.worker"]
+        self._processes = [
+            subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(plan.workers)
+        ]
+        for first, process in enumerate(self._processes):
+            self._tell(process, {"plan": plan.body(), "first": first, "maker": str(maker)})
+
+    def all_said(self) -> list[dict[str, Any]]:
+        """The next line of each. Raises PlantError where one has ended."""
+        lines = [p.stdout.readline() if p.stdout else "" for p in self._processes]
+        if not all(lines):
+            raise PlantError("a process of the fleet simulator ended: see its message above")
+        return [dict(json.loads(line)) for line in lines]
+
+    def tell(self, body: Mapping[str, Any]) -> None:
+        """Tell each of them."""
+        for process in self._processes:
+            self._tell(process, body)
+
+    def end(self) -> None:
+        """End those that have not ended."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    @staticmethod
+    def _tell(process: subprocess.Popen[str], body: Mapping[str, Any]) -> None:
+        if process.stdin is None or process.poll() is not None:
+            raise PlantError("a process of the fleet simulator ended: see its message above")
+        process.stdin.write(json.dumps(body) + "\n")
+        process.stdin.flush()
+
+
+def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any]:
+    """Run it, and what was measured. PlantError where controller or machines do not come up."""
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fg-fleet-")))
+        maker = TpmMaker.load_or_found(folder / "maker")
+        workers = _Workers(plan, folder / "maker")
+        stack.callback(workers.end)
+        eks = {int(n): ek for said in workers.all_said() for n, ek in said.items()}
+        say(f"{len(eks)} machines made")
+        keys = _found(folder / "controller", maker, eks)
+        with _controller(folder / "controller", plan) as at:
+            empty = Usage.of(at["pid"])
+            digest = sha256(keys.root.der).hex()
+            say("the controller runs; they join")
+            begun = time.monotonic()
+            workers.tell({**at, "root": keys.root.pem.decode(), "digest": digest})
+            workers.all_said()
+            joined_s, joined = time.monotonic() - begun, Usage.of(at["pid"])
+            say(f"joined in {joined_s:.1f} s; {plan.seconds:g} s of their life begin")
+            begun = time.monotonic()
+            workers.tell({})
+            results = workers.all_said()
+            lived_s, lived = time.monotonic() - begun, Usage.of(at["pid"])
+        sizes = _registry_bytes(folder / "controller")
+        states = _states(folder / "controller")
+    took = sorted(ms for one in results for ms in one["took_ms"])
+    join = sorted(ms for one in results for ms in one["join_ms"])
+    cpu_s, own_s = lived.cpu_s - joined.cpu_s, sum(one["cpu_s"] for one in results)
+    return {
+        "plan": plan.body(),
+        "enrolments": {
+            "joined": len(join),
+            "per_s": round(len(join) / joined_s, 1),
+            "p50_ms": _at(join, 0.5),
+            "p99_ms": _at(join, 0.99),
+        },
+        "attestations": {
+            "done": len(took),
+            "per_s": round(len(took) / lived_s, 1),
+            "p50_ms": _at(took, 0.5),
+            "p99_ms": _at(took, 0.99),
+            "controller_cpu_ms": round(1e3 * cpu_s / max(1, len(took)), 2),
+            "controller_cores": round(cpu_s / lived_s, 2),
+            "machines_cpu_ms": round(1e3 * own_s / max(1, len(took)), 2),
+        },
+        "acts": dict(sum((Counter(one["acts"]) for one in results), Counter[str]())),
+        "errors": dict(sum((Counter(one["errors"]) for one in results), Counter[str]())),
+        "late_devices": sum(one["late"] for one in results),
+        "states": states,
+        "controller": {
+            "empty_kib": empty.resident_kib,
+            "joined_kib": joined.resident_kib,
+            "lived_kib": lived.resident_kib,
+            "kib_a_device": round((lived.resident_kib - empty.resident_kib) / plan.devices, 1),
+            "registry_kib_a_device": round(sizes / 1024 / plan.devices, 1),
+        },
+    }
+
+
+def wrong(result: Mapping[str, Any]) -> list[str]:
+    """What must not be, whatever the machine is: machines that are missing or late, errors, one
+    that was tampered with and is trusted.
+    """
+    plan, problems = result["plan"], []
+    if result["enrolments"]["joined"] != plan["devices"]:
+        problems.append(f"{result['enrolments']['joined']} of {plan['devices']} joined")
+    if result["late_devices"]:
+        problems.append(f"{result['late_devices']} late")
+    problems += [f"{count} times {what}" for what, count in sorted(result["errors"].items())]
+    return problems
+
+
+def _found(state: Path, maker: TpmMaker, eks: Mapping[int, str]) -> FleetKeys:
+    """A fleet that has invited every machine, each by a ticket that is bound to its EK."""
+    keys, firmware = found_controller(state), Firmware(MODEL, release=RELEASES[0])
+    own, both = allowlist_of(MODEL, RELEASES[0]), allowlist_of(MODEL, *RELEASES)
+    one, two = (hashlib.sha256(text).hexdigest() for text in (own, both))
+    profile = profile_toml(firmware, MODEL).replace(one, two)
+    store = open_registry(state / "registry.db")
+    with store.writing() as tx:
+        tx.evidence.add_allowlist(both, tx.now_ms)
+        add_profile(tx, keys, profile.encode())
+        add_maker(tx, maker.certificate)
+        for number, ek in sorted(eks.items()):
+            invitation = Invitation(
+                kind=Kind.CAMERA,
+                zone="line-1",
+                name=f"cam{number}",
+                profile=MODEL,
+                code=code_of(number),
+                life_s=TICKET_S,
+                ek_sha256=bytes.fromhex(ek),
+            )
+            invite(tx, invitation)
+    store.close()
+    return keys
+
+
+@contextlib.contextmanager
+def _controller(state: Path, plan: Plan) -> Iterator[dict[str, Any]]:
+    """The controller as a process; where it listens, and its pid."""
+    ready = state / "ready.json"
+    argv = [sys.executable, "-c", _CONTROLLER, "run", "--state", str(state)]
+    argv += ["--join-port", "0", "--fleet-port", "0", "--ready-file", str(ready)]
+    argv += ["--attest-interval", str(plan.interval_s)]
+    with (state / "controller.log").open("ab") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+
+        def up() -> bool:
+            if process.poll() is not None:
+                tail = (state / "controller.log").read_text(errors="replace")[-2000:]
+                raise PlantError(f"the controller ended: {tail}")
+            return ready.exists()
+
+        wait_for("the controller", up, START_S)
+        yield {**json.loads(ready.read_text()), "pid": process.pid}
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _registry_bytes(state: Path) -> int:
+    return sum(p.stat().st_size for p in state.glob("registry.db*"))
+
+
+def _states(state: Path) -> dict[str, int]:
+    """How many machines are in which state when the controller ended."""
+    store = open_registry(state / "registry.db")
+    try:
+        with store.reading() as tx:
+            counted = Counter(State(device.state).value for device in tx.devices.all())
+    finally:
+        store.close()
+    return dict(counted)
+
+
+def _at(values: Sequence[float], share: float) -> float:
+    """A percentile of what is sorted, in ms; 0 where there is nothing."""
+    return round(values[min(len(values) - 1, int(share * len(values)))], 1) if values else 0.0

@@ -1,0 +1,99 @@
+"""The fleet simulator: its plan, its machines, and what it calls wrong."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from framegate.errors import FramegateError, Reason
+from framegate_simulators.fleet.cost import exponent
+from framegate_simulators.fleet.device import MODEL, FleetForge
+from framegate_simulators.fleet.plan import Act, Plan, Shares
+from framegate_simulators.fleet.report import lines
+from framegate_simulators.fleet.run import wrong
+from framegate_simulators.machine.boot import Firmware
+from framegate_simulators.machine.tpm import TpmMaker
+
+
+def test_shares_are_drawn_as_they_were_told():
+    chance = random.Random(7)  # noqa: S311 - a simulation
+    shares = Shares(reboots=20, updates=10, tampered=5, late=5)
+    drawn = Counter(shares.draw(chance) for _ in range(20_000))
+    for act, percent in ((Act.REBOOT, 20), (Act.UPDATE, 10), (Act.TAMPER, 5), (Act.RENEW, 60)):
+        assert abs(drawn[act] / 200 - percent) < 1.5
+    assert all(Shares.parse("").draw(chance) == Act.RENEW for _ in range(100))
+
+
+def test_shares_as_text():
+    assert Shares.parse("reboots=2,late=0.5") == Shares(2.0, 0.0, 0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    "text", ["reboots", "reboots=x", "boots=1", "late=-1", "late=60,reboots=60", "late=nan", "=1"]
+)
+def test_shares_that_are_none(text):
+    with pytest.raises(FramegateError) as caught:
+        Shares.parse(text)
+    assert caught.value.reason == Reason.USAGE
+
+
+def test_a_plan_goes_to_another_process_and_back():
+    plan = Plan(10, 60.0, 300.0, 2, 1, True, Shares(late=3))
+    assert Plan.of(plan.body()) == plan
+
+
+def test_machines_of_one_firmware_share_what_is_alike_and_no_key():
+    maker, firmware = TpmMaker.found(), Firmware(MODEL)
+    one, two = FleetForge(maker, firmware), FleetForge(maker, firmware)
+    assert one.log is two.log and one.ima is two.ima
+    assert len({k.public.spki() for f in (one, two) for k in (f.ek, f.ak, f.tls)}) == 6
+    one.firmware = firmware.tampered()
+    one.boot()
+    assert one.log != two.log and one.pcrs[4] != two.pcrs[4]
+
+
+@pytest.mark.parametrize(("power", "costs"), [(1.0, [100, 1000, 10000]), (2.0, [1, 100, 10000])])
+def test_the_exponent_of_a_cost(power, costs):
+    assert exponent([100, 1000, 10000], costs) == pytest.approx(power)
+
+
+def result(**changes):
+    body = {
+        "plan": {"devices": 2, "interval_s": 60.0},
+        "enrolments": {"joined": 2, "per_s": 1.0, "p50_ms": 1.0, "p99_ms": 1.0},
+        "attestations": dict.fromkeys(
+            (
+                "done",
+                "per_s",
+                "p50_ms",
+                "p99_ms",
+                "controller_cpu_ms",
+                "controller_cores",
+                "machines_cpu_ms",
+            ),
+            1,
+        ),
+        "acts": {"renewals": 3},
+        "errors": {},
+        "late_devices": 0,
+        "states": {"trusted": 2},
+        "controller": {"kib_a_device": 1.0, "registry_kib_a_device": 2.0},
+    }
+    return body | changes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"late_devices": 1},
+        {"errors": {"tampered: is trusted": 1}},
+        {"enrolments": {**result()["enrolments"], "joined": 1}},
+    ],
+)
+def test_what_is_wrong_is_said(changes):
+    assert not wrong(result()) and len(wrong(result(**changes))) == 1
+
+
+def test_a_report_fits_a_terminal():
+    said = list(lines(result()))
+    assert len(said) == 8 and max(map(len, said)) <= 80
