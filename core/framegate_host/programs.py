@@ -61,7 +61,12 @@ CONTROLLER: Final = Program(
     "controller",
     {"tpm2_pytss": "tpm", "pkcs11": "pkcs11", "confluent_kafka": "kafka", **_TRACES},
 )
-AGENT: Final = Program("framegate-agent", "framegate_agent.main", "agent", _TRACES)
+AGENT: Final = Program(
+    "framegate-agent",
+    "framegate_agent.main",
+    "agent",
+    {"cv2": "camera", "numpy": "camera", **_TRACES},
+)
 GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway", _TRACES)
 MODELS: Final = Program("framegate-models", "framegate_models.main", "models")
 LINE: Final = Program("framegate-line", "framegate_line.main", "line")

@@ -95,8 +95,8 @@ async def test_n149_it_is_told_before_anything_goes(bench_line, caplog):
         _decided(b.ledger, number, b.now)
     quota = int(b.ledger.fill().used / 0.85)
     b.adapter._retention = Retention(90 * DAY_MS, quota)
-    b.adapter.tell_fill()
-    b.adapter.tell_fill()
+    b.adapter.keeper.tell_fill()
+    b.adapter.keeper.tell_fill()
     assert [r.levelname for r in caplog.records] == ["WARNING"], "once, while it is so"
     assert "copy it before" in caplog.text and b.ledger.prune(b.now, b.adapter._retention) == 0
 
