@@ -15,7 +15,8 @@ from packaged.specs import Spec
 
 MAINTAINER: Final = "Framegate <framegate@example.invalid>"
 NEXT: Final = (sys.version_info.major, sys.version_info.minor + 1)
-PYTHON: Final = f"python3 (>= {sys.version_info.major}.{sys.version_info.minor}~), python3 (<< {NEXT[0]}.{NEXT[1]}~)"
+HERE: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHON: Final = f"python3 (>= {HERE}~), python3 (<< {NEXT[0]}.{NEXT[1]}~)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +85,15 @@ def _scripts(spec: Spec) -> dict[str, str]:
     """What dpkg runs. A service is enabled and waits for its first settings; an upgrade starts one
     that runs anew.
     """
-    if not spec.user and not spec.dropins:
+    if not spec.user:
         return {}
     unit = f"{spec.unit}.service"
-    users = f"systemd-sysusers {spec.user}.conf" if spec.user else ":"
     return {
         "postinst": f"""#!/bin/sh
 set -e
 if [ "$1" = configure ]; then
-    {users}
-    for folder in {" ".join("/" + f for f in spec.folders) or "''"}; do
-        if [ -n "$folder" ]; then chmod 0700 "$folder"; fi
-    done
+    systemd-sysusers {spec.user}.conf
+    systemd-tmpfiles --create {spec.user}.conf || true
     if command -v deb-systemd-helper >/dev/null; then
         deb-systemd-helper unmask {unit} >/dev/null || true
         if deb-systemd-helper --quiet was-enabled {unit}; then
@@ -127,8 +125,7 @@ def _same_times_and_modes(tree: Path, epoch: int) -> None:
     """Modes by kind, not by the umask of who built it; the time of the source for every file."""
     for path in sorted(tree.rglob("*"), reverse=True):
         if not path.is_symlink():
-            private = path.is_dir() and path.stat().st_mode & 0o077 == 0 and "etc" in path.parts
             runs = path.is_dir() or path.stat().st_mode & 0o100
-            path.chmod(0o700 if private else 0o755 if runs else 0o644)
+            path.chmod(0o755 if runs else 0o644)
         os.utime(path, (epoch, epoch), follow_symlinks=False)
     os.utime(tree, (epoch, epoch))

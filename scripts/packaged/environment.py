@@ -20,7 +20,7 @@ from packaged.specs import ROOT, Spec
 PYTHON: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
 BUILD: Final = ("--no-deps", "--no-build-isolation")
 SOURCE_ONLY: Final = frozenset({"tpm2-pytss", "landlockpy"})
-"""What has no wheel for this machine is built here, without what a compiler writes of its folder."""
+"""Without wheels for this machine: built here, and no folder's name is left in them."""
 NEEDLESS: Final = frozenset({"tests", "test", "include"})
 """Folders of other people's packages that nothing imports when it runs."""
 
@@ -56,7 +56,12 @@ class Build:
 def run(build: Build, *argv: str | Path, cwd: Path = ROOT) -> None:
     """Run a program; what it says is shown where it fails. Raises SystemExit."""
     done = subprocess.run(
-        [str(a) for a in argv], cwd=cwd, env=build.environment, capture_output=True, text=True
+        [str(a) for a in argv],
+        check=False,
+        cwd=cwd,
+        env=build.environment,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         print(done.stdout[-4000:], done.stderr[-4000:], sep="\n", file=sys.stderr)

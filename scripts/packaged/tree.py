@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,6 @@ from packaged.manual import manual
 from packaged.specs import PACKAGING, ROOT, Spec
 
 _RECORDS: Final = {record.PROGRAM: record for record in RECORDS}
-SCRIPT: Final = 0o755
 
 
 def lay(spec: Spec, into: Path, version: str, epoch: int) -> None:
@@ -39,12 +37,11 @@ def lay(spec: Spec, into: Path, version: str, epoch: int) -> None:
         _put(into / f"lib/systemd/system/{dropin}", text)
     if spec.user:
         _put(into / f"usr/lib/sysusers.d/{spec.user}.conf", sysusers(spec))
+        _put(into / f"usr/lib/tmpfiles.d/{spec.user}.conf", tmpfiles(spec))
     if spec.settings:
         _settings(spec, into)
     for source, place in spec.files.items():
         _put(into / place, (ROOT / source).read_text("utf-8"))
-    for folder in spec.folders:
-        (into / folder).mkdir(parents=True, mode=0o700)
     documents = into / f"usr/share/doc/{spec.name}"
     _put(documents / "copyright", (PACKAGING / "copyright").read_text("utf-8"))
     _gzipped(documents / "changelog.gz", (ROOT / "CHANGELOG.md").read_bytes())
@@ -56,6 +53,14 @@ def sysusers(spec: Spec) -> str:
     lines = [f"g {group} - -" for group in spec.groups]
     lines.append(f'u {spec.user} {spec.uid} "Framegate: {about}" /var/lib/{spec.user}')
     return "\n".join(lines) + "\n"
+
+
+def tmpfiles(spec: Spec) -> str:
+    """Its state, which commands write before the service first runs, and folders for secrets that
+    root hands to it.
+    """
+    state = f"d /var/lib/{spec.user} 0700 {spec.user} {spec.user} -"
+    return "\n".join([state, *(f"d /{f} 0700 root root -" for f in spec.folders)]) + "\n"
 
 
 def settings_file(spec: Spec) -> str:
@@ -96,8 +101,3 @@ def _gzipped(path: Path, data: bytes) -> None:
     """Without the name and the time that gzip would keep."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data, 9, mtime=0))
-
-
-def remove(path: Path) -> None:
-    """`path` and what is below it, where it is there."""
-    shutil.rmtree(path, ignore_errors=True)
