@@ -92,7 +92,7 @@ deb: setup-dev ## Build the Debian packages into build/packages, the same bytes 
 	@$(PY) scripts/packages.py $(NAMES)
 
 release: deb ## Packages with bills of materials, reference values, provenance; signed with KEY
-	@$(PY) scripts/release.py
+	@$(PY) scripts/release.py && $(PY) scripts/footprint.py
 
 units-test: setup-dev ## Services under a real systemd in a container (needs root, mmdebstrap, systemd-container)
 	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb

@@ -51,6 +51,7 @@ from framegate_host.setting_flags import with_settings
 from framegate_host.setting_records import KEPT_FILE, declared
 from framegate_host.setting_values import toml_of
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.support import support_command
 
 MAX_PATH: Final = 1024
 """Characters; a ticket has more."""
@@ -65,6 +66,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(config_commands(AgentSettings), name="config")
+app.command("support")(support_command(AgentSettings))
 Output = OutputFormat
 
 

@@ -15,6 +15,7 @@ from framegate_controller.commands.run import run
 from framegate_controller.settings import ControllerSettings
 from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
+from framegate_host.support import support_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +32,7 @@ app.command("line-certificate")(line_certificate)
 app.add_typer(profiles, name="profile")
 app.command()(run)
 app.add_typer(config_commands(ControllerSettings), name="config")
+app.command("support")(support_command(ControllerSettings))
 
 
 def run_app() -> None:

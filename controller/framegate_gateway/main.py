@@ -25,6 +25,7 @@ from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.support import support_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +35,7 @@ app = typer.Typer(
 vaults = typer.Typer(no_args_is_help=True, help="The frame vault of this host.")
 app.add_typer(vaults, name="vault")
 app.add_typer(config_commands(GatewaySettings), name="config")
+app.command("support")(support_command(GatewaySettings))
 _HANDED_OVER = {
     "ignore_unknown_options": True,
     "allow_extra_args": True,

@@ -31,6 +31,7 @@ from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.support import support_command
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_host.watchdog import watched_over
 from framegate_line.adapter import Adapter
@@ -63,6 +64,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(config_commands(LineSettings), name="config")
+app.command("support")(support_command(LineSettings))
 OutputOption = OutputFormat
 _STYLES: Final = MappingProxyType({"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow"})
 
