@@ -49,7 +49,8 @@ def pack(build: Build, spec: Spec, tree: Path, version: str, into: Path) -> Pack
         (about / name).chmod(0o755)
     _same_times_and_modes(tree, build.epoch)
     file = into / f"{spec.name}_{version}_{_architecture()}.deb"
-    run(build, "dpkg-deb", "--root-owner-group", "-Zxz", "-z6", "--build", tree, file)
+    # gzip: one thread's work, the same bytes on every machine; xz splits by its number of threads
+    run(build, "dpkg-deb", "--root-owner-group", "-Zgzip", "-z9", "--build", tree, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Package(spec.name, file, file.stat().st_size, installed, digest)
 
