@@ -30,11 +30,19 @@ def main(names: list[str]) -> int:
     for package in built:
         size, installed = package.packed / 1e6, package.installed / 1e6
         print(f"{package.file.name}: {size:.1f} MB, {installed:.0f} MB installed")
-    told = [{**asdict(p), "file": p.file.name} for p in built]
-    (out / "packages.json").write_text(json.dumps(told, indent=1) + "\n")
-    sums = "".join(f"{p.sha256}  {p.file.name}\n" for p in built)
-    (out / "SHA256SUMS").write_text(sums)
+    _list(out, built)
     return 0
+
+
+def _list(out: Path, built: list[Package]) -> None:
+    """Every package that lies there, those of earlier builds too."""
+    listed = out / "packages.json"
+    before = json.loads(listed.read_text()) if listed.exists() else []
+    every = {p["name"]: p for p in before if (out / p["file"]).exists()}
+    every |= {p.name: {**asdict(p), "file": p.file.name} for p in built}
+    rows = [every[name] for name in sorted(every)]
+    listed.write_text(json.dumps(rows, indent=1) + "\n")
+    (out / "SHA256SUMS").write_text("".join(f"{p['sha256']}  {p['file']}\n" for p in rows))
 
 
 def build_packages(names: list[str], out: Path) -> list[Package]:

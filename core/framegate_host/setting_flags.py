@@ -60,7 +60,9 @@ def with_settings(record: type[Settings]) -> Callable[[Command], Command]:
             all_given = _given(offered, given)
             resolved = resolve(record, all_given)
             with console.errors(lambda _: EXIT_USAGE):
-                chosen = {whole: resolved.settings()} if whole else resolved.some(some)
+                chosen: dict[str, Any] = (
+                    {whole: resolved.settings()} if whole else resolved.some(some)
+                )
             if again is not None:
                 chosen[again] = Rereader(record, all_given)
             work(**given, **chosen)
