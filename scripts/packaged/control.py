@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from packaged.environment import Build, run
-from packaged.specs import Spec
+from packaged.specs import MAINTAINER, Spec
 
-MAINTAINER: Final = "Framegate <framegate@example.invalid>"
 NEXT: Final = (sys.version_info.major, sys.version_info.minor + 1)
 HERE: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHON: Final = f"python3 (>= {HERE}~), python3 (<< {NEXT[0]}.{NEXT[1]}~)"
+
+
+_DATA: Final = frozenset({"control", "conffiles", "md5sums"})
+"""What lies beside the scripts of a package and is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def pack(build: Build, spec: Spec, tree: Path, version: str, into: Path) -> Pack
     _same_times_and_modes(tree, build.epoch)
     file = into / f"{spec.name}_{version}_{_architecture()}.deb"
     # gzip: one thread's work, the same bytes on every machine; xz splits by its number of threads
-    run(build, "dpkg-deb", "--root-owner-group", "-Zgzip", "-z9", "--build", tree, file)
+    run(build, "dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", tree, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Package(spec.name, file, file.stat().st_size, installed, digest)
 
@@ -126,7 +129,8 @@ def _same_times_and_modes(tree: Path, epoch: int) -> None:
     """Modes by kind, not by the umask of who built it; the time of the source for every file."""
     for path in sorted(tree.rglob("*"), reverse=True):
         if not path.is_symlink():
-            runs = path.is_dir() or path.stat().st_mode & 0o100
+            runs = path.is_dir() or path.parent.name in {"bin", "DEBIAN"}
+            runs = runs and path.name not in _DATA
             path.chmod(0o755 if runs else 0o644)
         os.utime(path, (epoch, epoch), follow_symlinks=False)
     os.utime(tree, (epoch, epoch))

@@ -49,6 +49,7 @@ class Build:
             "SOURCE_DATE_EPOCH": str(self.epoch),
             "PYTHONHASHSEED": "0",
             "CFLAGS": flags,
+            "LDSHARED": "gcc -shared -Wl,-z,relro -Wl,--build-id=none",  # no path to this Python
             "TMPDIR": str(self.work),
         }
 

@@ -10,6 +10,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGING: Final = ROOT / "packaging"
+MAINTAINER: Final = "Framegate maintainers <framegate@example.org>"
 HOME: Final = "opt/framegate"
 """Where every private environment lies: IMA rules and firmware profiles look there."""
 

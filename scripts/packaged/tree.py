@@ -14,7 +14,7 @@ from made.commands import programs
 from made.settings import RECORDS, example_of, schema_of
 from packaged.completion import completion
 from packaged.manual import manual
-from packaged.specs import PACKAGING, ROOT, Spec
+from packaged.specs import MAINTAINER, PACKAGING, ROOT, Spec
 
 _RECORDS: Final = {record.PROGRAM: record for record in RECORDS}
 
@@ -44,7 +44,20 @@ def lay(spec: Spec, into: Path, version: str, epoch: int) -> None:
         _put(into / place, (ROOT / source).read_text("utf-8"))
     documents = into / f"usr/share/doc/{spec.name}"
     _put(documents / "copyright", (PACKAGING / "copyright").read_text("utf-8"))
-    _gzipped(documents / "changelog.gz", (ROOT / "CHANGELOG.md").read_bytes())
+    _gzipped(documents / "CHANGELOG.md.gz", (ROOT / "CHANGELOG.md").read_bytes())
+    _gzipped(documents / "changelog.gz", _changelog(spec, version, epoch).encode())
+    overrides = (PACKAGING / "lintian/overrides").read_text("utf-8").splitlines()
+    lines = [line if line.startswith("#") else f"{spec.name}: {line}" for line in overrides]
+    _put(into / f"usr/share/lintian/overrides/{spec.name}", "\n".join(lines) + "\n")
+
+
+def _changelog(spec: Spec, version: str, epoch: int) -> str:
+    """As deb-changelog(5) has it; what changed stands in the other file."""
+    when = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(epoch))
+    told = f"  * What changed: /usr/share/doc/{spec.name}/CHANGELOG.md.gz"
+    return (
+        f"{spec.name} ({version}) unstable; urgency=medium\n\n{told}\n\n -- {MAINTAINER}  {when}\n"
+    )
 
 
 def sysusers(spec: Spec) -> str:
