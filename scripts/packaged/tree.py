@@ -62,9 +62,8 @@ def _changelog(spec: Spec, version: str, epoch: int) -> str:
 
 def sysusers(spec: Spec) -> str:
     """Its user, whose number IMA rules name, and the groups of the devices it opens."""
-    about = spec.about.replace('"', "")
     lines = [f"g {group} - -" for group in spec.groups]
-    lines.append(f'u {spec.user} {spec.uid} "Framegate: {about}" /var/lib/{spec.user}')
+    lines.append(f'u {spec.user} {spec.uid} "Framegate {spec.folder}" /var/lib/{spec.user}')
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build/units"
-BOOT_S = 480
+BOOT_S = 1500
 DEBIAN = (
     "python3", "ca-certificates", "systemd", "systemd-sysv", "dbus", "init-system-helpers",
     "libseccomp2", "libtss2-esys-3.0.2-0", "libtss2-fapi1", "libtss2-mu0", "libtss2-rc0",
@@ -24,7 +24,7 @@ After=multi-user.target
 [Service]
 Type=oneshot
 Environment=CHECKOUT={root}
-ExecStart={python} {root}/tests/units/lab.py /lab/seen.json
+ExecStart={python} {root}/tests/units/lab.py /lab/seen.json {steps}
 ExecStopPost=/bin/systemctl --no-block poweroff
 StandardOutput=file:/lab/out
 StandardError=file:/lab/out
@@ -46,15 +46,17 @@ def lacking() -> str:
     return ""
 
 
-def boot() -> dict:
-    """Build what is missing, boot, let the lab run; what it saw. Raises where it wrote nothing."""
+def boot(packages=PACKAGES, steps="") -> dict:
+    """Build what is missing, boot, let the lab do its `steps` (all); what it saw. Raises where it
+    wrote nothing.
+    """
     system = _system()
     root, lab = BUILD / "root", BUILD / "lab"
     for old in (root, lab):
         shutil.rmtree(old, ignore_errors=True)
     lab.mkdir()
     subprocess.run(["cp", "-a", system, root], check=True)
-    debs = [next((ROOT / "build/packages").glob(f"framegate-{p}_*.deb")) for p in PACKAGES]
+    debs = [next((ROOT / "build/packages").glob(f"framegate-{p}_*.deb")) for p in packages]
     for deb in debs:
         shutil.copy(deb, root / "var/cache" / deb.name)
     inside = [f"/var/cache/{deb.name}" for deb in debs]
@@ -62,7 +64,7 @@ def boot() -> dict:
         ["chroot", root, "dpkg", "-i", *inside], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    unit = UNIT.format(root=ROOT, python=sys.executable)
+    unit = UNIT.format(root=ROOT, python=sys.executable, steps=steps)
     (root / "etc/systemd/system/lab.service").write_text(unit)
     wanted = root / "etc/systemd/system/multi-user.target.wants"
     wanted.mkdir(parents=True, exist_ok=True)
