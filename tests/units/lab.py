@@ -40,8 +40,8 @@ def run(*argv, check=True, user="", env=None):
     return done
 
 
-def framegate(*argv):
-    return run("framegate", *argv, env={"FRAMEGATE_CONTEXT": "/run/lab/op.json"})
+def framegate(*argv, check=True):
+    return run("framegate", *argv, check=check, env={"FRAMEGATE_CONTEXT": "/run/lab/op.json"})
 
 
 def show(unit, *names):
@@ -107,8 +107,13 @@ def found():
         **confined("controller"),
     }
     uri = json.loads(founded.stdout)["totp_uri"]
-    code = run(BIN / "framegate-sim", "code", uri).stdout.strip()
-    framegate("login", "anna", "--password-file", LAB / "password", "--code", code)
+
+    def signed_in():
+        code = run(BIN / "framegate-sim", "code", uri).stdout.strip()
+        argv = ("login", "anna", "--password-file", LAB / "password", "--code", code)
+        return framegate(*argv, check=False).returncode == 0
+
+    wait("a session", signed_in)
 
 
 def gateway_host():
