@@ -7,9 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import requires
 from pathlib import Path
+from typing import Final
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+
+_PINNED: Final = re.compile(r"([A-Za-z0-9._-]+)==([^\s;\\]+)(?: *; *([^\\\n]+))?")
+"""Name, version, and for which Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,16 @@ def closure(extras: Iterable[str], distribution: str = "framegate") -> frozenset
 
 
 def pins(file: Path) -> Iterator[Pin]:
-    """Every requirement of a hash-pinned file. Raises ValueError where a line is none."""
+    """Every requirement of a hash-pinned file that is meant for this Python. Raises ValueError where
+    a line is none.
+    """
     body = re.sub(r"(?m)^#.*\n", "", file.read_text("utf-8"))
     for entry in filter(str.strip, re.split(r"\n(?=\S)", body)):
-        named = re.match(r"([A-Za-z0-9._-]+)==([^\s;\\]+)", entry)
+        named = _PINNED.match(entry)
         if named is None or "--hash=sha256:" not in entry:
             raise ValueError(f"{file}: expected NAME==VERSION with hashes, seen {entry[:80]!r}")
+        if named[3] and not Marker(named[3].strip()).evaluate():
+            continue
         yield Pin(canonicalize_name(named[1]), named[2], entry.strip() + "\n")
 
 

@@ -54,6 +54,13 @@ def test_a_requirement_without_version_or_hash_is_refused(tmp_path, text):
         list(pins(file))
 
 
+def test_of_two_pins_the_one_for_this_python_counts(tmp_path):
+    file, hashed = tmp_path / "requirements.txt", f" \\\n    --hash=sha256:{'ab' * 32}\n"
+    pins_of = ("numpy==2.4.6 ; python_version < '3'", "numpy==2.5.0 ; python_version >= '3'")
+    file.write_text("".join(pin + hashed for pin in pins_of))
+    assert [(pin.name, pin.version) for pin in pins(file)] == [("numpy", "2.5.0")]
+
+
 def test_a_requirement_that_nobody_pinned_is_refused(tmp_path):
     file = tmp_path / "requirements.txt"
     file.write_text("")
