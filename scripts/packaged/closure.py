@@ -13,7 +13,6 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-
 _PINNED: Final = re.compile(r"([A-Za-z0-9._-]+)==([^\s;\\]+)(?: *; *([^\\\n]+))?")
 """Name, version, and for which Python."""
 
@@ -45,8 +44,8 @@ def closure(extras: Iterable[str], distribution: str = "framegate") -> frozenset
 
 
 def pins(file: Path) -> Iterator[Pin]:
-    """Every requirement of a hash-pinned file that is meant for this Python. Raises ValueError where
-    a line is none.
+    """Every requirement of a hash-pinned file that is for this Python. Raises ValueError where a
+    line is none.
     """
     body = re.sub(r"(?m)^#.*\n", "", file.read_text("utf-8"))
     for entry in filter(str.strip, re.split(r"\n(?=\S)", body)):
