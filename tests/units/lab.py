@@ -288,16 +288,17 @@ def main():
     LAB.mkdir(parents=True, exist_ok=True)
     out = Path(sys.argv[1])
     wanted = sys.argv[2:]
-    try:
-        for step in (found, gateway_host, reloads, watchdogs, line):
-            if wanted and step.__name__ not in wanted:
-                continue
-            begun = time.monotonic()
+    for step in (found, gateway_host, reloads, watchdogs, line):
+        if wanted and step.__name__ not in wanted:
+            continue
+        begun = time.monotonic()
+        try:
             step()
-            seen[f"seconds {step.__name__}"] = round(time.monotonic() - begun, 1)
-    except Exception:
-        seen["fault"] = traceback.format_exc()
-        seen["journal"] = run("journalctl", "--no-pager", "-n", "200").stdout
+        except Exception:  # the others may tell more
+            seen.setdefault("fault", {})[step.__name__] = traceback.format_exc()
+            seen["journal"] = run("journalctl", "--no-pager", "-n", "300").stdout
+        seen[f"seconds {step.__name__}"] = round(time.monotonic() - begun, 1)
+        out.write_text(json.dumps(seen, indent=1))
     out.write_text(json.dumps(seen, indent=1))
 
 
