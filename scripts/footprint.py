@@ -4,7 +4,7 @@ unit is exposed to. `make release` calls it; the page is committed.
 
 from __future__ import annotations
 
-import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -14,18 +14,16 @@ from made.markdown import code, table
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs/reference/footprint.md"
-BUILT: Final = ROOT / "build/packages/packages.json"
+BUILT: Final = ROOT / "build/packages"
 
 
 def main() -> int:
     """0 where the page was written."""
-    if not BUILT.exists():
-        print(f"{BUILT}: none; run make deb", file=sys.stderr)
+    packages = sorted(BUILT.glob("framegate-*.deb"))
+    if not packages:
+        print(f"{BUILT}: no packages; run make deb", file=sys.stderr)
         return 1
-    sizes = [
-        (code(p["name"]), f"{p['packed'] / 1e6:.1f}", f"{p['installed'] / 1e6:.0f}")
-        for p in json.loads(BUILT.read_text())
-    ]
+    sizes = [_sizes(package) for package in packages]
     levels = [(e.name, f"{e.level:.1f}") for e in exposure.exposures()]
     parts = [
         "# Footprint",
@@ -39,6 +37,14 @@ def main() -> int:
     ]
     PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
     return 0
+
+
+def _sizes(package: Path) -> tuple[str, ...]:
+    told = subprocess.run(
+        ["dpkg-deb", "-f", package, "Installed-Size"], check=True, capture_output=True, text=True
+    )
+    packed, installed = package.stat().st_size / 1e6, int(told.stdout) * 1024 / 1e6
+    return code(package.name.split("_")[0]), f"{packed:.0f}", f"{installed:.0f}"
 
 
 if __name__ == "__main__":
