@@ -152,7 +152,7 @@ def gateway_host():
     seen["agent"] = {
         "StatusText": wait(
             "a trusted agent",
-            lambda: (t := show("agent", "StatusText")["StatusText"]).endswith("trusted") and t,
+            lambda: (t := show("agent", "StatusText")["StatusText"]).endswith("is trusted") and t,
         ),
         **confined("agent"),
     }
