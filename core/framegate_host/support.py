@@ -49,7 +49,7 @@ def support_command(record: type[Settings]) -> Callable[..., None]:
         Look into it before it leaves the house: names of machines and people are in it.
         """
         parts = bundle_parts(record, file)
-        with creating_private(out) as target, tarfile.open(fileobj=target, mode="w") as tar:
+        with creating_private(out) as target, tarfile.TarFile(fileobj=target, mode="w") as tar:
             for name, text in parts.items():
                 data = text.encode()
                 about = tarfile.TarInfo(f"framegate-{record.PROGRAM}/{name}")
