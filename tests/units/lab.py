@@ -243,7 +243,7 @@ def line():
     )  # fmt: skip
     subprocess.Popen(["mosquitto", "-c", broker / "mosquitto.conf"])
     setting(
-        "line", line=LINE, camera=["camera.line-1.cam1"], credentials=str(keys), deadline_ms=4000,
+        "line", line=LINE, camera=["camera.line-1.cam1"], credentials=str(keys), deadline_ms=15000,
         broker="127.0.0.1:8883", broker_name="broker.plant.framegate",
     )  # fmt: skip
     run("systemctl", "start", "framegate-line")
