@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image image-check units-test vm-test clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -62,7 +62,7 @@ check: setup-dev ## Format, lint, types, layers, module borders, stale generated
 	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
 	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
-	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py && $(PY) scripts/borders.py && $(PY) scripts/blocks.py
+	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py && $(PY) scripts/borders.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run
@@ -103,8 +103,28 @@ load: setup-dev ## Strangers and heavy machines on the join port at once: the fe
 matrix: ## Run both commands in bare root file systems; SYSTEMS, COMMANDS (needs root and mmdebstrap)
 	@./scripts/matrix.sh
 
+deb: setup-dev ## Build the Debian packages into build/packages, the same bytes each time; or NAMES alone
+	@$(PY) scripts/packages.py $(NAMES)
+
+release: deb ## Packages with bills of materials, reference values, provenance; signed with KEY
+	@$(PY) scripts/release.py && $(PY) scripts/footprint.py
+
+image: deb ## Container images of the services, without a registry; NAMES of some (needs root, buildah, runc, mmdebstrap)
+	@./scripts/images.sh build
+
+image-check: ## Lint Containerfiles, compose file and manifests, with tools of their own environment
+	@./scripts/images.sh check
+
+vm-test: setup-dev ## A machine with UEFI, TPM and IMA, emulated, in a fleet (minutes; needs root, qemu, ovmf, mmdebstrap)
+	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
+	@$(PY) -m pytest -m alone -rs tests/vm
+
+units-test: setup-dev ## Services under a real systemd in a container (needs root, mmdebstrap, systemd-container)
+	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
+	@$(PY) -m pytest -m alone -rs tests/units
+
 model: setup ## Train the default model from nothing, for MINUTES (66)
 	@./scripts/model.sh
 
 clean: ## Remove what was built
-	rm -rf build .venv .venv-docs .venv-train .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build .venv .venv-docs .venv-train .venv-images .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ import grpc
 
 from framegate.errors import Failure, FramegateError, Reason
 from framegate.identity.certificates import from_ms, spki_of
-from framegate.signed.mask import verify_masks
+from framegate.signed.mask import Masks, verify_masks
 from framegate.wire import Warrant
 from framegate_agent.attestation import RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
 from framegate_agent.callers import Callers
@@ -36,7 +36,9 @@ from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_agent.tpm.esapi import TpmFailed
 from framegate_host.logs import started
+from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_host.telemetry.listener import Watched, watching
+from framegate_host.watchdog import Promise, watched_over
 from framegate_proto.edge import answered, from_failures
 from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -55,6 +57,10 @@ the kernel's socket tables are large.
 """
 GLANCE_HOLD_S: Final = 4.0
 MAX_BACKOFF_S: Final = 30.0
+ATTEST_MOST_S: Final = 180.0
+"""One attestation: some 40 commands of a TPM that may take 0.6 s for each, an event log that is
+read, four calls of at most 20 s.
+"""
 WATCH_SILENCE_S: Final = 5.0
 """Watch beats every second; five missed beats mean the connection is dead."""
 
@@ -62,8 +68,9 @@ WATCH_SILENCE_S: Final = 5.0
 class Agent:
     """A running agent; `run` returns only when cancelled."""
 
-    def __init__(self, settings: AgentSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: AgentSettings, manager: ServiceManager = NOBODY) -> None:
+        self.settings, self._manager = settings, manager
+        self.promise = Promise("attestation")
         self.file = StateFile(settings.state)
         self.state: AgentState = self.file.load()
         self.clock = TrustedClock(self.state.seen_ms)
@@ -139,8 +146,10 @@ class Agent:
             s = self.settings
             async with (
                 watching(s.metrics, s.metrics_tls, self._shown()),
+                watched_over(self._manager, lambda: (self.promise,)),
                 asyncio.TaskGroup() as group,
             ):
+                self._manager.ready(self.state.state)
                 for task in tasks:
                     group.create_task(task)
         finally:
@@ -183,15 +192,7 @@ class Agent:
         """
         if envelope == self.file.load_masks():
             return
-        s = self.state
-        masks = verify_masks(
-            envelope,
-            s.device,
-            self._mask_version,
-            s.authority_certificates,
-            s.root_certificate,
-            from_ms(self.clock.now_ms()),
-        )
+        masks = self._verified(envelope, self._mask_version)
         self.file.save_masks(envelope)
         self.masks = envelope
         self._mask_version = masks.version
@@ -202,18 +203,16 @@ class Agent:
     def _hold_masks(self) -> None:
         envelope = self.file.load_masks()
         if envelope:
-            s = self.state
-            masks = verify_masks(
-                envelope,
-                s.device,
-                0,
-                s.authority_certificates,
-                s.root_certificate,
-                from_ms(self.clock.now_ms()),
-            )
+            masks = self._verified(envelope, 0)
             self._mask_version, self.masks = masks.version, envelope
             for stream in self.streams:
                 stream.capture.set_masks(masks)
+
+    def _verified(self, envelope: bytes, version: int) -> Masks:
+        """Masks of this machine, none older than `version`. Raises what verification says."""
+        s, now = self.state, from_ms(self.clock.now_ms())
+        chain = (s.authority_certificates, s.root_certificate)
+        return verify_masks(envelope, s.device, version, *chain, now)
 
     async def _certify(self, csr: bytes) -> tuple[bytes, bytes]:
         stub: Any = rpc.FleetStub(await self._fleet.channel())
@@ -227,6 +226,7 @@ class Agent:
         backoff, tpm_failed = FIRST_BACKOFF_S, 0
         while True:
             self._poke.clear()
+            self.promise.within(ATTEST_MOST_S)
             try:
                 with self.traces.span("attest"):
                     outcome = await self._attest()
@@ -246,6 +246,7 @@ class Agent:
                 self._took(outcome)
                 jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
                 delay = self.state.attest_interval_ms / 1000 * jitter
+            self.promise.within(delay + ATTEST_MOST_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poke.wait(), delay)
 
@@ -293,6 +294,7 @@ class Agent:
                 seen_ms=outcome.state.seen_ms,
             )
         self.file.save(self.state)
+        self._manager.status(f"{self.state.device} is {self.state.state}")
         if self.state.state != before.state:
             say = started.info if self.state.state == "trusted" else log.warning
             why = "".join(f"; {f}" for f in self.failures)

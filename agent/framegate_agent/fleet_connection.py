@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
+from typing import Final
 
 import grpc
 
@@ -10,6 +13,11 @@ from framegate.errors import Reason, Unavailable
 from framegate_agent.channel import with_tpm_key
 from framegate_agent.state import AgentState, TrustedClock
 from framegate_agent.tpm.chip import Tpm
+
+log = logging.getLogger(__name__)
+CLOSE_GRACE_S: Final = 1.0
+CLOSE_MOST_S: Final = 5.0
+"""Far more than a channel takes; an agent that waits for one proves nothing meanwhile."""
 
 
 class FleetConnection:
@@ -63,7 +71,13 @@ class FleetConnection:
         return self._channel
 
     async def drop(self) -> None:
-        """Close the channel; the next call makes another."""
+        """Close the channel; the next call makes another. One that does not close is left behind:
+        gRPC waits for a handshake whose signature is with the TPM, for as long as the peer is
+        silent.
+        """
         if self._channel is not None:
             channel, self._channel = self._channel, None
-            await channel.close(grace=1.0)
+            try:
+                await asyncio.wait_for(channel.close(grace=CLOSE_GRACE_S), CLOSE_MOST_S)
+            except TimeoutError:
+                log.warning("a connection to %s does not close: left", self._state().fleet_address)

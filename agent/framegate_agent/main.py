@@ -44,11 +44,14 @@ from framegate_host.logs import start_logging
 from framegate_host.private_files import write_private
 from framegate_host.process_memory import hide_memory
 from framegate_host.program import run_program
+from framegate_host.rereading import Rereader
+from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.setting_records import KEPT_FILE, declared
 from framegate_host.setting_values import toml_of
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.support import support_command
 
 MAX_PATH: Final = 1024
 """Characters; a ticket has more."""
@@ -63,6 +66,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(config_commands(AgentSettings), name="config")
+app.command("support")(support_command(AgentSettings))
 Output = OutputFormat
 
 
@@ -174,13 +178,24 @@ def _ticket_text(given: str) -> str:
 
 @app.command()
 @with_settings(AgentSettings)
-def run(settings: AgentSettings) -> None:
+def run(settings: AgentSettings, reader: Rereader) -> None:
     """Run the daemon: attest, renew, heal, and stream frames from every --source."""
     start_logging(verbose=settings.verbose, least={"grpc": logging.ERROR})
     with errors():
         hide_memory()
         with StateFile(settings.state).alone():
-            run_service(until_stopped(Agent(settings).run()))
+            run_service(_serve(settings, reader))
+
+
+async def _serve(settings: AgentSettings, reader: Rereader) -> None:
+    manager = service_manager()
+    agent = Agent(settings, manager)
+
+    def reload() -> None:
+        reader.read_again()
+        agent.poke()  # whoever changed something here wants to see what the controller says
+
+    await until_stopped(agent.run(), manager=manager, reload=reload)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from framegate_controller.commands.store import stores
 from framegate_controller.settings import ControllerSettings
 from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
+from framegate_host.support import support_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,6 +36,7 @@ app.add_typer(stores, name="store")
 app.command("add-controller")(add_controller)
 app.command()(run)
 app.add_typer(config_commands(ControllerSettings), name="config")
+app.command("support")(support_command(ControllerSettings))
 
 
 def run_app() -> None:

@@ -20,9 +20,12 @@ from framegate_host.logs import start_logging
 from framegate_host.private_files import make_private, require_place, state_folder
 from framegate_host.process_memory import hide_memory
 from framegate_host.program import run_program
+from framegate_host.rereading import Rereader
+from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.support import support_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +35,7 @@ app = typer.Typer(
 vaults = typer.Typer(no_args_is_help=True, help="The frame vault of this host.")
 app.add_typer(vaults, name="vault")
 app.add_typer(config_commands(GatewaySettings), name="config")
+app.command("support")(support_command(GatewaySettings))
 _HANDED_OVER = {
     "ignore_unknown_options": True,
     "allow_extra_args": True,
@@ -47,12 +51,20 @@ def errors() -> AbstractContextManager[None]:
 
 @app.command()
 @with_settings(GatewaySettings)
-def run(settings: GatewaySettings) -> None:
+def run(settings: GatewaySettings, reader: Rereader) -> None:
     """Run the gateway."""
     start_logging(verbose=settings.verbose)
     with errors():
         hide_memory()
-        run_service(until_stopped(GatewayProcess(settings).run()))
+        run_service(_serve(settings, reader))
+
+
+async def _serve(settings: GatewaySettings, reader: Rereader) -> None:
+    manager = service_manager()
+    process = GatewayProcess(settings, manager)
+    await until_stopped(
+        process.run(), manager=manager, drain=process.conversations.drain, reload=reader.read_again
+    )
 
 
 @vaults.command("init")

@@ -30,11 +30,7 @@ from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
-from framegate_gateway.receipts.batches import (
-    follow_log,
-    sign_batches,
-    sign_one,
-)
+from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
 from framegate_gateway.receipts.retention import ReceiptRetention, keep_within_quota
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.reports.delivery import deliver_reports, gather_and_sign, sign_reports
@@ -58,7 +54,9 @@ from framegate_host.logs import started
 from framegate_host.private_files import state_folder
 from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
+from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_host.telemetry.listener import Watched, watching
+from framegate_host.watchdog import Promise, watched_over
 from framegate_proto.health_service import HealthService
 from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -85,8 +83,8 @@ SERVER_OPTIONS: Final = (
 class GatewayProcess:
     """Runs until cancelled."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: GatewaySettings, manager: ServiceManager = NOBODY) -> None:
+        self.settings, self._manager, self._batches = settings, manager, Promise("signing")
         try:
             state_folder(settings.state)  # before anything in it is read
         except OSError as error:
@@ -220,8 +218,10 @@ class GatewayProcess:
             async with (
                 watching(at.metrics, at.metrics_tls, watched),
                 self._health.told(),
+                watched_over(self._manager, lambda: (self.models.under_way, self._batches)),
                 asyncio.TaskGroup() as group,
             ):
+                self._manager.ready("waits for the agent of this host")
                 group.create_task(
                     follow_agent(self.settings.agent_socket, self.keys, self._changed)
                 )
@@ -230,7 +230,9 @@ class GatewayProcess:
                 group.create_task(self.parts.follow(self.keys))
                 group.create_task(follow_feed(self.view, self.keys))
                 group.create_task(
-                    sign_batches(self.receipts, self.keys, self.view.now_ms, self._signed)
+                    sign_batches(
+                        self.receipts, self.keys, self.view.now_ms, self._signed, self._batches
+                    )
                 )
                 group.create_task(follow_log(self.receipts, self.keys, self._signed))
                 group.create_task(keep_within_quota(self.retention, self.maker.event))
@@ -322,6 +324,7 @@ class GatewayProcess:
             return
         if not self._first.is_set():
             started.info("warranted by %s, zone %s", credentials.device, credentials.zone)
+            self._manager.status(f"serves zone {credentials.zone} on {credentials.device}")
             self._first.set()
         if self.publisher is not None and (
             self._mqtt is not None or not self.settings.frames_over_broker

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -20,8 +19,10 @@ from framegate.identity.certificates import from_ms
 from framegate.signed.decision import Decision, Notice
 from framegate.signed.line_state import LineState
 from framegate.signed.statement import Outcome, Verdict, verify_verdict
+from framegate_host.watchdog import Promise
 from framegate_line.credentials import Credentials
 from framegate_line.ledger import NOT_TAKEN, SENT, Ledger
+from framegate_line.ledger_keeper import LedgerKeeper
 from framegate_line.ledger_rows import DecidedPart, Done, Retention
 from framegate_line.outputs import Output
 from framegate_line.rules import (
@@ -43,6 +44,10 @@ from framegate_line.triggers import PartSource
 log = logging.getLogger(__name__)
 BEAT_S: Final = 0.25
 """Between two heartbeats; a PLC's watchdog waits for a few of them."""
+BEAT_MOST_S: Final = 20.0
+"""From one heartbeat to the next where every output is tried to the end of its patience: an adapter
+that takes longer stands still.
+"""
 STATE_BEATS: Final = 4
 """Heartbeats between two words on the outputs: one a second is what a person wants to know."""
 EARLY: Final = 256
@@ -51,10 +56,6 @@ few parts.
 """
 EARLY_MS: Final = 5_000
 """How long it waits; the trigger of a part is not that much slower than its picture."""
-PRUNE_S: Final = 60.0
-"""Between two looks at the ledger's retention, which counts in days."""
-NEARLY_FULL: Final = 0.8
-"""From this share of its quota on the ledger says, before anything goes, that something will."""
 DEFAULT_RETENTION: Final = Retention(90 * 86_400_000, 1024 * 1024 * 1024)
 
 
@@ -82,23 +83,21 @@ class Adapter:
         retention: Retention = DEFAULT_RETENTION,
         tell_state: Callable[[bytes], None] | None = None,
     ) -> None:
-        self.rules, self.ledger, self._credentials, self._outputs = (
-            rules,
-            ledger,
-            credentials,
-            outputs,
-        )
+        self.rules, self.ledger = rules, ledger
+        self._credentials, self._outputs = credentials, outputs
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._tell_state = tell_state
         self.report: Callable[[FindingKind, str, str], None] = lambda *_: None
         self.duplicates = self.refused = 0
         self.done = Done()
         self.in_a_row = 0
-        self._retention, self._nearly_full = retention, False
+        self.keeper = LedgerKeeper(ledger, retention, self.done, self.now_ms, self._filling)
+        self.promise = Promise("the heartbeat")
         self._early: OrderedDict[tuple[PartKey, str], _Early] = OrderedDict()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._announced: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._taking: asyncio.Task[None] | None = None
         self._beats = secrets.randbits(15)
 
     async def run(self, source: PartSource) -> None:
@@ -106,10 +105,25 @@ class Adapter:
         await self.settle()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat())
-            group.create_task(self._prune())
-            async for trigger, done in source.triggers():
-                self.trigger(trigger)
-                done()
+            group.create_task(self.keeper.keep())
+            self._taking = group.create_task(self._take(source))
+
+    async def _take(self, source: PartSource) -> None:
+        async for trigger, done in source.triggers():
+            self.trigger(trigger)
+            done()
+
+    def take_no_more(self) -> None:
+        """No part is entered from now on: whoever announces it has to do so again, to the next
+        adapter. Those that are under way go on.
+        """
+        if self._taking is not None:
+            self._taking.cancel()
+
+    @property
+    def under_way(self) -> int:
+        """Parts that wait for their decision, and words on their way to outputs."""
+        return len(self._timers) + len(self._tasks)
 
     async def settle(self) -> None:
         """After a restart: parts past their time are UNINSPECTED, parts within it wait on,
@@ -324,6 +338,7 @@ class Adapter:
     async def _beat(self) -> None:
         while True:
             self._beats += 1
+            self.promise.within(BEAT_MOST_S)
             self.evict(self.now_ms())
             refusing = await self._tell(
                 lambda output, envelope: output.beat(self._beats, envelope),
@@ -360,32 +375,8 @@ class Adapter:
                 log.info("%s", error)
         return frozenset(refusing)
 
-    async def _prune(self) -> None:
-        while True:
-            try:
-                pruned = self.ledger.prune(self.now_ms(), self._retention)
-                if not pruned:
-                    self.tell_fill()
-            except sqlite3.Error as error:  # parts are decided all the same
-                pruned = 0
-                log.error("the ledger is not pruned: %s", error)
-            await asyncio.sleep(0 if pruned else PRUNE_S)  # triggers and verdicts in between
-
-    def tell_fill(self) -> None:
-        """Warn, once, while the ledger is nearly full: what is oldest goes when it is."""
-        used, quota = self.ledger.fill().used, self._retention.quota
-        self.done.ledger_bytes = used
-        nearly = used >= NEARLY_FULL * quota
-        if nearly and not self._nearly_full:
-            said = f"the ledger uses {used / 2**20:.1f} of {quota // 2**20} MiB"
-            self.report(FindingKind.STORE_FILLING, Reason.STORE_QUOTA, said)
-            log.warning(
-                "the ledger uses %.1f of %d MiB: its oldest parts go when it is full; copy it"
-                " before, or raise --ledger-quota",
-                used / 2**20,
-                quota // 2**20,
-            )
-        self._nearly_full = nearly
+    def _filling(self, said: str) -> None:
+        self.report(FindingKind.STORE_FILLING, Reason.STORE_QUOTA, said)
 
     def _arm(self, part: EnteredPart) -> None:
         delay = max(0.0, (part.deadline_ms - self.now_ms()) / 1000)

@@ -26,13 +26,18 @@ from framegate_host.console import OutputFormat, safe, service_exit_code
 from framegate_host.logs import start_logging, started
 from framegate_host.program import run_program
 from framegate_host.report_store import ReportStore
+from framegate_host.rereading import Rereader
+from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.support import support_command
 from framegate_host.telemetry.listener import Watched, watching
+from framegate_host.watchdog import watched_over
 from framegate_line.adapter import Adapter
 from framegate_line.broker import LineBroker
 from framegate_line.credentials import Credentials, load_credentials
+from framegate_line.draining import drained
 from framegate_line.ledger import NOT_TAKEN, Ledger
 from framegate_line.ledger_rows import PartRow
 from framegate_line.metrics import LineMetrics
@@ -59,6 +64,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(config_commands(LineSettings), name="config")
+app.command("support")(support_command(LineSettings))
 OutputOption = OutputFormat
 _STYLES: Final = MappingProxyType({"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow"})
 
@@ -82,15 +88,15 @@ class Standard:
 
 @app.command()
 @with_settings(LineSettings)
-def run(settings: LineSettings) -> None:
+def run(settings: LineSettings, reader: Rereader) -> None:
     """Run the adapter of one line."""
     start_logging(verbose=settings.verbose, least={"pymodbus": logging.CRITICAL})
     with _errors():
         credentials = load_credentials(settings.credentials, settings.line)
-        run_service(_serve(settings, credentials))
+        run_service(_serve(settings, credentials, reader))
 
 
-async def _serve(settings: LineSettings, credentials: Credentials) -> None:
+async def _serve(settings: LineSettings, credentials: Credentials, reader: Rereader) -> None:
     rules, by_broker = settings.rules, settings.triggers == MQTT
     book = Ledger(settings.ledger, rules.line)
     outputs: list[Output] = []
@@ -132,12 +138,22 @@ async def _serve(settings: LineSettings, credentials: Credentials) -> None:
     try:
         shown = LineMetrics(adapter=adapter, reach=reach, quota=settings.retention.quota)
         watched = Watched("line", shown.exposition, shown.checks, shown.read)
-        async with watching(settings.metrics, settings.metrics_tls, watched):
+        manager = service_manager()
+        async with (
+            watching(settings.metrics, settings.metrics_tls, watched),
+            watched_over(manager, lambda: (adapter.promise,)),
+        ):
             beside = _both(
                 follow_broker(link, broker, reach),
                 reports.run(link.publish, lambda: link.connected),
             )
-            await until_stopped(_while(beside, link.start(), adapter.run(source)))
+            manager.ready(f"line {rules.line}, {len(rules.cameras)} cameras")
+            await until_stopped(
+                _while(beside, link.start(), adapter.run(source)),
+                manager=manager,
+                drain=lambda: drained(adapter),
+                reload=reader.read_again,
+            )
     finally:
         for one in outputs:
             await one.close()

@@ -29,6 +29,7 @@ _LEFT: Final = (
             "zone": "rules, freezing",
             "verdict": "what the model said",
             "why": "verdict or machine",
+            "doctor": "what is wrong, or ends",
         },
     ),
     (
@@ -96,6 +97,7 @@ _MODULES: Final = MappingProxyType(
         "context": ("contexts", "app"),
         "data": ("vault", "vault"),
         "dataset": ("vault", "datasets"),
+        "doctor": ("doctor", "doctor"),
         "events": ("fleet", "events"),
         "evidence": ("evidence", "app"),
         "fleet": ("fleet", "fleet"),
@@ -115,6 +117,7 @@ _MODULES: Final = MappingProxyType(
         "policy": ("policies", "app"),
         "profile": ("profiles", "app"),
         "receipt": ("receipts", "app"),
+        "release": ("release", "app"),
         "replay": ("rollouts", "replay"),
         "result": ("results", "app"),
         "rollout": ("rollouts", "app"),

@@ -29,8 +29,8 @@ def start_logging(*, verbose: bool, least: Mapping[str, int] = _NONE) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacting(_FORMAT))
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(handlers=[handler])
+    set_verbose(verbose)
     started.setLevel(logging.INFO)
     sys.excepthook = _unforeseen
     threading.excepthook = lambda said: _unforeseen(
@@ -38,6 +38,11 @@ def start_logging(*, verbose: bool, least: Mapping[str, int] = _NONE) -> None:
     )
     for name, level in least.items():
         logging.getLogger(name).setLevel(level)
+
+
+def set_verbose(verbose: bool) -> None:
+    """What goes on is logged from now on, or no longer."""
+    logging.getLogger().setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 class _Redacting(logging.Formatter):

@@ -67,7 +67,12 @@ CONTROLLER: Final = Program(
         **_TRACES,
     },
 )
-AGENT: Final = Program("framegate-agent", "framegate_agent.main", "agent", _TRACES)
+AGENT: Final = Program(
+    "framegate-agent",
+    "framegate_agent.main",
+    "agent",
+    {"cv2": "camera", "numpy": "camera", **_TRACES},
+)
 GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway", _TRACES)
 MODELS: Final = Program("framegate-models", "framegate_models.main", "models")
 LINE: Final = Program("framegate-line", "framegate_line.main", "line")

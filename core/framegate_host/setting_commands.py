@@ -48,7 +48,7 @@ def config_commands(record: type[Settings]) -> typer.Typer:
         """Show what holds, by file and environment, and where each value comes from."""
         resolved = resolve(record, Given(file, os.environ))
         if output == "json":
-            show_json(_as_json(resolved))
+            show_json(settings_json(resolved))
         else:
             _print(resolved)
         if problems := resolved.problems:
@@ -58,7 +58,8 @@ def config_commands(record: type[Settings]) -> typer.Typer:
     return app
 
 
-def _as_json(resolved: Resolved[Any]) -> dict[str, Any]:
+def settings_json(resolved: Resolved[Any]) -> dict[str, Any]:
+    """Each setting as JSON has it, with where it comes from; credentials of addresses left out."""
     body: dict[str, Any] = {one.name: None for one in resolved.missing}
     for name, effective in resolved.values.items():
         value, origin = effective.value, effective.origin

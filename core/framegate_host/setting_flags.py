@@ -13,6 +13,7 @@ import typer
 
 from framegate_host import console
 from framegate_host.console import EXIT_USAGE
+from framegate_host.rereading import Rereader
 from framegate_host.setting_records import CONFIG, Declared, Place, Settings, declared, prefix_of
 from framegate_host.setting_values import Shape, kind_of, limits, text_of
 from framegate_host.settings import Given, resolve
@@ -38,7 +39,8 @@ def config_option(record: type[Settings]) -> Any:
 def with_settings(record: type[Settings]) -> Callable[[Command], Command]:
     """A command that takes settings: every one as a parameter of type `record`, or some by name.
 
-    A parameter counts as a setting where a setting has its name and it is no argument or option of
+    A parameter of type `Rereader` gets what reads them again while the command runs. A parameter
+    counts as a setting where a setting has its name and it is no argument or option of
     its own. Each is a flag; with --config a file has a say too. What is wrong with them is told,
     with exit code 2, before the command begins.
     """
@@ -47,6 +49,7 @@ def with_settings(record: type[Settings]) -> Callable[[Command], Command]:
         known, hints = declared(record), get_type_hints(work, include_extras=True)
         own = inspect.signature(work).parameters
         whole = next((name for name in own if hints[name] is record), None)
+        again = next((name for name in own if hints[name] is Rereader), None)
         some = [n for n in own if n in known and get_origin(hints[n]) is not Annotated]
         offered = list(known.values()) if whole else [known[name] for name in some]
         if strange := [name for name in some if kind_of(hints[name]) != known[name].kind]:
@@ -54,12 +57,18 @@ def with_settings(record: type[Settings]) -> Callable[[Command], Command]:
 
         @functools.wraps(work)
         def run(**given: Any) -> None:
-            resolved = resolve(record, _given(offered, given))
+            all_given = _given(offered, given)
+            resolved = resolve(record, all_given)
             with console.errors(lambda _: EXIT_USAGE):
-                chosen = {whole: resolved.settings()} if whole else resolved.some(some)
+                chosen: dict[str, Any] = (
+                    {whole: resolved.settings()} if whole else resolved.some(some)
+                )
+            if again is not None:
+                chosen[again] = Rereader(record, all_given)
             work(**given, **chosen)
 
-        kept = [own[n].replace(annotation=hints[n]) for n in own if n != whole and n not in some]
+        ours = {whole, again, *some}
+        kept = [own[n].replace(annotation=hints[n]) for n in own if n not in ours]
         return _shown_as(run, [*kept, *_flags(record, offered)], record if whole else None)
 
     return decorate

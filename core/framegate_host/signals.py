@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from framegate.errors import FramegateError
 from framegate_host.allocator import settle_allocator
+from framegate_host.service_manager import NOBODY, ServiceManager
 
+log = logging.getLogger(__name__)
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """A service manager's word, and Ctrl-C."""
 
@@ -29,10 +32,47 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
         raise first from None
 
 
-async def until_stopped(work: Coroutine[Any, Any, Any]) -> None:
-    """Await `work`; a stop signal cancels it, and that is no error."""
+async def until_stopped(
+    work: Coroutine[Any, Any, Any],
+    *,
+    manager: ServiceManager = NOBODY,
+    drain: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    reload: Callable[[], None] | None = None,
+) -> None:
+    """Await `work`; a stop signal cancels it, and that is no error.
+
+    With `drain`, what is under way is finished first: `work` goes on while it runs. A second signal
+    ends that as well. SIGHUP calls `reload`. The `manager` is told of each.
+    """
     task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
+    ending: list[asyncio.Task[None]] = []
+
+    async def finish(draining: Coroutine[Any, Any, None]) -> None:
+        try:
+            await draining
+        except Exception:  # the end comes all the same
+            log.exception("what was under way is not finished")
+        finally:
+            task.cancel()
+
+    def stop() -> None:
+        manager.stopping("finishing what is under way")
+        if drain is None or ending:
+            task.cancel()
+        else:
+            ending.append(loop.create_task(finish(drain())))
+
+    def again() -> None:
+        manager.reloading()
+        if reload is not None:
+            reload()
+        manager.ready("settings were read again")
+
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, stop)
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, again)
     with contextlib.suppress(asyncio.CancelledError):
         await task
+    for draining in ending:
+        draining.cancel()

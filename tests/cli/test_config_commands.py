@@ -153,7 +153,9 @@ def test_run_refuses_what_check_refuses(record, tmp_path):
 
 def test_run_takes_what_is_typed_before_the_file(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(framegate_gateway.main, "GatewayProcess", lambda s: seen.append(s) or None)
+    monkeypatch.setattr(
+        framegate_gateway.main, "GatewayProcess", lambda s, *_: seen.append(s) or None
+    )
     body = {"agent_socket": "/s", "threads": 3, "verbose": True, "frames_over_broker": True}
     file = written(
         tmp_path, body | {"broker": "b:1", "broker_name": "b", "golden": [str(tmp_path)]}

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason, Unavailable
@@ -48,6 +49,8 @@ class Capture:
         repeat: bool,
         unconfined: bool = False,
     ) -> None:
+        """Raises Unavailable where what reads pictures is not installed."""
+        _require_pictures()
         self._source = source
         self._argv = [
             sys.executable,
@@ -127,6 +130,13 @@ class Capture:
         child.stdin.write(first_line(self._source, scratch))
         child.stdin.write(self._line)
         return child
+
+
+def _require_pictures() -> None:
+    """The child would only die of it, again and again."""
+    if find_spec("cv2") is None or find_spec("numpy") is None:
+        hint = "apt-get install framegate-agent-camera, or pip install 'framegate[camera]'"
+        raise Unavailable.of(Reason.UNAVAILABLE, "OpenCV and NumPy for a --source", "none", hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from framegate_controller.record.tail import RecordTail
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.duties import Duty, Peers
 from framegate_controller.store.shared.failures import FailureFold
+from framegate_host.watchdog import Promise
 
 log = logging.getLogger(__name__)
 ROLLOUT_TICK_S: Final = 1.0
@@ -44,6 +45,10 @@ INCIDENTS_S: Final = 1.0
 """Somebody is told what is open; how soon something was detected does not depend on it."""
 COLLECT_S: Final = 30.0
 """Some dozen rows at a time: as many as machines within their share leave behind meanwhile."""
+CHORE_MOST_S: Final = 120.0
+"""How long one chore may take, a disk that is busy and a record that grew for days included. One
+that takes longer stands still, and so does what waits for the store behind it.
+"""
 END_S: Final = 5.0
 """How long the end waits for a chore: longer than any takes, unless a disk is away."""
 
@@ -102,6 +107,7 @@ class Clockwork:
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
         self._done: dict[str, float] = {}
+        self._promises: dict[str, Promise] = {}
 
     @property
     def progress(self) -> tuple[Progress, ...]:
@@ -116,6 +122,11 @@ class Clockwork:
         """Names of the chores that one controller of several does."""
         return frozenset(c.name for c in self._chores if c.duty)
 
+    @property
+    def promises(self) -> tuple[Promise, ...]:
+        """When each chore will be heard of next; nothing before the start and after the end."""
+        return tuple(self._promises.values())
+
     def also(self, *chores: Chore) -> None:
         """More of them, of who is not known here; before `start`."""
         self._chores = (*self._chores, *chores)
@@ -129,6 +140,7 @@ class Clockwork:
     async def stop(self) -> None:
         """Begin nothing more; returns once no chore is under way."""
         self._ending.set()
+        self._promises.clear()
         self.staleness.stop()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=END_S)
@@ -136,12 +148,15 @@ class Clockwork:
                 task.cancel()
 
     async def _keep_doing(self, chore: Chore) -> None:
+        promise = self._promises[chore.name] = Promise(f"the chore {chore.name!r}")
+        promise.within(chore.every_s + CHORE_MOST_S)
         while not await self._ends_within(chore.every_s):
             try:
                 await self._bus.publish(await asyncio.to_thread(chore.work))
                 self._done[chore.name] = time.time()
             except Exception:  # a store that is busy for once must not end it
                 log.exception("%s: left for the next time", chore.name)
+            promise.within(chore.every_s + CHORE_MOST_S)
 
     async def _ends_within(self, seconds: float) -> bool:
         try:

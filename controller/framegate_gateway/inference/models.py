@@ -20,11 +20,17 @@ from framegate_gateway.inference.engine import WATCH_S, ChildTold, Engine, Inspe
 from framegate_gateway.inference.parts import Parts
 from framegate_gateway.inference.providers import ON_CPU, Host
 from framegate_gateway.inference.remote import Backend, RemoteEngine
+from framegate_host.watchdog import Outstanding
 
 log = logging.getLogger(__name__)
 OUTGOING_S: Final = 180.0
 """How long a model that was replaced stays ready: as long as a grant that names it may run (120 s),
 and a little for frames on the way.
+"""
+
+INSPECTED_MOST_S: Final = 90.0
+"""From a frame's admission to its answer where everything takes its longest: a child that is silent
+for 10 s and started anew in 30, and the queue of all cameras before it.
 """
 
 
@@ -56,6 +62,7 @@ class Models:
             watch_s,
         )
         self.engine = self._engine(bundle)
+        self.under_way = Outstanding("inspection", INSPECTED_MOST_S)
         self.allowed: frozenset[str] | None = None
         self._engines: dict[str, Engine] = {bundle.digest.hex(): self.engine}
         self._tasks: dict[str, list[asyncio.Task[Any]]] = {}
@@ -171,7 +178,8 @@ class Models:
                 f"a grant for {digest[:16]}",
                 "the camera gets a new grant",
             )
-        return await engine.inspect(device, part_type, image, encoding, width, height, masks)
+        with self.under_way.one():
+            return await engine.inspect(device, part_type, image, encoding, width, height, masks)
 
     async def stop(self) -> None:
         """End every child."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_host.watchdog import Outstanding
 from framegate_proto.edge import to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -34,6 +36,8 @@ OPENING_S: Final = 30.0
 """How long a conversation may go on without an accepted opening: a TPM signs in a second, and who
 only brings heads is done sooner.
 """
+DRAIN_S: Final = 15.0
+"""An answer takes 10 s at most: by then the child that owes it is ended."""
 MAX_UNOPENED: Final = 64
 """Frames of one conversation that did not open; one more ends it. An honest camera opens another,
 and has its frames there.
@@ -72,6 +76,8 @@ class Conversations:
         self._draining, self._over = asyncio.Event(), asyncio.Event()
         self._open = 0
         self.gaps = TriggerGaps(maker.gap)
+        self._ending = asyncio.Event()
+        self._open = Outstanding("conversations", math.inf)
 
     async def drain(self, within_s: float) -> None:
         """Take no more messages; answer the frames that were taken, and end every conversation.
@@ -86,9 +92,15 @@ class Conversations:
     async def converse(
         self, link_of: Callable[[], CameraLink], read: Read, write_one: Write
     ) -> None:
-        """Until the camera ends it, or a message that is refused does. `link_of` establishes whose
-        connection this is, or raises.
+        """Until the camera ends it, a message that is refused does, or the gateway. `link_of`
+        establishes whose connection this is, or raises.
         """
+        with self._open.one():
+            await self._converse(link_of, read, write_one)
+
+    async def _converse(
+        self, link_of: Callable[[], CameraLink], read: Read, write_one: Write
+    ) -> None:
         writing = asyncio.Lock()
 
         async def write(message: pb.GatewayMessage) -> None:
@@ -151,6 +163,37 @@ class Conversations:
         if not ending.done():
             log.info("%s: no opening within %g s", link.device, OPENING_S)
         return None
+
+    async def drain(self) -> None:
+        """Take no frame any more; each that was taken has its answer before its conversation ends,
+        within `DRAIN_S`. Cameras send the rest to another gateway, or to the next process.
+        """
+        self._ending.set()
+        try:
+            await asyncio.wait_for(self._open.none(), DRAIN_S)
+        except TimeoutError:
+            log.error("answers that were due at the end did not come within %g s", DRAIN_S)
+
+    async def _next(self, read: Read, link: CameraLink, begun_s: float) -> pb.CameraMessage | None:
+        """The next message; None at the end, where no opening was accepted in time, and where the
+        gateway ends.
+        """
+        reading = asyncio.ensure_future(read())
+        ending = asyncio.ensure_future(self._ending.wait())
+        left_s = None if link.opened else max(0.0, begun_s + OPENING_S - time.monotonic())
+        try:
+            await asyncio.wait(
+                {reading, ending}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if reading.done() and not self._ending.is_set():
+                return reading.result()
+            if not self._ending.is_set():
+                log.info("%s: no opening within %g s", link.device, OPENING_S)
+            return None
+        finally:
+            ending.cancel()
+            if not reading.cancel() and not reading.cancelled():
+                reading.exception()  # it broke off just as the gateway ends: nobody asks any more
 
     async def _message(self, talk: _Conversation, message: pb.CameraMessage, write: Write) -> None:
         kind, link = message.WhichOneof("kind"), talk.link

@@ -20,6 +20,7 @@ from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.fleet_channel import fleet_stub
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_host.logs import started
+from framegate_host.watchdog import Promise
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -28,19 +29,27 @@ BATCH_S: Final = 1.0
 """How long a leaf waits for its signature: one signature and one log entry a second, however many
 frames.
 """
+SIGNED_MOST_S: Final = 60.0
+"""For one batch to be on the disk: milliseconds, unless the disk is away."""
 RETRY_S: Final = 2.0
 RECORD_TIMEOUT_S: Final = 10.0
 
 
 async def sign_batches(
-    store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int], signed: asyncio.Event
+    store: ReceiptStore,
+    keys: GatewayKeys,
+    now_ms: Callable[[], int],
+    signed: asyncio.Event,
+    promise: Promise,
 ) -> None:
     """Sign unsigned leaves every `BATCH_S`, forever; those of an earlier process first, in batches
-    marked recovered. Sets `signed`.
+    marked recovered. Sets `signed`. A batch is promised, and waiting for leaves promises nothing.
     """
     while True:
+        promise.within(SIGNED_MOST_S)
         store.appended.clear()  # before looking: what is appended while we look must wake us
         if not await asyncio.to_thread(sign_one, store, keys, now_ms):
+            promise.rest()
             await store.appended.wait()
             await asyncio.sleep(BATCH_S)
             continue

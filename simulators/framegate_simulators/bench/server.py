@@ -30,6 +30,7 @@ from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_host.ready_file import write_ready
+from framegate_host.watchdog import Promise
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.gateway import warranted
@@ -92,9 +93,8 @@ async def serve(mode: str, folder: Path) -> None:
         rpc.add_FramesServicer_to_server(
             FramesService(keys, view, Conversations(view, models, maker, receipts)), server
         )
-        background.add(
-            asyncio.create_task(sign_batches(receipts, keys, view.now_ms, asyncio.Event()))
-        )
+        signing = sign_batches(receipts, keys, view.now_ms, asyncio.Event(), Promise("signing"))
+        background.add(asyncio.create_task(signing))
         credentials = grpc.ssl_server_credentials(
             [keys.chain_pem()], fleet.issuing["device-ca"].pem, require_client_auth=True
         )

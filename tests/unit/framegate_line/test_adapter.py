@@ -126,7 +126,7 @@ async def test_n149_a_ledger_that_cannot_be_pruned_decides_parts_all_the_same(
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(b.ledger, "prune", prune)
-    task = asyncio.create_task(b.adapter._prune())
+    task = asyncio.create_task(b.adapter.keeper.keep())
     async with asyncio.timeout(10):
         await asked.wait()
     b.trigger()

@@ -25,7 +25,7 @@ async def test_parts_reasons_and_peers(bench_line, tmp_path):
             bench_line.adapter.verdict(bench_line.verdict(camera, sequence, outcome))
     bench_line.trigger(2)
     await bench_line.settled()
-    bench_line.adapter.tell_fill()
+    bench_line.adapter.keeper.tell_fill()
     reach.heard("broker 127.0.0.1:8883")
     reach.heard("PLC 10.0.0.5:502")
     assert (await shown(metrics, "/readyz"))[0] == 200

@@ -51,3 +51,24 @@ async def test_no_chore_is_under_way_once_the_clockwork_has_stopped(bench):
     go_on.set()
     await stopping
     assert done == [1]
+
+
+async def test_a_chore_promises_when_it_is_done_next(bench):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        go_on.wait(30)
+        return ()
+
+    staleness, bus = staleness_of(bench)
+    clockwork = Clockwork(bus, staleness, [Chore("slow", 0.001, work)])
+    assert clockwork.promises == ()
+    await clockwork.start()
+    await asyncio.to_thread(begun.wait, 30)
+    (promise,) = clockwork.promises
+    late, promise.clock = promise.late_s, lambda: float("inf")
+    assert late == 0 and promise.late_s > 0  # one that never ends is late some day
+    go_on.set()
+    await clockwork.stop()
+    assert clockwork.promises == ()

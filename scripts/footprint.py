@@ -1,0 +1,51 @@
+"""Write docs/reference/footprint.md: what the packages of the last `make deb` hold, and what each
+unit is exposed to. `make release` calls it; the page is committed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import exposure
+from made.markdown import code, table
+
+ROOT: Final = Path(__file__).parents[1]
+PAGE: Final = ROOT / "docs/reference/footprint.md"
+BUILT: Final = ROOT / "build/packages"
+
+
+def main() -> int:
+    """0 where the page was written."""
+    packages = sorted(BUILT.glob("framegate-*.deb"))
+    if not packages:
+        print(f"{BUILT}: no packages; run make deb", file=sys.stderr)
+        return 1
+    sizes = [_sizes(package) for package in packages]
+    levels = [(e.name, f"{e.level:.1f}") for e in exposure.exposures()]
+    parts = [
+        "# Footprint",
+        "Made by `scripts/footprint.py` from the packages of a build; do not edit.",
+        "## Packages",
+        "Megabytes (10^6 bytes), as downloaded and on the disk, Debian's own packages not counted.",
+        table(("package", "packed", "installed"), sizes).rstrip(),
+        "## Units",
+        f"`systemd-analyze security`, of ten; `make check` allows {exposure.MOST}.",
+        table(("unit", "exposure"), levels).rstrip(),
+    ]
+    PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
+    return 0
+
+
+def _sizes(package: Path) -> tuple[str, ...]:
+    told = subprocess.run(
+        ["dpkg-deb", "-f", package, "Installed-Size"], check=True, capture_output=True, text=True
+    )
+    packed, installed = package.stat().st_size / 1e6, int(told.stdout) * 1024 / 1e6
+    return code(package.name.split("_")[0]), f"{packed:.0f}", f"{installed:.0f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

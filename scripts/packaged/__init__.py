@@ -1,0 +1,1 @@
+"""How `make deb` makes the packages: each module is one step."""

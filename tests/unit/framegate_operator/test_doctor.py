@@ -1,0 +1,64 @@
+"""What `framegate doctor` finds in a fleet."""
+
+import pytest
+
+from framegate_operator.doctor import SOON_MS, Ending, Machine, of_endings, of_machines
+
+NOW = 1_800_000_000_000
+
+
+def machine(name="cam1", state="trusted", maintenance=False, **posture):
+    said = {"agent_version": "1.2.0", "agent_sha256": "ab" * 32, "clock_synchronised": True}
+    return Machine(name, "camera", state, maintenance, {**said, **posture})
+
+
+def about(*machines):
+    return [(t.who, t.about) for t in of_machines(machines)]
+
+
+def test_a_fleet_in_order_has_nothing():
+    assert about(machine("cam1"), machine("cam2")) == []
+    assert about() == []
+    assert about(Machine("cam1", "camera", "trusted", False, {})) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"state": "suspect"}, "state"),
+        ({"clock_synchronised": False}, "clock"),
+        ({"reboot_pending": True}, "reboot"),
+        ({"agent_version": "1.1.0"}, "version"),
+        ({"agent_sha256": "cd" * 32}, "code"),
+    ],
+)
+def test_one_that_differs_is_named(wrong, what):
+    assert about(machine("cam1"), machine("cam2", **wrong), machine("cam3")) == [("cam2", what)]
+
+
+@pytest.mark.parametrize("left_out", [{"maintenance": True}, {"state": "retired"}])
+def test_who_is_worked_on_or_gone_is_not_told(left_out):
+    assert about(machine("cam1"), machine("cam2", clock_synchronised=False, **left_out)) == []
+
+
+def test_a_clock_that_nobody_knows_is_no_fault():
+    assert about(machine(clock_synchronised=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "told"),
+    [
+        (SOON_MS, []),
+        (SOON_MS - 1, ["29 days left, 2027-02-14"]),
+        (0, ["ended, 2027-01-15"]),
+        (-1, ["ended, 2027-01-15"]),
+    ],
+)
+def test_what_ends_is_told_thirty_days_ahead(left_ms, told):
+    ending = Ending("device-ca", NOW + left_ms, "framegate ca rotate device-ca")
+    assert [t.seen for t in of_endings([ending], NOW)] == told
+
+
+def test_the_soonest_end_stands_first():
+    ends = [Ending(n, NOW + ms, "") for n, ms in (("b", 5), ("a", 9), ("c", -5))]
+    assert [t.who for t in of_endings(ends, NOW)] == ["c", "b", "a"]

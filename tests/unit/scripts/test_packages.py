@@ -1,0 +1,174 @@
+"""What `make deb` is told, and what it writes beside an environment; no package is built here."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from typer.testing import CliRunner
+
+from support.paths import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import exposure
+from made.commands import programs
+from packaged.bill import bill
+from packaged.closure import closure, pinned, pins
+from packaged.completion import completion
+from packaged.manual import manual
+from packaged.specs import PACKAGING, specs
+from packaged.tree import settings_file, sysusers, tmpfiles
+
+SPECS = specs()
+SERVICES = [s for s in SPECS.values() if s.unit]
+PROGRAMS = [n for s in SPECS.values() for n in s.programs]
+REQUIREMENTS = ROOT / "requirements.txt"
+
+
+def unit_of(spec):
+    return (PACKAGING / f"systemd/{spec.unit}.service").read_text()
+
+
+def test_each_package_holds_what_its_machine_needs():
+    assert "opencv-python-headless" not in closure(SPECS["framegate-agent"].extras)
+    assert "opencv-python-headless" in closure(SPECS["framegate-agent-camera"].extras)
+    assert closure(SPECS["framegate-operator"].extras).isdisjoint({"sqlalchemy", "numpy"})
+    assert "sqlalchemy" in closure(SPECS["framegate-controller"].extras)
+    assert SPECS["framegate-line"].code == ("framegate", "framegate_host", "framegate_line")
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_every_requirement_is_pinned_by_hash(name):
+    for pin in pinned(SPECS[name].extras, REQUIREMENTS):
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", pin.text)
+
+
+@pytest.mark.parametrize("text", ["cbor2>=6\n", "cbor2==6.0\n", "-r other.txt\n"])
+def test_a_requirement_without_version_or_hash_is_refused(tmp_path, text):
+    file = tmp_path / "requirements.txt"
+    file.write_text(f"# why\n{text}")
+    with pytest.raises(ValueError, match="expected NAME==VERSION with hashes"):
+        list(pins(file))
+
+
+def test_of_two_pins_the_one_for_this_python_counts(tmp_path):
+    file, hashed = tmp_path / "requirements.txt", f" \\\n    --hash=sha256:{'ab' * 32}\n"
+    pins_of = ("numpy==2.4.6 ; python_version < '3'", "numpy==2.5.0 ; python_version >= '3'")
+    file.write_text("".join(pin + hashed for pin in pins_of))
+    assert [(pin.name, pin.version) for pin in pins(file)] == [("numpy", "2.5.0")]
+
+
+def test_a_requirement_that_nobody_pinned_is_refused(tmp_path):
+    file = tmp_path / "requirements.txt"
+    file.write_text("")
+    with pytest.raises(ValueError, match="pins no"):
+        pinned((), file)
+
+
+def test_users_have_the_numbers_that_ima_rules_name():
+    policy = (ROOT / "agent/framegate_agent/ima-policy").read_text()
+    named = {int(n) for n in re.findall(r"uid=(\d+)", policy)}
+    uids = {s.name: s.uid for s in SERVICES}
+    assert named == {uids["framegate-agent"], uids["framegate-gateway"]}
+    assert len(set(uids.values())) == len(uids)
+    assert f"u framegate-agent {uids['framegate-agent']} " in sysusers(SPECS["framegate-agent"])
+    assert "g tss - -" in sysusers(SPECS["framegate-agent"])
+
+
+@pytest.mark.parametrize("spec", SERVICES, ids=lambda s: s.name)
+def test_a_unit_runs_its_packages_program_as_its_packages_user(spec):
+    unit = unit_of(spec)
+    start = f"/{spec.home}/bin/{spec.unit} run --config /etc/framegate/{spec.settings}.toml"
+    for line in (f"User={spec.user}", f"ExecStart={start}", "Type=notify", "WatchdogSec=30"):
+        assert f"\n{line}\n" in unit
+    assert f"d /var/lib/{spec.user} 0700 {spec.user} {spec.user} -" in tmpfiles(spec)
+
+
+def test_secrets_that_root_hands_over_lie_where_root_alone_reads():
+    spec = SPECS["framegate-controller"]
+    handed = re.findall(r"LoadCredential=\w+:/(\S+)/[^/\s]+", unit_of(spec))
+    assert handed == list(spec.folders)
+    assert f"d /{handed[0]} 0700 root root -" in tmpfiles(spec)
+
+
+@pytest.mark.parametrize("spec", SERVICES, ids=lambda s: s.name)
+def test_a_file_of_settings_is_comments_but_for_what_the_package_gives(spec, tmp_path):
+    text = settings_file(spec)
+    assert tomllib.loads(text) == dict(spec.holds)
+    assert text.startswith(f"#:schema /usr/share/{spec.name}/{spec.settings}.schema.json\n")
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    module = __import__(spec.module, fromlist=["app"])
+    checked = CliRunner().invoke(module.app, ["config", "check", str(file)])
+    assert checked.exit_code == 0, checked.output
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_manual_names_every_command_and_option(name):
+    program = programs()[name]
+    page = manual(program, "1.0", "what it is", "2026-11-01")
+    assert page.startswith(f".TH {name.upper()} 1 2026-11-01".replace("-", "\\-", name.count("-")))
+    shown = page.replace("\\-", "-")
+    for leaf in program.leaves():
+        assert leaf.path.removeprefix(f"{name} ") in shown
+        for option in leaf.options - {"--help"}:
+            assert option in shown
+    assert not re.search(r"(?m)^['.](?!TH|SH|SS|TP|PP|B|I)", page)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("framegate camera re", ["release", "replace", "retire"]),
+        ("framegate release verify --k", ["--key"]),
+        ("framegate nonsense --h", ["--help"]),
+    ],
+)
+def test_a_tab_offers_the_commands_words(tmp_path, line, offered):
+    script = tmp_path / "framegate"
+    script.write_text(completion(programs()["framegate"]))
+    words = line.split(" ")
+    typed = " ".join(f"'{w}'" for w in words)
+    asked = f"COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _framegate"
+    done = subprocess.run(
+        ["bash", "-c", f'. {script}; {asked}; printf "%s\\n" "${{COMPREPLY[@]}}"'],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert sorted(done.stdout.split()) == offered
+
+
+def test_a_bill_has_every_pin_once_with_hash_and_licence_and_is_the_same_each_time():
+    some = pinned((), REQUIREMENTS)
+    text = bill("framegate-operator", "1.0", some)
+    assert text == bill("framegate-operator", "1.0", some)
+    body = json.loads(text)
+    assert body["bomFormat"] == "CycloneDX" and body["specVersion"] == "1.6"
+    assert [c["name"] for c in body["components"]] == [p.name for p in some]
+    references = {c["bom-ref"] for c in body["components"]}
+    for component in body["components"]:
+        assert component["hashes"] and component["licenses"]
+    for edge in body["dependencies"]:
+        assert set(edge["dependsOn"]) <= references
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_no_unit_exposes_more_than_it_may():
+    levels = {e.name: e.level for e in exposure.exposures()}
+    assert set(levels) == {
+        *(f"{s.unit}.service" for s in SERVICES),
+        "framegate-agent.service, on a gateway's host",
+    }
+    assert max(levels.values()) <= exposure.MOST
+
+
+def test_a_unit_that_forbids_the_childrens_namespaces_is_none_that_has_children_in_cages():
+    for spec in SERVICES:
+        caged = spec.name in {"framegate-agent", "framegate-gateway"}
+        allowed = "\nRestrictNamespaces=user mnt net ipc uts\n" in unit_of(spec)
+        assert allowed == caged

@@ -1,0 +1,104 @@
+"""A Debian with systemd in a folder, our packages in it, booted: `make units-test`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build/units"
+LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+"""What a container of this systemd would refuse, and a machine does not."""
+BOOT_S = 1500
+DEBIAN = (
+    "python3", "ca-certificates", "systemd", "systemd-sysv", "dbus", "init-system-helpers",
+    "libseccomp2", "libtss2-esys-3.0.2-0", "libtss2-fapi1", "libtss2-mu0", "libtss2-rc0",
+    "libtss2-tctildr0", "libtss2-tcti-device0", "libtss2-tcti-swtpm0", "libstdc++6", "swtpm",
+    "mosquitto", "kmod", "udev",
+)  # fmt: skip
+PACKAGES = ("operator", "agent", "controller", "gateway", "line")
+UNIT = """[Unit]
+Description=What the test does
+After=multi-user.target
+
+[Service]
+Type=oneshot
+Environment=CHECKOUT={root}
+ExecStart={python} {root}/tests/units/lab.py /lab/seen.json {steps}
+ExecStopPost=/bin/systemctl --no-block poweroff
+StandardOutput=file:/lab/out
+StandardError=file:/lab/out
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def lacking() -> str:
+    """Why no container can be booted here, in words; empty where one can."""
+    if os.geteuid():
+        return "only root boots a container"
+    for program in ("mmdebstrap", "systemd-nspawn", "dpkg-deb"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed (mmdebstrap, systemd-container)"
+    if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], check=False).returncode:
+        return "this machine allows no namespaces"
+    return ""
+
+
+def boot(packages=PACKAGES, steps="") -> dict:
+    """Build what is missing, boot, let the lab do its `steps` (all); what it saw. Raises where it
+    wrote nothing.
+    """
+    system = _system()
+    root, lab = BUILD / "root", BUILD / "lab"
+    for old in (root, lab):
+        shutil.rmtree(old, ignore_errors=True)
+    lab.mkdir()
+    subprocess.run(["cp", "-a", system, root], check=True)
+    debs = [next((ROOT / "build/packages").glob(f"framegate-{p}_*.deb")) for p in packages]
+    for deb in debs:
+        shutil.copy(deb, root / "var/cache" / deb.name)
+    inside = [f"/var/cache/{deb.name}" for deb in debs]
+    done = subprocess.run(
+        ["chroot", root, "dpkg", "-i", *inside], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    unit = UNIT.format(root=ROOT, python=sys.executable, steps=steps)
+    (root / "etc/systemd/system/lab.service").write_text(unit)
+    wanted = root / "etc/systemd/system/multi-user.target.wants"
+    wanted.mkdir(parents=True, exist_ok=True)
+    for unit in wanted.glob("framegate-*"):
+        unit.unlink()  # the test starts them one after the other
+    (wanted / "lab.service").symlink_to("/etc/systemd/system/lab.service")
+    (root / "etc/machine-id").write_text("")
+    with (lab / "console").open("wb") as console:
+        subprocess.run(
+            ["systemd-nspawn", "-q", "-D", root, "--register=no", "--keep-unit", "--boot",
+             "--console=pipe", "--private-network", f"--bind-ro={ROOT}",
+             f"--bind-ro={sys.base_prefix}", f"--bind={lab}:/lab",
+             f"--system-call-filter={LANDLOCK}"],
+            check=False, stdin=subprocess.DEVNULL, stdout=console, stderr=console, timeout=BOOT_S,
+        )  # fmt: skip
+    seen = lab / "seen.json"
+    assert seen.exists(), (lab / "console").read_text()[-4000:]
+    return json.loads(seen.read_text())
+
+
+def _system() -> Path:
+    """A bare Debian, made once for each list of its packages."""
+    system, made_of = BUILD / "system", BUILD / "system.list"
+    wanted = "\n".join(DEBIAN)
+    if made_of.exists() and made_of.read_text() == wanted and system.exists():
+        return system
+    BUILD.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(system, ignore_errors=True)
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(DEBIAN)}", "bookworm",
+         system],
+        check=True,
+    )  # fmt: skip
+    made_of.write_text(wanted)
+    return system

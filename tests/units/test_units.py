@@ -1,0 +1,67 @@
+"""Services under a real systemd: start, sandbox, reload, watchdog, stop with a part under way.
+
+Its own target, `make units-test`: a Debian is made, packages are installed, a container is booted.
+"""
+
+import pytest
+
+from units.container import boot, lacking
+
+pytestmark = pytest.mark.alone
+DAEMONS = ("controller", "agent", "gateway", "line")
+
+
+@pytest.fixture(scope="module")
+def seen():
+    if reason := lacking():
+        pytest.skip(reason)
+    told = boot()
+    assert "fault" not in told, f"{told['fault']}\n{told['journal']}"
+    return told
+
+
+@pytest.mark.parametrize("unit", DAEMONS)
+def test_a_daemon_runs_in_its_sandbox(seen, unit):
+    at = seen[unit]
+    assert at["Seccomp"].strip() == "2" and at["NoNewPrivs"].strip() == "1"
+    assert at["Uid"].split()[0] in {"6470", "6471", "6472", "6473"}
+    # to see whose program speaks on its socket, and nothing else: CAP_SYS_PTRACE is bit 19
+    allowed = 1 << 19 if unit == "agent" else 0
+    assert int(at["CapEff"], 16) == int(at["CapBnd"], 16) == allowed
+
+
+def test_a_start_waits_until_it_serves(seen):
+    assert seen["controller"]["ActiveState"] == seen["line"]["ActiveState"] == "active"
+    assert seen["controller"]["StatusText"].startswith("fleet plant: join port ")
+    assert seen["agent"]["StatusText"] == "gateway.line-1.gw1 is trusted"
+    assert seen["gateway"]["StatusText"] == "serves zone line-1 on gateway.line-1.gw1"
+    assert seen["line"]["StatusText"] == "line press-7, 1 cameras"
+
+
+def test_the_childs_cage_is_whole_inside_the_units(seen):
+    (told,) = [x for x in seen["gateway"]["journal"].splitlines() if "inference child:" in x]
+    for what in ("namespaces of nobody", "no network", "no files (Landlock", "system calls"):
+        assert what in told
+    assert "UNCONFINED" not in told
+
+
+def test_a_reload_reads_settings_and_a_wrong_file_changes_nothing(seen):
+    right, wrong = seen["reload"]["right"], seen["reload"]["wrong"]
+    assert right == {"ActiveState": "active", "StatusText": "settings were read again"}
+    assert wrong == {"ActiveState": "active", "NRestarts": "0"}
+    assert "those of before hold" in seen["reload"]["journal"]
+    assert seen["reload agent"] == seen["reload gateway"] == 0
+
+
+@pytest.mark.parametrize("unit", ["controller", "agent", "gateway"])
+def test_who_stands_still_is_started_again(seen, unit):
+    assert seen[f"watchdog {unit}"] == {"restarts": 1, "journal": True}
+
+
+def test_a_stop_lets_the_part_that_is_under_way_have_its_decision(seen):
+    stop = seen["stop"]
+    assert stop["before"]["open"] == 1 and stop["after"]["open"] == 0
+    assert stop["after"]["outcomes"]["UNINSPECTED"] == stop["after"]["parts"]
+    assert stop["result"] == {"Result": "success", "ActiveState": "inactive"}
+    assert stop["decided"] == stop["after"]["parts"]
+    assert stop["took_s"] < 29  # its deadline of 15 s, and less than what systemd gives it
