@@ -1,0 +1,45 @@
+"""What an enforcer of segments can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+from framegate_host.setting_records import Settings
+from framegate_host.setting_values import HOST_PORT, Setting
+
+STATE: Final = Path("/var/lib/framegate-segment")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentSettings(Settings):
+    """How an enforcer runs."""
+
+    PROGRAM: ClassVar[str] = "segment"
+
+    credentials: Annotated[
+        Path,
+        Setting(
+            "Folder that framegate-controller enforcer-certificate wrote.",
+            example=Path("/etc/framegate/switch-1"),
+        ),
+    ]
+    controller: Annotated[
+        str,
+        Setting(
+            "The controller's fleet port.", form=HOST_PORT, example="controller.example.net:8444"
+        ),
+    ]
+    server_name: Annotated[
+        str,
+        Setting(
+            "The controller's certificate name, controller.<fleet>.framegate.",
+            example="controller.plant.framegate",
+        ),
+    ]
+    state: Annotated[
+        Path,
+        Setting("Folder for the last policy, what was seen of the controller, reports and drops."),
+    ] = STATE
+    verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
