@@ -17,7 +17,7 @@ from framegate.segment.refusal import Verdict, Why
 from framegate_host.private_files import write_private
 from framegate_segment.enforcement.enforcer import Enforcer
 from framegate_segment.netlink.packet_log import LoggedPacket
-from framegate_segment.sightings import device_of, port_name
+from framegate_segment.sightings import device_of, lacking_zone, port_name
 
 MAX_DROPS: Final = 1_000
 """Kept, each some 300 bytes; the oldest go first."""
@@ -87,9 +87,8 @@ class DropBook:
 
     def _because(self, segment: Segment, key: FlowKey, packet: LoggedPacket) -> str:
         """Why, of what this enforcer knows."""
-        why, conduit = key.told.why, segment.conduits.get(key.told.where)
-        if why in {Why.TRUST_FROM, Why.TRUST_TO} and conduit is not None:
-            zone = conduit.source if why is Why.TRUST_FROM else conduit.destination
+        why = key.told.why
+        if zone := lacking_zone(segment, key.told):
             return self._lacking(segment, zone, packet)
         if why is Why.NO_CONDUIT:
             return f"no conduit from {key.source} to {key.destination}, {key.port}"

@@ -22,6 +22,7 @@ from framegate_segment.drops import DropBook
 from framegate_segment.enforcement.enforcer import Enforcer
 from framegate_segment.enforcement.kernel import Kernel
 from framegate_segment.feed import FeedFiles, FeedView, follow_feed
+from framegate_segment.netlink.namespace import Namespace
 from framegate_segment.netlink.packet_log import PacketLog
 from framegate_segment.settings import SegmentSettings
 from framegate_segment.sightings import Sightings
@@ -40,15 +41,15 @@ class Server:
     def __init__(self, settings: SegmentSettings, credentials: EnforcerCredentials) -> None:
         private_folder(settings.state)
         self._settings, self._own = settings, credentials
-        self.kernel = Kernel()
+        namespace = Namespace(settings.namespace)
+        self.kernel = Kernel(namespace)
         self.enforcer = Enforcer(self.kernel)
         self.view = FeedView(credentials, FeedFiles(settings.state), self.enforcer)
         self._store = ReportStore(settings.state / "reports")
         self.reporter = Reporter(self._store, SegmentReport, lambda: time.time_ns() // 1_000_000)
         self.sightings = Sightings(self.reporter, lambda: self.enforcer.segment)
         self.drops = DropBook(settings.state / DROPS, self.enforcer)
-        self._log = PacketLog(LOG_GROUP)
-        self._ended = asyncio.Event()
+        self._log = PacketLog(LOG_GROUP, namespace)
 
     async def run(self) -> None:
         """Until cancelled, or something cannot be mended. Rules and elements stay when this ends:

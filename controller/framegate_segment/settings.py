@@ -42,4 +42,11 @@ class SegmentSettings(Settings):
         Path,
         Setting("Folder for the last policy, what was seen of the controller, reports and drops."),
     ] = STATE
+    namespace: Annotated[
+        Path | None,
+        Setting(
+            "The network namespace whose packets are filtered, by its file; default: its own.",
+            example=Path("/run/netns/router"),
+        ),
+    ] = None
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False

@@ -11,6 +11,7 @@ from framegate.errors import Reason
 from framegate.findings.kinds import FindingKind
 from framegate.segment.flow import ANY, FlowKey
 from framegate.segment.policy import Address, Segment, SegmentZone
+from framegate.segment.refusal import Told, Why
 from framegate_host.reporting import Reporter
 from framegate_segment.enforcement.enforcer import Cut
 from framegate_segment.netlink.packet_log import LoggedPacket
@@ -83,17 +84,24 @@ def port_name(packet: LoggedPacket) -> str:
 
 
 def device_of(segment: Segment, packet: LoggedPacket) -> str:
-    """The device that a packet concerns: bound to the port it came in by, or to its source, or for
-    a conduit's answer to its destination; empty where that is nobody of the fleet.
+    """The device that a packet concerns: bound to the port it came in by; or the end of its conduit
+    that lacks trust; or whoever is bound to its source. Empty where that is nobody of the fleet.
     """
     at_port = next((b for b in segment.bindings if b.port and b.port == packet.into), None)
     if at_port is not None:
         return at_port.device
-    for address in (packet.source, packet.destination):
-        binding = segment.bound(address) if address is not None else None
-        if binding is not None and binding.device:
-            return binding.device
-    return ""
+    lacking = lacking_zone(segment, packet.told)
+    ends = (packet.source, packet.destination) if lacking else (packet.source,)
+    bound = [segment.bound(a) for a in ends if a is not None]
+    return next((b.device for b in bound if b is not None and lacking in {"", b.zone}), "")
+
+
+def lacking_zone(segment: Segment, told: Told) -> str:
+    """The zone of the conduit's end that is not trusted; empty where that is not the reason."""
+    conduit = segment.conduits.get(told.where)
+    if conduit is None or told.why not in {Why.TRUST_FROM, Why.TRUST_TO}:
+        return ""
+    return conduit.source if told.why is Why.TRUST_FROM else conduit.destination
 
 
 def _zone(segment: Segment, interface: str, address: Address | None) -> str:

@@ -12,12 +12,18 @@ from framegate.segment.trusted_sets import Element
 from framegate_segment.enforcement.ruleset import Ruleset
 from framegate_segment.netlink.channel import Channel
 from framegate_segment.netlink.conntrack import ConnectionTable, Tracked
+from framegate_segment.netlink.namespace import Namespace
 from framegate_segment.netlink.ruleset_events import RulesetEvents
 from framegate_segment.netlink.set_elements import Life, SetElements
 
 _STRICT: Final = Path("/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
 """With 1, a stream whose entry was ended is taken up again in its middle."""
 _BRIDGED: Final = Path("/proc/sys/net/bridge")
+
+
+def _switch_off(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.write_text("0")
 
 
 class PacketFilter(Protocol):
@@ -43,30 +49,32 @@ class PacketFilter(Protocol):
 
 
 class Kernel:
-    """The packet filter of this process's network namespace. Raises Unavailable or Refused."""
+    """The packet filter of a network namespace. Raises Unavailable or Refused."""
 
-    def __init__(self) -> None:
-        self._channel = Channel()
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        with namespace.entered():
+            self._channel = Channel()
+            self.events = RulesetEvents(frozenset({TABLE}), self._ours)
         self._sets = SetElements(self._channel, TABLE)
         self._connections = ConnectionTable(self._channel)
         self._ruleset = Ruleset()
-        self.events = RulesetEvents(frozenset({TABLE}), self._ours)
 
     def install(self, rules: str) -> None:
         """See `PacketFilter`; and what the kernel does with streams and bridges beside rules."""
-        self._ruleset.install(rules)
-        with contextlib.suppress(OSError):
-            _STRICT.write_text("0")
-        # frames of a bridge are for the bridge's own table, not for the one between zones
-        for name in ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables"):
-            with contextlib.suppress(OSError):
-                (_BRIDGED / name).write_text("0")
+        with self._namespace.entered():
+            self._ruleset.install(rules)
+            _switch_off(_STRICT)
+            # frames of a bridge are for its own table, not for the one between zones
+            _switch_off(_BRIDGED / "bridge-nf-call-iptables")
+            _switch_off(_BRIDGED / "bridge-nf-call-ip6tables")
 
     @property
     def strict(self) -> bool:
         """Whether a stream is never taken up in its middle."""
         try:
-            return _STRICT.read_text().strip() == "0"
+            with self._namespace.entered():
+                return _STRICT.read_text().strip() == "0"
         except OSError:
             return False
 

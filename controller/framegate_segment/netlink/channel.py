@@ -78,10 +78,13 @@ class Channel:
         """What came by itself; nothing where nothing is there. Raises OSError (ENOBUFS) where the
         kernel had to leave some out.
         """
+        self.socket.settimeout(0)
         try:
-            return tuple(messages(self.socket.recv(READ_BYTES, socket.MSG_DONTWAIT)))
+            return tuple(messages(self.socket.recv(READ_BYTES)))
         except BlockingIOError:
             return ()
+        finally:
+            self.socket.settimeout(TIMEOUT_S)
 
     def close(self) -> None:
         """Let go of it."""

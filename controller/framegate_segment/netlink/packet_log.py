@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -25,6 +26,7 @@ from framegate_segment.netlink.codec import (
     message,
     text_of,
 )
+from framegate_segment.netlink.namespace import Namespace
 
 _ULOG: Final = 4
 _PACKET: Final = _ULOG << 8
@@ -34,6 +36,8 @@ _COPY_PACKET: Final = 2
 _CFG_COMMAND, _CFG_MODE, _CFG_THRESHOLD = 1, 2, 5  # NFULA_CFG_CMD, …_MODE, …_QTHRESH
 _HEADER, _IN, _OUT, _PHYSICAL_IN, _HARDWARE, _PAYLOAD, _PREFIX = 1, 4, 5, 6, 8, 9, 10  # NFULA_…
 _COPIED: Final = 96
+MAX_PACKETS: Final = 1_000
+"""Of one read: who floods keeps nobody else waiting for longer."""
 _AT_ONCE: Final = struct.pack("!I", 1)
 """Packets that may wait to be told together: none."""
 _TCP, _UDP, _ICMP6 = 6, 17, 58
@@ -62,10 +66,12 @@ class LoggedPacket:
 class PacketLog:
     """Reads one log group."""
 
-    def __init__(self, group: int, interface_name: Callable[[int], str] | None = None) -> None:
+    def __init__(self, group: int, namespace: Namespace) -> None:
         """Raises Unavailable or Refused: another reader has the group."""
-        self.channel = Channel(lossy=True)
-        self._name = interface_name or _interface_name
+        self._namespace = namespace
+        with namespace.entered():
+            self.channel = Channel(lossy=True)
+        self._names: dict[int, str] = {}
         for kind, payload in (
             (_CFG_COMMAND, bytes([_BIND])),
             (_CFG_MODE, struct.pack("!IBB", _COPIED, _COPY_PACKET, 0)),
@@ -79,14 +85,19 @@ class PacketLog:
     def read(self) -> list[LoggedPacket]:
         """What was logged since; packets of others' rules in our group are left out."""
         packets: list[LoggedPacket] = []
-        for event in self.channel.events():
-            if event.kind != _PACKET:
-                continue
-            try:
-                packets.append(packet_of(event, self._name))
-            except FramegateError:
-                continue
+        self._names.clear()  # interfaces come and go, and their numbers are used again
+        while len(packets) < MAX_PACKETS and (events := self.channel.events()):
+            for event in events:
+                if event.kind == _PACKET:
+                    with suppress(FramegateError):
+                        packets.append(packet_of(event, self._interface))
         return packets
+
+    def _interface(self, index: int) -> str:
+        if index not in self._names:
+            with self._namespace.entered():
+                self._names[index] = _interface_name(index)
+        return self._names[index]
 
     def close(self) -> None:
         """Let go of the group."""

@@ -19,6 +19,14 @@ MAX_ELEMENTS: Final = 65_536
 _LOG_RATE: Final = "limit rate 1000/second burst 2000 packets"
 """Packets told of, each rule: who floods is counted, and told of as far as a reader comes along."""
 _FAMILIES: Final = ((4, "ip", "ipv4_addr"), (6, "ip6", "ipv6_addr"))
+_ROUTINE: Final = (
+    "nd-router-solicit",
+    "mld-listener-query",
+    "mld-listener-report",
+    "mld2-listener-report",
+    "mld-listener-done",
+)
+"""What every host sends unasked (RFC 4861, RFC 3810): not answered, and nothing to tell of."""
 _COPIED: Final = 96
 """Bytes of a logged packet: headers of IPv6 and TCP, with room for options."""
 
@@ -99,6 +107,8 @@ def _input(segment: Segment) -> Iterator[str]:
     yield f"iifname != {inside} accept"
     yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
     yield "ct state established ct direction reply accept"
+    yield f"icmpv6 type {braced(_ROUTINE)} drop"
+    yield "ip protocol igmp drop"
     yield from _by_mode(segment, Why.TO_ENFORCER, ("iifname",))
 
 

@@ -14,6 +14,7 @@ from framegate.segment.nft import TABLE, braced, log_of, quoted
 from framegate.segment.policy import Address, Binding, Mode, Segment, SegmentZone
 from framegate.segment.refusal import NO_CONDUIT, VERDICTS, Told, Why
 
+_END: Final = {Mode.ENFORCE: "drop", Mode.STAGE: "accept", Mode.OBSERVE: "accept"}
 _LOG_RATE: Final = "limit rate 100/second burst 200 packets"
 _EAPOL: Final = "0x888e"
 """IEEE 802.1X: how a port asks to be opened, so it passes before anything else."""
@@ -68,6 +69,8 @@ def _at_the_bridges(zones: Sequence[SegmentZone]) -> Iterator[str]:
 def _between_peers(zone: SegmentZone) -> Iterator[str]:
     if not zone.peers:
         both = f"iifname {quoted(zone.ports)} oifname {quoted(zone.ports)}"
+        # asked of all, meant for the router: every neighbour search is, and is nothing to tell of
+        yield f"{both} meta pkttype {{ broadcast, multicast }} {_END[zone.mode]}"
         yield from _refuse(zone, both, zone.interfaces[0], Why.PEERS)
 
 
