@@ -123,6 +123,9 @@ class Network:
     def _build(self) -> None:
         for host in (ROUTER, *self.wires):
             _ip("netns", "add", self.name(host))
+            with self.at(host):  # addresses of two ends of a wire are nobody else's
+                for which in ("all", "default"):
+                    (Path("/proc/sys/net/ipv6/conf") / which / "accept_dad").write_text("0")
         router = self.name(ROUTER)
         inside = ["link add " + BRIDGE + " address 02:00:00:00:01:01 type bridge"]
         for wire in self.wires.values():

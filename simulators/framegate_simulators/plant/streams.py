@@ -1,4 +1,4 @@
-"""Streams between hosts of a simulated network: what was sent when, and when the last of it came."""
+"""Streams between hosts of a simulated network: what was sent, and when the last of it came."""
 
 from __future__ import annotations
 
