@@ -4,6 +4,7 @@ what others changed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -18,14 +19,23 @@ from framegate_segment.netlink.packet_log import LoggedPacket
 
 MAX_PORTS: Final = 256
 """Destination ports that are told apart between zones: who scans has their ports counted as one."""
+PORTS_S: Final = 3_600.0
+"""For so long: a scan of one hour hides no port of the next."""
 
 
 class Sightings:
     """One enforcer's, on their way to its reporter. `segment` is what is enforced now."""
 
-    def __init__(self, reporter: Reporter, segment: Callable[[], Segment | None]) -> None:
-        self._reporter, self._segment = reporter, segment
+    def __init__(
+        self,
+        reporter: Reporter,
+        segment: Callable[[], Segment | None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reporter, self._segment, self._monotonic = reporter, segment, monotonic
         self._ports: set[str] = set()
+        self._ports_since_s = monotonic()
 
     def packet(self, packet: LoggedPacket) -> FlowKey | None:
         """A packet that a rule told of; what it counts as. None without a policy."""
@@ -55,6 +65,9 @@ class Sightings:
         self._reporter.saw(FindingKind.SEGMENT_REPAIRED, Reason.SEGMENT, said=said)
 
     def _told_apart(self, key: FlowKey) -> str:
+        if self._monotonic() - self._ports_since_s > PORTS_S:
+            self._ports.clear()
+            self._ports_since_s = self._monotonic()
         known = f"{key.source}>{key.destination} {key.port}"
         if known not in self._ports:
             if len(self._ports) >= MAX_PORTS:

@@ -219,7 +219,8 @@ class Enforcer:
             for device in devices
             for element in elements_of(segment, device)
         ]
-        self._kernel.put(lives)
+        if lives:
+            self._kernel.put(lives)
         self._renewed_at_s.update(dict.fromkeys(devices, now))
 
     def _left_ms(self, device: str, segment: Segment, now_s: float) -> int:

@@ -44,7 +44,8 @@ class Message:
     @property
     def error(self) -> int:
         """Of a message of kind ERROR: the positive errno, 0 where it acknowledges."""
-        return -struct.unpack_from("=i", self.body)[0]
+        code: int = struct.unpack_from("=i", self.body)[0]
+        return -code
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

@@ -142,7 +142,7 @@ def _ends(conduit: Conduit) -> tuple[str, ...]:
 
 
 def _words(conduit: Conduit) -> str:
-    trust = " and ".join(sorted(conduit.trust, key=list(End).index)) or "nobody"
+    trust = " and ".join(e for e in End if e in conduit.trust) or "nobody"
     return (
         f"{conduit.source} to {conduit.destination}, {conduit.transport}/{conduit.port}, "
         f"trusted: {trust}, {conduit.mode}"

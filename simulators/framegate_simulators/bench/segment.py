@@ -113,7 +113,7 @@ def cuts(here: Site, times: int) -> list[Measured]:
             to = here.gateway.address if number % 2 else here.gateway.address6
             with Sender(here.network, "cam1", (to, 7443)) as stream:
                 came = receiver.of(stream.name)
-                until(lambda came=came: came.count > 20)  # type: ignore[misc]
+                until(lambda came=came: came.count > 20)
                 heard = here.revoke()
                 (cut,) = here.finish()
                 time.sleep(0.1)

@@ -54,8 +54,8 @@ class Desk:
 
     def told(self):
         self.reporter.gather()
-        found_ = self.store.waiting(100, 0).findings
-        return {(f.kind, f.device, f.reason): f for f in found_}
+        waiting = self.store.waiting(1000, 0).findings
+        return {(f.kind, f.device, f.reason): f for f in waiting}
 
 
 @pytest.fixture
