@@ -19,9 +19,6 @@ from framegate_segment.enforcement.enforcer import Enforcer
 from framegate_segment.netlink.packet_log import LoggedPacket
 from framegate_segment.sightings import device_of, lacking_zone, port_name
 
-MAX_DROPS: Final = 1_000
-"""Kept, each some 300 bytes; the oldest go first."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedDrop:
@@ -41,10 +38,10 @@ class ExplainedDrop:
 
 
 class DropBook:
-    """The latest drops, written out in turn. Not for several threads."""
+    """The latest drops, at most so many, written out in turn. Not for several threads."""
 
-    def __init__(self, file: Path, enforcer: Enforcer) -> None:
-        self._file, self._enforcer = file, enforcer
+    def __init__(self, file: Path, enforcer: Enforcer, most: int) -> None:
+        self._file, self._enforcer, self._most = file, enforcer, most
         kept = read_drops(file)
         self._drops: OrderedDict[str, ExplainedDrop] = OrderedDict()
         self._number = max((d.number for d in kept), default=0)
@@ -73,7 +70,7 @@ class DropBook:
         kind = f"{key.text} {drop.source} {drop.destination}"
         self._drops[kind] = drop
         self._drops.move_to_end(kind)
-        while len(self._drops) > MAX_DROPS:
+        while len(self._drops) > self._most:
             self._drops.popitem(last=False)
         self._dirty = True
         return drop

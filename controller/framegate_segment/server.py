@@ -48,7 +48,7 @@ class Server:
         self._store = ReportStore(settings.state / "reports")
         self.reporter = Reporter(self._store, SegmentReport, lambda: time.time_ns() // 1_000_000)
         self.sightings = Sightings(self.reporter, lambda: self.enforcer.segment)
-        self.drops = DropBook(settings.state / DROPS, self.enforcer)
+        self.drops = DropBook(settings.state / DROPS, self.enforcer, settings.kept_drops)
         self._log = PacketLog(LOG_GROUP, namespace)
 
     async def run(self) -> None:

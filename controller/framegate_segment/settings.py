@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar, Final
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import HOST_PORT, Setting
 
+MAX_DROPS: Final = 10_000
+"""Each some 300 bytes, written as a whole every second."""
 STATE: Final = Path("/var/lib/framegate-segment")
 
 
@@ -49,4 +51,13 @@ class SegmentSettings(Settings):
             example=Path("/run/netns/router"),
         ),
     ] = None
+    kept_drops: Annotated[
+        int,
+        Setting(
+            "Refused packets that are kept here, the latest of each kind.",
+            unit="packets",
+            least=10,
+            most=MAX_DROPS,
+        ),
+    ] = 1_000
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False

@@ -233,7 +233,7 @@ def updates(here: Site, elements: int, times: int) -> list[Measured]:
 def explained(here: Site, times: int, folder: Path) -> list[Measured]:
     """From a refused packet to its explanation, and how many had conduit and reason."""
     here.log.read()
-    book, took, named = DropBook(folder / "drops.jsonl", here.enforcer), [], 0
+    book, took, named = DropBook(folder / "drops.jsonl", here.enforcer, 1_000), [], 0
     here.enforcer.update({CAM1: Standing("quarantined", 0)})
     for _ in range(times):
         begun = time.monotonic()

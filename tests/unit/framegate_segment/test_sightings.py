@@ -46,7 +46,7 @@ class Desk:
         self.store = ReportStore(folder / "reports")
         self.reporter = Reporter(self.store, SegmentReport, lambda: 1_000)
         self.sightings = Sightings(self.reporter, lambda: self.gate.enforcer.segment)
-        self.book = DropBook(self.file, self.gate.enforcer)
+        self.book = DropBook(self.file, self.gate.enforcer, 1_000)
 
     def see(self, seen):
         key = self.sightings.packet(seen)
@@ -154,7 +154,7 @@ def test_drops_are_kept_numbered_and_bounded(desk):
     desk.book.write()
     kept = read_drops(desk.file)
     assert len(kept) == 1000 and max(d.number for d in kept) == 1099
-    again = DropBook(desk.file, desk.gate.enforcer)
+    again = DropBook(desk.file, desk.gate.enforcer, 1_000)
     key = FlowKey(UNTRUSTED, "cameras", "gateways", "tcp/7443")
     assert again.add(packet(UNTRUSTED), key).number == 1100
 
