@@ -300,7 +300,7 @@ def _explain_drop(stub: Any, segments: Mapping[str, Segment], entry: int, output
         "to": key.destination,
         "port": key.port,
         "because": because,
-        "said": str(body.get("said", "")),
+        "said": str(body.get("members", {}).get("said", "")),
         "next": _mend(device if trust else ""),
     }
     if output == "json":

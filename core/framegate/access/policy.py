@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 import cedarpy
 from cryptography import x509
 
+from framegate.access.decision import Decision
 from framegate.access.schema import STEERING, missing_verbs, schema_actions
 from framegate.access.verbs import Role
 from framegate.errors import Failure, Malformed, Reason
@@ -125,17 +126,6 @@ class Request:
                 "a request: principal [type, id], action, resource [type, id]",
                 f"{type(error).__name__}: {error}",
             ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a policy says. `policies` are the ids that decided; `failure` is set exactly where it
-    denies.
-    """
-
-    allow: bool
-    policies: tuple[str, ...]
-    failure: Failure | None = None
 
 
 class PolicySet:
@@ -379,6 +369,15 @@ def verify_policy(data: bytes, root: x509.Certificate) -> PolicySet:
     ).applied_at_ms
     statement, _ = PolicyStatement.verify(data, (), root, from_ms(applied))
     return parse_policy(statement.texts, statement.version)
+
+
+def segments_of(envelope: bytes) -> Mapping[str, Segment]:
+    """The segments in a signed policy, to be shown beside another's. No signature is verified: what
+    is shown decides nothing. Raises Malformed.
+    """
+    payload = parse_envelope(envelope, PolicyStatement.TYPE).payload
+    text = PolicyStatement.parse_payload(payload).texts.get(SEGMENTS)
+    return parse_segments(text) if text is not None else {}
 
 
 def policy_digest(texts: Mapping[str, str]) -> bytes:

@@ -96,13 +96,16 @@ def seen_flows(entries: Iterable[Mapping[str, Any]], until_ms: int = 0) -> Itera
         if entry.get("event", entry.get("kind")) not in _KINDS:
             continue
         try:
+            told: Mapping[str, Any] = entry["members"]
+            enforcer, device = str(told["reporter"]), str(entry.get("device", ""))
             flow = SeenFlow(
-                key=FlowKey.parse(str(entry["reason"])),
-                device=_device(entry),
-                enforcer=str(entry.get("reporter", "")),
-                count=int(entry["count"]),
-                first_ms=int(entry["first_ms"]),
-                last_ms=int(entry["last_ms"]),
+                key=FlowKey.parse(str(told["reason"])),
+                # an event without a device of its own is about its reporter
+                device="" if device == enforcer else device,
+                enforcer=enforcer,
+                count=int(told["count"]),
+                first_ms=int(told["first_ms"]),
+                last_ms=int(told["last_ms"]),
             )
         except (FramegateError, KeyError, TypeError, ValueError):
             continue
@@ -162,12 +165,6 @@ def edge_as_dict(edge: MapEdge) -> dict[str, Any]:
         "first_ms": edge.first_ms,
         "last_ms": edge.last_ms,
     }
-
-
-def _device(entry: Mapping[str, Any]) -> str:
-    """An event without a device of its own is about its reporter."""
-    device = str(entry.get("device", ""))
-    return "" if device == entry.get("reporter") else device
 
 
 def _shape(edge: MapEdge) -> MapEdge:

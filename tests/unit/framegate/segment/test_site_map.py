@@ -1,15 +1,21 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Reason
 from framegate.findings.kinds import FindingKind
+from framegate.identity.certificates import Purpose
 from framegate.segment.drawing import as_dot, as_mermaid, as_svg
 from framegate.segment.flow import FlowKey
 from framegate.segment.refusal import Told, Verdict, Why
 from framegate.segment.ruling import DeviceStanding
 from framegate.segment.site_map import Edge, map_as_dict, new_edges, seen_flows, site_map
+from framegate.signed.report import SegmentReport
+from framegate_controller.store.ports import EntryQuery
 from support.refusals import refused
+from support.reports import ReportRecorder, finding
 from support.segments import CAM1, GW1, planned_segment
 
 FRAMES = FlowKey(Told(Verdict.ALLOW, "frames", Why.NONE), "cameras", "gateways", "tcp/7443")
@@ -19,16 +25,14 @@ ENFORCER = "enforcer.line-1.sw1"
 
 
 def entry(key, device=CAM1, count=1, at_ms=1_000, **more):
-    return {
-        "event": key.kind.value,
-        "device": device,
+    told = {
         "reporter": ENFORCER,
         "reason": key.text,
         "count": count,
         "first_ms": at_ms,
         "last_ms": at_ms,
-        **more,
     }
+    return {"event": key.kind.value, "device": device, "members": told | more}
 
 
 def drawn(*entries, until_ms=0):
@@ -99,10 +103,27 @@ def test_refusals_are_of_whom_they_concern_or_of_anybody():
 
 @pytest.mark.parametrize(
     "broken",
-    [{"reason": "words"}, {"count": "x"}, {"event": "login"}, {"first_ms": None}],
+    [{"reason": "words"}, {"count": "x"}, {"first_ms": None}, {"reporter": ""}],
 )
 def test_entries_that_are_no_flow_are_left_out(broken):
-    assert list(seen_flows([{**entry(FRAMES), **broken}])) == []
+    told = entry(FRAMES)
+    told["members"] |= broken
+    flows = list(seen_flows([told, {**entry(FRAMES), "event": "login"}, {"event": "segment-flow"}]))
+    assert [f.enforcer for f in flows] == ([""] if "reporter" in broken else [])
+
+
+def test_what_an_enforcer_reported_is_read_out_of_the_record(bench):
+    reports = ReportRecorder(bench)
+    signer = reports.key(ENFORCER, Purpose.ENFORCER, "gateway-ca")
+    seen = finding(FRAMES.kind, CAM1, count=7, reason=FRAMES.text)
+    own = finding(FORGOTTEN.kind, "", reason=FORGOTTEN.text)
+    report = reports.report(seen, own, kind=SegmentReport, reporter=ENFORCER)
+    reports.take(report, by=signer, host=ENFORCER)
+    with bench.store.reading() as tx:
+        rows = tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)
+            entries = [json.loads(row.entry) for row in rows]
+    flows = list(seen_flows(entries))
+    assert {(f.key, f.device, f.count) for f in flows} == {(FRAMES, CAM1, 7), (FORGOTTEN, "", 1)}
 
 
 def test_what_is_new_since_a_time():
