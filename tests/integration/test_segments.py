@@ -1,7 +1,5 @@
 """Segments on a real packet filter, in network namespaces: as root, with nft."""
 
-import socket
-import struct
 import threading
 import time
 from contextlib import ExitStack
@@ -11,10 +9,12 @@ import pytest
 from framegate.segment.refusal import Why
 from framegate_segment.drops import DropBook
 from framegate_segment.sightings import flow_of
-from framegate_simulators.bench.segment import CAM1, GW1, RESUMED_S, Site
+from framegate_simulators.bench.segment import RESUMED_S
 from framegate_simulators.plant.namespaces import BRIDGE, ROUTER, Network, unavailable
 from framegate_simulators.plant.processes import wait_for
 from framegate_simulators.plant.segment_plan import planned_segment
+from framegate_simulators.plant.segment_site import CAM1, GW1, Site
+from framegate_simulators.plant.spoofed_frames import AROUND, OWN, SPOOFS, send_frame
 from framegate_simulators.plant.streams import Receiver, Sender, reaches
 
 pytestmark = [
@@ -133,67 +133,21 @@ def test_n161_a_flush_is_put_right_and_told(network, here):
     assert [c.by for c in here.kernel.events.read()] == ["nft"]
 
 
-def frame(network, host, raw):
-    """A frame as it stands, onto a host's wire."""
-    with network.at(host), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
-        wire.bind(("eth0", 0))
-        wire.send(raw)
-
-
-def mac(text):
-    return bytes.fromhex(text.replace(":", ""))
-
-
-def ip(text):
-    return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
-
-
-def arp(sender_mac, sender_ip, ether=None):
-    head = mac("ff:ff:ff:ff:ff:ff") + mac(ether or sender_mac) + b"\x08\x06"
-    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2) + mac(sender_mac) + ip(sender_ip)
-    return head + body + bytes(6) + ip("10.10.1.1") + bytes(18)
-
-
-def icmp6(source_mac, source, kind, body):
-    payload = struct.pack("!BBH", kind, 0, 0) + body
-    head = struct.pack("!IHBB", 0x60000000, len(payload), 58, 255) + ip(source) + ip("ff02::1")
-    return mac("33:33:00:00:00:01") + mac(source_mac) + b"\x86\xdd" + head + payload
-
-
-OWN, OTHER = "02:00:00:00:01:0b", "02:00:00:00:01:0c"
-LINK = "fe80::ff:fe00:10b"
-SPOOFS = {
-    "arp for another's address": (arp(OWN, "10.10.1.12"), Why.ARP),
-    "arp for the router's": (arp(OWN, "10.10.1.1"), Why.ARP),
-    "arp with another's MAC": (arp(OTHER, "10.10.1.11", ether=OWN), Why.ARP),
-    "another's MAC": (arp(OTHER, "10.10.1.12"), Why.MAC),
-    "advertisement": (icmp6(OWN, LINK, 136, bytes(4) + ip("fd10:1::12")), Why.NEIGHBOUR),
-    "router advertisement": (icmp6(OWN, LINK, 134, bytes(12)), Why.ROUTER),
-    "redirect": (icmp6(OWN, LINK, 137, bytes(36)), Why.ROUTER),
-    "another's IPv6": (icmp6(OWN, "fd10:1::12", 128, bytes(4)), Why.ADDRESS),
-}
+def dropped(network, site, spoof):
+    site.log.read()
+    send_frame(network, "cam1", spoof.frame)
+    seen = []
+    eventually(lambda: seen.extend(told(site)) or ("p-cam1", spoof.why, "p-cam1") in seen)
 
 
 @pytest.mark.parametrize("name", list(SPOOFS))
 def test_n164_arp_and_neighbours_of_others_are_dropped_and_the_port_named(network, here, name):
-    raw, why = SPOOFS[name]
-    here.log.read()
-    frame(network, "cam1", raw)
-    seen = []
-    eventually(lambda: seen.extend(told(here)) or ("p-cam1", why, "p-cam1") in seen)
+    dropped(network, here, SPOOFS[name])
 
 
-@pytest.mark.parametrize(
-    "ethertype",
-    ["8100", "88a8", "8863", "88cc", "9000"],
-    ids=["vlan", "qinq", "pppoe", "lldp", "ctp"],
-)
-def test_n166_tags_and_other_protocols_do_not_get_around(network, here, ethertype):
-    here.log.read()
-    inner = bytes.fromhex("00010800") + b"\x45" + bytes(40)
-    frame(network, "cam1", mac("02:00:00:00:01:01") + mac(OWN) + bytes.fromhex(ethertype) + inner)
-    seen = []
-    eventually(lambda: seen.extend(told(here)) or ("p-cam1", Why.ETHERTYPE, "p-cam1") in seen)
+@pytest.mark.parametrize("name", list(AROUND))
+def test_n166_tags_and_other_protocols_do_not_get_around(network, here, name):
+    dropped(network, here, AROUND[name])
 
 
 def test_n160_a_clone_of_address_and_mac_gets_nothing_through(network, here):

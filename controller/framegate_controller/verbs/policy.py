@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from framegate.access.policy import PolicySet, Request, parse_policy, segments_of
+from framegate.access.policy import PolicySet, Request, parse_policy
+from framegate.access.policy_statement import segments_of
 from framegate.errors import Failure, FramegateError, Malformed, Reason, Refused
 from framegate.registry.zone import AppliedPolicy, KeptDecision
 from framegate.segment.draft import Effect, changes_between

@@ -14,21 +14,21 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.resources import files as resources
 from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import cedarpy
 from cryptography import x509
 
 from framegate.access.decision import Decision
+from framegate.access.policy_statement import PolicyStatement
 from framegate.access.schema import STEERING, missing_verbs, schema_actions
 from framegate.access.verbs import Role
 from framegate.errors import Failure, Malformed, Reason
-from framegate.identity.certificates import Purpose, from_ms
+from framegate.identity.certificates import from_ms
 from framegate.segment.parse import parse_segments
 from framegate.segment.policy import FILE as SEGMENTS
 from framegate.segment.policy import Segment
 from framegate.signed.dsse import parse_envelope
-from framegate.signed.statement import Statement
 from framegate.wire import sha256
 
 MAX_FILES: Final = 32
@@ -47,31 +47,6 @@ _MENDED_LAST: Final[dict[str, int]] = {Reason.FACTOR_NEEDED: 1, Reason.APPROVAL_
 approval only where that is all that is missing.
 """
 _POLICY: Final = re.compile(r"`(policy\d+)`")
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyStatement(Statement):
-    """An access policy as the controller signs it: `files` [{name, text}]; `version` only ever
-    rises.
-    """
-
-    version: int
-    files: tuple[dict[str, Any], ...]
-    applied_by: str
-    applied_at_ms: int
-
-    TYPE: ClassVar[str] = "application/vnd.framegate.access-policy+json"
-    PURPOSE: ClassVar[Purpose] = Purpose.POLICY
-
-    @property
-    def texts(self) -> dict[str, str]:
-        """File name to text. Raises Malformed."""
-        try:
-            return {str(f["name"]): str(f["text"]) for f in self.files}
-        except (KeyError, TypeError) as error:
-            raise Malformed.of(
-                Reason.POLICY_INVALID, "files with name and text", type(error).__name__
-            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,15 +344,6 @@ def verify_policy(data: bytes, root: x509.Certificate) -> PolicySet:
     ).applied_at_ms
     statement, _ = PolicyStatement.verify(data, (), root, from_ms(applied))
     return parse_policy(statement.texts, statement.version)
-
-
-def segments_of(envelope: bytes) -> Mapping[str, Segment]:
-    """The segments in a signed policy, to be shown beside another's. No signature is verified: what
-    is shown decides nothing. Raises Malformed.
-    """
-    payload = parse_envelope(envelope, PolicyStatement.TYPE).payload
-    text = PolicyStatement.parse_payload(payload).texts.get(SEGMENTS)
-    return parse_segments(text) if text is not None else {}
 
 
 def policy_digest(texts: Mapping[str, str]) -> bytes:

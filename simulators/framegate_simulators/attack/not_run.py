@@ -83,53 +83,5 @@ NOT_RUN: Final = (
         "its least room is 16 MiB: more parts than a line sees in a day",
         "test_n149_over_its_quota_the_oldest_go_first_and_the_file_grows_no_more",
     ),
-    NotRun(
-        "N160",
-        "a clone of address and MAC on another port",
-        "the campaign is on loopback, where no packet passes an enforcer",
-        "test_n160_a_clone_of_address_and_mac_gets_nothing_through",
-    ),
-    NotRun(
-        "N161",
-        "a foreign ruleset",
-        "the campaign is on loopback, where no packet passes an enforcer",
-        "test_n161_a_flush_is_put_right_and_told",
-    ),
-    NotRun(
-        "N162",
-        "an enforcer that is killed",
-        "the campaign is on loopback, where no packet passes an enforcer",
-        "test_n162_whoever_nobody_renews_ends_by_itself",
-    ),
-    NotRun(
-        "N163",
-        "streams that outlive a revocation",
-        "the campaign is on loopback, where no packet passes an enforcer",
-        "test_n163_no_stream_outlives_or_resumes_after_a_revocation",
-    ),
-    NotRun(
-        "N164",
-        "ARP and neighbour spoofing",
-        "the campaign is on loopback, where no packet passes an enforcer",
-        "test_n164_arp_and_neighbours_of_others_are_dropped_and_the_port_named",
-    ),
-    NotRun(
-        "N165",
-        "a claimed EAP identity",
-        "no RADIUS server is part of the campaign",
-        "test_n165_a_claimed_identity_admits_to_join_only",
-    ),
-    NotRun(
-        "N166",
-        "IPv6, VLAN tags and unknown ethertypes around the rules",
-        "the campaign is on loopback, where no packet passes an enforcer",
-        "test_n166_tags_and_other_protocols_do_not_get_around",
-    ),
-    NotRun(
-        "N167",
-        "a draft that opens more than it shows",
-        "it is a matter of what approvers read, not of an address",
-        "test_n167_whatever_a_draft_opens_is_said_first",
-    ),
 )
 """Everything else of the list is tried."""

@@ -17,24 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from framegate.segment.nft import LOG_GROUP
-from framegate.segment.policy import Segment
 from framegate.segment.refusal import Verdict
 from framegate.segment.trusted_sets import Element
 from framegate_segment.drops import DropBook
-from framegate_segment.enforcement.enforcer import Cut, Enforcer, Standing
-from framegate_segment.enforcement.kernel import Kernel
-from framegate_segment.netlink.namespace import Namespace
-from framegate_segment.netlink.packet_log import PacketLog
+from framegate_segment.enforcement.enforcer import Standing
 from framegate_segment.netlink.set_elements import Life
 from framegate_segment.sightings import flow_of
 from framegate_simulators.plant.namespaces import ROUTER, Network, unavailable
 from framegate_simulators.plant.segment_plan import planned_segment
+from framegate_simulators.plant.segment_site import CAM1, GW1, Site
 from framegate_simulators.plant.streams import Receiver, Sender, reaches
 
-CAM1: Final = "camera.line-1.cam1"
-GW1: Final = "gateway.line-1.gw1"
-FAR_S: Final = 3_600.0
 SETTLE_S: Final = 30.0
 """How long something that has to come may take on a machine under load."""
 RESUMED_S: Final = 5.0
@@ -54,41 +47,6 @@ class Measured:
     def good(self) -> bool:
         """Whether it is within its limit."""
         return self.value <= self.limit
-
-
-class Site:
-    """A network, and an enforcer of its router."""
-
-    def __init__(self, network: Network, segment: Segment) -> None:
-        self.network, self.segment = network, segment
-        namespace = Namespace(network.file(ROUTER))
-        self.kernel = Kernel(namespace)
-        self.log = PacketLog(LOG_GROUP, namespace)
-        self.enforcer = Enforcer(self.kernel)
-        self.enforcer.enforce(segment)
-        self.gateway = network.wires["gw"]
-
-    def trust(self, *devices: str) -> None:
-        """They are trusted now."""
-        ends = time.monotonic() + FAR_S
-        self.enforcer.update({d: Standing("trusted", ends) for d in devices})
-
-    def revoke(self, device: str = CAM1) -> float:
-        """It is quarantined; when that was heard."""
-        heard = time.monotonic()
-        self.enforcer.update({device: Standing("quarantined", 0)})
-        return heard
-
-    def finish(self) -> list[Cut]:
-        """Cuts, once they are done."""
-        while (due := self.enforcer.next_finish_s) is not None and due > 0:
-            time.sleep(due)
-        return self.enforcer.finish()
-
-    def close(self) -> None:
-        """Let go of the kernel."""
-        self.log.close()
-        self.kernel.close()
 
 
 @contextmanager

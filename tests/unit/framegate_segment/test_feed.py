@@ -4,7 +4,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.access.policy import PolicyStatement, default_files
+from framegate.access.policy import default_files
+from framegate.access.policy_statement import PolicyStatement
 from framegate.errors import FramegateError, Reason
 from framegate.identity.pem import private_pem
 from framegate.segment.policy import FILE

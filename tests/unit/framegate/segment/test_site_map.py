@@ -121,7 +121,7 @@ def test_what_an_enforcer_reported_is_read_out_of_the_record(bench):
     reports.take(report, by=signer, host=ENFORCER)
     with bench.store.reading() as tx:
         rows = tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=100)
-            entries = [json.loads(row.entry) for row in rows]
+        entries = [json.loads(row.entry) for row in rows]
     flows = list(seen_flows(entries))
     assert {(f.key, f.device, f.count) for f in flows} == {(FRAMES, CAM1, 7), (FORGOTTEN, "", 1)}
 
