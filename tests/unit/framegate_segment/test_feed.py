@@ -1,4 +1,6 @@
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -7,9 +9,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.access.policy import default_files
 from framegate.access.policy_statement import PolicyStatement
 from framegate.errors import FramegateError, Reason
+from framegate.identity.certificates import Purpose
 from framegate.identity.pem import private_pem
 from framegate.segment.policy import FILE
 from framegate_controller.ca.issue import issue_enforcer, issue_line
+from framegate_controller.ca.peer import verify_peer
+from framegate_controller.events.snapshot import Teller, for_enforcers, for_gateways
+from framegate_controller.fleet.callers import relying_peer
 from framegate_host.private_files import write_private
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_segment.credentials import load_credentials
@@ -182,3 +188,33 @@ def test_credentials_that_are_none(bench, tmp_path):
     assert refused(lambda: load_credentials(line)) == Reason.CERTIFICATE
     (tmp_path / "enforcer.key").chmod(0o644)
     assert refused(lambda: load_credentials(tmp_path)) == Reason.USAGE
+
+
+def test_an_enforcer_is_told_states_and_the_policy_and_nothing_of_people(bench):
+    bench.enrol()
+    with bench.store.writing() as tx:
+        whole = Teller(tx, bench.fleet).snapshot(ZONE)
+    told = for_enforcers(whole)
+    assert [d.device for d in told.devices] == [d.device for d in whole.devices] and told.devices
+    for device in told.devices:
+        assert not device.facts and not device.masks and not device.standing.evidence_sha256
+    assert told.access.policy == whole.access.policy and told.access.policy
+    assert not told.access.operators and not told.access.model_pin and told.parts is None
+    heartbeat = for_enforcers(replace(whole, access=None, devices=(), snapshot=False))
+    assert heartbeat.access is None and for_gateways(whole) is whole
+
+
+def test_whose_certificate_opens_the_feed(bench):
+    def peer(certificate, *purposes):
+        return verify_peer(certificate, "x", bench.keys, datetime.now(UTC), *purposes)
+
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    both = (Purpose.GATEWAY, Purpose.ENFORCER)
+    with bench.store.reading() as tx:
+        known = relying_peer(tx, peer(issue_enforcer(bench.keys, ZONE, "sw1", key), *both))
+        assert (known.name, known.zone, known.enforcer) == ("enforcer.line-1.sw1", ZONE, True)
+    line = issue_line(bench.keys, "press-7", key)
+    assert refused(lambda: peer(line, *both)) == Reason.WRONG_ROLE
+    own = issue_enforcer(bench.keys, ZONE, "sw1", key)
+    for other in set(Purpose) - {Purpose.ENFORCER}:
+        assert refused(lambda o=other: peer(own, o)) == Reason.WRONG_ROLE
