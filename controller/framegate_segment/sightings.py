@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from framegate.errors import Reason
 from framegate.findings.kinds import FindingKind
 from framegate.segment.flow import ANY, FlowKey
 from framegate.segment.policy import Address, Segment, SegmentZone
@@ -19,6 +18,8 @@ from framegate_segment.netlink.packet_log import LoggedPacket
 
 MAX_PORTS: Final = 256
 """Destination ports that are told apart between zones: who scans has their ports counted as one."""
+FOREIGN: Final = "foreign-change"
+"""Why a repair was due."""
 PORTS_S: Final = 3_600.0
 """For so long: a scan of one hour hides no port of the next."""
 
@@ -62,7 +63,7 @@ class Sightings:
         """Somebody else changed our tables, and they are as they were."""
         named = "".join(c if c.isalnum() or c in "._-" else "?" for c in by)[:16]
         said = f"changed by {named or 'somebody'}, put right {took_ms:.1f} ms after it was heard"
-        self._reporter.saw(FindingKind.SEGMENT_REPAIRED, Reason.SEGMENT, said=said)
+        self._reporter.saw(FindingKind.SEGMENT_REPAIRED, FOREIGN, said=said)
 
     def _told_apart(self, key: FlowKey) -> str:
         if self._monotonic() - self._ports_since_s > PORTS_S:
@@ -100,9 +101,9 @@ def device_of(segment: Segment, packet: LoggedPacket) -> str:
     """The device that a packet concerns: bound to the port it came in by; or the end of its conduit
     that lacks trust; or whoever is bound to its source. Empty where that is nobody of the fleet.
     """
-    at_port = next((b for b in segment.bindings if b.port and b.port == packet.into), None)
-    if at_port is not None:
-        return at_port.device
+    if any(packet.into in zone.ports for zone in segment.zones.values()):
+        # whoever is behind a port is known by the port, and never by what a packet says
+        return next((b.device for b in segment.bindings if b.port == packet.into), "")
     lacking = lacking_zone(segment, packet.told)
     ends = (packet.source, packet.destination) if lacking else (packet.source,)
     bound = [segment.bound(a) for a in ends if a is not None]

@@ -202,7 +202,9 @@ def _refused(mode: Mode, where: str, why: Why) -> _Chain:
     """Told of, and then dropped: a stream that stood gets a reset, a newcomer learns nothing."""
     told = Told(VERDICTS[mode], where, why)
     counted = "refused" if mode is Mode.ENFORCE else "would_refuse"
-    rules = [f"{_LOG_RATE} {log_of(told)}", f"counter name {counted}"]
+    # an answer to what was let through is no way of its own
+    asked = "ct direction original " if mode is not Mode.ENFORCE else ""
+    rules = [f"{asked}{_LOG_RATE} {log_of(told)}", f"counter name {counted}"]
     if mode is Mode.ENFORCE:
         if where != NO_CONDUIT:
             rules.append("meta l4proto tcp ct state established reject with tcp reset")

@@ -32,9 +32,9 @@ def test_a_segment_is_validated_without_a_controller(folder):
 
 def test_what_is_wrong_is_said_with_where(folder):
     (folder / FILE).write_text(segment_text().replace('mode = "enforce"', 'mode = "on"', 1))
-    assert "segment-policy-invalid" in told("validate", folder, code=2)
+    assert "segment-policy-invalid" in told("validate", folder, code=1)
     (folder / FILE).unlink()
-    assert FILE in told("validate", folder, code=2)
+    assert FILE in told("validate", folder, code=1)
 
 
 def test_cases_are_run_and_one_that_fails_is_exit_code_1(folder):
@@ -48,7 +48,7 @@ def test_cases_are_run_and_one_that_fails_is_exit_code_1(folder):
 
 
 def test_without_cases_an_example_is_shown(folder):
-    assert "expect" in told("test", folder, code=2)
+    assert "expect" in told("test", folder, code=1)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,12 @@ def test_spoofing_names_the_port_and_whose_it_is(desk):
     assert kind is FindingKind.SEGMENT_SPOOFED and device == CAM1 and " p-cam1 " in reason
 
 
+def test_a_clone_is_not_told_of_as_whom_it_clones(desk):
+    desk.see(packet(Told(Verdict.DROP, "p-intr", Why.MAC), into="p-intr"))
+    ((_, device, _),) = desk.told()
+    assert device == ""
+
+
 def test_a_strangers_words_are_in_no_key(desk):
     odd = packet(
         Told(Verdict.DROP, "p-intr", Why.ETHERTYPE),
