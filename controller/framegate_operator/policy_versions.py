@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,28 @@ def apply_folder(folder: Path, *, note: str, base: int, output: str, context: Pa
     files = read_folder(folder)
     tell_missing(parse_policy(files), f"framegate policy update {folder}")
     kept = folder / "VERSION"
+    known = base or (int(kept.read_text().strip() or 0) if kept.exists() else 0)
+    version = apply_files(files, note=note, base=known, output=output, context=context)
+    if kept.exists():
+        write_public(kept, f"{version}\n".encode())
+
+
+def apply_files(
+    files: Mapping[str, str], *, note: str, base: int, output: str, context: Path | None
+) -> int:
+    """Ask for `files` to be put in force in place of version `base` (0: the one in force); the
+    version that they became.
+    """
     with operator_stub(load_context(context)) as stub:
-        version = base or (
-            int(kept.read_text().strip() or 0)
-            if kept.exists()
-            else stub.ShowPolicy(pb.PolicyRequest()).version
-        )
+        version = base or stub.ShowPolicy(pb.PolicyRequest()).version
         reply = stub.ApplyPolicy(
             pb.ApplyPolicyRequest(files=policy_messages(files), base=version, note=note)
         )
-    if kept.exists():
-        write_public(kept, f"{reply.version}\n".encode())
     if output == "json":
         show_json(_version(reply))
     else:
         talk.print(f"access policy version {reply.version} ({reply.sha256.hex()[:16]}) is in force")
+    return int(reply.version)
 
 
 @read

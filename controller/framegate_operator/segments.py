@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from framegate.access.policy import parse_policy
-from framegate.errors import Malformed, Reason
+from framegate.errors import Malformed, Reason, Refused
 from framegate.segment.cases import (
     CaseResult,
     chosen_segment,
@@ -38,7 +38,7 @@ from framegate_operator.options import Context, Output, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_operator.policy_cases import read_cases
 from framegate_operator.policy_files import fetch_policy, read_folder
-from framegate_operator.policy_versions import apply_folder, history
+from framegate_operator.policy_versions import apply_files, apply_folder, history
 from framegate_operator.segment_flows import (
     fleet_standings,
     recorded_drop,
@@ -170,6 +170,31 @@ def apply(
         if output == "table":
             _show_changes(changes_between(in_force, _segments(folder)))
         apply_folder(folder, note=note, base=0, output=output, context=context)
+
+
+@app.command("revert")
+@write
+def revert(
+    version: Annotated[
+        int, typer.Argument(min=1, help="Of the policy: framegate segment history.")
+    ],
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """Put the segments of an earlier version back in force; the access policy beside them stays as
+    it is. Somebody else has to approve exactly this.
+    """
+    with errors():
+        operator = load_context(context)
+        now, earlier = fetch_policy(operator), fetch_policy(operator, version)
+        if FILE not in earlier.files:
+            wanted = f"segments in version {version}"
+            raise Refused.of(Reason.NOT_FOUND, wanted, "none", "framegate segment history")
+        if output == "table":
+            _show_changes(changes_between(now.segments, earlier.segments))
+        files = {**now.files, FILE: earlier.files[FILE]}
+        note = f"segments of version {version}"
+        apply_files(files, note=note, base=now.version, output=output, context=context)
 
 
 @app.command("render")

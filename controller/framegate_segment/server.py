@@ -18,6 +18,7 @@ from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
 from framegate_segment.credentials import EnforcerCredentials
 from framegate_segment.delivery import deliver_reports, sign_reports
+from framegate_segment.disconnect import Switch, disconnect, load_switch
 from framegate_segment.drops import DropBook
 from framegate_segment.enforcement.enforcer import Enforcer
 from framegate_segment.enforcement.kernel import Kernel
@@ -49,6 +50,8 @@ class Server:
         self.reporter = Reporter(self._store, SegmentReport, lambda: time.time_ns() // 1_000_000)
         self.sightings = Sightings(self.reporter, lambda: self.enforcer.segment)
         self.drops = DropBook(settings.state / DROPS, self.enforcer, settings.kept_drops)
+        self._switch = load_switch(settings.disconnect, settings.disconnect_secret_file)
+        self._asked: set[asyncio.Task[None]] = set()
         self._log = PacketLog(LOG_GROUP, namespace)
 
     async def run(self) -> None:
@@ -88,8 +91,29 @@ class Server:
             for cut in self.enforcer.finish():
                 self.sightings.cut(cut)
                 log.info("%s is cut (%s) in %.1f ms", cut.device, cut.why, cut.verified_ms)
+                self._ask_switch(cut.device)
             if self.view.heard:
                 self.enforcer.renew()
+
+    def _ask_switch(self, device: str) -> None:
+        """Have the switch end its session, beside everything else."""
+        segment = self.enforcer.segment
+        binding = segment.named(device) if segment is not None else None
+        if self._switch is not None and binding is not None and binding.mac:
+            task = asyncio.create_task(self._disconnect(self._switch, device, binding.mac))
+            self._asked.add(task)
+            task.add_done_callback(self._asked.discard)
+
+    async def _disconnect(self, switch: Switch, device: str, mac: str) -> None:
+        begun = time.monotonic()
+        try:
+            await disconnect(switch, mac)
+        except FramegateError as error:
+            log.error("%s: %s", device, error)
+            self.sightings.switch_kept(device, str(error.failures[0].actual))
+        else:
+            took = (time.monotonic() - begun) * 1000
+            log.info("the switch ended the session of %s in %.1f ms", device, took)
 
     def _changed(self) -> None:
         """Somebody else changed our tables: put them right, and say who it was."""

@@ -51,6 +51,18 @@ class SegmentSettings(Settings):
             example=Path("/run/netns/router"),
         ),
     ] = None
+    disconnect: Annotated[
+        str,
+        Setting(
+            "A switch that is asked to end the session of whoever is cut (RFC 5176).",
+            form=HOST_PORT,
+            example="switch.example.net:3799",
+        ),
+    ] = ""
+    disconnect_secret_file: Annotated[
+        Path | None,
+        Setting("File with the switch's secret.", example=Path("/etc/framegate/switch.secret")),
+    ] = None
     kept_drops: Annotated[
         int,
         Setting(

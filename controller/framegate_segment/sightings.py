@@ -18,6 +18,8 @@ from framegate_segment.netlink.packet_log import LoggedPacket
 
 MAX_PORTS: Final = 256
 """Destination ports that are told apart between zones: who scans has their ports counted as one."""
+SWITCH: Final = "switch"
+"""Where somebody may not be cut."""
 FOREIGN: Final = "foreign-change"
 """Why a repair was due."""
 PORTS_S: Final = 3_600.0
@@ -58,6 +60,11 @@ class Sightings:
         )
         kind = FindingKind.SEGMENT_NOT_CUT if cut.left else FindingKind.SEGMENT_CUT
         self._reporter.saw(kind, cut.why, cut.device, said)
+
+    def switch_kept(self, device: str, why: str) -> None:
+        """A switch did not say that it ended the session of who was cut."""
+        said = f"the switch did not acknowledge: {why}"
+        self._reporter.saw(FindingKind.SEGMENT_NOT_CUT, SWITCH, device, said)
 
     def repaired(self, by: str, took_ms: float) -> None:
         """Somebody else changed our tables, and they are as they were."""
