@@ -34,7 +34,7 @@ from framegate.segment.ruling import Ruling
 from framegate.segment.site_map import SeenFlow
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.options import Context, Output, write
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_operator.policy_cases import read_cases
 from framegate_operator.policy_files import fetch_policy, read_folder
@@ -123,6 +123,7 @@ def diff(
 
 
 @app.command("explain")
+@read
 def explain(
     source: Annotated[str, typer.Argument(help="Device, host, address or zone.")] = "",
     destination: Annotated[str, typer.Argument(help="The same.")] = "",

@@ -18,12 +18,13 @@ from framegate.segment.site_map import (
 )
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.options import Context
+from framegate_operator.options import Context, read
 from framegate_operator.output import ago, ago_ms, errors, moment_ms, show_table
 from framegate_operator.policy_files import fetch_policy
 from framegate_operator.segment_flows import fleet_standings, recorded_flows
 
 
+@read
 def map_(
     segment: Annotated[
         str, typer.Option("--segment", help="The fleet's zone; needed where there are several.")
