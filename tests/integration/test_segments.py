@@ -17,10 +17,7 @@ from framegate_simulators.plant.segment_site import CAM1, GW1, Site
 from framegate_simulators.plant.spoofed_frames import AROUND, OWN, SPOOFS, send_frame
 from framegate_simulators.plant.streams import Receiver, Sender, reaches
 
-pytestmark = [
-    pytest.mark.plants,
-    pytest.mark.skipif(bool(unavailable()), reason=unavailable() or "-"),
-]
+pytestmark = pytest.mark.plants
 NO_S = 0.4
 
 
@@ -30,6 +27,8 @@ def eventually(condition):
 
 @pytest.fixture(scope="module")
 def network():
+    if why := unavailable():
+        pytest.skip(why)
     with Network() as made:
         yield made
 
