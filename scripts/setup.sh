@@ -17,6 +17,10 @@ missing=""
 need() { missing="$missing $1"; }
 command -v swtpm >/dev/null || need swtpm
 { command -v mosquitto || test -x /usr/sbin/mosquitto; } >/dev/null || need mosquitto
+if [ "$LEVEL" = dev ]; then
+    { command -v ip || test -x /sbin/ip; } >/dev/null || need iproute2
+    { command -v nft || test -x /usr/sbin/nft; } >/dev/null || need nftables
+fi
 if [ "$LEVEL" = dev ]; then command -v softhsm2-util >/dev/null || need softhsm2; command -v openssl >/dev/null || need openssl; fi
 { /sbin/ldconfig -p 2>/dev/null || ldconfig -p; } | grep -q 'libseccomp\.so\.2' || need libseccomp2
 command -v gcc >/dev/null || need gcc

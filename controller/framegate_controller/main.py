@@ -7,8 +7,12 @@ import sys
 import typer
 
 from framegate_controller.commands.backups import backup, restore
-from framegate_controller.commands.certificates import line_certificate, server_certificate
 from framegate_controller.commands.controllers import add_controller
+from framegate_controller.commands.certificates import (
+    enforcer_certificate,
+    line_certificate,
+    server_certificate,
+)
 from framegate_controller.commands.found import init
 from framegate_controller.commands.profiles import profiles
 from framegate_controller.commands.recovery import break_glass, recover_operator
@@ -31,6 +35,7 @@ app.command()(backup)
 app.command()(restore)
 app.command("server-certificate")(server_certificate)
 app.command("line-certificate")(line_certificate)
+app.command("enforcer-certificate")(enforcer_certificate)
 app.add_typer(profiles, name="profile")
 app.add_typer(stores, name="store")
 app.command("add-controller")(add_controller)

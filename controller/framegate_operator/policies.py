@@ -18,11 +18,12 @@ from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json,
 from framegate_host.private_files import public_folder, write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
-from framegate_operator.options import Context, Output, read, write
+from framegate_operator.options import Context, Output, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_operator.policy_cases import EXAMPLE, read_cases, run_case
 from framegate_operator.policy_files import fetch_policy, policy_messages, read_folder, write_folder
 from framegate_operator.policy_status import status, tell_missing, update
+from framegate_operator.policy_versions import apply_folder, history
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command("status")(status)
 app.command("update")(update)
+app.command("history")(history)
 Folder = Annotated[Path, typer.Argument(help=f"A folder with {SCHEMA} and .cedar files.")]
 
 
@@ -326,49 +328,4 @@ def apply(
     exactly this.
     """
     with errors():
-        files = read_folder(folder)
-        tell_missing(parse_policy(files), f"framegate policy update {folder}")
-        kept = folder / "VERSION"
-        with operator_stub(load_context(context)) as stub:
-            version = base or (
-                int(kept.read_text().strip() or 0)
-                if kept.exists()
-                else stub.ShowPolicy(pb.PolicyRequest()).version
-            )
-            reply = stub.ApplyPolicy(
-                pb.ApplyPolicyRequest(files=policy_messages(files), base=version, note=note)
-            )
-        if kept.exists():
-            write_public(kept, f"{reply.version}\n".encode())
-        if output == "json":
-            show_json(_version(reply))
-        else:
-            talk.print(
-                f"access policy version {reply.version} ({reply.sha256.hex()[:16]}) is in force"
-            )
-
-
-@app.command("history")
-@read
-def history(output: Output = "table", context: Context = None) -> None:
-    """Versions that were in force."""
-    with errors():
-        with operator_stub(load_context(context)) as stub:
-            rows = stub.PolicyHistory(pb.ListRequest()).versions
-        if output == "json":
-            show_json([_version(r) for r in rows])
-            return
-        cells = [
-            (r.version, r.sha256.hex()[:16], r.applied_by, ago(r.applied_ms), r.note) for r in rows
-        ]
-        show_table(("version", "sha256", "by", "when", "note"), cells, empty="none")
-
-
-def _version(r: pb.PolicyReply) -> dict[str, Any]:
-    return {
-        "version": r.version,
-        "sha256": r.sha256.hex(),
-        "applied_by": r.applied_by,
-        "applied_ms": r.applied_ms,
-        "note": r.note,
-    }
+        apply_folder(folder, note=note, base=base, output=output, context=context)

@@ -1,4 +1,6 @@
-"""The files of an access policy: in a folder, and as the controller has them in force."""
+"""The files of an access policy, segments among them: in a folder, and as the controller has them
+in force.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from pathlib import Path
 
 from framegate.access.policy import SCHEMA, PolicySet, verify_policy
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.segment.policy import FILE as SEGMENTS
 from framegate_host.private_files import public_folder, write_public
 from framegate_operator.connection import operator_stub
 from framegate_operator.contexts import OperatorContext
@@ -20,7 +23,8 @@ def read_folder(folder: Path) -> dict[str, str]:
     """The policy's files in a folder. Raises Malformed."""
     files = {}
     try:
-        for path in sorted([folder / SCHEMA, *folder.glob("*.cedar")]):
+        segments = [folder / SEGMENTS] if (folder / SEGMENTS).exists() else []
+        for path in sorted([folder / SCHEMA, *folder.glob("*.cedar"), *segments]):
             if path.stat().st_size > MAX_READ:
                 raise Malformed.of(
                     Reason.TOO_LARGE,

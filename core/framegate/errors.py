@@ -122,6 +122,7 @@ class Reason(StrEnum):
     FACTOR_NEEDED = "factor-needed"
     POLICY_INVALID = "access-policy-invalid"
     PLAYBOOK = "playbook-invalid"
+    SEGMENT = "segment-policy-invalid"
     POLICY_DENIED = "denied-by-policy"
     ZONE_FROZEN = "zone-frozen"
     MAINTENANCE = "maintenance"

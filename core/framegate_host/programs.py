@@ -76,5 +76,6 @@ AGENT: Final = Program(
 GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway", _TRACES)
 MODELS: Final = Program("framegate-models", "framegate_models.main", "models")
 LINE: Final = Program("framegate-line", "framegate_line.main", "line")
+SEGMENT: Final = Program("framegate-segment", "framegate_segment.main", "")
 SIMULATORS: Final = Program("framegate-sim", "framegate_simulators.main", "simulators")
-PROGRAMS: Final = (OPERATOR, CONTROLLER, AGENT, GATEWAY, MODELS, LINE, SIMULATORS)
+PROGRAMS: Final = (OPERATOR, CONTROLLER, AGENT, GATEWAY, MODELS, LINE, SEGMENT, SIMULATORS)

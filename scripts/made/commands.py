@@ -20,6 +20,7 @@ PROGRAMS: Final = MappingProxyType(
         "framegate-gateway": "framegate_gateway.main",
         "framegate-models": "framegate_models.main",
         "framegate-line": "framegate_line.main",
+        "framegate-segment": "framegate_segment.main",
         "framegate-sim": "framegate_simulators.main",
     }
 )

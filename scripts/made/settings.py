@@ -14,6 +14,7 @@ from framegate_gateway.settings import GatewaySettings
 from framegate_host.setting_records import Declared, Place, Settings, declared
 from framegate_host.setting_values import MAX_TEXT, SECRET_TEXT, Shape, text_of, toml_of
 from framegate_line.settings import LineSettings
+from framegate_segment.settings import SegmentSettings
 from made.markdown import code, plain, table, wrapped
 
 RECORDS: Final[tuple[type[Settings], ...]] = (
@@ -21,14 +22,15 @@ RECORDS: Final[tuple[type[Settings], ...]] = (
     ControllerSettings,
     GatewaySettings,
     LineSettings,
+    SegmentSettings,
 )
 PAGE: Final = "docs/reference/configuration.md"
 SCHEMAS: Final = "docs/reference/schema"
 EXAMPLES: Final = "docs/reference/examples"
 HEAD: Final = """# Configuration
 
-Made from the records of settings in `framegate_agent`, `framegate_controller`, `framegate_gateway`
-and `framegate_line` by `make pages`; do not edit.
+Made from the records of settings in `framegate_agent`, `framegate_controller`,
+`framegate_gateway`, `framegate_line` and `framegate_segment` by `make pages`; do not edit.
 
 A setting is told in three ways. A flag comes before a variable of the environment, a variable
 before the file, the file before the default. A variable that is set to nothing is not set.

@@ -357,6 +357,10 @@ LOCAL = {
     "receipt verify",
     "replay",
     "result verify",
+    "segment diff",
+    "segment render",
+    "segment test",
+    "segment validate",
     "siem test",  # it is there to be done: one entry, which every sink gets
     "siem verify",
     "model sign",

@@ -16,6 +16,7 @@ import framegate_agent.main
 import framegate_controller.main
 import framegate_gateway.main
 import framegate_line.main
+import framegate_segment.main
 from framegate.errors import Refused
 from framegate_agent.settings import AgentSettings
 from framegate_controller.settings import ControllerSettings
@@ -24,6 +25,7 @@ from framegate_host.setting_records import declared
 from framegate_host.setting_values import Shape
 from framegate_host.settings import Given, resolve
 from framegate_line.settings import LineSettings
+from framegate_segment.settings import SegmentSettings
 from support.paths import ROOT
 
 PROGRAMS = {
@@ -31,6 +33,7 @@ PROGRAMS = {
     ControllerSettings: framegate_controller.main.app,
     GatewaySettings: framegate_gateway.main.app,
     LineSettings: framegate_line.main.app,
+    SegmentSettings: framegate_segment.main.app,
 }
 REFERENCE = ROOT / "docs/reference"
 EVERY = [(record, one) for record in PROGRAMS for one in declared(record).values()]

@@ -23,6 +23,7 @@ PROGRAMS = {
     "framegate-gateway": "framegate_gateway.main",
     "framegate-line": "framegate_line.main",
     "framegate-models": "framegate_models.main",
+    "framegate-segment": "framegate_segment.main",
     "framegate-sim": "framegate_simulators.main",
 }
 NOBODY = 65534

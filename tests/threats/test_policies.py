@@ -5,13 +5,8 @@ import time
 
 import pytest
 
-from framegate.access.policy import (
-    MAX_POLICY_BYTES,
-    SCHEMA,
-    PolicyStatement,
-    default_files,
-    parse_policy,
-)
+from framegate.access.policy import MAX_POLICY_BYTES, SCHEMA, default_files, parse_policy
+from framegate.access.policy_statement import PolicyStatement
 from framegate.errors import FramegateError, Reason, Refused
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.fleet.profiles import add_profile, load_profile

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.evidence.appraise import AttestationResult
 from framegate.identity.certificates import Purpose, request_key
+from framegate.identity.enforcer import enforcer_id
 from framegate.identity.gateway_process import process_keys
 from framegate.identity.names import DeviceId, Kind, spiffe_id, split_device_id
 from framegate.wire import GatewayPublics
@@ -107,6 +108,18 @@ def issue_line(
     """
     said = _leaf(Purpose.LINE, f"line.{name}", key, LIVES[Purpose.LINE], now or datetime.now(UTC))
     return _issued(keys, "broker-ca", Purpose.LINE, said)
+
+
+def issue_enforcer(
+    keys: FleetKeys, zone: str, name: str, key: Key, now: datetime | None = None
+) -> x509.Certificate:
+    """The certificate of an enforcer of a zone's segments.
+
+    It reads that zone's trust and signs what the enforcer reports, as `enforcer.<zone>.<name>`.
+    """
+    life, common_name = LIVES[Purpose.ENFORCER], enforcer_id(zone, name)
+    said = _leaf(Purpose.ENFORCER, common_name, key, life, now or datetime.now(UTC))
+    return _issued(keys, "gateway-ca", Purpose.ENFORCER, said)
 
 
 def issue_server(

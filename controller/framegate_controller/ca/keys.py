@@ -18,7 +18,7 @@ from framegate.machines.ca import GenerationState
 ISSUING: Final = MappingProxyType(
     {
         "device-ca": (Purpose.DEVICE,),
-        "gateway-ca": (Purpose.GATEWAY, Purpose.VERDICT),
+        "gateway-ca": (Purpose.GATEWAY, Purpose.VERDICT, Purpose.ENFORCER),
         "server-ca": (Purpose.SERVER,),
         "operator-ca": (Purpose.OPERATOR,),
         "broker-ca": (Purpose.BROKER, Purpose.LINE),

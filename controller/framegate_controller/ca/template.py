@@ -39,12 +39,13 @@ LIVES: Final = MappingProxyType(
         Purpose.OPERATOR: timedelta(hours=8),
         Purpose.SERVER: _DEPLOYED,
         Purpose.LINE: _DEPLOYED,
+        Purpose.ENFORCER: _DEPLOYED,
     }
 )
 """The longest life of what the issuing CAs sign.
 
 Machines renew with every attestation; an operator's is at most a shift, and a session may be
-shorter; servers' and lines' are carried by people.
+shorter; servers', lines' and enforcers' are carried by people.
 """
 _KEY_USAGES: Final = (
     "content_commitment",

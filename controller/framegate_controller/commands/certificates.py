@@ -1,4 +1,4 @@
-"""Certificates that only the controller's own host gives out: for servers and for lines."""
+"""Certificates that only the controller's own host gives out: for servers, lines and enforcers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.identity.names import parse_name
 from framegate.identity.pem import private_pem
-from framegate_controller.ca.issue import issue_line, issue_server
+from framegate_controller.ca.issue import issue_enforcer, issue_line, issue_server
 from framegate_controller.commands.options import errors, known_keys
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
@@ -72,4 +72,32 @@ def line_certificate(
         talk.print(
             f"{out}: line.key, line.pem (30 days), root.pem, authorities.pem; "
             f"next: framegate-line run --credentials {out}"
+        )
+
+
+@with_settings(ControllerSettings)
+def enforcer_certificate(
+    name: Annotated[str, typer.Argument(help="Name of the enforcer, for instance: switch-1")],
+    zone: Annotated[str, typer.Option(help="The fleet's zone whose segment it enforces.")],
+    out: Out,
+    state: Path,
+    store: str,
+    store_password_file: Path | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Issue the certificate of an enforcer of a zone's segments (framegate-segment)."""
+    with errors():
+        keys = known_keys(StoreAt(state, store, store_password_file), passphrase_file)
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = issue_enforcer(keys, zone, name, key.public_key())
+        private_folder(out)
+        write_private(out / "enforcer.key", private_pem(key))
+        chain = certificate.public_bytes(Encoding.PEM) + keys.issuing["gateway-ca"].pem
+        write_public(out / "enforcer.pem", chain)
+        write_public(out / "root.pem", keys.root.pem)
+        authorities = b"".join(c.public_bytes(Encoding.PEM) for c in keys.intermediates)
+        write_public(out / "authorities.pem", authorities)
+        talk.print(
+            f"{out}: enforcer.key, enforcer.pem (30 days), root.pem, authorities.pem; "
+            f"next: framegate-segment run --credentials {out}"
         )

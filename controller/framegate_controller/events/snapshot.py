@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import State
-from framegate.registry.device import Device
+from framegate.registry.device import Device, Standing
 from framegate_controller.context import Fleet
 from framegate_controller.events.messages import (
     AccessTrust,
@@ -54,6 +55,20 @@ def trust_of(tx: Transaction, device: Device) -> DeviceTrust:
         facts=json.dumps(facts_of(device, now_ms)),
         masks=masks.envelope if masks is not None else b"",
     )
+
+
+def for_gateways(update: TrustUpdate) -> TrustUpdate:
+    """What a gateway is told: all of it."""
+    return update
+
+
+def for_enforcers(update: TrustUpdate) -> TrustUpdate:
+    """What an enforcer of segments is told: states, lives and the policy."""
+    access = update.access
+    if access is not None:
+        access = replace(access, operators=(), quorum=0, model_pin=b"")
+    devices = tuple(replace(d, facts="", masks=b"", standing=Standing()) for d in update.devices)
+    return replace(update, devices=devices, access=access, parts=None)
 
 
 class Teller:

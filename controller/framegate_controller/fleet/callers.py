@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
@@ -9,6 +10,7 @@ from cryptography import x509
 
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose, request_key, spki_of
+from framegate.identity.enforcer import parse_enforcer
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import State
 from framegate.registry.device import Device
@@ -62,6 +64,27 @@ def gateway_host(tx: Transaction, peer: Peer) -> Device:
         hint = "it was replaced; its successor is attested with the host"
         raise Refused.of(Reason.NOT_TRUSTED, wanted, "another", hint)
     return host
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingPeer:
+    """Who relies on a zone's trust: a gateway, by its host's id, or an enforcer of segments."""
+
+    name: str
+    zone: str
+    enforcer: bool
+
+
+def relying_peer(tx: Transaction, peer: Peer) -> RelyingPeer:
+    """The gateway's host or the enforcer that calls, whose certificate's purpose says which.
+
+    That `peer` is one of this fleet, the caller MUST have established. An enforcer's certificate is
+    all that it has: it is no machine that is attested. Raises Refused (NOT_TRUSTED).
+    """
+    if peer.identity.purpose is Purpose.ENFORCER:
+        return RelyingPeer(peer.name, parse_enforcer(peer.name).zone, True)
+    host = gateway_host(tx, peer)
+    return RelyingPeer(host.id, host.zone, False)
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from framegate.access.policy import Decision, PolicySet, Request
+from framegate.access.decision import Decision
+from framegate.access.policy import PolicySet, Request
 from framegate.registry.zone import KeptDecision
 from framegate.wire import sha256
 

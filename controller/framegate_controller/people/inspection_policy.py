@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from framegate.access.policy import Decision, PolicySet
+from framegate.access.decision import Decision
+from framegate.access.policy import PolicySet
 from framegate.access.questions import inspect_request
 from framegate.identity.names import DeviceId
 from framegate_controller.ca.keys import FleetKeys

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from framegate.access.policy import (
-    PolicySet,
-    PolicyStatement,
-    default_files,
-    parse_policy,
-    verify_policy,
-)
+from framegate.access.policy import PolicySet, default_files, parse_policy, verify_policy
+from framegate.access.policy_statement import PolicyStatement
 from framegate.access.questions import verb_request
 from framegate.access.verbs import FLEET_WIDE, find_verb
 from framegate.errors import Reason, Refused

@@ -1,9 +1,10 @@
-"""Gateways' and lines' signed reports on their way into the record: verified, in order, each once,
-each finding an event.
+"""Gateways', lines' and enforcers' signed reports on their way into the record: verified, in order,
+each once, each finding an event.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -27,6 +28,7 @@ from framegate.signed.report import (
     Report,
     ReportContent,
     ReportEnd,
+    SegmentReport,
     content_of,
     continues,
 )
@@ -48,6 +50,9 @@ that has something new to tell all the time.
 """
 MAX_REPORTERS: Final = 10_000
 LINE_PREFIX: Final = "line."
+_KINDS: Final[Mapping[str, type[Report]]] = {
+    k.TYPE: k for k in (GatewayReport, LineReport, SegmentReport)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,14 @@ def record_report(
     tx: Transaction, keys: FleetKeys, host: str, zone: str, envelope: bytes
 ) -> LogProof:
     """Put a report into the record, each of its findings as an event, and prove it. `host`, a
-    gateway that stands, in `zone`, brings it.
+    gateway that stands or an enforcer, in `zone`, brings it.
 
-    1. the envelope is a report of at most `MAX_REPORT_BYTES`, signed by a verdict key or a line's
-       key of this fleet, closed while its certificate lived and not in the future;
-    2. reporter and signer are one; a gateway brings its own, and any gateway a line's;
-    3. its members hold (`content_of`), and a gateway speaks of itself and of machines of its zone
-       alone, a line of itself alone;
+    1. the envelope is a report of at most `MAX_REPORT_BYTES`, signed by a verdict key, a line's
+       or an enforcer's key of this fleet, closed while its certificate lived and not in the future;
+    2. reporter and signer are one; a gateway and an enforcer bring their own, and any gateway a
+       line's;
+    3. its members hold (`content_of`), and a gateway or an enforcer speaks of itself and of
+       machines of its zone alone, a line of itself alone;
     4. recorded before with the same bytes: the same entry, proved anew, and nothing else;
     5. it continues its store's chain (`continues`): what was cut, forked or made up shows.
 
@@ -155,7 +161,7 @@ class _Busy(Refused):
 def _verified(keys: FleetKeys, host: str, zone: str, envelope: bytes, now_ms: int) -> _Verified:
     if len(envelope) > 2 * MAX_REPORT_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, "a report", f"{len(envelope)} bytes")
-    kind = LineReport if envelope_type(envelope) == LineReport.TYPE else GatewayReport
+    kind = _KINDS.get(envelope_type(envelope), GatewayReport)
     payload = parse_envelope(envelope, kind.TYPE).payload
     report, name = _signed(kind, keys, envelope, now_ms)  # 1
     whose = f"{LINE_PREFIX}{report.reporter.removeprefix(LINE_PREFIX)}"

@@ -24,10 +24,16 @@ from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.messages import MachineEvent, Wake
 from framegate_controller.events.notices import DeviceChanged
-from framegate_controller.events.snapshot import Teller
+from framegate_controller.events.snapshot import Teller, for_enforcers, for_gateways
 from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.fleet.broker import broker_certificate
-from framegate_controller.fleet.callers import device_key, gateway_host, standing_device
+from framegate_controller.fleet.callers import (
+    RelyingPeer,
+    device_key,
+    gateway_host,
+    relying_peer,
+    standing_device,
+)
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.joinport.uploads import (
     UploadRoom,
@@ -147,9 +153,9 @@ class FleetService(rpc.FleetServicer):
         self, request: pb.RecordReportRequest, context: Context
     ) -> pb.RecordBatchReply:
         """See `record.reports.record_report`."""
-        host = await self._gateway(context)
+        peer = await self._relying(context)
         take = self._reports.take
-        proof = await asyncio.to_thread(take, host.id, host.zone, request.report)
+        proof = await asyncio.to_thread(take, peer.name, peer.zone, request.report)
         return pb.RecordBatchReply(
             entry=proof.entry, index=proof.index, path=proof.path, checkpoint=proof.checkpoint
         )
@@ -180,28 +186,31 @@ class FleetService(rpc.FleetServicer):
     async def TrustFeed(
         self, request: pb.TrustFeedRequest, context: Context
     ) -> AsyncIterator[pb.TrustUpdate]:
-        """Trust of the gateway's zone: a snapshot, every change, a heartbeat every second."""
-        host = await self._gateway(context)
-        standing = Recheck(lambda: self._gateway(context), HEARTBEAT_S)
+        """Trust of the caller's zone: a snapshot, every change, a heartbeat every second. An
+        enforcer is told states and the policy, and nothing of people, frames and parts.
+        """
+        peer = await self._relying(context)
+        told = for_enforcers if peer.enforcer else for_gateways
+        standing = Recheck(lambda: self._relying(context), HEARTBEAT_S)
         # subscribed before the snapshot is read, so that nothing falls between
-        with closing(standing), self._bus.feed(host.zone) as feed:
+        with closing(standing), self._bus.feed(peer.zone) as feed:
             snapshot, log = await self._read(
                 lambda tx: (
-                    Teller(tx, self._fleet).snapshot(host.zone),
+                    Teller(tx, self._fleet).snapshot(peer.zone),
                     _position(tx, request.seen),
                 )
             )
-            yield to_trust_update(feed.begin(snapshot), log)
+            yield to_trust_update(told(feed.begin(snapshot)), log)
             while feed.open:
                 update = await feed.next(FEED_HEARTBEAT_S)
                 if update is None:
                     yield to_trust_update(
-                        feed.heartbeat()
+                        told(feed.heartbeat())
                     )  # out of memory, before anybody is asked
                     standing.begin()
                 else:
                     await standing.ask()
-                    yield to_trust_update(update)
+                    yield to_trust_update(told(update))
 
     async def _verifying(self, work: Callable[..., R], *arguments: object) -> R:
         """What takes a core, in threads of its own: nothing else waits for a machine's evidence."""
@@ -213,6 +222,15 @@ class FleetService(rpc.FleetServicer):
 
     async def _gateway(self, context: Context) -> Device:
         return await asyncio.to_thread(self._host, context)
+
+    async def _relying(self, context: Context) -> RelyingPeer:
+        return await asyncio.to_thread(self._relying_peer, context)
+
+    def _relying_peer(self, context: Context) -> RelyingPeer:
+        """The calling gateway's host, or the calling enforcer. Raises Refused."""
+        peer = verify_peer(context, self._fleet.keys, Purpose.GATEWAY, Purpose.ENFORCER)
+        with self._store.reading() as tx:
+            return relying_peer(tx, peer)
 
     def _standing(self, context: Context) -> Device:
         """The calling machine. Raises Refused: another certificate or purpose, expired, retired."""

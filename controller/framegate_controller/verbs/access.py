@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 from framegate.access.approvals import Content
-from framegate.access.policy import Decision
+from framegate.access.decision import Decision
 from framegate.access.verbs import FLEET_WIDE, find_verb
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.names import parse_name, split_device_id

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from framegate.access.policy import PolicyStatement
+from framegate.access.policy_statement import PolicyStatement
 from framegate.errors import FramegateError
 from framegate.identity.names import Kind
 from framegate.ima.allowlist import allowlist_text

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from framegate.access.policy import PolicySet, Request, parse_policy
+from framegate.access.policy_statement import segments_of
 from framegate.errors import Failure, FramegateError, Malformed, Reason, Refused
 from framegate.registry.zone import AppliedPolicy, KeptDecision
+from framegate.segment.draft import Effect, changes_between
 from framegate_controller.context import Fleet
 from framegate_controller.events.notices import AccessChanged
 from framegate_controller.people.authority import Aim
@@ -84,8 +86,22 @@ class ApplyPolicy(Verb[AppliedPolicy]):
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
         short = self.sha256.hex()[:_SHORT]
-        change = f"access policy {short} in place of version {self.base}"
-        return Aim("policy.apply", target=short, summary=change)
+        change = f"access policy {short} in place of version {self.base}{self._opened(tx)}"
+        return Aim("policy.apply", target=short, summary=change[:MAX_SUMMARY])
+
+    def _opened(self, tx: Transaction) -> str:
+        """What its segments let through that those in force do not, in words (N167)."""
+        kept = tx.policies.current()
+        try:
+            before = segments_of(kept.envelope) if kept is not None else {}
+        except FramegateError:
+            return "; segments in force cannot be read"
+        changes = changes_between(before, parse_policy(self.files).segments)
+        opened = [c.what for c in changes if c.effect is Effect.OPENS]
+        if not changes:
+            return ""
+        told = f": {'; '.join(opened)}" if opened else ""
+        return f"; its segments open {len(opened)} of {len(changes)} changes{told}"
 
     def run(self, tx: Transaction, call: Call) -> Outcome[AppliedPolicy]:
         """See `Verb.run`. Raises Refused (CONFLICT, POLICY_INVALID)."""

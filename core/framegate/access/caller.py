@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from framegate.access.policy import Decision, PolicySet, Request
+from framegate.access.decision import Decision
+from framegate.access.policy import PolicySet, Request
 from framegate.access.questions import verb_request
 from framegate.access.verbs import FLEET_WIDE, Role, Scoped, Verb
 

@@ -11,20 +11,24 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files as resources
 from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import cedarpy
 from cryptography import x509
 
+from framegate.access.decision import Decision
+from framegate.access.policy_statement import PolicyStatement
 from framegate.access.schema import STEERING, missing_verbs, schema_actions
 from framegate.access.verbs import Role
 from framegate.errors import Failure, Malformed, Reason
-from framegate.identity.certificates import Purpose, from_ms
+from framegate.identity.certificates import from_ms
+from framegate.segment.parse import parse_segments
+from framegate.segment.policy import FILE as SEGMENTS
+from framegate.segment.policy import Segment
 from framegate.signed.dsse import parse_envelope
-from framegate.signed.statement import Statement
 from framegate.wire import sha256
 
 MAX_FILES: Final = 32
@@ -34,6 +38,7 @@ SCHEMA: Final = "schema.cedarschema"
 PLAYBOOK: Final = "Playbook"
 """The type of principal that is a playbook."""
 PLAYBOOK_ENTITY_NAME: Final = f"entity {PLAYBOOK}"
+_CEDAR: Final = ".cedar"
 _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}\.cedar")
 _MISSING: Final = re.compile(r"does not have the attribute `([^`]+)`|have an attribute `([^`]+)`")
 _OPTIONAL: Final = re.compile(r"\b(posture|trustworthiness)\s+has\s+(\w+)")
@@ -42,31 +47,6 @@ _MENDED_LAST: Final[dict[str, int]] = {Reason.FACTOR_NEEDED: 1, Reason.APPROVAL_
 approval only where that is all that is missing.
 """
 _POLICY: Final = re.compile(r"`(policy\d+)`")
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyStatement(Statement):
-    """An access policy as the controller signs it: `files` [{name, text}]; `version` only ever
-    rises.
-    """
-
-    version: int
-    files: tuple[dict[str, Any], ...]
-    applied_by: str
-    applied_at_ms: int
-
-    TYPE: ClassVar[str] = "application/vnd.framegate.access-policy+json"
-    PURPOSE: ClassVar[Purpose] = Purpose.POLICY
-
-    @property
-    def texts(self) -> dict[str, str]:
-        """File name to text. Raises Malformed."""
-        try:
-            return {str(f["name"]): str(f["text"]) for f in self.files}
-        except (KeyError, TypeError) as error:
-            raise Malformed.of(
-                Reason.POLICY_INVALID, "files with name and text", type(error).__name__
-            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +103,6 @@ class Request:
             ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a policy says. `policies` are the ids that decided; `failure` is set exactly where it
-    denies.
-    """
-
-    allow: bool
-    policies: tuple[str, ...]
-    failure: Failure | None = None
-
-
 class PolicySet:
     """A parsed set. Made by `parse_policy` only."""
 
@@ -175,6 +144,14 @@ class PolicySet:
     def missing(self) -> tuple[str, ...]:
         """Verbs of this version that its schema lacks; each is denied, and no other."""
         return missing_verbs(self.actions)
+
+    @cached_property
+    def segments(self) -> Mapping[str, Segment]:
+        """Segments that were signed with it, by zone of the fleet; none where nobody wrote any.
+        Raises Malformed (SEGMENT).
+        """
+        text = self.files.get(SEGMENTS)
+        return parse_segments(text) if text is not None else MappingProxyType({})
 
     def decide(self, request: Request) -> Decision:
         """What this set says to `request`. An error in any policy denies, whatever the others say:
@@ -296,15 +273,17 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
     4. the policies fit the schema;
     5. the schema knows what it takes to put another policy in force (`STEERING`). Another verb
        that it lacks, because it was written before there was one, is denied, and it alone
-       (`PolicySet.missing`).
+       (`PolicySet.missing`);
+    6. a segments file, where there is one beside them, is whole (`parse_segments`).
 
-    Raises Malformed (POLICY_INVALID), saying where.
+    Raises Malformed (POLICY_INVALID, SEGMENT), saying where.
     """
     if (
         SCHEMA not in texts
         or len(texts) < 2
         or len(texts) > MAX_FILES
-        or any(not _FILE.fullmatch(n) for n in texts if n != SCHEMA)
+        or not any(n.endswith(_CEDAR) for n in texts)
+        or any(not _FILE.fullmatch(n) for n in texts if n not in {SCHEMA, SEGMENTS})
     ):  # 1
         raise Malformed.of(
             Reason.POLICY_INVALID,
@@ -333,6 +312,7 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
             f"twice: {', '.join(twice)}" if twice else "one without",
             "the id is what decisions name",
         )
+    _ = policy.segments  # 6
     validation = cedarpy.validate_policies(_joined(texts), texts[SCHEMA])
     if not validation.validation_passed:  # 4
         raise Malformed.of(
@@ -388,4 +368,4 @@ def default_files() -> Mapping[str, str]:
 
 
 def _joined(texts: Mapping[str, str]) -> str:
-    return "\n".join(texts[n] for n in sorted(texts) if n != SCHEMA)
+    return "\n".join(texts[n] for n in sorted(texts) if n.endswith(_CEDAR))

@@ -1,4 +1,4 @@
-"""The closed list of what gateways and lines report, and one such thing seen."""
+"""The closed list of what gateways, lines and enforcers report, and one such thing seen."""
 
 from __future__ import annotations
 
@@ -32,8 +32,15 @@ class FindingKind(StrEnum):
     LINE_STOP = "line-stop-asked"
     LINE_OUTPUT = "line-output-refused"
     BROKER_TROUBLE = "broker-trouble"
+    SEGMENT_NOT_CUT = "segment-not-cut"
+    SEGMENT_SPOOFED = "segment-spoofed"
+    SEGMENT_REPAIRED = "segment-repaired"
+    SEGMENT_CUT = "segment-cut"
     FRAME_QUALITY = "frame-quality"
     STORE_FILLING = "store-filling"
+    SEGMENT_REFUSED = "segment-refused"
+    SEGMENT_WOULD_REFUSE = "segment-would-refuse"
+    SEGMENT_FLOW = "segment-flow"
     FOLDED = "findings-folded"
 
 

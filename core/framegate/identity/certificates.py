@@ -68,6 +68,7 @@ class Purpose(Enum):
     APPROVAL = x509.ObjectIdentifier(f"{OID_ARC}.15")
     MODEL = x509.ObjectIdentifier(f"{OID_ARC}.16")
     PART = x509.ObjectIdentifier(f"{OID_ARC}.17")
+    ENFORCER = x509.ObjectIdentifier(f"{OID_ARC}.18")
 
 
 TLS_USAGE: Final = {
@@ -76,6 +77,7 @@ TLS_USAGE: Final = {
     Purpose.SERVER: (ExtendedKeyUsageOID.SERVER_AUTH,),
     Purpose.OPERATOR: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     Purpose.LINE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    Purpose.ENFORCER: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     Purpose.BROKER: (ExtendedKeyUsageOID.CLIENT_AUTH,),
 }
 """TLS usages that stand beside the purpose; a device's certificate is for TLS clients, no more."""

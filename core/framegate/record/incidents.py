@@ -27,6 +27,9 @@ OPENS: Final = MappingProxyType(
         "frame-covered": Severity.HIGH,
         "child-died": Severity.HIGH,
         "line-stop-asked": Severity.HIGH,
+        "segment-not-cut": Severity.CRITICAL,
+        "segment-spoofed": Severity.HIGH,
+        "segment-repaired": Severity.HIGH,
         "incident-wanted": Severity.HIGH,
         "report-refused": Severity.HIGH,
         "report-withheld": Severity.HIGH,
@@ -47,6 +50,7 @@ LINKS: Final = frozenset(
         "broker-trouble",
         "frame-quality",
         "findings-folded",
+        "segment-refused",
     }
 )
 """What belongs to an incident that is open, and opens none."""
@@ -63,6 +67,7 @@ STEPS: Final = frozenset(
         "maintenance-began",
         "attest-now",
         "report-resumed",
+        "segment-cut",
     }
 )
 """What is done, or comes back, while one is open."""

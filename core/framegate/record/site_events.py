@@ -1,4 +1,4 @@
-"""Events that gateways and lines report, and events about their reporting."""
+"""Events that gateways, lines and enforcers report, and events about their reporting."""
 
 from __future__ import annotations
 
@@ -28,15 +28,21 @@ SITE_SEVERITIES: Final = MappingProxyType(
         FindingKind.FOLDED: Severity.MEDIUM,
         FindingKind.STORE_FILLING: Severity.MEDIUM,
         FindingKind.FRAME_QUALITY: Severity.LOW,
+        FindingKind.SEGMENT_NOT_CUT: Severity.CRITICAL,
+        FindingKind.SEGMENT_SPOOFED: Severity.HIGH,
+        FindingKind.SEGMENT_REPAIRED: Severity.HIGH,
+        FindingKind.SEGMENT_REFUSED: Severity.LOW,
+        FindingKind.SEGMENT_WOULD_REFUSE: Severity.LOW,
     }
 )
 
 
 @event(*(k.value for k in FindingKind), severity=Severity.INFORMATIONAL, seen_by=Audience.ZONE)
 class SiteFinding(Event):
-    """Something that a gateway or a line saw and reported; the event is named after its kind.
+    """Something that a gateway, a line or an enforcer saw and reported; the event is named after
+    its kind.
 
-    `device` is the camera, or the reporter where it is about itself. Times are by the reporter's
+    `device` is the machine, or the reporter where it is about itself. Times are by the reporter's
     clock; `report` is the number of the report that told it, in the store `store`.
     """
 

@@ -1,5 +1,6 @@
-"""What a gateway or a line reports: findings, and which cameras' frames were accepted until when.
-Signed, numbered and chained as batches of receipts are, so that one left out shows.
+"""What a gateway, a line or an enforcer reports: findings, and which cameras' frames a gateway
+accepted until when. Signed, numbered and chained as batches of receipts are, so that one left out
+shows.
 """
 
 from __future__ import annotations
@@ -78,6 +79,14 @@ class GatewayReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentReport(Report):
+    """An enforcer's, by the key of its certificate."""
+
+    TYPE: ClassVar[str] = "application/vnd.framegate.segment-report+json"
+    PURPOSE: ClassVar[Purpose] = Purpose.ENFORCER
+
+
+@dataclass(frozen=True, slots=True)
 class LineReport(Report):
     """A line adapter's."""
 
@@ -132,7 +141,7 @@ def content_of(report: Report) -> ReportContent:
     """What `report`, whose signature the caller MUST have verified, says.
 
     1. no more than `MAX_FINDINGS` and `MAX_ACCEPTED`, each with its members and in range;
-    2. a line accepts no frames; 3. nothing of it lies past the report's end.
+    2. but a gateway nobody accepts frames; 3. nothing of it lies past the report's end.
 
     Raises Malformed (REPORT).
     """
@@ -142,8 +151,9 @@ def content_of(report: Report) -> ReportContent:
         raise Malformed.of(Reason.REPORT, wanted, seen)
     findings = tuple(map(Finding.parse, report.findings))
     accepted = tuple(map(Accepted.parse, report.accepted))
-    if accepted and isinstance(report, LineReport):  # 2
-        raise Malformed.of(Reason.REPORT, "a line that accepts no frames", len(accepted))
+    if accepted and not isinstance(report, GatewayReport):  # 2
+        wanted = "frames that a gateway accepted, and nobody else"
+        raise Malformed.of(Reason.REPORT, wanted, len(accepted))
     latest = report.closed_at_ms + CLOCK_SLACK_MS
     times = [*(f.last_ms for f in findings), *(a.last_ms for a in accepted)]
     if max(times, default=0) > latest:  # 3

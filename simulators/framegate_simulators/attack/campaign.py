@@ -27,6 +27,7 @@ from framegate_simulators.attack import (
     people,
     playbooks,
     reports,
+    segments,
     service,
     sinks,
     stores,
@@ -45,7 +46,7 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 156), 186)),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 156), *range(160, 168), 186)),
 )
 """Every line of the threat list."""
 LAST: Final = ("N148",)
@@ -68,6 +69,7 @@ MODULES: Final = (
     crowds,
     playbooks,
     reports,
+    segments,
     watched,
     copies,
     sinks,

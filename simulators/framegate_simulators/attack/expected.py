@@ -119,6 +119,14 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N151": ("0 of them in a label",),
         "N154": ("behaviour-noticed",),
         "N152": ("held 1 of 3", "in 1 request", "echoed 0", "playbook-invalid"),
+        "N160": ("cam1 got through", "clone stayed out", "p-intr mac"),
+        "N161": ("heard of nft", "cam2 stayed out"),
+        "N162": ("wrong-role",),
+        "N163": ("0 of 4 went on", "0 left"),
+        "N164": ("9 of 9 dropped",),
+        "N165": ("VLAN 999",),
+        "N166": ("5 of 5 dropped",),
+        "N167": ("opens conduit frames: cameras needs no trust any more",),
         "N186": ("known-answer",),
     }
 )

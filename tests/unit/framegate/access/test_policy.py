@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.access.policy import SCHEMA, PolicyStatement, Request, parse_policy
+from framegate.access.policy import SCHEMA, Request, parse_policy
+from framegate.access.policy_statement import PolicyStatement
 from framegate.access.questions import address_text, inspect_request, verb_request
 from framegate.access.verbs import find_verb
 from framegate.errors import Malformed, Reason

@@ -45,8 +45,15 @@ def test_names_that_events_have_for_good():
         "line-stop-asked",
         "line-output-refused",
         "broker-trouble",
+        "segment-not-cut",
+        "segment-spoofed",
+        "segment-repaired",
+        "segment-cut",
         "frame-quality",
         "store-filling",
+        "segment-refused",
+        "segment-would-refuse",
+        "segment-flow",
         "findings-folded",
     ]
     assert list(URGENCY) == list(FindingKind)

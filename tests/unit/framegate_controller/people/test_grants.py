@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from framegate.access.policy import Decision
+from framegate.access.decision import Decision
 from framegate.errors import Failure, Reason
 from framegate.identity.certificates import from_ms
 from framegate.identity.names import Kind

@@ -5,7 +5,7 @@ key.
 import time
 from dataclasses import replace
 
-from framegate.access.policy import PolicyStatement
+from framegate.access.policy_statement import PolicyStatement
 from framegate.access.verbs import Scoped
 from framegate.errors import Reason
 from framegate.identity.certificates import from_ms

@@ -1,0 +1,69 @@
+"""What the record and the fleet say about a segment: who stands how, why, and what was seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from framegate.errors import Reason, Refused
+from framegate.segment.flow import FLOW_KINDS
+from framegate.segment.policy import Segment
+from framegate.segment.ruling import TRUSTED, DeviceStanding
+from framegate.segment.site_map import SeenFlow, seen_flows
+from framegate_operator.output import ago
+from framegate_proto.v1 import framegate_pb2 as pb
+
+MAX_ENTRIES: Final = 100_000
+"""Entries of one kind that are read: what enforcers of a zone report in some weeks."""
+
+
+def fleet_standings(stub: Any, segment: Segment) -> dict[str, DeviceStanding]:
+    """Of every device that `segment` binds: its state, and since when."""
+    rows = {d.device: d for d in stub.List(pb.ListRequest()).devices}
+    return {b.device: _standing(rows[b.device]) for b in segment.bindings if b.device in rows}
+
+
+def why_untrusted(stub: Any, device: str) -> str:
+    """Why a device is not trusted, by its last failed check; empty where nothing is known."""
+    detail = stub.Show(pb.DeviceRequest(device=device))
+    summary = detail.summary
+    if summary.state == TRUSTED and not summary.result_remaining_ms:
+        return f"its result ran out, {ago(summary.last_result_ms)} it had the last one"
+    failed = "; ".join(f"{f.reason}: {f.expected}, got {f.actual}" for f in detail.failures)
+    since = f"{summary.state} for {ago(summary.since_ms).removesuffix(' ago')}"
+    return f"{since}; {failed}" if failed else since
+
+
+def recorded_flows(stub: Any, since_ms: int, until_ms: int = 0) -> list[SeenFlow]:
+    """Flows that enforcers reported since a time, until one (0: now)."""
+    flows: list[SeenFlow] = []
+    for kind in sorted(FLOW_KINDS):
+        request = pb.ReadLogRequest(event=kind.value, limit=MAX_ENTRIES, since_ms=since_ms)
+        entries = (json.loads(row.entry) for row in stub.ReadLog(request, stream=True))
+        flows += seen_flows(entries, until_ms)
+    return flows
+
+
+def recorded_drop(stub: Any, entry: int) -> tuple[SeenFlow, Mapping[str, Any]]:
+    """(the flow, the entry) of a refusal in the record. Raises Refused (NOT_FOUND)."""
+    for body in _entries(stub, entry):
+        for flow in seen_flows([body]):
+            return flow, body
+    wanted = "an entry in which an enforcer tells of a flow"
+    hint = "framegate audit list --event segment-refused"
+    raise Refused.of(Reason.NOT_FOUND, wanted, entry, hint)
+
+
+def _entries(stub: Any, entry: int) -> Iterator[Mapping[str, Any]]:
+    request = pb.ReadLogRequest(first=entry, limit=1)
+    for row in stub.ReadLog(request, stream=True):
+        if row.index == entry:
+            yield json.loads(row.entry)
+
+
+def _standing(row: Any) -> DeviceStanding:
+    if row.state == TRUSTED and not row.result_remaining_ms:
+        return DeviceStanding(state="stale", why="its result ran out")
+    why = "" if row.state == TRUSTED else f"{row.state} since {ago(row.since_ms)}"
+    return DeviceStanding(state=row.state, why=why)

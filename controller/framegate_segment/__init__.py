@@ -1,0 +1,3 @@
+"""framegate-segment: enforces a zone's segments where packets pass, by who is trusted now. It holds
+CAP_NET_ADMIN and its own certificate, and nothing else of the fleet.
+"""

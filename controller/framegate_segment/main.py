@@ -1,0 +1,81 @@
+"""framegate-segment: enforce a zone's segments, and look at what was refused here."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from framegate.errors import Reason
+from framegate_host import console
+from framegate_host.console import OutputFormat, service_exit_code
+from framegate_host.logs import start_logging
+from framegate_host.program import run_program
+from framegate_host.setting_commands import config_commands
+from framegate_host.setting_flags import with_settings
+from framegate_host.signals import run_service, until_stopped
+from framegate_segment.credentials import EnforcerCredentials, load_credentials
+from framegate_segment.drops import read_drops
+from framegate_segment.server import DROPS, Server
+from framegate_segment.settings import SegmentSettings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Segments that follow the proof: who is not trusted now does not get through.",
+)
+app.add_typer(config_commands(SegmentSettings), name="config")
+
+
+def _errors() -> AbstractContextManager[None]:
+    return console.errors(service_exit_code(Reason.USAGE))
+
+
+@app.command()
+@with_settings(SegmentSettings)
+def run(settings: SegmentSettings) -> None:
+    """Enforce this zone's segment, until stopped; rules stay when it ends."""
+    start_logging(verbose=settings.verbose)
+    with _errors():
+        run_service(_serve(settings, load_credentials(settings.credentials)))
+
+
+async def _serve(settings: SegmentSettings, credentials: EnforcerCredentials) -> None:
+    server = Server(settings, credentials)
+    await until_stopped(server.run())
+
+
+@app.command()
+@with_settings(SegmentSettings)
+def drops(
+    state: Path,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    output: OutputFormat = "table",
+) -> None:
+    """The latest packets that were refused here, or would have been, and why."""
+    with _errors():
+        rows = sorted(read_drops(state / DROPS), key=lambda d: -d.number)[:limit]
+        if output == "json":
+            print(json.dumps([asdict(d) for d in rows]))
+            return
+        table = Table("", "age", "", "conduit", "from", "to", "because", box=None)
+        for d in rows:
+            age = f"{max(0, int(time.time() - d.at_ms / 1000))} s"
+            where = f"{d.destination} {d.port}"
+            cells = (str(d.number), age, d.verdict, d.conduit, d.source, where, d.because)
+            table.add_row(*map(escape, cells))
+        Console(highlight=False).print(table)
+
+
+def run_app() -> None:
+    """Entry point."""
+    sys.exit(run_program(app, "framegate-segment"))

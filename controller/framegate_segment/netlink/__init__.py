@@ -1,0 +1,1 @@
+"""Words with the kernel's packet filter: bytes out, values in. Nothing here knows policies."""

@@ -1,0 +1,139 @@
+"""Port bindings as nftables rules on a bridge (table `bridge framegate`): who sits behind a port
+speaks as itself, and as nobody else.
+
+Stateless: a bridge has no connection tracking here, and sees each frame before any rule above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from framegate.segment.nft import TABLE, braced, log_of, quoted
+from framegate.segment.policy import Address, Binding, Mode, Segment, SegmentZone
+from framegate.segment.refusal import NO_CONDUIT, VERDICTS, Told, Why
+
+_END: Final = {Mode.ENFORCE: "drop", Mode.STAGE: "accept", Mode.OBSERVE: "accept"}
+_LOG_RATE: Final = "limit rate 100/second burst 200 packets"
+_EAPOL: Final = "0x888e"
+"""IEEE 802.1X: how a port asks to be opened, so it passes before anything else."""
+_NOBODY: Final = IPv4Address(0)
+"""Who has no address yet."""
+_RAW: Final = -300
+"""Before everything that looks at a frame."""
+
+
+def bridge_rules_of(segment: Segment) -> str:
+    """The table as `nft -f` takes it; empty where no zone has ports."""
+    zones = [z for z in segment.zones.values() if z.ports]
+    if not zones:
+        return ""
+    ports = [p for z in zones for p in z.ports]
+    lines = [
+        f"add table bridge {TABLE}",
+        f"add chain bridge {TABLE} prerouting "
+        f"{{ type filter hook prerouting priority {_RAW}; policy accept; }}",
+        f"add chain bridge {TABLE} forward "
+        "{ type filter hook forward priority filter; policy accept; }",
+        *(f"add chain bridge {TABLE} p_{port}" for port in ports),
+        f"flush table bridge {TABLE}",
+    ]
+    lines += [f"add rule bridge {TABLE} prerouting {r}" for r in _at_the_bridges(zones)]
+    for zone in zones:
+        lines += [f"add rule bridge {TABLE} forward {r}" for r in _between_peers(zone)]
+        for port in zone.ports:
+            rules = _at_a_port(segment, zone, port)
+            lines += [f"add rule bridge {TABLE} p_{port} {r}" for r in rules]
+    return "\n".join(lines) + "\n"
+
+
+def link_local(mac: str) -> Address:
+    """The address that a host makes of its MAC address (RFC 4291, Appendix A)."""
+    raw = bytearray.fromhex(mac.replace(":", ""))
+    raw[0] ^= 0x02
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes(raw[:3]) + b"\xff\xfe" + bytes(raw[3:]))
+
+
+def _at_the_bridges(zones: Sequence[SegmentZone]) -> Iterator[str]:
+    """Every bridge port of the host is one of a zone, or closed: the expression that tells bridges
+    apart here (nft_meta_bridge) is not in every kernel.
+    """
+    yield f"ether type {_EAPOL} accept"
+    chains = ", ".join(f'"{p}" : goto p_{p}' for z in zones for p in z.ports)
+    yield f"iifname vmap {{ {chains} }}"
+    strictest = max(zones, key=lambda z: list(Mode).index(z.mode))
+    yield from _refuse(strictest, "", NO_CONDUIT, Why.UNKNOWN_PORT)
+
+
+def _between_peers(zone: SegmentZone) -> Iterator[str]:
+    if not zone.peers:
+        both = f"iifname {quoted(zone.ports)} oifname {quoted(zone.ports)}"
+        # asked of all, meant for the router: every neighbour search is, and is nothing to tell of
+        yield f"{both} meta pkttype {{ broadcast, multicast }} {_END[zone.mode]}"
+        yield from _refuse(zone, both, zone.interfaces[0], Why.PEERS)
+
+
+def _at_a_port(segment: Segment, zone: SegmentZone, port: str) -> Iterator[str]:
+    """In this order: what no device may send, then who it says it is."""
+    yield from _refuse(zone, "ether type != { arp, ip, ip6 }", port, Why.ETHERTYPE)
+    router = "icmpv6 type { nd-router-advert, nd-redirect }"
+    yield from _refuse(zone, router, port, Why.ROUTER)
+    yield from _refuse(zone, "udp sport 67", port, Why.DHCP)
+    yield from _refuse(zone, "udp sport 547", port, Why.DHCP)
+    binding = next((b for b in segment.bindings if b.port == port), None)
+    yield from (_of_a_stranger(segment, zone, port) if binding is None else _of(zone, binding))
+    yield "accept"
+
+
+def _of(zone: SegmentZone, binding: Binding) -> Iterator[str]:
+    """The bound device alone: its MAC address, and its own addresses in ARP, IP and neighbour
+    discovery. Where it has none yet it may ask whether one is free, and for a lease.
+    """
+    port, mac = binding.port, binding.mac
+    fours = [a for a in binding.addresses if a.version == 4]
+    sixes = [*(a for a in binding.addresses if a.version == 6), link_local(mac)]
+    yield from _refuse(zone, f"ether saddr != {mac}", port, Why.MAC)
+    yield from _refuse(zone, f"arp saddr ether != {mac}", port, Why.ARP)
+    probe = [*fours, _NOBODY]
+    yield from _refuse(zone, f"arp saddr ip != {braced(probe)}", port, Why.ARP)
+    lease = f"ip saddr {_NOBODY} ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept"
+    yield lease
+    yield from _refuse(zone, f"ip saddr != {braced(fours or [_NOBODY])}", port, Why.ADDRESS)
+    yield from _refuse(zone, f"ip6 saddr != {braced([*sixes, '::'])}", port, Why.ADDRESS)
+    targets = braced(_number(a) for a in sixes)
+    neighbour = f"icmpv6 type nd-neighbor-advert @th,64,128 != {targets}"
+    yield from _refuse(zone, neighbour, port, Why.NEIGHBOUR)
+
+
+def _of_a_stranger(segment: Segment, zone: SegmentZone, port: str) -> Iterator[str]:
+    """Nobody is bound to the port: whoever is there may be anybody but somebody who is known."""
+    bindings = [b for b in segment.bindings if b.zone == zone.name]
+    macs = [b.mac for b in bindings if b.mac]
+    known = [*(a for b in bindings for a in b.addresses), *zone.gateway]
+    fours = [a for a in known if a.version == 4]
+    sixes = [*(a for a in known if a.version == 6), *(link_local(m) for m in macs)]
+    if macs:
+        yield from _refuse(zone, f"ether saddr {braced(macs)}", port, Why.MAC)
+        yield from _refuse(zone, f"arp saddr ether {braced(macs)}", port, Why.ARP)
+    if fours:
+        yield from _refuse(zone, f"arp saddr ip {braced(fours)}", port, Why.ARP)
+        yield from _refuse(zone, f"ip saddr {braced(fours)}", port, Why.ADDRESS)
+    if sixes:
+        yield from _refuse(zone, f"ip6 saddr {braced(sixes)}", port, Why.ADDRESS)
+        targets = braced(_number(a) for a in sixes)
+        neighbour = f"icmpv6 type nd-neighbor-advert @th,64,128 {targets}"
+        yield from _refuse(zone, neighbour, port, Why.NEIGHBOUR)
+
+
+def _refuse(zone: SegmentZone, match: str, where: str, why: Why) -> Iterator[str]:
+    yield f"{match} {_LOG_RATE} {log_of(Told(VERDICTS[zone.mode], where, why))}"
+    if zone.mode is Mode.ENFORCE:
+        yield f"{match} counter drop"
+    else:
+        yield f"{match} counter"
+
+
+def _number(address: Address) -> str:
+    """As raw payload is compared."""
+    return f"0x{int(address):032x}"
