@@ -7,12 +7,12 @@ import sys
 import typer
 
 from framegate_controller.commands.backups import backup, restore
-from framegate_controller.commands.controllers import add_controller
 from framegate_controller.commands.certificates import (
     enforcer_certificate,
     line_certificate,
     server_certificate,
 )
+from framegate_controller.commands.controllers import add_controller
 from framegate_controller.commands.found import init
 from framegate_controller.commands.profiles import profiles
 from framegate_controller.commands.recovery import break_glass, recover_operator

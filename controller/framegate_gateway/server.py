@@ -64,10 +64,6 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 log = logging.getLogger(__name__)
-DRAIN_S: Final = 3.0
-"""For frames that were taken before the process was told to end: some hundred, at 30 ms each. With
-what follows it ends within five seconds; a service manager would wait for longer.
-"""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
@@ -244,7 +240,6 @@ class GatewayProcess:
                     group.create_task(keep_expiring(self.vault, self.view.now_ms))
                 servers = await self._serve()
         finally:
-            await self.conversations.drain(DRAIN_S)
             await asyncio.gather(*(server.stop(0.5) for server in servers))
             await self.conversations.gaps.close()
             await self.models.stop()

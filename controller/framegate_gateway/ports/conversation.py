@@ -5,7 +5,6 @@ verdicts out, exactly one for every frame that opens. What does not open is coun
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
@@ -36,8 +35,10 @@ OPENING_S: Final = 30.0
 """How long a conversation may go on without an accepted opening: a TPM signs in a second, and who
 only brings heads is done sooner.
 """
-DRAIN_S: Final = 15.0
-"""An answer takes 10 s at most: by then the child that owes it is ended."""
+DRAIN_S: Final = 3.0
+"""For frames that were taken before the process was told to end: some hundred, at 30 ms each. With
+what follows it ends within five seconds; a service manager would wait for longer.
+"""
 MAX_UNOPENED: Final = 64
 """Frames of one conversation that did not open; one more ends it. An honest camera opens another,
 and has its frames there.
@@ -73,21 +74,9 @@ class Conversations:
             learner,
         )
         self._budgets: dict[str, CameraBudget] = {}
-        self._draining, self._over = asyncio.Event(), asyncio.Event()
-        self._open = 0
         self.gaps = TriggerGaps(maker.gap)
         self._ending = asyncio.Event()
         self._open = Outstanding("conversations", math.inf)
-
-    async def drain(self, within_s: float) -> None:
-        """Take no more messages; answer the frames that were taken, and end every conversation.
-        Returns when all have ended, after `within_s` at the latest. A camera sends what it got no
-        answer for again, to another gateway.
-        """
-        self._draining.set()
-        if self._open:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), within_s)
 
     async def converse(
         self, link_of: Callable[[], CameraLink], read: Read, write_one: Write
@@ -109,7 +98,6 @@ class Conversations:
 
         talk: _Conversation | None = None
         link: CameraLink | None = None
-        self._open += 1
         try:
             link = link_of()
             self._maker.traffic.began(link.device, self._view.now_ms())
@@ -140,39 +128,17 @@ class Conversations:
                 self._maker.traffic.ended(link.device, now, in_peace=link.signed_off)
             for task in talk.tasks if talk is not None else ():
                 task.cancel()
-            self._open -= 1
-            if self._draining.is_set() and not self._open:
-                self._over.set()
 
-    async def _next(self, read: Read, link: CameraLink, begun_s: float) -> pb.CameraMessage | None:
-        """The next message; None at the end, where this process ends, and where no opening was
-        accepted in time.
-        """
-        left_s = None if link.opened else max(0.0, begun_s + OPENING_S - time.monotonic())
-        reading = asyncio.ensure_future(read())
-        ending = asyncio.ensure_future(self._draining.wait())
-        try:
-            await asyncio.wait(
-                (reading, ending), timeout=left_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if reading.done():
-                return reading.result()
-        finally:
-            reading.cancel()
-            ending.cancel()
-        if not ending.done():
-            log.info("%s: no opening within %g s", link.device, OPENING_S)
-        return None
-
-    async def drain(self) -> None:
+    async def drain(self, within_s: float = DRAIN_S) -> None:
         """Take no frame any more; each that was taken has its answer before its conversation ends,
-        within `DRAIN_S`. Cameras send the rest to another gateway, or to the next process.
+        or has had `within_s` for it. Cameras send the rest to another gateway, or to the next
+        process.
         """
         self._ending.set()
         try:
-            await asyncio.wait_for(self._open.none(), DRAIN_S)
+            await asyncio.wait_for(self._open.none(), within_s)
         except TimeoutError:
-            log.error("answers that were due at the end did not come within %g s", DRAIN_S)
+            log.error("answers that were due at the end did not come within %g s", within_s)
 
     async def _next(self, read: Read, link: CameraLink, begun_s: float) -> pb.CameraMessage | None:
         """The next message; None at the end, where no opening was accepted in time, and where the

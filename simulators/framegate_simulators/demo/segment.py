@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 from rich.console import Console
@@ -314,9 +315,9 @@ def main() -> None:
         sys.exit(2)
     tell(
         SegmentDemo,
+        partial(Plant, interval_s=INTERVAL_S),
         name="demo-segment",
         summary="A network that follows the proof.",
-        interval_s=INTERVAL_S,
         simulated=(
             "machines and their TPMs (swtpm), wires, and what streams over them: connections of a"
             " few bytes stand for frames, the join port and Modbus. Controller, agents, enforcer,"

@@ -103,7 +103,9 @@ async def test_n149_it_is_told_before_anything_goes(bench_line, caplog):
     assert [r.levelname for r in caplog.records] == ["WARNING"], "once, while it is so"
     assert [h[:2] for h in heard] == [(FindingKind.STORE_FILLING, Reason.STORE_QUOTA)]
     assert "the ledger uses" in heard[0][2], "whoever is responsible hears it from the record"
-    assert "copy it before" in caplog.text and b.ledger.prune(b.now, b.adapter.keeper._retention) == 0
+    assert (
+        "copy it before" in caplog.text and b.ledger.prune(b.now, b.adapter.keeper._retention) == 0
+    )
 
 
 def test_n149_a_flood_of_late_verdicts_pushes_no_part_out(bench_line, monkeypatch):
