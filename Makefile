@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image image-check units-test vm-test demo-segment bench-segment clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -115,15 +115,10 @@ deb: setup-dev ## Build the Debian packages into build/packages, the same bytes 
 release: deb ## Packages with bills of materials, reference values, provenance; signed with KEY
 	@$(PY) scripts/release.py && $(PY) scripts/footprint.py
 
-image: deb ## Container images of the services, without a registry; NAMES of some (needs root, buildah, runc, mmdebstrap)
-	@./scripts/images.sh build
+profile-release: release ## Reference values of each package, for fleets' IMA rules: build/packages/*.allowlist
 
 image-check: ## Lint Containerfiles, compose file and manifests, with tools of their own environment
 	@./scripts/images.sh check
-
-vm-test: setup-dev ## A machine with UEFI, TPM and IMA, emulated, in a fleet (minutes; needs root, qemu, ovmf, mmdebstrap)
-	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
-	@$(PY) -m pytest -m alone -rs tests/vm
 
 units-test: setup-dev ## Services under a real systemd in a container (needs root, mmdebstrap, systemd-container)
 	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
