@@ -1,5 +1,5 @@
-"""EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation) as part of an ONNX graph: the
-blocks whose maps `learn` describes a surface by, each batch normalisation folded into its
+"""EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation) as part of an ONNX graph:
+its blocks, by whose maps `learn` describes a surface, each batch normalisation folded into its
 convolution.
 """
 

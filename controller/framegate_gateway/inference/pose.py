@@ -1,10 +1,8 @@
 """How a part lies in a frame that does not lie like its golden image: turned, nearer or further,
 moved, seen a little from the side.
 
-Turn and scale by the Fourier-Mellin transform (Reddy and Chatterji 1996): the spectrum's size does
-not know shifts, and in logarithmic polar coordinates a turn and a scale are one. What a spectrum
-cannot tell, which of four quarter turns, is tried. The rest is least squares on the golden image's
-strongest edges, inverse compositional (Baker and Matthews 2004), since those are worked out once.
+Roughly by spectra (`pose_spectrum`); the rest is least squares on the golden image's strongest
+edges, inverse compositional (Baker and Matthews 2004), since those are worked out once.
 """
 
 from __future__ import annotations
@@ -16,21 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Gray = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Matrix = NDArray[np.float64]  # (3, 3), from the golden image's pixels to the frame's
+from framegate_gateway.inference.pose_spectrum import (
+    Floats,
+    Gray,
+    Matrix,
+    RoughReference,
+    rough_poses,
+    rough_reference,
+)
 
-SPECTRUM_PX: Final = 256
-"""Side at which spectra are compared: a turn of half a degree moves its rim by a pixel."""
-SHIFT_PX: Final = 128
-"""Side at which the shift is looked for: good to the pixels that the steps below begin with."""
-TURNS: Final = 256
-"""Steps of half a turn in logarithmic polar coordinates."""
-RADII: Final = 128
-_LEAST_RADIUS: Final = 6.0
-"""Below it lie slow changes of light, and the window itself."""
-MAX_SCALE: Final = 1.12
-"""Nearer or further than this is another lens; more is cut off, so that nothing is taken for it."""
 SAMPLES: Final = 2_000
 """Edge pixels that the steps look at, spread over the picture."""
 STEPS: Final = ((4, 5), (2, 4))
@@ -55,8 +47,7 @@ class PoseReference:
 
     size: tuple[int, int]
     quarter: Gray
-    polar: NDArray[np.complex64]
-    small: Floats
+    rough: RoughReference
     levels: tuple[_Level, ...]
 
 
@@ -103,33 +94,21 @@ def pose_reference(image: Gray) -> PoseReference:
     levels = tuple(
         _level(one, shrunk) for one, (shrunk, _) in zip((quarter, half), STEPS, strict=True)
     )
-    small = _squared(quarter, SHIFT_PX)
-    return PoseReference(
-        (image.shape[0], image.shape[1]), quarter, _polar(half).conj(), small, levels
-    )
+    size = image.shape[0], image.shape[1]
+    return PoseReference(size, quarter, rough_reference(half, quarter, size), levels)
 
 
 def find_pose(golden: PoseReference, frame: Gray) -> Pose:
     """The likeliest pose of the golden image in a frame of its size, whatever it shows: the caller
     looks at its likeness.
     """
-    best: Pose | None = None
     halves = _halves(frame)
-    turn, scale = _turn_and_scale(golden, halves.half)
-    spectrum = np.fft.rfft2(_squared(halves.quarter, SHIFT_PX))
-    starts = []
-    for quarter in range(4):
-        linear = _similar(turn + quarter * np.pi / 2, scale, SHIFT_PX)
-        starts.append(_with_shift(golden, spectrum, linear))
-    starts.sort(key=lambda start: -start.peak)
-    for start in starts[:2]:
-        pose = _refined(golden, halves, _at_full_size(start.matrix, golden.size))
-        if best is None or pose.likeness > best.likeness:
-            best = pose
-        if best.likeness > _SURE and best.covered > _SURE_COVERED:
-            break
-    assert best is not None  # noqa: S101 - there are four starts
-    return best
+    starts = rough_poses(golden.rough, halves.half, halves.quarter)
+    best = _refined(golden, halves, starts[0].matrix)
+    if best.likeness > _SURE and best.covered > _SURE_COVERED:
+        return best
+    other = _refined(golden, halves, starts[1].matrix)
+    return other if other.likeness > best.likeness else best
 
 
 _SURE: Final = 0.8
@@ -147,120 +126,6 @@ class _Halves(NamedTuple):
 def _halves(image: Gray) -> _Halves:
     half = _shrunk(image)
     return _Halves(half, _shrunk(half))
-
-
-def _squared(image: Gray, side: int) -> Floats:
-    """Brought to a square, of mean 0 and deviation 1; a flat image is 0."""
-    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small -= small.mean()
-    deviation = float(small.std())
-    return np.asarray(small / deviation if deviation > 1 else small * 0, np.float32)
-
-
-def _window(side: int) -> Floats:
-    return np.asarray(cv2.createHanningWindow((side, side), cv2.CV_32F), np.float32)
-
-
-_WINDOW: Final = _window(SPECTRUM_PX)
-_STEP: Final = float(np.log(SPECTRUM_PX / 2 / _LEAST_RADIUS) / RADII)
-"""Logarithm of one step of the radius."""
-
-
-def _polar_maps() -> tuple[Floats, Floats]:
-    """Where in the shifted spectrum each (turn, radius) lies."""
-    angle = np.pi * (np.arange(TURNS) / TURNS - 0.5)
-    radius = _LEAST_RADIUS * np.exp(_STEP * np.arange(RADII))
-    x = np.cos(angle)[:, None] * radius[None]
-    y = SPECTRUM_PX // 2 + np.sin(angle)[:, None] * radius[None]
-    return x.astype(np.float32), y.astype(np.float32)
-
-
-_POLAR: Final = _polar_maps()
-
-
-def _polar(image: Gray) -> NDArray[np.complex64]:
-    """The spectrum of the spectrum's size in logarithmic polar coordinates."""
-    spectrum = np.fft.rfft2(_squared(image, SPECTRUM_PX) * _WINDOW)
-    size = np.fft.fftshift(np.log1p(np.abs(spectrum)), axes=0).astype(np.float32)
-    polar = cv2.remap(size, *_POLAR, cv2.INTER_LINEAR)
-    # each radius by itself: what is left says which way the picture's edges run
-    polar -= polar.mean(axis=0)
-    polar -= polar.mean()
-    return np.asarray(np.fft.rfft2(polar), np.complex64)
-
-
-class _Turned(NamedTuple):
-    turn: float
-    scale: float
-
-
-def _turn_and_scale(golden: PoseReference, half: Gray) -> _Turned:
-    """In radians, modulo a quarter turn; and how much nearer."""
-    cross = _polar(half) * golden.polar
-    surface = np.fft.irfft2(cross / (np.sqrt(np.abs(cross)) + 1e-6), (TURNS, RADII))
-    reach = int(np.log(MAX_SCALE) / _STEP) + 1
-    columns = np.arange(-reach, reach + 1)
-    near = surface[:, columns % RADII]
-    folded = near + np.roll(near, TURNS // 2, axis=0)
-    row, column = np.unravel_index(int(folded.argmax()), folded.shape)
-    rows = (np.arange(-1, 2) + row) % TURNS
-    dy = _parabola(folded[rows, column])
-    across = folded[row, max(0, column - 1) : column + 2]
-    dx = _parabola(across) if len(across) == 3 else 0.0
-    turn = np.pi * (row + dy) / TURNS
-    quarter = np.pi / 2
-    turn = (turn + quarter / 2) % quarter - quarter / 2
-    # a part that is nearer has a smaller spectrum
-    return _Turned(turn, float(np.exp(-_STEP * (columns[column] + dx))))
-
-
-def _parabola(three: NDArray[Any]) -> float:
-    """Where between three values the top of the parabola through them lies, in [-0.5, 0.5]."""
-    left, middle, right = (float(v) for v in three)
-    bend = left - 2 * middle + right
-    return float(np.clip((left - right) / (2 * bend), -0.5, 0.5)) if bend < 0 else 0.0
-
-
-def _similar(turn: float, scale: float, side: int) -> Matrix:
-    """Turned and scaled about the middle of a square."""
-    middle = (side - 1) / 2
-    c, s = scale * np.cos(turn), scale * np.sin(turn)
-    return np.array(
-        [
-            [c, -s, middle - c * middle + s * middle],
-            [s, c, middle - s * middle - c * middle],
-            [0, 0, 1],
-        ]
-    )
-
-
-class _Start(NamedTuple):
-    matrix: Matrix
-    peak: float
-
-
-def _with_shift(golden: PoseReference, spectrum: NDArray[Any], linear: Matrix) -> _Start:
-    """The pose with the shift that makes golden image and frame most alike, and how alike."""
-    side = SHIFT_PX
-    turned = cv2.warpPerspective(golden.small, linear, (side, side), flags=cv2.INTER_LINEAR)
-    cross = spectrum * np.fft.rfft2(turned).conj()
-    size = np.abs(cross)
-    surface = np.fft.irfft2(cross / (np.sqrt(size * size.mean()) + 1e-6), (side, side))
-    reach = int(side * 0.3)
-    near = np.arange(-reach, reach + 1)
-    window = surface[np.ix_(near % side, near % side)]
-    row, column = np.unravel_index(int(window.argmax()), window.shape)
-    matrix = np.eye(3)
-    matrix[0, 2], matrix[1, 2] = near[column], near[row]
-    return _Start(matrix @ linear, float(window[row, column]))
-
-
-def _at_full_size(matrix: Matrix, size: tuple[int, int]) -> Matrix:
-    """A pose of the square as one of the whole image."""
-    x, y = SHIFT_PX / size[1], SHIFT_PX / size[0]
-    # the middle of the first pixel of a shrunk image lies at (1 / scale - 1) / 2
-    down = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1.0]])
-    return np.asarray(np.linalg.inv(down) @ matrix @ down)
 
 
 def _shrunk(image: Gray) -> Gray:
