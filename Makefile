@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch demo-part drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -32,6 +32,9 @@ demo-line: setup ## A line in the terminal: everything dies once, a gateway lies
 
 demo-watch: setup ## Four attacks, and who sees them: a SIEM over TLS, Prometheus, a playbook, incidents, figures
 	@$(PY) -m framegate_simulators.demo.watch
+
+demo-part: setup ## A part is learned from forty good pictures, and a scratched one is found
+	@$(PY) -m framegate_simulators.demo.part
 
 drill: setup ## A camera replays old pictures: how soon is it found and contained, seen from outside
 	@$(PY) -m framegate_simulators.demo.drill
