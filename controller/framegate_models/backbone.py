@@ -75,12 +75,18 @@ class GraphParts:
 
     def model(self, given: Any, outputs: Sequence[Any], name: str) -> bytes:
         """The graph as ONNX bytes, checked."""
-        graph = onnx.helper.make_graph(self.nodes, name, [given], list(outputs), self.weights)
+        graph = onnx.helper.make_graph(
+            self.nodes, name, _listed(given), list(outputs), self.weights
+        )
         opsets = [onnx.helper.make_opsetid("", OPSET)]
         model = onnx.helper.make_model(graph, opset_imports=opsets, producer_name="framegate")
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString())
+
+
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, list) else [given]
 
 
 def add_backbone(parts: GraphParts, weights: Weights, given: str, stages: int) -> list[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from framegate.errors import Malformed, Reason
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE
 from framegate_host import console
 from framegate_host.console import OutputFormat, service_exit_code
 
+_SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 BundleOption = Annotated[
     Path,
     typer.Option(
@@ -40,3 +43,13 @@ def split_file(folder: Path, split: Path | None) -> Path | None:
         if split is None or split.exists() or not (folder / split).exists()
         else folder / split
     )
+
+
+def picture_size(said: str) -> tuple[int, int] | None:
+    """Width and height as WxH says them, None for "". Raises Malformed (MODEL)."""
+    if not said:
+        return None
+    match = _SIZE.fullmatch(said)
+    if match is None:
+        raise Malformed.of(Reason.MODEL, "--size WxH", ascii(said)[:40], "--size 640x640")
+    return int(match[1]), int(match[2])

@@ -5,56 +5,204 @@ scales, how far that is from anything seen on sound parts, a heat map and a scor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import onnx
 
-from framegate_models.backbone import GraphParts
+from framegate_models.backbone import STRIDES, GraphParts, add_backbone
 from framegate_models.pretrained import Weights
-from framegate_models.surface import Scale, Surface
+from framegate_models.surface import Scale, Surface, Usual
 
 INPUT: Final = "image"
 SCORE: Final = "pred_score"
 HEAT: Final = "anomaly_map"
+TOP: Final = "top"
+WHOLE: Final = "whole"
 HEAT_STRIDE_PX: Final = 4
 """Pixels of the input for one of the heat map: finer than the backbone's maps, so that regions have
 round edges.
 """
+SMOOTH: Final = 1.5
+"""Standard deviation, in pixels of the heat map, of what single places are smoothed by."""
+_SMOOTH_REACH: Final = 4
 _FLOAT: Final = onnx.TensorProto.FLOAT
 
 
 def describing_graph(weights: Weights, scales: Sequence[Scale], sides: tuple[int, int]) -> bytes:
-    """The graph up to the descriptions alone, one output `scaleN` (1, c, h, w) for each scale: what
-    a surface is learned from. `sides` (h, w) of the input.
+    """The graph up to the descriptions alone: `image` (1, 3, h, w) to one output `scaleN`
+    (1, c, h', w') for each scale. `sides` (h, w) are multiples of 32.
     """
     parts = GraphParts()
-    names = add_descriptions(parts, weights, scales, sides)
     outputs = []
-    for number, (name, scale) in enumerate(zip(names, scales, strict=True)):
+    for number, (name, scale) in enumerate(
+        zip(_descriptions(parts, weights, scales, sides), scales, strict=True)
+    ):
         parts.node("Identity", [name], f"scale{number}")
-        outputs.append(_value(f"scale{number}", (1, scale.channels, *scale.grid(sides))))
-    return parts.model(_value(INPUT, (1, 3, *sides)), outputs, "descriptions")
+        outputs.append(_value(f"scale{number}", 1, scale.channels, *scale.grid(sides)))
+    return parts.model(_value(INPUT, 1, 3, *sides), outputs, "descriptions")
+
+
+def judging_graph(surface: Surface) -> bytes:
+    """From descriptions, inputs `scaleN`, to `top` (1, 1), the hottest place, and `whole` (1, 1),
+    how far off the picture is as a whole: both as they are, in no units yet.
+    """
+    parts = GraphParts()
+    names = [f"scale{number}" for number in range(len(surface.scales))]
+    heat = _heat(parts, names, surface)
+    parts.node("Reshape", [_top(parts, heat), _one_number(parts)], TOP)
+    parts.node("Reshape", [_whole(parts, names, surface), _one_number(parts)], WHOLE)
+    given = [
+        _value(name, 1, scale.channels, *scale.grid(surface.sides))
+        for name, scale in zip(names, surface.scales, strict=True)
+    ]
+    return parts.model(given, [_value(TOP, 1, 1), _value(WHOLE, 1, 1)], "judging")
 
 
 def surface_graph(weights: Weights, surface: Surface) -> bytes:
     """The whole: `image` (1, 3, h, w) to `pred_score` (1, 1) and `anomaly_map` (1, 1, h / 4,
-    w / 4), both in [0, 1] with 0.5 where a sound part hardly ever comes.
+    w / 4), both in [0, 1), 0.5 being as much as a sound part hardly ever shows.
     """
     parts, sides = GraphParts(), surface.sides
-    names = add_descriptions(parts, weights, [one.scale for one in surface.looks], sides)
+    names = _descriptions(parts, weights, surface.scales, sides)
+    heat = _heat(parts, names, surface)
+    share = parts.node("Div", [heat, parts.number(surface.heat_unit)])
+    _squashed(parts, share, HEAT)
+    top = parts.node("Div", [_top(parts, heat), parts.number(surface.heat_unit)])
+    whole = parts.node("Div", [_whole(parts, names, surface), parts.number(surface.whole_unit)])
+    most = parts.node("Max", [top, whole])
+    _squashed(parts, parts.node("Reshape", [most, _one_number(parts)]), SCORE)
     high, wide = (side // HEAT_STRIDE_PX for side in sides)
-    heats = []
-    for name, look in zip(names, surface.looks, strict=True):
-        far = _distance(parts, name, look)
-        heats.append(_resized(parts, far, (high, wide)))
+    outputs = [_value(SCORE, 1, 1), _value(HEAT, 1, 1, high, wide)]
+    return parts.model(_value(INPUT, 1, 3, *sides), outputs, "surface")
+
+
+def _descriptions(
+    parts: GraphParts, weights: Weights, scales: Sequence[Scale], sides: tuple[int, int]
+) -> list[str]:
+    """For each scale its stages' maps, each place with its neighbours, at the scale's stride."""
+    last = max(stage for scale in scales for stage in scale.stages)
+    maps = add_backbone(parts, weights, INPUT, last + 1)
+    names = []
+    for scale in scales:
+        looks = []
+        for stage in scale.stages:
+            mixed = parts.node(
+                "AveragePool",
+                [maps[stage]],
+                kernel_shape=[3, 3],
+                pads=[1, 1, 1, 1],
+                count_include_pad=0,
+            )
+            looks.append(_at_stride(parts, mixed, STRIDES[stage], scale, sides))
+        names.append(looks[0] if len(looks) == 1 else parts.node("Concat", looks, axis=1))
+    return names
+
+
+def _at_stride(
+    parts: GraphParts, name: str, stride: int, scale: Scale, sides: tuple[int, int]
+) -> str:
+    if stride == scale.stride:
+        return name
+    if stride < scale.stride:
+        by = scale.stride // stride
+        return parts.node("AveragePool", [name], kernel_shape=[by, by], strides=[by, by])
+    return _resized(parts, name, scale.grid(sides))
+
+
+def _resized(parts: GraphParts, name: str, sides: tuple[int, int]) -> str:
+    empty = parts.weight(np.zeros(0, np.float32))
+    # batch and channels as they are: the shape has to name them
+    sizes = parts.node(
+        "Concat",
+        [
+            parts.node("Slice", [parts.node("Shape", [name]), *_ends(parts)]),
+            parts.weight(np.array(sides, np.int64)),
+        ],
+        axis=0,
+    )
+    return parts.node(
+        "Resize",
+        [name, "", empty, sizes],
+        mode="linear",
+        coordinate_transformation_mode="half_pixel",
+    )
+
+
+def _ends(parts: GraphParts) -> list[str]:
+    return [parts.weight(np.array([end], np.int64)) for end in (0, 2)]
+
+
+def _heat(parts: GraphParts, names: Sequence[str], surface: Surface) -> str:
+    """The distance of each place to what is usual there, of all scales together, smoothed."""
+    high, wide = (side // HEAT_STRIDE_PX for side in surface.sides)
+    heats = [
+        _resized(parts, _distance(parts, name, usual), (high, wide))
+        for name, usual in zip(names, surface.places, strict=True)
+    ]
     heat = heats[0] if len(heats) == 1 else parts.node("Sum", heats)
-    heat = _smoothed(parts, heat, surface.smooth)
-    _squashed(parts, heat, HEAT, surface.heat_unit)
-    top = parts.node("ReduceMax", [heat], axes=[2, 3], keepdims=0)
-    share = parts.node("Div", [top, parts.number(surface.heat_unit)])
-    if surface.whole is not None:
-        far = _whole_distance(parts, names, surface.whole)
-        share = parts.node("Max", [share, far])
-    _squashed(parts, share, SCORE, 1.0)
-    outputs = [_value(SCORE, (1, 1)), _value(HEAT, (1, 1, high, wide))]
-    return parts.model(_value(INPUT, (1, 3, *sides)), outputs, "surface")
+    reach = np.arange(-_SMOOTH_REACH, _SMOOTH_REACH + 1)
+    bell = np.exp(-(reach**2) / (2 * SMOOTH**2))
+    kernel = (np.outer(bell, bell) / bell.sum() ** 2).astype(np.float32)
+    rim = parts.weight(np.array([0, 0, _SMOOTH_REACH, _SMOOTH_REACH] * 2, np.int64))
+    padded = parts.node("Pad", [heat, rim], mode="edge")
+    return parts.node("Conv", [padded, parts.weight(kernel[None, None])])
+
+
+def _distance(parts: GraphParts, name: str, usual: Usual) -> str:
+    """(1, c, h, w) to (1, 1, h, w): of each place to its nearest prototype, in the scale's units.
+
+    |z - p|² is |z|² - max(2 z·p - |p|²): two convolutions of one pixel, and a maximum.
+    """
+    space = _in_space(parts, name, usual)
+    size = parts.node("ReduceSumSquare", [space], axes=[1], keepdims=1)
+    prototypes = usual.prototypes
+    near = parts.node(
+        "Conv",
+        [
+            space,
+            parts.weight((2 * prototypes)[:, :, None, None].astype(np.float32)),
+            parts.weight(-(prototypes**2).sum(axis=1).astype(np.float32)),
+        ],
+    )
+    nearest = parts.node("ReduceMax", [near], axes=[1], keepdims=1)
+    squared = parts.node("Relu", [parts.node("Sub", [size, nearest])])
+    return parts.node("Div", [parts.node("Sqrt", [squared]), parts.number(usual.unit)])
+
+
+def _in_space(parts: GraphParts, name: str, usual: Usual) -> str:
+    turned = usual.whitening.T
+    return parts.node(
+        "Conv",
+        [
+            name,
+            parts.weight(turned[:, :, None, None]),
+            parts.weight((-(turned @ usual.mean)).astype(np.float32)),
+        ],
+    )
+
+
+def _whole(parts: GraphParts, names: Sequence[str], surface: Surface) -> str:
+    """How far off the picture's means are, of all scales together; (1, 1, 1, 1)."""
+    far = [
+        _distance(parts, parts.node("GlobalAveragePool", [name]), usual)
+        for name, usual in zip(names, surface.wholes, strict=True)
+    ]
+    return far[0] if len(far) == 1 else parts.node("Sum", far)
+
+
+def _top(parts: GraphParts, heat: str) -> str:
+    return parts.node("ReduceMax", [heat], axes=[1, 2, 3], keepdims=1)
+
+
+def _one_number(parts: GraphParts) -> str:
+    return parts.weight(np.array([1, 1], np.int64))
+
+
+def _squashed(parts: GraphParts, share: str, output: str) -> None:
+    """v / (1 + v): 0.5 at 1, and never clipped, so that of two bad parts the worse has more."""
+    parts.node("Div", [share, parts.node("Add", [share, parts.number(1.0)])], output)
+
+
+def _value(name: str, *sides: int) -> Any:
+    return onnx.helper.make_tensor_value_info(name, _FLOAT, list(sides))
