@@ -68,10 +68,12 @@ class _Named:
 
 
 class _Tensor:
-    """Where in which numbers a tensor lies."""
+    """Where in which numbers a tensor lies: its first, and how far apart those of each side are."""
 
-    def __init__(self, named: _Named, offset: int, shape: tuple[int, ...]) -> None:
-        self.named, self.offset, self.shape = named, offset, shape
+    def __init__(
+        self, named: _Named, offset: int, shape: tuple[int, ...], steps: tuple[int, ...]
+    ) -> None:
+        self.named, self.offset, self.shape, self.steps = named, offset, shape, steps
 
 
 class _Tensors(pickle.Unpickler):
@@ -81,7 +83,7 @@ class _Tensors(pickle.Unpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda named, offset, shape, *_rest: _Tensor(named, offset, shape)
+            return lambda named, offset, shape, steps, *_rest: _Tensor(named, offset, shape, steps)
         if module == "torch" and name in _TYPES:
             return _TYPES[name]
         raise pickle.UnpicklingError(f"{module}.{name}")
@@ -117,5 +119,17 @@ def parse_weights(data: bytes) -> Weights:
 
 
 def _array(tensor: _Tensor, numbers: NDArray[Any]) -> NDArray[Any]:
-    size = int(np.prod(tensor.shape, dtype=np.int64))
-    return numbers[tensor.offset : tensor.offset + size].reshape(tensor.shape)
+    """The tensor's numbers in order. Raises ValueError for one that lies outside of them."""
+    if len(tensor.shape) != len(tensor.steps) or min((0, *tensor.shape, *tensor.steps)) < 0:
+        raise ValueError("a shape with as many steps")
+    last = sum((side - 1) * step for side, step in zip(tensor.shape, tensor.steps, strict=True))
+    if not 0 <= tensor.offset <= tensor.offset + last < len(numbers):
+        raise ValueError("a tensor that lies outside of its numbers")
+    size = numbers.itemsize
+    laid = np.lib.stride_tricks.as_strided(
+        numbers[tensor.offset :],
+        tensor.shape,
+        tuple(size * step for step in tensor.steps),
+        writeable=False,
+    )
+    return np.ascontiguousarray(laid)
