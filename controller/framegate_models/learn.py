@@ -44,6 +44,7 @@ from framegate_models.surface import (
     Scale,
     Surface,
     hardly_above,
+    unit_of,
     usual_places,
     usual_wholes,
 )
@@ -56,8 +57,8 @@ from framegate_models.surface_graph import (
     surface_graph,
 )
 
-SCALES: Final = (Scale((1, 2), 8, 256), Scale((3, 4), 16, 256), Scale((5, 6), 32, 64))
-"""Places of 8, 16 and 32 pixels: fine cracks, holes, and shapes."""
+SCALES: Final = (Scale((3, 4), 16), Scale((5, 6), 32))
+"""Places of 16 and of 32 pixels. On magnetic tiles, places of 8 found little that these do not."""
 AREA_PX: Final = 384 * 384
 """Of the network's input: what two cores look at in a little more than ten milliseconds."""
 LEAST_SIDE_PX: Final = 192
@@ -66,7 +67,6 @@ SIDE_STEP_PX: Final = 32
 """What the backbone halves five times."""
 FOLDS: Final = 4
 """In turn each quarter of the parts is judged by what was learned from the others."""
-WHOLE_SHRINK: Final = 0.1
 KNOWN_FROM: Final = 32
 """Sound pictures that known answers are taken from, and as many with damage drawn on them."""
 STAND_OUT: Final = 5
@@ -140,11 +140,8 @@ def learned_surface(
     described: Described, sides: tuple[int, int], rng: np.random.Generator
 ) -> Surface:
     """What is usual in descriptions, its units still those of single scales."""
-    places = tuple(
-        usual_places(one, scale, rng) for one, scale in zip(described, SCALES, strict=True)
-    )
-    wholes = tuple(usual_wholes(one, WHOLE_SHRINK) for one in described)
-    return Surface(sides, SCALES, places, wholes)
+    places = tuple(usual_places(one, rng) for one in described)
+    return Surface(sides, SCALES, places, usual_wholes(described[0]))
 
 
 class Strangeness(NamedTuple):
@@ -180,12 +177,13 @@ def _strangeness(
 
 
 def _in_units(surface: Surface, strange: Strangeness, rate: float) -> Surface:
-    """The surface with units by which either sort of strangeness alone, and both together, is above
-    1 at `rate`.
-    """
-    heat, whole = hardly_above(strange.tops, rate), hardly_above(strange.wholes, rate)
-    both = hardly_above(np.maximum(strange.tops / heat, strange.wholes / whole), rate)
-    return replace(surface, heat_unit=heat * both, whole_unit=whole * both)
+    """The surface with units by which the stranger of both is above 0 at `rate`."""
+    heat, whole = unit_of(strange.tops), unit_of(strange.wholes)
+    both = np.maximum(
+        (strange.tops - heat.mean) / heat.spread, (strange.wholes - whole.mean) / whole.spread
+    )
+    most = hardly_above(both, rate)
+    return replace(surface, heat=replace(heat, most=most), whole=replace(whole, most=most))
 
 
 def _input(plan: Plan, pictures: Sequence[Sound]) -> PictureInput:
@@ -283,9 +281,12 @@ def _standing_out(split: Split, before: _Before) -> tuple[str, ...]:
     """Names of the learned pictures that are stranger than the threshold, the strangest first: a
     bad part among the sound ones, or one that is rare.
     """
-    heat, whole = before.surface.heat_unit, before.surface.whole_unit
-    most = np.maximum(before.strange.tops / heat, before.strange.wholes / whole)
-    order = [int(i) for i in np.argsort(-most)[:STAND_OUT] if most[i] > 1]
+    heat, whole = before.surface.heat, before.surface.whole
+    most = np.maximum(
+        (before.strange.tops - heat.mean) / heat.spread,
+        (before.strange.wholes - whole.mean) / whole.spread,
+    )
+    order = [int(i) for i in np.argsort(-most)[:STAND_OUT] if most[i] > heat.most]
     return tuple(split.learned[i].name for i in order)
 
 

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from framegate_models.backbone import STRIDES, GraphParts, add_backbone
 from framegate_models.pretrained import Weights
-from framegate_models.surface import Scale, Surface, Usual
+from framegate_models.surface import LEAST_FAR, Places, Scale, Surface, Unit, Wholes
 
 INPUT: Final = "image"
 SCORE: Final = "pred_score"
@@ -44,14 +45,14 @@ def describing_graph(weights: Weights, scales: Sequence[Scale], sides: tuple[int
 
 
 def judging_graph(surface: Surface) -> bytes:
-    """From descriptions, inputs `scaleN`, to `top` (1, 1), the hottest place, and `whole` (1, 1),
-    how far off the picture is as a whole: both as they are, in no units yet.
+    """From descriptions, inputs `scaleN`, to `top` (1, 1), how strange the strangest place is, and
+    `whole` (1, 1), how strange the picture as a whole: both as they are, in no units yet.
     """
     parts = GraphParts()
     names = [f"scale{number}" for number in range(len(surface.scales))]
     heat = _heat(parts, names, surface)
     parts.node("Reshape", [_top(parts, heat), _one_number(parts)], TOP)
-    parts.node("Reshape", [_whole(parts, names, surface), _one_number(parts)], WHOLE)
+    parts.node("Reshape", [_whole(parts, names[0], surface.wholes), _one_number(parts)], WHOLE)
     given = [
         _value(name, 1, scale.channels, *scale.grid(surface.sides))
         for name, scale in zip(names, surface.scales, strict=True)
@@ -61,17 +62,15 @@ def judging_graph(surface: Surface) -> bytes:
 
 def surface_graph(weights: Weights, surface: Surface) -> bytes:
     """The whole: `image` (1, 3, h, w) to `pred_score` (1, 1) and `anomaly_map` (1, 1, h / 4,
-    w / 4), both in [0, 1), 0.5 being as much as a sound part hardly ever shows.
+    w / 4), both in (0, 1), 0.5 being as much as a sound part hardly ever shows.
     """
     parts, sides = GraphParts(), surface.sides
     names = _descriptions(parts, weights, surface.scales, sides)
-    heat = _heat(parts, names, surface)
-    share = parts.node("Div", [heat, parts.number(surface.heat_unit)])
-    _squashed(parts, share, HEAT)
-    top = parts.node("Div", [_top(parts, heat), parts.number(surface.heat_unit)])
-    whole = parts.node("Div", [_whole(parts, names, surface), parts.number(surface.whole_unit)])
-    most = parts.node("Max", [top, whole])
-    _squashed(parts, parts.node("Reshape", [most, _one_number(parts)]), SCORE)
+    heat = _in_unit(parts, _heat(parts, names, surface), surface.heat)
+    parts.node("Sigmoid", [heat], HEAT)
+    whole = _in_unit(parts, _whole(parts, names[0], surface.wholes), surface.whole)
+    most = parts.node("Max", [_top(parts, heat), whole])
+    parts.node("Sigmoid", [parts.node("Reshape", [most, _one_number(parts)])], SCORE)
     high, wide = (side // HEAT_STRIDE_PX for side in sides)
     outputs = [_value(SCORE, 1, 1), _value(HEAT, 1, 1, high, wide)]
     return parts.model(_value(INPUT, 1, 3, *sides), outputs, "surface")
@@ -134,13 +133,13 @@ def _ends(parts: GraphParts) -> list[str]:
 
 
 def _heat(parts: GraphParts, names: Sequence[str], surface: Surface) -> str:
-    """The distance of each place to what is usual there, of all scales together, smoothed."""
+    """How strange each place is, on average of the scales, smoothed."""
     high, wide = (side // HEAT_STRIDE_PX for side in surface.sides)
     heats = [
-        _resized(parts, _distance(parts, name, usual), (high, wide))
-        for name, usual in zip(names, surface.places, strict=True)
+        _resized(parts, _strangeness(parts, name, places), (high, wide))
+        for name, places in zip(names, surface.places, strict=True)
     ]
-    heat = heats[0] if len(heats) == 1 else parts.node("Sum", heats)
+    heat = heats[0] if len(heats) == 1 else parts.node("Mean", heats)
     reach = np.arange(-_SMOOTH_REACH, _SMOOTH_REACH + 1)
     bell = np.exp(-(reach**2) / (2 * SMOOTH**2))
     kernel = (np.outer(bell, bell) / bell.sum() ** 2).astype(np.float32)
@@ -149,46 +148,53 @@ def _heat(parts: GraphParts, names: Sequence[str], surface: Surface) -> str:
     return parts.node("Conv", [padded, parts.weight(kernel[None, None])])
 
 
-def _distance(parts: GraphParts, name: str, usual: Usual) -> str:
-    """(1, c, h, w) to (1, 1, h, w): of each place to its nearest prototype, in the scale's units.
+def _strangeness(parts: GraphParts, name: str, places: Places) -> str:
+    """(1, c, h, w) to (1, 1, h, w): each place's distance from its middle, by what is usual."""
+    off = parts.node("Sub", [name, parts.weight(places.middle[None])])
+    space = parts.node("Conv", [off, parts.weight(_as_kernel(places.whitening))])
+    far = _logarithm(parts, parts.node("ReduceSumSquare", [space], axes=[1], keepdims=1))
+    more = parts.node("Sub", [far, parts.weight(places.usual[None, None])])
+    return parts.node("Div", [more, parts.weight(places.spread[None, None])])
+
+
+def _whole(parts: GraphParts, name: str, wholes: Wholes) -> str:
+    """(1, 1, 1, 1): how far the picture's means are from the nearest that was seen, in logarithms.
 
     |z - p|² is |z|² - max(2 z·p - |p|²): two convolutions of one pixel, and a maximum.
     """
-    space = _in_space(parts, name, usual)
+    mean = parts.node("GlobalAveragePool", [name])
+    origin = -(wholes.mean @ wholes.whitening)
+    space = parts.node(
+        "Conv", [mean, parts.weight(_as_kernel(wholes.whitening)), parts.weight(origin)]
+    )
     size = parts.node("ReduceSumSquare", [space], axes=[1], keepdims=1)
-    prototypes = usual.prototypes
+    seen = wholes.seen
     near = parts.node(
         "Conv",
         [
             space,
-            parts.weight((2 * prototypes)[:, :, None, None].astype(np.float32)),
-            parts.weight(-(prototypes**2).sum(axis=1).astype(np.float32)),
+            parts.weight((2 * seen)[:, :, None, None].astype(np.float32)),
+            parts.weight(-(seen**2).sum(axis=1).astype(np.float32)),
         ],
     )
     nearest = parts.node("ReduceMax", [near], axes=[1], keepdims=1)
-    squared = parts.node("Relu", [parts.node("Sub", [size, nearest])])
-    return parts.node("Div", [parts.node("Sqrt", [squared]), parts.number(usual.unit)])
+    return _logarithm(parts, parts.node("Sub", [size, nearest]))
 
 
-def _in_space(parts: GraphParts, name: str, usual: Usual) -> str:
-    turned = usual.whitening.T
-    return parts.node(
-        "Conv",
-        [
-            name,
-            parts.weight(turned[:, :, None, None]),
-            parts.weight((-(turned @ usual.mean)).astype(np.float32)),
-        ],
-    )
+def _as_kernel(whitening: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Directions (c, c) as a convolution of one pixel."""
+    return np.ascontiguousarray(whitening.T)[:, :, None, None]
 
 
-def _whole(parts: GraphParts, names: Sequence[str], surface: Surface) -> str:
-    """How far off the picture's means are, of all scales together; (1, 1, 1, 1)."""
-    far = [
-        _distance(parts, parts.node("GlobalAveragePool", [name]), usual)
-        for name, usual in zip(names, surface.wholes, strict=True)
-    ]
-    return far[0] if len(far) == 1 else parts.node("Sum", far)
+def _logarithm(parts: GraphParts, squared: str) -> str:
+    """Of a length, by its square."""
+    least = parts.node("Max", [squared, parts.number(LEAST_FAR**2)])
+    return parts.node("Mul", [parts.node("Log", [least]), parts.number(0.5)])
+
+
+def _in_unit(parts: GraphParts, name: str, unit: Unit) -> str:
+    less = parts.node("Sub", [name, parts.number(unit.mean + unit.most * unit.spread)])
+    return parts.node("Div", [less, parts.number(unit.spread)])
 
 
 def _top(parts: GraphParts, heat: str) -> str:
@@ -197,11 +203,6 @@ def _top(parts: GraphParts, heat: str) -> str:
 
 def _one_number(parts: GraphParts) -> str:
     return parts.weight(np.array([1, 1], np.int64))
-
-
-def _squashed(parts: GraphParts, share: str, output: str) -> None:
-    """v / (1 + v): 0.5 at 1, and never clipped, so that of two bad parts the worse has more."""
-    parts.node("Div", [share, parts.node("Add", [share, parts.number(1.0)])], output)
 
 
 def _value(name: str, *sides: int) -> Any:
