@@ -28,7 +28,9 @@ class Damaged(NamedTuple):
 
 
 def damaged(picture: Picture, rng: np.random.Generator, strength: float = 1.0) -> Damaged:
-    """A copy with one damage drawn by chance; `strength` 1 is one that is seen without effort."""
+    """A copy with one damage drawn by chance; `strength` 1 is one that is seen without effort, more
+    is of more contrast and larger.
+    """
     kinds = (_scratched, _spotted, _pasted)
     for _ in range(20):
         one = kinds[int(rng.integers(len(kinds)))](picture, rng, strength)
@@ -51,7 +53,7 @@ def _scratched(picture: Picture, rng: np.random.Generator, strength: float) -> D
         at = at + length / steps * np.array([np.cos(way), np.sin(way)])
         points.append(at)
     canvas = np.zeros((height, width), np.uint8)
-    thick = max(1, round(side / 320 * float(rng.uniform(1, 3))))
+    thick = max(1, round(side / 320 * strength * float(rng.uniform(1, 3))))
     line = (np.array(points) * 16).round().astype(np.int32)
     cv2.polylines(canvas, [line], False, 255, thick, cv2.LINE_AA, 4)
     return _laid(picture, canvas, _change(rng, strength))
@@ -61,7 +63,7 @@ def _spotted(picture: Picture, rng: np.random.Generator, strength: float) -> Dam
     """A spot with a soft rim, darker or lighter."""
     height, width = picture.shape[:2]
     side = min(height, width)
-    reach = side * rng.uniform(*_SHARES, 2) / 2
+    reach = side * rng.uniform(*_SHARES, 2) / 2 * strength**0.5
     middle = int(rng.uniform(0.1, 0.9) * width), int(rng.uniform(0.1, 0.9) * height)
     canvas = np.zeros((height, width), np.uint8)
     axes = max(1, int(reach[0])), max(1, int(reach[1]))
@@ -74,7 +76,8 @@ def _pasted(picture: Picture, rng: np.random.Generator, strength: float) -> Dama
     """A piece of the same picture, turned and taken from elsewhere."""
     height, width = picture.shape[:2]
     side = min(height, width)
-    w, h = (max(4, round(side * float(v))) for v in rng.uniform(0.06, 0.2, 2))
+    shares = np.minimum(0.4, rng.uniform(0.06, 0.2, 2) * strength**0.5)
+    w, h = (max(4, round(side * float(v))) for v in shares)
     xs, ys = rng.integers(0, width - w, 2), rng.integers(0, height - h, 2)
     piece = picture[ys[0] : ys[0] + h, xs[0] : xs[0] + w][::-1, ::-1].astype(np.float32)
     piece = piece * (1 + strength * float(rng.uniform(-0.15, 0.15)))

@@ -69,6 +69,10 @@ FOLDS: Final = 4
 """In turn each quarter of the parts is judged by what was learned from the others."""
 KNOWN_FROM: Final = 32
 """Sound pictures that known answers are taken from, and as many with damage drawn on them."""
+STRENGTHS: Final = (1.0, 2.0, 4.0)
+"""Of drawn damage, weakest first: a surface that varies hides what a plain one shows."""
+ENOUGH_SEEN: Final = 0.75
+"""Share of drawn damage that has to be found for no stronger one to be drawn."""
 STAND_OUT: Final = 5
 """Pictures that are named because they stand out among the sound ones."""
 ANOMALY: Final = "anomaly"
@@ -253,10 +257,15 @@ def _tried(
     """The bundle, once checks 4 and 5 of `learn_part` hold."""
     inspector = loaded.inspector
     decided: list[str] = []
-    shown = _shown(split, np.random.default_rng(plan.seed + 99))
-    inspector = placed(inspector, shown, decided)
-    decided.append(gated(inspector, [one for one in shown if one.good]))
-    results = [said_of(inspector, one) for one in shown]
+    chosen = [*split.kept_back, *split.learned][:KNOWN_FROM]
+    sound = [_as_shown(one.name, one.picture, good=True) for one in chosen]
+    inspector = placed(inspector, sound, decided)
+    decided.append(gated(inspector, sound))
+    drawn = _drawn(inspector, chosen, plan.seed)
+    decided.append(
+        f"damage drawn at {drawn.strength:g} times what is seen without effort is what it must find"
+    )
+    results = [*(said_of(inspector, one) for one in sound), *drawn.results]
     known = known_of(inspector, results)
     figures = first_results(inspector, results, known)  # 4
     require_both_answers(known)
@@ -264,6 +273,7 @@ def _tried(
     flagged = sum(_flagged(inspector, one) for one in split.kept_back)
     false_alarms = Share(flagged, len(split.kept_back))
     card = _card(plan, provenance, split, figures, false_alarms)
+    card["learned"]["drawn_strength"] = drawn.strength
     card["learned"]["seconds"] = round(time.monotonic() - before.begun, 1)
     bundle = parse_bundle(bundle_files(loaded.model, inspector.recipe, known, card, b""))
     return Learned(
@@ -295,14 +305,31 @@ def _flagged(inspector: PictureInspector, one: Sound) -> bool:
     return bool(len(inspector.judged(inspector.answers(ready), ready.placing)))
 
 
-def _shown(split: Split, rng: np.random.Generator) -> list[Shown]:
-    """Sound pictures, those first that were kept back, and the same with drawn damage."""
-    chosen = [*split.kept_back, *split.learned][:KNOWN_FROM]
-    shown = [_as_shown(one.name, one.picture, good=True) for one in chosen]
-    for one in chosen:
-        drawn = damaged(one.picture, rng).picture
-        shown.append(_as_shown(f"{one.name}, damaged", drawn, good=False))
-    return shown
+class _Drawn(NamedTuple):
+    strength: float
+    results: list[Said]
+
+
+def _drawn(inspector: PictureInspector, chosen: Sequence[Sound], seed: int) -> _Drawn:
+    """What the model says to pictures with damage drawn on them: the least of `STRENGTHS` of which
+    it finds enough, else the strongest.
+    """
+    drawn = _Drawn(0.0, [])
+    for strength in STRENGTHS:
+        rng = np.random.default_rng(seed + 99)
+        results = [
+            said_of(
+                inspector,
+                _as_shown(
+                    f"{one.name}, damaged", damaged(one.picture, rng, strength).picture, good=False
+                ),
+            )
+            for one in chosen
+        ]
+        drawn = _Drawn(strength, results)
+        if sum(bool(len(said.detections)) for said in results) >= ENOUGH_SEEN * len(results):
+            break
+    return drawn
 
 
 def _as_shown(name: str, picture: NDArray[np.uint8], *, good: bool) -> Shown:

@@ -138,8 +138,8 @@ def whitened(rows: Floats, shrink: float) -> Whitened:
     of few rows some are an accident.
     """
     mean = rows.mean(axis=0)
-    off = (rows - mean).astype(np.float64)
-    covariance = off.T @ off / len(rows)
+    off = rows - mean
+    covariance = (off.T @ off).astype(np.float64) / len(rows)
     spread = np.sqrt(np.diag(covariance)) + 1e-6
     correlation = covariance / spread / spread[:, None]
     correlation = (1 - shrink) * correlation + shrink * np.eye(len(spread))

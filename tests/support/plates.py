@@ -10,7 +10,7 @@ from framegate_models.learn import Learned, Plan, learn_part
 from framegate_models.pretrained import PACKAGE
 from framegate_simulators.fixtures.plates import write_plates
 
-GOOD = 24
+GOOD = 30
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def plates(tmp_path_factory) -> Plates:
     write_plates(folder / "fresh", 2, 12)
     write_plates(folder / "scratched", 3, 12, scratches=True)
     stages: list[str] = []
-    plan = Plan("plates", 1, size=(256, 192), keep_back=0.2, minutes=0.05, threads=1)
+    plan = Plan("plates", 1, size=(256, 192), keep_back=0.2, minutes=9, threads=1)
     learned = learn_part(
         folder / "good",
         plan,

@@ -20,6 +20,7 @@ from framegate_models.main import app
 from framegate_models.sound_pictures import folds_of, mask_of, picture_paths, read_sound
 from framegate_models.surface import hardly_above, whitened
 from framegate_simulators.fixtures.plates import plate, write_plates
+from support.plates import GOOD
 
 RUN = CliRunner()
 NOBODY = Provenance("0" * 64, 0)
@@ -45,7 +46,7 @@ def test_a_part_is_learned_and_scratches_are_found(plates):
 def test_what_was_learned_from_is_not_measured_on(plates):
     bundle = plates.learned.bundle
     card = json.loads(bundle.training)["learned"]
-    assert len(learned_digests(bundle)) == len(card["pictures"]) == 24 - card["kept_back"]
+    assert len(learned_digests(bundle)) == len(card["pictures"]) == GOOD - card["kept_back"]
     assert promised_rate(bundle) == card["false_alarms_promised"] == 0.01
     measured = measure_pictures(bundle, plates.good, [], 0.01, threads=1)
     assert measured.learned == len(card["pictures"])
@@ -146,7 +147,7 @@ def test_damage_is_seen_and_leaves_the_rest_alone():
 def test_the_command_learns_says_what_it_did_and_is_measured(plates, tmp_path):
     out = tmp_path / "plates"
     arguments = ["learn", "--good", str(plates.good), "--out", str(out), "--size", "256x192"]
-    arguments += ["--minutes", "0.05", "--threads", "1"]
+    arguments += ["--threads", "1"]
     done = RUN.invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "false alarms promised: 1 %" in done.output and "unsigned" in done.output
