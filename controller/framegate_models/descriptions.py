@@ -97,7 +97,7 @@ def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     h, w = picture.shape[:2]
     reach = MOVED * min(h, w)
     turn = float(rng.uniform(-TURNED_DEG, TURNED_DEG))
-    matrix = cv2.getRotationMatrix2D((w / 2, h / 2), turn, 1.0)
+    matrix = np.asarray(cv2.getRotationMatrix2D((w / 2, h / 2), turn, 1.0), np.float64)
     matrix[:, 2] += rng.uniform(-reach, reach, 2)
     moved = cv2.warpAffine(picture, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(

@@ -175,8 +175,8 @@ class DemoPart(Story):
                 shutil.copy(source, belt / f"{number:02d}-{sort}.png")
         camera: Site = p.add_machine("cam1")
         p.join(camera, p.invite(camera))
-        source = f"folder:{belt.resolve()}"
-        p.start_agent(camera, "--source", source, "--part-type", PART, "--rate", "2")
+        belt_source = f"folder:{belt.resolve()}"
+        p.start_agent(camera, "--source", belt_source, "--part-type", PART, "--rate", "2")
 
         def all_judged() -> list[dict[str, Any]]:
             rows: list[dict[str, Any]] = p.ask("verdict", "list", "--limit", "100")
