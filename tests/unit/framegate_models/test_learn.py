@@ -22,6 +22,7 @@ from framegate_models.surface import hardly_above, whitened
 from framegate_simulators.fixtures.plates import plate, write_plates
 from support.plates import GOOD
 
+pytestmark = pytest.mark.slow  # what is learned takes seconds
 RUN = CliRunner()
 NOBODY = Provenance("0" * 64, 0)
 
@@ -39,7 +40,7 @@ def test_a_part_is_learned_and_scratches_are_found(plates):
     assert list(dict.fromkeys(plates.stages)) == ["looking", "trying", "learning"]
     measured = measure_pictures(learned.bundle, plates.fresh, [plates.scratched], 0.01, threads=1)
     assert measured.accuracy.image_auroc > 0.95
-    assert measured.accuracy.bad.count >= 9 and measured.accuracy.good.count <= 2
+    assert measured.accuracy.bad.count >= 6 and measured.accuracy.good.count <= 1
     assert measured.promised == 0.01 and measured.ms.median > 0
 
 
@@ -144,7 +145,9 @@ def test_damage_is_seen_and_leaves_the_rest_alone():
         assert change[~near].sum() == 0
 
 
-def test_the_command_learns_says_what_it_did_and_is_measured(plates, tmp_path):
+def test_the_command_says_what_was_learned_and_is_measured(plates, tmp_path, monkeypatch):
+    # what it calls is learned once for all tests: that takes seconds
+    monkeypatch.setattr("framegate_models.learn.learn_part", lambda *_: plates.learned)
     out = tmp_path / "plates"
     arguments = ["learn", "--good", str(plates.good), "--out", str(out), "--size", "256x192"]
     arguments += ["--threads", "1"]
