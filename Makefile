@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -41,6 +41,9 @@ demo-segment: setup ## Segments in network namespaces: prove, stream, be cut, cl
 
 bench-segment: setup ## How soon a segment cuts, and what it costs; build/bench-segment.json (needs root)
 	@$(PY) -m framegate_simulators.bench.segment
+
+demo-part: setup ## A part is learned from forty good pictures, and a scratched one is found
+	@$(PY) -m framegate_simulators.demo.part
 
 drill: setup ## A camera replays old pictures: how soon is it found and contained, seen from outside
 	@$(PY) -m framegate_simulators.demo.drill

@@ -51,6 +51,7 @@ pytest_plugins = [
     "support.models",
     "support.mosquitto",
     "support.office",
+    "support.plates",
     "support.playbooks",
     "support.postgres",
     "support.openid",

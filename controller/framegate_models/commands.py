@@ -4,45 +4,35 @@ vouches for the images.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from framegate.errors import Reason, Refused, Unavailable
+from framegate.errors import Reason, Unavailable
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.signed_folder import SIGNATURE, check_folder
-from framegate_host import console
-from framegate_host.console import OutputFormat, safe, service_exit_code, talk
+from framegate_host.console import talk
 from framegate_host.key_files import read_private_key, read_public_key
+from framegate_models.evaluate_command import evaluate, show_score
 from framegate_models.manifest import sign_folder
+from framegate_models.options import (
+    BundleOption,
+    Output,
+    Threads,
+    bundle_folder,
+    errors,
+    split_file,
+)
+from framegate_models.progress import progress
 
 models = typer.Typer(no_args_is_help=True, help="Model bundles: show, evaluate, train.")
 data = typer.Typer(
     no_args_is_help=True, help="Folders of images: sign and verify who vouches for them."
 )
-BundleOption = Annotated[
-    Path,
-    typer.Option(
-        "--bundle",
-        help="Model bundle's folder; default: the shipped one, which is also called default.",
-    ),
-]
-Output = OutputFormat
-Threads = Annotated[int, typer.Option("--threads", min=1, max=64, help="Threads of the model.")]
-
-
-def errors() -> contextlib.AbstractContextManager[None]:
-    """Errors as sentences on standard error and as exit codes."""
-    return console.errors(service_exit_code())
 
 
 @models.command("show")
@@ -51,7 +41,7 @@ def show(bundle: BundleOption = DEFAULT_BUNDLE, output: Output = "table") -> Non
     trained on.
     """
     with errors():
-        loaded = load_bundle(_bundle(bundle))
+        loaded = load_bundle(bundle_folder(bundle))
         r = loaded.recipe
         body = {
             "name": r.name,
@@ -86,74 +76,7 @@ def show(bundle: BundleOption = DEFAULT_BUNDLE, output: Output = "table") -> Non
             )
 
 
-@models.command("evaluate")
-def evaluate(
-    data_folder: Annotated[Path, typer.Option("--data", help="Folder in DeepPCB's format.")],
-    bundle: BundleOption = DEFAULT_BUNDLE,
-    split: Annotated[
-        Path | None,
-        typer.Option(
-            "--split",
-            help=(
-                "File that lists IMAGE.jpg ANNOTATION.txt a line; default: the folder's"
-                " trainval.txt, or all."
-            ),
-        ),
-    ] = None,
-    threads: Threads = 2,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report",
-            help="Folder for pictures of the curve, the confusions and the worst misses.",
-        ),
-    ] = None,
-    output: Output = "table",
-) -> None:
-    """Measure a bundle on labelled pairs: mAP and F by DeepPCB's protocol, average precision per
-    class, milliseconds per frame.
-    """
-    # OpenCV and the runtime take a quarter of a second, and only measuring has use for them
-    from framegate_models.dataset import read_pair, read_split  # noqa: PLC0415 - start-up
-    from framegate_models.evaluate import inspector_of, measure  # noqa: PLC0415 - start-up
-    from framegate_models.report import worst_misses, write_report  # noqa: PLC0415 - start-up
-
-    with errors():
-        as_json = output == "json"
-        loaded = load_bundle(_bundle(bundle))
-        listed = read_split(data_folder, _split(data_folder, split))
-        if not listed:
-            raise Refused.of(
-                Reason.DATA_SET,
-                "pairs to measure on",
-                f"none in {split or data_folder}",
-                "X_test.jpg, X_temp.jpg and X.txt each",
-            )
-        with _progress() as said:
-            measured = measure(
-                inspector_of(loaded, threads),
-                listed,
-                said=lambda done, of: said("inspecting", done / of, ""),
-            )
-        if report is not None:
-            wanted = {miss.pair for miss in worst_misses(measured)}
-            write_report(
-                report,
-                measured,
-                {
-                    one.name: read_pair(one, loaded.recipe.classes)
-                    for one in listed
-                    if one.name in wanted
-                },
-                {"bundle_sha256": loaded.digest.hex()},
-            )
-        body = {
-            "bundle": loaded.name,
-            "bundle_sha256": loaded.digest.hex(),
-            "threads": threads,
-            **measured.as_dict(),
-        }
-        print(json.dumps(body, indent=1)) if as_json else _show_score(body)
+models.command("evaluate")(evaluate)
 
 
 @models.command("train")
@@ -202,7 +125,7 @@ def train(  # noqa: PLR0913 - a command's options
 
     with errors():
         require_torch()
-        begin = None if init == "none" else load_bundle(_bundle(Path(init)))
+        begin = None if init == "none" else load_bundle(bundle_folder(Path(init)))
         named = tuple(c.strip() for c in classes.split(",") if c.strip()) or (
             begin.recipe.classes if begin else load_bundle(DEFAULT_BUNDLE).recipe.classes
         )
@@ -215,11 +138,11 @@ def train(  # noqa: PLR0913 - a command's options
             )
             talk.print(f"[yellow]nobody vouches for this data[/] ({why}); the card will say so")
         plan = Plan(name or _slug(out.name), version, named, minutes, begin, device, threads, seed)
-        with _progress() as said:
+        with progress() as said:
             bundle, measured = train_bundle(
-                data_folder, _split(data_folder, split), out, plan, provenance, said
+                data_folder, split_file(data_folder, split), out, plan, provenance, said
             )
-        _show_score(measured.as_dict())
+        show_score(measured.as_dict())
         talk.print(
             f"bundle {out}, digest {bundle.digest.hex()[:16]}, unsigned: framegate model sign {out}"
             " --key KEY"
@@ -267,82 +190,6 @@ def data_verify(
                 f" approved by {provenance.approved_by}; digest {provenance.sha256}"
             )
         )
-
-
-def _show_score(body: dict[str, Any]) -> None:
-    table = Table(
-        "figure",
-        "value",
-        title=(
-            f"{body['images']} images, {body['defects']} defects, threshold {body['threshold']:.2f}"
-        ),
-    )
-    table.add_row("mAP (DeepPCB's protocol)", f"{100 * body['map']:.2f} %")
-    table.add_row(
-        "F, precision, recall",
-        f"{100 * body['f']:.2f}, {100 * body['precision']:.2f}, {100 * body['recall']:.2f} %",
-    )
-    table.add_row(
-        "class-aware mAP, IoU 0.33 and 0.50",
-        f"{100 * body['class_map_iou33']:.2f}, {100 * body['class_map_iou50']:.2f} %",
-    )
-    for kind, value in body["class_ap_iou33"].items():
-        table.add_row(f"AP {kind}", f"{100 * value:.2f} %")
-    for stage, ms in body.get("ms_per_frame", {}).items():
-        table.add_row(f"{stage}, median and p99", f"{ms:.1f}, {body['ms_p99'][stage]:.1f} ms")
-    if body["good_images"]:
-        table.add_row(
-            "good images flagged", f"{body['good_images_flagged']} of {body['good_images']}"
-        )
-    table.add_row("bad images missed", f"{body['bad_images_missed']} of {body['bad_images']}")
-    table.add_row(
-        "the quality gate would refuse",
-        ", ".join(f"{v} {k}" for k, v in body["would_be_refused"].items()) or "none",
-    )
-    Console(highlight=False).print(table)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, float, str], None]]:
-    if not talk.is_terminal:  # into a file: a line for each tenth of a stage
-        tenths: dict[str, int] = {}
-
-        def noted(stage: str, share: float, detail: str) -> None:
-            if tenths.get(stage, -1) < int(10 * share):
-                tenths[stage] = int(10 * share)
-                talk.print(f"{stage} {100 * share:3.0f} %  {safe(detail)}")
-
-        yield noted
-        return
-    columns = (
-        TextColumn("{task.description:16}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[detail]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True, highlight=False)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def said(stage: str, share: float, detail: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=1.0, detail="")
-            bar.update(tasks[stage], completed=share, detail=safe(detail))
-
-        yield said
-
-
-def _bundle(named: Path) -> Path:
-    return DEFAULT_BUNDLE if named == Path("default") and not named.exists() else named
-
-
-def _split(folder: Path, split: Path | None) -> Path | None:
-    """The split file as given, or of that name in the folder."""
-    return (
-        split
-        if split is None or split.exists() or not (folder / split).exists()
-        else folder / split
-    )
 
 
 def _folder(folder: Path) -> Path:

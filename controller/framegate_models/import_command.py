@@ -13,8 +13,7 @@ from framegate_gateway.inference.bundle import write_bundle
 from framegate_gateway.inference.layouts import Kind
 from framegate_host import console
 from framegate_host.console import safe, service_exit_code, talk
-
-_SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
+from framegate_models.options import picture_size
 
 
 def import_network(  # noqa: PLR0913 - a command's options
@@ -85,7 +84,7 @@ def import_network(  # noqa: PLR0913 - a command's options
             name or re.sub(r"[^a-z0-9.-]+", "-", out.name.lower()).strip("-.")[:60] or "imported",
             version,
             layout,
-            _size(size),
+            picture_size(size),
             threshold,
             parse_members(told or ()),
         )
@@ -120,12 +119,3 @@ def _kind(said: str) -> Kind:
         hint = "pairs are trained here: framegate-models model train" if said == "pair" else ""
         raise Malformed.of(Reason.MODEL, f"--kind {', '.join(kinds)}", ascii(said)[:40], hint)
     return Kind(said)
-
-
-def _size(said: str) -> tuple[int, int] | None:
-    if not said:
-        return None
-    match = _SIZE.fullmatch(said)
-    if match is None:
-        raise Malformed.of(Reason.MODEL, "--size WxH", ascii(said)[:40], "--size 640x640")
-    return int(match[1]), int(match[2])

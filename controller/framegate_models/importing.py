@@ -20,7 +20,6 @@ from framegate_gateway.inference.bundle import (
     require_both_answers,
 )
 from framegate_gateway.inference.decoding import decode_colour, decode_gray
-from framegate_gateway.inference.gate import golden_of
 from framegate_gateway.inference.graph import verify_network
 from framegate_gateway.inference.known_answers import verify_known_answers
 from framegate_gateway.inference.layouts import Kind
@@ -42,6 +41,7 @@ from framegate_models.first_results import (
     separation,
 )
 from framegate_models.foreign_graph import ForeignGraph, read_graph
+from framegate_models.gated import gated, placed
 from framegate_models.proposal import (
     PREPARATIONS,
     Wish,
@@ -53,8 +53,6 @@ from framegate_models.proposal import (
 
 CLEARLY: Final = 0.02
 """By how much another preparation has to tell good from bad better before it is taken."""
-ALIKE: Final = 0.8
-"""Share of good pictures that must lie like the first for the recipe to want that of frames."""
 TRIED_ON: Final = 24
 """Pictures of each sort that preparations are compared on."""
 
@@ -100,9 +98,9 @@ def import_model(path: Path, wish: Wish, good: Path, bad: Path, threads: int = 2
     if not wish.says("input.divide", "input.mean", "input.deviation"):
         inspector = _best_prepared(inspector, shown, wish, decided)
     if not wish.says("place"):
-        inspector = _placed(inspector, shown, decided)
+        inspector = placed(inspector, shown, decided)
     results, inspector = _results(inspector, shown, wish)  # 3
-    decided.append(_gated(inspector, shown))
+    decided.append(gated(inspector, shown))
     known = known_of(inspector, results)
     figures = first_results(inspector, results, known)  # 4
     require_both_answers(known)
@@ -203,43 +201,6 @@ def _ranged(inspector: PictureInspector, shown: Sequence[Shown], wish: Wish) -> 
         raise Unavailable.of(Reason.INFERENCE, "anomaly scores that differ", f"{low:g}, {high:g}")
     ranged = replace(recipe.picture_output, range=(round(low, 4), round(high, 4)))
     return PictureInspector(verify_recipe(replace(recipe, output=ranged)), inspector.run)
-
-
-def _placed(
-    inspector: PictureInspector, shown: Sequence[Shown], decided: list[str]
-) -> PictureInspector:
-    """Whether good pictures lie like each other: then frames have to as well."""
-    good = [one for one in shown if one.good]
-    alike = len(good) - len(_refused(inspector, good))
-    if alike >= ALIKE * len(good):
-        return inspector
-    decided.append(
-        f"{len(good) - alike} of {len(good)} good pictures do not lie like {good[0].name}: frames"
-        " may show any place"
-    )
-    return PictureInspector(replace(inspector.recipe, place="anywhere"), inspector.run)
-
-
-def _refused(inspector: PictureInspector, shown: Sequence[Shown]) -> list[str]:
-    """Names of the pictures that the gate would refuse, the first good one the golden image."""
-    first = next(one for one in shown if one.good)
-    golden = golden_of(decode_gray(first.data))
-    refused = []
-    for one in shown:
-        try:
-            inspector.ready(inspector.decode(one.data), [golden])
-        except FramegateError:
-            refused.append(one.name)
-    return refused
-
-
-def _gated(inspector: PictureInspector, shown: Sequence[Shown]) -> str:
-    refused = _refused(inspector, shown)
-    return (
-        f"the gate (light, focus{', place' if inspector.recipe.place == 'registered' else ''})"
-        f" would leave {len(refused)} of {len(shown)} pictures UNINSPECTED"
-        + (f", {', '.join(refused[:3])} among them" if refused else "")
-    )
 
 
 class _Judged(NamedTuple):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from framegate_gateway.inference import pictures
+from framegate_gateway.inference.heat_grid import heated
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.picture_inspector import PictureInspector
 from framegate_gateway.inference.region_answers import heat_of
@@ -22,8 +23,6 @@ SHOWN_EACH: Final = 12
 SIDE_PX: Final = 480
 """The longer side of a shown picture, at most: twelve of them fill a screen or two."""
 COLUMNS: Final = 4
-HEAT_SHARE: Final = 0.45
-"""Of a heat map laid over its picture."""
 _GROUND: Final = (235, 235, 235)
 
 
@@ -78,11 +77,7 @@ def _heated(
 ) -> NDArray[np.uint8]:
     ready = inspector.prepared(said.shown.picture)
     heat = heat_of(inspector.recipe, inspector.answers(ready), ready.placing)
-    size = picture.shape[1], picture.shape[0]
-    grey = (255 * cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)).astype(np.uint8)
-    colour = cv2.applyColorMap(grey, cv2.COLORMAP_JET)
-    blended: Any = cv2.addWeighted(picture, 1 - HEAT_SHARE, colour, HEAT_SHARE, 0)
-    return np.asarray(blended, np.uint8)
+    return heated(picture, heat)
 
 
 def _sheet(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from framegate.errors import Reason
 from framegate.receipt_verifier import VerifiedReceipt
+from framegate.signed.heat import heat_shades
 from framegate_operator.machines import short_names
 from framegate_operator.output import ago, short_id
 
@@ -21,7 +22,8 @@ _MEANS: Final = MappingProxyType(
         Reason.IMAGE_EXPOSURE: "the picture is too dark or too bright: see to light and shutter",
         Reason.IMAGE_DEFOCUS: "the picture is not sharp: see to lens and distance",
         Reason.IMAGE: "the picture could not be read",
-        Reason.REGISTRATION: "the part is not where its golden image has it, or is another one",
+        Reason.REGISTRATION: "the picture does not show the part of the golden image",
+        Reason.OUT_OF_PLACE: "the part lies too far off its place: see to the fixture",
         Reason.PART_UNKNOWN: "no golden image of this part is in force: framegate part list",
         Reason.MASK: "the frame is not masked as the fleet's masks in force say",
         Reason.MODEL: "the model that the camera's grant names was not there",
@@ -60,11 +62,21 @@ def verdict_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:
         x1, y1, x2, y2 = (round(v) for v in defect["box"])
         where = f"{x2 - x1} by {y2 - y1} px at {x1}, {y1}"
         rows.append(("defect", f"{defect['kind']} {defect['score']:.2f}, {where}"))
+    rows += [("heat" if not n else "", line) for n, line in enumerate(_heat_lines(receipt))]
     rows += [
         ("verdict", short_id(claims["cti"])),
         ("proofs", "; ".join(receipt.notes) or "complete"),
     ]
     return rows
+
+
+def _heat_lines(receipt: VerifiedReceipt) -> list[str]:
+    """The heat under the first defect, in a frame: a line of blanks is a row of it, too."""
+    shades = heat_shades(receipt.verdict["defects"][0]) if receipt.verdict["defects"] else []
+    if not shades:
+        return []
+    rim = "+" + "-" * len(shades[0]) + "+"
+    return [rim, *(f"|{line}|" for line in shades), rim]
 
 
 def why_so(receipt: VerifiedReceipt) -> Iterator[str]:

@@ -148,6 +148,7 @@ class Reason(StrEnum):
     IMAGE_EXPOSURE = "image-exposure"
     IMAGE_DEFOCUS = "image-defocus"
     REGISTRATION = "registration"
+    OUT_OF_PLACE = "out-of-place"
     MASK = "mask"
     IMAGE = "image"
     INSPECTED_SHARE = "inspected-share"

@@ -103,8 +103,9 @@ SPOILT = {
         lambda i: draw_board(3, design=44, defects=0, clean_capture=True).frame,
         Reason.REGISTRATION,
     ),
-    "upside down": (lambda i: i[::-1].copy(), Reason.REGISTRATION),
-    "out of its place": (lambda i: moved(i, 120, 80), Reason.REGISTRATION),
+    "in a mirror": (lambda i: i[::-1].copy(), Reason.REGISTRATION),
+    # it is the part, and the gate says so: what of it is not in view is not inspected
+    "out of its place": (lambda i: moved(i, 120, 80), Reason.OUT_OF_PLACE),
 }
 
 

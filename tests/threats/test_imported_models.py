@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate.signed.heat import is_heat
 from framegate.signed.model import sign_model
 from framegate.signed.pin import ModelPin, key_anchor
 from framegate.wire import ENCODING_PNG, sha256
@@ -74,7 +75,12 @@ async def test_an_imported_model_inspects_in_its_cage(spots, layout):
     async with running(spots.imported(layout).bundle, OnePart(good)) as engine:
         assert "no files" in engine.isolation and engine.provider == "cpu"
         assert not (await engine.inspect("cam", "p", good, ENCODING_PNG, *SIZE)).defects
-        assert (await engine.inspect("cam", "p", bad, ENCODING_PNG, *SIZE)).defects
+        defects = (await engine.inspect("cam", "p", bad, ENCODING_PNG, *SIZE)).defects
+        assert defects and all(is_heat(d.get("heat")) == (layout == "anomalib") for d in defects)
+        drawn = await engine.picture(bad, ENCODING_PNG, defects)
+        plain = tuple({**d, "heat": []} for d in defects)
+        as_boxes = await engine.picture(bad, ENCODING_PNG, plain)
+        assert (drawn != as_boxes) == (layout == "anomalib")
         assert await engine.prove() == engine.known_answers >= 8
 
 

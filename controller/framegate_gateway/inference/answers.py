@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.signed.heat import MAX_GRIDS, is_heat
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.layouts import Kind
@@ -39,6 +40,7 @@ REFUSALS: Final = frozenset(
         Reason.MODEL,
         Reason.MODEL_GRAPH,
         Reason.PART_UNKNOWN,
+        Reason.OUT_OF_PLACE,
         Reason.REGISTRATION,
         Reason.TOO_LARGE,
         Reason.UNCONFINED,
@@ -171,8 +173,8 @@ def verify_answer(question: Asked, head: dict[str, Any], body: bytes) -> None:
     1. the answer bears the question's number, and says whether the golden image was taken;
     2. a refusal is one (`verify_refusal`) and has no body; otherwise, by the kind of question:
     3. defects: at most `MAX_DETECTIONS`, of the model's classes, scores in [0, 1], boxes with their
-       corners in order and inside the frame where its size is known; the golden image is one of
-       the part's;
+       corners in order and inside the frame where its size is known; of an anomaly model, at most
+       `MAX_GRIDS` of them with a grid of heat; the golden image is one of the part's;
     4. a network's input: a pair of the frame's size filled up to the recipe's multiple, or the
        recipe's input; as many bytes;
     5. a known answer: that it was given, and whether its frame, moved, was answered as much;
@@ -208,8 +210,12 @@ def _defects(question: Asked, head: dict[str, Any], body: bytes) -> None:
     defects = head.get("defects")
     _require(type(defects) is list and len(defects) <= MAX_DETECTIONS, "a list of defects")
     width, height = question.head.get("width", math.inf), question.head.get("height", math.inf)
+    _require(sum("heat" in d for d in defects or () if type(d) is dict) <= MAX_GRIDS, "few grids")
     for defect in defects or ():
-        _require(type(defect) is dict and set(defect) == {"kind", "score", "box"}, "a defect")
+        _require(type(defect) is dict, "a defect")
+        heat = {"heat"} if question.recipe.kind == Kind.ANOMALY else set()
+        _require(set(defect) - heat == {"kind", "score", "box"}, "a defect")
+        _require("heat" not in defect or is_heat(defect["heat"]), "a grid of heat")
         _require(type(defect["kind"]) is str and defect["kind"] in question.classes, "a class")
         _require(_number(defect["score"], 0.0, 1.0), "a score between 0 and 1")
         box = defect["box"]

@@ -11,6 +11,14 @@ import cv2
 import numpy as np
 
 from framegate.errors import Malformed, Reason, Refused
+from framegate_gateway.inference.place import (
+    NO_LEEWAY,
+    POSED_BELOW,
+    Leeway,
+    likelier_pose,
+    placed,
+)
+from framegate_gateway.inference.pose import PoseReference, pose_reference
 from framegate_gateway.inference.quality import Signature, require_quality, require_surface
 from framegate_gateway.inference.registration import (
     MIN_LIKENESS,
@@ -33,6 +41,14 @@ class Golden:
     reference: Reference
     signature: Signature
     masked: dict[Any, Golden] = field(default_factory=dict)
+    _poses: list[PoseReference] = field(default_factory=list)
+
+    @property
+    def poses(self) -> PoseReference:
+        """What poses are looked for by: worked out for the first frame that needs it."""
+        if not self._poses:
+            self._poses.append(pose_reference(self.image))
+        return self._poses[0]
 
 
 def golden_of(image: Gray) -> Golden:
@@ -59,20 +75,31 @@ def require_same_light(frame: Gray, golden: Golden) -> None:
     require_surface(Signature(halved(frame)), golden.signature)
 
 
-def require_place(frame: Gray, golden: Golden) -> Registered:
-    """Besides, it shows the golden image's part, in its place: the golden image moved under it.
-    Raises as `require_same_light`, and Refused (REGISTRATION).
+def require_place(frame: Gray, golden: Golden, leeway: Leeway = NO_LEEWAY) -> Registered:
+    """The golden image moved under a frame that passes these checks, and `require_quality`'s.
+
+    1. the frame has the golden image's size;
+    2. it shows the golden image's part: moved, turned or not, the two are alike;
+    3. where the part is turned, scaled or moved far, `leeway` allows it (`place.placed`).
+
+    Raises Malformed (IMAGE), Refused (IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS, REGISTRATION
+    for another part, OUT_OF_PLACE).
     """
-    require_size(frame, golden)
+    require_size(frame, golden)  # 1
     half = halved(frame)
     require_quality(Signature(half), golden.signature)
     moved = register(golden.reference, frame, half)
-    if moved.likeness < MIN_LIKENESS:
+    if moved.likeness >= POSED_BELOW:
+        return moved
+    pose = likelier_pose(golden, frame, moved.likeness)
+    if pose is not None:
+        return placed(golden.image, frame, pose, leeway)  # 3
+    if moved.likeness < MIN_LIKENESS:  # 2
         raise Refused.of(
             Reason.REGISTRATION,
             f"a frame like its golden image (correlation {MIN_LIKENESS:g})",
-            f"{moved.likeness:.2f}",
-            "another part, out of its place, or upside down?",
+            f"{moved.likeness:.2f}, and no turn, scale or shift makes it more",
+            "another part?",
         )
     return moved
 

@@ -14,6 +14,7 @@ from framegate_gateway.inference.bundle import KnownAnswer
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.gate import Golden
 from framegate_gateway.inference.picture_input import Placing
+from framegate_gateway.inference.place import NO_LEEWAY, Leeway
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.registration import Gray
 from framegate_gateway.inference.variants import Variant
@@ -36,13 +37,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A frame as the network takes it: the input `tensor`, where in it the frame lies, and which of
-    the part's golden images it was held against.
+    """A frame as the network takes it: the input `tensor`, where in it the frame lies, which of the
+    part's golden images it was held against, and `matrix` (3, 3) where the part lies otherwise than
+    in that: from its pixels to the frame's.
     """
 
     tensor: NDArray[Any]
     placing: Placing
     golden: int = 0
+    matrix: NDArray[np.float64] | None = None
 
 
 class Inspects(Protocol):
@@ -57,7 +60,7 @@ class Inspects(Protocol):
     ) -> Frame:
         """The frame. Raises Malformed (IMAGE)."""
 
-    def ready(self, frame: Frame, goldens: Sequence[Golden]) -> Ready:
+    def ready(self, frame: Frame, goldens: Sequence[Golden], leeway: Leeway = NO_LEEWAY) -> Ready:
         """The frame past the gate. Raises Refused or Malformed."""
 
     def known(self, answer: KnownAnswer, variant: Variant | None = None) -> Ready:

@@ -7,8 +7,8 @@ that what is measured is what is used.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,13 @@ from framegate_gateway.inference.detections import (
 from framegate_gateway.inference.gate import Golden, golden_of, require_place, require_size
 from framegate_gateway.inference.inspecting import Frame, Ready, require_numbers
 from framegate_gateway.inference.picture_input import Placing
+from framegate_gateway.inference.place import NO_LEEWAY, Leeway
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.registration import MIN_LIKENESS, Gray, Registered, register
 from framegate_gateway.inference.variants import Variant, varied
 
 Floats = NDArray[np.float32]
+TURNS: Final = Leeway(turns=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +53,17 @@ class Inspector:
     def __init__(self, recipe: Recipe, run: Any) -> None:
         self.recipe, self.run = recipe, run
 
-    def prepare(self, frame: Gray, golden: Golden, *, gate: bool = True) -> Prepared:
+    def prepare(
+        self, frame: Gray, golden: Golden, leeway: Leeway = TURNS, *, gate: bool = True
+    ) -> Prepared:
         """Gate and register. Raises Refused (IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
-        REGISTRATION), Malformed (IMAGE) for another size.
+        REGISTRATION, OUT_OF_PLACE), Malformed (IMAGE) for another size.
 
         Without `gate` a frame that does not fit its golden image is compared as it lies, which is
         for measuring alone.
         """
         if gate:
-            moved = require_place(frame, golden)
+            moved = require_place(frame, golden, leeway)
         else:
             require_size(frame, golden)
             moved = register(golden.reference, frame)
@@ -74,7 +78,9 @@ class Inspector:
         np.multiply(moved.golden, np.float32(1 / 255), out=pair[0, 1, :h, :w], casting="unsafe")
         return Prepared(pair, (h, w), moved)
 
-    def prepare_best(self, frame: Gray, goldens: Sequence[Golden]) -> tuple[int, Prepared]:
+    def prepare_best(
+        self, frame: Gray, goldens: Sequence[Golden], leeway: Leeway = TURNS
+    ) -> tuple[int, Prepared]:
         """(which golden image, the frame beside it): the one that is most like the frame, of those
         that it passes the gate with. Raises as `prepare`, for the first.
         """
@@ -82,7 +88,7 @@ class Inspector:
         first: Refused | None = None
         for number, golden in enumerate(goldens):
             try:
-                prepared = self.prepare(frame, golden)
+                prepared = self.prepare(frame, golden, leeway)
             except Refused as error:
                 first = first or error
                 continue
@@ -99,9 +105,11 @@ class Inspector:
         gray = decode_gray(data, encoding, claimed)
         return Frame(gray, gray)
 
-    def ready(self, frame: Frame, goldens: Sequence[Golden]) -> Ready:
-        """The frame beside the golden image that is most like it; see `prepare_best`."""
-        which, prepared = self.prepare_best(frame.gray, goldens)
+    def ready(self, frame: Frame, goldens: Sequence[Golden], leeway: Leeway = NO_LEEWAY) -> Ready:
+        """The frame beside the golden image that is most like it; see `prepare_best`. What moves is
+        the golden image, so that a turn is put right.
+        """
+        which, prepared = self.prepare_best(frame.gray, goldens, replace(leeway, turns=True))
         return _ready(prepared, which)
 
     def known(self, answer: KnownAnswer, variant: Variant | None = None) -> Ready:
@@ -171,4 +179,5 @@ class Inspector:
 
 def _ready(prepared: Prepared, golden: int) -> Ready:
     h, w = prepared.pair.shape[2:]
-    return Ready(prepared.pair, Placing(prepared.size, (h, w)), golden)
+    placing = Placing(prepared.size, (h, w))
+    return Ready(prepared.pair, placing, golden, prepared.registered.matrix)

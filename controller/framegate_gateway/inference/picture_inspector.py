@@ -5,6 +5,7 @@ anomaly models. The part's golden image is what the gate holds the frame against
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -20,6 +21,7 @@ from framegate_gateway.inference.gate import Golden, require_place, require_same
 from framegate_gateway.inference.inspecting import Frame, Ready, require_numbers
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.picture_input import Placing, placing_of, tensor_of
+from framegate_gateway.inference.place import NO_LEEWAY, Leeway
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.region_answers import (
     anomaly_answered,
@@ -49,16 +51,17 @@ class PictureInspector:
         colour = decode_colour(data, encoding, claimed)
         return Frame(np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.uint8), colour)
 
-    def ready(self, frame: Frame, goldens: Sequence[Golden]) -> Ready:
+    def ready(self, frame: Frame, goldens: Sequence[Golden], leeway: Leeway = NO_LEEWAY) -> Ready:
         """The frame as the network takes it, where it passes the gate with one of the golden
-        images: light and focus, and its place where the recipe wants that. Raises as the gate, for
-        the first.
+        images: light and focus, and its place where the recipe wants that. The network sees the
+        frame as it is: a part that is turned stays turned, and is out of place. Raises as the
+        gate, for the first.
         """
         first: FramegateError | None = None
         for number, golden in enumerate(goldens):
             try:
                 if self.recipe.place == "registered":
-                    require_place(frame.gray, golden)
+                    require_place(frame.gray, golden, replace(leeway, turns=False))
                 else:
                     require_same_light(frame.gray, golden)
             except Refused as error:

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from framegate_gateway.inference.heat_grid import lay_heat
+
 Gray = NDArray[np.uint8]  # (h, w)
 Colour = NDArray[np.uint8]  # (h, w, 3), BGR
 LINE_PX: Final = 24
@@ -39,8 +41,9 @@ def boxes(frame: Gray, defects: Sequence[dict[str, Any]], lines: Sequence[str] =
 def boxes_in_colour(
     frame: Colour, defects: Sequence[dict[str, Any]], lines: Sequence[str] = ()
 ) -> Colour:
-    """As `boxes`, of a frame in colour."""
+    """As `boxes`, of a frame in colour. A defect that bears a heat grid is coloured by it."""
     picture = frame.copy()
+    lay_heat(picture, defects)
     for defect in defects:
         x1, y1, x2, y2 = (int(v) for v in defect["box"])
         cv2.rectangle(picture, (x1, y1), (x2, y2), _BOX, 2)

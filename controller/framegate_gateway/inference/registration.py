@@ -63,12 +63,14 @@ class Reference:
 @dataclass(frozen=True, slots=True)
 class Registered:
     """`golden` (h, w) uint8 moved by `shift` (x, y in pixels) to lie under the frame; `likeness` in
-    [-1, 1] is their correlation then, 0 for a flat image.
+    [-1, 1] is their correlation then, 0 for a flat image. Where more than a shift was put right,
+    `matrix` (3, 3) takes the golden image's pixels to the frame's.
     """
 
     golden: Gray
     shift: tuple[float, float]
     likeness: float
+    matrix: NDArray[np.float64] | None = None
 
 
 def reference(image: Gray) -> Reference:

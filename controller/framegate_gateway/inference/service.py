@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framegate.errors import Malformed, Reason
+from framegate.signed.heat import MAX_GRIDS
 from framegate.signed.part import MIN_LESSON
 from framegate_gateway.inference import pictures
 from framegate_gateway.inference.bundle import KnownAnswer, parse_bundle
 from framegate_gateway.inference.decoding import AS_STORED, COLOUR_AS_STORED, decode_gray
 from framegate_gateway.inference.gate import Golden, apply_masks, golden_of
 from framegate_gateway.inference.graph import verify_network
+from framegate_gateway.inference.heat_grid import heat_rows
 from framegate_gateway.inference.inspecting import Inspects, Ready
 from framegate_gateway.inference.known_answers import (
     known_moved,
@@ -34,7 +36,9 @@ from framegate_gateway.inference.known_answers import (
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.learning import learn_golden
 from framegate_gateway.inference.picture_input import Placing
+from framegate_gateway.inference.place import Leeway, moved_polygons
 from framegate_gateway.inference.providers import CPU
+from framegate_gateway.inference.region_answers import heat_of
 from framegate_gateway.inference.rules import apply_rules, least_threshold
 from framegate_gateway.inference.session import inspects, new_session, require_provider
 from framegate_gateway.inference.variants import Variant, drawn_variant, is_steady
@@ -126,7 +130,7 @@ class Service:
         if kind == "inspect":
             ready = self._prepare(request, body)
             arrays = self.inspector.answers(ready)
-            said = self._defects(arrays, request["rules"], ready.placing)
+            said = self._defects(arrays, _rules_of(request, ready), ready.placing)
             return said | {"golden": ready.golden}, b""
         if kind == "prepare":
             return self._sent_away(request, body)
@@ -165,12 +169,14 @@ class Service:
         frame = self.inspector.decode(body[sum(sizes) :], request["encoding"], claimed)
         if request["masks"]:
             goldens = [apply_masks(frame.gray, g, request["masks"], NOT_BLACK) for g in goldens]
-        return self.inspector.ready(frame, goldens)
+        ignored = tuple(request["rules"].get("ignore") or ())
+        leeway = Leeway(ignored=ignored, masked=bool(request["masks"]))
+        return self.inspector.ready(frame, goldens, leeway)
 
     def _sent_away(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """A frame whose network runs elsewhere: its input to send; what waits is kept."""
         ready = self._prepare(request, body)
-        self._prepared[request["id"]] = _Away(request["rules"], ready.placing)
+        self._prepared[request["id"]] = _Away(_rules_of(request, ready), ready.placing)
         if len(self._prepared) > MAX_AWAY:
             self._prepared.popitem(last=False)
         head = {"golden": ready.golden, "shape": list(ready.tensor.shape)}
@@ -225,7 +231,7 @@ class Service:
             detections, rules, recipe.classes, recipe.threshold, size, regions=regions
         )
         boxes = np.clip(detections.boxes, 0, (size[1], size[0], size[1], size[0]))
-        defects = [
+        defects: list[dict[str, Any]] = [
             {
                 "kind": recipe.classes[int(c)],
                 "score": round(float(s), 4),
@@ -233,7 +239,19 @@ class Service:
             }
             for b, c, s in zip(boxes, detections.classes, detections.scores, strict=True)
         ]
+        if recipe.kind == Kind.ANOMALY and defects:
+            heat = heat_of(recipe, arrays, placing)
+            for defect in defects[:MAX_GRIDS]:
+                defect["heat"] = heat_rows(heat, defect["box"], size)
         return {"defects": defects}
+
+
+def _rules_of(request: dict[str, Any], ready: Ready) -> dict[str, Any]:
+    """The part's rules for one frame: what they ignore lies where the part has it."""
+    rules: dict[str, Any] = request["rules"]
+    if ready.matrix is None or not rules.get("ignore"):
+        return rules
+    return rules | {"ignore": moved_polygons(rules["ignore"], ready.matrix, ready.placing.size)}
 
 
 def _drawn(request: dict[str, Any], body: bytes) -> bytes:

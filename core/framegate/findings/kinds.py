@@ -61,6 +61,7 @@ _KINDS: Final = MappingProxyType(
         Reason.IMAGE_EXPOSURE: FindingKind.FRAME_QUALITY,
         Reason.IMAGE_DEFOCUS: FindingKind.FRAME_QUALITY,
         Reason.REGISTRATION: FindingKind.FRAME_QUALITY,
+        Reason.OUT_OF_PLACE: FindingKind.FRAME_QUALITY,
         Reason.IMAGE: FindingKind.FRAME_QUALITY,
         Reason.INSPECTED_SHARE: FindingKind.FRAME_QUALITY,
         Reason.KNOWN_ANSWER: FindingKind.KNOWN_ANSWER,

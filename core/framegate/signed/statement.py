@@ -155,9 +155,10 @@ class Grant(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Statement):
-    """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}]; `reason` is
-    empty unless UNINSPECTED. `inspected_percent`: how much of the picture masks and the part's
-    rules left to be inspected, 0 where UNINSPECTED.
+    """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}], the hottest of
+    an anomaly model with a grid of `heat` besides; `reason` is empty unless UNINSPECTED.
+    `inspected_percent`: how much of the picture masks and the part's rules left to be inspected, 0
+    where UNINSPECTED.
     """
 
     verdict_id: str

@@ -26,8 +26,9 @@ from framegate_gateway.inference.answers import (
 )
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.parts import GoldenImages
-from framegate_gateway.inference.recipe import Recipe
+from framegate_gateway.inference.recipe import Output, PictureInput, Recipe, Tensor
 from framegate_simulators.attack import rogue_worker
 from framegate_simulators.attack.rogue_worker import LIES
 from framegate_simulators.boards.boards import draw_board
@@ -227,3 +228,31 @@ async def test_n145_one_bad_answer_ends_the_child_and_not_the_gateway(tmp_path, 
     assert inspection.golden_sha256 and len(started) == 2
     serving.cancel()
     await engine.stop()
+
+
+def test_n145_heat_is_a_grid_of_an_anomaly_model_and_few_have_one():
+    tensors = (Tensor("score", (1,)), Tensor("map", (1, 1, 8, 8)))
+    recipe = Recipe(
+        "surface",
+        1,
+        ("anomaly",),
+        0.5,
+        kind=Kind.ANOMALY,
+        input=PictureInput("image", 64, 64),
+        output=Output("anomalib", tensors),
+    )
+    question = Asked({"id": 7, "kind": "finish"}, 1, recipe.defects, recipe)
+    hot = {"kind": "anomaly", "score": 0.9, "box": [1, 2, 3, 4]}
+    sound = {"id": 7, "golden_taken": True, "defects": [{**hot, "heat": ["0f"]}, hot]}
+    verify_answer(question, sound, b"")
+    bad = [
+        [{**hot, "heat": ["\x1b[31m"]}],
+        [{**hot, "heat": ["0" * 13]}],
+        [{**hot, "heat": ["0f"]}] * 9,
+        [{**hot, "heats": ["0f"]}],
+    ]
+    for defects in bad:
+        with pytest.raises(BadAnswer):
+            verify_answer(question, {**sound, "defects": defects}, b"")
+    with pytest.raises(BadAnswer):  # a pair's network has none
+        verify_answer(INSPECT, {**SOUND, "defects": [defect(heat=["0f"])]}, b"")

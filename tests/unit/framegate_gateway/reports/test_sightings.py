@@ -33,6 +33,7 @@ def told(sightings):
         (Reason.IMAGE_DEFOCUS, FindingKind.FRAME_QUALITY),
         (Reason.IMAGE_EXPOSURE, FindingKind.FRAME_QUALITY),
         (Reason.REGISTRATION, FindingKind.FRAME_QUALITY),
+        (Reason.OUT_OF_PLACE, FindingKind.FRAME_QUALITY),
         (Reason.KNOWN_ANSWER, FindingKind.KNOWN_ANSWER),
         (Reason.MODEL, FindingKind.MODEL_REFUSED),
     ],

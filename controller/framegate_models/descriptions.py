@@ -1,0 +1,105 @@
+"""What the backbone says to pictures of sound parts, kept as numbers to learn from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from framegate_gateway.inference.picture_input import placing_of, tensor_of
+from framegate_gateway.inference.recipe import PictureInput
+from framegate_gateway.inference.session import new_session
+from framegate_models.pretrained import Weights
+from framegate_models.progress import Said
+from framegate_models.surface import Scale
+from framegate_models.surface_graph import INPUT, describing_graph
+
+ENOUGH: Final = 240
+"""Descriptions from which on variants of pictures tell nothing new."""
+MAX_ROUNDS: Final = 6
+MOVED: Final = 0.015
+"""Of the shorter side: how far a variant is moved, at most, as parts lie in a fixture."""
+TURNED_DEG: Final = 1.0
+GAIN: Final = 0.05
+"""By how much a variant is brighter or darker: a lamp as it warms up."""
+
+Described = tuple[NDArray[np.float16], ...]
+"""For each scale (n, c, h, w)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptions:
+    """For each scale the descriptions (n, c, h, w), and the number of the picture that each of the
+    n is of; the first are the pictures themselves, the rest variants of them.
+    """
+
+    scales: Described
+    pictures: NDArray[np.int64]
+
+    def of(self, chosen: NDArray[np.bool_]) -> Described:
+        """Those that are `chosen` (n,)."""
+        return tuple(one[chosen] for one in self.scales)
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How pictures are looked at: by which `seed` they are varied, with how many `threads`, until
+    the monotonic clock says `until`, and who is told.
+    """
+
+    seed: int
+    threads: int
+    until: float
+    said: Said
+
+
+def describe(
+    weights: Weights,
+    scales: Sequence[Scale],
+    given: PictureInput,
+    pictures: Sequence[NDArray[np.uint8]],
+    how: Looking,
+) -> Descriptions:
+    """The pictures described, and variants of them, round by round, until there are `ENOUGH` or
+    time is up. Each picture itself is described in any case.
+    """
+    graph = describing_graph(weights, scales, (given.height, given.width))
+    session, rng = new_session(graph, how.threads), np.random.default_rng(how.seed)
+    names = [f"scale{number}" for number in range(len(scales))]
+    n = len(pictures)
+    rounds = 1 + min(MAX_ROUNDS, max(0, -(-ENOUGH // n) - 1))
+    rows: list[Sequence[NDArray[Any]]] = []
+    of: list[int] = []
+    for turn in range(rounds):
+        for number, picture in enumerate(pictures):
+            if turn and time.monotonic() > how.until:
+                break
+            shown = variant_of(picture, rng) if turn else picture
+            placing = placing_of(given, (shown.shape[0], shown.shape[1]))
+            described = session.run(names, {INPUT: tensor_of(given, shown, placing)})
+            rows.append([one.astype(np.float16) for one in described])
+            of.append(number)
+            how.said("looking", (turn * n + number + 1) / (rounds * n), f"round {turn + 1}")
+    how.said("looking", 1.0, f"{len(of)} descriptions of {n} pictures")
+    stacked = tuple(np.concatenate([row[i] for row in rows]) for i in range(len(scales)))
+    return Descriptions(stacked, np.array(of, np.int64))
+
+
+def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture (h, w, 3) moved, turned and brightened by chance, as much as happens at a line;
+    what comes in at the rim is the rim.
+    """
+    h, w = picture.shape[:2]
+    reach = MOVED * min(h, w)
+    turn = float(rng.uniform(-TURNED_DEG, TURNED_DEG))
+    matrix = np.asarray(cv2.getRotationMatrix2D((w / 2, h / 2), turn, 1.0), np.float64)
+    matrix[:, 2] += rng.uniform(-reach, reach, 2)
+    moved = cv2.warpAffine(picture, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(
+        cv2.convertScaleAbs(moved, alpha=1 + float(rng.uniform(-GAIN, GAIN))), np.uint8
+    )
