@@ -90,6 +90,9 @@ REQUESTS = {
     "part.add Operator.AddPart": pb.AddPartRequest(
         part_type="board-7", goldens=[GOLDEN_PNG], source="a good lot"
     ),
+    "part.commission GatewayOperator.CommissionPart": pb.CommissionPartRequest(
+        part_type="board-7", frames=200, timeout_s=1
+    ),
     "part.learn GatewayOperator.LearnGolden": pb.LearnGoldenRequest(
         part_type="board-7", frames=8, timeout_s=1
     ),

@@ -16,6 +16,7 @@ from framegate_gateway.inference.gate import Golden
 from framegate_gateway.inference.picture_input import Placing
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.registration import Gray
+from framegate_gateway.inference.scene import Scene
 from framegate_gateway.inference.variants import Variant
 
 MAX_VALUE: Final = 1e6
@@ -37,12 +38,14 @@ class Frame:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A frame as the network takes it: the input `tensor`, where in it the frame lies, and which of
-    the part's golden images it was held against.
+    the part's golden images it was held against; `scene` has the two for second looks, None where
+    the golden image was not moved to lie under the frame.
     """
 
     tensor: NDArray[Any]
     placing: Placing
     golden: int = 0
+    scene: Scene | None = None
 
 
 class Inspects(Protocol):

@@ -27,6 +27,7 @@ from framegate_gateway.inference.inspecting import Frame, Ready, require_numbers
 from framegate_gateway.inference.picture_input import Placing
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.registration import MIN_LIKENESS, Gray, Registered, register
+from framegate_gateway.inference.scene import Scene
 from framegate_gateway.inference.variants import Variant, varied
 
 Floats = NDArray[np.float32]
@@ -102,7 +103,8 @@ class Inspector:
     def ready(self, frame: Frame, goldens: Sequence[Golden]) -> Ready:
         """The frame beside the golden image that is most like it; see `prepare_best`."""
         which, prepared = self.prepare_best(frame.gray, goldens)
-        return _ready(prepared, which)
+        moved = prepared.registered
+        return _ready(prepared, which, Scene(frame.gray, moved.golden, moved.shift))
 
     def known(self, answer: KnownAnswer, variant: Variant | None = None) -> Ready:
         """See `Inspects.known`: frame and golden image are moved alike."""
@@ -169,6 +171,6 @@ class Inspector:
         return self.detections(heat[0], geometry[0], threshold)
 
 
-def _ready(prepared: Prepared, golden: int) -> Ready:
+def _ready(prepared: Prepared, golden: int, scene: Scene | None = None) -> Ready:
     h, w = prepared.pair.shape[2:]
-    return Ready(prepared.pair, Placing(prepared.size, (h, w)), golden)
+    return Ready(prepared.pair, Placing(prepared.size, (h, w)), golden, scene)

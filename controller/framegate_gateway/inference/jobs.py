@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass
 class Job:
-    """A question on its way to the child, and whoever waits for its answer."""
+    """A question on its way to the child, and whoever waits for its answer; `limits` are the part's
+    for second looks, as it was when the question was sent.
+    """
 
     head: dict[str, Any]
     body: bytes
@@ -17,6 +20,7 @@ class Job:
     golden_sent: bool = False
     goldens: tuple[str, ...] = ()
     inspected: int = 0
+    limits: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ anomaly models. The part's golden image is what the gate holds the frame against
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -26,6 +27,7 @@ from framegate_gateway.inference.region_answers import (
     frame_answered,
     segments_answered,
 )
+from framegate_gateway.inference.scene import Scene
 from framegate_gateway.inference.variants import Variant, varied
 
 Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
@@ -56,15 +58,17 @@ class PictureInspector:
         """
         first: FramegateError | None = None
         for number, golden in enumerate(goldens):
+            scene = None
             try:
                 if self.recipe.place == "registered":
-                    require_place(frame.gray, golden)
+                    moved = require_place(frame.gray, golden)
+                    scene = Scene(frame.gray, moved.golden, moved.shift)
                 else:
                     require_same_light(frame.gray, golden)
             except Refused as error:
                 first = first or error
                 continue
-            return self.prepared(frame.picture, number)
+            return replace(self.prepared(frame.picture, number), scene=scene)
         raise first or Refused.of(Reason.PART_UNKNOWN, "a golden image", "none")
 
     def known(self, answer: KnownAnswer, variant: Variant | None = None) -> Ready:

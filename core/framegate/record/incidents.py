@@ -24,6 +24,7 @@ OPENS: Final = MappingProxyType(
         "model-refused": Severity.HIGH,
         "frame-replayed": Severity.HIGH,
         "frame-frozen": Severity.HIGH,
+        "frame-manipulated": Severity.HIGH,
         "frame-covered": Severity.HIGH,
         "child-died": Severity.HIGH,
         "line-stop-asked": Severity.HIGH,
@@ -45,6 +46,7 @@ LINKS: Final = frozenset(
         "uninspected-streak",
         "line-output-refused",
         "broker-trouble",
+        "frame-drifted",
         "frame-quality",
         "findings-folded",
     }

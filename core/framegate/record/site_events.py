@@ -16,6 +16,7 @@ SITE_SEVERITIES: Final = MappingProxyType(
         FindingKind.KNOWN_ANSWER: Severity.HIGH,
         FindingKind.MODEL_REFUSED: Severity.HIGH,
         FindingKind.FRAME_REPLAYED: Severity.HIGH,
+        FindingKind.FRAME_MANIPULATED: Severity.HIGH,
         FindingKind.CHILD_DIED: Severity.HIGH,
         FindingKind.LINE_STOP: Severity.HIGH,
         FindingKind.SEAL_REFUSED: Severity.MEDIUM,
@@ -26,6 +27,7 @@ SITE_SEVERITIES: Final = MappingProxyType(
         FindingKind.LINE_OUTPUT: Severity.MEDIUM,
         FindingKind.BROKER_TROUBLE: Severity.MEDIUM,
         FindingKind.FOLDED: Severity.MEDIUM,
+        FindingKind.FRAME_DRIFTED: Severity.LOW,
         FindingKind.FRAME_QUALITY: Severity.LOW,
     }
 )

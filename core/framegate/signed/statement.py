@@ -51,10 +51,13 @@ class Statement:
 
     TYPE: ClassVar[str]
     PURPOSE: ClassVar[Purpose]
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Lists that statements of before do not have: an empty one is not written."""
 
     def payload(self) -> bytes:
         """The JSON that is signed."""
         body = {name: getattr(self, name) for name in _members(type(self))}
+        body = {name: said for name, said in body.items() if said or name not in self.LATER}
         return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
 
     def seal(self, certificate_der: bytes, sign: Callable[[bytes], bytes]) -> bytes:
@@ -68,6 +71,9 @@ class Statement:
         """
         body = strict_json(payload)
         names = _members(cls)
+        later = cls.LATER
+        if type(body) is dict and all(body.get(name, True) for name in later):
+            body = {**{name: [] for name in later}, **body}
         if type(body) is not dict or set(body) != set(names):
             raise Malformed.of(
                 Reason.ENVELOPE,

@@ -4442,6 +4442,11 @@ class GatewayOperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.FromString,
                 _registered_method=True)
+        self.CommissionPart = channel.unary_stream(
+                '/framegate_proto.v1.GatewayOperator/CommissionPart',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartReply.FromString,
+                _registered_method=True)
 
 
 class GatewayOperatorServicer:
@@ -4521,6 +4526,12 @@ class GatewayOperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CommissionPart(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayOperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -4583,6 +4594,11 @@ def add_GatewayOperatorServicer_to_server(servicer, server):
                     servicer.LearnGolden,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.SerializeToString,
+            ),
+            'CommissionPart': grpc.unary_stream_rpc_method_handler(
+                    servicer.CommissionPart,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -4911,6 +4927,33 @@ class GatewayOperator:
             '/framegate_proto.v1.GatewayOperator/LearnGolden',
             framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommissionPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/CommissionPart',
+            framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1015,6 +1015,7 @@ class GatewayOperatorStub:
     EraseData: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EraseRequest, _framegate_pb2.EraseReply]
     DataStatus: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.DataStatusReply]
     LearnGolden: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.LearnGoldenRequest, _framegate_pb2.LearnGoldenReply]
+    CommissionPart: _grpc.UnaryStreamMultiCallable[_framegate_pb2.CommissionPartRequest, _framegate_pb2.CommissionPartReply]
 
 @_typing.type_check_only
 class GatewayOperatorAsyncStub(GatewayOperatorStub):
@@ -1033,6 +1034,7 @@ class GatewayOperatorAsyncStub(GatewayOperatorStub):
     EraseData: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EraseRequest, _framegate_pb2.EraseReply]  # type: ignore[assignment]
     DataStatus: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.DataStatusReply]  # type: ignore[assignment]
     LearnGolden: _aio.UnaryUnaryMultiCallable[_framegate_pb2.LearnGoldenRequest, _framegate_pb2.LearnGoldenReply]  # type: ignore[assignment]
+    CommissionPart: _aio.UnaryStreamMultiCallable[_framegate_pb2.CommissionPartRequest, _framegate_pb2.CommissionPartReply]  # type: ignore[assignment]
 
 class GatewayOperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- gateway: operators"""
@@ -1120,5 +1122,12 @@ class GatewayOperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.LearnGoldenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.LearnGoldenReply, _abc.Awaitable[_framegate_pb2.LearnGoldenReply]]: ...
+
+    @_abc_1.abstractmethod
+    def CommissionPart(
+        self,
+        request: _framegate_pb2.CommissionPartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.CommissionPartReply], _abc.AsyncIterator[_framegate_pb2.CommissionPartReply]]: ...
 
 def add_GatewayOperatorServicer_to_server(servicer: GatewayOperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
