@@ -5,6 +5,8 @@ perturbation was; one that sees a defect everywhere for one that was alarmed. At
 are `framegate-sim attack-model`.
 """
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -17,11 +19,13 @@ from framegate.looks.drift import DriftWatch
 from framegate.looks.kinds import KINDS, Look
 from framegate.looks.limits import parse_limits
 from framegate_gateway.inference.inspection import Withheld
+from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.boards.sensor import GreySensor
 from framegate_simulators.evasion.product import jpeg
 from framegate_simulators.evasion.shots import ShotPair
 from support.forged_networks import Forged, alarmed, blinded, blinded_at
 from support.looks import inspected, limit, row, sound_rows
+from support.refusals import refusal
 
 SHAPE = (320, 320)
 
@@ -233,3 +237,35 @@ def test_n183_a_picture_too_faint_for_the_network_is_refused_before_it(gain):
         Forged(alarmed).see(ShotPair(faint, GOLDEN), rows)
     assert caught.value.reason == Reason.IMAGE_CONTRAST
     assert limit(Look.CONTRAST).limit == 0.65
+
+
+def test_n184_an_approver_reads_what_grows_weaker(bench, models_desk):
+    rows = [row(limit=20.0), row(Look.CONTRAST, limit=0.9)]
+
+    def add(*looks):
+        rules = json.dumps({"looks": list(looks)}).encode()
+        png = b"\x89PNG\r\n\x1a\n" + b"one"
+        asked = pb.AddPartRequest(part_type="a/1", goldens=[png], rules=rules, source="s")
+        models_desk.ask("AddPart", asked)
+        return models_desk.aim.summary, bench.events("part-set")[-1]["detail"]
+
+    summary, _ = add(*rows)
+    assert summary.endswith(", 2 second looks from 240 frames")
+    for looks, said in (
+        ([row(limit=40.0), rows[1]], "residual looser: 20 to 40"),
+        ([rows[0]], "contrast goes"),
+        ([], "residual goes"),
+    ):
+        summary, told = add(*looks)
+        assert f"WEAKER GUARD: {said}" in summary and said in told
+        add(*rows)
+    summary, told = add(row(limit=10.0), rows[1])
+    assert "WEAKER" not in summary + told
+
+
+def test_n184_a_part_with_a_limit_that_finds_nothing_is_not_signed(bench, models_desk):
+    rules = json.dumps({"looks": [row(limit=90.0)]}).encode()
+    png = b"\x89PNG\r\n\x1a\n" + b"one"
+    asked = pb.AddPartRequest(part_type="a/1", goldens=[png], rules=rules, source="s")
+    assert refusal(models_desk, "AddPart", asked) == Reason.PART
+    assert not bench.events("part-set")

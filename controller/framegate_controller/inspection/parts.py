@@ -54,9 +54,10 @@ class PartChange:
         images = ", ".join(g[:16] for g in self.part.goldens)
         share = inspected_share(parse_regions(self.part.ignore))
         said = f"{len(self.goldens)} golden images ({images}), {share} % of the picture inspected"
-        frames = min((row["frames"] for row in self.part.looks), default=0)
-        looks = f"{len(self.part.looks)} second looks from {frames} frames" if frames else ""
-        return f"part {self.part.part_type}: {said}, {looks or 'no second looks'}"
+        if self.part.looks:
+            frames = min(row["frames"] for row in self.part.looks)
+            said = f"{said}, {len(self.part.looks)} second looks from {frames} frames"
+        return f"part {self.part.part_type}: {said}"
 
     def weakened(self, tx: Transaction) -> str:
         """What of the guard in force this takes away or loosens, in words; "" for nothing."""

@@ -80,7 +80,8 @@ class Commissioning:
     async def collect(
         self, part_type: str, frames: int, timeout_s: float
     ) -> AsyncGenerator[Commission, None]:
-        """The commission as it grows, at least every `BEAT_S`, until it has `frames` rows. Raises
+        """The commission as it grows, at once and then at least every `BEAT_S`, until it has
+        `frames` rows. Raises
         Refused (USAGE, CONFLICT), Unavailable (TIMEOUT) where too few come.
         """
         if not MIN_COMMISSION <= frames <= MAX_COMMISSION or not 0 < timeout_s <= MAX_WAIT_S:
@@ -100,7 +101,10 @@ class Commissioning:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         try:
-            while not now.whole:
+            while True:
+                yield now
+                if now.whole:
+                    return
                 if loop.time() >= until:
                     raise Unavailable.of(
                         Reason.TIMEOUT,
@@ -109,8 +113,7 @@ class Commissioning:
                         "does a camera send sound parts of this type here?",
                     )
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(now.changed.wait(), BEAT_S)
+                    await asyncio.wait_for(now.changed.wait(), min(BEAT_S, timeout_s))
                 now.changed.clear()
-                yield now
         finally:
             self._now = None

@@ -21,7 +21,9 @@ from framegate.wire import ENCODING_PNG
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.parts import Part
-from framegate_simulators.attack.target import Seen, Target, attempt
+from framegate_operator.connection import operator_stub
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.layout import Gray
 from framegate_simulators.boards.sensor import GreySensor
@@ -182,25 +184,36 @@ def n183(t: Target) -> Seen:
     return _withheld(guarded.said([np.asarray(faint, np.uint8)]), said[1:], said[:1])
 
 
-@attempt("N184", "a limit that finds nothing, brought to the controller by somebody who may")
+@attempt("N184", "a limit looser than any may be, and one from a handful of frames")
 def n184(t: Target) -> Seen:
-    folder = t.plant.folder
-    golden, looks = folder / "loose.png", folder / "loose.looks.json"
-    golden.write_bytes(_png(t.once(Guarded).golden))
-    body = {"part_type": PART, "gateway": "", "cameras": []}
-    loose = _row(Look.RESIDUAL, 2 * KINDS[Look.RESIDUAL].extreme)
-    said = []
-    for row in (loose, _of_frames(loose, MIN_COMMISSION // 2)):
-        looks.write_text(json.dumps({**body, "looks": [row]}))
-        argv = ["part", "add", PART, "--golden", golden, "--source", "s", "--looks", looks]
-        done = t.plant.command("framegate", *argv, check=False)
-        said.append(done.stderr.split()[0] if done.returncode else "IN FORCE")
-    return Seen(all(one == "part" for one in said), ", ".join(said))
+    t.sign_in_again()
+    golden = _png(t.once(Guarded).golden)
+
+    def added(row: dict[str, Any]) -> Seen:
+        request = pb.AddPartRequest(
+            part_type=PART,
+            goldens=[golden],
+            rules=json.dumps({"looks": [row]}).encode(),
+            source="a lot",
+        )
+        with operator_stub(t.context) as stub:
+            return reason_of(lambda: stub.AddPart(request))
+
+    kind = KINDS[Look.RESIDUAL]
+    sound = added(_row(Look.RESIDUAL, kind.weak))
+    seen = [
+        added(_row(Look.RESIDUAL, 2 * kind.extreme)),
+        added(_of_frames(_row(Look.RESIDUAL, kind.weak), MIN_COMMISSION // 2)),
+    ]
+    return Seen(
+        not sound.refused and all(one.reason == "part" for one in seen),
+        f"{', '.join(one.reason for one in seen)}; a tight limit before: {sound.reason}",
+    )
 
 
 def _of_frames(row: dict[str, Any], frames: int) -> dict[str, Any]:
-    """A limit that is tight, and said to be from fewer frames."""
-    return {**row, "limit": KINDS[Look.RESIDUAL].weak, "frames": frames}
+    """The same limit, found from so many frames."""
+    return {**row, "frames": frames}
 
 
 @attempt("N185", "a commission of which every fifth frame was patched", control="frame")

@@ -1,4 +1,4 @@
-"""`python -m framegate_simulators.evasion.run`: attacks on the shipped model and its second looks.
+"""`framegate-sim attack-model`: attacks on the shipped model and its second looks, part by part.
 
 Needs PyTorch for attacks by gradient (`scripts/attack_model.sh` makes an environment for it).
 """
@@ -7,60 +7,52 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Final
 
-import typer
-
-from framegate_host.console import errors, talk
+from framegate_host.console import talk
 from framegate_simulators.evasion.bars import missed, table
 from framegate_simulators.evasion.campaign import Campaign, Outcome
 from framegate_simulators.evasion.product import Product
 from framegate_simulators.evasion.shots import PartSet, drawn_part, real_part
 
-DESIGN = 7
+DESIGN: Final = 7
 
 
-def attack_model(
-    seed: Annotated[int, typer.Option(help="Of every draw: the same seed, the same table.")] = 1,
-    bad: Annotated[
-        int, typer.Option(min=1, max=60, help="Frames for each attack; 40 for the whole table.")
-    ] = 8,
-    sound: Annotated[
-        int, typer.Option(min=40, max=2000, help="Drawn sound frames held out for false alarms.")
-    ] = 100,
-    part: Annotated[
-        str, typer.Option(help="Only parts with this in their name: thresholded, grey, real.")
-    ] = "",
-    data: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="DeepPCB's folder: real boards, too."),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads.")] = 2,
-    out: Annotated[Path, typer.Option(help="Where the numbers go.")] = Path(
-        "build/attack-model.json"
-    ),
-) -> None:
-    """Attack the shipped model and its second looks, by gradient, patch, injection, replay and
-    contrast, through the product's own path; print what fools the network and what is caught.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to run: `bad` frames for each attack, `sound` drawn ones held out for false alarms, on
+    parts whose name has `part` in it, DeepPCB's under `data` among them where it is given.
     """
-    with errors():
-        gradient, attempt = _gradient(seed, threads)
-        outcomes = []
-        for chosen in _parts(part, data, (sound, bad), seed):
-            begun = time.monotonic()
-            product = Product(seed, threads)
-            campaign = Campaign(product, chosen, gradient, attempt, _told)
-            outcomes.append(campaign.run())
-            for line in table(outcomes[-1]):
-                print(line)
-            talk.print(f"{chosen.name}: {time.monotonic() - begun:.0f} s")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        body = {"seed": seed, "parts": [_body(outcome) for outcome in outcomes]}
-        out.write_text(json.dumps(body, indent=1))
-        names = [name for outcome in outcomes for name in missed(outcome)]
-        print(f"bars missed: {'; '.join(names) or 'none'}")
+
+    seed: int
+    bad: int
+    sound: int
+    part: str
+    data: Path | None
+    threads: int
+
+
+def attack_model(wanted: Wanted, out: Path) -> None:
+    """Attack, print the tables, write the numbers to `out`. Raises Unavailable, Malformed
+    (DATA_SET).
+    """
+    gradient, attempt = _gradient(wanted.seed, wanted.threads)
+    outcomes = []
+    for chosen in _parts(wanted):
+        begun = time.monotonic()
+        product = Product(wanted.seed, wanted.threads)
+        outcomes.append(Campaign(product, chosen, gradient, attempt, talk.print).run())
+        for line in table(outcomes[-1]):
+            print(line, flush=True)
+        talk.print(f"{chosen.name}: {time.monotonic() - begun:.0f} s")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    body = {"seed": wanted.seed, "parts": [_body(outcome) for outcome in outcomes]}
+    out.write_text(json.dumps(body, indent=1))
+    names = [name for outcome in outcomes for name in missed(outcome)]
+    print(f"bars missed: {'; '.join(names) or 'none'}")
 
 
 def _gradient(seed: int, threads: int) -> Any:
@@ -78,19 +70,13 @@ def _gradient(seed: int, threads: int) -> Any:
     return Gradient(load_bundle(DEFAULT_BUNDLE).recipe, seed), Attempt
 
 
-def _parts(named: str, data: Path | None, counts: tuple[int, int], seed: int) -> list[PartSet]:
-    sound, bad = counts
-    made = {
-        "drawn, thresholded": lambda: drawn_part(DESIGN, sound, bad, grey=False, seed=seed),
-        "drawn, grey": lambda: drawn_part(DESIGN, sound, bad, grey=True, seed=seed),
-    }
-    if data is not None:
-        made["real"] = lambda: real_part(data, bad, seed)
-    return [make() for name, make in made.items() if named in name]
-
-
-def _told(text: str) -> None:
-    talk.print(text)
+def _parts(wanted: Wanted) -> Iterator[PartSet]:
+    """One after the other: each is a few hundred megabytes of pictures."""
+    for grey in (False, True):
+        if wanted.part in f"drawn, {'grey' if grey else 'thresholded'}":
+            yield drawn_part(DESIGN, wanted.sound, wanted.bad, grey=grey, seed=wanted.seed)
+    if wanted.data is not None and wanted.part in "real":
+        yield real_part(wanted.data, wanted.bad, wanted.seed)
 
 
 def _body(outcome: Outcome) -> dict[str, Any]:
@@ -107,7 +93,3 @@ def _body(outcome: Outcome) -> dict[str, Any]:
         },
         "attacks": [asdict(row) for row in (outcome.groundless, *outcome.rows)],
     }
-
-
-if __name__ == "__main__":
-    typer.run(attack_model)
