@@ -2475,6 +2475,55 @@ class SimulateRow(_message.Message):
 Global___SimulateRow: _TypeAlias = SimulateRow  # noqa: Y015
 
 @_typing.final
+class ReviewVerdictRequest(_message.Message):
+    """A verdict, as its gateway signed it, and whether it was right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    verdict: _builtins.bytes
+    right: _builtins.bool
+    note: _builtins.str
+    def __init__(
+        self,
+        *,
+        verdict: _builtins.bytes = ...,
+        right: _builtins.bool = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "right", b"right", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewVerdictRequest: _TypeAlias = ReviewVerdictRequest  # noqa: Y015
+
+@_typing.final
+class ReviewVerdictReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    verdict_id: _builtins.str
+    outcome: _builtins.str
+    def __init__(
+        self,
+        *,
+        verdict_id: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "verdict_id", b"verdict_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewVerdictReply: _TypeAlias = ReviewVerdictReply  # noqa: Y015
+
+@_typing.final
 class ReadLogRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1218,6 +1218,11 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LogRow.FromString,
                 _registered_method=True)
+        self.ReviewVerdict = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ReviewVerdict',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictReply.FromString,
+                _registered_method=True)
         self.LogHead = channel.unary_unary(
                 '/framegate_proto.v1.Operator/LogHead',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadRequest.SerializeToString,
@@ -1662,6 +1667,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewVerdict(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LogHead(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -2074,6 +2085,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ReadLog,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReadLogRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogRow.SerializeToString,
+            ),
+            'ReviewVerdict': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewVerdict,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictReply.SerializeToString,
             ),
             'LogHead': grpc.unary_unary_rpc_method_handler(
                     servicer.LogHead,
@@ -3607,6 +3623,33 @@ class Operator:
             '/framegate_proto.v1.Operator/ReadLog',
             framegate__proto_dot_v1_dot_framegate__pb2.ReadLogRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.LogRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewVerdict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ReviewVerdict',
+            framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -315,6 +315,7 @@ class OperatorStub:
     ApplyPolicy: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ApplyPolicyRequest, _framegate_pb2.PolicyReply]
     SimulatePolicy: _grpc.UnaryStreamMultiCallable[_framegate_pb2.SimulateRequest, _framegate_pb2.SimulateRow]
     ReadLog: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ReadLogRequest, _framegate_pb2.LogRow]
+    ReviewVerdict: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ReviewVerdictRequest, _framegate_pb2.ReviewVerdictReply]
     LogHead: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.LogHeadRequest, _framegate_pb2.LogHeadReply]
     ListIncidents: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListIncidentsRequest, _framegate_pb2.IncidentsReply]
     ShowIncident: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.IncidentRequest, _framegate_pb2.IncidentReply]
@@ -398,6 +399,7 @@ class OperatorAsyncStub(OperatorStub):
     ApplyPolicy: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ApplyPolicyRequest, _framegate_pb2.PolicyReply]  # type: ignore[assignment]
     SimulatePolicy: _aio.UnaryStreamMultiCallable[_framegate_pb2.SimulateRequest, _framegate_pb2.SimulateRow]  # type: ignore[assignment]
     ReadLog: _aio.UnaryStreamMultiCallable[_framegate_pb2.ReadLogRequest, _framegate_pb2.LogRow]  # type: ignore[assignment]
+    ReviewVerdict: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ReviewVerdictRequest, _framegate_pb2.ReviewVerdictReply]  # type: ignore[assignment]
     LogHead: _aio.UnaryUnaryMultiCallable[_framegate_pb2.LogHeadRequest, _framegate_pb2.LogHeadReply]  # type: ignore[assignment]
     ListIncidents: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListIncidentsRequest, _framegate_pb2.IncidentsReply]  # type: ignore[assignment]
     ShowIncident: _aio.UnaryUnaryMultiCallable[_framegate_pb2.IncidentRequest, _framegate_pb2.IncidentReply]  # type: ignore[assignment]
@@ -790,6 +792,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.ReadLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_framegate_pb2.LogRow], _abc.AsyncIterator[_framegate_pb2.LogRow]]: ...
+
+    @_abc_1.abstractmethod
+    def ReviewVerdict(
+        self,
+        request: _framegate_pb2.ReviewVerdictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ReviewVerdictReply, _abc.Awaitable[_framegate_pb2.ReviewVerdictReply]]: ...
 
     @_abc_1.abstractmethod
     def LogHead(
