@@ -85,12 +85,12 @@ def test_n180_a_network_that_is_misled_at_these_very_pixels_is_asked_again():
 def test_n180_how_many_frames_are_asked_again_is_by_chance_and_by_recipe():
     rows = [row(Look.ASKED_AGAIN, limit=0.9, share=0.25)]
     service, withheld = Forged(blinded_at), 0
-    for _ in range(80):
+    for _ in range(30):
         try:
             service.see(grey(defect=True), rows)
         except Withheld:
             withheld += 1
-    assert 5 <= withheld <= 40
+    assert 1 <= withheld <= 20
 
 
 def test_n180_an_alarm_over_nothing_stays_a_defect_and_is_told():
@@ -142,7 +142,8 @@ def test_n181_a_patch_shows_in_its_block_and_not_in_the_whole():
     ],
 )
 def test_n182_what_has_no_sensors_noise_is_no_photograph(shown):
-    rows = tight((Look.NOISE_FLOOR, 0.8))
+    usual = Forged(blinded).see(grey(), ALL).measured[Look.NOISE_FLOOR]
+    rows = tight((Look.NOISE_FLOOR, 0.85 * usual))
     assert not Forged(blinded).see(grey(), rows).suspicions
     with pytest.raises(Withheld) as caught:
         Forged(blinded).see(ShotPair(np.asarray(shown(), np.uint8), GOLDEN), rows)
@@ -151,7 +152,7 @@ def test_n182_what_has_no_sensors_noise_is_no_photograph(shown):
 
 def test_n182_one_photograph_as_golden_image_is_known_by_its_noise():
     golden = SENSOR.expose(board())
-    rows = tight((Look.GOLDEN_NOISE, 0.3))
+    rows = tight((Look.GOLDEN_NOISE, 0.6))
     assert not Forged(blinded).see(ShotPair(SENSOR.expose(board()), golden), rows).suspicions
     with pytest.raises(Withheld) as caught:
         Forged(blinded).see(ShotPair(jpeg(golden, 95), golden), rows)
@@ -165,9 +166,9 @@ def test_n182_a_golden_image_is_too_like_itself_along_its_edges():
     assert caught.value.reason == Reason.GOLDEN_COPY
 
 
-@pytest.mark.parametrize("copied", [lambda f: f, lambda f: jpeg(f, 90)])
+@pytest.mark.parametrize("copied", [lambda f: f, lambda f: jpeg(f, 95)])
 def test_n182_a_scene_that_was_there_before_is_a_replay(copied):
-    service, rows = Forged(blinded), tight((Look.REPLAYED_NOISE, 0.3))
+    service, rows = Forged(blinded), tight((Look.REPLAYED_NOISE, 0.55))
     frames = [grey() for _ in range(12)]
     for pair in frames:
         assert not service.see(pair, rows).suspicions
@@ -205,7 +206,7 @@ def test_n185_frames_that_were_mixed_in_give_that_look_no_limit(look, share):
     for number in range(int(share * len(rows))):
         rows[number * 2 % len(rows)][look] = 60.0 if look == Look.RESIDUAL else 0.0
         if look == Look.REPLAYED_NOISE:
-            rows[number * 2 % len(rows)][look] = 0.45
+            rows[number * 2 % len(rows)][look] = 0.7
     proposal = propose(rows)
     assert look not in {one.look for one in proposal.limits}
     assert any(said.startswith(f"{look}:") for said in proposal.warnings)

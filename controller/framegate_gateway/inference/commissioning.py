@@ -102,17 +102,18 @@ class Commissioning:
         until = loop.time() + timeout_s
         try:
             while True:
+                told = now.whole  # rows may come while whoever listens is busy
                 yield now
-                if now.whole:
+                if told:
                     return
-                if loop.time() >= until:
+                if not now.whole and loop.time() >= until:
                     raise Unavailable.of(
                         Reason.TIMEOUT,
                         f"{frames} sound frames of {ascii(part_type)[:60]}",
                         f"{len(now.rows)} in {timeout_s:g} s, {now.left_out} with detections",
                         "does a camera send sound parts of this type here?",
                     )
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(TimeoutError):  # `changed` is set where it is whole
                     await asyncio.wait_for(now.changed.wait(), min(BEAT_S, timeout_s))
                 now.changed.clear()
         finally:

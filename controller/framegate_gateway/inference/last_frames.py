@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -102,7 +102,7 @@ def patterns(scene: Scene) -> Patterns:
     )
 
 
-def _pattern(values: Pattern, zone: NDArray[np.bool_], most: float) -> Pattern:
+def _pattern(values: NDArray[Any], zone: NDArray[np.bool_], most: float) -> Pattern:
     count = int(zone.sum())
     if not count:
         return np.zeros(values.size, np.float32)

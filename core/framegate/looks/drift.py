@@ -13,12 +13,14 @@ from typing import Final
 from framegate.looks.kinds import KINDS, Look
 from framegate.looks.limits import Limit
 
-ALLOWANCE: Final = 1.0
+ALLOWANCE: Final = 0.5
 """Deviations from the middle that add nothing: parts and light are never quite the same."""
 MOST_STEP: Final = 4.0
 """Deviations that one frame counts at most: one bad frame is no drift."""
-DECISION: Final = 40.0
-"""The sum that is told: 20 frames that lie three deviations off, 40 that lie two off."""
+DECISION: Final = 16.0
+"""The sum that is told, and no more is kept: 5 frames four deviations off, 32 that lie one off. Of
+frames that are as they were at commissioning some ten million go by before chance reaches it.
+"""
 MOST_FOLLOWED: Final = 20_000
 """Sums that are kept: fourteen looks of some 1,400 pairs of camera and part type."""
 
@@ -80,7 +82,7 @@ def _stepped(total: _Sum, limit: Limit, value: float) -> tuple[Drift, ...]:
     off = min(MOST_STEP, max(-MOST_STEP, off))
     if total.above == 0:
         total.mean = value
-    total.above = max(0.0, total.above + off - ALLOWANCE)
+    total.above = min(DECISION, max(0.0, total.above + off - ALLOWANCE))
     total.mean += (value - total.mean) / 16
     if total.above == 0:
         total.told = False

@@ -132,11 +132,12 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
             2.0,
             "difference from the golden image along its edges, in grey levels",
         ),
+        # two photographs by one sensor have its fixed pattern in common, a third of their noise
         Look.GOLDEN_NOISE: LookKind(
             Reason.GOLDEN_COPY,
             True,
-            0.5,
-            0.3,
+            0.75,
+            0.55,
             "correlation of the fine grain with the golden image's own",
         ),
         Look.REPLAYED_EDGES: LookKind(
@@ -149,8 +150,8 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
         Look.REPLAYED_NOISE: LookKind(
             Reason.SCENE_REPLAYED,
             True,
-            0.5,
-            0.3,
+            0.75,
+            0.55,
             "correlation of the fine grain with one of the camera's last frames",
         ),
     }

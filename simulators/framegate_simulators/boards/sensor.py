@@ -12,9 +12,9 @@ from framegate_simulators.boards.layout import Gray
 
 PRNU: Final = 0.008
 """Of a sensor's pixels, how differently they see, as a share; 0.5 to 1 % are usual."""
-READ_NOISE: Final = 1.5
-SHOT_NOISE: Final = 0.08
-"""Variance in grey levels for each level of light."""
+READ_NOISE: Final = 0.8
+SHOT_NOISE: Final = 0.02
+"""Variance in grey levels for each level of light: a full well of some 12,000 electrons."""
 DARK: Final = 60.0
 LIGHT: Final = 200.0
 BLUR_PX: Final = 0.8

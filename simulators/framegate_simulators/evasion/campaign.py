@@ -18,9 +18,12 @@ from framegate_gateway.inference.registration import Gray, reference, register
 from framegate_simulators.evasion.product import Product, Seen, jpeg
 from framegate_simulators.evasion.shots import PartSet, ShotPair, region
 
-STEPS: Final = 30
+STEPS: Final = 24
 SMOOTH_STEPS: Final = 40
-REPLAY_AFTER: Final = 20
+WINDOW_PX: Final = 256
+"""Side of the piece around one defect that is perturbed: the network sees some 200 pixels."""
+CELL_PX: Final = 32
+REPLAY_AFTER: Final = 10
 """Frames between a frame and its replay."""
 
 
@@ -188,8 +191,15 @@ class Campaign:
         row, steps = Row(name), SMOOTH_STEPS if smooth or patch else STEPS
         for pair in self._bad(pairs):
             where = _beside(pair, patch) if patch else None
+            # one defect is hidden from where it is: what is further off, the network does not weigh
+            window = _window(pair) if len(pair.boxes) == 1 else None
             how = self._made(
-                epsilon=epsilon, steps=steps, where=where, smooth=smooth, turned=smooth
+                epsilon=epsilon,
+                steps=steps,
+                where=where,
+                smooth=smooth,
+                turned=smooth,
+                window=window,
             )
             self._count_hidden(row, pair, self._perturbed(pair, how))
         return row
@@ -198,7 +208,8 @@ class Campaign:
         """Sound parts that the attacker wants to stop the line with."""
         row = Row(name)
         for pair in pairs:
-            frame = self._perturbed(pair, self._made(epsilon=16, steps=STEPS, alarm=True))
+            how = self._made(epsilon=16, steps=STEPS, alarm=True, window=_window(pair))
+            frame = self._perturbed(pair, how)
             seen = self._see(pair, self._limits, frame)
             row.count(seen, fell=bool(seen.defects))
         return row
@@ -208,7 +219,9 @@ class Campaign:
         row = Row(name)
         for pair in self._bad(pairs):
             faded = _mixed(pair, share)
-            how = self._made(epsilon=32, steps=SMOOTH_STEPS, smooth=True, turned=True)
+            how = self._made(
+                epsilon=32, steps=SMOOTH_STEPS, smooth=True, turned=True, window=_window(pair)
+            )
             frame = self._perturbed(ShotPair(faded, pair.golden, pair.boxes), how)
             self._count_hidden(row, pair, frame)
         return row
@@ -248,6 +261,18 @@ class Campaign:
     def _perturbed(self, pair: ShotPair, how: Any) -> Gray:
         assert self._gradient is not None
         return self._gradient.perturbed(pair, how)
+
+
+def _window(pair: ShotPair) -> tuple[slice, slice]:
+    """A piece of `WINDOW_PX` around the first defect, or the middle of the frame."""
+    h, w = pair.frame.shape
+    x1, y1, x2, y2 = pair.boxes[0] if pair.boxes else (w // 2, h // 2, w // 2, h // 2)
+    corners = []
+    for middle, side in (((y1 + y2) // 2, h), ((x1 + x2) // 2, w)):
+        start = min(max(0, middle - WINDOW_PX // 2), side - WINDOW_PX)
+        corners.append(start // CELL_PX * CELL_PX)
+    top, left = corners
+    return slice(top, top + WINDOW_PX), slice(left, left + WINDOW_PX)
 
 
 def _beside(pair: ShotPair, side: int) -> Any:

@@ -20,6 +20,9 @@ from framegate_gateway.inference.registration import Gray, reference, register
 from framegate_models.network import Detector, load_weights
 from framegate_simulators.evasion.shots import ShotPair
 
+Window = tuple[slice, slice]
+"""Rows and columns."""
+CELL_PX: Final = 32
 SURE: Final = 0.6
 """By how much, in logits, a perturbation has to pass the threshold: eight bits round."""
 MOMENTUM: Final = 0.9
@@ -32,7 +35,8 @@ class Attempt:
     """How a frame is perturbed. `epsilon`: grey levels that a pixel may change; `steps` at most;
     `alarm`: make a defect appear instead of hiding what there is; `where` (h, w) bool: pixels that
     may change, None for all; `smooth` and `turned`: so that neither fine grain nor a mirrored
-    second question shows it.
+    second question shows it. `window`: only this piece of the frame, whose corners are multiples
+    of `CELL_PX`, is looked at and changed, as the network sees a defect by what is around it.
     """
 
     epsilon: float
@@ -41,6 +45,7 @@ class Attempt:
     where: NDArray[np.bool_] | None = None
     smooth: bool = False
     turned: bool = False
+    window: Window | None = None
 
 
 class Gradient:
@@ -62,11 +67,14 @@ class Gradient:
     def perturbed(self, pair: ShotPair, how: Attempt) -> Gray:
         """The frame after the attempt, whether it got there or not."""
         moved = register(reference(pair.golden), pair.frame).golden
+        here = (slice(None), slice(None)) if how.window is None else how.window
         frame, golden = (
-            torch.from_numpy(image.astype(np.float32) / 255) for image in (pair.frame, moved)
+            torch.from_numpy(image[here].astype(np.float32) / 255) for image in (pair.frame, moved)
         )
         limit = how.epsilon / 255
-        free = torch.ones_like(frame) if how.where is None else torch.from_numpy(how.where).float()
+        free = torch.ones_like(frame)
+        if how.where is not None:
+            free = torch.from_numpy(how.where[here]).float()
         start = torch.rand(frame.shape, generator=self._chance) * 2 - 1
         change = start * min(limit, 16 / 255) * free / 2
         speed = torch.zeros_like(change)
@@ -81,7 +89,9 @@ class Gradient:
             step = max(limit / 6, 1 / 255)
             change = (change.detach() - step * speed.sign() * free).clamp(-limit, limit)
         shown = (frame + _shaped(change.detach(), how)).clamp(0, 1)
-        return np.asarray((shown * 255).round().numpy(), np.uint8)
+        result = pair.frame.copy()
+        result[here] = (shown * 255).round().numpy().astype(np.uint8)
+        return result
 
     def _loss(self, shown: Any, golden: Any, how: Attempt) -> Any:
         pair = torch.stack([shown, golden])[None]

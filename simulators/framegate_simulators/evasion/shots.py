@@ -68,7 +68,7 @@ def drawn_part(design: int, sound: int, bad: int, *, grey: bool, seed: int = 0) 
         boxes = tuple((int(d.x1), int(d.y1), int(d.x2), int(d.y2)) for d in board.defects)
         return ShotPair(frame, seen, boxes)
 
-    ready = MIN_COMMISSION + MIN_COMMISSION // 5
+    ready = MIN_COMMISSION + MIN_COMMISSION // 6
     return PartSet(
         f"drawn, {'grey' if grey else 'thresholded'} camera",
         [shot(n, 0) for n in range(ready)],
@@ -88,8 +88,9 @@ def real_part(folder: Path, bad: int, seed: int = 0) -> PartSet:
     for one in read_split(folder):
         groups[one.name.split("/")[0]].append(one)
     listed = max(groups.values(), key=len)
-    if len(listed) < MIN_COMMISSION + bad:
-        wanted = f"a design with {MIN_COMMISSION + bad} pairs"
+    ready = MIN_COMMISSION + MIN_COMMISSION // 6
+    if len(listed) < ready + bad:
+        wanted = f"a design with {ready + bad} pairs"
         raise Unavailable.of(Reason.DATA_SET, wanted, len(listed))
     order = np.random.default_rng([0xDEE9, seed]).permutation(len(listed))
     pairs = []
@@ -97,10 +98,10 @@ def real_part(folder: Path, bad: int, seed: int = 0) -> PartSet:
         pair = read_pair(listed[number], CLASSES)
         boxes = tuple(tuple(int(side) for side in box) for box in pair.boxes)
         pairs.append(ShotPair(pair.frame, pair.golden, boxes))
-    held_out = pairs[MIN_COMMISSION:]
+    held_out = pairs[ready:]
     return PartSet(
         "real boards (DeepPCB)",
-        [painted(pair, 0) for pair in pairs[:MIN_COMMISSION]],
+        [painted(pair, 0) for pair in pairs[:ready]],
         [painted(pair, 0) for pair in held_out],
         [painted(pair, 1) for pair in held_out[:bad]],
         [pair for pair in held_out if len(pair.boxes) > 3][:bad],

@@ -71,4 +71,4 @@ def test_what_was_hardly_measured_has_no_limit():
 
 def test_frames_that_are_all_alike_have_a_limit_of_their_own():
     proposal = propose([dict.fromkeys(sound_rows(1)[0], 1.0)] * 240)
-    assert limits_of(proposal)[Look.RESIDUAL].limit == pytest.approx(1.0, abs=0.01)
+    assert limits_of(proposal)[Look.RESIDUAL].limit == pytest.approx(2.6)

@@ -19,7 +19,7 @@ from support.verdicts import MS, signer
 
 @pytest.fixture
 def desk(bench):
-    bench.clock.now_ms = MS + 1000
+    bench.clock.now = MS + 1000
     return AllowedCaller(bench.store, bench.fleet, reviews.ROWS)
 
 
@@ -46,7 +46,7 @@ def test_a_word_on_a_verdict_stands_in_the_record(bench, desk):
 
 def test_one_whose_certificate_is_long_over_counts_still(bench, desk):
     envelope = sealed(bench.keys, passed(MS), life=timedelta(minutes=1))
-    bench.clock.now_ms = MS + 30 * 86_400_000
+    bench.clock.now = MS + 30 * 86_400_000
     desk.ask("ReviewVerdict", asked(envelope))
 
 
