@@ -19,11 +19,11 @@ from framegate_simulators.evasion.shots import ShotPair
 RECIPE = Recipe("boards", 1, ("open", "copper"), 0.5, 32)
 
 
-def _maps(pair: Any, cell: tuple[int, int] | None) -> tuple[Any, Any]:
+def _maps(pair: Any, cell: tuple[int, int] | None, score: float = 0.97) -> tuple[Any, Any]:
     h, w = (side // 8 for side in pair.shape[2:])
     heat = np.zeros((1, 2, h, w), np.float32)
     if cell is not None:
-        heat[0, 1, cell[0], cell[1]] = 0.97
+        heat[0, 1, cell[0], cell[1]] = score
     return heat, np.zeros((1, 4, h, w), np.float32)
 
 
@@ -35,6 +35,11 @@ def blinded(pair: Any) -> Any:
 def alarmed(pair: Any) -> Any:
     """Sees a defect in a flat place."""
     return _maps(pair, (15, 5))
+
+
+def nearly(pair: Any) -> Any:
+    """Sees what is just no defect."""
+    return _maps(pair, (15, 5), 0.45)
 
 
 def blinded_at(pair: Any) -> Any:

@@ -23,7 +23,7 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.boards.sensor import GreySensor
 from framegate_simulators.evasion.product import jpeg
 from framegate_simulators.evasion.shots import ShotPair
-from support.forged_networks import Forged, alarmed, blinded, blinded_at
+from support.forged_networks import Forged, alarmed, blinded, blinded_at, nearly
 from support.looks import inspected, limit, row, sound_rows
 from support.refusals import refusal
 
@@ -91,6 +91,14 @@ def test_n180_how_many_frames_are_asked_again_is_by_chance_and_by_recipe():
         except Withheld:
             withheld += 1
     assert 1 <= withheld <= 20
+
+
+def test_n180_a_defect_that_was_pressed_just_below_the_threshold_is_withheld():
+    rows = tight((Look.NEAR_MISS, 0.3))
+    assert not Forged(blinded).see(grey(), rows).suspicions
+    with pytest.raises(Withheld) as caught:
+        Forged(nearly).see(grey(), rows)
+    assert caught.value.reason == Reason.DETECTION_NEAR
 
 
 def test_n180_an_alarm_over_nothing_stays_a_defect_and_is_told():

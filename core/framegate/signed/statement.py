@@ -52,7 +52,7 @@ class Statement:
     TYPE: ClassVar[str]
     PURPOSE: ClassVar[Purpose]
     LATER: ClassVar[frozenset[str]] = frozenset()
-    """Lists that statements of before do not have: an empty one is not written."""
+    """Lists that statements of before do not have, with empty defaults: such a one is not written."""
 
     def payload(self) -> bytes:
         """The JSON that is signed."""
@@ -71,17 +71,17 @@ class Statement:
         """
         body = strict_json(payload)
         names = _members(cls)
-        later = cls.LATER
-        if type(body) is dict and all(body.get(name, True) for name in later):
-            body = {**{name: [] for name in later}, **body}
-        if type(body) is not dict or set(body) != set(names):
+        given = body if type(body) is dict else {}
+        # an empty list that is written would be another encoding of one that is not
+        wanted = [name for name in names if name not in cls.LATER or given.get(name)]
+        if type(body) is not dict or set(body) != set(wanted):
             raise Malformed.of(
                 Reason.ENVELOPE,
                 f"the members of {cls.TYPE}",
                 sorted(body) if type(body) is dict else type(body).__name__,
             )
         hints = get_type_hints(cls)
-        return cls(**{name: _typed(hints[name], body[name], name) for name in names})
+        return cls(**{name: _typed(hints[name], body[name], name) for name in wanted})
 
     @classmethod
     def verify(
