@@ -8,35 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from framegate.looks.kinds import Look
-from framegate_gateway.inference.scene import Scene
-from framegate_gateway.inference.second_looks import MOST_GRAIN, NO_GRAIN, middle
+from framegate_gateway.inference.patterns import Pattern, Patterns
 
 WINDOW: Final = 64
 """Frames of a camera and part type that a frame is held against: half a minute of a quick line."""
 MAX_CAMERAS: Final = 32
 """Windows that are kept, of 4 MB each: the longest unseen goes first."""
-EVERY_PX: Final = 3
-"""Of the middle of the picture every third pixel of every third row counts: 7,000 pixels tell a
-copy's correlation from chance by ten deviations and more.
-"""
-MOST_EDGE: Final = 48.0
-"""Grey levels that a pixel of an edge counts at most: a defect is no print of the whole board."""
-Pattern = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Patterns:
-    """One frame's: `noise` and `edges`, (n,) float32 each with mean 0 and length 1, or all 0."""
-
-    noise: Pattern
-    edges: Pattern
 
 
 class Window:
@@ -69,11 +51,11 @@ class LastFrames:
 
     windows: OrderedDict[tuple[str, str], _Windows] = field(default_factory=OrderedDict)
 
-    def compare(self, camera: str, part_type: str, scene: Scene) -> dict[Look, float]:
-        """How like the most alike of the last frames this one is, by noise and by edges, 0 where
-        it is the first; it is one of them from now on.
+    def compare(self, camera: str, part_type: str, own: Patterns) -> dict[Look, float]:
+        """How like the most alike of the last frames one with these patterns is, by noise and by
+        edges, 0 where it is the first; it is one of them from now on.
         """
-        key, own = (camera, part_type), patterns(scene)
+        key = camera, part_type
         window = self.windows.get(key)
         if window is None or window.size != own.noise.size:
             size = own.noise.size
@@ -85,30 +67,3 @@ class LastFrames:
             Look.REPLAYED_NOISE: window.noise.most_alike(own.noise),
             Look.REPLAYED_EDGES: window.edges.most_alike(own.edges),
         }
-
-
-def patterns(scene: Scene) -> Patterns:
-    """Of a scene: fine grain where the golden image is flat; how the frame differs from it along
-    its edges.
-    """
-    rows, columns = middle(scene)
-    step = slice(None, None, EVERY_PX)
-    frame = scene.frame[rows, columns][step, step]
-    smooth, golden = (image[rows, columns][step, step] for image in (scene.smooth, scene.golden))
-    flat, edges = (zone[rows, columns][step, step] > 0 for zone in (scene.flat, scene.edges))
-    return Patterns(
-        _pattern(cv2.subtract(frame, smooth, dtype=cv2.CV_32F), flat, MOST_GRAIN),
-        _pattern(cv2.subtract(frame, golden, dtype=cv2.CV_32F), edges, MOST_EDGE),
-    )
-
-
-def _pattern(values: NDArray[Any], zone: NDArray[np.bool_], most: float) -> Pattern:
-    count = int(zone.sum())
-    if not count:
-        return np.zeros(values.size, np.float32)
-    inside = np.where(zone, np.clip(values, -most, most), 0)
-    inside = np.where(zone, inside - inside.sum() / count, 0).astype(np.float32)
-    length = float(np.sqrt((inside * inside).sum()))
-    if length <= NO_GRAIN * np.sqrt(count):
-        return np.zeros(values.size, np.float32)
-    return np.asarray(inside / length, np.float32).ravel()

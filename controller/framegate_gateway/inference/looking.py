@@ -19,6 +19,7 @@ from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.inspecting import Inspects, Ready
 from framegate_gateway.inference.last_frames import LastFrames
 from framegate_gateway.inference.layouts import Kind
+from framegate_gateway.inference.patterns import golden_noise, patterns
 from framegate_gateway.inference.rules import apply_rules
 from framegate_gateway.inference.second_looks import at_the_gate, measured
 
@@ -62,7 +63,9 @@ class Looking:
         if ready.scene is None or not (limits or request["measure"]):
             return {}
         said = at_the_gate(ready.scene) | measured(ready.scene, detections.boxes)
-        said |= self._last.compare(request["camera"], request["part_type"], ready.scene)
+        own = patterns(ready.scene)
+        said[Look.GOLDEN_NOISE] = golden_noise(ready.scene, own)
+        said |= self._last.compare(request["camera"], request["part_type"], own)
         if not len(detections) and self._inspector.recipe.kind == Kind.PAIR:
             near = self._inspector.judged(arrays, ready.placing, FLOOR)
             said[Look.NEAR_MISS] = self._best(request, ready, near)

@@ -27,6 +27,21 @@ _AROUND: Final = np.ones((5, 5), np.uint8)
 Mask = NDArray[np.uint8]
 
 
+NOTHING: Final = 0.05
+"""Grey levels of deviation below which an image has neither contrast nor edges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """Against the golden image's: `contrast` as a share, how far the mean level is `off` as a share
+    of the full scale, `sharpness` of edges as a share.
+    """
+
+    contrast: float
+    off: float
+    sharpness: float
+
+
 @dataclass(frozen=True)
 class Scene:
     """`frame` and the moved golden image `golden`, both (h, w) uint8; `shift` (x, y) in pixels is
@@ -77,6 +92,21 @@ class Scene:
     def half_golden(self) -> Gray:
         """(h/2, w/2) the golden image at half resolution."""
         return _halved(self.golden)
+
+    @cached_property
+    def light(self) -> Light:
+        """Light, contrast and focus, at half resolution."""
+        (level, spread), (golden_level, golden_spread) = (
+            (float(number[0, 0]) for number in cv2.meanStdDev(image))
+            for image in (self.half, self.half_golden)
+        )
+        edges, golden_edges = (
+            float(cv2.meanStdDev(cv2.Laplacian(image, cv2.CV_16S))[1][0, 0])
+            for image in (self.half, self.half_golden)
+        )
+        contrast = spread / max(golden_spread, NOTHING)
+        sharpness = (edges / max(golden_edges, NOTHING) / max(contrast, 1e-6)) ** 2
+        return Light(contrast, abs(level - golden_level) / 255, sharpness)
 
     @cached_property
     def unlike(self) -> Gray:

@@ -52,7 +52,7 @@ class Statement:
     TYPE: ClassVar[str]
     PURPOSE: ClassVar[Purpose]
     LATER: ClassVar[frozenset[str]] = frozenset()
-    """Lists that statements of before do not have, with empty defaults: such a one is not written."""
+    """Lists that statements of before lack, with empty defaults: an empty one is not written."""
 
     def payload(self) -> bytes:
         """The JSON that is signed."""
