@@ -36,6 +36,12 @@ GROUND: Final = 0.10
 """A detection has nothing under it where the golden image differs less there than it does somewhere
 in nine of ten sound frames.
 """
+SCORES: Final = frozenset({Look.NEAR_MISS, Look.ASKED_AGAIN})
+"""Looks that measure nothing in most sound frames and a score in the others: no gap among those
+says that there are two groups, and a limit past the very furthest would be past any defect's.
+"""
+SPARED: Final = 0.005
+"""Share of sound frames whose score may be past the limit: every other look has less."""
 BINS: Final = 24
 NORMAL: Final = 1.4826
 """Deviation of a normal distribution over its median absolute deviation."""
@@ -116,7 +122,7 @@ def _limit_of(
         return None, (f"{look}: {few}; no limit. What is different about them?",)
     limit = _beyond(look, ordered.kept)
     said: list[str] = []
-    if ordered.apart:
+    if ordered.apart and look not in SCORES:
         said.append(f"{look}: {ordered.apart} frames far off the others are left out")
     if suspicious(look, limit, kind.extreme):
         said.append(
@@ -148,6 +154,8 @@ def _ordered(look: Look, values: Sequence[float]) -> _Sorted:
     middle = statistics.median(ordered)
     usual = max(WIDE * _spread(ordered), COARSE * abs(KINDS[look].extreme))
     half = len(ordered) // 2
+    if look in SCORES:
+        return _Sorted(tuple(ordered), int(SPARED * len(ordered)))
     for number, (one, following) in enumerate(pairwise(ordered[half:]), start=half + 1):
         if following - one > max(usual, FAR_OFF * (one - middle)):
             return _Sorted(tuple(ordered), len(ordered) - number)
@@ -161,9 +169,17 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def _beyond(look: Look, turned: Sequence[float]) -> float:
-    furthest, middle = turned[-1], statistics.median(turned)
-    more = max(MARGIN * (furthest - middle), FINE * abs(KINDS[look].extreme))
-    return furthest + more if KINDS[look].is_most else -(furthest + more)
+    """The limit past the furthest of `turned`, but no looser than the look allows where that frame
+    itself is not.
+    """
+    kind, furthest = KINDS[look], turned[-1]
+    more = max(MARGIN * (furthest - statistics.median(turned)), FINE * abs(kind.extreme))
+    if look in SCORES:  # they end at one
+        more = MARGIN * (1 - furthest)
+    turn = 1.0 if kind.is_most else -1.0
+    limit = turn * (furthest + more) if kind.is_most else max(0.0, turn * (furthest + more))
+    within = not suspicious(look, turn * furthest, kind.extreme)
+    return kind.extreme if within and suspicious(look, limit, kind.extreme) else limit
 
 
 def _second_half(look: Look, values: Sequence[float]) -> list[str]:

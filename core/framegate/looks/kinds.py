@@ -91,15 +91,15 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
         Look.NEAR_MISS: LookKind(
             Reason.DETECTION_NEAR,
             True,
-            0.95,
             0.6,
+            0.5,
             "best score of what is just no detection",
         ),
         Look.ASKED_AGAIN: LookKind(
             Reason.ANSWER_UNSTEADY,
             True,
-            0.95,
-            0.85,
+            0.99,
+            0.9,
             "best score of any defect in the same frame, mirrored or moved by chance",
         ),
         # at 0.6 of the golden image's the network's recall falls to 95 %

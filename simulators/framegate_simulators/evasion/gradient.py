@@ -23,6 +23,8 @@ from framegate_simulators.evasion.shots import ShotPair
 Window = tuple[slice, slice]
 """Rows and columns."""
 CELL_PX: Final = 32
+CUT_CELLS: Final = 6
+"""Cells of eight pixels along the window's edge that are not listened to."""
 SURE: Final = 0.6
 """By how much, in logits, a perturbation has to pass the threshold: eight bits round."""
 MOMENTUM: Final = 0.9
@@ -98,6 +100,8 @@ class Gradient:
         if how.turned:
             pair = self._turned(pair)
         logits, _ = self._network(pair)
+        if how.window is not None:  # along a cut the network sees what the whole frame has not
+            logits = logits[:, :, CUT_CELLS:-CUT_CELLS, CUT_CELLS:-CUT_CELLS]
         if how.alarm:
             top = logits.flatten().topk(3).values
             return torch.relu(self._threshold + SURE - top).sum()

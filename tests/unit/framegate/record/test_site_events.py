@@ -35,6 +35,7 @@ def test_names_that_events_have_for_good():
         "known-answer-deviated",
         "model-refused",
         "frame-replayed",
+        "frame-manipulated",
         "seal-refused",
         "opening-refused",
         "child-died",
@@ -45,6 +46,7 @@ def test_names_that_events_have_for_good():
         "line-stop-asked",
         "line-output-refused",
         "broker-trouble",
+        "frame-drifted",
         "frame-quality",
         "findings-folded",
     ]
