@@ -32,9 +32,9 @@ is far off.
 """
 SECOND_HALF: Final = 0.03
 """Share of the second half's frames that may pass the first half's limit."""
-GROUND: Final = 0.10
+GROUND: Final = 0.50
 """A detection has nothing under it where the golden image differs less there than it does somewhere
-in nine of ten sound frames.
+in half of the sound frames.
 """
 SCORES: Final = frozenset({Look.NEAR_MISS, Look.ASKED_AGAIN})
 """Looks that measure nothing in most sound frames and a score in the others: no gap among those
@@ -108,8 +108,7 @@ def propose(rows: Sequence[Mapping[Look, float]], share: float = 1.0) -> Proposa
         warnings += said
         limits += [] if one is None else [one]
         distributions.append(_distribution(look, values, one))
-    ground, said = _ground(rows)
-    return Proposal(tuple(limits) + ground, tuple(distributions), tuple(warnings) + said)
+    return Proposal((*limits, *_ground(rows)), tuple(distributions), tuple(warnings))
 
 
 def _limit_of(
@@ -193,20 +192,16 @@ def _second_half(look: Look, values: Sequence[float]) -> list[str]:
     return [f"{look}: {share}; did light, place or parts change meanwhile?"]
 
 
-def _ground(
-    rows: Sequence[Mapping[Look, float]],
-) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
+def _ground(rows: Sequence[Mapping[Look, float]]) -> tuple[Limit, ...]:
     """The limit of `GROUNDLESS`, which no sound frame measures: what sound frames have somewhere
     without a detection.
     """
     peaks = sorted(row[Look.RESIDUAL] for row in rows if Look.RESIDUAL in row)
     if len(peaks) < MIN_COMMISSION:
-        return (), ()
-    limit, middle = peaks[int(GROUND * len(peaks))], statistics.median(peaks)
-    if suspicious(Look.GROUNDLESS, limit, KINDS[Look.GROUNDLESS].extreme):
-        return (), (f"{Look.GROUNDLESS}: sound frames differ too little to say; no limit",)
-    one = Limit(Look.GROUNDLESS, _rounded(limit), 1.0, len(peaks), _rounded(middle), 1.0)
-    return (one,), ()
+        return ()
+    limit = max(peaks[int(GROUND * len(peaks))], KINDS[Look.GROUNDLESS].extreme)
+    middle = statistics.median(peaks)
+    return (Limit(Look.GROUNDLESS, _rounded(limit), 1.0, len(peaks), _rounded(middle), 1.0),)
 
 
 def _distribution(look: Look, values: Sequence[float], limit: Limit | None) -> Distribution:
