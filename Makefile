@@ -5,6 +5,8 @@ RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 SOURCE ?=
+# Tests start hundreds of processes: each reads compiled modules instead of compiling them again
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +48,7 @@ quick: ## Before each commit: all checks, and beside them the unit tests that ar
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check unit
 
 unit: setup-dev ## The unit tests alone, but for those that take seconds
-	@$(PY) -m pytest -n 2 -m "not slow" tests/unit
+	@$(PY) -m pytest -n auto -m "not slow" tests/unit
 
 coverage: setup-dev ## Measure branch coverage; fails under 97 % of the core
 	@./scripts/coverage.sh

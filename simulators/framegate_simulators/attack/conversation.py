@@ -71,9 +71,11 @@ class Conversation:
             self.lease, message.offer, "source-1", self._camera.device, self._camera.spki
         )
 
-    def open(self) -> FrameSession:
-        """An accepted session. Raises RuntimeError where the gateway refuses."""
-        session = self.offered()
+    def open(self, session: FrameSession | None = None) -> FrameSession:
+        """An accepted session: `session`, or one on the next offer. Raises RuntimeError where the
+        gateway refuses.
+        """
+        session = session or self.offered()
         self.send(opening=session.opening(self._camera))
         message = self.answer()
         if message is None or message.WhichOneof("kind") != "accepted":
@@ -103,6 +105,12 @@ class Conversation:
         if message.WhichOneof("kind") == "refusal":
             return ", ".join(f.reason.value for f in from_failures(message.refusal.failures))
         return str(message.WhichOneof("kind"))
+
+    def finish(self) -> None:
+        """Say that nothing more comes, and wait until the gateway has read it all."""
+        self._out.put(None)
+        while self.answer() is not None:
+            pass
 
     def close(self) -> None:
         """End the stream."""

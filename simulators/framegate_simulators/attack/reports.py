@@ -41,15 +41,15 @@ def n153(t: Target) -> Seen:
     begun = time.time_ns() // 1_000_000
     for flood in range(6):
         with floor.conversation() as talk:
-            foreign = talk.offered()
-            image = picture(next(floor.numbers))
-            for _ in range(FLOOD):  # sealed for an opening that never comes
-                talk.send(frame=foreign.seal(head(next(floor.numbers), image), image))
+            session, image = talk.offered(), picture(next(floor.numbers))
+            for _ in range(FLOOD):  # sealed for an opening that has not come
+                talk.send(frame=session.seal(head(next(floor.numbers), image), image))
             if flood == 3:
-                session = talk.open()
+                talk.open(session)
                 for _ in range(2):
                     talk.send(frame=session.seal(head(next(floor.numbers), image), image))
                     talk.said()
+            talk.finish()
     frozen = wait_for(
         "the old picture in the record",
         lambda: _told(t, "frame-frozen", camera.device) - before[0],

@@ -32,17 +32,16 @@ from framegate.machines.lifecycle import State
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.context import Fleet
-from framegate_controller.fleet.attestation import Verifier, VerifierState
+from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import now_ms, open_registry
-from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
 from framegate_controller.timing import Timing
 from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.fixtures.controller import found_controller, without_quota
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
@@ -96,8 +95,10 @@ def _alone(state: Path) -> dict[str, Any]:
     fleet = Fleet(
         ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1"
     )
-    unlimited = VerifierState(devices=InMemoryDeviceQuota(fleet.timing, 60_000))
-    verifier, device = Verifier(store, fleet, state=unlimited), "camera.line-1.cam0"
+    verifier, device = (
+        Verifier(store, fleet, state=without_quota(fleet.timing)),
+        "camera.line-1.cam0",
+    )
     hello = forge.hello(code)
     begun = verifier.begin_join(hello, "bench")
     mac, evidence = forge.answer(fleet.digest, hello, begun.challenge)

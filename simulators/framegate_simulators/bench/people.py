@@ -44,7 +44,7 @@ from framegate_controller.store.sql.log import SqlRecord
 from framegate_controller.timing import Timing
 from framegate_host.operator_context import context_body
 from framegate_simulators.fixtures.access import camera_of, facts_text, signed_in, write_secret
-from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.fixtures.controller import found_controller, without_quota
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
@@ -173,7 +173,8 @@ def _attestations(folder: Path, keys: FleetKeys) -> dict[str, Any]:
     fleet = Fleet(
         ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="controller-1"
     )
-    verifier, forge = Verifier(store, fleet), Forge(maker, Firmware("simulated-camera"))
+    verifier = Verifier(store, fleet, state=without_quota(fleet.timing))
+    forge = Forge(maker, Firmware("simulated-camera"))
     invitation = Invitation(
         kind=Kind.CAMERA,
         zone="line-1",

@@ -33,13 +33,13 @@ from framegate.record.machine_events import Attested
 from framegate.registry.sink import Sink, SinkKind
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.context import Fleet
-from framegate_controller.fleet.attestation import Verifier, VerifierState
+from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.forwarding.forwarder import Forwarder
 from framegate_controller.store.database import Database, now_ms, open_registry
-from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
 from framegate_controller.timing import Timing
 from framegate_simulators.bench.attestation import MODEL, founded
 from framegate_simulators.fixtures.collector import came
+from framegate_simulators.fixtures.controller import without_quota
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.tpm import TpmMaker
@@ -253,8 +253,7 @@ def dead_sink(state: Path) -> dict[str, Any]:
     keys, (code,) = founded(state, [forge], maker)
     store = open_registry(state / "registry.db")
     fleet = Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=now_ms, controller="bench")
-    unlimited = VerifierState(devices=InMemoryDeviceQuota(fleet.timing, 60_000))
-    verifier = Verifier(store, fleet, state=unlimited)
+    verifier = Verifier(store, fleet, state=without_quota(fleet.timing))
     hello = forge.hello(code)
     begun = verifier.begin_join(hello, "bench")
     mac, evidence = forge.answer(fleet.digest, hello, begun.challenge)

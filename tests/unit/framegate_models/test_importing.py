@@ -21,6 +21,8 @@ from framegate_simulators.fixtures.spot_networks import spot_network
 from support.paths import TESTS
 from support.spots import png, wish_for
 
+pytestmark = pytest.mark.slow  # networks of other tools run
+
 RUN = CliRunner()
 EXPORTS = TESTS / "vectors/exports"
 

@@ -37,6 +37,7 @@ def test_prometheus_takes_the_rules():
     assert done.returncode == 0 and f"{len(ALERTS)} rules" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_every_alert_fires_stays_quiet_and_recovers():
     tests = yaml.safe_load((MONITORING / "alerts_test.yml").read_text())["tests"]
     scenes = {t["name"] for t in tests}
@@ -45,6 +46,7 @@ def test_every_alert_fires_stays_quiet_and_recovers():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("always", [False, True])
 def test_a_rule_that_never_fires_or_always_does_fails_its_tests(always, tmp_path):
     """The tests can fail, each of them: promtool names every alert."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # environments are made
+
 SCRIPT = Path(__file__).parents[3] / "scripts/setup.sh"
 PYTHON = f"""#!/bin/sh
 # a Python whose environments cost nothing: it writes down what is asked of it

@@ -28,6 +28,8 @@ from framegate_host.cages import (
 from support.rtsp_camera import rtsp_camera
 from support.waiting import until
 
+pytestmark = pytest.mark.slow  # each test starts a confined child
+
 CAMERA = f"exec:{Path(sys.executable).parent}/framegate-sim camera --rate 0"
 
 
@@ -69,7 +71,7 @@ class Mjpeg(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def camera_port():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mjpeg) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server.server_port
         server.shutdown()
 

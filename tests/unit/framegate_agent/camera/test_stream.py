@@ -21,6 +21,8 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.frames import passed
 from support.frames import CAMERA, HOST, replace_head
 
+pytestmark = pytest.mark.slow  # streams run their clocks out
+
 
 class Frames:
     """A source of a few frames."""

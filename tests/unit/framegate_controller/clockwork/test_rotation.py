@@ -27,6 +27,8 @@ from framegate_simulators.fixtures.access import camera_of
 from support.ca_keys import works
 from support.refusals import refused
 
+pytestmark = pytest.mark.slow  # keys are made in tokens and TPMs
+
 CAMERA = DeviceId("camera.line-1.cam1")
 
 

@@ -9,11 +9,15 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from framegate.registry.sink import SinkKind
 from framegate_controller.forwarding.forwarder import Forwarder
 from framegate_controller.sinks.messages import BATCH_ENTRIES
 from support.sinks import Elastic, add_sink, entries_of, fill, serving, sink_of
 from support.waiting import until
+
+pytestmark = pytest.mark.slow  # each test starts processes of sinks
 
 
 @asynccontextmanager

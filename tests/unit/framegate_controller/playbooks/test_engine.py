@@ -85,6 +85,7 @@ def killed(response, path, at: int, after: bool) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before-commit", "after-commit"])
 def test_n152_killed_at_every_step_each_action_is_done_once(response, tmp_path, after):
     cameras = response.cameras(4)

@@ -86,6 +86,7 @@ def test_a_passphrase_file_of_ones_own_among_the_keys_is_left_out_too(founded, t
     assert "keys/own-words" not in members(tmp_path / "own.tar")
 
 
+@pytest.mark.slow
 def test_a_backup_under_writes_is_one_moment_of_the_registry(founded, tmp_path):
     registry = Registry(founded.copy(tmp_path / "busy"))
     ending, wrote, store = threading.Event(), threading.Event(), registry.store()

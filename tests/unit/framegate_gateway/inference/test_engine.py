@@ -18,6 +18,8 @@ from framegate_gateway.inference.parts import Part
 from framegate_simulators.boards.boards import CLASSES, draw_board
 from support.engine import refused_image
 
+pytestmark = pytest.mark.slow  # the child and its network are real
+
 
 async def test_boards_pass_and_fail_as_they_should(engine):
     good = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)

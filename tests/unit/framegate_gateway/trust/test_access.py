@@ -27,6 +27,7 @@ def test_decisions_are_made_anew_for_new_facts_and_a_new_policy(access_view, key
     )
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_facts_that_are_anything_let_nothing_through(keys, text):
     seen = AccessView(None, lambda: keys.root.certificate)

@@ -15,6 +15,8 @@ from framegate_gateway.vault.egress import Egress, EgressRules, ExportedFrame, E
 from framegate_gateway.verdicts.journal import Journal
 from support.vault import CAMERA, IMAGE, NOW, verdict, written
 
+pytestmark = pytest.mark.slow  # each test starts the child that decodes
+
 ANNA = ExportRequest("operator.anna", "", CAMERA, 0, 10, "claim 17", "quality")
 
 

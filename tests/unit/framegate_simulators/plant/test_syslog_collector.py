@@ -23,7 +23,7 @@ TEXT = (
 def server(tmp_path):
     write_certificate(tmp_path)
     with Receiver(tmp_path, tmp_path / "out") as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        threading.Thread(target=receiver.serve_forever, args=(0.02,), daemon=True).start()
         port = receiver.server_address[1]
         yield SyslogServer("own", port, tmp_path / "ca.pem", tmp_path / "out")
         receiver.shutdown()
