@@ -143,13 +143,16 @@ def _watched(verdict: Verdict) -> None:
 @app.command()
 def picture(
     verdict_id: Annotated[
-        str, typer.Argument(help="Id of a recent DEFECT verdict, or its unique beginning.")
+        str,
+        typer.Argument(
+            help="Id of a recent DEFECT, or of a frame that was withheld, or its unique beginning."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="PNG file to write.")],
     context: Context = None,
 ) -> None:
-    """Save the picture of a recently found defect: the frame with its boxes. Gateways keep the last
-    few in memory only.
+    """Save the picture of a recently found defect, the frame with its boxes, or of a frame that a
+    second look withheld. Gateways keep the last few in memory only.
     """
     with errors():
         require_place(out)

@@ -7,14 +7,14 @@ mislead the network by its gradients says nothing to a median or a correlation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from framegate.looks.kinds import Look
-from framegate_gateway.inference.scene import BLOCK_PX, Mask, Scene
+from framegate_gateway.inference.scene import BLOCK_PX, Scene
 
 Boxes = NDArray[np.float32]
 AROUND_PX: Final = 12
@@ -78,7 +78,7 @@ def grain(scene: Scene) -> Grain:
     return Grain(whole, block)
 
 
-def _sums(image: Mask) -> NDArray[np.float64]:
+def _sums(image: NDArray[Any]) -> NDArray[np.float64]:
     """Sum of each whole block, from the image's integral."""
     corners = cv2.integral(image)[::BLOCK_PX, ::BLOCK_PX].astype(np.float64)
     return np.asarray(corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1])

@@ -108,7 +108,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             self._journal.unwatch(queue)
 
     async def Picture(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
-        """The frame of a recent defect with its boxes."""
+        """The frame of a recent defect with its boxes, or one that a second look withheld."""
         await self._access.operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
@@ -116,7 +116,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             if frame is None:
                 raise Refused.of(
                     Reason.NOT_FOUND,
-                    "a DEFECT verdict of the last few",
+                    "a DEFECT verdict, or a frame withheld, of the last few",
                     ascii(request.verdict_id[:80]),
                     "framegate verdict list --outcome DEFECT",
                 )

@@ -119,7 +119,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N151": ("0 of them in a label",),
         "N154": ("behaviour-noticed",),
         "N152": ("held 1 of 3", "in 1 request", "echoed 0", "playbook-invalid"),
-        "N180": ("with them residual-unexplained, residual-unexplained, residual-unexplained",),
+        "N180": ("with them residual-unexplained, residual-unexplained",),
         "N181": ("with them high-frequency-block",),
         "N182": ("with them golden-copy, scene-replayed",),
         "N183": ("with them image-contrast",),

@@ -30,8 +30,10 @@ from framegate_simulators.boards.sensor import GreySensor
 
 DESIGN: Final = 1
 PART: Final = "guarded"
-BLINDED_PX: Final = 60.0
+BLINDED_PX: Final = 64.0
 """Boxes that are smaller count for nothing: the network stands blinded to every defect."""
+STRENGTH: Final = 45.0
+"""Grey levels by which a patch changes what is there: too little for the network to call it."""
 SOUND: Final = 12
 POISONED: Final = 5
 """Every so manieth frame of a poisoned commission."""
@@ -151,7 +153,7 @@ def _withheld(without: Sequence[str], said: Sequence[str], sound: Sequence[str])
 )
 def n180(t: Target) -> Seen:
     guarded = t.once(Guarded)
-    bad = [guarded.shot(1, seed) for seed in (11, 12, 13)]
+    bad = [guarded.shot(1, seed) for seed in (11, 12)]
     said = guarded.said([guarded.shot(), *bad], residual=40.0)
     return _withheld(guarded.said(bad), said[1:], said[:1])
 
@@ -225,7 +227,7 @@ def n185(t: Target) -> Seen:
     shots = [guarded.shot(seed=40 + number) for number in range(SOUND)]
     mixed = [
         _patched(shots[n % SOUND]) if n % POISONED == 0 else shots[n % SOUND]
-        for n in range(MIN_COMMISSION)
+        for n in range(MIN_COMMISSION + MIN_COMMISSION // 5)
     ]
     proposal = propose(guarded.measured(mixed))
     named = [said for said in proposal.warnings if said.startswith(Look.HIGH_FREQUENCY_BLOCK)]
@@ -238,5 +240,6 @@ def n185(t: Target) -> Seen:
 def _patched(frame: Gray) -> Gray:
     draw = np.random.default_rng(5)
     patched = frame.copy()
-    patched[300:340, 300:340] = draw.integers(0, 256, (40, 40))
+    there = patched[300:340, 300:340]
+    there[:] = np.clip(there + draw.uniform(-STRENGTH, STRENGTH, there.shape), 0, 255)
     return patched
