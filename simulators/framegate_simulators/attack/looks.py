@@ -162,7 +162,7 @@ def n180(t: Target) -> Seen:
 def n181(t: Target) -> Seen:
     guarded = t.once(Guarded)
     patched = _patched(guarded.shot())
-    said = guarded.said([guarded.shot(seed=3), patched], high_frequency_block=12.0)
+    said = guarded.said([guarded.shot(seed=3), patched], high_frequency_block=5.0)
     return _withheld(guarded.said([patched]), said[1:], said[:1])
 
 
