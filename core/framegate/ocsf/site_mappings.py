@@ -41,7 +41,8 @@ def verdict_reviewed(event: LoggedEvent) -> Mapped:
         "types": [event.member("because") or event.name],
         "analytic": {"type_id": 1, "type": "Rule", "name": event.name},
     }
-    return Mapped(FINDING, 2, {"finding_info": finding, "status_id": 4, "status": "Resolved"})
+    resolved = {"finding_info": finding, "status_id": 4, "status": "Resolved"}
+    return Mapped(FINDING, OTHER, resolved, other="Review")
 
 
 def _incident(event: LoggedEvent, activity: int, status: int) -> Mapped:
