@@ -98,7 +98,7 @@ REQUESTS = {
         right=True,
     ),
     "part.commission GatewayOperator.CommissionPart": pb.CommissionPartRequest(
-        part_type="board-7", frames=200, timeout_s=1
+        part_type="board-7", frames=10, timeout_s=1
     ),
     "part.learn GatewayOperator.LearnGolden": pb.LearnGoldenRequest(
         part_type="board-7", frames=8, timeout_s=1
