@@ -91,6 +91,9 @@ fuzz: setup-dev ## Fuzz every parser for SECONDS_TOTAL (600) seconds, from the k
 attack: setup ## Try every threat of the list against running programs
 	@.venv/bin/framegate-sim attack --all
 
+attack-model: setup ## Attack the shipped model and its second looks, BAD (8) frames an attack; DATA: DeepPCB
+	@./scripts/attack_model.sh
+
 chaos-line: setup ## kill -9 at random, RUNS times (1000): nothing uninspected is let through
 	@$(PY) -m framegate_simulators.plant.chaos_line --runs $(RUNS)
 

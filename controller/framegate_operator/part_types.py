@@ -93,3 +93,20 @@ def only_unknown(asked: Asked) -> str:
 def file_name(part_type: str) -> str:
     """The name of a PNG for `part_type`, which a camera chose: no path, nothing hidden."""
     return (re.sub(r"[^A-Za-z0-9_-]", "_", part_type)[:64] or "part") + ".png"
+
+
+def one_gateway(operator: OperatorContext, named: str) -> tuple[str, str]:
+    """(device, address) of the gateway `named`, or of the only one. Raises Refused, Unavailable."""
+    endpoints = gateways(operator)
+    if not endpoints:
+        seen, hint = "unknown: no gateway process has shown itself", "framegate gateway list"
+        raise Unavailable.of(Reason.UNAVAILABLE, "a gateway that sees the part", seen, hint)
+    matching = {
+        device: address
+        for device, address in endpoints
+        if named in {"", device, device.rsplit(".", 1)[-1]}
+    }
+    if len(matching) != 1:
+        seen = ", ".join(sorted(matching)) or "none of that name"
+        raise Refused.of(Reason.USAGE, "one gateway: --gateway NAME", seen)
+    return next(iter(matching.items()))

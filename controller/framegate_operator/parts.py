@@ -9,28 +9,28 @@ from typing import Annotated, Any
 
 import typer
 
-from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement
 from framegate_host.console import safe, show_json, talk
 from framegate_host.private_files import private_folder, require_place, write_private
 from framegate_operator.connection import (
     gateway_stub,
-    gateways,
     load_context,
     operator_stub,
     with_approval,
 )
-from framegate_operator.contexts import OperatorContext
 from framegate_operator.masks import read_regions
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
+from framegate_operator.part_commission import commission, read_looks
 from framegate_operator.part_types import (
     LOOKED_AT,
     Asked,
     SeenType,
     ask_types,
     file_name,
+    one_gateway,
     only_unknown,
 )
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -52,6 +52,15 @@ _Goldens = Annotated[
 _Thresholds = Annotated[
     list[str] | None,
     typer.Option("--threshold", help="CLASS=SCORE over the model's own; may be repeated."),
+]
+_Looks = Annotated[
+    Path | None,
+    typer.Option(
+        "--looks",
+        exists=True,
+        dir_okay=False,
+        help="Limits of second looks, as part commission wrote them; without it the part has none.",
+    ),
 ]
 _Ignored = Annotated[
     Path | None,
@@ -78,6 +87,7 @@ def add(  # noqa: PLR0913 - a command's options
         ),
     ] = 0.0,
     ignore: _Ignored = None,
+    looks: _Looks = None,
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the part away: its frames become UNINSPECTED.")
     ] = False,
@@ -96,6 +106,7 @@ def add(  # noqa: PLR0913 - a command's options
             "thresholds": [_threshold(t) for t in threshold or []],
             "min_size_px": min_size,
             "ignore": read_regions(ignore, Reason.PART) if ignore else [],
+            "looks": read_looks(looks, part_type) if looks else [],
         }
         goldens = [g.read_bytes() for g in golden or []]
         request = pb.AddPartRequest(
@@ -203,11 +214,15 @@ def show(
                 ("version", f"{body['version']}, {ago(body['issued_at_ms'])}, by {body['by']}"),
                 ("golden images", " ".join(g[:16] for g in body["goldens"])),
                 ("rules", _rules(body)),
+                ("second looks", _looks(body)),
                 ("source", body["source"]),
                 ("approved by", ", ".join(body["approved_by"])),
             ],
             empty="nothing is known of it",
         )
+
+
+app.command()(write(commission))
 
 
 @app.command()
@@ -234,7 +249,7 @@ def learn(
     with errors():
         require_place(out)
         operator = load_context(context)
-        device, address = _one_gateway(operator, gateway)
+        device, address = one_gateway(operator, gateway)
         part_type = part_type or only_unknown(ask_types(operator, device))
         target = out or Path(file_name(part_type))
         request = pb.LearnGoldenRequest(
@@ -273,23 +288,6 @@ def learn(
         )
 
 
-def _one_gateway(operator: OperatorContext, named: str) -> tuple[str, str]:
-    """(device, address) of the gateway `named`, or of the only one. Raises Refused, Unavailable."""
-    endpoints = gateways(operator)
-    if not endpoints:
-        seen, hint = "unknown: no gateway process has shown itself", "framegate gateway list"
-        raise Unavailable.of(Reason.UNAVAILABLE, "a gateway that sees the part", seen, hint)
-    matching = {
-        device: address
-        for device, address in endpoints
-        if named in {"", device, device.rsplit(".", 1)[-1]}
-    }
-    if len(matching) != 1:
-        seen = ", ".join(sorted(matching)) or "none of that name"
-        raise Refused.of(Reason.USAGE, "one gateway: --gateway NAME", seen)
-    return next(iter(matching.items()))
-
-
 def _threshold(text: str) -> dict[str, Any]:
     kind, _, value = text.rpartition("=")
     try:
@@ -309,6 +307,7 @@ def _shown(row: Any) -> dict[str, Any]:
         "thresholds": {str(t["kind"]): t["at_least"] for t in part.thresholds},
         "min_size_px": part.min_size_px,
         "ignore": len(part.ignore),
+        "looks": {str(row["look"]): row["limit"] for row in part.looks},
         "source": part.source,
         "approved_by": list(part.approved_by),
         "issued_at_ms": part.issued_at_ms,
@@ -316,8 +315,14 @@ def _shown(row: Any) -> dict[str, Any]:
     }
 
 
+def _looks(body: dict[str, Any]) -> str:
+    limits = [f"{look} {limit:g}" for look, limit in body["looks"].items()]
+    return ", ".join(limits) or "none: framegate part commission"
+
+
 def _rules(body: dict[str, Any]) -> str:
     rules = [f"{k} from {v:g}" for k, v in body["thresholds"].items()]
     rules += [f"at least {body['min_size_px']:g} px"] if body["min_size_px"] else []
     rules += [f"{body['ignore']} regions not judged"] if body["ignore"] else []
+    rules += [f"{len(body['looks'])} second looks"] if body["looks"] else []
     return ", ".join(rules) or "the model's own"

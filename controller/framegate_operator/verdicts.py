@@ -22,11 +22,12 @@ from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named
-from framegate_operator.options import Context, Output, read
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, short_id, show_table
 from framegate_operator.receipt_export import one_receipt, verified_receipt
 from framegate_operator.traffic import ANSWER_S
 from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
+from framegate_operator.verdict_reviews import confirm, reject, reviews
 from framegate_operator.verdict_words import verdict_facts, why_so
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -142,13 +143,16 @@ def _watched(verdict: Verdict) -> None:
 @app.command()
 def picture(
     verdict_id: Annotated[
-        str, typer.Argument(help="Id of a recent DEFECT verdict, or its unique beginning.")
+        str,
+        typer.Argument(
+            help="Id of a recent DEFECT, or of a frame that was withheld, or its unique beginning."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="PNG file to write.")],
     context: Context = None,
 ) -> None:
-    """Save the picture of a recently found defect: the frame with its boxes. Gateways keep the last
-    few in memory only.
+    """Save the picture of a recently found defect, the frame with its boxes, or of a frame that a
+    second look withheld. Gateways keep the last few in memory only.
     """
     with errors():
         require_place(out)
@@ -206,6 +210,11 @@ def why(
     with errors():
         operator = load_context(context)
         tell_verdict(operator, verdict_named(operator, verdict_id))
+
+
+app.command()(write(confirm))
+app.command()(write(reject))
+app.command()(read(reviews))
 
 
 def tell_verdict(operator: OperatorContext, verdict_id: str) -> None:

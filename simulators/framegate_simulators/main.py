@@ -347,6 +347,38 @@ def machine(
         simulated.power_off()
 
 
+@app.command("attack-model")
+def attack_model(
+    seed: Annotated[int, typer.Option(help="Of every draw: the same seed, the same table.")] = 1,
+    bad: Annotated[
+        int, typer.Option(min=1, max=60, help="Frames for each attack; 40 for the whole table.")
+    ] = 8,
+    sound: Annotated[
+        int, typer.Option(min=40, max=2000, help="Drawn sound frames held out for false alarms.")
+    ] = 100,
+    part: Annotated[
+        str, typer.Option(help="Only parts with this in their name: thresholded, grey, real.")
+    ] = "",
+    data: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="DeepPCB's folder: real boards, too."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads.")] = 2,
+    out: Annotated[Path, typer.Option(help="Where the numbers go.")] = Path(
+        "build/attack-model.json"
+    ),
+) -> None:
+    """Attack the shipped model and its second looks, by gradient, patch, injection, replay and
+    contrast, through the product's own path; print what fools the network and what is caught.
+    Attacks by gradient need PyTorch: make attack-model.
+    """
+    from framegate_simulators.evasion.run import Wanted
+    from framegate_simulators.evasion.run import attack_model as run_attacks
+
+    with errors():
+        run_attacks(Wanted(seed, bad, sound, part, data, threads), out)
+
+
 def run_app() -> None:
     """Entry point."""
     sys.exit(run_program(app, "framegate-sim"))

@@ -13,7 +13,7 @@ from framegate.signed.report import GatewayReport
 from framegate.signed.statement import verify_verdict
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.ports.conversation import Conversations

@@ -12,7 +12,7 @@ from framegate.wire import Captured
 from framegate_agent.camera.heads import sign_owed
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.receipts.batch_rows import stored_batches

@@ -7,11 +7,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.access.policy import default_files
 from framegate.machines.model import ModelState
+from framegate.signed.dsse import seal_envelope
 from framegate.signed.model import bundle_digest, sign_model
 from framegate.signed.pin import key_anchor
+from framegate.signed.statement import Verdict
 from framegate.wire import sha256
 from framegate_proto.asked import content_of
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.fixtures.frames import passed
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from support.playbooks import HOLD
 
@@ -89,6 +92,13 @@ REQUESTS = {
     "part.show Operator.ShowPart": pb.PartRequest(part_type="x"),
     "part.add Operator.AddPart": pb.AddPartRequest(
         part_type="board-7", goldens=[GOLDEN_PNG], source="a good lot"
+    ),
+    "verdict.review Operator.ReviewVerdict": pb.ReviewVerdictRequest(
+        verdict=seal_envelope(Verdict.TYPE, passed(1).payload(), b"c", lambda _data: b"s"),
+        right=True,
+    ),
+    "part.commission GatewayOperator.CommissionPart": pb.CommissionPartRequest(
+        part_type="board-7", frames=10, timeout_s=1
     ),
     "part.learn GatewayOperator.LearnGolden": pb.LearnGoldenRequest(
         part_type="board-7", frames=8, timeout_s=1

@@ -17,7 +17,7 @@ from framegate.signed.mask import MAX_POINTS, MAX_REGIONS, MaskStatement, verify
 from framegate.signed.part import PartStatement, check_part
 from framegate_controller.inspection.parts import parse_change
 from framegate_controller.verbs.masks import SetMasks
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_proto.v1 import framegate_pb2 as pb
 from support.receipts import proved
 from support.refusals import refused

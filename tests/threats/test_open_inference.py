@@ -12,7 +12,7 @@ from framegate.errors import FramegateError, Reason
 from framegate.signed.mask import MaskStatement
 from framegate_agent.camera.sources import encoded
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.ports import open_inference

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason, Refused
+from framegate.looks.limits import loosened, parse_limits
 from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
@@ -53,7 +54,20 @@ class PartChange:
         images = ", ".join(g[:16] for g in self.part.goldens)
         share = inspected_share(parse_regions(self.part.ignore))
         said = f"{len(self.goldens)} golden images ({images}), {share} % of the picture inspected"
+        if self.part.looks:
+            frames = min(row["frames"] for row in self.part.looks)
+            said = f"{said}, {len(self.part.looks)} second looks from {frames} frames"
         return f"part {self.part.part_type}: {said}"
+
+    def weakened(self, tx: Transaction) -> str:
+        """What of the guard in force this takes away or loosens, in words; "" for nothing."""
+        earlier = tx.parts.get(self.part.part_type)
+        if earlier is None or earlier.removed or self.part.removed:
+            return ""
+        payload = parse_envelope(earlier.envelope, PartStatement.TYPE).payload
+        before = parse_limits(PartStatement.parse_payload(payload).looks)
+        said = "; ".join(loosened(before, parse_limits(self.part.looks)))
+        return f". WEAKER GUARD: {said}" if said else ""
 
 
 def parse_change(
@@ -76,6 +90,7 @@ def parse_change(
         approved_by=(),
         removed=int(remove),
         issued_at_ms=0,
+        looks=tuple(read["looks"]),
     )
     return PartChange(check_part(part), tuple(goldens))
 
@@ -98,21 +113,20 @@ def _check_goldens(goldens: Sequence[bytes], source: str) -> None:
 
 
 def _parse_rules(raw: bytes) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"thresholds": [], "min_size_px": 0.0, "ignore": []}
+    defaults: dict[str, Any] = {"thresholds": [], "min_size_px": 0.0, "ignore": [], "looks": []}
     body = strict_json(raw) if raw else {}
     if len(raw) > MAX_RULES_BYTES or type(body) is not dict or set(body) - set(defaults):
         raise Malformed.of(
-            Reason.PART, "rules with thresholds, min_size_px and ignore", ascii(body)[:80]
+            Reason.PART, "rules with thresholds, min_size_px, ignore and looks", ascii(body)[:80]
         )
     rules = {**defaults, **body}
-    lists = type(rules["thresholds"]) is list and type(rules["ignore"]) is list
+    lists = all(type(rules[name]) is list for name in ("thresholds", "ignore", "looks"))
     if not lists or type(rules["min_size_px"]) not in {int, float}:
-        wanted = "lists of thresholds and regions, a number min_size_px"
+        wanted = "lists of thresholds, regions and looks, a number min_size_px"
         raise Malformed.of(Reason.PART, wanted, ascii(rules)[:80])
-    if any(type(row) is not dict for row in rules["thresholds"]):
-        raise Malformed.of(
-            Reason.PART, "thresholds as {kind, at_least}", ascii(rules["thresholds"])[:80]
-        )
+    for name in ("thresholds", "looks"):
+        if any(type(row) is not dict for row in rules[name]):
+            raise Malformed.of(Reason.PART, f"{name} as records", ascii(rules[name])[:80])
     return rules
 
 
@@ -130,11 +144,12 @@ def set_part(
         wanted = f"a part there is, and at most {MAX_PARTS}"
         raise Refused.of(Reason.PART, wanted, ascii(asked.part_type[:60]), "framegate part list")
     _require_known(tx, asked)
+    summary = change.summary + change.weakened(tx)
     for image in change.goldens:
         tx.parts.keep_golden(image)
     part = _signed(tx, keys, replace(asked, approved_by=(by, *approved_by)), by)
     event = PartRemoved if part.removed else PartSet
-    tx.record(event(part_type=part.part_type, summary=change.summary, version=part.version))
+    tx.record(event(part_type=part.part_type, summary=summary, version=part.version))
     return part
 
 

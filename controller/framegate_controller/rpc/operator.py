@@ -18,6 +18,7 @@ from framegate_controller.rpc import (
     policy,
     profiles,
     record,
+    reviews,
     rollouts,
     sinks,
     zones,
@@ -41,4 +42,5 @@ TABLE: Final[tuple[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any], ...]] = (
     *sinks.ROWS,
     *ca.ROWS,
     *incidents.ROWS,
+    *reviews.ROWS,
 )

@@ -68,6 +68,7 @@ def _part(tx: Transaction, asked: pb.AddPartRequest) -> Message | None:
         "thresholds": said.thresholds,
         "min_size_px": said.min_size_px,
         "ignore": said.ignore,
+        **({"looks": said.looks} if said.looks else {}),
     }
     return pb.AddPartRequest(
         part_type=said.part_type,

@@ -52,9 +52,8 @@ class AddPart(Verb[Part]):
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
-        return Aim(
-            "part.add", target=self.change.part.part_type[:MAX_TARGET], summary=self.change.summary
-        )
+        summary = self.change.summary + self.change.weakened(tx)
+        return Aim("part.add", target=self.change.part.part_type[:MAX_TARGET], summary=summary)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[Part]:
         """See `Verb.run`."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.looks.kinds import MOST_MEASURED, Look
 from framegate.signed.heat import MAX_GRIDS, is_heat
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS
 from framegate_gateway.inference.bundle import Bundle
@@ -32,6 +33,7 @@ REFUSALS: Final = frozenset(
     {
         Reason.IMAGE,
         Reason.IMAGE_COVERED,
+        Reason.IMAGE_CONTRAST,
         Reason.IMAGE_EXPOSURE,
         Reason.IMAGE_DEFOCUS,
         Reason.INFERENCE,
@@ -174,7 +176,8 @@ def verify_answer(question: Asked, head: dict[str, Any], body: bytes) -> None:
     2. a refusal is one (`verify_refusal`) and has no body; otherwise, by the kind of question:
     3. defects: at most `MAX_DETECTIONS`, of the model's classes, scores in [0, 1], boxes with their
        corners in order and inside the frame where its size is known; of an anomaly model, at most
-       `MAX_GRIDS` of them with a grid of heat; the golden image is one of the part's;
+       `MAX_GRIDS` of them with a grid of heat; the golden image is one of the part's; second looks
+       of the list, each a number in range;
     4. a network's input: a pair of the frame's size filled up to the recipe's multiple, or the
        recipe's input; as many bytes;
     5. a known answer: that it was given, and whether its frame, moved, was answered as much;
@@ -207,6 +210,9 @@ def _defects(question: Asked, head: dict[str, Any], body: bytes) -> None:
     _require(not body, "no body")
     if question.head["kind"] == "inspect":
         _golden(question, head)
+    looks = head.get("looks")
+    _require(type(looks) is dict and set(looks) <= set(Look), "second looks")
+    _require(all(_number(n, -1.0, MOST_MEASURED) for n in (looks or {}).values()), "their numbers")
     defects = head.get("defects")
     _require(type(defects) is list and len(defects) <= MAX_DETECTIONS, "a list of defects")
     width, height = question.head.get("width", math.inf), question.head.get("height", math.inf)

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
@@ -24,6 +23,7 @@ from framegate_gateway.inference.answers import (
 )
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
+from framegate_gateway.inference.inspection import Inspection, inspection_of
 from framegate_gateway.inference.jobs import Job, Sent, fail
 from framegate_gateway.inference.parts import Parts, digest_of, left_to_inspect
 from framegate_gateway.inference.providers import CPU
@@ -46,15 +46,6 @@ WATCH_S: Final = 60.0
 """How often known answers are asked again and the bundle's bytes hashed again: 24 small frames take
 a fifth of a second, with frames of cameras between them.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What the model found, in how much of it. `defects`: [{kind, score, box}], best first."""
-
-    defects: tuple[dict[str, Any], ...]
-    golden_sha256: str
-    inspected_percent: int
 
 
 ChildTold = Callable[[FindingKind, str], None]
@@ -206,7 +197,7 @@ class Engine:
             if k in {"used", "left_out", "largest_shift_px", "differing_share"}
         }
 
-    async def inspect(
+    async def inspect(  # noqa: PLR0913 - members of a record
         self,
         device: str,
         part_type: str,
@@ -215,12 +206,14 @@ class Engine:
         width: int,
         height: int,
         masks: tuple[Polygon, ...] = (),
+        *,
+        measure: bool = False,
     ) -> Inspection:
         """Inspect one encoded frame of `device`, taken under `masks`, which the golden image gets
-        too.
+        too. With `measure` second looks are taken of a part without limits, too.
 
         Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
-        REGISTRATION, MASK, INSPECTED_SHARE, KNOWN_ANSWER) or Unavailable (INFERENCE).
+        REGISTRATION, MASK, INSPECTED_SHARE, KNOWN_ANSWER), `Withheld`, or Unavailable (INFERENCE).
         """
         if self.stopped is not None:
             raise Refused(self.stopped.failures)
@@ -238,6 +231,8 @@ class Engine:
             "width": width,
             "height": height,
             "masks": masks,
+            "camera": device,
+            "measure": measure,
         }
         answer = await self._inspected(device, head, image)
         if "failed" in answer:
@@ -246,8 +241,7 @@ class Engine:
             )
         if self.stopped is not None:  # it deviated while this frame was on its way
             raise Refused(self.stopped.failures)
-        share = answer["inspected_percent"]
-        return Inspection(tuple(answer["defects"]), answer["golden_sha256"], share)
+        return inspection_of(answer, answer["limits"])
 
     async def _inspected(self, device: str, head: dict[str, Any], image: bytes) -> dict[str, Any]:
         return (await self._submit(device, head, image))[0]
@@ -331,6 +325,7 @@ class Engine:
             if not job.done.done():
                 golden = job.goldens[head.get("golden", 0)] if job.goldens else ""
                 behind = {"golden_sha256": golden, "inspected_percent": job.inspected}
+                behind["limits"] = job.limits
                 job.done.set_result(({**head, **behind}, body))
 
     def _prepared(self, job: Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
@@ -360,7 +355,7 @@ class Engine:
                 ascii(part_type),
                 "it was taken away a moment ago",
             ) from error
-        job.goldens = sent.goldens
+        job.goldens, job.limits = sent.goldens, sent.rules["looks"]
         head = {
             **job.head,
             "golden_bytes": [len(g) for g in goldens],

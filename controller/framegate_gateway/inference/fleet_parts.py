@@ -79,6 +79,7 @@ class FleetParts:
             part.min_size_px,
             parse_regions(part.ignore),
             part.version,
+            part.looks,
         )
 
     def apply(self, envelopes: Sequence[bytes], root: x509.Certificate, now: datetime) -> None:

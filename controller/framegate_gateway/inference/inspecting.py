@@ -17,6 +17,7 @@ from framegate_gateway.inference.picture_input import Placing
 from framegate_gateway.inference.place import NO_LEEWAY, Leeway
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.registration import Gray
+from framegate_gateway.inference.scene import Scene
 from framegate_gateway.inference.variants import Variant
 
 MAX_VALUE: Final = 1e6
@@ -37,14 +38,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A frame as the network takes it: the input `tensor`, where in it the frame lies, which of the
-    part's golden images it was held against, and `matrix` (3, 3) where the part lies otherwise than
-    in that: from its pixels to the frame's.
+    """A frame as the network takes it: the input `tensor`, where in it the frame lies, and which of
+    the part's golden images it was held against; `scene` has the two for second looks, None where
+    the golden image was not moved to lie under the frame, and `matrix` (3, 3), where the part lies
+    otherwise than in that, goes from its pixels to the frame's.
     """
 
     tensor: NDArray[Any]
     placing: Placing
     golden: int = 0
+    scene: Scene | None = None
     matrix: NDArray[np.float64] | None = None
 
 

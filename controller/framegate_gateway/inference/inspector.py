@@ -28,6 +28,7 @@ from framegate_gateway.inference.picture_input import Placing
 from framegate_gateway.inference.place import NO_LEEWAY, Leeway
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.registration import MIN_LIKENESS, Gray, Registered, register
+from framegate_gateway.inference.scene import Scene, scene_of
 from framegate_gateway.inference.variants import Variant, varied
 
 Floats = NDArray[np.float32]
@@ -110,7 +111,7 @@ class Inspector:
         the golden image, so that a turn is put right.
         """
         which, prepared = self.prepare_best(frame.gray, goldens, replace(leeway, turns=True))
-        return _ready(prepared, which)
+        return _ready(prepared, which, scene_of(frame.gray, prepared.registered))
 
     def known(self, answer: KnownAnswer, variant: Variant | None = None) -> Ready:
         """See `Inspects.known`: frame and golden image are moved alike."""
@@ -177,7 +178,7 @@ class Inspector:
         return self.detections(heat[0], geometry[0], threshold)
 
 
-def _ready(prepared: Prepared, golden: int) -> Ready:
+def _ready(prepared: Prepared, golden: int, scene: Scene | None = None) -> Ready:
     h, w = prepared.pair.shape[2:]
-    placing = Placing(prepared.size, (h, w))
-    return Ready(prepared.pair, placing, golden, prepared.registered.matrix)
+    placing, matrix = Placing(prepared.size, (h, w)), prepared.registered.matrix
+    return Ready(prepared.pair, placing, golden, scene, matrix)

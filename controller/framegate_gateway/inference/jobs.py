@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ from typing import Any
 @dataclass
 class Job:
     """A question on its way to the child, and whoever waits for its answer; `device` is the camera
-    whose frame it is about, empty where it is the gateway's own.
+    whose frame it is about, empty where it is the gateway's own; `limits` are the part's for second
+    looks, as it was when the question was sent.
     """
 
     head: dict[str, Any]
@@ -20,6 +22,7 @@ class Job:
     golden_sent: bool = False
     goldens: tuple[str, ...] = ()
     inspected: int = 0
+    limits: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

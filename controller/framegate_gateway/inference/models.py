@@ -16,7 +16,9 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate.findings.kinds import FindingKind
 from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.bundle import Bundle
-from framegate_gateway.inference.engine import WATCH_S, ChildTold, Engine, Inspection, nobody
+from framegate_gateway.inference.commissioning import Commissioning
+from framegate_gateway.inference.engine import WATCH_S, ChildTold, Engine, nobody
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.parts import Parts
 from framegate_gateway.inference.providers import ON_CPU, Host
 from framegate_gateway.inference.remote import Backend, RemoteEngine
@@ -54,6 +56,7 @@ class Models:
         self._host = host
         self.told: ChildTold = nobody
         """Told when a child dies, and when it runs again."""
+        self.commissioning = Commissioning()
         self._parts, self._threads, self._backend, self._failed, self._watch_s = (
             parts,
             threads,
@@ -178,8 +181,11 @@ class Models:
                 f"a grant for {digest[:16]}",
                 "the camera gets a new grant",
             )
+        measure = self.commissioning.wants(part_type)
         with self.under_way.one():
-            return await engine.inspect(device, part_type, image, encoding, width, height, masks)
+            return await engine.inspect(
+                device, part_type, image, encoding, width, height, masks, measure=measure
+            )
 
     async def stop(self) -> None:
         """End every child."""

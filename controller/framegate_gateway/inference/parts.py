@@ -23,7 +23,7 @@ from framegate.wire import sha256
 class Part:
     """One part type: encoded `goldens`; `thresholds` by class name over the model's own; boxes
     whose longer side is below `min_size_px`, or whose centre lies in a region of `ignore`
-    (fractions of width and height), are no defects.
+    (fractions of width and height), are no defects. `looks` are limits of second looks, as signed.
     """
 
     part_type: str
@@ -32,6 +32,7 @@ class Part:
     min_size_px: float = 0.0
     ignore: tuple[Polygon, ...] = ()
     version: int = 0
+    looks: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def rules(self) -> dict[str, Any]:
@@ -40,6 +41,7 @@ class Part:
             "thresholds": dict(self.thresholds),
             "min_size_px": self.min_size_px,
             "ignore": self.ignore,
+            "looks": self.looks,
         }
 
 

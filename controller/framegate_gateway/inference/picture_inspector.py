@@ -28,6 +28,7 @@ from framegate_gateway.inference.region_answers import (
     frame_answered,
     segments_answered,
 )
+from framegate_gateway.inference.scene import scene_of
 from framegate_gateway.inference.variants import Variant, varied
 
 Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
@@ -59,15 +60,17 @@ class PictureInspector:
         """
         first: FramegateError | None = None
         for number, golden in enumerate(goldens):
+            scene = None
             try:
                 if self.recipe.place == "registered":
-                    require_place(frame.gray, golden, replace(leeway, turns=False))
+                    moved = require_place(frame.gray, golden, replace(leeway, turns=False))
+                    scene = scene_of(frame.gray, moved)
                 else:
                     require_same_light(frame.gray, golden)
             except Refused as error:
                 first = first or error
                 continue
-            return self.prepared(frame.picture, number)
+            return replace(self.prepared(frame.picture, number), scene=scene)
         raise first or Refused.of(Reason.PART_UNKNOWN, "a golden image", "none")
 
     def known(self, answer: KnownAnswer, variant: Variant | None = None) -> Ready:

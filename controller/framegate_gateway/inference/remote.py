@@ -224,6 +224,10 @@ def _add_inputs(
         request.raw_input_contents.append(array("q", (height, width)).tobytes())
 
 
+_BEHIND: Final = ("golden_sha256", "inspected_percent", "limits")
+"""What is known of a frame from when it was prepared."""
+
+
 class RemoteEngine(Engine):
     """An engine whose network runs on a server; decoding, the gate, registration and boxes stay in
     the child.
@@ -274,7 +278,7 @@ class RemoteEngine(Engine):
             {"kind": "finish", "of": prepared["id"], **sides, "shapes": said.shapes},
             said.body,
         )
-        behind = {name: prepared[name] for name in ("golden_sha256", "inspected_percent")}
+        behind = {name: prepared[name] for name in _BEHIND}
         return {**finished, **behind}
 
     async def _known_answer(self, number: int) -> dict[str, Any]:

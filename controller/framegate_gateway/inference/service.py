@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any, Final
 
 import cv2
@@ -35,6 +35,7 @@ from framegate_gateway.inference.known_answers import (
 )
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.learning import learn_golden
+from framegate_gateway.inference.looking import Looking
 from framegate_gateway.inference.picture_input import Placing
 from framegate_gateway.inference.place import Leeway, moved_polygons
 from framegate_gateway.inference.providers import CPU
@@ -57,8 +58,8 @@ NOT_BLACK: Final = 12.0
 class _Away:
     """What is kept of a frame whose tensor is with a model server."""
 
-    rules: dict[str, Any]
-    placing: Placing
+    request: dict[str, Any]
+    ready: Ready
 
 
 def warm_up(*, elsewhere: bool, provider: str) -> None:
@@ -114,11 +115,17 @@ def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
 class Service:
     """Answers requests, and keeps the golden images that it was given."""
 
-    def __init__(self, inspector: Inspects, known: Sequence[KnownAnswer]) -> None:
+    def __init__(
+        self,
+        inspector: Inspects,
+        known: Sequence[KnownAnswer],
+        chance: Random | None = None,
+    ) -> None:
         self.inspector, self.known = inspector, known
         self.goldens: dict[str, list[Golden]] = {}
         self._prepared: OrderedDict[int, _Away] = OrderedDict()
         self._variants: dict[int, Variant] = {}
+        self._looking = Looking(inspector, chance)
 
     def verify(self) -> int:
         """How many known answers the model gave as it must. Raises Refused (KNOWN_ANSWER)."""
@@ -128,16 +135,16 @@ class Service:
         """(answer, what goes with it) to a request of any kind. Raises FramegateError."""
         kind = request["kind"]
         if kind == "inspect":
-            ready = self._prepare(request, body)
+            request, ready = self._prepare(request, body)
             arrays = self.inspector.answers(ready)
-            said = self._defects(arrays, _rules_of(request, ready), ready.placing)
-            return said | {"golden": ready.golden}, b""
+            return self._said(request, ready, arrays) | {"golden": ready.golden}, b""
         if kind == "prepare":
             return self._sent_away(request, body)
         if kind == "finish":
             away = self._prepared.pop(request["of"])
-            arrays = self.inspector.checked(away.placing, self._arrays(request["shapes"], body))
-            return self._defects(arrays, away.rules, away.placing), b""
+            placing = away.ready.placing
+            arrays = self.inspector.checked(placing, self._arrays(request["shapes"], body))
+            return self._said(away.request, away.ready, arrays), b""
         if kind in {"known-pair", "known-check"}:
             return self._known(request, body)
         if kind == "known":
@@ -149,7 +156,8 @@ class Service:
             return facts, learned
         return {}, _drawn(request, body)
 
-    def _prepare(self, request: dict[str, Any], body: bytes) -> Ready:
+    def _prepare(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], Ready]:
+        """The frame past the gate, and the request with its rules where the part lies."""
         for old in request["forget"]:
             self.goldens.pop(old, None)
         part_type, sizes = request["part_type"], request["golden_bytes"]
@@ -171,12 +179,14 @@ class Service:
             goldens = [apply_masks(frame.gray, g, request["masks"], NOT_BLACK) for g in goldens]
         ignored = tuple(request["rules"].get("ignore") or ())
         leeway = Leeway(ignored=ignored, masked=bool(request["masks"]))
-        return self.inspector.ready(frame, goldens, leeway)
+        ready = self.inspector.ready(frame, goldens, leeway)
+        request = request | {"rules": _rules_of(request, ready)}
+        return request, self._looking.past_the_gate(request, ready)
 
     def _sent_away(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """A frame whose network runs elsewhere: its input to send; what waits is kept."""
-        ready = self._prepare(request, body)
-        self._prepared[request["id"]] = _Away(_rules_of(request, ready), ready.placing)
+        request, ready = self._prepare(request, body)
+        self._prepared[request["id"]] = _Away(request, ready)
         if len(self._prepared) > MAX_AWAY:
             self._prepared.popitem(last=False)
         head = {"golden": ready.golden, "shape": list(ready.tensor.shape)}
@@ -219,9 +229,11 @@ class Service:
             for part, kind, shape in zip(_split(body, sizes), kinds, shapes, strict=True)
         ]
 
-    def _defects(
-        self, arrays: Sequence[NDArray[Any]], rules: dict[str, Any], placing: Placing
+    def _said(
+        self, request: dict[str, Any], ready: Ready, arrays: Sequence[NDArray[Any]]
     ) -> dict[str, Any]:
+        """Defects, and what second looks measured beside them."""
+        placing, rules = ready.placing, request["rules"]
         recipe, size = self.inspector.recipe, placing.size
         regions = recipe.kind in {Kind.SEGMENTATION, Kind.ANOMALY}
         least = least_threshold(rules, recipe.classes, recipe.threshold)
@@ -243,7 +255,8 @@ class Service:
             heat = heat_of(recipe, arrays, placing)
             for defect in defects[:MAX_GRIDS]:
                 defect["heat"] = heat_rows(heat, defect["box"], size)
-        return {"defects": defects}
+        looks = self._looking.measured(request, ready, arrays, detections)
+        return {"defects": defects, "looks": {look.value: said for look, said in looks.items()}}
 
 
 def _rules_of(request: dict[str, Any], ready: Ready) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from framegate_gateway.admission.budget import MAX_IN_FLIGHT, CameraBudget
 from framegate_gateway.admission.gaps import TriggerGaps
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.golden_learner import GoldenLearner
+from framegate_gateway.inference.inspection import Inspection, Withheld
 from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
@@ -261,11 +262,16 @@ class Conversations:
                 m.height,
                 admitted.masks,
             )
+            self._looked_at(link, m.part_type, inspection)
             # trust that ended while the frame was in the model ends here, not at the next frame
             link.standing()
             envelope = await self._maker.inspected(
                 admitted, inspection, 1e3 * (time.perf_counter() - begun)
             )
+        except Withheld as error:
+            self._looked_at(link, m.part_type, error.inspection)
+            await self._refuse(frame, error, write, admitted)
+            return
         except FramegateError as error:
             await self._refuse(frame, error, write, admitted)
             return
@@ -275,6 +281,11 @@ class Conversations:
             await self._refuse(frame, fault, write, admitted)
             return
         await write(pb.GatewayMessage(answer=pb.FrameAnswer(verdict=envelope)))
+
+    def _looked_at(self, link: CameraLink, part_type: str, inspection: Inspection) -> None:
+        """Tell whoever follows second looks: a commission that is on, and drift."""
+        self._models.commissioning.offer(link.device, part_type, inspection)
+        self._maker.looked_at(link.device, part_type, inspection)
 
     async def _refuse(
         self,

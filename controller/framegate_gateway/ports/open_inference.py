@@ -23,7 +23,7 @@ from framegate.image_header import encoding_of, image_size
 from framegate.signed.inspected import Polygon
 from framegate.signed.mask import verify_masks
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, sha256
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.trust.feed import Standing, TrustView
 from framegate_gateway.trust.keys import GatewayKeys

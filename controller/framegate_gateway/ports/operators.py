@@ -8,12 +8,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.wire import sha256
+from framegate_gateway.inference.commissioning import measured_rows
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.ports.gateway_status import StatusReport
@@ -106,7 +108,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             self._journal.unwatch(queue)
 
     async def Picture(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
-        """The frame of a recent defect with its boxes."""
+        """The frame of a recent defect with its boxes, or one that a second look withheld."""
         await self._access.operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
@@ -114,7 +116,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             if frame is None:
                 raise Refused.of(
                     Reason.NOT_FOUND,
-                    "a DEFECT verdict of the last few",
+                    "a DEFECT verdict, or a frame withheld, of the last few",
                     ascii(request.verdict_id[:80]),
                     "framegate verdict list --outcome DEFECT",
                 )
@@ -277,6 +279,30 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             return pb.LearnGoldenReply(image=image, facts=json.dumps(facts).encode())
 
         return await answered(context, run)
+
+    async def CommissionPart(
+        self, request: pb.CommissionPartRequest, context: Context
+    ) -> AsyncIterator[pb.CommissionPartReply]:
+        """What second looks measure of the next sound frames of a part type, and how far it is."""
+        call = await self._access.authorised(context, "part.commission", request)
+        if call.dry_run:
+            return
+        timeout_s = float(request.timeout_s)
+        commissioning, part_type = self._models.commissioning, request.part_type
+        try:
+            async with aclosing(
+                commissioning.collect(part_type, request.frames, timeout_s)
+            ) as growing:
+                async for now in growing:
+                    self._access.standing(context)  # whoever is disabled meanwhile learns no more
+                    measured = measured_rows(now) if now.whole else b""
+                    yield pb.CommissionPartReply(
+                        counted=len(now.rows), left_out=now.left_out, measured=measured
+                    )
+            detail = {"part_type": part_type, "frames": request.frames}
+            await self._access.note("part-commissioned", call.caller, detail)
+        except FramegateError as error:
+            await abort(context, error)
 
     async def DataStatus(self, request: pb.ListRequest, context: Context) -> pb.DataStatusReply:
         """What the vault holds."""

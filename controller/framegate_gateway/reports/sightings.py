@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason
 from framegate.findings.kinds import FindingKind, kind_of
+from framegate.looks.drift import DriftWatch
+from framegate.looks.kinds import KINDS
+from framegate_gateway.inference.inspection import Inspection
 from framegate_host.reporting import Reporter
 
 STREAK: Final = 5
@@ -31,6 +34,7 @@ class Sightings:
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._streaks: dict[str, int] = {}
+        self._drift = DriftWatch()
 
     def inspected(self, device: str, at_ms: int) -> None:
         """A frame was inspected: what frames of this camera were not so far is over."""
@@ -47,6 +51,16 @@ class Sightings:
         streak = self._streaks[device] = self._streaks.get(device, 0) + 1
         if streak % STREAK == 0:
             self._reporter.saw(FindingKind.UNINSPECTED_STREAK, reason, device)
+
+    def looked_at(self, device: str, part_type: str, inspection: Inspection) -> None:
+        """Second looks at a frame. A PASS that they withhold is told of as its verdict is
+        (`uninspected`); what they say beside a DEFECT, and what drifts, here.
+        """
+        for past in inspection.suspicions if inspection.defects else ():
+            self._reporter.saw(FindingKind.FRAME_MANIPULATED, past.reason, device, past.words)
+        for drift in self._drift.see(device, part_type, inspection.limits, inspection.measured):
+            reason = KINDS[drift.look].reason
+            self._reporter.saw(FindingKind.FRAME_DRIFTED, reason, device, drift.words)
 
     def unanswered(self, device: str, reason: Reason) -> None:
         """Something came that did not open: replayed, or not this camera's."""

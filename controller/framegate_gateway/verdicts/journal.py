@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from framegate.errors import Reason
 from framegate.signed.statement import Outcome, Verdict
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.reports.sightings import Sightings
 from framegate_gateway.verdicts.traffic import Traffic
 
@@ -47,7 +48,7 @@ class Journal:
         self._watchers: set[asyncio.Queue[tuple[Verdict, bytes]]] = set()
 
     def add(self, verdict: Verdict, envelope: bytes, frame: KeptFrame | None) -> None:
-        """Keep a verdict; `frame` is given for defects."""
+        """Keep a verdict; `frame` is given for defects, and for what a second look withheld."""
         self.rows.append((verdict, envelope))
         self.outcomes[verdict.outcome] += 1
         self.traffic.decided(verdict)
@@ -79,6 +80,11 @@ class Journal:
             self.sightings.uninspected(verdict.device, Reason(verdict.reason))
         else:
             self.sightings.inspected(verdict.device, verdict.issued_at_ms)
+
+    def looked_at(self, device: str, part_type: str, inspection: Inspection) -> None:
+        """Second looks at a frame, whatever came of it."""
+        if self.sightings is not None:
+            self.sightings.looked_at(device, part_type, inspection)
 
     def gap(self, device: str, count: int, now_ms: int) -> None:
         """Count triggers that never came."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.looks.kinds import AT_THE_GATE, KINDS
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.receipt import (
     Provenance,
@@ -24,7 +25,7 @@ from framegate.signed.receipt import (
 from framegate.signed.statement import Outcome, Verdict
 from framegate.wire import FrameMetadata
 from framegate_gateway.admission.admitted import Admitted
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.rows import EVENT, GAP, VERDICT, LeafRow
 from framegate_gateway.receipts.store import ReceiptStore
@@ -40,6 +41,17 @@ VERDICT_LIFE_MS: Final = 30_000
 
 
 _NOT_INSPECTED: Final = Inspection((), "", 0)
+
+
+_REVIEWED: Final = frozenset(k.reason for look, k in KINDS.items() if look not in AT_THE_GATE)
+
+
+def _for_review(reason: Reason, admitted: Admitted | None) -> KeptFrame | None:
+    """A frame that a second look withheld, for somebody to look at."""
+    if admitted is None or reason not in _REVIEWED:
+        return None
+    metadata = admitted.metadata
+    return KeptFrame(admitted.image, metadata.encoding, (), metadata.part_type)
 
 
 class FrameKeeper(Protocol):
@@ -163,7 +175,7 @@ class VerdictMaker:
             # receipt, what lets it pass may not
             verdict, _, envelope = self._signed(frame, Outcome.UNINSPECTED, Reason.RECEIPT.value)
             self._publish(verdict, envelope)
-        self._journal.add(verdict, envelope, None)
+        self._journal.add(verdict, envelope, _for_review(reason, admitted))
         return envelope
 
     async def gap(self, gap: TriggerGap) -> None:
@@ -191,6 +203,10 @@ class VerdictMaker:
         except FramegateError as error:
             log.warning("a gap of %s has no receipt: %s", gap.device, error)
         self._journal.gap(gap.device, gap.count, self._view.now_ms())
+
+    def looked_at(self, device: str, part_type: str, inspection: Inspection) -> None:
+        """Tell of what second looks saw beside a frame's verdict."""
+        self._journal.looked_at(device, part_type, inspection)
 
     def unanswered(self, device: str, reason: Reason) -> None:
         """Count what is not answered: it did not open, or its camera's budget is spent."""
@@ -234,9 +250,8 @@ class VerdictMaker:
     ) -> tuple[Verdict, bytes]:
         verdict, payload, envelope = self._signed(frame, outcome, reason, inspection)
         number = self._receipts.next_number()
-        leaf = verdict_leaf(
-            number, verdict, payload, frame.metadata_bytes, self._provenance(frame), took_ms
-        )
+        behind = replace(self._provenance(frame), guarded_by=inspection.guarded_by)
+        leaf = verdict_leaf(number, verdict, payload, frame.metadata_bytes, behind, took_ms)
         await self._receipts.append(
             LeafRow(
                 number,

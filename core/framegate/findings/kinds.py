@@ -22,6 +22,7 @@ class FindingKind(StrEnum):
     KNOWN_ANSWER = "known-answer-deviated"
     MODEL_REFUSED = "model-refused"
     FRAME_REPLAYED = "frame-replayed"
+    FRAME_MANIPULATED = "frame-manipulated"
     SEAL_REFUSED = "seal-refused"
     OPENING_REFUSED = "opening-refused"
     CHILD_DIED = "child-died"
@@ -36,6 +37,7 @@ class FindingKind(StrEnum):
     SEGMENT_SPOOFED = "segment-spoofed"
     SEGMENT_REPAIRED = "segment-repaired"
     SEGMENT_CUT = "segment-cut"
+    FRAME_DRIFTED = "frame-drifted"
     FRAME_QUALITY = "frame-quality"
     STORE_FILLING = "store-filling"
     SEGMENT_REFUSED = "segment-refused"
@@ -60,6 +62,16 @@ _KINDS: Final = MappingProxyType(
         Reason.FRAME_TOO_LARGE: FindingKind.SEAL_REFUSED,
         Reason.IMAGE_EXPOSURE: FindingKind.FRAME_QUALITY,
         Reason.IMAGE_DEFOCUS: FindingKind.FRAME_QUALITY,
+        Reason.IMAGE_CONTRAST: FindingKind.FRAME_QUALITY,
+        Reason.RESIDUAL_UNEXPLAINED: FindingKind.FRAME_MANIPULATED,
+        Reason.DETECTION_GROUNDLESS: FindingKind.FRAME_MANIPULATED,
+        Reason.DETECTION_NEAR: FindingKind.FRAME_MANIPULATED,
+        Reason.ANSWER_UNSTEADY: FindingKind.FRAME_MANIPULATED,
+        Reason.HIGH_FREQUENCY: FindingKind.FRAME_MANIPULATED,
+        Reason.HIGH_FREQUENCY_BLOCK: FindingKind.FRAME_MANIPULATED,
+        Reason.NOISE_MISSING: FindingKind.FRAME_MANIPULATED,
+        Reason.GOLDEN_COPY: FindingKind.FRAME_MANIPULATED,
+        Reason.SCENE_REPLAYED: FindingKind.FRAME_MANIPULATED,
         Reason.REGISTRATION: FindingKind.FRAME_QUALITY,
         Reason.OUT_OF_PLACE: FindingKind.FRAME_QUALITY,
         Reason.IMAGE: FindingKind.FRAME_QUALITY,

@@ -31,6 +31,20 @@ def site_finding(event: LoggedEvent) -> Mapped:
     return Mapped(FINDING, 1, attributes | again)
 
 
+@maps("verdict-reviewed")
+def verdict_reviewed(event: LoggedEvent) -> Mapped:
+    """Somebody says whether a verdict was right."""
+    finding: dict[str, Any] = {
+        "uid": event.member("verdict_id") or event.uid,
+        "title": event.name,
+        "desc": event.text("detail"),
+        "types": [event.member("because") or event.name],
+        "analytic": {"type_id": 1, "type": "Rule", "name": event.name},
+    }
+    resolved = {"finding_info": finding, "status_id": 4, "status": "Resolved"}
+    return Mapped(FINDING, OTHER, resolved, other="Review")
+
+
 def _incident(event: LoggedEvent, activity: int, status: int) -> Mapped:
     number = event.member("incident") or str(event.index)
     assignee = event.member("assignee")

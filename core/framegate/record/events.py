@@ -12,6 +12,7 @@ from framegate.record import (  # noqa: F401
     machine_events,
     people_events,
     playbook_events,
+    review_events,
     sink_events,
     site_events,
 )

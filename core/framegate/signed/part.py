@@ -15,6 +15,7 @@ from cryptography import x509
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose
+from framegate.looks.limits import parse_limits
 from framegate.signed.inspected import (
     MAX_AT_LEAST,
     MAX_MIN_SIZE_PX,
@@ -41,7 +42,8 @@ _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 class PartStatement(Statement):
     """One part as it is signed. `goldens`: hex SHA-256 of each golden image; `thresholds`: [{kind,
     at_least}]; `ignore`: [{points}] as masks have them; `source` and `approved_by` say where the
-    images are from and who stands for them.
+    images are from and who stands for them; `looks`: limits of second looks, as
+    `framegate.looks.limits` has them.
     """
 
     part_type: str
@@ -54,15 +56,18 @@ class PartStatement(Statement):
     approved_by: tuple[str, ...]
     removed: int
     issued_at_ms: int
+    looks: tuple[dict[str, Any], ...] = ()
 
     TYPE: ClassVar[str] = "application/vnd.framegate.part+json"
     PURPOSE: ClassVar[Purpose] = Purpose.PART
+    LATER: ClassVar[frozenset[str]] = frozenset({"looks"})
 
 
 def check_part(part: PartStatement) -> PartStatement:
     """The part, after its members were found in range: a printable id, 1 to `MAX_GOLDENS` digests,
     thresholds in (0, `MAX_AT_LEAST`], a smallest size of at most `MAX_MIN_SIZE_PX`, regions inside
-    the image that leave `MIN_INSPECTED` percent of it. Raises Malformed or Refused (PART).
+    the image that leave `MIN_INSPECTED` percent of it, looks as `parse_limits` wants them. Raises
+    Malformed or Refused (PART).
     """
     if not _PART.fullmatch(part.part_type) or ".." in part.part_type or part.version < 1:
         raise Malformed.of(
@@ -91,6 +96,7 @@ def check_part(part: PartStatement) -> PartStatement:
             f"at most {MAX_CLASSES} thresholds, a smallest size of 0 to {MAX_MIN_SIZE_PX:.0f} px",
             f"{len(part.thresholds)}, {part.min_size_px}",
         )
+    parse_limits(part.looks)
     share = inspected_share(parse_regions(part.ignore))
     require_inspected(share, Reason.PART, "a part's ignored regions")
     return part

@@ -85,6 +85,12 @@ class Checkpoint(Statement):
         return parsed
 
 
+UNGUARDED: Final = "pixels replaced before the frame was sealed"
+"""What no second look finds: whoever writes sound pixels over a defect before the camera's agent
+seals the frame. Only sealing near the sensor answers it, and a receipt says so.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What stands behind a frame beside its verdict, for the leaf: digests in hex, empty where
@@ -105,6 +111,8 @@ class Provenance:
     """How the process that decoded the frame is confined, in words."""
     provider: str = ""
     """By which execution provider of the runtime the network ran; empty where it ran elsewhere."""
+    guarded_by: tuple[str, ...] = ()
+    """Second looks that the frame was held against, by name."""
 
 
 def verdict_leaf(
@@ -145,6 +153,9 @@ def verdict_leaf(
     }
     if behind.provider:  # leaves of a network elsewhere, and of before, have none
         fg["provider"] = behind.provider
+    if behind.guarded_by:
+        fg["guarded_by"] = list(behind.guarded_by)
+        fg["guards_not_against"] = UNGUARDED
     return _canonical(
         {
             "eat_profile": EAT_PROFILE,

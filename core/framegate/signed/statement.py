@@ -51,10 +51,13 @@ class Statement:
 
     TYPE: ClassVar[str]
     PURPOSE: ClassVar[Purpose]
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Lists that statements of before lack, with empty defaults: an empty one is not written."""
 
     def payload(self) -> bytes:
         """The JSON that is signed."""
         body = {name: getattr(self, name) for name in _members(type(self))}
+        body = {name: said for name, said in body.items() if said or name not in self.LATER}
         return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
 
     def seal(self, certificate_der: bytes, sign: Callable[[bytes], bytes]) -> bytes:
@@ -68,14 +71,17 @@ class Statement:
         """
         body = strict_json(payload)
         names = _members(cls)
-        if type(body) is not dict or set(body) != set(names):
+        given = body if type(body) is dict else {}
+        # an empty list that is written would be another encoding of one that is not
+        wanted = [name for name in names if name not in cls.LATER or given.get(name)]
+        if type(body) is not dict or set(body) != set(wanted):
             raise Malformed.of(
                 Reason.ENVELOPE,
                 f"the members of {cls.TYPE}",
                 sorted(body) if type(body) is dict else type(body).__name__,
             )
         hints = get_type_hints(cls)
-        return cls(**{name: _typed(hints[name], body[name], name) for name in names})
+        return cls(**{name: _typed(hints[name], body[name], name) for name in wanted})
 
     @classmethod
     def verify(

@@ -2475,6 +2475,55 @@ class SimulateRow(_message.Message):
 Global___SimulateRow: _TypeAlias = SimulateRow  # noqa: Y015
 
 @_typing.final
+class ReviewVerdictRequest(_message.Message):
+    """A verdict, as its gateway signed it, and whether it was right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    verdict: _builtins.bytes
+    right: _builtins.bool
+    note: _builtins.str
+    def __init__(
+        self,
+        *,
+        verdict: _builtins.bytes = ...,
+        right: _builtins.bool = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "right", b"right", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewVerdictRequest: _TypeAlias = ReviewVerdictRequest  # noqa: Y015
+
+@_typing.final
+class ReviewVerdictReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    verdict_id: _builtins.str
+    outcome: _builtins.str
+    def __init__(
+        self,
+        *,
+        verdict_id: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "verdict_id", b"verdict_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewVerdictReply: _TypeAlias = ReviewVerdictReply  # noqa: Y015
+
+@_typing.final
 class ReadLogRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -5128,6 +5177,66 @@ class LearnGoldenReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LearnGoldenReply: _TypeAlias = LearnGoldenReply  # noqa: Y015
+
+@_typing.final
+class CommissionPartRequest(_message.Message):
+    """What second looks measure of the next sound frames of a part type: how far it is, at least every second, and in the
+    last reply the numbers as JSON.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_TYPE_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    part_type: _builtins.str
+    frames: _builtins.int
+    timeout_s: _builtins.int
+    approval: _builtins.bytes
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        part_type: _builtins.str = ...,
+        frames: _builtins.int = ...,
+        timeout_s: _builtins.int = ...,
+        approval: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "frames", b"frames", "part_type", b"part_type", "reason", b"reason", "timeout_s", b"timeout_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommissionPartRequest: _TypeAlias = CommissionPartRequest  # noqa: Y015
+
+@_typing.final
+class CommissionPartReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTED_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
+    counted: _builtins.int
+    left_out: _builtins.int
+    measured: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        counted: _builtins.int = ...,
+        left_out: _builtins.int = ...,
+        measured: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "left_out", b"left_out", "measured", b"measured"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommissionPartReply: _TypeAlias = CommissionPartReply  # noqa: Y015
 
 @_typing.final
 class ReceiptsRequest(_message.Message):

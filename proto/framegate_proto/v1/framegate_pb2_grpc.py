@@ -1218,6 +1218,11 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LogRow.FromString,
                 _registered_method=True)
+        self.ReviewVerdict = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ReviewVerdict',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictReply.FromString,
+                _registered_method=True)
         self.LogHead = channel.unary_unary(
                 '/framegate_proto.v1.Operator/LogHead',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogHeadRequest.SerializeToString,
@@ -1662,6 +1667,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewVerdict(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LogHead(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -2074,6 +2085,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ReadLog,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReadLogRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LogRow.SerializeToString,
+            ),
+            'ReviewVerdict': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewVerdict,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictReply.SerializeToString,
             ),
             'LogHead': grpc.unary_unary_rpc_method_handler(
                     servicer.LogHead,
@@ -3618,6 +3634,33 @@ class Operator:
             _registered_method=True)
 
     @staticmethod
+    def ReviewVerdict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ReviewVerdict',
+            framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ReviewVerdictReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def LogHead(request,
             target,
             options=(),
@@ -4442,6 +4485,11 @@ class GatewayOperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.FromString,
                 _registered_method=True)
+        self.CommissionPart = channel.unary_stream(
+                '/framegate_proto.v1.GatewayOperator/CommissionPart',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartReply.FromString,
+                _registered_method=True)
 
 
 class GatewayOperatorServicer:
@@ -4521,6 +4569,12 @@ class GatewayOperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CommissionPart(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayOperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -4583,6 +4637,11 @@ def add_GatewayOperatorServicer_to_server(servicer, server):
                     servicer.LearnGolden,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.SerializeToString,
+            ),
+            'CommissionPart': grpc.unary_stream_rpc_method_handler(
+                    servicer.CommissionPart,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -4911,6 +4970,33 @@ class GatewayOperator:
             '/framegate_proto.v1.GatewayOperator/LearnGolden',
             framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.LearnGoldenReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommissionPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.GatewayOperator/CommissionPart',
+            framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.CommissionPartReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -315,6 +315,7 @@ class OperatorStub:
     ApplyPolicy: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ApplyPolicyRequest, _framegate_pb2.PolicyReply]
     SimulatePolicy: _grpc.UnaryStreamMultiCallable[_framegate_pb2.SimulateRequest, _framegate_pb2.SimulateRow]
     ReadLog: _grpc.UnaryStreamMultiCallable[_framegate_pb2.ReadLogRequest, _framegate_pb2.LogRow]
+    ReviewVerdict: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ReviewVerdictRequest, _framegate_pb2.ReviewVerdictReply]
     LogHead: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.LogHeadRequest, _framegate_pb2.LogHeadReply]
     ListIncidents: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListIncidentsRequest, _framegate_pb2.IncidentsReply]
     ShowIncident: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.IncidentRequest, _framegate_pb2.IncidentReply]
@@ -398,6 +399,7 @@ class OperatorAsyncStub(OperatorStub):
     ApplyPolicy: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ApplyPolicyRequest, _framegate_pb2.PolicyReply]  # type: ignore[assignment]
     SimulatePolicy: _aio.UnaryStreamMultiCallable[_framegate_pb2.SimulateRequest, _framegate_pb2.SimulateRow]  # type: ignore[assignment]
     ReadLog: _aio.UnaryStreamMultiCallable[_framegate_pb2.ReadLogRequest, _framegate_pb2.LogRow]  # type: ignore[assignment]
+    ReviewVerdict: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ReviewVerdictRequest, _framegate_pb2.ReviewVerdictReply]  # type: ignore[assignment]
     LogHead: _aio.UnaryUnaryMultiCallable[_framegate_pb2.LogHeadRequest, _framegate_pb2.LogHeadReply]  # type: ignore[assignment]
     ListIncidents: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListIncidentsRequest, _framegate_pb2.IncidentsReply]  # type: ignore[assignment]
     ShowIncident: _aio.UnaryUnaryMultiCallable[_framegate_pb2.IncidentRequest, _framegate_pb2.IncidentReply]  # type: ignore[assignment]
@@ -792,6 +794,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_framegate_pb2.LogRow], _abc.AsyncIterator[_framegate_pb2.LogRow]]: ...
 
     @_abc_1.abstractmethod
+    def ReviewVerdict(
+        self,
+        request: _framegate_pb2.ReviewVerdictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ReviewVerdictReply, _abc.Awaitable[_framegate_pb2.ReviewVerdictReply]]: ...
+
+    @_abc_1.abstractmethod
     def LogHead(
         self,
         request: _framegate_pb2.LogHeadRequest,
@@ -1015,6 +1024,7 @@ class GatewayOperatorStub:
     EraseData: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EraseRequest, _framegate_pb2.EraseReply]
     DataStatus: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.DataStatusReply]
     LearnGolden: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.LearnGoldenRequest, _framegate_pb2.LearnGoldenReply]
+    CommissionPart: _grpc.UnaryStreamMultiCallable[_framegate_pb2.CommissionPartRequest, _framegate_pb2.CommissionPartReply]
 
 @_typing.type_check_only
 class GatewayOperatorAsyncStub(GatewayOperatorStub):
@@ -1033,6 +1043,7 @@ class GatewayOperatorAsyncStub(GatewayOperatorStub):
     EraseData: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EraseRequest, _framegate_pb2.EraseReply]  # type: ignore[assignment]
     DataStatus: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.DataStatusReply]  # type: ignore[assignment]
     LearnGolden: _aio.UnaryUnaryMultiCallable[_framegate_pb2.LearnGoldenRequest, _framegate_pb2.LearnGoldenReply]  # type: ignore[assignment]
+    CommissionPart: _aio.UnaryStreamMultiCallable[_framegate_pb2.CommissionPartRequest, _framegate_pb2.CommissionPartReply]  # type: ignore[assignment]
 
 class GatewayOperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- gateway: operators"""
@@ -1120,5 +1131,12 @@ class GatewayOperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.LearnGoldenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.LearnGoldenReply, _abc.Awaitable[_framegate_pb2.LearnGoldenReply]]: ...
+
+    @_abc_1.abstractmethod
+    def CommissionPart(
+        self,
+        request: _framegate_pb2.CommissionPartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.CommissionPartReply], _abc.AsyncIterator[_framegate_pb2.CommissionPartReply]]: ...
 
 def add_GatewayOperatorServicer_to_server(servicer: GatewayOperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from framegate_gateway.admission.admitted import Admitted
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.server import GatewayProcess
 from framegate_gateway.settings import GatewaySettings
 from framegate_gateway.verdicts.maker import VerdictMaker

@@ -23,6 +23,7 @@ from framegate_simulators.attack import (
     frames,
     gateway,
     line,
+    looks,
     models,
     people,
     playbooks,
@@ -46,7 +47,7 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 156), *range(160, 168), 186)),
+    *(f"N{n}" for n in (*range(100, 111), *range(111, 156), *range(160, 168), *range(180, 187))),
 )
 """Every line of the threat list."""
 LAST: Final = ("N148",)
@@ -62,6 +63,7 @@ MODULES: Final = (
     frames,
     line,
     models,
+    looks,
     children,
     agent,
     people,

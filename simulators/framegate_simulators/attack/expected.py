@@ -127,6 +127,12 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N165": ("VLAN 999",),
         "N166": ("5 of 5 dropped",),
         "N167": ("opens conduit frames: cameras needs no trust any more",),
+        "N180": ("with them residual-unexplained, residual-unexplained",),
+        "N181": ("with them high-frequency-block",),
+        "N182": ("with them golden-copy, scene-replayed",),
+        "N183": ("with them image-contrast",),
+        "N184": ("part, part",),
+        "N185": ("high-frequency-block", "lie far off the others"),
         "N186": ("known-answer",),
     }
 )

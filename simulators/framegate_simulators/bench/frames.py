@@ -29,7 +29,7 @@ from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.decoding import AS_STORED
 from framegate_gateway.inference.detections import detections_from_maps
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.receipts.store import ReceiptStore

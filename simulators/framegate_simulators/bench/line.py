@@ -36,7 +36,7 @@ from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import found_fleet
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.receipts.batch_rows import stored_batches

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from framegate.errors import FramegateError, Reason, Refused
-from framegate.signed.part import check_part, verify_part
+from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.signed.part import PartStatement, check_part, verify_part
 from support.boards import sealed_part, statement
+from support.looks import row
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,20 @@ def test_parts_that_nobody_of_this_fleet_signed_or_that_are_old(keys):
             sealed_part(keys, statement()), root, now, known={"board-7": statement(version=2)}
         )
     assert caught.value.reason == Reason.PART
+
+
+def test_a_part_without_looks_is_written_as_parts_were_before():
+    before, after = statement(), statement(looks=(row(),))
+    assert b"looks" not in before.payload() and b"looks" in after.payload()
+    for part in (before, after):
+        assert PartStatement.parse_payload(part.payload()) == part
+        check_part(part)
+    empty = before.payload()[:-1] + b',"looks":[]}'
+    with pytest.raises(Malformed):
+        PartStatement.parse_payload(empty)  # one encoding a value
+
+
+@pytest.mark.parametrize("looks", [({},), (row(limit=90.0),), (row(), row()), (row(frames=10),)])
+def test_a_part_whose_looks_are_no_limits_is_refused(looks):
+    with pytest.raises((Malformed, Refused)):
+        check_part(statement(looks=looks))

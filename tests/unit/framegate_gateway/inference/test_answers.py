@@ -48,7 +48,8 @@ def defect(**changes):
 
 
 INSPECT = asked("inspect", width=640, height=480)
-SOUND = {"id": 7, "golden_taken": True, "golden": 1, "defects": [defect()]}
+LOOKS = {"residual": 12.5, "golden-noise": -0.02}
+SOUND = {"id": 7, "golden_taken": True, "golden": 1, "defects": [defect()], "looks": LOOKS}
 
 
 def test_a_sound_answer_passes():
@@ -96,6 +97,14 @@ def test_a_sound_answer_passes():
         {"defects": [defect(box=[1, 2, 3, 481])]},
         {"defects": [defect(box=[1, 2, float("inf"), 4])]},
         {"defects": [defect(box=[1, 2, 10**400, 4])]},
+        {"looks": None},
+        {"looks": []},
+        {"looks": {"glance": 1.0}},
+        {"looks": {"residual": float("nan")}},
+        {"looks": {"residual": "1"}},
+        {"looks": {"residual": True}},
+        {"looks": {"residual": 1e5}},
+        {"looks": {"golden-noise": -1.5}},
         {"failed": "quarantined", "why": "x"},
         {"failed": "image", "why": "x" * 401},
         {"failed": "image", "why": "two\nlines"},

@@ -19,7 +19,7 @@ from framegate.signed.receipt import Checkpoint, b64
 from framegate.signed.statement import verify_verdict
 from framegate.wire import Captured
 from framegate_agent.camera.heads import sign_owed
-from framegate_gateway.inference.engine import Inspection
+from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.receipts.read import find
 from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore

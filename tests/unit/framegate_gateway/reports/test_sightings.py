@@ -4,7 +4,9 @@ import pytest
 
 from framegate.errors import Reason, Refused
 from framegate.findings.kinds import FindingKind
+from framegate.looks.kinds import Look
 from framegate.signed.report import GatewayReport
+from framegate_gateway.inference.inspection import Withheld
 from framegate_gateway.reports.sightings import STREAK, Sightings
 from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
@@ -12,6 +14,7 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import CAMERA
 from support.gate import Gate
+from support.looks import inspected, row
 
 
 @pytest.fixture
@@ -133,3 +136,25 @@ async def test_a_real_conversation_reports_old_pictures_replays_and_what_does_no
     assert [(a.device, a.count) for a in accepted] == [(CAMERA, 1)]
     await gate.conversations.gaps.close()
     gate.receipts.close()
+
+
+def test_second_looks_are_told_beside_a_defect_and_with_a_verdict_not_twice(sightings):
+    rows = [row(Look.GROUNDLESS, limit=20.0)]
+    defects = ({"kind": "open", "score": 0.9, "box": [0, 0, 1, 1]},)
+    sightings.looked_at(CAMERA, "board", inspected({Look.GROUNDLESS: 3.0}, rows, defects))
+    told_ = [(FindingKind.FRAME_MANIPULATED, "detection-groundless", CAMERA)]
+    assert told(sightings) == told_
+    rows = [row(limit=20.0)]
+    with pytest.raises(Withheld) as caught:
+        inspected({Look.RESIDUAL: 30.0}, rows)
+    sightings.looked_at(CAMERA, "board", caught.value.inspection)
+    assert told(sightings) == told_
+    sightings.uninspected(CAMERA, caught.value.reason)
+    assert (FindingKind.FRAME_MANIPULATED, "residual-unexplained", CAMERA) in told(sightings)
+
+
+def test_what_drifts_is_told_once(sightings):
+    rows = [row(limit=60.0, centre=10.0, spread=1.0)]
+    for _ in range(60):
+        sightings.looked_at(CAMERA, "board", inspected({Look.RESIDUAL: 15.0}, rows))
+    assert told(sightings) == [(FindingKind.FRAME_DRIFTED, "residual-unexplained", CAMERA)]

@@ -1,0 +1,97 @@
+"""Second looks in the inference child: which are due for a frame, and what they measured. Whether a
+measure is past its limit is for the parent, which has the part's signed limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random, SystemRandom
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framegate.looks.kinds import AT_THE_GATE, Look
+from framegate.looks.limits import Limit, parse_limits, suspicions
+from framegate_gateway.inference.asked_again import asked_again
+from framegate_gateway.inference.detections import Detections
+from framegate_gateway.inference.inspecting import Inspects, Ready
+from framegate_gateway.inference.last_frames import LastFrames
+from framegate_gateway.inference.layouts import Kind
+from framegate_gateway.inference.patterns import golden_noise, patterns
+from framegate_gateway.inference.rules import apply_rules
+from framegate_gateway.inference.second_looks import at_the_gate, measured
+
+FLOOR: Final = 0.05
+"""Score from which on what is no detection is looked at: below it every edge has some."""
+
+
+class Looking:
+    """One child's. It keeps the last frames of each camera."""
+
+    def __init__(self, inspector: Inspects, chance: Random | None = None) -> None:
+        self._inspector, self._last = inspector, LastFrames()
+        self._chance = SystemRandom() if chance is None else chance
+
+    def past_the_gate(self, request: Mapping[str, Any], ready: Ready) -> Ready:
+        """`ready`, its scene without what masks and the part leave out, where light, contrast and
+        focus are within the part's limits. Raises Refused (IMAGE_CONTRAST, IMAGE_EXPOSURE,
+        IMAGE_DEFOCUS).
+        """
+        if ready.scene is None:
+            return ready
+        ignored = (*request["rules"]["ignore"], *request["masks"])
+        ready = replace(ready, scene=replace(ready.scene, ignored=ignored))
+        limits = [one for one in _limits(request) if one.look in AT_THE_GATE]
+        if limits and ready.scene is not None:
+            for past in suspicions(limits, at_the_gate(ready.scene)):
+                raise past.error()
+        return ready
+
+    def measured(
+        self,
+        request: Mapping[str, Any],
+        ready: Ready,
+        arrays: Sequence[NDArray[Any]],
+        detections: Detections,
+    ) -> dict[Look, float]:
+        """What each look that is due measured beside `detections`, the defects; nothing where the
+        part has no limits and nobody commissions it.
+        """
+        limits = {one.look: one for one in _limits(request)}
+        if ready.scene is None or not (limits or request["measure"]):
+            return {}
+        said = at_the_gate(ready.scene) | measured(ready.scene, detections.boxes)
+        own = patterns(ready.scene)
+        said[Look.GOLDEN_NOISE] = golden_noise(ready.scene, own)
+        said |= self._last.compare(request["camera"], request["part_type"], own)
+        if not len(detections) and self._inspector.recipe.kind == Kind.PAIR:
+            near = self._inspector.judged(arrays, ready.placing, FLOOR)
+            said[Look.NEAR_MISS] = self._best(request, ready, near)
+            again = limits.get(Look.ASKED_AGAIN)
+            share = 1.0 if request["measure"] else again.share if again is not None else 0.0
+            if request["kind"] == "inspect" and self._chance.random() < share:
+                said[Look.ASKED_AGAIN] = self._asked_again(request, ready)
+        return said
+
+    def _asked_again(self, request: Mapping[str, Any], ready: Ready) -> float:
+        def ask(tensor: NDArray[Any]) -> Detections:
+            arrays = self._inspector.answers(replace(ready, tensor=tensor))
+            return self._inspector.judged(arrays, ready.placing, FLOOR)
+
+        again = asked_again(ready.tensor, ready.placing.size, ask, self._chance)
+        return self._best(request, ready, again)
+
+    def _best(self, request: Mapping[str, Any], ready: Ready, said: Detections) -> float:
+        """The best score under those of the part's rules that say where and how small, not how
+        sure.
+        """
+        classes = self._inspector.recipe.classes
+        rules = {**request["rules"], "thresholds": dict.fromkeys(classes, FLOOR)}
+        left = apply_rules(said, rules, classes, FLOOR, ready.placing.size)
+        return float(np.max(left.scores)) if len(left) else 0.0
+
+
+def _limits(request: Mapping[str, Any]) -> tuple[Limit, ...]:
+    return parse_limits(request["rules"]["looks"])

@@ -1,0 +1,116 @@
+"""`framegate verdict confirm`, `reject`, `reviews`: what a person says of a verdict afterwards, and
+what becomes of it: a review set in the signed record, and figures of each line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from framegate.errors import Reason, Refused
+from framegate.record.reviews import figures_of, reviews_of
+from framegate_host.console import safe, show_json, talk
+from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub
+from framegate_operator.contexts import OperatorContext
+from framegate_operator.options import Context, Output
+from framegate_operator.output import ago, errors, moment_ms, short_id, show_table
+from framegate_operator.verdict_names import verified_verdicts
+from framegate_proto.v1 import framegate_pb2 as pb
+
+LOOKED_AT: Final = 500
+"""Latest verdicts of each gateway among which the one is looked for."""
+VerdictId = Annotated[str, typer.Argument(help="Verdict id, or its unique beginning.")]
+Note = Annotated[str, typer.Option(help="What was seen on the part; stands in the record.")]
+
+
+def confirm(verdict_id: VerdictId, note: Note = "", context: Context = None) -> None:
+    """Say that a verdict was right, after a look at the part."""
+    _review(verdict_id, note, context, right=True)
+
+
+def reject(verdict_id: VerdictId, note: Note = "", context: Context = None) -> None:
+    """Say that a verdict was wrong, after a look at the part: a PASS on a bad part is an escape, a
+    DEFECT on a good one a false call. No model learns from it by itself.
+    """
+    _review(verdict_id, note, context, right=False)
+
+
+def reviews(
+    since: Annotated[str, typer.Option(help="Only what was said since: 30d, 2026-11-01.")] = "",
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """The last word on each reviewed verdict, out of the record, and escapes and false calls of
+    each line.
+    """
+    with errors():
+        since_ms = moment_ms(since) if since else 0
+        said = [r for r in reviews_of(_logged(context)) if r.at_ms >= since_ms]
+        figures = figures_of(said)
+        if output == "json":
+            show_json({"reviews": [asdict(r) for r in said], "lines": [asdict(f) for f in figures]})
+            return
+        show_table(
+            ("when", "verdict", "part type", "outcome", "was", "by", "note"),
+            [
+                (
+                    ago(r.at_ms),
+                    short_id(r.verdict_id),
+                    r.part_type,
+                    f"{r.outcome} {r.reason}".strip(),
+                    "right" if r.right else "WRONG",
+                    r.reviewer.split(".")[-1],
+                    r.note,
+                )
+                for r in said
+            ],
+            empty="no verdict was reviewed: framegate verdict confirm ID, or reject",
+        )
+        for f in figures:
+            talk.print(
+                f"{safe(f.zone)}: {f.reviewed} reviewed, {f.escapes} escapes, {f.false_calls} false"
+                f" calls, {f.withheld_good} good ones withheld"
+            )
+
+
+def _review(named: str, note: str, context: Path | None, *, right: bool) -> None:
+    with errors():
+        operator = load_context(context)
+        envelope = _envelope(operator, named)
+        request = pb.ReviewVerdictRequest(verdict=envelope, right=right, note=note)
+        with operator_stub(operator) as stub:
+            reply = stub.ReviewVerdict(request)
+        said = "right" if right else "wrong"
+        talk.print(f"{safe(reply.outcome)} {short_id(reply.verdict_id)} was {said}: in the record")
+        talk.print("next: framegate verdict reviews")
+
+
+def _envelope(operator: OperatorContext, named: str) -> bytes:
+    """The one verdict that is called so, as its gateway signed it, verified. Raises Refused
+    (NOT_FOUND).
+    """
+    alike: dict[str, bytes] = {}
+    for device, address in gateways(operator):
+        with gateway_stub(operator, device, address) as stub:
+            envelopes = stub.ListVerdicts(pb.ListVerdictsRequest(limit=LOOKED_AT)).verdicts
+        verdicts = verified_verdicts(operator, envelopes)
+        for verdict, envelope in zip(verdicts, envelopes, strict=True):
+            if named and verdict.verdict_id.startswith(named):
+                alike[verdict.verdict_id] = envelope
+    if len(alike) != 1:
+        wanted = f"one verdict of the last {LOOKED_AT} of a gateway"
+        seen = "none of that id" if not alike else f"{len(alike)} whose ids begin so"
+        raise Refused.of(Reason.NOT_FOUND, wanted, seen, "framegate verdict list")
+    return next(iter(alike.values()))
+
+
+def _logged(context: Path | None) -> Iterator[Mapping[str, Any]]:
+    with operator_stub(load_context(context)) as stub:
+        size = stub.LogHead(pb.LogHeadRequest()).size
+        for row in stub.ReadLog(pb.ReadLogRequest(limit=size), stream=True):
+            yield json.loads(row.entry)
