@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch console-demo drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -9,7 +9,7 @@ SOURCE ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 try: setup ## A small fleet to try things on, left running; says what to look at. Begin here
 	@.venv/bin/framegate-sim up
@@ -34,6 +34,9 @@ demo-line: setup ## A line in the terminal: everything dies once, a gateway lies
 
 demo-watch: setup ## Four attacks, and who sees them: a SIEM over TLS, Prometheus, a playbook, incidents, figures
 	@$(PY) -m framegate_simulators.demo.watch
+
+console-demo: setup-dev ## The web console before a plant where things happen; CI=true takes its pictures and ends
+	@$(PY) -m framegate_simulators.demo.console
 
 drill: setup ## A camera replays old pictures: how soon is it found and contained, seen from outside
 	@$(PY) -m framegate_simulators.demo.drill

@@ -62,6 +62,9 @@ pytest_plugins = [
     "support.training",
     "support.vault",
     "support.walk",
+    # these build on others
+    "support.console",
+    "support.chromium",
 ]
 
 

@@ -173,6 +173,7 @@ class Controller:
             InMemoryWaiting(MAX_CEREMONIES),
             _provider(settings),
             failures,
+            settings.console,
         )
         self.people = PeopleDesk(
             authority=Authority(self.fleet, self.policies, InMemoryLooks()),
@@ -300,7 +301,14 @@ def _provider(settings: ControllerSettings) -> OidcProvider | None:
         seen = type(error).__name__
         raise Unavailable.of(Reason.USAGE, f"a client's secret in {file}", seen) from error
     issuer, client = settings.oidc_issuer, settings.oidc_client_id
-    provider = OidcSettings(issuer, client, secret, settings.oidc_ca, settings.oidc_device_code)
+    provider = OidcSettings(
+        issuer,
+        client,
+        secret,
+        settings.oidc_ca,
+        settings.oidc_device_code,
+        settings.console,
+    )
     return OidcProvider(provider, InMemoryWaiting(MAX_FLOWS))
 
 

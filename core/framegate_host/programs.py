@@ -65,5 +65,6 @@ AGENT: Final = Program("framegate-agent", "framegate_agent.main", "agent", _TRAC
 GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway", _TRACES)
 MODELS: Final = Program("framegate-models", "framegate_models.main", "models")
 LINE: Final = Program("framegate-line", "framegate_line.main", "line")
+CONSOLE: Final = Program("framegate-console", "framegate_console.main", "console")
 SIMULATORS: Final = Program("framegate-sim", "framegate_simulators.main", "simulators")
-PROGRAMS: Final = (OPERATOR, CONTROLLER, AGENT, GATEWAY, MODELS, LINE, SIMULATORS)
+PROGRAMS: Final = (OPERATOR, CONTROLLER, AGENT, GATEWAY, MODELS, LINE, CONSOLE, SIMULATORS)

@@ -20,6 +20,7 @@ PROGRAMS: Final = MappingProxyType(
         "framegate-gateway": "framegate_gateway.main",
         "framegate-models": "framegate_models.main",
         "framegate-line": "framegate_line.main",
+        "framegate-console": "framegate_console.main",
         "framegate-sim": "framegate_simulators.main",
     }
 )

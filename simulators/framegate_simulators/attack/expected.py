@@ -119,6 +119,12 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N151": ("0 of them in a label",),
         "N154": ("behaviour-noticed",),
         "N152": ("held 1 of 3", "in 1 request", "echoed 0", "playbook-invalid"),
+        "N170": ("shown as text",),
+        "N171": ("asked for by another site",),
+        "N172": ("303 /signin",),
+        "N173": ("0 files of the controller, 0 of its places",),
+        "N174": ("[401, 401], [303, 303]",),
+        "N175": ("this console does not go by that name",),
         "N186": ("known-answer",),
     }
 )

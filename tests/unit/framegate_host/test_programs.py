@@ -28,6 +28,7 @@ FOLDERS = {
     "framegate-gateway": ("controller/framegate_gateway",),
     "framegate-models": ("controller/framegate_models",),
     "framegate-line": ("controller/framegate_line",),
+    "framegate-console": ("controller/framegate_console",),
 }
 WITHOUT = {"torch", "atheris"}
 """No extra holds these: everybody installs PyTorch as fits their machine."""
