@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -10,7 +10,7 @@ STORE ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 try: setup ## A small fleet to try things on, left running; says what to look at. Begin here
 	@.venv/bin/framegate-sim up
@@ -44,6 +44,9 @@ bench-segment: setup ## How soon a segment cuts, and what it costs; build/bench-
 
 demo-part: setup ## A part is learned from forty good pictures, and a scratched one is found
 	@$(PY) -m framegate_simulators.demo.part
+
+console-demo: setup-dev ## The web console before a plant where things happen; CI=true takes its pictures and ends
+	@$(PY) -m framegate_simulators.demo.console
 
 drill: setup ## A camera replays old pictures: how soon is it found and contained, seen from outside
 	@$(PY) -m framegate_simulators.demo.drill

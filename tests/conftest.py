@@ -64,6 +64,9 @@ pytest_plugins = [
     "support.training",
     "support.vault",
     "support.walk",
+    # these build on others
+    "support.console",
+    "support.chromium",
 ]
 
 

@@ -188,6 +188,7 @@ class Controller:
             shared.ceremonies,
             _provider(settings, shared.flows),
             failures,
+            settings.console,
         )
         self.people = PeopleDesk(
             authority=Authority(self.fleet, self.policies, InMemoryLooks()),
@@ -331,7 +332,14 @@ def _provider(settings: ControllerSettings, flows: Waiting[OpenFlow]) -> OidcPro
         seen = type(error).__name__
         raise Unavailable.of(Reason.USAGE, f"a client's secret in {file}", seen) from error
     issuer, client = settings.oidc_issuer, settings.oidc_client_id
-    provider = OidcSettings(issuer, client, secret, settings.oidc_ca, settings.oidc_device_code)
+    provider = OidcSettings(
+        issuer,
+        client,
+        secret,
+        settings.oidc_ca,
+        settings.oidc_device_code,
+        settings.console,
+    )
     return OidcProvider(provider, flows)
 
 

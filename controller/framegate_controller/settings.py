@@ -36,6 +36,10 @@ NAME: Final = Form("a name", r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 PEER: Final = Form(
     "HOST:JOINPORT:FLEETPORT", r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+):[0-9]{1,5}:[0-9]{1,5}"
 )
+ORIGIN: Final = Form(
+    "https://host or https://host:port, lower case",
+    r"https://[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?",
+)
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - asked about, not bound
 
 
@@ -167,6 +171,15 @@ class ControllerSettings(Settings):
             "entering a stranger's code signs the stranger in: only where it is needed."
         ),
     ] = False
+    console: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Address of a web console, as browsers have it: security keys and the provider's "
+            "answers are taken from there, too.",
+            form=ORIGIN,
+            example=("https://console.plant.framegate:8443",),
+        ),
+    ] = ()
     site: Annotated[
         tuple[str, ...],
         Setting(

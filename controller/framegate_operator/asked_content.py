@@ -85,7 +85,7 @@ def told(asked: AskedContent) -> Iterator[str]:
         if not shown.remark:
             yield f"  {shown.member}: {shown.lines[0]}"
             yield from (f"      {line}" for line in shown.lines[1:])
-    yield from _difference(asked)
+    yield from differences(asked)
     yield f"{row.requester}'s own words, which nobody has checked:"
     yield f"  | beside the request: {_own_words(row.reason)}"
     for shown in members:
@@ -103,7 +103,7 @@ def as_json(asked: AskedContent) -> dict[str, Any]:
             {"member": s.member, "lines": list(s.lines), "remark": s.remark}
             for s in render(asked.message)
         ],
-        "difference": list(_difference(asked)),
+        "difference": list(differences(asked)),
     }
 
 
@@ -123,7 +123,8 @@ def save_bytes(asked: AskedContent, folder: Path) -> list[Path]:
     return written
 
 
-def _difference(asked: AskedContent) -> Iterator[str]:
+def differences(asked: AskedContent) -> Iterator[str]:
+    """What differs from what is in force, as lines of a unified diff."""
     if asked.in_force is None:
         yield "nothing is in force in its place"
         return

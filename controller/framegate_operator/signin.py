@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Malformed, Reason, Refused
-from framegate.identity.certificates import Purpose, load_certificate, verify_certificate
-from framegate.identity.pem import private_pem
 from framegate_host.console import safe, show_json, talk
 from framegate_host.private_files import write_private
 from framegate_host.sign_in_prompts import ask_password, show_authenticator, show_recovery_codes
@@ -28,6 +23,7 @@ from framegate_operator.oidc import sign_in_at_provider
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, errors, show_table, until
 from framegate_operator.security_key import Authenticator, find_authenticator
+from framegate_operator.session_credentials import certificate_request, session_credential
 from framegate_proto.v1 import framegate_pb2 as pb
 
 _YOUR_CODE: Final = "code of your authenticator"
@@ -129,7 +125,7 @@ def login(  # noqa: PLR0913 - a command's options
             raise Refused.of(Reason.USAGE, "your operator name", "none", "framegate login NAME")
         given = _Given(password_file, code, enrolment_file, totp_uri_out)
         key = ec.generate_private_key(ec.SECP256R1())
-        csr = _request(key)
+        csr = certificate_request(key)
         with sign_in_stub(fleet_context) as stub:
             if break_glass is not None:
                 session = _by_break_glass(stub, operator, csr, break_glass)
@@ -144,12 +140,6 @@ def login(  # noqa: PLR0913 - a command's options
             else:
                 session = _by_password(stub, operator, csr, given)
         _tell(session, keep_session(fleet_context, key, session), output)
-
-
-def _request(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate request that names nobody: the controller knows who signs in."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def _tell(session: pb.SignedIn, kept: OperatorContext, output: str) -> None:
@@ -179,24 +169,14 @@ def keep_session(
     """Write a session into its context, once its certificate is found to be of this fleet, for this
     key and this person. Raises Refused.
     """
-    issuing = tuple(load_certificate(der) for der in session.authorities)
-    certificate = load_certificate(session.certificate)
-    begins = certificate.not_valid_before_utc
-    verified = verify_certificate(
-        certificate, Purpose.OPERATOR, issuing, context.root_certificate, begins
-    )
-    name = f"operator.{session.operator}"
-    if verified.key != key.public_key() or verified.common_name != name:
-        wanted = f"a certificate for the key of this sign-in and {session.operator}"
-        raise Refused.of(Reason.CERTIFICATE, wanted, verified.common_name)
-    issuer = load_certificate(session.issuer)
+    credential = session_credential(context.root_certificate, key, session)
     return context.signed_in(
-        operator=session.operator,
-        certificate=certificate.public_bytes(Encoding.PEM) + issuer.public_bytes(Encoding.PEM),
-        key=private_pem(key),
-        authorities=b"".join(c.public_bytes(Encoding.PEM) for c in issuing),
-        expires_ms=session.expires_ms,
-        fleet_address=session.fleet_address,
+        operator=credential.operator,
+        certificate=credential.certificate,
+        key=credential.key,
+        authorities=credential.authorities_pem,
+        expires_ms=credential.expires_ms,
+        fleet_address=credential.fleet_address,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 import typer
+from cryptography import x509
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
@@ -17,6 +18,19 @@ from framegate_host.console import safe, talk
 from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
 from framegate_proto.v1 import framegate_pb2 as pb
+
+
+class Anchored(Protocol):
+    """Whoever knows by which CAs a fleet's verdicts are verified."""
+
+    @property
+    def root_certificate(self) -> x509.Certificate:
+        """The fleet's root."""
+
+    @property
+    def authority_certificates(self) -> tuple[x509.Certificate, ...]:
+        """Its issuing CAs."""
+
 
 VerdictName = Annotated[
     str,
@@ -61,7 +75,7 @@ def verdict_named(operator: OperatorContext, name: str) -> str:
     raise silent or Refused.of(Reason.NOT_FOUND, wanted, "none yet", hint)
 
 
-def verified_verdicts(operator: OperatorContext, envelopes: Iterable[bytes]) -> list[Verdict]:
+def verified_verdicts(operator: Anchored, envelopes: Iterable[bytes]) -> list[Verdict]:
     """Verdicts whose signature holds, judged at the time each was made; one that does not verify is
     an error, not a gap.
     """

@@ -77,5 +77,16 @@ GATEWAY: Final = Program("framegate-gateway", "framegate_gateway.main", "gateway
 MODELS: Final = Program("framegate-models", "framegate_models.main", "models")
 LINE: Final = Program("framegate-line", "framegate_line.main", "line")
 SEGMENT: Final = Program("framegate-segment", "framegate_segment.main", "")
+CONSOLE: Final = Program("framegate-console", "framegate_console.main", "console")
 SIMULATORS: Final = Program("framegate-sim", "framegate_simulators.main", "simulators")
-PROGRAMS: Final = (OPERATOR, CONTROLLER, AGENT, GATEWAY, MODELS, LINE, SEGMENT, SIMULATORS)
+PROGRAMS: Final = (
+    OPERATOR,
+    CONTROLLER,
+    AGENT,
+    GATEWAY,
+    MODELS,
+    LINE,
+    SEGMENT,
+    CONSOLE,
+    SIMULATORS,
+)

@@ -21,6 +21,7 @@ PROGRAMS: Final = MappingProxyType(
         "framegate-models": "framegate_models.main",
         "framegate-line": "framegate_line.main",
         "framegate-segment": "framegate_segment.main",
+        "framegate-console": "framegate_console.main",
         "framegate-sim": "framegate_simulators.main",
     }
 )

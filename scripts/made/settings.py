@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from framegate_agent.settings import AgentSettings
+from framegate_console.settings import ConsoleSettings
 from framegate_controller.settings import ControllerSettings
 from framegate_gateway.settings import GatewaySettings
 from framegate_host.setting_records import Declared, Place, Settings, declared
@@ -23,14 +24,15 @@ RECORDS: Final[tuple[type[Settings], ...]] = (
     GatewaySettings,
     LineSettings,
     SegmentSettings,
+    ConsoleSettings,
 )
 PAGE: Final = "docs/reference/configuration.md"
 SCHEMAS: Final = "docs/reference/schema"
 EXAMPLES: Final = "docs/reference/examples"
 HEAD: Final = """# Configuration
 
-Made from the records of settings in `framegate_agent`, `framegate_controller`,
-`framegate_gateway`, `framegate_line` and `framegate_segment` by `make pages`; do not edit.
+Made from the records of settings in `framegate_agent`, `framegate_controller`, `framegate_gateway`,
+`framegate_line`, `framegate_segment` and `framegate_console` by `make pages`; do not edit.
 
 A setting is told in three ways. A flag comes before a variable of the environment, a variable
 before the file, the file before the default. A variable that is set to nothing is not set.

@@ -32,6 +32,8 @@ MAX_CODE: Final = 4096
 """Characters of an authorization code."""
 _CODE: Final = "code"
 _DEVICE: Final = "device"
+CONSOLE_PAGE: Final = "/oidc"
+"""The page of a console that takes the provider's answer."""
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
 _DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _WAITING: Final = frozenset({"authorization_pending", "slow_down"})
@@ -41,7 +43,8 @@ _WAITING: Final = frozenset({"authorization_pending", "slow_down"})
 class OidcSettings:
     """Whom to ask. `ca` is a PEM file of the provider's CA, where it is not a public one.
 
-    `device_code` says whether people may sign in with a device code.
+    `device_code` says whether people may sign in with a device code; `consoles` are the origins of
+    web consoles, to which the provider may send people back, too.
     """
 
     issuer: str
@@ -49,6 +52,7 @@ class OidcSettings:
     client_secret: str = ""
     ca: Path | None = None
     device_code: bool = False
+    consoles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,7 @@ class OidcProvider:
         """
         if flow == _DEVICE:
             return self._begin_device(source, now_ms)
-        target = urlsplit(redirect)
-        if flow != _CODE or target.scheme != "http" or target.hostname not in _LOCAL:
+        if flow != _CODE or not self._returns(redirect):
             expected = "flow code with a redirect to http://127.0.0.1:PORT/, or flow device"
             raise Malformed.of(Reason.USAGE, expected, ascii(f"{flow} {redirect}"[:100]))
         state = secrets.token_bytes(16)
@@ -109,6 +112,13 @@ class OidcProvider:
             )
         self._flows.keep(state, begun)
         return OidcFlow(state, url)
+
+    def _returns(self, redirect: str) -> bool:
+        """Whether people come back there: a port of their own machine, or a console's page."""
+        target = urlsplit(redirect)
+        if f"{target.scheme}://{target.netloc}" in self._settings.consoles:
+            return target.path == CONSOLE_PAGE and not target.query and not target.fragment
+        return target.scheme == "http" and target.hostname in _LOCAL
 
     def _begin_device(self, source: str, now_ms: int) -> OidcFlow:
         if not self._settings.device_code:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -66,15 +66,23 @@ class CounterFell(Refused):
 class SecurityKeys:
     """Ceremonies of one fleet.
 
-    The relying party is `<fleet>.framegate`; its origin is https:// and that name, which only
-    Framegate's command line claims.
+    The relying party is `<fleet>.framegate`; its origin is https:// and that name, which
+    Framegate's command line claims. `consoles` are origins of web consoles besides; browsers let
+    them use these keys where their host is that name or below it.
     """
 
-    def __init__(self, fleet: str, secret: bytes, waiting: Waiting[OpenCeremony]) -> None:
+    def __init__(
+        self,
+        fleet: str,
+        secret: bytes,
+        waiting: Waiting[OpenCeremony],
+        consoles: Collection[str] = (),
+    ) -> None:
         self.rp_id = f"{fleet}.framegate"
         self.origin = f"https://{self.rp_id}"
+        taken = {self.origin, *consoles}
         party = PublicKeyCredentialRpEntity(name=f"Framegate {fleet}", id=self.rp_id)
-        self._server = Fido2Server(party, verify_origin=lambda origin: origin == self.origin)
+        self._server = Fido2Server(party, verify_origin=lambda origin: origin in taken)
         self._secret, self._waiting = secret, waiting
 
     def ask(self, tx: Transaction, operator: str) -> KeyCeremony:

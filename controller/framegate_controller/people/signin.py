@@ -7,7 +7,7 @@ which factor was wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -70,11 +70,12 @@ class SignIn:
         ceremonies: Waiting[OpenCeremony],
         oidc: OidcProvider | None = None,
         failures: FailureFold | None = None,
+        consoles: Collection[str] = (),
     ) -> None:
         self.fleet, self.limits, self.oidc = fleet, limits, oidc
         self.failures: FailureFold = failures or InMemoryFailures()
         self.factor_key = FactorKey(fleet.keys.factor_key)
-        self.security_keys = SecurityKeys(fleet.name, fleet.keys.factor_key, ceremonies)
+        self.security_keys = SecurityKeys(fleet.name, fleet.keys.factor_key, ceremonies, consoles)
         self._store = store
 
     def restore(self) -> None:

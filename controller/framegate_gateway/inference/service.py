@@ -36,7 +36,6 @@ from framegate_gateway.inference.known_answers import (
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.learning import learn_golden
 from framegate_gateway.inference.looking import Looking
-from framegate_gateway.inference.picture_input import Placing
 from framegate_gateway.inference.place import Leeway, moved_polygons
 from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.region_answers import heat_of

@@ -132,7 +132,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     async def ShowVerdict(self, request: pb.PictureRequest, context: Context) -> pb.PictureReply:
         """Frame, golden image, boxes and receipt badge of one verdict, out of the vault or of
-        memory.
+        memory; or its frame and boxes alone.
         """
         await self._access.operator(context, "verdict.picture", request)
 
@@ -145,6 +145,9 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                     Reason.NOT_FOUND, "a verdict", chain["kind"], "framegate verdict list"
                 )
             frame = await self._frame(chain)
+            if request.frame_only:
+                alone = self._models.engine.picture(frame.image, frame.encoding, frame.defects, ())
+                return pb.PictureReply(png=await alone)
             return pb.PictureReply(
                 png=await self._models.engine.card(
                     frame.image,

@@ -5571,18 +5571,23 @@ Global___Verdicts: _TypeAlias = Verdicts  # noqa: Y015
 
 @_typing.final
 class PictureRequest(_message.Message):
+    """`frame_only` asks ShowVerdict for the frame with its boxes and nothing around it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VERDICT_ID_FIELD_NUMBER: _builtins.int
+    FRAME_ONLY_FIELD_NUMBER: _builtins.int
     verdict_id: _builtins.str
+    frame_only: _builtins.bool
     def __init__(
         self,
         *,
         verdict_id: _builtins.str = ...,
+        frame_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdict_id", b"verdict_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_only", b"frame_only", "verdict_id", b"verdict_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

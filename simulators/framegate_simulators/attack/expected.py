@@ -133,6 +133,12 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N183": ("with them image-contrast",),
         "N184": ("part, part",),
         "N185": ("high-frequency-block", "lie far off the others"),
+        "N170": ("shown as text",),
+        "N171": ("asked for by another site",),
+        "N172": ("303 /signin",),
+        "N173": ("0 files of the controller, 0 of its places",),
+        "N174": ("[401, 401], [303, 303]",),
+        "N175": ("this console does not go by that name",),
         "N186": ("known-answer",),
     }
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from functools import partial
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -235,9 +236,9 @@ def main() -> None:
     """make demo-part."""
     tell(
         DemoPart,
+        partial(Plant, interval_s=2.0),
         name="demo-part",
         summary="A part that nobody labelled is learned, and a scratched one is found.",
-        interval_s=2.0,
         simulated=(
             "machines, plates and scratches; TPMs are swtpm; learning, measuring, controller,"
             " gateway, agents and commands are the product."

@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 def wait_for(
-    what: str, look: Callable[[], Any], timeout_s: float = 20.0, every_s: float = 0.05
+    what: str, look: Callable[[], Any], timeout_s: float = 60.0, every_s: float = 0.05
 ) -> Any:
     """`look()` as soon as it is true; PlantError naming `what` where it does not become so in
     time.

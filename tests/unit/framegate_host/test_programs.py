@@ -29,6 +29,7 @@ FOLDERS = {
     "framegate-models": ("controller/framegate_models",),
     "framegate-line": ("controller/framegate_line",),
     "framegate-segment": ("controller/framegate_segment",),
+    "framegate-console": ("controller/framegate_console",),
 }
 WITHOUT = {"torch", "atheris"}
 """No extra holds these: everybody installs PyTorch as fits their machine."""

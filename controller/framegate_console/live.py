@@ -1,0 +1,269 @@
+"""What goes on in the fleet, followed for one session: the record's newest entries, the gateways'
+verdicts, and what the machines' state is, asked for once however many pages show it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.signed.statement import Verdict
+from framegate_console.calls import Calls, Endpoint
+from framegate_console.sessions import Session
+from framegate_operator.traffic import GatewayFacts, Traffic, traffic_of
+from framegate_operator.verdict_names import verified_verdicts
+from framegate_proto.v1 import framegate_pb2 as pb
+
+POLL_S: Final = 0.3
+"""Between two looks at the record: an event is on the screen within a second of its entry."""
+STATUS_S: Final = 1.0
+"""How old what gateways say of themselves may be."""
+AWAY_S: Final = 1.0
+"""Between two tries to reach a controller that is away."""
+QUIET_S: Final = 5.0
+"""How long a session is followed on after its last page went: pages follow one another."""
+VERDICTS: Final = 200
+"""The latest of all gateways, kept here: some minutes of a line."""
+HISTORY: Final = 120
+"""Points of the rate's curve."""
+HISTORY_S: Final = 5.0
+EVENTS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The machines as the controller has them, and what the gateways said, at one moment."""
+
+    fleet: pb.FleetStatusReply
+    devices: Sequence[pb.DeviceSummary]
+    traffic: Traffic
+    at: float
+
+    def of_kind(self, kind: str) -> list[pb.DeviceSummary]:
+        """Machines of one kind that have not left the fleet."""
+        return [d for d in self.devices if d.kind == kind and d.state != "retired"]
+
+
+@dataclass(slots=True)
+class Rates:
+    """Frames a second of all cameras, a point every `HISTORY_S`; None where nobody could say."""
+
+    points: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    last: float = 0.0
+
+    def add(self, traffic: Traffic, now: float) -> None:
+        """Take a point, where it is time for one."""
+        if now - self.last < HISTORY_S:
+            return
+        self.last = now
+        known = not traffic.unanswered and traffic.gateways
+        self.points.append(
+            sum(c.frames_per_s for c in traffic.cameras.values() if c.streams) if known else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The inside of a page as it is made for every window that shows it: at which version of what
+    is known it was begun, and when.
+    """
+
+    version: int
+    begun: float
+    made: asyncio.Future[str]
+
+
+class Live:
+    """Follows the fleet for `session` while a page of it is open."""
+
+    def __init__(self, session: Session, calls: Calls) -> None:
+        self.session, self.calls = session, calls
+        self.version, self.problem = 0, ""
+        self.events: tuple[pb.EventRow, ...] = ()
+        self.verdicts: deque[Verdict] = deque(maxlen=VERDICTS)
+        self.rates = Rates()
+        self.pictures: dict[tuple[str, str, str], Picture] = {}
+        self._known: set[str] = set()
+        self._look: Look | None = None
+        self._looking: asyncio.Task[Look] | None = None
+        self._stale = True
+        self._watched: dict[Endpoint, asyncio.Task[None]] = {}
+        self._pages = 0
+        self._following: asyncio.Task[None] | None = None
+        self._changed = asyncio.Condition()
+        session.at_end.append(self.stop)
+
+    async def changes(self, most_s: float) -> AsyncIterator[int]:
+        """A number whenever something changed, and every `most_s` at least, until the session
+        ends.
+        """
+        self._pages += 1
+        self._begin()
+        seen = -1
+        try:
+            while not self.session.over:
+                if self.version == seen:
+                    await self._wait(most_s)
+                seen = self.version
+                yield seen
+        finally:
+            self._pages -= 1
+
+    async def look(self) -> Look:
+        """The machines now: asked for anew after something changed, or `STATUS_S` after the last
+        time; one question for all who ask at once. Raises as calls do.
+        """
+        look = self._look
+        if look is not None and not self._stale and time.monotonic() - look.at < STATUS_S:
+            return look
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._ask())
+        try:
+            return await asyncio.shield(self._looking)
+        except asyncio.CancelledError:
+            asker = asyncio.current_task()
+            if not self.session.over or (asker is not None and asker.cancelling()):
+                raise
+            # the question was dropped with the session, not whoever waits for its answer
+            wanted = "a session that still runs"
+            raise Refused.of(Reason.SIGNED_OUT, wanted, "one that ended") from None
+
+    def stop(self) -> None:
+        """Follow no more."""
+        tasks = [*self._watched.values(), *filter(None, [self._following, self._looking])]
+        self._watched, self._following = {}, None
+        for task in tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        self.version += 1
+
+    async def _wait(self, most_s: float) -> None:
+        async with self._changed:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), most_s)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self.version += 1
+            self._stale = True
+            self._changed.notify_all()
+
+    def _begin(self) -> None:
+        if self._following is None or self._following.done():
+            self._following = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        """Until nobody looks for `QUIET_S`, or the session is over."""
+        quiet_since = time.monotonic()
+        while not self.session.over:
+            now = time.monotonic()
+            quiet_since = now if self._pages else quiet_since
+            if now - quiet_since > QUIET_S:
+                break
+            try:
+                await self._poll()
+                await asyncio.sleep(POLL_S)
+            except FramegateError as error:
+                await self._missed(error)
+                await asyncio.sleep(AWAY_S)
+        for task in self._watched.values():
+            task.cancel()
+        self._watched = {}
+        await self._tell()
+
+    async def _missed(self, error: FramegateError) -> None:
+        problem = str(error.failures[0].reason)
+        if problem != self.problem or self.session.over:
+            self.problem = problem
+            await self._tell()
+
+    async def _poll(self) -> None:
+        rows = (await self.calls.operator("Events", pb.EventsRequest(limit=EVENTS))).events
+        newest = rows[0].index if rows else -1
+        before = self.events[0].index if self.events else -1
+        if newest != before or self.problem:
+            self.events, self.problem = tuple(rows), ""
+            await self._tell()
+        look = self._look
+        if look is None or time.monotonic() - look.at >= STATUS_S or self._stale:
+            await self.look()
+
+    async def _ask(self) -> Look:
+        self._stale = False
+        fleet, listed = await asyncio.gather(
+            self.calls.operator("FleetStatus", pb.ListRequest()),
+            self.calls.operator("List", pb.ListRequest()),
+        )
+        devices = listed.devices
+        gateways = await asyncio.gather(*map(self._status, _processes(devices)))
+        look = Look(fleet, devices, traffic_of(tuple(gateways)), time.monotonic())
+        self._look = look
+        self.rates.add(look.traffic, look.at)
+        self._watch([Endpoint(g.device, g.address) for g in gateways if g.status is not None])
+        return look
+
+    async def _status(self, at: Endpoint) -> GatewayFacts:
+        if not at.address:
+            return GatewayFacts(at.device, "", None, "no gateway process has shown itself")
+        try:
+            status = await self.calls.gateway(at, "Status", pb.ListRequest())
+        except FramegateError as error:
+            first = error.failures[0]
+            return GatewayFacts(at.device, at.address, None, f"{first.reason}: {first.actual}")
+        return GatewayFacts(at.device, at.address, status)
+
+    def _watch(self, standing: Sequence[Endpoint]) -> None:
+        """Hear verdicts of the gateways that stand, as long as pages are open."""
+        if not self._pages or self.session.over:
+            return
+        for at in [a for a, task in self._watched.items() if task.done() or a not in standing]:
+            self._watched.pop(at).cancel()
+        for at in standing:
+            if at not in self._watched:
+                self._watched[at] = asyncio.create_task(self._hear(at))
+
+    async def _hear(self, at: Endpoint) -> None:
+        try:
+            told = await self.calls.gateway(
+                at, "ListVerdicts", pb.ListVerdictsRequest(limit=VERDICTS)
+            )
+            self._take(list(reversed(told.verdicts)))
+            await self._tell()
+            async for batch in self.calls.watched(at, pb.ListVerdictsRequest()):
+                if batch.verdicts:
+                    self._take(batch.verdicts)
+                    await self._tell()
+        except FramegateError as error:
+            # one that is not reached is told by its status; a verdict that does not verify is not
+            # shown, and why is
+            if not isinstance(error, Unavailable):
+                self.problem = str(error.reason)
+                await self._tell()
+
+    def _take(self, envelopes: Sequence[bytes]) -> None:
+        for verdict in verified_verdicts(self.session, envelopes):
+            if verdict.verdict_id not in self._known:
+                self._known.add(verdict.verdict_id)
+                self.verdicts.append(verdict)
+        self._known = {v.verdict_id for v in self.verdicts}
+
+
+def _processes(devices: Sequence[Any]) -> list[Endpoint]:
+    return [
+        Endpoint(d.device, address)
+        for d in devices
+        if d.kind == "gateway"
+        for address in [a for a in d.operator_addresses if a] or [""]
+        if address or d.state == "trusted"
+    ]
+
+
+def session_over(error: FramegateError) -> bool:
+    """Whether this says that whoever asked is signed in no more."""
+    return error.reason in {Reason.SIGNED_OUT, Reason.CERTIFICATE_EXPIRED, Reason.UNAUTHENTICATED}

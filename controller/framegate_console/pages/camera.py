@@ -1,0 +1,150 @@
+"""One camera: its state and why, its proof, what it sends, its masks; and what one does to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from framegate.errors import Malformed, Reason, Refused
+from framegate.signed.dsse import parse_envelope
+from framegate.signed.mask import MaskStatement, check_masks
+from framegate_console.live import Live
+from framegate_console.pages.line import latest
+from framegate_console.pages.live_page import LivePage, Loaded
+from framegate_console.pages.signin import factor
+from framegate_console.visit import Visit
+from framegate_proto.v1 import framegate_pb2 as pb
+
+CHANGES: Final = ("quarantine", "release", "attest-now", "approve")
+"""What a page does to a machine; taking one out for good is left to the command line."""
+MAX_MINUTES: Final = 480
+PARTS: Final = 12
+
+
+async def load(live: Live, key: str) -> Loaded:
+    """Everything that is known of one machine."""
+    detail = await live.calls.operator("Show", pb.DeviceRequest(device=key))
+    look = await live.look()
+    device = detail.summary.device
+    moved = next(
+        (e for e in detail.events if e.to_state == detail.summary.state != e.from_state), None
+    )
+    parts = latest(live, device, PARTS)
+    return {
+        "detail": detail,
+        "d": detail.summary,
+        "traffic": look.traffic.of(device),
+        "silence": look.traffic.silence(device) if detail.summary.kind == "camera" else "",
+        "processes": [g for g in look.traffic.gateways if g.device == device],
+        "moved": moved,
+        "posture": _posture(detail.posture),
+        "claims": sorted(detail.vector.items()),
+        "pcrs": sorted(detail.pcrs.items(), key=lambda i: (len(i[0]), i)),
+        "parts": parts,
+        "pictured": next((v for v in parts if v.outcome != "UNINSPECTED"), None),
+        "masks": await masks_of(live, device) if detail.summary.kind == "camera" else (),
+    }
+
+
+async def change(visit: Visit) -> Response:
+    """Hold it, let it go, ask it for evidence, accept it."""
+    form = await visit.form()
+    event = form.get("event", "")
+    if event not in CHANGES:
+        raise Malformed.of(Reason.USAGE, " or ".join(CHANGES), ascii(event[:40]))
+    await factor(visit)
+    device, reason = visit.path("device"), form.get("reason", "")
+    request = pb.ChangeRequest(device=device, event=event, reason=reason)
+    await visit.calls.operator("Change", request, reason=reason)
+    return visit.go(f"/camera/{device}")
+
+
+async def maintenance(visit: Visit) -> Response:
+    """Begin work on it, or end it: 0 minutes."""
+    form = await visit.form()
+    text = form.get("minutes", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= MAX_MINUTES):
+        raise Malformed.of(Reason.USAGE, f"0 to {MAX_MINUTES} minutes", ascii(text[:20]))
+    device, reason = visit.path("device"), form.get("reason", "")
+    request = pb.MaintenanceRequest(device=device, minutes=int(text), reason=reason)
+    await visit.calls.operator("ChangeMaintenance", request, reason=reason)
+    return visit.go(f"/camera/{device}")
+
+
+async def masks_of(live: Live, device: str) -> Sequence[Any]:
+    """The polygons of a camera's masks in force, [[x, y], …] each; none where one may not see."""
+    try:
+        reply = await live.calls.operator("ShowMasks", pb.DeviceRequest(device=device))
+    except Refused:
+        return ()
+    if not reply.envelope:
+        return ()
+    payload = parse_envelope(reply.envelope, MaskStatement.TYPE).payload
+    return [r["points"] for r in MaskStatement.parse_payload(payload).regions]
+
+
+async def edit_masks(visit: Visit) -> Response:
+    """The page on which masks are drawn, over the latest frame that is kept."""
+    device = visit.path("device")
+    live = visit.live
+    detail = await visit.calls.operator("Show", pb.DeviceRequest(device=device))
+    shown = next((v for v in latest(live, device) if v.outcome != "UNINSPECTED"), None)
+    return visit.show(
+        "masks.html",
+        title="masks.title",
+        d=detail.summary,
+        pictured=shown,
+        regions=json.dumps([{"points": p} for p in await masks_of(live, device)]),
+        scripts=("regions.js",),
+    )
+
+
+async def set_masks(visit: Visit) -> Response:
+    """Ask for these masks: the same message that the command line sends, which the controller
+    signs once somebody else approved it.
+    """
+    form = await visit.form()
+    regions = regions_of(form.get("regions", ""), Reason.MASK)
+    check_masks(regions)
+    await factor(visit)
+    device, reason = visit.path("device"), form.get("reason", "")
+    request = pb.SetMasksRequest(device=device, regions=json.dumps(regions).encode())
+    await visit.calls.operator("SetMasks", request, reason=reason)
+    return visit.go(f"/camera/{device}")
+
+
+def regions_of(text: str, reason: Reason) -> list[Any]:
+    """[{points}] out of a form's field. Raises Malformed (`reason`)."""
+    try:
+        regions = json.loads(text or "[]")
+    except (ValueError, RecursionError) as error:
+        raise Malformed.of(reason, "regions as JSON", type(error).__name__) from error
+    if not isinstance(regions, list):
+        raise Malformed.of(reason, "a list of regions", type(regions).__name__)
+    return regions
+
+
+def _posture(text: str) -> list[tuple[str, str]]:
+    """Posture, a fact a row; everything in it is the machine's own word."""
+    try:
+        facts = json.loads(text) if text else {}
+    except ValueError:
+        return [("posture", text)]
+    return [
+        (str(name).replace("_", " "), _fact(value))
+        for name, value in (facts.items() if isinstance(facts, dict) else ())
+        if value not in ("", -1, [])
+    ]
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, list):
+        more = f" + {len(value) - 8}" if len(value) > 8 else ""
+        return ", ".join(map(str, value[:8])) + more
+    return str(value)
+
+
+CAMERA: Final = LivePage("camera", "camera.html", load, forms="camera_forms.html", least_s=0.5)

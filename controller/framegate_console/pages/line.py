@@ -1,0 +1,229 @@
+"""The line now: whether it is protected, what it does, its last parts, its cameras' proof."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from framegate.errors import Refused
+from framegate.signed.statement import Outcome, Verdict
+from framegate_console.charts import curve
+from framegate_console.live import Live, Look
+from framegate_console.pages.live_page import LivePage, Loaded
+from framegate_operator.traffic import CameraFacts, GatewayFacts, LineFacts
+from framegate_proto.v1 import framegate_pb2 as pb
+
+SHOWN: Final = 48
+"""Cameras on the page, those that need somebody first; the others are a click away."""
+PARTS: Final = 8
+_WORST: Final = ("suspect", "quarantined", "stale", "pending", "invited", "trusted")
+_BAD: Final = frozenset({"suspect", "quarantined", "stale"})
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something that somebody should look into: how urgent, a message's key with its members, and
+    where it is looked into.
+    """
+
+    level: str
+    key: str
+    where: str
+    members: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class CameraCard:
+    """A camera, its proof, and what it sends; `traffic` is None where nobody knows of any."""
+
+    device: pb.DeviceSummary
+    traffic: CameraFacts | None
+    silence: str
+    known: bool
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is trusted and no frames come."""
+        return self.device.state == "trusted" and bool(self.silence)
+
+    @property
+    def outcomes(self) -> list[tuple[str, int]]:
+        """What became of its frames in the last minute."""
+        counts = self.traffic.outcomes if self.traffic is not None else {}
+        return [(o, counts.get(o, 0)) for o in Outcome]
+
+
+def cards(look: Look) -> list[CameraCard]:
+    """Every camera, those that need somebody first."""
+    made = [
+        CameraCard(
+            d,
+            look.traffic.of(d.device),
+            silence := look.traffic.silence(d.device),
+            not silence.startswith("unknown"),
+        )
+        for d in look.of_kind("camera")
+    ]
+    return sorted(made, key=lambda c: (_rank(c.device.state), not c.quiet, c.device.device))
+
+
+def things(look: Look, waiting: int, incidents: Sequence[pb.IncidentRow]) -> Iterator[Thing]:
+    """What somebody should look into, the most urgent first."""
+    yield from _at_gateways(look)
+    for card in cards(look):
+        d = card.device
+        if d.state in _BAD:
+            yield Thing("bad", f"thing.{d.state}", f"/camera/{d.device}", {"name": d.name})
+        elif d.state == "pending":
+            yield Thing("look", "thing.pending", f"/camera/{d.device}", {"name": d.name})
+        elif card.quiet and card.known:
+            yield Thing("look", "thing.quiet", f"/camera/{d.device}", {"name": d.name})
+        elif d.maintenance_until_ms:
+            yield Thing("look", "thing.maintenance", f"/camera/{d.device}", {"name": d.name})
+    for line in look.traffic.lines:
+        if line.silent:
+            yield Thing("bad", "thing.line", "/", {"name": line.line})
+        elif line.refusing:
+            where = ", ".join(line.refusing)
+            yield Thing("bad", "thing.refusing", "/", {"name": line.line, "where": where})
+    for row in incidents:
+        where = f"/incident/{row.incident}"
+        yield Thing("look", "thing.incident", where, {"name": row.title, "about": row.about})
+    if waiting:
+        yield Thing("look", "thing.waiting", "/approvals", {"n": waiting})
+
+
+def _at_gateways(look: Look) -> Iterator[Thing]:
+    standing = [g for g in look.traffic.gateways if g.status is not None]
+    if not any(g.status is not None and g.status.gate_open for g in standing):
+        yield Thing("bad", "thing.no_gateway", "/gateways")
+        return
+    for g in look.traffic.gateways:
+        name = g.device.rpartition(".")[2]
+        if g.status is None:
+            yield Thing("unknown", "thing.gateway_away", "/gateways", {"name": name})
+        elif not g.status.gate_open:
+            yield Thing("bad", "thing.gate_shut", "/gateways", {"name": name})
+        elif g.status.broker == "away":
+            yield Thing("look", "thing.broker_away", "/gateways", {"name": name})
+
+
+def verdict_at_a_glance(look: Look, found: Sequence[Thing]) -> str:
+    """In one word whether the line is protected: good, look, bad or unknown."""
+    levels = {t.level for t in found}
+    if not look.of_kind("camera"):
+        return "unknown"
+    return next((level for level in ("bad", "unknown", "look") if level in levels), "good")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The last minute of all cameras: frames a second (None: nobody can say all), and outcomes."""
+
+    rate: float | None
+    outcomes: Mapping[str, int]
+
+    @classmethod
+    def of(cls, look: Look) -> Totals:
+        """What the gateways said, together."""
+        counts: Counter[str] = Counter()
+        for camera in look.traffic.cameras.values():
+            counts.update(camera.outcomes)
+        known = look.traffic.gateways and not look.traffic.unanswered
+        rate = sum(c.frames_per_s for c in look.traffic.cameras.values() if c.streams)
+        return cls(rate if known else None, {o: counts.get(o, 0) for o in Outcome})
+
+
+async def waits_for_others(live: Live) -> list[pb.AccessRow]:
+    """What waits for somebody else than whoever asked for it; nothing where one may not see it."""
+    try:
+        rows = (await live.calls.operator("ListAccess", pb.ListAccessRequest())).rows
+    except Refused:
+        return []
+    return [r for r in rows if r.state == "pending" and r.requester != live.session.operator]
+
+
+async def open_incidents(live: Live) -> Sequence[pb.IncidentRow]:
+    """Incidents that nobody closed; nothing where one may not see them."""
+    try:
+        reply = await live.calls.operator("ListIncidents", pb.ListIncidentsRequest(limit=20))
+    except Refused:
+        return ()
+    rows: Sequence[pb.IncidentRow] = reply.incidents
+    return rows
+
+
+def latest(live: Live, device: str = "", most: int = PARTS) -> list[Verdict]:
+    """The latest verdicts, the newest first."""
+    rows = [v for v in reversed(live.verdicts) if device in {"", v.device}]
+    rows.sort(key=lambda v: -v.issued_at_ms)
+    return rows[:most]
+
+
+async def load(live: Live, _: str) -> Loaded:
+    """The line as it is now."""
+    look = await live.look()
+    waiting, incidents = await waits_for_others(live), await open_incidents(live)
+    todo = list(things(look, len(waiting), incidents))
+    cameras = cards(look)
+    return {
+        "glance": verdict_at_a_glance(look, todo),
+        "things": todo,
+        "totals": Totals.of(look),
+        "rate_curve": curve(list(live.rates.points)),
+        "parts": latest(live),
+        "cameras": cameras[:SHOWN],
+        "more": max(0, len(cameras) - SHOWN),
+        "states": _states(look),
+        "gateways": look.traffic.gateways,
+        "lines": look.traffic.lines,
+        "events": live.events,
+        "problem": live.problem,
+    }
+
+
+async def load_cameras(live: Live, key: str) -> Loaded:
+    """Every camera whose name, zone or state has `key` in it."""
+    look = await live.look()
+    wanted = key.lower()
+    shown = [
+        c
+        for c in cards(look)
+        if wanted in f"{c.device.device} {c.device.state} {c.device.profile}".lower()
+    ]
+    return {"cameras": shown[:MAX_LISTED], "more": max(0, len(shown) - MAX_LISTED), "key": key}
+
+
+MAX_LISTED: Final = 400
+"""Cameras in one list; more is searched."""
+
+
+async def load_gateways(live: Live, _: str) -> Loaded:
+    """The gateways: host's proof, gate, model, broker; and the lines that they hear."""
+    look = await live.look()
+    processes: dict[str, list[GatewayFacts]] = {}
+    for g in look.traffic.gateways:
+        processes.setdefault(g.device, []).append(g)
+    rows = [(d, processes.get(d.device, [])) for d in look.of_kind("gateway")]
+    lines: Sequence[LineFacts] = look.traffic.lines
+    return {"gateways": rows, "lines": lines}
+
+
+def _states(look: Look) -> list[tuple[str, int]]:
+    counts = Counter(d.state for d in look.of_kind("camera"))
+    return [(s, counts[s]) for s in _WORST if counts[s]]
+
+
+def _rank(state: str) -> int:
+    return _WORST.index(state) if state in _WORST else -1
+
+
+LINE: Final = LivePage("line", "line.html", load, least_s=0.5)
+CAMERAS: Final = LivePage(
+    "cameras", "cameras.html", load_cameras, head="cameras_head.html", least_s=1.0
+)
+GATEWAYS: Final = LivePage("gateways", "gateways.html", load_gateways, least_s=1.0)
+WALL: Final = LivePage("wall", "wall.html", load, least_s=0.5)

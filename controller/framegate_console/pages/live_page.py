@@ -1,0 +1,111 @@
+"""A page that follows what it shows: whole at first, then its inside anew whenever it changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.responses import Response, StreamingResponse
+
+from framegate.errors import FramegateError
+from framegate_console.live import Live, Picture
+from framegate_console.visit import Visit
+
+Loaded = Mapping[str, Any]
+Load = Callable[[Live, str], Awaitable[Loaded]]
+LOOK_AGAIN_S: Final = 2.0
+"""Where nothing is heard of, a page looks again after so long: who sees one zone alone hears little
+of people.
+"""
+MAX_PICTURES: Final = 32
+"""Of one session: a person has some windows open."""
+LEAST_S: Final = 0.25
+"""Between two pictures of a page: a line of many parts a second is not read faster."""
+BEAT_S: Final = 5.0
+"""A stream that says nothing for longer is taken for dead, by proxies and by the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class LivePage:
+    """What a page shows of `key`, a machine's id or nothing. `head` and `forms` are templates above
+    and below it that changes do not touch; `least_s` is how long it rests between two pictures.
+    """
+
+    name: str
+    template: str
+    load: Load
+    head: str = ""
+    forms: str = ""
+    scripts: tuple[str, ...] = ()
+    least_s: float = LEAST_S
+
+    async def page(self, visit: Visit, key: str = "", **members: Any) -> Response:
+        """The page as it is now."""
+        loaded = await self.load(visit.live, key)
+        return visit.show(
+            self.template,
+            title=f"{self.name}.title",
+            live=f"/live/{self.name}?key={quote(key, safe='')}",
+            head=self.head,
+            forms=self.forms,
+            scripts=self.scripts,
+            **{**loaded, **members},
+        )
+
+    def stream(self, visit: Visit, live: Live, key: str) -> Response:
+        """Its inside as server-sent events."""
+        return StreamingResponse(
+            self._events(visit, live, key),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    async def _events(self, visit: Visit, live: Live, key: str) -> AsyncIterator[str]:
+        before, beat, problem = "", time.monotonic(), ""
+        yield "retry: 1000\n\n"
+        async for _ in live.changes(LOOK_AGAIN_S):
+            try:
+                shown = await self._picture(visit, live, key)
+                problem = live.problem
+            except FramegateError as error:
+                shown, problem = before, str(error.reason)
+            if live.session.over:
+                break
+            yield _event("problem" if problem else "well", problem or "-")
+            if shown != before:
+                before = shown
+                yield _event("", shown)
+            elif time.monotonic() - beat > BEAT_S:
+                beat = time.monotonic()
+                yield ": still here\n\n"
+            await asyncio.sleep(self.least_s)
+        yield _event("gone", "-")
+
+    async def _picture(self, visit: Visit, live: Live, key: str) -> str:
+        """Its inside as it is now, made once for all windows of a session that show the same."""
+        what = (self.name, key, visit.words.language)
+        last = live.pictures.get(what)
+        now = time.monotonic()
+        if last is None or last.version != live.version or now - last.begun >= self.least_s:
+            made = asyncio.ensure_future(self._rendered(visit, live, key))
+            last = Picture(live.version, now, made)
+            if len(live.pictures) >= MAX_PICTURES:
+                live.pictures.clear()
+            live.pictures[what] = last
+        return await asyncio.shield(last.made)
+
+    async def _rendered(self, visit: Visit, live: Live, key: str) -> str:
+        return visit.rendered(self.template, **await self.load(live, key))
+
+
+def _event(name: str, data: str) -> str:
+    """One event (HTML Standard, 9.2.6); every line of `data` in a line of its own, whatever a
+    machine wrote into it.
+    """
+    lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    head = f"event: {name}\n" if name else ""
+    return head + "".join(f"data: {line}\n" for line in lines) + "\n"

@@ -1,0 +1,113 @@
+"""Pages out of templates. Whatever they show is text: escaped, and without what steers a screen."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from framegate.errors import Malformed
+from framegate.identity.names import split_device_id
+from framegate_console.wording import Words
+from framegate_host.console import printable
+
+STATIC: Final = MappingProxyType(
+    {
+        "htmx.js": "vendor/htmx.min.js",
+        "hx-csp.js": "vendor/hx-csp.min.js",
+        "hx-sse.js": "vendor/hx-sse.min.js",
+        "console.js": "console.js",
+        "keys.js": "keys.js",
+        "regions.js": "regions.js",
+        "console.css": "console.css",
+        "icon.svg": "icon.svg",
+    }
+)
+"""Every file that browsers may have, and nothing beside them."""
+_TYPES: Final = MappingProxyType(
+    {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file as it is sent: gzip, its type, and its address, which names its content."""
+
+    body: bytes
+    kind: str
+    address: str
+
+
+@cache
+def static_files() -> Mapping[str, StaticFile]:
+    """Every static file by its name. They are compressed once; nothing in them is a secret."""
+    sent = {}
+    for name, path in STATIC.items():
+        body = (files("framegate_console") / "static" / path).read_bytes()
+        address = f"/static/{sha256(body).hexdigest()[:16]}/{name}"
+        kind = f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8"
+        sent[name] = StaticFile(gzip.compress(body, 9, mtime=0), kind, address)
+    return MappingProxyType(sent)
+
+
+@cache
+def templates() -> Environment:
+    """The templates. Every value is escaped, and printable: a name that a machine chose can neither
+    be markup nor turn the text around it.
+    """
+    made = Environment(
+        loader=PackageLoader("framegate_console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    made.filters |= {"when": when, "short": short, "name": name_of}
+    made.globals |= {"static": lambda name: static_files()[name].address}
+    return made
+
+
+def rendered(template: str, words: Words, members: Mapping[str, Any]) -> str:
+    """`template` in one language."""
+    return templates().get_template(template).render(w=words, **members)
+
+
+def when(ms: int, form: str = "at") -> Markup:
+    """A moment, which the browser shows in its own zone: `at` date and time, `ago` how long it is
+    since then or until then.
+    """
+    if not ms:
+        return Markup("–")
+    at = datetime.fromtimestamp(ms / 1000, UTC)
+    return Markup('<time datetime="{}" data-form="{}">{} UTC</time>').format(
+        at.isoformat(timespec="milliseconds"), form, f"{at:%Y-%m-%d %H:%M:%S}"
+    )
+
+
+def short(text: str, most: int = 12) -> str:
+    """The beginning of an id or a digest."""
+    return text[:most]
+
+
+def name_of(device: str) -> str:
+    """A machine's own name out of its id; the text itself where it is none."""
+    try:
+        return split_device_id(device).name
+    except Malformed:
+        return device
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return "\n".join(map(printable, value.split("\n")))

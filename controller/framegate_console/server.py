@@ -1,0 +1,93 @@
+"""The console's process: an HTTP server, its certificate, and what it says when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+
+from framegate_console.app import application
+from framegate_console.sessions import Sessions
+from framegate_console.settings import ConsoleSettings
+from framegate_console.signing_in import SignInDesk
+from framegate_console.visit import Console
+from framegate_host.logs import started
+from framegate_host.ready_file import write_ready
+from framegate_host.signals import STOP_SIGNALS
+from framegate_operator.contexts import read_context
+
+AT_ONCE: Final = 512
+"""Connections: a browser has six, of which a page's stream holds one."""
+IDLE_S: Final = 30
+END_S: Final = 3
+"""Streams never end by themselves; whoever has one open comes back."""
+
+
+class _Server(uvicorn.Server):
+    """Ends by the stop signals with exit code 0, as our other programs do."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """On the loop, and not by handlers that raise the signal again in the end."""
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def console_of(settings: ConsoleSettings) -> Console:
+    """What the process has. A session in the fleet's context is not used: people bring their own.
+
+    Raises Refused, Unavailable.
+    """
+    context = read_context(settings.context)
+    context.operator, context.certificate, context.key, context.expires_ms = "", b"", b"", 0
+    return Console(settings, context, SignInDesk(context), Sessions(settings.sessions))
+
+
+async def serve(settings: ConsoleSettings) -> None:
+    """Serve until it is stopped. Raises Refused, Unavailable, OSError where it cannot listen."""
+    console = console_of(settings)
+    listening = _listen(settings.listen)
+    config = uvicorn.Config(
+        application(console),
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        limit_concurrency=AT_ONCE,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=END_S,
+        ssl_certfile=settings.tls / "console.pem" if settings.tls else None,
+        ssl_keyfile=settings.tls / "console.key" if settings.tls else None,
+    )
+    server = _Server(config)
+    port = listening.getsockname()[1]
+    scheme = "https" if settings.tls else "http"
+    name = settings.name[0] if settings.name else "localhost"
+    address = f"{scheme}://{name}" if ":" in name else f"{scheme}://{name}:{port}"
+    if settings.ready_file is not None:
+        write_ready(settings.ready_file, {"address": address})
+    started.info("the console of fleet %s is at %s", console.fleet, address)
+    await server.serve([listening])
+
+
+def _listen(at: str) -> socket.socket:
+    host, _, port = at.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host.strip("[]"), int(port)))
+    listening.listen(AT_ONCE)
+    return listening

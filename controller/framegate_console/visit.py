@@ -1,0 +1,231 @@
+"""One request of a browser: who asks, in which language, and how it is answered."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate_console.calls import Calls
+from framegate_console.live import Live
+from framegate_console.rendering import rendered
+from framegate_console.sessions import COOKIE, Session, Sessions
+from framegate_console.settings import ConsoleSettings
+from framegate_console.signing_in import SignInDesk
+from framegate_console.tries import Tries
+from framegate_console.wording import Words, language_of, words_in
+from framegate_operator.contexts import OperatorContext
+
+LANGUAGE_COOKIE: Final = "__Host-framegate-language"
+GZIP_LEVEL: Final = 5
+"""Level 9 takes twice as long for some percent."""
+MAX_FIELDS: Final = 64
+MAX_FIELD: Final = 256 * 1024
+"""Characters of one field: a policy's text; names and reasons are far shorter."""
+_STATUS: Final[Mapping[Reason, int]] = {
+    Reason.NOT_FOUND: 404,
+    Reason.USAGE: 400,
+    Reason.UNAVAILABLE: 503,
+    Reason.CONFLICT: 409,
+    Reason.TOO_MANY_TRIES: 429,
+    Reason.LOCKED: 429,
+}
+_FORBIDDEN: Final = 403
+
+
+@dataclass(slots=True)
+class Console:
+    """What the process has: where the fleet is, who is signed in, and the wall board's session."""
+
+    settings: ConsoleSettings
+    context: OperatorContext
+    desk: SignInDesk
+    sessions: Sessions
+    tries: Tries = field(default_factory=Tries)
+    wall: Live | None = None
+    wall_problem: str = ""
+
+    @property
+    def fleet(self) -> str:
+        """The fleet's name."""
+        return self.context.server_name.removeprefix("controller.").removesuffix(".framegate")
+
+    def follow(self, session: Session) -> Live:
+        """What follows the fleet for `session`, made at its first use."""
+        if session.live is None:
+            calls = Calls(session, self.context.server_name, self.context.root)
+            session.live = Live(session, calls)
+        live: Live = session.live
+        return live
+
+
+class Visit:
+    """One request. `session` is None where nobody is signed in."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.console: Console = request.app.state.console
+        self.cookie = request.cookies.get(COOKIE)
+        self.session = self.console.sessions.of(self.cookie)
+        self.words: Words = words_in(
+            language_of(
+                request.cookies.get(LANGUAGE_COOKIE, ""),
+                request.headers.get("accept-language", ""),
+                self.console.settings.language,
+            )
+        )
+        self._form: dict[str, str] | None = None
+
+    @property
+    def live(self) -> Live:
+        """What follows the fleet for who asks. Raises Refused (SIGNED_OUT)."""
+        if self.session is None:
+            raise Refused.of(Reason.SIGNED_OUT, "a session", "nobody is signed in")
+        return self.console.follow(self.session)
+
+    @property
+    def calls(self) -> Calls:
+        """The fleet's services under the session of who asks. Raises Refused (SIGNED_OUT)."""
+        return self.live.calls
+
+    @property
+    def address(self) -> str:
+        """Where the browser is."""
+        return self.request.client.host if self.request.client else "unknown"
+
+    def path(self, name: str) -> str:
+        """A part of the address."""
+        return str(self.request.path_params[name])
+
+    def asked(self, name: str) -> str:
+        """A member of the address's query; empty where it is not there."""
+        return self.request.query_params.get(name, "")[:MAX_FIELD]
+
+    async def form(self) -> Mapping[str, str]:
+        """The form's fields, each once. Raises Malformed (USAGE)."""
+        if self._form is None:
+            self._form = _fields(await self.request.body())
+        return self._form
+
+    async def json(self) -> Mapping[str, Any]:
+        """The body, an object. Raises Malformed (USAGE)."""
+        try:
+            body = json.loads(await self.request.body())
+        except (ValueError, RecursionError) as error:
+            raise Malformed.of(Reason.USAGE, "JSON", type(error).__name__) from error
+        if not isinstance(body, dict):
+            raise Malformed.of(Reason.USAGE, "a JSON object", type(body).__name__)
+        return body
+
+    def show(self, body: str, status: int = 200, **members: Any) -> Response:
+        """A page around the template `body`. `live` among the members is where its changes come
+        from; `forms` a template below it that changes do not touch.
+        """
+        page = self.rendered("page.html", body=body, **members).encode()
+        if "gzip" not in self.request.headers.get("accept-encoding", ""):
+            return HTMLResponse(page, status)
+        # no secret stands in a page beside what others wrote, which its length could tell (BREACH)
+        headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return HTMLResponse(gzip.compress(page, GZIP_LEVEL), status, headers)
+
+    def rendered(self, template: str, **members: Any) -> str:
+        """A template with what every page knows."""
+        everywhere = {
+            "nonce": self.request.scope["nonce"],
+            "fleet": self.console.fleet,
+            "me": self.session,
+            "here": self.request.url.path,
+            "live": "",
+            "forms": "",
+            "head": "",
+            "title": "",
+            "scripts": (),
+            "now_ms": int(time.time() * 1000),
+        }
+        return rendered(template, self.words, {**everywhere, **members})
+
+    def go(self, path: str) -> Response:
+        """To another page of ours, by GET."""
+        return RedirectResponse(quote(path, safe="/?=&#%:"), 303)
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """A page of somebody who is signed in: whoever is not signs in first, and what is refused is
+    told in words.
+    """
+
+    async def answer(request: Request) -> Response:
+        visit = Visit(request)
+        if visit.session is None:
+            return _sign_in_first(visit)
+        try:
+            return await handler(visit)
+        except FramegateError as error:
+            if visit.session.over:
+                return _sign_in_first(visit)
+            return await told(visit, error)
+
+    return answer
+
+
+def open_page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """A page of whoever comes."""
+
+    async def answer(request: Request) -> Response:
+        visit = Visit(request)
+        try:
+            return await handler(visit)
+        except FramegateError as error:
+            return await told(visit, error)
+
+    return answer
+
+
+async def told(visit: Visit, error: FramegateError) -> Response:
+    """What was refused, why, and what to do. Where a fresh second factor is what lacks, the same
+    form is shown again with a place for it; where somebody else has to approve, their page is.
+    """
+    by_form = visit.request.headers.get("content-type", "").startswith("application/x-www-form")
+    if by_form and visit.session is not None:
+        again = {k: v for k, v in (await visit.form()).items() if not k.startswith("factor_")}
+        if error.reason == Reason.FACTOR_NEEDED:
+            return visit.show("factor.html", _FORBIDDEN, again=again, title="factor.title")
+        if error.reason == Reason.APPROVAL_NEEDED:
+            return visit.show("asked.html", 202, failure=error.failures[0], title="asked.title")
+    status = _STATUS.get(error.reason, _FORBIDDEN)
+    return visit.show("refused.html", status, failures=error.failures, title="refused.title")
+
+
+def _sign_in_first(visit: Visit) -> Response:
+    visit.console.sessions.end(visit.cookie)
+    back = visit.request.url.path if visit.request.method == "GET" else "/"
+    if back.startswith(("/live/", "/picture/")) or visit.request.headers.get("hx-request"):
+        return Response(status_code=401)
+    return visit.go(f"/signin?next={quote(back, safe='')}")
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            body.decode(),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise Malformed.of(Reason.USAGE, "a form", type(error).__name__) from error
+    fields = dict(pairs)
+    if len(fields) != len(pairs) or any(len(v) > MAX_FIELD for v in fields.values()):
+        raise Malformed.of(Reason.USAGE, "each field once, none too long", "another form")
+    return fields

@@ -1,0 +1,152 @@
+"""What a headless browser sees of the console, signed in as people do; pictures kept as files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
+
+from framegate_simulators.fixtures.access import PASSWORD, totp_now
+from framegate_simulators.plant.console_plant import ConsolePlant
+from framegate_simulators.plant.processes import PlantError
+
+ARGUMENTS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+)
+WIDTHS: Final = {"wide": 1280, "middle": 800, "phone": 390}
+PATIENCE_MS: Final = 180_000
+SETTLE_MS: Final = 1_500
+"""Pictures of parts arrive after the page; nothing tells when the last one did."""
+
+
+def chromium(playwright: Any, **more: Any) -> Browser:
+    """Debian's Chromium, without a screen."""
+    launched: Browser = playwright.chromium.launch(
+        executable_path="/usr/bin/chromium", headless=True, args=[*ARGUMENTS], **more
+    )
+    return launched
+
+
+def sign_in(page: Page, shown: ConsolePlant, name: str) -> None:
+    """As somebody types it. A code counts once: where it was used, the next one is waited for."""
+    for _ in range(3):
+        page.goto(f"{shown.address}/signin")
+        page.fill("#operator", name)
+        page.fill("#password", PASSWORD)
+        page.fill("#code", totp_now(shown.plant.authenticators[name]))
+        page.click("#signin button")
+        page.wait_for_load_state()
+        if "/signin" not in page.url:
+            return
+        time.sleep(30 - time.time() % 30 + 0.5)
+    raise PlantError(f"{name} could not sign in: {page.inner_text('main')}")
+
+
+class Tour:
+    """Looks at every page of a plant in which things happened; pictures go to `folder`."""
+
+    def __init__(self, shown: ConsolePlant, folder: Path) -> None:
+        self._shown, self._folder = shown, folder
+        self._count = 0
+        self._complaints: list[str] = []
+
+    def run(self) -> int:
+        """Take the pictures; how many. Raises PlantError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        shown = self._shown
+        request = shown.ask_for_masks()
+        with sync_playwright() as playwright:
+            browser = chromium(playwright)
+            with self._page(browser, "wide") as page:
+                page.goto(f"{shown.address}/signin")
+                self._keep(page, "signin")
+                sign_in(page, shown, "anna")
+                page.wait_for_selector(".parts .part", state="attached", timeout=PATIENCE_MS)
+                self._keep(page, "line-well")
+                shown.hold(shown.cameras[0], "a fork lift hit the mount")
+                shown.tamper(shown.cameras[1])
+                page.wait_for_selector(".card.s-suspect", timeout=PATIENCE_MS)
+                self._pages(page, request)
+                state = page.context.storage_state()
+            for width in ("middle", "phone"):
+                with self._page(browser, width, storage_state=state) as page:
+                    for name, path in (("line", "/"), ("camera", "/camera/camera.line-1.cam3")):
+                        page.goto(f"{shown.address}{path}")
+                        page.wait_for_selector(".hero, .timeline", timeout=PATIENCE_MS)
+                        self._keep(page, f"{name}-{width}")
+            dark = {"color_scheme": "dark", "locale": "de-DE", "storage_state": state}
+            with self._page(browser, "wide", **dark) as page:
+                page.goto(f"{shown.address}/")
+                page.wait_for_selector(".parts .part", state="attached", timeout=PATIENCE_MS)
+                self._keep(page, "line-de-dark")
+            with self._page(browser, "wide") as page:
+                page.goto(f"{shown.address}/wall")
+                page.wait_for_selector(".board .card", timeout=PATIENCE_MS)
+                self._keep(page, "wall")
+            browser.close()
+        if self._complaints:
+            raise PlantError(f"the browser complains: {self._complaints[:5]}")
+        return self._count
+
+    def _pages(self, page: Page, request: str) -> None:
+        shown = self._shown
+        defect = shown.latest("DEFECT")
+        for name, path in (
+            ("line", "/"),
+            ("camera", "/camera/camera.line-1.cam3"),
+            ("cameras", "/cameras"),
+            ("gateways", "/gateways"),
+            ("verdicts", "/verdicts"),
+            ("verdict", f"/verdict/{defect}"),
+            ("approvals", "/approvals"),
+            ("approval", f"/approval/{request}"),
+            ("masks", "/camera/camera.line-1.cam1/masks"),
+            ("incidents", "/incidents"),
+            ("playbooks", "/playbooks"),
+            ("rollouts", "/rollouts"),
+            ("models", "/models"),
+            ("part", "/part/drawn-1"),
+            ("record", "/record"),
+            ("entry", "/record/3"),
+            ("policy", "/policy"),
+            ("me", "/me"),
+        ):
+            page.goto(f"{shown.address}{path}")
+            page.wait_for_selector("main h1", state="attached", timeout=PATIENCE_MS)
+            self._keep(page, name)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        """A policy that was broken, or a script; what a gateway has no picture of is neither."""
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self._complaints.append(message.text)
+
+    def _keep(self, page: Page, name: str) -> None:
+        page.wait_for_timeout(SETTLE_MS)
+        page.screenshot(path=self._folder / f"{name}.png", full_page=name != "policy")
+        self._count += 1
+
+    @contextmanager
+    def _page(self, browser: Browser, width: str, **more: Any) -> Iterator[Page]:
+        viewport: ViewportSize = {"width": WIDTHS[width], "height": 900}
+        context = browser.new_context(
+            viewport=viewport, **{"locale": "en-GB", "timezone_id": "Europe/Berlin", **more}
+        )
+        try:
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            page.on("console", self._heard)
+            page.on("pageerror", lambda error: self._complaints.append(str(error)))
+            yield page
+        finally:
+            context.close()

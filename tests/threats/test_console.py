@@ -1,0 +1,340 @@
+"""The web console: stored script, requests of other sites, sessions, a console that is taken over,
+guessed addresses, names that are rebound (N170 to N175).
+"""
+
+import asyncio
+import gc
+import json
+import re
+import sys
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from framegate.access.verbs import Role
+from framegate.errors import Reason, Refused
+from framegate_console.live import Live
+from framegate_console.pages import models
+from framegate_console.pages.models import Lesson
+from framegate_console.pages.wall import require_viewer
+from framegate_console.sessions import COOKIE, Session
+from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now
+from support.asgi import NAVIGATED, SAME_ORIGIN, Browser
+from support.console import console_at
+from support.hostile_fleet import DEVICE, HOSTILE, MARKUP, PAGES, HostileCalls
+from support.paths import ROOT
+
+CAM = "camera.line-1.cam1"
+PNG = b"\x89PNG\r\n\x1a\n"
+HTTP_UNSEEN = re.compile(r"[\u202a-\u202e\u2066-\u2069\u200b-\u200f\x00-\x08\x0b-\x1f]")
+
+
+@pytest.fixture
+async def hostile(tmp_path):
+    """A browser before a console whose fleet is hostile through and through."""
+    root = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
+    shown = console_at(root, "127.0.0.1:1", "127.0.0.1:1", path=tmp_path / "fleet.json")
+    session = someone("anna")
+    session.live = Live(session, HostileCalls())
+    browser = shown.signed_in(session)
+    browser.session = session
+    yield browser
+    session.end()
+
+
+def someone(name: str) -> Session:
+    return Session(name, b"", b"k", None, (), int(time.time() * 1000) + 60_000, "127.0.0.1:1")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_n170_whatever_a_machine_wrote_is_shown_as_text(hostile, path):
+    for language in ("en", "de"):
+        answer = await hostile.get(path, {"accept-language": language})
+        assert answer.status == 200, answer.text[-800:]
+        harmless(answer)
+
+
+@pytest.mark.parametrize("query", ["?q=", "?event=", "?device=", "?actor="])
+async def test_n170_what_was_asked_for_is_shown_as_text(hostile, query):
+    from urllib.parse import quote
+
+    for path in ("/cameras", "/verdicts", "/record"):
+        harmless(await hostile.get(path + query + quote(HOSTILE)))
+
+
+async def test_n170_what_changes_is_text_too(hostile):
+    answer = await hostile.ask("GET", "/live/line", SAME_ORIGIN, most=4)
+    assert "text/event-stream" in answer.headers["content-type"] and "data: " in answer.text
+    harmless(answer)
+    assert all(
+        line.split(":")[0] in {"data", "event", "retry", ""} for line in answer.text.split("\n")
+    )
+
+
+class Elements(HTMLParser):
+    """Reads a page as a browser does, and finds nothing in it that could run or lead elsewhere."""
+
+    def handle_starttag(self, tag, attrs):
+        assert tag not in {"iframe", "object", "embed", "base", "style"}, tag
+        for name, value in attrs:
+            assert not name.startswith("on") and name != "style", (tag, name)
+            if name in {"href", "src", "action"}:
+                assert re.match(r"/(?![/\\])|#", value), (tag, name, value)
+
+
+def harmless(answer) -> None:
+    """Nothing of a hostile text became an element, an attribute, a script, or steers."""
+    assert "<img src=x" not in answer.text and "<script>" not in answer.text
+    assert 'onerror="' not in answer.text and "49</" not in answer.text
+    assert not HTTP_UNSEEN.search(answer.text)
+    nonce = re.search(r"'nonce-([^']+)'", answer.headers["content-security-policy"])[1]
+    assert answer.text.count("<script") == answer.text.count(
+        f'<script nonce="{nonce}" src="/static/'
+    )
+    assert MARKUP[:9] not in answer.text
+    Elements().feed(answer.text)
+
+
+async def signed_in(browser, walk, name: str = "nina", *roles: str):
+    secret = add_person(walk.store, walk.fleet, name, *(roles or ("viewer", "operator")))
+    return await browser.post(
+        "/signin", operator=name, password=PASSWORD, code=totp_now(secret), next="/cameras"
+    )
+
+
+async def test_somebody_signs_in_and_sees_the_machines(shown, walk):
+    browser = shown.browser()
+    first = await browser.get("/cameras")
+    assert (first.status, first.headers["location"]) == (303, "/signin?next=%2Fcameras")
+    answer = await signed_in(browser, walk)
+    assert (answer.status, answer.headers["location"]) == (303, "/cameras")
+    cookie = answer.cookies[COOKIE]
+    for member in ("Secure", "HttpOnly", "SameSite=strict", "Path=/"):
+        assert member in cookie
+    assert "Domain" not in cookie and "Max-Age" in cookie
+    page = await browser.get("/cameras")
+    assert page.status == 200 and "cam1" in page.text and "suspect" in page.text
+
+
+async def test_who_is_wrong_in_anything_is_not_signed_in(shown, walk):
+    secret = add_person(walk.store, walk.fleet, "nina", "viewer")
+    for wrong in ("password", "code", "operator"):
+        given = {"operator": "nina", "password": PASSWORD, "code": totp_now(secret)}
+        browser = shown.browser()
+        answer = await browser.post("/signin", **{**given, wrong: "nobody"})
+        assert answer.status == 403 and COOKIE not in browser.jar
+        assert "nobody" not in answer.text and PASSWORD not in answer.text
+
+
+async def test_n171_what_another_site_asks_for_changes_nothing(hostile):
+    calls = hostile.session.live.calls
+    forged = [
+        {"sec-fetch-site": "cross-site", "origin": "https://evil.example"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": None},
+        {"origin": "null"},
+    ]
+    for headers in forged:
+        for path in (f"/camera/{CAM}/change", "/signout", "/signin", "/approvals/role"):
+            answer = await hostile.post(path, headers, event="quarantine", reason="x")
+            assert answer.status == 403, (headers, path)
+    assert not calls.asked and not hostile.session.ended
+    assert (await hostile.post(f"/camera/{CAM}/change", event="quarantine")).status == 303
+    assert calls.asked == ["Change"]
+
+
+async def test_n171_no_page_is_framed_nor_its_parts_taken_by_another_site(hostile):
+    for headers in (
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"},
+    ):
+        assert (await hostile.ask("GET", "/", headers)).status == 403
+    page = await hostile.get("/")
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    assert page.headers["x-frame-options"] == "DENY"
+
+
+async def test_n171_an_answer_to_somebody_elses_sign_in_signs_nobody_in(hostile):
+    """Login CSRF at the provider: the browser has to have begun this very sign-in."""
+    state = "ab" * 16
+    for jar in ({}, {"__Host-framegate-oidc": "cd" * 16}):
+        browser = Browser(hostile.app, jar=dict(jar))
+        headers = {**NAVIGATED, "sec-fetch-site": "cross-site"}
+        answer = await browser.ask("GET", f"/oidc?state={state}&code=stolen", headers)
+        assert answer.status == 403 and COOKIE not in browser.jar
+
+
+async def test_n172_a_session_that_was_there_before_is_not_gone_on_with(shown, walk):
+    """Whoever put their own cookie into a browser does not get into what its user signs in to."""
+    planted = shown.as_role(Role.VIEWER)
+    victim = shown.browser(jar=dict(planted.jar))
+    await signed_in(victim, walk)
+    assert victim.jar[COOKIE] != planted.jar[COOKIE]
+    assert (await planted.get("/cameras")).status == 303, "the planted one is ended"
+
+
+async def test_n172_a_session_that_ended_opens_nothing(shown, walk):
+    for role, how in (("viewer", "disabled"), ("auditor", "elsewhere"), ("operator", "here")):
+        browser, name = shown.as_role(Role(role)), f"the-{role}"
+        kept = dict(browser.jar)
+        session = shown.console.sessions.of(kept[COOKIE])
+        if how == "disabled":
+            with walk.store.writing() as tx:
+                tx.people.put(replace(tx.people.get(name), enabled=False))
+        elif how == "elsewhere":
+            walk.sql("UPDATE operator_sessions SET ended_ms = 1 WHERE operator = ?", name)
+        else:
+            await browser.post("/signout")
+        copied = shown.browser(jar=kept)
+        for path in ("/cameras", f"/camera/{CAM}", "/record"):
+            assert (await copied.get(path)).status == 303, how
+        assert (await copied.fetch("/live/line")).status == 401
+        assert session.ended and session.key == b""
+    # and a page that is open hears of it
+    browser = shown.as_role(Role.ENGINEER)
+    stream = asyncio.ensure_future(browser.fetch("/live/cameras"))
+    await asyncio.sleep(0)
+    walk.sql("UPDATE operator_sessions SET ended_ms = 1 WHERE operator = 'the-engineer'")
+    answer = await asyncio.wait_for(stream, 60)
+    assert answer.text.rstrip().endswith("event: gone\ndata: -")
+
+
+async def test_n173_a_console_has_no_more_than_the_sessions_in_it(shown, walk, tmp_path):
+    """Neither a key of the fleet, nor a password, nor a key of a session that ended; and what it
+    can do for somebody is what they can do.
+    """
+    viewer = shown.as_role(Role.VIEWER)
+    session = shown.console.sessions.of(viewer.jar[COOKIE])
+    key = session.key
+    refused = await viewer.post(f"/camera/{CAM}/change", event="quarantine", reason="by a viewer")
+    assert refused.status == 403 and not walk.entries("quarantine")
+    with pytest.raises(Refused) as denied:
+        from framegate_proto.v1 import framegate_pb2 as pb
+
+        request = pb.ChangeRequest(device=CAM, event="quarantine", reason="taken over")
+        await session.live.calls.operator("Change", request)
+    assert denied.value.reason in {Reason.POLICY_DENIED}
+    await viewer.post("/signout")
+    gc.collect()
+    assert session.key == b"" and key not in json.dumps(repr(vars(shown.console.sessions))).encode()
+    assert not (tmp_path / "fleet.json").exists(), "the console wrote nothing"
+    assert "framegate_controller" not in {
+        name.partition(".")[0]
+        for module in list(sys.modules.values())
+        if getattr(module, "__name__", "").startswith("framegate_console")
+        for name in _imports(module)
+    }
+
+
+def _imports(module) -> set[str]:
+    file = getattr(module, "__file__", None)
+    if not file or not file.startswith(str(ROOT)):
+        return set()
+    return set(re.findall(r"^(?:from|import) ([\w.]+)", Path(file).read_text(), re.MULTILINE))
+
+
+def test_n173_a_session_in_the_fleets_context_is_not_the_consoles(tmp_path):
+    from framegate_console.server import console_of
+    from framegate_console.settings import ConsoleSettings
+
+    body = {
+        "join_address": "127.0.0.1:1",
+        "fleet_address": "127.0.0.1:2",
+        "server_name": "controller.plant.framegate",
+        "root": "root",
+        "operator": "anna",
+        "key": "secret",
+        "certificate": "chain",
+        "expires_ms": 2**60,
+    }
+    file = tmp_path / "operator.json"
+    file.write_text(json.dumps(body))
+    file.chmod(0o600)
+    console = console_of(ConsoleSettings(context=file))
+    assert (console.context.key, console.context.operator) == (b"", "")
+
+
+@pytest.mark.parametrize(
+    "roles", [[], ["operator"], ["viewer", "auditor"], ["viewer@line-1", "admin"]]
+)
+def test_n173_the_wall_board_is_a_viewer_and_nothing_else(roles):
+    with pytest.raises(Refused, match="a viewer and nothing else"):
+        require_viewer(roles, "wall")
+    require_viewer(["viewer"], "wall")
+    require_viewer(["viewer@line-1"], "wall")
+
+
+async def test_n174_a_guessed_address_opens_nothing_without_a_session(hostile):
+    browser = Browser(hostile.app)
+    for path in (
+        f"/picture/{'ab' * 32}/frame.png",
+        f"/picture/{'ab' * 32}/card.png",
+        "/picture/asked/00000001/0",
+        "/picture/golden/0/drawn-1",
+        f"/picture/lesson/{'ab' * 16}",
+        "/live/line",
+    ):
+        for cookie in ({}, {COOKIE: "guessed"}):
+            browser.jar = dict(cookie)
+            answer = await browser.fetch(path)
+            assert answer.status == 401 and answer.body == b"", path
+    for path in (f"/verdict/{'ab' * 32}/receipt.json", "/record/0/proof.json", "/root.pem"):
+        assert (await browser.get(path)).status == 303, path
+
+
+async def test_n174_what_one_learnt_nobody_else_gets_by_its_address(hostile):
+    models._lessons["ab" * 16] = Lesson(hostile.session, "drawn-1", PNG, {"used": 5})
+    models._lessons["cd" * 16] = Lesson(someone("olga"), "drawn-1", PNG, {"used": 5})
+    try:
+        assert (await hostile.fetch(f"/picture/lesson/{'ab' * 16}")).body == PNG
+        for path in (f"/picture/lesson/{'cd' * 16}", f"/lesson/{'cd' * 16}"):
+            assert (await hostile.fetch(path)).status == 404
+    finally:
+        models._lessons.clear()
+
+
+async def test_n174_what_is_no_picture_is_not_sent_as_one(hostile):
+    """A gateway that lies cannot make the console serve a page of its own from here."""
+    models._lessons["ab" * 16] = Lesson(hostile.session, "x", HOSTILE.encode(), {})
+    try:
+        answer = await hostile.fetch(f"/picture/lesson/{'ab' * 16}")
+        assert answer.status == 403
+        harmless(answer)
+    finally:
+        models._lessons.clear()
+
+
+@pytest.mark.parametrize("identifier", ["..%2f..%2fetc", "AB" * 32, "ab" * 33, "x", "ab"])
+async def test_n174_an_id_is_an_id_and_no_path(hostile, identifier):
+    for path in (f"/picture/{identifier}/frame.png", f"/verdict/{identifier}"):
+        assert (await hostile.fetch(path)).status in {400, 404}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8090",
+        "127.0.0.1",
+        "127.0.0.1.evil.example:8090",
+        "",
+        "0.0.0.0:8090",
+    ],
+)
+async def test_n175_a_name_that_was_rebound_to_the_console_is_not_answered(hostile, host):
+    """The browser keeps the attacker's name in Host, whatever address it stands for now."""
+    browser = Browser(hostile.app, host=host, jar=dict(hostile.jar))
+    for answer in (
+        await browser.get("/"),
+        await browser.get("/signin"),
+        await browser.fetch("/live/line"),
+        await browser.fetch(f"/picture/{'ab' * 32}/frame.png"),
+        await browser.post("/signin", operator="a", password="b", code="c"),
+    ):
+        assert answer.status == 421 and DEVICE not in answer.text and not answer.cookies
+    assert DEVICE in (await hostile.get("/")).text
