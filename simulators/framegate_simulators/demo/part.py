@@ -51,6 +51,7 @@ class DemoPart(Story):
         self.folder = Path("build") / "part"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+        self.defect: dict[str, Any] = {}
         self.bundle = plant.folder / "models" / "plates"
 
     def plan(self) -> Sequence[Scene]:
@@ -196,6 +197,8 @@ class DemoPart(Story):
 
     def show(self) -> str:
         """As an operator does."""
+        if not self.defect:
+            raise PlantError("no scratched plate was judged")
         picture = self.folder / "scratch.png"
         shown = self.plant.framegate(
             "verdict", "show", self.defect["verdict_id"], "--picture", picture
