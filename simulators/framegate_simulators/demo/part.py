@@ -38,7 +38,7 @@ LEAST_FOUND: Final = 0.95
 MOST_FALSE: Final = 0.05
 """Share of sound plates that may be DEFECT: of sixty, one in a hundred can be three by chance."""
 PART: Final = "plate-fg7"
-PATIENCE_S: Final = 90.0
+PATIENCE_S: Final = 300.0
 LEARNING_S: Final = 900.0
 """What a command of framegate-models may take, on a machine that does other things too."""
 
