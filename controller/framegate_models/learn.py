@@ -41,7 +41,6 @@ from framegate_models.pretrained import WEIGHTS_SHA256, read_weights
 from framegate_models.progress import Said as Tell
 from framegate_models.sound_pictures import Sound, Split, folds_of, read_sound, split_by_part
 from framegate_models.surface import (
-    LEAST_FAR,
     Scale,
     Surface,
     hardly_above,
@@ -163,7 +162,7 @@ def _strangeness(
 ) -> Strangeness:
     folds = np.array(folds_of((one.part for one in split.learned), FOLDS))
     n = len(folds)
-    tops = np.zeros(n)
+    tops, wholes = np.zeros(n), np.zeros(n)
     for fold in range(FOLDS):
         tell("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
         rng = np.random.default_rng(plan.seed + 1 + fold)
@@ -175,30 +174,15 @@ def _strangeness(
                 f"scale{i}": one[number : number + 1].astype(np.float32)
                 for i, one in enumerate(descriptions.scales)
             }
-            top = session.run(["top"], feeds)[0]
-            tops[number] = float(top.item())
+            top, whole = session.run(None, feeds)
+            tops[number], wholes[number] = float(top.item()), float(whole.item())
     tell("trying", 1.0, "")
-    return Strangeness(tops, _without_themselves(descriptions, split))
-
-
-def _without_themselves(descriptions: Descriptions, split: Split) -> NDArray[np.float64]:
-    """How strange each learned picture is as a whole, by all that was seen of other parts."""
-    seen = usual_wholes(descriptions.scales[0]).seen
-    numbers = {part: i for i, part in enumerate(dict.fromkeys(one.part for one in split.learned))}
-    parts = np.array([numbers[one.part] for one in split.learned])
-    own = parts[descriptions.pictures]
-    squares = (seen**2).sum(axis=1)
-    strange = np.empty(len(parts))
-    for number, part in enumerate(parts):
-        others = own != part
-        far = squares[others] + squares[number] - 2 * seen[others] @ seen[number]
-        strange[number] = 0.5 * np.log(max(float(far.min()), LEAST_FAR**2))
-    return strange
+    return Strangeness(tops, wholes)
 
 
 def _in_units(surface: Surface, strange: Strangeness, rate: float) -> Surface:
     """The surface with units by which the stranger of both is above 0 at `rate`."""
-    heat, whole = unit_of(strange.tops, rate), unit_of(strange.wholes, rate)
+    heat, whole = unit_of(strange.tops), unit_of(strange.wholes)
     both = np.maximum(
         (strange.tops - heat.mean) / heat.spread, (strange.wholes - whole.mean) / whole.spread
     )

@@ -147,12 +147,9 @@ def whitened(rows: Floats, shrink: float) -> Whitened:
     return Whitened(mean.astype(np.float32), (lower / spread[:, None]).astype(np.float32))
 
 
-def unit_of(values: NDArray[np.float64], rate: float) -> Unit:
-    """From the mean of what sound parts show to what they show more than at `rate`: what has few
-    far ones is the surer witness, and counts for more.
-    """
-    mean = float(values.mean())
-    return Unit(mean, max(hardly_above(values, rate) - mean, LEAST_FAR))
+def unit_of(values: NDArray[np.float64]) -> Unit:
+    """Mean and spread of what sound parts show."""
+    return Unit(float(values.mean()), float(values.std()) + 1e-6)
 
 
 def hardly_above(values: Sequence[float] | NDArray[np.float64], rate: float) -> float:

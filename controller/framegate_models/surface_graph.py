@@ -27,8 +27,6 @@ round edges.
 SMOOTH: Final = 1.5
 """Standard deviation, in pixels of the heat map, of what single places are smoothed by."""
 _SMOOTH_REACH: Final = 4
-SHARPNESS: Final = 3.0
-"""Of the score: twice as strange as a sound part hardly ever is, is 0.95."""
 _FLOAT: Final = onnx.TensorProto.FLOAT
 
 
@@ -196,7 +194,7 @@ def _logarithm(parts: GraphParts, squared: str) -> str:
 
 def _in_unit(parts: GraphParts, name: str, unit: Unit) -> str:
     less = parts.node("Sub", [name, parts.number(unit.mean + unit.most * unit.spread)])
-    return parts.node("Mul", [less, parts.number(SHARPNESS / unit.spread)])
+    return parts.node("Div", [less, parts.number(unit.spread)])
 
 
 def _top(parts: GraphParts, heat: str) -> str:

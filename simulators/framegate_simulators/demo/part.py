@@ -39,7 +39,7 @@ LEAST_FOUND: Final = 0.95
 MOST_FALSE: Final = 0.05
 """Share of sound plates that may be DEFECT: of sixty, one in a hundred can be three by chance."""
 PART: Final = "plate-fg7"
-PATIENCE_S: Final = 90.0
+PATIENCE_S: Final = 300.0
 LEARNING_S: Final = 900.0
 """What a command of framegate-models may take, on a machine that does other things too."""
 
@@ -52,6 +52,7 @@ class DemoPart(Story):
         self.folder = Path("build") / "part"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+        self.defect: dict[str, Any] = {}
         self.bundle = plant.folder / "models" / "plates"
 
     def plan(self) -> Sequence[Scene]:
@@ -197,6 +198,8 @@ class DemoPart(Story):
 
     def show(self) -> str:
         """As an operator does."""
+        if not self.defect:
+            raise PlantError("no scratched plate was judged")
         picture = self.folder / "scratch.png"
         shown = self.plant.framegate(
             "verdict", "show", self.defect["verdict_id"], "--picture", picture
