@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -108,18 +108,30 @@ def evaluate(
             help="Folder for pictures of the curve, the confusions and the worst misses.",
         ),
     ] = None,
+    condition: Annotated[
+        Literal["as-taken", "turned", "blurred", "uneven"],
+        typer.Option(
+            "--condition",
+            help=(
+                "Measure as if each frame were turned by half a degree, blurred by 2 pixels, or lit"
+                " from one side (half as bright on the other): turned, blurred, uneven."
+            ),
+        ),
+    ] = "as-taken",
     output: Output = "table",
 ) -> None:
     """Measure a bundle on labelled pairs: mAP and F by DeepPCB's protocol, average precision per
     class, milliseconds per frame.
     """
     # OpenCV and the runtime take a quarter of a second, and only measuring has use for them
+    from framegate_models.conditions import Condition, under  # noqa: PLC0415 - start-up
     from framegate_models.dataset import read_pair, read_split  # noqa: PLC0415 - start-up
     from framegate_models.evaluate import inspector_of, measure  # noqa: PLC0415 - start-up
     from framegate_models.report import worst_misses, write_report  # noqa: PLC0415 - start-up
 
     with errors():
         as_json = output == "json"
+        taken = Condition(condition)
         loaded = load_bundle(_bundle(bundle))
         listed = read_split(data_folder, _split(data_folder, split))
         if not listed:
@@ -133,6 +145,7 @@ def evaluate(
             measured = measure(
                 inspector_of(loaded, threads),
                 listed,
+                condition=taken,
                 said=lambda done, of: said("inspecting", done / of, ""),
             )
         if report is not None:
@@ -141,7 +154,7 @@ def evaluate(
                 report,
                 measured,
                 {
-                    one.name: read_pair(one, loaded.recipe.classes)
+                    one.name: under(taken, read_pair(one, loaded.recipe.classes))
                     for one in listed
                     if one.name in wanted
                 },
@@ -151,6 +164,7 @@ def evaluate(
             "bundle": loaded.name,
             "bundle_sha256": loaded.digest.hex(),
             "threads": threads,
+            "condition": taken.value,
             **measured.as_dict(),
         }
         print(json.dumps(body, indent=1)) if as_json else _show_score(body)
