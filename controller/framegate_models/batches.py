@@ -19,7 +19,7 @@ Batch = list[torch.Tensor]
 """The members of `Sample` in their order, each stacked: (batch, …)."""
 
 
-class Batches(torch.utils.data.IterableDataset[Batch]):
+class Batches(torch.utils.data.IterableDataset[Batch]):  # type: ignore[misc]
     """Random samples of `pairs`, `size` a batch; each process that iterates draws its own by `seed`
     and its number.
     """

@@ -161,7 +161,7 @@ def disturb(rng: np.random.Generator, both: NDArray[np.uint8]) -> None:
     if rng.random() < TURNED:
         angle = float(rng.normal(0, 0.5))
         turn = cv2.getRotationMatrix2D((c / 2, c / 2), angle, 1.0)
-        turn[:, 2] += rng.normal(0, 0.5 + abs(angle), 2)
+        turn[:, 2] = turn[:, 2] + rng.normal(0, 0.5 + abs(angle), 2)
         both[1] = cv2.warpAffine(
             both[1], turn, (c, c), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )

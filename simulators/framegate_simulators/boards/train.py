@@ -58,10 +58,10 @@ class Run:
     device: str
 
 
-def drawn_pair(seed: int) -> LabelledPair:
+def drawn_pair(seed: int, traced: float = TRACED) -> LabelledPair:
     """Board `seed` as training and inspection see it: registered."""
     cv2.setNumThreads(1)
-    board = draw_board(seed, traced=TRACED)
+    board = draw_board(seed, traced=traced)
     boxes = np.array([(d.x1, d.y1, d.x2, d.y2) for d in board.defects], np.float32).reshape(-1, 4)
     return registered(
         LabelledPair(
