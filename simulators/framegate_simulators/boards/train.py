@@ -3,7 +3,7 @@ its measured card.
 
 Usage: python -m framegate_simulators.boards.train --out DIR [--minutes N] [--boards N] [--seed N].
 On a GPU --batch 64 and --samplers 6 keep it busy. Needs torch, which nothing else in Framegate does
-but `framegate-models train`.
+but `framegate-models model train`.
 """
 
 from __future__ import annotations
