@@ -22,6 +22,7 @@ from framegate_gateway.inference.inspector import Inspector
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.session import new_session, runner
 from framegate_models.accuracy import Score, Truth, score
+from framegate_models.conditions import Condition, under
 from framegate_models.dataset import Listed, read_pair
 from framegate_models.sampling import LabelledPair
 
@@ -77,10 +78,11 @@ def measure(
     listed: Sequence[Listed | LabelledPair],
     *,
     threshold: float | None = None,
+    condition: Condition = Condition.AS_TAKEN,
     said: Callable[[int, int], None] = lambda _a, _b: None,
 ) -> Measured:
-    """Inspect every pair, one at a time, and score it. A frame that the gate would refuse is
-    inspected all the same, and counted. Raises Malformed or Unavailable (DATA_SET).
+    """Inspect every pair under `condition`, one at a time, and score it. A frame that the gate
+    would refuse is inspected all the same, and counted. Raises Malformed or Unavailable (DATA_SET).
     """
     truths, detections, names = [], [], []
     times: dict[str, list[float]] = {
@@ -92,7 +94,8 @@ def measure(
     gated: dict[str, int] = {}
     classes = inspector.recipe.classes
     for number, one in enumerate(listed):
-        pair = one if isinstance(one, LabelledPair) else read_pair(one, classes)
+        taken = one if isinstance(one, LabelledPair) else read_pair(one, classes)
+        pair = under(condition, taken)
         golden = golden_of(pair.golden)
         encoded = cv2.imencode(".jpg", pair.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         begun = time.perf_counter()

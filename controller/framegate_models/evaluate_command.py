@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -67,6 +67,16 @@ def evaluate(  # noqa: PLR0913 - a command's options
             help="Folder for pictures of the curve, the confusions and the worst misses.",
         ),
     ] = None,
+    condition: Annotated[
+        Literal["as-taken", "turned", "blurred", "uneven"],
+        typer.Option(
+            "--condition",
+            help=(
+                "Measure as if each frame were turned by half a degree, blurred by 2 pixels, or lit"
+                " from one side (half as bright on the other): turned, blurred, uneven."
+            ),
+        ),
+    ] = "as-taken",
     output: Output = "table",
 ) -> None:
     """Measure a bundle. On labelled pairs: mAP and F by DeepPCB's protocol, average precision per
@@ -74,12 +84,13 @@ def evaluate(  # noqa: PLR0913 - a command's options
     those that were promised. Milliseconds per frame.
     """
     # OpenCV and the runtime take a quarter of a second, and only measuring has use for them
+    from framegate_models.conditions import Condition, under  # noqa: PLC0415 - start-up
     from framegate_models.dataset import read_pair, read_split  # noqa: PLC0415 - start-up
     from framegate_models.evaluate import inspector_of, measure  # noqa: PLC0415 - start-up
     from framegate_models.report import worst_misses, write_report  # noqa: PLC0415 - start-up
 
     with errors():
-        as_json = output == "json"
+        as_json, taken = output == "json", Condition(condition)
         loaded = load_bundle(bundle_folder(bundle))
         if good is not None:
             _on_pictures(loaded, _Folders(good, tuple(bad or ())), false_alarms, threads, output)
@@ -102,6 +113,7 @@ def evaluate(  # noqa: PLR0913 - a command's options
             measured = measure(
                 inspector_of(loaded, threads),
                 listed,
+                condition=taken,
                 said=lambda done, of: said("inspecting", done / of, ""),
             )
         if report is not None:
@@ -110,7 +122,7 @@ def evaluate(  # noqa: PLR0913 - a command's options
                 report,
                 measured,
                 {
-                    one.name: read_pair(one, loaded.recipe.classes)
+                    one.name: under(taken, read_pair(one, loaded.recipe.classes))
                     for one in listed
                     if one.name in wanted
                 },
@@ -120,6 +132,7 @@ def evaluate(  # noqa: PLR0913 - a command's options
             "bundle": loaded.name,
             "bundle_sha256": loaded.digest.hex(),
             "threads": threads,
+            "condition": taken.value,
             **measured.as_dict(),
         }
         print(json.dumps(body, indent=1)) if as_json else show_score(body)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,16 +12,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from framegate_models.batches import Batches, ahead
 from framegate_models.network import Detector
-from framegate_models.sampling import LabelledPair, mirror_of, sample
+from framegate_models.sampling import LabelledPair
 
 BATCH: Final = 16
 WARM_UP_STEPS: Final = 200
-AVERAGED: Final = 0.998
+AVERAGED: Final = 0.999
 """Decay of the running average of the weights, which is what is kept: it is steadier than the last
 step.
 """
 SHAPE_WEIGHT: Final = 0.5
+LOOKED_AT: Final = 10
+"""Steps between two looks at the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,67 +71,64 @@ def fit(  # noqa: PLR0913 - members of a record
     seed: int = 7,
     rate: float = 3e-3,
     device: str = "cpu",
+    batch: int = BATCH,
+    samplers: int = 0,
     said: Callable[[Progress], None] = lambda _: None,
 ) -> Detector:
-    """`model` fitted to `pairs` for `minutes` of wall time on `device`; calls `said` about four
-    times a minute. Raises ValueError where there is no pair.
+    """`model` fitted to `pairs` for `minutes` of wall time on `device`, `batch` crops a step, which
+    `samplers` processes make (0: a thread); calls `said` about four times a minute. Raises
+    ValueError where there is no pair.
     """
     if not pairs:
         raise ValueError("expected labelled pairs to train on, got none")
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    mirror = mirror_of(classes)
     model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
 
-    def batch() -> list[torch.Tensor]:
-        rows = [
-            sample(rng, pairs[int(i)], len(classes), mirror)
-            for i in rng.integers(0, len(pairs), BATCH)
-        ]
-        return [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
-
+    source = ahead(Batches(pairs, classes, batch, seed), samplers)
+    coming = next(source)
     begun, step, running, told = time.monotonic(), 0, 0.0, 0.0
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(batch)
-        while (passed := (time.monotonic() - begun) / 60) < minutes:
-            for group in optimiser.param_groups:
-                group["lr"] = (
-                    rate
-                    * min(1.0, (step + 1) / WARM_UP_STEPS)
-                    * (0.5 * (1 + np.cos(np.pi * passed / minutes)) + 0.002)
-                )
-            crops, light, heat, geometry, mask = (t.to(device) for t in coming.result())
-            coming = ahead.submit(batch)
-            # half precision of sixteen bits halves the time where the processor has it, and harms
-            # nothing: the weights stay whole
-            pair = crops.float().div_(255) * light[:, :, 0, None, None] + light[:, :, 1, None, None]
-            with torch.autocast(device, torch.bfloat16):
-                predicted = model(pair.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(predicted[0].float(), predicted[1].float(), heat, geometry, mask)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimiser.step()
-            step += 1
-            _follow(average, model, min(AVERAGED, (step + 1) / (step + 10)))
+    while (passed := (time.monotonic() - begun) / 60) < minutes:
+        for group in optimiser.param_groups:
+            group["lr"] = (
+                rate
+                * min(1.0, (step + 1) / WARM_UP_STEPS)
+                * (0.5 * (1 + np.cos(np.pi * passed / minutes)) + 0.002)
+            )
+        crops, light, heat, geometry, mask = (t.to(device) for t in coming)
+        # half precision of sixteen bits halves the time where the processor has it, and harms
+        # nothing: the weights stay whole
+        pair = crops.float().div_(255) * light[:, :, 0, None, None] + light[:, :, 1, None, None]
+        with torch.autocast(device, torch.bfloat16):
+            predicted = model(pair.contiguous(memory_format=torch.channels_last))
+        loss = loss_of(predicted[0].float(), predicted[1].float(), heat, geometry, mask)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        step += 1
+        _follow(average, model, min(AVERAGED, (step + 1) / (step + 10)))
+        coming = next(source)
+        if step == 1 or step % LOOKED_AT == 0:  # to look at a GPU's number is to wait for it
             value = float(loss.detach())
-            running = value if step == 1 else 0.98 * running + 0.02 * value
-            if passed - told >= 0.25:
-                told = passed
-                said(Progress(passed, minutes, step, running))
+            running = value if step == 1 else 0.8 * running + 0.2 * value
+        if passed - told >= 0.25:
+            told = passed
+            said(Progress(passed, minutes, step, running))
     return average.to("cpu").eval()
 
 
 def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
     with torch.no_grad():
         mine, theirs = average.state_dict(), model.state_dict()
-        for name, value in mine.items():
-            if value.dtype.is_floating_point:
-                value.mul_(keep).add_(theirs[name], alpha=1 - keep)
-            else:
-                value.copy_(theirs[name])
+        whole = [name for name, value in mine.items() if value.dtype.is_floating_point]
+        torch._foreach_mul_([mine[name] for name in whole], keep)
+        torch._foreach_add_(
+            [mine[name] for name in whole], [theirs[name] for name in whole], alpha=1 - keep
+        )
+        for name in mine.keys() - set(whole):
+            mine[name].copy_(theirs[name])
 
 
 def maps_of(model: nn.Module, pair: LabelledPair) -> tuple[Any, Any]:

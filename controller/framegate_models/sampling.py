@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,15 @@ CROP_PX: Final = 320
 """Half a frame's side: sixteen crops of sixteen boards teach more than four whole boards."""
 MISPLACED: Final = 0.2
 """Share of crops whose golden image is moved by a pixel or some."""
+TURNED: Final = 0.2
+"""Share of crops whose golden image is turned as well, by about half a degree: what registration of
+shifts alone leaves of a part that lies askew.
+"""
+BLURRED: Final = 0.12
+UNEVEN: Final = 0.12
+"""Shares of crops whose frame alone is out of focus, or lit from one side: the golden image was
+taken when the camera was new.
+"""
 POLARITY: Final = {
     "open": "short",
     "short": "open",
@@ -135,7 +145,30 @@ def sample(
         both, boxes = both.transpose(0, 2, 1), boxes[:, [1, 0, 3, 2]]
     if mirror is not None and rng.random() < 0.35:
         both, kinds = ~both, mirror[kinds]
+    both = np.ascontiguousarray(both)
+    disturb(rng, both)
     light = np.array([[1, 0], [1, 0]], np.float32)
     if rng.random() < 0.25:
         light = np.stack([rng.uniform(0.7, 1.0, 2), rng.uniform(0, 0.15, 2)], 1).astype(np.float32)
-    return Sample(np.ascontiguousarray(both), light, *targets(boxes, kinds, classes))
+    return Sample(both, light, *targets(boxes, kinds, classes))
+
+
+def disturb(rng: np.random.Generator, both: NDArray[np.uint8]) -> None:
+    """Changes `both` (2, c, c), frame and golden image, in place: now and then the golden image is
+    turned by a hair, the frame blurred, or lit from one side.
+    """
+    c = both.shape[1]
+    if rng.random() < TURNED:
+        angle = float(rng.normal(0, 0.5))
+        turn = cv2.getRotationMatrix2D((c / 2, c / 2), angle, 1.0)
+        turn[:, 2] = turn[:, 2] + rng.normal(0, 0.5 + abs(angle), 2)
+        both[1] = cv2.warpAffine(
+            both[1], turn, (c, c), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    if rng.random() < BLURRED:
+        both[0] = cv2.GaussianBlur(both[0], (0, 0), float(rng.uniform(0.7, 2.6)))
+    if rng.random() < UNEVEN:
+        ramp = np.linspace(1.0, float(rng.uniform(0.45, 0.95)), c, dtype=np.float32)
+        if rng.random() < 0.5:
+            ramp = ramp[::-1]
+        both[0] = (both[0] * (ramp if rng.random() < 0.5 else ramp[:, None])).astype(np.uint8)

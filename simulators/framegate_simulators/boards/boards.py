@@ -16,6 +16,7 @@ import numpy as np
 from framegate_simulators.boards.capture import capture, dust, look
 from framegate_simulators.boards.damage import CLASSES, Defect, damage
 from framegate_simulators.boards.layout import Gray, draw_design
+from framegate_simulators.boards.tracing import NECKS, necked
 
 __all__ = ["CLASSES", "SIZE_PX", "Board", "Defect", "draw_board", "write_boards"]
 
@@ -41,20 +42,24 @@ def draw_board(
     design: int | None = None,
     defects: int | None = None,
     clean_capture: bool | None = None,
+    traced: float = 0.0,
 ) -> Board:
     """Board number `seed`; boards with the same `design` and capture share their golden image.
 
     `defects` is how many to draw (default: one board in eight is good, the rest have up to
     fourteen); `clean_capture` True gives a thresholded line-scan look, as of a line that is well
-    kept; False a grey one, None either by chance, and lines of every sort.
+    kept; False a grey one, None either by chance, and lines of every sort. `traced` is the share of
+    defects that follow edges; with it, layouts have necks.
     """
     rng = np.random.default_rng([0xB0A2D, seed])
     of_design = np.random.default_rng([0x601D, seed if design is None else design])
     copper = draw_design(np.random.default_rng([0xDE51, seed if design is None else design]))
+    if traced and of_design.random() < NECKS:
+        copper = necked(of_design, copper)
     wanted = (
         (0 if rng.random() < 0.12 else int(rng.integers(1, 15))) if defects is None else defects
     )
-    damaged, marked = damage(rng, copper, wanted)
+    damaged, marked = damage(rng, copper, wanted, traced)
     thresholded = bool(rng.random() < 0.8) if clean_capture is None else clean_capture
     usual = look(of_design, thresholded)
     golden = capture(of_design, copper, usual, shift_px=0.0)

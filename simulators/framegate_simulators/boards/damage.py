@@ -17,6 +17,7 @@ import numpy as np
 
 from framegate_simulators.boards.layout import Gray, Rng
 from framegate_simulators.boards.strokes import Mask, Stroke, draw_stroke, grain, trimmed
+from framegate_simulators.boards.tracing import draw_traced
 
 CLASSES: Final = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 """Defect classes in the order of the model's output channels; index + 1 is DeepPCB's class number.
@@ -44,9 +45,9 @@ class Defect:
     kind: str
 
 
-def damage(rng: Rng, copper: Gray, wanted: int) -> tuple[Gray, list[Defect]]:
+def damage(rng: Rng, copper: Gray, wanted: int, traced: float = 0.0) -> tuple[Gray, list[Defect]]:
     """`copper` (h, w) with up to `wanted` defects, no box over another defect, each labelled by its
-    topology.
+    topology. A share `traced` of them follows edges (`tracing`).
     """
     damaged = copper.copy()
     taken = np.zeros(copper.shape, np.uint8)
@@ -57,8 +58,9 @@ def damage(rng: Rng, copper: Gray, wanted: int) -> tuple[Gray, list[Defect]]:
     edges = np.argwhere((inside > 0) & (inside < 1.5))
     for _ in range(wanted):
         kind = CLASSES[int(rng.integers(0, len(CLASSES)))]
+        draw = draw_traced if traced and rng.random() < traced else draw_stroke
         for _attempt in range(_ATTEMPTS):
-            drawn = draw_stroke(rng, kind, signed, edges)
+            drawn = draw(rng, kind, signed, edges)
             stroke = None if drawn is None else trimmed(drawn, copper.shape)
             if stroke is None or classify(copper, stroke) != kind:
                 continue
@@ -124,9 +126,18 @@ def classify(copper: Gray, stroke: Stroke) -> str:
         return "short" if stroke.dark else "open"
     if after == before and places == 1:
         return "spur" if stroke.dark else "mousebite"
-    if after < before and not stroke.dark and before - after == 1:
+    if before - after == 1 and not stroke.dark:
         return "open"  # a whole stretch of a thin track is gone
+    if before - after == 1 and _goes_on(medium, changed):
+        return "short"  # a whole stretch of a thin slot is filled; a hole that is filled is none
     return ""
+
+
+def _goes_on(medium: Mask, changed: Mask) -> bool:
+    """Whether what was changed of the medium led on over the window's border on two sides."""
+    labels = cv2.connectedComponents(medium.astype(np.uint8), connectivity=4)[1]
+    mine = np.isin(labels, np.unique(labels[changed]))
+    return sum(bool(side.any()) for side in (mine[0], mine[-1], mine[:, 0], mine[:, -1])) >= 2
 
 
 def _pieces(mask: Mask) -> int:

@@ -28,6 +28,17 @@ class Stroke:
     dark: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Through:
+    """A straight way through copper or ground to its other side: the point `end` (2,) x and y
+    there, the direction `way` in radians, and `length` in pixels.
+    """
+
+    end: NDArray[np.float64]
+    way: float
+    length: float
+
+
 def draw_stroke(  # noqa: C901 - ordered steps, read best in one piece
     rng: Rng, kind: str, signed: NDArray[np.float32], edges: NDArray[np.int64]
 ) -> Stroke | None:
@@ -74,7 +85,7 @@ def draw_stroke(  # noqa: C901 - ordered steps, read best in one piece
             _thickness(rng),
             dark,
         )
-    far = _across(
+    far = across(
         signed,
         at,
         into + (float(rng.normal(0, 0.35)) if rng.random() < 0.6 else 0.0),
@@ -83,7 +94,7 @@ def draw_stroke(  # noqa: C901 - ordered steps, read best in one piece
     )
     if far is None:
         return None
-    end, way, length = far
+    end, way, length = far.end, far.way, far.length
     before, after = rng.uniform(0.5, 6, 2)
     if kind == "open" and length < 16 and rng.random() < 0.6:
         return _blot(rng, tuple((at + end) / 2), length + float(rng.uniform(3, 11)), dark)
@@ -93,11 +104,11 @@ def draw_stroke(  # noqa: C901 - ordered steps, read best in one piece
     return _pen(rng, at - before * _unit(way), end + after * _unit(way), thickness, dark)
 
 
-def _across(
+def across(
     signed: NDArray[np.float32], at: NDArray[np.float64], way: float, dark: bool, longest: int
-) -> tuple[NDArray[np.float64], float, float] | None:
-    """From an edge straight through to the other side: its point, the direction, the length; None
-    where there is no other side.
+) -> Through | None:
+    """From an edge straight through to the other side; None where there is no other side within
+    `longest` pixels.
     """
     h, w = signed.shape
     reach = np.arange(3, longest)
@@ -108,7 +119,7 @@ def _across(
     if not len(other):
         return None
     length = float(reach[other[0]])
-    return at + length * _unit(way), way, length
+    return Through(at + length * _unit(way), way, length)
 
 
 def grain(rng: Rng, shape: Mask) -> Mask:
@@ -137,6 +148,14 @@ def trimmed(stroke: Stroke, board: tuple[int, ...]) -> Stroke | None:
         stroke.y + top + y,
         stroke.dark,
     )
+
+
+def polyline(points: NDArray[np.float64], thickness: float, dark: bool) -> Stroke:
+    """A line of `thickness` pixels through `points` (n, 2), x and y of the board."""
+    canvas, x, y = _canvas(points, thickness + 4)
+    line = ((points - (x, y)) * 8).round().astype(np.int32)
+    cv2.polylines(canvas, [line], False, 255, max(1, round(thickness)), cv2.LINE_8, 3)
+    return Stroke(canvas > 0, x, y, dark)
 
 
 def _pen(

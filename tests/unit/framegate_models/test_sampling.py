@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from framegate_models.sampling import CROP_PX, mirror_of, sample, targets
+from framegate_models.sampling import CROP_PX, disturb, mirror_of, sample, targets
 from framegate_simulators.boards.boards import CLASSES
 from framegate_simulators.boards.train import drawn_pair
 
@@ -21,3 +21,17 @@ def test_targets_and_mirrors():
         assert (
             crop.shape == (2, CROP_PX, CROP_PX) and crop.dtype == np.uint8 and light.shape == (2, 2)
         )
+
+
+def test_a_disturbed_crop_keeps_its_shape_and_only_now_and_then_changes():
+    rng = np.random.default_rng(5)
+    plain = np.zeros((2, CROP_PX, CROP_PX), np.uint8)
+    plain[:, :, 150:170] = 255
+    frames, goldens = 0, 0
+    for _ in range(60):
+        both = plain.copy()
+        disturb(rng, both)
+        assert both.shape == plain.shape and both.dtype == np.uint8
+        frames += bool((both[0] != plain[0]).any())
+        goldens += bool((both[1] != plain[1]).any())
+    assert 3 <= frames <= 30 and 3 <= goldens <= 30
