@@ -48,7 +48,16 @@ THREATS: Final = (
         f"N{n}"
         for n in (*range(20, 32), *range(40, 51), *range(60, 66), *range(70, 74), *range(80, 91))
     ),
-    *(f"N{n}" for n in (*range(100, 111), *range(111, 156), *range(160, 168), *range(170, 176), *range(180, 187))),
+    *(
+        f"N{n}"
+        for n in (
+            *range(100, 111),
+            *range(111, 156),
+            *range(160, 168),
+            *range(170, 176),
+            *range(180, 187),
+        )
+    ),
 )
 """Every line of the threat list."""
 LAST: Final = ("N148",)

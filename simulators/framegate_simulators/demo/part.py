@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from functools import partial
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
