@@ -50,10 +50,22 @@ class CameraCard:
         return self.device.state == "trusted" and bool(self.silence)
 
     @property
-    def outcomes(self) -> list[tuple[str, int]]:
+    def outcomes(self) -> list[tuple[str, str]]:
         """What became of its frames in the last minute."""
         counts = self.traffic.outcomes if self.traffic is not None else {}
-        return [(o, counts.get(o, 0)) for o in Outcome]
+        return [(o, counted(counts.get(o, 0), known=self.known)) for o in Outcome]
+
+
+def counted(count: int, *, known: bool) -> str:
+    """A count in words where not everybody who counts was heard: unknown is not zero."""
+    if known:
+        return str(count)
+    return f"≥ {count}" if count else "?"
+
+
+def answered(look: Look) -> bool:
+    """Whether every gateway there is was heard."""
+    return bool(look.traffic.gateways) and not look.traffic.unanswered
 
 
 def cards(look: Look) -> list[CameraCard]:
@@ -124,7 +136,7 @@ class Totals:
     """The last minute of all cameras: frames a second (None: nobody can say all), and outcomes."""
 
     rate: float | None
-    outcomes: Mapping[str, int]
+    outcomes: Mapping[str, str]
 
     @classmethod
     def of(cls, look: Look) -> Totals:
@@ -132,9 +144,10 @@ class Totals:
         counts: Counter[str] = Counter()
         for camera in look.traffic.cameras.values():
             counts.update(camera.outcomes)
-        known = look.traffic.gateways and not look.traffic.unanswered
+        known = answered(look)
         rate = sum(c.frames_per_s for c in look.traffic.cameras.values() if c.streams)
-        return cls(rate if known else None, {o: counts.get(o, 0) for o in Outcome})
+        said = {str(o): counted(counts.get(o, 0), known=known) for o in Outcome}
+        return cls(rate if known else None, said)
 
 
 async def waits_for_others(live: Live) -> list[pb.AccessRow]:
@@ -175,6 +188,7 @@ async def load(live: Live, _: str) -> Loaded:
         "totals": Totals.of(look),
         "rate_curve": curve(list(live.rates.points)),
         "parts": latest(live),
+        "answered": answered(look),
         "cameras": cameras[:SHOWN],
         "more": max(0, len(cameras) - SHOWN),
         "states": _states(look),

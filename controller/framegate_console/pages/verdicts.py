@@ -20,7 +20,7 @@ from framegate.receipt_verifier import (
 )
 from framegate_console.calls import Endpoint
 from framegate_console.live import Live
-from framegate_console.pages.line import latest
+from framegate_console.pages.line import answered, latest
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.visit import Visit
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -41,14 +41,14 @@ class Proof:
 
 async def load_list(live: Live, key: str) -> Loaded:
     """The latest verdicts; `key` is an outcome, or part of a part's or camera's name."""
-    await live.look()
+    look = await live.look()
     wanted = key.lower()
     rows = [
         v
         for v in latest(live, "", 500)
         if wanted in f"{v.outcome} {v.part} {v.part_type} {v.device} {v.reason}".lower()
     ]
-    return {"verdicts": rows[:LISTED], "key": key}
+    return {"verdicts": rows[:LISTED], "key": key, "answered": answered(look)}
 
 
 VERDICTS: Final = LivePage(

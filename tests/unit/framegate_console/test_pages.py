@@ -6,7 +6,7 @@ from framegate.errors import Malformed
 from framegate_console.charts import HEIGHT, WIDTH, curve
 from framegate_console.live import Look
 from framegate_console.pages.incidents import number
-from framegate_console.pages.line import Totals, cards, things, verdict_at_a_glance
+from framegate_console.pages.line import Totals, cards, counted, things, verdict_at_a_glance
 from framegate_console.pages.live_page import _event
 from framegate_console.pages.signin import _back
 from framegate_console.rendering import short, when
@@ -65,8 +65,11 @@ def test_what_waits_wants_a_look_and_no_more():
 def test_nobody_answering_is_unknown_not_zero():
     assert Totals.of(look(answers=False)).rate is None
     assert Totals.of(look()).rate == 2.5
-    assert Totals.of(look()).outcomes == {"PASS": 7, "DEFECT": 1, "UNINSPECTED": 0}
-    assert not cards(look(answers=False))[0].known
+    assert Totals.of(look()).outcomes == {"PASS": "7", "DEFECT": "1", "UNINSPECTED": "0"}
+    assert set(Totals.of(look(answers=False)).outcomes.values()) == {"?"}
+    unknown = cards(look(answers=False))[0]
+    assert not unknown.known and {n for _, n in unknown.outcomes} == {"?"}
+    assert counted(3, known=False) == "≥ 3", "who answered counted these, others may have more"
 
 
 def test_those_that_need_somebody_come_first():
