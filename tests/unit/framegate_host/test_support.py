@@ -2,7 +2,7 @@
 
 import base64
 import json
-import random
+import secrets
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,8 +21,8 @@ KEY = private_pem(ec.generate_private_key(ec.SECP256R1())).decode()
         KEY,
         KEY[: len(KEY) // 2],  # cut off: its end never comes
         "rtsp://anna:correct-horse@10.0.0.7/stream",
-        base64.b64encode(random.Random(7).randbytes(32)).decode(),
-        base64.urlsafe_b64encode(random.Random(7).randbytes(48)).decode(),
+        base64.b64encode(secrets.token_bytes(32)).decode(),
+        base64.urlsafe_b64encode(secrets.token_bytes(48)).decode(),
     ],
     ids=["key", "cut-off", "address", "base64", "base64url"],
 )
