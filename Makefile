@@ -55,7 +55,7 @@ test: check ## All checks, then the tests (but for make plants, make blocks, mak
 	@$(PY) -m pytest -n auto
 
 plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera
-	@$(PY) -m pytest -n auto -m plants tests/integration
+	@$(PY) -m pytest -n auto -m plants tests/integration tests/unit/framegate_models
 
 stores: setup-dev ## Unit tests and threats of the controller once more, on PostgreSQL
 	@FRAMEGATE_TEST_STORE=postgres $(PY) -m pytest -n 2 tests/unit/framegate_controller tests/threats

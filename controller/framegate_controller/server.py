@@ -25,7 +25,7 @@ from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
 from framegate_controller.clockwork.controllers import look_around
-from framegate_controller.clockwork.run import Chore, Duties, clockwork_of
+from framegate_controller.clockwork.run import Chore, Duties, Work, clockwork_of
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.events.shared_bus import SharedBus
@@ -43,7 +43,7 @@ from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
 from framegate_controller.playbooks.engine import Engine
-from framegate_controller.record.behaviour import BehaviourRecord
+from framegate_controller.record import behaviour
 from framegate_controller.record.counts import EventCounts
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.tail import RecordTail
@@ -162,11 +162,10 @@ class Controller:
             failures,
             self.reports,
         )
+        behaviour.begin(self.store)
         self.clockwork.also(
             Chore("counts of the record", READ_S, counts.read),
-            duties.chore(
-                "behaviour", READ_S, lambda s: BehaviourRecord(s, settings.sites, tail).read
-            ),
+            duties.chore("behaviour", READ_S, self._behaviour),
         )
         self._duties = duties
         self.forwarder = Forwarder(self.store, self.fleet.name, settings.state, shared.peers, tail)
@@ -210,6 +209,9 @@ class Controller:
     def fleet_address(self) -> str:
         """Where machines attest and operators call; empty before `start`."""
         return self._own.fleet
+
+    def _behaviour(self, store: Store) -> Work:
+        return behaviour.BehaviourRecord(store, self.settings.sites, self._tail).read
 
     async def start(self) -> None:
         """Open both ports. Raises Unavailable where one is taken, or where this host allows too

@@ -347,6 +347,7 @@ LOCAL = {
     "playbook test",
     "policy simulate",
     "profile learn",
+    "release verify",
     "profile lint",
     "profile diff",
     "profile explain",

@@ -33,6 +33,8 @@ SERVE = {
     "framegate-sim camera": "writes frames for as long as it is read",
     "framegate-sim machine": "keeps a simulated machine on",
     "framegate-sim attack": "is a campaign of its own, of minutes",
+    "framegate-sim attack-model": "is a campaign of its own, of minutes",
+    "framegate-sim fleet": "raises a fleet that lives for minutes",
     "framegate-sim up": "starts a fleet and leaves it running",
     "framegate-sim link": "passes connections on until it is ended",
     "framegate-sim lying-gateway": "serves",

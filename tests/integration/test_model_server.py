@@ -31,7 +31,7 @@ from framegate_simulators.fixtures.gateway import CAMERA, warranted
 from framegate_simulators.fixtures.networks import network
 from support.mlserver import HERE, Papers, Served
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.plants  # a server of the protocol, a gateway and its agent
 
 
 BAD = draw_board(77, design=1, defects=8, clean_capture=True)

@@ -221,6 +221,7 @@ ELSEWHERE = {
     ("agent/framegate_agent/gateway_socket.py", "umask"): "a socket has no mode of its own",
     ("agent/framegate_agent/gateway_socket.py", "chmod"): "0660, for gateway processes",
     ("controller/framegate_line/ledger.py", "sqlite3.connect"): "touched before; or only read",
+    ("controller/framegate_segment/enforcement/kernel.py", "write_text"): "its files in /proc",
     ("core/framegate_host/confinement.py", "write_text"): "the kernel's own files in /proc",
     ("core/framegate_host/sqlite_file.py", "sqlite3.connect"): "touched before",
     ("core/framegate_host/program.py", "os.open"): "/dev/null, for what nobody reads",

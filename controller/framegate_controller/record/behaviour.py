@@ -23,6 +23,18 @@ again, and finds nothing again.
 """
 
 
+def begin(store: Store) -> None:
+    """Have a place in the record, unless there is one: what comes from now on is held against the
+    rules. A controller does so before it answers anybody, whoever then reads.
+    """
+    with store.reading() as tx:
+        if tx.settings.get(NEXT) is not None:
+            return
+    with store.writing() as tx:
+        if tx.settings.get(NEXT) is None:
+            tx.settings.put(NEXT, str(tx.log.size()))
+
+
 class BehaviourRecord:
     """The rules' place in the record. Findings and place are committed together: a crash loses none
     and doubles none.
@@ -37,11 +49,7 @@ class BehaviourRecord:
         self._tail = tail or RecordTail(store)
         self._watch: BehaviourWatch | None = None
         self._next = self._kept = 0
-        with store.reading() as tx:
-            place, size = tx.settings.get(NEXT), tx.log.size()
-        if place is None:
-            with store.writing() as tx:
-                tx.settings.put(NEXT, str(size))
+        begin(store)
 
     def read(self) -> tuple[()]:
         """See what is new. Raises what the store raises: then all is read again next time."""

@@ -41,7 +41,7 @@ MOST_FALSE: Final = 0.05
 PART: Final = "plate-fg7"
 PATIENCE_S: Final = 300.0
 LEARNING_S: Final = 900.0
-"""What a command of framegate-models may take, on a machine that does other things too."""
+"""How long learning or measuring may last, on a machine that does other things too."""
 
 
 class DemoPart(Story):
@@ -211,7 +211,7 @@ class DemoPart(Story):
 
 
 def _models(*argv: object) -> str:
-    """What a command of framegate-models prints; how far it is, is shown as it goes on."""
+    """What one of its commands prints; how far it is, is shown as it goes on."""
     done = subprocess.run(
         [str(BIN / "framegate-models"), *map(str, argv)],
         check=False,

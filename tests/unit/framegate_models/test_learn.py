@@ -31,6 +31,7 @@ def quiet(_stage: str, _share: float, _detail: str) -> None:
     """Nobody is told."""
 
 
+@pytest.mark.plants  # learning takes half a minute of a processor
 def test_a_part_is_learned_and_scratches_are_found(plates):
     learned = plates.learned
     recipe = learned.bundle.recipe
@@ -44,6 +45,7 @@ def test_a_part_is_learned_and_scratches_are_found(plates):
     assert measured.promised == 0.01 and measured.ms.median > 0
 
 
+@pytest.mark.plants  # learning takes half a minute of a processor
 def test_what_was_learned_from_is_not_measured_on(plates):
     bundle = plates.learned.bundle
     card = json.loads(bundle.training)["learned"]
@@ -55,6 +57,7 @@ def test_what_was_learned_from_is_not_measured_on(plates):
     assert math.isnan(measured.accuracy.image_auroc)
 
 
+@pytest.mark.plants  # learning takes half a minute of a processor
 def test_the_bundle_reads_back_and_is_not_another_networks(plates, tmp_path):
     write_bundle(tmp_path / "plates", plates.learned.bundle.files)
     again = load_bundle(tmp_path / "plates")
@@ -145,6 +148,7 @@ def test_damage_is_seen_and_leaves_the_rest_alone():
         assert change[~near].sum() == 0
 
 
+@pytest.mark.plants  # learning takes half a minute of a processor
 def test_the_command_says_what_was_learned_and_is_measured(plates, tmp_path, monkeypatch):
     # what it calls is learned once for all tests: that takes seconds
     monkeypatch.setattr("framegate_models.learn.learn_part", lambda *_: plates.learned)

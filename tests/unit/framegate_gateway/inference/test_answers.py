@@ -252,7 +252,8 @@ def test_n145_heat_is_a_grid_of_an_anomaly_model_and_few_have_one():
     )
     question = Asked({"id": 7, "kind": "finish"}, 1, recipe.defects, recipe)
     hot = {"kind": "anomaly", "score": 0.9, "box": [1, 2, 3, 4]}
-    sound = {"id": 7, "golden_taken": True, "defects": [{**hot, "heat": ["0f"]}, hot]}
+    heat = [{**hot, "heat": ["0f"]}, hot]
+    sound = {"id": 7, "golden_taken": True, "defects": heat, "looks": {}}
     verify_answer(question, sound, b"")
     bad = [
         [{**hot, "heat": ["\x1b[31m"]}],
