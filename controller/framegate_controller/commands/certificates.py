@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.identity.names import parse_name
 from framegate.identity.pem import private_pem
 from framegate_controller.ca.issue import issue_enforcer, issue_line, issue_server
+from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.commands.options import errors, known_keys
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
@@ -36,10 +37,8 @@ def server_certificate(
         keys = known_keys(StoreAt(state, store, store_password_file), passphrase_file)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_server(keys, parse_name(name), key.public_key())
-        private_folder(out)
-        write_private(out / f"{name}.key", private_pem(key))
         chain = certificate.public_bytes(Encoding.PEM) + keys.issuing["server-ca"].pem
-        write_public(out / f"{name}.pem", chain)
+        _hand_out(out, name, private_pem(key), chain)
         write_public(out / "root.pem", keys.root.pem)
         clients = keys.generations_pem("gateway-ca", "broker-ca", "operator-ca")
         write_public(out / "clients.pem", clients + keys.root.pem)
@@ -62,13 +61,9 @@ def line_certificate(
         keys = known_keys(StoreAt(state, store, store_password_file), passphrase_file)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_line(keys, parse_name(line, "line"), key.public_key())
-        private_folder(out)
-        write_private(out / "line.key", private_pem(key))
         chain = certificate.public_bytes(Encoding.PEM) + keys.issuing["broker-ca"].pem
-        write_public(out / "line.pem", chain)
-        write_public(out / "root.pem", keys.root.pem)
-        authorities = b"".join(c.public_bytes(Encoding.PEM) for c in keys.intermediates)
-        write_public(out / "authorities.pem", authorities)
+        _hand_out(out, "line", private_pem(key), chain)
+        _write_authorities(out, keys)
         talk.print(
             f"{out}: line.key, line.pem (30 days), root.pem, authorities.pem; "
             f"next: framegate-line run --credentials {out}"
@@ -90,14 +85,24 @@ def enforcer_certificate(
         keys = known_keys(StoreAt(state, store, store_password_file), passphrase_file)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue_enforcer(keys, zone, name, key.public_key())
-        private_folder(out)
-        write_private(out / "enforcer.key", private_pem(key))
         chain = certificate.public_bytes(Encoding.PEM) + keys.issuing["gateway-ca"].pem
-        write_public(out / "enforcer.pem", chain)
-        write_public(out / "root.pem", keys.root.pem)
-        authorities = b"".join(c.public_bytes(Encoding.PEM) for c in keys.intermediates)
-        write_public(out / "authorities.pem", authorities)
+        _hand_out(out, "enforcer", private_pem(key), chain)
+        _write_authorities(out, keys)
         talk.print(
             f"{out}: enforcer.key, enforcer.pem (30 days), root.pem, authorities.pem; "
             f"next: framegate-segment run --credentials {out}"
         )
+
+
+def _hand_out(out: Path, name: str, key: bytes, chain: bytes) -> None:
+    """Key and certificate, with its CA's, as `name` in the folder `out`."""
+    private_folder(out)
+    write_private(out / f"{name}.key", key)
+    write_public(out / f"{name}.pem", chain)
+
+
+def _write_authorities(out: Path, keys: FleetKeys) -> None:
+    """The root, and the CAs whose certificates whoever has this folder is to believe."""
+    write_public(out / "root.pem", keys.root.pem)
+    authorities = b"".join(c.public_bytes(Encoding.PEM) for c in keys.intermediates)
+    write_public(out / "authorities.pem", authorities)
