@@ -21,15 +21,14 @@ from framegate.record.following import RESTORE
 from framegate.record.verify import LogAnchor
 from framegate_host.private_files import write_private
 from framegate_host.seen_log import SeenLog
-from framegate_proto.edge import answered, from_log_position, to_seen_log
+from framegate_proto.edge import from_log_position, to_seen_log
+from framegate_proto.trust_feed import SILENCE_S, read_trust_feed
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_segment.credentials import EnforcerCredentials
 from framegate_segment.enforcement.enforcer import Enforcer, Standing
 
 log = logging.getLogger(__name__)
-SILENCE_S: Final = 3.0
-"""Three missed heartbeats."""
 RETRY_S: Final = 0.3
 MAX_UPDATE_BYTES: Final = 16 * 1024 * 1024
 """A snapshot of a zone with thousands of machines, without their facts and masks."""
@@ -183,13 +182,7 @@ async def follow_feed(
     while True:
         try:
             async with fleet_stub(credentials, at, server_name) as stub:
-                call = stub.TrustFeed(pb.TrustFeedRequest(seen=view.seen_log))
-                while (
-                    update := await asyncio.wait_for(
-                        answered(call.read(), "is the controller running?"), SILENCE_S
-                    )
-                ) is not grpc.aio.EOF:
-                    view.apply(update)
+                await read_trust_feed(stub, view)
         except TimeoutError:
             log.info("trust feed: silence")
         except FramegateError as error:

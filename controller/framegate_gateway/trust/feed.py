@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import grpc
-
 from framegate.errors import Failure, FramegateError, Reason, Refused
 from framegate.record.following import RESTORE
 from framegate_gateway.trust.access import AccessView
@@ -21,12 +19,10 @@ from framegate_gateway.trust.fleet_channel import fleet_stub
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.trust.log_view import LogView
 from framegate_host.private_files import write_private
-from framegate_proto.edge import answered
+from framegate_proto.trust_feed import SILENCE_S, read_trust_feed
 from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
-SILENCE_S: Final = 3.0
-"""Three missed heartbeats."""
 RETRY_S: Final = 0.3
 
 
@@ -233,13 +229,7 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
             continue
         try:
             async with fleet_stub(keys, credentials) as stub:
-                call = stub.TrustFeed(pb.TrustFeedRequest(seen=view.seen_log))
-                while (
-                    update := await asyncio.wait_for(
-                        answered(call.read(), "is the controller running?"), SILENCE_S
-                    )
-                ) is not grpc.aio.EOF:
-                    view.apply(update)
+                await read_trust_feed(stub, view)
         except TimeoutError:
             log.info("trust feed: silence")
         except FramegateError as error:

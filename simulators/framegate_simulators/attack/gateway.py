@@ -20,7 +20,8 @@ from framegate_controller.ca.open import found_fleet
 from framegate_controller.ca.template import leaf_template
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.trust.access import AccessView
-from framegate_gateway.trust.feed import SILENCE_S, TrustView
+from framegate_gateway.trust.feed import TrustView
+from framegate_proto.trust_feed import SILENCE_S
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
 from framegate_simulators.fixtures.access import access_update
