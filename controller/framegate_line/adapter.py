@@ -141,9 +141,9 @@ class Adapter:
     def trigger(self, trigger: Trigger) -> None:
         """A part has entered. In the ledger when this returns.
 
-        A trigger that was delivered twice changes nothing. One whose number another part had a
-        moment ago is a part of its own, and UNINSPECTED at once, with that other one where it is
-        still open: a verdict could be of either.
+        A trigger that was delivered twice changes nothing where it says when it was. One whose
+        number another part had a moment ago is a part of its own, and UNINSPECTED at once, with
+        that other one where it is still open: a verdict could be of either.
         """
         now = self.now_ms()
         self.evict(now)

@@ -141,7 +141,9 @@ class Recurrence(Enum):
     SAME = auto()
     """The same trigger, delivered again."""
     TOO_SOON = auto()
-    """Another part; a verdict of the first could still come, and could be of either."""
+    """Another part, or one without a time of its own brought again; a verdict of the first could
+    still come, and could be of either.
+    """
     ANOTHER = auto()
     """Another part, and nothing of the first can come any more."""
 
@@ -172,20 +174,18 @@ def recurrence(rules: Rules, before: EnteredPart, trigger: Trigger, now_ms: int)
 
     1. of the same type and with the same time of its own, which could be when it came: the same
        trigger, however late;
-    2. of the same type, one of them without a time, while the first may be on its way to the
-       diverter: the same trigger;
-    3. within `REUSE_MS` of the first: another part, too soon;
-    4. else another part.
+    2. while the first may be on its way to the diverter, or within `REUSE_MS` of it: another part,
+       too soon. One that says no time may as well be the same one brought again: nobody can tell,
+       so nothing is passed;
+    3. else another part.
     """
-    if before.key == PartKey.of(trigger):
-        timed = abs(before.at_ms - before.opened_ms) < CLOCK_TRUST_MS and trigger.at_ms
-        if timed and before.at_ms == trigger.at_ms:  # 1
-            return Recurrence.SAME
-        if not timed and now_ms < before.deadline_ms + rules.hold_ms:  # 2
-            return Recurrence.SAME
-    if abs(now_ms - before.opened_ms) < REUSE_MS:  # 3
+    timed = trigger.at_ms and abs(before.at_ms - before.opened_ms) < CLOCK_TRUST_MS
+    if timed and before.key == PartKey.of(trigger) and before.at_ms == trigger.at_ms:  # 1
+        return Recurrence.SAME
+    on_its_way = now_ms < before.deadline_ms + rules.hold_ms
+    if on_its_way or abs(now_ms - before.opened_ms) < REUSE_MS:  # 2
         return Recurrence.TOO_SOON
-    return Recurrence.ANOTHER  # 4
+    return Recurrence.ANOTHER  # 3
 
 
 def made_for(part: EnteredPart, verdict: Verdict) -> None:

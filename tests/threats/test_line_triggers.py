@@ -197,6 +197,19 @@ async def test_n128_so_it_does_where_the_first_part_is_decided(bench_line):
     assert await b.settled() == ["PASS", "UNINSPECTED"]
 
 
+async def test_n128_a_second_trigger_without_a_time_of_its_own_passes_nothing(bench_line):
+    """It may be the first one brought again or the next part: a verdict could be of either."""
+    b = bench_line
+    b.trigger(7)
+    b.adapter.verdict(b.verdict(CAM1, 7))
+    b.now += 1
+    b.trigger(7)
+    for camera in (CAM1, CAM2):
+        b.adapter.verdict(b.verdict(camera, 7))
+    assert await b.settled() == ["UNINSPECTED", "UNINSPECTED"]
+    assert b.ledger.counts().reasons == {"trigger-reused": 2}
+
+
 async def test_n123_a_trigger_that_the_broker_brings_again_is_the_same_part(bench_line):
     """However late, where it says when it was; and after a restart of the adapter too."""
     b = bench_line
@@ -221,12 +234,14 @@ def _part(**changes) -> EnteredPart:
         ({}, {"at_ms": 10**12}, 10**7, Recurrence.SAME),
         ({}, {"at_ms": 10**12 + 1}, 1, Recurrence.TOO_SOON),
         ({}, {"at_ms": 10**12 + REUSE_MS}, REUSE_MS, Recurrence.ANOTHER),
-        ({"at_ms": 0}, {"at_ms": 0}, 100, Recurrence.SAME),
+        ({"at_ms": 0}, {"at_ms": 0}, 100, Recurrence.TOO_SOON),
         ({"at_ms": 0}, {"at_ms": 0}, RULES.hold_ms, Recurrence.TOO_SOON),
         ({"at_ms": 0}, {"at_ms": 0}, REUSE_MS, Recurrence.ANOTHER),
         ({"at_ms": 5}, {"at_ms": 5}, REUSE_MS, Recurrence.ANOTHER),  # a clock that stands still
         ({}, {"at_ms": 10**12, "part_type": "u"}, 1, Recurrence.TOO_SOON),
-        ({}, {"at_ms": 0}, -REUSE_MS, Recurrence.SAME),
+        ({}, {"at_ms": 0}, 100, Recurrence.TOO_SOON),
+        ({"at_ms": 0}, {"at_ms": 10**12}, 100, Recurrence.TOO_SOON),
+        ({}, {"at_ms": 0}, -REUSE_MS, Recurrence.TOO_SOON),
     ],
 )
 def test_n128_what_a_trigger_is_to_the_part_before(before, trigger, after_ms, is_):

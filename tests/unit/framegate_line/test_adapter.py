@@ -72,11 +72,11 @@ async def test_the_deadline_fires_by_itself(keys, tmp_path):
 
 async def test_a_second_trigger_is_the_same_part(bench_line):
     b = bench_line
-    b.trigger()
-    b.trigger()
+    b.trigger(at_ms=b.now)
+    b.trigger(at_ms=b.now)
     for camera in (CAM1, CAM2):
         b.adapter.verdict(b.verdict(camera))
-    b.trigger()
+    b.trigger(at_ms=b.now)
     assert (
         await b.settled() == ["PASS"]
         and b.adapter.duplicates == 2

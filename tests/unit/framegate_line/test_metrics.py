@@ -19,11 +19,11 @@ async def test_parts_reasons_and_peers(bench_line, tmp_path):
     status, page = await shown(metrics, "/readyz?verbose")
     assert status == 503 and "no broker was tried so far" in page
     for sequence in (1, 2):
-        bench_line.trigger(sequence)
+        bench_line.trigger(sequence, at_ms=bench_line.now)
         for camera in (CAM1, CAM2):
             outcome = "PASS" if sequence == 1 else "UNINSPECTED"
             bench_line.adapter.verdict(bench_line.verdict(camera, sequence, outcome))
-    bench_line.trigger(2)
+    bench_line.trigger(2, at_ms=bench_line.now)
     await bench_line.settled()
     bench_line.adapter.keeper.tell_fill()
     reach.heard("broker 127.0.0.1:8883")
