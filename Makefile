@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -132,6 +132,10 @@ image-check: ## Lint Containerfiles, compose file and manifests, with tools of t
 units-test: setup-dev ## Services under a real systemd in a container (needs root, mmdebstrap, systemd-container)
 	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
 	@$(PY) -m pytest -m alone -rs tests/units
+
+vm-test: setup-dev ## The agent on a virtual machine with UEFI, TPM and IMA (root, qemu, mmdebstrap, mtools, ovmf); long
+	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
+	@$(PY) -m pytest -m alone -rs -s tests/vm
 
 model: setup ## Train the default model from nothing, for MINUTES (66)
 	@./scripts/model.sh

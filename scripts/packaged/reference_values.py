@@ -16,14 +16,34 @@ from framegate.ima.allowlist import AllowedFile, allowlist_text
 
 MERGED: Final = ("bin/", "sbin/", "lib/")
 """Folders that are links into /usr: the kernel names a file by where it is."""
+SCRIPTS: Final = ("preinst", "postinst", "prerm", "postrm")
+DPKG: Final = "/var/lib/dpkg"
 
 
 def allowlist_of(package: Path) -> bytes:
-    """The allowlist of a .deb. Configuration is not in it: every machine has its own."""
-    tar = subprocess.run(
-        ["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True
-    ).stdout
-    return allowlist_text(_files(tar))
+    """The allowlist of a .deb: its files, and the scripts that dpkg runs when it is installed and
+    removed. Configuration is not in it: every machine has its own.
+    """
+    name = _told("dpkg-deb", "--field", package, "Package").decode().strip()
+    files = _files(_told("dpkg-deb", "--fsys-tarfile", package))
+    return allowlist_text([*files, *_scripts(name, _told("dpkg-deb", "--ctrl-tarfile", package))])
+
+
+def _told(*argv: object) -> bytes:
+    return subprocess.run([str(a) for a in argv], check=True, capture_output=True).stdout
+
+
+def _scripts(name: str, tar: bytes) -> Iterator[AllowedFile]:
+    """Where dpkg runs a script from: before it is installed, and after."""
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        for member in archive:
+            script = member.name.removeprefix("./")
+            content = archive.extractfile(member) if script in SCRIPTS else None
+            if content is None:
+                continue
+            digest = hashlib.sha256(content.read()).digest()
+            for where in (f"{DPKG}/tmp.ci/{script}", f"{DPKG}/info/{name}.{script}"):
+                yield AllowedFile("sha256", digest, where.encode())
 
 
 def _files(tar: bytes) -> Iterator[AllowedFile]:
