@@ -18,6 +18,7 @@ from framegate_controller.commands.profiles import profiles
 from framegate_controller.commands.recovery import break_glass, recover_operator
 from framegate_controller.commands.run import run
 from framegate_controller.commands.store import stores
+from framegate_controller.commands.upgrade import upgrade
 from framegate_controller.settings import ControllerSettings
 from framegate_host.program import run_program
 from framegate_host.setting_commands import config_commands
@@ -33,6 +34,7 @@ app.command("break-glass")(break_glass)
 app.command("recover-operator")(recover_operator)
 app.command()(backup)
 app.command()(restore)
+app.command()(upgrade)
 app.command("server-certificate")(server_certificate)
 app.command("line-certificate")(line_certificate)
 app.command("enforcer-certificate")(enforcer_certificate)

@@ -22,7 +22,8 @@ class Spec:
     `folder` below /opt/framegate holds its environment; a package `beside` another adds to that
     one's. `code` are our own packages in it, `extras` bring the others' (none: a plain install).
     `holds` are settings that the package itself gives in its file of `settings`, the rest of which
-    are comments.
+    are comments. `logs` are files of the kernel's, by the group that may read them from the boot
+    on: commands need them as the service does.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Spec:
     folders: tuple[str, ...] = ()
     holds: Mapping[str, str] = field(default_factory=dict)
     dropins: tuple[str, ...] = ()
+    logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def home(self) -> str:

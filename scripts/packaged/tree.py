@@ -61,18 +61,23 @@ def _changelog(spec: Spec, version: str, epoch: int) -> str:
 
 
 def sysusers(spec: Spec) -> str:
-    """Its user, whose number IMA rules name, and the groups of the devices it opens."""
+    """Its user, whose number IMA rules name, and the groups of the devices it opens: a service
+    could get them from its unit, the commands that are run as that user could not.
+    """
     lines = [f"g {group} - -" for group in spec.groups]
     lines.append(f'u {spec.user} {spec.uid} "Framegate {spec.folder}" /var/lib/{spec.user}')
+    lines += [f"m {spec.user} {group}" for group in spec.groups]
     return "\n".join(lines) + "\n"
 
 
 def tmpfiles(spec: Spec) -> str:
-    """Its state, which commands write before the service first runs, and folders for secrets that
-    root hands to it.
+    """Its state, which commands write before the service first runs, folders for secrets that root
+    hands to it, and the kernel's logs that its group reads.
     """
-    state = f"d /var/lib/{spec.user} 0700 {spec.user} {spec.user} -"
-    return "\n".join([state, *(f"d /{f} 0700 root root -" for f in spec.folders)]) + "\n"
+    lines = [f"d /var/lib/{spec.user} 0700 {spec.user} {spec.user} -"]
+    lines += [f"d /{folder} 0700 root root -" for folder in spec.folders]
+    lines += [f"z {file} 0440 root {group} -" for group, at in spec.logs.items() for file in at]
+    return "\n".join(lines) + "\n"
 
 
 def settings_file(spec: Spec) -> str:

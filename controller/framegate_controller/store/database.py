@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -17,6 +18,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
+from framegate.errors import Reason, Refused
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.engines import Engines, SqliteEngines
 from framegate_controller.store.shared.clock import SharedClock
@@ -25,6 +27,15 @@ from framegate_controller.store.sql.transaction import SqlTransaction
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _VERSION: Final = "alembic_version"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaSteps:
+    """From which migration a registry comes, to which this version brings it, and by which."""
+
+    present: str
+    newest: str
+    steps: tuple[str, ...]
 
 
 def open_registry(path: Path, clock: Callable[[], int] | None = None) -> Database:
@@ -40,12 +51,17 @@ def open_store(at: StoreAt, clock: Callable[[], int] | None = None) -> Database:
     """The registry at `at`, likewise; where that is PostgreSQL the clock is by default the
     database's, as this host follows it. Raises Unavailable, Refused.
     """
+    return _opened(engines_at(at), clock)
+
+
+def engines_at(at: StoreAt) -> Engines:
+    """What reaches the database at `at`. Raises Unavailable."""
     if not at.shared:
-        return open_registry(at.file, clock)
+        return SqliteEngines(at.file)
     # psycopg is there where it is used: the extra `postgres`
     from framegate_controller.store.postgres import PostgresEngines  # noqa: PLC0415
 
-    return _opened(PostgresEngines(at), clock)
+    return PostgresEngines(at)
 
 
 def _opened(engines: Engines, clock: Callable[[], int] | None) -> Database:
@@ -53,7 +69,7 @@ def _opened(engines: Engines, clock: Callable[[], int] | None) -> Database:
         begun = engines.begin(writes=True)
         with engines.ours(), begun.connection as connection:
             engines.require_fit(connection)
-            if _schema(connection) != _newest():
+            if _require_known(_schema(connection)) != _newest():
                 config = Config()
                 config.set_main_option("script_location", str(_MIGRATIONS))
                 config.attributes["connection"] = connection
@@ -72,6 +88,29 @@ def _schema(connection: Connection) -> str:
     if not inspect(connection).has_table(_VERSION):
         return ""
     return str(connection.exec_driver_sql(f"SELECT version_num FROM {_VERSION}").scalar())
+
+
+def _require_known(schema: str) -> str:
+    """That this version has the migrations up to `schema`. Raises Refused (CONFLICT)."""
+    if schema > _newest():
+        hint = "install the version that made it, or one that is later; or restore a backup"
+        wanted = f"a registry of schema {_newest()} or before, as this version knows"
+        raise Refused.of(Reason.CONFLICT, wanted, f"schema {schema}", hint)
+    return schema
+
+
+def schema_steps(at: StoreAt) -> SchemaSteps:
+    """What opening the registry at `at` would change of its schema; changes nothing. Raises Refused
+    (CONFLICT) where a later version made it, Unavailable.
+    """
+    engines = engines_at(at)
+    try:
+        with engines.begin(writes=False).connection as connection, engines.ours():
+            schema = _require_known(_schema(connection))
+    finally:
+        engines.close()
+    files = sorted(path.stem for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+    return SchemaSteps(schema, _newest(), tuple(f for f in files if f[:4] > schema))
 
 
 def _newest() -> str:

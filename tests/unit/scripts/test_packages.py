@@ -76,6 +76,15 @@ def test_users_have_the_numbers_that_ima_rules_name():
     assert len(set(uids.values())) == len(uids)
     assert f"u framegate-agent {uids['framegate-agent']} " in sysusers(SPECS["framegate-agent"])
     assert "g tss - -" in sysusers(SPECS["framegate-agent"])
+    assert "m framegate-agent tss" in sysusers(SPECS["framegate-agent"])
+
+
+def test_commands_read_the_kernels_logs_as_the_service_does():
+    told = tmpfiles(SPECS["framegate-agent"])
+    for log in re.findall(
+        r"ExecStartPre=-\+/usr/bin/chgrp tss (\S+)", unit_of(SPECS["framegate-agent"])
+    ):
+        assert f"z {log} 0440 root tss -" in told
 
 
 @pytest.mark.parametrize("spec", SERVICES, ids=lambda s: s.name)
