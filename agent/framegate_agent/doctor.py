@@ -32,6 +32,7 @@ from framegate_proto.targets import addresses_of
 
 REACH_TIMEOUT_S: Final = 3.0
 MAX_CLOCK_LAG_S: Final = 300
+SECURITYFS: Final = Path("/sys/kernel/security")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +181,22 @@ def _ak(tpm: Tpm, _log: Path) -> Finding:
     return Finding("attestation key", True, f"0x{AK_HANDLE:08x} {key.name.hex()[:20]}…")
 
 
+def _no_log(securityfs: Path) -> str:
+    """What to do where there is no boot log."""
+    if not securityfs.is_dir() or not any(securityfs.iterdir()):
+        return (
+            "mount securityfs (mount -t securityfs none /sys/kernel/security) and give the agent"
+            " read access"
+        )
+    return (
+        "the kernel got none from the firmware: GRUB without Secure Boot starts it past the EFI stub"
+        " that fetches it; turn Secure Boot on, or have grub.cfg say linuxefi and initrdefi"
+    )
+
+
 def _boot(tpm: Tpm, log: Path) -> Finding:
     if not log.exists():
-        return Finding(
-            "boot log",
-            False,
-            f"no {log}",
-            "mount securityfs (mount -t securityfs none /sys/kernel/security) and give the agent"
-            " read access",
-        )
+        return Finding("boot log", False, f"no {log}", _no_log(SECURITYFS))
     values = replay(parse_boot_log(log.read_bytes()), Alg.SHA256)
     now = tpm.pcrs(PcrSelection(Alg.SHA256, tuple(range(8))))
     differ = [p for p in now if values.get(p) != now[p]]

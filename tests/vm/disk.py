@@ -85,7 +85,9 @@ class Disk:
         """The kernel's command line from the next boot on; the machine is off."""
         config = self.folder / "grub.cfg"
         line = " ".join((COMMAND_LINE, *more))
-        config.write_text(f"linux /vmlinuz {line}\ninitrd /initrd.img\nboot\n")
+        # by the kernel's EFI stub, which keeps the firmware's log: without Secure Boot Debian's
+        # `linux` goes past it, and such a machine has no log
+        config.write_text(f"linuxefi /vmlinuz {line}\ninitrdefi /initrd.img\nboot\n")
         _run("mcopy", "-o", "-i", f"{self.image}@@1M", config, "::/EFI/debian/grub.cfg")
 
     def _partitions(self, tree: Path) -> None:
