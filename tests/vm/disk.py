@@ -2,6 +2,7 @@
 measures; and the checksums of every file on it, as whoever makes a machine's image has them.
 """
 
+import json
 import secrets
 import shutil
 import subprocess
@@ -61,9 +62,11 @@ class Disk:
         self.folder = folder
         self.image, self.checksums = folder / "disk.img", folder / "SHA256SUMS"
 
-    def make(self, debs: list[Path], frames: Path, upgrade: list[Path]) -> None:
+    def make(
+        self, debs: list[Path], frames: Path, upgrade: list[Path], settings: dict[str, object]
+    ) -> None:
         """Lay the system; `frames` become the camera's pictures, `upgrade` lies ready to be
-        installed later.
+        installed later, `settings` are the agent's: it reads them, so that IMA measures them.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         tree = self.folder / "system"
@@ -73,6 +76,8 @@ class Disk:
             shutil.copy(deb, tree / "var/cache" / deb.name)
         _run("chroot", tree, "dpkg", "-i", *(f"/var/cache/{deb.name}" for deb in debs))
         _furnish(tree)
+        with (tree / "etc/framegate/agent.toml").open("a") as file:
+            file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
         shutil.copytree(frames, tree / "srv/frames")
         (tree / "srv/upgrade").mkdir(parents=True)
         for deb in upgrade:

@@ -72,7 +72,8 @@ class Story:
             cv2.imwrite(str(frames / f"board-{number}.png"), board.frame)
         debs = [next((ROOT / "build/packages").glob(f"{p}_*.deb")) for p in PACKAGES]
         self.update = [next_of(deb, self.folder) for deb in debs]
-        self.disk.make(debs, frames, self.update)
+        settings = {"source": ["folder:/srv/frames"], "part_type": part_type(DESIGN)}
+        self.disk.make(debs, frames, self.update, {**settings, "repeat": True, "rate": 1.0})
         p.found_fleet()
         p.start_controller()
         p.framegate("trust", "add-tpm-ca", p.folder / "maker.pem")
@@ -87,7 +88,9 @@ class Story:
     def first_boot(self) -> dict[str, Any]:
         """It boots, its agent looks around, joins under a profile that it does not satisfy."""
         took, m, p = self._boot(), self.machine, self.plant
-        doctor = m.run("runuser -u framegate-agent -- framegate-agent doctor", check=False)
+        doctor = m.run(
+            "NO_COLOR=1 runuser -u framegate-agent -- framegate-agent doctor", check=False
+        )
         ek = m.run("runuser -u framegate-agent -- framegate-agent ek")
         (ek_hash,) = re.findall(r"\b[0-9a-f]{64}\b", ek)
         ticket = p.folder / "cam1.ticket"
@@ -97,12 +100,6 @@ class Story:
         joined = m.run(
             "runuser -u framegate-agent -- framegate-agent join /run/cam1.ticket", check=False
         )
-        settings = {
-            "source": ["folder:/srv/frames"], "part_type": part_type(DESIGN), "repeat": True,
-            "rate": 1.0,
-        }  # fmt: skip
-        lines = "".join(f"{k} = {json.dumps(v)}\n" for k, v in settings.items())
-        m.run(f"cat >> /etc/framegate/agent.toml <<'EOF'\n{lines}EOF")
         state = self._state()
         keep_evidence(m, self.folder)
         return {"took_s": round(took), "doctor": doctor, "join": joined, "state": state}
