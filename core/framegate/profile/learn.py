@@ -10,6 +10,7 @@ kind by kind; and those are written down as TOML.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,15 @@ The IMA rule that measures them is what ties a quote to our own code.
 """
 IMA_POLICY: Final = "/etc/ima/ima-policy"
 """From where the kernel is told to load its IMA policy, which measures it there (POLICY_CHECK)."""
+_STARTED: Final = re.compile(
+    rf"{AGENT_FOLDER}(?:.*/)?framegate_agent/(?:tpm/)?"
+    r"(?:__pycache__/(?:main|daemon|attestation|chip)\.cpython-\d+\.pyc"
+    r"|(?:main|daemon|attestation|tpm)\.py)"
+)
+"""What every agent has read before it attests for the first time since the boot: modules compiled
+as its package brings them, or their source. What else it reads depends on what is typed and what
+comes by: a machine would be suspect after a reboot for what nobody has asked of it yet.
+"""
 _DEBUG_PCR: Final = 16
 """From here on PCRs can be reset while the system runs, and say nothing of its boot."""
 _OS_IDS: Final = ("debian", "ubuntu")
@@ -240,10 +250,14 @@ def _files(machines: Sequence[Observation], base: bytes) -> _Files | None:
 
 
 def _required(lists: Sequence[Sequence[ImaEntry]]) -> tuple[str, ...]:
-    """Our own files and the IMA policy, as far as every machine measured them."""
+    """The IMA policy, and of our own files those that every start reads, as far as every machine
+    measured them. Without a package's compiled modules their source, which it has beside them.
+    """
     shown = [{f.path for f in _strong(each) if honest(f.path)} for each in lists]
-    common = (path.decode() for path in set.intersection(*shown))
-    return tuple(sorted(p for p in common if p == IMA_POLICY or p.startswith(AGENT_FOLDER)))
+    common = [path.decode() for path in set.intersection(*shown)]
+    started = [path for path in common if _STARTED.fullmatch(path)]
+    compiled = [path for path in started if path.endswith(".pyc")]
+    return tuple(sorted([*(p for p in common if p == IMA_POLICY), *(compiled or started)]))
 
 
 def unlistable(entries: Iterable[ImaEntry]) -> list[ImaEntry]:

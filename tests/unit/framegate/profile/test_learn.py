@@ -12,7 +12,7 @@ from framegate.evidence.appraise import event_failures, secure_boot_failures
 from framegate.identity.names import Kind
 from framegate.ima import parse_ima
 from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist
-from framegate.profile.learn import Observation, learn
+from framegate.profile.learn import IMA_POLICY, Observation, learn
 from framegate.profile.model import parse_profile
 from framegate.tpm.constants import Alg
 from framegate.wire import sha256
@@ -146,3 +146,22 @@ def test_cameras_beside_gateways_make_no_profile():
     with pytest.raises(Malformed) as caught:
         learn([Observation(log, kind=k) for k in Kind], **HOW)
     assert caught.value.failures[0].actual == "camera and gateway"
+
+
+def test_required_are_the_files_that_every_start_reads():
+    """What a command read once is not there after a reboot."""
+    lib = "/opt/framegate/agent/lib/python3.11/site-packages"
+    started = [
+        f"{lib}/framegate_agent/__pycache__/{name}.cpython-311.pyc"
+        for name in ("attestation", "daemon", "main")
+    ] + [f"{lib}/framegate_agent/tpm/__pycache__/chip.cpython-311.pyc"]
+    once = [
+        f"{lib}/rich/__pycache__/_emoji_codes.cpython-311.pyc",
+        f"{lib}/framegate_agent/__pycache__/doctor.cpython-311.pyc",
+        f"{lib}/framegate_agent/main.py",
+        f"{lib}/framegate_agent/camera/__pycache__/main.cpython-311.pyc",
+        "/opt/framegate/agent/bin/framegate-agent",
+    ]
+    files = {p.encode(): digest_of(p.encode()) for p in (IMA_POLICY, *started, *once)}
+    rules = learn([observed(Firmware("m"), files)], **HOW)[0]["ima"]
+    assert rules["required"] == sorted([IMA_POLICY, *started])
