@@ -1,9 +1,12 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
+# The longest first; each says what is wrong by itself, also where another failed
+CHECKS := check-types check-code check-pages check-names
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo clean
+TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
 # Tests start hundreds of processes: each reads compiled modules instead of compiling them again
@@ -54,14 +57,14 @@ drill: setup ## A camera replays old pictures: how soon is it found and containe
 test: check ## All checks, then the tests (but for make plants, make blocks, make load)
 	@$(PY) -m pytest -n auto
 
-plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera
-	@$(PY) -m pytest -n auto -m plants tests/integration tests/unit/framegate_models
+plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera; and long walks
+	@$(PY) -m pytest -n auto -m plants
 
 stores: setup-dev ## Unit tests and threats of the controller once more, on PostgreSQL
 	@FRAMEGATE_TEST_STORE=postgres $(PY) -m pytest -n 2 tests/unit/framegate_controller tests/threats
 
-quick: ## Before each commit: all checks, and beside them the unit tests that are quick
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check unit
+quick: setup-dev ## Before each commit: all checks, and beside them the unit tests that are quick
+	@$(TOGETHER) $(CHECKS) unit
 
 unit: setup-dev ## The unit tests alone, but for those that take seconds
 	@$(PY) -m pytest -n auto -m "not slow" tests/unit
@@ -70,11 +73,21 @@ coverage: setup-dev ## Measure branch coverage; fails under 97 % of the core
 	@./scripts/coverage.sh
 
 check: setup-dev ## Format, lint, types, layers, module borders, stale generated code
-	@$(PY) -m ruff format --check -q . && $(PY) -m ruff check -q .
+	@$(TOGETHER) $(CHECKS)
+
+check-types:
 	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
+
+check-pages:
+	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py
+
+check-names:
+	@$(PY) scripts/names.py && $(PY) scripts/borders.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
+
+check-code:
+	@$(PY) -m ruff format --check -q . && $(PY) -m ruff check -q .
 	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
-	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py && $(PY) scripts/borders.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run

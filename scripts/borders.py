@@ -1,14 +1,17 @@
-"""Check what crosses the borders of the product's modules, and how long a module is.
+"""Check what crosses the borders of the product's modules, how long a module is, and that the
+formatter lays nearly everything out.
 
 A tuple of three or more unnamed members crosses no border: whoever unpacks it has to know an order
 that nothing checks; a record names its members. A module of more than 400 lines holds more than one
 idea. Modules that are excepted stand here, each with its reason; an exception that is no longer
-needed is a fault too, so the list only shrinks.
+needed is a fault too, so the list only shrinks; so does the number of lines that keep a layout of
+their own, which are for tables of data.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,11 +31,14 @@ WHOLE: Final = MappingProxyType(
     }
 )
 """Modules that may be longer, and why."""
+OWN_LAYOUT: Final = 11
+"""Lines of product, scripts and tests that the formatter leaves as they are."""
+_OWN_LAYOUT: Final = re.compile(r"#\s*fmt:\s*(skip|off)\b")
 
 
 def main() -> int:
     """0 where nothing is wrong; each fault is a line on standard error."""
-    faults = list(check(_sources()))
+    faults = [*check(_sources()), *check_layout(_texts())]
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
@@ -53,6 +59,29 @@ def check(sources: Mapping[str, str], whole: Mapping[str, str] = WHOLE) -> Itera
                     yield f"{path}:{annotation.lineno}: {name}: {long}: name its members"
     for exception in sorted(whole.keys() - excepted):
         yield f"{exception}: excepted in scripts/borders.py, needlessly: take it out of the list"
+
+
+def check_layout(texts: Mapping[str, str], most: int = OWN_LAYOUT) -> Iterator[str]:
+    """A line where more than `most` lines of `texts`, or fewer, keep a layout of their own."""
+    at = [
+        f"{path}:{number}"
+        for path, text in texts.items()
+        for number, line in enumerate(text.splitlines(), start=1)
+        if _OWN_LAYOUT.search(line)
+    ]
+    if len(at) > most:
+        yield f"{at[-1]}: {len(at)} lines keep a layout of their own, at most {most}: let it format"
+    elif len(at) < most:
+        yield f"{len(at)} lines keep a layout of their own: write OWN_LAYOUT = {len(at)}"
+
+
+def _texts() -> dict[str, str]:
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+        for folder in (*PRODUCT, "scripts", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path != Path(__file__) and path.name != "test_borders.py"
+    }
 
 
 def _sources() -> dict[str, str]:

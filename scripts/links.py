@@ -125,6 +125,12 @@ def _anchors(page: Path) -> frozenset[str]:
     return frozenset(anchors)
 
 
+@cache
+def _paths() -> tuple[str, ...]:
+    """Every file, as prose names it."""
+    return tuple(f.relative_to(ROOT).as_posix() for f in files())
+
+
 def _spoken_of(code: str) -> str:
     """What is wrong with a file, or `file.py:name`, that prose speaks of by its path's end."""
     spelled = _FILE.fullmatch(code)
@@ -133,7 +139,7 @@ def _spoken_of(code: str) -> str:
         return ""
     name = spelled[1] or ""
     pattern = re.compile("(?:.*/)?" + re.escape(path).replace(r"\*", "[^/]*"))
-    meant = [f for f in files() if pattern.fullmatch(f.relative_to(ROOT).as_posix())]
+    meant = [ROOT / f for f in _paths() if pattern.fullmatch(f)]
     if not meant:
         return f"no file {path}"
     if name and not any(re.search(rf"\b{name}\b", _read(f)) for f in meant):

@@ -15,7 +15,7 @@ from grpc import experimental  # the one use of gRPC's experimental API
 
 from framegate.wire import MAX_EVIDENCE_BYTES, MAX_FRAME_BYTES
 from framegate_agent.signing import KeyInTpm, TlsSigner
-from framegate_proto.targets import target_of
+from framegate_proto.targets import secured_target
 
 warnings.filterwarnings(
     "ignore", category=experimental.ExperimentalApiWarning
@@ -28,11 +28,6 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    ("grpc.enable_http_proxy", 0),
-    (
-        "grpc.use_local_subchannel_pool",
-        1,
-    ),  # channels with other credentials must never share a connection
 )
 
 
@@ -69,9 +64,8 @@ def with_tpm_key(
 def _channel(
     address: str, server_name: str, credentials: grpc.ChannelCredentials
 ) -> grpc.aio.Channel:
-    target, named = target_of(address), ("grpc.ssl_target_name_override", server_name)
-    options = (*_OPTIONS, named, *target.options)
-    return grpc.aio.secure_channel(target.name, credentials, options=options)
+    target = secured_target(address, server_name, *_OPTIONS)
+    return grpc.aio.secure_channel(target.name, credentials, options=target.options)
 
 
 def _pem(certificates: Sequence[x509.Certificate]) -> bytes:

@@ -13,6 +13,7 @@ from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate_console.sessions import Session
 from framegate_proto.asked import content_of
 from framegate_proto.edge import REASON_KEY, answered, from_rpc_error
+from framegate_proto.targets import secured_target
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -203,16 +204,16 @@ _CLOSING: Final[set[asyncio.Future[Any]]] = set()
 def secure_channel(
     address: str, server_name: str, credentials: grpc.ChannelCredentials
 ) -> grpc.aio.Channel:
-    """A channel to `server_name` at `address`, of its own connection and through no proxy."""
-    options = (
-        ("grpc.ssl_target_name_override", server_name),
+    """A channel to `server_name` at `address`, one or several controllers', of its own connection
+    and through no proxy.
+    """
+    target = secured_target(
+        address,
+        server_name,
         ("grpc.max_receive_message_length", MAX_ANSWER),
-        ("grpc.enable_http_proxy", 0),
-        # connections carry a person's certificate: no two sessions ever share one
-        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_reconnect_backoff_ms", 1000),
     )
-    return grpc.aio.secure_channel(address, credentials, options=options)
+    return grpc.aio.secure_channel(target.name, credentials, options=target.options)
 
 
 def _because(reason: str) -> tuple[tuple[str, bytes], ...]:

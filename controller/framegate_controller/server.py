@@ -12,7 +12,7 @@ import socket
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -40,7 +40,6 @@ from framegate_controller.joinport.relay import BACKLOG
 from framegate_controller.metrics.readings import ControllerMetrics
 from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
-from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.people.signin import SignIn
 from framegate_controller.playbooks.engine import Engine
 from framegate_controller.record import behaviour
@@ -82,6 +81,9 @@ from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
 from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+if TYPE_CHECKING:
+    from framegate_controller.people.oidc import OidcProvider
 
 MAX_STREAMS: Final = 64
 """Concurrent calls on one connection; an agent has three."""
@@ -327,6 +329,8 @@ def _provider(settings: ControllerSettings, flows: Waiting[OpenFlow]) -> OidcPro
     """Raises Unavailable where the client's secret cannot be read."""
     if not settings.oidc_issuer:
         return None
+    from framegate_controller.people import oidc  # noqa: PLC0415 - where somebody is asked by it
+
     file, secret = settings.oidc_client_secret_file, ""
     try:
         secret = file.read_text().strip() if file else ""
@@ -334,7 +338,7 @@ def _provider(settings: ControllerSettings, flows: Waiting[OpenFlow]) -> OidcPro
         seen = type(error).__name__
         raise Unavailable.of(Reason.USAGE, f"a client's secret in {file}", seen) from error
     issuer, client = settings.oidc_issuer, settings.oidc_client_id
-    provider = OidcSettings(
+    provider = oidc.OidcSettings(
         issuer,
         client,
         secret,
@@ -342,7 +346,7 @@ def _provider(settings: ControllerSettings, flows: Waiting[OpenFlow]) -> OidcPro
         settings.oidc_device_code,
         settings.console,
     )
-    return OidcProvider(provider, flows)
+    return oidc.OidcProvider(provider, flows)
 
 
 async def _listen(host: str, port: int) -> socket.socket:

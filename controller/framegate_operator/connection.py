@@ -23,12 +23,14 @@ from framegate_operator.options import WRITE
 from framegate_operator.output import notice
 from framegate_proto.asked import content_of
 from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY, from_rpc_error
-from framegate_proto.targets import target_of
+from framegate_proto.targets import secured_target
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 T = TypeVar("T")
 CALL_TIMEOUT_S: Final = 15.0
+MAX_ANSWER: Final = 64 * 1024 * 1024
+"""Bytes: receipts of a day, evidence with its logs, pictures."""
 WAIT_S: Final = 1.0
 HEARD_S: Final = 5.0
 """A gateway hears of a factor by its feed from the controller, within a second or so."""
@@ -63,13 +65,8 @@ def load_context(path: Path | None) -> OperatorContext:
 def sign_in_stub(context: OperatorContext) -> Iterator[Any]:
     """A stub of the controller's sign-in service, for somebody without a session."""
     credentials = grpc.ssl_channel_credentials(context.root)
-    target = target_of(context.join_address)
-    options = (
-        *target.options,
-        ("grpc.ssl_target_name_override", context.server_name),
-        ("grpc.enable_http_proxy", 0),
-    )
-    with grpc.secure_channel(target.name, credentials, options=options) as channel:
+    target = secured_target(context.join_address, context.server_name)
+    with grpc.secure_channel(target.name, credentials, options=target.options) as channel:
         yield Calls(lambda: rpc.SignInStub(channel))
 
 
@@ -209,14 +206,9 @@ def _channel(
     context: OperatorContext, address: str, server_name: str, anchors: bytes
 ) -> Iterator[grpc.Channel]:
     credentials = grpc.ssl_channel_credentials(anchors, context.key, context.certificate)
-    target = target_of(address)
-    options = (
-        *target.options,
-        ("grpc.ssl_target_name_override", server_name),
-        ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-        ("grpc.enable_http_proxy", 0),
-    )
-    with grpc.secure_channel(target.name, credentials, options=options) as channel:
+    most = ("grpc.max_receive_message_length", MAX_ANSWER)
+    target = secured_target(address, server_name, most)
+    with grpc.secure_channel(target.name, credentials, options=target.options) as channel:
         yield channel
 
 

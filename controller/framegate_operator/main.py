@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import itertools
 import sys
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
 
-from framegate_host.program import run_program, show_brackets
+from framegate_host.command_modules import CommandAt, CommandsByModule
+from framegate_host.program import run_program
 from framegate_operator.output import data
 
 _LEFT: Final = (
@@ -138,39 +137,25 @@ _MODULES: Final = MappingProxyType(
 """Verb to module and name in it: a group of commands, or the command itself."""
 
 
-class Verbs(TyperGroup):
+class Verbs(CommandsByModule):
     """Verbs by what people want, each imported when it is used; a help text that fits a screen of
     80 by 24.
     """
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """All verbs."""
-        return sorted(_MODULES)
+    MODULES = MappingProxyType(
+        {
+            verb: CommandAt(f"framegate_operator.{module}", name)
+            for verb, (module, name) in _MODULES.items()
+        }
+    )
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The verb, or None."""
-        if cmd_name not in _MODULES:
-            return None
-        if cmd_name not in self.commands:
-            module, attribute = _MODULES[cmd_name]
-            registered = getattr(import_module(f"framegate_operator.{module}"), attribute)
-            if isinstance(registered, typer.Typer):
-                command: Any = typer.main.get_group(registered)
-            else:
-                single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-                single.command(cmd_name)(registered)
-                command = typer.main.get_command(single)
-            command.name = cmd_name
+        fresh = cmd_name not in self.commands
+        command = super().get_command(ctx, cmd_name)
+        if fresh and command is not None:
             _unwrap(command)
-            self.commands[cmd_name] = command
-        return self.commands[cmd_name]
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """What is to be run: imported now, its help texts as they are to be read."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
-            show_brackets(command)
-        return name, command, rest
+        return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print it."""

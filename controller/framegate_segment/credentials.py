@@ -13,14 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import common_name, load_authorities
 from framegate.identity.enforcer import EnforcerName, parse_enforcer
+from framegate_proto.fleet_channel import FleetCaller
 
 _FILES = "enforcer.key, enforcer.pem, root.pem, authorities.pem"
 
 
 @dataclass(frozen=True, slots=True)
 class EnforcerCredentials:
-    """The folder that `framegate-controller enforcer-certificate` wrote. `key_pem` and `chain_pem`
-    are as TLS takes them, `server_pem` the CAs of servers of the fleet.
+    """The folder that `framegate-controller enforcer-certificate` wrote; `caller` is what TLS
+    takes of it.
     """
 
     name: str
@@ -28,9 +29,7 @@ class EnforcerCredentials:
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
     root: x509.Certificate
-    key_pem: bytes
-    chain_pem: bytes
-    server_pem: bytes
+    caller: FleetCaller
 
     @property
     def der(self) -> bytes:
@@ -78,9 +77,9 @@ def load_credentials(folder: Path) -> EnforcerCredentials:
         key=key,
         certificate=certificate,
         root=root,
-        key_pem=key_pem,
-        chain_pem=chain_pem,
-        server_pem=b"".join(a.public_bytes(Encoding.PEM) for a in servers),
+        caller=FleetCaller(
+            b"".join(a.public_bytes(Encoding.PEM) for a in servers), key_pem, chain_pem
+        ),
     )
 
 

@@ -11,10 +11,10 @@ from typing import Final
 from framegate.errors import FramegateError, Reason
 from framegate_host.reporting import Reporter, Signer
 from framegate_proto.edge import answered
+from framegate_proto.fleet_channel import fleet_channel
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_segment.credentials import EnforcerCredentials
 from framegate_segment.drops import DropBook
-from framegate_segment.feed import fleet_stub
 
 log = logging.getLogger(__name__)
 GATHER_S: Final = 1.0
@@ -42,7 +42,7 @@ async def deliver_reports(
         waiting = await asyncio.to_thread(reporter.store.untaken, AT_ONCE)
         if waiting:
             try:
-                async with fleet_stub(credentials, at, server_name) as stub:
+                async with fleet_channel(at, server_name, credentials.caller) as stub:
                     for report in waiting:
                         request = pb.RecordReportRequest(report=report.envelope)
                         reply: pb.RecordBatchReply = await answered(

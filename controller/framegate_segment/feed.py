@@ -7,13 +7,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import grpc
+from typing import Final
 
 from framegate.access.policy import PolicySet, verify_policy
 from framegate.errors import FramegateError, Malformed, Reason, Refused
@@ -22,16 +19,14 @@ from framegate.record.verify import LogAnchor
 from framegate_host.private_files import write_private
 from framegate_host.seen_log import SeenLog
 from framegate_proto.edge import from_log_position, to_seen_log
+from framegate_proto.fleet_channel import fleet_channel
 from framegate_proto.trust_feed import SILENCE_S, read_trust_feed
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_segment.credentials import EnforcerCredentials
 from framegate_segment.enforcement.enforcer import Enforcer, Standing
 
 log = logging.getLogger(__name__)
 RETRY_S: Final = 0.3
-MAX_UPDATE_BYTES: Final = 16 * 1024 * 1024
-"""A snapshot of a zone with thousands of machines, without their facts and masks."""
 BEHIND: Final = "the controller is older than what was seen of it"
 
 
@@ -181,7 +176,7 @@ async def follow_feed(
     """Keep the feed connected forever."""
     while True:
         try:
-            async with fleet_stub(credentials, at, server_name) as stub:
+            async with fleet_channel(at, server_name, credentials.caller) as stub:
                 await read_trust_feed(stub, view)
         except TimeoutError:
             log.info("trust feed: silence")
@@ -190,24 +185,6 @@ async def follow_feed(
             log.log(logging.INFO if routine else logging.ERROR, "trust feed: %s", error)
         view.disconnected()
         await asyncio.sleep(RETRY_S)
-
-
-@asynccontextmanager
-async def fleet_stub(
-    credentials: EnforcerCredentials, at: str, server_name: str
-) -> AsyncIterator[Any]:
-    """A stub of the controller's fleet service, with the enforcer's own certificate."""
-    tls = grpc.ssl_channel_credentials(
-        credentials.server_pem, credentials.key_pem, credentials.chain_pem
-    )
-    options = (
-        ("grpc.ssl_target_name_override", server_name),
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.max_receive_message_length", MAX_UPDATE_BYTES),
-    )
-    async with grpc.aio.secure_channel(at, tls, options=options) as channel:
-        yield rpc.FleetStub(channel)
 
 
 def _number(file: Path) -> int:

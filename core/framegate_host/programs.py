@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Final
+
+from framegate_host.start_imports import import_to_stay
 
 EXIT_UNAVAILABLE: Final = 7
 """As in `framegate_host.console`, which a broken install may not be able to import."""
@@ -32,7 +33,7 @@ class Program:
     def run(self) -> None:
         """Run it. Where a module is missing, say which extra brings it and end with exit code 7."""
         try:
-            import_module(self.module).run_app()
+            import_to_stay(self.module).run_app()
         except ModuleNotFoundError as error:
             missing = (error.name or "").split(".")[0]
             if not missing or missing.startswith(OURS):

@@ -16,11 +16,14 @@ _ANY_ORDER: Final = json.dumps(
 )
 
 
+Option = tuple[str, str | int]
+
+
 class Target(NamedTuple):
     """What gRPC is asked for, and options of the channel."""
 
     name: str
-    options: tuple[tuple[str, str], ...]
+    options: tuple[Option, ...]
 
 
 def addresses_of(text: str) -> list[str]:
@@ -44,6 +47,19 @@ def target_of(text: str) -> Target:
     else:
         name = "ipv6:" + ",".join(f"[{_mapped(e.host)}]:{e.port}" for e in endpoints)
     return Target(name, (("grpc.service_config", _ANY_ORDER),))
+
+
+def secured_target(text: str, server_name: str, *more: Option) -> Target:
+    """`target_of`, for a channel over TLS: the server must be `server_name`, no proxy stands
+    between, and no other channel, which may bear another's certificate, shares its connection.
+    """
+    target = target_of(text)
+    named: tuple[Option, ...] = (
+        ("grpc.ssl_target_name_override", server_name),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+    )
+    return Target(target.name, (*target.options, *named, *more))
 
 
 class _Endpoint(NamedTuple):

@@ -116,7 +116,8 @@ def _raised() -> dict[Reason, set[type[FramegateError]]]:
     for folder in PRODUCT:
         for file in sorted((ROOT / folder).rglob("*.py")):
             if "_pb2" not in file.name:
-                for kind, reason in _in(ast.parse(file.read_text("utf-8"))):
+                text = file.read_text("utf-8")
+                for kind, reason in _in(ast.parse(text)) if "Reason." in text else ():
                     kinds.setdefault(reason, set()).add(kind)
     for text in default_files().values():
         for name in re.findall(r'@reason\("([^"]+)"\)', text):

@@ -91,9 +91,21 @@ def fill(build: Build, spec: Spec, wheel: Path, into: Path, without: Sequence[st
     for program in spec.programs:
         _program(home, spec, program)
     run(
-        build, sys.executable, "-m", "compileall", "-q", "-j", "1", "-s", into, "-p", "/",
-        "--invalidation-mode", "unchecked-hash", packages,
-    )  # fmt: skip
+        build,
+        sys.executable,
+        "-m",
+        "compileall",
+        "-q",
+        "-j",
+        "1",
+        "-s",
+        into,
+        "-p",
+        "/",
+        "--invalidation-mode",
+        "unchecked-hash",
+        packages,
+    )
 
 
 def _install(build: Build, needed: Sequence[Pin], packages: Path) -> None:
@@ -104,20 +116,50 @@ def _install(build: Build, needed: Sequence[Pin], packages: Path) -> None:
     listed = build.work / f"{packages.parents[2].name}.txt"
     listed.write_text("".join(pin.text for pin in needed if pin.name not in SOURCE_ONLY))
     run(
-        build, *pip, "install", "-q", "--require-hashes", "--no-deps", "--only-binary", ":all:",
-        "--no-compile", "--target", packages, "-r", listed,
-    )  # fmt: skip
+        build,
+        *pip,
+        "install",
+        "-q",
+        "--require-hashes",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--no-compile",
+        "--target",
+        packages,
+        "-r",
+        listed,
+    )
     for pin in (p for p in needed if p.name in SOURCE_ONLY):
         built = list(build.wheels.glob(f"{pin.name.replace('-', '_')}-{pin.version}-*.whl"))
         if not built:
             listed.write_text(pin.text)
             run(
-                build, *pip, "wheel", "-q", "--no-deps", "--no-cache-dir", "--require-hashes",
-                "-w", build.wheels, "-r", listed,
-            )  # fmt: skip
+                build,
+                *pip,
+                "wheel",
+                "-q",
+                "--no-deps",
+                "--no-cache-dir",
+                "--require-hashes",
+                "-w",
+                build.wheels,
+                "-r",
+                listed,
+            )
             built = list(build.wheels.glob(f"{pin.name.replace('-', '_')}-{pin.version}-*.whl"))
-        run(build, *pip, "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target",
-            packages, built[0])  # fmt: skip
+        run(
+            build,
+            *pip,
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-index",
+            "--no-compile",
+            "--target",
+            packages,
+            built[0],
+        )
 
 
 def _drop_needless(packages: Path) -> None:

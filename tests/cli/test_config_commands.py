@@ -79,7 +79,7 @@ def faults(record, file: Path):
 
 @pytest.mark.parametrize("record", PROGRAMS)
 def test_every_flag_of_run_has_a_key_and_every_key_a_flag(record):
-    run = typer.main.get_command(PROGRAMS[record]).commands["run"]
+    run = typer.main.get_command(PROGRAMS[record]).get_command(None, "run")
     spelled = [p.opts[0] for p in run.params if not p.hidden]
     assert spelled == ["--config", *(one.flag for one in declared(record).values())]
     back = {p.opts[0] for p in run.params if p.hidden}

@@ -11,6 +11,7 @@ import shutil
 import socket
 import tempfile
 import time
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -146,16 +147,53 @@ def _told(done, said):
         assert secret not in done.err, f"{said} speaks as a program\n{done.err}"
 
 
-@pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_command_with_files_that_are_not_what_they_should_be(leaf, things):
-    if str(leaf) in {*ELSEWHERE, *SERVE}:
-        return
+@pytest.fixture(scope="module")
+def walked(things):
+    """What came of every command of a program, each asked what `ask` has for it: one process goes
+    through them all, so that what they import is imported once.
+    """
+    known = {}
+
+    def of(leaf, ask, **how):
+        if (leaf.program, ask) not in known:
+            rows = [
+                (str(each), said, argv)
+                for each in LEAVES
+                if each.program == leaf.program and str(each) not in {*ELSEWHERE, *SERVE}
+                for said, argv in ask(each, things)
+            ]
+            ends = run_each(leaf.program, [argv for *_, argv in rows], things, **how)
+            told = known[leaf.program, ask] = defaultdict(list)
+            for (name, said, argv), done in zip(rows, ends, strict=True):
+                told[name].append((done, f"{name} {said}: {argv}"))
+        return known[leaf.program, ask][str(leaf)]
+
+    return of
+
+
+def wrong_files(leaf, things):
     state = {"state": str(things / "state")}
-    asked = [(p, kind) for p in _files(leaf) for kind in KINDS]
-    argvs = [leaf.argv(state, parameter, things / kind) for parameter, kind in asked]
-    ends = run_each(leaf.program, argvs, things, before=lambda: _put_back(things))
-    for (parameter, kind), argv, done in zip(asked, argvs, ends, strict=True):
-        _told(done, f"{leaf} with {parameter.name} {kind}: {argv}")
+    for parameter in _files(leaf):
+        for kind in KINDS:
+            yield f"with {parameter.name} {kind}", leaf.argv(state, parameter, things / kind)
+
+
+def unreadable_files(leaf, things):
+    state = {"state": str(things / "state")}
+    for parameter in _files(leaf):
+        yield "unreadable", leaf.argv(state, parameter, things / "secret")
+
+
+def no_server(leaf, things):
+    for path in ("certificate", "missing"):
+        values = {p.name: str(things / path) for p in _files(leaf) if p.name not in SHARED}
+        yield "without a server", leaf.argv({**values, "state": str(things / "none")})
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_every_command_with_files_that_are_not_what_they_should_be(leaf, things, walked):
+    for done, said in walked(leaf, wrong_files, before=lambda: _put_back(things)):
+        _told(done, said)
 
 
 def _put_back(things):
@@ -179,29 +217,17 @@ def _put_back(things):
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_command_with_files_that_may_not_be_read(leaf, things):
-    if str(leaf) in {*ELSEWHERE, *SERVE}:
-        return
+def test_every_command_with_files_that_may_not_be_read(leaf, walked):
     if not _open_to_all(ROOT):
         pytest.skip("this checkout is open to its owner alone: nobody else can run from it")
-    state = {"state": str(things / "state")}
-    argvs = [leaf.argv(state, parameter, things / "secret") for parameter in _files(leaf)]
-    for argv, done in zip(
-        argvs, run_each(leaf.program, argvs, things, as_nobody=True), strict=True
-    ):
-        _told(done, f"{leaf} unreadable: {argv}")
+    for done, said in walked(leaf, unreadable_files, as_nobody=True):
+        _told(done, said)
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_command_where_no_server_answers(leaf, things):
-    if str(leaf) in {*ELSEWHERE, *SERVE}:
-        return
-    argvs = []
-    for path in ("certificate", "missing"):
-        values = {p.name: str(things / path) for p in _files(leaf) if p.name not in SHARED}
-        argvs.append(leaf.argv({**values, "state": str(things / "none")}))
-    for done in run_each(leaf.program, argvs, things, before=lambda: _put_back(things)):
-        _told(done, str(leaf))
+def test_every_command_where_no_server_answers(leaf, things, walked):
+    for done, said in walked(leaf, no_server, before=lambda: _put_back(things)):
+        _told(done, said)
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)

@@ -8,7 +8,18 @@ import sys
 import pytest
 
 BARRED = {
-    "framegate_controller.main": ("cv2", "tpm2_pytss", "onnxruntime", "numpy", "paho"),
+    "framegate_controller.main": ("sqlalchemy", "alembic", "grpc", "authlib", "requests"),
+    # a provider's client and the steps of the schema, where there is one, or one to take
+    "framegate_controller.commands.run": (
+        "cv2",
+        "tpm2_pytss",
+        "onnxruntime",
+        "numpy",
+        "paho",
+        "alembic",
+        "authlib",
+        "requests",
+    ),
     "framegate_operator.main": (
         "cv2",
         "tpm2_pytss",

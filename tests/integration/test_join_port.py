@@ -32,10 +32,10 @@ from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.bench.strangers import LOADS, Scene, measure
-from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.plant.processes import BIN
 from support.fleet_port import channel, invited
+from support.founded import found_controller
 from support.waiting import until
 
 WAIT_S = 20.0

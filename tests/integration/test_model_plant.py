@@ -39,7 +39,7 @@ def plant(tmp_path_factory):
         (p.folder / "models").mkdir()
         p.start_agent(gateway)
         p.start_gateway(gateway, "--models", p.folder / "models")
-        p.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 4")
+        p.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 2")
         wait_for(
             "verdicts", lambda: sum(p.sites["cam1"].status().get("outcomes", {}).values()) > 3, 60
         )

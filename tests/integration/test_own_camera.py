@@ -89,9 +89,17 @@ def test_own_camera_in_ten_steps(plant, tmp_path, monkeypatch):
     ek = hand.type("framegate-agent", "ek", *own[:2]).stdout.strip()
     ticket = tmp_path / "cam7.ticket"
     hand.type(
-        "framegate", "camera", "invite", "cam7", "--profile", "simulated-camera",
-        "--ek-hash", ek, "--out", ticket,
-    )  # fmt: skip
+        "framegate",
+        "camera",
+        "invite",
+        "cam7",
+        "--profile",
+        "simulated-camera",
+        "--ek-hash",
+        ek,
+        "--out",
+        ticket,
+    )
     # 4 join: the fleet has no profile of this model
     joined = hand.type("framegate-agent", "join", ticket, *state, *own, code=6)
     assert "camera.line-1.cam7 is suspect" in joined.stderr
@@ -101,9 +109,15 @@ def test_own_camera_in_ten_steps(plant, tmp_path, monkeypatch):
     # 5 adopt
     key = tmp_path / "signer.pem"
     hand.type(
-        "framegate-controller", "profile", "signer", "ours", "--out", key,
-        "--state", plant.folder / "controller",
-    )  # fmt: skip
+        "framegate-controller",
+        "profile",
+        "signer",
+        "ours",
+        "--out",
+        key,
+        "--state",
+        plant.folder / "controller",
+    )
     adopted = hand.type(
         "framegate", "camera", "adopt", "cam7", "--key", key, "--model", "own-camera", "--yes"
     )
@@ -113,8 +127,19 @@ def test_own_camera_in_ten_steps(plant, tmp_path, monkeypatch):
     assert "camera.line-1.cam7 has to satisfy own-camera, now stale" in told
     assert told.count("expected") < 10, "dozens of findings say less than one line"
     # 6 run, with what join kept
-    plant.start("own", "framegate-agent", "run", *state, "--source", source,
-                "--part-type", "own-board", "--rate", "4", "--repeat")  # fmt: skip
+    plant.start(
+        "own",
+        "framegate-agent",
+        "run",
+        *state,
+        "--source",
+        source,
+        "--part-type",
+        "own-board",
+        "--rate",
+        "4",
+        "--repeat",
+    )
     hand.typed.append("framegate-agent run")
     wait_for(
         "the camera's trust", lambda: plant.ask("camera", "show", "cam7")["state"] == "trusted", 60

@@ -36,7 +36,7 @@ def plant(tmp_path_factory):
         running.start_agent(gateway)
         running.start_gateway(gateway)
         running.start_agent(
-            camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 4"
+            camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 2"
         )
         wait_for("frames to be inspected", lambda: inspected(running) > 2, 40)
         yield running

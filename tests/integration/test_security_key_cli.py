@@ -14,7 +14,7 @@ from framegate_host.operator_context import context_body
 from framegate_operator import security_key, signin
 from framegate_operator.main import app
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now, write_secret
-from framegate_simulators.fixtures.controller import found_controller
+from support.founded import found_controller
 from support.security_key import SoftSecurityKey
 
 

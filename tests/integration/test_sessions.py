@@ -26,36 +26,37 @@ from support.gate import Gate
 from support.verb_requests import CONTROLLER
 from support.walk import answer
 
+WAYS = ("signed out", "disabled", "expired", "no session", "another's name")
+"""How a session ends before its certificate does."""
 
-@pytest.mark.parametrize(
-    "how", ["signed out", "disabled", "expired", "no session", "another's name"]
-)
-async def test_n80_a_certificate_alone_opens_nothing(walk, how):
+
+async def test_n80_a_certificate_alone_opens_nothing(walk):
     """The certificate lives eight hours; what counts is the session, which ends at once."""
     from framegate.identity.certificates import spki_of
     from framegate.wire import sha256
 
-    pair = walk.pairs[Role.SECURITY]
-    spki = sha256(spki_of(x509.load_pem_x509_certificates(pair[1])[0].public_key()))
-    async with walk.channel(Role.SECURITY) as opened:
-        stub = rpc.OperatorStub(opened)
-        assert (await answer(stub, "WhoAmI", pb.WhoAmIRequest()))[0] is None
-        if how == "no session":
-            walk.sql("DELETE FROM operator_sessions WHERE spki_sha256 = ?", spki)
-        with walk.store.writing() as tx:
-            session = tx.people.session(spki)
-            if how == "signed out":
-                tx.people.put_session(replace(session, ended_ms=1))
-            elif how == "expired":
-                tx.people.put_session(replace(session, expires_ms=1))
-            elif how == "another's name":
-                tx.people.put_session(replace(session, operator="witness"))
-            elif how == "disabled":
-                tx.people.put(replace(tx.people.get("the-security"), enabled=False))
-        for key in CONTROLLER:  # on the same connection, that was fine a moment ago
-            assert (await answer(stub, key.split(" Operator.")[1], walk.requests[key]))[
-                0
-            ] == Reason.SIGNED_OUT, key
+    for role, how in zip(Role, WAYS, strict=False):  # somebody else's session for each
+        pair = walk.pairs[role]
+        spki = sha256(spki_of(x509.load_pem_x509_certificates(pair[1])[0].public_key()))
+        async with walk.channel(role) as opened:
+            stub = rpc.OperatorStub(opened)
+            assert (await answer(stub, "WhoAmI", pb.WhoAmIRequest()))[0] is None, how
+            if how == "no session":
+                walk.sql("DELETE FROM operator_sessions WHERE spki_sha256 = ?", spki)
+            with walk.store.writing() as tx:
+                session = tx.people.session(spki)
+                if how == "signed out":
+                    tx.people.put_session(replace(session, ended_ms=1))
+                elif how == "expired":
+                    tx.people.put_session(replace(session, expires_ms=1))
+                elif how == "another's name":
+                    tx.people.put_session(replace(session, operator="witness"))
+                elif how == "disabled":
+                    tx.people.put(replace(tx.people.get(f"the-{role}"), enabled=False))
+            for key in CONTROLLER:  # on the same connection, that was fine a moment ago
+                method = key.split(" Operator.")[1]
+                said, _ = await answer(stub, method, walk.requests[key])
+                assert said == Reason.SIGNED_OUT, (how, key)
 
 
 async def test_sign_out_and_disable_end_sessions_at_a_gateway_with_the_next_update(keys, tmp_path):

@@ -17,6 +17,7 @@ from framegate_controller.record.ledger import checkpoint
 from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import EntryQuery
 from support.clock import TickingClock
+from support.founded import found_registry
 
 HEADS_AT = (7, 20)
 
@@ -37,7 +38,7 @@ class Log:
     def __init__(self, path, keys, size: int = 33) -> None:
         self.began = time.time_ns() // 1_000_000
         self.clock = TickingClock(self.began - 1)
-        self.database, self.keys = open_registry(path, self.clock), keys
+        self.database, self.keys = open_registry(found_registry(path), self.clock), keys
         self.heads: list[bytes] = []
         for number in range(size):
             with self.database.writing() as tx:

@@ -21,9 +21,9 @@ from framegate.identity.certificates import spki_of
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now
-from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.plant.processes import free_port
 from support.console import Shown, console_at
+from support.founded import found_controller
 from support.waiting import until
 from support.walk import Walk
 

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,14 @@ class Ended:
     err: str
 
 
-def leaves() -> Iterator[Leaf]:
+@cache
+def leaves() -> tuple[Leaf, ...]:
     """All of them."""
-    for program, module in PROGRAMS.items():
-        yield from _below(program, typer.main.get_command(importlib.import_module(module).app), ())
+    return tuple(
+        leaf
+        for program, module in PROGRAMS.items()
+        for leaf in _below(program, typer.main.get_command(importlib.import_module(module).app), ())
+    )
 
 
 def run(program: str, argv: list[str], folder: Path) -> Ended:

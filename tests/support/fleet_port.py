@@ -21,10 +21,10 @@ from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.database import Database
-from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
+from support.founded import found_controller
 
 
 def _frames(frame):

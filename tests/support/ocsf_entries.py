@@ -3,6 +3,7 @@
 import dataclasses
 import typing
 from enum import StrEnum
+from functools import cache
 
 from framegate.errors import Reason
 from framegate.findings.kinds import Finding, FindingKind
@@ -84,11 +85,13 @@ def every_event(device: str = "camera.line-1.cam1"):
         yield name, cls(device=device, **given)
 
 
-def every_entry():
-    """Bytes of an entry for every kind, event and way to act."""
-    previous, index = None, 0
+@cache
+def every_entry() -> tuple[bytes, ...]:
+    """Bytes of an entry for every kind, event and way to act; asked for by many modules."""
+    entries: list[bytes] = []
     for act in ACTS:
         for _, event in [*every_event(), *every_event("")]:
-            yield entry_bytes(index, previous, event_entry(event, act, AT_MS + index))
-            previous, index = b"\x07" * 32, index + 1
-    yield entry_bytes(index, previous, BATCH)
+            index, previous = len(entries), b"\x07" * 32 if entries else None
+            entries.append(entry_bytes(index, previous, event_entry(event, act, AT_MS + index)))
+    previous = b"\x07" * 32 if entries else None
+    return (*entries, entry_bytes(len(entries), previous, BATCH))

@@ -21,16 +21,19 @@ from framegate_controller.restoration.restore import (
     restore_in_place,
 )
 from framegate_controller.store.database import open_registry
-from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.fixtures import controller
+from support.founded import found_controller
 
 
 class Registry:
-    """A founded fleet's folder. `grow` is the life of its record; `put_back` a silent old copy."""
+    """A founded fleet's folder; `another`: not the fleet of all others here. `grow` is the life of
+    its record; `put_back` a silent old copy.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, another: bool = False) -> None:
         self.folder = folder
         if not (folder / "keys").exists():
-            found_controller(folder)
+            (controller.found_controller if another else found_controller)(folder)
         self.keys = load_fleet(folder / "keys")
         self.anchor = LogAnchor(root=self.keys.root.certificate)
 

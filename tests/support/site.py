@@ -25,7 +25,7 @@ class Site:
         plant.start_agent(self.gateway)
         plant.start_gateway(self.gateway)
         plant.start_agent(
-            self.camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 4"
+            self.camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 2"
         )
         self.sara = plant.add_person("sara", "security")
         wait_for("verdicts", lambda: self.inspected(), 40)

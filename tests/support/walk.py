@@ -30,8 +30,8 @@ from framegate_simulators.fixtures.access import (
     camera_of,
     signed_in,
 )
-from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.machine.boot import Firmware, profile_toml
+from support.founded import found_controller
 from support.verb_requests import DIGESTS, MODEL_ANCHOR, MODELS, OF_THIS_FLEET, REQUESTS, ROLE
 
 DRY = (("framegate-dry-run", "1"), ("framegate-reason-bin", b"walking the table"))

@@ -19,8 +19,8 @@ from framegate_controller.settings import ControllerSettings
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
-from framegate_simulators.fixtures.controller import found_controller
 from support.fleet_port import channel, credentials, invited, joined
+from support.founded import found_controller
 from support.waiting import until
 
 WAIT_S = 30.0

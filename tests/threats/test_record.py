@@ -22,8 +22,8 @@ from framegate_controller.record.ledger import checkpoint, require_whole
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_host.witness_file import write_head
-from framegate_simulators.fixtures.controller import found_controller
 from support.audit_log import Log
+from support.founded import found_controller
 
 
 def shown(signed_log: Log, lines, witness=(), anchor=None) -> tuple[str, int]:

@@ -354,7 +354,7 @@ def test_n148_revisions_and_versions_rise_past_everything_that_was_seen(registry
 
 
 def test_n148_a_file_of_another_fleets_heads_is_no_word_about_this_one(registry, tmp_path):
-    other = Registry(tmp_path / "other")
+    other = Registry(tmp_path / "other", another=True)
     usb = tmp_path / "usb"
     write_head(usb, other.grow(3))
     archive = registry.backup(tmp_path / "backup.tar")

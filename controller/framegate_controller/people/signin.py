@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from framegate.access.caller import OPERATOR_PREFIX
 from framegate.access.questions import address_text
@@ -32,7 +32,6 @@ from framegate_controller.people.factors import (
     totp_uri,
     use_second_factor,
 )
-from framegate_controller.people.oidc import OidcProvider, authenticated_ms
 from framegate_controller.people.operators import FOUNDER_ROLES, NewOperator, add_operator
 from framegate_controller.people.security_keys import CounterFell, KeyCeremony, SecurityKeys
 from framegate_controller.people.sessions import SEALED, Opening, SignedIn, open_session, shown
@@ -46,6 +45,9 @@ from framegate_controller.store.shared.failures import (
 )
 from framegate_controller.store.shared.limits import SignInLimits, Try
 from framegate_host.prefixes import prefix_of
+
+if TYPE_CHECKING:
+    from framegate_controller.people.oidc import OidcProvider
 
 BREAK_GLASS_LIFE_MS: Final = 3_600_000
 """A sealed credential opens for an hour: long enough to put things right, and an exception."""
@@ -155,15 +157,14 @@ class SignIn:
         if self.oidc is None:
             hint = "framegate-controller run --oidc-issuer URL --oidc-client-id ID"
             raise Refused.of(Reason.SIGN_IN, "a provider that this controller knows", "none", hint)
-        claims = self.oidc.complete(state, answer, source, self.fleet.clock())
-        if claims is None:
+        seen = self.oidc.complete(state, answer, source, self.fleet.clock())
+        if seen is None:
             return None
-        subject = str(claims["sub"])
+        subject = seen.subject
         with self._store.writing() as tx:
             person = tx.people.by_subject(self.oidc.issuer, subject)
             if person is not None and person.enabled:
-                seen = authenticated_ms(claims, tx.now_ms)
-                opening = Opening(key=key, method="oidc", source=source, factor_ms=seen)
+                opening = Opening(key=key, method="oidc", source=source, factor_ms=seen.at_ms)
                 return open_session(tx, self.fleet, person, opening)
         if self.failures.add(_kind(_PROVIDER, STRANGER, source), self.fleet.clock()):
             with self._store.writing() as tx:

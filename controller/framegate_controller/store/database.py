@@ -13,8 +13,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
@@ -70,10 +68,7 @@ def _opened(engines: Engines, clock: Callable[[], int] | None) -> Database:
         with engines.ours(), begun.connection as connection:
             engines.require_fit(connection)
             if _require_known(_schema(connection)) != _newest():
-                config = Config()
-                config.set_main_option("script_location", str(_MIGRATIONS))
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")  # in this transaction: wholly, or not at all
+                _migrate(connection)
             connection.commit()
     except BaseException:
         engines.close()
@@ -81,6 +76,18 @@ def _opened(engines: Engines, clock: Callable[[], int] | None) -> Database:
     database = Database(engines, clock)
     database.learn(begun.at_ms)
     return database
+
+
+def _migrate(connection: Connection) -> None:
+    """Bring the schema up to date in the connection's transaction: wholly, or not at all."""
+    # a tenth of a start, which finds the schema as it should be
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _schema(connection: Connection) -> str:

@@ -19,7 +19,7 @@ from framegate_gateway.receipts.rows import (
     PRUNED,
     RECEIPTS,
     VERDICT,
-    StoredLeaf,
+    LeafRow,
     stored_leaves,
 )
 from framegate_gateway.receipts.store import ReceiptStore
@@ -120,13 +120,13 @@ def receipts(
             )
 
 
-def find(store: ReceiptStore, identifier: str) -> StoredLeaf:
+def find(store: ReceiptStore, identifier: str) -> LeafRow:
     """The leaf with this id or unique beginning of one. Raises Refused (NOT_FOUND)."""
     with store.reading() as connection:
         return _one(connection, identifier)
 
 
-def _one(connection: sqlite3.Connection, identifier: str) -> StoredLeaf:
+def _one(connection: sqlite3.Connection, identifier: str) -> LeafRow:
     if not identifier or not all(c in "0123456789abcdef" for c in identifier):
         raise Refused.of(
             Reason.NOT_FOUND,
@@ -154,7 +154,7 @@ def _one(connection: sqlite3.Connection, identifier: str) -> StoredLeaf:
     return rows[0]
 
 
-def _rows(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[StoredLeaf]:
+def _rows(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[LeafRow]:
     limit = min(wanted.limit or 100, MAX_RECEIPTS)
     if wanted.id:
         return iter([_one(connection, wanted.id)])
@@ -175,7 +175,7 @@ def _rows(connection: sqlite3.Connection, wanted: Wanted) -> Iterator[StoredLeaf
     return _by_time(connection, wanted, limit)
 
 
-def _by_time(connection: sqlite3.Connection, wanted: Wanted, limit: int) -> Iterator[StoredLeaf]:
+def _by_time(connection: sqlite3.Connection, wanted: Wanted, limit: int) -> Iterator[LeafRow]:
     """Signed receipts alone: an answer with fewer than `limit` of them is the last one."""
     since_ms, below = min(wanted.since_ms, _NO_END), min(wanted.below, _NO_END)
     until_ms = min(wanted.until_ms or _NO_END, _NO_END)

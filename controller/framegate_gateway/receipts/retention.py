@@ -19,7 +19,7 @@ from framegate.receipt_verifier import leaf_hash
 from framegate.signed.receipt import ReceiptBatch
 from framegate_gateway.receipts.batch_rows import BatchRow, batch_of
 from framegate_gateway.receipts.batches import new_identifier
-from framegate_gateway.receipts.rows import RECEIPTS, StoredLeaf, stored_leaves
+from framegate_gateway.receipts.rows import RECEIPTS, PackedLeaf, packed_leaves
 from framegate_gateway.receipts.schema import ROW_BYTES
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -127,7 +127,7 @@ class ReceiptRetention:
         while over > 0:
             with self._store.writing() as connection:
                 rows = list(
-                    stored_leaves(
+                    packed_leaves(
                         connection,
                         "WHERE leaves.device = (SELECT number FROM devices WHERE name = ?)"
                         f" AND {RECEIPTS} AND (at_ms, leaves.number) > (?, ?)"
@@ -138,18 +138,18 @@ class ReceiptRetention:
                 if not rows:
                     log.warning("receipts of %s stay over their quota: all are needed", kept.device)
                     break
-                after = (rows[-1].at_ms, rows[-1].number)
-                needed = self._needed([row.id for row in rows])  # 3
+                after = (rows[-1].row.at_ms, rows[-1].row.number)
+                needed = self._needed([one.row.id for one in rows])  # 3
                 going = []
-                for row in rows:
+                for one in rows:
                     if over <= 0:
                         break
-                    if row.id not in needed:
-                        going.append(row)
-                        over -= row.packed + ROW_BYTES
+                    if one.row.id not in needed:
+                        going.append(one)
+                        over -= one.packed + ROW_BYTES
                 _strip(connection, kept.device, going)  # 4
                 receipts += len(going)
-                until_ms = max([until_ms, *(row.at_ms for row in going)])
+                until_ms = max([until_ms, *(one.row.at_ms for one in going)])
         return Taken(kept.device, receipts, until_ms)
 
 
@@ -178,17 +178,17 @@ def _logged_end(connection: sqlite3.Connection) -> int:
     return int(first)
 
 
-def _strip(connection: sqlite3.Connection, device: str, going: Sequence[StoredLeaf]) -> None:
+def _strip(connection: sqlite3.Connection, device: str, going: Sequence[PackedLeaf]) -> None:
     connection.executemany(
         "UPDATE leaves SET kind = 3, device = 0, shared = 0, part = '', body = ? WHERE number = ?",
-        [(leaf_hash(one.leaf), one.number) for one in going],
+        [(leaf_hash(one.row.leaf), one.row.number) for one in going],
     )
     connection.execute(
         "UPDATE usage SET pruned = pruned + ?"
         " WHERE device = (SELECT number FROM devices WHERE name = ?)",
         (len(going), device),
     )
-    for session in {one.session for one in going if one.session}:
+    for session in {one.row.session for one in going if one.row.session}:
         connection.execute(
             "DELETE FROM sessions WHERE session = ? AND NOT EXISTS (SELECT 1 FROM leaves WHERE"
             " shared IN (SELECT number FROM shared WHERE session = sessions.session)) AND"
@@ -201,7 +201,7 @@ def _strip(connection: sqlite3.Connection, device: str, going: Sequence[StoredLe
             " (SELECT 1 FROM leaves WHERE shared = ?)",
             (shared, shared),
         )
-    for batch in _batches(connection, [one.number for one in going]):
+    for batch in _batches(connection, [one.row.number for one in going]):
         span = (batch.first, batch.end)
         whole = connection.execute(
             "SELECT 1 FROM leaves WHERE number >= ? AND number < ? AND kind <> 3 LIMIT 1", span

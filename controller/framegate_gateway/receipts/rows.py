@@ -34,8 +34,8 @@ gateway. One that is forgotten is written again, and costs that once more.
 
 @dataclass(frozen=True, slots=True)
 class LeafRow:
-    """One leaf and what is kept beside it; `id` is 32 hexadecimal digits, `envelope` the signed
-    verdict as it left, empty for events and gaps.
+    """One leaf and what is kept beside it, to be written or as it was read; `id` is 32 hexadecimal
+    digits, `envelope` the signed verdict as it left, empty for events and gaps.
     """
 
     number: int
@@ -159,25 +159,14 @@ def device_number(connection: sqlite3.Connection, name: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLeaf:
-    """A leaf out of the file; of one that is pruned, `leaf` is its hash. `shared`: the number of
-    the text that it is packed against; `packed`: bytes of that.
+class PackedLeaf:
+    """A leaf and what it takes: `shared`, the number of the text that it is packed against, and
+    `packed`, its bytes in the file.
     """
 
-    number: int
-    id: str
-    kind: str
-    device: str
-    session: bytes
-    counter: int
-    part: str
-    at_ms: int
+    row: LeafRow
     shared: int
     packed: int
-    leaf: bytes
-    payload: bytes = b""
-    metadata: bytes = b""
-    envelope: bytes = b""
 
 
 _STORED: Final = (
@@ -189,15 +178,23 @@ _STORED: Final = (
 
 def stored_leaves(
     connection: sqlite3.Connection, where: str, values: Sequence[Any]
-) -> Iterator[StoredLeaf]:
+) -> Iterator[LeafRow]:
     """The leaves that the rest of a query, `where`, names, in its order; read at once, unpacked one
-    by one. Raises Malformed (RECEIPT) for a row that is damaged.
+    by one. Of a leaf that is pruned, `leaf` is its hash. Raises Malformed (RECEIPT) for a row that
+    is damaged.
     """
+    return (one.row for one in packed_leaves(connection, where, values))
+
+
+def packed_leaves(
+    connection: sqlite3.Connection, where: str, values: Sequence[Any]
+) -> Iterator[PackedLeaf]:
+    """Likewise, with what each takes."""
     for row in connection.execute(_STORED + where, tuple(values)).fetchall():
         yield _stored(row)
 
 
-def _stored(row: Sequence[Any]) -> StoredLeaf:
+def _stored(row: Sequence[Any]) -> PackedLeaf:
     number, identifier, kind, device, session, counter, part, at_ms, shared, packed, body, text = (
         row
     )
@@ -217,7 +214,7 @@ def _stored(row: Sequence[Any]) -> StoredLeaf:
         leaf, payload, metadata, *kept = parts
         split = kept if len(kept) == 1 else (payload, *kept)
         envelope = joined_envelope(split, Verdict.TYPE)
-    return StoredLeaf(
+    stored = LeafRow(
         number=number,
         id=identifier.hex(),
         kind=KINDS[kind],
@@ -226,10 +223,9 @@ def _stored(row: Sequence[Any]) -> StoredLeaf:
         counter=counter,
         part=part,
         at_ms=at_ms,
-        shared=shared,
-        packed=packed,
         leaf=leaf,
         payload=payload,
         metadata=metadata,
         envelope=envelope,
     )
+    return PackedLeaf(stored, shared, packed)

@@ -27,7 +27,7 @@ from framegate_gateway.receipts.batch_rows import (
     write_batch,
     write_proof,
 )
-from framegate_gateway.receipts.rows import LeafRow, LeafWriter, StoredLeaf, stored_leaves
+from framegate_gateway.receipts.rows import LeafRow, LeafWriter, stored_leaves
 from framegate_gateway.receipts.schema import bring_up
 from framegate_host.file_lock import hold
 from framegate_host.private_files import private_folder, touch_private
@@ -49,7 +49,7 @@ class _Task:
 class Unbatched:
     """`leaves` in no batch yet, and the batch they come after, if any."""
 
-    leaves: Sequence[StoredLeaf]
+    leaves: Sequence[LeafRow]
     last: BatchRow | None
 
 

@@ -10,8 +10,10 @@ cage forbids, straight to the kernel, and says what came of each.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import importlib
 import json
 import mmap
 import os
@@ -288,6 +290,9 @@ def main() -> None:
     from framegate_host.cages import CAGES
     from framegate_host.confinement import Confinement, Paths
 
+    for library in ("pyseccomp", "landlockpy"):  # once, not in each of the processes below
+        with contextlib.suppress(ImportError, RuntimeError):
+            importlib.import_module(library)
     cage = CAGES.get(told.cage)
     answers: dict[str, str] = {}
     for name, attempt in attempts(told).items():

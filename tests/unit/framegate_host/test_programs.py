@@ -220,6 +220,6 @@ def test_a_module_of_ours_that_is_missing_is_a_fault_and_not_advice(monkeypatch,
     def broken(_module: str):
         raise ModuleNotFoundError("gone", name=name)
 
-    monkeypatch.setattr(programs, "import_module", broken)
+    monkeypatch.setattr(programs, "import_to_stay", broken)
     with pytest.raises(ModuleNotFoundError):
         MODELS.run()

@@ -6,7 +6,7 @@ import socket
 import grpc
 import pytest
 
-from framegate_proto.targets import MAX_ADDRESSES, addresses_of, target_of
+from framegate_proto.targets import MAX_ADDRESSES, addresses_of, secured_target, target_of
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,18 @@ def test_several_are_tried_in_any_order(text, name):
 
 def test_where_none_is_known_the_first_says_what_is_wrong():
     assert target_of("nobody.invalid:1,nowhere.invalid:2").name == "nobody.invalid:1"
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:1", "127.0.0.1:1,127.0.0.2:2"])
+def test_a_channel_with_a_certificate_names_its_server_and_shares_nothing(text):
+    target = secured_target(text, "controller.plant.framegate", ("grpc.keepalive_time_ms", 9))
+    assert target.name == target_of(text).name
+    options = dict(target.options)
+    assert options.items() >= dict(target_of(text).options).items()
+    assert options["grpc.ssl_target_name_override"] == "controller.plant.framegate"
+    assert options["grpc.enable_http_proxy"] == 0
+    assert options["grpc.use_local_subchannel_pool"] == 1
+    assert options["grpc.keepalive_time_ms"] == 9
 
 
 def test_a_list_has_an_end():

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -10,12 +11,17 @@ SCRIPT = Path(__file__).parents[3] / "scripts/borders.py"
 
 
 @pytest.fixture(scope="module")
-def check() -> Callable[..., Iterator[str]]:
+def borders() -> ModuleType:
     spec = importlib.util.spec_from_file_location("borders", SCRIPT)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.check  # type: ignore[no-any-return]
+    return module
+
+
+@pytest.fixture(scope="module")
+def check(borders: ModuleType) -> Callable[..., Iterator[str]]:
+    return borders.check  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -67,3 +73,16 @@ def test_an_exception_that_is_needed_no_more_is_a_fault(
 ) -> None:
     (fault,) = check({"core/b.py": "\n" * 400}, {"core/b.py": "it was longer once"})
     assert fault.startswith("core/b.py: excepted")
+
+
+SKIPPED = "x = 1\ny = [\n    1, 2,\n]  # fmt: skip\n"
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_lines_with_a_layout_of_their_own_are_counted(borders: ModuleType, most: int) -> None:
+    faults = list(borders.check_layout({"core/a.py": SKIPPED, "core/b.py": "z = 2\n"}, most))
+    if most == 1:
+        assert faults == []
+    else:
+        (fault,) = faults
+        assert fault.startswith("core/a.py:4: 1 lines" if most == 0 else "1 lines")

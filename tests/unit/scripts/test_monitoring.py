@@ -47,7 +47,7 @@ def test_every_alert_fires_stays_quiet_and_recovers():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("always", [False, True])
+@pytest.mark.parametrize("always", [False, pytest.param(True, marks=pytest.mark.plants)])
 def test_a_rule_that_never_fires_or_always_does_fails_its_tests(always, tmp_path):
     """The tests can fail, each of them: promtool names every alert."""
     rules = yaml.safe_load((MONITORING / "alerts.yml").read_text())

@@ -25,6 +25,7 @@ from framegate_controller.timing import Timing
 from framegate_controller.verbs.ca import ca_rows
 from framegate_simulators.fixtures.access import camera_of
 from support.ca_keys import works
+from support.founded import found_registry
 from support.refusals import refused
 
 pytestmark = pytest.mark.slow  # keys are made in tokens and TPMs
@@ -38,7 +39,7 @@ class House:
     def __init__(self, tmp_path, key_store: str = "") -> None:
         self.folder, self.timing = tmp_path / "keys", Timing()
         self.now = int(datetime.now(UTC).timestamp() * 1000)
-        self.database = open_registry(tmp_path / "registry.db", lambda: self.now)
+        self.database = open_registry(found_registry(tmp_path / "registry.db"), lambda: self.now)
         self.open(found_fleet(self.folder, "plant", key_store))
         with self.database.writing() as tx:
             tx.devices.add(camera_of("cam1", State.TRUSTED, standing=Standing(result_ms=self.now)))

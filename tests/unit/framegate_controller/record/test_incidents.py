@@ -216,9 +216,16 @@ def test_an_incident_as_an_ocsf_finding(bench, follower, desk):
     entries = [json.loads(e) for e in reply.entries]
     found = incident_finding(entries, "plant")
     required = {
-        "activity_id", "category_uid", "class_uid", "finding_info_list", "metadata",
-        "severity_id", "status_id", "time", "type_uid",
-    }  # fmt: skip
+        "activity_id",
+        "category_uid",
+        "class_uid",
+        "finding_info_list",
+        "metadata",
+        "severity_id",
+        "status_id",
+        "time",
+        "type_uid",
+    }
     assert required <= set(found) and ("assignee" in found) != ("assignee_group" in found)
     assert found["type_uid"] == found["class_uid"] * 100 + found["activity_id"] == 200501
     assert [f["uid"] for f in found["finding_info_list"]] == [

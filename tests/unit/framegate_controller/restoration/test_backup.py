@@ -212,7 +212,7 @@ def test_a_signed_manifest_that_does_not_fit(founded, tmp_path, change):
 
 
 def test_another_fleets_backup_is_refused_where_the_root_is_named(founded, tmp_path):
-    other = Registry(tmp_path / "other")
+    other = Registry(tmp_path / "other", another=True)
     root = other.keys.root.certificate
     ask = founded.ask(state=tmp_path / "new", passphrase_file=founded.passphrase, root=root)
     with pytest.raises(Refused) as caught:

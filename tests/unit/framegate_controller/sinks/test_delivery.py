@@ -8,7 +8,7 @@ from framegate_controller.sinks.delivery import SinkFailed, SinkRefused, deliver
 from support.ocsf_entries import every_entry
 from support.sinks import outgoing
 
-BATCH = [outgoing(raw) for raw in every_entry()][:16]
+BATCH = [outgoing(raw) for raw in every_entry()[:16]]
 
 
 @dataclass

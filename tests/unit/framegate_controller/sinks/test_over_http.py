@@ -14,7 +14,7 @@ from framegate_controller.sinks.otlp import OtlpHttpSink
 from support.ocsf_entries import every_entry
 from support.sinks import Elastic, Splunk, outgoing, serving
 
-BATCH = [outgoing(raw) for raw in every_entry()][:6]
+BATCH = [outgoing(raw) for raw in every_entry()[:6]]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from framegate_controller.sinks.messages import BatchEntry, SinkSetup
 from framegate_controller.sinks.process import driver_of, outgoing
 from support.ocsf_entries import every_entry
 
-ENTRY = BatchEntry(next(iter(every_entry())), 2)
+ENTRY = BatchEntry(every_entry()[0], 2)
 
 
 def setup(kind, folder, address="127.0.0.1:9", version=OcsfVersion.V1_8):

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
@@ -23,6 +23,9 @@ from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import EntryQuery, Moved
 from support.stored_values import BYTES, KEPT, PUT_AGAIN, TakenBack, any_of, put_again
 
+FEW = 25
+"""Values of each of fifty records: members are drawn one by one, and so are their edges."""
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
@@ -32,6 +35,7 @@ def store(tmp_path_factory):
 
 
 @pytest.mark.parametrize("cls", KEPT, ids=lambda c: c.__name__)
+@settings(max_examples=FEW)
 @given(data=st.data())
 @pytest.mark.slow
 def test_a_value_comes_out_as_it_went_in(store, cls, data):
@@ -55,6 +59,7 @@ def test_a_changed_device_comes_out_as_it_was_put_back(store, before, after):
 
 
 @pytest.mark.parametrize("cls", PUT_AGAIN, ids=lambda c: c.__name__)
+@settings(max_examples=FEW)
 @given(data=st.data())
 @pytest.mark.slow
 def test_a_changed_value_takes_the_place_of_the_one_before(store, cls, data):

@@ -210,17 +210,26 @@ def test_n145_whatever_comes_is_an_answer_or_a_bad_one(kind, head, body):
         verify_answer(question, {"id": 7, "golden_taken": True, **head}, body)
 
 
-@pytest.mark.parametrize("said", [*LIES, "huge head", "huge body"])
+SIZES = ["huge head", "huge body"]
+KINDS = ["no JSON", "nested", "another's number", "defect of no class", *SIZES]
+"""One lie that each step of reading an answer finds; all of them are a child each, see `parse_head`
+and `verify_answer` above for what the others are."""
+
+
 @pytest.mark.slow
-async def test_n145_one_bad_answer_ends_the_child_and_not_the_gateway(tmp_path, monkeypatch, said):
+@pytest.mark.parametrize(
+    "lies", [KINDS, pytest.param([*LIES, *SIZES], marks=pytest.mark.plants)], ids=["kinds", "all"]
+)
+async def test_n145_one_bad_answer_ends_the_child_and_not_the_gateway(tmp_path, monkeypatch, lies):
+    """A gateway whose every child but the last lies, each in another way."""
     write_golden(tmp_path, [1])
     engine = Engine(load_bundle(DEFAULT_BUNDLE), GoldenImages((tmp_path,)), threads=1)
     starting, started = subprocess.Popen, []
 
     def popen(argv, **options):
-        if not started:
+        if len(started) < len(lies):
             at = argv.index("-m")
-            argv = [sys.executable, ROGUE, said, *argv[at + 2 :]]
+            argv = [sys.executable, ROGUE, lies[len(started)], *argv[at + 2 :]]
         started.append(starting(argv, **options))
         return started[-1]
 
@@ -228,13 +237,14 @@ async def test_n145_one_bad_answer_ends_the_child_and_not_the_gateway(tmp_path, 
     await engine.start()
     serving = asyncio.create_task(engine.run())
     jpeg = encoded(draw_board(5, design=1, defects=0).frame)
-    with pytest.raises(Unavailable) as caught:
-        await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)
-    assert caught.value.reason == Reason.INFERENCE
-    assert started[0].returncode == -9
+    for number, said in enumerate(lies):
+        with pytest.raises(Unavailable) as caught:
+            await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)
+        assert caught.value.reason == Reason.INFERENCE, said
+        assert started[number].returncode == -9, said
     # the next child is sound, and so is the gateway
     inspection = await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)
-    assert inspection.golden_sha256 and len(started) == 2
+    assert inspection.golden_sha256 and len(started) == len(lies) + 1
     serving.cancel()
     await engine.stop()
 

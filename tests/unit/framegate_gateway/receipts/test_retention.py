@@ -10,7 +10,7 @@ from framegate.receipt_verifier import missing_frames
 from framegate.signed.receipt import TriggerGap
 from framegate_gateway.receipts.read import find
 from framegate_gateway.receipts.retention import NEARLY_FULL, ROOM, ReceiptRetention
-from framegate_gateway.receipts.rows import stored_leaves
+from framegate_gateway.receipts.rows import packed_leaves
 from framegate_simulators.fixtures.gateway import CAMERA
 from support.receipts import proved
 
@@ -270,7 +270,7 @@ async def test_a_session_that_begins_with_a_refused_frame_costs_no_more(receipts
     for number in range(200, 260):
         await desk.frame(number)
     with desk.store.reading() as connection:
-        sizes = [row.packed for row in stored_leaves(connection, "ORDER BY leaves.number", ())]
+        sizes = [row.packed for row in packed_leaves(connection, "ORDER BY leaves.number", ())]
         texts = connection.execute(
             "SELECT count(*) FROM shared WHERE session = ?", (desk.link.opened,)
         ).fetchone()[0]

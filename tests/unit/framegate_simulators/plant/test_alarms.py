@@ -5,7 +5,7 @@ import pytest
 from framegate_simulators.plant.alarms import run_script
 
 
-@pytest.mark.parametrize("seed", [1, 7])
+@pytest.mark.parametrize("seed", [1, pytest.param(7, marks=pytest.mark.plants)])
 @pytest.mark.slow
 def test_a_fleets_life_without_a_false_alarm(seed):
     tally = run_script(events=80, tamperings=30, machines=6, seed=seed)
