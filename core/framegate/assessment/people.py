@@ -17,11 +17,13 @@ HIGH: Final = 4
 TRIED_MS: Final = 7 * 86_400_000
 """A policy was tried on the past if somebody did so in the week before it was put in force."""
 EXPORTS: Final = frozenset({"frame.export", "dataset.export"})
-_SIGNED: Final = ("signed-in", "break-glass-used")
+_SIGNED: Final = ("signed-in",)
 
 
 def _sign_ins(view: View) -> list[Entry]:
-    """A new account's first sign-in is with the code it was given, and says nothing of habits."""
+    """A new account's first sign-in is with the code it was given, and says nothing of habits; a
+    sealed credential is an exception, and has a fact of its own.
+    """
     rows = view.rows(*_SIGNED, days=WINDOW_DAYS)
     return [e for e in rows if e.get("members", {}).get("method") != "enrolment"]
 
@@ -37,8 +39,8 @@ def phishing_resistant(view: View) -> Shown:
 
 @fact("sign-ins-two-factor", Unit.SHARE, *_SIGNED)
 def two_factor(view: View) -> Shown:
-    """Sign-ins of the last 30 days for which this fleet itself asked for two factors, of all;
-    sealed credentials, and an identity provider's word, do not count.
+    """Sign-ins of the last 30 days for which this fleet itself asked for two factors, of all; an
+    identity provider's word does not count as such.
     """
     return share(
         Case(str(e["actor"]), e.get("members", {}).get("method") in TWO_FACTORS, e["index"])
