@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch demo-assess drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -35,6 +35,9 @@ demo-line: setup ## A line in the terminal: everything dies once, a gateway lies
 
 demo-watch: setup ## Four attacks, and who sees them: a SIEM over TLS, Prometheus, a playbook, incidents, figures
 	@$(PY) -m framegate_simulators.demo.watch
+
+demo-assess: setup ## Where a plant stands: a goal missed, a control broken, evidence an auditor recomputes
+	@$(PY) -m framegate_simulators.demo.assess
 
 demo-segment: setup ## Segments in network namespaces: prove, stream, be cut, clone, stage, map (needs root)
 	@$(PY) -m framegate_simulators.demo.segment

@@ -103,7 +103,7 @@ def _lines(assessed: Assessed) -> Iterator[str]:
 
 def check_words(checked: Checked) -> str:
     """A check in a line: the fact, what was wanted, the entries that show it."""
-    entries = entries_in_words([checked])
+    entries = entries_in_words([checked], 4)
     where = f" (entries {entries})" if entries else ""
     shown, limit = checked.fact, checked.check.limit
     return safe(f"{checked.status}: {shown.name} is {shown.words}, wanted {limit}{where}")

@@ -27,7 +27,7 @@ from framegate_operator.assess import check_words
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read, write
-from framegate_operator.output import counted, data, errors, show_table, until
+from framegate_operator.output import counted, data, errors, show_table
 from framegate_operator.recorded import (
     Export,
     Root,
@@ -112,7 +112,6 @@ def show(
 
 
 @app.command("export")
-@read
 def export_(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     framework: Annotated[str, typer.Option(help="Only this one; default: all.")] = "",
@@ -141,10 +140,12 @@ def export_(
             return
         talk.print(
             f"{out}: {counted(len(files), 'file')}, {found.size} entries of the record, evidence "
-            f"for {until(found.expires_ms)}",
+            f"until {day(found.expires_ms)}",
             soft_wrap=True,
         )
-        talk.print(f"next: python3 assess_check.py {out} works all of it out anew", soft_wrap=True)
+        talk.print(
+            f"next: python3 scripts/assess_check.py {out} works all of it out anew", soft_wrap=True
+        )
 
 
 @app.command("state")
@@ -169,8 +170,8 @@ def state(
             show_json(told | {"expires_ms": reply.expires_ms})
             return
         talk.print(
-            f"entry {reply.index}: {safe(', '.join(reply.about))}; the last of it ends in "
-            f"{until(reply.expires_ms)}",
+            f"entry {reply.index}: {safe(', '.join(reply.about))}; until "
+            f"{day(reply.expires_ms)[:10]} at most",
             soft_wrap=True,
         )
 

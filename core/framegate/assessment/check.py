@@ -11,8 +11,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
-from framegate.assessment.fact import Fact
-from framegate.assessment.facts import measured
+from framegate.assessment.fact import Fact, limit_words
+from framegate.assessment.facts import fact_named, measured
 from framegate.assessment.reading import View
 
 DATA: Final = files("framegate.assessment") / "data"
@@ -45,9 +45,10 @@ class Check:
     @property
     def limit(self) -> str:
         """The limit in words."""
+        unit = fact_named(self.fact).unit
         if self.least is not None:
-            return f"at least {self.least:g}"
-        return f"at most {self.most:g}"
+            return f"at least {limit_words(unit, self.least)}"
+        return f"at most {limit_words(unit, self.most or 0)}"
 
     def judge(self, fact: Fact) -> Status:
         """What `fact`, which the caller MUST have measured for this check, comes to."""

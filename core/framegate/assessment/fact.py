@@ -16,6 +16,8 @@ from framegate.assessment.reading import Entry, View
 MAX_ENTRIES: Final = 12
 """Entries that a fact names: those that speak against it first. All of them are in the record."""
 MAX_NAMES: Final = 12
+MANY: Final = 100_000
+"""Of more than this nobody reads the number: it is told in percent."""
 
 
 class Unit(StrEnum):
@@ -47,8 +49,16 @@ class Fact:
         if self.value is None:
             return "no data"
         if self.unit == Unit.SHARE:
-            return f"{self.part} of {self.whole}"
+            many = self.whole > MANY
+            return f"{100 * self.value:.2f} %" if many else f"{self.part} of {self.whole}"
         return f"{self.value / 1000:.1f} s" if self.unit == Unit.MS else str(self.part)
+
+
+def limit_words(unit: Unit, value: float) -> str:
+    """A limit of a fact as people read it."""
+    if unit == Unit.SHARE:
+        return f"{100 * value:g} %"
+    return f"{value / 1000:g} s" if unit == Unit.MS else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from framegate.assessment.fact import Fact, Unit
+from framegate.assessment.fact import Fact, Unit, limit_words
 from framegate.assessment.facts import fact_named, measured
 from framegate.assessment.reading import DAY_MS, Reading, View
 from framegate.errors import Malformed, Reason
@@ -25,6 +25,8 @@ POINTS: Final = 4
 SPAN_DAYS: Final = 21
 """Points closer together than this say nothing about the month to come."""
 AHEAD_DAYS: Final = 365
+FITS: Final = 0.6
+"""Share of the points' spread that the line has to explain: a single leap is no trend."""
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _NEEDED: Final = frozenset({"name", "fact", "why"})
 _ALLOWED: Final = _NEEDED | {"zone", "least", "most", "by"}
@@ -56,9 +58,8 @@ class Goal:
     @property
     def target(self) -> str:
         """In words."""
-        share = fact_named(self.fact).unit == Unit.SHARE
         value = self.least if self.least is not None else self.most
-        number = f"{100 * float(value or 0):g} %" if share else f"{value:g}"
+        number = limit_words(fact_named(self.fact).unit, float(value or 0))
         return f"at {'least' if self.least is not None else 'most'} {number}"
 
     def reached(self, value: float) -> bool:
@@ -184,7 +185,8 @@ def forecast(goal: Goal, points: Sequence[Point]) -> int | None:
     """When a goal will be reached if what was goes on (ms); None where the data say nothing of it.
 
     A line through the measured points (least squares), if there are `POINTS` or more over
-    `SPAN_DAYS` or more, it moves towards the goal, and arrives within `AHEAD_DAYS`.
+    `SPAN_DAYS` or more, it explains `FITS` of their spread, moves towards the goal, and arrives
+    within `AHEAD_DAYS`.
     """
     known = [(p.at_ms, p.value) for p in points if p.value is not None]
     if len(known) < POINTS or known[-1][0] - known[0][0] < SPAN_DAYS * DAY_MS:
@@ -196,6 +198,9 @@ def forecast(goal: Goal, points: Sequence[Point]) -> int | None:
     mean = sum(v for _, v in known) / len(known)
     spread = sum((a - at) ** 2 for a, _ in known)
     slope = sum((a - at) * (v - mean) for a, v in known) / spread
+    differs = sum((v - mean) ** 2 for _, v in known)
+    if slope**2 * spread < FITS * differs:
+        return None
     target = goal.least if goal.least is not None else goal.most
     if target is None or slope == 0 or (target - last) / slope < 0:
         return None
