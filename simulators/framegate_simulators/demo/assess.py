@@ -20,9 +20,10 @@ from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 
-INTERVAL_S: Final = 4.0
+INTERVAL_S: Final = 6.0
 PATIENCE_S: Final = 120.0
 RATE: Final = 2
+BROKEN: Final = "machines-trusted"
 CHECK: Final = Path(__file__).parents[3] / "scripts" / "assess_check.py"
 GOALS: Final = """version = 1
 
@@ -181,9 +182,9 @@ class AssessDemo(Story):
 
     def broken(self) -> str:
         """A camera is quarantined."""
-        before = self.plant.ask("assess")
+        before = wait_for("all machines to be trusted", lambda: self._with("pass"), PATIENCE_S)
         self.plant.framegate("camera", "quarantine", "cam2", "--reason", "demo")
-        after = self.plant.ask("assess")
+        after = wait_for("the control to fail", lambda: self._with("fail"), PATIENCE_S)
         turned = {
             f"{framework}/{name}"
             for framework, claims in after["claims"].items()
@@ -203,9 +204,13 @@ class AssessDemo(Story):
             and claim["status"] != "not-applicable"
             and before["claims"][framework][name]["status"] != "fail"
         }
-        if checks != {"machines-trusted"} or turned != rest or not turned:
+        if BROKEN not in checks or turned != rest or not turned:
             raise PlantError(f"{checks}: {turned ^ rest}")
-        return f"machines-trusted fails, and with it {', '.join(sorted(turned))}"
+        return f"{', '.join(sorted(checks))} fails, and with it {', '.join(sorted(turned))}"
+
+    def _with(self, status: str) -> dict[str, Any] | None:
+        body: dict[str, Any] = self.plant.ask("assess")
+        return body if body["checks"][BROKEN]["status"] == status else None
 
     def evidence(self) -> str:
         """Taken away, and worked out anew."""

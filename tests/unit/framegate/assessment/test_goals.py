@@ -19,7 +19,8 @@ from framegate.assessment.goals import (
 from framegate.assessment.reading import DAY_MS, Reading
 from framegate.errors import FramegateError, Malformed
 from framegate_operator.goals import EXAMPLE
-from framegate_simulators.fixtures.assessed_plant import BREAKS, AssessedPlant
+from framegate_simulators.fixtures.assessed_plant import AssessedPlant
+from framegate_simulators.fixtures.broken_controls import BREAKS
 from support.readings import reading_of
 
 NOW = 1_790_000_000_000

@@ -15,7 +15,8 @@ from framegate.assessment.standing import standing
 from framegate.errors import Malformed, Reason
 from framegate.record.people_events import VerbDenied
 from framegate_operator.main import app
-from framegate_simulators.fixtures.assessed_plant import BREAKS, AssessedPlant, exported
+from framegate_simulators.fixtures.assessed_plant import AssessedPlant, exported
+from framegate_simulators.fixtures.broken_controls import BREAKS
 from support.paths import ROOT
 from support.readings import reading_of
 
