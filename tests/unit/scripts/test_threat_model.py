@@ -25,15 +25,6 @@ TRACED = [
         *range(190, 193),
     )
 ]
-    f"N{n}"
-    for n in (
-        *range(126, 156),
-        *range(160, 168),
-        *range(170, 176),
-        *range(180, 187),
-        *range(190, 193),
-    )
-]
 ATTACKS = ROOT / "simulators/framegate_simulators/attack"
 
 
