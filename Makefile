@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo clean
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model clean
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
@@ -38,6 +38,9 @@ demo-line: setup ## A line in the terminal: everything dies once, a gateway lies
 
 demo-watch: setup ## Four attacks, and who sees them: a SIEM over TLS, Prometheus, a playbook, incidents, figures
 	@$(PY) -m framegate_simulators.demo.watch
+
+demo-assess: setup ## Where a plant stands: a goal missed, a control broken, evidence an auditor recomputes
+	@$(PY) -m framegate_simulators.demo.assess
 
 demo-segment: setup ## Segments in network namespaces: prove, stream, be cut, clone, stage, map (needs root)
 	@$(PY) -m framegate_simulators.demo.segment

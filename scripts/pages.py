@@ -7,10 +7,21 @@ example is no command of a program.
 import sys
 from pathlib import Path
 
-from made import cli, decisions, events, examples, layers, monitoring, policy, reasons, settings
+from made import (
+    assessment,
+    cli,
+    decisions,
+    events,
+    examples,
+    layers,
+    monitoring,
+    policy,
+    reasons,
+    settings,
+)
 
 ROOT = Path(__file__).parents[1]
-KINDS = (events, cli, reasons, policy, decisions, settings, layers, monitoring)
+KINDS = (assessment, events, cli, reasons, policy, decisions, settings, layers, monitoring)
 
 
 def main() -> int:

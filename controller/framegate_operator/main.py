@@ -29,6 +29,8 @@ _LEFT: Final = (
             "verdict": "what the model said",
             "why": "verdict or machine",
             "doctor": "what is wrong, or ends",
+            "assess": "where the fleet stands",
+            "goals": "what is to be reached",
         },
     ),
     (
@@ -82,7 +84,13 @@ _RIGHT: Final = (
     ),
     (
         "care for the fleet",
-        {"ca": "authorities, rotation", "broker": "MQTT access list", "context": "several fleets"},
+        {
+            "ca": "authorities, rotation",
+            "broker": "MQTT access list",
+            "context": "several fleets",
+            "compliance": "evidence for auditors",
+            "review": "what a quarter brought",
+        },
     ),
 )
 """What people want, and the verbs for it, in two columns."""
@@ -90,11 +98,13 @@ _RIGHT: Final = (
 _MODULES: Final = MappingProxyType(
     {
         "access": ("access_requests", "app"),
+        "assess": ("assess", "assess"),
         "audit": ("audit", "app"),
         "auth": ("permissions", "app"),
         "broker": ("broker", "app"),
         "ca": ("zones", "ca"),
         "camera": ("devices", "cameras"),
+        "compliance": ("compliance", "app"),
         "context": ("contexts", "app"),
         "data": ("vault", "vault"),
         "dataset": ("vault", "datasets"),
@@ -104,6 +114,7 @@ _MODULES: Final = MappingProxyType(
         "fleet": ("fleet", "fleet"),
         "frame": ("vault", "frames"),
         "gateway": ("gateways", "app"),
+        "goals": ("goals", "app"),
         "incident": ("incidents", "app"),
         "kpi": ("kpis", "kpi"),
         "lineage": ("lineage", "app"),
@@ -122,6 +133,7 @@ _MODULES: Final = MappingProxyType(
         "release": ("release", "app"),
         "replay": ("rollouts", "replay"),
         "result": ("results", "app"),
+        "review": ("quarter", "review_"),
         "rollout": ("rollouts", "app"),
         "siem": ("siem", "app"),
         "segment": ("segments", "app"),

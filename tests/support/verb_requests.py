@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.access.policy import default_files
+from framegate.assessment.statement import PostureStatement
 from framegate.machines.model import ModelState
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.model import bundle_digest, sign_model
@@ -79,6 +80,16 @@ def verb_request(message, *gateways: str, verb: str = "frame.export", **members)
 
 
 GOLDEN_PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+GOALS = """version = 1
+[[goal]]
+name = "drills"
+fact = "drills-held"
+least = 1
+why = "what is not practised does not work"
+"""
+SAID = seal_envelope(PostureStatement.TYPE, b"{}", authority(), lambda _: b"nobody's")
 
 
 REQUESTS = {
@@ -198,6 +209,8 @@ REQUESTS = {
     "playbook.show Operator.PlaybookHistory": pb.PlaybookHistoryRequest(),
     "playbook.simulate Operator.SimulatePlaybook": pb.SimulatePlaybookRequest(text=HOLD),
     "playbook.enable Operator.EnablePlaybook": pb.EnablePlaybookRequest(text=HOLD),
+    "goal.set Operator.SetGoals": pb.SetGoalsRequest(text=GOALS),
+    "posture.state Operator.StatePosture": pb.StatePostureRequest(envelope=SAID),
     "playbook.disable Operator.DisablePlaybook": pb.DisablePlaybookRequest(name="none", reason="r"),
     "verdict.show GatewayOperator.ListVerdicts": pb.ListVerdictsRequest(),
     "verdict.show GatewayOperator.WatchVerdicts": pb.ListVerdictsRequest(),

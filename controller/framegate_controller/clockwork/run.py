@@ -26,6 +26,7 @@ from framegate_controller.clockwork.staleness import Staleness
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
+from framegate_controller.record.goals import GOALS_S, GoalWatch
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.tail import RecordTail
 from framegate_controller.store.ports import Store
@@ -194,6 +195,7 @@ def clockwork_of(
         Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
         Chore("refused reports", HOUSEKEEPING_S, reports.tell_counted),
         duties.chore("silent reporters", REPORTERS_S, lambda s: ReportWatch(s).look),
+        duties.chore("goals", GOALS_S, lambda s: GoalWatch(s).look),
         duties.chore("incidents", INCIDENTS_S, lambda s: IncidentFollower(s, tail).follow),
         Chore("heads of the record", HOUSEKEEPING_S, HeadKeeper(store, fleet, witnesses).keep),
     )

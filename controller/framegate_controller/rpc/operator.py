@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from framegate_controller.rpc import (
     access,
+    assessment,
     ca,
     devices,
     evidence,
@@ -43,4 +44,5 @@ TABLE: Final[tuple[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any], ...]] = (
     *ca.ROWS,
     *incidents.ROWS,
     *reviews.ROWS,
+    *assessment.ROWS,
 )

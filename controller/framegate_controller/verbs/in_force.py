@@ -22,6 +22,7 @@ from framegate.signed.mask import MaskStatement
 from framegate.signed.part import PartStatement
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.people.operators import quorum
+from framegate_controller.record.goals import goals_text
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.people import Change
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -110,6 +111,11 @@ def _quorum(tx: Transaction, _asked: pb.QuorumRequest) -> Message | None:
     return pb.QuorumRequest(value=quorum(tx))
 
 
+def _goals(tx: Transaction, _asked: pb.SetGoalsRequest) -> Message | None:
+    text = goals_text(tx)
+    return pb.SetGoalsRequest(text=text) if text else None
+
+
 Reader = Callable[[Transaction, Any], Message | None]
 _READERS: Final = MappingProxyType[str, Reader](
     {
@@ -122,5 +128,6 @@ _READERS: Final = MappingProxyType[str, Reader](
         "model.rollback": _pin,
         "operator.change": _operator,
         "quorum.set": _quorum,
+        "goal.set": _goals,
     }
 )

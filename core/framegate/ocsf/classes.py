@@ -48,6 +48,7 @@ EVENT_LOG: Final = EventClass(
     "Event Log Activity",
     {3: "Export", 4: "Archive", 6: "Start", 7: "Stop", 9: "Enable", 10: "Disable"},
 )
+COMPLIANCE: Final = EventClass(2003, "Compliance Finding", {1: "Create", 3: "Close"}, peers=False)
 FINDING: Final = EventClass(2004, "Detection Finding", {1: "Create"}, peers=False)
 INCIDENT: Final = EventClass(
     2005, "Incident Finding", {1: "Create", 2: "Update", 3: "Close"}, peers=False
@@ -113,6 +114,7 @@ API: Final = EventClass(6003, "API Activity", {1: "Create", 2: "Read", 3: "Updat
 CLASSES: Final = (
     BASE,
     EVENT_LOG,
+    COMPLIANCE,
     FINDING,
     INCIDENT,
     ACCOUNT,

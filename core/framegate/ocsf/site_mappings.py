@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from framegate.findings.kinds import FindingKind
-from framegate.ocsf.classes import ENTITY, EVENT_LOG, FINDING, INCIDENT, OTHER
+from framegate.ocsf.classes import COMPLIANCE, ENTITY, EVENT_LOG, FINDING, INCIDENT, OTHER
 from framegate.ocsf.logged import LoggedEvent
 from framegate.ocsf.mapping import FAILURE, SUCCESS, Mapped, device_of, maps, policy_entity
 from framegate.ocsf.techniques import attacks_of
@@ -115,3 +115,46 @@ def report_kept(event: LoggedEvent) -> Mapped:
     about = {"device": device_of(reporter)} if reporter else {}
     mapped = _report(event, OTHER, other="Append")
     return Mapped(mapped.kind, OTHER, {**mapped.attributes, **about}, other="Append")
+
+
+@maps("goals-set")
+def goals_set(event: LoggedEvent) -> Mapped:
+    """Goals are in force."""
+    return Mapped(ENTITY, 10, {"entity": policy_entity("goals"), **SUCCESS})
+
+
+@maps("posture-stated")
+def posture_stated(event: LoggedEvent) -> Mapped:
+    """Somebody said what only a person knows."""
+    return Mapped(ENTITY, 1, {"entity": policy_entity("statement of posture"), **SUCCESS})
+
+
+def _goal(event: LoggedEvent, activity: int, status: int) -> Mapped:
+    goal, target = event.member("goal") or event.uid, event.member("target")
+    compliance: dict[str, Any] = {
+        "control": goal,
+        "requirements": [f"{event.member('fact')} {target}"],
+        "standards": ["the fleet's own goals"],
+        "status_id": 1 if activity == 3 else 3,
+        "status": "Pass" if activity == 3 else "Fail",
+        "status_detail": event.member("actual"),
+    }
+    attributes = {
+        "compliance": compliance,
+        "finding_info": {"uid": event.uid, "title": event.name, "desc": event.text("detail")},
+        "status_id": status,
+        "status": {1: "New", 4: "Resolved"}[status],
+    }
+    return Mapped(COMPLIANCE, activity, attributes)
+
+
+@maps("goal-missed")
+def goal_missed(event: LoggedEvent) -> Mapped:
+    """A goal is not met."""
+    return _goal(event, 1, 1)
+
+
+@maps("goal-met")
+def goal_met(event: LoggedEvent) -> Mapped:
+    """It is met again."""
+    return _goal(event, 3, 4)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 # importing declares
 from framegate.record import (  # noqa: F401
+    assessment_events,
     behaviour_events,
     fleet_events,
     incident_events,

@@ -1348,6 +1348,16 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.KeepEvidenceReply.FromString,
                 _registered_method=True)
+        self.SetGoals = channel.unary_unary(
+                '/framegate_proto.v1.Operator/SetGoals',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SetGoalsRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SetGoalsReply.FromString,
+                _registered_method=True)
+        self.StatePosture = channel.unary_unary(
+                '/framegate_proto.v1.Operator/StatePosture',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.StatePostureRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.StatePostureReply.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -1823,6 +1833,18 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetGoals(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StatePosture(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -2215,6 +2237,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.KeepEvidence,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.KeepEvidenceReply.SerializeToString,
+            ),
+            'SetGoals': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetGoals,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SetGoalsRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SetGoalsReply.SerializeToString,
+            ),
+            'StatePosture': grpc.unary_unary_rpc_method_handler(
+                    servicer.StatePosture,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.StatePostureRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.StatePostureReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -4325,6 +4357,60 @@ class Operator:
             '/framegate_proto.v1.Operator/KeepEvidence',
             framegate__proto_dot_v1_dot_framegate__pb2.DeviceRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.KeepEvidenceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetGoals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/SetGoals',
+            framegate__proto_dot_v1_dot_framegate__pb2.SetGoalsRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SetGoalsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StatePosture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/StatePosture',
+            framegate__proto_dot_v1_dot_framegate__pb2.StatePostureRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.StatePostureReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -341,6 +341,8 @@ class OperatorStub:
     SimulatePlaybook: _grpc.UnaryStreamMultiCallable[_framegate_pb2.SimulatePlaybookRequest, _framegate_pb2.PlaybookRun]
     EndSessions: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EndSessionsRequest, _framegate_pb2.EndSessionsReply]
     KeepEvidence: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.KeepEvidenceReply]
+    SetGoals: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetGoalsRequest, _framegate_pb2.SetGoalsReply]
+    StatePosture: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.StatePostureRequest, _framegate_pb2.StatePostureReply]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -425,6 +427,8 @@ class OperatorAsyncStub(OperatorStub):
     SimulatePlaybook: _aio.UnaryStreamMultiCallable[_framegate_pb2.SimulatePlaybookRequest, _framegate_pb2.PlaybookRun]  # type: ignore[assignment]
     EndSessions: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EndSessionsRequest, _framegate_pb2.EndSessionsReply]  # type: ignore[assignment]
     KeepEvidence: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.KeepEvidenceReply]  # type: ignore[assignment]
+    SetGoals: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetGoalsRequest, _framegate_pb2.SetGoalsReply]  # type: ignore[assignment]
+    StatePosture: _aio.UnaryUnaryMultiCallable[_framegate_pb2.StatePostureRequest, _framegate_pb2.StatePostureReply]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- operators (fleet port, operator certificates)"""
@@ -974,6 +978,20 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.DeviceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.KeepEvidenceReply, _abc.Awaitable[_framegate_pb2.KeepEvidenceReply]]: ...
+
+    @_abc_1.abstractmethod
+    def SetGoals(
+        self,
+        request: _framegate_pb2.SetGoalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SetGoalsReply, _abc.Awaitable[_framegate_pb2.SetGoalsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def StatePosture(
+        self,
+        request: _framegate_pb2.StatePostureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.StatePostureReply, _abc.Awaitable[_framegate_pb2.StatePostureReply]]: ...
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -32,6 +32,7 @@ from framegate_simulators.attack import (
     segments,
     service,
     sinks,
+    standing,
     stores,
     structures,
     watched,
@@ -56,6 +57,7 @@ THREATS: Final = (
             *range(160, 168),
             *range(170, 176),
             *range(180, 187),
+            *range(190, 193),
         )
     ),
 )
@@ -86,6 +88,7 @@ MODULES: Final = (
     copies,
     sinks,
     console,
+    standing,
 )
 """Importing them registers their attempts."""
 
