@@ -57,7 +57,7 @@ THREATS: Final = (
             *range(160, 168),
             *range(170, 176),
             *range(180, 187),
-            *range(190, 193),
+            *range(194, 197),
         )
     ),
 )

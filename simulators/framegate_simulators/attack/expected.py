@@ -140,9 +140,9 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N174": ("[401, 401], [303, 303]",),
         "N175": ("this console does not go by that name",),
         "N186": ("known-answer",),
-        "N190": ("signature",),
-        "N191": ("accepted, and the claim is fail",),
-        "N192": ("before: holds", "DOES NOT HOLD: backups-made"),
+        "N194": ("signature",),
+        "N195": ("accepted, and the claim is fail",),
+        "N196": ("before: holds", "DOES NOT HOLD: backups-made"),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""

@@ -1,4 +1,4 @@
-"""N190 to N192: what a fleet says of where it stands, bent: somebody else's word, a word against a
+"""N194 to N196: what a fleet says of where it stands, bent: somebody else's word, a word against a
 measurement, evidence that was edited.
 """
 
@@ -40,8 +40,8 @@ def _state(t: Target, envelope: bytes) -> Seen:
         return reason_of(lambda: stub.StatePosture(pb.StatePostureRequest(envelope=envelope)))
 
 
-@attempt("N190", "a statement signed by another key than that of the session")
-def n190(t: Target) -> Seen:
+@attempt("N194", "a statement signed by another key than that of the session")
+def n194(t: Target) -> Seen:
     t.sign_in_again()
     key = ec.generate_private_key(ec.SECP256R1())
     own = certificates(t.context.certificate, "this session")[0].public_bytes(Encoding.DER)
@@ -53,8 +53,8 @@ def n190(t: Target) -> Seen:
     return _state(t, said.seal(own, lambda b: key.sign(b, ec.ECDSA(hashes.SHA256()))))
 
 
-@attempt("N191", "an operator's word that a control holds which the record shows broken")
-def n191(t: Target) -> Seen:
+@attempt("N195", "an operator's word that a control holds which the record shows broken")
+def n195(t: Target) -> Seen:
     t.sign_in_again()
     if t.plant.ask("assess")["checks"][BACKUPS]["status"] != "fail":
         return Seen(False, "a backup was made: there is nothing to lie about")
@@ -63,8 +63,8 @@ def n191(t: Target) -> Seen:
     return Seen(claim["status"] == "fail", f"{said.reason}, and the claim is {claim['status']}")
 
 
-@attempt("N192", "evidence in which a failure was made a pass, for an auditor's program")
-def n192(t: Target) -> Seen:
+@attempt("N196", "evidence in which a failure was made a pass, for an auditor's program")
+def n196(t: Target) -> Seen:
     folder = t.plant.folder / "evidence"
     t.plant.framegate("compliance", "export", "--out", folder)
     sound = _checked(folder)

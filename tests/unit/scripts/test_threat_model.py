@@ -22,7 +22,7 @@ TRACED = [
         *range(160, 168),
         *range(170, 176),
         *range(180, 187),
-        *range(190, 193),
+        *range(194, 197),
     )
 ]
 ATTACKS = ROOT / "simulators/framegate_simulators/attack"

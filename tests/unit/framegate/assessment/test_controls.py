@@ -152,14 +152,14 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("what", sorted(set(FORGERIES) - {"a proof"}))
-def test_n192_whoever_edits_the_folder_is_found_out(write, keys, what):
+def test_n196_whoever_edits_the_folder_is_found_out(write, keys, what):
     folder = write(AssessedPlant(NOW), _forged(*FORGERIES[what]))
     with pytest.raises(Exception):  # noqa: B017 - any of its ways to say no
         CHECK.recompute(folder, keys.root.certificate)
     assert CHECK.main([str(folder)]) == 1
 
 
-def test_n192_a_proof_that_leads_elsewhere_is_found_out(write, keys):
+def test_n196_a_proof_that_leads_elsewhere_is_found_out(write, keys):
     folder = write(AssessedPlant(NOW))
     proofs = json.loads((folder / "proofs.json").read_text())
     index = next(iter(proofs["paths"]))

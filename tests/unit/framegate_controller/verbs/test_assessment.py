@@ -91,7 +91,7 @@ def test_a_statement_stands_in_the_record_and_counts_until_it_ends(bench, desk):
         ("of another purpose", Reason.CERTIFICATE),
     ],
 )
-def test_n190_nobody_says_what_another_signed(bench, desk, tmp_path, how, reason):
+def test_n194_nobody_says_what_another_signed(bench, desk, tmp_path, how, reason):
     now = bench.clock()
     text, own = said(now_ms=now), Signer(bench.keys, now)
     berta = Signer(bench.keys, now, "berta")
@@ -112,7 +112,7 @@ def test_n190_nobody_says_what_another_signed(bench, desk, tmp_path, how, reason
     assert not bench.events("posture-stated")
 
 
-def test_n191_a_word_never_makes_a_measured_failure_good(bench, desk):
+def test_n195_a_word_never_makes_a_measured_failure_good(bench, desk):
     now = bench.clock()
     text = said("ztmm/data.availability", "optimal", now_ms=now)
     text += said("gdpr/art-32.1.c", "pass", now_ms=now).removeprefix("version = 1\n")
