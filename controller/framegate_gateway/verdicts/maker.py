@@ -298,6 +298,7 @@ class VerdictMaker:
             model_sha256=self._model(frame),
             golden_sha256=inspection.golden_sha256,
             inspected_percent=inspection.inspected_percent,
+            inspected_of=inspection.inspected_of.value,
             input_sha256=frame.image_sha256,
             result_id=frame.admitted.standing.result_id if frame.admitted else "",
             session=m.session.hex(),

@@ -151,6 +151,8 @@ def verdict_leaf(
         "training_sha256": behind.training_sha256,
         "isolation": behind.isolation,
     }
+    if verdict.inspected_of:  # as in the verdict: of the picture where nothing is said
+        fg["inspected_of"] = verdict.inspected_of
     if behind.provider:  # leaves of a network elsewhere, and of before, have none
         fg["provider"] = behind.provider
     if behind.guarded_by:
