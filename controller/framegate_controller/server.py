@@ -78,6 +78,7 @@ from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import closed_folder, state_folder
+from framegate_host.secret_files import read_secret
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
 from framegate_proto.server_tls import ChangingTls, ServerTls
@@ -324,12 +325,14 @@ def _require_founded(store: Store) -> None:
 
 
 def _provider(settings: ControllerSettings, flows: Waiting[OpenFlow]) -> OidcProvider | None:
-    """Raises Unavailable where the client's secret cannot be read."""
+    """Raises Unavailable where the client's secret cannot be read, Refused (USAGE) where everybody
+    can read it.
+    """
     if not settings.oidc_issuer:
         return None
     file, secret = settings.oidc_client_secret_file, ""
     try:
-        secret = file.read_text().strip() if file else ""
+        secret = read_secret(file).decode() if file else ""
     except (OSError, UnicodeDecodeError) as error:
         seen = type(error).__name__
         raise Unavailable.of(Reason.USAGE, f"a client's secret in {file}", seen) from error

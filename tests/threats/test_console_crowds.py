@@ -103,8 +103,8 @@ async def test_n188_a_flood_of_sign_in_pages_asks_the_controller_once(tmp_path):
 
         async def __aexit__(self, *_): ...
 
-        async def Methods(self, _request, timeout):
-            asked.append(timeout)
+        async def Methods(self, _request, **options):
+            asked.append(options)
             await asyncio.sleep(0)
             return pb.SignInMethodsReply(fleet="plant", oidc_issuer="https://idp")
 
