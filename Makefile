@@ -74,7 +74,7 @@ check: setup-dev ## Format, lint, types, layers, module borders, stale generated
 	@$(PY) -m mypy --no-error-summary && $(PY) -m mypy --no-error-summary tests/typing
 	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
-	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py && $(PY) scripts/borders.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
+	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py && $(PY) scripts/names.py && $(PY) scripts/threats.py && $(PY) scripts/borders.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run

@@ -20,6 +20,7 @@ from framegate_simulators.attack import (
     console,
     copies,
     crowds,
+    doors,
     enrolment,
     frames,
     gateway,
@@ -55,7 +56,7 @@ THREATS: Final = (
             *range(111, 156),
             *range(160, 168),
             *range(170, 176),
-            *range(180, 187),
+            *range(180, 194),
         )
     ),
 )
@@ -86,6 +87,7 @@ MODULES: Final = (
     copies,
     sinks,
     console,
+    doors,
 )
 """Importing them registers their attempts."""
 

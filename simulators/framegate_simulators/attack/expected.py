@@ -140,6 +140,13 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N174": ("[401, 401], [303, 303]",),
         "N175": ("this console does not go by that name",),
         "N186": ("known-answer",),
+        "N187": ("no process ended",),
+        "N188": ("locked here", "meanwhile: 200"),
+        "N189": ("5 of 5 scrapes answered",),
+        "N190": ("meanwhile: [200, 200, 200, 200, 200]",),
+        "N191": ("do not install it",),
+        "N192": ("everybody reads it",),
+        "N193": ("heard of nobody",),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""
