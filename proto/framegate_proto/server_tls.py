@@ -3,7 +3,8 @@
 gRPC asks for the configuration at every new connection, in threads of its own, and takes a new one
 up by freeing the one before. A thread that has just been told "no change" still makes its handshake
 from what another frees meanwhile, without a reference (github.com/grpc/grpc/issues/36693): with a
-new configuration for every connection, strangers who connect at once end the process (N187).
+new configuration for every connection, some thousand connections of strangers, before a byte of
+TLS, corrupt the process's memory (N187).
 
 So a configuration is handed out when it is another, and only then; and not before a pause in which
 every thread that was told "no change" has made its handshake. Meanwhile new connections wait: gRPC

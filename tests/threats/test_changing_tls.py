@@ -4,9 +4,14 @@ new TLS configuration up at every connection: gRPC frees the one that other thre
 
 import ast
 import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import PIPE
 
 import grpc
 import pytest
@@ -146,6 +151,65 @@ async def test_n187_a_server_that_runs_takes_a_change_up_with_the_next_connectio
         assert not await greeted(port, ANNA) and await greeted(port, BERT)
     finally:
         await server.stop(0)
+
+
+SERVER_PROGRAM = """
+import asyncio, sys
+import grpc
+from framegate_proto.server_tls import ChangingTls, ServerTls
+
+shown = ServerTls(*(bytes.fromhex(word) for word in sys.stdin.readline().split()))
+
+async def serve():
+    server = grpc.aio.server()
+    port = server.add_secure_port("127.0.0.1:0", ChangingTls(lambda: shown).credentials())
+    await server.start()
+    print(port, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(serve())
+"""
+KNOCKS = 4_000
+"""A server that took up a new configuration at every connection died of 7,000 to 11,000, by
+`double free or corruption` or a signal 11.
+"""
+
+
+def test_n187_connections_of_strangers_end_no_server():
+    """Without a byte of TLS: a handshake is made for each connection as it comes."""
+    argv = [sys.executable, "-c", SERVER_PROGRAM]
+    with subprocess.Popen(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as server:
+        try:
+            server.stdin.write(" ".join(part.hex() for part in (*SERVER, ANNA[1])) + "\n")
+            server.stdin.flush()
+            port = int(server.stdout.readline())
+
+            def knock():
+                for _ in range(KNOCKS // 8):
+                    with contextlib.suppress(OSError):
+                        socket.create_connection(("127.0.0.1", port), 30).close()
+
+            threads = [threading.Thread(target=knock) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            assert asyncio.run(answers_calls(port)), server.poll()
+            assert server.poll() is None
+        finally:
+            server.kill()
+
+
+async def answers_calls(port: int) -> bool:
+    """Whether it lets Anna in: it has no such call, and says so."""
+    credentials = grpc.ssl_channel_credentials(SERVER[1], *ANNA)
+    options = (("grpc.ssl_target_name_override", "server"),)
+    async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as at:
+        try:
+            await at.unary_unary("/test/Greet")(b"", timeout=30, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            return error.code() == grpc.StatusCode.UNIMPLEMENTED
+    return False
 
 
 def test_n187_nothing_else_here_gives_a_server_a_configuration_that_changes():
