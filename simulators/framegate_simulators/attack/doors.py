@@ -29,6 +29,8 @@ from framegate_simulators.plant.processes import BIN
 STORM_S: Final = 10.0
 """A server that took up a new configuration at every connection lasted three to seven seconds."""
 THREADS: Final = 16
+PROGRAM_S: Final = 240.0
+"""For a program to start and say no, on a machine that is busy with attacks."""
 SILENT: Final = 600
 """More than a console has places for, 512."""
 TRIES: Final = 40
@@ -148,7 +150,7 @@ def n191(t: Target) -> Seen:
 
 def _framegate(*words: object) -> subprocess.CompletedProcess[str]:
     argv = [str(Path(BIN) / "framegate"), *map(str, words)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=PROGRAM_S, check=False)
 
 
 @attempt("N192", "a controller told of a database's password in a file that everybody reads")
@@ -162,7 +164,7 @@ def n192(t: Target) -> Seen:
         *("--store", "postgresql://framegate@127.0.0.1:1/framegate"),
         *("--store-password-file", str(file)),
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PROGRAM_S, check=False)
     told = "everybody reads it" in done.stderr
     shown = "hunter2" in done.stderr + done.stdout
     return Seen(
