@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from framegate_console.app import application
+from framegate_console.door import AT_ONCE, Crowd, Door
 from framegate_console.sessions import Sessions
 from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
@@ -20,8 +24,6 @@ from framegate_host.ready_file import write_ready
 from framegate_host.signals import STOP_SIGNALS
 from framegate_operator.contexts import read_context
 
-AT_ONCE: Final = 512
-"""Connections: a browser has six, of which a page's stream holds one."""
 IDLE_S: Final = 30
 END_S: Final = 3
 """Streams never end by themselves; whoever has one open comes back."""
@@ -58,7 +60,7 @@ async def serve(settings: ConsoleSettings) -> None:
     listening = _listen(settings.listen)
     config = uvicorn.Config(
         application(console),
-        http="h11",
+        http=behind_doors(server_tls(settings.tls) if settings.tls else None),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -66,11 +68,8 @@ async def serve(settings: ConsoleSettings) -> None:
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        limit_concurrency=AT_ONCE,
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=END_S,
-        ssl_certfile=settings.tls / "console.pem" if settings.tls else None,
-        ssl_keyfile=settings.tls / "console.key" if settings.tls else None,
     )
     server = _Server(config)
     port = listening.getsockname()[1]
@@ -81,6 +80,24 @@ async def serve(settings: ConsoleSettings) -> None:
         write_ready(settings.ready_file, {"address": address})
     started.info("the console of fleet %s is at %s", console.fleet, address)
     await server.serve([listening])
+
+
+def behind_doors(tls: ssl.SSLContext | None) -> Any:
+    """What uvicorn makes for each connection: our door, and its own protocol behind it."""
+    crowd = Crowd()
+
+    def made(**given: Any) -> Door:
+        return Door(crowd, tls, lambda: H11Protocol(**given))
+
+    return made
+
+
+def server_tls(folder: Path) -> ssl.SSLContext:
+    """TLS with the certificate in `folder`. Raises OSError, ssl.SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(folder / "console.pem", folder / "console.key")
+    return context
 
 
 def _listen(at: str) -> socket.socket:

@@ -23,6 +23,10 @@ from framegate_operator.session_credentials import SessionCredential
 
 COOKIE: Final = "__Host-framegate"
 """Browsers take a cookie of that prefix from its very host alone, over a channel they trust."""
+MOST_OF_ONE: Final = 16
+"""Sessions of one person: browsers at some desks. A person who signs in again and again takes
+nobody else's place.
+"""
 _TOKEN_BYTES: Final = 32
 
 
@@ -104,12 +108,16 @@ class Sessions:
 
     def begin(self, session: Session, before: str | None) -> str:
         """The value of the session's cookie, drawn here. What the browser had `before` is ended:
-        nobody goes on in a session that somebody else began in this browser.
+        nobody goes on in a session that somebody else began in this browser. Of more than
+        `MOST_OF_ONE` of the same person the one that began first ends.
 
         Raises Refused (TOO_MANY_TRIES) where there are as many as there may be.
         """
         self.end(before)
         self.sweep()
+        own = [d for d, each in self._sessions.items() if each.operator == session.operator]
+        for digest in own[: max(0, len(own) - MOST_OF_ONE + 1)]:
+            self._sessions.pop(digest).end()
         if len(self._sessions) >= self._most:
             wanted, hint = f"at most {self._most} sessions", "sign out where nobody works"
             raise Refused.of(Reason.TOO_MANY_TRIES, wanted, len(self._sessions), hint)

@@ -5,6 +5,7 @@ or at the provider. The session's key is made here, and is in this process's mem
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 SIGN_IN_S: Final = 20.0
 """A password takes a second of Argon2 at the controller, and some may wait before it."""
+WAYS_S: Final = 10.0
 _HINT: Final = "is the controller running and reachable from the console's machine?"
 
 
@@ -40,14 +42,22 @@ class SignInDesk:
 
     def __init__(self, context: OperatorContext) -> None:
         self._context = context
+        self._ways: SignInWays | None = None
+        self._known_at_s = float("-inf")
+        self._asking = asyncio.Lock()
 
     async def ways(self) -> SignInWays:
-        """What it offers. Raises Unavailable."""
-        async with self._stub() as stub:
-            reply = await answered(
-                stub.Methods(pb.SignInMethodsRequest(), timeout=SIGN_IN_S), _HINT
-            )
-        return SignInWays(reply.fleet, reply.oidc_issuer)
+        """What it offers, asked at most once in `WAYS_S` however many strangers want the page: the
+        controller counts this console's connections as one network's. Raises Unavailable.
+        """
+        async with self._asking:
+            if self._ways is None or time.monotonic() - self._known_at_s > WAYS_S:
+                async with self._stub() as stub:
+                    call = stub.Methods(pb.SignInMethodsRequest(), timeout=SIGN_IN_S)
+                    reply = await answered(call, _HINT)
+                self._ways = SignInWays(reply.fleet, reply.oidc_issuer)
+                self._known_at_s = time.monotonic()
+            return self._ways
 
     async def by_password(self, operator: str, password: str, code: str) -> Session:
         """A session by password and a code of the authenticator. Raises Refused, Unavailable."""

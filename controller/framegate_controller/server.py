@@ -77,8 +77,10 @@ from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import closed_folder, state_folder
+from framegate_host.secret_files import read_secret
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
+from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -310,11 +312,10 @@ class Controller:
     def _credentials(self, pair: ServerPair) -> grpc.ServerCredentials:
         """For every new connection to the fleet port: who may open it now, as CAs come and go."""
 
-        def now() -> grpc.ServerCertificateConfiguration:
-            clients = self.fleet.keys.generations_pem(*CLIENTS)
-            return grpc.ssl_server_certificate_configuration([pair], clients)
+        def now() -> ServerTls:
+            return ServerTls(pair.key, pair.chain, self.fleet.keys.generations_pem(*CLIENTS))
 
-        return grpc.dynamic_ssl_server_credentials(now(), now, require_client_authentication=True)
+        return ChangingTls(now).credentials()
 
 
 def _require_founded(store: Store) -> None:
@@ -326,14 +327,16 @@ def _require_founded(store: Store) -> None:
 
 
 def _provider(settings: ControllerSettings, flows: Waiting[OpenFlow]) -> OidcProvider | None:
-    """Raises Unavailable where the client's secret cannot be read."""
+    """Raises Unavailable where the client's secret cannot be read, Refused (USAGE) where everybody
+    can read it.
+    """
     if not settings.oidc_issuer:
         return None
     from framegate_controller.people import oidc  # noqa: PLC0415 - where somebody is asked by it
 
     file, secret = settings.oidc_client_secret_file, ""
     try:
-        secret = file.read_text().strip() if file else ""
+        secret = read_secret(file).decode() if file else ""
     except (OSError, UnicodeDecodeError) as error:
         seen = type(error).__name__
         raise Unavailable.of(Reason.USAGE, f"a client's secret in {file}", seen) from error

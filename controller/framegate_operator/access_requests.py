@@ -11,6 +11,7 @@ import typer
 from framegate.access.verbs import FLEET_WIDE, Role
 from framegate_host.console import printable, safe, show_json, talk
 from framegate_operator.asked_content import AskedContent, as_json, read_asked, save_bytes, told
+from framegate_operator.asked_parts import parts_under
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, errors, seconds_of, show_table, until
@@ -74,9 +75,9 @@ def _shown(stub: Any, identifier: str) -> AskedContent | pb.AccessRow:
     return read_asked(reply) if reply.row.content_sha256 else reply.row
 
 
-def _lines(shown: AskedContent | pb.AccessRow) -> list[str]:
+def _lines(stub: Any, shown: AskedContent | pb.AccessRow) -> list[str]:
     if isinstance(shown, AskedContent):
-        return list(told(shown))
+        return [*told(shown), *parts_under(stub, shown.message)]
     return [f"request {shown.id}: {printable(shown.summary)}: {printable(shown.reason)}"]
 
 
@@ -99,6 +100,7 @@ def show(
     with errors():
         with operator_stub(load_context(context)) as stub:
             shown = _shown(stub, identifier)
+            lines = _lines(stub, shown)
         row = shown.row if isinstance(shown, AskedContent) else shown
         if save is not None and isinstance(shown, AskedContent):
             for path in save_bytes(shown, save):
@@ -106,7 +108,7 @@ def show(
         if output == "json":
             show_json(_request(row) | (as_json(shown) if isinstance(shown, AskedContent) else {}))
             return
-        for line in _lines(shown):
+        for line in lines:
             print(line)
 
 
@@ -122,7 +124,7 @@ def approve(
     """Show what somebody else asks for, whole, and say yes to exactly that; it counts once."""
     with errors(), operator_stub(load_context(context)) as stub:
         shown = _shown(stub, identifier)
-        for line in _lines(shown):
+        for line in _lines(stub, shown):
             talk.print(line, markup=False)
         if _at_a_terminal() and not yes:
             typer.confirm("approve exactly this?", abort=True, err=True)

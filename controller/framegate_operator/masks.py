@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,15 @@ def read_regions(file: Path, reason: Reason) -> list[Any]:
         raise Malformed.of(reason, "only [[region]] tables", ", ".join(sorted(body)))
     parse_regions(regions)
     return regions
+
+
+def regions_text(regions: Sequence[Mapping[str, Any]]) -> str:
+    """`regions`, [{points}], as `read_regions` reads them."""
+    tables = [
+        f"[[region]]\npoints = {json.dumps([[float(x), float(y)] for x, y in region['points']])}\n"
+        for region in regions
+    ]
+    return "\n".join(tables)
 
 
 @app.command("set")

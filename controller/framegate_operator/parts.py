@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
-from framegate.signed.part import PartStatement
+from framegate.signed.part import PartStatement, left_by
 from framegate_host.console import safe, show_json, talk
 from framegate_host.private_files import private_folder, require_place, write_private
 from framegate_operator.connection import (
@@ -20,7 +20,7 @@ from framegate_operator.connection import (
     operator_stub,
     with_approval,
 )
-from framegate_operator.masks import read_regions
+from framegate_operator.masks import read_regions, regions_text
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
 from framegate_operator.part_commission import commission, read_looks
@@ -34,6 +34,9 @@ from framegate_operator.part_types import (
     only_unknown,
 )
 from framegate_proto.v1 import framegate_pb2 as pb
+
+OUTLINE_SUFFIX: Final = ".outline.toml"
+"""Of the file beside a learnt golden image."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -62,6 +65,16 @@ _Looks = Annotated[
         help="Limits of second looks, as part commission wrote them; without it the part has none.",
     ),
 ]
+_Outline = Annotated[
+    Path | None,
+    typer.Option(
+        "--outline",
+        exists=True,
+        dir_okay=False,
+        help="TOML of what in the golden image is the part, as part learn wrote it:"
+        " [[region]] points = [[x, y], …]. Masks and ignored regions have to leave enough of it.",
+    ),
+]
 _Ignored = Annotated[
     Path | None,
     typer.Option(
@@ -88,6 +101,7 @@ def add(  # noqa: PLR0913 - a command's options
     ] = 0.0,
     ignore: _Ignored = None,
     looks: _Looks = None,
+    outline: _Outline = None,
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the part away: its frames become UNINSPECTED.")
     ] = False,
@@ -107,6 +121,7 @@ def add(  # noqa: PLR0913 - a command's options
             "min_size_px": min_size,
             "ignore": read_regions(ignore, Reason.PART) if ignore else [],
             "looks": read_looks(looks, part_type) if looks else [],
+            "outline": read_regions(outline, Reason.PART) if outline else [],
         }
         goldens = [g.read_bytes() for g in golden or []]
         request = pb.AddPartRequest(
@@ -214,6 +229,7 @@ def show(
                 ("version", f"{body['version']}, {ago(body['issued_at_ms'])}, by {body['by']}"),
                 ("golden images", " ".join(g[:16] for g in body["goldens"])),
                 ("rules", _rules(body)),
+                ("inspected", f"{body['inspected']}, before masks"),
                 ("second looks", _looks(body)),
                 ("source", body["source"]),
                 ("approved by", ", ".join(body["approved_by"])),
@@ -271,6 +287,14 @@ def learn(
             return
         write_private(target, reply.image)
         facts = json.loads(reply.facts)
+        outline = target.with_suffix(OUTLINE_SUFFIX)
+        if facts["outline"]:
+            write_private(outline, regions_text(facts["outline"]).encode())
+            told = f"--outline {safe(shlex.quote(str(outline)))} "
+            talk.print(f"{safe(outline)}: what of it is the part, as far as it stands off")
+        else:
+            told = ""
+            talk.print("nothing in it stands off a background: shares are of the picture")
         left = (
             f", {len(facts['left_out'])} left out that show something else"
             if facts["left_out"]
@@ -283,8 +307,7 @@ def learn(
         )
         talk.print(
             f"look at it, then: framegate part add {safe(shlex.quote(part_type))} "
-            f"--golden {safe(target)} "
-            "--source TEXT"
+            f"--golden {safe(target)} {told}--source TEXT"
         )
 
 
@@ -308,6 +331,8 @@ def _shown(row: Any) -> dict[str, Any]:
         "min_size_px": part.min_size_px,
         "ignore": len(part.ignore),
         "looks": {str(row["look"]): row["limit"] for row in part.looks},
+        "outline": len(part.outline),
+        "inspected": str(left_by(part)),
         "source": part.source,
         "approved_by": list(part.approved_by),
         "issued_at_ms": part.issued_at_ms,

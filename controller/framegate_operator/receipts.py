@@ -24,6 +24,7 @@ from framegate.errors import (
 )
 from framegate.receipt_verifier import (
     VerifiedReceipt,
+    of_words,
     skipped_triggers,
 )
 from framegate_host.console import EXIT_UNAVAILABLE, EXIT_UNTRUSTED, safe, show_json, talk
@@ -348,4 +349,4 @@ def _result(operator: OperatorContext, result_id: str) -> dict[str, Any] | None:
 
 def _inspected(fg: dict[str, Any]) -> str:
     share = fg.get("inspected_percent")
-    return "not said" if share is None else f"{share} % of the picture"
+    return "not said" if share is None else f"{share} % of {of_words(fg.get('inspected_of', ''))}"

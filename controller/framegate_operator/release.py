@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from framegate.signed.release import MAX_BUNDLE_BYTES, SIGNED_NAME, verify_release
+from framegate.signed.release import MAX_BUNDLE_BYTES, SIGNED_NAME, Taken, verify_release
 from framegate_host.console import safe, show_json, talk
 from framegate_host.key_files import read_public_key
 from framegate_operator.options import Output
@@ -44,20 +44,22 @@ def verify(
         bundle = signature or files[0].parent / SIGNED_NAME
         with bundle.open("rb") as source:
             signed = source.read(MAX_BUNDLE_BYTES + 1)
-        digests = {file.name: _sha256(file) for file in files}
-        release = verify_release(signed, digests, read_public_key(key))
+        # by path: two files of one name in two folders are two files
+        digests = {file: _sha256(file) for file in files}
+        taken = [Taken(file.name, digest) for file, digest in digests.items()]
+        release = verify_release(signed, taken, read_public_key(key))
         if output == "json":
             show_json(
                 {
                     "version": release.version,
                     "commit": release.commit,
                     "materials": dict(release.materials),
-                    "files": {name: digest.hex() for name, digest in digests.items()},
+                    "files": {str(file): digest.hex() for file, digest in digests.items()},
                 }
             )
             return
-        for name in digests:
-            talk.print(f"[green]{safe(name)}[/] is of release {safe(release.version)}")
+        for file in digests:
+            talk.print(f"[green]{safe(file)}[/] is of release {safe(release.version)}")
         talk.print(
             f"built from commit {safe(release.commit[:12])} with {len(release.materials)} "
             "pinned requirements"

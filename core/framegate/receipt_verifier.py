@@ -43,10 +43,12 @@ CHECKPOINT_TYPE = "application/vnd.framegate.log-checkpoint+json"
 PROFILE_1, PROFILE_2 = "tag:framegate,2026:receipt-1", "tag:framegate,2026:receipt-2"
 """What leaves are; the second says how much of the picture was inspected."""
 MIN_INSPECTED = 60
-"""Percent of the picture that must have been inspected: masks are for a person's hands at the
-belt's edge, and ignored regions for a label or a connector. A part whose better half is left out is
-not inspected.
+"""Percent of the part, and of the picture, that must have been inspected: masks are for a person's
+hands at the belt's edge, and ignored regions for a label or a connector. A part whose better half
+is left out is not inspected.
 """
+OUTLINE, FOREGROUND = "outline", "foreground"
+"""What the percentage is of, in a leaf and its verdict; of the picture where they say nothing."""
 HEAD_LABEL = b"framegate/v1/frame-head"
 METADATA_LABEL = b"framegate/v1/frame"
 SIGN_HEAD = b"framegate/v1/sign-frame-head\0"
@@ -185,8 +187,9 @@ def verify_receipt(
     12. `gap`: a leaf of kind gap stands for a range of triggers, each UNINSPECTED, and for no
         frame: 1 to last - first + 1 of them; it has no verdict, no metadata and no camera's head,
         and checks 6, 8 to 11 and 13 are not asked of it;
-    13. `inspected`: leaf and verdict say alike how many percent of the picture were inspected;
-        PASS and DEFECT are from `MIN_INSPECTED` to 100, UNINSPECTED is 0. A leaf of before that was
+    13. `inspected`: leaf and verdict say alike how many percent were inspected, and of what: of the
+        part's signed outline, of its golden image's foreground, or of the picture; PASS and DEFECT
+        are from `MIN_INSPECTED` to 100, UNINSPECTED is 0, of nothing. A leaf of before that was
         said (`receipt-1`) says nothing of it, in its verdict neither, and a note says so.
 
     Raises ReceiptRefused, and nothing else whatever the receipt is made of: ReceiptPending where
@@ -354,18 +357,32 @@ def _inspected(claims: dict[str, Any], verdict: dict[str, Any], notes: list[str]
     if profile == PROFILE_1 and name not in claims["fg"] and name not in verdict:
         notes.append("made before receipts said how much of the picture was inspected")
         return
-    least, most = (0, 0) if claims["fg"]["outcome"] == "UNINSPECTED" else (MIN_INSPECTED, 100)
+    of, their_of = claims["fg"].get("inspected_of", ""), verdict.get("inspected_of", "")
+    nothing = claims["fg"]["outcome"] == "UNINSPECTED"
+    least, most = (0, 0) if nothing else (MIN_INSPECTED, 100)
     if (
         profile != PROFILE_2
-        or share != theirs
+        or (share, of) != (theirs, their_of)
         or type(share) is not int
         or not least <= share <= most
+        or of not in (("",) if nothing else ("", OUTLINE, FOREGROUND))
     ):
         raise ReceiptRefused(
             "inspected",
-            f"expected {least} to {most} % of the picture in a leaf of {PROFILE_2} and its"
-            f" verdict, got {share!r} and {theirs!r} in one of {profile!r}",
+            f"expected {least} to {most} % of the part or the picture in a leaf of {PROFILE_2} and"
+            f" its verdict, got {share!r} of {of!r} and {theirs!r} of {their_of!r} in one of"
+            f" {profile!r}",
         )
+
+
+def of_words(of: str) -> str:
+    """What a percentage of inspection is of, for people; unknown ones are said as they stand."""
+    words = {
+        "": "the picture",
+        OUTLINE: "the part's outline",
+        FOREGROUND: "the part as its golden image shows it",
+    }
+    return words.get(of, ascii(of))
 
 
 def _logged(

@@ -23,7 +23,13 @@ from google.protobuf.message import Message
 from framegate.errors import FramegateError
 from framegate.identity.certificates import UNREADABLE
 from framegate.signed.dsse import Envelope, parse_envelope, strict_json
-from framegate.signed.inspected import inspected_share
+from framegate.signed.inspected import (
+    Inspected,
+    InspectedOf,
+    Polygon,
+    area_of,
+    inspected_share,
+)
 from framegate.signed.mask import parse_regions
 from framegate.wire import sha256
 
@@ -278,23 +284,29 @@ def _derived(message: Message) -> Sequence[Shown]:
     if reader is None:
         return ()
     try:
-        return (Shown("inspected", (f"{reader(message)} % of the picture",)),)
+        return (Shown("inspected", (str(reader(message)),)),)
     except FramegateError as error:
         return (Shown("inspected", (f"unknown: {plain(str(error.failures[0]))}",)),)
 
 
-def _of_masks(message: Any) -> int:
-    regions = strict_json(message.regions)
-    return inspected_share(parse_regions(regions if type(regions) is list else [regions]))
+def _of_masks(message: Any) -> Inspected:
+    return Inspected(inspected_share(_regions(strict_json(message.regions))), InspectedOf.PICTURE)
 
 
-def _of_part(message: Any) -> int:
+def _of_part(message: Any) -> Inspected:
     rules = strict_json(message.rules) if message.rules else {}
-    ignored = rules.get("ignore", []) if type(rules) is dict else [rules]
-    return inspected_share(parse_regions(ignored if type(ignored) is list else [ignored]))
+    said = rules if type(rules) is dict else {"ignore": [rules]}
+    ignored, outline = _regions(said.get("ignore", [])), _regions(said.get("outline", []))
+    if not outline:
+        return Inspected(inspected_share(ignored), InspectedOf.PICTURE)
+    return Inspected(inspected_share(ignored, area=area_of(outline)), InspectedOf.OUTLINE)
 
 
-_READERS: Final[dict[str, Callable[[Any], int]]] = {
+def _regions(said: Any) -> tuple[Polygon, ...]:
+    return parse_regions(said if type(said) is list else [said])
+
+
+_READERS: Final[dict[str, Callable[[Any], Inspected]]] = {
     "SetMasksRequest": _of_masks,
     "AddPartRequest": _of_part,
 }

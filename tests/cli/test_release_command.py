@@ -58,3 +58,18 @@ def test_another_key(folder):
     (folder / "key.pem").write_bytes(pem)
     done = verify(folder)
     assert done.exit_code == 4 and "the key that the project published" in done.stderr
+
+
+@pytest.mark.parametrize("first", ["good", "bad"])
+def test_n191_two_packages_of_one_name_are_two_packages(folder, first):
+    """As after two downloads: one of them was looked at, and the other one installed."""
+    deb = folder / "framegate-agent_1.0_amd64.deb"
+    (other := folder / "other").mkdir()
+    (other / deb.name).write_bytes(b"another package")
+    files = [deb, other / deb.name] if first == "good" else [other / deb.name, deb]
+    asked = ["--key", folder / "key.pem", "--signature", folder / SIGNED_NAME]
+    done = CliRunner().invoke(app, ["verify", *map(str, [*files, *asked])])
+    assert done.exit_code == 4 and "do not install it" in done.stderr
+    (other / deb.name).write_bytes(b"a package")
+    done = CliRunner().invoke(app, ["verify", *map(str, [*files, *asked]), "-o", "json"])
+    assert done.exit_code == 0 and len(json.loads(done.stdout)["files"]) == 2

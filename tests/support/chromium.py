@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from framegate.identity.certificates import spki_of
+from framegate_console.server import behind_doors, server_tls
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now
@@ -125,8 +126,7 @@ async def _served(app, port: int, folder):
         ws="none",
         lifespan="off",
         timeout_graceful_shutdown=1,
-        ssl_certfile=folder / "console.pem",
-        ssl_keyfile=folder / "console.key",
+        http=behind_doors(server_tls(folder)),
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext

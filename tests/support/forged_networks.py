@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from framegate.signed.inspected import WHOLE
 from framegate.wire import ENCODING_PNG
 from framegate_gateway.inference.inspection import Inspection, inspection_of
 from framegate_gateway.inference.inspector import Inspector
@@ -77,4 +78,4 @@ class Forged:
             "rules": {"thresholds": {}, "min_size_px": 0.0, "ignore": (), "looks": list(rows)},
         }
         answer, _ = self._service.answer(request, golden + png)
-        return inspection_of(answer | {"golden_sha256": "ab", "inspected_percent": 100}, rows)
+        return inspection_of(answer | {"golden_sha256": "ab", "inspected": WHOLE}, rows)

@@ -8,6 +8,7 @@ from typing import Any
 
 from framegate.looks.kinds import KINDS, Look
 from framegate.looks.limits import Limit
+from framegate.signed.inspected import WHOLE
 from framegate_gateway.inference.inspection import Inspection, inspection_of
 
 
@@ -56,5 +57,5 @@ def inspected(
 ) -> Inspection:
     """An answer of the child, held against limits. Raises Withheld."""
     said = {look.value: value for look, value in looks.items()}
-    answer = {"defects": defects, "golden_sha256": "ab", "inspected_percent": 100, "looks": said}
+    answer = {"defects": defects, "golden_sha256": "ab", "inspected": WHOLE, "looks": said}
     return inspection_of(answer, rows)

@@ -18,6 +18,7 @@ from framegate.registry.sink import SinkKind
 from framegate.signed.receipt import Checkpoint
 from framegate_controller.forwarding.forwarder import Forwarder
 from framegate_controller.sinks.messages import BATCH_ENTRIES
+from framegate_host.private_files import write_private
 from framegate_simulators.bench.sinks import kills
 from support.audit_log import quarantined
 from support.paths import ROOT
@@ -59,7 +60,7 @@ async def test_n150_no_file_of_the_host_is_sent_but_from_the_sinks_own_folder(be
     """Whoever adds a sink names an address, and no file."""
     fill(bench.store, 1)
     (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "token").write_text("precious")
+    write_private(tmp_path / "keys" / "token", b"precious")
     add_sink(bench.store, SinkKind.FILE)
     forwarder = Forwarder(bench.store, "plant", tmp_path)
     await forwarder.start()

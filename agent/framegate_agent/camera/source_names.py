@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
-from framegate.errors import Reason, Refused, Unavailable
+from framegate.errors import Reason, Unavailable
 from framegate.redaction import ENCODED, is_encoded, redacted
+from framegate_host.secret_files import read_secret
 
 
 def named_source(text: str) -> str:
@@ -26,11 +26,7 @@ def named_source(text: str) -> str:
 
 def _in_file(path: Path) -> str:
     try:
-        mode, address = path.stat().st_mode, path.read_text().strip()
+        return read_secret(path).decode()
     except (OSError, ValueError) as error:
         wanted = f"the address of a camera in {path}"
         raise Unavailable.of(Reason.USAGE, wanted, type(error).__name__) from error
-    if mode & stat.S_IRWXO:
-        wanted = f"{path} readable by its owner and group alone"
-        raise Refused.of(Reason.USAGE, wanted, oct(mode & 0o777), f"chmod 600 {path}")
-    return address

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Reason, Refused
 from framegate_console.live import Live, Picture
 from framegate_console.visit import Visit
 
@@ -23,6 +23,12 @@ of people.
 """
 MAX_PICTURES: Final = 32
 """Of one session: a person has some windows open."""
+MAX_STREAMS: Final = 48
+"""Of one session at once: a person has some windows open."""
+MAX_WALL: Final = 64
+"""Of the wall board, which whoever comes may look at: the screens of a hall, and not all of the
+connections that people need.
+"""
 LEAST_S: Final = 0.25
 """Between two pictures of a page: a line of many parts a second is not read faster."""
 BEAT_S: Final = 5.0
@@ -57,7 +63,14 @@ class LivePage:
         )
 
     def stream(self, visit: Visit, live: Live, key: str) -> Response:
-        """Its inside as server-sent events."""
+        """Its inside as server-sent events. Raises Refused (TOO_MANY_TRIES) where the session has
+        as many already as it may: each holds a connection for as long as it likes.
+        """
+        most = MAX_WALL if live is visit.console.wall else MAX_STREAMS
+        if live.open_pages >= most:
+            raise Refused.of(
+                Reason.TOO_MANY_TRIES, f"at most {most} pages", live.open_pages, "close some"
+            )
         return StreamingResponse(
             self._events(visit, live, key),
             media_type="text/event-stream",

@@ -175,6 +175,7 @@ async def put_in_force(visit: Visit) -> Response:
         "thresholds": [],
         "min_size_px": 0.0,
         "ignore": regions_of(form.get("regions", ""), Reason.PART),
+        "outline": learnt.facts.get("outline", []),
     }
     await factor(visit)
     request = pb.AddPartRequest(

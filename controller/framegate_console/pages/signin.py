@@ -67,6 +67,7 @@ async def key_begin(visit: Visit) -> Response:
 async def by_key(visit: Visit) -> Response:
     """A session by what a security key answered."""
     body = await visit.json()
+    _count(visit)
     session = await visit.console.desk.by_key(_hex(body.get("state")), _answer(body))
     return _began(visit, session, JSONResponse({"next": _back(str(body.get("next", "")))}))
 
@@ -76,6 +77,7 @@ async def oidc_begin(visit: Visit) -> Response:
     nobody is signed in by an answer to somebody else's (login CSRF). A link and no redirection:
     forms lead nowhere but here.
     """
+    _count(visit)
     scheme = "https" if visit.console.settings.tls else "http"
     redirect = f"{scheme}://{visit.request.headers['host']}/oidc"
     begun = await visit.console.desk.oidc_begin(redirect)
@@ -95,6 +97,7 @@ async def oidc_return(visit: Visit) -> Response:
     if not code:
         came = ascii(visit.asked("error")[:80])
         raise Refused.of(Reason.SIGN_IN, "the provider's consent", came, "sign in again")
+    _count(visit)
     session = await visit.console.desk.by_provider(_hex(state), code)
     visit.session = None
     # a page, not a redirection: one that another site began carries no strict cookie
@@ -172,6 +175,13 @@ async def factor_at_gateways(visit: Visit) -> None:
     await factor(visit)
     if form.get("factor_response") or form.get("factor_code"):
         await asyncio.sleep(HEARD_S)
+
+
+def _count(visit: Visit) -> None:
+    """A try of whoever comes: the controller counts all of ours as one network's, so that whoever
+    makes many through us would lock everybody else out. Raises Refused (LOCKED).
+    """
+    visit.console.tries.begin(visit.address, "", time.monotonic())
 
 
 def _began(visit: Visit, session: Session, response: Response) -> Response:

@@ -18,6 +18,7 @@ from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.foreign_key import ForeignKey
+from framegate_host.secret_files import read_secret
 
 _SCALAR: Final = 32
 """Bytes of r and of s in a token's signature on P-256."""
@@ -35,7 +36,7 @@ class Pkcs11Keys:
         self.place = f"PKCS#11 token {token}"
         self._lock = threading.Lock()
         try:
-            pin = pin_file.read_text().strip()
+            pin = read_secret(pin_file).decode()
             slot_token = pkcs11.lib(module).get_token(token_label=token)
             try:
                 self._session: Any = slot_token.open(rw=True, user_pin=pin)

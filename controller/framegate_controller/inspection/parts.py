@@ -14,9 +14,15 @@ from framegate.looks.limits import loosened, parse_limits
 from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
-from framegate.signed.inspected import inspected_share
-from framegate.signed.mask import parse_regions
-from framegate.signed.part import MAX_GOLDEN_BYTES, MAX_GOLDENS, PartStatement, check_part
+from framegate.signed.inspected import GRID, cells_of
+from framegate.signed.part import (
+    MAX_GOLDEN_BYTES,
+    MAX_GOLDENS,
+    PartStatement,
+    check_part,
+    left_by,
+    outline_area,
+)
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
@@ -52,8 +58,7 @@ class PartChange:
         if self.part.removed:
             return f"take part {self.part.part_type} away"
         images = ", ".join(g[:16] for g in self.part.goldens)
-        share = inspected_share(parse_regions(self.part.ignore))
-        said = f"{len(self.goldens)} golden images ({images}), {share} % of the picture inspected"
+        said = f"{len(self.goldens)} golden images ({images}), {left_by(self.part)} inspected"
         if self.part.looks:
             frames = min(row["frames"] for row in self.part.looks)
             said = f"{said}, {len(self.part.looks)} second looks from {frames} frames"
@@ -65,9 +70,19 @@ class PartChange:
         if earlier is None or earlier.removed or self.part.removed:
             return ""
         payload = parse_envelope(earlier.envelope, PartStatement.TYPE).payload
-        before = parse_limits(PartStatement.parse_payload(payload).looks)
-        said = "; ".join(loosened(before, parse_limits(self.part.looks)))
-        return f". WEAKER GUARD: {said}" if said else ""
+        before = PartStatement.parse_payload(payload)
+        said = list(loosened(parse_limits(before.looks), parse_limits(self.part.looks)))
+        if before.outline and not self.part.outline:
+            said.append("its outline goes: shares are of the picture")
+        elif before.outline != self.part.outline and before.outline:
+            said.append(f"another outline, of {_percent(self.part)}, before {_percent(before)}")
+        return f". WEAKER GUARD: {'; '.join(said)}" if said else ""
+
+
+def _percent(part: PartStatement) -> str:
+    """How much of the picture a part's outline is."""
+    cells = cells_of(outline_area(part.outline) or ())
+    return f"{100 * cells // (GRID * GRID)} % of the picture"
 
 
 def parse_change(
@@ -91,6 +106,7 @@ def parse_change(
         removed=int(remove),
         issued_at_ms=0,
         looks=tuple(read["looks"]),
+        outline=tuple(read["outline"]),
     )
     return PartChange(check_part(part), tuple(goldens))
 
@@ -113,14 +129,17 @@ def _check_goldens(goldens: Sequence[bytes], source: str) -> None:
 
 
 def _parse_rules(raw: bytes) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"thresholds": [], "min_size_px": 0.0, "ignore": [], "looks": []}
+    defaults: dict[str, Any] = {"thresholds": [], "min_size_px": 0.0}
+    defaults |= {"ignore": [], "looks": [], "outline": []}
     body = strict_json(raw) if raw else {}
     if len(raw) > MAX_RULES_BYTES or type(body) is not dict or set(body) - set(defaults):
         raise Malformed.of(
-            Reason.PART, "rules with thresholds, min_size_px, ignore and looks", ascii(body)[:80]
+            Reason.PART,
+            "rules with thresholds, min_size_px, ignore, looks and outline",
+            ascii(body)[:80],
         )
     rules = {**defaults, **body}
-    lists = all(type(rules[name]) is list for name in ("thresholds", "ignore", "looks"))
+    lists = all(type(rules[name]) is list for name in ("thresholds", "ignore", "looks", "outline"))
     if not lists or type(rules["min_size_px"]) not in {int, float}:
         wanted = "lists of thresholds, regions and looks, a number min_size_px"
         raise Malformed.of(Reason.PART, wanted, ascii(rules)[:80])

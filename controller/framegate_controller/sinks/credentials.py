@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from framegate.errors import Refused
 from framegate.registry.sink import LOCAL
 from framegate_controller.sinks.delivery import SinkFailed
+from framegate_host.secret_files import read_secret
 
 MAX_TOKEN = 8_192
 """Bytes of a token: JWTs have some thousand."""
@@ -34,8 +36,11 @@ class Credentials:
 
     @property
     def client(self) -> Path | None:
-        """Our certificate and key."""
-        return self._there("client.pem")
+        """Our certificate and key. Raises SinkFailed where everybody can read them."""
+        path = self._there("client.pem")
+        if path is not None:
+            _secret(path)
+        return path
 
     def token(self) -> str:
         """What goes with every request; empty where there is none. Raises SinkFailed."""
@@ -43,8 +48,8 @@ class Credentials:
         if path is None:
             return ""
         try:
-            text = path.read_bytes()[: MAX_TOKEN + 1].decode("ascii").strip()
-        except (OSError, ValueError) as error:
+            text = _secret(path)[: MAX_TOKEN + 1].decode("ascii")
+        except ValueError as error:
             raise SinkFailed(f"the token cannot be read: {type(error).__name__}") from error
         if len(text) > MAX_TOKEN or not text.isprintable():
             raise SinkFailed(f"expected a token of one line, at most {MAX_TOKEN} bytes")
@@ -82,3 +87,12 @@ class Host:
         """Of `host:port`, which was checked when the sink was added."""
         parts = urlsplit(f"//{address}")
         return cls(parts.hostname or "", parts.port or 0)
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        return read_secret(path)
+    except Refused as error:
+        raise SinkFailed(str(error.failures[0])) from error
+    except OSError as error:
+        raise SinkFailed(f"{path.name} cannot be read: {type(error).__name__}") from error

@@ -24,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.store.engines import Begun
+from framegate_host.secret_files import read_secret
 
 LEAST_VERSION: Final = 150_000
 """PostgreSQL 15, Debian 12's: what is tested."""
@@ -233,11 +234,13 @@ class PostgresEngines:
 
 
 def _password(file: Path | None) -> str | None:
-    """Read at every connection: a password may be changed while a controller runs."""
+    """Read at every connection: a password may be changed while a controller runs. Raises
+    Unavailable, Refused (USAGE) where everybody can read it.
+    """
     if file is None:
         return None
     try:
-        return file.read_text().strip()
+        return read_secret(file).decode()
     except (OSError, UnicodeDecodeError) as error:
         wanted = f"the database's password in {file}"
         raise Unavailable.of(Reason.USAGE, wanted, type(error).__name__) from error

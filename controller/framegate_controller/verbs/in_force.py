@@ -70,6 +70,7 @@ def _part(tx: Transaction, asked: pb.AddPartRequest) -> Message | None:
         "min_size_px": said.min_size_px,
         "ignore": said.ignore,
         **({"looks": said.looks} if said.looks else {}),
+        **({"outline": said.outline} if said.outline else {}),
     }
     return pb.AddPartRequest(
         part_type=said.part_type,

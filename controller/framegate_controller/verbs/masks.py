@@ -14,6 +14,7 @@ from framegate.signed.inspected import inspected_share
 from framegate.signed.mask import check_masks, parse_regions
 from framegate_controller.events.notices import GrantsChanged
 from framegate_controller.fleet.masks import set_masks
+from framegate_controller.inspection.masked_parts import blinded_parts, told
 from framegate_controller.people.authority import Aim
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
@@ -37,12 +38,12 @@ class SetMasks(Verb[CameraMasks]):
         return cls(request.device, tuple(regions))
 
     def aim(self, tx: Transaction) -> Aim:
-        """See `Verb.aim`."""
+        """See `Verb.aim`. Raises Refused (MASK) where they leave too little of every part."""
         camera = tx.devices.find(self.device, Kind.CAMERA)
-        share = inspected_share(parse_regions(self.regions))
+        masks = parse_regions(self.regions)
         regions = f"{len(self.regions)} masked regions on {camera.id}"
-        said = f"{regions}, {share} % of the picture inspected"
-        return Aim("mask.set", camera.zone, camera.id, said)
+        said = f"{regions}, {inspected_share(masks)} % of the picture inspected"
+        return Aim("mask.set", camera.zone, camera.id, said + told(blinded_parts(tx, masks)))
 
     def run(self, tx: Transaction, call: Call) -> Outcome[CameraMasks]:
         """See `Verb.run`."""

@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.looks.kinds import MOST_MEASURED, Look
+from framegate.receipt_verifier import MIN_INSPECTED
 from framegate.signed.heat import MAX_GRIDS, is_heat
+from framegate.signed.mask import parse_regions
+from framegate.signed.part import MAX_OUTLINES
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.layouts import Kind
@@ -37,6 +40,7 @@ REFUSALS: Final = frozenset(
         Reason.IMAGE_EXPOSURE,
         Reason.IMAGE_DEFOCUS,
         Reason.INFERENCE,
+        Reason.INSPECTED_SHARE,
         Reason.KNOWN_ANSWER,
         Reason.MASK,
         Reason.MODEL,
@@ -176,7 +180,8 @@ def verify_answer(question: Asked, head: dict[str, Any], body: bytes) -> None:
     2. a refusal is one (`verify_refusal`) and has no body; otherwise, by the kind of question:
     3. defects: at most `MAX_DETECTIONS`, of the model's classes, scores in [0, 1], boxes with their
        corners in order and inside the frame where its size is known; of an anomaly model, at most
-       `MAX_GRIDS` of them with a grid of heat; the golden image is one of the part's; second looks
+       `MAX_GRIDS` of them with a grid of heat; the golden image is one of the part's; of the part
+       in it nothing is said, or that `MIN_INSPECTED` percent or more were inspected; second looks
        of the list, each a number in range;
     4. a network's input: a pair of the frame's size filled up to the recipe's multiple, or the
        recipe's input; as many bytes;
@@ -234,6 +239,9 @@ def _defects(question: Asked, head: dict[str, Any], body: bytes) -> None:
 def _golden(question: Asked, head: dict[str, Any]) -> None:
     which = head.get("golden")
     _require(type(which) is int and 0 <= which < question.goldens, "one of the golden images")
+    share = head.get("part_percent")
+    enough = type(share) is int and MIN_INSPECTED <= share <= 100
+    _require(enough or share is None, "a share of the part that is enough")
 
 
 def _pair(question: Asked, head: dict[str, Any], body: bytes) -> None:
@@ -271,6 +279,12 @@ def _lesson(question: Asked, head: dict[str, Any]) -> None:
     _require(all(type(n) is int and 0 <= n < frames for n in out or ()), "frames left out")
     _require(_number(head.get("largest_shift_px"), 0.0, MAX_SHIFT_PX), "a shift")
     _require(_number(head.get("differing_share"), 0.0, 1.0), "a share")
+    outline = head.get("outline")
+    _require(type(outline) is list and len(outline) <= MAX_OUTLINES, "an outline")
+    try:
+        parse_regions(outline or [])
+    except Malformed as error:
+        raise BadAnswer(f"an outline: {error}") from error
 
 
 def _number(value: object, least: float, most: float) -> bool:

@@ -25,7 +25,7 @@ from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
 from framegate_gateway.inference.inspection import Inspection, inspection_of
 from framegate_gateway.inference.jobs import Job, Sent, fail
-from framegate_gateway.inference.parts import Parts, digest_of, left_to_inspect
+from framegate_gateway.inference.parts import Parts, digest_of, least_left, left_to_inspect
 from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.steadiness import Steadiness, require_steady
 from framegate_gateway.inference.turns import Turns
@@ -324,8 +324,8 @@ class Engine:
                 self._known.pop(part_type, None)
             if not job.done.done():
                 golden = job.goldens[head.get("golden", 0)] if job.goldens else ""
-                behind = {"golden_sha256": golden, "inspected_percent": job.inspected}
-                behind["limits"] = job.limits
+                left = least_left(job.left, head.get("part_percent"))
+                behind = {"golden_sha256": golden, "inspected": left, "limits": job.limits}
                 job.done.set_result(({**head, **behind}, body))
 
     def _prepared(self, job: Job) -> tuple[dict[str, Any], tuple[bytes, ...]]:
@@ -340,14 +340,16 @@ class Engine:
             key, sent = self._parts.key(part_type), self._known.get(part_type)
             if sent is None or sent.key != key:
                 part = self._parts.get(part_type)
-                job.inspected = left_to_inspect(job.head, part.rules)
+                job.left = left_to_inspect(job.head, part.rules, part.outline)
                 goldens, job.golden_sent = part.goldens, True
                 self._known.pop(part_type, None)
                 if len(self._known) >= GOLDEN_KEPT:
                     forget.append(self._known.popitem(last=False)[0])
-                sent = self._known[part_type] = Sent(key, digest_of(goldens), part.rules)
+                sent = self._known[part_type] = Sent(
+                    key, digest_of(goldens), part.rules, part.outline
+                )
             else:
-                job.inspected = left_to_inspect(job.head, sent.rules)
+                job.left = left_to_inspect(job.head, sent.rules, sent.outline)
         except KeyError as error:
             raise Refused.of(
                 Reason.PART_UNKNOWN,

@@ -80,6 +80,7 @@ class FleetParts:
             parse_regions(part.ignore),
             part.version,
             part.looks,
+            parse_regions(part.outline),
         )
 
     def apply(self, envelopes: Sequence[bytes], root: x509.Certificate, now: datetime) -> None:

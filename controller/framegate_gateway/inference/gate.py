@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from framegate.errors import Malformed, Reason, Refused
+from framegate.signed.inspected import Area
+from framegate_gateway.inference.part_area import part_area
 from framegate_gateway.inference.place import (
     NO_LEEWAY,
     POSED_BELOW,
@@ -42,6 +44,14 @@ class Golden:
     signature: Signature
     masked: dict[Any, Golden] = field(default_factory=dict)
     _poses: list[PoseReference] = field(default_factory=list)
+    _area: list[Area | None] = field(default_factory=list)
+
+    @property
+    def area(self) -> Area | None:
+        """Where in it the part is, `part_area.part_area`: worked out once, for the first frame."""
+        if not self._area:
+            self._area.append(part_area(self.image))
+        return self._area[0]
 
     @property
     def poses(self) -> PoseReference:

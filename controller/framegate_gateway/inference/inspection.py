@@ -9,11 +9,12 @@ from typing import Any
 from framegate.errors import Refused
 from framegate.looks.kinds import Look
 from framegate.looks.limits import Limit, Suspicion, parse_limits, suspicions
+from framegate.signed.inspected import InspectedOf
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the model found, in how much of it. `defects`: [{kind, score, box}], best first.
+    """What the model found, in how much of what. `defects`: [{kind, score, box}], best first.
     `looks`: (look, what it measured) of those that looked; `limits`: the part's; `suspicions`:
     looks that are past them.
     """
@@ -24,6 +25,7 @@ class Inspection:
     looks: tuple[tuple[Look, float], ...] = ()
     limits: tuple[Limit, ...] = ()
     suspicions: tuple[Suspicion, ...] = ()
+    inspected_of: InspectedOf = InspectedOf.PICTURE
 
     @property
     def measured(self) -> Mapping[Look, float]:
@@ -63,10 +65,11 @@ def inspection_of(answer: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
     inspection = Inspection(
         tuple(answer["defects"]),
         answer["golden_sha256"],
-        answer["inspected_percent"],
+        answer["inspected"].percent,
         tuple(looks.items()),
         limits,
         suspicions(limits, looks),
+        answer["inspected"].of,
     )
     if inspection.suspicions and not inspection.defects:
         raise Withheld.after(inspection)

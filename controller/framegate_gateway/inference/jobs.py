@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from framegate.signed.inspected import Inspected, InspectedOf, Polygon
+
+NOTHING_LEFT: Final = Inspected(0, InspectedOf.PICTURE)
 
 
 @dataclass
 class Job:
     """A question on its way to the child, and whoever waits for its answer; `device` is the camera
     whose frame it is about, empty where it is the gateway's own; `limits` are the part's for second
-    looks, as it was when the question was sent.
+    looks, and `left` what is inspected of it, as it was when the question was sent.
     """
 
     head: dict[str, Any]
@@ -21,17 +25,20 @@ class Job:
     device: str
     golden_sent: bool = False
     goldens: tuple[str, ...] = ()
-    inspected: int = 0
+    left: Inspected = NOTHING_LEFT
     limits: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the child has of a part: the key of its golden images, their digests, its rules."""
+    """What the child has of a part: the key of its golden images, their digests, its rules; and its
+    outline, which stays here.
+    """
 
     key: str
     goldens: tuple[str, ...]
     rules: dict[str, Any]
+    outline: tuple[Polygon, ...]
 
 
 def fail(job: Job, error: Exception) -> None:

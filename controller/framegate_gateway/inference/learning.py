@@ -14,6 +14,7 @@ from framegate.errors import Reason, Refused
 from framegate.image_header import encoding_of, image_size
 from framegate.signed.part import MAX_LESSON, MIN_LESSON
 from framegate_gateway.inference.decoding import decode_gray
+from framegate_gateway.inference.part_area import outline_of
 from framegate_gateway.inference.registration import Gray, reference, register
 
 MAX_LESSON_PIXELS: Final = 64 * 1024 * 1024
@@ -31,8 +32,8 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
 
     The facts: `used`, `left_out` (numbers of frames that show something else), `largest_shift_px`,
     `differing_share` (the largest share of pixels by which a used frame differs from the result: a
-    defect in one good frame shows here). Raises Refused (REGISTRATION) where too few frames agree,
-    Malformed (IMAGE).
+    defect in one good frame shows here), `outline` (what of it is the part, as regions). Raises
+    Refused (REGISTRATION) where too few frames agree, Malformed (IMAGE).
     """
     if not MIN_LESSON <= len(encoded) <= MAX_LESSON:
         raise Refused.of(
@@ -75,6 +76,7 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
         "left_out": left_out,
         "largest_shift_px": round(max(shifts), 2),
         "differing_share": round(max(differing), 5),
+        "outline": outline_of(learned),
     }
     return bytes(cv2.imencode(".png", learned)[1].tobytes()), facts
 

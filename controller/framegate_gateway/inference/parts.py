@@ -12,7 +12,10 @@ from typing import Any, Protocol
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.signed.inspected import (
     MAX_MIN_SIZE_SHARE,
+    Inspected,
+    InspectedOf,
     Polygon,
+    area_of,
     inspected_share,
     require_inspected,
 )
@@ -23,7 +26,8 @@ from framegate.wire import sha256
 class Part:
     """One part type: encoded `goldens`; `thresholds` by class name over the model's own; boxes
     whose longer side is below `min_size_px`, or whose centre lies in a region of `ignore`
-    (fractions of width and height), are no defects. `looks` are limits of second looks, as signed.
+    (fractions of width and height), are no defects. `looks` are limits of second looks, as signed,
+    `outline` what in the golden images is the part, empty where nobody said.
     """
 
     part_type: str
@@ -33,6 +37,7 @@ class Part:
     ignore: tuple[Polygon, ...] = ()
     version: int = 0
     looks: tuple[Mapping[str, Any], ...] = ()
+    outline: tuple[Polygon, ...] = ()
 
     @property
     def rules(self) -> dict[str, Any]:
@@ -121,18 +126,36 @@ def digest_of(goldens: tuple[bytes, ...]) -> tuple[str, ...]:
     return tuple(sha256(g).hex() for g in goldens)
 
 
-def left_to_inspect(head: Mapping[str, Any], rules: Mapping[str, Any]) -> int:
-    """Percent of a frame's picture that its masks and the part's rules leave to be inspected.
+def left_to_inspect(
+    head: Mapping[str, Any], rules: Mapping[str, Any], outline: tuple[Polygon, ...]
+) -> Inspected:
+    """How much of a frame's picture, and of the part's outline in it where it has one, masks and
+    the part's rules leave to be inspected.
 
-    `head` has the frame's masks, width and height. Raises Refused (INSPECTED_SHARE) where that is
+    `head` has the frame's masks, width and height. Raises Refused (INSPECTED_SHARE) where either is
     too little, or where what counts as a defect has to be too large for a picture of this size:
     each alone is refused where it is set, both together are met here.
     """
-    share = inspected_share(head["masks"], rules["ignore"])
-    require_inspected(share, Reason.INSPECTED_SHARE, "masks and a part's rules")
+    what = "masks and a part's rules"
+    left = Inspected(inspected_share(head["masks"], rules["ignore"]), InspectedOf.PICTURE)
+    require_inspected(left.percent, Reason.INSPECTED_SHARE, what)
+    if outline:
+        share = inspected_share(head["masks"], rules["ignore"], area=area_of(outline))
+        left = Inspected(share, InspectedOf.OUTLINE)
+        require_inspected(share, Reason.INSPECTED_SHARE, what, left.of.words)
     largest = MAX_MIN_SIZE_SHARE * min(head["width"], head["height"])
     if rules["min_size_px"] > largest:
         expected = f"a smallest size of at most {largest:.0f} px in a picture of this size"
         hint = "framegate part add, with a smaller --min-size"
         raise Refused.of(Reason.INSPECTED_SHARE, expected, rules["min_size_px"], hint)
-    return share
+    return left
+
+
+def least_left(said: Inspected, part_percent: int | None) -> Inspected:
+    """`said` by the part's signed statement, or what is left of the part as its golden image shows
+    it, `part_percent`, where that is less or no outline was signed: a signed outline that is larger
+    than the part, or lies beside it, makes nothing look better.
+    """
+    if part_percent is None or (said.of is InspectedOf.OUTLINE and said.percent <= part_percent):
+        return said
+    return Inspected(part_percent, InspectedOf.FOREGROUND)

@@ -224,7 +224,7 @@ def _add_inputs(
         request.raw_input_contents.append(array("q", (height, width)).tobytes())
 
 
-_BEHIND: Final = ("golden_sha256", "inspected_percent", "limits")
+_BEHIND: Final = ("golden_sha256", "inspected", "limits")
 """What is known of a frame from when it was prepared."""
 
 

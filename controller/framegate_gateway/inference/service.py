@@ -36,6 +36,7 @@ from framegate_gateway.inference.known_answers import (
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.learning import learn_golden
 from framegate_gateway.inference.looking import Looking
+from framegate_gateway.inference.part_area import require_part_inspected
 from framegate_gateway.inference.place import Leeway, moved_polygons
 from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.region_answers import heat_of
@@ -136,7 +137,7 @@ class Service:
         if kind == "inspect":
             request, ready = self._prepare(request, body)
             arrays = self.inspector.answers(ready)
-            return self._said(request, ready, arrays) | {"golden": ready.golden}, b""
+            return self._said(request, ready, arrays) | _behind(request, ready), b""
         if kind == "prepare":
             return self._sent_away(request, body)
         if kind == "finish":
@@ -179,7 +180,8 @@ class Service:
         ignored = tuple(request["rules"].get("ignore") or ())
         leeway = Leeway(ignored=ignored, masked=bool(request["masks"]))
         ready = self.inspector.ready(frame, goldens, leeway)
-        request = request | {"rules": _rules_of(request, ready)}
+        share = _part_percent(self.goldens[part_type][ready.golden], request, ready)
+        request = request | {"rules": _rules_of(request, ready), "part_percent": share}
         return request, self._looking.past_the_gate(request, ready)
 
     def _sent_away(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -188,7 +190,7 @@ class Service:
         self._prepared[request["id"]] = _Away(request, ready)
         if len(self._prepared) > MAX_AWAY:
             self._prepared.popitem(last=False)
-        head = {"golden": ready.golden, "shape": list(ready.tensor.shape)}
+        head = _behind(request, ready) | {"shape": list(ready.tensor.shape)}
         return head, ready.tensor.tobytes()
 
     def _known(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -256,6 +258,22 @@ class Service:
                 defect["heat"] = heat_rows(heat, defect["box"], size)
         looks = self._looking.measured(request, ready, arrays, detections)
         return {"defects": defects, "looks": {look.value: said for look, said in looks.items()}}
+
+
+def _behind(request: dict[str, Any], ready: Ready) -> dict[str, Any]:
+    """What an answer says of the part: its golden image, and how much of it was inspected."""
+    return {"golden": ready.golden, "part_percent": request["part_percent"]}
+
+
+def _part_percent(golden: Golden, request: dict[str, Any], ready: Ready) -> int | None:
+    """See `require_part_inspected`. Where the part is turned, no masks are in force, and what its
+    rules ignore lies in the golden image as the part does.
+    """
+    moved = ready.scene is not None and ready.matrix is None
+    shift = ready.scene.shift if ready.scene is not None and moved else (0.0, 0.0)
+    size = (request["height"], request["width"])
+    ignored = request["rules"].get("ignore") or ()
+    return require_part_inspected(golden.area, request["masks"], ignored, shift, size)
 
 
 def _rules_of(request: dict[str, Any], ready: Ready) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, A
             "reason": fg["reason"],
             "defects": verdict["defects"],
             "inspected_percent": fg.get("inspected_percent"),
+            "inspected_of": fg.get("inspected_of", "") or "picture",
             "sha256": claims["response_hash"],
         },
         "receipt": {"sequence_number": claims["sequence_number"], "batch": _batch(batch)},

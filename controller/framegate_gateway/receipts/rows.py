@@ -8,7 +8,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
 from framegate.signed.statement import Verdict
@@ -32,10 +32,18 @@ gateway. One that is forgotten is written again, and costs that once more.
 """
 
 
+class Seal(NamedTuple):
+    """Signature and certificate (DER) of an envelope around a row's payload."""
+
+    signature: bytes
+    certificate: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class LeafRow:
     """One leaf and what is kept beside it, to be written or as it was read; `id` is 32 hexadecimal
-    digits, `envelope` the signed verdict as it left, empty for events and gaps.
+    digits, `envelope` the signed verdict as it left, empty for events and gaps; `seal` is what it was made of beside `payload`,
+    for whoever made it here: without, it is taken apart, and what is no such envelope kept whole.
     """
 
     number: int
@@ -50,6 +58,7 @@ class LeafRow:
     payload: bytes = b""
     metadata: bytes = b""
     envelope: bytes = b""
+    seal: Seal | None = None
 
 
 _WORTH: Final = 0.3
@@ -86,9 +95,7 @@ class LeafWriter:
         `forget` MUST follow.
         """
         device = self._device(row.device)
-        split = split_envelope(row.envelope, Verdict.TYPE)
-        kept = split[1:] if split[0] == row.payload and len(split) > 1 else (row.envelope,)
-        parts = (row.leaf, row.payload, row.metadata, *kept)
+        parts = (row.leaf, row.payload, row.metadata, *(row.seal or _kept_of(row)))
         key = (device, row.session, row.kind)
         shared = self._known(key) or self._begun(key, parts)
         body = pack(parts, shared.text)
@@ -149,6 +156,12 @@ class LeafWriter:
         if len(self._shared) > MAX_SHARED:
             self._shared.popitem(last=False)
         return shared
+
+
+def _kept_of(row: LeafRow) -> tuple[bytes, ...]:
+    """What is kept of an envelope beside its payload."""
+    split = split_envelope(row.envelope, Verdict.TYPE)
+    return split[1:] if split[0] == row.payload and len(split) > 1 else (row.envelope,)
 
 
 def device_number(connection: sqlite3.Connection, name: str) -> int:

@@ -8,13 +8,15 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.looks.kinds import AT_THE_GATE, KINDS
-from framegate.signed.dsse import seal_envelope
+from framegate.signed.dsse import pae, seal_envelope
 from framegate.signed.receipt import (
     Provenance,
     TriggerGap,
@@ -27,7 +29,7 @@ from framegate.wire import FrameMetadata
 from framegate_gateway.admission.admitted import Admitted
 from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
-from framegate_gateway.receipts.rows import EVENT, GAP, VERDICT, LeafRow
+from framegate_gateway.receipts.rows import EVENT, GAP, VERDICT, LeafRow, Seal
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import Credentials, GatewayKeys, code_digest
@@ -54,6 +56,12 @@ def _for_review(reason: Reason, admitted: Admitted | None) -> KeptFrame | None:
     return KeptFrame(admitted.image, metadata.encoding, (), metadata.part_type)
 
 
+@lru_cache(maxsize=8)
+def _der(certificate: x509.Certificate) -> bytes:
+    """Remembered: it stands in every verdict, and is another with each warrant."""
+    return certificate.public_bytes(Encoding.DER)
+
+
 class FrameKeeper(Protocol):
     """Where inspected frames go to rest; never waits."""
 
@@ -74,11 +82,12 @@ class _Frame:
 
 
 class _Signed(NamedTuple):
-    """A verdict, the bytes that were signed, and the envelope in which it leaves."""
+    """A verdict, the bytes that were signed, the envelope in which it leaves, and its seal."""
 
     verdict: Verdict
     payload: bytes
     envelope: bytes
+    seal: Seal
 
 
 class VerdictMaker:
@@ -173,7 +182,8 @@ class VerdictMaker:
                 raise
             # a full disk must not silence the gateway: what diverts the part may leave without a
             # receipt, what lets it pass may not
-            verdict, _, envelope = self._signed(frame, Outcome.UNINSPECTED, Reason.RECEIPT.value)
+            signed = self._signed(frame, Outcome.UNINSPECTED, Reason.RECEIPT.value)
+            verdict, envelope = signed.verdict, signed.envelope
             self._publish(verdict, envelope)
         self._journal.add(verdict, envelope, _for_review(reason, admitted))
         return envelope
@@ -248,10 +258,13 @@ class VerdictMaker:
         inspection: Inspection = _NOT_INSPECTED,
         took_ms: float = 0.0,
     ) -> tuple[Verdict, bytes]:
-        verdict, payload, envelope = self._signed(frame, outcome, reason, inspection)
+        verdict, payload, envelope, seal = self._signed(frame, outcome, reason, inspection)
         number = self._receipts.next_number()
         behind = replace(self._provenance(frame), guarded_by=inspection.guarded_by)
-        leaf = verdict_leaf(number, verdict, payload, frame.metadata_bytes, behind, took_ms)
+        version = frame.metadata.mask_version if frame.metadata_bytes else 0
+        leaf = verdict_leaf(
+            number, verdict, payload, frame.metadata_bytes, behind, took_ms, mask_version=version
+        )
         await self._receipts.append(
             LeafRow(
                 number,
@@ -266,6 +279,7 @@ class VerdictMaker:
                 payload,
                 frame.metadata_bytes,
                 envelope,
+                seal,
             )
         )
         self._publish(verdict, envelope)
@@ -298,6 +312,7 @@ class VerdictMaker:
             model_sha256=self._model(frame),
             golden_sha256=inspection.golden_sha256,
             inspected_percent=inspection.inspected_percent,
+            inspected_of=inspection.inspected_of.value,
             input_sha256=frame.image_sha256,
             result_id=frame.admitted.standing.result_id if frame.admitted else "",
             session=m.session.hex(),
@@ -306,9 +321,9 @@ class VerdictMaker:
             valid_until_ms=now + VERDICT_LIFE_MS,
         )
         payload = verdict.payload()
-        certificate = credentials.verdict.public_bytes(Encoding.DER)
-        envelope = seal_envelope(Verdict.TYPE, payload, certificate, self._keys.sign_verdict)
-        return _Signed(verdict, payload, envelope)
+        seal = Seal(self._keys.sign_verdict(pae(Verdict.TYPE, payload)), _der(credentials.verdict))
+        envelope = seal_envelope(Verdict.TYPE, payload, seal.certificate, lambda _: seal.signature)
+        return _Signed(verdict, payload, envelope, seal)
 
     def _credentials(self) -> Credentials:
         credentials = self._keys.credentials or self._last

@@ -16,6 +16,8 @@ NETLINK_NETFILTER: Final = 12
 _SOL_NETLINK: Final = 270
 _ADD_MEMBERSHIP: Final = 1
 _NO_ENOBUFS: Final = 5
+KERNEL: Final = 0
+"""Its port id; every program has another."""
 READ_BYTES: Final = 1 << 20
 """The kernel fills at most 32 KiB a read of a dump; events come many in one."""
 BUFFER_BYTES: Final = 4 << 20
@@ -80,7 +82,7 @@ class Channel:
         """
         self.socket.settimeout(0)
         try:
-            return tuple(messages(self.socket.recv(READ_BYTES)))
+            return tuple(messages(self._received()))
         except BlockingIOError:
             return ()
         finally:
@@ -96,9 +98,16 @@ class Channel:
         except OSError as error:
             raise _unavailable(error) from error
 
+    def _received(self) -> bytes:
+        """What the kernel sent next. Programs can send to this socket as well (N193)."""
+        while True:
+            data, (sender, _) = self.socket.recvfrom(READ_BYTES)
+            if sender == KERNEL:
+                return bytes(data)
+
     def _read(self) -> list[Message]:
         try:
-            return list(messages(self.socket.recv(READ_BYTES)))
+            return list(messages(self._received()))
         except OSError as error:
             raise _unavailable(error) from error
 

@@ -1,20 +1,21 @@
-"""How much of a picture is inspected, once masks have blanked it and a part's rules have left parts
-of it out (N135).
+"""How much of a part, and of the picture of it, is inspected once masks have blanked it and the
+part's rules have left some of it out (N135).
 
 Who may set masks and rules may not thereby make a part pass unseen: what leaves less than
-`MIN_INSPECTED` is refused wherever it comes along, and how much is left stands in what approvers
-read, in the verdict and in the receipt.
+`MIN_INSPECTED`, of the picture or of the part's own area in it, is refused wherever it comes along.
+How much is left, and of what, stands in what approvers read, in the verdict and in the receipt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from functools import lru_cache
 from itertools import chain, pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from framegate.errors import Reason, Refused
-from framegate.receipt_verifier import MIN_INSPECTED
+from framegate.receipt_verifier import FOREGROUND, MIN_INSPECTED, OUTLINE, of_words
 
 GRID: Final = 256
 """Cells along each side. An outline costs at most one cell at each end, 0.4 % of a side."""
@@ -29,36 +30,92 @@ MAX_MIN_SIZE_SHARE: Final = 0.10
 
 
 Polygon = tuple[tuple[float, float], ...]
+Area = tuple[int, ...]
+"""Cells of the grid, a row an integer from the top; bit 0 of a row is its leftmost cell."""
 _FULL: Final = (1 << GRID) - 1
+PICTURE: Final[Area] = (_FULL,) * GRID
+MIN_AREA_CELLS: Final = GRID * GRID // 200
+"""Half a percent of the picture. Less is a speck: cells that outlines touch would decide."""
 
 
-def inspected_share(*regions: Sequence[Polygon]) -> int:
-    """Percent of the picture, rounded down, that no polygon of any of `regions` touches.
+class InspectedOf(StrEnum):
+    """What a share is of: the picture, where nothing is known of the part in it; the outline that
+    was signed with the part; or what stands off the background of its golden image. `PICTURE` is
+    empty: verdicts of before say nothing, and mean that.
+    """
+
+    PICTURE = ""
+    OUTLINE = OUTLINE
+    FOREGROUND = FOREGROUND
+
+    @property
+    def words(self) -> str:
+        """For people: the share is so many percent of this."""
+        return of_words(self.value)
+
+
+class Inspected(NamedTuple):
+    """`percent`, rounded down, of what `of` says."""
+
+    percent: int
+    of: InspectedOf
+
+    def __str__(self) -> str:
+        return f"{self.percent} % of {self.of.words}"
+
+
+WHOLE: Final = Inspected(100, InspectedOf.PICTURE)
+"""Nothing is masked or left out, of a part of which no more is known."""
+
+
+def inspected_share(*regions: Sequence[Polygon], area: Area = PICTURE) -> int:
+    """Percent of `area`, rounded down, that no polygon of any of `regions` touches.
 
     Corners are fractions of width and height. A cell of `GRID` x `GRID` counts as left out where an
     outline passes through it, a line without an area too, or its middle is inside by either rule
     of filling (even-odd, winding): no way to draw the same polygon leaves out more.
     """
-    return _share(tuple(chain.from_iterable(regions)))
+    return _share(tuple(chain.from_iterable(regions)), area)
 
 
 @lru_cache(maxsize=1024)
-def _share(polygons: tuple[Polygon, ...]) -> int:
+def _share(polygons: tuple[Polygon, ...], area: Area) -> int:
     """Remembered: at a gateway each pair of masks and part is asked of every frame."""
+    out = area_of(polygons)
+    whole = sum(row.bit_count() for row in area)
+    left = sum((row & ~gone).bit_count() for row, gone in zip(area, out, strict=True))
+    return 100 * left // whole if whole else 0
+
+
+@lru_cache(maxsize=1024)
+def area_of(polygons: tuple[Polygon, ...]) -> Area:
+    """Every cell that a polygon touches."""
     rows = [0] * GRID
     for polygon in polygons:
         for row, cells in chain(_outline(polygon), _inside(polygon)):
             rows[row] |= cells
-    left = GRID * GRID - sum(row.bit_count() for row in rows)
-    return 100 * left // (GRID * GRID)
+    return tuple(rows)
 
 
-def require_inspected(share: int, reason: Reason, what: str) -> None:
+def cells_of(area: Area) -> int:
+    """How many cells it has."""
+    return sum(row.bit_count() for row in area)
+
+
+def moved_area(area: Area, right: int, down: int) -> Area:
+    """`area` moved by so many cells; what leaves the grid is gone."""
+    rows = [(row << right if right >= 0 else row >> -right) & _FULL for row in area]
+    empty = [0] * min(abs(down), GRID)
+    moved = empty + rows[: GRID - len(empty)] if down >= 0 else rows[len(empty) :] + empty
+    return tuple(moved)
+
+
+def require_inspected(share: int, reason: Reason, what: str, of: str = "the picture") -> None:
     """Raises Refused (`reason`) where `share` percent is less than `MIN_INSPECTED`."""
     if share < MIN_INSPECTED:
         raise Refused.of(
             reason,
-            f"{MIN_INSPECTED} % of the picture or more left to be inspected by {what}",
+            f"{MIN_INSPECTED} % of {of} or more left to be inspected by {what}",
             f"{share} %",
             "mask or ignore less of it",
         )

@@ -5,7 +5,7 @@ signs it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -19,6 +19,13 @@ from framegate.looks.limits import parse_limits
 from framegate.signed.inspected import (
     MAX_AT_LEAST,
     MAX_MIN_SIZE_PX,
+    MIN_AREA_CELLS,
+    Area,
+    Inspected,
+    InspectedOf,
+    Polygon,
+    area_of,
+    cells_of,
     inspected_share,
     require_inspected,
 )
@@ -30,6 +37,8 @@ MAX_GOLDENS: Final = 8
 MAX_GOLDEN_BYTES: Final = 2 * 1024 * 1024
 """One golden image: a PNG of 4 megapixels of circuit board has a quarter of that."""
 MAX_CLASSES: Final = 256
+MAX_OUTLINES: Final = 8
+"""Polygons of a part's outline: one in more pieces is told by its largest."""
 MIN_LESSON: Final = 5
 """Good frames that a golden image is learnt from: the middle of fewer is no better than one of
 them, and one with a defect would show through.
@@ -43,7 +52,8 @@ class PartStatement(Statement):
     """One part as it is signed. `goldens`: hex SHA-256 of each golden image; `thresholds`: [{kind,
     at_least}]; `ignore`: [{points}] as masks have them; `source` and `approved_by` say where the
     images are from and who stands for them; `looks`: limits of second looks, as
-    `framegate.looks.limits` has them.
+    `framegate.looks.limits` has them; `outline`: [{points}], what in the golden image the part is,
+    empty where nobody said.
     """
 
     part_type: str
@@ -57,17 +67,18 @@ class PartStatement(Statement):
     removed: int
     issued_at_ms: int
     looks: tuple[dict[str, Any], ...] = ()
+    outline: tuple[dict[str, Any], ...] = ()
 
     TYPE: ClassVar[str] = "application/vnd.framegate.part+json"
     PURPOSE: ClassVar[Purpose] = Purpose.PART
-    LATER: ClassVar[frozenset[str]] = frozenset({"looks"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"looks", "outline"})
 
 
 def check_part(part: PartStatement) -> PartStatement:
     """The part, after its members were found in range: a printable id, 1 to `MAX_GOLDENS` digests,
     thresholds in (0, `MAX_AT_LEAST`], a smallest size of at most `MAX_MIN_SIZE_PX`, regions inside
-    the image that leave `MIN_INSPECTED` percent of it, looks as `parse_limits` wants them. Raises
-    Malformed or Refused (PART).
+    the image that leave `MIN_INSPECTED` percent of it and of the part's outline, which is no speck,
+    looks as `parse_limits` wants them. Raises Malformed or Refused (PART).
     """
     if not _PART.fullmatch(part.part_type) or ".." in part.part_type or part.version < 1:
         raise Malformed.of(
@@ -97,9 +108,32 @@ def check_part(part: PartStatement) -> PartStatement:
             f"{len(part.thresholds)}, {part.min_size_px}",
         )
     parse_limits(part.looks)
-    share = inspected_share(parse_regions(part.ignore))
-    require_inspected(share, Reason.PART, "a part's ignored regions")
+    ignored = parse_regions(part.ignore)
+    require_inspected(inspected_share(ignored), Reason.PART, "a part's ignored regions")
+    outline = outline_area(part.outline)
+    if outline is not None:
+        if cells_of(outline) < MIN_AREA_CELLS:
+            expected = "an outline of half a percent of the picture or more"
+            raise Malformed.of(Reason.PART, expected, f"{cells_of(outline)} cells")
+        left = inspected_share(ignored, area=outline)
+        what = "a part's ignored regions"
+        require_inspected(left, Reason.PART, what, InspectedOf.OUTLINE.words)
     return part
+
+
+def outline_area(regions: Sequence[Any]) -> Area | None:
+    """The cells of a part's outline; None where it has none. Raises Malformed (PART, MASK)."""
+    if len(regions) > MAX_OUTLINES:
+        raise Malformed.of(Reason.PART, f"an outline of {MAX_OUTLINES} polygons", len(regions))
+    return area_of(parse_regions(regions)) if regions else None
+
+
+def left_by(part: PartStatement, masks: Sequence[Polygon] = ()) -> Inspected:
+    """How much of the part its rules and `masks` leave, of its outline where it has one."""
+    ignored, outline = parse_regions(part.ignore), outline_area(part.outline)
+    if outline is None:
+        return Inspected(inspected_share(ignored, masks), InspectedOf.PICTURE)
+    return Inspected(inspected_share(ignored, masks, area=outline), InspectedOf.OUTLINE)
 
 
 def verify_part(

@@ -122,11 +122,14 @@ def verdict_leaf(
     metadata: bytes,
     behind: Provenance,
     took_ms: float,
+    *,
+    mask_version: int | None = None,
 ) -> bytes:
     """The leaf of a verdict: canonical JSON. `payload` is the verdict's signed JSON, `metadata` the
-    frame's record or empty.
+    frame's record or empty; `mask_version` is what that says, for a caller that has parsed it.
     """
-    mask_version = FrameMetadata.parse(metadata).mask_version if metadata else 0
+    if mask_version is None:
+        mask_version = FrameMetadata.parse(metadata).mask_version if metadata else 0
     fg = {
         "device": verdict.device,
         "zone": verdict.zone,
@@ -151,6 +154,8 @@ def verdict_leaf(
         "training_sha256": behind.training_sha256,
         "isolation": behind.isolation,
     }
+    if verdict.inspected_of:  # as in the verdict: of the picture where nothing is said
+        fg["inspected_of"] = verdict.inspected_of
     if behind.provider:  # leaves of a network elsewhere, and of before, have none
         fg["provider"] = behind.provider
     if behind.guarded_by:

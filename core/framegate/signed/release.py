@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -65,15 +65,23 @@ def sign_release(release: Provenance, key: ec.EllipticCurvePrivateKey) -> bytes:
     return json.dumps(body, indent=1).encode()
 
 
+class Taken(NamedTuple):
+    """A file that somebody took: what it is called, and the SHA-256 of its bytes."""
+
+    name: str
+    digest: bytes
+
+
 def verify_release(
-    bundle: bytes, files: Mapping[str, bytes], key: ec.EllipticCurvePublicKey
+    bundle: bytes, files: Iterable[Taken], key: ec.EllipticCurvePublicKey
 ) -> Provenance:
-    """That each of `files` (name to SHA-256) is one of the release that `key` signed.
+    """That each of `files` is one of the release that `key` signed.
 
     1. the bundle parses: one envelope, one signature, of the types that a release has;
     2. the signature over the envelope is by `key`, whatever key the bundle itself speaks of;
     3. the payload is an in-toto statement with provenance of our way to build, each file once;
-    4. every file asked for is named in it, with its very digest.
+    4. every file asked for is named in it, with its very digest, each of those that are called
+       alike as well (N191).
 
     A release has more files than somebody takes: those that are not asked for may be missing.
     Raises Malformed (ENVELOPE) or Refused (SIGNATURE).
@@ -86,7 +94,7 @@ def verify_release(
         hint = "is it the key that the project published, and the bundle of this release?"
         raise Refused.of(Reason.SIGNATURE, wanted, "another", hint) from error
     release = _provenance(parsed.payload)  # 3
-    for name, digest in files.items():  # 4
+    for name, digest in files:  # 4
         signed = release.files.get(name)
         if signed is None:
             wanted, seen = f"a file of release {release.version}", ascii(name)[:120]

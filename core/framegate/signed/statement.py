@@ -19,7 +19,7 @@ from cryptography import x509
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose, common_name, verify_certificate
-from framegate.receipt_verifier import MIN_INSPECTED
+from framegate.receipt_verifier import FOREGROUND, MIN_INSPECTED, OUTLINE, of_words
 from framegate.signed.dsse import (
     envelope_certificate,
     parse_envelope,
@@ -52,7 +52,7 @@ class Statement:
     TYPE: ClassVar[str]
     PURPOSE: ClassVar[Purpose]
     LATER: ClassVar[frozenset[str]] = frozenset()
-    """Lists that statements of before lack, with empty defaults: an empty one is not written."""
+    """Members that statements of before lack, with empty defaults: an empty one is not written."""
 
     def payload(self) -> bytes:
         """The JSON that is signed."""
@@ -72,7 +72,7 @@ class Statement:
         body = strict_json(payload)
         names = _members(cls)
         given = body if type(body) is dict else {}
-        # an empty list that is written would be another encoding of one that is not
+        # an empty member that is written would be another encoding of one that is not
         wanted = [name for name in names if name not in cls.LATER or given.get(name)]
         if type(body) is not dict or set(body) != set(wanted):
             raise Malformed.of(
@@ -163,8 +163,9 @@ class Grant(Statement):
 class Verdict(Statement):
     """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}], the hottest of
     an anomaly model with a grid of `heat` besides; `reason` is empty unless UNINSPECTED.
-    `inspected_percent`: how much of the picture masks and the part's rules left to be inspected, 0
-    where UNINSPECTED.
+    `inspected_percent`: how much masks and the part's rules left to be inspected, 0 where
+    UNINSPECTED; `inspected_of`: of the part's `outline`, of its golden image's `foreground`, or,
+    where it is empty, of the picture.
     """
 
     verdict_id: str
@@ -186,9 +187,11 @@ class Verdict(Statement):
     counter: int
     issued_at_ms: int
     valid_until_ms: int
+    inspected_of: str = ""
 
     TYPE: ClassVar[str] = "application/vnd.framegate.verdict+json"
     PURPOSE: ClassVar[Purpose] = Purpose.VERDICT
+    LATER: ClassVar[frozenset[str]] = frozenset({"inspected_of"})
 
 
 def verify_grant(
@@ -231,8 +234,8 @@ def verify_verdict(
     """A verdict that may be acted on.
 
     1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has
-       none, both a model that is one, UNINSPECTED a reason; of what was inspected it was
-       `MIN_INSPECTED` percent of the picture or more;
+       none, both a model that is one, UNINSPECTED a reason; what was inspected was
+       `MIN_INSPECTED` percent or more of the part or the picture;
     6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's
        certificate names the gateway it claims to be of. Raises Malformed or Refused (VERDICT). An
        expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
@@ -255,9 +258,11 @@ def verify_verdict(
     ):
         raise Refused.of(Reason.VERDICT, "digests of model, frame and golden image", "none")
     least, most = (0, 0) if verdict.outcome == Outcome.UNINSPECTED else (MIN_INSPECTED, 100)
-    if not least <= verdict.inspected_percent <= most:
-        expected = f"{least} to {most} % of the picture inspected"
-        raise Refused.of(Reason.VERDICT, expected, verdict.inspected_percent)
+    known = ("", OUTLINE, FOREGROUND) if least else ("",)
+    if not least <= verdict.inspected_percent <= most or verdict.inspected_of not in known:
+        expected = f"{least} to {most} % of the part or the picture inspected"
+        came = f"{verdict.inspected_percent} % of {of_words(verdict.inspected_of)}"
+        raise Refused.of(Reason.VERDICT, expected, came)
     now_ms = int(now.timestamp() * 1000)
     life = verdict.valid_until_ms - verdict.issued_at_ms
     if (

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import logging
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -32,11 +33,15 @@ from framegate_host.telemetry.http_request import MAX_HEAD, HttpReply, HttpReque
 
 log = logging.getLogger(__name__)
 MAX_OPEN: Final = 16
-"""Connections at once: a pair of Prometheus servers and some probes have four."""
+"""Connections at once, counted before TLS: a pair of Prometheus servers and some probes have four.
+Whoever has not asked anything yet gives way to whoever comes.
+"""
 HEAD_S: Final = 5.0
 """For a request's head, and for TLS before it: a scraper's is one packet."""
 ANSWER_S: Final = 20.0
 """For an answer to be taken. Prometheus gives up after ten seconds by default."""
+ACCEPT_AGAIN_S: Final = 0.1
+"""After this host would not give a connection."""
 FRESH_S: Final = 1.0
 """Readings are used again for so long: whoever asks faster gets the same page."""
 _VERSION: Final = importlib.metadata.version("framegate")
@@ -57,8 +62,12 @@ class MetricsListener:
 
     def __init__(self, at: str, tls: Path | None, watched: Watched) -> None:
         self._at, self._tls, self._watched = at, tls, watched
-        self._server: asyncio.Server | None = None
-        self._open, self._refused = 0, 0
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._context: ssl.SSLContext | None = None
+        self._silent: dict[asyncio.Task[None], bool] = {}
+        """Who is connected, in the order they came, and whether they have asked nothing so far."""
+        self._refused = 0
         self._scraping = asyncio.Lock()
         self._kept: list[Reading] = []
         self._kept_at = float("-inf")
@@ -66,7 +75,7 @@ class MetricsListener:
     @property
     def port(self) -> int:
         """The port it listens on; 0 before `start`."""
-        return self._server.sockets[0].getsockname()[1] if self._server else 0
+        return int(self._listening.getsockname()[1]) if self._listening is not None else 0
 
     async def start(self) -> None:
         """Raises Unavailable where the address is taken, or the folder of certificates is not
@@ -74,41 +83,66 @@ class MetricsListener:
         """
         host, _, port = self._at.rpartition(":")
         try:
-            context = _context(self._tls) if self._tls is not None else None
+            self._context = _context(self._tls) if self._tls is not None else None
         except (OSError, ssl.SSLError) as error:
             wanted = f"metrics.pem, metrics.key and clients.pem in {self._tls}"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, error) from error
         try:
-            self._server = await asyncio.start_server(
-                self._serve,
-                host.strip("[]"),
-                int(port),
-                limit=MAX_HEAD,
-                ssl=context,
-                ssl_handshake_timeout=HEAD_S if context else None,
-            )
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._listening = socket.create_server((host.strip("[]"), int(port)), family=family)
         except (OSError, OverflowError) as error:
             hint = "another program listens there: choose another port for --metrics"
             wanted = f"{self._at} free to listen on"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, error, hint) from error
+        self._listening.setblocking(False)
+        self._accepting = asyncio.create_task(self._accept(self._listening))
 
     async def stop(self) -> None:
         """Listen no more; connections that are open end with their answer or its time."""
-        if self._server is not None:
-            self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
+        if self._listening is not None:
+            self._listening.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._open >= MAX_OPEN:
-            self._refused += 1
-            writer.transport.abort()
-            return
-        self._open += 1
-        try:
-            if self._tls is not None and _is_of_a_fleet(writer):
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connected, _ = await loop.sock_accept(listening)
+            except OSError:  # no descriptor is left, for instance
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if len(self._silent) >= MAX_OPEN and not self._made_way():
                 self._refused += 1
-                return
+                connected.close()
+                continue
+            serving = loop.create_task(self._serve(connected))
+            self._silent[serving] = True
+            serving.add_done_callback(lambda done: self._silent.pop(done, None))
+
+    def _made_way(self) -> bool:
+        """Whether one that has asked nothing so far, the one that came first, was hung up on."""
+        first = next((serving for serving, silent in self._silent.items() if silent), None)
+        if first is None:
+            return False
+        del self._silent[first]
+        self._refused += 1
+        first.cancel()
+        return True
+
+    async def _serve(self, connected: socket.socket) -> None:
+        writer = None
+        try:
             async with asyncio.timeout(HEAD_S):
+                reader, writer = await self._streams(connected)
+                if self._context is not None and _is_of_a_fleet(writer):
+                    self._refused += 1
+                    return
                 head = await reader.readuntil(b"\r\n\r\n")
+            serving = asyncio.current_task()
+            if serving not in self._silent:  # it gave way meanwhile
+                return
+            self._silent[serving] = False
             asked = parse_request(head[:-4])
             async with asyncio.timeout(ANSWER_S):
                 reply = await self._answer(asked)
@@ -119,8 +153,24 @@ class MetricsListener:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             log.debug("a reader of metrics hung up")
         finally:
-            writer.transport.abort()
-            self._open -= 1
+            if writer is not None:
+                writer.transport.abort()
+            connected.close()
+
+    async def _streams(
+        self, connected: socket.socket
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """TLS first, where there is any. Raises OSError, TimeoutError."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=MAX_HEAD)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol,
+            connected,
+            ssl=self._context,
+            ssl_handshake_timeout=HEAD_S if self._context else None,
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _answer(self, asked: HttpRequest | None) -> HttpReply:
         if asked is None:

@@ -20,6 +20,7 @@ from framegate_simulators.attack import (
     console,
     copies,
     crowds,
+    doors,
     enrolment,
     frames,
     gateway,
@@ -56,8 +57,7 @@ THREATS: Final = (
             *range(111, 156),
             *range(160, 168),
             *range(170, 176),
-            *range(180, 187),
-            *range(194, 197),
+            *range(180, 197),
         )
     ),
 )
@@ -89,6 +89,7 @@ MODULES: Final = (
     sinks,
     console,
     standing,
+    doors,
 )
 """Importing them registers their attempts."""
 

@@ -143,6 +143,13 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N194": ("signature",),
         "N195": ("accepted, and the claim is fail",),
         "N196": ("before: holds", "DOES NOT HOLD: backups-made"),
+        "N187": ("no process ended",),
+        "N188": ("locked here", "meanwhile: 200"),
+        "N189": ("5 of 5 scrapes answered",),
+        "N190": ("meanwhile: [200, 200, 200, 200, 200]",),
+        "N191": ("do not install it",),
+        "N192": ("everybody reads it",),
+        "N193": ("heard of nobody",),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
 import paho.mqtt.client as mqtt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.errors import FramegateError
 from framegate.identity.pem import private_pem
 from framegate_host.broker_client import BoundedClient, ClientLimits
 from framegate_host.broker_tls import broker_context
@@ -33,6 +35,8 @@ BROKER: Final = "broker.plant.framegate"
 BOUND: Final = "use_username_as_clientid true"
 HEALED_S: Final = 60.0
 UNHEARD: Final = "no decision heard"
+NOT_YET: Final = (RuntimeError, TimeoutError, FramegateError, grpc.RpcError)
+"""No grant, or one of the process that was killed, no stream, no decision: a camera tries again."""
 LIMITS: Final = ClientLimits(packet=1 << 20, unacknowledged=64, waiting=64)
 
 
@@ -82,7 +86,7 @@ def _healed(floor: Floor) -> bool:
         try:
             if floor.passes() == "PASS":
                 return True
-        except (RuntimeError, TimeoutError):  # no grant, no stream, no decision yet
+        except NOT_YET:
             continue
     return False
 

@@ -1,9 +1,11 @@
-"""N160 to N167: packets and drafts that are to get around a segment. Packets are tried in network
-namespaces, as root, on the kernel's own packet filter; elsewhere these attempts say that.
+"""N160 to N167, N193: packets, drafts and netlink messages that are to get around a segment. They
+are tried in network namespaces, as root, on the kernel's own packet filter; elsewhere these
+attempts say that.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -198,3 +200,37 @@ def n167(t: Target) -> Seen:
     shown = t.plant.framegate("segment", "diff", folder, check=False)
     said = " ".join(shown.stdout.split())
     return Seen(shown.returncode == 6 and "opens" in said, said[:120])
+
+
+FORGED: Final = """
+import socket, struct, sys
+def attribute(kind, text):
+    whole = text.encode() + b"\\0"
+    return struct.pack("=HH", 4 + len(whole), kind) + whole + bytes(-len(whole) % 4)
+def message(kind, body):
+    whole = bytes(4) + body
+    return struct.pack("=IHHII", 16 + len(whole), kind, 0, 1, 4711) + whole
+data = message(10 << 8 | 2, attribute(1, sys.argv[2]))
+data += message(10 << 8 | 15, attribute(3, "forger"))
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+s.sendto(data, (int(sys.argv[1]), 0))
+print("sent")
+"""
+"""A table is gone, says a program that is not the kernel."""
+
+
+@attempt("N193", "a program tells the enforcer, in the kernel's place, that its rules are gone")
+def n193(t: Target) -> Seen:
+    at = t.once(Segmented)
+    events = at.site.kernel.events
+    events.read()
+    port, table = str(events.channel.port_id), sorted(events.tables)[0]
+    sent = at.network.run(ROUTER, sys.executable, "-c", FORGED, port, table).stdout.strip()
+    heard = [change.by for change in events.read()]
+    at.network.run(ROUTER, "nft", "flush", "ruleset")
+    true = [change.by for change in events.read()]
+    at.site.enforcer.enforce(at.site.segment)
+    return Seen(
+        sent == "sent" and not heard and true == ["nft"],
+        f"heard of {', '.join(heard) or 'nobody'}; of the kernel's own word: {', '.join(true)}",
+    )

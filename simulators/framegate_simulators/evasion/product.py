@@ -15,6 +15,7 @@ import numpy as np
 from framegate.errors import FramegateError, Reason
 from framegate.looks.kinds import Look
 from framegate.looks.limits import Limit
+from framegate.signed.inspected import WHOLE
 from framegate.wire import ENCODING_PNG
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.inspection import Withheld, inspection_of
@@ -84,7 +85,7 @@ class Product:
         }
         try:
             answer, _ = self._service.answer(request, golden + png)
-            behind = {"golden_sha256": "", "inspected_percent": 100}
+            behind = {"golden_sha256": "", "inspected": WHOLE}
             inspection = inspection_of(answer | behind, rows)
         except Withheld as error:
             reasons = tuple(failure.reason for failure in error.failures)

@@ -11,6 +11,8 @@ from typing import Any, Final
 from framegate_simulators.fixtures.access import totp_now, write_secret
 from framegate_simulators.plant.processes import BIN, PlantError
 
+COMMAND_S: Final = 180.0
+"""For one of our commands: some seconds, or a minute where ten plants share two cores."""
 OPERATOR: Final = "anna"
 
 
@@ -95,7 +97,7 @@ class Operators:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=COMMAND_S,
             env=environment,
         )
         if check and done.returncode:

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from framegate.errors import Malformed, Reason, Refused
 from framegate.signed import release as room
 from framegate.signed.dsse import pae
-from framegate.signed.release import Provenance, sign_release, verify_release
+from framegate.signed.release import Provenance, Taken, sign_release, verify_release
+from support.refusals import refused
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER = ec.generate_private_key(ec.SECP256R1())
@@ -22,7 +23,8 @@ RELEASE = Provenance(
 
 
 def verified(bundle, files=None):
-    return verify_release(bundle, files or {AGENT: b"a" * 32}, KEY.public_key())
+    taken = [Taken(*each) for each in (files or {AGENT: b"a" * 32}).items()]
+    return verify_release(bundle, taken, KEY.public_key())
 
 
 def resigned(change, key=KEY):
@@ -131,3 +133,13 @@ def test_a_bundle_that_is_too_large_is_not_read():
 def test_materials_may_be_none():
     bare = replace(RELEASE, materials={})
     assert verified(sign_release(bare, KEY)) == bare
+
+
+def test_n191_of_files_that_are_called_alike_each_is_looked_at():
+    bundle = sign_release(RELEASE, KEY)
+    good, bad = Taken(AGENT, b"a" * 32), Taken(AGENT, b"x" * 32)
+    assert verify_release(bundle, [good, good], KEY.public_key()) == RELEASE
+    for taken in ([good, bad], [bad, good]):
+        assert refused(lambda t=taken: verify_release(bundle, t, KEY.public_key())) == (
+            Reason.SIGNATURE
+        )

@@ -11,6 +11,7 @@ from framegate_controller.sinks.credentials import Credentials
 from framegate_controller.sinks.delivery import SinkFailed, SinkRefused, delivered
 from framegate_controller.sinks.http import ElasticSink, HecSink, WebhookSink
 from framegate_controller.sinks.otlp import OtlpHttpSink
+from framegate_host.private_files import write_private
 from support.ocsf_entries import every_entry
 from support.sinks import Elastic, Splunk, outgoing, serving
 
@@ -19,7 +20,7 @@ BATCH = [outgoing(raw) for raw in every_entry()[:6]]
 
 @pytest.fixture
 def credentials(tmp_path):
-    (tmp_path / "token").write_text("s3cret\n")
+    write_private(tmp_path / "token", b"s3cret\n")
     return Credentials(tmp_path)
 
 
@@ -179,7 +180,7 @@ def test_a_sink_without_a_token_gets_none(tmp_path):
 
 @pytest.mark.parametrize("token", [b"two\nlines", b"\xff", b"x" * 9000, b"a\x00b"])
 def test_a_token_that_is_none_is_said_and_nothing_is_sent(tmp_path, token):
-    (tmp_path / "token").write_bytes(token)
+    write_private(tmp_path / "token", token)
     with serving(_ok) as stub, pytest.raises(SinkFailed, match="token"):
         WebhookSink(stub.address, Credentials(tmp_path)).deliver(BATCH)
     assert stub.requests == []

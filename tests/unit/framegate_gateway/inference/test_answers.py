@@ -55,6 +55,7 @@ SOUND = {"id": 7, "golden_taken": True, "golden": 1, "defects": [defect()], "loo
 def test_a_sound_answer_passes():
     verify_answer(INSPECT, SOUND, b"")
     verify_answer(INSPECT, {**SOUND, "defects": []}, b"")
+    verify_answer(INSPECT, {**SOUND, "part_percent": 60}, b"")
     verify_answer(INSPECT, {"id": 7, "golden_taken": False, "failed": "image", "why": "no"}, b"")
     pair = {"id": 7, "golden_taken": True, "golden": 0, "shape": [1, 2, 480, 640]}
     prepare = asked("prepare", width=640, height=479)
@@ -63,6 +64,7 @@ def test_a_sound_answer_passes():
         asked("known"), {"id": 7, "golden_taken": False, "known_answers": 1, "steady": True}, b""
     )
     facts = {"used": 5, "left_out": [3], "largest_shift_px": 1.5, "differing_share": 0.1}
+    facts["outline"] = [{"points": [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]}]
     lesson = asked("learn", sizes=[1] * 6)
     verify_answer(lesson, {"id": 7, "golden_taken": False, **facts}, PNG)
 
@@ -97,6 +99,11 @@ def test_a_sound_answer_passes():
         {"defects": [defect(box=[1, 2, 3, 481])]},
         {"defects": [defect(box=[1, 2, float("inf"), 4])]},
         {"defects": [defect(box=[1, 2, 10**400, 4])]},
+        {"part_percent": 59},
+        {"part_percent": 101},
+        {"part_percent": True},
+        {"part_percent": "80"},
+        {"part_percent": 80.5},
         {"looks": None},
         {"looks": []},
         {"looks": {"glance": 1.0}},

@@ -2,20 +2,16 @@
 
 import asyncio
 import ssl
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Unavailable
 from framegate.identity.certificates import Purpose
-from framegate.identity.pem import private_pem
 from framegate_host.telemetry import listener as module
 from framegate_host.telemetry.families import Reading
 from support.fleet_port import credentials
+from support.monitoring import client, folder_of, issued
 from support.scrape import COUNTS, get, listening, promtool_is_pleased, raw, series, watched
 from support.waiting import until
 
@@ -98,16 +94,24 @@ async def test_a_head_without_an_end_is_cut_off(monkeypatch):
         assert (await get(at.port, "/livez"))[0] == 200
 
 
-async def test_more_connections_than_there_is_room_for_are_turned_away(monkeypatch):
+async def test_more_readers_than_there_is_room_for_are_turned_away(monkeypatch):
+    """Whoever is being answered stays; nobody else gives way, so whoever comes is refused."""
     monkeypatch.setattr(module, "MAX_OPEN", 2)
-    async with listening(watched()) as at:
-        idle = [await asyncio.open_connection("127.0.0.1", at.port) for _ in range(2)]
-        await until(lambda: at._open == 2)
+    monkeypatch.setattr(module, "FRESH_S", 0.0)
+    wait, reading = asyncio.Event(), []
+
+    async def read():
+        reading.append(1)
+        await wait.wait()
+        return []
+
+    async with listening(watched(read)) as at:
+        asking = [asyncio.create_task(get(at.port, "/metrics")) for _ in range(2)]
+        await until(lambda: reading and list(at._silent.values()) == [False, False])
         with pytest.raises((ConnectionError, IndexError)):
             await get(at.port, "/livez")
-        for _, writer in idle:
-            writer.close()
-        await until(lambda: at._open == 0)
+        wait.set()
+        assert [status for status, _ in await asyncio.gather(*asking)] == [200, 200]
         told = series((await get(at.port, "/metrics"))[1])
     assert told["framegate_scrapes_refused_total", ()] >= 1
 
@@ -117,51 +121,6 @@ async def test_a_port_that_is_taken_is_said():
         with pytest.raises(Unavailable, match="choose another port"):
             async with listening(watched(), at=f"127.0.0.1:{at.port}"):
                 pass
-
-
-def issued(name, by=None, *, ca=False):
-    """(key, certificate) of a monitoring system's own CA."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    issuer_key, issuer = by if by else (key, None)
-    now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        # RFC 5280, 4.2.1.1: Python 3.13 insists
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
-            critical=False,
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    return key, built
-
-
-def folder_of(path, pair, clients: bytes):
-    path.mkdir(exist_ok=True)
-    (path / "metrics.key").write_bytes(private_pem(pair[0]))
-    (path / "metrics.pem").write_bytes(pair[1].public_bytes(Encoding.PEM))
-    (path / "clients.pem").write_bytes(clients)
-    return path
-
-
-def client(path, authority, pair=None, pem=None):
-    context = ssl.create_default_context(cadata=authority[1].public_bytes(Encoding.PEM).decode())
-    if pair:
-        pem = (private_pem(pair[0]), pair[1].public_bytes(Encoding.PEM))
-    if pem:
-        (path / "client.pem").write_bytes(pem[0] + pem[1])
-        context.load_cert_chain(path / "client.pem")
-    return context
 
 
 async def test_beyond_loopback_both_sides_show_a_certificate(tmp_path):

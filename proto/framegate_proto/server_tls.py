@@ -1,0 +1,74 @@
+"""A server's end of TLS whose certificate, or whose clients' authorities, change while it serves.
+
+gRPC asks for the configuration at every new connection, in threads of its own, and takes a new one
+up by freeing the one before. A thread that has just been told "no change" still makes its handshake
+from what another frees meanwhile, without a reference (github.com/grpc/grpc/issues/36693): with a
+new configuration for every connection, some thousand connections of strangers, before a byte of
+TLS, corrupt the process's memory (N187).
+
+So a configuration is handed out when it is another, and only then; and not before a pause in which
+every thread that was told "no change" has made its handshake. Meanwhile new connections wait: gRPC
+holds its lock while it asks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import grpc
+
+SETTLED_S: Final = 0.25
+"""The pause. Making a handshake from the configuration takes some 50 microseconds."""
+
+
+class ServerTls(NamedTuple):
+    """What a server shows and demands, in PEM: its key and chain, and the authorities of clients
+    that it lets in.
+    """
+
+    key: bytes
+    chain: bytes
+    clients: bytes
+
+
+class ChangingTls:
+    """Asked by gRPC at each new connection; `now` says what counts at this moment, and may raise,
+    where what was shown last is shown on.
+    """
+
+    def __init__(
+        self, now: Callable[[], ServerTls], pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Raises what `now` raises: a server is not begun without a configuration."""
+        self._now, self._pause = now, pause
+        self._lock = threading.Lock()
+        self._shown = now()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For one port of a server, which then asks; clients have to have a certificate."""
+        initial = _configuration(self._shown)
+        return grpc.dynamic_ssl_server_credentials(
+            initial, self.changed, require_client_authentication=True
+        )
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """The configuration where it is another than the last that was handed out, after the pause;
+        None where it is the same.
+        """
+        if self._now() == self._shown:
+            return None
+        with self._lock:
+            now = self._now()
+            if now == self._shown:  # another thread was first
+                return None
+            self._pause(SETTLED_S)
+            configuration = _configuration(now)
+            self._shown = now
+        return configuration
+
+
+def _configuration(shown: ServerTls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(shown.key, shown.chain)], shown.clients)

@@ -1,0 +1,173 @@
+"""N187 to N192: who never shows who they are: storms of connections, connections that say nothing,
+strangers who use the console as their way to the controller; a package beside another of its name;
+secrets that everybody reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from framegate.signed.release import SIGNED_NAME, Provenance, sign_release
+from framegate_host.private_files import private_folder, write_private
+from framegate_simulators.attack.console import OURS, PAGE, Website
+from framegate_simulators.attack.floor import Floor
+from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt
+from framegate_simulators.plant.processes import BIN
+
+STORM_S: Final = 10.0
+"""A server that took up a new configuration at every connection lasted three to seven seconds."""
+THREADS: Final = 16
+PROGRAM_S: Final = 240.0
+"""For a program to start and say no, on a machine that is busy with attacks."""
+SILENT: Final = 600
+"""More than a console has places for, 512."""
+TRIES: Final = 40
+"""More than the controller takes of one address before it locks it out, thirty."""
+
+
+def _knocks(port: int, until_s: float) -> int:
+    """Connections of strangers that say nothing and go again, as many as go until then: a server
+    makes its end of a handshake for each, before a byte of it came.
+    """
+    made = [0] * THREADS
+
+    def knock(number: int) -> None:
+        while time.monotonic() < until_s:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), TIMEOUT_S).close()
+                made[number] += 1
+
+    threads = [threading.Thread(target=knock, args=(n,)) for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(made)
+
+
+@attempt(
+    "N187",
+    "connections of strangers, many at once, at the fleet port and at a gateway's frames port",
+    control="frame",
+)
+def n187(t: Target) -> Seen:
+    floor = t.once(Floor)
+    frames, _ = t.plant.gateway_ports(floor.gateway)
+    names = ("controller", f"gateway-{floor.gateway.name}")
+    made, ended = 0, []
+    for name, port in zip(names, (t.plant.fleet_port, frames), strict=True):
+        made += _knocks(port, time.monotonic() + STORM_S)
+        if t.plant.process(name).poll() is not None:
+            ended.append(name)
+    return Seen(
+        not ended and made > THREADS,
+        f"{made} connections; {', '.join(ended) or 'no process'} ended",
+    )
+
+
+@contextlib.contextmanager
+def _silent(port: int, count: int) -> Iterator[None]:
+    """Connections that say nothing."""
+    opened: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            with contextlib.suppress(OSError):
+                opened.append(socket.create_connection(("127.0.0.1", port), TIMEOUT_S))
+        yield
+    finally:
+        for each in opened:
+            each.close()
+
+
+@attempt("N188", "a stranger's forty keys through the console, which is one address to everybody")
+def n188(t: Target) -> Seen:
+    site = t.once(Website)
+    form = {"operator": "x", "password": "x", "code": "000000"}
+    said = [site.post("/signin", OURS, form).body for _ in range(TRIES)]
+    locked = sum("locked" in each for each in said)
+    log = t.plant.log_tail("controller", 100_000)
+    served = site.get("/signin", PAGE).status
+    return Seen(
+        locked >= TRIES - 10 and served == 200 and "too many from" not in log,
+        f"{locked} of {TRIES} locked here; a sign-in page meanwhile: {served}",
+    )
+
+
+@attempt("N189", "connections that say nothing, at the controller's listener for metrics")
+def n189(t: Target) -> Seen:
+    port = (t.plant.metrics or {})["controller"]
+    with _silent(port, 100):
+        answered = 0
+        for _ in range(5):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT_S) as r,
+            ):
+                answered += r.status == 200
+    return Seen(answered == 5, f"100 silent; {answered} of 5 scrapes answered")
+
+
+@attempt("N190", "six hundred connections that say nothing, at the web console")
+def n190(t: Target) -> Seen:
+    site = t.once(Website)
+    with _silent(site.port, SILENT):
+        seen = [site.get("/signin", PAGE).status for _ in range(5)]
+    return Seen(seen == [200] * 5, f"{SILENT} silent; pages meanwhile: {seen}")
+
+
+@attempt("N191", "a package that was changed, beside the true one of the same name")
+def n191(t: Target) -> Seen:
+    folder = private_folder(t.plant.folder / "release")
+    key, name = ec.generate_private_key(ec.SECP256R1()), "framegate-agent_1.0_amd64.deb"
+    files = {name: hashlib.sha256(b"as released").digest()}
+    bundle = sign_release(Provenance("1.0", "ab" * 20, {}, files), key)
+    write_private(folder / SIGNED_NAME, bundle)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    write_private(folder / "key.pem", pem)
+    paths = [private_folder(folder / each) / name for each in ("true", "changed")]
+    for path, content in zip(paths, (b"as released", b"changed"), strict=True):
+        write_private(path, content)
+    asked = ["release", "verify", "--key", folder / "key.pem", "--signature", folder / SIGNED_NAME]
+    sound = _framegate(*asked, paths[0])
+    codes = [_framegate(*asked, *order) for order in (paths, paths[::-1])]
+    return Seen(
+        sound.returncode == 0 and all("do not install it" in done.stderr for done in codes),
+        "; ".join(f"exit {done.returncode}: do not install it" for done in codes),
+    )
+
+
+def _framegate(*words: object) -> subprocess.CompletedProcess[str]:
+    argv = [str(Path(BIN) / "framegate"), *map(str, words)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=PROGRAM_S, check=False)
+
+
+@attempt("N192", "a controller told of a database's password in a file that everybody reads")
+def n192(t: Target) -> Seen:
+    file = t.plant.folder / "database-password"
+    write_private(file, b"hunter2\n")
+    file.chmod(0o644)
+    argv = [
+        *(str(Path(BIN) / "framegate-controller"), "run"),
+        *("--state", str(t.plant.folder / "controller")),
+        *("--store", "postgresql://framegate@127.0.0.1:1/framegate"),
+        *("--store-password-file", str(file)),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PROGRAM_S, check=False)
+    told = "everybody reads it" in done.stderr
+    shown = "hunter2" in done.stderr + done.stdout
+    return Seen(
+        done.returncode != 0 and told and not shown,
+        f"exit {done.returncode}: {'everybody reads it' if told else done.stderr[-200:]}",
+    )
