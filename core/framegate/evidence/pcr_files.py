@@ -105,14 +105,14 @@ def _told(body: Any) -> Iterator[_Told]:
         for each in body:
             yield from _listed(each)
     elif "hash" in body and "pcrs" in body:
-        named = body["hash"]
-        bank = Alg(named) if isinstance(named, int) else bank_named(named)
+        of = body["hash"]
+        bank = Alg(of) if isinstance(of, int) else bank_named(of)
         yield from (_Told(bank, p, v) for p, v in body["pcrs"].items())
     else:
         for name, values in body.get("pcrs", body).items():
-            bank = bank_called(name)
-            if bank.known:
-                yield from (_Told(bank.bank, p, v) for p, v in values.items())
+            named = bank_called(name)
+            if named.known:
+                yield from (_Told(named.bank, p, v) for p, v in values.items())
             elif _UNKNOWN_BANK.fullmatch(name) is None:
                 raise KeyError(name)
 

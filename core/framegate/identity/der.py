@@ -269,7 +269,8 @@ def _time(element: Element, notes: dict[str, None]) -> Element:
         year += 2000 if year < _FIRST_UTC_YEAR % 100 else 1900
     try:
         east = timedelta(hours=int(match[8] or 0), minutes=int(match[9] or 0))
-        at = datetime(year, *(int(match[n] or 0) for n in range(2, 7)), tzinfo=UTC)
+        month, day, hour, minute, second = (int(match[n] or 0) for n in range(2, 7))
+        at = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
         at += east if match[7] == b"-" else -east
     except (ValueError, OverflowError):
         return element
