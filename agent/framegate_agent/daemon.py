@@ -32,6 +32,7 @@ from framegate_agent.posture import glance
 from framegate_agent.progress import Progress, status_body
 from framegate_agent.settings import AgentSettings
 from framegate_agent.signing import KeyInTpm
+from framegate_agent.start_lines import tell_start
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_agent.tpm.esapi import TpmFailed
@@ -132,6 +133,7 @@ class Agent:
 
     async def run(self) -> None:
         """Run until cancelled; then let go of the TPM."""
+        tell_start(self.settings, self.state)
         await asyncio.to_thread(self.tpm.tls_key)
         if self.socket is not None:
             await self.socket.start()
