@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from framegate.errors import Reason, Refused
+from framegate.errors import Reason, Refused, Unavailable
 from framegate.record.reviews import figures_of, reviews_of
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub
@@ -69,7 +69,9 @@ def reviews(
                 )
                 for r in said
             ],
-            empty="no verdict was reviewed: framegate verdict confirm ID, or reject",
+            empty="no verdict was reviewed since then"
+            if since_ms
+            else "no verdict was reviewed: framegate verdict confirm ID, or reject",
         )
         for f in figures:
             talk.print(
@@ -92,18 +94,26 @@ def _review(named: str, note: str, context: Path | None, *, right: bool) -> None
 
 def _envelope(operator: OperatorContext, named: str) -> bytes:
     """The one verdict that is called so, as its gateway signed it, verified. Raises Refused
-    (NOT_FOUND).
+    (NOT_FOUND) where every gateway said that it has none, Unavailable where one did not answer.
     """
     alike: dict[str, bytes] = {}
-    for device, address in gateways(operator):
-        with gateway_stub(operator, device, address) as stub:
-            envelopes = stub.ListVerdicts(pb.ListVerdictsRequest(limit=LOOKED_AT)).verdicts
+    endpoints, silent = gateways(operator), list[str]()
+    for device, address in endpoints:
+        try:
+            with gateway_stub(operator, device, address) as stub:
+                envelopes = stub.ListVerdicts(pb.ListVerdictsRequest(limit=LOOKED_AT)).verdicts
+        except Unavailable:
+            silent.append(device)
+            continue
         verdicts = verified_verdicts(operator, envelopes)
         for verdict, envelope in zip(verdicts, envelopes, strict=True):
             if named and verdict.verdict_id.startswith(named):
                 alike[verdict.verdict_id] = envelope
     if len(alike) != 1:
         wanted = f"one verdict of the last {LOOKED_AT} of a gateway"
+        if not alike and (silent or not endpoints):
+            seen = f"unknown: {', '.join(silent) or 'no gateway'} does not answer"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, "framegate gateway list")
         seen = "none of that id" if not alike else f"{len(alike)} whose ids begin so"
         raise Refused.of(Reason.NOT_FOUND, wanted, seen, "framegate verdict list")
     return next(iter(alike.values()))

@@ -29,6 +29,7 @@ LEAVES = sorted(leaves(), key=str)
 ELSEWHERE = {"framegate-gateway model", "framegate-gateway data"}
 """Their words are framegate-models', which is walked."""
 SERVE = {
+    "framegate-console run": "serves until it is ended",
     "framegate-gateway run": "waits for its host's agent",
     "framegate-sim camera": "writes frames for as long as it is read",
     "framegate-sim machine": "keeps a simulated machine on",
@@ -192,8 +193,27 @@ def test_every_command_with_files_that_may_not_be_read(leaf, things):
         _told(done, f"{leaf} unreadable: {argv}")
 
 
+ALONE = {
+    "framegate audit rules",
+    "framegate broker config",
+    "framegate context list",
+    "framegate policy init",
+    "framegate-agent support",
+    "framegate-agent version",
+    "framegate-controller support",
+    "framegate-gateway support",
+    "framegate-line support",
+    "framegate-sim boards",
+    "framegate-sim profile",
+}
+"""What needs nobody's answer and nothing that is there: it may succeed alone."""
+
+
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
 def test_every_command_where_no_server_answers(leaf, things):
+    """Where nothing is there, nothing is known: none says that there is none, or that all is well,
+    by an exit code of 0.
+    """
     if str(leaf) in {*ELSEWHERE, *SERVE}:
         return
     argvs = []
@@ -202,6 +222,9 @@ def test_every_command_where_no_server_answers(leaf, things):
         argvs.append(leaf.argv({**values, "state": str(things / "none")}))
     for done in run_each(leaf.program, argvs, things, before=lambda: _put_back(things)):
         _told(done, str(leaf))
+        assert done.code != 0 or str(leaf) in ALONE, f"{leaf} is content\n{done.out}{done.err}"
+        if leaf.program == "framegate" and done.code == 7:
+            assert not done.out.strip(), f"{leaf} says something before it knows\n{done.out}"
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
