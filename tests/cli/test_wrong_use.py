@@ -275,6 +275,35 @@ def test_a_mistyped_word_is_asked_after(typed, meant, capsys):
     assert done.code == 2 and f"did you mean {meant}" in done.err
 
 
+def _without_a_letter(word: str, known) -> str:
+    """`word` as somebody in a hurry types it, where that is no other word of `known`."""
+    at = len(word) // 2
+    mistyped = word[:at] + word[at + 1 :]
+    return mistyped if mistyped not in known else word[:at] + "q" + word[at:]
+
+
+@pytest.mark.parametrize("program", command_walk.PROGRAMS)
+def test_a_mistyped_word_is_asked_after_at_every_level(program, capsys):
+    levels: dict[tuple[str, ...], set[str]] = {}
+    for leaf in (leaf for leaf in LEAVES if leaf.program == program):
+        for at, word in enumerate(leaf.words):
+            levels.setdefault(leaf.words[:at], set()).add(word)
+    for above, words in levels.items():
+        meant = max(words, key=lambda w: (len(w), w))
+        done = run_here(program, [*above, _without_a_letter(meant, words)], capsys)
+        assert done.code == 2 and "did you mean" in done.err and meant in done.err, done.err
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_a_mistyped_option_is_asked_after(leaf, capsys):
+    options = {o for p in leaf.parameters for o in p.opts if o.startswith("--") and len(o) > 5}
+    if str(leaf) in ELSEWHERE or not options:
+        return
+    meant = max(options, key=lambda o: (len(o), o))
+    done = run_here(leaf.program, [*leaf.words, _without_a_letter(meant, options), "x"], capsys)
+    assert done.code == 2 and "did you mean" in done.err and meant in done.err, done.err
+
+
 @pytest.fixture(scope="module")
 def taken():
     """A port that somebody listens on."""
