@@ -19,21 +19,20 @@ from framegate_operator.connection import gateway_stub, gateways, load_context, 
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output
 from framegate_operator.output import ago, errors, moment_ms, short_id, show_table
-from framegate_operator.verdict_names import verified_verdicts
+from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
 from framegate_proto.v1 import framegate_pb2 as pb
 
 LOOKED_AT: Final = 500
 """Latest verdicts of each gateway among which the one is looked for."""
-VerdictId = Annotated[str, typer.Argument(help="Verdict id, or its unique beginning.")]
 Note = Annotated[str, typer.Option(help="What was seen on the part; stands in the record.")]
 
 
-def confirm(verdict_id: VerdictId, note: Note = "", context: Context = None) -> None:
+def confirm(verdict_id: VerdictName, note: Note = "", context: Context = None) -> None:
     """Say that a verdict was right, after a look at the part."""
     _review(verdict_id, note, context, right=True)
 
 
-def reject(verdict_id: VerdictId, note: Note = "", context: Context = None) -> None:
+def reject(verdict_id: VerdictName, note: Note = "", context: Context = None) -> None:
     """Say that a verdict was wrong, after a look at the part: a PASS on a bad part is an escape, a
     DEFECT on a good one a false call. No model learns from it by itself.
     """
@@ -83,7 +82,7 @@ def reviews(
 def _review(named: str, note: str, context: Path | None, *, right: bool) -> None:
     with errors():
         operator = load_context(context)
-        envelope = _envelope(operator, named)
+        envelope = _envelope(operator, verdict_named(operator, named))
         request = pb.ReviewVerdictRequest(verdict=envelope, right=right, note=note)
         with operator_stub(operator) as stub:
             reply = stub.ReviewVerdict(request)
