@@ -380,7 +380,8 @@ def test_a_mainboard_is_changed(plant):
     assert plant.state_of(old) == "trusted", "a ticket alone changes nothing"
     plant.join(new, ticket)
     detail = plant.ask("camera", "show", "old-board")
-    assert detail["state"] == "trusted" and detail["ek_sha256"] == shown["ek_sha256"]
+    # nobody runs an agent on the new machine: on a busy one its result is over before it is asked
+    assert detail["state"] in {"trusted", "stale"} and detail["ek_sha256"] == shown["ek_sha256"]
     assert any(e["event"] == "replaced" for e in detail["events"])
     wait_for(
         "the old machine to be told",
