@@ -80,6 +80,7 @@ from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import closed_folder, state_folder
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
+from framegate_proto.presented import Presented, mutual_tls
 from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -308,11 +309,9 @@ class Controller:
     def _credentials(self, pair: ServerPair) -> grpc.ServerCredentials:
         """For every new connection to the fleet port: who may open it now, as CAs come and go."""
 
-        def now() -> grpc.ServerCertificateConfiguration:
-            clients = self.fleet.keys.generations_pem(*CLIENTS)
-            return grpc.ssl_server_certificate_configuration([pair], clients)
-
-        return grpc.dynamic_ssl_server_credentials(now(), now, require_client_authentication=True)
+        return mutual_tls(
+            lambda: Presented(pair.key, pair.chain, self.fleet.keys.generations_pem(*CLIENTS))
+        )
 
 
 def _require_founded(store: Store) -> None:

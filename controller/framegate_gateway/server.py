@@ -58,6 +58,7 @@ from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_host.watchdog import Promise, watched_over
 from framegate_proto.health_service import HealthService
+from framegate_proto.presented import Presented, mutual_tls
 from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -375,15 +376,12 @@ class GatewayProcess:
             )
             ports.append((usual, s.inference_port, "device-ca"))
         for server, port, clients in ports:
-            fetch = functools.partial(self._configuration, clients)
-            credentials = grpc.dynamic_ssl_server_credentials(
-                fetch(), fetch, require_client_authentication=True
-            )
+            credentials = mutual_tls(functools.partial(self._presented, clients))
             server.add_secure_port(f"{s.host}:{port}", credentials)
             await server.start()
         return [server for server, _, _ in ports]
 
-    def _configuration(self, clients: str) -> grpc.ServerCertificateConfiguration:
+    def _presented(self, clients: str) -> Presented:
         """Present key and chain for new connections. Raises Refused while the host has no standing;
         gRPC then keeps the last, whose time runs out.
         """
@@ -392,6 +390,4 @@ class GatewayProcess:
             raise Refused.of(
                 Reason.NOT_TRUSTED, "a host in standing", self.keys.refused or "no warrant"
             )
-        return grpc.ssl_server_certificate_configuration(
-            [self.keys.chain_pem()], credentials.authority(clients)
-        )
+        return Presented(*self.keys.chain_pem(), credentials.authority(clients))
