@@ -7,12 +7,14 @@ A block is what stands indented or fenced. A comment directly above it says what
     <!-- block: stays, until "TEXT" -->   in a terminal of its own; go on once TEXT is printed
     <!-- block: until "TEXT" -->          go on once TEXT is printed
     <!-- block: ends with N -->           commands in it may end with exit code N
+    <!-- block: answers "TEXT" -->        it asks, and a reader answers so
 
 A fence that names a language other than sh is text, and so is every block of a page that is made
 from declarations. A comment about the whole page stands anywhere in it:
 
     <!-- blocks: on make try -->          its shell begins in an empty folder, beside a `make try`
     <!-- blocks: given COMMAND -->        what somebody did before this page is read
+    <!-- blocks: each COMMAND -->         what is typed first in each terminal of this page
     <!-- blocks: by TEST -->              that test follows this page instead
 
 Every other block is run by tests/blocks, in order, each page in a shell of its own. This script
@@ -32,7 +34,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md")
-UNRUN: Final = 65
+UNRUN: Final = 46
 """Blocks of commands that no test runs, each with its reason above it. Lower it with them."""
 _MADE: Final = re.compile(r"^Made from .*`make$|^Made from .*`make pages`", re.M)
 _FENCE: Final = re.compile(r"```([\w-]*)\s*$")
@@ -41,9 +43,11 @@ _PAGE: Final = re.compile(r"^<!-- blocks: (.+) -->$", re.M)
 _STAYS: Final = re.compile(r'stays, until "([^"]+)"')
 _UNTIL: Final = re.compile(r'until "([^"]+)"')
 _ENDS: Final = re.compile(r"ends with (\d+)")
+_ANSWERS: Final = re.compile(r'answers "([^"]+)"')
 _UNRUN: Final = re.compile(r"unrun, (\S.+)")
 ON_TRY: Final = "on make try"
 GIVEN: Final = "given "
+EACH: Final = "each "
 BY: Final = "by "
 
 
@@ -66,6 +70,7 @@ class Block:
     until: str = ""
     code: int = 0
     why: str = ""
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Page:
     on_try: bool = False
     given: tuple[str, ...] = field(default=())
     by: str = ""
+    each: tuple[str, ...] = field(default=())
 
     @property
     def runs(self) -> bool:
@@ -135,7 +141,7 @@ def page_of(name: str, text: str) -> Page:
     made = bool(_MADE.search(text))
     about = _PAGE.findall(text)
     for one in about:
-        if one != ON_TRY and not one.startswith((GIVEN, BY)):
+        if one != ON_TRY and not one.startswith((GIVEN, EACH, BY)):
             raise Unreadable(f"{name}: expected one of scripts/blocks.py's comments, got {one!a}")
     blocks = []
     for at, lines, told, language in _raw(text.splitlines()):
@@ -144,10 +150,11 @@ def page_of(name: str, text: str) -> Page:
         else:
             blocks.append(_block(f"{name}:{at}", at, "\n".join(lines) + "\n", told))
     given = tuple(o.removeprefix(GIVEN) for o in about if o.startswith(GIVEN))
+    each = tuple(o.removeprefix(EACH) for o in about if o.startswith(EACH))
     by = next((o.removeprefix(BY) for o in about if o.startswith(BY)), "")
     if by and not (ROOT / by).is_file():
         raise Unreadable(f"{name}: expected a test that follows this page, got {by!a}")
-    return Page(name, tuple(blocks), ON_TRY in about, given, by)
+    return Page(name, tuple(blocks), ON_TRY in about, given, by, each)
 
 
 def _block(where: str, at: int, text: str, told: str) -> Block:
@@ -161,6 +168,8 @@ def _block(where: str, at: int, text: str, told: str) -> Block:
         return Block(at, text, until=match[1])
     if match := _ENDS.fullmatch(told):
         return Block(at, text, code=int(match[1]))
+    if match := _ANSWERS.fullmatch(told):
+        return Block(at, text, answer=match[1])
     if match := _UNRUN.fullmatch(told):
         return Block(at, text, Kind.UNRUN, why=match[1])
     raise Unreadable(f"{where}: expected one of scripts/blocks.py's comments, got {told!a}")

@@ -56,6 +56,23 @@ prometheus() {
     rm -rf "$into"
 }
 
+# fetched COMMAND…: pip, of whose many lines a person sees how far it is, and where it fails all of them
+fetched() {
+    lines=$(mktemp)
+    # shellcheck disable=SC2086
+    all=$(cat $pins | grep -c '^[A-Za-z0-9].*==' || true)
+    "$@" > "$lines" 2>&1 &
+    pip=$!
+    trap 'kill "$pip" 2>/dev/null; exit 130' INT TERM HUP
+    while kill -0 "$pip" 2>/dev/null; do
+        if [ -t 2 ]; then printf '\rframegate setup: %s of %s packages ' "$(grep -c '^Collecting ' "$lines" || true)" "$all" >&2; fi
+        sleep 1
+    done
+    if [ -t 2 ]; then printf '\r\033[K' >&2; fi
+    trap - INT TERM HUP
+    if wait "$pip"; then rm -f "$lines"; else cat "$lines" >&2; rm -f "$lines"; say "the packages could not be fetched: is the network there? Then run make again"; exit 1; fi
+}
+
 # An environment is worth something only where it runs this checkout: one that was copied or moved here has another's paths in
 # its programs, and runs the other's code.
 if [ -e .venv ]; then
@@ -78,14 +95,16 @@ if ! done_for "$LEVEL $want" && ! done_for "dev $whole"; then
     begun=$(date +%s)
     test -x .venv/bin/python || "$PYTHON" -m venv .venv
     # shellcheck disable=SC2086
-    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes $(printf -- '-r %s ' $pins)
+    fetched .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes $(printf -- '-r %s ' $pins)
     .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
     printf '%s\n' "$LEVEL $want" > .venv/framegate-setup
-    SAY=1 made="made in $(($(date +%s) - begun)) s, "
+    made="made in $(($(date +%s) - begun)) s, "
 fi
 prometheus
-if [ "${SAY:-}" = 1 ]; then
+if [ "${SAY:-}" = 1 ] || [ -n "${made:-}" ]; then
     what="framegate's commands"
     if done_for "dev $whole"; then what="$what, checks and tests"; fi
-    say ".venv has $what, for this checkout ($(.venv/bin/python -V), ${made:-}$(du -sm .venv | cut -f1) MB). Next: make try"
+    next=""
+    if [ "${SAY:-}" = 1 ]; then next=". Next: make try"; fi
+    say ".venv has $what, for this checkout ($(.venv/bin/python -V), ${made:-}$(du -sm .venv | cut -f1) MB)$next"
 fi

@@ -27,17 +27,17 @@ from framegate_agent.camera.stream import CameraStream
 from framegate_agent.controller_watch import ControllerWatch
 from framegate_agent.fleet_connection import FleetConnection
 from framegate_agent.gateway_socket import GatewaySocket
-from framegate_agent.metrics import AgentMetrics
 from framegate_agent.posture import glance
 from framegate_agent.progress import Progress, status_body
+from framegate_agent.scraped import scraped
 from framegate_agent.settings import AgentSettings
 from framegate_agent.signing import KeyInTpm
+from framegate_agent.start_lines import tell_start
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_agent.tpm.esapi import TpmFailed
 from framegate_host.logs import started
 from framegate_host.service_manager import NOBODY, ServiceManager
-from framegate_host.telemetry.listener import Watched, watching
 from framegate_host.watchdog import Promise, watched_over
 from framegate_proto.edge import answered, from_failures
 from framegate_proto.traces import traces_to
@@ -132,6 +132,7 @@ class Agent:
 
     async def run(self) -> None:
         """Run until cancelled; then let go of the TPM."""
+        tell_start(self.settings, self.state)
         await asyncio.to_thread(self.tpm.tls_key)
         if self.socket is not None:
             await self.socket.start()
@@ -143,9 +144,8 @@ class Agent:
             *(s.run() for s in self.streams),
         ]
         try:
-            s = self.settings
             async with (
-                watching(s.metrics, s.metrics_tls, self._shown()),
+                scraped(self.settings, self._progress, self.streams),
                 watched_over(self._manager, lambda: (self.promise,)),
                 asyncio.TaskGroup() as group,
             ):
@@ -159,10 +159,6 @@ class Agent:
             self._write_status("stopped")
             await asyncio.to_thread(self.traces.close)
             await asyncio.to_thread(self.tpm.close)
-
-    def _shown(self) -> Watched:
-        shown = AgentMetrics(progress=self._progress, streams=self.streams)
-        return Watched("agent", shown.exposition, shown.checks, shown.read)
 
     def _progress(self) -> Progress:
         return Progress(

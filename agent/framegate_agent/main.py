@@ -1,4 +1,8 @@
-"""framegate-agent: join a fleet, run, show status, find out what is wrong."""
+"""framegate-agent: join a fleet, run, show status, find out what is wrong.
+
+What one command alone needs, the daemon, cameras, the doctor, is loaded by it: a machine that joins
+waits for what is loaded, and starts twice before its first frame.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +28,6 @@ from framegate.errors import Reason, Unavailable
 from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
 from framegate_agent.attestation import Attester
-from framegate_agent.camera.capture import Capture
-from framegate_agent.camera.kept_masks import hold_masks
-from framegate_agent.daemon import Agent
-from framegate_agent.doctor import examine
 from framegate_agent.settings import AgentSettings
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
@@ -147,6 +147,9 @@ def check_source(
     """Take one frame of a source, write it as PNG, and say its size, how sharp and how light it
     is. Needs no TPM and no fleet; masks of this camera are applied.
     """
+    from framegate_agent.camera.capture import Capture  # noqa: PLC0415 - see the module's head
+    from framegate_agent.camera.kept_masks import hold_masks  # noqa: PLC0415 - see above
+
     with errors():
         capture = Capture(source, part_type=part_type, rate=0, repeat=False, unconfined=unconfined)
         hold_masks(capture, state)
@@ -188,6 +191,8 @@ def run(settings: AgentSettings, reader: Rereader) -> None:
 
 
 async def _serve(settings: AgentSettings, reader: Rereader) -> None:
+    from framegate_agent.daemon import Agent  # noqa: PLC0415 - see the module's head
+
     manager = service_manager()
     agent = Agent(settings, manager)
 
@@ -279,6 +284,8 @@ def doctor(
 
     Stop the daemon first on a simulated TPM.
     """
+    from framegate_agent.doctor import examine  # noqa: PLC0415 - see the module's head
+
     findings = examine(StateFile(state), tcti, boot_log, ima)
     if output == "json":
         print(json.dumps([asdict(finding) for finding in findings]))

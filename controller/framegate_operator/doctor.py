@@ -81,7 +81,10 @@ def doctor(output: Output = "table", context: Context = None) -> None:
             show_json([asdict(t) for t in troubles])
         else:
             rows = [(t.who, t.about, t.seen, t.do) for t in troubles]
-            told = f"{len(machines)} machines, nothing to do"
+            told = (
+                f"{len(machines)} machines: states, versions, code, clocks, reboots and endings are"
+                " in order; whether frames come: framegate status"
+            )
             show_table(("who", "about", "seen", "do"), rows, empty=told)
         if troubles:
             if output != "json":

@@ -4,6 +4,7 @@ parsed.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from framegate.identity.der import OBJECT_ID, SEQUENCE, Element, elements
 from framegate.ima import looks_like_ima
 from framegate.ima.allowlist import HEADER
 from framegate.ima.checksums import parse_checksums
+from framegate.image_header import other_image
 from framegate.profile.model import PROFILE_TYPE
 from framegate.tpm.constants import DIGEST_SIZE, TPM_GENERATED, Alg
 from framegate_operator.reference_values import is_comid, is_corim
@@ -55,6 +57,7 @@ _BESIDE: Final = ("quote", "signature", "message", "nonce", "log_data", "algs", 
 """What evidence of other programs has beside its PCR values."""
 _PUBLIC_TYPES: Final = (0x0001, 0x0008, 0x0023, 0x0025)
 _SIGNATURES: Final = (0x0014, 0x0016, 0x0018)
+_SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
 _OTHERS: Final = (
     (b"Spec ID Event", "the data of a Spec ID event, cut out of a boot log"),
     (b"---\nversion:", "YAML: the text of tpm2_eventlog? give the binary log it was made from"),
@@ -63,11 +66,23 @@ _OTHERS: Final = (
     (b"HCLA", "a report of a confidential guest's paravisor (HCL)"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"\x89PNG", "a PNG image"),
+    (
+        b"\x1e{",
+        "systemd's log of what user space measured, as JSON-SEQ: give the kernel's boot log",
+    ),
+    (b"\0\0\0\0\x08", "a canonical event log (TCG CEL), as TLV"),
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
     (b"PK\x03\x04", "a ZIP archive: unpack it first"),
     (b"\x7fELF", "a program"),
     (b"SQLite format 3", "a SQLite database"),
 )
+
+
+_OF_OTHERS: Final = {
+    "records": "JSON of systemd-pcrlock: what it expects to be measured",
+    "content_type": "a canonical event log (TCG CEL), as JSON",
+}
+"""JSON of other programs, by a member that it alone has."""
 
 
 def likely(raw: bytes) -> Likely:
@@ -79,7 +94,7 @@ def likely(raw: bytes) -> Likely:
         told = guess(raw)
         if told is not None:
             return told
-    other = next((what for magic, what in _OTHERS if raw.startswith(magic)), "")
+    other = next((what for magic, what in _OTHERS if raw.startswith(magic)), other_image(raw))
     return Likely(Kind.OTHER, other or f"bytes that begin {raw[:8].hex()}, of no kind known here")
 
 
@@ -87,8 +102,13 @@ def _text(raw: bytes) -> Likely | None:
     pem = _PEM.search(raw[:4096])
     if pem is not None:
         label = pem[1].decode()
-        kind = Kind.CERTIFICATE if label.endswith("CERTIFICATE") else Kind.OTHER
-        return Likely(kind, f"PEM that says {label}")
+        certificate = label.endswith("CERTIFICATE") or label.startswith("PKCS7")
+        return Likely(Kind.CERTIFICATE if certificate else Kind.OTHER, f"PEM that says {label}")
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        pem_inside = b"CERTIFICATE" in raw[:256].replace(b"\0", b"")
+        return Likely(Kind.CERTIFICATE if pem_inside else Kind.OTHER, "text in UTF-16")
+    if raw.lstrip().startswith(b"MII"):
+        return Likely(Kind.CERTIFICATE, "base64 without BEGIN and END")
     if raw.startswith(HEADER.encode()):
         return Likely(Kind.ALLOWLIST, "its first line says so")
     if re.search(rb"^\[profile\]", raw[:65536], re.MULTILINE):
@@ -110,6 +130,13 @@ def _json(raw: bytes) -> Likely | None:
     if "payloadType" in members:
         kind = Kind.PROFILE if body["payloadType"] == PROFILE_TYPE else Kind.OTHER
         return Likely(kind, f"a signed statement (DSSE) of {str(body['payloadType'])[:60]}")
+    if members and str(body.get("certificate", "")).startswith("MII"):
+        return Likely(Kind.CERTIFICATE, "JSON as Intel's service answers with it")
+    for member, what in _OF_OTHERS.items():
+        if member in members or (
+            isinstance(body, list) and body and isinstance(body[0], dict) and member in body[0]
+        ):
+            return Likely(Kind.OTHER, what)
     if _reads(lambda: parse_pcr_file(raw)):
         beside = ", ".join(m for m in members if m in _BESIDE)
         told = f"JSON of banks and PCRs{f', with {beside} beside them' if beside else ''}"
@@ -167,6 +194,8 @@ def _der(raw: bytes) -> Likely | None:
 
 def _named_der(parts: tuple[Element, ...]) -> Likely:
     tags = [p.tag for p in parts]
+    if parts and parts[0].raw == _SIGNED_DATA:
+        return Likely(Kind.CERTIFICATE, "PKCS #7, a bundle of them")
     inner = [c.tag for c in parts[0].children] if parts else []
     if tags[:2] == [SEQUENCE, 0x03] and inner[:1] == [OBJECT_ID]:
         return Likely(Kind.OTHER, "a public key in DER")

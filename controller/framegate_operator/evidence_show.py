@@ -17,8 +17,8 @@ from framegate.eventlog import parse_boot_log, structural_failures
 from framegate.eventlog.describe import bank_names, event_rows
 from framegate.evidence.pcr_files import parse_pcr_file
 from framegate.evidence.quote_files import key_words, load_ak, load_attest
+from framegate.identity.certificate_file import load_certificate_file
 from framegate.identity.certificates import UNREADABLE
-from framegate.identity.endorsement import load_certificate_file
 from framegate.identity.tpm_name import tpm_name
 from framegate.ima import looks_like_ima, parse_ima
 from framegate.ima.allowlist import ANYWHERE, AllowedFile, parse_allowlist

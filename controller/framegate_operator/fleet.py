@@ -11,7 +11,7 @@ import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Malformed, Reason
-from framegate.identity.endorsement import load_certificate_file
+from framegate.identity.certificate_file import load_certificate_file
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import short_names

@@ -9,6 +9,7 @@ from typing import Any, Final
 import typer
 
 from framegate.errors import Failure, Reason
+from framegate.identity.certificates import from_ms
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, detail_of, short_names, summary_json
@@ -136,8 +137,19 @@ def _posture_rows(text: str) -> list[tuple[str, object]]:
     for name, value in (json.loads(text) if text else {}).items():
         if value in ("", -1, []):
             continue
-        rows.append((f"says: {name.replace('_', ' ')}", _cut(value)))
+        rows.append((f"says: {name.replace('_', ' ')}", _said(name, value)))
     return rows
+
+
+def _said(name: str, value: Any) -> object:
+    """A fact as people read it."""
+    if isinstance(value, bool) or name == "encrypted_root":
+        return "yes" if value else "no"
+    if name == "firewall":
+        return f"{value} rules"
+    if name == "clock_ms" and isinstance(value, int):
+        return f"{from_ms(value):%F %T}Z"
+    return _cut(value)
 
 
 def _cut(value: Any) -> object:

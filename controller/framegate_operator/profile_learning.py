@@ -184,6 +184,10 @@ def allowlist_(
         allowed: list[AllowedFile] = []
         for file in files:
             allowed += _allowed(read_file(file), file)
+        if not allowed:
+            raise Malformed.of(
+                Reason.USAGE, "files with a digest that may decide", "none in what was given"
+            )
         content = allowlist_text(allowed)
         write_public(out, content)
         talk.print(

@@ -50,7 +50,7 @@ def map_(
         if diff:
             until = moment_ms(diff)
             earlier = [f for f in flows if f.first_ms <= until]
-            _show_new(new_edges(site_map(chosen, standings, earlier), drawn), output)
+            _show_new(new_edges(site_map(chosen, standings, earlier), drawn), output, diff)
         else:
             _show(drawn, output)
     if drawn.escaped:
@@ -64,21 +64,21 @@ def _show(drawn: SiteMap, output: str) -> None:
     elif output in drawings:
         print(drawings[output](drawn), end="")
     else:
-        _table(drawn.edges)
+        _table(drawn.edges, "the segment allows nothing, and no enforcer reported a flow since")
         for said in drawn.unseen:
             talk.print(f"[dim]not seen: {safe(said)}[/]")
 
 
-def _show_new(edges: tuple[MapEdge, ...], output: str) -> None:
+def _show_new(edges: tuple[MapEdge, ...], output: str, since: str) -> None:
     if output == "json":
         show_json([edge_as_dict(e) for e in edges])
     else:
-        _table(edges)
+        _table(edges, f"no way that was not there before {since}")
 
 
-def _table(edges: tuple[MapEdge, ...]) -> None:
+def _table(edges: tuple[MapEdge, ...], empty: str) -> None:
     rows = [(e.source, e.destination, e.port, e.kind, e.by, e.count or "", _last(e)) for e in edges]
-    show_table(("from", "to", "port", "", "by", "times", "last"), rows, empty="nothing")
+    show_table(("from", "to", "port", "", "by", "times", "last"), rows, empty=empty)
 
 
 def _last(edge: MapEdge) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import segno
 import typer
 
 from framegate.wire import Ticket, ticket_text
@@ -128,7 +127,7 @@ def _give(reply: pb.InviteReply, out: Path | None, output: str, hours: float, *,
         told = f"ticket for {safe(reply.device)}, good once, for {hours:g} h."
         talk.print(f"{told} On the machine: framegate-agent join TICKET")
         if qr:
-            segno.make(text, error="l").terminal(out=sys.stderr, compact=True)
+            _qr(text).terminal(out=sys.stderr, compact=True)
         print(text)
 
 
@@ -154,6 +153,13 @@ def _write(device: str, text: str, out: Path, *, qr: bool) -> None:
     if qr:
         picture = _picture(out)
         drawn = io.BytesIO()
-        segno.make(text, error="l").save(drawn, kind="png", scale=4)
+        _qr(text).save(drawn, kind="png", scale=4)
         write_private(picture, drawn.getvalue())
         talk.print(f"the same as a QR code: {picture}")
+
+
+def _qr(text: str) -> Any:
+    """The ticket as a QR code (segno.QRCode)."""
+    import segno  # noqa: PLC0415 - few tickets are shown so, and each waits for what is loaded
+
+    return segno.make(text, error="l")

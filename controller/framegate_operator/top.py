@@ -88,7 +88,7 @@ def _screen(operator: OperatorContext, stub: Any, zone: str) -> Group:
     counts = "  ".join(
         f"[{STATE_STYLE[s]}]{n} {s}[/]" for s in STATE_STYLE if (n := status.states.get(s))
     )
-    head = Table.grid(expand=True)
+    head = Table.grid(expand=True, padding=(0, 2))
     head.add_row(
         f"[bold]fleet {safe(status.fleet)}[/]  {counts}",
         f"{time.strftime('%H:%M:%S')}  {counted(status.watchers, 'agent')}, "

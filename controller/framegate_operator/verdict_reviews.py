@@ -12,28 +12,27 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from framegate.errors import Reason, Refused
+from framegate.errors import Reason, Refused, Unavailable
 from framegate.record.reviews import figures_of, reviews_of
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import gateway_stub, gateways, load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output
 from framegate_operator.output import ago, errors, moment_ms, short_id, show_table
-from framegate_operator.verdict_names import verified_verdicts
+from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
 from framegate_proto.v1 import framegate_pb2 as pb
 
 LOOKED_AT: Final = 500
 """Latest verdicts of each gateway among which the one is looked for."""
-VerdictId = Annotated[str, typer.Argument(help="Verdict id, or its unique beginning.")]
 Note = Annotated[str, typer.Option(help="What was seen on the part; stands in the record.")]
 
 
-def confirm(verdict_id: VerdictId, note: Note = "", context: Context = None) -> None:
+def confirm(verdict_id: VerdictName, note: Note = "", context: Context = None) -> None:
     """Say that a verdict was right, after a look at the part."""
     _review(verdict_id, note, context, right=True)
 
 
-def reject(verdict_id: VerdictId, note: Note = "", context: Context = None) -> None:
+def reject(verdict_id: VerdictName, note: Note = "", context: Context = None) -> None:
     """Say that a verdict was wrong, after a look at the part: a PASS on a bad part is an escape, a
     DEFECT on a good one a false call. No model learns from it by itself.
     """
@@ -69,7 +68,9 @@ def reviews(
                 )
                 for r in said
             ],
-            empty="no verdict was reviewed: framegate verdict confirm ID, or reject",
+            empty="no verdict was reviewed since then"
+            if since_ms
+            else "no verdict was reviewed: framegate verdict confirm ID, or reject",
         )
         for f in figures:
             talk.print(
@@ -81,7 +82,7 @@ def reviews(
 def _review(named: str, note: str, context: Path | None, *, right: bool) -> None:
     with errors():
         operator = load_context(context)
-        envelope = _envelope(operator, named)
+        envelope = _envelope(operator, verdict_named(operator, named))
         request = pb.ReviewVerdictRequest(verdict=envelope, right=right, note=note)
         with operator_stub(operator) as stub:
             reply = stub.ReviewVerdict(request)
@@ -92,18 +93,26 @@ def _review(named: str, note: str, context: Path | None, *, right: bool) -> None
 
 def _envelope(operator: OperatorContext, named: str) -> bytes:
     """The one verdict that is called so, as its gateway signed it, verified. Raises Refused
-    (NOT_FOUND).
+    (NOT_FOUND) where every gateway said that it has none, Unavailable where one did not answer.
     """
     alike: dict[str, bytes] = {}
-    for device, address in gateways(operator):
-        with gateway_stub(operator, device, address) as stub:
-            envelopes = stub.ListVerdicts(pb.ListVerdictsRequest(limit=LOOKED_AT)).verdicts
+    endpoints, silent = gateways(operator), list[str]()
+    for device, address in endpoints:
+        try:
+            with gateway_stub(operator, device, address) as stub:
+                envelopes = stub.ListVerdicts(pb.ListVerdictsRequest(limit=LOOKED_AT)).verdicts
+        except Unavailable:
+            silent.append(device)
+            continue
         verdicts = verified_verdicts(operator, envelopes)
         for verdict, envelope in zip(verdicts, envelopes, strict=True):
             if named and verdict.verdict_id.startswith(named):
                 alike[verdict.verdict_id] = envelope
     if len(alike) != 1:
         wanted = f"one verdict of the last {LOOKED_AT} of a gateway"
+        if not alike and (silent or not endpoints):
+            seen = f"unknown: {', '.join(silent) or 'no gateway'} does not answer"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, "framegate gateway list")
         seen = "none of that id" if not alike else f"{len(alike)} whose ids begin so"
         raise Refused.of(Reason.NOT_FOUND, wanted, seen, "framegate verdict list")
     return next(iter(alike.values()))

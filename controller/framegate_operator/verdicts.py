@@ -145,7 +145,9 @@ def picture(
     verdict_id: Annotated[
         str,
         typer.Argument(
-            help="Id of a recent DEFECT, or of a frame that was withheld, or its unique beginning."
+            metavar="ID",
+            help="Id of a recent DEFECT, or of a frame that was withheld, or its unique beginning;"
+            " latest: the latest DEFECT.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="PNG file to write.")],
@@ -162,11 +164,9 @@ def picture(
             "none",
             "framegate verdict list --outcome DEFECT",
         )
-        device, reply = first_answer(
-            load_context(context),
-            lambda stub: stub.Picture(pb.PictureRequest(verdict_id=verdict_id)),
-            nothing,
-        )
+        operator = load_context(context)
+        request = pb.PictureRequest(verdict_id=verdict_named(operator, verdict_id))
+        device, reply = first_answer(operator, lambda stub: stub.Picture(request), nothing)
         write_private(out, reply.png)
         talk.print(f"{out} from {safe(device)}")
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from framegate.errors import Reason
+from framegate.errors import Reason, Unavailable
 from framegate_host import console
 from framegate_host.console import OutputFormat, service_exit_code
 from framegate_host.logs import start_logging
@@ -63,6 +63,9 @@ def drops(
 ) -> None:
     """The latest packets that were refused here, or would have been, and why."""
     with _errors():
+        if not state.is_dir():
+            wanted, hint = f"an enforcer's state in {state}", "framegate-segment run; or --state"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, "no such folder", hint)
         rows = sorted(read_drops(state / DROPS), key=lambda d: -d.number)[:limit]
         if output == "json":
             print(json.dumps([asdict(d) for d in rows]))
@@ -73,7 +76,10 @@ def drops(
             where = f"{d.destination} {d.port}"
             cells = (str(d.number), age, d.verdict, d.conduit, d.source, where, d.because)
             table.add_row(*map(escape, cells))
-        Console(highlight=False).print(table)
+        if rows:
+            Console(highlight=False).print(table)
+        else:
+            console.talk.print("no packet was refused here, so far as this record goes")
 
 
 def run_app() -> None:

@@ -20,6 +20,7 @@ _FRAME_HEADERS = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive DCT: what cameras write. Lossless and arithmetic JPEG are
 refused.
 """
+_COMPONENTS = frozenset({1, 3})
 _SOS, _EOI = 0xDA, 0xD9
 BITS: Final = 8
 """Bits of a sample, all through inspection: models, golden images and masks are of bytes."""
@@ -30,6 +31,26 @@ MAX_SEGMENTS: Final = 16_384
 are looked at in vain.
 """
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+
+
+_OTHERS: Final = (
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"II+\0", "a BigTIFF"),
+    (b"BM", "a BMP"),
+    (b"GIF8", "a GIF"),
+    (b"RIFF", "a WebP, or another RIFF file"),
+    (b"\0\0\0\x0cjP", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"\0\0\0\x0cJXL", "a JPEG XL"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"P5", "a PGM"),
+    (b"P6", "a PPM"),
+    (b"\0\0\1\0", "an icon"),
+    (b"SIMPLE", "a FITS"),
+    (b"%PDF", "a PDF"),
+)
+"""What else a picture's file may be, by its first bytes: named where it is refused."""
 
 
 def encoding_of(data: bytes) -> int:
@@ -45,7 +66,7 @@ def image_size(data: bytes, encoding: int) -> tuple[int, int]:
     """
     if encoding == ENCODING_PNG:
         if len(data) < 33 or not data.startswith(_PNG):
-            raise _bad("a PNG with its header first", data)
+            raise _bad("a JPEG, or a PNG with its header first", data)
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     if encoding != ENCODING_JPEG or data[:2] != JPEG_MAGIC:
         raise _bad("a JPEG", data)
@@ -57,13 +78,21 @@ def image_size(data: bytes, encoding: int) -> tuple[int, int]:
 
 def require_whole(data: bytes, encoding: int) -> None:
     """Raises Malformed (IMAGE) for what a decoder would turn into another picture without a word:
-    more than 8 bits a sample, which it would cut down, and an image without its end marker, whose
-    missing part it would paint grey. The caller MUST have read `image_size`.
+    more than 8 bits a sample, which it would cut down; four inks (CMYK), which some programs write
+    as their opposite; and an image without its end marker, whose missing part it would paint grey.
+    The caller MUST have read `image_size`.
     """
     if encoding == ENCODING_PNG:
         bits, whole, marker = data[24], _has_iend(data), "IEND"
     else:
         bits, whole, marker = data[_frame_header(data) + 4], _has_eoi(data), "EOI"
+    if encoding == ENCODING_JPEG and data[_frame_header(data) + 9] not in _COMPONENTS:
+        raise Malformed.of(
+            Reason.IMAGE,
+            "a JPEG of grey, or of three colours",
+            f"one of {data[_frame_header(data) + 9]} components: inks, which no camera sees",
+            "convert it where it is made: whether more is darker is not told in it",
+        )
     if bits > BITS:
         raise Malformed.of(
             Reason.IMAGE,
@@ -94,7 +123,7 @@ def _frame_header(data: bytes) -> int:
             at += 2
             continue
         size = int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker in _FRAME_HEADERS and size >= 8 and at + 9 <= len(data):
+        if marker in _FRAME_HEADERS and size >= 8 and at + 10 <= len(data):
             return at
         if marker in {_SOS, _EOI} or size < 2:
             break
@@ -129,6 +158,16 @@ def _has_iend(data: bytes) -> bool:
 
 
 def _bad(expected: str, data: bytes) -> Malformed:
+    named = other_image(data)
+    if named:
+        return Malformed.of(Reason.IMAGE, expected, named, "convert it to PNG where it is made")
     return Malformed.of(
         Reason.IMAGE, expected, f"{len(data)} bytes that begin {data[:4].hex() or 'nowhere'}"
     )
+
+
+def other_image(data: bytes) -> str:
+    """What kind of picture `data` is, where it is one that is not read; else nothing."""
+    if data[4:8] == b"ftyp":
+        return "an AVIF, HEIF or video"
+    return next((what for magic, what in _OTHERS if data.startswith(magic)), "")

@@ -16,6 +16,7 @@ _BY_TEXT: Final = (
     ("certificate_verify_failed", "what listens{place} has no certificate of this fleet"),
     ("hostname", "what listens{place} has a certificate of another name"),
     ("wrong_version_number", "what listens{place} does not speak TLS"),
+    ("alpn", "what listens{place} hung up during the handshake, or is another program"),
     ("ssl", "no TLS connection{place}: another fleet's server, or none of ours"),
     ("tls", "no TLS connection{place}: another fleet's server, or none of ours"),
     ("handshake", "no TLS connection{place}: another fleet's server, or none of ours"),

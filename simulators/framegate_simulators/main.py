@@ -316,6 +316,10 @@ def machine(
     tampered: Annotated[
         bool, typer.Option("--tampered", help="Boot with another boot loader.")
     ] = False,
+    env: Annotated[
+        Path | None,
+        typer.Option(help="Write a file for the shell that tells framegate-agent of it: . FILE"),
+    ] = None,
 ) -> None:
     """Power a simulated machine on (swtpm, measured boot) and keep it on until Ctrl-C."""
     from framegate_simulators.machine.boot import Firmware
@@ -330,6 +334,8 @@ def machine(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     simulated.power_on()
+    if env is not None:
+        env.write_text(simulated.as_environment())
     print(
         json.dumps(
             {

@@ -67,30 +67,43 @@ def fleet(folder: Path) -> Iterator[dict[str, str]]:
         terminal.close()
 
 
-def run(page, terminal: Terminal, scratch: Path) -> None:
-    """Paste every block in order."""
-    beside: list[Terminal] = []
+def run(page, place: Path, known: dict[str, str], scratch: Path) -> None:
+    """Paste every block in order, in terminals that stand in `place` and know `known`."""
+    opened: list[Terminal] = []
+
+    def another() -> Terminal:
+        opened.append(Terminal(place, known, scratch))
+        return opened[-1]
+
     try:
+        terminal = another()
         for command in page.given:
             shown, failed = terminal.paste(command + "\n")
             assert not failed, f"{page.name}, given: {failed}\n{shown}"
+        _say_each(page, terminal)
         for block in page.blocks:
             where = f"{page.name}:{block.at}"
             if block.kind is blocks.Kind.STAYS:
-                other = Terminal(ROOT, variables(), scratch)
-                beside.append(other)
+                other = another()
+                _say_each(page, other)
                 other.begin(block.text)
                 other.wait_for(block.until)
             elif block.kind is blocks.Kind.RUN:
                 before = len(terminal.output)
-                shown, failed = terminal.paste(block.text)
+                shown, failed = terminal.paste(block.text, block.answer)
                 wrong = [one for one in failed if one[0] != block.code]
                 assert not wrong, f"{where}: {wrong}\n{shown}"
                 if block.until:
                     terminal.wait_for(block.until, before, UNTIL_S)
     finally:
-        for other in beside:
+        for other in opened[::-1]:
             other.close()
+
+
+def _say_each(page, terminal: Terminal) -> None:
+    for command in page.each:
+        shown, failed = terminal.paste(command + "\n")
+        assert not failed, f"{page.name}, each: {failed}\n{shown}"
 
 
 def marked(names: Iterable[str]) -> list[object]:
@@ -114,11 +127,7 @@ def test_there_are_pages_of_both_kinds():
 @pytest.mark.parametrize("name", marked(n for n, p in PAGES.items() if not p.on_try))
 def test_a_page_runs_in_a_clone(name: str, folder: Path):
     with alone("blocks"):
-        terminal = Terminal(ROOT, variables(), folder)
-        try:
-            run(PAGES[name], terminal, folder)
-        finally:
-            terminal.close()
+        run(PAGES[name], ROOT, variables(), folder)
 
 
 @pytest.mark.parametrize("name", marked(n for n, p in PAGES.items() if p.on_try))
@@ -126,8 +135,4 @@ def test_a_page_runs_on_make_try(name: str, folder: Path):
     place = folder / "reader"
     place.mkdir()
     with fleet(folder) as known:
-        terminal = Terminal(place, known, folder)
-        try:
-            run(PAGES[name], terminal, folder)
-        finally:
-            terminal.close()
+        run(PAGES[name], place, known, folder)

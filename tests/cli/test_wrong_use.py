@@ -30,6 +30,7 @@ LEAVES = sorted(leaves(), key=str)
 ELSEWHERE = {"framegate-gateway model", "framegate-gateway data"}
 """Their words are framegate-models', which is walked."""
 SERVE = {
+    "framegate-console run": "serves until it is ended",
     "framegate-gateway run": "waits for its host's agent",
     "framegate-sim camera": "writes frames for as long as it is read",
     "framegate-sim machine": "keeps a simulated machine on",
@@ -224,10 +225,32 @@ def test_every_command_with_files_that_may_not_be_read(leaf, walked):
         _told(done, said)
 
 
+ALONE = {
+    "framegate audit rules",
+    "framegate broker config",
+    "framegate context list",
+    "framegate policy init",
+    "framegate-agent support",
+    "framegate-agent version",
+    "framegate-controller support",
+    "framegate-gateway support",
+    "framegate-line support",
+    "framegate-sim boards",
+    "framegate-sim profile",
+}
+"""What needs nobody's answer and nothing that is there: it may succeed alone."""
+
+
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
 def test_every_command_where_no_server_answers(leaf, things, walked):
+    """Where nothing is there, nothing is known: none says that there is none, or that all is well,
+    by an exit code of 0.
+    """
     for done, said in walked(leaf, no_server, before=lambda: _put_back(things)):
         _told(done, said)
+        assert done.code != 0 or str(leaf) in ALONE, f"{said} is content\n{done.out}{done.err}"
+        if leaf.program == "framegate" and done.code == 7:
+            assert not done.out.strip(), f"{said} says something before it knows\n{done.out}"
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
@@ -276,6 +299,35 @@ def test_every_help_text_shows_its_brackets(leaf, capsys):
 def test_a_mistyped_word_is_asked_after(typed, meant, capsys):
     done = run_here("framegate", typed, capsys)
     assert done.code == 2 and f"did you mean {meant}" in done.err
+
+
+def _without_a_letter(word: str, known) -> str:
+    """`word` as somebody in a hurry types it, where that is no other word of `known`."""
+    at = len(word) // 2
+    mistyped = word[:at] + word[at + 1 :]
+    return mistyped if mistyped not in known else word[:at] + "q" + word[at:]
+
+
+@pytest.mark.parametrize("program", command_walk.PROGRAMS)
+def test_a_mistyped_word_is_asked_after_at_every_level(program, capsys):
+    levels: dict[tuple[str, ...], set[str]] = {}
+    for leaf in (leaf for leaf in LEAVES if leaf.program == program):
+        for at, word in enumerate(leaf.words):
+            levels.setdefault(leaf.words[:at], set()).add(word)
+    for above, words in levels.items():
+        meant = max(words, key=lambda w: (len(w), w))
+        done = run_here(program, [*above, _without_a_letter(meant, words)], capsys)
+        assert done.code == 2 and "did you mean" in done.err and meant in done.err, done.err
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_a_mistyped_option_is_asked_after(leaf, capsys):
+    options = {o for p in leaf.parameters for o in p.opts if o.startswith("--") and len(o) > 5}
+    if str(leaf) in ELSEWHERE or not options:
+        return
+    meant = max(options, key=lambda o: (len(o), o))
+    done = run_here(leaf.program, [*leaf.words, _without_a_letter(meant, options), "x"], capsys)
+    assert done.code == 2 and "did you mean" in done.err and meant in done.err, done.err
 
 
 @pytest.fixture(scope="module")

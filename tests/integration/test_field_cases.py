@@ -14,8 +14,8 @@ from framegate.errors import EvidenceRejected, Reason
 from framegate.eventlog import parse_boot_log
 from framegate.evidence.pcr_files import parse_pcr_file
 from framegate.evidence.quote_files import load_attest
+from framegate.identity.certificate_file import load_certificate_file
 from framegate.identity.endorsement import (
-    load_certificate_file,
     verify_endorsement,
 )
 from framegate.ima import parse_ima

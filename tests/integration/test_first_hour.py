@@ -114,6 +114,9 @@ def test_what_programs_say_of_their_start_is_no_warning(plant):
         ("controller", "join port"),
         ("gateway-gw1", "known answers given"),
         ("gateway-gw1", "warranted by"),
+        ("agent-cam1", "of the fleet at"),
+        ("agent-cam1", "camera: exec:"),
+        ("agent-cam1", "go to gateway.line-1.gw1"),
     ):
         lines = (plant.logs / f"{name}.log").read_text().splitlines()
         starts = [line for line in lines if said in line]

@@ -20,6 +20,7 @@ from framegate_host.program import run_program
 PROGRAMS = {
     "framegate": "framegate_operator.main",
     "framegate-agent": "framegate_agent.main",
+    "framegate-console": "framegate_console.main",
     "framegate-controller": "framegate_controller.main",
     "framegate-gateway": "framegate_gateway.main",
     "framegate-line": "framegate_line.main",

@@ -38,15 +38,18 @@ class Terminal:
         self._reader.start()
         self._say("set -E; trap 'echo \"@failed $? $BASH_COMMAND\"' ERR\n")
 
-    def paste(self, block: str) -> tuple[str, list[tuple[int, str]]]:
+    def paste(self, block: str, answer: str = "") -> tuple[str, list[tuple[int, str]]]:
         """Run a block to its end; returns what was printed and the commands that failed, with
-        their exit codes. Commands have no input: nothing in a page may wait for a person.
+        their exit codes. Commands have no input but `answer`: nothing else in a page may wait for a
+        person.
         """
         mark = f"@done-{secrets.token_hex(8)}"
         script = self._scratch / f"block-{mark[6:]}.sh"
         script.write_text(block)
+        typed = script.with_suffix(".in")
+        typed.write_text(answer + "\n" if answer else "")
         before = len(self.output)
-        self._say(f". {script} </dev/null\necho {mark}\n")
+        self._say(f". {script} <{typed}\necho {mark}\n")
         shown = self.wait_for(mark, before, BLOCK_S)
         return shown, [(int(code), command) for code, command in _FAILED.findall(shown)]
 

@@ -12,6 +12,7 @@ from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.wire import NONCE_BYTES
 from framegate_agent.camera.identity import Identity
 from framegate_agent.camera.session import HeldGrant, hold_grant
+from framegate_host.logs import started
 
 SHUNNED_S: Final = 5.0
 """A gateway that failed is tried last for so long."""
@@ -24,6 +25,7 @@ class GrantChoice:
         self._identity = identity
         self._shunned: dict[str, float] = {}
         self.others = 0
+        self._told = ""
 
     async def fetch(self) -> list[HeldGrant]:
         """Grants that hold, those of gateways that did not fail lately first. Raises Unavailable
@@ -59,6 +61,12 @@ class GrantChoice:
                 ]
             )
         return sorted(leases, key=self._failed_at)
+
+    def taken(self, lease: HeldGrant, source: str) -> None:
+        """Frames of `source` go to the gateway of `lease`: told once for each gateway in a row."""
+        if lease.grant.host != self._told:
+            self._told = lease.grant.host
+            started.info("frames of %s go to %s, %s", source, self._told, lease.grant.address)
 
     def failed(self, lease: HeldGrant, leases: list[HeldGrant]) -> None:
         """The gateway of `lease` failed: it is tried last for a while, and the rest of `leases`

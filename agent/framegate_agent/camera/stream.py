@@ -183,6 +183,7 @@ class CameraStream:
         if accepted is None or accepted.WhichOneof("kind") != "accepted":
             raise refusal(accepted)
         self.lease, self.problem = lease, ()
+        self._choice.taken(lease, self.source)
         link = _Link(carrier, session, certificate.public_bytes(Encoding.DER))
         await self._heads.pay(carrier, lease.grant.host)
         tasks = [

@@ -15,18 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from framegate.errors import FramegateError, Malformed, Reason
+from framegate.evidence.pcr_tables import PCR_COUNT, bank_called, bank_named, no_pcr_file, put_value
+from framegate.evidence.pcr_text import read_text, values_of
 from framegate.signed.dsse import strict_json
 from framegate.tpm.attest import PcrSelection
-from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, Alg
+from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
 MAX_PCR_FILE_BYTES: Final = 64 * 1024
 """24 PCRs of eight banks in hexadecimal have some 25 KiB."""
-PCR_COUNT: Final = 24
-FORMS: Final = (
-    "JSON {bank: {pcr: hex}}, or with that under pcrs; the text of tpm2_pcrread or tpm2_quote; a"
-    " file of tpm2_quote -o or tpm2_pcrread -o, serialized or values; JSON, protobuf or"
-    " TPML structures of go-tpm"
-)
 _MAX_SELECTIONS: Final = 16
 _MAX_DIGESTS: Final = 8
 _SELECTION: Final = struct.Struct("<HB4sx")
@@ -36,18 +32,8 @@ _DIGESTS_BYTES: Final = 4 + _MAX_DIGESTS * _DIGEST.size
 """TPML_PCR_SELECTION and TPML_DIGEST of tpm2-tss, as they lie in memory."""
 _GO_HASHES: Final = {3: Alg.SHA1, 5: Alg.SHA256, 6: Alg.SHA384, 7: Alg.SHA512}
 """crypto.Hash of Go."""
-_BANK_LINE: Final = re.compile(
-    r"\s*(?:Bank(?:/Algorithm)?: ?)?(?:TPM_ALG_)?([A-Za-z][A-Za-z0-9_-]{2,15})"
-    r" ?(?:\(0x[0-9a-fA-F]+\))? ?:?\s*"
-)
-_VALUE_LINE: Final = re.compile(
-    r"\s*(?:PCR[-_ ]?)?(\d{1,2}) ?: ?(?:0x)?((?:[0-9A-Fa-f]{2} ?)+)\s*", re.IGNORECASE
-)
-_OTHER_LINE: Final = re.compile(
-    r"\s*(?:quoted|signature|alg|sig|pcrs|calcDigest|selected-pcrs)\s*:.*"
-    r"|\s*- sha\S+\s*:.*|\s*#.*|\s*---\s*|\s*"
-)
-"""What tpm2_quote prints around the values."""
+_UNKNOWN_BANK: Final = re.compile(r"(?:tpm_alg_)?(?:sha|sm)[0-9][0-9a-z_-]{0,12}", re.IGNORECASE)
+"""The name of a bank, of whichever hash: one of a hash that Framegate does not know is left out."""
 
 
 class PcrFile(NamedTuple):
@@ -61,6 +47,7 @@ def parse_pcr_file(raw: bytes, selections: Sequence[PcrSelection] = ()) -> PcrFi
     """The PCR values in `raw`, in whichever of `FORMS`. Bare values are told apart by `selections`,
     the quote's. Raises Malformed (USAGE) that names the forms.
     """
+    raw = values_of(raw)
     if len(raw) > MAX_PCR_FILE_BYTES:
         raise Malformed.of(
             Reason.USAGE, f"PCR values of at most {MAX_PCR_FILE_BYTES} bytes", len(raw)
@@ -70,7 +57,7 @@ def parse_pcr_file(raw: bytes, selections: Sequence[PcrSelection] = ()) -> PcrFi
         return PcrFile("JSON", _json(raw))
     readers: tuple[tuple[str, Callable[[], dict[str, dict[int, bytes]] | None]], ...] = (
         ("tpm2_quote -o, serialized", lambda: _serialized(raw)),
-        ("tpm2_pcrread's text", lambda: _text(raw)),
+        ("tpm2_pcrread's text", lambda: read_text(raw)),
         ("TPML structures", lambda: _structures(raw)),
         ("go-tpm-tools' protobuf", lambda: _protobuf(raw)),
         ("values one behind another", lambda: _bare(raw, selections)),
@@ -79,20 +66,7 @@ def parse_pcr_file(raw: bytes, selections: Sequence[PcrSelection] = ()) -> PcrFi
         values = reader()
         if values is not None:
             return PcrFile(form, values)
-    raise _bad(f"{len(raw)} bytes that begin {raw[:8].hex() or 'nowhere'}")
-
-
-def _bad(seen: object) -> Malformed:
-    hint = "make one: tpm2_pcrread -Q sha256:all -o FILE, or tpm2_quote … -o FILE"
-    return Malformed.of(Reason.USAGE, f"PCR values as {FORMS}", seen, hint)
-
-
-def _put(table: dict[str, dict[int, bytes]], bank: Alg, pcr: int, value: bytes) -> None:
-    """Raises Malformed (USAGE) for a PCR that there is not, or twice, or of another width."""
-    values = table.setdefault(HASH_NAME[bank], {})
-    if not 0 <= pcr < PCR_COUNT or pcr in values or len(value) != DIGEST_SIZE[bank]:
-        raise _bad(f"{HASH_NAME[bank]} PCR {pcr} of {len(value)} bytes, or twice")
-    values[pcr] = value
+    raise no_pcr_file(f"{len(raw)} bytes that begin {raw[:8].hex() or 'nowhere'}")
 
 
 # JSON
@@ -102,14 +76,16 @@ def _json(raw: bytes) -> dict[str, dict[int, bytes]]:
     try:
         body: Any = strict_json(raw)
     except FramegateError as error:
-        raise _bad("JSON that is cut off, broken, or says a thing twice") from error
+        raise no_pcr_file("JSON that is cut off, broken, or says a thing twice") from error
     table = dict[str, dict[int, bytes]]()
     try:
         for bank, pcr, value in _told(body):
             size = DIGEST_SIZE[bank]
-            _put(table, bank, int(pcr), _bytes(value, size))
+            put_value(table, bank, int(pcr), _bytes(value, size))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise _bad("JSON of another shape, or of values of another width") from error
+        raise no_pcr_file("JSON of another shape, or of values of another width") from error
+    if not table:
+        raise no_pcr_file("JSON without a bank that Framegate knows")
     return table
 
 
@@ -127,20 +103,28 @@ def _told(body: Any) -> Iterator[_Told]:
         body = body["PCRs"]
     if isinstance(body, list):
         for each in body:
-            yield _Told(_GO_HASHES[each["DigestAlg"]], each["Index"], each["Digest"])
+            yield from _listed(each)
     elif "hash" in body and "pcrs" in body:
-        named = body["hash"]
-        bank = Alg(named) if isinstance(named, int) else _named(named)
+        of = body["hash"]
+        bank = Alg(of) if isinstance(of, int) else bank_named(of)
         yield from (_Told(bank, p, v) for p, v in body["pcrs"].items())
     else:
         for name, values in body.get("pcrs", body).items():
-            bank = _named(name)
-            yield from (_Told(bank, p, v) for p, v in values.items())
+            named = bank_called(name)
+            if named.known:
+                yield from (_Told(named.bank, p, v) for p, v in values.items())
+            elif _UNKNOWN_BANK.fullmatch(name) is None:
+                raise KeyError(name)
 
 
-def _named(name: str) -> Alg:
-    """Raises KeyError."""
-    return BANK_BY_NAME[name.lower().removeprefix("tpm_alg_").replace("-", "").replace("_", "")]
+def _listed(row: Any) -> Iterator[_Told]:
+    """A row of go-attestation, or of systemd-analyze pcrs --json. Raises KeyError and its like."""
+    if "nr" not in row:
+        yield _Told(_GO_HASHES[row["DigestAlg"]], row["Index"], row["Digest"])
+        return
+    for name, value in row.items():
+        if name not in {"nr", "name"} and (bank := bank_called(name)).known:
+            yield _Told(bank.bank, row["nr"], value)
 
 
 def _bytes(shown: str, size: int) -> bytes:
@@ -152,48 +136,6 @@ def _bytes(shown: str, size: int) -> bytes:
         return base64.b64decode(shown, validate=True)
     except binascii.Error as error:
         raise ValueError(shown[:20]) from error
-
-
-# text
-
-
-def _text(raw: bytes) -> dict[str, dict[int, bytes]] | None:
-    """Lines of a bank and of values below it; without a bank, the width tells it. Banks that
-    Framegate does not know are left out. None where it is no such text.
-    """
-    try:
-        lines = raw.decode("ascii").splitlines()
-    except UnicodeDecodeError:
-        return None
-    table, bank, known = dict[str, dict[int, bytes]](), Alg.NULL, True
-    for line in lines:
-        value, named = _VALUE_LINE.fullmatch(line), _BANK_LINE.fullmatch(line)
-        if value is not None:
-            digest = bytes.fromhex(value[2])
-            told = bank if bank != Alg.NULL else _by_width(len(digest))
-            if known and told is not None:
-                _put(table, told, int(value[1]), digest)
-        elif _OTHER_LINE.fullmatch(line) is None:
-            if named is None:
-                return None
-            bank, known = _bank(named[1])
-    return table or None
-
-
-class _Bank(NamedTuple):
-    bank: Alg
-    known: bool
-
-
-def _bank(name: str) -> _Bank:
-    try:
-        return _Bank(_named(name), True)
-    except KeyError:
-        return _Bank(Alg.NULL, False)
-
-
-def _by_width(size: int) -> Alg | None:
-    return next((b for b in HASH_NAME if DIGEST_SIZE[b] == size), None)
 
 
 # bytes
@@ -209,7 +151,7 @@ def _in_order(
     table = dict[str, dict[int, bytes]]()
     for (bank, pcr), digest in zip(places, digests, strict=True):
         if bank in HASH_NAME:
-            _put(table, Alg(bank), pcr, digest)
+            put_value(table, Alg(bank), pcr, digest)
     return table or None
 
 
@@ -296,7 +238,7 @@ def _protobuf(raw: bytes) -> dict[str, dict[int, bytes]] | None:
             pcr, digest = entry.get(1, 0), entry.get(2, b"")
             if not isinstance(pcr, int) or not isinstance(digest, bytes):
                 return None
-            _put(table, Alg(hashes[0]), pcr, digest)
+            put_value(table, Alg(hashes[0]), pcr, digest)
     except IndexError:
         return None
     return table

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason
+from framegate.identity.certificate_file import load_certificate_file
 from framegate.identity.certificates import UNREADABLE
-from framegate.identity.endorsement import load_certificate_file
 from framegate.tpm.attest import Attest, parse_attest, parse_signature, verify_signature
 from framegate.tpm.constants import Alg, Attr
 from framegate.tpm.public import MAX_RSA_BITS, Public, parse_public

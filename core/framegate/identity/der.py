@@ -7,8 +7,10 @@ a signature is of the bytes as they came.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 MAX_NESTING: Final = 24
@@ -17,6 +19,7 @@ MAX_SERIAL_BYTES: Final = 20
 """RFC 5280, 4.1.2.2."""
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING = 0x01, 0x02, 0x03, 0x04
 OBJECT_ID, UTF8_STRING, PRINTABLE_STRING, SEQUENCE, SET = 0x06, 0x0C, 0x13, 0x30, 0x31
+UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 _CONSTRUCTED: Final = 0x20
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _LONG_TAG: Final = 0x1F
@@ -36,6 +39,16 @@ DEFAULT_WRITTEN: Final = "a DEFAULT value written out"
 SET_ORDER: Final = "order of a SET"
 LONG_FORM: Final = "a length or number in a long form"
 OAEP_KEY: Final = "RSAES-OAEP key"
+TIME_FORM: Final = "a time in another form"
+_TIME: Final = (
+    rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-])(\d\d)(\d\d)?)"  # from the month on
+)
+_TIMES: Final = {
+    UTC_TIME: re.compile(rb"(\d\d)" + _TIME),
+    GENERALIZED_TIME: re.compile(rb"(\d{4})" + _TIME),
+}
+_FIRST_UTC_YEAR, _LAST_UTC_YEAR = 1950, 2049
+"""RFC 5280, 4.1.2.5: what lies in them is a UTCTime, whose two digits stand for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +111,25 @@ def elements(data: bytes, nesting: int = 0) -> Iterator[Element]:
         yield Element(tag, data[start:at], content, children)
 
 
+def first_size(data: bytes) -> int:
+    """How many bytes the SEQUENCE takes that `data` begins with, whatever stands behind it; 0 where
+    it begins with none, or is cut off before its length. No certificate has less than 128 bytes.
+    """
+    if len(data) < 4 or data[0] != SEQUENCE or not 0x81 <= data[1] <= 0x84:
+        return 0
+    head = 2 + data[1] - 0x80
+    return head + int.from_bytes(data[2:head], "big") if len(data) >= head else 0
+
+
 def write_anew(der: bytes) -> WrittenAnew:
     """The certificate in `der` as DER asks for. Raises ValueError for what is none.
 
     Put right: FALSE and other DEFAULT values that are written out (version, critical, cA, the
     booleans of an issuing point, a subtree's minimum, PSS parameters), SETs in another order, long
     lengths and numbers, TRUE that is not FF, characters that no PrintableString has, an RSA key
-    called RSAES-OAEP, parameters of ECDSA; all of it inside extensions too. A negative serial
-    number is read without its sign; that and others that RFC 5280 forbids are noted.
+    called RSAES-OAEP, parameters of ECDSA, times of another form; all of it inside extensions too.
+    A negative serial number is read without its sign; that and others that RFC 5280 forbids are
+    noted.
     """
     whole = list(elements(der))
     if len(whole) != 1 or whole[0].tag != SEQUENCE or len(whole[0].children) != 3:
@@ -224,11 +248,40 @@ def _generic(element: Element, notes: dict[str, None]) -> Element:
             content = content[1:]
             notes[LONG_FORM] = None
         return replace(element, content=content)
+    if element.tag in {UTC_TIME, GENERALIZED_TIME}:
+        return _time(element, notes)
     if element.tag == PRINTABLE_STRING and not _PRINTABLE.issuperset(content):
         notes["characters that no PrintableString has"] = None
         text = content.decode("latin-1").encode()
         return replace(element, tag=UTF8_STRING, content=text)
     return element
+
+
+def _time(element: Element, notes: dict[str, None]) -> Element:
+    """A time as RFC 5280, 4.1.2.5, has it: in UTC, with seconds and without fractions, a UTCTime
+    up to 2049. As it came where it says no time that there is.
+    """
+    match = _TIMES[element.tag].fullmatch(element.content)
+    if match is None:
+        return element
+    year = int(match[1])
+    if element.tag == UTC_TIME:
+        year += 2000 if year < _FIRST_UTC_YEAR % 100 else 1900
+    try:
+        east = timedelta(hours=int(match[8] or 0), minutes=int(match[9] or 0))
+        month, day, hour, minute, second = (int(match[n] or 0) for n in range(2, 7))
+        at = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        at += east if match[7] == b"-" else -east
+    except (ValueError, OverflowError):
+        return element
+    short = _FIRST_UTC_YEAR <= at.year <= _LAST_UTC_YEAR
+    shown = f"{at.year % 100:02}" if short else f"{at.year:04}"
+    content = f"{shown}{at:%m%d%H%M%S}Z".encode()
+    tag = UTC_TIME if short else GENERALIZED_TIME
+    if (tag, content) == (element.tag, element.content):
+        return element
+    notes[TIME_FORM] = None
+    return replace(element, tag=tag, content=content)
 
 
 def _algorithm(element: Element, notes: dict[str, None]) -> Element:

@@ -6,9 +6,6 @@ added; nothing is fetched.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +25,7 @@ from cryptography.x509.verification import (
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
+from framegate.identity.der import first_size
 from framegate.identity.lenient import (
     LenientCertificate,
     load_leniently,
@@ -43,11 +41,6 @@ MAX_CHAIN: Final = 6
 """Real chains have two or three intermediates."""
 SERIAL_BITS: Final = 159
 """A positive serial number of at most 20 bytes (RFC 5280, 4.1.2.2)."""
-MAX_IN_FILE: Final = 1024
-"""All makers' CAs that are known fit in one PEM file: some 170."""
-_PEM: Final = re.compile(
-    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END ", re.ASCII
-)
 _NV_HEADER: Final = bytes.fromhex("1001")
 """TPM 1.2 and some 2.0 parts wrap the DER in TCG_FULL_CERT: tag 1001, type 00, 16-bit length, then
 1002 for a full certificate.
@@ -102,28 +95,6 @@ def load_maker_certificate(raw: bytes) -> MakerCertificate:
     return MakerCertificate(data, lenient.readable, not lenient.notes, (*notes, *lenient.notes))
 
 
-def load_certificate_file(raw: bytes) -> list[MakerCertificate]:
-    """The certificates in a file, PEM or DER, read as `load_maker_certificate` does: a PEM file may
-    hold several, with words between them.
-
-    Raises Malformed (EK_CHAIN) where there is none, or one cannot be read; TOO_LARGE past
-    `MAX_IN_FILE`.
-    """
-    if b"-----BEGIN" not in raw:
-        return [load_maker_certificate(raw)]
-    blocks = _PEM.findall(raw)
-    if not blocks:
-        raise Malformed.of(Reason.EK_CHAIN, "BEGIN CERTIFICATE in PEM", "PEM of something else")
-    if len(blocks) > MAX_IN_FILE:
-        raise Malformed.of(
-            Reason.TOO_LARGE, f"at most {MAX_IN_FILE} certificates in a file", len(blocks)
-        )
-    try:
-        return [load_maker_certificate(base64.b64decode(b, validate=False)) for b in blocks]
-    except binascii.Error as error:
-        raise Malformed.of(Reason.EK_CHAIN, "base64 between BEGIN and END", str(error)) from error
-
-
 def _unwrapped(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
     notes: list[str] = []
     data = raw
@@ -131,13 +102,14 @@ def _unwrapped(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
         size = int.from_bytes(data[3:5], "big") - 2
         data = data[7 : 7 + size]
         notes.append("wrapper")
-    if len(data) < 4 or data[0] != 0x30 or data[1] != 0x82:
+    size = first_size(data)
+    if size == 0:
         raise Malformed.of(
             Reason.EK_CHAIN, "a DER certificate in the EK's NV index", data[:4].hex() or "nothing"
         )
-    size = 4 + int.from_bytes(data[2:4], "big")
     if len(data) > size:
-        if data[size:].strip(data[size : size + 1]):  # one value over and over: whatever NV held
+        behind = data[size:]  # one value over and over, whatever NV held; or the end of a line
+        if behind.strip(behind[:1]) and behind.strip(b"\r\n"):
             raise Malformed.of(
                 Reason.TRAILING_BYTES,
                 f"a certificate of {size} bytes",
@@ -158,13 +130,8 @@ def load_chain(raw: Sequence[bytes]) -> list[MakerCertificate]:
     for number, data in enumerate(raw):
         rest = data
         while rest:
-            size = 4 + int.from_bytes(rest[2:4], "big")
-            if (
-                number
-                and rest[:2] == b"\x30\x82"
-                and len(rest) > size
-                and rest[size : size + 2] == b"\x30\x82"
-            ):
+            size = first_size(rest)
+            if number and 0 < size < len(rest) and first_size(rest[size:]):
                 part, rest = rest[:size], rest[size:]
             else:
                 part, rest = rest, b""
@@ -261,12 +228,25 @@ def verify_maker_chain(
 
 
 def _odd_root(chain: Sequence[MakerCertificate], roots: Sequence[x509.Certificate]) -> bool:
-    """Whether a root that the chain names has a serial number which strict path building refuses;
-    whatever else is odd of a root was put right when it was added.
+    """Whether a root that the chain names has a serial number which strict path building refuses,
+    or the chain writes a name in another string type than its holder, which it takes for another
+    name and RFC 5280, 7.1, for the same; whatever else is odd of a root was put right when it was
+    added.
     """
-    issuers = {c.certificate.issuer for c in chain}
-    odd = (r for r in roots if r.serial_number <= 0 or r.serial_number.bit_length() > SERIAL_BITS)
-    return any(r.subject in issuers for r in odd)
+    named = [c.certificate for c in chain]
+    issuers = {c.issuer for c in named}
+    if any(
+        r.subject in issuers
+        and (r.serial_number <= 0 or r.serial_number.bit_length() > SERIAL_BITS)
+        for r in roots
+    ):
+        return True
+    holders = [*roots, *named[1:]]
+    return any(
+        h.subject == c.issuer and h.subject.public_bytes() != c.issuer.public_bytes()
+        for c in named
+        for h in holders
+    )
 
 
 def _require_signer(chain: Sequence[MakerCertificate], roots: Sequence[x509.Certificate]) -> None:

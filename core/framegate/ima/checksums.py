@@ -6,6 +6,8 @@ Source: coreutils, "md5sum invocation" and "cksum output modes". A line is
     \\DIGEST␠␠NAME       the name has \\\\, \\n and \\r for backslash, line feed and carriage return
     SHA256 (NAME) = DIGEST      --tag and BSD, OpenSSL without the spaces; DIGEST in hexadecimal or,
                                 by cksum --base64, in base64
+    sha256:DIGEST NAME          of fsverity digest and fsverity measure: the root of a tree over the
+                                file, which a kernel measures as verity:sha256
 
 ended by a line feed, with a carriage return before it where Windows tools touched it, or, with
 --zero, by a NUL, and then no name is escaped.
@@ -15,18 +17,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
 from framegate.ima.allowlist import FILE_HASHES, AllowedFile
-from framegate.ima.template import kernel_name
+from framegate.ima.template import VERITY, kernel_name
 
 _PLAIN: Final = re.compile(rb"(\\?)([0-9a-fA-F]+) (?:[ *](.+)|([^ *].*))", re.DOTALL)
 _TAGGED: Final = re.compile(
     rb"(\\?)(?:SHA|SHA2-)(256|384|512) ?\((.+)\) ?= ?([0-9A-Za-z+/=]+)", re.DOTALL
 )
+_VERITY: Final = re.compile(rb"(sha256|sha512):([0-9a-fA-F]+) (.+)", re.DOTALL)
 _BY_WIDTH: Final = {2 * size: algorithm for algorithm, size in FILE_HASHES.items()}
 _ESCAPES: Final = {b"\\": b"\\", b"n": b"\n", b"r": b"\r"}
 _BAD_ESCAPE: Final = re.compile(rb"\\(?![\\nr])")
@@ -46,6 +50,7 @@ def parse_checksums(data: bytes) -> list[AllowedFile]:
     """The files in `data`, by the names under which the kernel measures them: its spaces are
     underscores there. Raises Malformed (ALLOWLIST) that names the line.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     zero = b"\0" in data
     return [_allowed(raw, number, zero) for number, raw in _lines(data, zero)]
 
@@ -75,6 +80,11 @@ def _read(raw: bytes) -> _Line | None:
         algorithm = f"sha{int(tagged[2])}"
         digest = _digest(tagged[4], FILE_HASHES[algorithm])
         return _Line(bool(tagged[1]), algorithm, digest, tagged[3]) if digest else None
+    verity = _VERITY.fullmatch(raw)
+    if verity is not None:
+        algorithm = verity[1].decode()
+        digest = _digest(verity[2], FILE_HASHES[algorithm])
+        return _Line(False, VERITY + algorithm, digest, verity[3]) if digest else None
     plain = _PLAIN.fullmatch(raw)
     if plain is None or len(plain[2]) not in _BY_WIDTH:
         return None
@@ -100,5 +110,5 @@ def _bad(wanted: str, number: int, raw: bytes) -> Malformed:
         Reason.ALLOWLIST,
         f"{wanted} {number}",
         ascii(raw[:80]),
-        "SHA-256, SHA-384 and SHA-512 are read: sha256sum, with --tag, --zero or neither",
+        "SHA-256, SHA-384 and SHA-512 are read: sha256sum, with --tag, --zero or neither; fsverity",
     )

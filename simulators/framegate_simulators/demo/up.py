@@ -109,9 +109,10 @@ class TryPlant:
         (self._folder / "env").write_text(env)
         self._console.print(
             f"""
-[bold]Framegate runs.[/] Fleet plant, gateway gw1, camera cam1; {took_s:.1f} s from the camera's \
-invitation to its first verdict.
-SIMULATED: the machines, their TPMs (swtpm), the camera's boards. Everything else is the product.
+[bold]Framegate runs.[/] Fleet plant, gateway gw1, camera cam1; {took_s:.1f} s from the
+camera's invitation to its first verdict.
+SIMULATED: the machines, their TPMs (swtpm), the camera's boards. Everything
+else is the product.
 
 In a second terminal, in this folder:
 
@@ -123,8 +124,9 @@ In a second terminal, in this folder:
     framegate camera quarantine cam1 --reason "trying it out"
     framegate camera release cam1 --reason "done"
 
-What you see there is told in docs/tutorial/first-hour.md. Asked for a code of your authenticator:
-framegate-sim code {here}/authenticator. Everything is in {here}; Ctrl-C here ends it.
+What you see there is told in docs/tutorial/first-hour.md.
+Asked for a code of your authenticator: framegate-sim code {here}/authenticator
+Everything is in {here}; Ctrl-C here ends it.
 """,
             highlight=False,
             soft_wrap=True,

@@ -40,7 +40,8 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered step
     from framegate.eventlog.describe import event_rows
     from framegate.evidence.pcr_files import parse_pcr_file
     from framegate.evidence.quote_files import load_ak, load_attest
-    from framegate.identity.endorsement import load_certificate_file, load_chain
+    from framegate.identity.certificate_file import load_certificate_file
+    from framegate.identity.endorsement import load_chain
     from framegate.identity.lenient import load_leniently
     from framegate.ima import cut_entries, parse_ima, running_values
     from framegate.ima.allowlist import parse_allowlist

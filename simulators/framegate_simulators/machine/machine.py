@@ -4,6 +4,7 @@ it, restart it.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from framegate.eventlog import parse_boot_log, replay
@@ -33,6 +34,17 @@ class Machine:
     def tcti(self) -> str:
         """Where the agent finds the TPM."""
         return self.tpm.tcti
+
+    def as_environment(self) -> str:
+        """Lines for a shell, after which framegate-agent finds TPM, logs and the state's folder."""
+        kind, _, path = self.tcti.partition("=")
+        told = {
+            "FRAMEGATE_TCTI": f"{kind}={Path(path).absolute()}",
+            "FRAMEGATE_BOOT_LOG": self.boot_log_path.absolute(),
+            "FRAMEGATE_IMA": self.ima_path.absolute(),
+            "FRAMEGATE_AGENT_STATE": self.disk.absolute(),
+        }
+        return "".join(f"export {name}={shlex.quote(str(v))}\n" for name, v in told.items())
 
     def power_on(self) -> None:
         """Start the TPM (manufactured on the first start) and boot the present firmware."""

@@ -3,11 +3,19 @@ or a result that is over, leaves it unknown.
 """
 
 import contextlib
+from types import SimpleNamespace
 
 import pytest
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
-from framegate_operator import connection, machine_details, part_types, verdict_names, verdicts
+from framegate_operator import (
+    connection,
+    machine_details,
+    part_types,
+    verdict_names,
+    verdict_reviews,
+    verdicts,
+)
 from framegate_operator.part_types import ask_types
 from framegate_operator.status import Screen
 from framegate_operator.traffic import GatewayFacts, gateway_silence, traffic_of
@@ -47,7 +55,7 @@ def plant(monkeypatch):
         def stub(_operator, device, _address, *_timeout):
             yield Stub(stubs[device])
 
-        for module in (connection, verdict_names, part_types, verdicts):
+        for module in (connection, verdict_names, part_types, verdicts, verdict_reviews):
             monkeypatch.setattr(module, "gateways", lambda _operator: endpoints)
             monkeypatch.setattr(module, "gateway_stub", stub)
 
@@ -92,6 +100,29 @@ def test_no_defect_yet_is_said_only_where_every_gateway_says_so(plant, said, rea
     plant(*said)
     assert refused(lambda: verdict_names.verdict_named(None, "latest")) == reason
     assert ("does not answer" in capsys.readouterr().err) == (DOWN in said)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ((), Reason.UNAVAILABLE),
+        ((DOWN,), Reason.UNAVAILABLE),
+        ((EMPTY, DOWN), Reason.UNAVAILABLE),
+        ((EMPTY, EMPTY), Reason.NOT_FOUND),
+    ],
+    ids=["none", "down", "half", "all"],
+)
+def test_a_verdict_to_review_is_missing_only_where_every_gateway_says_so(plant, said, reason):
+    plant(*said)
+    assert refused(lambda: verdict_reviews._envelope(None, "00aa")) == reason
+
+
+def test_a_verdict_is_reviewed_although_another_gateway_is_silent(plant, monkeypatch):
+    said = pb.Verdicts(verdicts=[b"signed"])
+    verdict = SimpleNamespace(verdict_id="00aabb")
+    monkeypatch.setattr(verdict_reviews, "verified_verdicts", lambda _, e: [verdict] * len(e))
+    plant(DOWN, said)
+    assert verdict_reviews._envelope(None, "00aa") == b"signed"
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,14 @@ def test_fences(blocks):
         ('stays, until "up"', "STAYS", "until", "up"),
         ('until "a b"', "RUN", "until", "a b"),
         ("ends with 6", "RUN", "code", 6),
+        ('answers "y"', "RUN", "answer", "y"),
     ],
 )
 def test_what_a_comment_says_holds_for_the_next_block_alone(blocks, told, kind, member, value):
     first, second = read(blocks, f"<!-- block: {told} -->\n\n    a\n\nmore\n\n    b\n")
     assert first.kind is blocks.Kind[kind] and getattr(first, member) == value
-    assert second.kind is blocks.Kind.RUN and not second.until and not second.code
+    assert second.kind is blocks.Kind.RUN
+    assert not (second.until or second.code or second.answer)
 
 
 def test_a_comment_with_words_between_holds_for_nothing(blocks):
@@ -65,7 +67,9 @@ def test_a_comment_with_words_between_holds_for_nothing(blocks):
     assert block.kind is blocks.Kind.RUN
 
 
-@pytest.mark.parametrize("told", ["unrun", "unrun, ", "skip", "ends with six", "until up"])
+@pytest.mark.parametrize(
+    "told", ["unrun", "unrun, ", "skip", "ends with six", "until up", "answers y", 'answers ""']
+)
 def test_a_comment_that_says_nothing_known(blocks, told):
     with pytest.raises(blocks.Unreadable):
         read(blocks, f"<!-- block: {told} -->\n\n    a\n")
@@ -75,7 +79,8 @@ def test_a_comment_about_the_page(blocks):
     page = blocks.page_of(
         "p", "<!-- blocks: on make try -->\n<!-- blocks: given a b -->\n\n    c\n"
     )
-    assert page.on_try and page.given == ("a b",) and page.runs
+    assert page.on_try and page.given == ("a b",) and page.runs and not page.each
+    assert blocks.page_of("p", "<!-- blocks: each . ./env -->\n\n    c\n").each == (". ./env",)
     with pytest.raises(blocks.Unreadable):
         blocks.page_of("p", "<!-- blocks: on the moon -->\n")
 

@@ -72,13 +72,30 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def test_it_makes_says_what_and_what_is_next(checkout: Checkout):
-    done = checkout.setup()
+    done = checkout.setup(SAY="1")
     assert done.returncode == 0 and "Next: make try" in done.stderr, done.stderr
     made, pins, own = checkout.calls()
     assert (
         made == "venv" and "--require-hashes -r requirements.txt" in pins and own.endswith("-e .")
     )
     assert "requirements-dev" not in pins
+
+
+def test_as_a_part_of_another_command_it_says_what_it_made_and_no_other_next(checkout: Checkout):
+    done = checkout.setup()
+    assert done.returncode == 0 and "for this checkout" in done.stderr
+    assert "Next" not in done.stderr
+
+
+def test_packages_that_do_not_come_end_it_with_all_that_pip_said(checkout: Checkout):
+    away = "no matching distribution, said pip"
+    python = checkout.python.read_text().replace(
+        '"-m pip"*) echo', f'"-m pip"*) echo "{away}"; exit 3; echo'
+    )
+    checkout.python.write_text(python)
+    done = checkout.setup()
+    assert done.returncode == 1 and away in done.stderr and "is the network there" in done.stderr
+    assert not (checkout.folder / ".venv/framegate-setup").exists(), "the next run makes it whole"
 
 
 def test_a_second_time_it_does_nothing_and_is_silent_unless_asked(checkout: Checkout):

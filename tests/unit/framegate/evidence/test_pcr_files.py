@@ -176,3 +176,53 @@ def test_only_our_errors(data):
             parse_pcr_file(raw, (PcrSelection(Alg.SHA256, (0,)),))
         except Malformed:
             continue
+
+
+VALUE, OTHER = "ab" * 32, "cd" * 20
+SYSFS = "/sys/class/tpm/tpm0/pcr-sha256"
+TEXTS = {
+    "eventlog": '---\nversion: 1\nevents:\n- EventNum: 0\n  Digest: "00"\npcrs:\n'
+    f"  sha1:\n    0  : 0x{OTHER}\n  sha256:\n    0  : 0x{VALUE}\n    14 : 0x{VALUE}\n",
+    "quoted": f"pcrs:\n  sha256:\n    '0': \"0x{VALUE}\"\n    '14': \"0x{VALUE}\"\n",
+    "kernel": f"{SYSFS}/0:{VALUE.upper()}\n{SYSFS}/14:{VALUE.upper()}\npcr-sha1/0:{OTHER}\n",
+    "systemd": f"NR NAME           SHA256\n 0 platform-code  {VALUE}\n14 -              {VALUE}\n",
+    "systemd-json": json.dumps([{"nr": n, "name": "x", "sha256": VALUE} for n in (0, 14)]),
+    "bom": f"\ufeff  sha256:\n    0 : 0x{VALUE}\n    14: 0x{VALUE}\n",
+    "windows": f"PCR[00]: {VALUE}\r\nPCR[14]: {VALUE}\r\n",
+    "unknown-bank": json.dumps({"sha256": {"0": VALUE, "14": VALUE}, "sm3_256": {"0": VALUE}}),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_newer_tools_write(name):
+    read = parse_pcr_file(TEXTS[name].encode()).values
+    assert read["sha256"] == {0: bytes.fromhex(VALUE), 14: bytes.fromhex(VALUE)}
+    assert set(read) <= {"sha1", "sha256"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXTS["eventlog"].partition("pcrs:")[0],
+        TEXTS["eventlog"].replace("0x", "0y"),
+        TEXTS["kernel"].replace("/14:", "/0:"),
+        TEXTS["kernel"].replace("/14:", "/24:"),
+        TEXTS["kernel"].replace(VALUE.upper(), VALUE[:-1]),
+        TEXTS["systemd"].replace(VALUE, VALUE + "ab"),
+        TEXTS["systemd-json"].replace('"nr": 14', '"nr": 0'),
+        json.dumps([{"nr": 0}]),
+        json.dumps({"sm3_256": {"0": VALUE}}) + "x",
+        json.dumps({"ham256": {"0": VALUE}, "sha256": {"0": VALUE}}),
+    ],
+    ids=[
+        "no-values", "no-hex", "twice", "no-such-pcr", "half-a-byte", "another-width",
+        "json-twice", "json-without", "json-and-more", "no-bank",
+    ],
+)  # fmt: skip
+def test_what_looks_like_it_and_is_none(text):
+    try:
+        read = parse_pcr_file(text.encode()).values
+    except Malformed as error:
+        assert error.reason == Reason.USAGE
+    else:
+        assert read == {}

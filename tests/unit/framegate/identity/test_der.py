@@ -3,6 +3,7 @@ its signature.
 """
 
 import base64
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,21 +11,22 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
+from framegate.identity.certificate_file import load_certificate_file
 from framegate.identity.der import Element, elements, write_anew
 from framegate.identity.endorsement import (
     EK_USAGE,
-    load_certificate_file,
     load_maker_certificate,
     verify_maker_chain,
 )
 from framegate.identity.tpm_name import MAKER, MODEL, VERSION, tpm_name
 from framegate_controller.fleet.makers import add_maker
 from framegate_controller.verbs.trust import AddTpmMaker
+from framegate_operator.evidence_kinds import Kind, likely
 from framegate_proto.v1 import framegate_pb2 as pb
 
 NOW = datetime.now(UTC)
@@ -128,6 +130,22 @@ def true_as_one(e: Element) -> Element:
     return replace(e, content=b"\x01") if e.tag == 0x01 and e.content == b"\xff" else e
 
 
+def time(as_text, tag: int | None = None):
+    def change(e: Element) -> Element:
+        if e.tag not in {0x17, 0x18}:
+            return e
+        return replace(e, tag=tag or e.tag, content=as_text(e.content))
+
+    return change
+
+
+def east(text: bytes) -> bytes:
+    """The same moment, two hours before it in the words of a clock further west."""
+    at = datetime.strptime(text.decode() + "+0000", "%y%m%d%H%M%SZ%z") - timedelta(hours=2)
+    return at.strftime("%y%m%d%H%M%S").encode() + b"-0200"
+
+
+FORM = "a time in another form"
 KINDS = [
     (critical_false, "FALSE written out"),
     (ca_false, "FALSE written out"),
@@ -137,11 +155,17 @@ KINDS = [
     (null_behind_ecdsa, "NULL behind an ECDSA algorithm"),
     (unsorted_alternative, "order of a SET"),
     (true_as_one, "TRUE that is not FF"),
+    (time(lambda t: b"20" + t, 0x18), FORM),
+    (time(lambda t: b"20" + t[:-1] + b".5Z", 0x18), FORM),
+    (time(lambda t: t[:-1] + b"+0000"), FORM),
+    (time(lambda t: t[:-3] + b"Z"), FORM),
+    (time(east), FORM),
 ]
+IDS = [f"{n}-{note}" for n, (_, note) in enumerate(KINDS)]
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
-@pytest.mark.parametrize(("change", "note"), KINDS)
+@pytest.mark.parametrize(("change", "note"), KINDS, ids=IDS)
 def test_n21_every_kind_is_read_flagged_and_verified_over_what_was_signed(change, note):
     raw = as_written(issued(one_set=True), change)
     read = load_maker_certificate(raw)
@@ -151,7 +175,7 @@ def test_n21_every_kind_is_read_flagged_and_verified_over_what_was_signed(change
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
-@pytest.mark.parametrize(("change", "note"), KINDS)
+@pytest.mark.parametrize(("change", "note"), KINDS, ids=IDS)
 def test_n21_a_flipped_bit_of_any_kind_is_refused(change, note):
     raw = as_written(issued(one_set=True), change)
     for at in (*range(4, len(raw), 7), len(raw) - 1):
@@ -206,6 +230,96 @@ def test_pem_and_der_are_read_alike():
     bundle = b"# two of a maker\n" + pem(odd, ending="\r\n") + b"words\n" + pem(good)
     assert [c.der for c in load_certificate_file(bundle)] == [odd, good]
     assert load_certificate_file(pem(odd, "TRUSTED CERTIFICATE"))[0].notes
+
+
+@pytest.mark.parametrize("text", [b"991332000000Z", b"240101000000", b"2401010000Z0", b"Z", b""])
+def test_n21_a_time_that_there_is_not_is_none(text):
+    with pytest.raises(Malformed):
+        load_maker_certificate(as_written(issued(), time(lambda _: text)))
+
+
+def test_n21_a_time_is_the_same_moment_in_another_form():
+    plain = load_maker_certificate(issued()).certificate
+    for form in (east, lambda t: t[:-1] + b"+0000"):
+        read = load_maker_certificate(as_written(issued(), time(form))).certificate
+        assert read.not_valid_after_utc == plain.not_valid_after_utc
+    late = load_maker_certificate(as_written(issued(), time(lambda _: b"20500101000000Z", 0x18)))
+    assert late.strict and late.certificate.not_valid_after_utc.year == 2050
+
+
+@pytest.mark.parametrize(
+    "tag", [0x13, 0x14, 0x16, 0x1A], ids=["printable", "t61", "ia5", "visible"]
+)
+def test_n21_a_name_in_another_string_type_is_the_same_name(tag):
+    def retyped(e: Element) -> Element:
+        return replace(e, tag=tag) if e.tag == 0x0C and e.content == b"Maker Root" else e
+
+    def renamed(e: Element) -> Element:
+        return replace(e, tag=tag, content=b"Maker root") if e.content == b"Maker Root" else e
+
+    raw = as_written(issued(), retyped)
+    assert verify_maker_chain([load_maker_certificate(raw)], [ROOT], NOW, EK_USAGE, signing=False)
+    spoiled = load_maker_certificate(raw[:-1] + bytes([raw[-1] ^ 1]))
+    another = load_maker_certificate(as_written(issued(), renamed))
+    for wrong in (spoiled, another):
+        with pytest.raises(EvidenceRejected):
+            verify_maker_chain([wrong], [ROOT], NOW, EK_USAGE, signing=False)
+
+
+TRUST = bytes.fromhex("300c300a06082b06010505070302")
+"""X509_CERT_AUX: for TLS clients."""
+
+
+def test_files_as_people_get_them():
+    odd, good = as_written(issued(), critical_false), issued(ca=True)
+    text = base64.encodebytes(odd)
+    answer = json.dumps({"pubhash": "x", "certificate": base64.urlsafe_b64encode(odd).decode()})
+    for raw in (
+        pem(odd).decode().encode("utf-16"),
+        b"\xef\xbb\xbf" + pem(odd),
+        pem(odd + TRUST, "TRUSTED CERTIFICATE"),
+        text,
+        text.replace(b"\n", b"\r\n"),
+        base64.urlsafe_b64encode(odd).rstrip(b"="),
+        answer.encode(),
+        odd + b"\r\n",
+    ):
+        (read,) = load_certificate_file(raw)
+        assert read.der == odd and "FALSE written out" in read.notes
+        assert likely(raw).kind is Kind.CERTIFICATE
+    long = b"\x30\x83\0" + good[2:]
+    assert load_certificate_file(long)[0].notes == ("a length or number in a long form",)
+    other = x509.load_der_x509_certificate(issued(ca=True))
+    for form in (Encoding.DER, Encoding.PEM):
+        bundle = pkcs7.serialize_certificates([ROOT, other], form)
+        assert {c.certificate for c in load_certificate_file(bundle)} == {ROOT, other}
+        assert likely(bundle).kind is Kind.CERTIFICATE
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pem(issued() + b"\x30\3\2\1\1", "CERTIFICATE"),
+        pem(issued() + b"rest", "TRUSTED CERTIFICATE"),
+        b"MII" + b"A" * 200,
+        b"MII" + b"!" * 200,
+        b'{"certificate": "MII"}',
+        b'{"certificate": 7}',
+        b"\xff\xfe" + "nothing".encode("utf-16-le"),
+        b"-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n",
+        bytes.fromhex("300d06092a864886f70d010702a000"),
+        issued() + b"\r\n\0",
+        b"\x30\x84\0\0",
+    ],
+    ids=[
+        "behind-it", "trust-of-another-shape", "base64-of-nothing", "no-base64", "short-json",
+        "json-of-a-number", "utf16-words", "pkcs7-of-nothing", "pkcs7-empty", "line-and-more",
+        "cut-in-its-length",
+    ],
+)  # fmt: skip
+def test_files_that_hold_none_in_those_forms(raw):
+    with pytest.raises(Malformed):
+        load_certificate_file(raw)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +384,7 @@ def test_elements_account_for_every_byte(tree):
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
-@pytest.mark.parametrize(("change", "note"), KINDS)
+@pytest.mark.parametrize(("change", "note"), KINDS, ids=IDS)
 def test_n21_a_machine_with_such_a_certificate_joins_under_a_maker_that_was_added(
     bench, change, note
 ):

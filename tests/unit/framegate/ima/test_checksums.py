@@ -50,6 +50,16 @@ def test_lines_that_end_in_nul_escape_nothing(name, algorithm):
     assert parse_checksums(raw) == [AllowedFile(algorithm, digest, kernel_name(b"/" + name))]
 
 
+def test_roots_of_fsverity_are_no_hashes_of_a_file():
+    """fsverity digest, fsverity measure."""
+    roots = {a: H[a] for a in ("sha256", "sha512")}
+    raw = b"".join(f"{a}:{d.hex()} /opt/a b\n".encode() for a, d in roots.items())
+    wanted = [AllowedFile(f"verity:{a}", d, b"/opt/a_b") for a, d in roots.items()]
+    assert parse_checksums(b"\xef\xbb\xbf" + raw) == wanted
+    allowed = parse_allowlist(allowlist_text(parse_checksums(raw)))
+    assert not allowed.allows("sha256", H["sha256"], b"/opt/a_b")
+
+
 @given(st.lists(names, min_size=1, max_size=5))
 def test_an_allowlist_of_them_reads_back(paths):
     raw = b"".join(H["sha256"].hex().encode() + b"  /" + p + b"\0" for p in paths)
@@ -74,6 +84,9 @@ def test_an_allowlist_of_them_reads_back(paths):
         b"BLAKE2b (/a) = " + b"00" * 64,
         b"SHA256 () = " + b"00" * 32,
         b"SHA256 (/a) = " + b"=" * 44,
+        b"sha256:" + b"00" * 31 + b" /a\n",
+        b"sha384:" + b"00" * 48 + b" /a\n",
+        b"sha256:" + b"00" * 32 + b"\n",
     ],
 )
 def test_lines_that_are_none(raw):
