@@ -168,7 +168,14 @@ class Controller:
             duties.chore("behaviour", READ_S, self._behaviour),
         )
         self._duties = duties
-        self.forwarder = Forwarder(self.store, self.fleet.name, settings.state, shared.peers, tail)
+        self.forwarder = Forwarder(
+            self.store,
+            self.fleet.name,
+            settings.state,
+            shared.peers,
+            tail,
+            unconfined=settings.unconfined,
+        )
         self.metrics = ControllerMetrics(
             store=self.store,
             fleet=self.fleet,
