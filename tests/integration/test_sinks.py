@@ -124,7 +124,7 @@ def test_n150_a_syslog_collector_that_hangs_up_on_every_message(
     with hanging_up(server, reads=reads) as port:
         sink = SyslogSink(f"127.0.0.1:{port}", trusting)
         for _ in range(3):
-            with pytest.raises(SinkFailed, match="hung up|reset"):
+            with pytest.raises(SinkFailed, match=r"hung up|reset"):
                 sink.deliver([siem_test(0)] if test else batch[:1])
 
 
@@ -184,7 +184,7 @@ async def test_mqtt_arrives_whole_and_a_subscriber_that_was_away_gets_it(
         reader = subscriber(port, server, "framegate/ocsf", seen)
         sink.deliver(batch[:20])
         await until(lambda: ids(seen) == {o.uid for o in batch[:20]})
-        reader.disconnect()  # with acknowledgements of some still unsent, it may be: those come again
+        reader.disconnect()  # some that it saw it may not have acknowledged: they come again
         reader.loop_stop()
         sink.deliver(batch[20:])
         reader = subscriber(port, server, "framegate/ocsf", seen)

@@ -2,7 +2,8 @@
 
     python -m support.hostile_sink KIND ADDRESS FOLDER UNCONFINED TRY …
 
-A TRY is `read:PATH`, `write:PATH`, `port:NUMBER`, `name:HOST`, `run`; answers JSON: {try: what came}.
+A TRY is `read:PATH`, `write:PATH`, `port:NUMBER`, `name:HOST` or `run`; answers JSON, {try: what
+came}.
 """
 
 import json
@@ -51,7 +52,7 @@ def main() -> None:
         folder=folder,
         unconfined=unconfined == "unconfined",
     )
-    ours, theirs = socket.socketpair()
+    _ours, theirs = socket.socketpair()
     confinement = Confinement(caged_sink(setup).cage, required=not setup.unconfined)
     try:
         confined_driver(setup, confinement, theirs)

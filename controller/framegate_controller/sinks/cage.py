@@ -67,7 +67,7 @@ def caged_sink(setup: SinkSetup) -> CagedSink:
         return CagedSink(SINK_LINES, Paths(read=_there(*_own()), write=_there(folder)))
     hosts = hosts_of(setup.address)
     ports = tuple(dict.fromkeys(h.port for h in hosts))
-    files = [*_own(), *_TLS_FILES, *_verify_paths(), folder]
+    files: list[str | Path] = [*_own(), *_TLS_FILES, *_verify_paths(), folder]
     by_library = setup.kind == SinkKind.KAFKA or (
         setup.kind == SinkKind.OTLP and "://" not in setup.address
     )

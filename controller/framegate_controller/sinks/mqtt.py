@@ -108,9 +108,7 @@ class MqttSink:
         self.close()
         self._codes.clear()
         self._why = ""
-        client = _Client(
-            CallbackAPIVersion.VERSION2, client_id=self._name, protocol=mqtt.MQTTv5
-        )
+        client = _Client(CallbackAPIVersion.VERSION2, client_id=self._name, protocol=mqtt.MQTTv5)
         client.connect_timeout = CONNECT_S
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish = self._on_publish
