@@ -337,7 +337,6 @@ LOCAL = {
     "logout",
     "policy init",
     "policy pull",
-    "policy update",
     "policy validate",
     "policy test",
     "policy diff",

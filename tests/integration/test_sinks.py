@@ -81,6 +81,21 @@ async def test_syslog_over_tls_arrives_whole(
     require_whole(signed_log, read_copies([out]))
 
 
+@pytest.mark.parametrize(
+    "template", ["json", "RSYSLOG_SyslogProtocol23Format", "RSYSLOG_TraditionalFileFormat"]
+)
+async def test_what_rsyslog_writes_by_its_templates_is_read(
+    template, server, trusting, batch, signed_log
+):
+    out = server / "out"
+    with collectors.rsyslog(server, out, template) as port:
+        sink = SyslogSink(f"127.0.0.1:{port}", trusting)
+        sink.deliver(batch)
+        await until(lambda: out.exists() and out.read_bytes().count(b"\n") == len(batch))
+        sink.close()
+    require_whole(signed_log, read_copies([out]))
+
+
 def siem_test(number):
     """The entry of `framegate siem test`, as it goes to a sink."""
     body = event_entry(SinkTested(sink="siem"), Act(actor="operator.anna"), 1_790_000_000_000)
