@@ -49,6 +49,7 @@ EVENT_LOG: Final = EventClass(
     {3: "Export", 4: "Archive", 6: "Start", 7: "Stop", 9: "Enable", 10: "Disable"},
 )
 FINDING: Final = EventClass(2004, "Detection Finding", {1: "Create"}, peers=False)
+DATASTORE: Final = EventClass(6005, "Datastore Activity", {1: "Read"})
 INCIDENT: Final = EventClass(
     2005, "Incident Finding", {1: "Create", 2: "Update", 3: "Close"}, peers=False
 )
