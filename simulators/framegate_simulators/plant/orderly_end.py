@@ -1,0 +1,37 @@
+"""Ending in order when told to: a plant that is stopped stops what it started."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def ends_in_order() -> Iterator[None]:
+    """Within this, SIGTERM and SIGHUP end the program as an exit does, by every `finally`, with
+    128 and the signal's number; a second one while that goes on is passed over. What somebody set
+    for a signal stays, and outside the main thread nothing is changed.
+    """
+    changed: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                changed[number] = signal.signal(number, _exits(number))
+    try:
+        yield
+    finally:
+        for number, before in changed.items():
+            signal.signal(number, before)
+
+
+def _exits(number: int) -> Callable[[int, Any], None]:
+    def exits(_number: int, _frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    return exits
