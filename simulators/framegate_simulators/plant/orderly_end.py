@@ -17,7 +17,7 @@ def ends_in_order() -> Iterator[None]:
     128 and the signal's number; a second one while that goes on is passed over. What somebody set
     for a signal stays, and outside the main thread nothing is changed.
     """
-    changed: dict[int, Any] = {}
+    changed: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) == signal.SIG_DFL:
