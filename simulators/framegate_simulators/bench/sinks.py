@@ -201,7 +201,7 @@ def kills(state: Path, entries: int, times: int, seed: int = 7) -> dict[str, Any
         "kills_before_the_end": done,
         "missing": entries - len(unique & {f"plant:{n}" for n in range(entries)}),
         "again": len(rows) - len(unique),
-        "again_a_kill": round((len(rows) - len(unique)) / times, 1),
+        "again_a_kill": round((len(rows) - len(unique)) / max(times, 1), 1),
         "seconds": round(time.monotonic() - begun, 1),
     }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, Self
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
@@ -27,6 +28,23 @@ def ends_in_order() -> Iterator[None]:
     finally:
         for number, before in changed.items():
             signal.signal(number, before)
+
+
+class EndsInOrder(ABC):
+    """A context manager that is closed when it is left, also where the program is told to end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all that was started."""
+
+    def __enter__(self) -> Self:
+        self._ends = ExitStack()
+        self._ends.enter_context(ends_in_order())
+        self._ends.callback(self.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.close()
 
 
 def _exits(number: int) -> Callable[[int, Any], None]:
