@@ -201,8 +201,34 @@ def kills(state: Path, entries: int, times: int, seed: int = 7) -> dict[str, Any
         "kills_before_the_end": done,
         "missing": entries - len(unique & {f"plant:{n}" for n in range(entries)}),
         "again": len(rows) - len(unique),
-        "again_a_kill": round((len(rows) - len(unique)) / max(times, 1), 1),
+        "again_a_kill": round((len(rows) - len(unique)) / times, 1),
         "seconds": round(time.monotonic() - begun, 1),
+    }
+
+
+def forwarded(state: Path, entries: int) -> dict[str, Any]:
+    """Send a record of `entries` to one collector that confirms them; entries a second from the
+    first batch that was confirmed to the last.
+    """
+    store = open_registry(state / "registry.db")
+    fill(store, entries)
+    chaos = Chaos(state, _free_port())
+    _add(store, SinkKind.ELASTIC, f"http://127.0.0.1:{chaos.port}")
+    try:
+        chaos.start()
+        _wait(lambda: _confirmed(store) > 0)
+        first, begun = _confirmed(store), time.monotonic()
+        _wait(lambda: _confirmed(store) == entries)
+        seconds = time.monotonic() - begun
+    finally:
+        chaos.end()
+        store.close()
+    missing = entries - len({c.uid for c in came(chaos.file)})
+    return {
+        "entries": entries,
+        "missing": missing,
+        "seconds": round(seconds, 2),
+        "per_s": round((entries - first) / seconds),
     }
 
 

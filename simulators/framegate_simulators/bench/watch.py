@@ -52,7 +52,7 @@ from framegate_gateway.reports.sightings import Sightings
 from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
 from framegate_simulators.bench.responses import CAP, bench_one_by_one, bench_storm
-from framegate_simulators.bench.sinks import dead_sink, kills, latency
+from framegate_simulators.bench.sinks import dead_sink, forwarded, kills, latency
 from framegate_simulators.boards.boards import draw_board
 
 HOST: Final = "gateway.line-1.gw1"
@@ -119,7 +119,7 @@ def bench_watch(sizes: Sizes, say: Callable[[str], None]) -> dict[str, Any]:
     """Every part, each in a folder of its own, with the machine's load before and after it."""
     parts: dict[str, Callable[[Path], Figures]] = {
         "mapping": lambda folder: bench_mapping(folder, sizes.mapped),
-        "forwarding": lambda folder: bench_forwarding(folder, sizes.forwarded),
+        "forwarding": lambda folder: forwarded(folder, sizes.forwarded),
         "latency": latency,
         "dead_sink": lambda folder: dead_sink(folder, sizes.attestation_rounds),
         "frame_path": lambda folder: bench_frame_path(folder, sizes.frames),
@@ -186,18 +186,6 @@ def _events() -> list[Event]:
         VerbAllowed(device=camera, verb="device.show", about="cam1"),
         SinkTested(sink="siem"),
     ]
-
-
-def bench_forwarding(folder: Path, count: int) -> dict[str, Any]:
-    """Entries a second to one collector, from the first to the last confirmed."""
-    done = kills(folder, count, 0)
-    missing = done["missing"]
-    return {
-        "entries": count,
-        "missing": missing,
-        "seconds": done["seconds"],
-        "per_s": round(count / done["seconds"]),
-    }
 
 
 def bench_frame_path(folder: Path, count: int) -> dict[str, Any]:
