@@ -30,6 +30,10 @@ LAST_PAUSE_S: Final = 60.0
 """Pauses after failures double from the first up to the last: what a dead sink costs is an attempt
 and a row a minute.
 """
+TRIED: Final = 2
+"""Entries with which a sink is tried that was away: reading a whole batch each time would cost what
+a dead sink must not. Two, because one that a sink refuses by itself becomes a dead letter.
+"""
 RENEW_S: Final = 300.0
 """After so long a process whose sink fails is started anew: in its cage it looks no name up again,
 and the sink may have moved. Rarely enough that a dead sink costs next to nothing.
@@ -125,7 +129,7 @@ class SinkTask:
     def __init__(self, store: Store, setup: SinkSetup, sink: Sink, tail: RecordTail) -> None:
         self._store, self._setup, self._sink, self._tail = store, setup, sink, tail
         self.process: SinkProcess | None = None
-        self._renew_s = 0.0
+        self._renew_s, self._away = 0.0, False
         self._grown, self._ending = asyncio.Event(), asyncio.Event()
 
     def grew(self, size: int) -> None:
@@ -148,6 +152,10 @@ class SinkTask:
         finally:
             self._end_process()
 
+    @property
+    def _most(self) -> int:
+        return TRIED if self._away else BATCH_ENTRIES
+
     async def _turn(self) -> bool:
         """One batch and the pause after it; whether to go on."""
         await self._grown.wait()
@@ -156,11 +164,12 @@ class SinkTask:
             return False
         try:
             batch = await asyncio.to_thread(
-                next_batch, self._store, self._sink.confirmed, self._tail
+                next_batch, self._store, self._sink.confirmed, self._tail, self._most
             )
             if batch is None:
                 return True
             answer = settled(self._sink, batch, await self._delivered(batch))
+            self._away = bool(answer.failed) and not answer.wholly
             if answer.failed and self._ending.is_set():
                 return False  # it was not the sink that ended it
             sink = await asyncio.to_thread(move, self._store, self._sink, batch, answer)
