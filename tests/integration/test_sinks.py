@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import threading
+from pathlib import Path
 
 import grpc
 import paho.mqtt.client as mqtt
@@ -16,12 +17,17 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from framegate.ocsf.copy import TrustedHeads, verify_copy
+from framegate.ocsf.logged import OcsfVersion
 from framegate.record.entry import Act, entry_bytes, event_entry
 from framegate.record.sink_events import SinkTested
+from framegate.registry.sink import SinkKind
+from framegate_controller.forwarding.cursor import NextBatch
+from framegate_controller.forwarding.sink_process import SinkProcess
 from framegate_controller.sinks.credentials import Credentials
 from framegate_controller.sinks.delivery import SinkFailed, delivered
 from framegate_controller.sinks.http import WebhookSink
 from framegate_controller.sinks.kafka import KafkaSink
+from framegate_controller.sinks.messages import BatchEntry, SinkSetup
 from framegate_controller.sinks.mqtt import MqttSink
 from framegate_controller.sinks.otlp import OtlpGrpcSink
 from framegate_controller.sinks.syslog import SyslogSink
@@ -314,3 +320,53 @@ def test_a_plain_answer_where_tls_is_wanted_is_refused(trusting, batch):
             with pytest.raises(SinkFailed):
                 sink.deliver(batch[:1])
         assert stub.requests == []
+
+
+@contextlib.contextmanager
+def collector(kind, server):
+    """(address, what says how many came) of a real collector, or the official stubs'."""
+    if kind == "syslog":
+        out = server / "out"
+        with collectors.rsyslog(server, out) as port:
+            yield f"127.0.0.1:{port}", lambda: out.exists() and out.read_bytes().count(b"\n")
+    elif kind == "mqtt":
+        seen: list = []
+        with collectors.mqtt_broker(server) as port:
+            reader = subscriber(port, server, "ocsf", seen)
+            yield f"127.0.0.1:{port}", lambda: len(ids(seen))
+            reader.disconnect()
+            reader.loop_stop()
+    elif kind == "otlp":
+        with collectors.otlp_server(server, tls=True) as (service, address):
+            yield address, lambda: len(service.records)
+    else:
+        with collectors.kafka_cluster() as address:
+            yield address, lambda: 2
+
+
+@pytest.mark.parametrize("kind", ["syslog", "mqtt", "otlp", "kafka"])
+async def test_n150_each_library_does_its_work_in_its_cage(kind, server, trusting, signed_log):
+    """The process as the controller starts it: two batches, over one connection."""
+    folder = trusting.folder if kind != "kafka" else trusting.folder / "plain"
+    raws = signed_log.entries
+    with collector(kind, server) as (address, came):
+        setup = SinkSetup(
+            name="siem",
+            kind=SinkKind(kind),
+            address=address,
+            channel="ocsf",
+            version=OcsfVersion.V1_8,
+            fleet="plant",
+            folder=str(folder),
+        )
+        process = await SinkProcess.spawn(setup)
+        try:
+            for index in (0, 1):
+                batch = NextBatch(index, (BatchEntry(raws[index]),), frozenset())
+                answer = await process.deliver(batch)
+                assert (answer.confirmed, answer.failed) == (index + 1, "")
+            await until(lambda: came() == 2)
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+        finally:
+            process.end()
